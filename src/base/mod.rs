@@ -1,0 +1,17 @@
+//! Plain values that everything else is made of: ids, times, sizes, signals, digests. No I/O.
+
+mod digest;
+mod exit;
+mod id;
+mod quantity;
+mod signal;
+mod suggest;
+mod time;
+
+pub use digest::{Key, keyed_digest, sha256_hex};
+pub use exit::ExitStatus;
+pub use id::InstanceId;
+pub use quantity::{format_bytes, format_millis, parse_bytes, parse_millis};
+pub use signal::Signal;
+pub use suggest::closest;
+pub use time::{Mono, Now, Wall};

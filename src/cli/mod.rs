@@ -1,0 +1,1 @@
+//! One file a command; the only code that prints or exits.

@@ -1,0 +1,15 @@
+//! From a file to a graph: the front-ends, what they may read, and the way through the pure layers.
+
+mod bytes;
+mod discovery;
+mod fingerprint;
+pub mod js;
+mod json;
+mod load;
+mod toml;
+mod world;
+mod yaml;
+
+pub use discovery::{Discovery, DiscoveryError, discover};
+pub use load::{Loaded, load, load_document};
+pub use world::{Mapping, World};

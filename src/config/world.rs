@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Everything a config depends on besides its own bytes, taken once, at the edge.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The invoking shell's environment.
+    pub env: BTreeMap<String, String>,
+    /// Where the command was run.
+    pub cwd: PathBuf,
+    /// What `~` means.
+    pub home: Option<PathBuf>,
+    /// CPUs that this process may use: what `instances: "max"` means.
+    pub cpus: u32,
+    /// Reads another version of the files as if it stood here (`diff --base`).
+    pub mapping: Option<Mapping>,
+}
+
+/// Files below (or equal to) `seen` are read from `real`. Everything that is shown or compared says `seen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    pub seen: PathBuf,
+    pub real: PathBuf,
+}
+
+impl World {
+    /// Where the bytes of a path are.
+    #[must_use]
+    pub fn real(&self, path: &Path) -> PathBuf {
+        match &self.mapping {
+            Some(mapping) => match path.strip_prefix(&mapping.seen) {
+                Ok(rest) if rest.as_os_str().is_empty() => mapping.real.clone(),
+                Ok(rest) => mapping.real.join(rest),
+                Err(_) => path.to_owned(),
+            },
+            None => path.to_owned(),
+        }
+    }
+
+    /// A path as a config file writes it: `~` is the home folder, relative ones are below `base`.
+    #[must_use]
+    pub fn resolve(&self, base: &Path, written: &str) -> PathBuf {
+        let path = match (written.strip_prefix('~'), &self.home) {
+            (Some(""), Some(home)) => home.clone(),
+            (Some(rest), Some(home)) if rest.starts_with('/') => home.join(&rest[1..]),
+            _ => base.join(written),
+        };
+        normalise(&path)
+    }
+}
+
+/// Takes out `.` and `..` by their names, as Node's `path.resolve` does: symlinks are kept as the user named them.
+fn normalise(path: &Path) -> PathBuf {
+    use std::path::Component;
+    path.components().fold(PathBuf::new(), |mut out, part| {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> World {
+        World {
+            env: BTreeMap::new(),
+            cwd: "/work".into(),
+            home: Some("/home/app".into()),
+            cpus: 2,
+            mapping: Some(Mapping { seen: "/srv/site".into(), real: "/tmp/old".into() }),
+        }
+    }
+
+    #[test]
+    fn paths_resolve_as_written() {
+        let table = [
+            ("a.js", "/srv/a.js"),
+            ("./lib/../a.js", "/srv/a.js"),
+            ("../x", "/x"),
+            ("/abs", "/abs"),
+            ("~", "/home/app"),
+            ("~/logs", "/home/app/logs"),
+            ("~other", "/srv/~other"),
+        ];
+        for (written, want) in table {
+            assert_eq!(world().resolve(Path::new("/srv"), written), Path::new(want), "{written}");
+        }
+    }
+
+    #[test]
+    fn mapped_files_are_read_elsewhere() {
+        assert_eq!(world().real(Path::new("/srv/site/a.js")), Path::new("/tmp/old/a.js"));
+        assert_eq!(world().real(Path::new("/srv/site")), Path::new("/tmp/old"));
+        assert_eq!(world().real(Path::new("/srv/sites")), Path::new("/srv/sites"));
+    }
+}

@@ -1,0 +1,1 @@
+//! Assembly: lock, socket, restore, serve.

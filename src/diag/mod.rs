@@ -1,0 +1,7 @@
+//! What is told to people about their files: one diagnostic a problem, all of them in one run.
+
+mod render;
+mod report;
+
+pub use render::{render_json, render_text};
+pub use report::{Code, Diagnostic, Report, Severity};

@@ -1,0 +1,9 @@
+//! The format-neutral tree that every front-end produces: values with the bytes they came from.
+
+mod json;
+mod node;
+mod source;
+
+pub use json::to_json;
+pub use node::{Entry, Key, Kind, Node};
+pub use source::{Location, Position, Source, SourceId, Sources, Span};

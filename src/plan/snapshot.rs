@@ -1,0 +1,41 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::spec::{AppSpec, EcosystemId};
+
+/// What is known and what runs, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Grows by one with every change of what should run.
+    pub generation: u64,
+    pub apps: BTreeMap<String, ActualApp>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ActualApp {
+    /// None was started by hand and belongs to no file.
+    pub ecosystem: Option<EcosystemId>,
+    /// As it was last applied: what the manager goes by.
+    pub spec: Arc<AppSpec>,
+    /// By slot.
+    pub instances: BTreeMap<u32, ActualInstance>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ActualInstance {
+    pub liveness: Liveness,
+    /// What its process was started from, where one runs. None: it was adopted and runs something older.
+    pub launched: Option<Arc<AppSpec>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// Has a process, or will have one again without being asked (starting, online, waiting to restart).
+    Up,
+    /// Was stopped by somebody, or `autostart: false` left it so.
+    Stopped,
+    /// Ended by itself in a way that its policy calls done.
+    Completed,
+    /// Given up on.
+    Errored,
+}

@@ -1,0 +1,169 @@
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{EcosystemId, Field, Impact};
+
+/// A list of steps, one an app, in an order in which they may be done: deletions first (dependents before what
+/// they depend on), then the others, each after what it depends on.
+///
+/// It holds no secret: values are already in the form in which they are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub ecosystem: EcosystemId,
+    /// The generation of the snapshot that it was made from.
+    pub generation: u64,
+    pub steps: Vec<Step>,
+    /// Why nothing may be done at all; then there are no steps.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Everything that happens to one app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub app: String,
+    pub action: Action,
+    /// The name it had; it is renamed before anything else happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
+    /// Slots that get a first process, or one again.
+    pub start: Vec<u32>,
+    /// Slots whose process is replaced.
+    pub replace: Vec<u32>,
+    /// Slots that go away.
+    pub remove: Vec<u32>,
+    pub changes: Vec<Change>,
+    /// At least one, for `keep` too.
+    pub reasons: Vec<Reason>,
+    /// Apps whose steps come before this one.
+    pub after: Vec<String>,
+}
+
+/// The strongest thing that happens to an app; what its line is marked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Keep,
+    Rename,
+    Update,
+    Scale,
+    Start,
+    Restart,
+    Create,
+    Delete,
+}
+
+/// One field's old and new value, as they are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub field: Field,
+    /// `script`, `env.PORT`, `code.dist/server.js`
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+    pub impact: Impact,
+}
+
+/// Why a step does what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// The file has it, nothing of that name is known.
+    NewInFile,
+    /// The file no longer has it.
+    GoneFromFile,
+    /// A field that needs this action differs: one reason a changed path.
+    Changed {
+        path: String,
+        impact: Impact,
+    },
+    /// The content of a file that stands for the app's code differs.
+    CodeChanged {
+        file: String,
+    },
+    Renamed {
+        from: String,
+    },
+    ScaledUp {
+        from: u32,
+        to: u32,
+    },
+    ScaledDown {
+        from: u32,
+        to: u32,
+    },
+    /// It should run and does not.
+    Stopped {
+        slots: Vec<u32>,
+    },
+    Errored {
+        slots: Vec<u32>,
+    },
+    /// A process runs what an earlier version of the file said.
+    RunsEarlierVersion {
+        slots: Vec<u32>,
+    },
+    /// Another ecosystem, or nobody, owned it, and `--adopt` was given.
+    Adopted {
+        from: Option<EcosystemId>,
+    },
+    Unchanged,
+    /// `autostart: false`, and it is not running.
+    NotAutostarted,
+    /// It ended by itself, and its policy says that this is all.
+    Completed,
+    /// It was not selected, or pruning is off.
+    LeftAlone,
+}
+
+/// Why no plan can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "refusal", rename_all = "snake_case")]
+pub enum Refusal {
+    #[error("app `{app}` belongs to {}", owner_text(.owner.as_ref()))]
+    OwnedByOther { app: String, owner: Option<EcosystemId> },
+    #[error("the file has no apps, and applying it would delete all apps of this ecosystem")]
+    Empty,
+    #[error("app `{app}` cannot be renamed from `{from}`: both exist")]
+    RenameTaken { app: String, from: String },
+}
+
+fn owner_text(owner: Option<&EcosystemId>) -> String {
+    owner.map_or_else(|| "no file: it was started by hand".to_owned(), |id| format!("another ecosystem, `{id}`"))
+}
+
+/// The numbers of a plan's last line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub create: usize,
+    pub start: usize,
+    pub update: usize,
+    pub restart: usize,
+    pub scale: usize,
+    pub rename: usize,
+    pub delete: usize,
+    pub unchanged: usize,
+}
+
+impl Plan {
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let count = |action| self.steps.iter().filter(|step| step.action == action).count();
+        Counts {
+            create: count(Action::Create),
+            start: count(Action::Start),
+            update: count(Action::Update),
+            restart: count(Action::Restart),
+            scale: count(Action::Scale),
+            rename: count(Action::Rename),
+            delete: count(Action::Delete),
+            unchanged: count(Action::Keep),
+        }
+    }
+
+    /// Whether applying it would do nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.refusals.is_empty() && self.steps.iter().all(|step| step.action == Action::Keep)
+    }
+}

@@ -1,0 +1,1 @@
+//! u32 length (big endian), then that many bytes of JSON.

@@ -1,0 +1,229 @@
+//! What goes over the control socket: one [`Call`], then any number of [`Answer`]s, the last of which is final.
+//!
+//! Fields are only ever added, with a default that means "as before". [`PROTOCOL`] grows when that is not enough;
+//! read-only calls of any earlier protocol must go on working.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ExitStatus;
+use crate::graph::Graph;
+use crate::plan::{Plan, Refusal, SavedPlan, Stale};
+use crate::spec::AppSpec;
+
+pub const PROTOCOL: u32 = 1;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    pub protocol: u32,
+    /// The command's version, for messages.
+    pub version: String,
+    /// The command's pid, so that others can be told who holds the lock.
+    pub pid: u32,
+    /// Give up with `Busy` when another command is at work, instead of waiting for it.
+    #[serde(default)]
+    pub no_wait: bool,
+    pub request: Request,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum Request {
+    // These only read, are answered at once, and never wait for another command.
+    Ping,
+    List,
+    /// Like `List`, with the specs (secrets hidden unless `reveal`).
+    Show {
+        targets: Vec<String>,
+        #[serde(default)]
+        reveal: bool,
+    },
+    Plan {
+        graph: Box<Graph>,
+        options: PlanOptions,
+    },
+
+    // These change something: one at a time, in the order in which they came.
+    Apply(Box<Apply>),
+    /// An app that belongs to no file.
+    StartScript {
+        spec: Box<AppSpec>,
+        ambient: BTreeMap<String, String>,
+    },
+    Start {
+        targets: Vec<String>,
+    },
+    Stop {
+        targets: Vec<String>,
+    },
+    Restart {
+        targets: Vec<String>,
+    },
+    Delete {
+        targets: Vec<String>,
+    },
+    /// Start every app that is known and does not run.
+    Resurrect,
+    /// Stop every app, record it as stopped by hand, end the daemon.
+    Kill,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Apply {
+    pub graph: Graph,
+    pub options: PlanOptions,
+    /// The invoking shell's environment, less the shell session's own noise.
+    pub ambient: BTreeMap<String, String>,
+    /// Do exactly this, or refuse as stale.
+    #[serde(default)]
+    pub expected: Option<SavedPlan>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanOptions {
+    /// Empty is all.
+    #[serde(default)]
+    pub only: Vec<String>,
+    #[serde(default)]
+    pub no_prune: bool,
+    #[serde(default)]
+    pub adopt: bool,
+    #[serde(default)]
+    pub allow_empty: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Answer {
+    Pong {
+        version: String,
+        protocol: u32,
+        pid: u32,
+    },
+    List {
+        instances: Vec<InstanceView>,
+    },
+    Show {
+        apps: Vec<AppView>,
+    },
+    Plan {
+        plan: Box<Plan>,
+    },
+
+    /// Not final: another command is at work, this one waits for it.
+    Waiting {
+        holder: String,
+        pid: u32,
+        for_ms: u64,
+    },
+    /// Not final: the plan that is now executed.
+    Begun {
+        plan: Box<Plan>,
+    },
+    /// Not final: something happened to an instance that the command is about.
+    Progress(Progress),
+    /// Final, of everything that changes something. `failed` empty means that all that was asked holds.
+    Done {
+        touched: usize,
+        failed: Vec<Failure>,
+    },
+
+    Busy {
+        holder: String,
+        pid: u32,
+        for_ms: u64,
+    },
+    UnknownTarget {
+        target: String,
+        suggestion: Option<String>,
+    },
+    Stale {
+        stale: Stale,
+    },
+    Refused {
+        refusals: Vec<Refusal>,
+    },
+    /// Anything else that went wrong; nothing was changed unless the message says so.
+    Error {
+        message: String,
+        #[serde(default)]
+        hint: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub app: String,
+    /// None where the whole app is meant.
+    pub slot: Option<u32>,
+    pub what: ProgressKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ProgressKind {
+    Starting {
+        pid: u32,
+    },
+    Up {
+        after_ms: u64,
+    },
+    Stopping,
+    Stopped,
+    Updated,
+    Renamed {
+        from: String,
+    },
+    Deleted,
+    Failed {
+        reason: String,
+    },
+    /// Not begun, because an app that it depends on failed, or the command was given up.
+    Skipped {
+        reason: String,
+    },
+}
+
+/// An app that is not as it was asked to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub app: String,
+    pub slot: Option<u32>,
+    pub reason: String,
+    /// Where its last words are: the file, and how long it was when the instance was started.
+    pub error_log: Option<String>,
+    pub error_log_offset: u64,
+}
+
+/// One line of `list`. Holds no environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceView {
+    pub id: u32,
+    pub name: String,
+    pub slot: u32,
+    pub namespace: String,
+    /// None was started by hand.
+    pub ecosystem: Option<String>,
+    /// `fork` or `cluster`.
+    pub mode: String,
+    pub pid: Option<u32>,
+    /// `stopped`, `waiting`, `starting`, `online`, `stopping`, `errored`, `completed`.
+    pub state: String,
+    /// Why it is in that state, where that is not plain.
+    pub detail: Option<String>,
+    pub restarts: u32,
+    /// Wall clock, milliseconds since 1970; of the process that runs.
+    pub started_at_ms: Option<u64>,
+    pub last_exit: Option<ExitStatus>,
+    /// None is thrown away.
+    pub out_file: Option<String>,
+    pub error_file: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppView {
+    pub spec: AppSpec,
+    pub file: Option<String>,
+    pub instances: Vec<InstanceView>,
+}

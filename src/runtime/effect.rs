@@ -1,0 +1,37 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{AppRecord, ClientId, Ticket};
+use crate::base::Signal;
+use crate::rpc::wire::Answer;
+use crate::supervisor::{Launch, LaunchId};
+
+/// What the core asks of the world. Effects are performed in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Answered by `Spawned` or `SpawnFailed`.
+    Spawn(Box<Launch>),
+    /// Signal the first process, with `tree` all its descendants too, wherever they have gone; then watch them
+    /// and answer `TreeGone` when none is left (with `tree: false`: when the first process has ended).
+    Stop { launch: LaunchId, signal: Signal, tree: bool },
+    /// As `Stop`, but the signal is the string `"shutdown"` over Node's channel.
+    StopByMessage { launch: LaunchId, tree: bool },
+    /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.
+    Kill { launch: LaunchId, tree: bool },
+    /// Make it durable, all of it or nothing; answered by `Saved`.
+    Save { ticket: Ticket, saves: Vec<Save> },
+    /// `last` closes the exchange.
+    Answer { client: ClientId, answer: Box<Answer>, last: bool },
+    /// End the daemon; everything before has been done.
+    Exit,
+}
+
+/// One part of a durable change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Save {
+    App(String, Box<AppRecord>),
+    DeleteApp(String),
+    /// An inherited environment, under the digest that records refer to it by.
+    Ambient(String, Arc<BTreeMap<String, String>>),
+    Generation(u64),
+}

@@ -1,0 +1,55 @@
+use crate::base::ExitStatus;
+use crate::rpc::wire::Call;
+use crate::supervisor::LaunchId;
+
+/// A connection to the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// A save that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Everything that can happen to the daemon.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Call {
+        client: ClientId,
+        call: Call,
+    },
+    /// It hung up; what it asked for and was not begun is not begun.
+    ClientGone {
+        client: ClientId,
+    },
+    Spawned {
+        launch: LaunchId,
+        pid: u32,
+        error_log_offset: u64,
+    },
+    /// The reason in words, with the system's own.
+    SpawnFailed {
+        launch: LaunchId,
+        reason: String,
+    },
+    /// The first process ended. Comes exactly once a launch that was spawned.
+    Exited {
+        launch: LaunchId,
+        status: ExitStatus,
+    },
+    /// After a `Stop` or `Kill`: nothing of the launch is left, descendants included.
+    TreeGone {
+        launch: LaunchId,
+    },
+    /// It said that it is ready.
+    Ready {
+        launch: LaunchId,
+    },
+    Saved {
+        ticket: Ticket,
+        result: Result<(), String>,
+    },
+    /// A deadline may have passed (`Core::deadline`).
+    Tick,
+    /// SIGTERM or SIGINT to the daemon.
+    Terminate,
+}

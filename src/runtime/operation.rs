@@ -1,0 +1,1 @@
+//! A command that changes something, step by step.

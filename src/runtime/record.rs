@@ -1,0 +1,44 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Key;
+use crate::spec::{AppSpec, EcosystemId};
+
+/// What is durable about an app: enough to run it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppRecord {
+    pub ecosystem: Option<EcosystemId>,
+    /// The file it was last applied from.
+    pub file: Option<String>,
+    pub spec: Arc<AppSpec>,
+    /// Digest of the inherited environment that it is started with.
+    pub ambient: String,
+    /// By slot.
+    pub instances: BTreeMap<u32, InstanceRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRecord {
+    /// The number that `list` shows and that targets accept, as PM2's `pm_id`.
+    pub id: u32,
+    pub intent: Intent,
+}
+
+/// What somebody last asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intent {
+    Up,
+    Stopped,
+}
+
+/// Everything durable, as the daemon finds it when it starts.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub generation: u64,
+    pub key: Key,
+    pub apps: BTreeMap<String, AppRecord>,
+    pub ambients: BTreeMap<String, Arc<BTreeMap<String, String>>>,
+}

@@ -1,0 +1,1 @@
+//! The option table and everything that is fed by it.

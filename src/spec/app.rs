@@ -1,0 +1,211 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Signal;
+
+/// One app, resolved: overlays merged, paths absolute, defaults filled in.
+///
+/// Whoever adds a field is asked by the compiler what a change of it costs: [`crate::plan`] compares two specs by
+/// destructuring both without `..`, and [`super::Field::impact`] matches without `_`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppSpec {
+    pub name: String,
+    pub namespace: String,
+    /// What is run: an absolute path, a program to be found in PATH, or (with a shell as interpreter and `-c` as
+    /// its argument) a command line.
+    pub script: String,
+    pub args: Vec<String>,
+    /// The program that runs the script: an absolute path, or a name to be found in PATH; none runs it directly.
+    pub interpreter: Option<String>,
+    pub interpreter_args: Vec<String>,
+    /// Absolute.
+    pub cwd: String,
+    /// Declared variables only (`env_file` < `env` < `env_<profile>` < `port`), never the invoking shell's.
+    pub env: BTreeMap<String, String>,
+    /// Parts of names: inherited variables whose name contains one are not passed on.
+    pub filter_env: Vec<String>,
+    pub exec_mode: ExecMode,
+    /// At least 1; `max` and negative numbers are resolved.
+    pub instances: u32,
+    /// The variable that holds an instance's slot.
+    pub instance_var: String,
+    /// A declared variable that counts up by one an instance.
+    pub increment_var: Option<String>,
+    pub autostart: bool,
+    pub restart: RestartPolicy,
+    pub stop: StopPolicy,
+    pub readiness: Readiness,
+    pub logs: Logs,
+    /// Absolute; none is the default in `PMRUN_HOME/pids`.
+    pub pid_file: Option<String>,
+    pub depends_on: Vec<String>,
+    pub fingerprint: Fingerprint,
+    /// The app's name in an earlier version of the file. Says how to plan; is not part of what runs.
+    pub renamed_from: Option<String>,
+    pub watch: Watch,
+    pub cron_restart: Option<String>,
+    /// Bytes.
+    pub max_memory_restart: Option<u64>,
+    /// A user's name or number.
+    pub uid: Option<String>,
+    pub gid: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecMode {
+    Fork,
+    Cluster,
+}
+
+/// When an app that ended is started again. Names, defaults and units are PM2's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// `autorestart`
+    pub auto: bool,
+    /// Unstable runs in a row after which an app is errored: 16 launches by default.
+    pub max_restarts: u32,
+    /// A run shorter than this is unstable; one that lasts this long is up.
+    pub min_uptime_ms: u64,
+    pub delay_ms: u64,
+    /// First delay of the exponential backoff (times 1.5 up to 15 s, as PM2); 0 is off.
+    pub backoff_ms: u64,
+    /// Exit codes that end in `completed` instead of a restart.
+    pub stop_exit_codes: Vec<i32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopPolicy {
+    pub signal: Signal,
+    /// From the signal to SIGKILL.
+    pub timeout_ms: u64,
+    /// Signal all descendants, not only the first process.
+    pub tree: bool,
+    /// Send `"shutdown"` over the Node channel instead of the signal.
+    pub message: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// The app says itself when it is ready: `process.send('ready')` or `READY=1`.
+    pub wait_ready: bool,
+    /// How long that may take.
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logs {
+    pub out: LogTarget,
+    pub error: LogTarget,
+    /// Both streams in one further file.
+    pub combined: Option<LogTarget>,
+    /// All instances share slot 0's files. Off by default, unlike PM2's guess from `instances`: slot 0 writes
+    /// `<name>-out.log` either way, so scaling an app never moves the files of an instance that runs.
+    pub merge: bool,
+    /// A prefix for every line, in dayjs tokens.
+    pub date_format: Option<String>,
+    /// `json` makes every line an object.
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTarget {
+    /// In `PMRUN_HOME/logs`, named after the app.
+    Default,
+    /// Absolute.
+    Path(String),
+    /// Thrown away.
+    Null,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    pub enabled: bool,
+    /// What is watched; empty is the app's folder.
+    pub paths: Vec<String>,
+    pub ignore: Vec<String>,
+    pub delay_ms: u64,
+    /// `watch_options`, as written.
+    pub options: Option<serde_json::Value>,
+}
+
+/// What stands for an app's code: a label (a file's path relative to `cwd`, or `git`) and a digest of its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub BTreeMap<String, String>);
+
+impl AppSpec {
+    /// An app with every default, as a file that names only a script would give it.
+    #[must_use]
+    pub fn new(name: impl Into<String>, script: impl Into<String>, cwd: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            namespace: "default".to_owned(),
+            script: script.into(),
+            args: Vec::new(),
+            interpreter: None,
+            interpreter_args: Vec::new(),
+            cwd: cwd.into(),
+            env: BTreeMap::new(),
+            filter_env: Vec::new(),
+            exec_mode: ExecMode::Fork,
+            instances: 1,
+            instance_var: "NODE_APP_INSTANCE".to_owned(),
+            increment_var: None,
+            autostart: true,
+            restart: RestartPolicy::default(),
+            stop: StopPolicy::default(),
+            readiness: Readiness::default(),
+            logs: Logs::default(),
+            pid_file: None,
+            depends_on: Vec::new(),
+            fingerprint: Fingerprint::default(),
+            renamed_from: None,
+            watch: Watch::default(),
+            cron_restart: None,
+            max_memory_restart: None,
+            uid: None,
+            gid: None,
+        }
+    }
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            auto: true,
+            max_restarts: 16,
+            min_uptime_ms: 1_000,
+            delay_ms: 0,
+            backoff_ms: 0,
+            stop_exit_codes: Vec::new(),
+        }
+    }
+}
+
+impl Default for StopPolicy {
+    fn default() -> Self {
+        Self { signal: Signal::INT, timeout_ms: 1_600, tree: true, message: false }
+    }
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { wait_ready: false, timeout_ms: 3_000 }
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            out: LogTarget::Default,
+            error: LogTarget::Default,
+            combined: None,
+            merge: false,
+            date_format: None,
+            json: false,
+        }
+    }
+}

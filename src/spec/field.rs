@@ -1,0 +1,179 @@
+use serde::{Deserialize, Serialize};
+
+/// What it takes to make a changed field true, gentlest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Impact {
+    /// Nothing: the field says how to plan.
+    None,
+    /// The manager itself acts on it: it holds from now on, no process notices.
+    Live,
+    /// Instances are added or removed, none of the others is touched.
+    Scale,
+    /// The process sees it: it has to be replaced, rolling where the app can roll, else by a restart.
+    Reload,
+    /// Neither the old processes nor what the manager holds for them can be kept.
+    Recreate,
+}
+
+/// A field of an [`super::AppSpec`], as far as planning tells fields apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    Name,
+    Namespace,
+    Script,
+    Args,
+    Interpreter,
+    InterpreterArgs,
+    Cwd,
+    Env,
+    FilterEnv,
+    ExecMode,
+    Instances,
+    InstanceVar,
+    IncrementVar,
+    Autostart,
+    Autorestart,
+    MaxRestarts,
+    MinUptime,
+    RestartDelay,
+    ExpBackoffRestartDelay,
+    StopExitCodes,
+    StopSignal,
+    KillTimeout,
+    Treekill,
+    ShutdownWithMessage,
+    WaitReady,
+    ListenTimeout,
+    OutFile,
+    ErrorFile,
+    LogFile,
+    MergeLogs,
+    LogDateFormat,
+    LogType,
+    PidFile,
+    DependsOn,
+    Code,
+    RenamedFrom,
+    Watch,
+    IgnoreWatch,
+    WatchDelay,
+    WatchOptions,
+    CronRestart,
+    MaxMemoryRestart,
+    Uid,
+    Gid,
+}
+
+impl Field {
+    /// The one place that decides what a change of an option costs.
+    #[must_use]
+    pub fn impact(self) -> Impact {
+        match self {
+            // Planning only. A changed name is another app unless `renamed_from` says otherwise, and then it
+            // moves nothing.
+            Self::Name | Self::RenamedFrom => Impact::None,
+
+            // Read by the manager each time it decides.
+            Self::Namespace
+            | Self::Autostart
+            | Self::Autorestart
+            | Self::MaxRestarts
+            | Self::MinUptime
+            | Self::RestartDelay
+            | Self::ExpBackoffRestartDelay
+            | Self::StopExitCodes
+            | Self::StopSignal
+            | Self::KillTimeout
+            | Self::Treekill
+            | Self::ListenTimeout
+            | Self::DependsOn
+            | Self::Watch
+            | Self::IgnoreWatch
+            | Self::WatchDelay
+            | Self::WatchOptions
+            | Self::CronRestart
+            | Self::MaxMemoryRestart
+            | Self::PidFile => Impact::Live,
+
+            Self::Instances => Impact::Scale,
+
+            // Given to the process when it starts: its command, its environment, its open files. `wait_ready` and
+            // `shutdown_with_message` decide whether it gets a channel, log options where its output goes.
+            Self::Script
+            | Self::Args
+            | Self::Interpreter
+            | Self::InterpreterArgs
+            | Self::Cwd
+            | Self::Env
+            | Self::FilterEnv
+            | Self::InstanceVar
+            | Self::IncrementVar
+            | Self::ShutdownWithMessage
+            | Self::WaitReady
+            | Self::OutFile
+            | Self::ErrorFile
+            | Self::LogFile
+            | Self::MergeLogs
+            | Self::LogDateFormat
+            | Self::LogType
+            | Self::Code
+            | Self::Uid
+            | Self::Gid => Impact::Reload,
+
+            Self::ExecMode => Impact::Recreate,
+        }
+    }
+
+    /// The option's name in a config file.
+    #[must_use]
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Namespace => "namespace",
+            Self::Script => "script",
+            Self::Args => "args",
+            Self::Interpreter => "interpreter",
+            Self::InterpreterArgs => "node_args",
+            Self::Cwd => "cwd",
+            Self::Env => "env",
+            Self::FilterEnv => "filter_env",
+            Self::ExecMode => "exec_mode",
+            Self::Instances => "instances",
+            Self::InstanceVar => "instance_var",
+            Self::IncrementVar => "increment_var",
+            Self::Autostart => "autostart",
+            Self::Autorestart => "autorestart",
+            Self::MaxRestarts => "max_restarts",
+            Self::MinUptime => "min_uptime",
+            Self::RestartDelay => "restart_delay",
+            Self::ExpBackoffRestartDelay => "exp_backoff_restart_delay",
+            Self::StopExitCodes => "stop_exit_codes",
+            Self::StopSignal => "stop_signal",
+            Self::KillTimeout => "kill_timeout",
+            Self::Treekill => "treekill",
+            Self::ShutdownWithMessage => "shutdown_with_message",
+            Self::WaitReady => "wait_ready",
+            Self::ListenTimeout => "listen_timeout",
+            Self::OutFile => "out_file",
+            Self::ErrorFile => "error_file",
+            Self::LogFile => "log_file",
+            Self::MergeLogs => "merge_logs",
+            Self::LogDateFormat => "log_date_format",
+            Self::LogType => "log_type",
+            Self::PidFile => "pid_file",
+            Self::DependsOn => "depends_on",
+            Self::Code => "fingerprint",
+            Self::RenamedFrom => "renamed_from",
+            Self::Watch => "watch",
+            Self::IgnoreWatch => "ignore_watch",
+            Self::WatchDelay => "watch_delay",
+            Self::WatchOptions => "watch_options",
+            Self::CronRestart => "cron_restart",
+            Self::MaxMemoryRestart => "max_memory_restart",
+            Self::Uid => "uid",
+            Self::Gid => "gid",
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What an app is once everything is decided: plain data, total, no option where there is a default.
+//!
+//! The JSON of an [`AppSpec`] is one format with three uses: `render --json`, the state store and the control
+//! socket. A new field therefore needs a serde default that means "as before", and nothing here is ever renamed.
+
+mod app;
+mod field;
+mod graph_id;
+
+pub use app::{AppSpec, ExecMode, Fingerprint, LogTarget, Logs, Readiness, RestartPolicy, StopPolicy, Watch};
+pub use field::{Field, Impact};
+pub use graph_id::EcosystemId;
