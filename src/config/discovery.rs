@@ -1,4 +1,8 @@
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::{bytes, json, toml, yaml};
+use crate::document::{Kind, Node, SourceId};
 
 /// The file that was found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,16 +12,144 @@ pub struct Discovery {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryError {
+    /// `tried` says what was looked for, and which files were left aside, and why.
     #[error("no ecosystem file in `{folder}`")]
     None { folder: PathBuf, tried: Vec<String> },
     #[error("more than one ecosystem file in `{folder}`: {}", .files.join(", "))]
     Several { folder: PathBuf, files: Vec<String> },
 }
 
+const PROGRAMS: &[&str] = &["js", "cjs", "mjs"];
+const DATA: &[&str] = &["json", "json5", "jsonc", "yaml", "yml", "toml"];
+
+/// The names that PM2's users know. The first group wins over the second, within a group two are too many.
+const GROUPS: [&[&str]; 2] = [&["ecosystem.config"], &["ecosystem", "pm2.config", "process.config", "pm2", "process"]];
+
 /// Looks for the usual names in a folder.
 ///
 /// # Errors
 /// When there is none, or more than one.
-pub fn discover(_folder: &Path) -> Result<Discovery, DiscoveryError> {
-    unimplemented!()
+pub fn discover(folder: &Path) -> Result<Discovery, DiscoveryError> {
+    let mut tried = Vec::new();
+    for (rank, stems) in GROUPS.iter().enumerate() {
+        let mut found = Vec::new();
+        for name in stems.iter().flat_map(|stem| names(stem)) {
+            let file = folder.join(&name);
+            if !fs::metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+                continue;
+            }
+            // `ecosystem.config` is nobody else's name; `process.json` is anybody's.
+            if rank == 0 || is_ours(&file) {
+                found.push(name);
+            } else {
+                tried.push(format!("{name} (holds no apps)"));
+            }
+        }
+        match found.as_slice() {
+            [] => {}
+            [name] => return Ok(Discovery { file: folder.join(name) }),
+            _ => return Err(DiscoveryError::Several { folder: folder.to_owned(), files: found }),
+        }
+    }
+    let mut looked: Vec<String> = GROUPS.concat().iter().map(|stem| pattern(stem)).collect();
+    looked.append(&mut tried);
+    Err(DiscoveryError::None { folder: folder.to_owned(), tried: looked })
+}
+
+fn names(stem: &str) -> impl Iterator<Item = String> {
+    endings(stem).map(move |ending| format!("{stem}.{ending}"))
+}
+
+fn pattern(stem: &str) -> String {
+    format!("{stem}.{{{}}}", endings(stem).collect::<Vec<_>>().join(","))
+}
+
+/// A plain `process.js` or `pm2.js` is a program more often than a config.
+fn endings(stem: &str) -> impl Iterator<Item = &'static str> + use<> {
+    let programs = if matches!(stem, "process" | "pm2") { &[] } else { PROGRAMS };
+    programs.iter().chain(DATA).copied()
+}
+
+/// Whether a file is plainly not another tool's. A program is not run to find out.
+fn is_ours(file: &Path) -> bool {
+    let parse = match file.extension().and_then(|ending| ending.to_str()) {
+        Some("json" | "json5" | "jsonc") => json::parse,
+        Some("yaml" | "yml") => yaml::parse,
+        Some("toml") => toml::parse,
+        _ => return true,
+    };
+    let Ok(text) = bytes::read(file, file) else { return false };
+    // A broken file that speaks of apps is ours: its error is worth more than "no file".
+    match parse(&text, SourceId(0)) {
+        (Some(node), _) => holds_apps(&node),
+        (None, _) => ["apps", "script", "pm2"].iter().any(|word| text.contains(word)),
+    }
+}
+
+fn holds_apps(node: &Node) -> bool {
+    const MARKS: [&str; 3] = ["apps", "pm2", "script"];
+    match &node.kind {
+        Kind::Mapping(entries) => entries.iter().any(|entry| MARKS.contains(&entry.key.text.as_str())),
+        Kind::Sequence(items) => items.iter().any(|item| item.get("script").is_some() || item.get("cmd").is_some()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(files: &[(&str, &str)]) -> Result<String, DiscoveryError> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        discover(folder.path()).map(|found| found.file.file_name().unwrap().to_string_lossy().into_owned())
+    }
+
+    const APPS: &str = "{\"apps\": []}";
+
+    #[test]
+    fn one_file_is_taken() {
+        let table: &[(&[(&str, &str)], &str)] = &[
+            (&[("ecosystem.config.js", "")], "ecosystem.config.js"),
+            (&[("ecosystem.config.yml", ""), ("ecosystem.json", APPS), ("process.json", APPS)], "ecosystem.config.yml"),
+            (&[("ecosystem.example.json5", APPS), ("process.json", APPS)], "process.json"),
+            (&[("process.json", "{\"type\": \"x\"}"), ("pm2.config.cjs", "")], "pm2.config.cjs"),
+            (&[("process.yaml", "- script: a.js\n")], "process.yaml"),
+            (&[("pm2.json", "{\"script\": \"a.js\"}")], "pm2.json"),
+            (&[("process.toml", "[[apps]]\nname = 'a'")], "process.toml"),
+            (&[("ecosystem.json", "{\"apps\": [")], "ecosystem.json"),
+        ];
+        for (files, want) in table {
+            assert_eq!(found(files).as_deref(), Ok(*want), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn two_of_a_group_are_too_many() {
+        for pair in [["ecosystem.config.js", "ecosystem.config.json"], ["ecosystem.json", "process.json"]] {
+            let Err(DiscoveryError::Several { files, .. }) = found(&[(pair[0], APPS), (pair[1], APPS)]) else {
+                panic!("{pair:?}");
+            };
+            assert_eq!(files, pair);
+        }
+    }
+
+    #[test]
+    fn none_says_what_was_looked_for() {
+        let Err(DiscoveryError::None { tried, .. }) = found(&[("process.json", "{\"name\": \"other\"}")]) else {
+            panic!("is not an ecosystem");
+        };
+        assert_eq!(tried[0], "ecosystem.config.{js,cjs,mjs,json,json5,jsonc,yaml,yml,toml}");
+        assert_eq!(tried.last().unwrap(), "process.json (holds no apps)");
+    }
+
+    #[test]
+    fn folders_and_missing_folders_hold_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("ecosystem.config.js")).unwrap();
+        assert!(matches!(discover(folder.path()), Err(DiscoveryError::None { .. })));
+        assert!(matches!(discover(&folder.path().join("gone")), Err(DiscoveryError::None { .. })));
+    }
 }

@@ -1,7 +1,156 @@
-use crate::diag::Diagnostic;
-use crate::document::{Node, SourceId};
+//! JSON, JSONC and JSON5 by one reader: whatever JSON5 allows is allowed in all three.
+
+use jsonc_parser::ast::{ObjectProp, ObjectPropName, StringLit, Value};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::errors::{ParseError, ParseErrorKind};
+use jsonc_parser::{CollectOptions, ParseOptions, ParseStringErrorKind, parse_to_ast};
+
+use super::bytes::Origin;
+use crate::diag::{Code, Diagnostic};
+use crate::document::{Entry, Key, Kind, Node, SourceId};
 
 /// The tree, unless the text is broken beyond one.
-pub(super) fn parse(_text: &str, _source: SourceId) -> (Option<Node>, Vec<Diagnostic>) {
-    unimplemented!()
+///
+/// The parser stops at 512 open brackets, so neither the walk below nor dropping either tree can overflow a stack.
+pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnostic>) {
+    let (text, origin) = Origin::of(text, source);
+    // Its default would take `{a: 1 b: 2}`.
+    let options = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };
+    let parsed = match parse_to_ast(text, &CollectOptions::default(), &options) {
+        Ok(parsed) => parsed,
+        Err(error) => return (None, vec![explain(&error, text, origin)]),
+    };
+    let Some(value) = parsed.value else {
+        let end = text.len();
+        let problem = Diagnostic::error(Code::Syntax, "there is no value in this file", origin.at(&(end..end)));
+        return (None, vec![problem.hint("an ecosystem file has at least `apps`")]);
+    };
+    let mut reader = Reader { text, origin, problems: Vec::new() };
+    let node = reader.node(value);
+    (Some(node), reader.problems)
 }
+
+struct Reader<'a> {
+    text: &'a str,
+    origin: Origin,
+    problems: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn node(&mut self, value: Value<'_>) -> Node {
+        let range = value.range();
+        let kind = match value {
+            Value::NullKeyword(_) => Kind::Null,
+            Value::BooleanLit(literal) => Kind::Bool(literal.value),
+            Value::NumberLit(literal) => Kind::Number(number(literal.value)),
+            Value::StringLit(literal) => Kind::String(self.string(literal)),
+            Value::Array(array) => Kind::Sequence(array.elements.into_iter().map(|item| self.node(item)).collect()),
+            Value::Object(object) => Kind::Mapping(object.properties.into_iter().map(|p| self.entry(p)).collect()),
+        };
+        Node::new(kind, Some(self.origin.span(&(range.start..range.end))))
+    }
+
+    fn entry(&mut self, property: ObjectProp<'_>) -> Entry {
+        let range = property.name.range();
+        let text = match property.name {
+            ObjectPropName::String(literal) => self.string(literal),
+            ObjectPropName::Word(word) => {
+                if !is_identifier(word.value) {
+                    let message = format!("the key `{}` has to be in quotes", word.value);
+                    let place = self.origin.at(&(range.start..range.end));
+                    let hint = format!("write `\"{}\"`", word.value);
+                    self.problems.push(Diagnostic::error(Code::Syntax, message, place).hint(hint));
+                }
+                word.value.to_owned()
+            }
+        };
+        let key = Key { text, span: Some(self.origin.span(&(range.start..range.end))) };
+        Entry { key, value: self.node(property.value) }
+    }
+
+    /// The parser lets a string run over the end of its line; then a forgotten quote swallows the lines after it.
+    fn string(&mut self, literal: StringLit<'_>) -> String {
+        let raw = &self.text[literal.range.start..literal.range.end];
+        if let Some(at) = bare_line_end(raw) {
+            let place = self.origin.at(&(literal.range.start..literal.range.start + at));
+            let problem = Diagnostic::error(Code::Syntax, "this string is not closed on its line", place);
+            self.problems.push(problem.hint("close the quote, or write `\\n` for a line end"));
+        }
+        literal.value.into_owned()
+    }
+}
+
+/// A line end that no backslash continues.
+fn bare_line_end(raw: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in raw.bytes().enumerate() {
+        match byte {
+            b'\r' if escaped && raw.as_bytes().get(at + 1) == Some(&b'\n') => {}
+            b'\n' | b'\r' if !escaped => return Some(at),
+            b'\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    None
+}
+
+/// As JavaScript reads it; the parser has already checked the grammar.
+fn number(raw: &str) -> f64 {
+    let (negative, digits) = match raw.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, raw.strip_prefix('+').unwrap_or(raw)),
+    };
+    let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(hex) => super::bytes::whole(hex, 16),
+        None => digits.parse().unwrap_or(f64::NAN),
+    };
+    if negative { -value } else { value }
+}
+
+fn is_identifier(word: &str) -> bool {
+    let start = |c: char| c.is_alphabetic() || c == '_' || c == '$';
+    word.starts_with(start) && word.chars().all(|c| start(c) || c.is_alphanumeric())
+}
+
+fn explain(error: &ParseError, text: &str, origin: Origin) -> Diagnostic {
+    let range = error.range();
+    let found = text.get(range.start..range.end).unwrap_or("").trim();
+    let found: String = found.chars().take(40).collect();
+    let problem = |message: String| Diagnostic::error(Code::Syntax, message, origin.at(&(range.start..range.end)));
+    match error.kind() {
+        ParseErrorKind::NestingDepthExceeded => problem("more than 512 brackets are open here".into()),
+        ParseErrorKind::ExpectedComma => problem("a comma is missing here".into()),
+        ParseErrorKind::UnterminatedObject => problem("this `{` is never closed".into()),
+        ParseErrorKind::UnterminatedArray => problem("this `[` is never closed".into()),
+        ParseErrorKind::UnterminatedCommentBlock => problem("this comment is never closed".into()),
+        ParseErrorKind::String(ParseStringErrorKind::UnterminatedStringLiteral) => {
+            problem("this string is never closed".into())
+        }
+        ParseErrorKind::MultipleRootJsonValues => {
+            problem("something follows after the end of the value".into()).hint("a file holds one object or one list")
+        }
+        ParseErrorKind::ExpectedColonAfterObjectKey => problem("a `:` is missing after this key".into()),
+        ParseErrorKind::ExpectedObjectValue => problem("a value is missing after the `:`".into()),
+        ParseErrorKind::UnexpectedWord if found == "undefined" => {
+            problem("`undefined` is not a value of JSON".into()).hint("leave the key out, or write `null`")
+        }
+        ParseErrorKind::UnexpectedWord => {
+            problem(format!("`{found}` is not a value")).hint("put quotes around it when it is text")
+        }
+        ParseErrorKind::UnexpectedToken | ParseErrorKind::UnexpectedTokenInObject if found.is_empty() => {
+            problem("this does not belong here".into())
+        }
+        ParseErrorKind::UnexpectedToken | ParseErrorKind::UnexpectedTokenInObject => {
+            let problem = problem(format!("`{found}` does not belong here"));
+            match found.starts_with(|c: char| c == '(' || c == '`' || c.is_alphabetic()) {
+                true => problem.hint("JSON holds no code: a file that needs some is named `.config.js`"),
+                false => problem,
+            }
+        }
+        kind => problem(super::bytes::lower(&kind.to_string())),
+    }
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

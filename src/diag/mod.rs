@@ -3,5 +3,5 @@
 mod render;
 mod report;
 
-pub use render::{render_json, render_text};
+pub use render::{place, render_json, render_text};
 pub use report::{Code, Diagnostic, Report, Severity};

@@ -1,15 +1,439 @@
-use serde_json::Value;
+use std::fmt;
+use std::ops::Range;
 
-use super::Report;
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents, ThemeCharacters, ThemeStyles,
+};
+use serde_json::{Value, json};
 
-/// Every diagnostic with its excerpt, errors first, for a terminal.
+use super::{Diagnostic, Report, Severity};
+use crate::document::{Location, Position, Sources};
+
+/// Columns that a rendering may take, and what is shown of a longer line around the place that matters.
+const WIDTH: usize = 100;
+const WINDOW: usize = 120;
+
+/// Every diagnostic with its excerpt, errors first, for a terminal. Each says `file:line:column` literally where that
+/// is known. Empty for an empty report.
 #[must_use]
-pub fn render_text(_report: &Report, _colour: bool, _unicode: bool) -> String {
-    unimplemented!()
+pub fn render_text(report: &Report, colour: bool, unicode: bool) -> String {
+    let handler = handler(colour, unicode);
+    let mut out = String::new();
+    for diagnostic in sorted(report) {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let drawn = Drawn::new(diagnostic, &report.sources, unicode);
+        if handler.render_report(&mut out, &drawn).is_err() {
+            // Only a fault in the drawing leads here: the message is what must not be lost.
+            out.push_str(&format!("{}: {}\n", name(diagnostic.severity), drawn.message));
+        }
+    }
+    out
 }
 
-/// `{"version": 1, "diagnostics": [...]}`
+/// `{"version": 1, "diagnostics": [...]}`, in the same order. `line` and `column` count from 1 and are null where they
+/// are not known, as are `file`, `path` and `hint`.
 #[must_use]
-pub fn render_json(_report: &Report) -> Value {
-    unimplemented!()
+pub fn render_json(report: &Report) -> Value {
+    let one = |diagnostic: &Diagnostic| {
+        let spot = Spot::of(&report.sources, &diagnostic.location);
+        json!({
+            "severity": name(diagnostic.severity),
+            "code": diagnostic.code.name(),
+            "message": diagnostic.message,
+            "file": spot.file,
+            "line": spot.position.map(|position| position.line),
+            "column": spot.position.map(|position| position.column),
+            "path": spot.path,
+            "hint": diagnostic.hint,
+        })
+    };
+    json!({ "version": 1, "diagnostics": sorted(report).into_iter().map(one).collect::<Vec<_>>() })
+}
+
+/// Where something was written: `file:line:column`, `file (apps[0] (api).env.PORT)` or `file`.
+#[must_use]
+pub fn place(sources: &Sources, location: &Location) -> Option<String> {
+    let spot = Spot::of(sources, location);
+    let file = spot.file?;
+    Some(match (spot.position, spot.path) {
+        (Some(position), _) => format!("{file}:{}:{}", position.line, position.column),
+        (None, Some(path)) => format!("{file} ({path})"),
+        (None, None) => file,
+    })
+}
+
+fn sorted(report: &Report) -> Vec<&Diagnostic> {
+    let mut all: Vec<&Diagnostic> = report.diagnostics.iter().collect();
+    all.sort_by_key(|diagnostic| diagnostic.severity);
+    all
+}
+
+fn name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    }
+}
+
+/// Built by hand: what the drawing looks like is decided by the arguments, never by the environment.
+fn handler(colour: bool, unicode: bool) -> GraphicalReportHandler {
+    let theme = GraphicalTheme {
+        characters: if unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() },
+        styles: if colour { ThemeStyles::ansi() } else { ThemeStyles::none() },
+    };
+    // Messages are not wrapped: a terminal does that, and a search for one in a log finds it whole.
+    GraphicalReportHandler::new_themed(theme)
+        .with_width(WIDTH)
+        .with_wrap_lines(false)
+        .with_links(false)
+        .without_cause_chain()
+        .without_syntax_highlighting()
+        .with_context_lines(1)
+}
+
+/// A location, taken apart.
+#[derive(Default)]
+struct Spot {
+    file: Option<String>,
+    position: Option<Position>,
+    path: Option<String>,
+}
+
+impl Spot {
+    fn of(sources: &Sources, location: &Location) -> Self {
+        let file = |path: &std::path::Path| Some(path.display().to_string());
+        match location {
+            Location::Nowhere => Self::default(),
+            Location::File(path) => Self { file: file(path), ..Self::default() },
+            Location::Line { file: path, position } => Self { file: file(path), position: Some(*position), path: None },
+            Location::Value { file: path, path: value } => {
+                Self { file: file(path), position: None, path: Some(value.clone()) }
+            }
+            Location::At { span, path } => Self {
+                file: file(&sources.get(span.source).path),
+                position: Some(sources.position(*span)),
+                path: Some(path.clone()).filter(|path| !path.is_empty()),
+            },
+        }
+    }
+}
+
+/// A diagnostic in the words of miette. Nothing in it can steer a terminal.
+#[derive(Debug)]
+struct Drawn {
+    severity: Severity,
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+    excerpt: Option<Excerpt>,
+    label: Option<String>,
+}
+
+impl Drawn {
+    fn new(diagnostic: &Diagnostic, sources: &Sources, unicode: bool) -> Self {
+        let clean = |text: &str| clean(text, unicode);
+        let excerpt = Excerpt::of(sources, &diagnostic.location, unicode);
+        let mut message = clean(&diagnostic.message);
+        // Where there is no excerpt whose head says it.
+        if let (None, Some(place)) = (&excerpt, place(sources, &diagnostic.location)) {
+            message.push_str(&format!("\nat {}", clean(&place)));
+        }
+        let label = match &diagnostic.location {
+            Location::At { path, .. } if !path.is_empty() => Some(clean(path)),
+            _ => None,
+        };
+        Self {
+            severity: diagnostic.severity,
+            code: diagnostic.code.name(),
+            message,
+            hint: diagnostic.hint.as_deref().map(clean),
+            excerpt,
+            label,
+        }
+    }
+}
+
+impl fmt::Display for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Drawn {}
+
+impl miette::Diagnostic for Drawn {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(format!("{}[{}]", name(self.severity), self.code)))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+            Severity::Info => miette::Severity::Advice,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.excerpt.as_ref().map(|excerpt| excerpt as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let excerpt = self.excerpt.as_ref()?;
+        let span = (excerpt.mark.start, excerpt.mark.len());
+        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(self.label.clone(), span))))
+    }
+}
+
+/// The one line that matters, or a window of it, with the real file's numbers. miette's own reading counts bytes
+/// and would print a file of one huge line whole.
+#[derive(Debug)]
+struct Excerpt {
+    file: String,
+    /// From 1.
+    position: Position,
+    text: String,
+    /// Bytes of `text` under which the caret goes.
+    mark: Range<usize>,
+}
+
+impl Excerpt {
+    fn of(sources: &Sources, location: &Location, unicode: bool) -> Option<Self> {
+        match location {
+            Location::At { span, .. } => {
+                let source = sources.get(span.source);
+                let text: &str = &source.text;
+                let start = text.floor_char_boundary((span.start as usize).min(text.len()));
+                let end = text.ceil_char_boundary((span.end as usize).min(text.len())).max(start);
+                let file = clean(&source.path.display().to_string(), unicode);
+                Some(Self::cut(file, sources.position(*span), text, &(start..end), unicode))
+            }
+            Location::Line { file, position } => {
+                let source = sources.find(file)?;
+                let line = source.text.split('\n').nth((position.line as usize).checked_sub(1)?)?;
+                let bare = line.trim_start_matches('\u{feff}');
+                let skip = (position.column as usize).saturating_sub(1);
+                let at = bare.char_indices().nth(skip).map_or(bare.len(), |(at, _)| at);
+                let file = clean(&file.display().to_string(), unicode);
+                Some(Self::cut(file, *position, bare, &(at..at), unicode))
+            }
+            _ => None,
+        }
+    }
+
+    /// The line around a range; a range of several lines is marked on its first.
+    fn cut(file: String, position: Position, text: &str, range: &Range<usize>, unicode: bool) -> Self {
+        let start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+        let line = text[start..].split('\n').next().unwrap_or("").trim_end_matches('\r');
+        let from = (range.start - start).min(line.len());
+        let to = (range.end - start).min(line.len());
+        let marked = line[from..to].trim_end();
+        // A little of what stands before, the place itself, and what still fits after it.
+        let before: Vec<char> = line[..from].chars().rev().take(WINDOW / 3 + 1).collect();
+        let mut out = String::new();
+        if before.len() > WINDOW / 3 && line.chars().nth(WINDOW).is_some() {
+            out.push_str("...");
+            before[..WINDOW / 3].iter().rev().for_each(|c| out.extend(shown(*c, unicode)));
+        } else {
+            line[..from].chars().for_each(|c| out.extend(shown(c, unicode)));
+        }
+        let mark = out.len();
+        let left = WINDOW.saturating_sub(out.chars().count()).max(1);
+        marked.chars().take(left).for_each(|c| out.extend(shown(c, unicode)));
+        if out.len() == mark {
+            // Nothing to underline: the caret stands under the next character, or behind the line.
+            out.extend(line[from..].chars().next().map_or(Some(' '), |c| shown(c, unicode)));
+            if out.len() == mark {
+                out.push(' ');
+            }
+        }
+        let end = out.len();
+        let rest = from + line[from..].chars().take(out[mark..].chars().count()).map(char::len_utf8).sum::<usize>();
+        let left = WINDOW.saturating_sub(out.chars().count());
+        line[rest..].chars().take(left).for_each(|c| out.extend(shown(c, unicode)));
+        if line[rest..].chars().nth(left).is_some() {
+            out.push_str("...");
+        }
+        Self { file, position, text: out, mark: mark..end }
+    }
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        _span: &SourceSpan,
+        context_lines_before: usize,
+        _context_lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        // Without context it asks for the numbers of the head, with context for the line to draw.
+        let column = if context_lines_before == 0 { self.position.column.saturating_sub(1) } else { 0 };
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.file.clone(),
+            self.text.as_bytes(),
+            (0, self.text.len()).into(),
+            self.position.line.saturating_sub(1) as usize,
+            column as usize,
+            1,
+        )))
+    }
+}
+
+fn clean(text: &str, unicode: bool) -> String {
+    text.chars().filter_map(|c| if c == '\n' { Some(c) } else { shown(c, unicode) }).collect()
+}
+
+/// What may go to a terminal for a character of somebody's file: never one that moves the cursor, changes colours or
+/// turns the reading direction.
+fn shown(c: char, unicode: bool) -> Option<char> {
+    match c {
+        '\t' => Some(' '),
+        '\u{feff}' => None,
+        '\0'..='\u{1f}' if unicode => char::from_u32(0x2400 + u32::from(c)),
+        '\u{7f}' if unicode => Some('\u{2421}'),
+        _ if c.is_control() => Some('?'),
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => Some('?'),
+        _ => Some(c),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Code;
+    use crate::document::Span;
+
+    fn report(text: &str, range: Range<usize>, path: &str) -> Report {
+        let mut report = Report::default();
+        let source = report.sources.add("conf/eco.json".as_ref(), text);
+        let span = |at: usize| u32::try_from(at).unwrap();
+        let span = Span { source, start: span(range.start), end: span(range.end) };
+        let location = Location::At { span, path: path.to_owned() };
+        report.push(Diagnostic::error(Code::Value, "`PORT` is odd", location).hint("make it even"));
+        report
+    }
+
+    #[test]
+    fn an_excerpt_has_a_caret_under_its_bytes() {
+        let text = "\u{feff}{\r\n\té😀: 'x' }\r\n";
+        let at = text.find("'x'").unwrap();
+        let plain = render_text(&report(text, at..at + 3, "apps[0]"), false, false);
+        insta::assert_snapshot!(plain, @r"
+        error[value]
+
+          x `PORT` is odd
+           ,-[conf/eco.json:2:6]
+         2 |  é😀: 'x' }
+           :       ^|^
+           :        `-- apps[0]
+           `----
+          help: make it even
+        ");
+    }
+
+    #[test]
+    fn places_without_bytes_are_named() {
+        let mut report = Report::default();
+        let value = Location::Value { file: "a.js".into(), path: "apps[0] (api).env.PORT".into() };
+        let line = Location::Line { file: "a.js".into(), position: Position { line: 7, column: 3 } };
+        report.push(Diagnostic::info(Code::Meaningless, "fourth", Location::Nowhere));
+        report.push(Diagnostic::warning(Code::Value, "third", line));
+        report.push(Diagnostic::error(Code::Value, "first", value));
+        report.push(Diagnostic::error(Code::File, "second", Location::File("b.json".into())));
+        let plain = render_text(&report, false, false);
+        insta::assert_snapshot!(plain, @r"
+        error[value]
+
+          x first
+          | at a.js (apps[0] (api).env.PORT)
+
+        error[file]
+
+          x second
+          | at b.json
+
+        warning[value]
+
+          ! third
+          | at a.js:7:3
+
+        info[meaningless]
+
+          > fourth
+        ");
+    }
+
+    #[test]
+    fn lines_of_known_files_are_shown() {
+        let mut report = Report::default();
+        report.sources.add("a.js".as_ref(), "one\ntwo()\n");
+        let position = Position { line: 2, column: 4 };
+        report.push(Diagnostic::error(Code::Evaluation, "thrown", Location::Line { file: "a.js".into(), position }));
+        let plain = render_text(&report, false, true);
+        assert!(plain.contains("a.js:2:4") && plain.contains("two()"), "{plain}");
+        let position = Position { line: 99, column: 4 };
+        report.diagnostics[0].location = Location::Line { file: "a.js".into(), position };
+        assert!(render_text(&report, false, true).contains("at a.js:99:4"));
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let text = "{ \"\u{1b}[2J\u{202e}\u{9b}\": 1 }";
+        let mut report = report(text, 2..8, "a\u{1b}[0m");
+        report.diagnostics[0].message = "bad \u{1b}[31m\r\u{7}".into();
+        report.diagnostics[0].hint = Some("\u{1b}]0;x\u{7}".into());
+        for unicode in [false, true] {
+            let plain = render_text(&report, false, unicode);
+            assert!(plain.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{plain:?}");
+        }
+        assert!(render_text(&report, true, true).contains("\u{1b}["), "colours are ours");
+    }
+
+    #[test]
+    fn a_huge_line_is_cut_around_its_place() {
+        let text = format!("[{}x{}]", "1,".repeat(500_000), ",1".repeat(500_000));
+        let at = text.find('x').unwrap();
+        let plain = render_text(&report(&text, at..at + 1, ""), false, false);
+        assert!(plain.len() < 600, "{}", plain.len());
+        assert!(plain.contains("conf/eco.json:1:1000002") && plain.contains(",x,"), "{plain}");
+        let wide = render_text(&report(&text, 0..text.len(), ""), false, false);
+        assert!(wide.len() < 800 && wide.contains("eco.json:1:1"), "{wide}");
+    }
+
+    #[test]
+    fn every_range_of_a_text_can_be_drawn() {
+        let text = "\u{feff}a: é😀\r\n\r\n  b:\t\"x\n";
+        for start in 0..=text.len() + 1 {
+            for end in start..=text.len() + 1 {
+                assert!(
+                    render_text(&report(text, start..end, "p"), false, true).contains("eco.json:"),
+                    "{start}..{end}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn json_has_the_same_facts() {
+        let json = render_json(&report("{\n \"a\": 1}", 3..6, "a"));
+        let want = json!({ "version": 1, "diagnostics": [{
+            "severity": "error", "code": "value", "message": "`PORT` is odd", "file": "conf/eco.json",
+            "line": 2, "column": 2, "path": "a", "hint": "make it even",
+        }] });
+        assert_eq!(json, want);
+    }
+
+    #[test]
+    fn a_place_is_one_word_for_others() {
+        let report = report("{\n \"a\": 1}", 3..6, "a");
+        assert_eq!(place(&report.sources, &report.diagnostics[0].location).as_deref(), Some("conf/eco.json:2:2"));
+        assert_eq!(place(&report.sources, &Location::Nowhere), None);
+    }
 }
