@@ -6,6 +6,8 @@ mod fingerprint;
 pub mod js;
 mod json;
 mod load;
+#[cfg(test)]
+mod samples;
 mod toml;
 mod world;
 mod yaml;

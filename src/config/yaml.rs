@@ -130,7 +130,7 @@ impl<'a> Composer<'a> {
                 let cost = Cost { nodes: 1, bytes: text.len(), ..Cost::default() };
                 let kind = self.scalar(&text, style, tag.as_deref(), &at);
                 self.spend(cost, &at)?;
-                (anchor, (Node::new(kind, Some(self.origin.span(&at))), cost))
+                (anchor, (Node::new(kind, Some(self.origin.span(&self.written(style, at.clone())))), cost))
             }
             Event::SequenceStart(style, anchor, _) => (anchor, self.sequence(style, at.clone())?),
             Event::MappingStart(style, anchor, _) => (anchor, self.mapping(style, at.clone())?),
@@ -142,6 +142,14 @@ impl<'a> Composer<'a> {
             self.anchors.insert(anchor, Anchor { node: composed.0.clone(), cost: composed.1 });
         }
         Ok(composed)
+    }
+
+    /// The parser's range of a block scalar takes in the blank lines after it.
+    fn written(&self, style: ScalarStyle, at: Range<usize>) -> Range<usize> {
+        match (style, self.text.get(at.clone())) {
+            (ScalarStyle::Literal | ScalarStyle::Folded, Some(text)) => at.start..at.start + text.trim_end().len(),
+            _ => at,
+        }
     }
 
     fn alias(&mut self, id: usize, at: &Range<usize>) -> Result<(Node, Cost), Stop> {
