@@ -142,9 +142,10 @@ fn explain(error: &ParseError, text: &str, origin: Origin) -> Diagnostic {
         }
         ParseErrorKind::UnexpectedToken | ParseErrorKind::UnexpectedTokenInObject => {
             let problem = problem(format!("`{found}` does not belong here"));
-            match found.starts_with(|c: char| c == '(' || c == '`' || c.is_alphabetic()) {
-                true => problem.hint("JSON holds no code: a file that needs some is named `.config.js`"),
-                false => problem,
+            if found.starts_with(|c: char| c == '(' || c == '`' || c.is_alphabetic()) {
+                problem.hint("JSON holds no code: a file that needs some is named `.config.js`")
+            } else {
+                problem
             }
         }
         kind => problem(super::bytes::lower(&kind.to_string())),

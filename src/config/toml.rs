@@ -109,9 +109,10 @@ fn one(error: &Error, text: &str, origin: Origin) -> Diagnostic {
         return problem.hint("a table is written once; a list of tables is written `[[apps]]`");
     }
     let problem = Diagnostic::error(Code::Syntax, lower(error.message()), origin.at(&range));
-    match error.message().contains("string values must be quoted") {
-        true => problem.hint("put quotes around it"),
-        false => problem,
+    if error.message().contains("string values must be quoted") {
+        problem.hint("put quotes around it")
+    } else {
+        problem
     }
 }
 

@@ -85,11 +85,11 @@ impl<'a> Composer<'a> {
         let node = loop {
             match self.next()? {
                 (Event::StreamStart | Event::DocumentStart(..), _) => {}
-                (Event::StreamEnd, at) => return Err(nothing(self.origin, &at)),
+                (Event::StreamEnd, at) => return Err(Box::new(nothing(self.origin, &at))),
                 (event, at) => {
                     let (node, _) = self.node(event, at.clone())?;
                     if node.kind == Kind::Null && at.is_empty() {
-                        return Err(nothing(self.origin, &at));
+                        return Err(Box::new(nothing(self.origin, &at)));
                     }
                     break node;
                 }
@@ -395,9 +395,9 @@ fn number(text: &str) -> Option<f64> {
     if fits { bare.parse::<f64>().ok().map(|value| sign * value) } else { None }
 }
 
-fn nothing(origin: Origin, at: &Range<usize>) -> Stop {
+fn nothing(origin: Origin, at: &Range<usize>) -> Diagnostic {
     let problem = Diagnostic::error(Code::Syntax, "there is no value in this file", origin.at(at));
-    Box::new(problem.hint("an ecosystem file has at least `apps`"))
+    problem.hint("an ecosystem file has at least `apps`")
 }
 
 fn explain(error: &ScanError, text: &str, origin: Origin) -> Diagnostic {

@@ -36,7 +36,7 @@ fn scalars_are_those_of_the_core_schema() {
         ("a:\nb: ''\nc: ~", json!({"a": null, "b": "", "c": null})),
         ("a: |\n  x\n  y\nb: >-\n  x\n  y\n", json!({"a": "x\ny\n", "b": "x y"})),
         ("1: a\ntrue: b\n0x10: c\n~: d\n'': e", json!({"1": "a", "true": "b", "0x10": "c", "null": "d", "": "e"})),
-        ("a: 9007199254740993", json!({"a": 9_007_199_254_740_992_i64 as f64})),
+        ("a: 9007199254740993", json!({"a": 9_007_199_254_740_992_i64})),
     ];
     for (text, want) in table {
         assert_eq!(to_json(&check(text)), want, "{text}");
@@ -111,7 +111,7 @@ fn problems_point_to_their_bytes() {
         ("a: &x [*x]", "this alias stands within its own anchor", "*x"),
         ("a: [1, 2", "this `[` is never closed", "["),
         ("a: @daily", "a value cannot start with `@`", "@"),
-        ("a:\n\t- b", "a tab in the indentation", ""),
+        ("a:\n\t- b", "a tab in the indentation", "-"),
     ];
     for (text, message, bytes) in table {
         let (found, range) = problem(text);
@@ -141,7 +141,7 @@ fn bombs_are_refused() {
     let mut laughs = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for level in 1..10 {
         let inner = vec![format!("*a{}", level - 1); 9].join(",");
-        laughs.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+        laughs += &format!("a{level}: &a{level} [{inner}]\n");
     }
     let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 1000].join(","));
     let merges = format!("a: &a {{k: 1}}\nb: {{{}}}", vec!["<<: [*a,*a,*a]"; 40_000].join(","));
@@ -151,12 +151,12 @@ fn bombs_are_refused() {
     }
     let mut chain = String::from("a0: &a0 x\n");
     for level in 1..80 {
-        chain.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+        chain += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
     }
     assert_eq!(problem(&chain).0, "aliases are nested too deeply here");
     let mut deep = format!("a0: &a0 {}{}\n", "[".repeat(200), "]".repeat(200));
     for level in 1..5 {
-        deep.push_str(&format!("a{level}: &a{level} {}*a{}{}\n", "[".repeat(200), level - 1, "]".repeat(200)));
+        deep += &format!("a{level}: &a{level} {}*a{}{}\n", "[".repeat(200), level - 1, "]".repeat(200));
     }
     assert_eq!(problem(&deep).0, "aliases are nested too deeply here");
 }

@@ -27,7 +27,7 @@ pub fn render_text(report: &Report, colour: bool, unicode: bool) -> String {
         let drawn = Drawn::new(diagnostic, &report.sources, unicode);
         if handler.render_report(&mut out, &drawn).is_err() {
             // Only a fault in the drawing leads here: the message is what must not be lost.
-            out.push_str(&format!("{}: {}\n", name(diagnostic.severity), drawn.message));
+            out.extend([name(diagnostic.severity), ": ", &drawn.message, "\n"]);
         }
     }
     out
@@ -140,7 +140,7 @@ impl Drawn {
         let mut message = clean(&diagnostic.message);
         // Where there is no excerpt whose head says it.
         if let (None, Some(place)) = (&excerpt, place(sources, &diagnostic.location)) {
-            message.push_str(&format!("\nat {}", clean(&place)));
+            message.extend(["\nat ", &clean(&place)]);
         }
         let label = match &diagnostic.location {
             Location::At { path, .. } if !path.is_empty() => Some(clean(path)),

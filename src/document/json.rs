@@ -19,10 +19,37 @@ pub fn to_json(node: &Node) -> Value {
 }
 
 fn number(value: f64) -> Value {
-    const SAFE: f64 = 9_007_199_254_740_991.0;
-    if value.fract() == 0.0 && value.abs() <= SAFE {
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number within 2^53")]
-        return Value::Number(Number::from(value as i64));
+    // Beyond 2^53 both languages print the shortest digits that read back as this double, then zeros.
+    if value.fract() == 0.0 && value.abs() < 1e21 {
+        let digits = value.to_string();
+        if let Ok(whole) = digits.parse::<i64>() {
+            return Value::Number(Number::from(whole));
+        }
+        if let Ok(whole) = digits.parse::<u64>() {
+            return Value::Number(Number::from(whole));
+        }
     }
     Number::from_f64(value).map_or(Value::Null, Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_print_as_in_javascript() {
+        let table = [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (-5.0, "-5"),
+            (0.1, "0.1"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (1_152_921_504_606_846_976.0, "1152921504606847000"),
+            (f64::NAN, "null"),
+            (f64::INFINITY, "null"),
+        ];
+        for (value, want) in table {
+            assert_eq!(number(value).to_string(), want);
+        }
+    }
 }
