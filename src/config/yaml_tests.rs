@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::*;
@@ -141,7 +143,7 @@ fn bombs_are_refused() {
     let mut laughs = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for level in 1..10 {
         let inner = vec![format!("*a{}", level - 1); 9].join(",");
-        laughs += &format!("a{level}: &a{level} [{inner}]\n");
+        writeln!(laughs, "a{level}: &a{level} [{inner}]").unwrap();
     }
     let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 1000].join(","));
     let merges = format!("a: &a {{k: 1}}\nb: {{{}}}", vec!["<<: [*a,*a,*a]"; 40_000].join(","));
@@ -151,12 +153,12 @@ fn bombs_are_refused() {
     }
     let mut chain = String::from("a0: &a0 x\n");
     for level in 1..80 {
-        chain += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+        writeln!(chain, "a{level}: &a{level} [*a{}]", level - 1).unwrap();
     }
     assert_eq!(problem(&chain).0, "aliases are nested too deeply here");
     let mut deep = format!("a0: &a0 {}{}\n", "[".repeat(200), "]".repeat(200));
     for level in 1..5 {
-        deep += &format!("a{level}: &a{level} {}*a{}{}\n", "[".repeat(200), level - 1, "]".repeat(200));
+        writeln!(deep, "a{level}: &a{level} {}*a{}{}", "[".repeat(200), level - 1, "]".repeat(200)).unwrap();
     }
     assert_eq!(problem(&deep).0, "aliases are nested too deeply here");
 }
