@@ -1,0 +1,110 @@
+// CommonJS as Node defines it, over the natives in `host`. Everything a config may never ask for is made when it is asked for.
+(function (host) {
+  'use strict';
+  const made = new Map();
+  const cache = Object.create(null);
+  let main;
+
+  function builtin(specifier) {
+    const id = specifier.startsWith('node:') ? specifier.slice(5) : specifier;
+    const known = made.get(id);
+    if (known) return known.exports;
+    const module = { exports: {} };
+    made.set(id, module);
+    host.builtin(id)(module, builtin, host, makeRequire);
+    return module.exports;
+  }
+
+  function Module(id, parent) {
+    this.id = parent ? id : '.';
+    this.path = id.slice(0, id.lastIndexOf('/')) || '/';
+    this.exports = {};
+    this.filename = id;
+    this.loaded = false;
+    this.children = [];
+    this.paths = [];
+    if (parent) parent.children.push(this);
+    Object.defineProperty(this, 'parent', { value: parent, configurable: true, writable: true });
+  }
+
+  function makeRequire(module) {
+    const check = (specifier) => {
+      if (typeof specifier !== 'string' || specifier === '')
+        throw new TypeError('The "id" argument must be a non-empty string. Received ' + String(specifier));
+    };
+    function require(specifier) {
+      check(specifier);
+      if (host.isBuiltin(specifier)) return builtin(specifier);
+      return load(host.resolve(specifier, module.path, module.filename, false), module).exports;
+    }
+    require.resolve = function resolve(specifier, options) {
+      check(specifier);
+      if (host.isBuiltin(specifier)) return specifier;
+      const from = options && Array.isArray(options.paths) ? options.paths : [module.path];
+      for (const folder of from.slice(0, -1)) {
+        try {
+          return host.resolve(specifier, folder, module.filename, false);
+        } catch {}
+      }
+      return host.resolve(specifier, from[from.length - 1], module.filename, false);
+    };
+    require.main = main;
+    require.cache = cache;
+    require.extensions = Object.create(null);
+    return require;
+  }
+
+  function load(path, parent) {
+    const known = cache[path];
+    if (known) return known;
+    const module = new Module(path, parent);
+    if (!parent) main = module;
+    cache[path] = module;
+    let done = false;
+    try {
+      const body = host.compile(path);
+      if (typeof body === 'function') {
+        Reflect.apply(body, module.exports, [module.exports, makeRequire(module), module, path, module.path]);
+      } else {
+        module.exports = body.exports;
+      }
+      done = true;
+    } finally {
+      if (!done) delete cache[path];
+    }
+    module.loaded = true;
+    return module;
+  }
+
+  function lazy(name, make) {
+    Object.defineProperty(globalThis, name, {
+      configurable: true,
+      enumerable: false,
+      get() {
+        const value = make();
+        this[name] = value;
+        return value;
+      },
+      set(value) {
+        Object.defineProperty(globalThis, name, { value, configurable: true, enumerable: false, writable: true });
+      },
+    });
+  }
+
+  Object.defineProperty(globalThis, 'global', { value: globalThis, configurable: true, writable: true });
+  lazy('process', () => builtin('process'));
+  lazy('console', () => builtin('console'));
+  for (const name of ['Buffer', 'atob', 'btoa']) lazy(name, () => builtin('buffer')[name]);
+  for (const name of ['URL', 'URLSearchParams']) lazy(name, () => builtin('url')[name]);
+  for (const name of ['TextEncoder', 'TextDecoder']) lazy(name, () => builtin('util')[name]);
+  for (const name of ['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate', 'queueMicrotask', 'structuredClone', 'performance'])
+    lazy(name, () => builtin('pmrun:globals')[name]);
+
+  return {
+    builtin,
+    start: (path) => load(path, undefined).exports,
+    exports: () => main.exports,
+    require: (path) => load(path, main || new Module(path)).exports,
+    environment: () => builtin('process').env,
+  };
+});
