@@ -146,7 +146,17 @@ fn chosen(namespace: JsObject, context: &mut Context) -> Result<JsValue, JsError
     let named = namespace.has_property(js_string!("apps"), context)?;
     let Some(object) = default.as_object() else { return Ok(if named { namespace.into() } else { default }) };
     let whole = object.is_array() || object.is_callable() || object.has_property(js_string!("apps"), context)?;
-    Ok(if named && !whole { namespace.into() } else { default })
+    if whole || !named {
+        return Ok(default);
+    }
+    let rest = JsObject::with_object_proto(context.intrinsics());
+    for key in namespace.own_property_keys(context)? {
+        if !key.is_symbol() && key != js_string!("default").into() {
+            let value = namespace.get(key.clone(), context)?;
+            rest.create_data_property(key, value, context)?;
+        }
+    }
+    Ok(rest.into())
 }
 
 /// A module that a compiler turned into CommonJS exports its `default` by that name.

@@ -25,6 +25,8 @@ mod parent;
 mod resolver;
 mod source;
 mod spawning;
+#[cfg(test)]
+mod tests;
 mod values;
 mod wire;
 

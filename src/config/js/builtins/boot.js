@@ -54,39 +54,51 @@
     return require;
   }
 
+  function run(module) {
+    const body = host.compile(module.filename);
+    if (typeof body === 'function') {
+      Reflect.apply(body, module.exports, [module.exports, makeRequire(module), module, module.filename, module.path]);
+    } else {
+      module.exports = body.exports;
+    }
+  }
+
   function load(path, parent) {
     const known = cache[path];
     if (known) return known;
     const module = new Module(path, parent);
     if (!parent) main = module;
     cache[path] = module;
-    let done = false;
-    try {
-      const body = host.compile(path);
-      if (typeof body === 'function') {
-        Reflect.apply(body, module.exports, [module.exports, makeRequire(module), module, path, module.path]);
-      } else {
-        module.exports = body.exports;
+    // What goes through a handler loses its place, so the entry goes without one: nobody asks for it again.
+    if (parent) {
+      try {
+        run(module);
+      } catch (error) {
+        delete cache[path];
+        throw error;
       }
-      done = true;
-    } finally {
-      if (!done) delete cache[path];
-    }
+    } else run(module);
     module.loaded = true;
     return module;
   }
 
+  // The accessor stays one: the engine's caches do not follow a global that turns from an accessor into a value.
   function lazy(name, make) {
+    let value;
+    let ready = false;
     Object.defineProperty(globalThis, name, {
       configurable: true,
       enumerable: false,
       get() {
-        const value = make();
-        this[name] = value;
+        if (!ready) {
+          ready = true;
+          value = make();
+        }
         return value;
       },
-      set(value) {
-        Object.defineProperty(globalThis, name, { value, configurable: true, enumerable: false, writable: true });
+      set(given) {
+        ready = true;
+        value = given;
       },
     });
   }

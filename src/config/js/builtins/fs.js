@@ -100,7 +100,7 @@ const refuse = (name) => () => {
   throw new Error(`fs.${name} is not available: a config may only read`);
 };
 for (const name of ['writeFile', 'appendFile', 'unlink', 'rm', 'rmdir', 'rename', 'copyFile', 'cp', 'chmod', 'chown', 'symlink', 'link', 'truncate', 'mkdtemp', 'utimes', 'open', 'write'])
-  fs[name + 'Sync'] = fs[name] = refuse(name);
+  for (const whole of [name, name + 'Sync']) fs[whole] = refuse(whole);
 for (const name of ['createWriteStream', 'createReadStream', 'watch', 'watchFile']) fs[name] = refuse(name);
 
 fs.promises = { constants };
