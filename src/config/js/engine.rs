@@ -10,6 +10,7 @@ use boa_engine::builtins::promise::PromiseState;
 use boa_engine::context::HostHooks;
 use boa_engine::object::JsObject;
 use boa_engine::object::builtins::JsPromise;
+use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsString, JsValue, Script, Source, js_string};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -151,7 +152,8 @@ fn chosen(namespace: JsObject, context: &mut Context) -> Result<JsValue, JsError
     }
     let rest = JsObject::with_object_proto(context.intrinsics());
     for key in namespace.own_property_keys(context)? {
-        if !key.is_symbol() && key != js_string!("default").into() {
+        let name = key.to_string();
+        if name != "default" && name != "__esModule" && !matches!(key, PropertyKey::Symbol(_)) {
             let value = namespace.get(key.clone(), context)?;
             rest.create_data_property(key, value, context)?;
         }

@@ -160,10 +160,26 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
     }
     let text = text(host, path)?;
     let source = without_shebang(&text);
-    let parsed = Module::parse(Source::from_bytes(source.as_bytes()).with_path(path), None, context);
+    let mut parse = |source: &str| Module::parse(Source::from_bytes(source).with_path(path), None, context);
+    let parsed = parse(&source).or_else(|error| match async_default(&source) {
+        Some(rewritten) => parse(&rewritten).map_err(|_| error),
+        None => Err(error),
+    });
     let module = parsed.map_err(|error| raise(host, fault::syntax(&fault::message(&error, context), path, false)))?;
     host.modules.borrow_mut().insert(path.to_owned(), module.clone());
     Ok(module)
+}
+
+/// The engine's parser takes the `async` of `export default async () => ...` for a declaration's: name the function first.
+fn async_default(text: &str) -> Option<String> {
+    const WRITTEN: &str = "export default async";
+    let at = text.match_indices(WRITTEN).map(|(at, _)| at).find(|at| {
+        let rest = text[at + WRITTEN.len()..].trim_start();
+        let before = text[..*at].rsplit('\n').next().unwrap_or_default();
+        !rest.starts_with("function") && before.trim().is_empty()
+    })?;
+    let (before, rest) = (&text[..at], &text[at + WRITTEN.len()..]);
+    Some(format!("{before}export {{ $default as default }}; const $default = async{rest}"))
 }
 
 /// Whether a line starts with `import` or `export`, or something is awaited.

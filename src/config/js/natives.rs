@@ -25,7 +25,7 @@ const TIMER_MAX: f64 = 3_600_000.0;
 
 /// The object that `boot.js` gets.
 pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
-    let table: [(&str, Native); 29] = [
+    let table: [(&str, Native); 27] = [
         ("access", access),
         ("builtin", builtin_function),
         ("chdir", chdir),
@@ -53,8 +53,6 @@ pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
         ("timer", timer),
         ("utf8Decode", utf8_decode),
         ("utf8Encode", utf8_encode),
-        ("sha256", sha256),
-        ("random", random),
     ];
     let mut object = ObjectInitializer::new(context);
     for (name, native) in table {
@@ -367,18 +365,4 @@ fn utf8_encode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult
 fn utf8_decode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let bytes = bytes(args, 0, context)?;
     Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
-}
-
-fn sha256(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    use sha2::Digest;
-    Ok(binary(&sha2::Sha256::digest(bytes(args, 0, context)?)))
-}
-
-fn random(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    use std::io::Read;
-    let length = args.first().map_or(Ok(0), |length| length.to_u32(context))?.min(65_536);
-    let mut bytes = vec![0; length as usize];
-    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map_err(|error| io_error(&error, "read", Path::new("/dev/urandom"), context))?;
-    Ok(binary(&bytes))
 }

@@ -264,7 +264,7 @@ fn failures_say_where() {
         check_failure(&[("a.js", "1\nthrow new TypeError('no')")], "a.js:2:7: config threw: TypeError: no"),
         check_failure(
             &[("a.js", "require('./b')"), ("b.js", "\n\nnull.x")],
-            "b.js:3:1: config threw: TypeError: cannot convert 'null' or 'undefined' to object",
+            "b.js:3:6: config threw: TypeError: cannot convert 'null' or 'undefined' to object",
         ),
         check_failure(
             &[("a.js", "1\nrequire('./b')"), ("b.js", "\n{ [ }")],
@@ -285,7 +285,7 @@ fn failures_say_where() {
         check_failure(&[("a.js", &format!("1\n{}", "[".repeat(200_000)))], "a.js:2:1: brackets are nested too deeply"),
         check_failure(
             &[("a.mjs", "export default module.exports = 1")],
-            "a.mjs:1:1: config threw: ReferenceError: module is not defined",
+            "a.mjs:1:16: config threw: ReferenceError: module is not defined",
         ),
         check_failure(
             &[("a.js", "module.exports = JSON.parse('{')")],
@@ -293,7 +293,7 @@ fn failures_say_where() {
         ),
         check_failure(
             &[("a.js", "module.exports = Promise.reject(new Error('later'))")],
-            "a.js:1:42: config threw: later",
+            "a.js:1:33: config threw: later",
         ),
     ];
     let wrong: Vec<String> = wrong.into_iter().flatten().collect();
