@@ -32,6 +32,8 @@ pub(super) struct Host {
     pub(super) modules: RefCell<HashMap<PathBuf, Module>>,
     /// What `boot.js` returned.
     pub(super) boot: RefCell<Option<JsObject>>,
+    /// Those of `source::GLOBALS` that are there, as bits.
+    pub(super) provided: Cell<u32>,
     /// The entry, when it turned out to be a module: it is evaluated apart, because it may await at its top level.
     pub(super) entry_module: RefCell<Option<Module>>,
 }
@@ -59,6 +61,7 @@ impl Host {
             timers_made: Cell::new(0),
             modules: RefCell::default(),
             boot: RefCell::default(),
+            provided: Cell::new(0),
             entry_module: RefCell::default(),
             orders,
         }

@@ -14,7 +14,7 @@ use super::fault;
 use super::host::Host;
 use super::orders::{Failure, FailureKind};
 use super::resolver::{self, Format, Style};
-use super::source::{WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
+use super::source::{GLOBALS, WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
 
 /// A file, ready to run.
 pub(super) enum Compiled {
@@ -36,6 +36,7 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
         }
         style @ (Format::CommonJs | Format::Either) => {
             let text = text(host, path)?;
+            provide(host, &text, context)?;
             let wrapped = format!("{WRAPPER}{}{WRAPPER_END}", without_shebang(&text));
             let error = match Script::parse(Source::from_bytes(&wrapped).with_path(path), None, context) {
                 Ok(script) => return script.evaluate(context).map(Compiled::Function),
@@ -140,6 +141,18 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
     }
 }
 
+/// Makes the globals that a text names.
+fn provide(host: &Host, text: &str, context: &mut Context) -> JsResult<()> {
+    for (index, name) in GLOBALS.iter().enumerate() {
+        let bit = 1 << index;
+        if host.provided.get() & bit == 0 && text.contains(name) {
+            host.provided.set(host.provided.get() | bit);
+            booted(host, "provide", JsString::from(*name).into(), context)?;
+        }
+    }
+    Ok(())
+}
+
 fn json(host: &Host, path: &Path, context: &mut Context) -> JsResult<JsValue> {
     let text = text(host, path)?;
     match serde_json::from_str(&text) {
@@ -159,6 +172,7 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
         return Ok(module.clone());
     }
     let text = text(host, path)?;
+    provide(host, &text, context)?;
     let source = without_shebang(&text);
     let mut parse = |source: &str| Module::parse(Source::from_bytes(source).with_path(path), None, context);
     let parsed = parse(&source).or_else(|error| match async_default(&source) {

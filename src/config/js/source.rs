@@ -14,6 +14,28 @@ const DEPTH_MAX: usize = 1_000;
 
 pub(super) const BOOT: &str = include_str!("builtins/boot.js");
 
+/// Globals that Node has and the language does not. `boot.js` makes each when a file names it.
+pub(super) const GLOBALS: [&str; 18] = [
+    "process",
+    "console",
+    "Buffer",
+    "atob",
+    "btoa",
+    "URL",
+    "URLSearchParams",
+    "TextEncoder",
+    "TextDecoder",
+    "setTimeout",
+    "setInterval",
+    "setImmediate",
+    "clearTimeout",
+    "clearInterval",
+    "clearImmediate",
+    "queueMicrotask",
+    "structuredClone",
+    "performance",
+];
+
 /// The stand-in for one of Node's modules: its name and its source.
 pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {

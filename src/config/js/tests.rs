@@ -348,6 +348,22 @@ fn printing_is_kept_apart() {
 }
 
 #[test]
+fn globals_in_loops() {
+    let loops = [
+        ("for (let i = 0; i < 3; i++) console.log('a'.repeat(2))", "aa\naa\naa\n"),
+        ("for (const k of ['STAGE', 'HOME']) console.log(process.env[k])", "test\n/home/app\n"),
+        (
+            "for (let i = 0; i < 2; i++) console.log(Buffer.from('aa', 'hex').length, new URL('http://h/' + i).pathname)",
+            "1 /0\n1 /1\n",
+        ),
+    ];
+    for (text, want) in loops {
+        let ran = Case::new(&[("a.js", text)]).run();
+        assert_eq!((ran.printed.as_str(), ran.json().as_str()), (want, "{}"), "{text}");
+    }
+}
+
+#[test]
 fn path() {
     check(&[
         (

@@ -82,38 +82,24 @@
     return module;
   }
 
-  // The accessor stays one: the engine's caches do not follow a global that turns from an accessor into a value.
-  function lazy(name, make) {
-    let value;
-    let ready = false;
-    Object.defineProperty(globalThis, name, {
-      configurable: true,
-      enumerable: false,
-      get() {
-        if (!ready) {
-          ready = true;
-          value = make();
-        }
-        return value;
-      },
-      set(given) {
-        ready = true;
-        value = given;
-      },
-    });
+  // Which module has a global of Node's. Made when a file names one: an accessor would
+  // do without the look at the text, but the engine's caches go wrong when a global's getter runs for the first time.
+  const globals = { process: 'process', console: 'console', Buffer: 'buffer', atob: 'buffer', btoa: 'buffer', URL: 'url', URLSearchParams: 'url', TextEncoder: 'util', TextDecoder: 'util' };
+  for (const name of ['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate', 'queueMicrotask', 'structuredClone', 'performance'])
+    globals[name] = 'pmrun:globals';
+
+  function provide(name) {
+    if (Object.hasOwn(globalThis, name)) return;
+    const module = builtin(globals[name]);
+    const value = globals[name] === name ? module : module[name];
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
 
   Object.defineProperty(globalThis, 'global', { value: globalThis, configurable: true, writable: true });
-  lazy('process', () => builtin('process'));
-  lazy('console', () => builtin('console'));
-  for (const name of ['Buffer', 'atob', 'btoa']) lazy(name, () => builtin('buffer')[name]);
-  for (const name of ['URL', 'URLSearchParams']) lazy(name, () => builtin('url')[name]);
-  for (const name of ['TextEncoder', 'TextDecoder']) lazy(name, () => builtin('util')[name]);
-  for (const name of ['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate', 'queueMicrotask', 'structuredClone', 'performance'])
-    lazy(name, () => builtin('pmrun:globals')[name]);
 
   return {
     builtin,
+    provide,
     start: (path) => load(path, undefined).exports,
     exports: () => main.exports,
     require: (path) => load(path, main || new Module(path)).exports,
