@@ -102,7 +102,7 @@ fn advice(message: &str) -> Option<&'static str> {
 
 /// The innermost frame in a file of the user's.
 fn place(text: &str) -> Option<(String, u32, u32)> {
-    text.lines().filter_map(|line| frame(line.trim_start().strip_prefix("at ")?)).next()
+    text.lines().find_map(|line| frame(line.trim_start().strip_prefix("at ")?))
 }
 
 /// `name (/srv/a.js:3:7)`

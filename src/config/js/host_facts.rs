@@ -1,4 +1,5 @@
 //! What `os` and `process` say about the machine.
+#![expect(clippy::unnecessary_wraps, reason = "the engine calls functions of one type")]
 
 use std::fs;
 use std::path::Path;

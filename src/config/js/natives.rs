@@ -1,4 +1,6 @@
 //! The functions that the JavaScript of `builtins/` is written over. Each takes and returns plain values.
+#![expect(clippy::unnecessary_wraps, reason = "the engine calls functions of one type")]
+#![expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are doubles")]
 
 use std::fs;
 use std::io;

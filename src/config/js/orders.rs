@@ -73,6 +73,7 @@ impl Failure {
     }
 
     /// The diagnostic. What names no file is said of the entry, under the name by which it was asked for.
+    #[expect(clippy::unnecessary_box_returns, reason = "the front-ends return it boxed")]
     pub(super) fn into_diagnostic(self, asked: &Path, absolute: &Path) -> Box<Diagnostic> {
         let code = match self.kind {
             FailureKind::File => Code::File,

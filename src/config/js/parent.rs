@@ -217,7 +217,7 @@ impl Drop for Run {
 }
 
 fn too_slow(orders: &Orders) -> Failure {
-    let seconds = orders.deadline_ms as f64 / 1e3;
+    let seconds = Duration::from_millis(orders.deadline_ms).as_secs_f64();
     Failure::evaluation(format!("the config ran longer than {seconds} s"))
         .hint("does it loop without end, or wait for something? a config should only describe apps")
 }

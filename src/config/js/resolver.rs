@@ -268,7 +268,8 @@ mod tests {
     #[test]
     fn packages() {
         use Style::{Import, Require};
-        let exports = r##"{"exports": {".": {"import": "./m.mjs", "require": "./c.cjs"}, "./sub/*": "./src/*.js", "./no": null}}"##;
+        let exports =
+            r#"{"exports": {".": {"import": "./m.mjs", "require": "./c.cjs"}, "./sub/*": "./src/*.js", "./no": null}}"#;
         check(
             &[
                 ("node_modules/plain/index.js", ""),

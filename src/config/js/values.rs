@@ -150,7 +150,7 @@ impl Walker {
         let mut out = String::new();
         for step in &self.path {
             match step {
-                Step::Index(index) => out.push_str(&format!("[{index}]")),
+                Step::Index(index) => out.extend(["[", &index.to_string(), "]"]),
                 Step::Key(key) if out.is_empty() => out.push_str(key),
                 Step::Key(key) => {
                     out.push('.');

@@ -59,7 +59,9 @@ fn write(node: &Node, out: &mut Vec<u8>) {
         Kind::Sequence(items) => {
             out.push(b'[');
             write_length(items.len(), out);
-            items.iter().for_each(|item| write(item, out));
+            for item in items {
+                write(item, out);
+            }
         }
         Kind::Mapping(entries) => {
             out.push(b'{');
