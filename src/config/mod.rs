@@ -2,6 +2,7 @@
 
 mod bytes;
 mod discovery;
+mod dotenv;
 mod fingerprint;
 pub mod js;
 mod json;

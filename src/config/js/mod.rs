@@ -1,9 +1,37 @@
-use std::path::Path;
-use std::process::ExitCode;
+//! Config programs: `.js`, `.cjs` and `.mjs` files, run by an embedded engine in a child process of ours.
+//!
+//! ```text
+//! evaluate()  ── Orders (JSON, stdin) ──▶  child_main()  ──▶  engine::run()   the only users of the engine:
+//!      ▲                                       │               engine, host, natives, modules, values, fault
+//!      └── frames (stdout): console, result ◀──┘
+//! ```
+//!
+//! Invariants:
+//! * A config can not stop, grow or crash pmrun: the engine has no deadline and no memory limit of its own, a long
+//!   regex or a deep source ends it, so it always runs in a child with `RLIMIT_AS`, `RLIMIT_CPU` and a wall deadline.
+//! * What a config prints goes to stderr. stdout of the child carries frames, and nothing that a config does can forge one.
+//! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 
-use super::World;
-use crate::diag::Diagnostic;
-use crate::document::Node;
+mod child;
+mod engine;
+mod fault;
+mod files;
+mod host;
+mod host_facts;
+mod modules;
+mod natives;
+mod orders;
+mod parent;
+mod resolver;
+mod source;
+mod spawning;
+#[cfg(test)]
+mod tests;
+mod values;
+mod wire;
+
+pub use child::child_main;
+pub use parent::evaluate;
 
 /// What a config program may use before it is ended.
 #[derive(Clone, Copy, Debug)]
@@ -16,18 +44,4 @@ impl Default for Limits {
     fn default() -> Self {
         Self { deadline_ms: 5_000, memory_bytes: 512 << 20 }
     }
-}
-
-/// Runs a config program in a child process and returns what it exports. Nodes have no spans.
-///
-/// # Errors
-/// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
-pub fn evaluate(_entry: &Path, _world: &World, _limits: Limits) -> Result<Node, Box<Diagnostic>> {
-    unimplemented!()
-}
-
-/// The child: reads its orders from stdin, evaluates, writes the result to stdout (`pmrun __eval`, hidden).
-#[must_use]
-pub fn child_main() -> ExitCode {
-    unimplemented!()
 }

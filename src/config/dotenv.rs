@@ -1,0 +1,161 @@
+//! `.env` files, read as the npm package `dotenv` (16 and 17) and Node's `--env-file` read them: no expansion of `$NAME`.
+
+/// The variables in the order in which they first stand. The last value of a name wins.
+pub(crate) fn parse(text: &str) -> Vec<(String, String)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let Some((key, value, after)) = assignment(rest) else {
+            rest = next_line(rest);
+            continue;
+        };
+        match pairs.iter_mut().find(|(known, _)| known == key) {
+            Some(pair) => pair.1 = value,
+            None => pairs.push((key.to_owned(), value)),
+        }
+        rest = after;
+    }
+    pairs
+}
+
+/// `export KEY = value # comment` at the start of a line, and the text after it.
+fn assignment(line: &str) -> Option<(&str, String, &str)> {
+    let line = line.trim_start_matches(blank);
+    let line = match line.strip_prefix("export") {
+        Some(rest) if rest.starts_with(blank) => rest.trim_start_matches(blank),
+        _ => line,
+    };
+    let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))).unwrap_or(line.len());
+    let (key, rest) = line.split_at(end);
+    if key.is_empty() {
+        return None;
+    }
+    let value = match rest.trim_start_matches(blank).strip_prefix('=') {
+        Some(value) => value,
+        // `KEY: value` is accepted too.
+        None => rest.strip_prefix(':').filter(|value| value.starts_with(blank))?,
+    };
+    let value = value.trim_start_matches(blank);
+    quoted(value).or_else(|| Some(bare(value))).map(|(value, after)| (key, value, after))
+}
+
+/// A value in quotes, which may go over several lines; None when its quote is not closed, or closed before the end.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"' | '`'))?;
+    let mut escaped = false;
+    // An escaped quote ends the value when nothing better does, as in the package's regular expression.
+    let mut candidates = Vec::new();
+    for (at, c) in text.char_indices().skip(1) {
+        if c == quote {
+            candidates.push(at);
+            if !escaped {
+                break;
+            }
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    candidates.into_iter().rev().find_map(|end| {
+        let after = text[end + 1..].trim_start_matches(blank);
+        if !(after.is_empty() || after.starts_with(['\n', '#'])) {
+            return None;
+        }
+        let value = &text[1..end];
+        let value = if quote == '"' { value.replace("\\n", "\n").replace("\\r", "\r") } else { value.to_owned() };
+        Some((value, next_line(after)))
+    })
+}
+
+/// A value without quotes ends at `#` or with its line.
+fn bare(text: &str) -> (String, &str) {
+    let end = text.find(['#', '\n']).unwrap_or(text.len());
+    let value = text[..end].trim();
+    let quote = value.chars().next().filter(|c| matches!(c, '\'' | '"' | '`'));
+    let inner = quote.and_then(|quote| value[1..].strip_suffix(quote)).unwrap_or(value);
+    let value = if quote == Some('"') { inner.replace("\\n", "\n").replace("\\r", "\r") } else { inner.to_owned() };
+    (value, next_line(&text[end..]))
+}
+
+fn next_line(text: &str) -> &str {
+    text.find('\n').map_or("", |at| &text[at + 1..])
+}
+
+/// White space within a line.
+fn blank(c: char) -> bool {
+    c.is_whitespace() && c != '\n'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    /// What npm's dotenv makes of each line.
+    #[test]
+    fn values() {
+        let table = [
+            ("A=b", "b"),
+            ("A = b ", "b"),
+            ("  export A=b", "b"),
+            ("exporter=1\nA=b", "b"),
+            ("A: b", "b"),
+            ("A=", ""),
+            ("A=\nB=c", ""),
+            ("A=b # c", "b"),
+            ("A=b#c", "b"),
+            ("A=#c", ""),
+            ("A='#c'", "#c"),
+            ("A=\"b # c\" # d", "b # c"),
+            ("A='b' # 'd'", "b"),
+            ("A='$B'", "$B"),
+            ("A=${B}/c", "${B}/c"),
+            ("A='a\\nb'", "a\\nb"),
+            ("A=a\\nb", "a\\nb"),
+            ("A=\"a\\nb\"", "a\nb"),
+            ("A=\"a\\tb\"", "a\\tb"),
+            ("A=\"a\nb\"", "a\nb"),
+            ("A=\"a\r\nb\"\r\n", "a\nb"),
+            ("A='a\n#b\nc'", "a\n#b\nc"),
+            ("A=`it's \"b\"`", "it's \"b\""),
+            ("A=\"b\\\"c\"", "b\\\"c"),
+            ("A='  b  '", "  b  "),
+            ("A=  b  c  ", "b  c"),
+            ("A=b=c", "b=c"),
+            ("A='b' c", "'b' c"),
+            ("A='b", "'b"),
+            ("A={\"b\": 1}", "{\"b\": 1}"),
+            ("A=1\nA=2", "2"),
+            ("\u{feff}A=b", "b"),
+            ("# A=c\nA=b", "b"),
+            ("no assignment\nA=b", "b"),
+            ("\n\n\tA=b\n", "b"),
+            ("A=é😀", "é😀"),
+        ];
+        for (text, want) in table {
+            let got = parse(text);
+            let got = got.iter().find(|(key, _)| key == "A").map(|(_, value)| value.as_str());
+            assert_eq!(got, Some(want), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        let table: [(&str, &[&str]); 6] = [
+            ("A=1\nB.c-d=2", &["A", "B.c-d"]),
+            ("=1", &[]),
+            ("A", &[]),
+            ("A:1", &[]),
+            ("", &[]),
+            ("A='x\nB=2'\nC=3", &["A", "C"]),
+        ];
+        for (text, want) in table {
+            let got = parse(text);
+            assert_eq!(got.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn first_place_last_value() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(parse("A=1\nB=2\nA=3"), [pair("A", "3"), pair("B", "2")]);
+    }
+}

@@ -1,0 +1,88 @@
+// Node's `process` as a config sees it.
+const facts = host.process();
+const started = host.now();
+
+// Assignments become strings, as in Node: `process.env.PORT = 1` is read back as "1".
+const env = new Proxy(host.env(), {
+  set(target, key, value) {
+    target[key] = String(value);
+    return true;
+  },
+});
+
+const stream = (fd) => ({
+  fd,
+  isTTY: false,
+  columns: 80,
+  writable: true,
+  write(text) {
+    host.print(String(text));
+    return true;
+  },
+  end() {},
+  on() { return this; },
+  once() { return this; },
+});
+
+const hrtime = (before) => {
+  const ns = host.now() * 1e6;
+  const time = [Math.floor(ns / 1e9), Math.floor(ns % 1e9)];
+  if (!before) return time;
+  const [s, n] = [time[0] - before[0], time[1] - before[1]];
+  return n < 0 ? [s - 1, n + 1e9] : [s, n];
+};
+hrtime.bigint = () => BigInt(Math.floor(host.now() * 1e6));
+
+const process = {
+  title: 'node',
+  version: 'v20.20.2',
+  versions: { node: '20.20.2', v8: '11.3.244.8-node.30', modules: '115' },
+  release: { name: 'node', lts: 'Iron' },
+  arch: facts.arch,
+  platform: 'linux',
+  argv: ['/usr/bin/node', facts.entry],
+  argv0: 'node',
+  execArgv: [],
+  execPath: '/usr/bin/node',
+  pid: facts.pid,
+  ppid: facts.ppid,
+  env,
+  config: { variables: {} },
+  features: {},
+  exitCode: undefined,
+  stdin: { fd: 0, isTTY: false, on() { return this; } },
+  stdout: stream(1),
+  stderr: stream(2),
+  cwd: () => host.cwd(),
+  chdir: (folder) => host.chdir(String(folder)),
+  exit(code) {
+    host.exit(Number(code ?? process.exitCode ?? 0));
+  },
+  abort() {
+    host.exit(134);
+  },
+  nextTick: (callback, ...args) => void Promise.resolve().then(() => callback(...args)),
+  hrtime,
+  uptime: () => (host.now() - started) / 1000,
+  memoryUsage: () => ({ rss: 0, heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 }),
+  cpuUsage: () => ({ user: 0, system: 0 }),
+  umask: () => 0o022,
+  getuid: () => facts.uid,
+  geteuid: () => facts.uid,
+  getgid: () => facts.gid,
+  getegid: () => facts.gid,
+  emitWarning: (warning) => host.print(`(node) Warning: ${warning && warning.message ? warning.message : warning}\n`),
+  loadEnvFile: (path = '.env') => {
+    const loaded = require('dotenv').config({ path, quiet: true });
+    if (loaded.error) throw loaded.error;
+  },
+  emit: () => false,
+  kill() {
+    throw new Error('process.kill is not available: a config may only read');
+  },
+};
+for (const name of ['on', 'once', 'off', 'addListener', 'removeListener', 'removeAllListeners', 'prependListener', 'setMaxListeners']) process[name] = () => process;
+process.listeners = () => [];
+process.listenerCount = () => 0;
+Object.defineProperty(process, Symbol.toStringTag, { value: 'process' });
+module.exports = process;

@@ -1,0 +1,227 @@
+//! One run of one config: everything that knows the engine is this file and its neighbours `natives`, `modules`, `values`
+//! and `fault`. Another engine would have to bring `run`.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+use boa_engine::builtins::promise::PromiseState;
+use boa_engine::context::HostHooks;
+use boa_engine::object::JsObject;
+use boa_engine::object::builtins::JsPromise;
+use boa_engine::property::PropertyKey;
+use boa_engine::{Context, JsError, JsString, JsValue, Script, Source, js_string};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::fault;
+use super::host::{Host, Printer};
+use super::modules::Loader;
+use super::natives;
+use super::orders::{Failure, FailureKind, Orders};
+use super::resolver::{self, Format};
+use super::source::BOOT;
+use super::values::{Unfit, Walker};
+use crate::document::Node;
+
+/// The stack that `run` needs: the engine's parser and its natives recurse.
+pub(super) const STACK_BYTES: usize = 256 << 20;
+
+/// About what Node allows.
+const RECURSION_MAX: usize = 9_000;
+/// Values on the engine's own stack.
+const VALUES_MAX: usize = 2 << 20;
+/// A function may return a promise of a function, but not for ever.
+const UNWRAPS_MAX: u32 = 8;
+
+/// Runs the entry and returns what it exports. Needs a thread with `STACK_BYTES`.
+///
+/// # Errors
+/// When the config cannot be read, parsed or run to its end, or exports what no file can hold.
+pub(super) fn run(orders: Orders, print: Printer) -> Result<Node, Failure> {
+    let host = Rc::new(Host::new(orders, print));
+    readable(&host)?;
+    let hooks = Rc::new(Hooks { zone: OnceCell::new() });
+    let built = Context::builder().module_loader(Rc::new(Loader)).host_hooks(hooks).build();
+    let mut context =
+        built.map_err(|error| Failure::evaluation(format!("the JavaScript engine did not start: {error}")))?;
+    context.runtime_limits_mut().set_recursion_limit(RECURSION_MAX);
+    context.runtime_limits_mut().set_stack_size_limit(VALUES_MAX);
+    context.insert_data(host.clone());
+    let outcome = evaluate(&host, &mut context).map_err(|stop| match stop {
+        Stop::Threw(error) => fault::failure(&error, &mut context),
+        Stop::Failed(failure) => failure,
+    });
+    // Dropping a deep value recurses, and the process is about to end.
+    std::mem::forget(context);
+    match host.exited.get() {
+        Some(code) if outcome.is_ok() => Err(fault::exited(code)),
+        _ => outcome,
+    }
+}
+
+enum Stop {
+    Threw(JsError),
+    Failed(Failure),
+}
+
+impl From<JsError> for Stop {
+    fn from(error: JsError) -> Self {
+        Self::Threw(error)
+    }
+}
+
+impl From<Unfit> for Stop {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Threw(error) => Self::Threw(error),
+            Unfit::Value(message) => Self::Failed(Failure::evaluation(message)),
+        }
+    }
+}
+
+fn readable(host: &Host) -> Result<(), Failure> {
+    let fail = |message: String| Failure {
+        kind: FailureKind::File,
+        file: Some(host.orders.entry.clone()),
+        ..Failure::evaluation(message)
+    };
+    if let Err(error) = host.files.read(&host.entry) {
+        return Err(fail(format!("cannot read the config: {error}")));
+    }
+    if resolver::format(&host.files, &host.entry) == Format::Foreign {
+        let advice = "TypeScript is not read yet: write the config as `.js`, `.cjs` or `.mjs`";
+        return Err(fail("this kind of file cannot be run".to_owned()).hint(advice));
+    }
+    Ok(())
+}
+
+fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
+    let mut walker =
+        Walker::new(context).ok_or_else(|| Failure::evaluation("the JavaScript engine has no Object.keys"));
+    let boot = boot(host, context)?;
+    host.boot.replace(Some(boot.clone()));
+    let entry = JsString::from(host.entry.to_string_lossy().as_ref());
+    let mut exports = call(&boot, "start", &[entry.into()], context)?;
+    let module = host.entry_module.borrow_mut().take();
+    if let Some(module) = module {
+        let promise = module.load_link_evaluate(context);
+        settle(host, &promise, context)?;
+        let namespace = module.namespace(context);
+        exports = chosen(namespace, context)?;
+    } else {
+        context.run_jobs()?;
+        // `module.exports = ...` may have been run by a job.
+        exports = transpiled(call(&boot, "exports", &[], context)?, exports, context)?;
+    }
+    let value = unwrapped(host, &boot, exports, context)?;
+    let node = walker.as_mut().map_err(|failure| Stop::Failed(failure.clone()))?.walk(&value, context)?;
+    Ok(node)
+}
+
+/// Our JavaScript side: `start`, `require`, `builtin`, `environment`, `exports`.
+fn boot(host: &Host, context: &mut Context) -> Result<JsObject, JsError> {
+    let script = Script::parse(Source::from_bytes(BOOT).with_path(Path::new("pmrun:boot")), None, context)?;
+    let make = script.evaluate(context)?;
+    let natives = natives::object(host, context);
+    let made = match make.as_callable() {
+        Some(make) => make.call(&JsValue::undefined(), &[natives.into()], context)?,
+        None => JsValue::undefined(),
+    };
+    made.to_object(context)
+}
+
+/// Calls one of the functions that `boot.js` returns.
+pub(super) fn call(boot: &JsObject, name: &str, args: &[JsValue], context: &mut Context) -> Result<JsValue, JsError> {
+    let function = boot.get(JsString::from(name), context)?.to_object(context)?;
+    function.call(&JsValue::undefined(), args, context)
+}
+
+/// What a module means to export: its default, unless the named exports hold the apps.
+fn chosen(namespace: JsObject, context: &mut Context) -> Result<JsValue, JsError> {
+    if !namespace.has_property(js_string!("default"), context)? {
+        return Ok(namespace.into());
+    }
+    let default = namespace.get(js_string!("default"), context)?;
+    let named = namespace.has_property(js_string!("apps"), context)?;
+    let Some(object) = default.as_object() else { return Ok(if named { namespace.into() } else { default }) };
+    let whole = object.is_array() || object.is_callable() || object.has_property(js_string!("apps"), context)?;
+    if whole || !named {
+        return Ok(default);
+    }
+    let rest = JsObject::with_object_proto(context.intrinsics());
+    for key in namespace.own_property_keys(context)? {
+        let name = key.to_string();
+        if name != "default" && name != "__esModule" && !matches!(key, PropertyKey::Symbol(_)) {
+            let value = namespace.get(key.clone(), context)?;
+            rest.create_data_property(key, value, context)?;
+        }
+    }
+    Ok(rest.into())
+}
+
+/// A module that a compiler turned into CommonJS exports its `default` by that name.
+fn transpiled(exports: JsValue, fallback: JsValue, context: &mut Context) -> Result<JsValue, JsError> {
+    let exports = if exports.is_undefined() { fallback } else { exports };
+    let Some(object) = exports.as_object() else { return Ok(exports) };
+    if !object.is_callable() && object.get(js_string!("__esModule"), context)?.to_boolean() {
+        return chosen(object, context);
+    }
+    Ok(exports)
+}
+
+/// Calls exported functions with `{env, mode}` and awaits promises, until there is a plain value.
+fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Context) -> Result<JsValue, Stop> {
+    let mut value = exports;
+    for _ in 0..UNWRAPS_MAX {
+        if let Some(promise) = value.as_promise() {
+            value = settle(host, &promise, context)?;
+        } else if let Some(function) = value.as_callable() {
+            let env = call(boot, "environment", &[], context)?;
+            let mode = env.to_object(context)?.get(js_string!("NODE_ENV"), context)?;
+            let given = JsObject::with_object_proto(context.intrinsics());
+            given.set(js_string!("env"), env, false, context)?;
+            given.set(js_string!("mode"), mode, false, context)?;
+            value = function.call(&JsValue::undefined(), &[given.into()], context)?;
+        } else {
+            return Ok(value);
+        }
+    }
+    Err(Stop::Failed(Failure::evaluation("the exported function returns functions without end")))
+}
+
+/// Runs jobs and timers until the promise has an outcome.
+fn settle(host: &Host, promise: &JsPromise, context: &mut Context) -> Result<JsValue, Stop> {
+    loop {
+        context.run_jobs()?;
+        if let Some(code) = host.exited.get() {
+            return Err(Stop::Failed(fault::exited(code)));
+        }
+        match promise.state() {
+            PromiseState::Fulfilled(value) => return Ok(value),
+            PromiseState::Rejected(reason) => return Err(Stop::Threw(JsError::from_opaque(reason))),
+            PromiseState::Pending => {}
+        }
+        let Some((due, timer)) = host.next_timer() else {
+            let advice = "a config can wait for files and timers, not for the network";
+            return Err(Stop::Failed(
+                Failure::evaluation("the config waits for a promise that nothing settles").hint(advice),
+            ));
+        };
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        timer.callback.call(&JsValue::undefined(), &[], context)?;
+    }
+}
+
+/// Local time: the engine's own answer is UTC in a program with threads.
+struct Hooks {
+    zone: OnceCell<TimeZone>,
+}
+
+impl HostHooks for Hooks {
+    fn local_timezone_offset_seconds(&self, unix_time_seconds: i64) -> i32 {
+        let zone = self.zone.get_or_init(TimeZone::system);
+        Timestamp::from_second(unix_time_seconds).map_or(0, |time| zone.to_offset(time).seconds())
+    }
+}

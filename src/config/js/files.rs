@@ -1,0 +1,83 @@
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::config::Mapping;
+
+/// The file system as a config sees it: names below `seen` are read below `real`.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    mapping: Option<Mapping>,
+}
+
+impl Files {
+    pub(super) fn new(mapping: Option<Mapping>) -> Self {
+        Self { mapping }
+    }
+
+    /// Where the bytes of a path are.
+    pub(super) fn real(&self, path: &Path) -> PathBuf {
+        match &self.mapping {
+            Some(mapping) => match path.strip_prefix(&mapping.seen) {
+                Ok(rest) if rest.as_os_str().is_empty() => mapping.real.clone(),
+                Ok(rest) => mapping.real.join(rest),
+                Err(_) => path.to_owned(),
+            },
+            None => path.to_owned(),
+        }
+    }
+
+    /// Whether the path is another version's, which nothing may be written into.
+    pub(super) fn is_mapped(&self, path: &Path) -> bool {
+        self.mapping.as_ref().is_some_and(|mapping| path.starts_with(&mapping.seen))
+    }
+
+    /// The path without symlinks, as Node names modules. A mapped path stays below `seen`.
+    pub(super) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        let found = fs::canonicalize(self.real(path))?;
+        let Some(mapping) = &self.mapping else { return Ok(found) };
+        let base = fs::canonicalize(&mapping.real)?;
+        match found.strip_prefix(&base) {
+            Ok(rest) if rest.as_os_str().is_empty() => Ok(mapping.seen.clone()),
+            Ok(rest) => Ok(mapping.seen.join(rest)),
+            Err(_) => Ok(found),
+        }
+    }
+
+    pub(super) fn is_file(&self, path: &Path) -> bool {
+        self.real(path).is_file()
+    }
+
+    pub(super) fn is_dir(&self, path: &Path) -> bool {
+        self.real(path).is_dir()
+    }
+
+    pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(self.real(path))
+    }
+
+    /// The text as Node decodes it: bytes that are not UTF-8 become U+FFFD, a byte order mark is dropped.
+    pub(super) fn read_text(&self, path: &Path) -> io::Result<String> {
+        let bytes = self.read(path)?;
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok(match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        })
+    }
+}
+
+/// Takes `.` and `..` out by their names, as Node's `path.resolve` does.
+pub(super) fn normalise(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut out, part| {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+        out
+    })
+}

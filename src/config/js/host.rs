@@ -1,0 +1,122 @@
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use boa_engine::object::JsObject;
+use boa_engine::object::builtins::JsFunction;
+use boa_engine::{Context, Module};
+
+use super::files::{Files, normalise};
+use super::orders::{Failure, Orders};
+
+/// Takes what a config prints.
+pub(super) type Printer = Box<dyn Fn(&str)>;
+
+/// What the natives share: the orders, and what happened so far. It lives as long as its engine.
+pub(super) struct Host {
+    pub(super) orders: Orders,
+    pub(super) files: Files,
+    pub(super) started: Instant,
+    /// The entry as Node names it: absolute, without symlinks.
+    pub(super) entry: PathBuf,
+    pub(super) print: Printer,
+    cwd: RefCell<PathBuf>,
+    /// Failures whose place is known better than the engine's stack knows it, by the message of the error that was thrown
+    /// for them: a config may catch the error, and then nothing has failed.
+    faults: RefCell<Vec<(String, Failure)>>,
+    pub(super) exited: Cell<Option<f64>>,
+    timers: RefCell<BTreeMap<(Instant, u32), Timer>>,
+    timers_made: Cell<u32>,
+    pub(super) modules: RefCell<HashMap<PathBuf, Module>>,
+    /// What `boot.js` returned.
+    pub(super) boot: RefCell<Option<JsObject>>,
+    /// Those of `source::GLOBALS` that are there, as bits.
+    pub(super) provided: Cell<u32>,
+    /// The entry, when it turned out to be a module: it is evaluated apart, because it may await at its top level.
+    pub(super) entry_module: RefCell<Option<Module>>,
+}
+
+/// A callback that waits. Its handle is a root for the engine's collector.
+#[derive(Clone)]
+pub(super) struct Timer {
+    pub(super) callback: JsFunction,
+    repeat: Option<Duration>,
+}
+
+impl Host {
+    pub(super) fn new(orders: Orders, print: Printer) -> Self {
+        let files = Files::new(orders.mapping());
+        let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
+        Self {
+            cwd: RefCell::new(orders.cwd.clone()),
+            files,
+            started: Instant::now(),
+            entry,
+            print,
+            faults: RefCell::default(),
+            exited: Cell::new(None),
+            timers: RefCell::default(),
+            timers_made: Cell::new(0),
+            modules: RefCell::default(),
+            boot: RefCell::default(),
+            provided: Cell::new(0),
+            entry_module: RefCell::default(),
+            orders,
+        }
+    }
+
+    /// The host of a running engine.
+    pub(super) fn of(context: &Context) -> Rc<Self> {
+        context.get_data::<Rc<Self>>().cloned().expect("the engine is made with its host")
+    }
+
+    pub(super) fn cwd(&self) -> PathBuf {
+        self.cwd.borrow().clone()
+    }
+
+    pub(super) fn set_cwd(&self, folder: PathBuf) {
+        self.cwd.replace(folder);
+    }
+
+    /// A path as a native function is given it.
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        normalise(&self.cwd.borrow().join(written))
+    }
+
+    /// The name for a person: the entry as it was called, everything else as Node names it.
+    pub(super) fn shown(&self, path: &Path) -> PathBuf {
+        if path == self.entry { self.orders.entry.clone() } else { path.to_owned() }
+    }
+
+    pub(super) fn note(&self, message: &str, failure: Failure) {
+        self.faults.borrow_mut().push((message.to_owned(), failure));
+    }
+
+    pub(super) fn noted(&self, message: &str) -> Option<Failure> {
+        self.faults.borrow().iter().rev().find(|(known, _)| known == message).map(|(_, failure)| failure.clone())
+    }
+
+    pub(super) fn add_timer(&self, callback: JsFunction, delay: Duration, repeat: bool) -> u32 {
+        let id = self.timers_made.get() + 1;
+        self.timers_made.set(id);
+        let repeat = repeat.then_some(delay.max(Duration::from_millis(1)));
+        self.timers.borrow_mut().insert((Instant::now() + delay, id), Timer { callback, repeat });
+        id
+    }
+
+    pub(super) fn clear_timer(&self, id: u32) {
+        self.timers.borrow_mut().retain(|(_, known), _| *known != id);
+    }
+
+    /// The timer that is due next, and when. One that repeats is set again.
+    pub(super) fn next_timer(&self) -> Option<(Instant, Timer)> {
+        let mut timers = self.timers.borrow_mut();
+        let ((due, id), timer) = timers.pop_first()?;
+        if let Some(interval) = timer.repeat {
+            timers.insert((due + interval, id), timer.clone());
+        }
+        Some((due, timer))
+    }
+}

@@ -1,0 +1,370 @@
+//! The functions that the JavaScript of `builtins/` is written over. Each takes and returns plain values.
+#![expect(clippy::unnecessary_wraps, reason = "the engine calls functions of one type")]
+#![expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are doubles")]
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use boa_engine::object::builtins::{JsArray, JsFunction};
+use boa_engine::object::{JsObject, ObjectInitializer};
+use boa_engine::property::Attribute;
+use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
+
+use super::host::Host;
+use super::modules::{self, Compiled, text_value};
+use super::resolver::{self, Style};
+use super::source::{OWN, builtin};
+use super::{host_facts, spawning};
+use crate::config::dotenv;
+
+type Native = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
+
+/// Milliseconds; longer ones never fire within a deadline.
+const TIMER_MAX: f64 = 3_600_000.0;
+
+/// The object that `boot.js` gets.
+pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
+    let table: [(&str, Native); 27] = [
+        ("access", access),
+        ("builtin", builtin_function),
+        ("chdir", chdir),
+        ("clearTimer", clear_timer),
+        ("compile", compile),
+        ("cwd", |_, _, context| Ok(text_value(&Host::of(context).cwd()))),
+        ("dotenv", parse_dotenv),
+        ("env", env),
+        ("exists", exists),
+        ("exit", exit),
+        ("facts", host_facts::machine),
+        ("isBuiltin", is_builtin),
+        ("mkdir", mkdir),
+        ("now", now),
+        ("print", print),
+        ("process", host_facts::process),
+        ("readBinary", read_binary),
+        ("readText", read_text),
+        ("readdir", read_dir),
+        ("readlink", read_link),
+        ("realpath", real_path),
+        ("resolve", resolve),
+        ("spawn", spawning::spawn),
+        ("stat", stat),
+        ("timer", timer),
+        ("utf8Decode", utf8_decode),
+        ("utf8Encode", utf8_encode),
+    ];
+    let mut object = ObjectInitializer::new(context);
+    for (name, native) in table {
+        object.function(NativeFunction::from_fn_ptr(native), JsString::from(name), 0);
+    }
+    object.build()
+}
+
+/// An argument as text.
+pub(super) fn text(args: &[JsValue], index: usize, context: &mut Context) -> JsResult<String> {
+    match args.get(index) {
+        Some(value) => Ok(value.to_string(context)?.to_std_string_lossy()),
+        None => Ok(String::new()),
+    }
+}
+
+/// A plain object of plain values.
+pub(super) fn record(pairs: Vec<(&str, JsValue)>, context: &mut Context) -> JsValue {
+    let mut object = ObjectInitializer::new(context);
+    for (key, value) in pairs {
+        object.property(JsString::from(key), value, Attribute::all());
+    }
+    object.build().into()
+}
+
+/// Bytes as a string of as many characters, each below 256.
+pub(super) fn binary(bytes: &[u8]) -> JsValue {
+    let units: Vec<u16> = bytes.iter().map(|byte| u16::from(*byte)).collect();
+    JsString::from(units.as_slice()).into()
+}
+
+/// The bytes of such a string.
+pub(super) fn bytes(args: &[JsValue], index: usize, context: &mut Context) -> JsResult<Vec<u8>> {
+    let Some(value) = args.get(index) else { return Ok(Vec::new()) };
+    Ok(value.to_string(context)?.iter().map(|unit| u8::try_from(unit).unwrap_or(b'?')).collect())
+}
+
+pub(super) fn code(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(1) => "EPERM",
+        Some(2) => "ENOENT",
+        Some(12) => "ENOMEM",
+        Some(13) => "EACCES",
+        Some(17) => "EEXIST",
+        Some(20) => "ENOTDIR",
+        Some(21) => "EISDIR",
+        Some(22) => "EINVAL",
+        Some(30) => "EROFS",
+        Some(36) => "ENAMETOOLONG",
+        Some(40) => "ELOOP",
+        _ => "EIO",
+    }
+}
+
+/// An error as Node words it: `ENOENT: no such file or directory, open '/x'`.
+fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -> JsError {
+    let code = code(error);
+    let said = match code {
+        "EPERM" => "operation not permitted",
+        "ENOENT" => "no such file or directory",
+        "EACCES" => "permission denied",
+        "EEXIST" => "file already exists",
+        "ENOTDIR" => "not a directory",
+        "EISDIR" => "illegal operation on a directory",
+        "EINVAL" => "invalid argument",
+        "EROFS" => "read-only file system",
+        "ELOOP" => "too many symbolic links encountered",
+        _ => "i/o error",
+    };
+    let path = path.to_string_lossy();
+    let message = format!("{code}: {said}, {call} '{path}'");
+    let object = JsNativeError::error().with_message(message).into_opaque(context);
+    let number = JsValue::from(-error.raw_os_error().unwrap_or(5));
+    let values = [
+        ("errno", number),
+        ("syscall", JsString::from(call).into()),
+        ("code", JsString::from(code).into()),
+        ("path", JsString::from(path.as_ref()).into()),
+    ];
+    for (key, value) in values {
+        // A fresh error object takes every property.
+        let _ = object.set(JsString::from(key), value, false, context);
+    }
+    JsError::from_opaque(object.into())
+}
+
+fn path(args: &[JsValue], context: &mut Context) -> JsResult<(PathBuf, PathBuf)> {
+    let host = Host::of(context);
+    let seen = host.path(&text(args, 0, context)?);
+    let real = host.files.real(&seen);
+    Ok((seen, real))
+}
+
+fn flag(args: &[JsValue], index: usize) -> bool {
+    args.get(index).is_some_and(JsValue::to_boolean)
+}
+
+// Modules.
+
+fn builtin_function(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let name = text(args, 0, context)?;
+    let Some((name, source)) = builtin(&name) else {
+        return Err(JsNativeError::error().with_message(format!("no built-in module `{name}`")).into());
+    };
+    let wrapped = format!("(function (module, require, host, makeRequire) {{ 'use strict'; {source}\n}})");
+    let path = format!("{OWN}{name}");
+    Script::parse(Source::from_bytes(&wrapped).with_path(Path::new(&path)), None, context)?.evaluate(context)
+}
+
+fn is_builtin(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    Ok(resolver::builtin(&text(args, 0, context)?).is_some().into())
+}
+
+fn resolve(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let host = Host::of(context);
+    let (specifier, folder, from) = (text(args, 0, context)?, text(args, 1, context)?, text(args, 2, context)?);
+    let folder = host.path(&folder);
+    let found = modules::resolve(&host, &specifier, &folder, Path::new(&from), Style::Require, context)?;
+    Ok(text_value(&found))
+}
+
+/// A function to call, or `{exports}` of what has none.
+fn compile(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let host = Host::of(context);
+    let path = PathBuf::from(text(args, 0, context)?);
+    let exports = match modules::compile(&host, &path, context)? {
+        Compiled::Function(function) => return Ok(function),
+        Compiled::Value(value) => value,
+        Compiled::Module(module) if path == host.entry => {
+            host.entry_module.replace(Some(module));
+            JsValue::undefined()
+        }
+        Compiled::Module(module) => modules::import_now(&module, &path, &host, context)?,
+    };
+    Ok(record(vec![("exports", exports)], context))
+}
+
+// The process.
+
+fn env(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let host = Host::of(context);
+    let mut object = ObjectInitializer::new(context);
+    for (key, value) in &host.orders.env {
+        object.property(JsString::from(key.as_str()), JsString::from(value.as_str()), Attribute::all());
+    }
+    Ok(object.build().into())
+}
+
+fn chdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    match fs::read_dir(&real) {
+        Ok(_) => Host::of(context).set_cwd(seen),
+        Err(error) => return Err(io_error(&error, "chdir", &seen, context)),
+    }
+    Ok(JsValue::undefined())
+}
+
+fn exit(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let code = args.first().and_then(JsValue::as_number).unwrap_or(0.0);
+    Host::of(context).exited.set(Some(code));
+    Err(JsNativeError::error().with_message("process.exit was called").into())
+}
+
+fn print(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let text = text(args, 0, context)?;
+    (Host::of(context).print)(&text);
+    Ok(JsValue::undefined())
+}
+
+fn now(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    Ok((Host::of(context).started.elapsed().as_secs_f64() * 1e3).into())
+}
+
+fn timer(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let Some(callback) = args.first().and_then(JsValue::as_object).and_then(JsFunction::from_object) else {
+        return Ok(JsValue::undefined());
+    };
+    let delay = args.get(1).and_then(JsValue::as_number).unwrap_or(0.0);
+    let delay = if delay.is_finite() { delay.clamp(0.0, TIMER_MAX) } else { 0.0 };
+    Ok(Host::of(context).add_timer(callback, Duration::from_secs_f64(delay / 1e3), flag(args, 2)).into())
+}
+
+fn clear_timer(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    if let Some(id) = args.first() {
+        let id = id.to_u32(context)?;
+        Host::of(context).clear_timer(id);
+    }
+    Ok(JsValue::undefined())
+}
+
+// Files.
+
+fn exists(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    Ok(path(args, context)?.1.exists().into())
+}
+
+fn read_text(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    match fs::read(&real) {
+        Ok(bytes) => Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into()),
+        Err(error) => Err(io_error(&error, "open", &seen, context)),
+    }
+}
+
+fn read_binary(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    fs::read(&real).map(|bytes| binary(&bytes)).map_err(|error| io_error(&error, "open", &seen, context))
+}
+
+fn read_dir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    let mut found = list(&real).map_err(|error| io_error(&error, "scandir", &seen, context))?;
+    found.sort();
+    let rows: Vec<JsValue> = found
+        .into_iter()
+        .map(|(name, kind)| {
+            JsArray::from_iter([JsString::from(name).into(), JsString::from(kind).into()], context).into()
+        })
+        .collect();
+    Ok(JsArray::from_iter(rows, context).into())
+}
+
+fn list(folder: &Path) -> io::Result<Vec<(String, &'static str)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let kind = match () {
+            () if kind.is_dir() => "dir",
+            () if kind.is_symlink() => "link",
+            () if kind.is_file() => "file",
+            () => "other",
+        };
+        found.push((entry.file_name().to_string_lossy().into_owned(), kind));
+    }
+    Ok(found)
+}
+
+fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    let follow = flag(args, 1);
+    let found = if follow { fs::metadata(&real) } else { fs::symlink_metadata(&real) };
+    let meta = found.map_err(|error| io_error(&error, if follow { "stat" } else { "lstat" }, &seen, context))?;
+    let whole = |value: u64| JsValue::from(value as f64);
+    let ms = |seconds: i64, nanos: i64| JsValue::from(seconds as f64 * 1e3 + nanos as f64 / 1e6);
+    let born = meta.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let pairs = vec![
+        ("dev", whole(meta.dev())),
+        ("mode", meta.mode().into()),
+        ("nlink", whole(meta.nlink())),
+        ("uid", meta.uid().into()),
+        ("gid", meta.gid().into()),
+        ("ino", whole(meta.ino())),
+        ("size", whole(meta.size())),
+        ("blocks", whole(meta.blocks())),
+        ("atimeMs", ms(meta.atime(), meta.atime_nsec())),
+        ("mtimeMs", ms(meta.mtime(), meta.mtime_nsec())),
+        ("ctimeMs", ms(meta.ctime(), meta.ctime_nsec())),
+        ("birthtimeMs", born.map_or_else(|| 0.into(), |time| (time.as_secs_f64() * 1e3).into())),
+    ];
+    Ok(record(pairs, context))
+}
+
+fn real_path(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, _) = path(args, context)?;
+    let found = Host::of(context).files.canonical(&seen);
+    found.map(|path| text_value(&path)).map_err(|error| io_error(&error, "lstat", &seen, context))
+}
+
+fn read_link(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    fs::read_link(real).map(|path| text_value(&path)).map_err(|error| io_error(&error, "readlink", &seen, context))
+}
+
+fn access(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    let mode = args.get(1).map_or(Ok(0), |mode| mode.to_u32(context))?;
+    let wanted = rustix::fs::Access::from_bits_truncate(mode & 7);
+    match rustix::fs::access(&real, wanted) {
+        Ok(()) => Ok(JsValue::undefined()),
+        Err(error) => Err(io_error(&error.into(), "access", &seen, context)),
+    }
+}
+
+/// Really made, as Node would: an app's working folder or logs may lie in it. Another version's files are left alone.
+fn mkdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let (seen, real) = path(args, context)?;
+    if Host::of(context).files.is_mapped(&seen) {
+        return Ok(JsValue::undefined());
+    }
+    let made = if flag(args, 1) { fs::create_dir_all(&real) } else { fs::create_dir(&real) };
+    made.map(|()| JsValue::undefined()).map_err(|error| io_error(&error, "mkdir", &seen, context))
+}
+
+// Text and bytes.
+
+fn parse_dotenv(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let pairs = dotenv::parse(&text(args, 0, context)?);
+    let mut object = ObjectInitializer::new(context);
+    for (key, value) in pairs {
+        object.property(JsString::from(key), JsString::from(value), Attribute::all());
+    }
+    Ok(object.build().into())
+}
+
+fn utf8_encode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    Ok(binary(text(args, 0, context)?.as_bytes()))
+}
+
+fn utf8_decode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let bytes = bytes(args, 0, context)?;
+    Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
+}

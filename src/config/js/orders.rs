@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Limits;
+use crate::config::{Mapping, World};
+use crate::diag::{Code, Diagnostic};
+use crate::document::{Location, Position};
+
+/// Everything that the child is told. It takes nothing from its own environment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Orders {
+    /// Absolute, as its user names it.
+    pub(super) entry: PathBuf,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) cwd: PathBuf,
+    pub(super) home: Option<PathBuf>,
+    pub(super) cpus: u32,
+    /// `seen` and `real` of `World::mapping`.
+    pub(super) mapping: Option<(PathBuf, PathBuf)>,
+    pub(super) memory_bytes: u64,
+    pub(super) deadline_ms: u64,
+}
+
+/// Why there is no result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) message: String,
+    /// Absolute; None when it is not known which file is at fault.
+    pub(super) file: Option<PathBuf>,
+    /// Line and column, from 1.
+    pub(super) position: Option<(u32, u32)>,
+    pub(super) hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum FailureKind {
+    /// The file cannot be read.
+    File,
+    Syntax,
+    Evaluation,
+}
+
+impl Orders {
+    pub(super) fn new(entry: &Path, world: &World, limits: Limits) -> Self {
+        Self {
+            entry: world.cwd.join(entry),
+            env: world.env.clone(),
+            cwd: world.cwd.clone(),
+            home: world.home.clone(),
+            cpus: world.cpus,
+            mapping: world.mapping.as_ref().map(|mapping| (mapping.seen.clone(), mapping.real.clone())),
+            memory_bytes: limits.memory_bytes,
+            deadline_ms: limits.deadline_ms,
+        }
+    }
+
+    pub(super) fn mapping(&self) -> Option<Mapping> {
+        self.mapping.as_ref().map(|(seen, real)| Mapping { seen: seen.clone(), real: real.clone() })
+    }
+}
+
+impl Failure {
+    pub(super) fn evaluation(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Evaluation, message: message.into(), file: None, position: None, hint: None }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The diagnostic. What names no file is said of the entry, under the name by which it was asked for.
+    #[expect(clippy::unnecessary_box_returns, reason = "the front-ends return it boxed")]
+    pub(super) fn into_diagnostic(self, asked: &Path, absolute: &Path) -> Box<Diagnostic> {
+        let code = match self.kind {
+            FailureKind::File => Code::File,
+            FailureKind::Syntax => Code::Syntax,
+            FailureKind::Evaluation => Code::Evaluation,
+        };
+        let file = self.file.filter(|file| file != absolute).unwrap_or_else(|| asked.to_owned());
+        let location = match self.position {
+            Some((line, column)) => Location::Line { file, position: Position { line, column } },
+            None => Location::File(file),
+        };
+        let diagnostic = Diagnostic::error(code, self.message, location);
+        Box::new(match self.hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! The JavaScript that pmrun brings along, and what is done to a file's text before the engine sees it.
+
+use std::borrow::Cow;
+
+/// Stands before a CommonJS file on its first line, so that lines stay what they are; columns of that line move by this much.
+pub(super) const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname) {";
+pub(super) const WRAPPER_END: &str = "\n})";
+
+/// Files of ours have such paths in stack traces: no frame of the user's.
+pub(super) const OWN: &str = "pmrun:";
+
+/// More brackets than any file that a person wrote; the engine's parser is recursive.
+const DEPTH_MAX: usize = 1_000;
+
+pub(super) const BOOT: &str = include_str!("builtins/boot.js");
+
+/// Globals that Node has and the language does not. `boot.js` makes each when a file names it.
+pub(super) const GLOBALS: [&str; 18] = [
+    "process",
+    "console",
+    "Buffer",
+    "atob",
+    "btoa",
+    "URL",
+    "URLSearchParams",
+    "TextEncoder",
+    "TextDecoder",
+    "setTimeout",
+    "setInterval",
+    "setImmediate",
+    "clearTimeout",
+    "clearInterval",
+    "clearImmediate",
+    "queueMicrotask",
+    "structuredClone",
+    "performance",
+];
+
+/// The stand-in for one of Node's modules: its name and its source.
+pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
+    Some(match name {
+        "assert" => ("assert", include_str!("builtins/assert.js")),
+        "assert/strict" => ("assert/strict", "module.exports = require('assert');"),
+        "buffer" => ("buffer", include_str!("builtins/buffer.js")),
+        "child_process" => ("child_process", include_str!("builtins/child_process.js")),
+        "console" => ("console", include_str!("builtins/console.js")),
+        "dotenv" => ("dotenv", include_str!("builtins/dotenv.js")),
+        "dotenv/config" => ("dotenv/config", "require('dotenv').config();"),
+        "fs" => ("fs", include_str!("builtins/fs.js")),
+        "fs/promises" => ("fs/promises", "module.exports = require('fs').promises;"),
+        "pmrun:globals" => ("pmrun:globals", include_str!("builtins/globals.js")),
+        "module" => ("module", include_str!("builtins/module.js")),
+        "os" => ("os", include_str!("builtins/os.js")),
+        "path" => ("path", include_str!("builtins/path.js")),
+        "path/posix" => ("path/posix", "module.exports = require('path').posix;"),
+        "path/win32" => ("path/win32", "module.exports = require('path').win32;"),
+        "process" => ("process", include_str!("builtins/process.js")),
+        "timers" => ("timers", "module.exports = require('pmrun:globals');"),
+        "timers/promises" => (
+            "timers/promises",
+            "const { setTimeout } = require('pmrun:globals');\n\
+             module.exports = { setTimeout: (ms, value) => new Promise((done) => setTimeout(done, ms, value)) };",
+        ),
+        "url" => ("url", include_str!("builtins/url.js")),
+        "util" => ("util", include_str!("builtins/util.js")),
+        _ => return None,
+    })
+}
+
+/// Modules that Node has and pmrun does not stand in for.
+pub(super) fn is_nodes(name: &str) -> bool {
+    const NAMES: [&str; 27] = [
+        "async_hooks",
+        "cluster",
+        "constants",
+        "crypto",
+        "dgram",
+        "diagnostics_channel",
+        "dns",
+        "domain",
+        "events",
+        "http",
+        "http2",
+        "https",
+        "inspector",
+        "net",
+        "perf_hooks",
+        "punycode",
+        "querystring",
+        "readline",
+        "repl",
+        "stream",
+        "string_decoder",
+        "tls",
+        "tty",
+        "v8",
+        "vm",
+        "worker_threads",
+        "zlib",
+    ];
+    name.starts_with("node:") || NAMES.contains(&name.split('/').next().unwrap_or(name))
+}
+
+/// A `#!` line becomes a comment of the same width.
+pub(super) fn without_shebang(text: &str) -> Cow<'_, str> {
+    match text.strip_prefix("#!") {
+        Some(rest) => Cow::Owned(format!("//{rest}")),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// The line (from 1) on which brackets are nested deeper than the engine can read.
+pub(super) fn too_deep(text: &str) -> Option<u32> {
+    let mut depth = 0_usize;
+    let mut line = 1_u32;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' | b'(' => depth += 1,
+            b']' | b'}' | b')' => depth = depth.saturating_sub(1),
+            b'\n' => line = line.saturating_add(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return Some(line);
+        }
+    }
+    None
+}
+
+/// Where a specifier stands in quotes: line and column, from 1.
+pub(super) fn find_quoted(text: &str, specifier: &str) -> Option<(u32, u32)> {
+    let at = ['\'', '"', '`'].iter().filter_map(|quote| text.find(&format!("{quote}{specifier}{quote}"))).min()?;
+    let line = text[..at].bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
+    let column = text[start..at].chars().count() + 1;
+    Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specifiers_are_found() {
+        assert_eq!(find_quoted("a\n  b('x')", "x"), Some((2, 5)));
+        assert_eq!(find_quoted("é = \"./y\"", "./y"), Some((1, 5)));
+        assert_eq!(find_quoted("a", "x"), None);
+    }
+
+    #[test]
+    fn depth() {
+        assert_eq!(too_deep(&"[]".repeat(5000)), None);
+        assert_eq!(too_deep(&format!("\n{}", "[".repeat(1001))), Some(2));
+        assert_eq!(too_deep(&"{".repeat(1000)), None);
+    }
+}

@@ -1,0 +1,522 @@
+//! The engine in this process, without the child: text in, JSON or a failure out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::engine::{self, STACK_BYTES};
+use super::orders::{Failure, FailureKind, Orders};
+use crate::document::{Node, to_json};
+
+/// A folder of files; the first one is the entry.
+struct Case {
+    folder: tempfile::TempDir,
+    entry: PathBuf,
+}
+
+struct Ran {
+    result: Result<Node, Failure>,
+    printed: String,
+    root: String,
+}
+
+impl Case {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Self { entry: root.join(files[0].0), folder }
+    }
+
+    fn run(&self) -> Ran {
+        let root = self.folder.path().canonicalize().unwrap();
+        run(orders(&self.entry, &root))
+    }
+}
+
+impl Ran {
+    fn json(&self) -> String {
+        match &self.result {
+            Ok(node) => to_json(node).to_string().replace(&self.root, "{DIR}"),
+            Err(failure) => format!("{failure:?}"),
+        }
+    }
+
+    /// `file:line:column: message` of the failure.
+    fn failure(&self) -> String {
+        let Err(failure) = &self.result else { return self.json() };
+        let file = failure.file.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let place = failure.position.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+        format!("{file}{place}: {}", failure.message).replace(&self.root, "{DIR}")
+    }
+}
+
+fn orders(entry: &Path, root: &Path) -> Orders {
+    let env = [("HOME", "/home/app"), ("PATH", "/usr/bin:/bin"), ("STAGE", "test")];
+    Orders {
+        entry: entry.to_owned(),
+        env: env.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>(),
+        cwd: root.to_owned(),
+        home: Some("/home/app".into()),
+        cpus: 2,
+        mapping: None,
+        memory_bytes: 512 << 20,
+        deadline_ms: 5_000,
+    }
+}
+
+fn run(orders: Orders) -> Ran {
+    let root = orders.cwd.to_string_lossy().into_owned();
+    let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let printed = Rc::new(RefCell::new(String::new()));
+        let sink = Rc::clone(&printed);
+        let result = engine::run(orders, Box::new(move |text| sink.borrow_mut().push_str(text)));
+        let printed = printed.borrow().clone();
+        Ran { result, printed, root }
+    });
+    worker.unwrap().join().unwrap()
+}
+
+/// One CommonJS file that exports an expression.
+fn check(table: &[(&str, &str)]) {
+    for (expression, want) in table {
+        let ran = Case::new(&[("pm.config.js", &format!("module.exports = {expression}"))]).run();
+        assert_eq!(ran.json(), *want, "{expression}");
+    }
+}
+
+fn check_files(files: &[(&str, &str)], want: &str) {
+    assert_eq!(Case::new(files).run().json(), want, "{files:?}");
+}
+
+/// The failure, where it is not the wanted one.
+fn check_failure(files: &[(&str, &str)], want: &str) -> Option<String> {
+    let got = Case::new(files).run().failure();
+    (got != want).then(|| format!("{files:.200?}\n  want {want}\n  got  {got}"))
+}
+
+#[test]
+fn values_as_json_would_hold_them() {
+    check(&[
+        ("{b: 1, a: [1.5, -0, 1e21], 2: 'x', 1: 'y'}", r#"{"1":"y","2":"x","b":1,"a":[1.5,0,1e+21]}"#),
+        ("{u: undefined, f() {}, [Symbol('s')]: 1, l: [undefined, () => 1]}", r#"{"l":[null,null]}"#),
+        ("{d: new Date(0), n: NaN, i: Infinity}", r#"{"d":"1970-01-01T00:00:00.000Z","n":null,"i":null}"#),
+        ("{t: {toJSON: (key) => key + '!'}, m: new Map([[1, 2]])}", r#"{"t":"t!","m":{}}"#),
+        ("{get a() { return 1 }, __proto__: {b: 2}}", r#"{"a":1}"#),
+        ("[{s: 'é😀\\n'}]", r#"[{"s":"é😀\n"}]"#),
+        ("undefined", "null"),
+        ("'text'", "\"text\""),
+        ("7", "7"),
+        ("(({env, mode}) => ({apps: [{name: env.STAGE, mode}]}))", r#"{"apps":[{"name":"test"}]}"#),
+        ("Promise.resolve(async () => ({apps: []}))", r#"{"apps":[]}"#),
+        ("new Promise((done) => setTimeout(() => done([1]), 1))", "[1]"),
+        ("Object.defineProperty({a: 1}, 'h', {value: 2})", r#"{"a":1}"#),
+    ]);
+}
+
+#[test]
+fn not_a_number_stays_one() {
+    let ran = Case::new(&[("pm.config.js", "module.exports = [NaN, -Infinity]")]).run();
+    let node = ran.result.unwrap();
+    let kinds: Vec<_> = node.items().unwrap().iter().map(|item| format!("{:?}", item.kind)).collect();
+    assert_eq!(kinds, ["Number(NaN)", "Number(-inf)"]);
+}
+
+#[test]
+fn values_that_no_config_holds() {
+    for (expression, want) in [
+        ("{apps: [{n: 10n}]}", "`apps[0].n` is a BigInt, which a config cannot hold: write a number or a string"),
+        ("(() => { const a = {b: [{}]}; a.b[0].c = a; return {a} })()", "`a.b[0].c` contains itself"),
+        (
+            "(() => { let a = {}; for (let i = 0; i < 300; i++) a = {a}; return a })()",
+            "the exported value is nested deeper than 200 levels",
+        ),
+        ("new Promise(() => {})", "the config waits for a promise that nothing settles"),
+        ("(function f() { return f() })()", "the config is nested too deeply or recursing without end"),
+    ] {
+        let ran = Case::new(&[("pm.config.js", &format!("module.exports = {expression}"))]).run();
+        assert_eq!(ran.result.unwrap_err().message, want, "{expression}");
+    }
+}
+
+#[test]
+fn commonjs() {
+    check_files(&[("a.js", "exports.x = __dirname; exports.y = __filename")], r#"{"x":"{DIR}","y":"{DIR}/a.js"}"#);
+    check_files(
+        &[("a.js", "this.x = require.main === module; exports.y = typeof module.parent")],
+        r#"{"x":true,"y":"undefined"}"#,
+    );
+    check_files(&[("a.js", "if (true) { exports.x = 1; return } exports.x = 2")], r#"{"x":1}"#);
+    check_files(
+        &[
+            ("a.js", "module.exports = [require('./b').n, require('./b.js').n]"),
+            ("b.js", "global.n = (global.n || 0) + 1; exports.n = n"),
+        ],
+        "[1,1]",
+    );
+    check_files(
+        &[
+            ("a.js", "exports.early = 1; const b = require('./b'); exports.seen = b.seen; exports.late = b.late()"),
+            ("b.js", "const a = require('./a'); exports.seen = {...a}; exports.late = () => Object.keys(a).length"),
+        ],
+        r#"{"early":1,"seen":{"early":1},"late":2}"#,
+    );
+    check_files(
+        &[
+            ("a.js", "module.exports = [require('./d'), require('pkg'), require('./data'), require.resolve('pkg')]"),
+            ("d/index.js", "module.exports = 'd'"),
+            ("node_modules/pkg/package.json", r#"{"main": "m.js"}"#),
+            ("node_modules/pkg/m.js", "module.exports = 'pkg'"),
+            ("data.json", "\u{feff}{\"a\": [1]}"),
+        ],
+        r#"["d","pkg",{"a":[1]},"{DIR}/node_modules/pkg/m.js"]"#,
+    );
+    check_files(
+        &[("a.js", "try { require('nope') } catch (e) { exports.code = e.code }")],
+        r#"{"code":"MODULE_NOT_FOUND"}"#,
+    );
+    check_files(&[("a.js", "\u{feff}#!/usr/bin/env node\r\nmodule.exports = 1 // end")], "1");
+    check_files(&[("a.js", "")], "{}");
+    check_files(
+        &[("a.js", "Object.defineProperty(exports, '__esModule', {value: true}); exports.default = {apps: []}")],
+        r#"{"apps":[]}"#,
+    );
+    check_files(&[("a.cjs", "module.exports = require('./b.mjs').n"), ("b.mjs", "export const n = 3")], "3");
+}
+
+#[test]
+fn modules() {
+    check_files(&[("a.mjs", "export default {apps: [1]}")], r#"{"apps":[1]}"#);
+    check_files(&[("a.mjs", "export const apps = [1]; export const deploy = {}")], r#"{"apps":[1],"deploy":{}}"#);
+    check_files(&[("a.mjs", "export const apps = [1]; export default {other: 1}")], r#"{"apps":[1]}"#);
+    check_files(&[("a.mjs", "export const apps = [1]; export default {apps: [2]}")], r#"{"apps":[2]}"#);
+    check_files(&[("a.mjs", "export default async () => [await Promise.resolve(1)]")], "[1]");
+    check_files(&[("a.js", "export default [1]")], "[1]");
+    check_files(
+        &[("a.js", "export default [typeof require]"), ("package.json", r#"{"type": "module"}"#)],
+        r#"["undefined"]"#,
+    );
+    check_files(
+        &[
+            (
+                "a.mjs",
+                "import d, {x} from './c.cjs'; import j from './j.json' with {type: 'json'}; import * as p from 'node:path'; export default [d, x, j, p.join('a', 'b'), p.default.sep]",
+            ),
+            ("c.cjs", "exports.x = 1"),
+            ("j.json", "[2]"),
+        ],
+        r#"[{"x":1},1,[2],"a/b","/"]"#,
+    );
+    check_files(
+        &[("a b.mjs", "export default [import.meta.url, import.meta.filename, import.meta.dirname]")],
+        r#"["file://{DIR}/a%20b.mjs","{DIR}/a b.mjs","{DIR}"]"#,
+    );
+    check_files(
+        &[
+            ("a.mjs", "const {n} = await import('./b.mjs'); export default n"),
+            ("b.mjs", "export const n = await Promise.resolve(4)"),
+        ],
+        "4",
+    );
+    check_files(
+        &[("a.js", "module.exports = import('./b.mjs').then((b) => b.n)"), ("b.mjs", "export const n = 5")],
+        "5",
+    );
+    check_files(
+        &[
+            ("a.mjs", "import {f} from './b.mjs'; export const n = 1; export default [f()]"),
+            ("b.mjs", "import {n} from './a.mjs'; export const f = () => n"),
+        ],
+        "[1]",
+    );
+}
+
+#[test]
+fn a_file_and_its_module_twin() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config/js/shop");
+    let of = |name: &str| run(orders(&folder.join(name), &folder)).json();
+    let script = of("ecosystem.config.js");
+    assert!(script.starts_with(r#"{"apps":[{"cwd":"{DIR}","max_restarts":5"#), "{script}");
+    assert!(script.contains(r#""instances":"2""#), "{script}");
+    assert_eq!(script.matches(r#""name":"#).count(), 12);
+    assert_eq!(of("ecosystem.config.mjs"), script);
+}
+
+#[test]
+fn failures_say_where() {
+    let wrong = [
+        check_failure(
+            &[("a.js", "const a = {\n  b: 1\n  c: 2\n}")],
+            "a.js:3:3: unexpected `c` in object literal: expected `,` or `}`",
+        ),
+        check_failure(&[("a.js", "let a = ;")], "a.js:1:9: unexpected token ';', primary expression"),
+        check_failure(
+            &[("a.mjs", "export default {\n  a b\n}")],
+            "a.mjs:2:5: unexpected `b` in method definition: expected `(`",
+        ),
+        check_failure(&[("a.js", "1\nthrow new Error('set STAGE first')")], "a.js:2:7: config threw: set STAGE first"),
+        check_failure(&[("a.js", "1\nthrow new TypeError('no')")], "a.js:2:7: config threw: TypeError: no"),
+        check_failure(
+            &[("a.js", "require('./b')"), ("b.js", "\n\nnull.x")],
+            "b.js:3:6: config threw: TypeError: cannot convert 'null' or 'undefined' to object",
+        ),
+        check_failure(
+            &[("a.js", "1\nrequire('./b')"), ("b.js", "\n{ [ }")],
+            "b.js:2:5: unexpected token '}', primary expression",
+        ),
+        check_failure(&[("a.js", "1\nconst x = require('nope')")], "a.js:2:19: cannot find module `nope`"),
+        check_failure(&[("a.mjs", "1\nimport x from './nope.mjs'")], "a.mjs:2:15: cannot find module `./nope.mjs`"),
+        check_failure(
+            &[("a.js", "require('./b')"), ("b.js", "1\nrequire(\n  './c')")],
+            "b.js:3:3: cannot find module `./c`",
+        ),
+        check_failure(
+            &[("a.js", "require('./j.json')"), ("j.json", "{\n  'a': 1}")],
+            "j.json:2:3: `{DIR}/j.json` is not JSON: key must be a string",
+        ),
+        check_failure(&[("a.js", "1\nprocess.exit(2)")], "a.js:2:13: the config called `process.exit(2)`"),
+        check_failure(&[("a.js", "try { process.exit(2) } catch {}")], ": the config called `process.exit(2)`"),
+        check_failure(&[("a.js", &format!("1\n{}", "[".repeat(200_000)))], "a.js:2:1: brackets are nested too deeply"),
+        check_failure(
+            &[("a.mjs", "export default module.exports = 1")],
+            "a.mjs:1:16: config threw: ReferenceError: module is not defined",
+        ),
+        check_failure(
+            &[("a.js", "module.exports = JSON.parse('{')")],
+            "a.js:1:28: config threw: SyntaxError: EOF while parsing an object at line 1 column 1",
+        ),
+        check_failure(
+            &[("a.js", "module.exports = Promise.reject(new Error('later'))")],
+            "a.js:1:33: config threw: later",
+        ),
+    ];
+    let wrong: Vec<String> = wrong.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_thrown_is_shown() {
+    for (thrown, want) in [
+        ("'text'", "config threw: text"),
+        ("{message: 'm'}", "config threw: m"),
+        ("42", "config threw: 42"),
+        ("null", "config threw: null"),
+        ("new (class Missing extends Error { name = 'Missing' })('DB_URL')", "config threw: Missing: DB_URL"),
+    ] {
+        let ran = Case::new(&[("a.js", &format!("throw {thrown}"))]).run();
+        assert_eq!(ran.result.unwrap_err().message, want, "{thrown}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_run() {
+    let case = Case::new(&[("a.ts", "export default {}")]);
+    let failure = case.run().result.unwrap_err();
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::File, "this kind of file cannot be run"));
+    let mut gone = orders(Path::new("/nowhere/a.js"), Path::new("/"));
+    gone.cwd = "/".into();
+    let failure = run(gone).result.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::File);
+    assert!(failure.message.starts_with("cannot read the config: No such file"), "{}", failure.message);
+}
+
+#[test]
+fn another_version_under_the_same_name() {
+    let case = Case::new(&[
+        ("old/a.js", "module.exports = [require('./n'), __dirname, require('fs').readdirSync('.')]"),
+        ("old/n.js", "module.exports = 1"),
+        ("seen/a.js", ""),
+    ]);
+    let root = case.folder.path().canonicalize().unwrap();
+    let mut orders = orders(&root.join("seen/a.js"), &root.join("seen"));
+    orders.mapping = Some((root.join("seen"), root.join("old")));
+    assert_eq!(run(orders).json(), r#"[1,"{DIR}",["a.js","n.js"]]"#);
+}
+
+#[test]
+fn printing_is_kept_apart() {
+    let text = "console.log('a %s %d', 'b', 3, {c: [1, {d: {e: {}}}]}); console.error(new Map([['k', 'v']])); process.stdout.write('raw'); for (let i = 0; i < 3; i++) console.info(i)";
+    let ran = Case::new(&[("a.js", text)]).run();
+    assert_eq!(ran.printed, "a b 3 { c: [ 1, { d: [Object] } ] }\nMap(1) { 'k' => 'v' }\nraw0\n1\n2\n");
+    assert_eq!(ran.json(), "{}");
+}
+
+#[test]
+fn globals_in_loops() {
+    let loops = [
+        ("for (let i = 0; i < 3; i++) console.log('a'.repeat(2))", "aa\naa\naa\n"),
+        ("for (const k of ['STAGE', 'HOME']) console.log(process.env[k])", "test\n/home/app\n"),
+        (
+            "for (let i = 0; i < 2; i++) console.log(Buffer.from('aa', 'hex').length, new URL('http://h/' + i).pathname)",
+            "1 /0\n1 /1\n",
+        ),
+    ];
+    for (text, want) in loops {
+        let ran = Case::new(&[("a.js", text)]).run();
+        assert_eq!((ran.printed.as_str(), ran.json().as_str()), (want, "{}"), "{text}");
+    }
+}
+
+#[test]
+fn path() {
+    check(&[
+        (
+            "(p => [p.join('/a', '..', './b/', 'c'), p.join(), p.join('a', '..'), p.join('../x', 'y')])(require('path'))",
+            r#"["/b/c",".",".","../x/y"]"#,
+        ),
+        (
+            "(p => [p.resolve('/a', 'b', '../c'), p.resolve('/a', '/b'), p.resolve('x') === process.cwd() + '/x'])(require('path'))",
+            r#"["/a/c","/b",true]"#,
+        ),
+        (
+            "(p => [p.normalize('/a//b/../c/.'), p.normalize('./a/'), p.normalize('../../a')])(require('path'))",
+            r#"["/a/c","a/","../../a"]"#,
+        ),
+        (
+            "(p => [p.dirname('/a/b'), p.dirname('/a'), p.dirname('a'), p.dirname('/a/b/')])(require('path'))",
+            r#"["/a","/",".","/a"]"#,
+        ),
+        (
+            "(p => [p.basename('/a/b.js', '.js'), p.basename('/a/'), p.extname('a.b.c'), p.extname('.env'), p.extname('a.')])(require('path'))",
+            r#"["b","a",".c","","."]"#,
+        ),
+        (
+            "(p => [p.relative('/a/b/c', '/a/d'), p.relative('/a', '/a'), p.isAbsolute('/a'), p.isAbsolute('a')])(require('path'))",
+            r#"["../../d","",true,false]"#,
+        ),
+        (
+            "require('path').parse('/home/u/f.txt')",
+            r#"{"root":"/","dir":"/home/u","base":"f.txt","ext":".txt","name":"f"}"#,
+        ),
+        (
+            "(p => [p.format({dir: '/a', name: 'b', ext: 'c'}), p.sep, p.delimiter, p.posix === p, p.win32.join('C:\\\\a', 'b')])(require('node:path'))",
+            r#"["/a/b.c","/",":",true,"C:\\a\\b"]"#,
+        ),
+    ]);
+}
+
+#[test]
+fn files() {
+    check_files(
+        &[
+            (
+                "a.js",
+                "const fs = require('fs'); module.exports = [fs.readFileSync(__dirname + '/t.txt', 'utf8'), fs.readFileSync('t.txt').toString('hex'), fs.existsSync('no'), fs.statSync('d').isDirectory(), fs.lstatSync('t.txt').size, fs.readdirSync('d', {withFileTypes: true}).map((e) => [e.name, e.isFile()])]",
+            ),
+            ("t.txt", "é\n"),
+            ("d/x", ""),
+        ],
+        r#"["é\n","c3a90a",false,true,3,[["x",true]]]"#,
+    );
+    check_files(
+        &[
+            (
+                "a.mjs",
+                "import {readFile} from 'fs/promises'; export default [JSON.parse(await readFile(new URL('./j.json', import.meta.url), 'utf8'))]",
+            ),
+            ("j.json", "{}"),
+        ],
+        "[{}]",
+    );
+    check_files(
+        &[(
+            "a.js",
+            "const fs = require('fs'); fs.mkdirSync('x/y', {recursive: true}); module.exports = fs.existsSync(__dirname + '/x/y')",
+        )],
+        "true",
+    );
+    check(&[
+        (
+            "(() => { try { require('fs').readFileSync('/no') } catch (e) { return [e.code, e.message] } })()",
+            r#"["ENOENT","ENOENT: no such file or directory, open '/no'"]"#,
+        ),
+        (
+            "(() => { try { require('fs').writeFileSync('a', '') } catch (e) { return e.message } })()",
+            r#""fs.writeFileSync is not available: a config may only read""#,
+        ),
+        ("require('fs').statSync('/no', {throwIfNoEntry: false}) === undefined", "true"),
+    ]);
+}
+
+#[test]
+fn the_process_and_the_machine() {
+    check(&[
+        ("[process.env.STAGE, process.env.NOPE, process.env.HOME]", r#"["test",null,"/home/app"]"#),
+        (
+            "(process.env.N = 1, process.env.U = undefined, [process.env.N, process.env.U, 'N' in process.env, {...process.env}.N])",
+            r#"["1","undefined",true,"1"]"#,
+        ),
+        ("(delete process.env.STAGE, process.env.STAGE === undefined)", "true"),
+        (
+            "[process.platform, process.version, process.versions.node, typeof process.pid, process.argv.length]",
+            r#"["linux","v20.20.2","20.20.2","number",2]"#,
+        ),
+        (
+            "(os => [os.EOL, os.platform(), os.type(), os.homedir(), os.tmpdir(), os.cpus().length > 0, os.totalmem() > os.freemem(), os.availableParallelism()])(require('os'))",
+            r#"["\n","linux","Linux","/home/app","/tmp",true,true,2]"#,
+        ),
+        (
+            "(os => [os.hostname().length > 0, Object.keys(os.networkInterfaces()), os.userInfo().uid === process.getuid()])(require('os'))",
+            "[true,[],true]",
+        ),
+        ("[process === global.process, process === require('process'), global === globalThis]", "[true,true,true]"),
+    ]);
+}
+
+#[test]
+fn the_small_modules() {
+    check(&[
+        (
+            "(u => [u.fileURLToPath('file:///a%20b'), u.pathToFileURL('/a b').href])(require('url'))",
+            r#"["/a b","file:///a%20b"]"#,
+        ),
+        (
+            "(u => [u.host, u.port, u.pathname, u.username, u.password, u.search, u.hash, u.searchParams.get('q')])(new URL('http://me:pw@Host:8080/a/../b?q=1#h'))",
+            r##"["host:8080","8080","/b","me","pw","?q=1","#h","1"]"##,
+        ),
+        (
+            "[new URL('http://h:80').href, new URL('../c', 'http://h/a/b/d').href, new URL('postgres://u:p@h/db').pathname]",
+            r#"["http://h/","http://h/a/c","/db"]"#,
+        ),
+        ("(() => { try { new URL('nope') } catch (e) { return e.code } })()", r#""ERR_INVALID_URL""#),
+        (
+            "(b => [b.from('hé').toString('base64'), b.from('aMOp', 'base64').toString(), b.from('68', 'hex').toString(), b.byteLength('é'), b.isBuffer(b.alloc(2))])(Buffer)",
+            r#"["aMOp","hé","h",2,true]"#,
+        ),
+        ("require('util').format('%s-%d-%j', 'a', 1, {b: 2}, 'c')", r#""a-1-{\"b\":2} c""#),
+        (
+            "require('util').inspect({a: 'x', b: [1], c: null, d() {}})",
+            r#""{ a: 'x', b: [ 1 ], c: null, d: [Function: d] }""#,
+        ),
+        ("structuredClone({a: [1, new Date(0)]})", r#"{"a":[1,"1970-01-01T00:00:00.000Z"]}"#),
+        ("require('dotenv').parse('A=1\\nB=\"x\\\\ny\"')", r#"{"A":"1","B":"x\ny"}"#),
+        (
+            "(c => [c.execSync('echo hi').toString(), c.execFileSync('echo', ['a b'], {encoding: 'utf8'}), c.spawnSync('sh', ['-c', 'exit 3']).status, c.spawnSync('no-such-command').error.code])(require('child_process'))",
+            r#"["hi\n","a b\n",3,"ENOENT"]"#,
+        ),
+        (
+            "(() => { try { require('child_process').execSync('echo oops >&2; exit 1', {stdio: 'pipe'}) } catch (e) { return [e.status, e.message] } })()",
+            r#"[1,"Command failed: echo oops >&2; exit 1\noops\n"]"#,
+        ),
+        ("[atob('aGk='), btoa('hi'), new TextDecoder().decode(new TextEncoder().encode('é'))]", r#"["hi","aGk=","é"]"#),
+    ]);
+}
+
+#[test]
+fn variables_from_a_file() {
+    let files = [
+        (
+            "a.js",
+            "process.env.KEPT = 'mine'; const r = require('dotenv').config({path: '.env.x'}); module.exports = [r.parsed, process.env.KEPT, process.env.NEW, require('dotenv').config().error.code]",
+        ),
+        (".env.x", "KEPT=theirs\nNEW='a b' # c\n"),
+    ];
+    check_files(&files, r#"[{"KEPT":"theirs","NEW":"a b"},"mine","a b","ENOENT"]"#);
+    check_files(&[("a.js", "require('dotenv/config'); module.exports = process.env.X"), (".env", "X=1")], "\"1\"");
+}

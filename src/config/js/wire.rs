@@ -1,0 +1,162 @@
+//! What the child writes to its stdout: frames of a tag, a length (u32, little endian) and that many bytes. Values have
+//! an encoding of their own because JSON has no NaN and serde_json refuses to read what is nested deeply.
+
+use crate::document::{Entry, Key, Kind, Node};
+
+/// Text for the user's stderr.
+pub(super) const CONSOLE: u8 = b'c';
+/// The exported value, encoded by `encode`.
+pub(super) const VALUE: u8 = b'v';
+/// A `Failure` as JSON.
+pub(super) const FAILURE: u8 = b'f';
+
+/// Bytes before a frame's payload.
+pub(super) const HEADER: usize = 5;
+
+/// A frame's first bytes.
+pub(super) fn header(tag: u8, length: usize) -> [u8; HEADER] {
+    let length = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    [tag, length[0], length[1], length[2], length[3]]
+}
+
+/// Takes the first whole frame off the buffer.
+pub(super) fn take(buffer: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let &[tag, a, b, c, d, ..] = buffer.as_slice() else { return None };
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    if buffer.len() < HEADER + length {
+        return None;
+    }
+    let rest = buffer.split_off(HEADER + length);
+    let mut frame = std::mem::replace(buffer, rest);
+    Some((tag, frame.split_off(HEADER)))
+}
+
+pub(super) fn encode(node: &Node) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(node, &mut out);
+    out
+}
+
+/// The value, or None when the bytes are not one.
+pub(super) fn decode(bytes: &[u8]) -> Option<Node> {
+    let mut rest = bytes;
+    let node = read(&mut rest)?;
+    rest.is_empty().then_some(node)
+}
+
+fn write(node: &Node, out: &mut Vec<u8>) {
+    match &node.kind {
+        Kind::Null => out.push(b'n'),
+        Kind::Bool(value) => out.push(if *value { b't' } else { b'f' }),
+        Kind::Number(value) => {
+            out.push(b'd');
+            out.extend(value.to_le_bytes());
+        }
+        Kind::String(text) => {
+            out.push(b's');
+            write_text(text, out);
+        }
+        Kind::Sequence(items) => {
+            out.push(b'[');
+            write_length(items.len(), out);
+            for item in items {
+                write(item, out);
+            }
+        }
+        Kind::Mapping(entries) => {
+            out.push(b'{');
+            write_length(entries.len(), out);
+            for entry in entries {
+                write_text(&entry.key.text, out);
+                write(&entry.value, out);
+            }
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_length(text.len(), out);
+    out.extend(text.as_bytes());
+}
+
+fn write_length(length: usize, out: &mut Vec<u8>) {
+    out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+fn read(rest: &mut &[u8]) -> Option<Node> {
+    let tag = *rest.split_off_first()?;
+    let kind = match tag {
+        b'n' => Kind::Null,
+        b't' => Kind::Bool(true),
+        b'f' => Kind::Bool(false),
+        b'd' => Kind::Number(f64::from_le_bytes(rest.split_off(..8)?.try_into().ok()?)),
+        b's' => Kind::String(read_text(rest)?),
+        b'[' => {
+            let length = read_length(rest)?;
+            Kind::Sequence((0..length).map(|_| read(rest)).collect::<Option<_>>()?)
+        }
+        b'{' => {
+            let length = read_length(rest)?;
+            let entry = |_| {
+                let key = Key { text: read_text(rest)?, span: None };
+                Some(Entry { key, value: read(rest)? })
+            };
+            Kind::Mapping((0..length).map(entry).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    };
+    Some(Node::new(kind, None))
+}
+
+fn read_text(rest: &mut &[u8]) -> Option<String> {
+    let length = read_length(rest)?;
+    String::from_utf8(rest.split_off(..length)?.to_vec()).ok()
+}
+
+fn read_length(rest: &mut &[u8]) -> Option<usize> {
+    Some(u32::from_le_bytes(rest.split_off(..4)?.try_into().ok()?) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(kind: Kind) -> Node {
+        Node::new(kind, None)
+    }
+
+    #[test]
+    fn values_come_back_as_they_were() {
+        let entry = |key: &str, kind| Entry { key: Key { text: key.into(), span: None }, value: node(kind) };
+        let value = node(Kind::Mapping(vec![
+            entry(
+                "a",
+                Kind::Sequence(vec![node(Kind::Null), node(Kind::Bool(true)), node(Kind::Number(f64::INFINITY))]),
+            ),
+            entry("", Kind::String("é😀\n".into())),
+            entry("b", Kind::Mapping(vec![])),
+        ]));
+        assert_eq!(decode(&encode(&value)), Some(value));
+    }
+
+    #[test]
+    fn broken_values_are_none() {
+        let whole = encode(&node(Kind::Sequence(vec![node(Kind::String("text".into()))])));
+        for end in 0..whole.len() {
+            assert_eq!(decode(&whole[..end]), None, "{end}");
+        }
+        assert_eq!(decode(b"nn"), None);
+        assert_eq!(decode(b"["), None);
+    }
+
+    #[test]
+    fn frames_are_taken_whole() {
+        let mut buffer = header(CONSOLE, 2).to_vec();
+        assert_eq!(take(&mut buffer), None);
+        buffer.extend(b"hi");
+        buffer.extend(header(VALUE, 0));
+        assert_eq!(take(&mut buffer), Some((CONSOLE, b"hi".to_vec())));
+        assert_eq!(take(&mut buffer), Some((VALUE, vec![])));
+        assert_eq!(take(&mut buffer), None);
+    }
+}
