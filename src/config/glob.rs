@@ -11,7 +11,7 @@ pub(super) struct Glob {
 
 #[derive(Debug, PartialEq)]
 enum Part {
-    /// `**`: any number of folders.
+    /// `**`: any number of folders, never the last part.
     Any,
     Name(String),
 }
@@ -41,6 +41,9 @@ impl Glob {
                 _ if unclosed(part) => return Err(format!("`{written}` has a `[` that is not closed")),
                 _ => parts.push(Part::Name(part.to_owned())),
             }
+        }
+        if parts.last() == Some(&Part::Any) {
+            parts.push(Part::Name("*".to_owned()));
         }
         if parts.is_empty() {
             return Err("a glob is empty".to_owned());
@@ -73,10 +76,9 @@ impl Glob {
         next
     }
 
-    /// Whether a path that has come to these places is matched. A last `**` matches any file.
+    /// Whether a path that has come to these places is matched.
     pub(super) fn is_end(&self, states: &[usize]) -> bool {
-        let last = self.parts.len();
-        states.iter().any(|&state| state == last || (state + 1 == last && self.parts[state] == Part::Any))
+        states.contains(&self.parts.len())
     }
 
     pub(super) fn matches(&self, path: &str) -> bool {

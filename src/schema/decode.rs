@@ -39,9 +39,12 @@ impl Decoder<'_> {
         for written in self.choose(entries, skip, &whole) {
             let key = &written.entry.key.text;
             let mark = whole.key(key, written.entry.value.span);
-            self.announce(&written, &mark);
             draft.marks.insert(written.row.name, mark.clone());
+            let before = self.diagnostics.len();
             self.option(&written, &mark, &mut draft);
+            if self.diagnostics.len() == before {
+                self.announce(&written, &mark);
+            }
         }
         Some(draft)
     }
@@ -100,16 +103,14 @@ impl Decoder<'_> {
         match written.row.status {
             Status::Honoured => {}
             Status::Later(effect) => {
-                if !is_off(&written.entry.value) && accepts(&written.row.value, &written.entry.value) {
+                if !is_off(&written.entry.value) {
                     let message = format!("`{key}` is not honoured yet: {effect}");
                     self.warning(Code::NotHonoured, message, mark);
                 }
             }
             Status::Meaningless(why) => {
-                if accepts(&written.row.value, &written.entry.value) {
-                    let message = format!("`{key}` means nothing here: {why}");
-                    self.push(Diagnostic::info(Code::Meaningless, message, mark.location(self.file)));
-                }
+                let message = format!("`{key}` means nothing here: {why}");
+                self.push(Diagnostic::info(Code::Meaningless, message, mark.location(self.file)));
             }
         }
     }
@@ -494,7 +495,7 @@ fn apply<T>(set: fn(&mut Draft, T), draft: &mut Draft, value: Option<T>) {
 fn labelled(path: &str, node: &Node) -> String {
     const SHOWN: usize = 40;
     match node.get("name").and_then(Node::as_str) {
-        Some(name) if !path.is_empty() && !name.contains(char::is_control) => {
+        Some(name) if !path.is_empty() && !name.is_empty() && !name.contains(char::is_control) => {
             let short: String = name.chars().take(SHOWN).collect();
             let dots = if short.len() < name.len() { "..." } else { "" };
             format!("{path} ({short}{dots})")

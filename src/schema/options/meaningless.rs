@@ -114,7 +114,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "windowsHide",
-        aliases: &["windows_hide"],
+        aliases: &[],
         value: Value::Ignored(&[Shape::Boolean]),
         default: "",
         doc: "PM2: hides the console window.",
