@@ -750,3 +750,72 @@ fn regular_expressions_in_ignore_watch_are_passed_over() {
     let spec = app(&json!({ "ignore_watch": [{}, "logs"] }));
     assert_eq!(spec.watch.ignore, ["logs"]);
 }
+
+const EXAMPLE: &str = include_str!("../../ecosystem.example.json5");
+
+/// The key that a line of the example writes, in use or at rest (`// option: value`).
+fn key_of_line(line: &str) -> Vec<&str> {
+    let line = line.trim();
+    let line = match line.strip_prefix("//") {
+        // A sentence may hold a colon; a key at rest has a value that ends its line with a comma.
+        Some(rest) if rest.ends_with(',') => rest.trim(),
+        Some(_) => return Vec::new(),
+        None => line,
+    };
+    let key = line.split(':').next().unwrap_or_default();
+    let is_key = line.contains(": ") && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_key && !key.is_empty() { vec![key] } else { Vec::new() }
+}
+
+#[test]
+fn the_example_has_every_honoured_option_once() {
+    let mut keys: BTreeMap<&str, usize> = BTreeMap::new();
+    for key in EXAMPLE.lines().flat_map(key_of_line) {
+        *keys.entry(key).or_default() += 1;
+    }
+    let apps = 3;
+    for row in rows() {
+        let key = key_of(row);
+        let want = match (row.status, row.name) {
+            (Status::Honoured, "name") => apps + 1,
+            (Status::Honoured, "script") => apps,
+            (Status::Honoured, _) => 1,
+            (Status::Later(_) | Status::Meaningless(_), _) => 0,
+        };
+        assert_eq!(keys.remove(key.as_str()).unwrap_or(0), want, "{key}");
+        for alias in row.aliases {
+            assert_eq!(keys.remove(alias), None, "{alias}");
+        }
+    }
+    assert_eq!(keys, BTreeMap::from([("apps", 1)]), "all other keys are options");
+}
+
+#[test]
+fn the_example_is_an_example() {
+    let mut machine = Table::default();
+    machine.add("/bin/sh", "\u{7f}ELF\0", true);
+    for script in ["ticker", "worker", "setup"] {
+        machine.add(&format!("{FOLDER}/fixtures/example/{script}.sh"), "#!/bin/sh\n", true);
+    }
+    machine.folders.push(format!("{FOLDER}/fixtures/example").into());
+    let document: Json = json5::from_str(EXAMPLE).unwrap();
+    for profile in [None, Some("production")] {
+        let run = run_on(&document, profile, &machine);
+        assert_eq!(run.lines(), Vec::<String>::new());
+        let names: Vec<&str> = run.resolved.apps.iter().map(|app| app.name.as_str()).collect();
+        assert_eq!(names, ["ticker", "worker", "setup"]);
+    }
+    // With everything in use it still is one: what is at rest is right as well.
+    let awake: String = EXAMPLE
+        .lines()
+        .map(|line| if key_of_line(line).is_empty() { line.to_owned() } else { line.replacen("// ", "", 1) })
+        .map(|line| line + "\n")
+        .collect();
+    let document: Json = json5::from_str(&awake).unwrap();
+    for file in [".env", ".env.local"] {
+        machine.add(&format!("{FOLDER}/fixtures/example/{file}"), "A=1\n", false);
+    }
+    machine.add(&format!("{FOLDER}/fixtures/example/package-lock.json"), "", false);
+    let run = run_on(&document, None, &machine);
+    assert_eq!(run.lines(), Vec::<String>::new());
+}
