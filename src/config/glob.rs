@@ -56,7 +56,6 @@ impl Glob {
         let mut next = Vec::new();
         for &state in states {
             match self.parts.get(state) {
-                None => {}
                 Some(Part::Any) => {
                     if !is_hidden(name) {
                         next.push(state);
@@ -68,7 +67,7 @@ impl Glob {
                     }
                 }
                 Some(Part::Name(pattern)) if matches_name(pattern, name) => next.push(state + 1),
-                Some(Part::Name(_)) => {}
+                Some(Part::Name(_)) | None => {}
             }
         }
         next.sort_unstable();

@@ -9,11 +9,14 @@ use crate::schema::{FileEntry, Surroundings};
 /// The machine that a load runs on. Each file, program and folder is looked at once: 500 apps may share them.
 pub(super) struct Machine<'a> {
     world: &'a World,
-    entries: RefCell<HashMap<PathBuf, FileEntry>>,
-    programs: RefCell<HashMap<(String, Option<String>), Option<PathBuf>>>,
-    digests: RefCell<HashMap<PathBuf, Result<String, String>>>,
-    revisions: RefCell<HashMap<PathBuf, Result<String, String>>>,
+    entries: Known<PathBuf, FileEntry>,
+    /// By name and the `PATH` it was looked for in.
+    programs: Known<(String, Option<String>), Option<PathBuf>>,
+    digests: Known<PathBuf, Result<String, String>>,
+    revisions: Known<PathBuf, Result<String, String>>,
 }
+
+type Known<K, V> = RefCell<HashMap<K, V>>;
 
 impl<'a> Machine<'a> {
     pub(super) fn new(world: &'a World) -> Self {
@@ -100,7 +103,7 @@ impl Surroundings for Machine<'_> {
     }
 }
 
-fn remember<K: std::hash::Hash + Eq, V: Clone>(known: &RefCell<HashMap<K, V>>, key: K, find: impl FnOnce() -> V) -> V {
+fn remember<K: std::hash::Hash + Eq, V: Clone>(known: &Known<K, V>, key: K, find: impl FnOnce() -> V) -> V {
     if let Some(value) = known.borrow().get(&key) {
         return value.clone();
     }

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::draft::{CodeOption, Count, Draft, Mark, Variable};
@@ -21,6 +22,9 @@ struct Written<'a> {
     rank: usize,
     entry: &'a Entry,
 }
+
+/// Diagnostics after which nobody reads suggestions, each of which compares a key with all options.
+const SUGGESTIONS_MAX: usize = 500;
 
 /// A year: longer waits are typing errors.
 const MILLIS_MAX: u64 = 31_536_000_000;
@@ -52,6 +56,7 @@ impl Decoder<'_> {
     /// Which entry counts for each option; tells about keys that are unknown or said twice.
     fn choose<'a>(&mut self, entries: &'a [Entry], skip: &[&str], whole: &Mark) -> Vec<Written<'a>> {
         let mut chosen: Vec<Written<'a>> = Vec::with_capacity(entries.len());
+        let mut at_option: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for entry in entries {
             let key = entry.key.text.as_str();
             if skip.contains(&key) || entry.value.kind == Kind::Null {
@@ -62,10 +67,9 @@ impl Decoder<'_> {
                 continue;
             };
             let written = Written { row, rank, entry };
-            let same = |other: &Written<'_>| {
-                std::ptr::eq(other.row, row) && (!row.is_overlay() || other.entry.key.text == key)
-            };
-            let Some(at) = chosen.iter().position(same) else {
+            let option = if row.is_overlay() { key } else { row.name };
+            let Some(&at) = at_option.get(option) else {
+                at_option.insert(option, chosen.len());
                 chosen.push(written);
                 continue;
             };
@@ -91,7 +95,9 @@ impl Decoder<'_> {
         let mark = whole.key(key, entry.key.span);
         let diagnostic =
             Diagnostic::warning(Code::UnknownOption, format!("unknown option `{key}`"), mark.location(self.file));
-        self.diagnostics.push(match closest(key, options::keys()) {
+        // A file of 100,000 keys that are no options is no file with typing errors.
+        let near = if self.diagnostics.len() < SUGGESTIONS_MAX { closest(key, options::keys()) } else { None };
+        self.diagnostics.push(match near {
             Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
             None => diagnostic,
         });
@@ -311,16 +317,11 @@ impl Decoder<'_> {
             Kind::Number(number) => js_number(*number).parse().ok(),
             _ => None,
         };
-        match signal {
-            Some(signal) => Some(signal),
-            None => {
-                let hint = node
-                    .as_str()
-                    .and_then(|text| closest(text, crate::base::Signal::names()))
-                    .map(|name| format!("did you mean `{name}`?"));
-                self.mismatch(reading, node, hint)
-            }
+        if signal.is_some() {
+            return signal;
         }
+        let near = node.as_str().and_then(|text| closest(text, crate::base::Signal::names()));
+        self.mismatch(reading, node, near.map(|name| format!("did you mean `{name}`?")))
     }
 
     fn variables(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<Variable>> {
@@ -330,16 +331,18 @@ impl Decoder<'_> {
             return self.mismatch(reading, node, hint);
         };
         let mut variables: Vec<Variable> = Vec::with_capacity(entries.len());
+        let mut known: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for entry in entries {
-            if let Some(variable) = self.variable(reading, entry) {
-                match variables.iter_mut().find(|known| known.name == variable.name) {
-                    Some(known) => {
-                        let message = format!("`{}` is written twice, the last one counts", variable.name);
-                        let mark = reading.mark.key(&variable.name, entry.key.span);
-                        *known = variable;
-                        self.warning(Code::Conflict, message, &mark);
-                    }
-                    None => variables.push(variable),
+            let Some(variable) = self.variable(reading, entry) else { continue };
+            match known.get(entry.key.text.as_str()) {
+                Some(&at) => {
+                    let message = format!("`{}` is written twice, the last one counts", variable.name);
+                    self.warning(Code::Conflict, message, &reading.mark.key(&variable.name, entry.key.span));
+                    variables[at] = variable;
+                }
+                None => {
+                    known.insert(&entry.key.text, variables.len());
+                    variables.push(variable);
                 }
             }
         }

@@ -819,3 +819,59 @@ fn the_example_is_an_example() {
     let run = run_on(&document, None, &machine);
     assert_eq!(run.lines(), Vec::<String>::new());
 }
+
+fn any_json() -> impl proptest::strategy::Strategy<Value = Json> {
+    use proptest::prelude::*;
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        (-3_i64..1_000_000_000_000).prop_map(Json::from),
+        "[ -~\\n\u{0}\u{7}é🦀'\"]{0,12}".prop_map(Json::from),
+        prop_oneof![Just("x.sh"), Just("max"), Just("git"), Just("3s"), Just("sleep 1"), Just("~/x"), Just("../..")]
+            .prop_map(Json::from),
+    ];
+    let keys: Vec<String> = rows().map(key_of).chain(["apps", "pm2", "deploy", "x"].map(str::to_owned)).collect();
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        let key = prop_oneof![4 => proptest::sample::select(keys.clone()), 1 => "[a-z_]{0,9}"];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Json::from),
+            proptest::collection::vec((key, inner), 0..6)
+                .prop_map(|entries| Json::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+proptest::proptest! {
+    /// Whatever a file holds: no panic, every app is accounted for, and names that pass are unique.
+    #[test]
+    fn any_document_is_an_answer(document in any_json()) {
+        for profile in [None, Some("production")] {
+            let run = run_on(&document, profile, &Table::usual());
+            if run.errors().is_empty() {
+                let names: std::collections::BTreeSet<&str> =
+                    run.resolved.apps.iter().map(|app| app.name.as_str()).collect();
+                assert_eq!(names.len(), run.resolved.apps.len());
+                for app in &run.resolved.apps {
+                    assert!(!app.name.is_empty() && !app.name.contains(char::is_control) && app.instances >= 1 && app.cwd.starts_with('/'));
+                    assert!(!app.env.keys().any(|name| name.is_empty() || name.contains(['=', '\0'])));
+                    assert!(app.depends_on.iter().all(|name| names.contains(name.as_str())));
+                }
+            }
+            assert_eq!(run.lines(), run_on(&document, profile, &Table::usual()).lines());
+        }
+    }
+}
+
+#[test]
+fn a_file_of_very_many_keys_is_read_in_time() {
+    let many = |prefix: &str| -> serde_json::Map<String, Json> {
+        (0..50_000).map(|index| (format!("{prefix}{index}"), json!({}))).collect()
+    };
+    let mut app = many("env_p");
+    app.extend(many("unknown"));
+    app.insert("env".to_owned(), Json::Object(many("V")));
+    app.insert("script".to_owned(), json!("x.sh"));
+    let run = run(&Json::Object(app));
+    assert_eq!((run.resolved.apps[0].env.len(), run.diagnostics.len()), (50_000, 50_000));
+}

@@ -68,9 +68,9 @@ mod tests {
             ("  a\tb\n c ", &["a", "b", "c"]),
             (r#"-c 'a b' --x="y z" q"#, &["-c", "a b", r#"--x="y z""#, "q"]),
             (r#""one two""#, &["one two"]),
-            (r#"it's fine"#, &["it's", "fine"]),
+            (r"it's fine", &["it's", "fine"]),
             (r#"'a' "b""#, &["a", "b"]),
-            (r#"--a.b='c d' e"#, &["--a.b='c d'", "e"]),
+            (r"--a.b='c d' e", &["--a.b='c d'", "e"]),
             (r#"a "" b"#, &["a", "b"]),
             ("é\u{a0}ü 🦀", &["é", "ü", "🦀"]),
         ];

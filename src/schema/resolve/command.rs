@@ -63,7 +63,7 @@ impl Resolver<'_> {
             }
             return None;
         };
-        spec.script = written.to_owned();
+        written.clone_into(&mut spec.script);
         match self.script(draft, cwd, written, &interpreter, spec)? {
             Script::File { path, executable } => {
                 spec.script = text(&path);

@@ -125,9 +125,13 @@ impl Resolver<'_> {
 }
 
 /// PM2's rule: the last part of the script's path, less its ending. A command line goes by the same rule:
-/// `python3 /srv/web.py --port 80` is `web`.
+/// `python3 /srv/web.py --port 80` is `web`. White space of any kind, as a command of several lines has it, becomes
+/// one space, and what is longer than any name is cut.
 fn default_name(script: &str) -> String {
-    let script = script.trim();
+    const CHARS_MAX: usize = 200;
+    let plain: String = script.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let script: String = plain.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(CHARS_MAX).collect();
+    let script = script.as_str();
     let base = script.trim_end_matches('/').rsplit('/').next().unwrap_or(script);
     match base.rsplit_once('.') {
         Some((stem, _)) if !stem.is_empty() => stem.to_owned(),
@@ -169,6 +173,7 @@ mod tests {
             ("./.hidden", ".hidden"),
             ("bin/", "bin"),
             ("/", "/"),
+            ("set -e\n\tnpm start", "set -e npm start"),
         ];
         for (script, want) in table {
             assert_eq!(default_name(script), want, "{script}");
