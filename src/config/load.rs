@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use super::World;
 use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report};
-use crate::document::{Location, Node, SourceId};
+use crate::document::{Entry, Key, Kind, Location, Node, SourceId};
 use crate::graph::Graph;
 use crate::schema::{self, Places, Request};
 use crate::spec::EcosystemId;
@@ -18,22 +18,37 @@ pub struct Loaded {
 /// Reads, decodes, overlays and validates an ecosystem file. Never stops at the first problem.
 #[must_use]
 pub fn load(entry: &Path, profile: Option<&str>, world: &World) -> Loaded {
-    let (document, mut report) = load_document(entry, world);
-    let Some(document) = document else { return Loaded { graph: None, report } };
-    let decoded = schema::decode(&document, entry);
-    report.diagnostics.extend(decoded.diagnostics);
-
+    let (document, report) = load_document(entry, world);
     let folder = folder(entry, world);
-    let request = Request { file: entry, folder: &folder, profile };
+    match document {
+        Some(document) => resolve(&document, report, Request { file: entry, folder: &folder, profile }, world),
+        None => Loaded { graph: None, report },
+    }
+}
+
+/// One app that a command line describes, as a file in `folder` that says `{"apps": [app]}` would give it.
+#[must_use]
+pub fn load_node(folder: &Path, app: Node, world: &World) -> Loaded {
+    let key = Key { text: "apps".to_owned(), span: None };
+    let apps = Node::new(Kind::Sequence(vec![app]), None);
+    let document = Node::new(Kind::Mapping(vec![Entry { key, value: apps }]), None);
+    let request = Request { file: Path::new("command line"), folder, profile: None };
+    resolve(&document, Report::default(), request, world)
+}
+
+fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &World) -> Loaded {
+    let Request { file, folder, profile } = request;
+    let decoded = schema::decode(document, file);
+    report.diagnostics.extend(decoded.diagnostics);
     let resolved = {
-        let places = Places::new(entry, &report.sources);
-        schema::resolve(decoded.drafts, request, &Machine::new(world), &places)
+        let places = Places::new(file, &report.sources);
+        schema::resolve(decoded.drafts, Request { file, folder, profile }, &Machine::new(world), &places)
     };
     report.diagnostics.extend(resolved.diagnostics);
     let ecosystem = decoded.ecosystem.unwrap_or_else(|| folder.to_string_lossy().into_owned());
     let graph = (!report.has_errors()).then(|| Graph {
         ecosystem: EcosystemId(ecosystem),
-        file: entry.display().to_string(),
+        file: file.display().to_string(),
         profile: profile.map(str::to_owned),
         apps: resolved.apps,
         deploy: decoded.deploy,
