@@ -73,7 +73,7 @@ impl Sources {
     pub fn position(&self, span: Span) -> Position {
         let text = &self.get(span.source).text;
         let before = &text.as_bytes()[..(span.start as usize).min(text.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let column = String::from_utf8_lossy(&before[start..]).chars().filter(|c| *c != '\u{feff}').count() + 1;
         Position { line: saturate(line), column: saturate(column) }

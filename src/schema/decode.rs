@@ -334,16 +334,13 @@ impl Decoder<'_> {
         let mut known: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for entry in entries {
             let Some(variable) = self.variable(reading, entry) else { continue };
-            match known.get(entry.key.text.as_str()) {
-                Some(&at) => {
-                    let message = format!("`{}` is written twice, the last one counts", variable.name);
-                    self.warning(Code::Conflict, message, &reading.mark.key(&variable.name, entry.key.span));
-                    variables[at] = variable;
-                }
-                None => {
-                    known.insert(&entry.key.text, variables.len());
-                    variables.push(variable);
-                }
+            if let Some(&at) = known.get(entry.key.text.as_str()) {
+                let message = format!("`{}` is written twice, the last one counts", variable.name);
+                self.warning(Code::Conflict, message, &reading.mark.key(&variable.name, entry.key.span));
+                variables[at] = variable;
+            } else {
+                known.insert(&entry.key.text, variables.len());
+                variables.push(variable);
             }
         }
         Some(variables)
