@@ -4,9 +4,11 @@ mod bytes;
 mod discovery;
 mod dotenv;
 mod fingerprint;
+mod glob;
 pub mod js;
 mod json;
 mod load;
+mod machine;
 #[cfg(test)]
 mod samples;
 mod toml;
@@ -14,5 +16,5 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
-pub use load::{Loaded, load, load_document};
+pub use load::{Loaded, load, load_document, load_node};
 pub use world::{Mapping, World};

@@ -1,0 +1,301 @@
+//! One reader a kind of value: the value, or nothing once everything that is wrong with it has been told.
+
+use std::collections::HashMap;
+
+use super::number::{js_number, quantity, whole_number};
+use super::{Decoder, Reading};
+use crate::base::{Signal, closest, parse_bytes, parse_millis};
+use crate::diag::Code;
+use crate::document::{Entry, Kind, Node, to_json};
+use crate::schema::draft::{CodeOption, Count, Mark, Variable};
+use crate::schema::value::{INSTANCES_MAX, PathOrFlag};
+use crate::schema::words::split_words;
+use crate::spec::ExecMode;
+
+/// A year: longer waits are typing errors.
+const MILLIS_MAX: u64 = 31_536_000_000;
+
+impl Decoder<'_> {
+    pub(super) fn text(&mut self, reading: Reading<'_>, node: &Node) -> Option<String> {
+        match &node.kind {
+            Kind::String(text) => self.clean(reading, text),
+            Kind::Number(_) | Kind::Bool(_) => self.wrong_but(reading, node, "put it in quotes"),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    /// A string that can be given to a process, or to the file system.
+    fn clean(&mut self, reading: Reading<'_>, text: &str) -> Option<String> {
+        if text.contains('\0') {
+            let message = format!("`{}` contains a NUL character", reading.key);
+            self.error(Code::Value, message, reading.mark);
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    pub(super) fn flag(&mut self, reading: Reading<'_>, node: &Node) -> Option<bool> {
+        match &node.kind {
+            Kind::Bool(on) => Some(*on),
+            Kind::String(text) if matches!(text.as_str(), "true" | "false") => {
+                self.wrong_but(reading, node, &format!("write {text} without quotes"))
+            }
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn whole(&mut self, reading: Reading<'_>, node: &Node, min: i64, max: i64) -> Option<i64> {
+        match whole_number(node).filter(|number| (min..=max).contains(number)) {
+            Some(number) => Some(number),
+            None => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn millis(&mut self, reading: Reading<'_>, node: &Node) -> Option<u64> {
+        match quantity(node, parse_millis) {
+            Some(ms) if ms > MILLIS_MAX => self.wrong_but(reading, node, "the longest is a year"),
+            Some(ms) => Some(ms),
+            None => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, reading: Reading<'_>, node: &Node) -> Option<u64> {
+        match quantity(node, parse_bytes) {
+            Some(bytes) => Some(bytes),
+            None => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn words(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
+        match &node.kind {
+            Kind::String(text) => self.clean(reading, text).map(|text| split_words(&text)),
+            Kind::Sequence(items) => self.items(reading, items, |this, reading, item| match &item.kind {
+                // A list of arguments is where people write ports: `args: ["--port", 3000]`.
+                Kind::Number(number) => Some(js_number(*number)),
+                Kind::Bool(value) => Some(value.to_string()),
+                Kind::String(text) => this.clean(reading, text),
+                _ => this.wrong_item(reading, "a string", item),
+            }),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn names(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
+        match &node.kind {
+            Kind::String(text) if text.is_empty() => Some(Vec::new()),
+            Kind::String(text) => self.clean(reading, text).map(|text| vec![text]),
+            Kind::Sequence(items) => self.strings(reading, items),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    fn strings(&mut self, reading: Reading<'_>, items: &[Node]) -> Option<Vec<String>> {
+        self.items(reading, items, |this, reading, item| match &item.kind {
+            Kind::String(text) if !text.is_empty() => this.clean(reading, text),
+            _ => this.wrong_item(reading, "a string that is not empty", item),
+        })
+    }
+
+    pub(super) fn filter(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
+        match &node.kind {
+            Kind::Bool(false) => Some(Vec::new()),
+            // PM2 documents `true` as "all" and ignores it.
+            Kind::Bool(true) => self.wrong_but(reading, node, "list parts of the names to leave out"),
+            _ => self.names(reading, node),
+        }
+    }
+
+    pub(super) fn number_or_text(&mut self, reading: Reading<'_>, node: &Node) -> Option<String> {
+        match &node.kind {
+            Kind::String(text) => self.clean(reading, text),
+            Kind::Number(number) if number.fract() == 0.0 && *number >= 0.0 => Some(js_number(*number)),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn exit_codes(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<i32>> {
+        let code = |node: &Node| {
+            whole_number(node).filter(|code| (0..=255).contains(code)).and_then(|code| i32::try_from(code).ok())
+        };
+        match &node.kind {
+            Kind::Sequence(items) => self.items(reading, items, |this, reading, item| match code(item) {
+                Some(code) => Some(code),
+                None => this.wrong_item(reading, "a whole number from 0 to 255", item),
+            }),
+            _ => match code(node) {
+                Some(code) => Some(vec![code]),
+                None => self.wrong(reading, node),
+            },
+        }
+    }
+
+    pub(super) fn count(&mut self, reading: Reading<'_>, node: &Node) -> Option<Count> {
+        if node.as_str() == Some("max") {
+            return Some(Count::Max);
+        }
+        let count = whole_number(node).and_then(|number| match number {
+            0 => Some(Count::Max),
+            1.. => u32::try_from(number).ok().filter(|count| *count <= INSTANCES_MAX).map(Count::Exactly),
+            _ => u32::try_from(-number).ok().map(Count::MaxLess),
+        });
+        match count {
+            Some(count) => Some(count),
+            None => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn mode(&mut self, reading: Reading<'_>, node: &Node) -> Option<ExecMode> {
+        match node.as_str() {
+            Some("fork" | "fork_mode") => Some(ExecMode::Fork),
+            Some("cluster" | "cluster_mode") => Some(ExecMode::Cluster),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn log_type(&mut self, reading: Reading<'_>, node: &Node) -> Option<bool> {
+        match node.as_str() {
+            Some("json") => Some(true),
+            Some("raw" | "") => Some(false),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn signal(&mut self, reading: Reading<'_>, node: &Node) -> Option<Signal> {
+        let signal = match &node.kind {
+            Kind::String(text) => text.parse().ok(),
+            Kind::Number(number) => js_number(*number).parse().ok(),
+            _ => None,
+        };
+        if signal.is_some() {
+            return signal;
+        }
+        let near = node.as_str().and_then(|text| closest(text, Signal::names()));
+        self.mismatch(reading, node, near.map(|name| format!("did you mean `{name}`?")))
+    }
+
+    pub(super) fn variables(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<Variable>> {
+        let Some(entries) = node.entries() else {
+            let hint =
+                matches!(node.kind, Kind::String(_)).then(|| format!("write `{}: {{ NAME: \"value\" }}`", reading.key));
+            return self.mismatch(reading, node, hint);
+        };
+        let mut variables: Vec<Variable> = Vec::with_capacity(entries.len());
+        let mut known: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+        for entry in entries {
+            let Some(variable) = self.variable(reading, entry) else { continue };
+            if let Some(&at) = known.get(entry.key.text.as_str()) {
+                let message = format!("`{}` is written twice, the last one counts", variable.name);
+                self.warning(Code::Conflict, message, &reading.mark.key(&variable.name, entry.key.span));
+                variables[at] = variable;
+            } else {
+                known.insert(&entry.key.text, variables.len());
+                variables.push(variable);
+            }
+        }
+        Some(variables)
+    }
+
+    /// Values become text as PM2 makes them: `null` is `null`, lists and objects are JSON.
+    fn variable(&mut self, reading: Reading<'_>, entry: &Entry) -> Option<Variable> {
+        let name = &entry.key.text;
+        let mark = reading.mark.key(name, entry.value.span);
+        if let Some(why) = variable_name_problem(name) {
+            let at = Mark { span: entry.key.span, ..mark };
+            self.error(Code::Value, format!("a variable in `{}` has a name that {why}", reading.key), &at);
+            return None;
+        }
+        let value = match &entry.value.kind {
+            Kind::Null => "null".to_owned(),
+            Kind::Bool(value) => value.to_string(),
+            Kind::Number(number) => js_number(*number),
+            Kind::String(text) => text.clone(),
+            Kind::Sequence(_) | Kind::Mapping(_) => to_json(&entry.value).to_string(),
+        };
+        if value.contains('\0') {
+            self.error(Code::Value, format!("the value of `{name}` contains a NUL character"), &mark);
+            return None;
+        }
+        Some(Variable { name: name.clone(), value, mark })
+    }
+
+    pub(super) fn path_or_flag(&mut self, reading: Reading<'_>, node: &Node) -> Option<PathOrFlag> {
+        match &node.kind {
+            Kind::Bool(on) => Some(PathOrFlag::Flag(*on)),
+            Kind::String(text) => self.clean(reading, text).map(PathOrFlag::Path),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn watch(&mut self, reading: Reading<'_>, node: &Node) -> Option<(bool, Vec<String>)> {
+        match &node.kind {
+            Kind::Bool(on) => Some((*on, Vec::new())),
+            _ => self.names(reading, node).map(|paths| (!paths.is_empty(), paths)),
+        }
+    }
+
+    pub(super) fn patterns(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
+        let is_regular_expression = |item: &Node| item.entries().is_some_and(<[Entry]>::is_empty);
+        match &node.kind {
+            Kind::Sequence(items) => {
+                let kept: Vec<(usize, &Node)> =
+                    items.iter().enumerate().filter(|(_, item)| !is_regular_expression(item)).collect();
+                let mut patterns = Vec::with_capacity(kept.len());
+                let mut fine = true;
+                for (index, item) in kept {
+                    let mark = reading.mark.item(index, item.span);
+                    let reading = Reading { mark: &mark, ..reading };
+                    match &item.kind {
+                        Kind::String(text) => patterns.extend(self.clean(reading, text)),
+                        _ => fine = self.wrong_item::<()>(reading, "a string", item).is_some(),
+                    }
+                }
+                fine.then_some(patterns)
+            }
+            _ => self.words(reading, node),
+        }
+    }
+
+    pub(super) fn code(&mut self, reading: Reading<'_>, node: &Node) -> Option<CodeOption> {
+        match &node.kind {
+            Kind::Bool(true) => Some(CodeOption::Script),
+            Kind::Bool(false) => Some(CodeOption::Off),
+            Kind::String(text) if text == "git" => Some(CodeOption::Git),
+            Kind::String(text) if !text.is_empty() => {
+                self.clean(reading, text).map(|glob| CodeOption::Globs(vec![glob]))
+            }
+            Kind::Sequence(items) => self.strings(reading, items).map(CodeOption::Globs),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    /// Every item of a list by one rule; all bad ones are told.
+    fn items<T>(
+        &mut self,
+        reading: Reading<'_>,
+        items: &[Node],
+        read: impl Fn(&mut Self, Reading<'_>, &Node) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let values: Vec<Option<T>> = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| {
+                let mark = reading.mark.item(index, item.span);
+                read(self, Reading { mark: &mark, ..reading }, item)
+            })
+            .collect();
+        values.into_iter().collect()
+    }
+}
+
+/// Why a variable cannot have this name.
+pub(in crate::schema) fn variable_name_problem(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.contains('=') {
+        Some("contains `=`")
+    } else if name.contains('\0') {
+        Some("contains a NUL character")
+    } else {
+        None
+    }
+}
