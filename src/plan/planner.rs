@@ -38,9 +38,10 @@ pub fn plan(desired: &Graph, actual: &Snapshot, policy: &PlanPolicy) -> Plan {
 
 /// New names to old ones, for the apps that take over what runs under another name.
 ///
-/// `renamed_from` counts while the new name is unknown and this ecosystem owns the old one. Later, when both the
-/// rename and perhaps a new app of the old name are there, it says nothing. Who gets the instances is open when the
-/// file still has the old name, or two apps say that they had it: that is refused.
+/// `renamed_from` counts while the new name is unknown, this ecosystem owns the old one, and the file no longer has
+/// that. Otherwise it says nothing: the rename has happened, or both names are apps of their own (refusing these
+/// would refuse what an apply of this very file leaves when it breaks off after the first of them).
+/// Two apps that both want what runs under the old name are refused.
 fn renames<'a>(
     wanted: &BTreeMap<&'a str, &'a AppSpec>,
     desired: &Graph,
@@ -52,13 +53,13 @@ fn renames<'a>(
     for (name, app) in wanted {
         let Some(from) = app.renamed_from.as_deref() else { continue };
         let is_ours = actual.apps.get(from).is_some_and(|app| app.ecosystem.as_ref() == Some(&desired.ecosystem));
-        if !is_ours || actual.apps.contains_key(*name) {
+        if !is_ours || actual.apps.contains_key(*name) || desired.apps.iter().any(|other| other.name == from) {
             continue;
         }
-        if desired.apps.iter().any(|other| other.name == from) || !taken.insert(from) {
-            refusals.push(Refusal::RenameTaken { app: (*name).to_owned(), from: from.to_owned() });
-        } else {
+        if taken.insert(from) {
             renames.insert(*name, from);
+        } else {
+            refusals.push(Refusal::RenameTaken { app: (*name).to_owned(), from: from.to_owned() });
         }
     }
     renames

@@ -324,46 +324,47 @@ fn is_port(value: &str) -> bool {
 
 /// The password of `scheme://user:password@host`, and a user's name that is rather a token.
 fn url_credentials(word: &str) -> Vec<Range<usize>> {
-    let starts: Vec<usize> = word.match_indices("://").map(|(at, _)| at + 3).collect();
-    let mut found = Vec::new();
-    for (i, &start) in starts.iter().enumerate() {
-        let end = starts.get(i + 1).map_or(word.len(), |next| {
-            let next = next - 3;
-            next - last_name(&word[start.min(next)..next]).len()
-        });
-        found.extend(credentials_of(&word[start..end.max(start)]).map(|part| start + part.start..start + part.end));
+    // Where each URL's scheme begins and ends. Within a password, `://` begins no other URL.
+    let mut schemes: Vec<(usize, usize)> = Vec::new();
+    for (at, _) in word.match_indices("://") {
+        let begin = at - last_name(&word[..at]).len();
+        let is_scheme = word[begin..at].len() > 2 && word[begin..].starts_with(|c: char| c.is_ascii_alphabetic());
+        let parted = is_scheme && word[..begin].ends_with([',', ';']);
+        if schemes.is_empty() || parted {
+            schemes.push((begin, at + 3));
+        }
     }
-    found
+    let ends = schemes.iter().skip(1).map(|(begin, _)| *begin).chain([word.len()]);
+    let parts = schemes.iter().zip(ends).filter_map(|((_, start), end)| {
+        let part = credentials_of(&word[*start..end])?;
+        Some(start + part.start..start + part.end)
+    });
+    parts.collect()
 }
 
-/// What is secret in what follows `://`. An `@` behind the first `/` belongs to a password that was not encoded,
-/// unless what stands before that `/` can only be a host.
+/// What is secret in what follows `://`. A password that was not encoded may hold anything, so it reaches to the
+/// last `@`, unless what stands before the first `/` can only be a host and its port.
 fn credentials_of(rest: &str) -> Option<Range<usize>> {
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let at = match authority.rfind('@') {
-        Some(at) => at,
-        None => match authority.split_once(':') {
-            Some((_, port)) if !is_port(port) => rest.rfind('@')?,
-            _ => return None,
-        },
-    };
-    let user_info = &rest[..at];
-    match user_info.find(':') {
-        // A token as the user's name, as hosters of git want it.
-        Some(colon) if colon >= 20 => Some(0..at),
-        Some(colon) if colon + 1 < at => Some(colon + 1..at),
-        Some(_) => None,
-        None => (at >= 12).then_some(0..at),
+    if let Some((user, _)) = authority.rsplit_once('@')
+        && !user.contains(':')
+    {
+        // A token instead of a user's name, as hosters of git and error trackers want it.
+        return (user.len() >= 12).then_some(0..user.len());
     }
+    let colon = authority.find(':')?;
+    if !authority.contains('@') && is_port(&authority[colon + 1..]) {
+        return None;
+    }
+    let at = rest.rfind('@').filter(|at| *at > colon + 1)?;
+    let start = if colon >= 20 { 0 } else { colon + 1 };
+    Some(start..at)
 }
 
 /// `user:password@tcp(host)/db`, as Go's and some other drivers write it.
 fn plain_credentials(word: &str) -> Option<Range<usize>> {
-    if word.contains("://") {
-        return None;
-    }
     let at = word.rfind('@')?;
-    let colon = word[..at].find(':')?;
+    let colon = word[..at].find(':').filter(|colon| !word[*colon..].starts_with("://"))?;
     let user = last_name(&word[..colon]);
     let is_other = ["mailto", "npm"].contains(&user) || word[at + 1..].starts_with("sha256:");
     (!user.is_empty() && !is_other && colon + 1 < at).then_some(colon + 1..at)
@@ -475,6 +476,8 @@ mod tests {
             ("redis://:pw@host:6379/0", "redis://:<..>@host:6379/0"),
             ("postgres://user:p/w@host/db", "postgres://user:<..>@host/db"),
             ("postgres://user:p@w@host/db", "postgres://user:<..>@host/db"),
+            ("postgres://user:p@/#w@host/db", "postgres://user:<..>@host/db"),
+            ("https://0123456789abcdef01234:x-oauth-basic@github.com", "https://<..>@github.com"),
             ("redis://:a@h1:1,redis://:b@h2:2", "redis://:<..>@h1:1,redis://:<..>@h2:2"),
             ("https://0123456789abcdef@sentry.io/1", "https://<..>@sentry.io/1"),
             ("ssh://git@github.com/a/b", "ssh://git@github.com/a/b"),
@@ -495,7 +498,7 @@ mod tests {
             ("password = abc", "password = <..>"),
             ("the token bucket", "the token bucket"),
             ("ghp_0123456789abcdefghij", "<..>"),
-            ("-----BEGIN PRIVATE KEY-----\nabc", "\"<..>\""),
+            ("-----BEGIN PRIVATE KEY-----\nabc", "<..>"),
             ("", "\"\""),
             (" x", "\" x\""),
             ("a\nb\u{1b}[31m\u{202e}", "\"a\\nb\\u{1b}[31m\\u{202e}\""),

@@ -126,7 +126,8 @@ pub enum Refusal {
     OwnedByOther { app: String, owner: Option<EcosystemId> },
     #[error("the file has no apps, and applying it would delete all apps of this ecosystem")]
     Empty,
-    #[error("app `{app}` cannot be renamed from `{from}`: both exist")]
+    /// Two apps of the file say that they had this name.
+    #[error("app `{app}` cannot be renamed from `{from}`: another app is, too")]
     RenameTaken { app: String, from: String },
 }
 

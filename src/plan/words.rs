@@ -125,9 +125,9 @@ pub(super) fn why(change: &Change, step: &Step) -> &'static str {
         Impact::None => "no process is touched",
         Impact::Live => "takes effect at once",
         Impact::Scale => "adds or removes instances, the others stay",
-        Impact::Reload | Impact::Recreate if step.action == Action::Create => "",
         Impact::Reload | Impact::Recreate if step.replace.is_empty() && step.start.is_empty() => {
-            "holds when it is started next"
+            let waits = |reason: &Reason| matches!(reason, Reason::NotAutostarted | Reason::Completed);
+            if step.reasons.iter().any(waits) { "holds when it is started next" } else { "what runs has it already" }
         }
         Impact::Reload if change.field == Field::Code => "the process runs the code it was started with",
         Impact::Reload => "the process reads it at its start",

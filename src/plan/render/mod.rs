@@ -34,7 +34,9 @@ struct Row {
 /// A line a field. Of an app that is new, variables and code are named in one line each.
 fn rows(step: &Step, origin: Origin<'_>) -> Vec<Row> {
     if step.action != super::Action::Create {
-        return step.changes.iter().map(|change| row(change, step, origin)).collect();
+        // Of a rename, the reason says all.
+        let shown = step.changes.iter().filter(|change| change.field != Field::Name);
+        return shown.map(|change| row(change, step, origin)).collect();
     }
     let mut rows = Vec::new();
     for change in &step.changes {
@@ -49,7 +51,7 @@ fn rows(step: &Step, origin: Origin<'_>) -> Vec<Row> {
                 let place = origin(&step.app, path).or_else(|| origin(&step.app, &change.path));
                 rows.push(Row { field: name.to_owned(), old: None, new: some_of(&names), place, why: "" });
             }
-            _ => rows.push(Row { old: None, ..row(change, step, origin) }),
+            _ => rows.push(Row { old: None, why: "", ..row(change, step, origin) }),
         }
     }
     rows
@@ -81,4 +83,4 @@ fn some_of(names: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
