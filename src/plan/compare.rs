@@ -236,7 +236,6 @@ mod tests {
     }
 
     /// A spec that differs from [`spec`] in one field.
-    #[expect(clippy::too_many_lines, reason = "one line a field")]
     fn altered(field: Field) -> AppSpec {
         let mut app = spec();
         let text = || Some("x".to_owned());

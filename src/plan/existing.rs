@@ -2,23 +2,23 @@ use std::sync::Arc;
 
 use super::{Action, ActualApp, Change, Liveness, Reason, Step, compare, process_visible_eq};
 use crate::base::Key;
-use crate::spec::{AppSpec, EcosystemId, Field, Impact};
+use crate::spec::{AppSpec, Field, Impact};
 
 /// What is known about an app that the file has.
 pub(super) struct Known<'a> {
     pub(super) actual: &'a ActualApp,
     /// It is known under this name, and renamed by this plan.
     pub(super) renamed_from: Option<&'a str>,
-    /// Whose it was, where this plan takes it over.
-    pub(super) adopted_from: Option<Option<EcosystemId>>,
+    /// It is another's, and taken over by this plan.
+    pub(super) adopted: bool,
 }
 
 /// What makes a known app as it is declared.
 ///
 /// A process is replaced when what it was started from differs in something that it sees; what was last applied does
 /// not matter for that, so an apply that broke off half way is completed by the next.
-pub(super) fn existing(app: &AppSpec, known: Known<'_>, key: &Key) -> Step {
-    let moves = known.renamed_from.is_some() || known.adopted_from.is_some();
+pub(super) fn existing(app: &AppSpec, known: &Known<'_>, key: &Key) -> Step {
+    let moves = known.renamed_from.is_some() || known.adopted;
     if !moves && is_settled(app, known.actual) {
         return Step::keep(&app.name, vec![Reason::Unchanged]);
     }
@@ -27,8 +27,8 @@ pub(super) fn existing(app: &AppSpec, known: Known<'_>, key: &Key) -> Step {
         .filter(|change| change.impact > Impact::None || change.field == Field::Name)
         .collect();
     let slots = Slots::of(app, known.actual);
-    let action = action(&changes, &slots, &known);
-    let reasons = reasons(app, &changes, &slots, known.renamed_from, known.adopted_from);
+    let action = action(&changes, &slots, known);
+    let reasons = reasons(app, &changes, &slots, known);
     if action == Action::Keep {
         return Step::keep(&app.name, reasons);
     }
@@ -135,7 +135,7 @@ fn action(changes: &[Change], slots: &Slots, known: &Known<'_>) -> Action {
         Action::Start
     } else if slots.scales() {
         Action::Scale
-    } else if known.adopted_from.is_some() || changes.iter().any(|change| change.impact > Impact::None) {
+    } else if known.adopted || changes.iter().any(|change| change.impact > Impact::None) {
         Action::Update
     } else if known.renamed_from.is_some() {
         Action::Rename
@@ -144,16 +144,10 @@ fn action(changes: &[Change], slots: &Slots, known: &Known<'_>) -> Action {
     }
 }
 
-fn reasons(
-    app: &AppSpec,
-    changes: &[Change],
-    slots: &Slots,
-    renamed_from: Option<&str>,
-    adopted_from: Option<Option<EcosystemId>>,
-) -> Vec<Reason> {
+fn reasons(app: &AppSpec, changes: &[Change], slots: &Slots, known: &Known<'_>) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    reasons.extend(renamed_from.map(|from| Reason::Renamed { from: from.to_owned() }));
-    reasons.extend(adopted_from.map(|from| Reason::Adopted { from }));
+    reasons.extend(known.renamed_from.map(|from| Reason::Renamed { from: from.to_owned() }));
+    reasons.extend(known.adopted.then(|| Reason::Adopted { from: known.actual.ecosystem.clone() }));
     reasons.extend(changes.iter().filter_map(|change| changed(change, slots)));
     let kept = slots.count.saturating_sub(u32::try_from(slots.remove.len()).unwrap_or(u32::MAX));
     if !slots.remove.is_empty() {

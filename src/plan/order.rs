@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn dependencies_first_then_names() {
-        let table: [(&[(&str, &[&str])], &[&str]); 4] = [
+        type Needs = &'static [(&'static str, &'static [&'static str])];
+        let table: [(Needs, &[&str]); 4] = [
             (&[], &[]),
             (&[("b", &[]), ("a", &[]), ("c", &["gone"])], &["a", "b", "c"]),
             (&[("a", &["z", "z"]), ("m", &[]), ("z", &[])], &["m", "z", "a"]),

@@ -125,9 +125,8 @@ fn declared(
         let renamed_from = renames.get(name).copied();
         let mut step = match actual.apps.get(renamed_from.unwrap_or(name)) {
             Some(actual) => {
-                let is_ours = actual.ecosystem.as_ref() == Some(&desired.ecosystem);
-                let adopted_from = (!is_ours).then(|| actual.ecosystem.clone());
-                existing(app, Known { actual, renamed_from, adopted_from }, &policy.key)
+                let adopted = actual.ecosystem.as_ref() != Some(&desired.ecosystem);
+                existing(app, &Known { actual, renamed_from, adopted }, &policy.key)
             }
             None => create(app, &policy.key),
         };

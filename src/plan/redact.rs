@@ -89,7 +89,7 @@ pub(super) fn shown_list(values: &[String], key: &Key) -> String {
     let mut shown = Vec::with_capacity(values.len());
     for value in values {
         let hide = if follows_secret && !value.starts_with("--") {
-            vec![0..value.len()]
+            whole(value)
         } else {
             assigned_whole(value).map_or_else(|| secret_parts(value), |part| vec![part])
         };
@@ -104,6 +104,11 @@ pub(super) fn shown_list(values: &[String], key: &Key) -> String {
 pub(super) fn shown_name(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() && !is_odd(c) || "._-@:/+#$%*~=".contains(c);
     if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { format!("\"{}\"", escaped(name)) }
+}
+
+#[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
+fn whole(text: &str) -> Vec<Range<usize>> {
+    vec![0..text.len()]
 }
 
 fn hidden(value: &str, key: &Key) -> String {
@@ -172,9 +177,9 @@ fn is_odd(c: char) -> bool {
 fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if c == '\'' {
-            out.push(c)
+            out.push(c);
         } else {
-            out.extend(c.escape_debug())
+            out.extend(c.escape_debug());
         }
         out
     })
@@ -193,7 +198,7 @@ fn shortened(shown: String, value: &str, key: &Key) -> String {
 /// Where the secrets in a text are: sorted, apart from each other.
 fn secret_parts(text: &str) -> Vec<Range<usize>> {
     if text.contains("PRIVATE KEY-----") {
-        return vec![0..text.len()];
+        return whole(text);
     }
     let mut found = Vec::new();
     // Quotes may hold a word together or be an apostrophe, so both readings count.

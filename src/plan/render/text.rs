@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::{Origin, Row, Style, rows};
 use crate::plan::redact::shown_name;
 use crate::plan::{Action, Plan, Step, words};
@@ -27,7 +29,7 @@ fn app(text: &mut String, step: &Step, origin: Origin<'_>, style: Style) {
     text.push_str(&words::summary(step));
     text.push('\n');
     for cause in step.reasons.iter().filter_map(|reason| words::cause(reason, step)) {
-        text.push_str(&format!("    {cause}\n"));
+        let _ = writeln!(text, "    {cause}");
     }
     let rows = rows(step, origin);
     let values: Vec<String> = rows.iter().map(value).collect();
@@ -35,9 +37,9 @@ fn app(text: &mut String, step: &Step, origin: Origin<'_>, style: Style) {
     for (row, value) in rows.iter().zip(&values) {
         let notes = notes(row);
         if notes.is_empty() {
-            text.push_str(&format!("    {value}\n"));
+            let _ = writeln!(text, "    {value}");
         } else {
-            text.push_str(&format!("    {value:width$}  {}\n", painted(&notes, "2", style)));
+            let _ = writeln!(text, "    {value:width$}  {}", painted(&notes, "2", style));
         }
     }
 }
