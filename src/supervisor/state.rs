@@ -94,8 +94,9 @@ pub enum ErrorReason {
     SpawnFailed(String),
     /// It failed, and is not to be started again (`autorestart: false`).
     Exited(ExitStatus),
-    /// Something of it outlived SIGKILL. It is still watched, so that no second process is put beside it.
-    WouldNotDie { launch: LaunchId, pid: Option<u32> },
+    /// Something of it outlived SIGKILL. It is still watched, so that no second process is put beside it; what was to
+    /// come after the stop comes when it ends after all.
+    WouldNotDie { launch: LaunchId, pid: Option<u32>, then: Then },
 }
 
 impl fmt::Display for ErrorReason {

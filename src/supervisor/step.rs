@@ -134,7 +134,7 @@ impl Next {
                 self.forgive();
                 self.launch(by);
             }
-            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid } } => {
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
                 self.forgive();
                 self.kill(launch, pid, Then::Restart);
             }
@@ -153,7 +153,9 @@ impl Next {
         match self.machine.state.clone() {
             State::Stopped => {}
             State::Waiting { .. } | State::Completed { .. } => self.machine.state = State::Stopped,
-            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid } } => self.kill(launch, pid, Then::Stop),
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
+                self.kill(launch, pid, Then::Stop)
+            }
             State::Errored { .. } => self.machine.state = State::Stopped,
             State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Stop),
             State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
@@ -238,8 +240,8 @@ impl Next {
     fn tree_gone(&mut self, gone: LaunchId) {
         match self.machine.state.clone() {
             State::Stopping { launch, then, .. } if launch == gone => self.gone(then),
-            State::Errored { reason: ErrorReason::WouldNotDie { launch, .. } } if launch == gone => {
-                self.gone(Then::Stop)
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, then, .. } } if launch == gone => {
+                self.gone(then)
             }
             _ => {}
         }
@@ -272,8 +274,8 @@ impl Next {
                 }
             }
             State::Stopping { launch, pid, phase: StopPhase::Asked { .. }, then } => self.kill(launch, pid, then),
-            State::Stopping { launch, pid, phase: StopPhase::Killed { .. }, .. } => {
-                self.machine.state = State::Errored { reason: ErrorReason::WouldNotDie { launch, pid } };
+            State::Stopping { launch, pid, phase: StopPhase::Killed { .. }, then } => {
+                self.machine.state = State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then } };
             }
             State::Stopping { phase: StopPhase::Spawning, .. }
             | State::Stopped

@@ -71,7 +71,8 @@ fn states() -> Vec<State> {
         stopping(StopPhase::Killed { deadline: later }, Then::Restart),
         stopping(StopPhase::Killed { deadline: due }, Then::Stop),
         State::Errored { reason: ErrorReason::Exited(ExitStatus::Code(1)) },
-        State::Errored { reason: ErrorReason::WouldNotDie { launch, pid: Some(pid) } },
+        State::Errored { reason: ErrorReason::WouldNotDie { launch, pid: Some(pid), then: Then::Stop } },
+        State::Errored { reason: ErrorReason::WouldNotDie { launch, pid: Some(pid), then: Then::Restart } },
         State::Completed { status: ExitStatus::Code(0) },
     ]
 }

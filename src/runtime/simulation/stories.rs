@@ -1,0 +1,1 @@
+//! Small lives, each about one thing.
