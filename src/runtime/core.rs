@@ -242,6 +242,7 @@ impl Core {
         }
         let record = super::InstanceRecord::new(instance.list_id, Intent::Stopped);
         app.record.instances.insert(id.slot, record);
+        app.unsaved = true;
         let Ambient { digest, variables } = app.ambient.clone();
         let saves = vec![Save::Ambient(digest, variables), Save::App(id.app.clone(), Box::new(app.record.clone()))];
         self.tickets += 1;

@@ -43,7 +43,7 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
         let ambient = Ambient { digest: record.ambient.clone(), variables };
         let new = |id| Instance::new(id, Machine::new(Arc::clone(&record.spec)));
         let instances = record.instances.iter().map(|(slot, known)| (*slot, new(known.id))).collect();
-        table.apps.insert(name, App { record, ambient, instances, deleted: false });
+        table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false });
     }
     let mut unwanted = Vec::new();
     for survivor in survivors {

@@ -29,6 +29,8 @@ pub(super) struct App {
     pub(super) instances: BTreeMap<u32, Instance>,
     /// Its record is gone; it vanishes with its last process.
     pub(super) deleted: bool,
+    /// Nobody knows whether its record is on disk.
+    pub(super) unsaved: bool,
 }
 
 #[derive(Debug)]
@@ -122,7 +124,7 @@ impl Table {
 
     /// Whether some app's record refers to the environment, so that it is stored already.
     pub(super) fn refers_to(&self, ambient: &str) -> bool {
-        self.apps.values().any(|app| !app.deleted && app.record.ambient == ambient)
+        self.apps.values().any(|app| !app.deleted && !app.unsaved && app.record.ambient == ambient)
     }
 
     /// An environment that is held already, so that equal ones are held once.

@@ -120,7 +120,7 @@ impl Work {
         let known = table.apps.get(&self.app).filter(|app| !app.deleted);
         match &self.record {
             None if known.is_some() => saves.push(Save::DeleteApp(self.app.clone())),
-            Some(record) if known.is_none_or(|app| app.record != *record) => {
+            Some(record) if known.is_none_or(|app| app.unsaved || app.record != *record) => {
                 let saved = |save: &Save| matches!(save, Save::Ambient(digest, _) if *digest == record.ambient);
                 if let Some(ambient) = &self.ambient
                     && !table.refers_to(&record.ambient)
@@ -158,10 +158,12 @@ impl Work {
             ambient: ambient.clone(),
             instances: BTreeMap::new(),
             deleted: false,
+            unsaved: false,
         });
         app.record = record.clone();
         app.ambient = ambient;
         app.deleted = false;
+        app.unsaved = false;
         for (slot, instance) in &record.instances {
             let new = || Instance::new(instance.id, Machine::new(Arc::clone(&record.spec)));
             app.instances.entry(*slot).or_insert_with(new).list_id = instance.id;

@@ -82,6 +82,7 @@ pub(super) struct Host {
     pub(super) exited: bool,
     pub(super) layout: Layout,
     seed: u64,
+    saved_until: u64,
     trace_lines: usize,
     queue: BTreeMap<(u64, u64), Coming>,
     order: u64,
@@ -96,6 +97,7 @@ impl Host {
             mono: 1_000_000,
             rng: Rng::new(seed),
             seed,
+            saved_until: 0,
             // All of it for one seed.
             trace_lines: if std::env::var_os("PMRUN_SIM_SEED").is_some() { usize::MAX } else { 50 },
             faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5 },
@@ -172,7 +174,9 @@ impl Host {
             Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
             Effect::Kill { launch, tree } => self.kill(launch, tree),
             Effect::Save { ticket, saves } => {
-                let delay = 1 + self.rng.below(4);
+                // One thread saves, in the order in which it was asked to.
+                self.saved_until = self.saved_until.max(self.mono + self.rng.below(4)) + 1;
+                let delay = self.saved_until - self.mono;
                 self.after(delay, Coming::SaveEnds { ticket, saves });
             }
             Effect::Answer { client, answer, last } => {
@@ -188,11 +192,13 @@ impl Host {
     /// The daemon is gone; what it had not heard yet nobody hears, and a save may have come through or not.
     pub(super) fn daemon_dies(&mut self) {
         let queue = std::mem::take(&mut self.queue);
+        let mut through = true;
         for ((at, order), coming) in queue {
             match coming {
                 Coming::Input(_) | Coming::Ready { .. } => {}
                 Coming::SaveEnds { saves, .. } => {
-                    if self.rng.percent(50) {
+                    through = through && self.rng.percent(50);
+                    if through {
                         self.write(saves);
                     }
                 }
