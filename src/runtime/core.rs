@@ -283,16 +283,21 @@ impl Core {
             self.moved.clear();
             let answer = current.result();
             current.caller.tell(answer, true, out);
-            if current.afterwards == Afterwards::EndTheDaemon {
+            // With a disk that is full, some may not have been stopped: they are not left alone.
+            if current.afterwards == Afterwards::EndTheDaemon && self.is_at_rest() {
                 for queued in self.queue.drain(..) {
                     queued.caller.tell(ends(), true, out);
                 }
                 self.end(out);
             }
         }
-        if self.ending == Ending::Stopping && self.table.machines().all(|machine| machine.state.is_terminal()) {
+        if self.ending == Ending::Stopping && self.is_at_rest() {
             self.end(out);
         }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.table.machines().all(|machine| machine.state.is_terminal())
     }
 
     fn end(&mut self, out: &mut Vec<Effect>) {

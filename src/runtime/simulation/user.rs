@@ -57,7 +57,11 @@ pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
             graph.apps[index].env.insert("X".to_owned(), rng.below(5).to_string());
         }
         2 => graph.apps[index].stop.timeout_ms = 100 + rng.below(2_000),
-        3 => graph.apps[index].script = (*rng.pick(&SCRIPTS)).to_owned(),
+        3 => {
+            let app = &mut graph.apps[index];
+            app.script = (*rng.pick(&SCRIPTS)).to_owned();
+            app.readiness.wait_ready = says_ready(&app.script);
+        }
         4 => {
             let gone = graph.apps.remove(index).name;
             for app in &mut graph.apps {
@@ -67,6 +71,10 @@ pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
         _ => rename(&mut graph, index),
     }
     graph
+}
+
+fn says_ready(script: &str) -> bool {
+    script.starts_with("ready") || script == "never"
 }
 
 fn rename(graph: &mut Graph, index: usize) {
@@ -86,7 +94,7 @@ fn rename(graph: &mut Graph, index: usize) {
 fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     let mut app = AppSpec::new(name, *rng.pick(&SCRIPTS), "/p");
     app.instances = 1 + u32::try_from(rng.below(3)).unwrap();
-    app.readiness.wait_ready = app.script.starts_with("ready") || app.script == "never";
+    app.readiness.wait_ready = says_ready(&app.script);
     app.autostart = !rng.percent(10);
     app.restart.auto = !rng.percent(15);
     app.restart.delay_ms = *rng.pick(&[0, 0, 0, 100, 3_000]);
