@@ -320,11 +320,10 @@ impl Operation {
                 let mut turn = Turn::Now;
                 for other in &task.after {
                     match self.tasks.get(other) {
-                        None | Some(Task { phase: Phase::Done, .. }) => {}
                         Some(Task { phase: Phase::Failed, aim, .. }) if strict && aim.brings_up() => {
                             return Turn::Never(other.clone());
                         }
-                        Some(Task { phase: Phase::Failed, .. }) => {}
+                        None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => {}
                         Some(_) => turn = Turn::Later,
                     }
                 }

@@ -66,14 +66,16 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
     let policy = &machine.policy;
     match &machine.state {
         State::Waiting { until } => Some(*until),
-        State::Starting { late: true, .. } => None,
-        State::Starting { since, .. } if machine.says_ready() => Some(since.plus_ms(policy.readiness.timeout_ms)),
-        State::Starting { since, .. } => Some(since.plus_ms(policy.restart.min_uptime_ms)),
+        State::Starting { since, late: false, .. } if machine.says_ready() => {
+            Some(since.plus_ms(policy.readiness.timeout_ms))
+        }
+        State::Starting { since, late: false, .. } => Some(since.plus_ms(policy.restart.min_uptime_ms)),
         State::Stopping { phase: StopPhase::Asked { deadline } | StopPhase::Killed { deadline }, .. } => {
             Some(*deadline)
         }
         State::Stopping { phase: StopPhase::Spawning, .. }
         | State::Stopped
+        | State::Starting { late: true, .. }
         | State::Launching { .. }
         | State::Online { .. }
         | State::Errored {

@@ -130,15 +130,11 @@ struct Next {
 impl Next {
     fn start(&mut self, by: By) {
         match self.machine.state.clone() {
-            State::Stopped | State::Waiting { .. } | State::Completed { .. } => {
-                self.forgive();
-                self.launch(by);
-            }
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
                 self.forgive();
                 self.kill(launch, pid, Then::Restart);
             }
-            State::Errored { .. } => {
+            State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
                 self.forgive();
                 self.launch(by);
             }
@@ -151,12 +147,12 @@ impl Next {
 
     fn stop(&mut self) {
         match self.machine.state.clone() {
-            State::Stopped => {}
-            State::Waiting { .. } | State::Completed { .. } => self.machine.state = State::Stopped,
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
-                self.kill(launch, pid, Then::Stop)
+                self.kill(launch, pid, Then::Stop);
             }
-            State::Errored { .. } => self.machine.state = State::Stopped,
+            State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
+                self.machine.state = State::Stopped;
+            }
             State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Stop),
             State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
                 self.ask_to_stop(launch, pid, Then::Stop);
@@ -207,7 +203,7 @@ impl Next {
     fn spawn_failed(&mut self, failed: LaunchId, reason: String) {
         match self.machine.state.clone() {
             State::Launching { launch, by: By::Command } if launch == failed => {
-                self.give_up(ErrorReason::SpawnFailed(reason))
+                self.give_up(ErrorReason::SpawnFailed(reason));
             }
             State::Launching { launch, by: By::Policy } if launch == failed => {
                 self.machine.unstable += 1;
@@ -231,9 +227,12 @@ impl Next {
         match self.machine.state.clone() {
             State::Launching { .. } => self.ended(status, 0),
             State::Starting { since, .. } | State::Online { since, .. } => self.ended(status, self.now.ms_since(since)),
-            // Its children may still be there: only the end of the whole tree counts.
-            State::Stopping { .. } | State::Errored { .. } => {}
-            State::Stopped | State::Waiting { .. } | State::Completed { .. } => {}
+            // Its children may still be there: only the end of the whole tree counts. The others have no launch.
+            State::Stopping { .. }
+            | State::Errored { .. }
+            | State::Stopped
+            | State::Waiting { .. }
+            | State::Completed { .. } => {}
         }
     }
 
@@ -241,7 +240,7 @@ impl Next {
         match self.machine.state.clone() {
             State::Stopping { launch, then, .. } if launch == gone => self.gone(then),
             State::Errored { reason: ErrorReason::WouldNotDie { launch, then, .. } } if launch == gone => {
-                self.gone(then)
+                self.gone(then);
             }
             _ => {}
         }

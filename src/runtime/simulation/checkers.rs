@@ -63,11 +63,14 @@ pub(super) fn at_rest(world: &mut World) {
             let Some(view) = views.iter().find(|view| view.name == name && view.slot == *slot) else {
                 world.host.fail(&format!("{name}:{slot} is not known"));
             };
-            let allowed: &[&str] = match (instance.intent, app.spec.script.as_str()) {
+            // A rollout that was given up leaves processes of an earlier version.
+            let runs = world.host.trees.values().find(|tree| tree.root_alive && Some(tree.pid) == view.pid);
+            let script = runs.map_or(app.spec.script.as_str(), |tree| tree.script.as_str());
+            let allowed: &[&str] = match (instance.intent, script) {
                 (Intent::Stopped, _) => &["stopped"],
                 (Intent::Up, "exit 1500 1") => &["online", "waiting", "starting", "errored"],
                 // One that was adopted counts as up: nobody knows whether it ever said so.
-                (Intent::Up, "never") => &["starting", "online"],
+                (Intent::Up, "never") => &["starting", "online", "errored"],
                 (Intent::Up, _) => &["online", "errored", "completed"],
             };
             // What outlived SIGKILL is shown as such until somebody asks again.
@@ -80,7 +83,14 @@ pub(super) fn at_rest(world: &mut World) {
             }
         }
     }
-    if known != views.len() {
+    // A deleted app that would not die and could not be put back on disk either is shown until the daemon ends.
+    let extra = views.iter().filter(|view| {
+        let app = world.host.disk.apps.get(&view.name);
+        app.is_none_or(|app| !app.instances.contains_key(&view.slot))
+    });
+    if extra.clone().any(|view| !matches!(view.state.as_str(), "stopped" | "errored"))
+        || known + extra.count() != views.len()
+    {
         world.host.fail("something is shown that is not on disk");
     }
 }

@@ -120,7 +120,7 @@ impl Host {
         Now { mono: Mono(self.mono), wall: Wall(WALL_OFFSET + self.mono) }
     }
 
-    pub(super) fn note(&mut self, line: String) {
+    pub(super) fn note(&mut self, line: &str) {
         if self.trace.len() == self.trace_lines {
             self.trace.pop_front();
         }
@@ -137,8 +137,8 @@ impl Host {
         let first = self.queue.keys().next().copied();
         match (first, deadline) {
             (None, None) => None,
-            (Some((at, _)), Some(deadline)) if deadline.0 < at => self.tick(deadline),
-            (None, Some(deadline)) => self.tick(deadline),
+            (Some((at, _)), Some(deadline)) if deadline.0 < at => Some(self.tick(deadline)),
+            (None, Some(deadline)) => Some(self.tick(deadline)),
             (Some(key), _) => {
                 self.mono = self.mono.max(key.0);
                 self.queue.remove(&key)
@@ -146,9 +146,9 @@ impl Host {
         }
     }
 
-    fn tick(&mut self, deadline: Mono) -> Option<Coming> {
+    fn tick(&mut self, deadline: Mono) -> Coming {
         self.mono = self.mono.max(deadline.0);
-        Some(Coming::Input(Input::Tick))
+        Coming::Input(Input::Tick)
     }
 
     /// What the world does by itself, and what the core hears of it.
@@ -265,7 +265,7 @@ impl Host {
         self.pid_files.insert(launch.pid_file, pid);
         let answered = self.rng.below(3);
         self.after(answered, Coming::Input(Input::Spawned { launch: launch.id, pid, error_log_offset: 0 }));
-        self.note(format!("spawn {} as {} pid {pid}: {script}", tree.marker, launch.id.0));
+        self.note(&format!("spawn {} as {} pid {pid}: {script}", tree.marker, launch.id.0));
         let words: Vec<&str> = script.split(' ').collect();
         let number = |index: usize| words.get(index).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
         let status = ExitStatus::Code(i32::try_from(number(2)).unwrap());
@@ -302,7 +302,7 @@ impl Host {
             .values()
             .flat_map(|tree| tree.children.iter().copied().chain(tree.root_alive.then_some(tree.pid)))
             .collect();
-        (100..).find(|pid| !taken.contains(pid)).unwrap()
+        (100..10_000).find(|pid| !taken.contains(pid)).unwrap()
     }
 
     fn deliver(&mut self, delay_ms: u64, input: Input) {
@@ -375,7 +375,7 @@ impl Host {
 
     fn save(&mut self, ticket: Ticket, saves: Vec<Save>) -> Input {
         if self.rng.percent(self.faults.failing_saves) {
-            self.note("save fails".to_owned());
+            self.note("save fails");
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
         self.write(saves);

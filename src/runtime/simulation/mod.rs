@@ -22,9 +22,9 @@ const SEEDS: u64 = 200;
 /// Longest that anything takes once faults have ceased: sixteen launches, three seconds apart.
 const CALM_MS: u64 = 120_000;
 
-pub(super) struct World {
-    pub(super) host: Host,
-    pub(super) core: Core,
+struct World {
+    host: Host,
+    core: Core,
     file: Graph,
     next_client: u64,
     /// Those that hung up, or lost their daemon.
@@ -50,7 +50,7 @@ impl World {
     }
 
     fn feed(&mut self, input: Input) {
-        self.host.note(format!("{input:?}").chars().take(300).collect());
+        self.host.note(&format!("{input:?}").chars().take(300).collect::<String>());
         if let Input::Spawned { launch, .. } = &input {
             for tree in self.host.trees.values_mut().filter(|tree| tree.launch == *launch) {
                 tree.announced = true;
@@ -76,7 +76,7 @@ impl World {
         self.vanished
             .extend((1..=self.next_client).map(ClientId).filter(|client| !self.host.finished.contains_key(client)));
         let survivors = self.host.adopt();
-        self.host.note(format!("another daemon starts, {} survive", survivors.len()));
+        self.host.note(&format!("another daemon starts, {} survive", survivors.len()));
         let (core, effects) =
             Core::restore(self.host.disk.clone(), survivors, self.host.layout.clone(), self.host.now());
         self.core = core;
@@ -85,7 +85,7 @@ impl World {
         }
     }
 
-    pub(super) fn call(&mut self, request: Request, no_wait: bool) -> ClientId {
+    fn call(&mut self, request: Request, no_wait: bool) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
         let call = Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, request };
@@ -114,7 +114,7 @@ impl World {
             self.user();
         } else if let Some(input) = self.host.happens(coming) {
             if self.crashes && self.host.rng.percent(1) {
-                self.host.note("the daemon is killed".to_owned());
+                self.host.note("the daemon is killed");
                 self.restart();
                 return true;
             }
@@ -123,12 +123,12 @@ impl World {
         true
     }
 
-    pub(super) fn run_until(&mut self, end: u64) {
+    fn run_until(&mut self, end: u64) {
         while self.host.mono < end && self.turn() {}
     }
 
     /// One in which nothing goes wrong and nobody does anything unasked.
-    pub(super) fn calm() -> Self {
+    fn calm() -> Self {
         let mut world = Self::new(1);
         world.host.faults = Faults::NONE;
         world.crashes = false;
@@ -151,7 +151,7 @@ impl World {
         self.host.answers[&client].last().unwrap().clone()
     }
 
-    pub(super) fn ask(&mut self, request: Request) -> Answer {
+    fn ask(&mut self, request: Request) -> Answer {
         let client = self.call(request, false);
         self.until_answered(client)
     }
