@@ -98,6 +98,8 @@ mod tests {
         }
     }
 
+    type Case = (&'static [&'static str], Result<&'static [&'static str], Option<&'static str>>);
+
     #[test]
     fn what_targets_name() {
         let instances = [
@@ -107,7 +109,6 @@ mod tests {
             view(3, "0", 0, "shop"),
             view(4, "job", 0, "jobs"),
         ];
-        type Case = (&'static [&'static str], Result<&'static [&'static str], Option<&'static str>>);
         let table: [Case; 15] = [
             (&["api"], Ok(&["api:0", "api:1"])),
             (&["api:1"], Ok(&["api:1"])),

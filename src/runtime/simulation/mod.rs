@@ -19,8 +19,9 @@ use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Call, Request};
 
 const SEEDS: u64 = 200;
-/// Longest that anything takes once faults have ceased: sixteen launches, three seconds apart.
-const CALM_MS: u64 = 120_000;
+/// Longest that anything takes once faults have ceased: what was queued, and then sixteen launches with the longest
+/// backoff.
+const CALM_MS: u64 = 240_000;
 
 struct World {
     host: Host,
