@@ -21,7 +21,7 @@ use crate::rpc::wire::{Answer, Call, Request};
 const SEEDS: u64 = 200;
 /// Longest that anything takes once faults have ceased: what was queued, and then sixteen launches with the longest
 /// backoff.
-const CALM_MS: u64 = 240_000;
+const CALM_MS: u64 = 300_000;
 
 struct World {
     host: Host,
