@@ -1,0 +1,144 @@
+//! What must hold, said apart from the code that makes it hold.
+
+use super::{ClientId, World, user};
+use crate::plan::Action;
+use crate::rpc::wire::{Answer, Call, InstanceView, PlanOptions, Request};
+use crate::runtime::{Effect, Input, Intent};
+
+/// Asked without a turn of the world.
+fn list(world: &mut World) -> Vec<InstanceView> {
+    let client = ClientId(0);
+    let call = Call { protocol: 1, version: String::new(), pid: 0, no_wait: false, request: Request::List };
+    let now = world.host.now();
+    for effect in world.core.handle(Input::Call { client, call }, now) {
+        if let Effect::Answer { answer, .. } = effect
+            && let Answer::List { instances } = *answer
+        {
+            return instances;
+        }
+    }
+    Vec::new()
+}
+
+/// Every process that runs is known, and as there is one pid an instance, none has two. No timer runs for nothing.
+pub(super) fn after_each(world: &mut World) {
+    if world.host.exited {
+        return;
+    }
+    let views = list(world);
+    let pids: Vec<u32> = views.iter().filter_map(|view| view.pid).collect();
+    for tree in world.host.trees.values().filter(|tree| tree.root_alive && tree.announced) {
+        // Listed twice where the end of its pid's former owner has not been heard of yet.
+        if !pids.contains(&tree.pid) {
+            world.host.fail(&format!("process {} of {} is not known: {pids:?}", tree.pid, tree.marker));
+        }
+    }
+    let resting = |view: &InstanceView| matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed");
+    if views.iter().all(resting) && world.core.deadline().is_some() {
+        world.host.fail("a timer runs for nothing");
+    }
+    let mut ids: Vec<u32> = views.iter().map(|view| view.id).collect();
+    ids.dedup();
+    if ids.len() != views.len() {
+        world.host.fail(&format!("two instances have one id: {ids:?}"));
+    }
+}
+
+/// Nothing is left but what cannot be killed.
+pub(super) fn after_exit(world: &World) {
+    for tree in world.host.trees.values() {
+        if tree.root_alive && tree.announced && tree.script != "undead" {
+            world.host.fail(&format!("{} outlives the daemon's end", tree.marker));
+        }
+    }
+}
+
+/// What should run runs, or was given up on, or ends again and again by itself. What should not does not.
+pub(super) fn at_rest(world: &mut World) {
+    let views = list(world);
+    let mut known = 0;
+    for (name, app) in world.host.disk.apps.clone() {
+        for (slot, instance) in &app.instances {
+            known += 1;
+            let Some(view) = views.iter().find(|view| view.name == name && view.slot == *slot) else {
+                world.host.fail(&format!("{name}:{slot} is not known"));
+            };
+            // A rollout that was given up leaves processes of an earlier version.
+            let runs = world.host.trees.values().find(|tree| tree.root_alive && Some(tree.pid) == view.pid);
+            let script = runs.map_or(app.spec.script.as_str(), |tree| tree.script.as_str());
+            let allowed: &[&str] = match (instance.intent, script) {
+                (Intent::Stopped, _) => &["stopped"],
+                (Intent::Up, "exit 1500 1") => &["online", "waiting", "starting", "errored"],
+                // One that was adopted counts as up: nobody knows whether it ever said so.
+                (Intent::Up, "never") => &["starting", "online", "errored"],
+                (Intent::Up, _) => &["online", "errored", "completed"],
+            };
+            // What outlived SIGKILL is shown as such until somebody asks again.
+            let immortal = view.detail.as_deref().is_some_and(|detail| detail.starts_with("would not die"));
+            if !allowed.contains(&view.state.as_str()) && !immortal {
+                let intent = instance.intent;
+                world
+                    .host
+                    .fail(&format!("{name}:{slot} is to be {intent:?} and is {} ({:?})", view.state, view.detail));
+            }
+        }
+    }
+    // A deleted app that would not die and could not be put back on disk either is shown until the daemon ends.
+    let extra = views.iter().filter(|view| {
+        let app = world.host.disk.apps.get(&view.name);
+        app.is_none_or(|app| !app.instances.contains_key(&view.slot))
+    });
+    if extra.clone().any(|view| !matches!(view.state.as_str(), "stopped" | "errored"))
+        || known + extra.count() != views.len()
+    {
+        world.host.fail("something is shown that is not on disk");
+    }
+}
+
+pub(super) fn every_client_was_answered_once(world: &World) {
+    for client in (1..=world.next_client).map(ClientId) {
+        let count = world.host.finished.get(&client).copied().unwrap_or(0);
+        if count > 1 || (count == 0 && !world.vanished.contains(&client)) {
+            world.host.fail(&format!("client {} got {count} last answers", client.0));
+        }
+    }
+}
+
+/// Applied without faults, nothing is left to do but to try again what was given up on.
+pub(super) fn apply_converges(world: &mut World) {
+    let mut request = user::apply(&world.file, &mut world.host.rng);
+    let Request::Apply(apply) = &mut request else { return };
+    apply.options.adopt = true;
+    let options = PlanOptions { allow_empty: true, ..PlanOptions::default() };
+    let plan = Request::Plan { graph: Box::new(apply.graph.clone()), options };
+    let failed: Vec<String> = match world.ask(request) {
+        Answer::Done { failed, .. } => failed.into_iter().map(|failure| failure.app).collect(),
+        Answer::Refused { .. } => return,
+        other => world.host.fail(&format!("apply ends with {other:?}")),
+    };
+    let calm = world.host.mono + super::CALM_MS;
+    world.run_until(calm);
+    let Answer::Plan { plan } = world.ask(plan) else { world.host.fail("no plan") };
+    // A rollout that failed, and what waited for it, is tried again; so is what was given up on.
+    let failing = |name: &str| {
+        let mut names = vec![name.to_owned()];
+        let mut index = 0;
+        while index < names.len() {
+            let app = world.file.apps.iter().find(|app| app.name == names[index]);
+            if app.is_none_or(|app| {
+                !matches!(app.script.as_str(), "stay" | "stay 2" | "forks" | "deaf" | "ready 20" | "ready 900")
+            }) {
+                return true;
+            }
+            names.extend(app.into_iter().flat_map(|app| app.depends_on.iter().cloned()));
+            index += 1;
+        }
+        false
+    };
+    for step in &plan.steps {
+        if step.action != Action::Keep && !failing(&step.app) && !failed.contains(&step.app) {
+            world.host.fail(&format!("left to do after apply: {step:?}"));
+        }
+    }
+    at_rest(world);
+}

@@ -1,0 +1,418 @@
+//! An invented machine: processes with scripted behaviour, a disk that may fail, pids that are reused at once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::rng::Rng;
+use crate::base::{ExitStatus, Key, Mono, Now, Wall};
+use crate::plan::spec_digest;
+use crate::rpc::wire::Answer;
+use crate::runtime::{ClientId, Effect, Input, Intent, Save, State, Survivor, Ticket, possible_launches};
+use crate::supervisor::{Launch, LaunchId, Layout};
+
+pub(super) const WALL_OFFSET: u64 = 1_700_000_000_000;
+/// What an undead process needs to end after SIGKILL: longer than anybody waits.
+const UNDEAD_MS: u64 = 9_000;
+
+/// What comes at some time.
+#[derive(Debug)]
+pub(super) enum Coming {
+    Input(Input),
+    /// The first process of a tree ends.
+    RootEnds {
+        tree: u64,
+        status: ExitStatus,
+    },
+    /// Everything of it that a stop reaches ends.
+    TreeEnds {
+        tree: u64,
+    },
+    Ready {
+        tree: u64,
+    },
+    SaveEnds {
+        ticket: Ticket,
+        saves: Vec<Save>,
+    },
+    /// The user does something.
+    User,
+}
+
+/// A process and its descendants.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) launch: LaunchId,
+    pub(super) marker: String,
+    pub(super) spec_digest: String,
+    pub(super) script: String,
+    pub(super) pid: u32,
+    pub(super) root_alive: bool,
+    pub(super) children: BTreeSet<u32>,
+    pub(super) started_at_ms: u64,
+    /// The app's own setting, for what is left when the first process ends by itself.
+    pub(super) whole: bool,
+    /// Whether the core knows its pid.
+    pub(super) announced: bool,
+    /// The stop that is under way: whether it is about descendants too.
+    watched: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Faults {
+    pub(super) failing_saves: u64,
+    pub(super) failing_spawns: u64,
+    pub(super) duplicates: u64,
+}
+
+impl Faults {
+    pub(super) const NONE: Self = Self { failing_saves: 0, failing_spawns: 0, duplicates: 0 };
+}
+
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) mono: u64,
+    pub(super) rng: Rng,
+    pub(super) faults: Faults,
+    pub(super) trees: BTreeMap<u64, Tree>,
+    pub(super) disk: State,
+    /// As of the last save that the core has heard of.
+    pub(super) heard_disk: State,
+    pub(super) trace: VecDeque<String>,
+    pub(super) answers: BTreeMap<ClientId, Vec<Answer>>,
+    pub(super) finished: BTreeMap<ClientId, u32>,
+    pub(super) exited: bool,
+    pub(super) layout: Layout,
+    seed: u64,
+    saved_until: u64,
+    trace_lines: usize,
+    queue: BTreeMap<(u64, u64), Coming>,
+    order: u64,
+    pid_files: BTreeMap<String, u32>,
+    next_tree: u64,
+}
+
+impl Host {
+    pub(super) fn new(seed: u64) -> Self {
+        let disk = State { generation: 0, key: Key([7; 32]), apps: BTreeMap::new(), ambients: BTreeMap::new() };
+        Self {
+            mono: 1_000_000,
+            rng: Rng::new(seed),
+            seed,
+            saved_until: 0,
+            // All of it for one seed.
+            trace_lines: if std::env::var_os("PMRUN_SIM_SEED").is_some() { usize::MAX } else { 50 },
+            faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5 },
+            trees: BTreeMap::new(),
+            heard_disk: disk.clone(),
+            disk,
+            trace: VecDeque::new(),
+            answers: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            exited: false,
+            layout: Layout { home: "/h".to_owned() },
+            queue: BTreeMap::new(),
+            order: 0,
+            pid_files: BTreeMap::new(),
+            next_tree: 0,
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { mono: Mono(self.mono), wall: Wall(WALL_OFFSET + self.mono) }
+    }
+
+    pub(super) fn note(&mut self, line: &str) {
+        if self.trace.len() == self.trace_lines {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(format!("{:>9}  {line}", self.mono));
+    }
+
+    pub(super) fn after(&mut self, delay_ms: u64, coming: Coming) {
+        self.order += 1;
+        self.queue.insert((self.mono + delay_ms, self.order), coming);
+    }
+
+    /// The next thing that comes, unless a deadline comes first.
+    pub(super) fn next(&mut self, deadline: Option<Mono>) -> Option<Coming> {
+        let first = self.queue.keys().next().copied();
+        match (first, deadline) {
+            (None, None) => None,
+            (Some((at, _)), Some(deadline)) if deadline.0 < at => Some(self.tick(deadline)),
+            (None, Some(deadline)) => Some(self.tick(deadline)),
+            (Some(key), _) => {
+                self.mono = self.mono.max(key.0);
+                self.queue.remove(&key)
+            }
+        }
+    }
+
+    fn tick(&mut self, deadline: Mono) -> Coming {
+        self.mono = self.mono.max(deadline.0);
+        Coming::Input(Input::Tick)
+    }
+
+    /// What the world does by itself, and what the core hears of it.
+    pub(super) fn happens(&mut self, coming: Coming) -> Option<Input> {
+        match coming {
+            Coming::Input(input) => return Some(input),
+            Coming::RootEnds { tree, status } => self.root_ends(tree, status),
+            Coming::TreeEnds { tree } => self.tree_ends(tree),
+            Coming::Ready { tree } => {
+                let tree = self.trees.get(&tree)?;
+                let (alive, launch) = (tree.root_alive, tree.launch);
+                return alive.then_some(Input::Ready { launch });
+            }
+            Coming::SaveEnds { ticket, saves } => return Some(self.save(ticket, saves)),
+            Coming::User => {}
+        }
+        None
+    }
+
+    pub(super) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn(launch) => self.spawn(*launch),
+            Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
+            Effect::Kill { launch, tree } => self.kill(launch, tree),
+            Effect::Save { ticket, saves } => {
+                // One thread saves, in the order in which it was asked to.
+                self.saved_until = self.saved_until.max(self.mono + self.rng.below(4)) + 1;
+                let delay = self.saved_until - self.mono;
+                self.after(delay, Coming::SaveEnds { ticket, saves });
+            }
+            Effect::Answer { client, answer, last } => {
+                self.answers.entry(client).or_default().push(*answer);
+                if last {
+                    *self.finished.entry(client).or_default() += 1;
+                }
+            }
+            Effect::Exit => self.exited = true,
+        }
+    }
+
+    /// The daemon is gone; what it had not heard yet nobody hears, and a save may have come through or not.
+    pub(super) fn daemon_dies(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        let mut through = true;
+        for ((at, order), coming) in queue {
+            match coming {
+                Coming::Input(_) | Coming::Ready { .. } => {}
+                Coming::SaveEnds { saves, .. } => {
+                    through = through && self.rng.percent(50);
+                    if through {
+                        self.write(saves);
+                    }
+                }
+                coming => {
+                    self.queue.insert((at, order), coming);
+                }
+            }
+        }
+        self.heard_disk = self.disk.clone();
+        for tree in self.trees.values_mut() {
+            tree.watched = None;
+        }
+    }
+
+    /// As the real host: what its pid file and its marks say is taken over, everything else is ended.
+    pub(super) fn adopt(&mut self) -> Vec<Survivor> {
+        let mut survivors = Vec::new();
+        let mut adopted = BTreeSet::new();
+        for (instance, launch) in possible_launches(&self.disk, &self.layout) {
+            let Some(pid) = self.pid_files.get(&launch.pid_file) else { continue };
+            let found = self.trees.iter_mut().find(|(_, tree)| tree.root_alive && tree.pid == *pid);
+            let Some((key, tree)) = found else { continue };
+            if tree.marker != launch.instance.to_string() || !adopted.insert(*key) {
+                continue;
+            }
+            tree.launch = launch.id;
+            tree.announced = true;
+            survivors.push(Survivor {
+                launch: launch.id,
+                instance,
+                pid: tree.pid,
+                spec_digest: tree.spec_digest.clone(),
+                started_at_ms: tree.started_at_ms,
+            });
+        }
+        self.trees.retain(|key, _| adopted.contains(key));
+        survivors
+    }
+
+    fn spawn(&mut self, launch: Launch) {
+        self.check_spawn(&launch);
+        let script = launch.program.clone();
+        if script == "nospawn" || self.rng.percent(self.faults.failing_spawns) {
+            let input = Input::SpawnFailed { launch: launch.id, reason: "no such file".to_owned() };
+            self.deliver(0, input);
+            return;
+        }
+        let pid = self.free_pid();
+        self.next_tree += 1;
+        let key = self.next_tree;
+        let tree = Tree {
+            launch: launch.id,
+            marker: launch.instance.to_string(),
+            spec_digest: launch.env["PMRUN_SPEC"].clone(),
+            script: script.clone(),
+            pid,
+            root_alive: true,
+            children: self.children(&script),
+            started_at_ms: self.now().wall.0,
+            whole: launch.tree,
+            announced: false,
+            watched: None,
+        };
+        self.pid_files.insert(launch.pid_file, pid);
+        let answered = self.rng.below(3);
+        self.after(answered, Coming::Input(Input::Spawned { launch: launch.id, pid, error_log_offset: 0 }));
+        self.note(&format!("spawn {} as {} pid {pid}: {script}", tree.marker, launch.id.0));
+        let words: Vec<&str> = script.split(' ').collect();
+        let number = |index: usize| words.get(index).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        let status = ExitStatus::Code(i32::try_from(number(2)).unwrap());
+        let ends = 3 + number(1) + self.rng.below(5);
+        match words[0] {
+            "exit" => self.after(ends, Coming::RootEnds { tree: key, status }),
+            "ready" => self.after(ends, Coming::Ready { tree: key }),
+            _ => {}
+        }
+        self.trees.insert(key, tree);
+    }
+
+    fn children(&mut self, script: &str) -> BTreeSet<u32> {
+        let count = if script.starts_with("forks") { self.rng.below(3) } else { 0 };
+        (0..count).map(|_| 10_000 + u32::try_from(self.rng.below(10_000)).unwrap()).collect()
+    }
+
+    /// What runs was recorded before, by a save that the core knew of.
+    fn check_spawn(&mut self, launch: &Launch) {
+        let id = &launch.instance;
+        let says = |state: &State| {
+            let app = state.apps.get(&id.app)?;
+            let instance = app.instances.get(&id.slot)?;
+            Some(instance.intent == Intent::Up && spec_digest(&app.spec) == launch.env["PMRUN_SPEC"])
+        };
+        if says(&self.disk) != Some(true) && says(&self.heard_disk) != Some(true) {
+            self.fail(&format!("{id} was started, which the disk does not say"));
+        }
+    }
+
+    fn free_pid(&self) -> u32 {
+        let taken: BTreeSet<u32> = self
+            .trees
+            .values()
+            .flat_map(|tree| tree.children.iter().copied().chain(tree.root_alive.then_some(tree.pid)))
+            .collect();
+        (100..10_000).find(|pid| !taken.contains(pid)).unwrap()
+    }
+
+    fn deliver(&mut self, delay_ms: u64, input: Input) {
+        if self.rng.percent(self.faults.duplicates) {
+            let late = delay_ms + 1 + self.rng.below(1_000);
+            self.after(late, Coming::Input(input.clone()));
+        }
+        self.after(delay_ms, Coming::Input(input));
+    }
+
+    fn of_launch(&self, launch: LaunchId) -> Option<u64> {
+        self.trees.iter().find(|(_, tree)| tree.launch == launch).map(|(key, _)| *key)
+    }
+
+    fn stop(&mut self, launch: LaunchId, whole: bool) {
+        let Some(key) = self.of_launch(launch) else { return self.deliver(0, Input::TreeGone { launch }) };
+        let delay = 1 + self.rng.below(80);
+        let tree = self.trees.get_mut(&key).unwrap();
+        tree.watched = Some(whole);
+        let deaf = tree.script.starts_with("deaf") || tree.script.starts_with("undead");
+        if !deaf || !tree.root_alive {
+            self.after(delay, Coming::TreeEnds { tree: key });
+        }
+    }
+
+    fn kill(&mut self, launch: LaunchId, whole: bool) {
+        let Some(key) = self.of_launch(launch) else { return self.deliver(0, Input::TreeGone { launch }) };
+        let tree = self.trees.get_mut(&key).unwrap();
+        tree.watched = Some(whole);
+        let undead = tree.script.starts_with("undead");
+        let delay = if undead { UNDEAD_MS } else { 1 + self.rng.below(5) };
+        self.after(delay, Coming::TreeEnds { tree: key });
+    }
+
+    fn root_ends(&mut self, key: u64, status: ExitStatus) {
+        let Some(tree) = self.trees.get_mut(&key).filter(|tree| tree.root_alive) else { return };
+        tree.root_alive = false;
+        if tree.whole {
+            tree.children.clear();
+        }
+        let (launch, watched, empty) = (tree.launch, tree.watched, tree.children.is_empty());
+        self.deliver(0, Input::Exited { launch, status });
+        if watched == Some(false) || (watched == Some(true) && empty) {
+            self.deliver(1, Input::TreeGone { launch });
+        }
+        if empty {
+            self.trees.remove(&key);
+        }
+    }
+
+    fn tree_ends(&mut self, key: u64) {
+        let Some(tree) = self.trees.get_mut(&key) else { return };
+        let launch = tree.launch;
+        let was_alive = std::mem::replace(&mut tree.root_alive, false);
+        let whole = tree.watched.unwrap_or(tree.whole);
+        if whole {
+            tree.children.clear();
+        }
+        let (watched, empty) = (tree.watched.is_some(), tree.children.is_empty());
+        if empty {
+            self.trees.remove(&key);
+        }
+        if was_alive {
+            self.deliver(0, Input::Exited { launch, status: ExitStatus::Signal(15) });
+        }
+        if watched {
+            self.deliver(1, Input::TreeGone { launch });
+        }
+    }
+
+    fn save(&mut self, ticket: Ticket, saves: Vec<Save>) -> Input {
+        if self.rng.percent(self.faults.failing_saves) {
+            self.note("save fails");
+            return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
+        }
+        self.write(saves);
+        self.heard_disk = self.disk.clone();
+        Input::Saved { ticket, result: Ok(()) }
+    }
+
+    /// Environments that lose their last app go, as in the real store.
+    fn write(&mut self, saves: Vec<Save>) {
+        for save in saves {
+            match save {
+                Save::App(name, record) => {
+                    self.disk.apps.insert(name, *record);
+                }
+                Save::DeleteApp(name) => {
+                    self.disk.apps.remove(&name);
+                }
+                Save::Ambient(digest, variables) => {
+                    self.disk.ambients.insert(digest, variables);
+                }
+                Save::Generation(generation) => {
+                    if generation != self.disk.generation + 1 {
+                        self.fail("a generation was left out");
+                    }
+                    self.disk.generation = generation;
+                }
+            }
+        }
+        let used: BTreeSet<String> = self.disk.apps.values().map(|app| app.ambient.clone()).collect();
+        self.disk.ambients.retain(|digest, _| used.contains(digest));
+        if let Some(lost) = used.iter().find(|digest| !self.disk.ambients.contains_key(*digest)) {
+            self.fail(&format!("environment {lost} is not stored"));
+        }
+    }
+
+    pub(super) fn fail(&self, problem: &str) -> ! {
+        let trace: Vec<&str> = self.trace.iter().map(String::as_str).collect();
+        panic!("seed {}: {problem}\n{}", self.seed, trace.join("\n"));
+    }
+}

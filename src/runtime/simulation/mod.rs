@@ -1,0 +1,188 @@
+//! The daemon's decisions against an invented world: hundreds of seeds, each a life of crashes, failing disks,
+//! vanishing users and killed daemons, and the same each time it is run.
+//!
+//! `PMRUN_SIM_SEED=17 cargo test --lib simulation` runs one seed, `PMRUN_SIM_SEEDS=10000` that many; a failure prints its seed and the last 50 things that
+//! happened.
+
+mod checkers;
+mod host;
+mod rng;
+mod stories;
+mod user;
+
+use std::collections::BTreeSet;
+
+use self::host::{Coming, Faults, Host};
+use self::rng::Rng;
+use super::{ClientId, Core, Input};
+use crate::graph::Graph;
+use crate::rpc::wire::{Answer, Call, Request};
+
+const SEEDS: u64 = 200;
+/// Longest that anything takes once faults have ceased: what was queued, and then sixteen launches with the longest
+/// backoff.
+const CALM_MS: u64 = 300_000;
+
+struct World {
+    host: Host,
+    core: Core,
+    file: Graph,
+    next_client: u64,
+    /// Those that hung up, or lost their daemon.
+    vanished: BTreeSet<ClientId>,
+    crashes: bool,
+    checked: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let host = Host::new(seed);
+        let mut rng = Rng::new(seed ^ 0x5eed);
+        let (core, _) = Core::restore(host.disk.clone(), Vec::new(), host.layout.clone(), host.now());
+        Self {
+            host,
+            core,
+            file: user::graph(&mut rng),
+            next_client: 0,
+            vanished: BTreeSet::new(),
+            crashes: true,
+            checked: true,
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.host.note(&format!("{input:?}").chars().take(300).collect::<String>());
+        if let Input::Spawned { launch, .. } = &input {
+            for tree in self.host.trees.values_mut().filter(|tree| tree.launch == *launch) {
+                tree.announced = true;
+            }
+        }
+        let effects = self.core.handle(input, self.host.now());
+        for effect in effects {
+            self.host.perform(effect);
+        }
+        if self.checked {
+            checkers::after_each(self);
+        }
+        if self.host.exited {
+            checkers::after_exit(self);
+            self.restart();
+        }
+    }
+
+    /// A daemon ends, by a signal or a command, and another starts.
+    fn restart(&mut self) {
+        self.host.exited = false;
+        self.host.daemon_dies();
+        self.vanished
+            .extend((1..=self.next_client).map(ClientId).filter(|client| !self.host.finished.contains_key(client)));
+        let survivors = self.host.adopt();
+        self.host.note(&format!("another daemon starts, {} survive", survivors.len()));
+        let (core, effects) =
+            Core::restore(self.host.disk.clone(), survivors, self.host.layout.clone(), self.host.now());
+        self.core = core;
+        for effect in effects {
+            self.host.perform(effect);
+        }
+    }
+
+    fn call(&mut self, request: Request, no_wait: bool) -> ClientId {
+        self.next_client += 1;
+        let client = ClientId(self.next_client);
+        let call = Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, request };
+        self.feed(Input::Call { client, call });
+        client
+    }
+
+    fn user(&mut self) {
+        if self.host.rng.percent(3) {
+            return self.feed(Input::Terminate);
+        }
+        let request = user::request(&mut self.file, &mut self.host.rng);
+        let no_wait = self.host.rng.percent(20);
+        let client = self.call(request, no_wait);
+        if self.host.rng.percent(15) {
+            let delay = self.host.rng.below(2_000);
+            self.vanished.insert(client);
+            self.host.after(delay, Coming::Input(Input::ClientGone { client }));
+        }
+    }
+
+    /// One thing happens; whether anything did.
+    fn turn(&mut self) -> bool {
+        let Some(coming) = self.host.next(self.core.deadline()) else { return false };
+        if matches!(coming, Coming::User) {
+            self.user();
+        } else if let Some(input) = self.host.happens(coming) {
+            if self.crashes && self.host.rng.percent(1) {
+                self.host.note("the daemon is killed");
+                self.restart();
+                return true;
+            }
+            self.feed(input);
+        }
+        true
+    }
+
+    fn run_until(&mut self, end: u64) {
+        while self.host.mono < end && self.turn() {}
+    }
+
+    /// One in which nothing goes wrong and nobody does anything unasked.
+    fn calm() -> Self {
+        let mut world = Self::new(1);
+        world.host.faults = Faults::NONE;
+        world.crashes = false;
+        world
+    }
+
+    fn unchecked(&mut self, end: u64) {
+        self.checked = false;
+        self.run_until(end);
+        self.checked = true;
+    }
+
+    fn until_answered(&mut self, client: ClientId) -> Answer {
+        let end = self.host.mono + CALM_MS;
+        while !self.host.finished.contains_key(&client) {
+            if self.host.mono >= end || !self.turn() {
+                self.host.fail(&format!("client {} was not answered", client.0));
+            }
+        }
+        self.host.answers[&client].last().unwrap().clone()
+    }
+
+    fn ask(&mut self, request: Request) -> Answer {
+        let client = self.call(request, false);
+        self.until_answered(client)
+    }
+}
+
+fn live(seed: u64) {
+    let mut world = World::new(seed);
+    let mut at = 0;
+    for _ in 0..25 {
+        at += world.host.rng.below(3_000);
+        world.host.after(at, Coming::User);
+    }
+    let end = world.host.mono + at;
+    world.run_until(end);
+    world.host.faults = Faults::NONE;
+    world.crashes = false;
+    let calm = world.host.mono + CALM_MS;
+    world.run_until(calm);
+    checkers::at_rest(&mut world);
+    checkers::every_client_was_answered_once(&world);
+    checkers::apply_converges(&mut world);
+}
+
+#[test]
+fn whatever_happens_it_converges() {
+    if let Some(seed) = std::env::var("PMRUN_SIM_SEED").ok().and_then(|text| text.parse().ok()) {
+        return live(seed);
+    }
+    let seeds = std::env::var("PMRUN_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        live(seed);
+    }
+}

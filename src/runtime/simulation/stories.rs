@@ -1,0 +1,303 @@
+//! Small lives, each about one thing.
+
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::graph::Graph;
+use crate::rpc::wire::{Answer, Apply, Failure, InstanceView, PlanOptions, ProgressKind, Request};
+use crate::runtime::{ClientId, Intent};
+use crate::spec::{AppSpec, EcosystemId};
+
+fn app(name: &str, script: &str, change: impl FnOnce(&mut AppSpec)) -> AppSpec {
+    let mut app = AppSpec::new(name, script, "/p");
+    app.readiness.wait_ready = script.starts_with("ready") || script == "never";
+    change(&mut app);
+    app
+}
+
+fn plain(name: &str) -> AppSpec {
+    app(name, "stay", |_| {})
+}
+
+fn apply(apps: &[AppSpec]) -> Request {
+    Request::Apply(Box::new(Apply {
+        graph: Graph {
+            ecosystem: EcosystemId("one".to_owned()),
+            file: "/p/ecosystem.json5".to_owned(),
+            profile: None,
+            apps: apps.to_vec(),
+            deploy: None,
+            origins: BTreeMap::new(),
+        },
+        options: PlanOptions::default(),
+        ambient: BTreeMap::new(),
+        expected: None,
+    }))
+}
+
+fn targets(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn list(world: &mut World) -> Vec<InstanceView> {
+    match world.ask(Request::List) {
+        Answer::List { instances } => instances,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `api:0 online 100`, in the order of `list`.
+fn states(world: &mut World) -> Vec<String> {
+    let line = |view: InstanceView| {
+        let pid = view.pid.map_or_else(String::new, |pid| format!(" {pid}"));
+        format!("{}:{} {}{pid}", view.name, view.slot, view.state)
+    };
+    list(world).into_iter().map(line).collect()
+}
+
+/// How many were touched, and what failed, as `app: reason`.
+fn done(answer: Answer) -> (usize, Vec<String>) {
+    let line = |failure: Failure| format!("{}: {}", failure.app, failure.reason);
+    match answer {
+        Answer::Done { touched, failed } => (touched, failed.into_iter().map(line).collect()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn progress_of(world: &World, client: u64) -> Vec<(String, ProgressKind)> {
+    let answers = world.host.answers[&ClientId(client)].iter();
+    answers
+        .filter_map(|answer| match answer {
+            Answer::Progress(progress) => Some((progress.app.clone(), progress.what.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_second_apply_changes_and_saves_nothing() {
+    let mut world = World::calm();
+    let apps = [app("api", "ready 20", |app| app.instances = 2), plain("web")];
+    assert_eq!(done(world.ask(apply(&apps))), (2, vec![]));
+    let (before, generation) = (states(&mut world), world.host.disk.generation);
+    assert_eq!(before, ["api:0 online 100", "api:1 online 101", "web:0 online 102"]);
+    assert_eq!(done(world.ask(apply(&apps))), (0, vec![]));
+    assert_eq!((states(&mut world), world.host.disk.generation), (before, generation));
+}
+
+#[test]
+fn only_what_changed_is_touched() {
+    let mut world = World::calm();
+    let mut apps = vec![app("a", "stay", |a| a.instances = 2), plain("b"), plain("c"), plain("d")];
+    world.ask(apply(&apps));
+    apps[0].instances = 3;
+    apps[1].max_memory_restart = Some(1);
+    apps[2].name = "e".to_owned();
+    apps[2].renamed_from = Some("c".to_owned());
+    apps[3].env.insert("X".to_owned(), "1".to_owned());
+    assert_eq!(done(world.ask(apply(&apps))), (4, vec![]));
+    let found = states(&mut world);
+    // `d` was stopped before another took its place; the first free pid is its own.
+    assert_eq!(found[..4], ["a:0 online 100", "a:1 online 101", "b:0 online 102", "e:0 online 103"]);
+    assert_eq!(found.len(), 6);
+    assert_eq!(world.host.disk.apps["e"].instances[&0].launched_as.as_deref(), Some("c"));
+    apps.truncate(1);
+    assert_eq!(done(world.ask(apply(&apps))), (3, vec![]));
+    assert_eq!(states(&mut world).len(), 3);
+}
+
+#[test]
+fn a_renamed_app_survives_the_daemon() {
+    let mut world = World::calm();
+    world.ask(apply(&[plain("a")]));
+    world.ask(apply(&[app("b", "stay", |b| b.renamed_from = Some("a".to_owned()))]));
+    assert_eq!(states(&mut world), ["b:0 online 100"]);
+    world.restart();
+    assert_eq!(states(&mut world), ["b:0 online 100"]);
+}
+
+#[test]
+fn what_depends_on_a_failure_is_not_begun_and_the_rest_is() {
+    let mut world = World::calm();
+    let needs = |names: &[&str]| targets(names);
+    let apps = [
+        app("db", "exit 5 1", |_| {}),
+        app("api", "stay", |a| a.depends_on = needs(&["db"])),
+        app("web", "stay", |a| a.depends_on = needs(&["api"])),
+        plain("other"),
+    ];
+    let (touched, failed) = done(world.ask(apply(&apps)));
+    assert_eq!(touched, 4);
+    assert_eq!(
+        failed,
+        [
+            "db: it ended too soon 16 times in a row (max_restarts), last with exit code 1",
+            "api: not begun: `db`, which it depends on, is not up",
+            "web: not begun: `api`, which it depends on, is not up",
+        ]
+    );
+    assert_eq!(states(&mut world), ["db:0 errored", "other:0 online 101"]);
+}
+
+#[test]
+fn nobody_waits_long_for_what_keeps_ending() {
+    for (script, delay_ms, wait_ready, want) in [
+        ("exit 5 1", 3_000, false, "exit code 1; it is started again in 3s"),
+        ("exit 5 1", 500, false, "exit code 1; it is started again in 500ms"),
+        ("nospawn", 0, false, "cannot be started: no such file"),
+        ("never", 0, true, "not ready within 3s (listen_timeout); it goes on running"),
+    ] {
+        let mut world = World::calm();
+        let begun = world.host.mono;
+        let app = app("a", script, |app| {
+            app.restart.delay_ms = delay_ms;
+            app.readiness.wait_ready = wait_ready;
+        });
+        assert_eq!(done(world.ask(apply(&[app]))).1, [format!("a: {want}")]);
+        assert!(world.host.mono - begun < 3_100, "{script}");
+    }
+}
+
+#[test]
+fn a_rollout_stops_at_the_first_failure() {
+    let mut world = World::calm();
+    let mut apps = [app("a", "stay", |a| a.instances = 3)];
+    world.ask(apply(&apps));
+    apps[0].script = "nospawn".to_owned();
+    assert_eq!(done(world.ask(apply(&apps))).1.len(), 1);
+    assert_eq!(states(&mut world), ["a:0 errored", "a:1 online 101", "a:2 online 102"]);
+}
+
+#[test]
+fn one_that_was_told_late_comes_up_later() {
+    let mut world = World::calm();
+    let slow = app("a", "ready 5000", |_| {});
+    assert_eq!(done(world.ask(apply(&[slow]))).1.len(), 1);
+    assert_eq!(states(&mut world), ["a:0 starting 100"]);
+    // Asked for again, nobody waits for what has no deadline any more.
+    assert_eq!(done(world.ask(Request::Start { targets: targets(&["a"]) })).1.len(), 1);
+    let later = world.host.mono + 3_000;
+    world.run_until(later);
+    assert_eq!(states(&mut world), ["a:0 online 100"]);
+}
+
+#[test]
+fn a_second_command_waits_or_is_told_that_it_would_have_to() {
+    let mut world = World::calm();
+    world.call(apply(&[plain("a")]), false);
+    let busy = world.call(Request::Stop { targets: targets(&["a"]) }, true);
+    assert!(matches!(world.host.answers[&busy][..], [Answer::Busy { pid: 1, .. }]));
+    let waiting = world.call(Request::Stop { targets: targets(&["a"]) }, false);
+    assert!(matches!(world.host.answers[&waiting][..], [Answer::Waiting { pid: 1, .. }]));
+    assert_eq!(done(world.until_answered(waiting)), (1, vec![]));
+    assert_eq!(states(&mut world), ["a:0 stopped"]);
+}
+
+#[test]
+fn a_full_disk_changes_nothing() {
+    let mut world = World::calm();
+    world.ask(apply(&[plain("a")]));
+    let before = states(&mut world);
+    world.host.faults.failing_saves = 100;
+    for request in [apply(&[plain("b")]), Request::Stop { targets: targets(&["all"]) }, Request::Kill] {
+        let answer = world.ask(request);
+        assert!(matches!(&answer, Answer::Error { message, .. } if message.contains("no space left")), "{answer:?}");
+    }
+    assert_eq!(states(&mut world), before);
+    // What crashes is restarted all the same, and what is there already needs no save.
+    assert_eq!(done(world.ask(apply(&[plain("a")]))), (0, vec![]));
+    world.host.faults.failing_saves = 0;
+    assert_eq!(done(world.ask(apply(&[plain("b")]))), (2, vec![]));
+}
+
+#[test]
+fn kill_records_that_everything_was_stopped_and_a_signal_does_not() {
+    let mut world = World::calm();
+    world.ask(apply(&[plain("a"), plain("b")]));
+    world.feed(crate::runtime::Input::Terminate);
+    let later = world.host.mono + 5_000;
+    world.run_until(later);
+    assert!(states(&mut world).iter().all(|line| line.contains("online")));
+    assert_eq!(done(world.ask(Request::Kill)), (2, vec![]));
+    let stopped = |app: &crate::runtime::AppRecord| app.instances.values().all(|i| i.intent == Intent::Stopped);
+    assert!(world.host.disk.apps.values().all(stopped));
+    let later = world.host.mono + 5_000;
+    world.run_until(later);
+    assert_eq!(states(&mut world), ["a:0 stopped", "b:0 stopped"]);
+    assert_eq!(done(world.ask(Request::Resurrect)), (2, vec![]));
+    assert!(states(&mut world).iter().all(|line| line.contains("online")));
+}
+
+#[test]
+fn stops_go_against_dependencies_and_starts_along() {
+    let mut world = World::calm();
+    let apps = [plain("db"), app("api", "stay", |a| a.depends_on = targets(&["db"]))];
+    world.ask(apply(&apps));
+    let order = |world: &World, client: u64, wanted: &dyn Fn(&ProgressKind) -> bool| {
+        let all = progress_of(world, client).into_iter();
+        all.filter(|(_, what)| wanted(what)).map(|(app, _)| app).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&world, 1, &|what| matches!(what, ProgressKind::Up { .. })), ["db", "api"]);
+    world.ask(Request::Stop { targets: targets(&["all"]) });
+    assert_eq!(order(&world, 2, &|what| matches!(what, ProgressKind::Stopped)), ["api", "db"]);
+}
+
+#[test]
+fn deleting_a_slot_leaves_the_others_and_ids_begin_again_when_nothing_is_left() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("a", "stay", |a| a.instances = 2)]));
+    assert_eq!(done(world.ask(Request::Delete { targets: targets(&["a:0"]) })), (1, vec![]));
+    assert_eq!(states(&mut world), ["a:1 online 101"]);
+    world.ask(Request::Delete { targets: targets(&["all"]) });
+    assert!(list(&mut world).is_empty());
+    assert!(world.host.disk.apps.is_empty() && world.host.disk.ambients.is_empty());
+    world.ask(apply(&[plain("a")]));
+    assert_eq!(list(&mut world)[0].id, 0);
+}
+
+#[test]
+fn a_name_that_is_taken_and_one_that_nobody_has() {
+    let mut world = World::calm();
+    let script = || Request::StartScript { spec: Box::new(plain("api")), ambient: BTreeMap::new() };
+    assert_eq!(done(world.ask(script())), (1, vec![]));
+    assert!(matches!(world.ask(script()), Answer::Error { hint: Some(_), .. }));
+    assert!(matches!(world.ask(apply(&[plain("api")])), Answer::Refused { .. }));
+    let answer = world.ask(Request::Stop { targets: targets(&["apo"]) });
+    assert!(matches!(answer, Answer::UnknownTarget { suggestion: Some(name), .. } if name == "api"));
+}
+
+#[test]
+fn who_hangs_up_leaves_what_is_recorded_true() {
+    let mut world = World::calm();
+    let mut apps = vec![app("a", "stay", |a| a.instances = 3)];
+    world.ask(apply(&apps));
+    apps[0].env.insert("X".to_owned(), "1".to_owned());
+    apps.push(app("b", "stay", |b| b.depends_on = targets(&["a"])));
+    let client = world.call(apply(&apps), false);
+    let soon = world.host.mono + 100;
+    world.run_until(soon);
+    world.feed(crate::runtime::Input::ClientGone { client });
+    let later = world.host.mono + 10_000;
+    world.run_until(later);
+    // The first slot was replaced, the others run on, `b` was not begun: the next apply knows.
+    assert_eq!(states(&mut world).len(), 3);
+    assert_eq!(done(world.ask(apply(&apps))), (2, vec![]));
+    assert_eq!(done(world.ask(apply(&apps))), (0, vec![]));
+}
+
+#[test]
+fn five_hundred_apps_start_with_one_save_and_cost_nothing_to_look_at() {
+    let mut world = World::calm();
+    let apps: Vec<AppSpec> = (0..500).map(|index| plain(&format!("app{index:03}"))).collect();
+    let request = apply(&apps);
+    let client = world.call(request.clone(), false);
+    let end = world.host.mono + 3_000;
+    // The checkers look at everything after each input, which for so many is too much.
+    world.unchecked(end);
+    assert!(
+        matches!(world.host.answers[&client].last(), Some(Answer::Done { touched: 500, failed }) if failed.is_empty())
+    );
+    assert_eq!(world.host.disk.generation, 1);
+    assert_eq!(done(world.ask(request)), (0, vec![]));
+    assert_eq!(world.host.disk.generation, 1);
+}

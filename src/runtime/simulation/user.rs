@@ -1,0 +1,149 @@
+//! What users do, at random: commands about a small family of apps, and files that change.
+
+use std::collections::BTreeMap;
+
+use super::rng::Rng;
+use crate::graph::Graph;
+use crate::rpc::wire::{Apply, PlanOptions, Request};
+use crate::spec::{AppSpec, EcosystemId};
+
+const SCRIPTS: [&str; 14] = [
+    "stay",
+    "stay",
+    "stay 2",
+    "forks",
+    "exit 5 1",
+    "exit 40 0",
+    "exit 1500 1",
+    "exit 300 3",
+    "ready 20",
+    "ready 900",
+    "never",
+    "deaf",
+    "undead",
+    "nospawn",
+];
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+pub(super) fn graph(rng: &mut Rng) -> Graph {
+    let ecosystem = EcosystemId((*rng.pick(&["one", "one", "one", "two"])).to_owned());
+    let mut apps: Vec<AppSpec> = Vec::new();
+    for name in NAMES {
+        if rng.percent(60) {
+            let before: Vec<String> = apps.iter().map(|app| app.name.clone()).collect();
+            apps.push(app(name, &before, rng));
+        }
+    }
+    Graph {
+        ecosystem,
+        file: "/p/ecosystem.json5".to_owned(),
+        profile: None,
+        apps,
+        deploy: None,
+        origins: BTreeMap::new(),
+    }
+}
+
+/// The same file, edited.
+pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
+    let mut graph = graph.clone();
+    if graph.apps.is_empty() {
+        return graph;
+    }
+    let index = usize::try_from(rng.below(graph.apps.len() as u64)).unwrap();
+    match rng.below(6) {
+        0 => graph.apps[index].instances = 1 + u32::try_from(rng.below(3)).unwrap(),
+        1 => {
+            graph.apps[index].env.insert("X".to_owned(), rng.below(5).to_string());
+        }
+        2 => graph.apps[index].stop.timeout_ms = 100 + rng.below(2_000),
+        3 => {
+            let app = &mut graph.apps[index];
+            app.script = (*rng.pick(&SCRIPTS)).to_owned();
+            app.readiness.wait_ready = says_ready(&app.script);
+        }
+        4 => {
+            let gone = graph.apps.remove(index).name;
+            for app in &mut graph.apps {
+                app.depends_on.retain(|need| *need != gone);
+            }
+        }
+        _ => rename(&mut graph, index),
+    }
+    graph
+}
+
+fn says_ready(script: &str) -> bool {
+    script.starts_with("ready") || script == "never"
+}
+
+fn rename(graph: &mut Graph, index: usize) {
+    let old = graph.apps[index].name.clone();
+    let new = format!("{old}{}", graph.apps.len());
+    graph.apps[index].name.clone_from(&new);
+    graph.apps[index].renamed_from = Some(old.clone());
+    for app in &mut graph.apps {
+        for need in &mut app.depends_on {
+            if *need == old {
+                need.clone_from(&new);
+            }
+        }
+    }
+}
+
+fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
+    let mut app = AppSpec::new(name, *rng.pick(&SCRIPTS), "/p");
+    app.instances = 1 + u32::try_from(rng.below(3)).unwrap();
+    app.readiness.wait_ready = says_ready(&app.script);
+    app.autostart = !rng.percent(10);
+    app.restart.auto = !rng.percent(15);
+    app.restart.delay_ms = *rng.pick(&[0, 0, 0, 100, 3_000]);
+    app.restart.backoff_ms = *rng.pick(&[0, 0, 100]);
+    app.restart.max_restarts = *rng.pick(&[16, 16, 0, 3]);
+    app.restart.stop_exit_codes = rng.pick(&[vec![], vec![3]]).clone();
+    app.stop.timeout_ms = *rng.pick(&[1_600, 50, 0]);
+    app.stop.tree = !rng.percent(10);
+    app.depends_on = before.iter().filter(|_| rng.percent(30)).cloned().collect();
+    app
+}
+
+pub(super) fn request(file: &mut Graph, rng: &mut Rng) -> Request {
+    let mut targets = || {
+        let count = 1 + rng.below(2);
+        (0..count)
+            .map(|_| {
+                (*rng.pick(&["a", "b", "c", "d", "e", "f", "a:0", "b:1", "0", "3", "all", "/[ab]/", "default"]))
+                    .to_owned()
+            })
+            .collect::<Vec<_>>()
+    };
+    let targets = targets();
+    match rng.below(24) {
+        0..=8 => {
+            *file = if rng.percent(25) { graph(rng) } else { edited(file, rng) };
+            apply(file, rng)
+        }
+        9 | 10 => apply(file, rng),
+        11 | 12 => Request::Start { targets },
+        13..=15 => Request::Stop { targets },
+        16..=18 => Request::Restart { targets },
+        19 => Request::Delete { targets },
+        20 => {
+            let name = *rng.pick(&["hand", "a"]);
+            Request::StartScript { spec: Box::new(app(name, &[], rng)), ambient: BTreeMap::new() }
+        }
+        21 => Request::Resurrect,
+        22 if rng.percent(30) => Request::Kill,
+        _ => Request::List,
+    }
+}
+
+pub(super) fn apply(file: &Graph, rng: &mut Rng) -> Request {
+    let variable = (*rng.pick(&["1", "2"])).to_owned();
+    Request::Apply(Box::new(Apply {
+        graph: file.clone(),
+        options: PlanOptions { adopt: rng.percent(50), allow_empty: true, ..PlanOptions::default() },
+        ambient: BTreeMap::from([("SHELL_LEVEL".to_owned(), variable)]),
+        expected: None,
+    }))
+}
