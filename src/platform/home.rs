@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 pub fn default_home(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, String> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(home) = set("PMRUN_HOME") {
-        return std::path::absolute(&home).map_err(|error| format!("cannot tell where `{}` is: {error}", home.display()));
+        return std::path::absolute(&home)
+            .map_err(|error| format!("cannot tell where `{}` is: {error}", home.display()));
     }
     let user_home = set("HOME").filter(|home| home.is_absolute()).or_else(passwd_home);
     user_home.map(|home| home.join(".pmrun")).ok_or_else(|| "neither PMRUN_HOME nor HOME says where to work".to_owned())

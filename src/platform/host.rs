@@ -27,10 +27,17 @@ const EVENTS_PER_TURN: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The first process ended; once a launch.
-    Exited { launch: LaunchId, status: ExitStatus },
+    Exited {
+        launch: LaunchId,
+        status: ExitStatus,
+    },
     /// After a stop or kill: nothing is left. After `Exited`, where there was one.
-    TreeGone { launch: LaunchId },
-    Ready { launch: LaunchId },
+    TreeGone {
+        launch: LaunchId,
+    },
+    Ready {
+        launch: LaunchId,
+    },
     /// Something went wrong beside the point; a line for the daemon's log.
     Notice(String),
 }
@@ -234,7 +241,8 @@ impl Host {
         }
     }
 
-    fn poll(&mut self, timeout: Option<&Timespec>) -> bool {
+    /// As [`Self::dispatch`], waiting for something to happen.
+    pub(super) fn poll(&mut self, timeout: Option<&Timespec>) -> bool {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_PER_TURN);
         if epoll::wait(&self.epoll, spare_capacity(&mut events), timeout).is_err() {
             return false;
@@ -367,7 +375,9 @@ impl Host {
             };
             running.send(how);
             let kin = running.kin();
-            self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin, false, Todo::Nothing, Signal::KILL, false));
+            self.stopping
+                .entry(launch)
+                .or_insert_with(|| Stopping::new(kin, false, Todo::Nothing, Signal::KILL, false));
             return;
         }
         if how == How::Message

@@ -16,14 +16,18 @@ mod setup;
 mod spawn;
 mod survivors;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use clock::Clock;
 pub use home::{default_home, ensure_home};
 pub use host::{Event, Host};
 pub use lock::{LockFile, LockKind};
-pub use setup::{ProcessSetup, Signals, become_daemon};
+pub(crate) use notify::short_address;
+pub use setup::{Pending, ProcessSetup, Signals, become_daemon};
 pub use survivors::Adopted;
+pub use sys::awaitable;
 
 /// The system's words without their number.
 #[must_use]

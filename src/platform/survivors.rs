@@ -38,7 +38,8 @@ pub(super) fn find(launch: &Launch, home: &str) -> Option<Survivor> {
     let before = procfs::process(pid)?;
     let pidfd = open_pid(pid)?;
     // Read again: between the two the pid may have gone to somebody else, now it cannot any more.
-    let process = procfs::process(pid).filter(|process| *process == before && !process.dead && process.session == pid)?;
+    let process =
+        procfs::process(pid).filter(|process| *process == before && !process.dead && process.session == pid)?;
     let marks = procfs::marks(pid)?;
     let instance = launch.instance.to_string();
     if marks.home.as_deref() != Some(home) || marks.instance.as_deref() != Some(instance.as_str()) {

@@ -1,6 +1,11 @@
 //! System calls that neither rustix nor nix offers safely in the form needed here.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use nix::libc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// A child that has ended and was not reaped; it stays one.
 #[expect(unsafe_code, reason = "rustix's waitid does not say which child, nix's fails on real-time signals")]
@@ -44,14 +49,18 @@ pub(super) fn prepare_child(command: &mut std::process::Command, setup: ChildSet
 
 impl ChildSetup {
     #[expect(unsafe_code, reason = "system calls without safe counterparts that are known not to allocate")]
-    fn run(self) -> std::io::Result<()> {
-        let checked = |result: i32| if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) };
+    fn run(self) -> io::Result<()> {
+        let checked = |result: i32| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
         // SAFETY: plain system calls on this process; every pointer is to a live local.
         unsafe {
             checked(libc::setsid())?;
             // Ignored signals survive exec: a shell's `&` ignores SIGINT, and bun would never stop on it.
-            for signal in 1..=64 {
-                libc::signal(signal, libc::SIG_DFL);
+            // Not by signal(3): it refuses the two that the C library uses, and those may be ignored as well. All
+            // zeros is SIG_DFL, and longer than any architecture's `struct sigaction`.
+            let default = [0_u64; 8];
+            let null = std::ptr::null_mut::<u64>();
+            for signal in 1..=64_i64 {
+                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), null, 8_usize);
             }
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);
@@ -69,4 +78,16 @@ impl ChildSetup {
         }
         Ok(())
     }
+}
+
+/// A descriptor whose readiness to be read the event loop waits for.
+///
+/// Must be called inside of the runtime.
+///
+/// # Errors
+/// The system's.
+#[expect(unsafe_code, reason = "tokio asks to be promised that the descriptor stays what it is")]
+pub fn awaitable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and the same as long as it lives, and it lives as long as the `AsyncFd`.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }

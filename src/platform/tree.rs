@@ -92,8 +92,7 @@ pub(super) struct Known<'a> {
 
 impl Survey {
     pub(super) fn new(table: Table, me: u32, known: &Known<'_>, closer: &mut impl Closer) -> Self {
-        let mut survey =
-            Self { table, me, by_mark: HashMap::new(), by_instance: HashMap::new(), orphans: Vec::new() };
+        let mut survey = Self { table, me, by_mark: HashMap::new(), by_instance: HashMap::new(), orphans: Vec::new() };
         let mut orphans = Vec::new();
         for process in &survey.table.processes {
             let theirs = process.start < known.oldest && !known.any_adopted;
@@ -154,12 +153,7 @@ impl Survey {
     }
 
     /// What was re-parented to us without a mark (`env -i`) but writes to the log of exactly this launch.
-    fn orphans_of<'k>(
-        &self,
-        kin: &'k Kin,
-        shared: impl Fn(&'k str) -> bool,
-        closer: &mut impl Closer,
-    ) -> Vec<u32> {
+    fn orphans_of<'k>(&self, kin: &'k Kin, shared: impl Fn(&'k str) -> bool, closer: &mut impl Closer) -> Vec<u32> {
         if self.orphans.is_empty() {
             return Vec::new();
         }

@@ -81,7 +81,8 @@ mod tests {
     fn read_both(bytes: &[u8]) -> Result<serde_json::Value, io::ErrorKind> {
         let blocking = read::<serde_json::Value>(&mut &*bytes).map_err(|error| error.kind());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let asynchronous = runtime.block_on(read_bytes(&mut &*bytes)).and_then(|body| Ok(serde_json::from_slice(&body)?));
+        let asynchronous =
+            runtime.block_on(read_bytes(&mut &*bytes)).and_then(|body| Ok(serde_json::from_slice(&body)?));
         assert_eq!(blocking, asynchronous.map_err(|error: io::Error| error.kind()), "{bytes:?}");
         blocking
     }

@@ -402,7 +402,8 @@ mod tests {
     }
 
     fn ambient(digest: &str) -> Save {
-        let variables = BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("ODD".to_owned(), "a\n\"é".to_owned())]);
+        let variables =
+            BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("ODD".to_owned(), "a\n\"é".to_owned())]);
         Save::Ambient(digest.to_owned(), Arc::new(variables))
     }
 
