@@ -171,11 +171,10 @@ impl Host {
         };
         let spawned = spawn(launch, &extras)?;
         let pid = spawned.pid;
-        let Some(pidfd) = open_pid(pid) else {
-            let error = io::Error::last_os_error();
+        let pidfd = open_pid(pid).map_err(|error| {
             end_child(pid);
-            return Err(format!("cannot watch the new process: {}", reason(&error)));
-        };
+            format!("cannot watch the new process: {}", reason(&error))
+        })?;
         let mut running = self.running(launch, pid, pidfd, mark, true);
         running.channel = spawned.channel;
         running.notify = notify;
@@ -521,11 +520,13 @@ impl Host {
 
     fn find(&mut self, survey: &Survey, launch: LaunchId) -> Vec<Process> {
         let Some(stopping) = self.stopping.get(&launch) else { return Vec::new() };
-        let running = &self.running;
+        let (running, all_stopping) = (&self.running, &self.stopping);
+        // When nothing but stops is left, an orphan of whatever kind belongs to one of them.
+        let last = running.keys().all(|id| all_stopping.get(id).is_some_and(|stopping| stopping.tree));
         let shared = |log: &str| {
             running.iter().any(|(id, other)| *id != launch && other.logs.iter().any(|theirs| theirs == log))
         };
-        let mut found = survey.members(&stopping.kin, stopping.members.keys().copied(), shared, &mut self.cache);
+        let mut found = survey.members(&stopping.kin, stopping.members.keys().copied(), shared, last, &mut self.cache);
         found.retain(|process| !self.roots.contains_key(&process.pid));
         found
     }
@@ -695,9 +696,13 @@ impl Closer for Cache {
     }
 }
 
-/// None when the child has not ended, or is none.
+/// None when the child has not ended.
 fn reap_child(pid: u32) -> Option<ExitStatus> {
-    let (_, status) = waitpid(raw_pid(pid), WaitOptions::NOHANG).ok().flatten()?;
+    let (_, status) = match waitpid(raw_pid(pid), WaitOptions::NOHANG) {
+        Ok(ended) => ended?,
+        // Somebody else has its status; waiting for it again would never end.
+        Err(_) => return Some(ExitStatus::Unknown),
+    };
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Some(ExitStatus::Code(code)),
         (None, Some(signal)) => Some(ExitStatus::Signal(signal)),

@@ -34,7 +34,7 @@ fn raise_file_limit() -> Option<(u64, u64)> {
     Some((current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX)))
 }
 
-/// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT.
+/// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT; and SIGHUP, which means nothing.
 ///
 /// They are blocked in the calling thread and in threads that it starts afterwards.
 #[derive(Debug)]
@@ -53,7 +53,9 @@ impl Signals {
     /// # Errors
     /// The system's.
     pub fn block() -> io::Result<Self> {
-        let mask = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT]);
+        let mask = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        // Inherited as ignored, it would make the system reap our children and drop their status.
+        super::sys::default_child_signal();
         mask.thread_block()?;
         Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
     }
@@ -64,6 +66,7 @@ impl Signals {
         while let Ok(Some(info)) = self.fd.read_signal() {
             match i32::try_from(info.ssi_signo).map(Signal::try_from) {
                 Ok(Ok(Signal::SIGCHLD)) => pending.child = true,
+                Ok(Ok(Signal::SIGHUP)) => {}
                 _ => pending.terminate = true,
             }
         }

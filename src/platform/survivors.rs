@@ -1,6 +1,7 @@
 //! What an earlier daemon left running: taken over where it is known for sure, ended where it belongs to nobody.
 
 use std::collections::HashSet;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn find(launch: &Launch, home: &str) -> Option<Survivor> {
     let pid = std::fs::read_to_string(&launch.pid_file).ok()?.trim().parse().ok()?;
     let before = procfs::process(pid)?;
-    let pidfd = open_pid(pid)?;
+    let pidfd = open_pid(pid).ok()?;
     // Read again: between the two the pid may have gone to somebody else, now it cannot any more.
     let process =
         procfs::process(pid).filter(|process| *process == before && !process.dead && process.session == pid)?;
@@ -77,13 +78,14 @@ pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
 
 /// Pins a process that a scan saw; none when it is not that one any more.
 pub(super) fn pin(process: &Process) -> Option<OwnedFd> {
-    let pidfd = open_pid(process.pid)?;
+    let pidfd = open_pid(process.pid).ok()?;
     let now = procfs::process(process.pid)?;
     (now.start == process.start && !now.dead).then_some(pidfd)
 }
 
-pub(super) fn open_pid(pid: u32) -> Option<OwnedFd> {
-    pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()
+pub(super) fn open_pid(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// This process and those it comes from: a command that starts the daemon may itself run inside an app.

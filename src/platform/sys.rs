@@ -22,6 +22,13 @@ pub(super) fn ended_child() -> Option<u32> {
     u32::try_from(pid).ok().filter(|pid| *pid != 0)
 }
 
+/// Undoes an ignored SIGCHLD (waitpid(2), NOTES).
+#[expect(unsafe_code, reason = "sets a signal's disposition")]
+pub(super) fn default_child_signal() {
+    // SAFETY: SIG_DFL runs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Closes every descriptor but the standard ones.
 #[expect(unsafe_code, reason = "closes descriptors by number")]
 pub(super) fn close_inherited() {

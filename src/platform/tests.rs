@@ -381,6 +381,7 @@ fn a_stop_leaves_nothing_however_it_hides() {
             "env -i setsid sh -c 'sleep NAP; :' & sleep NAP",
             "(env -i setsid sh -c 'sleep NAP & sleep NAP; :' &); sleep NAP",
             "(trap '' TERM; nohup setsid sleep NAP >/dev/null 2>&1 </dev/null &); sleep NAP",
+            "(env -i setsid sh -c 'sleep NAP & sleep NAP; :' >/dev/null 2>&1 </dev/null &); sleep NAP",
             // One that hands over to another of itself all the time.
             "next() { (sleep 0.02; next) & }; next; exec sleep NAP",
             "i=0; while [ $i -lt 150 ]; do sleep NAP & i=$((i+1)); done; wait",
@@ -424,6 +425,8 @@ fn a_gentle_stop_reaches_descendants_and_waits_for_the_last() {
         let launch = Launch { channel: true, ..stage.shell(&script) };
         stage.host.spawn(&launch).unwrap();
         stage.until_event(&Event::Ready { launch: ID });
+        // Between fork and exec a shell's child still has its parent's handler, and would swallow the signal.
+        stage.until("the innermost process", |_| with_argument(&nap).len() == 1);
         stage.host.stop(ID, "USR2".parse().unwrap(), true);
         stage.until_event(&Event::TreeGone { launch: ID });
         let lines: BTreeSet<String> = stage.out().lines().map(str::to_owned).collect();

@@ -118,12 +118,14 @@ impl Survey {
         survey
     }
 
-    /// Everything alive that belongs to a launch, its first process left out. `pinned` is what is known to belong.
+    /// Everything alive that belongs to a launch, its first process left out. `pinned` is what is known to belong,
+    /// `shared` says whether others write to a log as well, `last` that no launch is left that is not being stopped.
     pub(super) fn members<'k>(
         &self,
         kin: &'k Kin,
         pinned: impl Iterator<Item = u32>,
         shared: impl Fn(&'k str) -> bool,
+        last: bool,
         closer: &mut impl Closer,
     ) -> Vec<Process> {
         let mut members = Vec::new();
@@ -131,7 +133,7 @@ impl Survey {
         let mut queue: Vec<u32> = pinned.collect();
         queue.extend(self.by_mark.get(&kin.mark).into_iter().flatten());
         queue.extend(kin.instance.iter().filter_map(|instance| self.by_instance.get(instance)).flatten());
-        queue.extend(self.orphans_of(kin, shared, closer));
+        queue.extend(self.orphans_of(kin, shared, last, closer));
         queue.extend(kin.root);
         // While the session has members its number is not given to a new process; when there is such a process, the
         // session is another's.
@@ -153,17 +155,23 @@ impl Survey {
     }
 
     /// What was re-parented to us without a mark (`env -i`) but writes to the log of exactly this launch.
-    fn orphans_of<'k>(&self, kin: &'k Kin, shared: impl Fn(&'k str) -> bool, closer: &mut impl Closer) -> Vec<u32> {
+    fn orphans_of<'k>(
+        &self,
+        kin: &'k Kin,
+        shared: impl Fn(&'k str) -> bool,
+        last: bool,
+        closer: &mut impl Closer,
+    ) -> Vec<u32> {
         if self.orphans.is_empty() {
             return Vec::new();
         }
         let own = kin.logs.iter().filter(|log| !shared(log.as_str()));
         let files: Vec<(u64, u64)> = own.filter_map(|log| closer.file_id(log)).collect();
         let writes = |outputs: &Vec<(u64, u64)>| outputs.iter().any(|file| files.contains(file));
-        let theirs = |orphan: &Process| orphan.parent == self.me || kin.adopted;
+        let ours = |orphan: &Process| orphan.parent == self.me;
         self.orphans
             .iter()
-            .filter(|(orphan, outputs)| theirs(orphan) && writes(outputs))
+            .filter(|(orphan, outputs)| (last && ours(orphan)) || ((ours(orphan) || kin.adopted) && writes(outputs)))
             .map(|(orphan, _)| orphan.pid)
             .collect()
     }
@@ -220,8 +228,11 @@ mod tests {
             logs: vec!["/log/7".into()],
             adopted: false,
         };
-        let mut got: Vec<u32> =
-            survey.members(&kin, std::iter::empty(), |_| shared_log, closer).iter().map(|found| found.pid).collect();
+        let mut got: Vec<u32> = survey
+            .members(&kin, std::iter::empty(), |_| shared_log, false, closer)
+            .iter()
+            .map(|found| found.pid)
+            .collect();
         got.sort_unstable();
         assert_eq!(got, want, "{processes:?}");
     }
