@@ -522,7 +522,8 @@ impl Host {
         let Some(stopping) = self.stopping.get(&launch) else { return Vec::new() };
         let (running, all_stopping) = (&self.running, &self.stopping);
         // When nothing but stops is left, an orphan of whatever kind belongs to one of them.
-        let last = running.keys().all(|id| all_stopping.get(id).is_some_and(|stopping| stopping.tree));
+        let last = self.setup.adopts_orphans
+            && running.keys().all(|id| all_stopping.get(id).is_some_and(|stopping| stopping.tree));
         let shared = |log: &str| {
             running.iter().any(|(id, other)| *id != launch && other.logs.iter().any(|theirs| theirs == log))
         };

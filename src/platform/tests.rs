@@ -26,9 +26,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(ProcessSetup::default())
+    }
+
+    fn with(setup: ProcessSetup) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let host = Host::new(folder.path(), ProcessSetup::default()).unwrap();
-        Self { folder, host, events: Vec::new(), alone: false }
+        let alone = setup.adopts_orphans;
+        let host = Host::new(folder.path(), setup).unwrap();
+        Self { folder, host, events: Vec::new(), alone }
     }
 
     fn path(&self, name: &str) -> String {
@@ -115,7 +120,7 @@ fn alone(name: &str, body: impl FnOnce()) {
 
 fn adopting_stage() -> Stage {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    Stage { alone: true, ..Stage::new() }
+    Stage::with(ProcessSetup { adopts_orphans: true, files: None })
 }
 
 /// Living processes that have `word` among their arguments.
