@@ -1,37 +1,330 @@
-use super::{Effect, Input, State};
-use crate::base::{Mono, Now};
-use crate::supervisor::Layout;
+use std::collections::VecDeque;
+
+use super::operation::{Afterwards, Caller, Operation, Surroundings};
+use super::request::{self, Begun};
+use super::table::{Ambient, Moved, Table};
+use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view};
+use crate::base::{InstanceId, Key, Mono, Now};
+use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
+use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
 
 /// The daemon's whole state and every decision it makes.
 #[derive(Debug)]
-pub struct Core;
+pub struct Core {
+    table: Table,
+    generation: u64,
+    key: Key,
+    /// The command at work. One at a time; restarts by policy go on meanwhile.
+    current: Option<Operation>,
+    queue: VecDeque<Queued>,
+    tickets: u64,
+    /// What happened to instances since the command at work last looked.
+    moved: VecDeque<Moved>,
+    ending: Ending,
+    /// The daemon's own, for `ping`.
+    pid: u32,
+}
+
+/// A command that waits for its turn.
+#[derive(Debug)]
+struct Queued {
+    caller: Caller,
+    request: Request,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// Told to end: every process is being stopped, what should run stays as it is.
+    Stopping,
+    /// `Exit` was said.
+    Ended,
+}
 
 /// A process of an earlier daemon that is still there when a new one starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survivor {
     /// What events about it will name; new launches count up from above the highest of these.
-    pub launch: crate::supervisor::LaunchId,
-    pub instance: crate::base::InstanceId,
+    pub launch: LaunchId,
+    pub instance: InstanceId,
     pub pid: u32,
-    /// [`super::spec_digest`] of what it was started from, by its own marker.
+    /// [`crate::plan::spec_digest`] of what it was started from, by its own marker.
     pub spec_digest: String,
+    /// Wall clock, milliseconds since 1970.
     pub started_at_ms: u64,
 }
 
 impl Core {
-    /// Takes up what an earlier daemon left: survivors are adopted, what should run and does not is started.
+    /// Takes up what an earlier daemon left: survivors are adopted, what should run and does not is started, what
+    /// should not run and does is stopped.
     #[must_use]
-    pub fn restore(_state: State, _survivors: Vec<Survivor>, _layout: Layout, _now: Now) -> (Self, Vec<Effect>) {
-        unimplemented!()
+    pub fn restore(state: State, survivors: Vec<Survivor>, layout: Layout, now: Now) -> (Self, Vec<Effect>) {
+        let (generation, key) = (state.generation, state.key);
+        let known = |survivor: &Survivor| {
+            let app = state.apps.get(&survivor.instance.app);
+            app.is_some_and(|app| app.instances.contains_key(&survivor.instance.slot))
+        };
+        let strangers = survivors.iter().filter(|survivor| !known(survivor));
+        let mut out: Vec<Effect> =
+            strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
+        let (table, unwanted) = restore::table(state, survivors, layout, now);
+        let mut core = Self {
+            current: restore::resume(&table, now),
+            table,
+            generation,
+            key,
+            queue: VecDeque::new(),
+            tickets: 0,
+            moved: VecDeque::new(),
+            ending: Ending::No,
+            pid: 0,
+        };
+        for id in unwanted {
+            core.feed(&id, Event::Stop, now, &mut out);
+        }
+        core.advance(now, &mut out);
+        (core, out)
     }
 
-    pub fn handle(&mut self, _input: Input, _now: Now) -> Vec<Effect> {
-        unimplemented!()
+    /// What `ping` answers.
+    pub fn set_pid(&mut self, pid: u32) {
+        self.pid = pid;
+    }
+
+    /// Decides what follows from an input.
+    pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if self.ending == Ending::Ended {
+            return out;
+        }
+        match input {
+            Input::Call { client, call } => self.call(client, call, now, &mut out),
+            Input::ClientGone { client } => self.client_gone(client),
+            Input::Spawned { launch, pid, error_log_offset } => {
+                self.spawned(launch, pid, error_log_offset, now, &mut out);
+            }
+            Input::SpawnFailed { launch, reason } => {
+                self.host(launch, Event::SpawnFailed { launch, reason }, now, &mut out);
+            }
+            Input::Exited { launch, status } => self.host(launch, Event::Exited { launch, status }, now, &mut out),
+            Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
+            Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
+            Input::Tick => self.tick(now, &mut out),
+            Input::Terminate => self.terminate(now, &mut out),
+        }
+        self.advance(now, &mut out);
+        out
     }
 
     /// When `Tick` is wanted next. Nothing is armed while nothing is waited for.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        unimplemented!()
+        if self.ending == Ending::Ended { None } else { self.table.deadline() }
     }
+
+    fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
+        let Call { protocol: _, version: _, pid, no_wait, request } = call;
+        let holder = request::holder(&request);
+        let caller = Caller { client: Some(client), pid, holder, since: now.mono };
+        if let Some(answer) = self.read(&request, now) {
+            caller.tell(answer, true, out);
+        } else if self.ending != Ending::No {
+            caller.tell(ends(), true, out);
+        } else {
+            if let Some(current) = &self.current {
+                let Caller { holder, pid, since, .. } = current.caller.clone();
+                let (holder, for_ms) = (holder.to_owned(), now.mono.ms_since(since));
+                if no_wait {
+                    caller.tell(Answer::Busy { holder, pid, for_ms }, true, out);
+                    return;
+                }
+                caller.tell(Answer::Waiting { holder, pid, for_ms }, false, out);
+            }
+            self.queue.push_back(Queued { caller, request });
+        }
+    }
+
+    /// The answer to what only reads.
+    fn read(&self, request: &Request, now: Now) -> Option<Answer> {
+        match request {
+            Request::Ping => {
+                Some(Answer::Pong { version: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL, pid: 0 })
+            }
+            Request::List => Some(Answer::List { instances: view::views(&self.table, now) }),
+            Request::Show { targets, reveal } => Some(self.show(targets, *reveal, now)),
+            Request::Plan { graph, options } => {
+                Some(match request::plan_now(graph, options, &view::snapshot(&self.table, self.generation), self.key) {
+                    Ok(plan) => Answer::Plan { plan: Box::new(plan) },
+                    Err(answer) => answer,
+                })
+            }
+            Request::Apply(_)
+            | Request::StartScript { .. }
+            | Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::Delete { .. }
+            | Request::Resurrect
+            | Request::Kill => None,
+        }
+    }
+
+    fn show(&self, targets: &[String], reveal: bool, now: Now) -> Answer {
+        let all = ["all".to_owned()];
+        let targets = if targets.is_empty() { &all } else { targets };
+        match super::resolve(targets, &view::views(&self.table, now)) {
+            Ok(picked) => Answer::Show { apps: view::apps(&self.table, &picked, &self.key, reveal, now) },
+            Err(error) => request::unknown(error),
+        }
+    }
+
+    fn client_gone(&mut self, client: ClientId) {
+        self.queue.retain(|queued| queued.caller.client != Some(client));
+        if let Some(current) = &mut self.current
+            && current.caller.client == Some(client)
+        {
+            current.give_up();
+        }
+    }
+
+    fn spawned(&mut self, launch: LaunchId, pid: u32, error_log_offset: u64, now: Now, out: &mut Vec<Effect>) {
+        let Some(id) = self.table.owner(launch) else { return };
+        let app = self.table.apps.get_mut(&id.app);
+        if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot)) {
+            instance.started_at_ms = Some(now.wall.0);
+            instance.error_log_offset = error_log_offset;
+        }
+        self.feed(&id, Event::Spawned { launch, pid }, now, out);
+    }
+
+    fn host(&mut self, launch: LaunchId, event: Event, now: Now, out: &mut Vec<Effect>) {
+        if let Some(id) = self.table.owner(launch) {
+            self.feed(&id, event, now, out);
+        }
+    }
+
+    fn feed(&mut self, id: &InstanceId, event: Event, now: Now, out: &mut Vec<Effect>) {
+        let moved = self.table.feed(id, event, now, out);
+        if self.current.is_some() {
+            self.moved.extend(moved);
+        }
+    }
+
+    fn saved(&mut self, ticket: Ticket, result: Result<(), String>, now: Now, out: &mut Vec<Effect>) {
+        let Some(mut current) = self.current.take() else { return };
+        let refused = current.saved(ticket, result, &mut self.around(now, out));
+        match refused {
+            None => self.current = Some(current),
+            Some(answer) => current.caller.tell(answer, true, out),
+        }
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
+        for id in self.table.due(now) {
+            self.feed(&id, Event::Tick, now, out);
+            self.keep_if_immortal(&id, out);
+        }
+    }
+
+    /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.
+    fn keep_if_immortal(&mut self, id: &InstanceId, out: &mut Vec<Effect>) {
+        let Some(app) = self.table.apps.get_mut(&id.app) else { return };
+        let Some(instance) = app.instances.get(&id.slot) else { return };
+        let immortal =
+            matches!(instance.machine.state, supervisor::State::Errored { reason: ErrorReason::WouldNotDie { .. } });
+        if !immortal || !app.is_leaving(id.slot) {
+            return;
+        }
+        if app.deleted {
+            app.deleted = false;
+            app.record.instances.clear();
+        }
+        let record = super::InstanceRecord::new(instance.list_id, Intent::Stopped);
+        app.record.instances.insert(id.slot, record);
+        let Ambient { digest, variables } = app.ambient.clone();
+        let saves = vec![Save::Ambient(digest, variables), Save::App(id.app.clone(), Box::new(app.record.clone()))];
+        self.tickets += 1;
+        // Whether it works out makes no difference: a later daemon kills what nobody knows.
+        out.push(Effect::Save { ticket: Ticket(self.tickets), saves });
+    }
+
+    /// Everything is stopped and nothing recorded: what should run is started by the next daemon.
+    fn terminate(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.ending != Ending::No {
+            return;
+        }
+        self.ending = Ending::Stopping;
+        let waiting = self.current.take().map(|operation| operation.caller);
+        let waiting = waiting.into_iter().chain(self.queue.drain(..).map(|queued| queued.caller));
+        for caller in waiting {
+            caller.tell(ends(), true, out);
+        }
+        self.moved.clear();
+        let ids: Vec<InstanceId> = self.table.ids().collect();
+        for id in ids {
+            self.feed(&id, Event::Stop, now, out);
+        }
+    }
+
+    /// Goes on with the command at work, and with the next when it is done.
+    fn advance(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while self.ending == Ending::No {
+            let Some(mut current) = self.current.take() else {
+                let Some(queued) = self.queue.pop_front() else { return };
+                self.begin(queued, now, out);
+                continue;
+            };
+            if !current.advance(&mut self.around(now, out)) {
+                self.current = Some(current);
+                return;
+            }
+            self.moved.clear();
+            let answer = current.result();
+            current.caller.tell(answer, true, out);
+            if current.afterwards == Afterwards::EndTheDaemon {
+                for queued in self.queue.drain(..) {
+                    queued.caller.tell(ends(), true, out);
+                }
+                self.end(out);
+            }
+        }
+        if self.ending == Ending::Stopping && self.table.machines().all(|machine| machine.state.is_terminal()) {
+            self.end(out);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<Effect>) {
+        self.ending = Ending::Ended;
+        out.push(Effect::Exit);
+    }
+
+    fn begin(&mut self, queued: Queued, now: Now, out: &mut Vec<Effect>) {
+        let Queued { mut caller, request } = queued;
+        caller.since = now.mono;
+        match request::begin(request, &caller, &self.table, self.generation, self.key, now) {
+            Ok(Begun { operation, first }) => {
+                if let Some(first) = first {
+                    operation.caller.tell(first, false, out);
+                }
+                self.current = Some(operation);
+            }
+            Err(answer) => caller.tell(answer, true, out),
+        }
+    }
+
+    fn around<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> Surroundings<'a> {
+        Surroundings {
+            table: &mut self.table,
+            generation: &mut self.generation,
+            tickets: &mut self.tickets,
+            moved: &mut self.moved,
+            now,
+            out,
+        }
+    }
+}
+
+fn ends() -> Answer {
+    Answer::Error { message: "the daemon is ending".to_owned(), hint: Some("try again".to_owned()) }
 }

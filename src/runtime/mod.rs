@@ -3,19 +3,35 @@
 //! [`Core`] holds everything that the daemon knows and decides everything that it does. It is given inputs and the
 //! time, and returns effects; it reads no clock, opens no file and starts no process. The daemon performs the
 //! effects on a real host, the simulation on an invented one.
+//!
+//! In reading order: `table` (the apps and their machines), `request` (what is asked for, as tasks), `work` (a task
+//! against what there is: what becomes durable, what is then done), `operation` (tasks in waves), `core`.
+//!
+//! Invariants:
+//! * One command that changes something is at work at a time, the others wait in the order in which they came.
+//! * The table's records are those on disk: they change only when a save has succeeded, and only then is anything
+//!   started or stopped because of the change. A save that fails therefore leaves nothing to undo.
+//! * A machine's state is changed by `step` alone, and each change is seen by the command at work.
 
 mod core;
 mod effect;
 mod input;
 mod operation;
 mod record;
+mod request;
+mod restore;
+#[cfg(test)]
+mod simulation;
 pub mod store;
+mod table;
 mod target;
 mod view;
+mod work;
 
 pub use core::{Core, Survivor};
 pub use effect::{Effect, Save};
 pub use input::{ClientId, Input, Ticket};
 pub use record::{AppRecord, InstanceRecord, Intent, State};
+pub use restore::possible_launches;
 pub use target::{Target, TargetError, resolve};
 pub use view::{offline_apps, offline_snapshot, offline_views};

@@ -24,6 +24,17 @@ pub struct InstanceRecord {
     /// The number that `list` shows and that targets accept, as PM2's `pm_id`.
     pub id: u32,
     pub intent: Intent,
+    /// The app's name when its process was started, where it was renamed since: what the process and its pid file
+    /// are marked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launched_as: Option<String>,
+}
+
+impl InstanceRecord {
+    #[must_use]
+    pub fn new(id: u32, intent: Intent) -> Self {
+        Self { id, intent, launched_as: None }
+    }
 }
 
 /// What somebody last asked for.

@@ -1,22 +1,190 @@
-use super::State;
-use crate::plan::Snapshot;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::table::{App, Instance, Table};
+use super::{AppRecord, Intent, State};
+use crate::base::{InstanceId, Key, Now, format_millis};
+use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text};
 use crate::rpc::wire::{AppView, InstanceView};
-use crate::supervisor::Layout;
+use crate::spec::{AppSpec, ExecMode};
+use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, log_outputs};
 
 /// What `list` shows when no daemon runs: everything known, nothing running.
 #[must_use]
-pub fn offline_views(_state: &State, _layout: &Layout) -> Vec<InstanceView> {
-    unimplemented!()
+pub fn offline_views(state: &State, layout: &Layout) -> Vec<InstanceView> {
+    let mut views: Vec<InstanceView> = state
+        .apps
+        .values()
+        .flat_map(|record| record.instances.iter().map(|(slot, instance)| blank(record, *slot, instance.id, layout)))
+        .collect();
+    views.sort_by_key(|view| view.id);
+    views
 }
 
 /// What `show` shows when no daemon runs. Secrets in the specs are hidden unless `reveal`.
 #[must_use]
-pub fn offline_apps(_state: &State, _layout: &Layout, _reveal: bool) -> Vec<AppView> {
-    unimplemented!()
+pub fn offline_apps(state: &State, layout: &Layout, reveal: bool) -> Vec<AppView> {
+    let views = offline_views(state, layout);
+    let records = state.apps.iter().map(|(name, record)| (name.as_str(), record));
+    grouped(views, &records.collect(), &state.key, reveal)
 }
 
-/// What `diff` compares with when no daemon runs.
+/// What `diff` compares with when no daemon runs: what should run counts as running, for the daemon that an `apply`
+/// would start starts that first.
 #[must_use]
-pub fn offline_snapshot(_state: &State) -> Snapshot {
-    unimplemented!()
+pub fn offline_snapshot(state: &State) -> Snapshot {
+    let app = |record: &AppRecord| {
+        let instance = |intent| match intent {
+            Intent::Up => ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&record.spec)) },
+            Intent::Stopped => ActualInstance { liveness: Liveness::Stopped, launched: None },
+        };
+        ActualApp {
+            ecosystem: record.ecosystem.clone(),
+            spec: Arc::clone(&record.spec),
+            instances: record.instances.iter().map(|(slot, known)| (*slot, instance(known.intent))).collect(),
+        }
+    };
+    Snapshot {
+        generation: state.generation,
+        apps: state.apps.iter().map(|(name, record)| (name.clone(), app(record))).collect(),
+    }
+}
+
+/// What `list` shows, by id.
+pub(super) fn views(table: &Table, now: Now) -> Vec<InstanceView> {
+    let mut views: Vec<InstanceView> = table
+        .apps
+        .values()
+        .flat_map(|app| app.instances.iter().map(|(slot, instance)| view(app, *slot, instance, &table.layout, now)))
+        .collect();
+    views.sort_by_key(|view| view.id);
+    views
+}
+
+/// What `show` shows of the instances that were picked.
+pub(super) fn apps(table: &Table, picked: &[InstanceId], key: &Key, reveal: bool, now: Now) -> Vec<AppView> {
+    let mut views = views(table, now);
+    let picked: std::collections::BTreeSet<(&str, u32)> = picked.iter().map(|id| (id.app.as_str(), id.slot)).collect();
+    views.retain(|view| picked.contains(&(view.name.as_str(), view.slot)));
+    let records = table.apps.iter().map(|(name, app)| (name.as_str(), &app.record));
+    grouped(views, &records.collect(), key, reveal)
+}
+
+/// What plans are made against.
+pub(super) fn snapshot(table: &Table, generation: u64) -> Snapshot {
+    let known = table.apps.iter().filter(|(_, app)| !app.deleted);
+    let apps = known.map(|(name, app)| (name.clone(), actual(app))).collect();
+    Snapshot { generation, apps }
+}
+
+fn actual(app: &App) -> ActualApp {
+    let there = app.instances.iter().filter(|(slot, _)| !app.is_leaving(**slot));
+    ActualApp {
+        ecosystem: app.record.ecosystem.clone(),
+        spec: Arc::clone(&app.record.spec),
+        instances: there.map(|(slot, instance)| (*slot, actual_instance(&instance.machine))).collect(),
+    }
+}
+
+fn actual_instance(machine: &Machine) -> ActualInstance {
+    use supervisor::State;
+    let launched = machine.launched.clone();
+    // What is not there yet will be started from what is known then.
+    let next = Some(Arc::clone(&machine.policy));
+    let (liveness, launched) = match &machine.state {
+        State::Launching { .. } | State::Starting { .. } | State::Online { .. } => (Liveness::Up, launched),
+        State::Waiting { .. } | State::Stopping { then: Then::Restart, .. } => (Liveness::Up, next),
+        State::Stopped | State::Stopping { then: Then::Stop, .. } => (Liveness::Stopped, None),
+        State::Completed { .. } => (Liveness::Completed, launched),
+        State::Errored { .. } => (Liveness::Errored, None),
+    };
+    ActualInstance { liveness, launched }
+}
+
+fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) -> InstanceView {
+    let machine = &instance.machine;
+    let pid = machine.state.pid();
+    InstanceView {
+        pid,
+        state: machine.state.word().to_owned(),
+        detail: detail(machine, now),
+        restarts: machine.restarts,
+        started_at_ms: instance.started_at_ms.filter(|_| pid.is_some()),
+        last_exit: machine.last_exit,
+        ..blank(&app.record, slot, instance.list_id, layout)
+    }
+}
+
+/// Why it is in its state, where that is not plain.
+fn detail(machine: &Machine, now: Now) -> Option<String> {
+    use supervisor::State;
+    match &machine.state {
+        State::Waiting { until } => Some(format!("starts again in {}", format_millis(until.ms_since(now.mono)))),
+        State::Starting { late: true, .. } => Some("has not said that it is ready (wait_ready)".to_owned()),
+        State::Stopping { phase: StopPhase::Killed { .. }, .. } => Some("killed, something is still there".to_owned()),
+        State::Errored { reason: ErrorReason::CrashLoop { runs, status } } => {
+            Some(format!("{runs} unstable runs in a row, last {status}"))
+        }
+        State::Errored { reason } => Some(reason.to_string()),
+        State::Completed { status } => Some(status.to_string()),
+        State::Stopped
+        | State::Launching { .. }
+        | State::Starting { .. }
+        | State::Online { .. }
+        | State::Stopping { .. } => None,
+    }
+}
+
+fn blank(record: &AppRecord, slot: u32, list_id: u32, layout: &Layout) -> InstanceView {
+    let file = |output| match output {
+        Output::File(path) => Some(path),
+        Output::Null => None,
+    };
+    let (out, error) = log_outputs(&record.spec, slot, layout);
+    InstanceView {
+        id: list_id,
+        name: record.spec.name.clone(),
+        slot,
+        namespace: record.spec.namespace.clone(),
+        ecosystem: record.ecosystem.as_ref().map(ToString::to_string),
+        mode: match record.spec.exec_mode {
+            ExecMode::Fork => "fork".to_owned(),
+            ExecMode::Cluster => "cluster".to_owned(),
+        },
+        pid: None,
+        state: supervisor::State::Stopped.word().to_owned(),
+        detail: None,
+        restarts: 0,
+        started_at_ms: None,
+        last_exit: None,
+        out_file: file(out),
+        error_file: file(error),
+    }
+}
+
+fn grouped(views: Vec<InstanceView>, records: &BTreeMap<&str, &AppRecord>, key: &Key, reveal: bool) -> Vec<AppView> {
+    let mut apps: Vec<AppView> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for view in views {
+        if let Some(place) = places.get(&view.name) {
+            apps[*place].instances.push(view);
+        } else if let Some(record) = records.get(view.name.as_str()) {
+            places.insert(view.name.clone(), apps.len());
+            let spec = if reveal { (*record.spec).clone() } else { hidden(&record.spec, key) };
+            apps.push(AppView { spec, file: record.file.clone(), instances: vec![view] });
+        }
+    }
+    apps
+}
+
+fn hidden(spec: &AppSpec, key: &Key) -> AppSpec {
+    let mut spec = spec.clone();
+    for (name, value) in &mut spec.env {
+        *value = shown_env(name, value, key);
+    }
+    for text in spec.args.iter_mut().chain(&mut spec.interpreter_args) {
+        *text = shown_text(text, key);
+    }
+    spec.script = shown_text(&spec.script, key);
+    spec
 }

@@ -3,7 +3,26 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::InstanceId;
+use crate::base::{InstanceId, sha256_hex};
+use crate::plan::spec_digest;
+use crate::spec::{AppSpec, LogTarget};
+
+/// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
+const SAFE_NAME_BYTES_MAX: usize = 100;
+
+/// Variables that would connect a process to somebody else's supervisor: the one of the shell that pmrun was
+/// called from. Not inherited; where the app gets one of its own, the host sets it.
+const NOT_INHERITED: [&str; 9] = [
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+];
 
 /// One attempt to run an instance. Never used twice, unlike a pid: every event that comes back from the
 /// operating system names the launch it is about, so that a late one cannot be taken for another's.
@@ -52,12 +71,250 @@ pub struct Layout {
 /// How an instance of an app is started.
 #[must_use]
 pub fn launch(
-    _id: LaunchId,
-    _spec: &crate::spec::AppSpec,
-    _slot: u32,
-    _list_id: u32,
-    _layout: &Layout,
-    _ambient: &Arc<BTreeMap<String, String>>,
+    id: LaunchId,
+    spec: &AppSpec,
+    slot: u32,
+    list_id: u32,
+    layout: &Layout,
+    ambient: &Arc<BTreeMap<String, String>>,
 ) -> Launch {
-    unimplemented!()
+    let instance = InstanceId::new(&spec.name, slot);
+    let (program, args) = command(spec);
+    let (out, error) = log_outputs(spec, slot, layout);
+    let env = environment(spec, &instance, list_id, layout);
+    Launch {
+        id,
+        program,
+        args,
+        cwd: spec.cwd.clone(),
+        ambient: inherited(spec, ambient),
+        env,
+        out,
+        error,
+        pid_file: pid_file(spec, slot, layout),
+        channel: is_node(spec) || spec.readiness.wait_ready || spec.stop.message,
+        notify: spec.readiness.wait_ready,
+        tree: spec.stop.tree,
+        instance,
+    }
+}
+
+/// Where an instance's stdout and stderr go.
+#[must_use]
+pub fn log_outputs(spec: &AppSpec, slot: u32, layout: &Layout) -> (Output, Output) {
+    let slot = if spec.logs.merge { 0 } else { slot };
+    let output = |target: &LogTarget, stream: &str| match target {
+        LogTarget::Null => Output::Null,
+        LogTarget::Path(path) => Output::File(numbered(path, slot)),
+        LogTarget::Default => {
+            let path = format!("{}/logs/{}-{stream}.log", layout.home, safe_name(&spec.name));
+            Output::File(numbered(&path, slot))
+        }
+    };
+    (output(&spec.logs.out, "out"), output(&spec.logs.error, "error"))
+}
+
+/// Where an instance's pid is written.
+#[must_use]
+pub fn pid_file(spec: &AppSpec, slot: u32, layout: &Layout) -> String {
+    match &spec.pid_file {
+        Some(path) => numbered(path, slot),
+        None => format!("{}/pids/{}-{slot}.pid", layout.home, safe_name(&spec.name)),
+    }
+}
+
+/// An app's name as part of a file's name: no path, no hidden file, and two names never give the same
+/// (PM2 writes `a_b` and `a-b` to one file).
+#[must_use]
+pub fn safe_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let dots = name.chars().take_while(|c| *c == '.').count();
+    let mut safe: String = name.chars().enumerate().map(|(i, c)| if i >= dots && plain(c) { c } else { '-' }).collect();
+    if safe == name && !name.is_empty() && name.len() <= SAFE_NAME_BYTES_MAX {
+        return safe;
+    }
+    safe.truncate(SAFE_NAME_BYTES_MAX);
+    safe.push('-');
+    safe.push_str(&sha256_hex(name.as_bytes())[..8]);
+    safe
+}
+
+fn command(spec: &AppSpec) -> (String, Vec<String>) {
+    match &spec.interpreter {
+        None => (spec.script.clone(), spec.args.clone()),
+        Some(interpreter) => {
+            let script = std::iter::once(&spec.script);
+            let args = spec.interpreter_args.iter().chain(script).chain(&spec.args).cloned().collect();
+            (interpreter.clone(), args)
+        }
+    }
+}
+
+fn is_node(spec: &AppSpec) -> bool {
+    let interpreter = spec.interpreter.as_deref().unwrap_or_default();
+    let base = interpreter.rsplit('/').next().unwrap_or(interpreter);
+    matches!(base, "node" | "bun")
+}
+
+/// The same shared map where there is nothing to take out, which is nearly always.
+fn inherited(spec: &AppSpec, ambient: &Arc<BTreeMap<String, String>>) -> Arc<BTreeMap<String, String>> {
+    let passes = |name: &str| {
+        !NOT_INHERITED.contains(&name)
+            && !name.starts_with("PMRUN_")
+            && !spec.filter_env.iter().any(|part| !part.is_empty() && name.contains(part.as_str()))
+    };
+    if ambient.keys().all(|name| passes(name)) {
+        return Arc::clone(ambient);
+    }
+    Arc::new(
+        ambient.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect(),
+    )
+}
+
+/// `PMRUN_LAUNCH` is the host's: only it knows what no earlier daemon has used.
+fn environment(spec: &AppSpec, instance: &InstanceId, list_id: u32, layout: &Layout) -> BTreeMap<String, String> {
+    let mut env = spec.env.clone();
+    if let Some(counted) = &spec.increment_var {
+        let base: i64 = env.get(counted).and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+        env.insert(counted.clone(), base.saturating_add(i64::from(instance.slot)).to_string());
+    }
+    if !spec.instance_var.is_empty() {
+        env.insert(spec.instance_var.clone(), instance.slot.to_string());
+    }
+    env.insert("pm_id".to_owned(), list_id.to_string());
+    env.insert("PMRUN_HOME".to_owned(), layout.home.clone());
+    env.insert("PMRUN_INSTANCE".to_owned(), instance.to_string());
+    env.insert("PMRUN_SPEC".to_owned(), spec_digest(spec));
+    env
+}
+
+/// Slot 0 has the path as it is; others get their number before the extension.
+fn numbered(path: &str, slot: u32) -> String {
+    if slot == 0 {
+        return path.to_owned();
+    }
+    let name_at = path.rfind('/').map_or(0, |slash| slash + 1);
+    match path[name_at..].rfind('.') {
+        // A leading dot is no extension.
+        Some(dot) if dot > 0 => {
+            let (stem, extension) = path.split_at(name_at + dot);
+            format!("{stem}-{slot}{extension}")
+        }
+        _ => format!("{path}-{slot}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout { home: "/h".to_owned() }
+    }
+
+    fn launched(spec: &AppSpec, slot: u32, ambient: &[(&str, &str)]) -> Launch {
+        let ambient = ambient.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        launch(LaunchId(7), spec, slot, 3, &layout(), &Arc::new(ambient))
+    }
+
+    #[test]
+    fn the_command_is_interpreter_its_arguments_script_arguments() {
+        let mut spec = AppSpec::new("api", "/a/api.js", "/a");
+        spec.args = vec!["--x".to_owned()];
+        let bare = launched(&spec, 0, &[]);
+        assert_eq!((bare.program.as_str(), bare.args.as_slice()), ("/a/api.js", ["--x".to_owned()].as_slice()));
+        assert!(!bare.channel && !bare.notify);
+
+        spec.interpreter = Some("/usr/bin/node".to_owned());
+        spec.interpreter_args = vec!["--no-warnings".to_owned()];
+        let with = launched(&spec, 0, &[]);
+        assert_eq!(with.program, "/usr/bin/node");
+        assert_eq!(with.args, ["--no-warnings", "/a/api.js", "--x"]);
+        assert!(with.channel && !with.notify);
+    }
+
+    #[test]
+    fn who_gets_a_channel() {
+        let table: [(Option<&str>, bool, bool, bool); 6] = [
+            (Some("node"), false, false, true),
+            (Some("/opt/bun"), false, false, true),
+            (Some("python3"), false, false, false),
+            (Some("python3"), true, false, true),
+            (None, false, true, true),
+            (None, false, false, false),
+        ];
+        for (interpreter, wait_ready, message, channel) in table {
+            let mut spec = AppSpec::new("a", "/a/x", "/a");
+            spec.interpreter = interpreter.map(str::to_owned);
+            spec.readiness.wait_ready = wait_ready;
+            spec.stop.message = message;
+            let launch = launched(&spec, 0, &[]);
+            assert_eq!((launch.channel, launch.notify), (channel, wait_ready), "{interpreter:?}");
+        }
+    }
+
+    #[test]
+    fn variables_are_ambient_then_declared_then_computed() {
+        let mut spec = AppSpec::new("api", "/a/api", "/a");
+        spec.env = BTreeMap::from([("PORT".to_owned(), "3000".to_owned()), ("pm_id".to_owned(), "mine".to_owned())]);
+        spec.increment_var = Some("PORT".to_owned());
+        spec.filter_env = vec!["SECRET".to_owned()];
+        let ambient = [("PATH", "/bin"), ("MY_SECRET_X", "1"), ("PMRUN_INSTANCE", "other:0"), ("NODE_CHANNEL_FD", "3")];
+        let launch = launched(&spec, 2, &ambient);
+        assert_eq!(launch.ambient.keys().collect::<Vec<_>>(), ["PATH"]);
+        let env = |name: &str| launch.env.get(name).map(String::as_str);
+        assert_eq!(env("PORT"), Some("3002"));
+        assert_eq!(env("NODE_APP_INSTANCE"), Some("2"));
+        assert_eq!(env("pm_id"), Some("3"));
+        assert_eq!(env("PMRUN_HOME"), Some("/h"));
+        assert_eq!(env("PMRUN_INSTANCE"), Some("api:2"));
+        assert!(env("PMRUN_SPEC").is_some_and(|digest| !digest.is_empty()));
+    }
+
+    #[test]
+    fn an_ambient_with_nothing_to_hide_is_shared() {
+        let ambient = Arc::new(BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]));
+        let spec = AppSpec::new("a", "/x", "/");
+        let launch = launch(LaunchId(1), &spec, 0, 0, &layout(), &ambient);
+        assert!(Arc::ptr_eq(&launch.ambient, &ambient));
+    }
+
+    #[test]
+    fn logs_and_pid_files_are_numbered_from_the_second_instance_on() {
+        let file = |path: &str| Output::File(path.to_owned());
+        let mut spec = AppSpec::new("api", "/x", "/");
+        assert_eq!(log_outputs(&spec, 0, &layout()), (file("/h/logs/api-out.log"), file("/h/logs/api-error.log")));
+        assert_eq!(log_outputs(&spec, 2, &layout()), (file("/h/logs/api-out-2.log"), file("/h/logs/api-error-2.log")));
+        assert_eq!(pid_file(&spec, 0, &layout()), "/h/pids/api-0.pid");
+        assert_eq!(pid_file(&spec, 2, &layout()), "/h/pids/api-2.pid");
+
+        spec.logs.out = LogTarget::Path("/l.d/x.log".to_owned());
+        spec.logs.error = LogTarget::Path("/l.d/err".to_owned());
+        assert_eq!(log_outputs(&spec, 0, &layout()), (file("/l.d/x.log"), file("/l.d/err")));
+        assert_eq!(log_outputs(&spec, 1, &layout()), (file("/l.d/x-1.log"), file("/l.d/err-1")));
+
+        spec.logs.merge = true;
+        spec.logs.error = LogTarget::Null;
+        assert_eq!(log_outputs(&spec, 1, &layout()), (file("/l.d/x.log"), Output::Null));
+        spec.pid_file = Some("/run/.pid".to_owned());
+        assert_eq!(pid_file(&spec, 1, &layout()), "/run/.pid-1");
+    }
+
+    #[test]
+    fn names_make_safe_and_distinct_file_names() {
+        for name in ["api", "a_b", "a-b", "v1.2", "A"] {
+            assert_eq!(safe_name(name), name);
+        }
+        let odd =
+            ["../x", "..", ".x", "-x", "", "a b", "a/b", "a\0b", "🚀", "🚀🚀", &"n".repeat(300), &"n".repeat(301)];
+        let mut seen = std::collections::BTreeSet::new();
+        for name in odd {
+            let safe = safe_name(name);
+            assert!(safe.len() <= 109, "{safe}");
+            assert!(!safe.starts_with('.') && !safe.contains(['/', '\0', ' ']), "{safe}");
+            assert!(safe.is_ascii());
+            assert!(seen.insert(safe), "{name:?}");
+        }
+        assert_eq!(safe_name("../x"), format!("---x-{}", &sha256_hex(b"../x")[..8]));
+    }
 }

@@ -1,3 +1,88 @@
+use std::sync::Arc;
+
+use super::{ErrorReason, LaunchId, State, StopPhase};
+use crate::base::{ExitStatus, Mono};
+use crate::spec::AppSpec;
+
 /// Everything that the state machine knows of one instance.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Machine;
+pub struct Machine {
+    pub state: State,
+    /// What it goes by from now on: restart, stop and readiness rules, and what the next process is started from.
+    pub policy: Arc<AppSpec>,
+    /// What the process was started from, where one runs or is being started; none when it was adopted from an
+    /// earlier daemon and runs something older than what is known.
+    pub launched: Option<Arc<AppSpec>>,
+    /// The process belonged to an earlier daemon: its channel is gone, so it can be stopped by signal only.
+    pub adopted: bool,
+    /// Times it was started again, by policy or by command.
+    pub restarts: u32,
+    /// Runs in a row that were shorter than `min_uptime`.
+    pub unstable: u32,
+    /// Waits so far of the exponential backoff.
+    pub backoff: u32,
+    pub last_exit: Option<ExitStatus>,
+}
+
+impl Machine {
+    /// One that does not run.
+    #[must_use]
+    pub fn new(policy: Arc<AppSpec>) -> Self {
+        Self {
+            state: State::Stopped,
+            policy,
+            launched: None,
+            adopted: false,
+            restarts: 0,
+            unstable: 0,
+            backoff: 0,
+            last_exit: None,
+        }
+    }
+
+    /// One whose process an earlier daemon started.
+    #[must_use]
+    pub fn adopt(
+        policy: Arc<AppSpec>,
+        launched: Option<Arc<AppSpec>>,
+        launch: LaunchId,
+        pid: u32,
+        since: Mono,
+    ) -> Self {
+        Self { state: State::Online { launch, pid, since }, launched, adopted: true, ..Self::new(policy) }
+    }
+
+    /// Whether the running process is one that says itself when it is ready.
+    #[must_use]
+    pub fn says_ready(&self) -> bool {
+        self.launched.as_ref().is_some_and(|spec| spec.readiness.wait_ready)
+    }
+}
+
+/// When the machine wants `Tick`. Derived from the state, so that no timer outlives its reason, and from the policy
+/// as it is now, so that a changed timeout holds at once.
+#[must_use]
+pub fn deadline(machine: &Machine) -> Option<Mono> {
+    let policy = &machine.policy;
+    match &machine.state {
+        State::Waiting { until } => Some(*until),
+        State::Starting { late: true, .. } => None,
+        State::Starting { since, .. } if machine.says_ready() => Some(since.plus_ms(policy.readiness.timeout_ms)),
+        State::Starting { since, .. } => Some(since.plus_ms(policy.restart.min_uptime_ms)),
+        State::Stopping { phase: StopPhase::Asked { deadline } | StopPhase::Killed { deadline }, .. } => {
+            Some(*deadline)
+        }
+        State::Stopping { phase: StopPhase::Spawning, .. }
+        | State::Stopped
+        | State::Launching { .. }
+        | State::Online { .. }
+        | State::Errored {
+            reason:
+                ErrorReason::CrashLoop { .. }
+                | ErrorReason::SpawnFailed(_)
+                | ErrorReason::Exited(_)
+                | ErrorReason::WouldNotDie { .. },
+        }
+        | State::Completed { .. } => None,
+    }
+}

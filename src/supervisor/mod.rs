@@ -1,11 +1,16 @@
 //! The state machine of an instance: what happens to it and what it asks for. Pure.
+//!
+//! [`step`] takes a machine, an event and the time, and returns the next machine and what it asks for. It starts
+//! nothing and reads no clock. [`deadline`] says when it wants to be woken. [`launch`] says how a process is started.
 
 mod launch;
 mod machine;
 mod state;
 mod step;
+#[cfg(test)]
+mod table;
 
-pub use launch::{Launch, LaunchId, Layout, Output, launch};
-pub use machine::Machine;
-pub use state::{ErrorReason, State};
-pub use step::{Ask, Event, Transition, step};
+pub use launch::{Launch, LaunchId, Layout, Output, launch, log_outputs, pid_file, safe_name};
+pub use machine::{Machine, deadline};
+pub use state::{By, ErrorReason, State, StopPhase, Then};
+pub use step::{Ask, Event, Transition, backoff_ms, step};

@@ -1,7 +1,165 @@
-/// Where an instance is.
+use std::fmt;
+
+use super::LaunchId;
+use crate::base::{ExitStatus, Mono};
+
+/// Where an instance is. Each state holds what is known in it and nothing else, so that there is no pid beside
+/// "stopped" and no timer beside "online".
+///
+/// ```text
+///              start                spawned              ready / min_uptime
+///  stopped ───────────▶ launching ───────────▶ starting ───────────────────▶ online
+///     ▲                  ▲     │ cannot start     │ ends                       │ ends
+///     │ tree gone        │     ▼                  ▼                            ▼
+///  stopping ◀─ stop ─    │   errored ◀──── too many, not wanted ──── by policy: completed
+///  (any with a process)  └───────── waiting ◀──────── again, later
+/// ```
+///
+/// To add a state: the compiler then asks for it in `step`, `deadline`, the views and the table test.
 #[derive(Clone, Debug, PartialEq)]
-pub enum State {}
+pub enum State {
+    Stopped,
+    /// It ended, and is started again when the time has come.
+    Waiting {
+        until: Mono,
+    },
+    /// The host was asked for a process and has not answered yet.
+    Launching {
+        launch: LaunchId,
+        by: By,
+    },
+    /// It runs, and is not up yet.
+    Starting {
+        launch: LaunchId,
+        pid: u32,
+        since: Mono,
+        /// It did not say in time that it is ready, and this was reported.
+        late: bool,
+    },
+    Online {
+        launch: LaunchId,
+        pid: u32,
+        since: Mono,
+    },
+    /// Its whole tree is on its way out; left only when nothing of it is there any more.
+    Stopping {
+        launch: LaunchId,
+        /// None until the host has said it.
+        pid: Option<u32>,
+        phase: StopPhase,
+        then: Then,
+    },
+    /// Given up on, until somebody asks.
+    Errored {
+        reason: ErrorReason,
+    },
+    /// It ended by itself in a way that its policy calls done.
+    Completed {
+        status: ExitStatus,
+    },
+}
+
+/// Who wants a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Somebody waits for it: when it cannot be started, say so at once.
+    Command,
+    /// It ran before: when it cannot be started just now, try again later.
+    Policy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopPhase {
+    /// There may be no process yet to signal; the host's answer to the launch decides.
+    Spawning,
+    /// It was asked to end, and is killed at the deadline.
+    Asked { deadline: Mono },
+    /// It was killed, and is given up on at the deadline.
+    Killed { deadline: Mono },
+}
+
+/// What comes after a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Stop,
+    Restart,
+}
 
 /// Why an instance was given up on.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ErrorReason {}
+pub enum ErrorReason {
+    /// It ended too soon too many times in a row.
+    CrashLoop { runs: u32, status: ExitStatus },
+    /// The system's own words.
+    SpawnFailed(String),
+    /// It failed, and is not to be started again (`autorestart: false`).
+    Exited(ExitStatus),
+    /// Something of it outlived SIGKILL. It is still watched, so that no second process is put beside it.
+    WouldNotDie { launch: LaunchId, pid: Option<u32> },
+}
+
+impl fmt::Display for ErrorReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CrashLoop { runs: 1, status } => write!(f, "it ended too soon: {status}"),
+            Self::CrashLoop { runs, status } => {
+                write!(f, "it ended too soon {runs} times in a row (max_restarts), last with {status}")
+            }
+            Self::SpawnFailed(reason) => write!(f, "cannot be started: {reason}"),
+            Self::Exited(status) => write!(f, "ended with {status} (autorestart is off)"),
+            Self::WouldNotDie { pid: Some(pid), .. } => {
+                write!(f, "would not die: pid {pid} or a child outlives SIGKILL")
+            }
+            Self::WouldNotDie { pid: None, .. } => f.write_str("would not die: something outlives SIGKILL"),
+        }
+    }
+}
+
+impl State {
+    /// The word that `list` shows.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Waiting { .. } => "waiting",
+            Self::Launching { .. } | Self::Starting { .. } => "starting",
+            Self::Online { .. } => "online",
+            Self::Stopping { .. } => "stopping",
+            Self::Errored { .. } => "errored",
+            Self::Completed { .. } => "completed",
+        }
+    }
+
+    /// The first process, where one is known to run.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Starting { pid, .. } | Self::Online { pid, .. } => Some(*pid),
+            Self::Stopping { pid, .. } | Self::Errored { reason: ErrorReason::WouldNotDie { pid, .. } } => *pid,
+            Self::Stopped
+            | Self::Waiting { .. }
+            | Self::Launching { .. }
+            | Self::Errored { .. }
+            | Self::Completed { .. } => None,
+        }
+    }
+
+    /// The launch that the host may still say something about.
+    #[must_use]
+    pub fn launch(&self) -> Option<LaunchId> {
+        match self {
+            Self::Launching { launch, .. }
+            | Self::Starting { launch, .. }
+            | Self::Online { launch, .. }
+            | Self::Stopping { launch, .. }
+            | Self::Errored { reason: ErrorReason::WouldNotDie { launch, .. } } => Some(*launch),
+            Self::Stopped | Self::Waiting { .. } | Self::Errored { .. } | Self::Completed { .. } => None,
+        }
+    }
+
+    /// Nothing happens to it any more unless somebody asks.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Errored { .. } | Self::Completed { .. })
+    }
+}

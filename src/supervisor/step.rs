@@ -1,13 +1,82 @@
-use super::Machine;
-use crate::base::Now;
+use std::sync::Arc;
+
+use super::{By, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
+use crate::base::{ExitStatus, Mono, Now, Signal};
+use crate::spec::AppSpec;
+
+/// PM2's longest wait between two starts.
+const BACKOFF_MS_MAX: u64 = 15_000;
+/// A run of this length ends a backoff, as PM2's `EXP_BACKOFF_RESET_TIMER`.
+const BACKOFF_RESET_MS: u64 = 30_000;
+/// SIGKILL works at once unless the system is in trouble (a hung disk); it gets at least this long.
+const KILL_MS_MIN: u64 = 5_000;
+/// How long to wait before trying again to start what could not be started, where no delay is configured: the
+/// reason (no memory, too many processes, a script that is just being replaced) does not go away in no time.
+const SPAWN_RETRY_MS: u64 = 1_000;
 
 /// What happens to an instance.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {}
+pub enum Event {
+    /// It should run. Nothing when it does.
+    Start {
+        by: By,
+    },
+    /// It should not run.
+    Stop,
+    /// It should run, and not in the process that it has now.
+    Restart,
+    /// Other rules hold from now on.
+    Policy(Arc<AppSpec>),
+
+    // From the host, about one launch. One about another launch than the current is out of date and changes nothing.
+    Spawned {
+        launch: LaunchId,
+        pid: u32,
+    },
+    SpawnFailed {
+        launch: LaunchId,
+        reason: String,
+    },
+    Exited {
+        launch: LaunchId,
+        status: ExitStatus,
+    },
+    TreeGone {
+        launch: LaunchId,
+    },
+    Ready {
+        launch: LaunchId,
+    },
+
+    /// The deadline may have passed.
+    Tick,
+}
 
 /// What a machine asks for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ask {}
+pub enum Ask {
+    /// Start a process from the policy's spec, under the id that was offered to `step`.
+    Launch {
+        launch: LaunchId,
+    },
+    Stop {
+        launch: LaunchId,
+        signal: Signal,
+        tree: bool,
+    },
+    StopByMessage {
+        launch: LaunchId,
+        tree: bool,
+    },
+    Kill {
+        launch: LaunchId,
+        tree: bool,
+    },
+    /// It did not say in time that it is ready. Comes once a launch.
+    ReportLate {
+        after_ms: u64,
+    },
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
@@ -15,8 +84,304 @@ pub struct Transition {
     pub asks: Vec<Ask>,
 }
 
-/// Next state and what is asked for.
+/// Next state and what is asked for. Every event is defined in every state; where it means nothing, nothing changes.
+///
+/// `fresh` is an id that no launch ever had; it is used up when the answer asks for a launch.
 #[must_use]
-pub fn step(_machine: &Machine, _event: Event, _now: Now) -> Transition {
-    unimplemented!()
+pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Transition {
+    let mut next = Next { machine: machine.clone(), asks: Vec::new(), now: now.mono, fresh };
+    match event {
+        Event::Start { by } => next.start(by),
+        Event::Stop => next.stop(),
+        Event::Restart => next.restart(),
+        Event::Policy(policy) => next.machine.policy = policy,
+        Event::Spawned { launch, pid } => next.spawned(launch, pid),
+        Event::SpawnFailed { launch, reason } => next.spawn_failed(launch, reason),
+        Event::Exited { launch, status } => next.exited(launch, status),
+        Event::TreeGone { launch } => next.tree_gone(launch),
+        Event::Ready { launch } => next.ready(launch),
+        Event::Tick => next.tick(),
+    }
+    Transition { machine: next.machine, asks: next.asks }
+}
+
+/// How long the exponential backoff waits the `attempt`th time, counted from 0.
+#[must_use]
+pub fn backoff_ms(first: u64, attempt: u32) -> u64 {
+    // Rounded down at each turn as PM2 does, so that the series is the same number by number.
+    let mut delay = first.min(BACKOFF_MS_MAX);
+    for _ in 0..attempt {
+        if delay >= BACKOFF_MS_MAX {
+            break;
+        }
+        delay = (delay.saturating_mul(3) / 2).min(BACKOFF_MS_MAX);
+    }
+    delay
+}
+
+/// A transition while it is made.
+struct Next {
+    machine: Machine,
+    asks: Vec<Ask>,
+    now: Mono,
+    fresh: LaunchId,
+}
+
+impl Next {
+    fn start(&mut self, by: By) {
+        match self.machine.state.clone() {
+            State::Stopped | State::Waiting { .. } | State::Completed { .. } => {
+                self.forgive();
+                self.launch(by);
+            }
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid } } => {
+                self.forgive();
+                self.kill(launch, pid, Then::Restart);
+            }
+            State::Errored { .. } => {
+                self.forgive();
+                self.launch(by);
+            }
+            State::Stopping { launch, pid, phase, .. } => {
+                self.machine.state = State::Stopping { launch, pid, phase, then: Then::Restart };
+            }
+            State::Launching { .. } | State::Starting { .. } | State::Online { .. } => {}
+        }
+    }
+
+    fn stop(&mut self) {
+        match self.machine.state.clone() {
+            State::Stopped => {}
+            State::Waiting { .. } | State::Completed { .. } => self.machine.state = State::Stopped,
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid } } => self.kill(launch, pid, Then::Stop),
+            State::Errored { .. } => self.machine.state = State::Stopped,
+            State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Stop),
+            State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
+                self.ask_to_stop(launch, pid, Then::Stop);
+            }
+            State::Stopping { launch, pid, phase, .. } => {
+                self.machine.state = State::Stopping { launch, pid, phase, then: Then::Stop };
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        match self.machine.state.clone() {
+            State::Launching { launch, .. } => {
+                self.forgive();
+                self.stop_when_spawned(launch, Then::Restart);
+            }
+            State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
+                self.forgive();
+                self.ask_to_stop(launch, pid, Then::Restart);
+            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Stopping { .. }
+            | State::Errored { .. }
+            | State::Completed { .. } => {
+                self.start(By::Command);
+            }
+        }
+    }
+
+    fn spawned(&mut self, spawned: LaunchId, pid: u32) {
+        match self.machine.state.clone() {
+            State::Launching { launch, .. } if launch == spawned => {
+                let at_once = !self.machine.says_ready() && self.machine.policy.restart.min_uptime_ms == 0;
+                self.machine.state = if at_once {
+                    State::Online { launch, pid, since: self.now }
+                } else {
+                    State::Starting { launch, pid, since: self.now, late: false }
+                };
+            }
+            State::Stopping { launch, phase: StopPhase::Spawning, then, .. } if launch == spawned => {
+                self.ask_to_stop(launch, pid, then);
+            }
+            _ => {}
+        }
+    }
+
+    fn spawn_failed(&mut self, failed: LaunchId, reason: String) {
+        match self.machine.state.clone() {
+            State::Launching { launch, by: By::Command } if launch == failed => {
+                self.give_up(ErrorReason::SpawnFailed(reason))
+            }
+            State::Launching { launch, by: By::Policy } if launch == failed => {
+                self.machine.unstable += 1;
+                if self.machine.unstable >= self.machine.policy.restart.max_restarts {
+                    self.give_up(ErrorReason::SpawnFailed(reason));
+                } else {
+                    let delay = self.delay_ms().max(SPAWN_RETRY_MS);
+                    self.wait(delay);
+                }
+            }
+            State::Stopping { launch, phase: StopPhase::Spawning, then, .. } if launch == failed => self.gone(then),
+            _ => {}
+        }
+    }
+
+    fn exited(&mut self, ended: LaunchId, status: ExitStatus) {
+        if self.machine.state.launch() != Some(ended) {
+            return;
+        }
+        self.machine.last_exit = Some(status);
+        match self.machine.state.clone() {
+            State::Launching { .. } => self.ended(status, 0),
+            State::Starting { since, .. } | State::Online { since, .. } => self.ended(status, self.now.ms_since(since)),
+            // Its children may still be there: only the end of the whole tree counts.
+            State::Stopping { .. } | State::Errored { .. } => {}
+            State::Stopped | State::Waiting { .. } | State::Completed { .. } => {}
+        }
+    }
+
+    fn tree_gone(&mut self, gone: LaunchId) {
+        match self.machine.state.clone() {
+            State::Stopping { launch, then, .. } if launch == gone => self.gone(then),
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, .. } } if launch == gone => {
+                self.gone(Then::Stop)
+            }
+            _ => {}
+        }
+    }
+
+    fn ready(&mut self, ready: LaunchId) {
+        if let State::Starting { launch, pid, since, .. } = self.machine.state
+            && launch == ready
+            && self.machine.says_ready()
+        {
+            self.machine.state = State::Online { launch, pid, since };
+        }
+    }
+
+    fn tick(&mut self) {
+        if deadline(&self.machine).is_none_or(|deadline| deadline > self.now) {
+            return;
+        }
+        match self.machine.state.clone() {
+            State::Waiting { .. } => {
+                self.machine.restarts += 1;
+                self.launch(By::Policy);
+            }
+            State::Starting { launch, pid, since, .. } => {
+                if self.machine.says_ready() {
+                    self.machine.state = State::Starting { launch, pid, since, late: true };
+                    self.asks.push(Ask::ReportLate { after_ms: self.machine.policy.readiness.timeout_ms });
+                } else {
+                    self.machine.state = State::Online { launch, pid, since };
+                }
+            }
+            State::Stopping { launch, pid, phase: StopPhase::Asked { .. }, then } => self.kill(launch, pid, then),
+            State::Stopping { launch, pid, phase: StopPhase::Killed { .. }, .. } => {
+                self.machine.state = State::Errored { reason: ErrorReason::WouldNotDie { launch, pid } };
+            }
+            State::Stopping { phase: StopPhase::Spawning, .. }
+            | State::Stopped
+            | State::Launching { .. }
+            | State::Online { .. }
+            | State::Errored { .. }
+            | State::Completed { .. } => {}
+        }
+    }
+
+    /// What an exit that nobody asked for leads to.
+    fn ended(&mut self, status: ExitStatus, uptime_ms: u64) {
+        let rules = &self.machine.policy.restart;
+        let stable = uptime_ms >= rules.min_uptime_ms;
+        self.machine.unstable = if stable { 0 } else { self.machine.unstable + 1 };
+        if uptime_ms >= BACKOFF_RESET_MS.max(rules.min_uptime_ms) {
+            self.machine.backoff = 0;
+        }
+        let runs = self.machine.unstable;
+        if matches!(status, ExitStatus::Code(code) if rules.stop_exit_codes.contains(&code)) {
+            self.complete(status);
+        } else if !rules.auto {
+            if status.is_success() { self.complete(status) } else { self.give_up(ErrorReason::Exited(status)) }
+        } else if !stable && runs >= rules.max_restarts {
+            self.give_up(ErrorReason::CrashLoop { runs, status });
+        } else {
+            match self.delay_ms() {
+                0 => {
+                    self.machine.restarts += 1;
+                    self.launch(By::Policy);
+                }
+                delay => self.wait(delay),
+            }
+        }
+    }
+
+    /// How long to wait now; counts one turn of the backoff.
+    fn delay_ms(&mut self) -> u64 {
+        let rules = &self.machine.policy.restart;
+        if rules.backoff_ms == 0 {
+            return rules.delay_ms;
+        }
+        let delay = backoff_ms(rules.backoff_ms, self.machine.backoff);
+        self.machine.backoff += 1;
+        delay
+    }
+
+    /// Asked for by somebody: earlier crashes are not held against it.
+    fn forgive(&mut self) {
+        self.machine.unstable = 0;
+        self.machine.backoff = 0;
+    }
+
+    fn launch(&mut self, by: By) {
+        self.machine.launched = Some(Arc::clone(&self.machine.policy));
+        self.machine.adopted = false;
+        self.machine.state = State::Launching { launch: self.fresh, by };
+        self.asks.push(Ask::Launch { launch: self.fresh });
+    }
+
+    fn stop_when_spawned(&mut self, launch: LaunchId, then: Then) {
+        self.machine.state = State::Stopping { launch, pid: None, phase: StopPhase::Spawning, then };
+    }
+
+    fn ask_to_stop(&mut self, launch: LaunchId, pid: u32, then: Then) {
+        let rules = &self.machine.policy.stop;
+        // The channel exists only if the process was started with one by this daemon.
+        let by_message = !self.machine.adopted && self.machine.launched.as_ref().is_some_and(|spec| spec.stop.message);
+        self.asks.push(if by_message {
+            Ask::StopByMessage { launch, tree: rules.tree }
+        } else {
+            Ask::Stop { launch, signal: rules.signal, tree: rules.tree }
+        });
+        let phase = StopPhase::Asked { deadline: self.now.plus_ms(rules.timeout_ms) };
+        self.machine.state = State::Stopping { launch, pid: Some(pid), phase, then };
+    }
+
+    fn kill(&mut self, launch: LaunchId, pid: Option<u32>, then: Then) {
+        let rules = &self.machine.policy.stop;
+        self.asks.push(Ask::Kill { launch, tree: rules.tree });
+        let phase = StopPhase::Killed { deadline: self.now.plus_ms(rules.timeout_ms.max(KILL_MS_MIN)) };
+        self.machine.state = State::Stopping { launch, pid, phase, then };
+    }
+
+    fn gone(&mut self, then: Then) {
+        self.machine.launched = None;
+        self.machine.adopted = false;
+        match then {
+            Then::Stop => self.machine.state = State::Stopped,
+            Then::Restart => {
+                self.machine.restarts += 1;
+                self.launch(By::Command);
+            }
+        }
+    }
+
+    fn wait(&mut self, delay_ms: u64) {
+        self.machine.launched = None;
+        self.machine.state = State::Waiting { until: self.now.plus_ms(delay_ms) };
+    }
+
+    /// What it was started from stays known: a job that is done is run again when that changes.
+    fn complete(&mut self, status: ExitStatus) {
+        self.machine.state = State::Completed { status };
+    }
+
+    fn give_up(&mut self, reason: ErrorReason) {
+        self.machine.launched = None;
+        self.machine.state = State::Errored { reason };
+    }
 }

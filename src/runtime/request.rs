@@ -1,0 +1,225 @@
+//! What is asked for over the socket, as tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::operation::{Afterwards, Caller, Operation, Rigour};
+use super::table::{Ambient, Table};
+use super::work::{Aim, Declared};
+use super::{TargetError, resolve, view};
+use crate::base::{InstanceId, Key, Now};
+use crate::graph::{Graph, Selection};
+use crate::plan::{Action, Plan, PlanPolicy, Snapshot, Step, check_stale, plan, restrict};
+use crate::rpc::wire::{Answer, Apply, PlanOptions, Request};
+use crate::spec::AppSpec;
+use crate::supervisor::State;
+
+/// A command whose turn has come, and what is to be said first.
+pub(super) struct Begun {
+    pub(super) operation: Operation,
+    pub(super) first: Option<Answer>,
+}
+
+/// How others are told of it while they wait.
+pub(super) fn holder(request: &Request) -> &'static str {
+    match request {
+        Request::Ping => "ping",
+        Request::List => "list",
+        Request::Show { .. } => "show",
+        Request::Plan { .. } => "diff",
+        Request::Apply(_) => "apply",
+        Request::StartScript { .. } | Request::Start { .. } => "start",
+        Request::Stop { .. } => "stop",
+        Request::Restart { .. } => "restart",
+        Request::Delete { .. } => "delete",
+        Request::Resurrect => "resurrect",
+        Request::Kill => "kill",
+    }
+}
+
+pub(super) fn unknown(error: TargetError) -> Answer {
+    Answer::UnknownTarget { target: error.target, suggestion: error.suggestion }
+}
+
+/// The plan as `diff` shows it and `apply` does it. Refusals are part of it.
+pub(super) fn plan_now(graph: &Graph, options: &PlanOptions, actual: &Snapshot, key: Key) -> Result<Plan, Answer> {
+    let selection = Selection::parse(&options.only);
+    let names = graph.apps.iter().map(|app| app.name.as_str());
+    selection.check(names).map_err(|error| Answer::Error {
+        message: error.to_string(),
+        hint: error.suggestion.map(|name| format!("did you mean `{name}`?")),
+    })?;
+    let policy =
+        PlanPolicy { selection, prune: !options.no_prune, adopt: options.adopt, allow_empty: options.allow_empty, key };
+    Ok(plan(graph, actual, &policy))
+}
+
+/// Turns a request into an operation, against what is there now.
+pub(super) fn begin(
+    request: Request,
+    caller: &Caller,
+    table: &Table,
+    generation: u64,
+    key: Key,
+    now: Now,
+) -> Result<Begun, Answer> {
+    let resolved = |targets: &[String]| resolve(targets, &view::views(table, now)).map(by_app).map_err(unknown);
+    let everything = || by_app(table.ids().collect());
+    let up = |slots, renew| Aim::Up { slots, renew };
+    let (strict, go_on) = (Rigour::Strict, Afterwards::GoOn);
+    let operation = match request {
+        Request::Apply(wanted) => {
+            let snapshot = view::snapshot(table, generation);
+            return apply(*wanted, caller.clone(), table, &snapshot, key);
+        }
+        Request::StartScript { spec, ambient } => start_script(*spec, ambient, caller.clone(), table)?,
+        Request::Start { targets } => {
+            let mut operation = Operation::new(caller.clone(), strict, go_on);
+            dependencies_first(&mut operation, resolved(&targets)?, table, |slots| up(slots, false));
+            operation
+        }
+        Request::Restart { targets } => {
+            let mut operation = Operation::new(caller.clone(), strict, go_on);
+            dependencies_first(&mut operation, resolved(&targets)?, table, |slots| up(slots, true));
+            operation
+        }
+        Request::Resurrect => {
+            let mut operation = Operation::new(caller.clone(), strict, go_on);
+            dependencies_first(&mut operation, everything(), table, |slots| up(slots, false));
+            operation
+        }
+        Request::Stop { targets } => {
+            let mut operation = Operation::new(caller.clone(), strict, go_on);
+            dependents_first(&mut operation, resolved(&targets)?, table, |slots| Aim::Stop { slots });
+            operation
+        }
+        Request::Delete { targets } => {
+            let mut operation = Operation::new(caller.clone(), strict, go_on);
+            dependents_first(&mut operation, resolved(&targets)?, table, |slots| Aim::Delete { slots });
+            operation
+        }
+        Request::Kill => {
+            let mut operation = Operation::new(caller.clone(), strict, Afterwards::EndTheDaemon);
+            dependents_first(&mut operation, everything(), table, |slots| Aim::Stop { slots });
+            operation
+        }
+        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } => {
+            Operation::new(caller.clone(), strict, go_on)
+        }
+    };
+    Ok(Begun { operation, first: None })
+}
+
+fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key: Key) -> Result<Begun, Answer> {
+    let Apply { graph, options, ambient, expected } = wanted;
+    let mut plan = plan_now(&graph, &options, snapshot, key)?;
+    if let Some(saved) = &expected {
+        check_stale(&saved.plan, &plan).map_err(|stale| Answer::Stale { stale })?;
+        plan = restrict(&plan, &saved.plan);
+    }
+    if !plan.refusals.is_empty() {
+        return Err(Answer::Refused { refusals: plan.refusals });
+    }
+    let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
+    if !plan.is_empty() {
+        let ambient = table.shared(Ambient::new(ambient));
+        let Graph { ecosystem, file, apps, .. } = graph;
+        let mut declared: BTreeMap<String, AppSpec> = apps.into_iter().map(|app| (app.name.clone(), app)).collect();
+        for step in plan.steps.iter().filter(|step| step.action != Action::Keep) {
+            let declared = declared.remove(&step.app).filter(|_| step.action != Action::Delete).map(|spec| Declared {
+                ecosystem: Some(ecosystem.clone()),
+                file: Some(file.clone()),
+                spec: Arc::new(spec),
+                ambient: ambient.clone(),
+            });
+            add_step(&mut operation, step, declared, table);
+        }
+    }
+    Ok(Begun { operation, first: Some(Answer::Begun { plan: Box::new(plan) }) })
+}
+
+fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, table: &Table) {
+    let mut after: BTreeSet<String> = step.after.iter().cloned().collect();
+    // What stays as it is has no turn, but may be on its way up itself.
+    let needs = declared.iter().flat_map(|declared| &declared.spec.depends_on).filter(|need| !after.contains(*need));
+    for need in needs.cloned().collect::<Vec<_>>() {
+        let on_its_way = slots_on_their_way(table, &need);
+        if !on_its_way.is_empty() && !operation.has(&need) {
+            operation.add(need.clone(), Aim::Watch { slots: on_its_way }, BTreeSet::new());
+        }
+        after.insert(need);
+    }
+    operation.add(step.app.clone(), Aim::Apply { step: Box::new(step.clone()), declared }, after);
+}
+
+fn slots_on_their_way(table: &Table, app: &str) -> Vec<u32> {
+    let Some(app) = table.apps.get(app).filter(|app| !app.deleted) else { return Vec::new() };
+    let on_its_way =
+        |state: &State| matches!(state, State::Launching { .. } | State::Starting { .. } | State::Waiting { .. });
+    let slots =
+        app.instances.iter().filter(|(slot, instance)| !app.is_leaving(**slot) && on_its_way(&instance.machine.state));
+    slots.map(|(slot, _)| *slot).collect()
+}
+
+fn start_script(
+    spec: AppSpec,
+    ambient: BTreeMap<String, String>,
+    caller: Caller,
+    table: &Table,
+) -> Result<Operation, Answer> {
+    if let Some(known) = table.apps.get(&spec.name) {
+        let owner = known.record.ecosystem.as_ref();
+        let of = owner.map(|id| format!(" (of `{id}`)")).unwrap_or_default();
+        return Err(Answer::Error {
+            message: format!("there is an app `{}` already{of}", spec.name),
+            hint: Some(format!("give another name with --name, or delete it first: pmrun delete {}", spec.name)),
+        });
+    }
+    let step = Step {
+        app: spec.name.clone(),
+        action: Action::Create,
+        renamed_from: None,
+        start: (0..spec.instances).collect(),
+        replace: Vec::new(),
+        remove: Vec::new(),
+        changes: Vec::new(),
+        reasons: Vec::new(),
+        after: Vec::new(),
+    };
+    let ambient = table.shared(Ambient::new(ambient));
+    let name = spec.name.clone();
+    let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient };
+    let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
+    operation.add(name, Aim::Apply { step: Box::new(step), declared: Some(declared) }, BTreeSet::new());
+    Ok(operation)
+}
+
+type ByApp = BTreeMap<String, Vec<u32>>;
+
+fn by_app(ids: Vec<InstanceId>) -> ByApp {
+    let mut apps = ByApp::new();
+    for InstanceId { app, slot } in ids {
+        apps.entry(app).or_default().push(slot);
+    }
+    apps
+}
+
+fn dependencies_first(operation: &mut Operation, apps: ByApp, table: &Table, aim: impl Fn(Vec<u32>) -> Aim) {
+    for (name, slots) in apps {
+        let needs = table.apps.get(&name).map(|app| app.record.spec.depends_on.iter().cloned().collect());
+        operation.add(name, aim(slots), needs.unwrap_or_default());
+    }
+}
+
+fn dependents_first(operation: &mut Operation, apps: ByApp, table: &Table, aim: impl Fn(Vec<u32>) -> Aim) {
+    let mut dependents: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for name in apps.keys() {
+        for need in table.apps.get(name).into_iter().flat_map(|app| &app.record.spec.depends_on) {
+            dependents.entry(need).or_default().insert(name.clone());
+        }
+    }
+    for (name, slots) in apps {
+        let after = dependents.get(name.as_str()).cloned().unwrap_or_default();
+        operation.add(name, aim(slots), after);
+    }
+}

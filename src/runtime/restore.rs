@@ -1,0 +1,95 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::operation::{Afterwards, Caller, Operation, Rigour};
+use super::table::{Ambient, App, Instance, Table};
+use super::work::Aim;
+use super::{AppRecord, Intent, State, Survivor};
+use crate::base::{InstanceId, Mono, Now};
+use crate::plan::spec_digest;
+use crate::spec::AppSpec;
+use crate::supervisor::{Launch, LaunchId, Layout, Machine, launch};
+
+/// Every instance's launch as an earlier daemon may have made it, and whose it would be. They are numbered from 1.
+///
+/// An app that was renamed runs under the name that it had when it was started: both are looked for.
+#[must_use]
+pub fn possible_launches(state: &State, layout: &Layout) -> Vec<(InstanceId, Launch)> {
+    let nothing = Arc::new(BTreeMap::new());
+    let mut launches = Vec::new();
+    for (name, record) in &state.apps {
+        for (slot, instance) in &record.instances {
+            let former = instance.launched_as.as_ref().filter(|former| *former != name);
+            let former = former.map(|former| AppSpec { name: former.clone(), ..(*record.spec).clone() });
+            for spec in std::iter::once(&*record.spec).chain(&former) {
+                let id = LaunchId(launches.len() as u64 + 1);
+                let launch = launch(id, spec, *slot, instance.id, layout, &nothing);
+                launches.push((InstanceId::new(name, *slot), launch));
+            }
+        }
+    }
+    launches
+}
+
+/// The table as the records say, with what survived in it. The second value is what survived and should not run.
+pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now: Now) -> (Table, Vec<InstanceId>) {
+    let first_launch = survivors.iter().map(|survivor| survivor.launch.0).max().unwrap_or(0) + 1;
+    let mut table = Table::new(layout, first_launch);
+    let State { apps, ambients, .. } = state;
+    let nothing = Arc::new(BTreeMap::new());
+    table.next_list_id = apps.values().flat_map(|app| app.instances.values()).map(|i| i.id + 1).max().unwrap_or(0);
+    for (name, record) in apps {
+        let variables = Arc::clone(ambients.get(&record.ambient).unwrap_or(&nothing));
+        let ambient = Ambient { digest: record.ambient.clone(), variables };
+        let new = |id| Instance::new(id, Machine::new(Arc::clone(&record.spec)));
+        let instances = record.instances.iter().map(|(slot, known)| (*slot, new(known.id))).collect();
+        table.apps.insert(name, App { record, ambient, instances, deleted: false });
+    }
+    let mut unwanted = Vec::new();
+    for survivor in survivors {
+        if let Some(intent) = adopt(&mut table, &survivor, now)
+            && intent == Intent::Stopped
+        {
+            unwanted.push(survivor.instance);
+        }
+    }
+    (table, unwanted)
+}
+
+/// None when nobody knows it: then it is killed.
+fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
+    let id = &survivor.instance;
+    let app = table.apps.get_mut(&id.app)?;
+    let intent = app.intent(id.slot)?;
+    let AppRecord { spec, instances, .. } = &app.record;
+    let launched_as = instances.get(&id.slot).and_then(|known| known.launched_as.clone());
+    let instance = app.instances.get_mut(&id.slot)?;
+    let ran_ms = now.wall.0.saturating_sub(survivor.started_at_ms);
+    let since = Mono(now.mono.0.saturating_sub(ran_ms));
+    let launched = (spec_digest(spec) == survivor.spec_digest).then(|| Arc::clone(spec));
+    instance.machine = Machine::adopt(Arc::clone(spec), launched, survivor.launch, survivor.pid, since);
+    instance.started_at_ms = Some(survivor.started_at_ms);
+    instance.launched_as = Some(launched_as.unwrap_or_else(|| id.app.clone()));
+    table.own(survivor.launch, id.clone());
+    Some(intent)
+}
+
+/// Starts what should run and does not, in the order of dependencies.
+pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
+    let caller = Caller { client: None, pid: 0, holder: "the daemon, starting what should run", since: now.mono };
+    let mut operation = Operation::new(caller, Rigour::Lenient, Afterwards::GoOn);
+    let mut any = false;
+    for (name, app) in &table.apps {
+        let down = |slot: &u32| {
+            app.intent(*slot) == Some(Intent::Up)
+                && app.instances.get(slot).is_some_and(|instance| instance.machine.state.is_terminal())
+        };
+        let slots: Vec<u32> = app.instances.keys().copied().filter(down).collect();
+        if !slots.is_empty() {
+            any = true;
+            let after: BTreeSet<String> = app.record.spec.depends_on.iter().cloned().collect();
+            operation.add(name.clone(), Aim::Up { slots, renew: false }, after);
+        }
+    }
+    any.then_some(operation)
+}

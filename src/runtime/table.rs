@@ -1,0 +1,192 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{AppRecord, Effect, Intent};
+use crate::base::{InstanceId, Mono, Now, sha256_hex};
+use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, State, deadline, launch, step};
+
+/// An inherited environment and the digest that records refer to it by.
+#[derive(Clone, Debug)]
+pub(super) struct Ambient {
+    pub(super) digest: String,
+    pub(super) variables: Arc<BTreeMap<String, String>>,
+}
+
+impl Ambient {
+    pub(super) fn new(variables: BTreeMap<String, String>) -> Self {
+        // Strings only, sorted by key: there is nothing that JSON could refuse, and one text for one map.
+        let digest = sha256_hex(&serde_json::to_vec(&variables).unwrap_or_default());
+        Self { digest, variables: Arc::new(variables) }
+    }
+}
+
+/// An app as the daemon holds it: what is durable, and what runs.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) record: AppRecord,
+    pub(super) ambient: Ambient,
+    /// More than the record's while slots that went away are being stopped.
+    pub(super) instances: BTreeMap<u32, Instance>,
+    /// Its record is gone; it vanishes with its last process.
+    pub(super) deleted: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) machine: Machine,
+    pub(super) list_id: u32,
+    /// The app's name when its process was started.
+    pub(super) launched_as: Option<String>,
+    /// Wall clock; of the process that runs.
+    pub(super) started_at_ms: Option<u64>,
+    pub(super) error_log_offset: u64,
+}
+
+impl Instance {
+    pub(super) fn new(list_id: u32, machine: Machine) -> Self {
+        Self { machine, list_id, launched_as: None, started_at_ms: None, error_log_offset: 0 }
+    }
+}
+
+impl App {
+    /// Whether the slot is only there until its process has ended.
+    pub(super) fn is_leaving(&self, slot: u32) -> bool {
+        self.deleted || !self.record.instances.contains_key(&slot)
+    }
+
+    pub(super) fn intent(&self, slot: u32) -> Option<Intent> {
+        self.record.instances.get(&slot).filter(|_| !self.deleted).map(|record| record.intent)
+    }
+}
+
+/// What an event did to an instance, for the command that may be waiting for it.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) instance: InstanceId,
+    pub(super) before: State,
+    pub(super) after: State,
+}
+
+/// Every app that is known, and which launch is whose.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) apps: BTreeMap<String, App>,
+    pub(super) layout: Layout,
+    /// What `list` numbers next.
+    pub(super) next_list_id: u32,
+    next_launch: u64,
+    launches: BTreeMap<LaunchId, InstanceId>,
+}
+
+impl Table {
+    pub(super) fn new(layout: Layout, first_launch: u64) -> Self {
+        Self { apps: BTreeMap::new(), layout, next_list_id: 0, next_launch: first_launch, launches: BTreeMap::new() }
+    }
+
+    pub(super) fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.apps.get(&id.app)?.instances.get(&id.slot)
+    }
+
+    pub(super) fn owner(&self, launch: LaunchId) -> Option<InstanceId> {
+        self.launches.get(&launch).cloned()
+    }
+
+    /// Says whose a launch is that was made elsewhere: by an earlier daemon.
+    pub(super) fn own(&mut self, launch: LaunchId, instance: InstanceId) {
+        self.launches.insert(launch, instance);
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = InstanceId> {
+        self.apps.iter().flat_map(|(name, app)| app.instances.keys().map(move |slot| InstanceId::new(name, *slot)))
+    }
+
+    /// The earliest that any instance waits for.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.machines().filter_map(deadline).min()
+    }
+
+    /// Instances whose time has come.
+    pub(super) fn due(&self, now: Now) -> Vec<InstanceId> {
+        let is_due = |instance: &Instance| deadline(&instance.machine).is_some_and(|at| at <= now.mono);
+        self.apps
+            .iter()
+            .flat_map(|(name, app)| app.instances.iter().map(move |(slot, instance)| (name, *slot, instance)))
+            .filter(|(_, _, instance)| is_due(instance))
+            .map(|(name, slot, _)| InstanceId::new(name, slot))
+            .collect()
+    }
+
+    pub(super) fn machines(&self) -> impl Iterator<Item = &Machine> {
+        self.apps.values().flat_map(|app| app.instances.values().map(|instance| &instance.machine))
+    }
+
+    /// Whether some app's record refers to the environment, so that it is stored already.
+    pub(super) fn refers_to(&self, ambient: &str) -> bool {
+        self.apps.values().any(|app| !app.deleted && app.record.ambient == ambient)
+    }
+
+    /// An environment that is held already, so that equal ones are held once.
+    pub(super) fn shared(&self, ambient: Ambient) -> Ambient {
+        let same = self.apps.values().map(|app| &app.ambient).find(|held| held.digest == ambient.digest);
+        same.cloned().unwrap_or(ambient)
+    }
+
+    /// Lets an event happen to an instance, and does what its machine asks for.
+    pub(super) fn feed(&mut self, id: &InstanceId, event: Event, now: Now, out: &mut Vec<Effect>) -> Option<Moved> {
+        let app = self.apps.get_mut(&id.app)?;
+        let instance = app.instances.get_mut(&id.slot)?;
+        let before = instance.machine.state.clone();
+        let next = step(&instance.machine, event, now, LaunchId(self.next_launch));
+        instance.machine = next.machine;
+        for ask in next.asks {
+            match ask {
+                Ask::Launch { launch: fresh } => {
+                    self.next_launch += 1;
+                    self.launches.insert(fresh, id.clone());
+                    instance.launched_as = Some(id.app.clone());
+                    instance.started_at_ms = None;
+                    let spec = &instance.machine.policy;
+                    let variables = &app.ambient.variables;
+                    let launch = launch(fresh, spec, id.slot, instance.list_id, &self.layout, variables);
+                    out.push(Effect::Spawn(Box::new(launch)));
+                }
+                Ask::Stop { launch, signal, tree } => out.push(Effect::Stop { launch, signal, tree }),
+                Ask::StopByMessage { launch, tree } => out.push(Effect::StopByMessage { launch, tree }),
+                Ask::Kill { launch, tree } => out.push(Effect::Kill { launch, tree }),
+                // Whoever waits for it sees the state, which says so too.
+                Ask::ReportLate { .. } => {}
+            }
+        }
+        let after = instance.machine.state.clone();
+        if let Some(launch) = before.launch()
+            && after.launch() != Some(launch)
+        {
+            self.launches.remove(&launch);
+        }
+        self.forget_if_gone(id);
+        (before != after).then(|| Moved { instance: id.clone(), before, after })
+    }
+
+    /// Takes out a slot that went away and has no process any more, and its app with its last slot.
+    pub(super) fn forget_if_gone(&mut self, id: &InstanceId) {
+        let Some(app) = self.apps.get_mut(&id.app) else { return };
+        let stopped = app.instances.get(&id.slot).is_some_and(|instance| instance.machine.state == State::Stopped);
+        if stopped && app.is_leaving(id.slot) {
+            app.instances.remove(&id.slot);
+        }
+        if app.deleted && app.instances.is_empty() {
+            self.apps.remove(&id.app);
+        }
+    }
+
+    /// Gives an app another name; nothing that runs notices.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        let Some(app) = self.apps.remove(from) else { return };
+        for (slot, instance) in &app.instances {
+            if let Some(launch) = instance.machine.state.launch() {
+                self.launches.insert(launch, InstanceId::new(to, *slot));
+            }
+        }
+        self.apps.insert(to.to_owned(), app);
+    }
+}

@@ -1,0 +1,250 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::table::{Ambient, Instance, Table};
+use super::{AppRecord, InstanceRecord, Intent, Save};
+use crate::base::{InstanceId, Now};
+use crate::plan::{Action, Step};
+use crate::spec::{AppSpec, EcosystemId};
+use crate::supervisor::{Event, Machine};
+
+/// What a command wants of one app.
+#[derive(Debug)]
+pub(super) enum Aim {
+    /// A step of a plan.
+    Apply {
+        step: Box<Step>,
+        declared: Option<Declared>,
+    },
+    /// These slots run; with `renew`, in processes that did not run before.
+    Up {
+        slots: Vec<u32>,
+        renew: bool,
+    },
+    Stop {
+        slots: Vec<u32>,
+    },
+    /// These slots are gone, and the app with its last.
+    Delete {
+        slots: Vec<u32>,
+    },
+    /// Nothing is changed; somebody who depends on these slots waits for them.
+    Watch {
+        slots: Vec<u32>,
+    },
+}
+
+/// What a file, or a hand, says of an app.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) ecosystem: Option<EcosystemId>,
+    pub(super) file: Option<String>,
+    pub(super) spec: Arc<AppSpec>,
+    pub(super) ambient: Ambient,
+}
+
+/// An aim against what there is: what becomes durable, and what is then done to which slots.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) app: String,
+    pub(super) renamed_from: Option<String>,
+    /// None deletes the app.
+    pub(super) record: Option<AppRecord>,
+    pub(super) ambient: Option<Ambient>,
+    pub(super) stop: Vec<u32>,
+    pub(super) start: Vec<u32>,
+    /// One after the other, each when the one before is up.
+    pub(super) replace: Vec<u32>,
+    /// Neither saved nor done: only waited for.
+    pub(super) watch: Vec<u32>,
+}
+
+impl Aim {
+    /// Whether what depends on the app must not be begun when this fails.
+    pub(super) fn brings_up(&self) -> bool {
+        match self {
+            Self::Apply { step, .. } => step.action != Action::Delete,
+            Self::Up { .. } | Self::Watch { .. } => true,
+            Self::Stop { .. } | Self::Delete { .. } => false,
+        }
+    }
+
+    pub(super) fn is_watch(&self) -> bool {
+        matches!(self, Self::Watch { .. })
+    }
+
+    /// What is to be done. `next_list_id` counts up by what is given out. None when there is no such app (any more).
+    pub(super) fn work(&self, app: &str, table: &Table, next_list_id: &mut u32) -> Option<Work> {
+        let work = Work { app: app.to_owned(), ..Work::default() };
+        if let Self::Apply { step, declared } = self {
+            return apply(work, step, declared.as_ref(), table, next_list_id);
+        }
+        let known = table.apps.get(app)?;
+        let mut record = current(table, app)?;
+        let there =
+            |slots: &[u32]| slots.iter().copied().filter(|slot| known.record.instances.contains_key(slot)).collect();
+        let ambient = Some(known.ambient.clone());
+        Some(match self {
+            Self::Apply { .. } => return None,
+            Self::Up { slots, renew } => {
+                let slots: Vec<u32> = there(slots);
+                intend(&mut record, &slots, Intent::Up);
+                let runs = |slot: &u32| {
+                    known.instances.get(slot).is_some_and(|instance| !instance.machine.state.is_terminal())
+                };
+                let (replace, start) = slots.into_iter().partition(|slot| *renew && runs(slot));
+                Work { record: Some(record), ambient, start, replace, ..work }
+            }
+            Self::Stop { slots } => {
+                let slots: Vec<u32> = there(slots);
+                intend(&mut record, &slots, Intent::Stopped);
+                Work { record: Some(record), ambient, stop: slots, ..work }
+            }
+            Self::Delete { slots } => {
+                let slots: Vec<u32> = there(slots);
+                record.instances.retain(|slot, _| !slots.contains(slot));
+                let record = (!record.instances.is_empty()).then_some(record);
+                Work { record, ambient, stop: slots, ..work }
+            }
+            Self::Watch { slots } => Work { record: Some(known.record.clone()), ambient, watch: there(slots), ..work },
+        })
+    }
+}
+
+impl Work {
+    /// What must be durable before it is begun; nothing when it already is.
+    pub(super) fn saves(&self, table: &Table, saves: &mut Vec<Save>) {
+        if let Some(from) = &self.renamed_from {
+            saves.push(Save::DeleteApp(from.clone()));
+        }
+        let known = table.apps.get(&self.app).filter(|app| !app.deleted);
+        match &self.record {
+            None if known.is_some() => saves.push(Save::DeleteApp(self.app.clone())),
+            Some(record) if known.is_none_or(|app| app.record != *record) => {
+                let saved = |save: &Save| matches!(save, Save::Ambient(digest, _) if *digest == record.ambient);
+                if let Some(ambient) = &self.ambient
+                    && !table.refers_to(&record.ambient)
+                    && !saves.iter().any(saved)
+                {
+                    saves.push(Save::Ambient(ambient.digest.clone(), Arc::clone(&ambient.variables)));
+                }
+                saves.push(Save::App(self.app.clone(), Box::new(record.clone())));
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// Makes the table say what is durable now. Starts and stops nothing.
+    pub(super) fn install(&self, table: &mut Table, now: Now) {
+        if let Some(from) = &self.renamed_from {
+            table.rename(from, &self.app);
+        }
+        let Some(record) = &self.record else {
+            if let Some(app) = table.apps.get_mut(&self.app) {
+                app.deleted = true;
+            }
+            let slots = table.apps.get(&self.app).map(|app| app.instances.keys().copied().collect::<Vec<_>>());
+            for slot in slots.into_iter().flatten() {
+                table.forget_if_gone(&InstanceId::new(&self.app, slot));
+            }
+            if table.apps.get(&self.app).is_some_and(|app| app.instances.is_empty()) {
+                table.apps.remove(&self.app);
+            }
+            return;
+        };
+        let Some(ambient) = self.ambient.clone() else { return };
+        let app = table.apps.entry(self.app.clone()).or_insert_with(|| super::table::App {
+            record: record.clone(),
+            ambient: ambient.clone(),
+            instances: BTreeMap::new(),
+            deleted: false,
+        });
+        app.record = record.clone();
+        app.ambient = ambient;
+        app.deleted = false;
+        for (slot, instance) in &record.instances {
+            let new = || Instance::new(instance.id, Machine::new(Arc::clone(&record.spec)));
+            app.instances.entry(*slot).or_insert_with(new).list_id = instance.id;
+        }
+        let slots: Vec<u32> = app.instances.keys().copied().collect();
+        for slot in slots {
+            // Changes rules only: nothing is asked for and no state is left.
+            let id = InstanceId::new(&self.app, slot);
+            table.feed(&id, Event::Policy(Arc::clone(&record.spec)), now, &mut Vec::new());
+        }
+    }
+}
+
+fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, next_list_id: &mut u32) -> Option<Work> {
+    let Some(declared) = declared else {
+        let stop = table.apps.get(&step.app)?.record.instances.keys().copied().collect();
+        return Some(Work { stop, ..work });
+    };
+    let before = step.renamed_from.as_deref().unwrap_or(&step.app);
+    let known = table.apps.get(before).filter(|app| !app.deleted);
+    let starts_all = matches!(step.action, Action::Create | Action::Start | Action::Restart);
+    // What is not started anew keeps the environment that it was started with.
+    let ambient = match known {
+        Some(app) if !starts_all => app.ambient.clone(),
+        _ => declared.ambient.clone(),
+    };
+    let mut instances = known.and_then(|_| current(table, before)).map(|record| record.instances).unwrap_or_default();
+    instances.retain(|slot, _| !step.remove.contains(slot));
+    let declared_slots = 0..declared.spec.instances;
+    let slots: BTreeSet<u32> = step.start.iter().chain(&step.replace).copied().chain(declared_slots).collect();
+    for slot in slots {
+        let instance = instances.entry(slot).or_insert_with(|| {
+            let id = *next_list_id;
+            *next_list_id += 1;
+            InstanceRecord::new(id, Intent::Stopped)
+        });
+        if step.start.contains(&slot) || step.replace.contains(&slot) {
+            instance.intent = Intent::Up;
+        }
+    }
+    if step.renamed_from.is_some() {
+        let held = table.apps.get(before);
+        for (slot, instance) in &mut instances {
+            let held =
+                held.and_then(|app| app.instances.get(slot)).filter(|held| held.machine.state.launch().is_some());
+            instance.launched_as = held.and_then(|held| held.launched_as.clone());
+        }
+    }
+    let record = AppRecord {
+        ecosystem: declared.ecosystem.clone(),
+        file: declared.file.clone(),
+        spec: Arc::clone(&declared.spec),
+        ambient: ambient.digest.clone(),
+        instances,
+    };
+    Some(Work {
+        renamed_from: step.renamed_from.clone(),
+        record: Some(record),
+        ambient: Some(ambient),
+        stop: step.remove.clone(),
+        start: step.start.clone(),
+        replace: step.replace.clone(),
+        ..work
+    })
+}
+
+/// The record as it is, less names that processes no longer have.
+fn current(table: &Table, app: &str) -> Option<AppRecord> {
+    let known = table.apps.get(app).filter(|app| !app.deleted)?;
+    let mut record = known.record.clone();
+    for (slot, instance) in &mut record.instances {
+        let launched_as = known.instances.get(slot).and_then(|held| held.launched_as.as_deref());
+        if instance.launched_as.is_some() && launched_as == Some(app) {
+            instance.launched_as = None;
+        }
+    }
+    Some(record)
+}
+
+fn intend(record: &mut AppRecord, slots: &[u32], intent: Intent) {
+    for slot in slots {
+        if let Some(instance) = record.instances.get_mut(slot) {
+            instance.intent = intent;
+        }
+    }
+}
