@@ -72,7 +72,8 @@ fn start(home: &Path) -> Result<(), String> {
         let mut daemon = Daemon::new(home, clock, host, signals, store).map_err(cannot("serve"))?;
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
-        let (core, effects) = Core::restore(state, survivors, layout, clock.now());
+        let (mut core, effects) = Core::restore(state, survivors, layout, clock.now());
+        core.set_pid(std::process::id());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         daemon.end(lock).await;
         Ok(())
