@@ -17,19 +17,18 @@ mod log;
 mod saver;
 mod serve;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::InstanceId;
 use crate::platform::{
     Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason,
 };
 use crate::rpc::client::SERVING;
 use crate::runtime::store::Store;
-use crate::runtime::{Core, State, Survivor};
-use crate::supervisor::{Launch, LaunchId, Layout, launch};
+use crate::runtime::{Core, State, Survivor, possible_launches};
+use crate::supervisor::{Launch, Layout};
 use serve::Daemon;
 
 /// How long another daemon may take to end, or a reader to read.
@@ -82,31 +81,18 @@ fn start(home: &Path) -> Result<(), String> {
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.
 fn adopt(host: &mut Host, state: &State, layout: &Layout) -> Vec<Survivor> {
-    let launches = possible_launches(state, layout);
+    let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, layout).into_iter().unzip();
     let survivor = |adopted: Adopted| {
-        let launch = launches.iter().find(|launch| launch.id == adopted.launch)?;
+        let known = launches.iter().position(|launch| launch.id == adopted.launch)?;
         Some(Survivor {
             launch: adopted.launch,
-            instance: launch.instance.clone(),
+            instance: instances.get(known)?.clone(),
             pid: adopted.pid,
             spec_digest: adopted.spec_digest,
             started_at_ms: adopted.started_at_ms,
         })
     };
     host.adopt(&launches).into_iter().filter_map(survivor).collect()
-}
-
-/// Each instance's launch as an earlier daemon would have made it, numbered from 1.
-fn possible_launches(state: &State, layout: &Layout) -> Vec<Launch> {
-    let nothing = Arc::new(BTreeMap::new());
-    let instances = state.apps.values().flat_map(|app| {
-        let ambient = state.ambients.get(&app.ambient).unwrap_or(&nothing);
-        app.instances.iter().map(move |(slot, instance)| (&app.spec, *slot, instance.id, ambient))
-    });
-    let launches = instances
-        .zip(1..)
-        .map(|((spec, slot, list_id, ambient), id)| launch(LaunchId(id), spec, slot, list_id, layout, ambient));
-    launches.collect()
 }
 
 /// The one line that the command which started this waits for. Its pipe is closed by it: the log is standard output

@@ -188,10 +188,12 @@ impl Daemon {
     fn from_client(&mut self, event: FromClient) {
         match event {
             FromClient::Call { client, call, replies } => {
+                let client = ClientId(client.0);
                 self.clients.insert(client, replies);
                 self.inputs.push_back(Input::Call { client, call: *call });
             }
             FromClient::Gone { client } => {
+                let client = ClientId(client.0);
                 if self.clients.remove(&client).is_some() {
                     self.inputs.push_back(Input::ClientGone { client });
                 }

@@ -20,16 +20,19 @@ use super::client::SOCKET;
 use super::frame;
 use super::wire::{Answer, Call, PROTOCOL};
 use crate::platform::short_address;
-use crate::runtime::ClientId;
 
 /// What may wait for a reader that does not read. The daemon must not grow with it.
 const WAITING_BYTES_MAX: u64 = 64 << 20;
 
+/// A connection, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
 /// What clients do.
 #[derive(Debug)]
 pub enum FromClient {
-    Call { client: ClientId, call: Box<Call>, replies: Replies },
-    Gone { client: ClientId },
+    Call { client: ConnectionId, call: Box<Call>, replies: Replies },
+    Gone { client: ConnectionId },
 }
 
 /// Where the answers to one call go.
@@ -100,7 +103,7 @@ impl Server {
                 continue;
             }
             self.next_client += 1;
-            let connection = converse(stream, ClientId(self.next_client), sink.clone());
+            let connection = converse(stream, ConnectionId(self.next_client), sink.clone());
             let alive = alive.clone();
             tokio::spawn(async move {
                 connection.await;
@@ -134,7 +137,7 @@ fn may_command(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-async fn converse(mut stream: UnixStream, client: ClientId, sink: UnboundedSender<FromClient>) {
+async fn converse(mut stream: UnixStream, client: ConnectionId, sink: UnboundedSender<FromClient>) {
     let call = match frame::read_bytes(&mut stream).await {
         Ok(bytes) => decode(&bytes),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(problem(error.to_string())),
@@ -326,7 +329,7 @@ mod tests {
             let mut connection = Connection::open(home).unwrap();
             connection.send(&call(Request::Ping)).unwrap();
             drop(connection);
-            assert_eq!(hung_up.recv().unwrap(), ClientId(1));
+            assert_eq!(hung_up.recv().unwrap(), ConnectionId(1));
             let mut slow = Connection::open(home).unwrap();
             slow.send(&call(Request::Ping)).unwrap();
             assert_eq!(cut_off.recv().unwrap(), 6, "64 MB hold six answers of 10 MB");

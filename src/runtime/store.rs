@@ -397,7 +397,7 @@ mod tests {
 
     fn record(name: &str, ambient: &str) -> Box<AppRecord> {
         let spec = Arc::new(AppSpec::new(name, "/bin/true", "/"));
-        let instances = BTreeMap::from([(0, InstanceRecord { id: 7, intent: Intent::Up })]);
+        let instances = BTreeMap::from([(0, InstanceRecord::new(7, Intent::Up))]);
         Box::new(AppRecord { ecosystem: None, file: None, spec, ambient: ambient.to_owned(), instances })
     }
 
@@ -496,6 +496,38 @@ mod tests {
         for error in [read(home.path()).unwrap_err(), Store::open(home.path()).unwrap_err()] {
             assert!(matches!(&error, StoreError::Newer { format, .. } if format == "2"), "{error}");
         }
+    }
+
+    /// In a process whose files may not grow: that is as good as a full disk, and needs no disk.
+    #[test]
+    fn a_full_disk_is_said_and_the_next_save_works() {
+        const INSIDE: &str = "PMRUN_TEST_FULL";
+        if std::env::var_os(INSIDE).is_none() {
+            let output = std::process::Command::new("/bin/sh")
+                .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "sh"])
+                .arg(std::env::current_exe().unwrap())
+                .args(["runtime::store::tests::a_full_disk_is_said_and_the_next_save_works", "--exact"])
+                .env(INSIDE, "1")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            return assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        }
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path()).unwrap();
+        store.save(&[ambient("d"), Save::App("a".into(), record("a", "d")), Save::Generation(1)]).unwrap();
+        let big = BTreeMap::from([("BIG".to_owned(), "x".repeat(8 << 20))]);
+        let saves = [Save::Ambient("big".into(), Arc::new(big)), Save::App("a".into(), record("a", "big"))];
+        for _ in 0..2 {
+            let error = store.save(&saves).unwrap_err().to_string();
+            assert!(error.starts_with("cannot write the state in") && error.ends_with("File too large"), "{error}");
+            assert_eq!(store.load().unwrap().apps["a"].ambient, "d", "nothing was changed");
+        }
+        store.save(&[Save::Generation(2)]).unwrap();
+        drop(store);
+        let state = read(home.path()).unwrap().unwrap();
+        assert_eq!((state.generation, state.apps["a"].ambient.as_str()), (2, "d"));
+        assert!(state.ambients.contains_key("d"), "it is not taken for unreferenced");
     }
 
     #[test]
