@@ -93,7 +93,7 @@ impl Daemon {
                     let pending = self.signals.take();
                     self.signalled(pending);
                 }
-                Some(event) = self.from_clients.recv() => self.from_client(event),
+                Some(event) = self.from_clients.recv() => self.client_did(event),
                 Some(saved) = self.saved.recv() => self.save_ended(saved),
                 () = tick => self.inputs.push_back(Input::Tick),
             }
@@ -122,7 +122,7 @@ impl Daemon {
     /// What has come already besides what woke the loop; it is cheaper together.
     fn collect(&mut self) {
         while let Ok(event) = self.from_clients.try_recv() {
-            self.from_client(event);
+            self.client_did(event);
         }
         while let Ok(saved) = self.saved.try_recv() {
             self.save_ended(saved);
@@ -132,7 +132,7 @@ impl Daemon {
     /// Until nothing follows from anything any more.
     fn settle(&mut self, core: &mut Core) {
         loop {
-            self.from_host();
+            self.hear_host();
             while let Some(input) = self.inputs.pop_front() {
                 if self.ending {
                     return;
@@ -142,7 +142,7 @@ impl Daemon {
             }
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
-            self.from_host();
+            self.hear_host();
             if self.inputs.is_empty() {
                 return;
             }
@@ -185,7 +185,7 @@ impl Daemon {
         }
     }
 
-    fn from_client(&mut self, event: FromClient) {
+    fn client_did(&mut self, event: FromClient) {
         match event {
             FromClient::Call { client, call, replies } => {
                 let client = ClientId(client.0);
@@ -218,7 +218,7 @@ impl Daemon {
         }
     }
 
-    fn from_host(&mut self) {
+    fn hear_host(&mut self) {
         for event in self.host.take_events() {
             let input = match event {
                 Event::Exited { launch, status } => Input::Exited { launch, status },

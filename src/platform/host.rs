@@ -136,7 +136,7 @@ impl Host {
             {
                 let pid = survivor.process.pid;
                 let started_at_ms = procfs::started_at_ms(&survivor.process);
-                let running = self.running(launch, pid, survivor.pidfd, survivor.mark, false);
+                let running = Running::new(launch, pid, survivor.pidfd, survivor.mark, false);
                 match self.watch_root(launch.id, running) {
                     Ok(()) => {
                         let spec_digest = survivor.spec_digest;
@@ -175,7 +175,7 @@ impl Host {
             end_child(pid);
             format!("cannot watch the new process: {}", reason(&error))
         })?;
-        let mut running = self.running(launch, pid, pidfd, mark, true);
+        let mut running = Running::new(launch, pid, pidfd, mark, true);
         running.channel = spawned.channel;
         running.notify = notify;
         if let Err(error) = self.watch_root(launch.id, running) {
@@ -258,25 +258,6 @@ impl Host {
             }
         }
         !events.is_empty()
-    }
-
-    fn running(&self, launch: &Launch, pid: u32, pidfd: OwnedFd, mark: String, child: bool) -> Running {
-        let logs = [&launch.out, &launch.error].into_iter().filter_map(|output| match output {
-            Output::File(path) => Some(path.clone()),
-            Output::Null => None,
-        });
-        Running {
-            pid,
-            pidfd,
-            child,
-            mark,
-            instance: launch.instance.to_string(),
-            logs: logs.collect(),
-            pid_file: launch.pid_file.clone().into(),
-            tree: launch.tree,
-            channel: None,
-            notify: None,
-        }
     }
 
     fn watch_root(&mut self, launch: LaunchId, running: Running) -> io::Result<()> {
@@ -610,6 +591,25 @@ impl Host {
 }
 
 impl Running {
+    fn new(launch: &Launch, pid: u32, pidfd: OwnedFd, mark: String, child: bool) -> Self {
+        let logs = [&launch.out, &launch.error].into_iter().filter_map(|output| match output {
+            Output::File(path) => Some(path.clone()),
+            Output::Null => None,
+        });
+        Self {
+            pid,
+            pidfd,
+            child,
+            mark,
+            instance: launch.instance.to_string(),
+            logs: logs.collect(),
+            pid_file: launch.pid_file.clone().into(),
+            tree: launch.tree,
+            channel: None,
+            notify: None,
+        }
+    }
+
     fn kin(&self) -> Kin {
         Kin {
             root: Some(self.pid),

@@ -51,7 +51,7 @@ pub(super) fn spawn(launch: &Launch, extras: &Extras<'_>) -> Result<Spawned, Str
     if theirs.is_some() {
         command.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
     }
-    let channel_fd = theirs.as_ref().map(|fd| fd.as_raw_fd());
+    let channel_fd = theirs.as_ref().map(OwnedFd::as_raw_fd);
     prepare_child(&mut command, ChildSetup { channel: channel_fd, files: extras.files });
     let child = command.spawn().map_err(|error| explain(launch, &error))?;
     Ok(Spawned { pid: child.id(), error_log_offset, channel })

@@ -60,10 +60,8 @@ pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
             marks.home.as_deref() == Some(home) && marks.launch.is_some_and(|launch| !adopted.contains(&launch))
         };
         let strays = table.processes.iter().filter(|process| !process.dead && !spared.contains(&process.pid));
-        let pinned: Vec<OwnedFd> = strays
-            .filter(|process| procfs::marks(process.pid).is_some_and(stray))
-            .filter_map(|process| pin(process))
-            .collect();
+        let pinned: Vec<OwnedFd> =
+            strays.filter(|process| procfs::marks(process.pid).is_some_and(stray)).filter_map(pin).collect();
         if pinned.is_empty() {
             return ended;
         }

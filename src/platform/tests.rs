@@ -139,7 +139,7 @@ fn inherited_fds() -> Vec<String> {
     let entries = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
     let passed_on = |name: &String| {
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{name}")).unwrap_or_default();
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim).unwrap_or("02000000");
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map_or("02000000", str::trim);
         i64::from_str_radix(flags, 8).unwrap() & 0o2_000_000 == 0
     };
     entries.map(|entry| entry.file_name().into_string().unwrap()).filter(passed_on).collect()

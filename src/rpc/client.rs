@@ -47,7 +47,7 @@ impl Connection {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
                     Err(ConnectError::NoDaemon)
                 }
-                _ => Err(failed(format!("cannot reach the daemon at `{}`", home.join(SOCKET).display()), &error)),
+                _ => Err(failed(&format!("cannot reach the daemon at `{}`", home.join(SOCKET).display()), &error)),
             },
         }
     }
@@ -61,10 +61,10 @@ impl Connection {
             Err(ConnectError::NoDaemon) => {}
             other => return other,
         }
-        ensure_home(home).map_err(|error| failed(format!("cannot make the folder `{}`", home.display()), &error))?;
+        ensure_home(home).map_err(|error| failed(&format!("cannot make the folder `{}`", home.display()), &error))?;
         let path = home.join("start.lock");
         let _turn = LockFile::acquire(&path, LockKind::Exclusive, START_PATIENCE)
-            .map_err(|error| failed(format!("cannot lock `{}`", path.display()), &error))?
+            .map_err(|error| failed(&format!("cannot lock `{}`", path.display()), &error))?
             .ok_or_else(|| ConnectError::Failed {
                 message: "another command has been starting a daemon for 30s".into(),
             })?;
@@ -98,7 +98,7 @@ impl Connection {
 /// means that it died.
 fn start(home: &Path) -> Result<(), ConnectError> {
     let log = home.join(DAEMON_LOG);
-    let cannot = |what: &str, error: &io::Error| failed(format!("cannot start the daemon: {what}"), error);
+    let cannot = |what: &str, error: &io::Error| failed(&format!("cannot start the daemon: {what}"), error);
     let log_file = open_log(&log).map_err(|error| cannot(&format!("cannot open `{}`", log.display()), &error))?;
     let program = std::env::current_exe().map_err(|error| cannot("cannot tell where pmrun is", &error))?;
     let mut command = Command::new(program);
@@ -132,7 +132,7 @@ fn open_log(path: &Path) -> io::Result<std::fs::File> {
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-fn failed(what: String, error: &io::Error) -> ConnectError {
+fn failed(what: &str, error: &io::Error) -> ConnectError {
     ConnectError::Failed { message: format!("{what}: {}", reason(error)) }
 }
 

@@ -391,14 +391,16 @@ fn random_key() -> io::Result<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::runtime::{InstanceRecord, Intent};
     use crate::spec::AppSpec;
 
-    fn record(name: &str, ambient: &str) -> Box<AppRecord> {
+    fn record(name: &str, ambient: &str) -> AppRecord {
         let spec = Arc::new(AppSpec::new(name, "/bin/true", "/"));
         let instances = BTreeMap::from([(0, InstanceRecord::new(7, Intent::Up))]);
-        Box::new(AppRecord { ecosystem: None, file: None, spec, ambient: ambient.to_owned(), instances })
+        AppRecord { ecosystem: None, file: None, spec, ambient: ambient.to_owned(), instances }
     }
 
     fn ambient(digest: &str) -> Save {
@@ -415,8 +417,8 @@ mod tests {
 
         let mut store = Store::open(home.path()).unwrap();
         let key = store.load().unwrap().key;
-        store.save(&[ambient("d"), Save::App("a".into(), record("a", "d")), Save::Generation(3)]).unwrap();
-        store.save(&[Save::App("b b/../é".into(), record("b", "d")), Save::Generation(4)]).unwrap();
+        store.save(&[ambient("d"), Save::App("a".into(), record("a", "d").into()), Save::Generation(3)]).unwrap();
+        store.save(&[Save::App("b b/../é".into(), record("b", "d").into()), Save::Generation(4)]).unwrap();
         store.save(&[Save::DeleteApp("a".into()), Save::Generation(5)]).unwrap();
         assert!(matches!(read(home.path()), Err(StoreError::Held { .. })));
         drop(store);
@@ -425,10 +427,9 @@ mod tests {
             assert_eq!(state.generation, 5);
             assert_eq!(state.key, key, "made once");
             assert_eq!(state.apps.keys().collect::<Vec<_>>(), ["b b/../é"]);
-            assert_eq!(state.apps["b b/../é"], *record("b", "d"));
+            assert_eq!(state.apps["b b/../é"], record("b", "d"));
             assert_eq!(state.ambients["d"]["ODD"], "a\n\"é");
         }
-        use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(home.path().join("state")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -439,18 +440,24 @@ mod tests {
         let mut store = Store::open(home.path()).unwrap();
         let digests = |store: &mut Store| store.load().unwrap().ambients.into_keys().collect::<Vec<_>>();
         store
-            .save(&[ambient("x"), Save::App("a".into(), record("a", "x")), Save::App("b".into(), record("b", "x"))])
+            .save(&[
+                ambient("x"),
+                Save::App("a".into(), record("a", "x").into()),
+                Save::App("b".into(), record("b", "x").into()),
+            ])
             .unwrap();
-        store.save(&[ambient("y"), Save::App("a".into(), record("a", "y"))]).unwrap();
+        store.save(&[ambient("y"), Save::App("a".into(), record("a", "y").into())]).unwrap();
         assert_eq!(digests(&mut store), ["x", "y"], "b still refers to x");
         // A rename: the record leaves one name and comes under another.
-        store.save(&[Save::DeleteApp("b".into()), Save::App("c".into(), record("c", "x"))]).unwrap();
+        store.save(&[Save::DeleteApp("b".into()), Save::App("c".into(), record("c", "x").into())]).unwrap();
         assert_eq!(digests(&mut store), ["x", "y"]);
         drop(store);
         let mut store = Store::open(home.path()).unwrap();
         store.save(&[Save::DeleteApp("c".into())]).unwrap();
         assert_eq!(digests(&mut store), ["y"], "known after reopening too");
-        store.save(&[Save::DeleteApp("a".into()), ambient("y"), Save::App("a".into(), record("a", "y"))]).unwrap();
+        store
+            .save(&[Save::DeleteApp("a".into()), ambient("y"), Save::App("a".into(), record("a", "y").into())])
+            .unwrap();
         assert_eq!(digests(&mut store), ["y"]);
     }
 
@@ -458,7 +465,10 @@ mod tests {
     fn what_cannot_be_read_is_an_error_and_is_left_alone() {
         let good = {
             let home = tempfile::tempdir().unwrap();
-            Store::open(home.path()).unwrap().save(&[ambient("d"), Save::App("a".into(), record("a", "d"))]).unwrap();
+            Store::open(home.path())
+                .unwrap()
+                .save(&[ambient("d"), Save::App("a".into(), record("a", "d").into())])
+                .unwrap();
             std::fs::read(home.path().join("state")).unwrap()
         };
         let mut flipped = good.clone();
@@ -515,9 +525,9 @@ mod tests {
         }
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::open(home.path()).unwrap();
-        store.save(&[ambient("d"), Save::App("a".into(), record("a", "d")), Save::Generation(1)]).unwrap();
+        store.save(&[ambient("d"), Save::App("a".into(), record("a", "d").into()), Save::Generation(1)]).unwrap();
         let big = BTreeMap::from([("BIG".to_owned(), "x".repeat(8 << 20))]);
-        let saves = [Save::Ambient("big".into(), Arc::new(big)), Save::App("a".into(), record("a", "big"))];
+        let saves = [Save::Ambient("big".into(), Arc::new(big)), Save::App("a".into(), record("a", "big").into())];
         for _ in 0..2 {
             let error = store.save(&saves).unwrap_err().to_string();
             assert!(error.starts_with("cannot write the state in") && error.ends_with("File too large"), "{error}");
