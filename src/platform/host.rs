@@ -21,6 +21,8 @@ use crate::supervisor::{Launch, LaunchId, Output};
 /// How often the descendants of one launch are looked for again before a stop is called done regardless. What forks
 /// faster than it can be frozen this often needs a cgroup.
 const ROUNDS_MAX: u32 = 50;
+/// How often it is looked again in one go while everything is being frozen; the loop stands still meanwhile.
+const FREEZES_MAX: u32 = 10;
 const EVENTS_PER_TURN: usize = 256;
 
 /// What happened to a launch.
@@ -425,7 +427,7 @@ impl Host {
                 running.send(How::Signal(stopping.signal));
             }
             self.add_members(launch, &found, signal, todo == Todo::Signal);
-            self.finish_if_gone(launch);
+            self.finish_if_gone(launch, found.is_empty());
         }
         if !kills.is_empty() {
             self.kill_all(kills);
@@ -442,7 +444,7 @@ impl Host {
             }
             any_new |= self.freeze_members(launch, &found);
         }
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..FREEZES_MAX {
             if !any_new {
                 break;
             }
@@ -463,21 +465,24 @@ impl Host {
                     let _ = pidfd_send_signal(&member.pidfd, rustix::process::Signal::KILL);
                 }
             }
-            self.finish_if_gone(launch);
+            self.finish_if_gone(launch, !any_new);
         }
     }
 
-    /// True when there was one that had not been frozen yet.
+    /// True when there was one that had not been frozen before. One that is gone already counts: it may have left
+    /// another in its place.
     fn freeze_members(&mut self, launch: LaunchId, found: &[Process]) -> bool {
-        let known = self.stopping.get(&launch).map_or(0, |stopping| stopping.members.len());
+        let Some(stopping) = self.stopping.get(&launch) else { return false };
+        let is_new = |process: &Process| stopping.members.get(&process.pid).is_none_or(|m| m.start != process.start);
+        let any_new = found.iter().any(is_new);
         self.add_members(launch, found, None, false);
-        let Some(stopping) = self.stopping.get_mut(&launch) else { return false };
+        let Some(stopping) = self.stopping.get(&launch) else { return false };
         for process in found {
             if let Some(member) = stopping.members.get(&process.pid) {
                 let _ = pidfd_send_signal(&member.pidfd, rustix::process::Signal::STOP);
             }
         }
-        stopping.members.len() > known
+        any_new
     }
 
     fn survey(&mut self) -> Option<Survey> {
@@ -555,10 +560,17 @@ impl Host {
         true
     }
 
-    fn finish_if_gone(&mut self, launch: LaunchId) {
-        let Some(stopping) = self.stopping.get(&launch) else { return };
-        if stopping.kin.root.is_none() && stopping.members.is_empty() {
+    /// `settled`: the last look found nothing that had to be pinned. What was found and was gone before that may have
+    /// left another in its place, so it has to be looked again.
+    fn finish_if_gone(&mut self, launch: LaunchId, settled: bool) {
+        let Some(stopping) = self.stopping.get_mut(&launch) else { return };
+        if stopping.kin.root.is_some() || !stopping.members.is_empty() {
+            return;
+        }
+        if settled {
             self.finish(launch);
+        } else {
+            stopping.todo = Todo::Verify;
         }
     }
 
