@@ -16,10 +16,12 @@ use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::Answer;
 use crate::runtime::store::Store;
 use crate::runtime::{ClientId, Core, Effect, Input};
-use crate::supervisor::Launch;
+use crate::supervisor::{Launch, LaunchId};
 
 /// How long the last answers may take to be read when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How many processes are started before commands are listened to again; each takes a good part of a millisecond.
+const SPAWNS_PER_TURN: usize = 16;
 
 /// The loop: everything that happens becomes an [`Input`], and what the core asks for is done in order.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(super) struct Daemon {
     /// Each connection holds a sender: its end is the end of all of them.
     alive: (Sender<()>, Receiver<()>),
     inputs: VecDeque<Input>,
+    /// Asked for and not done yet.
+    spawns: VecDeque<Box<Launch>>,
     ending: bool,
 }
 
@@ -63,6 +67,7 @@ impl Daemon {
             clients: HashMap::new(),
             alive,
             inputs: VecDeque::new(),
+            spawns: VecDeque::new(),
             ending: false,
         })
     }
@@ -96,6 +101,8 @@ impl Daemon {
                 Some(event) = self.from_clients.recv() => self.client_did(event),
                 Some(saved) = self.saved.recv() => self.save_ended(saved),
                 () = tick => self.inputs.push_back(Input::Tick),
+                // Comes back after everything else that is ready has had its turn.
+                () = tokio::task::yield_now(), if !self.spawns.is_empty() => {}
             }
             self.collect();
             self.settle(&mut core);
@@ -131,6 +138,7 @@ impl Daemon {
 
     /// Until nothing follows from anything any more.
     fn settle(&mut self, core: &mut Core) {
+        let mut started = false;
         loop {
             self.hear_host();
             while let Some(input) = self.inputs.pop_front() {
@@ -139,6 +147,10 @@ impl Daemon {
                 }
                 let effects = core.handle(input, self.clock.now());
                 self.perform_all(effects);
+            }
+            if !started && !self.spawns.is_empty() {
+                started = true;
+                self.spawn(SPAWNS_PER_TURN);
             }
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
@@ -157,22 +169,41 @@ impl Daemon {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn(launch) => self.spawn(&launch),
-            Effect::Stop { launch, signal, tree } => self.host.stop(launch, signal, tree),
-            Effect::StopByMessage { launch, tree } => self.host.stop_by_message(launch, tree),
-            Effect::Kill { launch, tree } => self.host.kill(launch, tree),
+            Effect::Spawn(launch) => self.spawns.push_back(launch),
+            Effect::Stop { launch, signal, tree } => {
+                self.spawn_before(launch);
+                self.host.stop(launch, signal, tree);
+            }
+            Effect::StopByMessage { launch, tree } => {
+                self.spawn_before(launch);
+                self.host.stop_by_message(launch, tree);
+            }
+            Effect::Kill { launch, tree } => {
+                self.spawn_before(launch);
+                self.host.kill(launch, tree);
+            }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Exit => self.ending = true,
         }
     }
 
-    fn spawn(&mut self, launch: &Launch) {
-        let input = match self.host.spawn(launch) {
-            Ok((pid, error_log_offset)) => Input::Spawned { launch: launch.id, pid, error_log_offset },
-            Err(reason) => Input::SpawnFailed { launch: launch.id, reason },
-        };
-        self.inputs.push_back(input);
+    fn spawn(&mut self, at_most: usize) {
+        for launch in self.spawns.drain(..at_most.min(self.spawns.len())) {
+            let launch = &*launch;
+            let input = match self.host.spawn(launch) {
+                Ok((pid, error_log_offset)) => Input::Spawned { launch: launch.id, pid, error_log_offset },
+                Err(reason) => Input::SpawnFailed { launch: launch.id, reason },
+            };
+            self.inputs.push_back(input);
+        }
+    }
+
+    /// A stop must not overtake the start that it is about.
+    fn spawn_before(&mut self, stopped: LaunchId) {
+        if let Some(place) = self.spawns.iter().position(|launch| launch.id == stopped) {
+            self.spawn(place + 1);
+        }
     }
 
     fn answer(&mut self, client: ClientId, answer: &Answer, last: bool) {
