@@ -106,14 +106,18 @@ impl Daemon {
             }
             self.collect();
             self.settle(&mut core);
+            if self.spawns.is_empty() {
+                self.host.tidy();
+            }
         }
         Ok(())
     }
 
     /// When a command learns that the daemon has ended, the next can be started: everything is released first, and
     /// the last answers go out then.
-    pub(super) async fn end(self, lock: LockFile) {
+    pub(super) async fn end(mut self, lock: LockFile) {
         self.server.abort();
+        self.host.tidy();
         for name in [SOCKET, "pmrun.pid"] {
             let _ = std::fs::remove_file(self.home.join(name));
         }

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,8 @@ pub struct Host {
     oldest: u64,
     any_adopted: bool,
     events: Vec<Event>,
+    /// Of processes that have ended; most are about to be written again.
+    stale_pid_files: HashMap<PathBuf, u32>,
     scratch: Vec<u8>,
     /// Keeps number 3 taken, so that no pipe that `Command` needs until exec lies where the channel goes.
     _reserved: Option<OwnedFd>,
@@ -125,6 +127,7 @@ impl Host {
             oldest: me.map_or(0, |me| me.start),
             any_adopted: false,
             events: Vec::new(),
+            stale_pid_files: HashMap::new(),
             scratch: vec![0; 16 << 10],
         })
     }
@@ -184,7 +187,9 @@ impl Host {
             end_child(pid);
             return Err(format!("cannot watch the new process: {}", reason(&error)));
         }
-        if let Err(error) = write_pid_file(Path::new(&launch.pid_file), pid) {
+        let pid_file = Path::new(&launch.pid_file);
+        let in_place = self.stale_pid_files.remove(pid_file).is_some();
+        if let Err(error) = write_pid_file(pid_file, pid, in_place) {
             self.notice(format!("cannot write the pid file `{}`: {}", launch.pid_file, reason(&error)));
         }
         Ok((pid, spawned.error_log_offset))
@@ -226,6 +231,13 @@ impl Host {
             if !progress {
                 break;
             }
+        }
+    }
+
+    /// Removes the pid files of what has ended and was not started again. To be called when nothing is about to be.
+    pub fn tidy(&mut self) {
+        for (path, pid) in self.stale_pid_files.drain() {
+            remove_pid_file(&path, pid);
         }
     }
 
@@ -318,7 +330,7 @@ impl Host {
         };
         let Some(running) = self.running.remove(&launch) else { return false };
         self.roots.remove(&running.pid);
-        remove_pid_file(&running.pid_file, running.pid);
+        self.stale_pid_files.insert(running.pid_file.clone(), running.pid);
         self.events.push(Event::Exited { launch, status });
         if let Some(stopping) = self.stopping.get_mut(&launch) {
             stopping.kin.root = None;
@@ -745,11 +757,18 @@ fn raw_signal(signal: Signal) -> Option<rustix::process::Signal> {
     rustix::process::Signal::from_named_raw(signal.number())
 }
 
-/// Renamed into place: whoever reads it sees a whole number or the one before.
-fn write_pid_file(path: &Path, pid: u32) -> io::Result<()> {
+/// Whoever reads it sees a whole number or the one before: a new file is renamed into place, one that is still there
+/// from a moment ago is overwritten by the same number of bytes. (Removing and making it at every crash costs ext4
+/// more than starting the process.)
+fn write_pid_file(path: &Path, pid: u32, in_place: bool) -> io::Result<()> {
+    let mut text = pid.to_string();
+    // No pid has more than seven digits (PID_MAX_LIMIT); a shell's `$(cat ...)` drops what follows.
+    text.extend(std::iter::repeat_n('\n', 8_usize.saturating_sub(text.len())));
+    if in_place && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == text.len() as u64) {
+        return std::fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
+    }
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
-    let text = format!("{pid}\n");
     match (std::fs::write(&fresh, &text), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
             std::fs::create_dir_all(folder)?;
