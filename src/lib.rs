@@ -1,5 +1,4 @@
 //! pmrun runs what an ecosystem file declares, and changes only what changed.
-
 pub mod base;
 pub mod cli;
 pub mod config;
@@ -7,6 +6,7 @@ pub mod daemon;
 pub mod diag;
 pub mod document;
 pub mod graph;
+pub mod logs;
 pub mod plan;
 pub mod platform;
 pub mod rpc;

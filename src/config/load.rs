@@ -23,3 +23,9 @@ pub fn load(_entry: &Path, _profile: Option<&str>, _world: &World) -> Loaded {
 pub fn load_document(_entry: &Path, _world: &World) -> (Option<Node>, Report) {
     unimplemented!()
 }
+
+/// One app that is described by a command line instead of a file, as `{"apps": [node]}` in `entry_dir` would give it.
+#[must_use]
+pub fn load_node(_entry_dir: &Path, _node: Node, _world: &World) -> Loaded {
+    unimplemented!()
+}

@@ -11,5 +11,5 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
-pub use load::{Loaded, load, load_document};
+pub use load::{Loaded, load, load_document, load_node};
 pub use world::{Mapping, World};

@@ -6,6 +6,9 @@ use super::{Save, State};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// A daemon has it; ask that one.
+    #[error("the state in `{path}` is held by a running daemon")]
+    Held { path: String },
     #[error("{0}")]
     Other(String),
 }

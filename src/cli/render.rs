@@ -1,0 +1,95 @@
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::loading::{self, Talk};
+use super::terminal::{Colour, Terminal, harmless, paint};
+use super::{arguments, facts, surroundings};
+use crate::base::Key;
+use crate::config;
+use crate::document;
+use crate::graph::Graph;
+use crate::plan::{is_secret_name, shown_env, shown_text};
+use crate::spec::AppSpec;
+
+/// Stands for a value that looks like a secret. Not a digest: the same file has to render the same way everywhere,
+/// and a digest without a secret key can be guessed.
+const HIDDEN: &str = "(hidden)";
+
+pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let world = surroundings::world()?;
+    let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    if arguments.raw {
+        let (document, report) = config::load_document(&entry, &world);
+        let document = loading::judge(document, &report, false, Talk::Warnings, terminal)?;
+        terminal.print(document::to_json(&document).to_string() + "\n")?;
+        return Ok(Exit::Done);
+    }
+    let mut graph = loading::load(&entry, arguments.source.env.as_deref(), false, &world, terminal)?;
+    if !arguments.reveal {
+        graph.apps.iter_mut().for_each(hide);
+        graph.deploy.iter_mut().for_each(|deploy| hide_json("deploy", deploy));
+    }
+    if arguments.json {
+        terminal.json(&document_of(&graph)?)?;
+    } else {
+        terminal.print(text(&graph, terminal.colour))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn document_of(graph: &Graph) -> Result<Value, CliError> {
+    let apps = serde_json::to_value(&graph.apps).map_err(|err| CliError::error(err.to_string()))?;
+    let deploy = graph.deploy.clone();
+    Ok(json!({
+        "version": 1,
+        "ecosystem": graph.ecosystem.0,
+        "file": graph.file,
+        "profile": graph.profile,
+        "apps": apps,
+        "deploy": deploy,
+    }))
+}
+
+fn text(graph: &Graph, colour: bool) -> String {
+    let mut head = vec![("ecosystem".to_owned(), graph.ecosystem.to_string()), ("file".to_owned(), graph.file.clone())];
+    head.extend(graph.profile.clone().map(|profile| ("profile".to_owned(), profile)));
+    let mut text = facts::lines(&head);
+    for app in &graph.apps {
+        let name = paint(colour, Colour::Bold, &harmless(app.name.as_bytes(), false));
+        text += &format!("\n{name}\n{}", facts::lines(&facts::facts(app)));
+    }
+    if let Some(deploy) = &graph.deploy {
+        text += &format!("\n{}\n", paint(colour, Colour::Bold, "deploy"));
+        for line in serde_json::to_string_pretty(deploy).unwrap_or_default().lines() {
+            text += &format!("  {line}\n");
+        }
+    }
+    text
+}
+
+fn hide(app: &mut AppSpec) {
+    for (name, value) in &mut app.env {
+        hide_if_shown_otherwise(value, |value, key| shown_env(name, value, key));
+    }
+    for text in app.args.iter_mut().chain(&mut app.interpreter_args).chain([&mut app.script]) {
+        hide_if_shown_otherwise(text, shown_text);
+    }
+}
+
+fn hide_json(name: &str, value: &mut Value) {
+    match value {
+        Value::String(text) => hide_if_shown_otherwise(text, |text, key| shown_env(name, text, key)),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_json(name, item)),
+        Value::Object(entries) => entries.iter_mut().for_each(|(name, value)| hide_json(name, value)),
+        _ if is_secret_name(name) => *value = HIDDEN.into(),
+        _ => {}
+    }
+}
+
+/// Whatever a plan would not show in clear is not shown at all. The key does not matter: no digest is printed.
+fn hide_if_shown_otherwise(value: &mut String, shown: impl Fn(&str, &Key) -> String) {
+    if shown(value, &Key([0; 32])) != *value {
+        HIDDEN.clone_into(value);
+    }
+}
