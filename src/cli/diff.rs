@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
             let snapshot = baseline::snapshot(written, &entry, profile, &world, terminal)?;
             plan(&graph, &snapshot, &policy(&options, selection, random::key()?))
         }
-        None => against_what_runs(graph, &options, selection)?,
+        None => against_what_runs(graph, &options, selection, arguments.out.is_some())?,
     };
     show(&plan, &origins, arguments, terminal)?;
     if !plan.refusals.is_empty() {
@@ -56,9 +56,11 @@ pub(super) fn origin(origins: &Origins) -> impl Fn(&str, &str) -> Option<String>
     |app, path| origins.get(app)?.get(path).cloned()
 }
 
-fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection) -> Result<Plan, CliError> {
+/// A plan that is `kept` is compared with a later one, so that its digests have to be made with the key of the home.
+fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, kept: bool) -> Result<Plan, CliError> {
+    let home = surroundings::home()?;
     let request = Request::Plan { graph: Box::new(graph), options: options.clone() };
-    let state = match offline::ask(&surroundings::home()?, &request)? {
+    let state = match offline::ask(&home, &request)? {
         Source::Daemon(Answer::Plan { plan }) => return Ok(*plan),
         Source::Daemon(other) => return Err(exchange::unexpected(&other)),
         Source::Store(state) => state,
@@ -66,6 +68,10 @@ fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection) 
     let Request::Plan { graph, .. } = request else { unreachable!("made above") };
     let (snapshot, key) = match state {
         Some(state) => (runtime::offline_snapshot(&state), state.key),
+        None if kept => {
+            let key = runtime::store::key(&home).map_err(|err| CliError::error(err.to_string()))?;
+            (Snapshot::default(), key)
+        }
         None => (Snapshot::default(), random::key()?),
     };
     Ok(plan(&graph, &snapshot, &policy(options, selection, key)))
@@ -80,13 +86,14 @@ fn show(plan: &Plan, origins: &Origins, arguments: &arguments::Diff, terminal: &
     if arguments.json {
         return terminal.json(&render_json(plan, &origin));
     }
+    if arguments.markdown {
+        return terminal.print(apply::with_newline(render_markdown(plan, &origin)));
+    }
     // Why there is no plan goes to stderr, as an error.
     if !plan.refusals.is_empty() {
         return Ok(());
     }
-    let text =
-        if arguments.markdown { render_markdown(plan, &origin) } else { render_text(plan, &origin, style(terminal)) };
-    terminal.print(apply::with_newline(text))
+    terminal.print(apply::with_newline(render_text(plan, &origin, style(terminal))))
 }
 
 fn save(

@@ -61,6 +61,8 @@ pub fn run() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
+            // What was printed before it failed is printed; that it cannot be is not what went wrong.
+            let _ = terminal.flush();
             terminal.say_error(&error);
             error.exit.into()
         }

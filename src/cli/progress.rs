@@ -105,7 +105,7 @@ pub(super) fn failures(failed: &[Failure], terminal: &mut Terminal) {
     for (at, failure) in failed.iter().enumerate() {
         let mark = paint(terminal.colour_err, Colour::Red, "error:");
         let name = subject(&failure.app, failure.slot);
-        terminal.say(format!("{mark} `{name}` is not up: {}", harmless(failure.reason.as_bytes(), false)));
+        terminal.say(format!("{mark} `{name}` failed: {}", harmless(failure.reason.as_bytes(), false)));
         if at < DETAILED_MAX
             && let Some(path) = &failure.error_log
         {

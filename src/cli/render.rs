@@ -5,11 +5,10 @@ use super::exit::Exit;
 use super::loading::{self, Talk};
 use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, facts, surroundings};
-use crate::base::Key;
 use crate::config;
 use crate::document;
 use crate::graph::Graph;
-use crate::plan::{is_secret_name, shown_env, shown_text};
+use crate::plan::{holds_secret, is_secret_name};
 use crate::spec::AppSpec;
 
 /// Stands for a value that looks like a secret. Not a digest: the same file has to render the same way everywhere,
@@ -70,16 +69,27 @@ fn text(graph: &Graph, colour: bool) -> String {
 
 fn hide(app: &mut AppSpec) {
     for (name, value) in &mut app.env {
-        hide_if_shown_otherwise(value, |value, key| shown_env(name, value, key));
+        hide_text(name, value);
     }
-    for text in app.args.iter_mut().chain(&mut app.interpreter_args).chain([&mut app.script]) {
-        hide_if_shown_otherwise(text, shown_text);
+    hide_words(&mut app.args);
+    hide_words(&mut app.interpreter_args);
+    hide_text("", &mut app.script);
+}
+
+/// A word may be a secret only because of the one before it: `--token x`.
+fn hide_words(words: &mut [String]) {
+    let pairs: Vec<bool> = words.windows(2).map(|pair| holds_secret("", &pair.join(" "))).collect();
+    for (at, word) in words.iter_mut().enumerate() {
+        let announced = at > 0 && pairs[at - 1] && !word.starts_with('-');
+        if announced || holds_secret("", word) {
+            HIDDEN.clone_into(word);
+        }
     }
 }
 
 fn hide_json(name: &str, value: &mut Value) {
     match value {
-        Value::String(text) => hide_if_shown_otherwise(text, |text, key| shown_env(name, text, key)),
+        Value::String(text) => hide_text(name, text),
         Value::Array(items) => items.iter_mut().for_each(|item| hide_json(name, item)),
         Value::Object(entries) => entries.iter_mut().for_each(|(name, value)| hide_json(name, value)),
         _ if is_secret_name(name) => *value = HIDDEN.into(),
@@ -87,9 +97,8 @@ fn hide_json(name: &str, value: &mut Value) {
     }
 }
 
-/// Whatever a plan would not show in clear is not shown at all. The key does not matter: no digest is printed.
-fn hide_if_shown_otherwise(value: &mut String, shown: impl Fn(&str, &Key) -> String) {
-    if shown(value, &Key([0; 32])) != *value {
+fn hide_text(name: &str, value: &mut String) {
+    if holds_secret(name, value) {
         HIDDEN.clone_into(value);
     }
 }

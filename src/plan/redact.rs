@@ -17,3 +17,9 @@ pub fn shown_env(_name: &str, _value: &str, _key: &Key) -> String {
 pub fn shown_text(_value: &str, _key: &Key) -> String {
     unimplemented!()
 }
+
+/// Whether a value kept under a name is, or has in it, what may not be seen.
+#[must_use]
+pub fn holds_secret(_name: &str, _value: &str) -> bool {
+    unimplemented!()
+}
