@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -7,6 +7,7 @@ use super::arguments::{self, Scope, Source};
 use super::error::CliError;
 use super::exchange::{self, Outcome};
 use super::exit::Exit;
+use super::loading::EntryFile;
 use super::terminal::{Terminal, counted};
 use super::{diff, loading, progress, saved_plan, surroundings};
 use crate::config::World;
@@ -16,7 +17,7 @@ use crate::rpc::wire::{Apply, PlanOptions, Request};
 
 /// What is to be applied, from a config file or from a plan that was saved.
 struct Order {
-    file: PathBuf,
+    file: EntryFile,
     profile: Option<String>,
     options: PlanOptions,
     expected: Option<SavedPlan>,
@@ -69,18 +70,19 @@ pub(super) fn with_newline(mut text: String) -> String {
 
 fn order(arguments: &arguments::Apply, world: &World, terminal: &mut Terminal) -> Result<Order, CliError> {
     let file = loading::entry(arguments.source.file.as_deref(), world, terminal)?;
-    let Some(saved) = saved_plan::read(&file)? else {
+    let Some(saved) = saved_plan::read(&file.path)? else {
         let options = diff::options(&arguments.scope);
         return Ok(Order { file, profile: arguments.source.env.clone(), options, expected: None });
     };
-    refuse_other_wishes(&arguments.source, &arguments.scope, &file)?;
+    refuse_other_wishes(&arguments.source, &arguments.scope, &file.named)?;
     let options = PlanOptions {
         only: saved.only.clone(),
         no_prune: saved.no_prune,
         adopt: saved.adopt,
         allow_empty: saved.allow_empty,
     };
-    Ok(Order { file: saved.file.clone().into(), profile: saved.profile.clone(), options, expected: Some(saved) })
+    let file = EntryFile::at(saved.file.clone().into(), world);
+    Ok(Order { file, profile: saved.profile.clone(), options, expected: Some(saved) })
 }
 
 /// A saved plan says all of this itself; something else beside it could only be a misunderstanding.
@@ -93,7 +95,9 @@ fn refuse_other_wishes(source: &Source, scope: &Scope, plan: &Path) -> Result<()
 }
 
 fn request(graph: Graph, order: Order, world: &World) -> Request {
-    let Order { options, expected, .. } = order;
+    let Order { file, options, expected, .. } = order;
+    // What is recorded has to be found from anywhere.
+    let graph = Graph { file: file.path.to_string_lossy().into_owned(), ..graph };
     Request::Apply(Box::new(Apply { graph, options, ambient: ambient(&world.env), expected }))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::error::CliError;
-use super::loading::{self, Talk};
+use super::loading::{self, EntryFile, Talk};
 use super::terminal::Terminal;
 use crate::config::{self, Mapping, World};
 use crate::plan::Snapshot;
@@ -14,34 +14,30 @@ use crate::plan::Snapshot;
 /// What would run had the other version been applied.
 pub(super) fn snapshot(
     written: &str,
-    entry: &Path,
+    entry: &EntryFile,
     profile: Option<&str>,
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Snapshot, CliError> {
-    match written.strip_prefix("git:") {
-        Some("") => {
-            Err(CliError::usage("`--base git:` names no revision").hint("like `git:HEAD` or `git:origin/main`"))
+    let Some(revision) = written.strip_prefix("git:") else {
+        let file = loading::absolute(Path::new(written), world);
+        if !file.exists() {
+            return Err(CliError::error(format!("no such file: `{written}`"))
+                .hint(format!("a revision is written as `git:{written}`")));
         }
-        Some(revision) => {
-            let checkout = Checkout::new(revision, entry)?;
-            let mapping = checkout.mapping.clone();
-            if !mapped(&mapping, entry).exists() {
-                terminal.say(format!("`{}` is new since `{revision}`", loading::shown(entry, world)));
-                return Ok(Snapshot::default());
-            }
-            read(entry, mapping, written, profile, world, terminal)
-        }
-        None => {
-            let file = loading::absolute(Path::new(written), world);
-            if !file.exists() {
-                return Err(CliError::error(format!("no such file: `{written}`"))
-                    .hint(format!("a revision is written as `git:{written}`")));
-            }
-            let seen = seen_as(entry, &file);
-            read(&seen, Mapping { seen: seen.clone(), real: file }, written, profile, world, terminal)
-        }
+        let seen = seen_as(&entry.path, &file);
+        let mapping = Mapping { seen: seen.clone(), real: file };
+        return read(&EntryFile::at(seen, world), mapping, written, profile, world, terminal);
+    };
+    if revision.is_empty() {
+        return Err(CliError::usage("`--base git:` names no revision").hint("like `git:HEAD` or `git:origin/main`"));
     }
+    let checkout = Checkout::new(revision, &entry.path)?;
+    if !mapped(&checkout.mapping, &entry.path).exists() {
+        terminal.say(format!("`{}` is new since `{revision}`", entry.named.display()));
+        return Ok(Snapshot::default());
+    }
+    read(entry, checkout.mapping.clone(), written, profile, world, terminal)
 }
 
 /// A base file stands where the entry stands. One of another format keeps its own name there.
@@ -53,7 +49,7 @@ fn seen_as(entry: &Path, file: &Path) -> PathBuf {
 }
 
 fn read(
-    entry: &Path,
+    entry: &EntryFile,
     mapping: Mapping,
     written: &str,
     profile: Option<&str>,
@@ -61,7 +57,7 @@ fn read(
     terminal: &mut Terminal,
 ) -> Result<Snapshot, CliError> {
     let world = World { mapping: Some(mapping), ..world.clone() };
-    let loaded = config::load(entry, profile, &world);
+    let loaded = config::load(&entry.named, profile, &world);
     if loaded.report.has_errors() {
         terminal.say(format!("in the base, `{written}`:"));
     }

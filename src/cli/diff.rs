@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     }
     let exit = if plan.is_empty() { Exit::Done } else { Exit::Changes };
     if let Some(out) = &arguments.out {
-        save(out, &entry, profile, &options, plan, &world, terminal)?;
+        save(out, &entry.path, profile, &options, plan, &world, terminal)?;
     }
     Ok(exit)
 }

@@ -20,33 +20,50 @@ pub(super) enum Talk {
     None,
 }
 
-/// The file that is meant: absolute, as the user named it. Says which one it found when it had to look.
-pub(super) fn entry(file: Option<&Path>, world: &World, terminal: &mut Terminal) -> Result<PathBuf, CliError> {
+/// An ecosystem file, by its two names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryFile {
+    /// Absolute, symlinks kept.
+    pub path: PathBuf,
+    /// As the user named it: what messages say.
+    pub named: PathBuf,
+}
+
+impl EntryFile {
+    /// One whose absolute path is all that is known.
+    pub(super) fn at(path: PathBuf, world: &World) -> Self {
+        let named = path.strip_prefix(&world.cwd).unwrap_or(&path).to_owned();
+        Self { path, named }
+    }
+}
+
+/// The file that is meant. Says which one it found when it had to look.
+pub(super) fn entry(file: Option<&Path>, world: &World, terminal: &mut Terminal) -> Result<EntryFile, CliError> {
     let folder = match file {
         None => world.cwd.clone(),
         Some(file) => {
             let path = absolute(file, world);
             if !path.is_dir() {
-                return Ok(path);
+                return Ok(EntryFile { path, named: file.to_owned() });
             }
             path
         }
     };
     let found = config::discover(&folder).map_err(not_found)?;
-    let path = folder.join(found.file);
-    terminal.say(format!("using {}", shown(&path, world)));
-    Ok(path)
+    let file = EntryFile::at(folder.join(found.file), world);
+    terminal.say(format!("using {}", file.named.display()));
+    Ok(file)
 }
 
 /// Reads a file; everything that is wrong with it goes to stderr.
 pub(super) fn load(
-    entry: &Path,
+    file: &EntryFile,
     profile: Option<&str>,
     strict: bool,
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Graph, CliError> {
-    let loaded = config::load(entry, profile, world);
+    let loaded = config::load(&file.named, profile, world);
     judge(loaded.graph, &loaded.report, strict, Talk::Warnings, terminal)
 }
 

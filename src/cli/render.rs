@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Res
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     if arguments.raw {
-        let (document, report) = config::load_document(&entry, &world);
+        let (document, report) = config::load_document(&entry.named, &world);
         let document = loading::judge(document, &report, false, Talk::Warnings, terminal)?;
         terminal.print(document::to_json(&document).to_string() + "\n")?;
         return Ok(Exit::Done);

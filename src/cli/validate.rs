@@ -8,7 +8,7 @@ use crate::{config, diag};
 pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
-    let loaded = config::load(&entry, arguments.source.env.as_deref(), &world);
+    let loaded = config::load(&entry.named, arguments.source.env.as_deref(), &world);
     let talk = if arguments.json {
         terminal.json(&diag::render_json(&loaded.report))?;
         Talk::None
@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> R
     };
     let graph = loading::judge(loaded.graph, &loaded.report, arguments.strict, talk, terminal)?;
     if !arguments.json {
-        let file = loading::shown(&entry, &world);
+        let file = entry.named.display();
         terminal.print(format!("{file}: ok, {}\n", counted(graph.apps.len(), "app")))?;
     }
     Ok(Exit::Done)
