@@ -27,9 +27,9 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     let world = surroundings::world()?;
     let home = surroundings::home()?;
     let order = order(arguments, &world, terminal)?;
-    let graph = loading::load(&order.file, order.profile.as_deref(), arguments.strict, &world, terminal)?;
+    let mut graph = loading::load(&order.file, order.profile.as_deref(), arguments.strict, &world, terminal)?;
     loading::check_selection(&order.options.only, &graph)?;
-    let origins = graph.origins.clone();
+    let origins = std::mem::take(&mut graph.origins);
     let origin = diff::origin(&origins);
     let request = request(graph, order, &world);
 

@@ -8,6 +8,7 @@ use super::{exit, surroundings};
 #[derive(Debug, Parser)]
 #[command(
     name = "pmrun",
+    bin_name = "pmrun",
     version,
     after_help = after_help(),
     max_term_width = 100,
@@ -18,7 +19,7 @@ use super::{exit, surroundings};
 )]
 pub(super) struct Cli {
     /// Do not colour what is printed
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub no_color: bool,
 
     #[command(subcommand)]
@@ -105,7 +106,7 @@ pub(super) struct Scope {
 Examples:
   pmrun apply                         the ecosystem file of this folder
   pmrun apply --env production --only api,worker
-  pmrun diff --out plan.json && pmrun apply plan.json")]
+  pmrun apply plan.json               what `pmrun diff --out plan.json` showed, or nothing")]
 pub(super) struct Apply {
     #[command(flatten)]
     pub source: Source,
@@ -133,7 +134,7 @@ Exit codes: 0 no changes, 2 changes, 1 or 65 error
 Examples:
   pmrun diff                          against what runs
   pmrun diff --base git:origin/main --markdown
-  pmrun diff --out plan.json && pmrun apply plan.json")]
+  pmrun diff --out plan.json          then: pmrun apply plan.json")]
 pub(super) struct Diff {
     #[command(flatten)]
     pub source: Source,
@@ -291,7 +292,11 @@ const TARGETS: &str = "\
 A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.";
 
 fn after_help() -> String {
-    format!("Start here:\n  pmrun diff && pmrun apply && pmrun list\n\n{}\n\n{}", exit::HELP, surroundings::VARIABLES)
+    format!(
+        "Start here:\n  pmrun diff    what would change\n  pmrun apply   change it\n  pmrun list    what runs\n\n{}\n\n{}",
+        exit::HELP,
+        surroundings::VARIABLES
+    )
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     let profile = arguments.source.env.as_deref();
-    let graph = loading::load(&entry, profile, false, &world, terminal)?;
+    let mut graph = loading::load(&entry, profile, false, &world, terminal)?;
     let options = options(&arguments.scope);
     let selection = loading::check_selection(&options.only, &graph)?;
-    let origins = graph.origins.clone();
+    let origins = std::mem::take(&mut graph.origins);
 
     let plan = match &arguments.base {
         Some(written) => {

@@ -76,16 +76,13 @@ pub(super) fn judge<T>(
     terminal: &mut Terminal,
 ) -> Result<T, CliError> {
     say(report, talk, terminal);
-    let warnings = report.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count();
-    match value {
-        Some(_) if report.has_errors() => Err(CliError::said(Exit::Config)),
-        Some(_) if strict && warnings > 0 => {
-            Err(CliError::new(Exit::Config, "warnings are errors because of `--strict`"))
-        }
-        Some(value) => Ok(value),
-        None if report.has_errors() => Err(CliError::said(Exit::Config)),
-        None => Err(CliError::new(Exit::Config, "the file could not be read")),
+    if report.has_errors() {
+        return Err(CliError::said(Exit::Config));
     }
+    if strict && report.diagnostics.iter().any(|d| d.severity == Severity::Warning) {
+        return Err(CliError::new(Exit::Config, "warnings are errors because of `--strict`"));
+    }
+    value.ok_or_else(|| CliError::new(Exit::Config, "the file could not be read"))
 }
 
 /// Checks `--only` against the apps of the file.

@@ -46,8 +46,12 @@ impl Tally {
         }
     }
 
-    /// `3 apps up, 1 deleted`; nothing when nothing happened.
-    fn text(&self) -> Option<String> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.apps.is_empty()
+    }
+
+    /// `3 apps up, 1 deleted`; nothing when nothing happened. What the verb says is not said twice.
+    fn text(&self, verb: &str) -> Option<String> {
         let parts =
             [(Last::Up, "up"), (Last::Updated, "updated"), (Last::Stopped, "stopped"), (Last::Deleted, "deleted")];
         let counts = parts
@@ -57,6 +61,7 @@ impl Tally {
         let words: Vec<String> = counts
             .enumerate()
             .map(|(at, (count, word))| match at {
+                0 if word == verb => counted(count, "app"),
                 0 => format!("{} {word}", counted(count, "app")),
                 _ => format!("{count} {word}"),
             })
@@ -67,7 +72,7 @@ impl Tally {
 
 /// The last line: `applied: 3 apps up in 1.2s`.
 pub(super) fn summary(verb: &str, touched: usize, tally: &Tally, ms: u64) -> String {
-    match tally.text() {
+    match tally.text(verb) {
         Some(what) => format!("{verb}: {what} in {}", seconds(ms)),
         None if touched == 0 => "nothing to do".to_owned(),
         None => format!("{verb}: {} in {}", counted(touched, "app"), seconds(ms)),
@@ -185,6 +190,11 @@ mod tests {
             tally.count(event);
         }
         assert_eq!(summary("applied", 4, &tally, 1_240), "applied: 1 app up, 1 updated, 1 deleted in 1.2s");
+
+        let mut stopped = Tally::default();
+        stopped.count(&event("api", Some(0), ProgressKind::Stopped));
+        stopped.count(&event("web", Some(0), ProgressKind::Stopped));
+        assert_eq!(summary("stopped", 2, &stopped, 90), "stopped: 2 apps in 0.1s");
     }
 
     #[test]

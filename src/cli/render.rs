@@ -56,12 +56,12 @@ fn text(graph: &Graph, colour: bool) -> String {
     let mut text = facts::lines(&head);
     for app in &graph.apps {
         let name = paint(colour, Colour::Bold, &harmless(app.name.as_bytes(), false));
-        text += &format!("\n{name}\n{}", facts::lines(&facts::facts(app)));
+        text.extend(["\n", &name, "\n", &facts::lines(&facts::facts(app))]);
     }
     if let Some(deploy) = &graph.deploy {
-        text += &format!("\n{}\n", paint(colour, Colour::Bold, "deploy"));
+        text.extend(["\n", &paint(colour, Colour::Bold, "deploy"), "\n"]);
         for line in serde_json::to_string_pretty(deploy).unwrap_or_default().lines() {
-            text += &format!("  {line}\n");
+            text.extend(["  ", line, "\n"]);
         }
     }
     text

@@ -19,7 +19,7 @@ pub(super) fn draw(columns: &[Column], rows: Vec<Vec<(String, Option<Colour>)>>,
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|(name, _)| *name));
     for row in rows {
-        table.add_row(row.into_iter().map(|(text, hue)| Cell::new(marked(text, hue.filter(|_| colour)))));
+        table.add_row(row.into_iter().map(|(text, hue)| Cell::new_owned(marked(text, hue.filter(|_| colour)))));
     }
     for (column, (_, number)) in table.column_iter_mut().zip(columns) {
         column.set_padding((0, 2));
@@ -35,8 +35,10 @@ pub(super) fn draw(columns: &[Column], rows: Vec<Vec<(String, Option<Colour>)>>,
 }
 
 fn marked(text: String, hue: Option<Colour>) -> String {
-    let mark = hue.and_then(|hue| MARKS.iter().find(|(_, colour)| *colour == hue));
-    mark.map_or(text.clone(), |(mark, _)| format!("{mark}{text}{END}"))
+    match hue.and_then(|hue| MARKS.iter().find(|(_, colour)| *colour == hue)) {
+        Some((mark, _)) => format!("{mark}{text}{END}"),
+        None => text,
+    }
 }
 
 fn painted(line: &str) -> String {

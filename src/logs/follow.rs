@@ -135,8 +135,7 @@ impl Follower {
             self.files.iter().filter_map(|file| file.path.parent()).map(Path::to_owned).collect();
         for wanted in folders {
             // A folder that is made between looking and watching would go unseen: look again.
-            loop {
-                let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) else { break };
+            while let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) {
                 if !self.watched.insert(folder.to_owned()) {
                     break;
                 }

@@ -29,7 +29,7 @@ impl Lines {
     /// # Errors
     /// When it cannot be opened, or is no regular file: opening a pipe would wait for its writer.
     pub fn open(path: &Path, from: u64) -> io::Result<Self> {
-        Ok(Self::new(open_regular(path)?, from)?)
+        Self::new(open_regular(path)?, from)
     }
 
     pub(super) fn new(mut file: File, from: u64) -> io::Result<Self> {
