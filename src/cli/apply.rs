@@ -40,7 +40,6 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
             let _ = terminal.print(with_newline(render_text(&plan, &origin, diff::style(terminal))));
         }
         applied = Some(plan);
-        Ok(())
     })?;
     if arguments.json {
         terminal.json(&result(applied.as_ref(), &origin, &outcome))?;

@@ -26,6 +26,6 @@ pub(super) fn resurrect(terminal: &mut Terminal) -> Result<Exit, CliError> {
 /// Each starts a daemon where none runs: only it may change what is recorded, and one rule is easier to keep in mind
 /// than two.
 fn run(request: Request, verb: &str, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let outcome = exchange::perform(&surroundings::home()?, request, false, terminal, &mut |_, _| Ok(()))?;
+    let outcome = exchange::perform(&surroundings::home()?, request, false, terminal, &mut |_, _| ())?;
     apply::conclude(verb, &outcome, failed, terminal)
 }

@@ -43,7 +43,7 @@ pub(super) fn perform(
     request: Request,
     no_wait: bool,
     terminal: &mut Terminal,
-    begun: &mut dyn FnMut(Plan, &mut Terminal) -> Result<(), CliError>,
+    begun: &mut dyn FnMut(Plan, &mut Terminal),
 ) -> Result<Outcome, CliError> {
     let started = Instant::now();
     let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
@@ -60,7 +60,7 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
         Err(err) => return Err(unreachable(&err, home)),
     };
     send(&mut connection, home, Request::Kill, false)?;
-    let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| Ok(()))?;
+    let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| ())?;
     // The connection ends with the daemon, so that the next command does not meet one that is on its way out.
     while connection.next_answer().is_ok() {}
     Ok(Some(outcome))
@@ -77,14 +77,14 @@ fn finish(
     home: &Path,
     started: Instant,
     terminal: &mut Terminal,
-    begun: &mut dyn FnMut(Plan, &mut Terminal) -> Result<(), CliError>,
+    begun: &mut dyn FnMut(Plan, &mut Terminal),
 ) -> Result<Outcome, CliError> {
     let mut tally = Tally::default();
     loop {
         match refused(receive(connection, home)?)? {
             Answer::Waiting { holder, pid, for_ms } => terminal.say(progress::waiting(&holder, pid, for_ms)),
             Answer::Begun { plan } => {
-                begun(*plan, terminal)?;
+                begun(*plan, terminal);
                 // Shown before it is done; a reader that has gone away does not stop what was asked for.
                 let _ = terminal.flush();
             }
