@@ -23,7 +23,7 @@ pub(super) enum Source {
 /// A daemon that is just starting or ending holds the store and answers nobody yet, or no longer: that passes within
 /// moments, so both are tried again.
 pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
-    const PAUSES_MS: [u64; 4] = [10, 50, 200, 500];
+    const PAUSES_MS: [u64; 2] = [10, 100];
     let mut pauses = PAUSES_MS.into_iter();
     loop {
         if let Some(answer) = exchange::ask(home, request.clone())? {

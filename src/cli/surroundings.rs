@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use crate::config::World;
+use crate::platform;
 
 /// Every environment variable that pmrun itself reads, for `--help`.
 pub(super) const VARIABLES: &str = "\
@@ -15,15 +16,7 @@ Environment:
 
 /// `PMRUN_HOME`, absolute. It need not exist.
 pub(super) fn home() -> Result<PathBuf, CliError> {
-    let named = std::env::var_os("PMRUN_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(path) = named {
-        return if path.is_absolute() { Ok(path) } else { Ok(working_directory()?.join(path)) };
-    }
-    match user_home() {
-        Some(home) => Ok(home.join(".pmrun")),
-        None => Err(CliError::error("no home folder is known for this user")
-            .hint("set PMRUN_HOME to the folder where pmrun may keep its state")),
-    }
+    platform::default_home(|name| std::env::var_os(name)).map_err(CliError::error)
 }
 
 pub(super) fn world() -> Result<World, CliError> {

@@ -1,9 +1,118 @@
 //! Assembly: lock, socket, restore, serve.
+//!
+//! Files in `PMRUN_HOME`, and who keeps them:
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `daemon.lock` | locked as long as a daemon lives; readers of `state` share it |
+//! | `start.lock` | whose turn it is to start a daemon |
+//! | `pmrun.sock` | the control socket, while a daemon serves |
+//! | `pmrun.pid` | the daemon's pid, while it serves |
+//! | `pmrun.log` | the daemon's own few lines |
+//! | `state` | what should run: [`crate::runtime::store`] |
+//! | `notify/` | a socket for each app that says `READY=1` |
+//! | `logs/`, `pids/` | of the apps |
 
+mod log;
+mod saver;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// The daemon (`pmrun __daemon`, hidden): returns when it has been told to end.
+use crate::platform::{
+    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason,
+};
+use crate::rpc::client::SERVING;
+use crate::runtime::store::Store;
+use crate::runtime::{Core, State, Survivor};
+use crate::supervisor::{Launch, LaunchId, Layout, launch};
+use serve::Daemon;
+
+/// How long another daemon may take to end, or a reader to read.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the daemon of `PMRUN_HOME` until it is told to end.
+///
+/// Whoever starts it learns from its standard output how that went: one line, [`SERVING`] or what is wrong, and then
+/// its end. Must be called before the process has opened files or started threads.
 #[must_use]
 pub fn main() -> ExitCode {
-    unimplemented!()
+    match default_home(|name| std::env::var_os(name)).and_then(|home| start(&home)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::line(&problem);
+            say(&problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(home: &Path) -> Result<(), String> {
+    let cannot = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {}", reason(&error));
+    let setup = become_daemon().map_err(cannot("leave the terminal"))?;
+    let layout = Layout { home: home.to_str().ok_or("PMRUN_HOME is not valid UTF-8")?.to_owned() };
+    ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
+    // Before there are threads: they inherit what is blocked.
+    let signals = Signals::block().map_err(cannot("watch signals"))?;
+    let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
+        .map_err(cannot("lock `daemon.lock`"))?
+        .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
+    let mut store = Store::open(home).map_err(|error| error.to_string())?;
+    let state = store.load().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(cannot("start the event loop"))?;
+    let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
+    let clock = Clock::start();
+    let survivors = adopt(&mut host, &state, &layout);
+    runtime.block_on(async {
+        let mut daemon = Daemon::new(home, clock, host, signals, store).map_err(cannot("serve"))?;
+        log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
+        say(SERVING);
+        let (core, effects) = Core::restore(state, survivors, layout, clock.now());
+        daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
+        daemon.end(lock).await;
+        Ok(())
+    })
+}
+
+/// Takes over the processes of an earlier daemon that belong to what should be there.
+fn adopt(host: &mut Host, state: &State, layout: &Layout) -> Vec<Survivor> {
+    let launches = possible_launches(state, layout);
+    let survivor = |adopted: Adopted| {
+        let launch = launches.iter().find(|launch| launch.id == adopted.launch)?;
+        Some(Survivor {
+            launch: adopted.launch,
+            instance: launch.instance.clone(),
+            pid: adopted.pid,
+            spec_digest: adopted.spec_digest,
+            started_at_ms: adopted.started_at_ms,
+        })
+    };
+    host.adopt(&launches).into_iter().filter_map(survivor).collect()
+}
+
+/// Each instance's launch as an earlier daemon would have made it, numbered from 1.
+fn possible_launches(state: &State, layout: &Layout) -> Vec<Launch> {
+    let nothing = Arc::new(BTreeMap::new());
+    let instances = state.apps.values().flat_map(|app| {
+        let ambient = state.ambients.get(&app.ambient).unwrap_or(&nothing);
+        app.instances.iter().map(move |(slot, instance)| (&app.spec, *slot, instance.id, ambient))
+    });
+    let launches = instances
+        .zip(1..)
+        .map(|((spec, slot, list_id, ambient), id)| launch(LaunchId(id), spec, slot, list_id, layout, ambient));
+    launches.collect()
+}
+
+/// The one line that the command which started this waits for. Its pipe is closed by it: the log is standard output
+/// from then on.
+fn say(line: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _ = nix::unistd::dup2_stdout(std::io::stderr());
 }

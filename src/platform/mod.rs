@@ -1,1 +1,40 @@
 //! The only code that calls the operating system about processes, and the only `unsafe` code.
+//!
+//! [`Host`] starts processes, watches them and ends them with all their descendants. It is synchronous: one epoll
+//! descriptor stands for everything that it waits for, whoever owns it waits on that and calls [`Host::dispatch`].
+//! A pid is never signalled unless it is pinned: by a pidfd whose process was checked after it was opened, or by
+//! being a child that nobody has reaped yet.
+
+mod channel;
+mod clock;
+mod home;
+mod host;
+mod lock;
+mod notify;
+mod procfs;
+mod setup;
+mod spawn;
+mod survivors;
+mod sys;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use clock::Clock;
+pub use home::{default_home, ensure_home};
+pub use host::{Event, Host};
+pub use lock::{LockFile, LockKind};
+pub(crate) use notify::short_address;
+pub use setup::{Pending, ProcessSetup, Signals, become_daemon};
+pub use survivors::Adopted;
+pub use sys::awaitable;
+
+/// The system's words without their number.
+#[must_use]
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

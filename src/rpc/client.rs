@@ -1,7 +1,22 @@
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use super::frame;
 use super::wire::{Answer, Call};
+use crate::platform::{LockFile, LockKind, ensure_home, reason, short_address};
+
+/// The socket's name in `PMRUN_HOME`.
+pub const SOCKET: &str = "pmrun.sock";
+/// Where the daemon's own few lines go.
+pub const DAEMON_LOG: &str = "pmrun.log";
+/// What the daemon writes to its standard output when it serves; anything else is why it does not.
+pub const SERVING: &str = "ok";
+
+/// A daemon that has a thousand records to read and a full disk to wait for is still faster.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -14,27 +29,58 @@ pub enum ConnectError {
 
 /// One exchange with the daemon. Blocking: commands have nothing else to do.
 #[derive(Debug)]
-pub struct Connection;
+pub struct Connection {
+    stream: UnixStream,
+}
 
 impl Connection {
     /// # Errors
     /// `NoDaemon` when none runs.
-    pub fn open(_home: &Path) -> Result<Self, ConnectError> {
-        unimplemented!()
+    pub fn open(home: &Path) -> Result<Self, ConnectError> {
+        let connect = || {
+            let (address, _folder) = short_address(home, SOCKET)?;
+            UnixStream::connect(address)
+        };
+        match connect() {
+            Ok(stream) => Ok(Self { stream }),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+                    Err(ConnectError::NoDaemon)
+                }
+                _ => Err(failed(format!("cannot reach the daemon at `{}`", home.join(SOCKET).display()), &error)),
+            },
+        }
     }
 
     /// Starts a daemon when none runs; two at once start one.
     ///
     /// # Errors
     /// When it cannot be started, with its own words.
-    pub fn open_or_start(_home: &Path) -> Result<Self, ConnectError> {
-        unimplemented!()
+    pub fn open_or_start(home: &Path) -> Result<Self, ConnectError> {
+        match Self::open(home) {
+            Err(ConnectError::NoDaemon) => {}
+            other => return other,
+        }
+        ensure_home(home).map_err(|error| failed(format!("cannot make the folder `{}`", home.display()), &error))?;
+        let path = home.join("start.lock");
+        let _turn = LockFile::acquire(&path, LockKind::Exclusive, START_PATIENCE)
+            .map_err(|error| failed(format!("cannot lock `{}`", path.display()), &error))?
+            .ok_or_else(|| ConnectError::Failed {
+                message: "another command has been starting a daemon for 30s".into(),
+            })?;
+        // Whoever had the turn before has most likely started one.
+        match Self::open(home) {
+            Err(ConnectError::NoDaemon) => {}
+            other => return other,
+        }
+        start(home)?;
+        Self::open(home)
     }
 
     /// # Errors
     /// When the daemon is gone.
-    pub fn send(&mut self, _call: &Call) -> io::Result<()> {
-        unimplemented!()
+    pub fn send(&mut self, call: &Call) -> io::Result<()> {
+        frame::write(&mut self.stream, call)
     }
 
     /// The next answer.
@@ -42,6 +88,69 @@ impl Connection {
     /// # Errors
     /// `UnexpectedEof` when the daemon is gone.
     pub fn next_answer(&mut self) -> io::Result<Answer> {
-        unimplemented!()
+        frame::read(&mut self.stream)
+    }
+}
+
+/// Returns when the daemon serves.
+///
+/// Its standard output is a pipe until then: it says there that it serves, or why it cannot, and an end without a word
+/// means that it died.
+fn start(home: &Path) -> Result<(), ConnectError> {
+    let log = home.join(DAEMON_LOG);
+    let cannot = |what: &str, error: &io::Error| failed(format!("cannot start the daemon: {what}"), error);
+    let log_file = open_log(&log).map_err(|error| cannot(&format!("cannot open `{}`", log.display()), &error))?;
+    let program = std::env::current_exe().map_err(|error| cannot("cannot tell where pmrun is", &error))?;
+    let mut command = Command::new(program);
+    command.arg("__daemon").env("PMRUN_HOME", home);
+    // A command that runs inside an app must not pass the app's marks on: the daemon would belong to the app.
+    for mark in ["PMRUN_INSTANCE", "PMRUN_LAUNCH", "PMRUN_SPEC", "NODE_CHANNEL_FD", "NOTIFY_SOCKET"] {
+        command.env_remove(mark);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+    let mut daemon = command.spawn().map_err(|error| cannot("cannot run pmrun", &error))?;
+    let mut said = String::new();
+    if let Some(mut pipe) = daemon.stdout.take() {
+        pipe.read_to_string(&mut said).map_err(|error| cannot("it said nothing", &error))?;
+    }
+    match said.trim() {
+        SERVING => Ok(()),
+        "" => {
+            let how = daemon.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+            let message = format!("the daemon ended while it started ({how}); see `{}`", log.display());
+            Err(ConnectError::Failed { message })
+        }
+        problem => {
+            let _ = daemon.wait();
+            Err(ConnectError::Failed { message: format!("cannot start the daemon: {problem}") })
+        }
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+fn failed(what: String, error: &io::Error) -> ConnectError {
+    ConnectError::Failed { message: format!("{what}: {}", reason(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_daemon_that_is_what_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = folder.path().join("x".repeat(150));
+        std::fs::create_dir(&long).unwrap();
+        for home in [folder.path(), &long, &folder.path().join("missing")] {
+            assert!(matches!(Connection::open(home), Err(ConnectError::NoDaemon)), "{}", home.display());
+        }
+        // A socket that nobody listens on any more.
+        let (address, _handle) = short_address(&long, SOCKET).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(address).unwrap());
+        assert!(matches!(Connection::open(&long), Err(ConnectError::NoDaemon)));
     }
 }

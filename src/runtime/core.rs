@@ -9,6 +9,8 @@ pub struct Core;
 /// A process of an earlier daemon that is still there when a new one starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survivor {
+    /// What events about it will name; new launches count up from above the highest of these.
+    pub launch: crate::supervisor::LaunchId,
     pub instance: crate::base::InstanceId,
     pub pid: u32,
     /// [`super::spec_digest`] of what it was started from, by its own marker.

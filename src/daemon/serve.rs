@@ -1,0 +1,233 @@
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use super::log;
+use super::saver::{Saved, Saver};
+use crate::platform::{Clock, Event, Host, LockFile, Pending, Signals, awaitable};
+use crate::rpc::client::SOCKET;
+use crate::rpc::server::{FromClient, Replies, Server};
+use crate::rpc::wire::Answer;
+use crate::runtime::store::Store;
+use crate::runtime::{ClientId, Core, Effect, Input};
+use crate::supervisor::Launch;
+
+/// How long the last answers may take to be read when the daemon ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The loop: everything that happens becomes an [`Input`], and what the core asks for is done in order.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    home: PathBuf,
+    clock: Clock,
+    host: Host,
+    host_ready: AsyncFd<OwnedFd>,
+    signals: Signals,
+    signals_ready: AsyncFd<OwnedFd>,
+    saver: Saver,
+    saved: UnboundedReceiver<Saved>,
+    server: JoinHandle<()>,
+    from_clients: UnboundedReceiver<FromClient>,
+    clients: HashMap<ClientId, Replies>,
+    /// Each connection holds a sender: its end is the end of all of them.
+    alive: (Sender<()>, Receiver<()>),
+    inputs: VecDeque<Input>,
+    ending: bool,
+}
+
+impl Daemon {
+    /// From here on commands can connect.
+    pub(super) fn new(home: &Path, clock: Clock, host: Host, signals: Signals, store: Store) -> io::Result<Self> {
+        let (to_loop, saved) = unbounded_channel();
+        let (from_server, from_clients) = unbounded_channel();
+        let alive = channel(1);
+        let server = Server::bind(home)?;
+        std::fs::write(home.join("pmrun.pid"), format!("{}\n", std::process::id()))?;
+        Ok(Self {
+            home: home.to_owned(),
+            clock,
+            host_ready: awaitable(host.readiness()?)?,
+            host,
+            signals_ready: awaitable(signals.as_fd().try_clone_to_owned()?)?,
+            signals,
+            saver: Saver::start(store, to_loop)?,
+            saved,
+            server: tokio::spawn(server.serve(from_server, alive.0.clone())),
+            from_clients,
+            clients: HashMap::new(),
+            alive,
+            inputs: VecDeque::new(),
+            ending: false,
+        })
+    }
+
+    /// Returns when the core has said `Exit`.
+    ///
+    /// With nothing to do it sleeps without a timeout: an idle daemon is never woken.
+    pub(super) async fn run(&mut self, mut core: Core, effects: Vec<Effect>) -> io::Result<()> {
+        self.perform_all(effects);
+        self.settle(&mut core);
+        while !self.ending {
+            let deadline = core.deadline().map(|mono| tokio::time::Instant::from_std(self.clock.instant(mono)));
+            let tick = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                guard = self.host_ready.readable() => {
+                    let mut guard = guard?;
+                    if !self.host.dispatch() {
+                        guard.clear_ready();
+                    }
+                }
+                guard = self.signals_ready.readable() => {
+                    guard?.clear_ready();
+                    let pending = self.signals.take();
+                    self.signalled(pending);
+                }
+                Some(event) = self.from_clients.recv() => self.from_client(event),
+                Some(saved) = self.saved.recv() => self.save_ended(saved),
+                () = tick => self.inputs.push_back(Input::Tick),
+            }
+            self.collect();
+            self.settle(&mut core);
+        }
+        Ok(())
+    }
+
+    /// When a command learns that the daemon has ended, the next can be started: everything is released first, and
+    /// the last answers go out then.
+    pub(super) async fn end(self, lock: LockFile) {
+        self.server.abort();
+        for name in [SOCKET, "pmrun.pid"] {
+            let _ = std::fs::remove_file(self.home.join(name));
+        }
+        self.saver.finish();
+        log::line("ended");
+        drop(lock);
+        drop(self.clients);
+        let (own, mut others) = self.alive;
+        drop(own);
+        let _ = tokio::time::timeout(FAREWELL, others.recv()).await;
+    }
+
+    /// What has come already besides what woke the loop; it is cheaper together.
+    fn collect(&mut self) {
+        while let Ok(event) = self.from_clients.try_recv() {
+            self.from_client(event);
+        }
+        while let Ok(saved) = self.saved.try_recv() {
+            self.save_ended(saved);
+        }
+    }
+
+    /// Until nothing follows from anything any more.
+    fn settle(&mut self, core: &mut Core) {
+        loop {
+            self.from_host();
+            while let Some(input) = self.inputs.pop_front() {
+                if self.ending {
+                    return;
+                }
+                let effects = core.handle(input, self.clock.now());
+                self.perform_all(effects);
+            }
+            // Only now, so that all stops of this turn share one look at the processes.
+            self.host.flush();
+            self.from_host();
+            if self.inputs.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn(launch) => self.spawn(&launch),
+            Effect::Stop { launch, signal, tree } => self.host.stop(launch, signal, tree),
+            Effect::StopByMessage { launch, tree } => self.host.stop_by_message(launch, tree),
+            Effect::Kill { launch, tree } => self.host.kill(launch, tree),
+            Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
+            Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
+            Effect::Exit => self.ending = true,
+        }
+    }
+
+    fn spawn(&mut self, launch: &Launch) {
+        let input = match self.host.spawn(launch) {
+            Ok((pid, error_log_offset)) => Input::Spawned { launch: launch.id, pid, error_log_offset },
+            Err(reason) => Input::SpawnFailed { launch: launch.id, reason },
+        };
+        self.inputs.push_back(input);
+    }
+
+    fn answer(&mut self, client: ClientId, answer: &Answer, last: bool) {
+        let Some(replies) = self.clients.get(&client) else { return };
+        if !replies.send(answer, last) {
+            self.clients.remove(&client);
+            self.inputs.push_back(Input::ClientGone { client });
+        } else if last {
+            self.clients.remove(&client);
+        }
+    }
+
+    fn from_client(&mut self, event: FromClient) {
+        match event {
+            FromClient::Call { client, call, replies } => {
+                self.clients.insert(client, replies);
+                self.inputs.push_back(Input::Call { client, call: *call });
+            }
+            FromClient::Gone { client } => {
+                if self.clients.remove(&client).is_some() {
+                    self.inputs.push_back(Input::ClientGone { client });
+                }
+            }
+        }
+    }
+
+    fn save_ended(&mut self, Saved { ticket, result }: Saved) {
+        if let Err(problem) = &result {
+            log::line(problem);
+        }
+        self.inputs.push_back(Input::Saved { ticket, result });
+    }
+
+    fn signalled(&mut self, pending: Pending) {
+        if pending.child {
+            self.host.reap();
+        }
+        if pending.terminate {
+            log::line("asked to end by a signal");
+            self.inputs.push_back(Input::Terminate);
+        }
+    }
+
+    fn from_host(&mut self) {
+        for event in self.host.take_events() {
+            let input = match event {
+                Event::Exited { launch, status } => Input::Exited { launch, status },
+                Event::TreeGone { launch } => Input::TreeGone { launch },
+                Event::Ready { launch } => Input::Ready { launch },
+                Event::Notice(text) => {
+                    log::line(text);
+                    continue;
+                }
+            };
+            self.inputs.push_back(input);
+        }
+    }
+}

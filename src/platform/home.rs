@@ -1,0 +1,54 @@
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+/// `PMRUN_HOME`, else `.pmrun` in the user's home folder. Absolute; not made.
+///
+/// `variable` looks a variable up, so that tests need not change the real ones.
+///
+/// # Errors
+/// In words, when no variable and no entry in the user database says where it is.
+pub fn default_home(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, String> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(home) = set("PMRUN_HOME") {
+        return std::path::absolute(&home)
+            .map_err(|error| format!("cannot tell where `{}` is: {error}", home.display()));
+    }
+    let user_home = set("HOME").filter(|home| home.is_absolute()).or_else(passwd_home);
+    user_home.map(|home| home.join(".pmrun")).ok_or_else(|| "neither PMRUN_HOME nor HOME says where to work".to_owned())
+}
+
+/// Makes the folder for its owner alone; one that exists is left as it is.
+///
+/// # Errors
+/// The system's, when it cannot be made.
+pub fn ensure_home(home: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(home)
+}
+
+fn passwd_home() -> Option<PathBuf> {
+    nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_is_what_the_variables_say_and_absolute() {
+        let here = std::env::current_dir().unwrap();
+        let table: [(&[(&str, &str)], PathBuf); 4] = [
+            (&[("PMRUN_HOME", "/a/b"), ("HOME", "/root")], "/a/b".into()),
+            (&[("PMRUN_HOME", "rel"), ("HOME", "/root")], here.join("rel")),
+            (&[("PMRUN_HOME", ""), ("HOME", "/home/x")], "/home/x/.pmrun".into()),
+            (&[("HOME", "/home/x")], "/home/x/.pmrun".into()),
+        ];
+        for (variables, want) in table {
+            let look = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
+            assert_eq!(default_home(look).unwrap(), want);
+        }
+        assert!(default_home(|_| None).unwrap().is_absolute(), "the user database knows");
+    }
+}

@@ -1,0 +1,197 @@
+//! One look at every process, and a closer one at some.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Dir, Mode, OFlags};
+
+/// Variables that every app process is given, and that its descendants inherit.
+pub(super) const MARK_HOME: &str = "PMRUN_HOME";
+pub(super) const MARK_INSTANCE: &str = "PMRUN_INSTANCE";
+pub(super) const MARK_LAUNCH: &str = "PMRUN_LAUNCH";
+pub(super) const MARK_SPEC: &str = "PMRUN_SPEC";
+
+/// One process, by proc_pid_stat(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) parent: u32,
+    pub(super) session: u32,
+    /// Clock ticks since the machine started. With the pid it names a process for good.
+    pub(super) start: u64,
+    /// A zombie: it holds nothing any more and only waits for its parent.
+    pub(super) dead: bool,
+}
+
+/// What a process was started with, as far as it concerns pmrun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) home: Option<String>,
+    pub(super) instance: Option<String>,
+    pub(super) launch: Option<String>,
+    pub(super) spec: Option<String>,
+}
+
+/// All processes at one moment, indexed.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) processes: Vec<Process>,
+    by_pid: HashMap<u32, usize>,
+    by_parent: HashMap<u32, Vec<usize>>,
+    by_session: HashMap<u32, Vec<usize>>,
+}
+
+impl Table {
+    /// # Errors
+    /// When /proc cannot be listed.
+    pub(super) fn scan() -> io::Result<Self> {
+        let proc = open_dir(c"/proc")?;
+        let mut processes = Vec::with_capacity(256);
+        for entry in Dir::read_from(&proc)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name.first().is_some_and(u8::is_ascii_digit)
+                && let Some(process) = read_stat(&proc, name)
+            {
+                processes.push(process);
+            }
+        }
+        Ok(Self::of(processes))
+    }
+
+    pub(super) fn of(processes: Vec<Process>) -> Self {
+        let mut table = Self { processes, ..Self::default() };
+        for (index, process) in table.processes.iter().enumerate() {
+            table.by_pid.insert(process.pid, index);
+            table.by_parent.entry(process.parent).or_default().push(index);
+            table.by_session.entry(process.session).or_default().push(index);
+        }
+        table
+    }
+
+    pub(super) fn get(&self, pid: u32) -> Option<&Process> {
+        self.by_pid.get(&pid).map(|index| &self.processes[*index])
+    }
+
+    pub(super) fn children(&self, pid: u32) -> impl Iterator<Item = &Process> {
+        self.by_parent.get(&pid).into_iter().flatten().map(|index| &self.processes[*index])
+    }
+
+    pub(super) fn session(&self, session: u32) -> impl Iterator<Item = &Process> {
+        self.by_session.get(&session).into_iter().flatten().map(|index| &self.processes[*index])
+    }
+}
+
+/// None when there is no such process.
+pub(super) fn process(pid: u32) -> Option<Process> {
+    read_stat(&open_dir(c"/proc").ok()?, pid.to_string().as_bytes())
+}
+
+/// None when it is gone or somebody else's.
+pub(super) fn marks(pid: u32) -> Option<Marks> {
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut marks = Marks::default();
+    for variable in environ.split(|byte| *byte == 0) {
+        // Most variables are not ours, and this runs for every process of a busy machine.
+        if !variable.starts_with(b"PMRUN_") {
+            continue;
+        }
+        let Some((name, value)) = std::str::from_utf8(variable).ok().and_then(|text| text.split_once('=')) else {
+            continue;
+        };
+        let slot = match name {
+            MARK_HOME => &mut marks.home,
+            MARK_INSTANCE => &mut marks.instance,
+            MARK_LAUNCH => &mut marks.launch,
+            MARK_SPEC => &mut marks.spec,
+            _ => continue,
+        };
+        *slot = Some(value.to_owned());
+    }
+    Some(marks)
+}
+
+/// Device and inode of what a process has as stdout and stderr.
+pub(super) fn outputs(pid: u32) -> Vec<(u64, u64)> {
+    [1, 2].into_iter().filter_map(|fd| file_id(&format!("/proc/{pid}/fd/{fd}"))).collect()
+}
+
+pub(super) fn file_id(path: &str) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Wall clock, milliseconds since 1970, of a process's start.
+pub(super) fn started_at_ms(process: &Process) -> u64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let boot_s = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok()).unwrap_or(0);
+    // Linux shows times to programs in hundredths of a second on every architecture.
+    boot_s * 1_000 + process.start * 10
+}
+
+fn open_dir(path: &CStr) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn read_stat(proc: &OwnedFd, pid: &[u8]) -> Option<Process> {
+    let mut path = [0_u8; 24];
+    path.get_mut(..pid.len())?.copy_from_slice(pid);
+    path.get_mut(pid.len()..pid.len() + 6)?.copy_from_slice(b"/stat\0");
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    let file = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = [0_u8; 512];
+    let length = rustix::io::read(&file, &mut text).ok()?;
+    parse_stat(&text[..length])
+}
+
+/// The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
+fn parse_stat(text: &[u8]) -> Option<Process> {
+    let open = text.iter().position(|byte| *byte == b'(')?;
+    let close = text.iter().rposition(|byte| *byte == b')')?;
+    let pid = std::str::from_utf8(text.get(..open)?).ok()?.trim().parse().ok()?;
+    let mut fields = std::str::from_utf8(text.get(close + 1..)?).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    // num_threads is field 20, starttime field 22.
+    let threads: u64 = fields.nth(13)?.parse().ok()?;
+    let start = fields.nth(1)?.parse().ok()?;
+    // A leader that ended its own thread only is shown as a zombie while the others work on.
+    let dead = matches!(state, "Z" | "X") && threads <= 1;
+    Some(Process { pid, parent, session, start, dead })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_lines_are_read_whatever_the_program_is_called() {
+        let line = |name: &str, state: &str, threads: u32| {
+            format!("12 ({name}) {state} 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 4711 1000 1 2 3\n")
+        };
+        let want = Process { pid: 12, parent: 7, session: 9, start: 4711, dead: false };
+        for name in ["sh", "a b", "x) R 1 2 3 (y", ")", ""] {
+            assert_eq!(parse_stat(line(name, "S", 1).as_bytes()), Some(want), "{name:?}");
+        }
+        assert_eq!(parse_stat(line("z", "Z", 1).as_bytes()), Some(Process { dead: true, ..want }));
+        assert_eq!(parse_stat(line("z", "Z", 2).as_bytes()), Some(want), "threads live on");
+        for junk in ["", "12", "12 (sh", "12 (sh) S", "x (sh) S 1 2 3"] {
+            assert_eq!(parse_stat(junk.as_bytes()), None, "{junk:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_is_in_the_table() {
+        let table = Table::scan().unwrap();
+        let me = table.get(std::process::id()).unwrap();
+        assert_eq!(me.parent, std::os::unix::process::parent_id());
+        assert!(table.children(me.parent).any(|process| process.pid == me.pid));
+        assert!(table.session(me.session).any(|process| process.pid == me.pid));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let started = u128::from(started_at_ms(me));
+        assert!(started <= now + 1_000 && started + 3_600_000 > now, "{started} {now}");
+    }
+}

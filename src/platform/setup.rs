@@ -1,0 +1,78 @@
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What the daemon changed of its own process and gives back to the apps.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessSetup {
+    /// Soft and hard limit of open files, as inherited.
+    pub(super) files: Option<(u64, u64)>,
+}
+
+/// Leaves the terminal and everything inherited behind, and adopts orphaned descendants from now on.
+///
+/// To be called first thing, before any descriptor is opened or thread started.
+///
+/// # Errors
+/// The system's.
+pub fn become_daemon() -> io::Result<ProcessSetup> {
+    super::sys::close_inherited();
+    // Fails only for the leader of a process group, which is on its own already.
+    let _ = rustix::process::setsid();
+    rustix::process::chdir("/")?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(ProcessSetup { files: raise_file_limit() })
+}
+
+/// Every app costs descriptors; the usual soft limit of 1024 is there for programs that use select(2).
+fn raise_file_limit() -> Option<(u64, u64)> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok()?;
+    Some((current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX)))
+}
+
+/// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT.
+///
+/// They are blocked in the calling thread and in threads that it starts afterwards.
+#[derive(Debug)]
+pub struct Signals {
+    fd: SignalFd,
+}
+
+/// What came since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    pub terminate: bool,
+    pub child: bool,
+}
+
+impl Signals {
+    /// # Errors
+    /// The system's.
+    pub fn block() -> io::Result<Self> {
+        let mask = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT]);
+        mask.thread_block()?;
+        Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
+    }
+
+    /// Never blocks.
+    pub fn take(&mut self) -> Pending {
+        let mut pending = Pending::default();
+        while let Ok(Some(info)) = self.fd.read_signal() {
+            match i32::try_from(info.ssi_signo).map(Signal::try_from) {
+                Ok(Ok(Signal::SIGCHLD)) => pending.child = true,
+                _ => pending.terminate = true,
+            }
+        }
+        pending
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,108 @@
+//! What an earlier daemon left running: taken over where it is known for sure, ended where it belongs to nobody.
+
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::procfs::{self, Marks, Process, Table};
+use crate::supervisor::{Launch, LaunchId};
+
+/// A process of an earlier daemon that is watched from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    pub launch: LaunchId,
+    pub pid: u32,
+    /// By its own mark: the digest of the spec that it was started from.
+    pub spec_digest: String,
+    /// Wall clock, milliseconds since 1970.
+    pub started_at_ms: u64,
+}
+
+/// A process that is surely the first of an instance.
+pub(super) struct Survivor {
+    pub(super) process: Process,
+    pub(super) pidfd: OwnedFd,
+    pub(super) mark: String,
+    pub(super) spec_digest: String,
+}
+
+/// How long leftovers may take to vanish after SIGKILL before their successors are started regardless.
+const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks where `launch`'s process would have left its pid, and believes it only when all its marks agree.
+pub(super) fn find(launch: &Launch, home: &str) -> Option<Survivor> {
+    let pid = std::fs::read_to_string(&launch.pid_file).ok()?.trim().parse().ok()?;
+    let before = procfs::process(pid)?;
+    let pidfd = open_pid(pid)?;
+    // Read again: between the two the pid may have gone to somebody else, now it cannot any more.
+    let process =
+        procfs::process(pid).filter(|process| *process == before && !process.dead && process.session == pid)?;
+    let marks = procfs::marks(pid)?;
+    let instance = launch.instance.to_string();
+    if marks.home.as_deref() != Some(home) || marks.instance.as_deref() != Some(instance.as_str()) {
+        return None;
+    }
+    Some(Survivor { process, pidfd, mark: marks.launch?, spec_digest: marks.spec? })
+}
+
+/// Ends what carries this home's mark and belongs to no launch that was taken over. Returns how many there were.
+pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
+    let mut ended = 0;
+    let deadline = Instant::now() + LEFTOVERS_PATIENCE;
+    while Instant::now() < deadline {
+        let Ok(table) = Table::scan() else { return ended };
+        let spared = ancestors(&table);
+        let stray = |marks: Marks| {
+            marks.home.as_deref() == Some(home) && marks.launch.is_some_and(|launch| !adopted.contains(&launch))
+        };
+        let strays = table.processes.iter().filter(|process| !process.dead && !spared.contains(&process.pid));
+        let pinned: Vec<OwnedFd> = strays
+            .filter(|process| procfs::marks(process.pid).is_some_and(stray))
+            .filter_map(|process| pin(process))
+            .collect();
+        if pinned.is_empty() {
+            return ended;
+        }
+        ended += pinned.len();
+        for pidfd in &pinned {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+        }
+        wait_all(&pinned, deadline);
+    }
+    ended
+}
+
+/// Pins a process that a scan saw; none when it is not that one any more.
+pub(super) fn pin(process: &Process) -> Option<OwnedFd> {
+    let pidfd = open_pid(process.pid)?;
+    let now = procfs::process(process.pid)?;
+    (now.start == process.start && !now.dead).then_some(pidfd)
+}
+
+pub(super) fn open_pid(pid: u32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()
+}
+
+/// This process and those it comes from: a command that starts the daemon may itself run inside an app.
+fn ancestors(table: &Table) -> HashSet<u32> {
+    let mut line = HashSet::new();
+    let mut pid = std::process::id();
+    while line.insert(pid) {
+        match table.get(pid) {
+            Some(process) => pid = process.parent,
+            None => break,
+        }
+    }
+    line
+}
+
+fn wait_all(pidfds: &[OwnedFd], deadline: Instant) {
+    for pidfd in pidfds {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = rustix::event::Timespec::try_from(left).ok();
+        let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], timeout.as_ref());
+    }
+}

@@ -1,0 +1,554 @@
+//! The host with real processes. Each test waits for states, with a bound, and never sleeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+
+use super::procfs::{self, Table};
+use super::{Event, Host, ProcessSetup, Signals};
+use crate::base::{ExitStatus, InstanceId, Signal};
+use crate::supervisor::{Launch, LaunchId, Output};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const ID: LaunchId = LaunchId(1);
+
+/// A host in a home of its own, and what it said.
+struct Stage {
+    folder: tempfile::TempDir,
+    host: Host,
+    events: Vec<Event>,
+    /// Whether this process may reap whatever ends.
+    alone: bool,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::new(folder.path(), ProcessSetup::default()).unwrap();
+        Self { folder, host, events: Vec::new(), alone: false }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn launch(&self, program: &str, args: &[&str]) -> Launch {
+        Launch {
+            id: ID,
+            instance: InstanceId::new("app", 0),
+            program: program.to_owned(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            cwd: "/".to_owned(),
+            ambient: Arc::new(BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap())])),
+            env: BTreeMap::new(),
+            out: Output::File(self.path("logs/out.log")),
+            error: Output::File(self.path("logs/error.log")),
+            pid_file: self.path("pids/app-0.pid"),
+            channel: false,
+            notify: false,
+            tree: true,
+        }
+    }
+
+    fn shell(&self, script: &str) -> Launch {
+        self.launch("/bin/sh", &["-c", script])
+    }
+
+    fn out(&self) -> String {
+        std::fs::read_to_string(self.path("logs/out.log")).unwrap_or_default()
+    }
+
+    /// Goes on until `done` says so.
+    fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if self.alone {
+                self.host.reap();
+            }
+            self.host.flush();
+            let events = self.host.take_events();
+            self.events.extend(events);
+            if done(self) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for {what}; so far: {:?}\n{}", self.events, self.out());
+            self.host.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 5_000_000 }));
+        }
+    }
+
+    fn until_event(&mut self, event: &Event) {
+        self.until(&format!("{event:?}"), |stage| stage.events.contains(event));
+    }
+
+    fn exit_of(&mut self, launch: &Launch) -> ExitStatus {
+        self.host.spawn(launch).unwrap();
+        let exited = |event: &Event| match event {
+            Event::Exited { launch: id, status } if *id == launch.id => Some(*status),
+            _ => None,
+        };
+        self.until("its exit", |stage| stage.events.iter().any(|event| exited(event).is_some()));
+        self.events.iter().find_map(exited).unwrap()
+    }
+}
+
+/// Runs the test in a process that has no other tests in it: it adopts orphans and reaps whatever ends.
+fn alone(name: &str, body: impl FnOnce()) {
+    const INSIDE: &str = "PMRUN_TEST_ALONE";
+    if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
+        return body();
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([&format!("platform::tests::{name}"), "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, name)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn adopting_stage() -> Stage {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    Stage { alone: true, ..Stage::new() }
+}
+
+/// Living processes that have `word` among their arguments.
+fn with_argument(word: &str) -> Vec<u32> {
+    let table = Table::scan().unwrap();
+    let living = table.processes.iter().filter(|process| !process.dead).map(|process| process.pid);
+    let has = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
+    };
+    living.filter(has).collect()
+}
+
+/// What this process passes on because it was given it that way; the daemon closes those when it starts.
+fn inherited_fds() -> Vec<String> {
+    let entries = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+    let passed_on = |name: &String| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{name}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim).unwrap_or("02000000");
+        i64::from_str_radix(flags, 8).unwrap() & 0o2_000_000 == 0
+    };
+    entries.map(|entry| entry.file_name().into_string().unwrap()).filter(passed_on).collect()
+}
+
+/// A number of seconds that nobody else sleeps.
+fn nap(number: u32) -> String {
+    format!("7{:05}.{number}", std::process::id() % 100_000)
+}
+
+#[test]
+fn exits_are_told_as_what_they_are() {
+    let table = [
+        ("exit 0", ExitStatus::Code(0)),
+        ("exit 3", ExitStatus::Code(3)),
+        ("exit 255", ExitStatus::Code(255)),
+        ("kill -KILL $$", ExitStatus::Signal(9)),
+        ("kill -TERM $$", ExitStatus::Signal(15)),
+        ("kill -40 $$", ExitStatus::Signal(40)),
+    ];
+    for (script, want) in table {
+        let mut stage = Stage::new();
+        let launch = stage.shell(script);
+        assert_eq!(stage.exit_of(&launch), want, "{script}");
+        assert!(!Path::new(&launch.pid_file).exists(), "the pid file goes with the process");
+        stage.host.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        assert_eq!(stage.host.take_events(), [], "once");
+    }
+}
+
+#[test]
+fn the_environment_is_exactly_what_was_asked_for() {
+    let mut stage = Stage::new();
+    let mut launch = stage.launch("env", &["-0"]);
+    let strings = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    launch.ambient = Arc::new(strings(&[
+        ("PATH", "/usr/bin:/bin"),
+        ("A", "ambient"),
+        ("B", "ambient"),
+        ("NODE_CHANNEL_FD", "9"),
+        ("NOTIFY_SOCKET", "/x"),
+    ]));
+    launch.env = strings(&[("B", "declared"), ("EMPTY", ""), ("ODD", "a=b\n'\"é"), ("PMRUN_SPEC", "s")]);
+    assert_eq!(stage.exit_of(&launch), ExitStatus::Code(0));
+    let home = stage.folder.path().to_str().unwrap().to_owned();
+    let out = stage.out();
+    let got: BTreeMap<&str, &str> = out.split_terminator('\0').map(|line| line.split_once('=').unwrap()).collect();
+    let mark = got["PMRUN_LAUNCH"];
+    assert!(mark.ends_with(".1"), "{mark}");
+    let want = BTreeMap::from([
+        ("PATH", "/usr/bin:/bin"),
+        ("A", "ambient"),
+        ("B", "declared"),
+        ("EMPTY", ""),
+        ("ODD", "a=b\n'\"é"),
+        ("PMRUN_HOME", &home),
+        ("PMRUN_INSTANCE", "app:0"),
+        ("PMRUN_LAUNCH", mark),
+        ("PMRUN_SPEC", "s"),
+    ]);
+    assert_eq!(got, want);
+}
+
+#[test]
+fn processes_start_clean_and_on_their_own() {
+    alone("processes_start_clean_and_on_their_own", || {
+        let _blocked = Signals::block().unwrap();
+        for channel in [false, true] {
+            let mut stage = adopting_stage();
+            let _leak = std::fs::File::open("/dev/null").unwrap();
+            let mut launch =
+                stage.shell("ls /proc/self/fd | tr '\\n' ' '; grep -E 'Sig(Blk|Ign)' /proc/self/status; read x");
+            launch.channel = channel;
+            launch.env.insert("LC_ALL".to_owned(), "C".to_owned());
+            let (pid, offset) = stage.host.spawn(&launch).unwrap();
+            assert_eq!(offset, 0);
+            let process = procfs::process(pid);
+            assert!(process.is_none_or(|process| process.session == pid && process.parent == std::process::id()));
+            stage.until_event(&Event::Exited { launch: ID, status: ExitStatus::Code(1) });
+            let out = stage.out();
+            let (fds, signals) = out.split_once('S').unwrap();
+            let fds: BTreeSet<&str> = fds.split_whitespace().collect();
+            // `ls` has one more for the folder that it lists; whoever runs the tests may leave some open as well.
+            let own = if channel { 5 } else { 4 };
+            let own: Vec<String> = (0..own).map(|fd| fd.to_string()).collect();
+            let inherited = inherited_fds();
+            let want: BTreeSet<&str> = own.iter().chain(&inherited).map(String::as_str).collect();
+            assert_eq!(fds, want, "channel: {channel}");
+            let zero = "0000000000000000";
+            assert_eq!(signals, format!("igBlk:\t{zero}\nSigIgn:\t{zero}\n"));
+        }
+    });
+}
+
+#[test]
+fn logs_are_appended_to_and_their_folders_made() {
+    let mut stage = Stage::new();
+    let mut launch = stage.shell("echo out; echo err >&2");
+    launch.error = Output::File(stage.path("deep/er/error.log"));
+    for round in 1..=2_u64 {
+        launch.id = LaunchId(round);
+        let (_, offset) = stage.host.spawn(&launch).unwrap();
+        assert_eq!(offset, (round - 1) * 4);
+        stage.until_event(&Event::Exited { launch: launch.id, status: ExitStatus::Code(0) });
+    }
+    assert_eq!(stage.out(), "out\nout\n");
+    assert_eq!(std::fs::read_to_string(stage.path("deep/er/error.log")).unwrap(), "err\nerr\n");
+    // Both streams in one file do not overwrite each other.
+    let both = Output::File(stage.path("both.log"));
+    launch = Launch { id: LaunchId(3), out: both.clone(), error: both, ..launch };
+    stage.exit_of(&launch);
+    assert_eq!(std::fs::read_to_string(stage.path("both.log")).unwrap(), "out\nerr\n");
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let mut stage = Stage::new();
+    let bad_interpreter = stage.path("bad");
+    std::fs::write(&bad_interpreter, "#!/no/such/thing -x\n").unwrap();
+    let not_executable = stage.path("plain");
+    std::fs::write(&not_executable, "x").unwrap();
+    for path in [&bad_interpreter, &not_executable] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = if path == &bad_interpreter { 0o755 } else { 0o644 };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let fifo = stage.path("fifo");
+    nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let good = stage.shell("exit");
+    let program = |program: &str| Launch { program: program.to_owned(), ..good.clone() };
+    let log = |path: &str| Launch { out: Output::File(path.to_owned()), ..good.clone() };
+    let table = [
+        (
+            program("no-such-program"),
+            "cannot run `no-such-program`: No such file or directory (is the interpreter installed?)".to_owned(),
+        ),
+        (program("/no/such/program"), "cannot run `/no/such/program`: No such file or directory".to_owned()),
+        (
+            program(&bad_interpreter),
+            format!("cannot run `{bad_interpreter}`: its interpreter `/no/such/thing` does not exist"),
+        ),
+        (
+            program(&not_executable),
+            format!(
+                "cannot run `{not_executable}`: Permission denied (is it executable, or is an interpreter missing?)"
+            ),
+        ),
+        (program("/bin/sh\0x"), "cannot run `/bin/sh\0x`: its arguments or variables hold a zero byte".to_owned()),
+        (
+            Launch { cwd: "/no/such".to_owned(), ..good.clone() },
+            "cannot enter the folder `/no/such`: No such file or directory".to_owned(),
+        ),
+        (
+            Launch { cwd: not_executable.clone(), ..good.clone() },
+            format!("cannot enter the folder `{not_executable}`: it is not a folder"),
+        ),
+        (
+            log(&format!("{not_executable}/x.log")),
+            format!("cannot open the log `{not_executable}/x.log`: Not a directory"),
+        ),
+        (log("/"), "cannot open the log `/`: Is a directory".to_owned()),
+        (log(&fifo), format!("cannot open the log `{fifo}`: No such device or address")),
+    ];
+    for (launch, want) in table {
+        assert_eq!(stage.host.spawn(&launch).unwrap_err(), want);
+    }
+    assert_eq!(stage.exit_of(&good), ExitStatus::Code(0), "and the next one starts");
+}
+
+#[test]
+fn programs_are_looked_for_in_the_apps_own_path_and_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut stage = Stage::new();
+    std::fs::create_dir(stage.path("bin")).unwrap();
+    let tool = stage.path("bin/pmrun-test-tool");
+    std::fs::write(&tool, "#!/bin/sh\npwd; exit 5\n").unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut id = 0;
+    for (program, path) in [("pmrun-test-tool", "bin:/bin"), ("bin/pmrun-test-tool", "/bin"), (tool.as_str(), "")] {
+        id += 1;
+        let mut launch = Launch { id: LaunchId(id), cwd: stage.path(""), ..stage.launch(program, &[]) };
+        launch.env.insert("PATH".to_owned(), path.to_owned());
+        assert_eq!(stage.exit_of(&launch), ExitStatus::Code(5), "{program}");
+    }
+}
+
+#[test]
+fn readiness_and_shutdown_go_over_the_channel() {
+    let mut stage = Stage::new();
+    let script =
+        r#"printf '"read' >&3; printf 'y"\n' >&3; read line <&3; [ "$line" = '"shutdown"' ] && exit 7; exit 8"#;
+    let launch = Launch { channel: true, ..stage.shell(script) };
+    let (pid, _) = stage.host.spawn(&launch).unwrap();
+    assert_eq!(std::fs::read_to_string(&launch.pid_file).unwrap().trim(), pid.to_string());
+    stage.until_event(&Event::Ready { launch: ID });
+    stage.host.stop_by_message(ID, true);
+    stage.until_event(&Event::TreeGone { launch: ID });
+    assert!(stage.events.contains(&Event::Exited { launch: ID, status: ExitStatus::Code(7) }), "{:?}", stage.events);
+}
+
+#[test]
+fn node_speaks_the_channel() {
+    if std::process::Command::new("node").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no node on this machine");
+        return;
+    }
+    let mut stage = Stage::new();
+    let script = "process.on('message', m => process.exit(m === 'shutdown' ? 7 : 8)); process.send({a: 1}); process.send('ready')";
+    let launch = Launch { channel: true, ..stage.launch("node", &["-e", script]) };
+    stage.host.spawn(&launch).unwrap();
+    stage.until_event(&Event::Ready { launch: ID });
+    stage.host.stop_by_message(ID, true);
+    stage.until_event(&Event::TreeGone { launch: ID });
+    assert!(stage.events.contains(&Event::Exited { launch: ID, status: ExitStatus::Code(7) }), "{:?}", stage.events);
+}
+
+#[test]
+fn helpers_of_an_app_may_say_that_it_is_ready() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3 on this machine");
+        return;
+    }
+    let mut stage = Stage::new();
+    let say = "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])";
+    let launch = Launch { notify: true, ..stage.shell(&format!("python3 -c \"{say}\"; exec sleep 1000")) };
+    stage.host.spawn(&launch).unwrap();
+    stage.until_event(&Event::Ready { launch: ID });
+    stage.host.kill(ID, true);
+    stage.until_event(&Event::TreeGone { launch: ID });
+}
+
+#[test]
+fn a_stop_leaves_nothing_however_it_hides() {
+    alone("a_stop_leaves_nothing_however_it_hides", || {
+        let scripts = [
+            "exec sleep NAP",
+            "sleep NAP & sleep NAP & wait",
+            "trap '' TERM INT HUP; sleep NAP & while :; do wait; sleep NAP; done",
+            "setsid sleep NAP & sleep NAP & wait",
+            "(setsid sh -c 'sleep NAP & sleep NAP; :' &); sleep NAP",
+            "(setsid sh -c '(setsid sleep NAP &) ; sleep NAP; :' &); exec sleep NAP",
+            "env -i setsid sh -c 'sleep NAP; :' & sleep NAP",
+            "(env -i setsid sh -c 'sleep NAP & sleep NAP; :' &); sleep NAP",
+            "(trap '' TERM; nohup setsid sleep NAP >/dev/null 2>&1 </dev/null &); sleep NAP",
+            // One that hands over to another of itself all the time.
+            "next() { (sleep 0.02; next) & }; next; exec sleep NAP",
+            "i=0; while [ $i -lt 150 ]; do sleep NAP & i=$((i+1)); done; wait",
+        ];
+        for (number, script) in (0..).zip(scripts) {
+            for hard in [false, true] {
+                let mut stage = adopting_stage();
+                let nap = nap(number * 2 + u32::from(hard));
+                let script = format!("printf '\"ready\"\\n' >&3; {}", script.replace("NAP", &nap));
+                let launch = Launch { channel: true, ..stage.shell(&script) };
+                stage.host.spawn(&launch).unwrap();
+                stage.until_event(&Event::Ready { launch: ID });
+                if !script.contains("next") {
+                    let enough = script.matches(nap.as_str()).count().min(1);
+                    stage.until("its processes", |_| with_argument(&nap).len() >= enough);
+                }
+                if !hard {
+                    stage.host.stop(ID, Signal::TERM, true);
+                    stage.host.flush();
+                }
+                stage.host.kill(ID, true);
+                stage.until_event(&Event::TreeGone { launch: ID });
+                assert_eq!(with_argument(&nap), Vec::<u32>::new(), "{script} (hard: {hard})");
+                let exits = |event: &&Event| matches!(event, Event::Exited { .. });
+                assert_eq!(stage.events.iter().filter(exits).count(), 1, "{:?}", stage.events);
+                assert!(matches!(stage.events.last(), Some(Event::TreeGone { .. })), "{:?}", stage.events);
+                let children = Table::scan().unwrap().children(std::process::id()).count();
+                assert_eq!(children, 0, "{script}: something was not reaped, or escaped");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_gentle_stop_reaches_descendants_and_waits_for_the_last() {
+    alone("a_gentle_stop_reaches_descendants_and_waits_for_the_last", || {
+        let mut stage = adopting_stage();
+        let nap = nap(90);
+        let child = format!("trap 'echo child; exit' USR2; printf '\\\"ready\\\"\\n' >&3; sleep {nap} & wait");
+        let script = format!("trap 'echo root; exit 4' USR2; setsid sh -c \"{child}\" & wait");
+        let launch = Launch { channel: true, ..stage.shell(&script) };
+        stage.host.spawn(&launch).unwrap();
+        stage.until_event(&Event::Ready { launch: ID });
+        stage.host.stop(ID, "USR2".parse().unwrap(), true);
+        stage.until_event(&Event::TreeGone { launch: ID });
+        let lines: BTreeSet<String> = stage.out().lines().map(str::to_owned).collect();
+        assert!(lines.contains("root") && lines.contains("child"), "{lines:?}");
+        assert_eq!(with_argument(&nap), Vec::<u32>::new());
+    });
+}
+
+#[test]
+fn without_tree_only_the_first_process_counts() {
+    alone("without_tree_only_the_first_process_counts", || {
+        let mut stage = adopting_stage();
+        let nap = nap(91);
+        let script = format!("setsid sleep {nap} & printf '\"ready\"\\n' >&3; wait");
+        let launch = Launch { channel: true, tree: false, ..stage.shell(&script) };
+        stage.host.spawn(&launch).unwrap();
+        stage.until_event(&Event::Ready { launch: ID });
+        stage.until("its child", |_| with_argument(&nap).len() == 1);
+        stage.host.stop(ID, Signal::TERM, false);
+        stage.until_event(&Event::TreeGone { launch: ID });
+        assert_eq!(with_argument(&nap).len(), 1, "left as asked");
+        // A stop that comes late is still answered, and what carries the mark is still found.
+        stage.events.clear();
+        stage.host.kill(ID, true);
+        stage.until_event(&Event::TreeGone { launch: ID });
+        assert_eq!(with_argument(&nap), Vec::<u32>::new());
+    });
+}
+
+#[test]
+fn a_process_that_ends_by_itself_takes_its_group_along() {
+    alone("a_process_that_ends_by_itself_takes_its_group_along", || {
+        for tree in [true, false] {
+            let mut stage = adopting_stage();
+            let nap = nap(92 + u32::from(tree));
+            let script = format!("sleep {nap} & read x <&3; exit 3");
+            let launch = Launch { channel: true, tree, ..stage.shell(&script) };
+            stage.host.spawn(&launch).unwrap();
+            stage.until("its child", |_| with_argument(&nap).len() == 1);
+            stage.host.stop_by_message(LaunchId(99), false);
+            let [pid] = with_argument(&nap)[..] else { panic!() };
+            let root = procfs::process(pid).unwrap().parent;
+            // Not a stop: it is ended behind the host's back.
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(root.cast_signed()), nix::sys::signal::Signal::SIGTERM)
+                .unwrap();
+            stage.until_event(&Event::Exited { launch: ID, status: ExitStatus::Signal(15) });
+            if tree {
+                stage.until("its group's end", |_| with_argument(&nap).is_empty());
+            } else {
+                assert_eq!(with_argument(&nap), [pid]);
+                stage.host.kill(ID, true);
+                stage.until_event(&Event::TreeGone { launch: ID });
+            }
+        }
+    });
+}
+
+#[test]
+fn many_are_started_and_stopped_at_once() {
+    alone("many_are_started_and_stopped_at_once", || {
+        let mut stage = adopting_stage();
+        let nap = nap(95);
+        let started = Instant::now();
+        for id in 0..200 {
+            let name = format!("app{id}");
+            let launch = Launch {
+                id: LaunchId(id),
+                instance: InstanceId::new(name.as_str(), 0),
+                pid_file: stage.path(&format!("pids/{name}.pid")),
+                ..stage.launch("/bin/sleep", &[&nap])
+            };
+            stage.host.spawn(&launch).unwrap();
+        }
+        eprintln!("200 started in {:?}", started.elapsed());
+        let stopped = Instant::now();
+        for id in 0..200 {
+            stage.host.stop(LaunchId(id), Signal::TERM, true);
+        }
+        let gone = |event: &&Event| matches!(event, Event::TreeGone { .. });
+        stage.until("the end of all", |stage| stage.events.iter().filter(gone).count() == 200);
+        eprintln!("200 stopped in {:?}", stopped.elapsed());
+        assert_eq!(with_argument(&nap), Vec::<u32>::new());
+        assert_eq!(std::fs::read_dir(stage.path("pids")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn the_next_daemon_takes_over_what_is_known_and_ends_the_rest() {
+    alone("the_next_daemon_takes_over_what_is_known_and_ends_the_rest", || {
+        let mut stage = adopting_stage();
+        let nap = nap(96);
+        let app = |stage: &Stage, id: u64, name: &str, script: &str| {
+            let mut launch = Launch {
+                id: LaunchId(id),
+                instance: InstanceId::new(name, 0),
+                pid_file: stage.path(&format!("pids/{name}.pid")),
+                channel: true,
+                ..stage.shell(&script.replace("NAP", &nap))
+            };
+            launch.env.insert("PMRUN_SPEC".to_owned(), format!("digest of {name}"));
+            launch
+        };
+        let keep = app(&stage, 5, "keep", "setsid sleep NAP & printf '\"ready\"\\n' >&3; wait");
+        let drop_it = app(&stage, 6, "drop", "setsid sleep NAP & printf '\"ready\"\\n' >&3; wait");
+        let (keep_pid, _) = stage.host.spawn(&keep).unwrap();
+        stage.host.spawn(&drop_it).unwrap();
+        stage.until_event(&Event::Ready { launch: keep.id });
+        stage.until_event(&Event::Ready { launch: drop_it.id });
+        stage.until("all processes", |_| with_argument(&nap).len() == 2);
+
+        stage.host = Host::new(stage.folder.path(), ProcessSetup::default()).unwrap();
+        stage.alone = false;
+        stage.events.clear();
+        // A pid file that names somebody else's process is not believed.
+        std::fs::write(stage.path("pids/liar.pid"), std::process::id().to_string()).unwrap();
+        let candidates = [app(&stage, 1, "liar", ""), Launch { id: LaunchId(2), ..keep.clone() }];
+        let adopted = stage.host.adopt(&candidates);
+        let [survivor] = &adopted[..] else { panic!("{adopted:?}") };
+        assert_eq!((survivor.launch, survivor.pid), (LaunchId(2), keep_pid));
+        assert_eq!(survivor.spec_digest, "digest of keep");
+        assert_eq!(with_argument(&nap).len(), 1, "what belonged to `drop` has been ended");
+
+        stage.host.stop(LaunchId(2), Signal::KILL, true);
+        stage.until_event(&Event::TreeGone { launch: LaunchId(2) });
+        assert!(stage.events.contains(&Event::Exited { launch: LaunchId(2), status: ExitStatus::Unknown }));
+        assert_eq!(with_argument(&nap), Vec::<u32>::new());
+    });
+}
