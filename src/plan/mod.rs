@@ -2,8 +2,13 @@
 //!
 //! [`plan`] is total, pure and deterministic. `diff` renders its result, `apply` executes it, and a saved plan is
 //! compared with a fresh one, so that what is shown is what is done.
+//!
+//! In reading order: `steps` is what a plan is, `planner` decides about the ecosystem and `existing` about one app,
+//! `compare` holds the one list of everything an app consists of, `redact` says what may be seen of a value.
 
 mod compare;
+mod existing;
+mod order;
 mod planner;
 mod policy;
 mod redact;
@@ -11,12 +16,20 @@ mod render;
 mod snapshot;
 mod stale;
 mod steps;
+mod words;
 
-pub use compare::compare;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod scripts;
+#[cfg(test)]
+mod simulate;
+
+pub use compare::{compare, process_visible_eq, spec_digest};
 pub use planner::plan;
 pub use policy::PlanPolicy;
 pub use redact::{holds_secret, is_secret_name, shown_env, shown_text};
 pub use render::{Origin, Style, render_json, render_markdown, render_text};
 pub use snapshot::{ActualApp, ActualInstance, Liveness, Snapshot};
-pub use stale::{SavedPlan, Stale, check_stale};
+pub use stale::{SavedPlan, Stale, check_stale, restrict};
 pub use steps::{Action, Change, Counts, Plan, Reason, Refusal, Step};

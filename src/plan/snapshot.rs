@@ -25,7 +25,8 @@ pub struct ActualApp {
 #[derive(Clone, Debug)]
 pub struct ActualInstance {
     pub liveness: Liveness,
-    /// What its process was started from, where one runs. None: it was adopted and runs something older.
+    /// What its process was started from, where one runs; of one that ended by itself, where it is known. None with
+    /// [`Liveness::Up`]: it was adopted and runs something older.
     pub launched: Option<Arc<AppSpec>>,
 }
 

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::ActualApp;
 use crate::spec::{EcosystemId, Field, Impact};
 
 /// A list of steps, one an app, in an order in which they may be done: deletions first (dependents before what
@@ -16,7 +17,8 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
 }
 
-/// Everything that happens to one app.
+/// Everything that happens to one app. Once it is done, the app has exactly the slots that it declares: those that
+/// are new and not in `start` (`autostart: false`) are there as stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub app: String,
@@ -24,7 +26,7 @@ pub struct Step {
     /// The name it had; it is renamed before anything else happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<String>,
-    /// Slots that get a first process, or one again.
+    /// Slots that get a first process, or one again, in order.
     pub start: Vec<u32>,
     /// Slots whose process is replaced.
     pub replace: Vec<u32>,
@@ -165,5 +167,40 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.refusals.is_empty() && self.steps.iter().all(|step| step.action == Action::Keep)
+    }
+}
+
+impl Step {
+    /// Whether nothing happens.
+    #[must_use]
+    pub fn is_keep(&self) -> bool {
+        self.action == Action::Keep
+    }
+
+    pub(super) fn keep(app: &str, reasons: Vec<Reason>) -> Self {
+        Self {
+            app: app.to_owned(),
+            action: Action::Keep,
+            renamed_from: None,
+            start: Vec::new(),
+            replace: Vec::new(),
+            remove: Vec::new(),
+            changes: Vec::new(),
+            reasons,
+            after: Vec::new(),
+        }
+    }
+
+    pub(super) fn create(app: &str, reasons: Vec<Reason>) -> Self {
+        Self { action: Action::Create, ..Self::keep(app, reasons) }
+    }
+
+    pub(super) fn delete(app: &str, known: &ActualApp, after: Vec<String>) -> Self {
+        Self {
+            action: Action::Delete,
+            remove: known.instances.keys().copied().collect(),
+            after,
+            ..Self::keep(app, vec![Reason::GoneFromFile])
+        }
     }
 }

@@ -67,6 +67,54 @@ pub enum Field {
 }
 
 impl Field {
+    /// Every field, in the order of [`super::AppSpec`].
+    pub const ALL: [Self; 44] = [
+        Self::Name,
+        Self::Namespace,
+        Self::Script,
+        Self::Args,
+        Self::Interpreter,
+        Self::InterpreterArgs,
+        Self::Cwd,
+        Self::Env,
+        Self::FilterEnv,
+        Self::ExecMode,
+        Self::Instances,
+        Self::InstanceVar,
+        Self::IncrementVar,
+        Self::Autostart,
+        Self::Autorestart,
+        Self::MaxRestarts,
+        Self::MinUptime,
+        Self::RestartDelay,
+        Self::ExpBackoffRestartDelay,
+        Self::StopExitCodes,
+        Self::StopSignal,
+        Self::KillTimeout,
+        Self::Treekill,
+        Self::ShutdownWithMessage,
+        Self::WaitReady,
+        Self::ListenTimeout,
+        Self::OutFile,
+        Self::ErrorFile,
+        Self::LogFile,
+        Self::MergeLogs,
+        Self::LogDateFormat,
+        Self::LogType,
+        Self::PidFile,
+        Self::DependsOn,
+        Self::Code,
+        Self::RenamedFrom,
+        Self::Watch,
+        Self::IgnoreWatch,
+        Self::WatchDelay,
+        Self::WatchOptions,
+        Self::CronRestart,
+        Self::MaxMemoryRestart,
+        Self::Uid,
+        Self::Gid,
+    ];
+
     /// The one place that decides what a change of an option costs.
     #[must_use]
     pub fn impact(self) -> Impact {

@@ -1,0 +1,196 @@
+use std::sync::Arc;
+
+use super::{Action, ActualApp, Change, Liveness, Reason, Step, compare, process_visible_eq};
+use crate::base::Key;
+use crate::spec::{AppSpec, EcosystemId, Field, Impact};
+
+/// What is known about an app that the file has.
+pub(super) struct Known<'a> {
+    pub(super) actual: &'a ActualApp,
+    /// It is known under this name, and renamed by this plan.
+    pub(super) renamed_from: Option<&'a str>,
+    /// Whose it was, where this plan takes it over.
+    pub(super) adopted_from: Option<Option<EcosystemId>>,
+}
+
+/// What makes a known app as it is declared.
+///
+/// A process is replaced when what it was started from differs in something that it sees; what was last applied does
+/// not matter for that, so an apply that broke off half way is completed by the next.
+pub(super) fn existing(app: &AppSpec, known: Known<'_>, key: &Key) -> Step {
+    let moves = known.renamed_from.is_some() || known.adopted_from.is_some();
+    if !moves && is_settled(app, known.actual) {
+        return Step::keep(&app.name, vec![Reason::Unchanged]);
+    }
+    let changes: Vec<Change> = compare(&known.actual.spec, app, key)
+        .into_iter()
+        .filter(|change| change.impact > Impact::None || change.field == Field::Name)
+        .collect();
+    let slots = Slots::of(app, known.actual);
+    let action = action(&changes, &slots, &known);
+    let reasons = reasons(app, &changes, &slots, known.renamed_from, known.adopted_from);
+    if action == Action::Keep {
+        return Step::keep(&app.name, reasons);
+    }
+    Step {
+        action,
+        renamed_from: known.renamed_from.map(str::to_owned),
+        start: slots.start(),
+        replace: slots.replace,
+        remove: slots.remove,
+        changes,
+        ..Step::keep(&app.name, reasons)
+    }
+}
+
+/// The usual case, found without allocating: everything as declared and up.
+fn is_settled(app: &AppSpec, actual: &ActualApp) -> bool {
+    let as_declared =
+        |launched: &Arc<AppSpec>| Arc::ptr_eq(launched, &actual.spec) || process_visible_eq(launched, app);
+    *actual.spec == *app
+        && actual.instances.len() == app.instances as usize
+        && actual.instances.iter().zip(0..).all(|((slot, instance), expected)| {
+            *slot == expected
+                && instance.liveness == Liveness::Up
+                && instance.launched.as_ref().is_some_and(as_declared)
+        })
+}
+
+/// What is to be done about each slot, by the reason for it; each list in order.
+#[derive(Default)]
+struct Slots {
+    /// How many there are.
+    count: u32,
+    replace: Vec<u32>,
+    /// Those of `replace` whose process was behind before the file changed.
+    outdated: Vec<u32>,
+    remove: Vec<u32>,
+    stopped: Vec<u32>,
+    errored: Vec<u32>,
+    /// Done with an earlier version.
+    rerun: Vec<u32>,
+    /// Slots that the app did not have.
+    added: Vec<u32>,
+    /// Of `added`, those that get a process.
+    started: Vec<u32>,
+    /// Not running, and `autostart: false` leaves it so.
+    idle: bool,
+    /// Done, and nothing changed.
+    completed: bool,
+}
+
+impl Slots {
+    fn of(app: &AppSpec, actual: &ActualApp) -> Self {
+        let mut slots = Self { count: u32::try_from(actual.instances.len()).unwrap_or(u32::MAX), ..Self::default() };
+        slots.remove = actual.instances.keys().copied().filter(|slot| *slot >= app.instances).collect();
+        for (&slot, instance) in actual.instances.range(..app.instances) {
+            let launched = instance.launched.as_deref();
+            let current = |known: &AppSpec| process_visible_eq(known, app);
+            match instance.liveness {
+                Liveness::Up if launched.is_some_and(current) => {}
+                Liveness::Up => {
+                    slots.replace.push(slot);
+                    if launched.is_none_or(|launched| !process_visible_eq(launched, &actual.spec)) {
+                        slots.outdated.push(slot);
+                    }
+                }
+                Liveness::Completed if current(launched.unwrap_or(&actual.spec)) => slots.completed = true,
+                _ if !app.autostart => slots.idle = true,
+                Liveness::Completed => slots.rerun.push(slot),
+                Liveness::Stopped => slots.stopped.push(slot),
+                Liveness::Errored => slots.errored.push(slot),
+            }
+        }
+        slots.added = (0..app.instances).filter(|slot| !actual.instances.contains_key(slot)).collect();
+        // An app that is not started by itself but runs is scaled as it runs.
+        let runs = actual.instances.values().any(|instance| instance.liveness == Liveness::Up);
+        if app.autostart || runs {
+            slots.started.clone_from(&slots.added);
+        } else if !slots.added.is_empty() {
+            slots.idle = true;
+        }
+        slots
+    }
+
+    fn start(&self) -> Vec<u32> {
+        let mut start = [&self.stopped[..], &self.errored, &self.rerun, &self.started].concat();
+        start.sort_unstable();
+        start
+    }
+
+    fn starts_again(&self) -> bool {
+        !(self.stopped.is_empty() && self.errored.is_empty() && self.rerun.is_empty())
+    }
+
+    fn scales(&self) -> bool {
+        !(self.added.is_empty() && self.remove.is_empty())
+    }
+}
+
+/// The strongest thing that happens.
+fn action(changes: &[Change], slots: &Slots, known: &Known<'_>) -> Action {
+    if !slots.replace.is_empty() {
+        Action::Restart
+    } else if slots.starts_again() {
+        Action::Start
+    } else if slots.scales() {
+        Action::Scale
+    } else if known.adopted_from.is_some() || changes.iter().any(|change| change.impact > Impact::None) {
+        Action::Update
+    } else if known.renamed_from.is_some() {
+        Action::Rename
+    } else {
+        Action::Keep
+    }
+}
+
+fn reasons(
+    app: &AppSpec,
+    changes: &[Change],
+    slots: &Slots,
+    renamed_from: Option<&str>,
+    adopted_from: Option<Option<EcosystemId>>,
+) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    reasons.extend(renamed_from.map(|from| Reason::Renamed { from: from.to_owned() }));
+    reasons.extend(adopted_from.map(|from| Reason::Adopted { from }));
+    reasons.extend(changes.iter().filter_map(|change| changed(change, slots)));
+    let kept = slots.count.saturating_sub(u32::try_from(slots.remove.len()).unwrap_or(u32::MAX));
+    if !slots.remove.is_empty() {
+        reasons.push(Reason::ScaledDown { from: slots.count, to: kept });
+    }
+    if !slots.added.is_empty() {
+        reasons.push(Reason::ScaledUp { from: kept, to: app.instances });
+    }
+    let mut push = |slots: &Vec<u32>, reason: fn(Vec<u32>) -> Reason| {
+        if !slots.is_empty() {
+            reasons.push(reason(slots.clone()));
+        }
+    };
+    push(&slots.stopped, |slots| Reason::Stopped { slots });
+    push(&slots.errored, |slots| Reason::Errored { slots });
+    push(&slots.outdated, |slots| Reason::RunsEarlierVersion { slots });
+    push(&slots.rerun, |slots| Reason::RunsEarlierVersion { slots });
+    if slots.idle {
+        reasons.push(Reason::NotAutostarted);
+    }
+    if slots.completed {
+        reasons.push(Reason::Completed);
+    }
+    if reasons.is_empty() {
+        reasons.push(Reason::Unchanged);
+    }
+    reasons
+}
+
+/// None for what another reason says.
+fn changed(change: &Change, slots: &Slots) -> Option<Reason> {
+    match change.field {
+        Field::Name => None,
+        Field::Instances if slots.scales() => None,
+        Field::Code => {
+            Some(Reason::CodeChanged { file: change.path.strip_prefix("code.").unwrap_or(&change.path).to_owned() })
+        }
+        _ => Some(Reason::Changed { path: change.path.clone(), impact: change.impact }),
+    }
+}

@@ -1,0 +1,53 @@
+use serde_json::{Value, json};
+
+use super::Origin;
+use crate::plan::{Change, Plan, Step};
+
+/// For programs: the format of `schema/plan.schema.json`, version 1. Every key is always there.
+#[must_use]
+pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
+    let Plan { ecosystem, generation, steps, refusals } = plan;
+    let refusals: Vec<Value> = refusals
+        .iter()
+        .map(|refusal| {
+            let mut value = json!(refusal);
+            value["message"] = json!(refusal.to_string());
+            value
+        })
+        .collect();
+    json!({
+        "version": 1,
+        "ecosystem": ecosystem,
+        "generation": generation,
+        "counts": plan.counts(),
+        "steps": steps.iter().map(|step| self::step(step, origin)).collect::<Vec<_>>(),
+        "refusals": refusals,
+    })
+}
+
+fn step(step: &Step, origin: Origin<'_>) -> Value {
+    let Step { app, action, renamed_from, start, replace, remove, changes, reasons, after } = step;
+    json!({
+        "app": app,
+        "action": action,
+        "renamed_from": renamed_from,
+        "start": start,
+        "replace": replace,
+        "remove": remove,
+        "changes": changes.iter().map(|change| self::change(app, change, origin)).collect::<Vec<_>>(),
+        "reasons": reasons,
+        "after": after,
+    })
+}
+
+fn change(app: &str, change: &Change, origin: Origin<'_>) -> Value {
+    let Change { field, path, old, new, impact } = change;
+    json!({
+        "field": field,
+        "path": path,
+        "old": old,
+        "new": new,
+        "impact": impact,
+        "origin": origin(app, path),
+    })
+}

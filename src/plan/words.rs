@@ -1,0 +1,149 @@
+//! A plan in words: what text, Markdown and messages about stale plans share.
+
+use super::redact::shown_name;
+use super::{Action, Change, Counts, Plan, Reason, Step};
+use crate::spec::{Field, Impact};
+
+/// The sign before an app's line.
+pub(super) fn marker(action: Action, unicode: bool) -> &'static str {
+    match (action, unicode) {
+        (Action::Keep, _) => "=",
+        (Action::Rename, true) => "→",
+        (Action::Rename, false) => "->",
+        (Action::Update, _) => "~",
+        (Action::Scale, true) => "±",
+        (Action::Scale, false) => "+-",
+        (Action::Start, _) => ">",
+        (Action::Restart, _) => "!",
+        (Action::Create, _) => "+",
+        (Action::Delete, _) => "-",
+    }
+}
+
+/// The last line: `Plan: 1 to create, 2 to restart, 9 unchanged`.
+pub(super) fn counts(plan: &Plan) -> String {
+    if !plan.refusals.is_empty() {
+        return "Plan: refused".to_owned();
+    }
+    let Counts { create, start, update, restart, scale, rename, delete, unchanged } = plan.counts();
+    let parts = [
+        (create, "create"),
+        (start, "start"),
+        (restart, "restart"),
+        (scale, "scale"),
+        (update, "update"),
+        (rename, "rename"),
+        (delete, "delete"),
+    ];
+    let mut parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, verb)| format!("{count} to {verb}")).collect();
+    if parts.is_empty() {
+        parts.push("nothing to do".to_owned());
+    }
+    format!("Plan: {}, {unchanged} unchanged", parts.join(", "))
+}
+
+/// What happens to an app as a whole: `restart 2 instances (downtime), start 1`.
+pub(super) fn summary(step: &Step) -> String {
+    let instances = |count: usize| if count == 1 { "1 instance".to_owned() } else { format!("{count} instances") };
+    let mut parts = Vec::new();
+    match step.action {
+        Action::Keep => parts.push("unchanged".to_owned()),
+        Action::Create if step.start.is_empty() => parts.push("create, start nothing".to_owned()),
+        Action::Create => parts.push(format!("create and start {}", instances(step.start.len()))),
+        Action::Delete => parts.push(format!("stop {} and delete", instances(step.remove.len()))),
+        Action::Update => parts.push("update, no process is touched".to_owned()),
+        Action::Rename | Action::Scale | Action::Start | Action::Restart => {}
+    }
+    if !step.replace.is_empty() {
+        parts.push(format!("restart {} (downtime)", instances(step.replace.len())));
+    }
+    if !step.start.is_empty() && step.action != Action::Create {
+        parts.push(format!("start {}", instances(step.start.len())));
+    }
+    if !step.remove.is_empty() && step.action != Action::Delete {
+        parts.push(format!("remove {}", instances(step.remove.len())));
+    }
+    if parts.is_empty() {
+        let nothing = if step.action == Action::Rename { "rename, no process is touched" } else { "start nothing" };
+        parts.push(nothing.to_owned());
+    }
+    parts.join(", ")
+}
+
+/// All that distinguishes a step from another of the same app, fields aside.
+pub(super) fn step(step: &Step) -> String {
+    let mut parts = vec![summary(step)];
+    parts.extend(step.reasons.iter().filter_map(|reason| cause(reason, step)));
+    parts.join("; ")
+}
+
+/// A reason that no line about a field gives.
+pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
+    let scaled = || step.changes.iter().any(|change| change.field == Field::Instances);
+    let text = match reason {
+        Reason::NewInFile | Reason::Changed { .. } | Reason::CodeChanged { .. } | Reason::Unchanged => return None,
+        Reason::ScaledUp { .. } | Reason::ScaledDown { .. } if scaled() => return None,
+        Reason::GoneFromFile => "the file no longer has it".to_owned(),
+        Reason::Renamed { from } => format!("renamed from {}", shown_name(from)),
+        Reason::ScaledUp { from, to } | Reason::ScaledDown { from, to } => format!("instances there: {from} -> {to}"),
+        Reason::Stopped { slots } => format!("should run and is stopped: {}", instances(step, slots)),
+        Reason::Errored { slots } => format!("should run and was given up on: {}", instances(step, slots)),
+        Reason::RunsEarlierVersion { slots } => {
+            format!("started from an earlier version of the file: {}", instances(step, slots))
+        }
+        Reason::Adopted { from: Some(from) } => format!("taken over from ecosystem {}", shown_name(&from.0)),
+        Reason::Adopted { from: None } => "taken over: it was started by hand".to_owned(),
+        Reason::NotAutostarted => "not started: `autostart: false`".to_owned(),
+        Reason::Completed => "ended by itself, which is all it should".to_owned(),
+        Reason::LeftAlone => "left alone".to_owned(),
+    };
+    Some(text)
+}
+
+/// `api:0, api:1`, or `api:0-7` where there are many.
+fn instances(step: &Step, slots: &[u32]) -> String {
+    let app = shown_name(&step.app);
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &slot in slots {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == slot => *last = slot,
+            _ => runs.push((slot, slot)),
+        }
+    }
+    let text = runs.iter().map(|(first, last)| match last - first {
+        0 => format!("{app}:{first}"),
+        1 => format!("{app}:{first}, {app}:{last}"),
+        _ => format!("{app}:{first}-{last}"),
+    });
+    text.collect::<Vec<_>>().join(", ")
+}
+
+/// Why a change needs what happens.
+pub(super) fn why(change: &Change, step: &Step) -> &'static str {
+    match change.impact {
+        Impact::None => "no process is touched",
+        Impact::Live => "takes effect at once",
+        Impact::Scale => "adds or removes instances, the others stay",
+        Impact::Reload | Impact::Recreate if step.action == Action::Create => "",
+        Impact::Reload | Impact::Recreate if step.replace.is_empty() && step.start.is_empty() => {
+            "holds when it is started next"
+        }
+        Impact::Reload if change.field == Field::Code => "the process runs the code it was started with",
+        Impact::Reload => "the process reads it at its start",
+        Impact::Recreate => "the process cannot be kept",
+    }
+}
+
+/// A field as it is named to people: `env.PORT`, `code changed: dist/server.js`.
+pub(super) fn field(change: &Change) -> String {
+    let part = |prefix: &str| change.path.strip_prefix(prefix).map(shown_name);
+    match change.field {
+        Field::Code => format!("code changed: {}", part("code.").unwrap_or_default()),
+        Field::Env => format!("env.{}", part("env.").unwrap_or_default()),
+        _ => change.path.clone(),
+    }
+}
+
+/// What stands for a value that is not there.
+pub(super) const NOT_SET: &str = "(none)";
