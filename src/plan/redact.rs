@@ -69,6 +69,12 @@ pub fn is_secret_name(name: &str) -> bool {
     })
 }
 
+/// Whether a value kept under a name is, or has in it, what may not be seen.
+#[must_use]
+pub fn holds_secret(name: &str, value: &str) -> bool {
+    !value.is_empty() && (is_secret_name(name) || !secret_parts(value).is_empty())
+}
+
 /// A variable's value as it may be shown.
 #[must_use]
 pub fn shown_env(name: &str, value: &str, key: &Key) -> String {
@@ -557,10 +563,4 @@ mod tests {
             assert_eq!(shown_name(name), want);
         }
     }
-}
-
-/// Whether a value kept under a name is, or has in it, what may not be seen.
-#[must_use]
-pub fn holds_secret(_name: &str, _value: &str) -> bool {
-    unimplemented!()
 }
