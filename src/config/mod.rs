@@ -2,10 +2,13 @@
 
 mod bytes;
 mod discovery;
+mod dotenv;
 mod fingerprint;
+mod glob;
 pub mod js;
 mod json;
 mod load;
+mod machine;
 mod toml;
 mod world;
 mod yaml;

@@ -37,6 +37,12 @@ impl World {
         }
     }
 
+    /// A path as the command line has it, made absolute; the shell has already expanded `~`.
+    #[must_use]
+    pub fn resolve_plain(&self, path: &Path) -> PathBuf {
+        normalise(&self.cwd.join(path))
+    }
+
     /// A path as a config file writes it: `~` is the home folder, relative ones are below `base`.
     #[must_use]
     pub fn resolve(&self, base: &Path, written: &str) -> PathBuf {

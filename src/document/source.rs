@@ -64,6 +64,11 @@ impl Sources {
         self.files.iter().find(|source| source.path == path)
     }
 
+    /// All of them; a [`SourceId`] is an index into this.
+    pub fn all(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter()
+    }
+
     #[must_use]
     pub fn position(&self, span: Span) -> Position {
         let text = &self.get(span.source).text;

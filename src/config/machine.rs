@@ -1,0 +1,135 @@
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::{World, bytes, dotenv, fingerprint};
+use crate::base::sha256_hex;
+use crate::schema::{FileEntry, Surroundings};
+
+/// The machine that a load runs on. Each file, program and folder is looked at once: 500 apps may share them.
+pub(super) struct Machine<'a> {
+    world: &'a World,
+    entries: RefCell<HashMap<PathBuf, FileEntry>>,
+    programs: RefCell<HashMap<(String, Option<String>), Option<PathBuf>>>,
+    digests: RefCell<HashMap<PathBuf, Result<String, String>>>,
+    revisions: RefCell<HashMap<PathBuf, Result<String, String>>>,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(world: &'a World) -> Self {
+        Self {
+            world,
+            entries: RefCell::default(),
+            programs: RefCell::default(),
+            digests: RefCell::default(),
+            revisions: RefCell::default(),
+        }
+    }
+
+    /// Where a path's bytes are. A revision that is read in place of the work tree has no built files and no
+    /// installed modules, so what it lacks is taken from where it would stand.
+    fn real(&self, path: &Path) -> PathBuf {
+        let real = self.world.real(path);
+        if self.world.mapping.is_some() && !real.exists() { path.to_owned() } else { real }
+    }
+}
+
+impl Surroundings for Machine<'_> {
+    fn cpus(&self) -> u32 {
+        self.world.cpus
+    }
+
+    fn absolute(&self, base: &Path, written: &str) -> PathBuf {
+        self.world.resolve(base, written)
+    }
+
+    fn entry(&self, path: &Path) -> FileEntry {
+        remember(&self.entries, path.to_owned(), || look(&self.real(path)))
+    }
+
+    fn head(&self, path: &Path) -> Vec<u8> {
+        use std::io::Read as _;
+        let mut head = Vec::with_capacity(512);
+        match std::fs::File::open(self.real(path)).and_then(|file| file.take(512).read_to_end(&mut head)) {
+            Ok(_) => head,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn program(&self, name: &str, search: Option<&str>) -> Option<PathBuf> {
+        let key = (name.to_owned(), search.map(str::to_owned));
+        remember(&self.programs, key, || {
+            let search = search.or_else(|| self.world.env.get("PATH").map(String::as_str))?;
+            search
+                .split(':')
+                .filter(|folder| folder.starts_with('/'))
+                .map(|folder| Path::new(folder).join(name))
+                .find(|path| matches!(self.entry(path), FileEntry::File { executable: true }))
+        })
+    }
+
+    fn env_file(&self, path: &Path) -> Result<(Vec<(String, String)>, String), String> {
+        match self.entry(path) {
+            FileEntry::Missing => return Err("does not exist".to_owned()),
+            FileEntry::Folder => return Err("is a folder".to_owned()),
+            FileEntry::File { .. } | FileEntry::Other | FileEntry::Unusable(_) => {}
+        }
+        let text = bytes::read(&self.real(path), path).map_err(|diagnostic| diagnostic.message)?;
+        Ok((dotenv::parse(&text), sha256_hex(text.as_bytes())))
+    }
+
+    fn digest(&self, path: &Path) -> Result<String, String> {
+        remember(&self.digests, path.to_owned(), || {
+            fingerprint::digest_file(&self.real(path)).map_err(|err| format!("cannot be read: {err}"))
+        })
+    }
+
+    fn matching(&self, folder: &Path, globs: &[String]) -> Result<BTreeMap<String, String>, String> {
+        let found = fingerprint::find(&self.real(folder), globs)?;
+        found.into_iter().map(|label| Ok((label.clone(), self.digest(&folder.join(&label))?))).collect()
+    }
+
+    fn revision(&self, folder: &Path) -> Result<String, String> {
+        remember(&self.revisions, folder.to_owned(), || {
+            if self.world.real(folder) != folder {
+                // A copy of a revision is no work tree, and the copy's place means nothing.
+                return Ok("another revision".to_owned());
+            }
+            fingerprint::revision(folder, &self.world.env)
+        })
+    }
+}
+
+fn remember<K: std::hash::Hash + Eq, V: Clone>(known: &RefCell<HashMap<K, V>>, key: K, find: impl FnOnce() -> V) -> V {
+    if let Some(value) = known.borrow().get(&key) {
+        return value.clone();
+    }
+    let value = find();
+    known.borrow_mut().insert(key, value.clone());
+    value
+}
+
+fn look(path: &Path) -> FileEntry {
+    use rustix::fs::{Access, access};
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(err) if matches!(err.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return FileEntry::Missing;
+        }
+        Err(err) => return FileEntry::Unusable(err.to_string()),
+    };
+    if metadata.is_dir() {
+        return match access(path, Access::EXEC_OK) {
+            Ok(()) => FileEntry::Folder,
+            Err(err) => FileEntry::Unusable(std::io::Error::from(err).to_string()),
+        };
+    }
+    if !metadata.is_file() {
+        return FileEntry::Other;
+    }
+    let executable = access(path, Access::EXEC_OK).is_ok();
+    if !executable && let Err(err) = access(path, Access::READ_OK) {
+        return FileEntry::Unusable(std::io::Error::from(err).to_string());
+    }
+    FileEntry::File { executable }
+}

@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::document::{Location, Span};
+use crate::spec::{AppSpec, ExecMode};
+
+/// One app as its file writes it: types checked, nothing resolved.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Options that mean the same wherever the file lies; the rest of it is filled in by `resolve`.
+    pub spec: AppSpec,
+    pub name: Option<String>,
+    pub script: Option<String>,
+    pub cwd: Option<String>,
+    pub interpreter: Option<String>,
+    pub exec_mode: Option<ExecMode>,
+    pub instances: Option<Count>,
+    pub env: Vec<Variable>,
+    /// `env_<name>` by `<name>`.
+    pub overlays: BTreeMap<String, Vec<Variable>>,
+    pub env_files: Vec<String>,
+    pub port: Option<u16>,
+    pub out_file: Option<String>,
+    pub error_file: Option<String>,
+    pub log_file: Option<String>,
+    pub pid_file: Option<String>,
+    pub disable_logs: bool,
+    /// `time`, which stands for a date format.
+    pub time: bool,
+    pub append_env_to_name: bool,
+    pub code: CodeOption,
+    /// Where each option is written, by its canonical name. An option that is marked and has no value had one
+    /// that was wrong, and has been reported.
+    pub marks: BTreeMap<&'static str, Mark>,
+    /// The app itself.
+    pub whole: Mark,
+}
+
+/// How many instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// One a CPU: `"max"` and 0.
+    Max,
+    Exactly(u32),
+    /// One a CPU less so many, at least one.
+    MaxLess(u32),
+}
+
+/// What stands for an app's code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CodeOption {
+    /// Its script and its env files.
+    #[default]
+    Script,
+    /// The same and what these globs match.
+    Globs(Vec<String>),
+    /// The revision of the work tree, and its env files, which are rarely in it.
+    Git,
+    Off,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    pub name: String,
+    pub value: String,
+    pub mark: Mark,
+}
+
+/// A place in the document: bytes where there are any, and always a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    pub span: Option<Span>,
+    /// `apps[0] (api).env.PORT`
+    pub path: String,
+}
+
+impl Draft {
+    #[must_use]
+    pub fn new(whole: Mark) -> Self {
+        Self {
+            spec: AppSpec::new("", "", ""),
+            name: None,
+            script: None,
+            cwd: None,
+            interpreter: None,
+            exec_mode: None,
+            instances: None,
+            env: Vec::new(),
+            overlays: BTreeMap::new(),
+            env_files: Vec::new(),
+            port: None,
+            out_file: None,
+            error_file: None,
+            log_file: None,
+            pid_file: None,
+            disable_logs: false,
+            time: false,
+            append_env_to_name: false,
+            code: CodeOption::Script,
+            marks: BTreeMap::new(),
+            whole,
+        }
+    }
+
+    /// Where an option is written, else the app.
+    #[must_use]
+    pub fn at(&self, option: &str) -> &Mark {
+        self.marks.get(option).unwrap_or(&self.whole)
+    }
+
+    #[must_use]
+    pub fn wrote(&self, option: &str) -> bool {
+        self.marks.contains_key(option)
+    }
+}
+
+impl Mark {
+    #[must_use]
+    pub fn key(&self, key: &str, span: Option<Span>) -> Self {
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        Self { span, path }
+    }
+
+    #[must_use]
+    pub fn item(&self, index: usize, span: Option<Span>) -> Self {
+        Self { span, path: format!("{}[{index}]", self.path) }
+    }
+
+    #[must_use]
+    pub fn location(&self, file: &Path) -> Location {
+        match self.span {
+            Some(span) => Location::At { span, path: self.path.clone() },
+            None if self.path.is_empty() => Location::File(file.to_owned()),
+            None => Location::Value { file: file.to_owned(), path: self.path.clone() },
+        }
+    }
+}

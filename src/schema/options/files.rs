@@ -1,0 +1,53 @@
+//! Where output and pids go.
+
+use super::{Row, Status, not_empty};
+use crate::schema::value::Value;
+use crate::spec::Field;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "out_file",
+        aliases: &["out_log", "output", "out"],
+        value: Value::Text(|app, text| app.out_file = not_empty(text)),
+        default: "~/.pmrun/logs/<name>-out.log",
+        doc: "Where standard output goes, against `cwd`; `/dev/null` throws it away.",
+        status: Status::Honoured,
+        field: Some(Field::OutFile),
+    },
+    Row {
+        name: "error_file",
+        aliases: &["err_log", "err_file", "err", "error"],
+        value: Value::Text(|app, text| app.error_file = not_empty(text)),
+        default: "~/.pmrun/logs/<name>-error.log",
+        doc: "Where standard error goes.",
+        status: Status::Honoured,
+        field: Some(Field::ErrorFile),
+    },
+    Row {
+        name: "merge_logs",
+        aliases: &["combine_logs"],
+        value: Value::Flag(|app, on| app.spec.logs.merge = on),
+        default: "false",
+        doc: "All instances write to the same files, without `-1`, `-2` in their names.",
+        status: Status::Honoured,
+        field: Some(Field::MergeLogs),
+    },
+    Row {
+        name: "disable_logs",
+        aliases: &[],
+        value: Value::Flag(|app, on| app.disable_logs = on),
+        default: "false",
+        doc: "Throws both streams away.",
+        status: Status::Honoured,
+        field: None,
+    },
+    Row {
+        name: "pid_file",
+        aliases: &["pid"],
+        value: Value::Text(|app, text| app.pid_file = not_empty(text)),
+        default: "~/.pmrun/pids/<name>-<n>.pid",
+        doc: "Where the process id is written, against `cwd`.",
+        status: Status::Honoured,
+        field: Some(Field::PidFile),
+    },
+];

@@ -1,0 +1,122 @@
+//! Options that are understood, carried along, and honoured by a later version.
+
+use super::{Row, Status, not_empty};
+use crate::schema::value::{PathOrFlag, Value};
+use crate::spec::Field;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "watch",
+        aliases: &[],
+        value: Value::Watch(|app, on, paths| (app.spec.watch.enabled, app.spec.watch.paths) = (on, paths)),
+        default: "false",
+        doc: "Restarts the app when its files change: `true` for its folder, or paths.",
+        status: Status::Later("files are not watched"),
+        field: Some(Field::Watch),
+    },
+    Row {
+        name: "ignore_watch",
+        aliases: &[],
+        value: Value::Patterns(|app, patterns| app.spec.watch.ignore = patterns),
+        default: "",
+        doc: "What `watch` does not look at.",
+        status: Status::Later("files are not watched"),
+        field: Some(Field::IgnoreWatch),
+    },
+    Row {
+        name: "watch_delay",
+        aliases: &[],
+        value: Value::Millis(|app, ms| app.spec.watch.delay_ms = ms),
+        default: "0",
+        doc: "How long files must be quiet before `watch` restarts.",
+        status: Status::Later("files are not watched"),
+        field: Some(Field::WatchDelay),
+    },
+    Row {
+        name: "watch_options",
+        aliases: &[],
+        value: Value::Object(|app, options| app.spec.watch.options = Some(options)),
+        default: "",
+        doc: "Options of the file watcher.",
+        status: Status::Later("files are not watched"),
+        field: Some(Field::WatchOptions),
+    },
+    Row {
+        name: "cron_restart",
+        aliases: &["cron"],
+        value: Value::NumberOrText(|app, text| app.spec.cron_restart = not_empty(text).filter(|text| text != "0")),
+        default: "",
+        doc: "Restarts the app at the times of a cron pattern.",
+        status: Status::Later("nothing is restarted by schedule"),
+        field: Some(Field::CronRestart),
+    },
+    Row {
+        name: "max_memory_restart",
+        aliases: &[],
+        value: Value::Bytes(|app, bytes| app.spec.max_memory_restart = Some(bytes).filter(|bytes| *bytes > 0)),
+        default: "",
+        doc: "Restarts an instance that uses more memory than this; 0 is no limit.",
+        status: Status::Later("memory is not watched"),
+        field: Some(Field::MaxMemoryRestart),
+    },
+    Row {
+        name: "uid",
+        aliases: &["user"],
+        value: Value::NumberOrText(|app, text| app.spec.uid = not_empty(text)),
+        default: "",
+        doc: "The user to run as.",
+        status: Status::Later("the app runs as the user who started pmrun"),
+        field: Some(Field::Uid),
+    },
+    Row {
+        name: "gid",
+        aliases: &["group"],
+        value: Value::NumberOrText(|app, text| app.spec.gid = not_empty(text)),
+        default: "",
+        doc: "The group to run as.",
+        status: Status::Later("the app runs with the group of the user who started pmrun"),
+        field: Some(Field::Gid),
+    },
+    Row {
+        name: "log_file",
+        aliases: &["log"],
+        value: Value::PathOrFlag(|app, target| {
+            app.log_file = match target {
+                PathOrFlag::Flag(false) => None,
+                PathOrFlag::Flag(true) => Some(String::new()),
+                PathOrFlag::Path(path) => not_empty(path),
+            }
+        }),
+        default: "",
+        doc: "One further file for both streams.",
+        status: Status::Later("no combined file is written, only `out_file` and `error_file`"),
+        field: Some(Field::LogFile),
+    },
+    Row {
+        name: "log_date_format",
+        aliases: &[],
+        value: Value::Text(|app, text| app.spec.logs.date_format = not_empty(text)),
+        default: "",
+        doc: "Puts the time before each line.",
+        status: Status::Later("lines are written as the app writes them"),
+        field: Some(Field::LogDateFormat),
+    },
+    Row {
+        name: "time",
+        aliases: &[],
+        value: Value::Flag(|app, on| app.time = on),
+        default: "false",
+        doc: "Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`.",
+        status: Status::Later("lines are written as the app writes them"),
+        field: None,
+    },
+    Row {
+        name: "log_type",
+        aliases: &[],
+        value: Value::LogType(|app, json| app.spec.logs.json = json),
+        default: "raw",
+        doc: "`json` makes each line an object.",
+        status: Status::Later("lines are written as the app writes them"),
+        field: Some(Field::LogType),
+    },
+];

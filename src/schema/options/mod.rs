@@ -1,0 +1,110 @@
+//! The option table: one row an option, every app attribute of PM2 among them.
+
+mod files;
+mod later;
+mod lifecycle;
+mod meaningless;
+mod process;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::Value;
+use crate::spec::Field;
+
+/// One option of an app.
+#[derive(Debug)]
+pub struct Row {
+    /// The canonical name. Each name and alias that has a `_` is also known in camelCase, as in PM2.
+    pub name: &'static str,
+    /// Other names; where several are written the canonical one wins, then these in their order.
+    pub aliases: &'static [&'static str],
+    pub value: Value,
+    /// What holds without it, for people; empty is nothing.
+    pub default: &'static str,
+    pub doc: &'static str,
+    pub status: Status,
+    /// The field that it sets, whose [`Field::impact`] says what a change costs. None where it works on another
+    /// option's field, or on none.
+    pub field: Option<Field>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Honoured,
+    /// Carried along without effect, and what that means. Using it is a warning.
+    Later(&'static str),
+    /// PM2's, and why it has no meaning here. Using it is worth a line of information.
+    Meaningless(&'static str),
+}
+
+/// The key of an overlay less the profile's name.
+pub(super) const OVERLAY_PREFIX: &str = "env_";
+
+/// Every option, grouped as the documentation shows them.
+pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
+    [process::ROWS, lifecycle::ROWS, files::ROWS, later::ROWS, meaningless::ROWS].into_iter().flatten()
+}
+
+/// The option that a key means, and the key's rank among the option's names: 0 is the canonical one.
+#[must_use]
+pub fn find(key: &str) -> Option<(&'static Row, usize)> {
+    BY_KEY.get(key).copied().or_else(|| is_overlay(key).then_some((&**OVERLAY, 0)))
+}
+
+/// Every way to write an option, for suggestions.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    rows().flat_map(Row::names)
+}
+
+impl Row {
+    /// The canonical name, then the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    #[must_use]
+    pub fn is_overlay(&self) -> bool {
+        matches!(self.value, Value::Overlay(_))
+    }
+}
+
+static BY_KEY: LazyLock<HashMap<String, (&'static Row, usize)>> = LazyLock::new(|| {
+    let mut map = HashMap::new();
+    for row in rows().filter(|row| !row.is_overlay()) {
+        for (rank, name) in row.names().enumerate() {
+            map.insert(name.to_owned(), (row, rank));
+            map.insert(camel_case(name), (row, rank));
+        }
+    }
+    map
+});
+
+static OVERLAY: LazyLock<&'static Row> =
+    LazyLock::new(|| rows().find(|row| row.is_overlay()).expect("the table has a row for `env_<name>`"));
+
+fn is_overlay(key: &str) -> bool {
+    key.strip_prefix(OVERLAY_PREFIX).is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
+}
+
+/// `max_memory_restart` to `maxMemoryRestart`.
+pub(super) fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |mut text, word| {
+        let mut chars = word.chars();
+        text.extend(chars.next().map(|c| c.to_ascii_uppercase()));
+        text.push_str(chars.as_str());
+        text
+    })
+}
+
+/// An empty string is PM2's way of not setting an option that has a default.
+fn not_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Within the row's range, so never saturated.
+fn count(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,68 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Resolver, title};
+use crate::diag::Code;
+use crate::schema::draft::{CodeOption, Draft};
+use crate::spec::Fingerprint;
+
+impl Resolver<'_> {
+    /// What stands for the app's code. A script that was found in PATH, or a command line, has no file that is the
+    /// user's own, so nothing of it is taken.
+    pub(super) fn code(
+        &mut self,
+        draft: &Draft,
+        cwd: &Path,
+        script: Option<&Path>,
+        env_files: &BTreeMap<String, String>,
+    ) -> Fingerprint {
+        if draft.code == CodeOption::Off {
+            return Fingerprint::default();
+        }
+        let mut parts = env_files.clone();
+        let with_script = matches!(draft.code, CodeOption::Script | CodeOption::Globs(_));
+        if let Some(script) = script.filter(|_| with_script) {
+            match self.surroundings.digest(script) {
+                Ok(digest) => {
+                    parts.insert(label(script, cwd), digest);
+                }
+                Err(why) => {
+                    let message = format!("script `{}` of {} {why}", script.display(), title(draft));
+                    self.error(Code::NotFound, message, draft.at("script"));
+                }
+            }
+        }
+        match &draft.code {
+            CodeOption::Script | CodeOption::Off => {}
+            CodeOption::Globs(globs) => self.globs(draft, cwd, globs, &mut parts),
+            CodeOption::Git => match self.surroundings.revision(cwd) {
+                Ok(revision) => {
+                    parts.insert("git".to_owned(), revision);
+                }
+                Err(why) => {
+                    let message = format!("`fingerprint: \"git\"` of {}: {why}", title(draft));
+                    self.error(Code::NotFound, message, draft.at("fingerprint"));
+                }
+            },
+        }
+        Fingerprint(parts)
+    }
+
+    fn globs(&mut self, draft: &Draft, cwd: &Path, globs: &[String], parts: &mut BTreeMap<String, String>) {
+        match self.surroundings.matching(cwd, globs) {
+            Ok(found) if found.is_empty() => {
+                let message = format!("`fingerprint` of {} matches no file in `{}`", title(draft), cwd.display());
+                self.warning(Code::NotFound, message, draft.at("fingerprint"));
+            }
+            Ok(found) => parts.extend(found),
+            Err(why) => {
+                self.error(Code::Value, format!("`fingerprint` of {}: {why}", title(draft)), draft.at("fingerprint"));
+            }
+        }
+    }
+}
+
+/// A file's name in a fingerprint: relative to the app's folder, so that moving a checkout changes nothing.
+pub(super) fn label(path: &Path, cwd: &Path) -> String {
+    path.strip_prefix(cwd).unwrap_or(path).to_string_lossy().into_owned()
+}

@@ -1,0 +1,226 @@
+//! From drafts to specs: overlays merged, paths absolute, names checked, the machine asked for what must be there.
+
+mod code;
+mod command;
+mod environment;
+mod names;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::draft::{Count, Draft, Mark};
+use super::{FileEntry, Places, Surroundings};
+use crate::diag::{Code, Diagnostic};
+use crate::graph::Origins;
+use crate::spec::{AppSpec, ExecMode, LogTarget};
+
+/// What one load is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The config file as the user named it.
+    pub file: &'a Path,
+    /// The folder that holds it, absolute.
+    pub folder: &'a Path,
+    pub profile: Option<&'a str>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// Those that could be resolved, in the file's order.
+    pub apps: Vec<AppSpec>,
+    pub origins: Origins,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Resolves all apps and checks them against each other. Only without errors is the result a graph.
+pub fn resolve(
+    drafts: Vec<Draft>,
+    request: Request<'_>,
+    surroundings: &dyn Surroundings,
+    places: &Places<'_>,
+) -> Resolved {
+    let mut resolver = Resolver { request, surroundings, places, diagnostics: Vec::new() };
+    resolver.profile(&drafts);
+    let mut apps = Vec::with_capacity(drafts.len());
+    let mut marks = Vec::with_capacity(drafts.len());
+    let mut origins = Origins::new();
+    for draft in drafts {
+        let (spec, variables, draft) = resolver.app(draft);
+        origins.insert(spec.name.clone(), resolver.origins(&draft, variables));
+        marks.push(draft);
+        apps.push(spec);
+    }
+    resolver.between(&apps, &marks);
+    Resolved { apps, origins, diagnostics: resolver.diagnostics }
+}
+
+struct Resolver<'a> {
+    request: Request<'a>,
+    surroundings: &'a dyn Surroundings,
+    places: &'a Places<'a>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Where each declared variable comes from: a place in the file, or an env file.
+type VariableOrigins = BTreeMap<String, VariableOrigin>;
+
+enum VariableOrigin {
+    Mark(Mark),
+    File(String),
+}
+
+impl Resolver<'_> {
+    /// One app. What cannot be resolved keeps its default: there is an error about it.
+    fn app(&mut self, draft: Draft) -> (AppSpec, VariableOrigins, Draft) {
+        let mut spec = draft.spec.clone();
+        spec.name = self.name(&draft);
+        let cwd = self.cwd(&draft);
+        let folder = cwd.as_deref().unwrap_or(self.request.folder);
+        spec.cwd = text(folder);
+        let environment = self.environment(&draft, folder);
+        spec.env = environment.values;
+        let found = cwd.is_some();
+        // Whatever is missing in a folder that is missing has been told.
+        let script = if found { self.command(&draft, folder, &mut spec) } else { None };
+        spec.instances = self.instances(draft.instances);
+        self.exec_mode(&draft, &mut spec);
+        self.logs(&draft, folder, &mut spec);
+        self.values(&draft, &spec);
+        if found {
+            spec.fingerprint = self.code(&draft, folder, script.as_deref(), &environment.files);
+        }
+        (spec, environment.origins, draft)
+    }
+
+    fn cwd(&mut self, draft: &Draft) -> Option<PathBuf> {
+        let Some(written) = &draft.cwd else { return Some(self.request.folder.to_owned()) };
+        let path = self.surroundings.absolute(self.request.folder, written);
+        let problem = match self.surroundings.entry(&path) {
+            FileEntry::Folder => return Some(path),
+            FileEntry::Missing => "does not exist".to_owned(),
+            FileEntry::File { .. } | FileEntry::Other => "is not a folder".to_owned(),
+            FileEntry::Unusable(why) => format!("cannot be used: {why}"),
+        };
+        self.error(
+            Code::NotFound,
+            format!("`cwd` of {}: `{}` {problem}", title(draft), path.display()),
+            draft.at("cwd"),
+        );
+        None
+    }
+
+    fn instances(&self, count: Option<Count>) -> u32 {
+        match count {
+            None => 1,
+            Some(Count::Max) => self.surroundings.cpus().max(1),
+            Some(Count::Exactly(count)) => count.max(1),
+            Some(Count::MaxLess(less)) => self.surroundings.cpus().saturating_sub(less).max(1),
+        }
+    }
+
+    /// PM2 turns `instances` on a Node script into cluster mode by itself. Here nothing is guessed: instances share
+    /// ports only when `exec_mode` says so, and until then a warning tells who may have counted on it.
+    fn exec_mode(&mut self, draft: &Draft, spec: &mut AppSpec) {
+        let several_by_default = draft.exec_mode.is_none() && draft.wrote("instances") && spec.instances > 1;
+        spec.exec_mode = draft.exec_mode.unwrap_or(ExecMode::Fork);
+        if spec.exec_mode == ExecMode::Cluster {
+            let message =
+                "`exec_mode` \"cluster\" is not honoured yet: instances run in fork mode and cannot share a port";
+            self.warning(Code::NotHonoured, message.to_owned(), draft.at("exec_mode"));
+        } else if several_by_default
+            && spec.interpreter.as_deref().is_some_and(command::is_node)
+            && spec.increment_var.is_none()
+        {
+            let message =
+                format!("{} instances of {} run in fork mode and cannot share a port", spec.instances, title(draft));
+            let diagnostic =
+                Diagnostic::warning(Code::NotHonoured, message, draft.at("instances").location(self.request.file));
+            self.diagnostics.push(diagnostic.hint("`exec_mode: \"fork\"` says that this is meant"));
+        }
+    }
+
+    fn logs(&mut self, draft: &Draft, cwd: &Path, spec: &mut AppSpec) {
+        let target = |written: &Option<String>| match written.as_deref() {
+            None => LogTarget::Default,
+            Some("NULL" | "/dev/null") => LogTarget::Null,
+            Some(path) => LogTarget::Path(text(&self.surroundings.absolute(cwd, path))),
+        };
+        spec.logs.out = target(&draft.out_file);
+        spec.logs.error = target(&draft.error_file);
+        // `log_file: true` is the default path, kept as an empty text.
+        spec.logs.combined = draft.log_file.as_ref().map(|path| match path.as_str() {
+            "" => LogTarget::Default,
+            _ => target(&draft.log_file),
+        });
+        if draft.disable_logs {
+            (spec.logs.out, spec.logs.error, spec.logs.combined) = (LogTarget::Null, LogTarget::Null, None);
+        }
+        if draft.time {
+            spec.logs.date_format = Some("YYYY-MM-DDTHH:mm:ss".to_owned());
+        }
+        spec.pid_file = draft.pid_file.as_ref().map(|path| text(&self.surroundings.absolute(cwd, path)));
+    }
+
+    /// Values that are wrong only together with others, or only as what they mean.
+    fn values(&mut self, draft: &Draft, spec: &AppSpec) {
+        if spec.namespace.is_empty() {
+            self.error(Code::Value, "`namespace` must not be empty".to_owned(), draft.at("namespace"));
+        }
+        for (option, name) in
+            [("instance_var", Some(&spec.instance_var)), ("increment_var", spec.increment_var.as_ref())]
+        {
+            if let Some(why) = name.and_then(|name| super::decode::variable_name_problem(name)) {
+                self.error(Code::Value, format!("`{option}` is a variable's name that {why}"), draft.at(option));
+            }
+        }
+        let counted = spec.increment_var.as_ref().and_then(|name| Some((name, spec.env.get(name)?)));
+        if let Some((name, value)) = counted
+            && value.parse::<i64>().is_err()
+        {
+            let message = format!("`increment_var` of {} counts `{name}` up, which is no whole number", title(draft));
+            self.error(Code::Value, message, draft.at("increment_var"));
+        }
+    }
+
+    fn origins(&self, draft: &Draft, variables: VariableOrigins) -> BTreeMap<String, String> {
+        let options = draft.marks.iter().map(|(option, mark)| ((*option).to_owned(), self.places.place(mark)));
+        let variables = variables.into_iter().map(|(name, origin)| {
+            let place = match origin {
+                VariableOrigin::Mark(mark) => self.places.place(&mark),
+                VariableOrigin::File(path) => path,
+            };
+            (format!("env.{name}"), place)
+        });
+        options.chain(variables).collect()
+    }
+
+    fn error(&mut self, code: Code, message: String, mark: &Mark) {
+        self.diagnostics.push(Diagnostic::error(code, message, mark.location(self.request.file)));
+    }
+
+    fn error_with_hint(&mut self, code: Code, message: String, mark: &Mark, hint: Option<String>) {
+        let diagnostic = Diagnostic::error(code, message, mark.location(self.request.file));
+        self.diagnostics.push(match hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
+    }
+
+    fn warning(&mut self, code: Code, message: String, mark: &Mark) {
+        self.diagnostics.push(Diagnostic::warning(code, message, mark.location(self.request.file)));
+    }
+}
+
+/// What messages call an app: its name, else where it stands.
+fn title(draft: &Draft) -> String {
+    match (&draft.name, draft.whole.path.as_str()) {
+        (Some(name), _) => format!("app `{}`", names::shown(name)),
+        (None, "") => "the app".to_owned(),
+        (None, path) => format!("`{path}`"),
+    }
+}
+
+/// Config files are UTF-8, so a path that came from one is; another (the folder's) is shown as well as it can be.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,184 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Resolver;
+use crate::base::closest;
+use crate::diag::Code;
+use crate::graph::dependency_order;
+use crate::schema::draft::Draft;
+use crate::spec::AppSpec;
+
+/// Long enough for any name, short enough for a table, a lock file and a message.
+const NAME_BYTES_MAX: usize = 1_000;
+
+impl Resolver<'_> {
+    /// The app's name: as written, else after its script, with the profile where the app asks for it.
+    pub(super) fn name(&mut self, draft: &Draft) -> String {
+        let base = match &draft.name {
+            Some(name) => {
+                self.check_name(name, draft);
+                name.clone()
+            }
+            None => draft.script.as_deref().map(default_name).unwrap_or_default(),
+        };
+        match self.request.profile {
+            Some(profile) if draft.append_env_to_name => format!("{base}-{profile}"),
+            _ => base,
+        }
+    }
+
+    fn check_name(&mut self, name: &str, draft: &Draft) {
+        let at = draft.at("name");
+        if name.is_empty() {
+            self.error(Code::Value, "`name` must not be empty".to_owned(), at);
+        } else if name.len() > NAME_BYTES_MAX {
+            let message = format!("`name` is {} bytes long, at most {NAME_BYTES_MAX} are allowed", name.len());
+            self.error(Code::Value, message, at);
+        } else if name.contains(char::is_control) {
+            self.error(Code::Value, format!("`name` contains a control character: {name:?}"), at);
+        } else if name == "all" {
+            let message = "commands take the name `all` for every app".to_owned();
+            self.warning(Code::Conflict, message, at);
+        } else if name.chars().all(|c| c.is_ascii_digit()) {
+            let message = format!("commands take the name `{name}` for the instance with this id");
+            self.warning(Code::Conflict, message, at);
+        }
+    }
+
+    /// `--env` must name a profile that some app has; an app without it runs with its plain `env`.
+    pub(super) fn profile(&mut self, drafts: &[Draft]) {
+        let Some(profile) = self.request.profile else { return };
+        let known: BTreeSet<&str> = drafts.iter().flat_map(|draft| draft.overlays.keys().map(String::as_str)).collect();
+        if known.contains(profile) {
+            return;
+        }
+        let hint = match closest(profile, known.iter().copied()) {
+            Some(near) => Some(format!("did you mean `{near}`? there are: {}", list(&known))),
+            None if known.is_empty() => Some(format!("no app has an `env_...`; add `env_{profile}: {{}}` to one")),
+            None => Some(format!("there are: {}", list(&known))),
+        };
+        let message = format!("no app defines `env_{profile}`");
+        self.error_with_hint(Code::Profile, message, &crate::schema::Mark::default(), hint);
+    }
+
+    /// What can only be told with all apps at hand: names, dependencies, renames.
+    pub(super) fn between(&mut self, apps: &[AppSpec], drafts: &[Draft]) {
+        let mut first: BTreeMap<&str, &Draft> = BTreeMap::new();
+        for (app, draft) in apps.iter().zip(drafts) {
+            if app.name.is_empty() {
+                continue;
+            }
+            match first.get(app.name.as_str()) {
+                None => {
+                    first.insert(&app.name, draft);
+                }
+                Some(other) => {
+                    let message = format!("two apps are called `{}`", shown(&app.name));
+                    let hint = format!("the other one is at {}", self.places.place(other.at("name")));
+                    self.error_with_hint(Code::Conflict, message, draft.at("name"), Some(hint));
+                }
+            }
+        }
+        let names: BTreeSet<&str> = first.keys().copied().collect();
+        self.dependencies(apps, drafts, &names);
+        self.renames(apps, drafts, &names);
+    }
+
+    fn dependencies(&mut self, apps: &[AppSpec], drafts: &[Draft], names: &BTreeSet<&str>) {
+        for (app, draft) in apps.iter().zip(drafts) {
+            for needed in &app.depends_on {
+                if !names.contains(needed.as_str()) {
+                    let message = format!("app `{}` needs `{}`, which is not defined", shown(&app.name), shown(needed));
+                    let hint = closest(needed, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                    self.error_with_hint(Code::Dependency, message, draft.at("depends_on"), hint);
+                }
+            }
+        }
+        let edges: Vec<(&str, Vec<&str>)> =
+            apps.iter().map(|app| (app.name.as_str(), app.depends_on.iter().map(String::as_str).collect())).collect();
+        if let Err(cycle) = dependency_order(&edges) {
+            let start = cycle.0.first().map_or("", String::as_str);
+            let draft = apps.iter().position(|app| app.name == start).and_then(|at| drafts.get(at));
+            let mark = draft.map(|draft| draft.at("depends_on").clone()).unwrap_or_default();
+            self.error(Code::Dependency, format!("apps depend on each other in a circle: {cycle}"), &mark);
+        }
+    }
+
+    fn renames(&mut self, apps: &[AppSpec], drafts: &[Draft], names: &BTreeSet<&str>) {
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        for (app, draft) in apps.iter().zip(drafts) {
+            let Some(old) = app.renamed_from.as_deref() else { continue };
+            let at = draft.at("renamed_from");
+            if names.contains(old) {
+                let message = format!("`renamed_from`: there still is an app `{}` in the file", shown(old));
+                self.error(Code::Conflict, message, at);
+            } else if let Some(other) = taken.insert(old, &app.name) {
+                let message = format!(
+                    "apps `{}` and `{}` are both renamed from `{}`",
+                    shown(other),
+                    shown(&app.name),
+                    shown(old)
+                );
+                self.error(Code::Conflict, message, at);
+            }
+        }
+    }
+}
+
+/// PM2's rule: the last part of the script's path, less its ending. A command line goes by the same rule:
+/// `python3 /srv/web.py --port 80` is `web`.
+fn default_name(script: &str) -> String {
+    let script = script.trim();
+    let base = script.trim_end_matches('/').rsplit('/').next().unwrap_or(script);
+    match base.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() => stem.to_owned(),
+        _ if base.is_empty() => script.to_owned(),
+        _ => base.to_owned(),
+    }
+}
+
+/// A name in a message: 300 characters of it help nobody.
+pub(super) fn shown(name: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut text = String::new();
+    for c in name.chars().take(SHOWN) {
+        // Control characters are shown as what they are.
+        if c.is_control() { text.extend(c.escape_debug()) } else { text.push(c) }
+    }
+    if name.chars().count() > SHOWN {
+        text.push_str("...");
+    }
+    text
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_scripts_as_in_pm2() {
+        let table = [
+            ("./api.js", "api"),
+            ("dist/server.prod.js", "server.prod"),
+            ("npm", "npm"),
+            ("npm run start", "npm run start"),
+            ("python3 /srv/web.py --port 80", "web"),
+            ("./.hidden", ".hidden"),
+            ("bin/", "bin"),
+            ("/", "/"),
+        ];
+        for (script, want) in table {
+            assert_eq!(default_name(script), want, "{script}");
+        }
+    }
+
+    #[test]
+    fn long_and_odd_names_are_shown_short_and_plain() {
+        assert_eq!(shown("a b 🦀 ../x"), "a b 🦀 ../x");
+        assert_eq!(shown("a\u{1b}[31m"), "a\\u{1b}[31m");
+        assert_eq!(shown(&"x".repeat(300)).len(), 63);
+    }
+}

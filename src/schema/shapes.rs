@@ -1,0 +1,175 @@
+use std::path::Path;
+
+use super::decode::{Decoder, found};
+use super::draft::{Draft, Mark};
+use super::options;
+use crate::base::closest;
+use crate::diag::{Code, Diagnostic};
+use crate::document::{Kind, Node, to_json};
+
+/// What a file says, as far as its types are right.
+#[derive(Clone, Debug, Default)]
+pub struct Decoded {
+    /// The top-level `name`.
+    pub ecosystem: Option<String>,
+    pub drafts: Vec<Draft>,
+    /// `deploy`, as written.
+    pub deploy: Option<serde_json::Value>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Keys that a file may have beside its apps.
+const TOP_LEVEL: [&str; 5] = ["apps", "name", "deploy", "$schema", "pm2"];
+
+/// Keys that are the file's even where the file is one bare app.
+const BESIDE_A_BARE_APP: [&str; 2] = ["deploy", "$schema"];
+
+/// Decodes a document of any of the accepted shapes: `{apps: [...]}`, `{apps: {...}}` with one app, `{pm2: ...}`
+/// with either of them (the one for package.json), a bare list of apps, one bare app.
+#[must_use]
+pub fn decode(document: &Node, file: &Path) -> Decoded {
+    let mut decoder = Decoder { file, diagnostics: Vec::new() };
+    let mut decoded = decoder.document(document, "");
+    decoded.diagnostics = decoder.diagnostics;
+    decoded
+}
+
+impl Decoder<'_> {
+    fn document(&mut self, document: &Node, path: &str) -> Decoded {
+        match &document.kind {
+            Kind::Sequence(_) => Decoded { drafts: self.apps(document, path), ..Decoded::default() },
+            Kind::Mapping(_) if document.get("apps").is_some() => self.ecosystem(document, path),
+            Kind::Mapping(_) if document.get("pm2").is_some() && path.is_empty() => self.package(document),
+            Kind::Mapping(_) if is_app(document) => Decoded {
+                drafts: self.app(document, path, &BESIDE_A_BARE_APP).into_iter().collect(),
+                deploy: document.get("deploy").map(to_json),
+                ..Decoded::default()
+            },
+            _ => {
+                self.no_apps(document, path);
+                Decoded::default()
+            }
+        }
+    }
+
+    fn ecosystem(&mut self, document: &Node, path: &str) -> Decoded {
+        self.top_level_keys(document, path);
+        let at = Mark { span: document.span, path: path.to_owned() }.key("apps", None).path;
+        let drafts = document.get("apps").map(|apps| self.apps(apps, &at)).unwrap_or_default();
+        Decoded {
+            ecosystem: self.ecosystem_name(document, path),
+            drafts,
+            deploy: document.get("deploy").map(to_json),
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// `{"name": ..., "dependencies": ..., "pm2": ...}`: the other keys are npm's, its name is the ecosystem's.
+    fn package(&mut self, document: &Node) -> Decoded {
+        let Some(pm2) = document.get("pm2") else { return Decoded::default() };
+        let inner = self.document(pm2, "pm2");
+        Decoded {
+            ecosystem: inner.ecosystem.or_else(|| self.ecosystem_name(document, "")),
+            deploy: inner.deploy.or_else(|| document.get("deploy").map(to_json)),
+            ..inner
+        }
+    }
+
+    /// The value of `apps`, or what stands in its place.
+    fn apps(&mut self, apps: &Node, path: &str) -> Vec<Draft> {
+        match &apps.kind {
+            Kind::Sequence(items) => items
+                .iter()
+                .enumerate()
+                .filter_map(|(index, item)| self.app(item, &format!("{path}[{index}]"), &[]))
+                .collect(),
+            Kind::Mapping(entries) => {
+                // `apps: { api: {...}, web: {...} }` would be one app whose every option is unknown.
+                let by_name = !is_app(apps) && entries.iter().any(|entry| entry.value.entries().is_some());
+                if by_name {
+                    let mark = Mark { span: apps.span, path: path.to_owned() };
+                    let message = format!("`{path}` must be a list of apps, or one app, not an object of apps");
+                    let hint = "write `apps: [{ name: \"...\", script: \"...\" }]`";
+                    self.push(Diagnostic::error(Code::Shape, message, mark.location(self.file)).hint(hint));
+                    return Vec::new();
+                }
+                self.app(apps, path, &[]).into_iter().collect()
+            }
+            _ => {
+                let mark = Mark { span: apps.span, path: path.to_owned() };
+                let message = format!("`{path}` must be a list of apps, or one app, not {}", found(apps));
+                self.error(Code::Shape, message, &mark);
+                Vec::new()
+            }
+        }
+    }
+
+    fn ecosystem_name(&mut self, document: &Node, path: &str) -> Option<String> {
+        let name = document.get("name").filter(|name| name.kind != Kind::Null)?;
+        match &name.kind {
+            Kind::String(text) if !text.trim().is_empty() && !text.contains(char::is_control) => Some(text.clone()),
+            _ => {
+                let mark = Mark { span: None, path: path.to_owned() }.key("name", name.span);
+                let message = format!("the ecosystem's `name` must be a string that is not empty, not {}", found(name));
+                self.error(Code::Value, message, &mark);
+                None
+            }
+        }
+    }
+
+    fn top_level_keys(&mut self, document: &Node, path: &str) {
+        let whole = Mark { span: document.span, path: path.to_owned() };
+        for entry in document.entries().unwrap_or_default() {
+            let key = entry.key.text.as_str();
+            let mark = whole.key(key, entry.key.span);
+            match key {
+                "pm2" => self.warning(Code::UnknownOption, "`pm2` is not read where there is `apps`".to_owned(), &mark),
+                "static" => self.warning(
+                    Code::NotHonoured,
+                    "`static` is not honoured yet: no files are served".to_owned(),
+                    &mark,
+                ),
+                _ if TOP_LEVEL.contains(&key) => {}
+                _ => {
+                    let message = format!("unknown top-level key `{key}`");
+                    let diagnostic = Diagnostic::warning(Code::UnknownOption, message, mark.location(self.file));
+                    let hint = match (closest(key, TOP_LEVEL), options::find(key)) {
+                        (_, Some(_)) => Some("options belong to an app, in `apps`".to_owned()),
+                        (Some(known), None) => Some(format!("did you mean `{known}`?")),
+                        (None, None) => None,
+                    };
+                    self.push(match hint {
+                        Some(hint) => diagnostic.hint(hint),
+                        None => diagnostic,
+                    });
+                }
+            }
+        }
+    }
+
+    fn no_apps(&mut self, document: &Node, path: &str) {
+        let mark = Mark { span: document.span, path: path.to_owned() };
+        let message = match &document.kind {
+            Kind::Mapping(entries) if entries.is_empty() => "the file holds an empty object, no apps".to_owned(),
+            Kind::Mapping(_) => "the file has no `apps`".to_owned(),
+            Kind::Null => "the file holds nothing, no apps".to_owned(),
+            other => format!("the file holds {}, no apps", other.name()),
+        };
+        let meant = document
+            .entries()
+            .unwrap_or_default()
+            .iter()
+            .find(|entry| closest(&entry.key.text, ["apps"]).is_some())
+            .map(|entry| format!("`{}` should be `apps`", entry.key.text));
+        let hint = meant.unwrap_or_else(|| "write `apps: [{ name: \"api\", script: \"./api.js\" }]`".to_owned());
+        self.push(Diagnostic::error(Code::Shape, message, mark.location(self.file)).hint(hint));
+    }
+}
+
+/// Whether an object is an app: it has a key that only apps have.
+fn is_app(node: &Node) -> bool {
+    node.entries()
+        .unwrap_or_default()
+        .iter()
+        .any(|entry| entry.key.text != "name" && options::find(&entry.key.text).is_some())
+}

@@ -1,0 +1,752 @@
+//! The table, the shapes, and what comes of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use super::options::{camel_case, find, rows};
+use super::testing::{FOLDER, Run, Table, decoded, line, node, run, run_node, run_on};
+use super::{Row, Shape, Status};
+use crate::diag::{Code, Severity};
+use crate::document::{Entry, Key, Kind};
+use crate::spec::{AppSpec, ExecMode, Fingerprint, LogTarget};
+
+fn key_of(row: &Row) -> String {
+    row.name.replace("<name>", "production")
+}
+
+fn one(document: &Json) -> AppSpec {
+    let Run { mut resolved, diagnostics } = run(document);
+    let lines: Vec<String> = diagnostics.iter().filter(|d| d.severity == Severity::Error).map(line).collect();
+    assert!(lines.is_empty(), "{document}: {lines:?}");
+    assert_eq!(resolved.apps.len(), 1, "{document}");
+    resolved.apps.remove(0)
+}
+
+fn app(options: &Json) -> AppSpec {
+    one(&with_script(options))
+}
+
+fn with_script(options: &Json) -> Json {
+    let mut object = options.as_object().unwrap().clone();
+    object.entry("script").or_insert(json!("x.sh"));
+    json!({ "apps": [object] })
+}
+
+fn check(options: &Json, want: &[&str]) {
+    assert_eq!(run(&with_script(options)).lines(), want, "{options}");
+}
+
+#[test]
+fn no_two_options_share_a_name() {
+    let mut seen = BTreeMap::new();
+    for row in rows() {
+        for name in row.names() {
+            for spelling in std::collections::BTreeSet::from([name.to_owned(), camel_case(name)]) {
+                assert_eq!(seen.insert(spelling.clone(), row.name), None, "{spelling}");
+            }
+            assert!(!row.doc.is_empty() && row.doc.ends_with('.'), "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn rows_and_fields_have_the_same_names() {
+    for row in rows() {
+        if let Some(field) = row.field {
+            assert_eq!(field.option(), row.name);
+        }
+        assert!(row.field.is_none() || !matches!(row.status, Status::Meaningless(_)), "{}", row.name);
+    }
+}
+
+#[test]
+fn every_name_of_every_option_reaches_it() {
+    for row in rows().filter(|row| !row.is_overlay()) {
+        for (rank, name) in row.names().enumerate() {
+            for spelling in [name.to_owned(), camel_case(name)] {
+                let (found, found_rank) = find(&spelling).unwrap();
+                assert_eq!((found.name, found_rank), (row.name, rank), "{spelling}");
+            }
+        }
+    }
+    assert!(find("env_staging").unwrap().0.is_overlay());
+    assert_eq!(find("env_file").unwrap().0.name, "env_file");
+    assert!(find("env_").is_none());
+    assert!(find("instnaces").is_none());
+}
+
+/// One wrong type for every option there is, by the table itself.
+#[test]
+fn a_wrong_type_is_one_error_at_every_option() {
+    for row in rows() {
+        let samples = [
+            (Shape::Number, json!(-1.5)),
+            (Shape::Object, json!({ "a": 1 })),
+            (Shape::Boolean, json!(true)),
+            (Shape::List, json!([["a"]])),
+            (Shape::String, json!("\u{0}")),
+        ];
+        let mut tried = 0;
+        for (shape, sample) in samples {
+            if row.value.shapes().contains(&shape) {
+                continue;
+            }
+            tried += 1;
+            let key = key_of(row);
+            let mut options = json!({ "name": "api" });
+            options[&key] = sample.clone();
+            let run = run(&with_script(&options));
+            let errors = run.errors();
+            assert_eq!(errors.len(), 1, "{key}: {sample}: {errors:?}");
+            assert!(errors[0].contains(&format!("`{key}` must be {}", row.value.expects())), "{errors:?}");
+            assert!(errors[0].contains(&format!(".{key}: ")), "{errors:?}");
+            assert_eq!(run.lines().len(), 1, "nothing else is said: {:?}", run.lines());
+        }
+        assert!(tried > 0, "{} accepts everything", row.name);
+    }
+}
+
+#[test]
+fn null_is_unset_at_every_option() {
+    let plain = app(&json!({ "name": "api" }));
+    for row in rows().filter(|row| !["name", "script"].contains(&row.name)) {
+        let document = with_script(&json!({ key_of(row): null, "name": "api" }));
+        assert_eq!(run(&document).lines(), Vec::<String>::new(), "{}", row.name);
+        assert_eq!(one(&document), plain, "{}", row.name);
+    }
+}
+
+/// Whatever is set leaves a trace: nothing but meaningless options may decode into nothing.
+#[test]
+fn every_option_changes_the_app() {
+    let mut machine = Table::usual();
+    machine.add("/srv/site/.env", "FROM_FILE=1\n", false);
+    machine.add("/srv/site/other.sh", "#!/bin/sh\n", false);
+    let samples: BTreeMap<&str, Json> = [
+        ("script", json!("./other.sh")),
+        ("name", json!("other")),
+        ("namespace", json!("blue")),
+        ("cwd", json!("/srv")),
+        ("args", json!("a b")),
+        ("interpreter", json!("node")),
+        ("node_args", json!("--inspect")),
+        ("env", json!({ "A": 1 })),
+        ("env_<name>", json!({ "A": 2 })),
+        ("env_file", json!(".env")),
+        ("filter_env", json!(["AWS"])),
+        ("port", json!(80)),
+        ("instances", json!(3)),
+        ("exec_mode", json!("cluster")),
+        ("instance_var", json!("SLOT")),
+        ("increment_var", json!("PORT")),
+        ("append_env_to_name", json!(true)),
+        ("fingerprint", json!(false)),
+        ("renamed_from", json!("old")),
+        ("depends_on", json!("other")),
+        ("stop_exit_codes", json!([0, "3"])),
+        ("min_uptime", json!("5s")),
+        ("stop_signal", json!("SIGTERM")),
+        ("out_file", json!("/dev/null")),
+        ("error_file", json!("e.log")),
+        ("pid_file", json!("x.pid")),
+        ("watch", json!(["src"])),
+        ("ignore_watch", json!("node_modules")),
+        ("watch_options", json!({ "depth": 1 })),
+        ("cron_restart", json!("0 0 * * *")),
+        ("max_memory_restart", json!("300M")),
+        ("uid", json!("www-data")),
+        ("gid", json!(33)),
+        ("log_file", json!(true)),
+        ("log_date_format", json!("HH:mm")),
+        ("log_type", json!("json")),
+    ]
+    .into();
+    for row in rows().filter(|row| !matches!(row.status, Status::Meaningless(_))) {
+        let default_on = ["true"].contains(&row.default);
+        let sample = samples.get(row.name).cloned().unwrap_or_else(|| match row.value.shapes() {
+            [Shape::Boolean] => json!(!default_on),
+            _ => json!(77),
+        });
+        machine.folders.push("/srv".into());
+        machine.add("/srv/x.sh", "", false);
+        let base = json!({ "name": "api", "script": "x.sh", "env_production": { "B": "1" } });
+        let mut changed = base.clone();
+        changed[key_of(row)] = sample;
+        let apps = |document: Json| {
+            let others = json!({ "name": "other-app", "script": "x.sh" });
+            run_on(&json!({ "apps": [document, others] }), Some("production"), &machine).resolved.apps[0].clone()
+        };
+        assert_ne!(apps(base), apps(changed), "{}", row.name);
+    }
+}
+
+#[test]
+fn options_of_later_versions_warn_once_and_only_when_they_are_used() {
+    for row in rows() {
+        let Status::Later(effect) = row.status else { continue };
+        let used = match row.value.shapes() {
+            [Shape::Boolean, ..] => json!(true),
+            [Shape::Object] => json!({ "a": 1 }),
+            [Shape::List, ..] => json!(["a"]),
+            [Shape::String] => json!("json"),
+            _ => json!(100),
+        };
+        let run = run(&with_script(&json!({ row.name: used })));
+        assert_eq!(run.diagnostics.len(), 1, "{}: {:?}", row.name, run.lines());
+        assert_eq!((run.diagnostics[0].severity, run.diagnostics[0].code), (Severity::Warning, Code::NotHonoured));
+        assert_eq!(run.diagnostics[0].message, format!("`{}` is not honoured yet: {effect}", row.name));
+        let off = match row.value.shapes() {
+            [Shape::Boolean, ..] => json!(false),
+            [Shape::Object] => json!({}),
+            [Shape::List, ..] => json!([]),
+            [Shape::String] => json!(""),
+            _ => json!(0),
+        };
+        if !["uid", "gid"].contains(&row.name) {
+            check(&json!({ row.name: off }), &[]);
+        }
+    }
+}
+
+#[test]
+fn meaningless_options_are_one_line_of_information() {
+    for row in rows() {
+        let Status::Meaningless(why) = row.status else { continue };
+        let sample = match row.value.shapes()[0] {
+            Shape::Boolean => json!(false),
+            Shape::Number => json!(5),
+            Shape::String => json!("a"),
+            Shape::List => json!(["a"]),
+            Shape::Object => json!({}),
+        };
+        let want = format!("info at apps[0].{}: `{}` means nothing here: {why}", row.name, row.name);
+        check(&json!({ row.name: sample }), &[&want]);
+    }
+}
+
+#[test]
+fn falsy_values_mean_what_they_say() {
+    let spec = app(&json!({
+        "max_restarts": 0, "kill_timeout": 0, "restart_delay": 0, "min_uptime": 0, "listen_timeout": 0,
+        "wait_ready": false, "merge_logs": false, "treekill": false, "autostart": false, "autorestart": false,
+        "stop_exit_codes": 0, "env": { "EMPTY": "", "ZERO": 0, "NO": false }, "port": 0, "args": "",
+        "interpreter": "", "out_file": "",
+    }));
+    assert_eq!(spec.restart.max_restarts, 0);
+    assert_eq!((spec.stop.timeout_ms, spec.restart.delay_ms), (0, 0));
+    assert_eq!((spec.restart.min_uptime_ms, spec.readiness.timeout_ms), (0, 0));
+    assert!(!spec.stop.tree && !spec.autostart && !spec.restart.auto && !spec.logs.merge);
+    assert_eq!(spec.restart.stop_exit_codes, [0]);
+    let env: Vec<(&str, &str)> = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(env, [("EMPTY", ""), ("NO", "false"), ("PORT", "0"), ("ZERO", "0")]);
+    assert!(spec.args.is_empty());
+    assert_eq!((spec.interpreter.as_deref(), spec.logs.out), (Some("bash"), LogTarget::Default));
+}
+
+#[test]
+fn values_are_coerced_as_in_pm2() {
+    let instances = |value: Json| app(&json!({ "instances": value })).instances;
+    for (written, want) in [
+        (json!(3), 3),
+        (json!("3"), 3),
+        (json!("max"), 4),
+        (json!(0), 4),
+        (json!("0"), 4),
+        (json!(-1), 3),
+        (json!("-2"), 2),
+        (json!(-100), 1),
+        (json!(512), 512),
+    ] {
+        assert_eq!(instances(written.clone()), want, "{written}");
+    }
+    let spec = app(&json!({
+        "max_restarts": "5", "restart_delay": "3000", "kill_timeout": "3s", "max_memory_restart": "1.5G",
+        "stop_exit_codes": "3", "args": ["--port", 3000, true, ""], "uid": 1000, "cron_restart": 0, "stop_signal": 15,
+        "env": { "N": null, "F": 0.5, "BIG": 1e21, "LIST": [1, "a"], "OBJECT": { "a": { "b": 1.0 } } },
+    }));
+    assert_eq!((spec.restart.max_restarts, spec.restart.delay_ms, spec.stop.timeout_ms), (5, 3000, 3000));
+    assert_eq!((spec.max_memory_restart, spec.restart.stop_exit_codes), (Some(3 << 29), vec![3]));
+    assert_eq!(spec.args, ["--port", "3000", "true", ""]);
+    assert_eq!((spec.uid.as_deref(), spec.cron_restart, spec.stop.signal.number()), (Some("1000"), None, 15));
+    let env: Vec<&str> = spec.env.values().map(String::as_str).collect();
+    assert_eq!(env, ["1e+21", "0.5", r#"[1,"a"]"#, "null", r#"{"a":{"b":1}}"#]);
+}
+
+#[test]
+fn values_out_of_range_are_errors() {
+    let table = [
+        (
+            json!({ "instances": 513 }),
+            "error at apps[0].instances: `instances` must be a whole number up to 512, or \"max\", not `513`",
+        ),
+        (
+            json!({ "instances": "50%" }),
+            "error at apps[0].instances: `instances` must be a whole number up to 512, or \"max\", not \"50%\"",
+        ),
+        (
+            json!({ "instances": 1.5 }),
+            "error at apps[0].instances: `instances` must be a whole number up to 512, or \"max\", not `1.5`",
+        ),
+        (
+            json!({ "restart_delay": -1 }),
+            "error at apps[0].restart_delay: `restart_delay` must be a number of milliseconds, or a duration such as \"3s\", not `-1`",
+        ),
+        (
+            json!({ "kill_timeout": 1e15 }),
+            "error at apps[0].kill_timeout: `kill_timeout` must be a number of milliseconds, or a duration such as \"3s\", not `1000000000000000` (the longest is a year)",
+        ),
+        (
+            json!({ "autorestart": "false" }),
+            "error at apps[0].autorestart: `autorestart` must be `true` or `false`, not \"false\" (write false without quotes)",
+        ),
+        (
+            json!({ "max_memory_restart": "lots" }),
+            "error at apps[0].max_memory_restart: `max_memory_restart` must be a number of bytes, or a size such as \"300M\", not \"lots\"",
+        ),
+        (
+            json!({ "stop_exit_codes": [0, 256] }),
+            "error at apps[0].stop_exit_codes[1]: an item of `stop_exit_codes` must be a whole number from 0 to 255, not `256`",
+        ),
+        (
+            json!({ "stop_exit_codes": "0 3" }),
+            "error at apps[0].stop_exit_codes: `stop_exit_codes` must be an exit code (0 to 255), or a list of them, not \"0 3\"",
+        ),
+        (json!({ "port": 70000 }), "error at apps[0].port: `port` must be a whole number from 0 to 65535, not `70000`"),
+        (
+            json!({ "stop_signal": "SIGTREM" }),
+            "error at apps[0].stop_signal: `stop_signal` must be a signal such as \"SIGTERM\", not \"SIGTREM\" (did you mean `SIGTERM`?)",
+        ),
+        (
+            json!({ "exec_mode": "clutser" }),
+            "error at apps[0].exec_mode: `exec_mode` must be \"fork\" or \"cluster\", not \"clutser\"",
+        ),
+        (
+            json!({ "filter_env": true }),
+            "error at apps[0].filter_env: `filter_env` must be a list of strings, a string, or `false`, not `true` (list parts of the names to leave out)",
+        ),
+        (
+            json!({ "env": "TOKEN=x" }),
+            "error at apps[0].env: `env` must be an object of variables, not a string (write `env: { NAME: \"value\" }`)",
+        ),
+        (json!({ "args": ["a", {}] }), "error at apps[0].args[1]: an item of `args` must be a string, not an object"),
+        (json!({ "args": "a\u{0}b" }), "error at apps[0].args: `args` contains a NUL character"),
+        (json!({ "env": { "": "x" } }), "error at apps[0].env.: a variable in `env` has a name that is empty"),
+        (
+            json!({ "env": { "A=B": "x" } }),
+            "error at apps[0].env.A=B: a variable in `env` has a name that contains `=`",
+        ),
+        (json!({ "env": { "A": "x\u{0}" } }), "error at apps[0].env.A: the value of `A` contains a NUL character"),
+        (json!({ "name": 12 }), "error at apps[0].name: `name` must be a string, not `12` (put it in quotes)"),
+    ];
+    for (options, want) in table {
+        check(&options, &[want]);
+    }
+}
+
+#[test]
+fn all_problems_come_in_one_run() {
+    let run = run(&json!({ "apps": [
+        { "name": "a", "script": "gone.sh", "instances": "many", "instnaces": 4 },
+        { "name": "b", "cwd": "/nowhere", "depends_on": ["cache"], "script": 5 },
+        7,
+        { "name": "a", "script": "x.sh", "foo_bar_baz": 1 },
+        {},
+    ]}));
+    assert_eq!(
+        run.lines(),
+        [
+            "warning at apps[0] (a).instnaces: unknown option `instnaces` (did you mean `instances`?)",
+            "error at apps[0] (a).instances: `instances` must be a whole number up to 512, or \"max\", not \"many\"",
+            "error at apps[1] (b).script: `script` must be a string, not `5` (put it in quotes)",
+            "error at apps[2]: an app must be an object, not `7`",
+            "warning at apps[3] (a).foo_bar_baz: unknown option `foo_bar_baz`",
+            "error at apps[0] (a).script: script of app `a`: `/srv/site/gone.sh` does not exist, nor is it in PATH",
+            "error at apps[1] (b).cwd: `cwd` of app `b`: `/nowhere` does not exist",
+            "error at apps[4]: `apps[4]` has no `script` (write what it runs: `script: \"./app.js\"`)",
+            "error at apps[3] (a).name: two apps are called `a` (the other one is at ecosystem.json (apps[0] (a).name))",
+            "error at apps[1] (b).depends_on: app `b` needs `cache`, which is not defined",
+        ]
+    );
+}
+
+#[test]
+fn unknown_keys_are_asked_about() {
+    for (key, want) in [
+        ("instnaces", Some("instances")),
+        ("max_restart", Some("max_restarts")),
+        ("EXEC_MODE", Some("exec_mode")),
+        ("max-memory-restart", Some("max_memory_restart")),
+        ("Script", Some("script")),
+        ("autoRestart", Some("autorestart")),
+        ("qwertyuiop", None),
+    ] {
+        let hint = want.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+        check(&json!({ key: 1 }), &[&format!("warning at apps[0].{key}: unknown option `{key}`{hint}")]);
+    }
+}
+
+#[test]
+fn an_option_that_is_said_twice_counts_once() {
+    let spec = app(&json!({ "exec_interpreter": "node", "interpreter": "sh" }));
+    assert_eq!(spec.interpreter.as_deref(), Some("sh"));
+    check(
+        &json!({ "interpreter": "sh", "exec_interpreter": "node" }),
+        &[
+            "warning at apps[0].exec_interpreter: `interpreter` and `exec_interpreter` are the same option, `interpreter` counts",
+        ],
+    );
+    let entry = |key: &str, value: Json| Entry { key: Key { text: key.to_owned(), span: None }, value: node(&value) };
+    let document = crate::document::Node::new(
+        Kind::Mapping(vec![entry("script", json!("x.sh")), entry("name", json!("a")), entry("name", json!("b"))]),
+        None,
+    );
+    let run = run_node(&document, None, &Table::usual());
+    assert_eq!(run.resolved.apps[0].name, "b");
+    assert_eq!(run.lines(), ["warning at name: `name` is written twice, the last one counts"]);
+}
+
+#[test]
+fn all_shapes_are_read() {
+    let one = json!({ "name": "a", "script": "x.sh" });
+    let two = json!([one, { "name": "b", "script": "x.sh" }]);
+    for (document, want, ecosystem) in [
+        (json!({ "apps": two }), vec!["a", "b"], None),
+        (json!({ "apps": one }), vec!["a"], None),
+        (two.clone(), vec!["a", "b"], None),
+        (one.clone(), vec!["a"], None),
+        (json!({ "pm2": two }), vec!["a", "b"], None),
+        (json!({ "pm2": one }), vec!["a"], None),
+        (json!({ "pm2": { "apps": two, "name": "shop" } }), vec!["a", "b"], Some("shop")),
+        (json!({ "name": "pkg", "version": "1.0.0", "scripts": {}, "pm2": one }), vec!["a"], Some("pkg")),
+        (json!({ "name": "shop", "apps": two, "$schema": "x" }), vec!["a", "b"], Some("shop")),
+        (json!({ "apps": [] }), vec![], None),
+        (json!([]), vec![], None),
+        (json!({ "script": "x.sh" }), vec![""], None),
+    ] {
+        let decoded = decoded(&document);
+        let names: Vec<&str> = decoded.drafts.iter().map(|draft| draft.name.as_deref().unwrap_or("")).collect();
+        assert_eq!(names, want, "{document}");
+        assert_eq!(decoded.ecosystem.as_deref(), ecosystem, "{document}");
+        assert!(decoded.diagnostics.is_empty(), "{document}: {:?}", decoded.diagnostics);
+    }
+    let deploy = json!({ "production": { "user": "node", "port": 22 } });
+    assert_eq!(decoded(&json!({ "apps": two, "deploy": deploy })).deploy, Some(deploy.clone()));
+    assert_eq!(decoded(&json!({ "script": "x.sh", "deploy": deploy })).deploy, Some(deploy));
+}
+
+#[test]
+fn other_shapes_are_explained() {
+    let write = "write `apps: [{ name: \"api\", script: \"./api.js\" }]`";
+    for (document, want) in [
+        (json!({}), format!("error at the file: the file holds an empty object, no apps ({write})")),
+        (json!(null), format!("error at the file: the file holds nothing, no apps ({write})")),
+        (json!("apps"), format!("error at the file: the file holds a string, no apps ({write})")),
+        (json!({ "version": "1.0.0" }), format!("error at the file: the file has no `apps` ({write})")),
+        (json!({ "app": [] }), "error at the file: the file has no `apps` (`app` should be `apps`)".to_owned()),
+        (json!({ "apps": 5 }), "error at apps: `apps` must be a list of apps, or one app, not `5`".to_owned()),
+        (
+            json!({ "apps": { "api": { "script": "x.sh" } } }),
+            "error at apps: `apps` must be a list of apps, or one app, not an object of apps \
+             (write `apps: [{ name: \"...\", script: \"...\" }]`)"
+                .to_owned(),
+        ),
+        (
+            json!({ "apps": [], "name": 5 }),
+            "error at name: the ecosystem's `name` must be a string that is not empty, not `5`".to_owned(),
+        ),
+        (
+            json!({ "apps": [], "deplyo": {} }),
+            "warning at deplyo: unknown top-level key `deplyo` (did you mean `deploy`?)".to_owned(),
+        ),
+        (
+            json!({ "apps": [], "static": [] }),
+            "warning at static: `static` is not honoured yet: no files are served".to_owned(),
+        ),
+        (
+            json!({ "apps": [], "instances": 2 }),
+            "warning at instances: unknown top-level key `instances` (options belong to an app, in `apps`)".to_owned(),
+        ),
+    ] {
+        assert_eq!(run(&document).lines(), [want], "{document}");
+    }
+}
+
+#[test]
+fn profiles_lie_over_env() {
+    let mut machine = Table::usual();
+    machine.add("/srv/site/.env", "A=file\nFILE=1\nPORT=1\n", false);
+    machine.add("/srv/site/.env.local", "FILE=2\n", false);
+    let document = json!({ "apps": [
+        { "name": "a", "script": "x.sh", "env_file": [".env", ".env.local"], "env": { "A": "env", "B": "env", "PORT": 2 },
+          "env_production": { "B": "production", "C": 3 }, "port": "8080", "append_env_to_name": true },
+        { "name": "b", "script": "x.sh", "env": { "B": "env" }, "env_staging": {} },
+    ]});
+    let env = |profile: Option<&str>, app: usize| {
+        let run = run_on(&document, profile, &machine);
+        assert_eq!(run.lines(), Vec::<String>::new());
+        let spec = &run.resolved.apps[app];
+        let pairs: Vec<String> = spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{}: {}", spec.name, pairs.join(" "))
+    };
+    assert_eq!(env(None, 0), "a: A=env B=env FILE=2 PORT=8080");
+    assert_eq!(env(Some("production"), 0), "a-production: A=env B=production C=3 FILE=2 PORT=8080");
+    assert_eq!(env(Some("production"), 1), "b: B=env");
+
+    let run = run_on(&document, Some("prodution"), &machine);
+    assert_eq!(
+        run.lines(),
+        [
+            "error at the file: no app defines `env_prodution` (did you mean `production`? there are: `production`, `staging`)"
+        ]
+    );
+    assert_eq!(run.diagnostics[0].code, Code::Profile);
+
+    let origins = &run_on(&document, Some("production"), &machine).resolved.origins["a-production"];
+    let of = |path: &str| origins.get(path).map(String::as_str);
+    assert_eq!(of("env.A"), Some("ecosystem.json (apps[0] (a).env.A)"));
+    assert_eq!(of("env.B"), Some("ecosystem.json (apps[0] (a).env_production.B)"));
+    assert_eq!(of("env.FILE"), Some(".env.local"));
+    assert_eq!(of("env.PORT"), Some("ecosystem.json (apps[0] (a).port)"));
+    assert_eq!(of("script"), Some("ecosystem.json (apps[0] (a).script)"));
+}
+
+#[test]
+fn paths_are_read_against_the_file_and_the_apps_folder() {
+    let mut machine = Table::usual();
+    machine.add("/srv/site/sub/run.sh", "#!/bin/sh\n", true);
+    let document = json!({ "apps": [{ "cwd": "./sub", "script": "run.sh", "out_file": "logs/o.log", "error_file": "~/e.log",
+        "pid_file": "../x.pid" }] });
+    let run = run_on(&document, None, &machine);
+    assert_eq!(run.lines(), Vec::<String>::new());
+    let spec = &run.resolved.apps[0];
+    assert_eq!((spec.name.as_str(), spec.cwd.as_str()), ("run", "/srv/site/sub"));
+    assert_eq!(spec.script, "/srv/site/sub/run.sh");
+    assert_eq!(spec.logs.out, LogTarget::Path("/srv/site/sub/logs/o.log".to_owned()));
+    assert_eq!(spec.logs.error, LogTarget::Path("/home/app/e.log".to_owned()));
+    assert_eq!(spec.pid_file.as_deref(), Some("/srv/site/x.pid"));
+
+    check(
+        &json!({ "cwd": "/locked" }),
+        &["error at apps[0].cwd: `cwd` of `apps[0]`: `/locked` cannot be used: permission denied"],
+    );
+    check(&json!({ "cwd": "x.sh" }), &["error at apps[0].cwd: `cwd` of `apps[0]`: `/srv/site/x.sh` is not a folder"]);
+    check(
+        &json!({ "cwd": "sub" }),
+        &["error at apps[0].script: script of `apps[0]`: `/srv/site/sub/x.sh` does not exist, nor is it in PATH \
+           (there is `/srv/site/x.sh`, but `script` is read against `cwd`)"],
+    );
+    check(
+        &json!({ "script": "./sub" }),
+        &["error at apps[0].script: script of `apps[0]`: `/srv/site/sub` is a folder (name the file in it)"],
+    );
+    check(
+        &json!({ "env_file": ".nope" }),
+        &["error at apps[0].env_file: `env_file` of `apps[0]`: `/srv/site/.nope` does not exist"],
+    );
+    let spec = app(&json!({ "disable_logs": true, "out_file": "x.log" }));
+    assert_eq!((spec.logs.out, spec.logs.error), (LogTarget::Null, LogTarget::Null));
+    assert_eq!(app(&json!({ "out_file": "NULL" })).logs.out, LogTarget::Null);
+}
+
+/// What runs: interpreter, its arguments, script, arguments.
+fn command(options: &Json) -> String {
+    let mut machine = Table::usual();
+    for (path, content, executable) in [
+        ("a.js", "", false),
+        ("a.mjs", "#!/bin/sh\n", true),
+        ("a.py", "", false),
+        ("a.ts", "", false),
+        ("plain", "console.log(1)", false),
+        ("tool", "#!/usr/bin/env node\n", true),
+        ("runs", "#!/bin/sh\n", true),
+        ("reads", "#!/bin/sh\n", false),
+        ("snake", "#!/usr/bin/env python3\n", false),
+        ("venv", "#!/opt/venv/bin/python\n", true),
+        ("binary", "\u{7f}ELF\0", true),
+        ("my script.sh", "", false),
+    ] {
+        machine.add(&format!("{FOLDER}/{path}"), content, executable);
+    }
+    let run = run_on(&json!({ "apps": [options] }), None, &machine);
+    assert_eq!(run.errors(), Vec::<String>::new(), "{options}");
+    let spec = &run.resolved.apps[0];
+    let unbuffered = spec.env.contains_key("PYTHONUNBUFFERED").then(|| "unbuffered".to_owned());
+    let words = unbuffered.into_iter().chain(spec.interpreter.clone()).chain(spec.interpreter_args.clone());
+    let words = words.chain([spec.script.replace("/srv/site/", "")]).chain(spec.args.clone());
+    words.map(|word| if word.contains(' ') { format!("[{word}]") } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn scripts_find_their_interpreters() {
+    let table = [
+        (json!({ "script": "x.sh" }), "bash x.sh"),
+        (json!({ "script": "a.js", "args": "-p 1", "node_args": "--inspect" }), "node --inspect a.js -p 1"),
+        (json!({ "script": "a.mjs" }), "node a.mjs"),
+        (json!({ "script": "a.py" }), "unbuffered python3 a.py"),
+        (json!({ "script": "a.ts" }), "node a.ts"),
+        (json!({ "script": "plain" }), "node plain"),
+        (json!({ "script": "tool" }), "node tool"),
+        (json!({ "script": "runs" }), "runs"),
+        (json!({ "script": "reads" }), "/bin/sh reads"),
+        (json!({ "script": "snake" }), "unbuffered python3 snake"),
+        (json!({ "script": "venv" }), "unbuffered venv"),
+        (json!({ "script": "binary" }), "binary"),
+        (json!({ "script": "python3", "args": "-m http.server" }), "python3 -m http.server"),
+        (json!({ "script": "npm", "args": "start" }), "node /bin/npm start"),
+        (json!({ "script": "a.js", "interpreter": "/bin/node" }), "/bin/node a.js"),
+        (json!({ "script": "runs", "interpreter": "none" }), "runs"),
+        (json!({ "script": "python3", "interpreter": "none" }), "python3"),
+        (json!({ "script": "my script.sh" }), "bash [my script.sh]"),
+        (json!({ "script": "npm run start" }), "bash -c [npm run start]"),
+        (json!({ "script": "npm run start", "args": ["a b"] }), "bash -c [npm run start 'a b']"),
+        (json!({ "script": "echo $HOME; sleep 1", "interpreter": "sh" }), "sh -c [echo $HOME; sleep 1]"),
+        (json!({ "script": "npm start", "interpreter": "none" }), "bash -c [npm start]"),
+        (json!({ "cmd": "a.js" }), "node a.js"),
+    ];
+    for (options, want) in table {
+        assert_eq!(command(&options), want, "{options}");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_told_before_anything_is_stopped() {
+    let mut machine = Table::usual();
+    machine.add("/srv/site/a.rb", "", false);
+    machine.add("/srv/site/binary", "\u{7f}ELF\0", false);
+    let table = [
+        (
+            json!({ "script": "a.rb" }),
+            "script: script `/srv/site/a.rb` of `apps[0]` needs `ruby`, which is not in PATH",
+        ),
+        (
+            json!({ "script": "binary" }),
+            "script: script `/srv/site/binary` of `apps[0]` is not executable (run `chmod +x /srv/site/binary`, or name an `interpreter`)",
+        ),
+        (
+            json!({ "script": "x.sh", "interpreter": "pyhton" }),
+            "interpreter: interpreter `pyhton` of `apps[0]` is not in PATH",
+        ),
+        (
+            json!({ "script": "x.sh", "interpreter": "python" }),
+            "interpreter: interpreter `python` of `apps[0]` is not in PATH (there is `python3`)",
+        ),
+        (
+            json!({ "script": "x.sh", "interpreter": "./venv/python" }),
+            "interpreter: interpreter of `apps[0]`: `/srv/site/venv/python` does not exist",
+        ),
+        (
+            json!({ "script": "x.sh", "interpreter": "node@18.1.0" }),
+            "interpreter: `interpreter: \"node@18.1.0\"`: pmrun installs no versions of Node (give the path of its `node`, or put that first in PATH)",
+        ),
+        (json!({ "script": "" }), "script: `script` must not be empty"),
+        (
+            json!({ "script": "./gone dir/x" , "interpreter": "node" }),
+            "script: script of `apps[0]`: `/srv/site/gone dir/x` does not exist",
+        ),
+        (
+            json!({ "script": "x.sh", "env": { "PATH": "/opt" } }),
+            "script: script `/srv/site/x.sh` of `apps[0]` needs `bash` or `sh`, which is not in PATH",
+        ),
+    ];
+    for (options, want) in table {
+        let run = run_on(&json!({ "apps": [options] }), None, &machine);
+        assert_eq!(run.lines(), [format!("error at apps[0].{want}")], "{options}");
+    }
+}
+
+#[test]
+fn cluster_mode_is_said_to_be_missing_where_it_is_counted_on() {
+    let mut machine = Table::usual();
+    machine.add("/srv/site/a.js", "", false);
+    let run = |options: Json| run_on(&json!({ "apps": [options] }), None, &machine);
+    let warnings = |options: Json| run(options).diagnostics.iter().filter(|d| d.code == Code::NotHonoured).count();
+    assert_eq!(warnings(json!({ "script": "a.js", "exec_mode": "cluster" })), 1);
+    assert_eq!(warnings(json!({ "script": "a.js", "exec_mode": "cluster_mode", "instances": 2 })), 1);
+    assert_eq!(warnings(json!({ "script": "a.js", "instances": 2 })), 1);
+    assert_eq!(warnings(json!({ "script": "a.js", "instances": 1 })), 0);
+    assert_eq!(warnings(json!({ "script": "a.js", "instances": 2, "exec_mode": "fork" })), 0);
+    assert_eq!(warnings(json!({ "script": "a.js", "instances": 2, "env": { "PORT": 1 }, "increment_var": "PORT" })), 0);
+    assert_eq!(warnings(json!({ "script": "x.sh", "instances": 2 })), 0);
+    assert_eq!(run(json!({ "script": "a.js", "instances": 2 })).resolved.apps[0].exec_mode, ExecMode::Fork);
+    assert_eq!(run(json!({ "script": "a.js", "exec_mode": "cluster" })).resolved.apps[0].exec_mode, ExecMode::Cluster);
+}
+
+#[test]
+fn any_text_is_a_name_but_for_what_no_terminal_shows() {
+    for name in ["a b", "🦀", "../x", &"x".repeat(300), "a:0", "ünï", "A&B;rm -rf"] {
+        assert_eq!(app(&json!({ "name": name })).name, name);
+        check(&json!({ "name": name }), &[]);
+    }
+    check(&json!({ "name": "" }), &["error at apps[0].name: `name` must not be empty"]);
+    assert_eq!(run(&with_script(&json!({ "name": "a\nb" }))).errors().len(), 1);
+    assert_eq!(run(&with_script(&json!({ "name": "x".repeat(1001) }))).errors().len(), 1);
+    check(&json!({ "name": "all" }), &["warning at apps[0] (all).name: commands take the name `all` for every app"]);
+    check(
+        &json!({ "name": "7" }),
+        &["warning at apps[0] (7).name: commands take the name `7` for the instance with this id"],
+    );
+}
+
+#[test]
+fn dependencies_and_renames_are_checked() {
+    let apps = |links: &[(&str, Json)]| {
+        let apps: Vec<Json> = links
+            .iter()
+            .map(|(name, options)| {
+                let mut app = json!({ "name": name, "script": "x.sh" });
+                app.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+                app
+            })
+            .collect();
+        run(&json!(apps)).lines()
+    };
+    assert_eq!(apps(&[("a", json!({ "depends_on": "b" })), ("b", json!({}))]), Vec::<String>::new());
+    assert_eq!(
+        apps(&[("z", json!({})), ("a", json!({ "depends_on": ["b"] })), ("b", json!({ "depends_on": ["z", "a"] }))]),
+        ["error at [1] (a).depends_on: apps depend on each other in a circle: a -> b -> a"]
+    );
+    assert_eq!(
+        apps(&[("api", json!({ "depends_on": "db-mian" })), ("db-main", json!({}))]),
+        ["error at [0] (api).depends_on: app `api` needs `db-mian`, which is not defined (did you mean `db-main`?)"]
+    );
+    assert_eq!(
+        apps(&[("a", json!({ "renamed_from": "b" })), ("b", json!({}))]),
+        ["error at [0] (a).renamed_from: `renamed_from`: there still is an app `b` in the file"]
+    );
+    assert_eq!(
+        apps(&[("a", json!({ "renamed_from": "x" })), ("b", json!({ "renamed_from": "x" }))]),
+        ["error at [1] (b).renamed_from: apps `a` and `b` are both renamed from `x`"]
+    );
+}
+
+#[test]
+fn code_is_the_script_and_what_is_named() {
+    let mut machine = Table::usual();
+    machine.add("/srv/site/.env", "A=1\n", false);
+    machine.add("/srv/site/lock", "", false);
+    let labels = |options: Json| {
+        let run = run_on(&with_script(&options), None, &machine);
+        assert_eq!(run.errors(), Vec::<String>::new());
+        let Fingerprint(parts) = run.resolved.apps[0].fingerprint.clone();
+        parts.into_keys().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(labels(json!({})), "x.sh");
+    assert_eq!(labels(json!({ "env_file": ".env" })), ".env x.sh");
+    assert_eq!(labels(json!({ "fingerprint": ["lock"] })), "lock x.sh");
+    assert_eq!(labels(json!({ "fingerprint": "git", "env_file": ".env" })), ".env git");
+    assert_eq!(labels(json!({ "fingerprint": false, "env_file": ".env" })), "");
+    assert_eq!(labels(json!({ "cwd": "sub", "script": "../x.sh" })), "/srv/site/x.sh");
+    assert_eq!(labels(json!({ "script": "npm" })), "");
+    assert_eq!(labels(json!({ "script": "sleep 1" })), "");
+    check(
+        &json!({ "fingerprint": ["dist/**"] }),
+        &["warning at apps[0].fingerprint: `fingerprint` of `apps[0]` matches no file in `/srv/site`"],
+    );
+}
+
+#[test]
+fn regular_expressions_in_ignore_watch_are_passed_over() {
+    let spec = app(&json!({ "ignore_watch": [{}, "logs"] }));
+    assert_eq!(spec.watch.ignore, ["logs"]);
+}

@@ -1,0 +1,133 @@
+use super::{CodeOption, Count, Draft, Variable};
+use crate::base::Signal;
+use crate::spec::ExecMode;
+
+/// What an option's value may be, and the function that stores it.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    Text(fn(&mut Draft, String)),
+    Flag(fn(&mut Draft, bool)),
+    /// A whole number, or a string of one.
+    Whole {
+        min: i64,
+        max: i64,
+        set: fn(&mut Draft, i64),
+    },
+    /// Milliseconds as a number, or a string with a unit: `"3s"`.
+    Millis(fn(&mut Draft, u64)),
+    /// Bytes as a number, or a string with a unit: `"300M"`.
+    Bytes(fn(&mut Draft, u64)),
+    /// A list, or a string that is split at white space.
+    Words(fn(&mut Draft, Vec<String>)),
+    /// A list, or one string that stays whole.
+    Names(fn(&mut Draft, Vec<String>)),
+    /// As `Names`, or `false` for none.
+    Filter(fn(&mut Draft, Vec<String>)),
+    /// A string, or a number that is taken as one.
+    NumberOrText(fn(&mut Draft, String)),
+    /// One exit code, or a list.
+    ExitCodes(fn(&mut Draft, Vec<i32>)),
+    Count(fn(&mut Draft, Count)),
+    Mode(fn(&mut Draft, ExecMode)),
+    LogType(fn(&mut Draft, bool)),
+    Signal(fn(&mut Draft, Signal)),
+    /// An object of variables.
+    Variables(fn(&mut Draft, Vec<Variable>)),
+    /// The same under a key that ends in a profile's name.
+    Overlay(fn(&mut Draft, &str, Vec<Variable>)),
+    /// A path, or a boolean: the default path or none.
+    PathOrFlag(fn(&mut Draft, PathOrFlag)),
+    /// A boolean, or what is to be watched.
+    Watch(fn(&mut Draft, bool, Vec<String>)),
+    /// A list, or a string that is split. A regular expression in it (an empty object, once a config program's
+    /// result is data) is passed over.
+    Patterns(fn(&mut Draft, Vec<String>)),
+    Code(fn(&mut Draft, CodeOption)),
+    Object(fn(&mut Draft, serde_json::Value)),
+    /// Checked for its type and dropped: for options that mean nothing here.
+    Ignored(&'static [Shape]),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathOrFlag {
+    Flag(bool),
+    Path(String),
+}
+
+/// The types of values that files have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Boolean,
+    Number,
+    String,
+    List,
+    Object,
+}
+
+impl Value {
+    /// The types that are accepted; which values of them is told by [`Value::expects`].
+    #[must_use]
+    pub fn shapes(&self) -> &'static [Shape] {
+        use Shape::{Boolean, List, Number, Object, String};
+        match self {
+            Self::Text(_) | Self::Mode(_) | Self::LogType(_) => &[String],
+            Self::Flag(_) => &[Boolean],
+            Self::Whole { .. }
+            | Self::Millis(_)
+            | Self::Bytes(_)
+            | Self::NumberOrText(_)
+            | Self::Count(_)
+            | Self::Signal(_) => &[Number, String],
+            Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
+            Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
+            Self::ExitCodes(_) => &[Number, String, List],
+            Self::Variables(_) | Self::Overlay(_) | Self::Object(_) => &[Object],
+            Self::PathOrFlag(_) => &[Boolean, String],
+            Self::Ignored(shapes) => shapes,
+        }
+    }
+
+    /// What would be right: the end of "must be".
+    #[must_use]
+    pub fn expects(&self) -> String {
+        match self {
+            Self::Text(_) => "a string".to_owned(),
+            Self::Flag(_) => "`true` or `false`".to_owned(),
+            Self::Whole { min, max, .. } => format!("a whole number from {min} to {max}"),
+            Self::Millis(_) => "a number of milliseconds, or a duration such as \"3s\"".to_owned(),
+            Self::Bytes(_) => "a number of bytes, or a size such as \"300M\"".to_owned(),
+            Self::Words(_) => "a list of strings, or a string".to_owned(),
+            Self::Names(_) => "a string, or a list of strings".to_owned(),
+            Self::Filter(_) => "a list of strings, a string, or `false`".to_owned(),
+            Self::NumberOrText(_) => "a string or a whole number".to_owned(),
+            Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
+            Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
+            Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),
+            Self::LogType(_) => "\"raw\" or \"json\"".to_owned(),
+            Self::Signal(_) => "a signal such as \"SIGTERM\"".to_owned(),
+            Self::Variables(_) | Self::Overlay(_) => "an object of variables".to_owned(),
+            Self::PathOrFlag(_) => "a path, `true`, or `false`".to_owned(),
+            Self::Watch(_) => "`true`, `false`, a path, or a list of paths".to_owned(),
+            Self::Patterns(_) => "a list of patterns, or a string".to_owned(),
+            Self::Code(_) => "`false`, \"git\", or a list of globs".to_owned(),
+            Self::Object(_) => "an object".to_owned(),
+            Self::Ignored(shapes) => shapes.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or "),
+        }
+    }
+}
+
+/// More is a slip of the finger more often than a wish.
+pub(super) const INSTANCES_MAX: u32 = 512;
+
+impl Shape {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
