@@ -54,10 +54,12 @@
 //!
 //! | file | what it is | who writes it |
 //! | --- | --- | --- |
-//! | `state` | what should run, the key for digests: a redb database | the daemon |
-//! | `daemon.lock` | held while a daemon runs, so that there is one | the daemon |
-//! | `pmrun.sock` | the control socket | the daemon |
+//! | `state` | what should run, the key for digests: a redb database | the daemon; `diff --out` makes an empty one |
+//! | `daemon.lock` | held while a daemon runs, so that there is one; shared by who reads `state` | the daemon |
+//! | `start.lock` | held while a command starts a daemon | the command |
+//! | `pmrun.sock`, `pmrun.pid` | the control socket and the daemon's pid, while it serves | the daemon |
 //! | `pmrun.log` | what the daemon itself has to say | the daemon |
+//! | `notify/` | a socket for each app that says `READY=1` | the daemon |
 //! | `logs/NAME-out.log`, `logs/NAME-error.log` | what an app writes; `-SLOT` before `.log` from the second instance on | the app itself |
 //! | `pids/NAME-SLOT.pid` | an instance's pid | the daemon |
 

@@ -102,3 +102,27 @@ fn hide_text(name: &str, value: &mut String) {
         HIDDEN.clone_into(value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_wherever_they_stand_and_nothing_else_is() {
+        let long = "x".repeat(500);
+        let mut app = AppSpec::new("api", "/srv/api.js", "/srv");
+        app.args = ["--token", "s3cret", "--port", "80", " odd ", &long].map(str::to_owned).to_vec();
+        let env = [("API_KEY", "s3cret"), ("DB", "postgres://u:s3cret@db/x"), ("MODE", " a\tb "), ("EMPTY_TOKEN", "")];
+        app.env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        hide(&mut app);
+        assert_eq!(app.args, ["--token", HIDDEN, "--port", "80", " odd ", &long]);
+        assert_eq!(app.env.values().collect::<Vec<_>>(), [HIDDEN, HIDDEN, "", " a\tb "]);
+
+        let mut deploy = json!({ "production": { "host": ["a", "b"], "env": { "TOKEN": "s3cret", "PASSWORD": 7 } } });
+        hide_json("deploy", &mut deploy);
+        assert_eq!(
+            deploy,
+            json!({ "production": { "host": ["a", "b"], "env": { "TOKEN": HIDDEN, "PASSWORD": HIDDEN } } })
+        );
+    }
+}
