@@ -1,8 +1,8 @@
 //! One file a command; the only code that prints or exits.
 //!
-//! To add a command: a variant of [`arguments::Command`] with its arguments, a file with a `run`, a line in
-//! [`dispatch`]. Data goes to stdout and talk to stderr, both through [`terminal::Terminal`]; errors are
-//! [`error::CliError`]s, printed here and nowhere else; exit codes are those of [`exit::Exit`].
+//! To add a command: a variant of `arguments::Command` with its arguments, a file with a `run`, a line in
+//! `dispatch`. Data goes to stdout and talk to stderr, both through `terminal::Terminal`; errors are
+//! `error::CliError`s, printed here and nowhere else; exit codes are those of `exit::Exit`.
 
 mod ambient;
 mod apply;
