@@ -1,4 +1,67 @@
 //! pmrun runs what an ecosystem file declares, and changes only what changed.
+//!
+//! # The way of a command
+//!
+//! ```text
+//!  ecosystem file ──▶ Document ──▶ AppSpecs ──▶ Graph ──┐
+//!      config         document      schema       graph  ├──▶ plan() ──▶ Plan ──▶ shown (diff) or done (apply)
+//!                                     Snapshot ─────────┘     plan
+//!                                     runtime
+//!
+//!  daemon:  Input ──▶ runtime::Core ──▶ Effects ──▶ platform: processes, signals, sockets, files
+//!             ▲        supervisor                      │
+//!             └───── exits, readiness, timers, calls ──┘
+//! ```
+//!
+//! Each arrow goes one way. Nothing to the left of [`plan::plan`] knows that processes exist; nothing to the right
+//! of it knows that config files exist.
+//!
+//! # In reading order
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`base`] | ids, times, sizes, signals, digests |
+//! | [`spec`] | [`spec::AppSpec`]: an app, resolved; [`spec::Field::impact`]: what a change of each field costs |
+//! | [`graph`] | all apps of an ecosystem, their dependencies, and which are selected |
+//! | [`plan`] | what must happen and why: compare, decide, render |
+//! | [`document`], [`diag`] | values with the bytes they came from; what is said about them |
+//! | [`schema`] | the option table: names, types, defaults, documentation; from a document to specs |
+//! | [`supervisor`] | the state machine of one instance |
+//! | [`runtime`] | the daemon's one state, its inputs and effects, and what of it is durable |
+//! | [`config`] | reading files: JavaScript, JSON, YAML, TOML; the only way in |
+//! | [`platform`] | processes, pidfds, signals, process trees, locks; the only `unsafe` code |
+//! | [`logs`] | reading back and following what apps write |
+//! | [`rpc`] | what goes over the control socket, and how |
+//! | [`daemon`] | the daemon put together |
+//! | [`cli`] | one file a command; the only code that prints |
+//!
+//! # Invariants
+//!
+//! * The first eight rows are pure: no clock, no files, no processes, no environment, no threads, no printing
+//!   ([`runtime::store`] excepted). Whatever they need to know is an argument. `tests/tidy.rs` holds them to it.
+//! * There is one planner. `diff` shows what it returns and `apply` does it, so that what is shown is what is done.
+//! * Two specs are compared by taking both apart without `..`: a new field does not compile until somebody has
+//!   decided what changing it costs.
+//! * One loop owns the daemon's state. Everything else sends it an [`runtime::Input`]; nothing else changes it.
+//! * A process is known by its pidfd and its launch, never by its pid alone: pids are used again.
+//! * What should run is on disk before the command that asked for it returns. State is data: never evaluated, and
+//!   never deleted because it cannot be read.
+//! * No secret is printed, put into a plan, or sent to a command that did not ask with `--reveal`.
+//!
+//! # Files on disk
+//!
+//! All in `PMRUN_HOME` (default `~/.pmrun`), which is for its owner only.
+//!
+//! | file | what it is | who writes it |
+//! | --- | --- | --- |
+//! | `state` | what should run, the key for digests: a redb database | the daemon; `diff --out` makes an empty one |
+//! | `daemon.lock` | held while a daemon runs, so that there is one; shared by who reads `state` | the daemon |
+//! | `start.lock` | held while a command starts a daemon | the command |
+//! | `pmrun.sock`, `pmrun.pid` | the control socket and the daemon's pid, while it serves | the daemon |
+//! | `pmrun.log` | what the daemon itself has to say | the daemon |
+//! | `notify/` | a socket for each app that says `READY=1` | the daemon |
+//! | `logs/NAME-out.log`, `logs/NAME-error.log` | what an app writes; `-SLOT` before `.log` from the second instance on | the app itself |
+//! | `pids/NAME-SLOT.pid` | an instance's pid | the daemon |
 
 pub mod base;
 pub mod cli;
@@ -7,6 +70,7 @@ pub mod daemon;
 pub mod diag;
 pub mod document;
 pub mod graph;
+pub mod logs;
 pub mod plan;
 pub mod platform;
 pub mod rpc;

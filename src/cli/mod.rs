@@ -1,1 +1,100 @@
 //! One file a command; the only code that prints or exits.
+//!
+//! To add a command: a variant of `arguments::Command` with its arguments, a file with a `run`, a line in
+//! `dispatch`. Data goes to stdout and talk to stderr, both through `terminal::Terminal`; errors are
+//! `error::CliError`s, printed here and nowhere else; exit codes are those of `exit::Exit`.
+
+mod ambient;
+mod apply;
+mod arguments;
+mod baseline;
+mod change;
+mod diff;
+mod error;
+mod exchange;
+mod exit;
+mod facts;
+mod instances;
+mod kill;
+mod list;
+mod loading;
+mod logs;
+mod memory;
+mod offline;
+mod ping;
+mod progress;
+mod random;
+mod render;
+mod saved_plan;
+mod show;
+mod start;
+mod surroundings;
+mod table;
+mod terminal;
+mod validate;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use self::arguments::{Cli, Command};
+use self::error::CliError;
+use self::exit::Exit;
+use self::terminal::Terminal;
+
+/// The program: reads its arguments, does what they say, and returns its exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => return not_parsed(&err).into(),
+    };
+    match cli.command {
+        Command::Eval => return crate::config::js::child_main(),
+        Command::Daemon => return crate::daemon::main(),
+        _ => {}
+    }
+    let mut terminal = Terminal::new(cli.no_color);
+    let result = dispatch(&cli.command, &mut terminal).and_then(|exit| terminal.flush().map(|()| exit));
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // What was printed before it failed is printed; that it cannot be is not what went wrong.
+            let _ = terminal.flush();
+            terminal.say_error(&error);
+            error.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    match command {
+        Command::Apply(arguments) => apply::run(arguments, terminal),
+        Command::Diff(arguments) => diff::run(arguments, terminal),
+        Command::Render(arguments) => render::run(arguments, terminal),
+        Command::Validate(arguments) => validate::run(arguments, terminal),
+        Command::List(arguments) => list::run(arguments, terminal),
+        Command::Show(arguments) => show::run(arguments, terminal),
+        Command::Logs(arguments) => logs::run(arguments, terminal),
+        Command::Start(arguments) => start::run(arguments, terminal),
+        Command::Stop(arguments) => change::stop(arguments, terminal),
+        Command::Restart(arguments) => change::restart(arguments, terminal),
+        Command::Delete(arguments) => change::delete(arguments, terminal),
+        Command::Resurrect => change::resurrect(terminal),
+        Command::Kill => kill::run(terminal),
+        Command::Ping(arguments) => ping::run(arguments, terminal),
+        Command::Version(arguments) => version::run(arguments, terminal),
+        Command::Eval | Command::Daemon => Err(CliError::usage("these are run by pmrun itself")),
+    }
+}
+
+/// Help that was asked for is data; everything else is a usage error. Nobody reading either is no matter.
+fn not_parsed(err: &clap::Error) -> Exit {
+    let _ = err.print();
+    match err.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
+    }
+}

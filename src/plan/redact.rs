@@ -69,6 +69,12 @@ pub fn is_secret_name(name: &str) -> bool {
     })
 }
 
+/// Whether a value kept under a name is, or has in it, what may not be seen.
+#[must_use]
+pub fn holds_secret(name: &str, value: &str) -> bool {
+    !value.is_empty() && (is_secret_name(name) || !secret_parts(value).is_empty())
+}
+
 /// A variable's value as it may be shown.
 #[must_use]
 pub fn shown_env(name: &str, value: &str, key: &Key) -> String {

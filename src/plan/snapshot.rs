@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::graph::Graph;
 use crate::spec::{AppSpec, EcosystemId};
 
 /// What is known and what runs, at one moment.
@@ -39,4 +40,21 @@ pub enum Liveness {
     Completed,
     /// Given up on.
     Errored,
+}
+
+impl Snapshot {
+    /// What would run had a graph been applied and nothing happened since: what `diff --base` compares with.
+    #[must_use]
+    pub fn of(graph: &Graph) -> Self {
+        let apps = graph.apps.iter().map(|app| {
+            let spec = Arc::new(app.clone());
+            let instance = || ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&spec)) };
+            let instances = (0..spec.instances).map(|slot| (slot, instance())).collect();
+            (
+                app.name.clone(),
+                ActualApp { ecosystem: Some(graph.ecosystem.clone()), spec: Arc::clone(&spec), instances },
+            )
+        });
+        Self { generation: 0, apps: apps.collect() }
+    }
 }

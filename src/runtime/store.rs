@@ -29,7 +29,7 @@ use redb::{
 
 use super::{AppRecord, Save, State};
 use crate::base::Key;
-use crate::platform::{LockFile, LockKind};
+use crate::platform::{LockFile, LockKind, ensure_home};
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const APPS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("apps");
@@ -152,6 +152,20 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
         Err(error) => return Err(open_error(&path, error)),
     };
     state.map(Some)
+}
+
+/// The key of a home, which is made, with an empty state, where there is none yet: digests that are kept (`diff --out`)
+/// have to mean the same later.
+///
+/// # Errors
+/// When it cannot be read or made, or a daemon holds it.
+pub fn key(home: &Path) -> Result<Key, StoreError> {
+    let path = home.join("daemon.lock");
+    ensure_home(home).map_err(|error| io_error("create", home, &error))?;
+    let _lock = LockFile::acquire(&path, LockKind::Exclusive, READ_PATIENCE)
+        .map_err(|error| io_error("lock", &path, &error))?
+        .ok_or_else(|| StoreError::Held { path: home.join("state").display().to_string() })?;
+    Ok(Store::open(home)?.load()?.key)
 }
 
 /// What a list of saves means for the environments.
@@ -407,6 +421,15 @@ mod tests {
         let variables =
             BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("ODD".to_owned(), "a\n\"é".to_owned())]);
         Save::Ambient(digest.to_owned(), Arc::new(variables))
+    }
+
+    #[test]
+    fn a_key_that_was_asked_for_is_the_one_that_the_daemon_has_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("not/there/yet");
+        let made = key(&home).unwrap();
+        assert_eq!(key(&home).unwrap(), made);
+        assert_eq!(Store::open(&home).unwrap().load().unwrap().key, made);
     }
 
     #[test]

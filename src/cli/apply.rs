@@ -1,0 +1,109 @@
+use std::path::Path;
+
+use serde_json::json;
+
+use super::ambient::ambient;
+use super::arguments::{self, Scope, Source};
+use super::error::CliError;
+use super::exchange::{self, Outcome};
+use super::exit::Exit;
+use super::loading::EntryFile;
+use super::terminal::{Terminal, counted};
+use super::{diff, loading, progress, saved_plan, surroundings};
+use crate::config::World;
+use crate::graph::Graph;
+use crate::plan::{Plan, SavedPlan, render_json, render_text};
+use crate::rpc::wire::{Apply, PlanOptions, Request};
+
+/// What is to be applied, from a config file or from a plan that was saved.
+struct Order {
+    file: EntryFile,
+    profile: Option<String>,
+    options: PlanOptions,
+    expected: Option<SavedPlan>,
+}
+
+pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let world = surroundings::world()?;
+    let home = surroundings::home()?;
+    let order = order(arguments, &world, terminal)?;
+    let mut graph = loading::load(&order.file, order.profile.as_deref(), arguments.strict, &world, terminal)?;
+    loading::check_selection(&order.options.only, &graph)?;
+    let origins = std::mem::take(&mut graph.origins);
+    let origin = diff::origin(&origins);
+    let request = request(graph, order, &world);
+
+    let mut applied = None;
+    let outcome = exchange::perform(&home, request, arguments.no_wait, terminal, &mut |plan, terminal| {
+        if !arguments.json {
+            // Nobody reading the plan is no reason not to do it.
+            let _ = terminal.print(with_newline(render_text(&plan, &origin, diff::style(terminal))));
+        }
+        applied = Some(plan);
+    })?;
+    if arguments.json {
+        terminal.json(&result(applied.as_ref(), &origin, &outcome))?;
+    }
+    conclude("applied", &outcome, Exit::NotReady, terminal)
+}
+
+/// The last line of a command that changed something, and its exit code: `failed` when something is not as asked.
+pub(super) fn conclude(verb: &str, outcome: &Outcome, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if outcome.failed.is_empty() {
+        terminal.say(progress::summary(verb, outcome.touched, &outcome.tally, outcome.ms));
+        return Ok(Exit::Done);
+    }
+    progress::failures(&outcome.failed, terminal);
+    let apps: std::collections::BTreeSet<&str> = outcome.failed.iter().map(|failure| failure.app.as_str()).collect();
+    let all = outcome.touched.max(apps.len());
+    Err(CliError::new(failed, format!("{verb}, but {} of {} failed", apps.len(), counted(all, "app")))
+        .hint("`pmrun logs --err TARGET` shows what an app said, `pmrun show TARGET` where it stands"))
+}
+
+pub(super) fn with_newline(mut text: String) -> String {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn order(arguments: &arguments::Apply, world: &World, terminal: &mut Terminal) -> Result<Order, CliError> {
+    let file = loading::entry(arguments.source.file.as_deref(), world, terminal)?;
+    let Some(saved) = saved_plan::read(&file.path)? else {
+        let options = diff::options(&arguments.scope);
+        return Ok(Order { file, profile: arguments.source.env.clone(), options, expected: None });
+    };
+    refuse_other_wishes(&arguments.source, &arguments.scope, &file.named)?;
+    let options = PlanOptions {
+        only: saved.only.clone(),
+        no_prune: saved.no_prune,
+        adopt: saved.adopt,
+        allow_empty: saved.allow_empty,
+    };
+    let file = EntryFile::at(saved.file.clone().into(), world);
+    Ok(Order { file, profile: saved.profile.clone(), options, expected: Some(saved) })
+}
+
+/// A saved plan says all of this itself; something else beside it could only be a misunderstanding.
+fn refuse_other_wishes(source: &Source, scope: &Scope, plan: &Path) -> Result<(), CliError> {
+    if source.env.is_none() && *scope == Scope::default() {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("`{}` is a saved plan, which says itself what it is about", plan.display()))
+        .hint("leave out `--env`, `--only`, `--no-prune`, `--adopt` and `--allow-empty`"))
+}
+
+fn request(graph: Graph, order: Order, world: &World) -> Request {
+    let Order { file, options, expected, .. } = order;
+    // What is recorded has to be found from anywhere.
+    let graph = Graph { file: file.path.to_string_lossy().into_owned(), ..graph };
+    Request::Apply(Box::new(Apply { graph, options, ambient: ambient(&world.env), expected }))
+}
+
+fn result(plan: Option<&Plan>, origin: &dyn Fn(&str, &str) -> Option<String>, outcome: &Outcome) -> serde_json::Value {
+    json!({
+        "version": 1,
+        "plan": plan.map(|plan| render_json(plan, origin)),
+        "result": { "touched": outcome.touched, "failed": outcome.failed, "ms": outcome.ms },
+    })
+}

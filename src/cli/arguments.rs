@@ -1,0 +1,376 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{exit, surroundings};
+
+/// Runs the apps that an ecosystem file declares, and changes only what changed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pmrun",
+    bin_name = "pmrun",
+    version,
+    after_help = after_help(),
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    infer_long_args = false,
+    disable_help_subcommand = true
+)]
+pub(super) struct Cli {
+    /// Do not colour what is printed
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub no_color: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make what runs be what the file says; whatever did not change is not touched
+    Apply(Apply),
+    /// Show what `apply` would do, field by field
+    Diff(Diff),
+    /// Show what a file comes to once everything in it is resolved
+    Render(Render),
+    /// Check a file and report everything that is wrong with it
+    Validate(Validate),
+    /// List all instances
+    #[command(visible_aliases = ["ls", "ps", "status"])]
+    List(Json),
+    /// Show everything about apps
+    #[command(visible_aliases = ["describe", "info"])]
+    Show(Show),
+    /// Print, and follow, what apps write
+    Logs(Logs),
+    /// Start apps that are known, or a script that no file declares
+    Start(Start),
+    /// Stop apps; they stay known, and stay stopped
+    Stop(Targets),
+    /// Restart apps, one instance after the other
+    Restart(Targets),
+    /// Stop apps and forget them
+    #[command(visible_alias = "del")]
+    Delete(Targets),
+    /// Start every app that is known and does not run
+    Resurrect,
+    /// Stop every app and the daemon; `resurrect` or `apply` starts them again
+    Kill,
+    /// Ask whether the daemon runs
+    Ping(Json),
+    /// Print the version
+    Version(Json),
+
+    /// Evaluate a config program (what `apply` and others run to read one)
+    #[command(name = "__eval", hide = true)]
+    Eval,
+    /// Be the daemon
+    #[command(name = "__daemon", hide = true)]
+    Daemon,
+}
+
+/// Which file, and how it is read.
+#[derive(Args, Debug, Default)]
+pub(super) struct Source {
+    /// The ecosystem file; without it the usual names are looked for in this folder
+    pub file: Option<PathBuf>,
+
+    /// Lay `env_NAME` over `env`
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+}
+
+/// What a plan may contain.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// Only these apps; others are neither touched nor deleted
+    #[arg(long, value_name = "APP,...")]
+    pub only: Vec<String>,
+
+    /// Keep apps that the file no longer has
+    #[arg(long)]
+    pub no_prune: bool,
+
+    /// Take over apps that belong to another file, or to none
+    #[arg(long)]
+    pub adopt: bool,
+
+    /// Accept a file without apps: all apps that came from it are deleted
+    #[arg(long)]
+    pub allow_empty: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pmrun apply                         the ecosystem file of this folder
+  pmrun apply --env production --only api,worker
+  pmrun apply plan.json               what `pmrun diff --out plan.json` showed, or nothing")]
+pub(super) struct Apply {
+    #[command(flatten)]
+    pub source: Source,
+
+    #[command(flatten)]
+    pub scope: Scope,
+
+    /// When another command is at work, give up (75) instead of waiting for it
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// Treat warnings about the file as errors
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Print the plan and its result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 no changes, 2 changes, 1 or 65 error
+
+Examples:
+  pmrun diff                          against what runs
+  pmrun diff --base git:origin/main --markdown
+  pmrun diff --out plan.json          then: pmrun apply plan.json")]
+pub(super) struct Diff {
+    #[command(flatten)]
+    pub source: Source,
+
+    #[command(flatten)]
+    pub scope: Scope,
+
+    /// Print the plan as JSON
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+
+    /// Print the plan as Markdown, for a comment on a pull request
+    #[arg(long)]
+    pub markdown: bool,
+
+    /// Save the plan, for `pmrun apply PLAN`
+    #[arg(long, value_name = "PLAN")]
+    pub out: Option<PathBuf>,
+
+    /// Compare with another version of the file instead of with what runs; needs no daemon
+    #[arg(long, value_name = "git:REV|FILE", conflicts_with = "out")]
+    pub base: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Render {
+    #[command(flatten)]
+    pub source: Source,
+
+    /// Print the whole graph as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print only what the file says, as JSON, before anything is resolved
+    #[arg(long, conflicts_with_all = ["json", "env"])]
+    pub raw: bool,
+
+    /// Print values that look like secrets too
+    #[arg(long)]
+    pub reveal: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Validate {
+    #[command(flatten)]
+    pub source: Source,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = TARGETS)]
+pub(super) struct Show {
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print values that look like secrets too
+    #[arg(long)]
+    pub reveal: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = TARGETS)]
+pub(super) struct Logs {
+    /// Without a target: all
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// Go on printing what is written
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// How many lines of each file to begin with
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 15)]
+    pub lines: usize,
+
+    /// Only standard output
+    #[arg(long)]
+    pub out: bool,
+
+    /// Only standard error
+    #[arg(long)]
+    pub err: bool,
+
+    /// Print each line as a JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = TARGETS)]
+pub(super) struct Targets {
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What is a file here, or contains a `/`, is a script; anything else names apps that are known.
+
+Examples:
+  pmrun start api
+  pmrun start ./worker.py --name mailer -i 2 -- --queue mail")]
+pub(super) struct Start {
+    /// Apps that are known, or one script
+    #[arg(required = true, value_name = "TARGET|SCRIPT")]
+    pub what: Vec<String>,
+
+    #[command(flatten)]
+    pub options: ScriptOptions,
+}
+
+/// What can be said about a script on the command line; everything else is said in a file.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ScriptOptions {
+    /// The app's name (default: the script's)
+    #[arg(short, long)]
+    pub name: Option<String>,
+
+    /// Where it runs (default: here)
+    #[arg(long, value_name = "FOLDER")]
+    pub cwd: Option<String>,
+
+    /// What runs it (default: by the script's ending)
+    #[arg(long, value_name = "PROGRAM")]
+    pub interpreter: Option<String>,
+
+    /// How many instances; `max` for one a CPU
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    pub instances: Option<String>,
+
+    /// The script's arguments
+    #[arg(last = true, value_name = "ARG")]
+    pub args: Vec<String>,
+}
+
+const TARGETS: &str = "\
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.";
+
+fn after_help() -> String {
+    format!(
+        "Start here:\n  pmrun diff    what would change\n  pmrun apply   change it\n  pmrun list    what runs\n\n{}\n\n{}",
+        exit::HELP,
+        surroundings::VARIABLES
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, error::ErrorKind};
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(std::iter::once("pmrun").chain(line.split_whitespace())).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_documented_line_parses() {
+        let lines = [
+            "apply",
+            "apply eco.json --env production --only a,b --only c --no-prune --adopt --allow-empty --no-wait --json --strict",
+            "diff --markdown --base git:HEAD~1",
+            "diff eco.yaml --out plan.json --no-color",
+            "render --json --reveal",
+            "render --raw eco.config.js",
+            "validate --strict --json",
+            "ls --json",
+            "ps",
+            "status",
+            "show api:0 --json --reveal",
+            "logs",
+            "logs api -f --lines 0 --err",
+            "start api 3 /web.*/",
+            "start ./a.sh --name a --cwd /tmp --interpreter bash -i -1 -- -x --name b",
+            "stop all",
+            "restart api",
+            "delete api",
+            "resurrect",
+            "kill",
+            "ping --json",
+            "version",
+            "--no-color list",
+            "__eval",
+            "__daemon",
+        ];
+        for line in lines {
+            parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_refused_by_kind() {
+        let table = [
+            ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("--help", ErrorKind::DisplayHelp),
+            ("--version", ErrorKind::DisplayVersion),
+            ("aply", ErrorKind::InvalidSubcommand),
+            ("apply --nope", ErrorKind::UnknownArgument),
+            ("stop", ErrorKind::MissingRequiredArgument),
+            ("diff --json --markdown", ErrorKind::ArgumentConflict),
+            ("diff --base x --out y", ErrorKind::ArgumentConflict),
+            ("logs --lines many", ErrorKind::ValueValidation),
+        ];
+        for (line, want) in table {
+            assert_eq!(parse(line).unwrap_err().kind(), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_the_scripts() {
+        let Ok(Command::Start(start)) = parse("start ./a.sh -n a -- -n b --flag") else { panic!() };
+        assert_eq!(start.what, ["./a.sh"]);
+        assert_eq!(start.options.name.as_deref(), Some("a"));
+        assert_eq!(start.options.args, ["-n", "b", "--flag"]);
+    }
+}

@@ -1,0 +1,112 @@
+use std::path::Path;
+
+use super::arguments::{self, Scope};
+use super::error::CliError;
+use super::exit::Exit;
+use super::offline::{self, Source};
+use super::terminal::Terminal;
+use super::{apply, baseline, exchange, loading, random, saved_plan, surroundings};
+use crate::config::World;
+use crate::graph::{Graph, Origins, Selection};
+use crate::plan::{Plan, PlanPolicy, Snapshot, Style, plan, render_json, render_markdown, render_text};
+use crate::rpc::wire::{Answer, PlanOptions, Request};
+use crate::runtime;
+
+pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let world = surroundings::world()?;
+    let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    let profile = arguments.source.env.as_deref();
+    let mut graph = loading::load(&entry, profile, false, &world, terminal)?;
+    let options = options(&arguments.scope);
+    let selection = loading::check_selection(&options.only, &graph)?;
+    let origins = std::mem::take(&mut graph.origins);
+
+    let plan = match &arguments.base {
+        Some(written) => {
+            let snapshot = baseline::snapshot(written, &entry, profile, &world, terminal)?;
+            plan(&graph, &snapshot, &policy(&options, selection, random::key()?))
+        }
+        None => against_what_runs(graph, &options, selection, arguments.out.is_some())?,
+    };
+    show(&plan, &origins, arguments, terminal)?;
+    if !plan.refusals.is_empty() {
+        return Err(exchange::refusal(&plan.refusals));
+    }
+    let exit = if plan.is_empty() { Exit::Done } else { Exit::Changes };
+    if let Some(out) = &arguments.out {
+        save(out, &entry.path, profile, &options, plan, &world, terminal)?;
+    }
+    Ok(exit)
+}
+
+pub(super) fn options(scope: &Scope) -> PlanOptions {
+    let only = match Selection::parse(&scope.only) {
+        Selection::All => Vec::new(),
+        Selection::Only(names) => names.into_iter().collect(),
+    };
+    PlanOptions { only, no_prune: scope.no_prune, adopt: scope.adopt, allow_empty: scope.allow_empty }
+}
+
+pub(super) fn style(terminal: &Terminal) -> Style {
+    Style { colour: terminal.colour, unicode: terminal.unicode }
+}
+
+/// Where the file that was just read says what a plan is about.
+pub(super) fn origin(origins: &Origins) -> impl Fn(&str, &str) -> Option<String> {
+    |app, path| origins.get(app)?.get(path).cloned()
+}
+
+/// A plan that is `kept` is compared with a later one, so that its digests have to be made with the key of the home.
+fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, kept: bool) -> Result<Plan, CliError> {
+    let home = surroundings::home()?;
+    let request = Request::Plan { graph: Box::new(graph), options: options.clone() };
+    let state = match offline::ask(&home, &request)? {
+        Source::Daemon(Answer::Plan { plan }) => return Ok(*plan),
+        Source::Daemon(other) => return Err(exchange::unexpected(&other)),
+        Source::Store(state) => state,
+    };
+    let Request::Plan { graph, .. } = request else { unreachable!("made above") };
+    let (snapshot, key) = match state {
+        Some(state) => (runtime::offline_snapshot(&state), state.key),
+        None if kept => {
+            let key = runtime::store::key(&home).map_err(|err| CliError::error(err.to_string()))?;
+            (Snapshot::default(), key)
+        }
+        None => (Snapshot::default(), random::key()?),
+    };
+    Ok(plan(&graph, &snapshot, &policy(options, selection, key)))
+}
+
+fn policy(options: &PlanOptions, selection: Selection, key: crate::base::Key) -> PlanPolicy {
+    PlanPolicy { selection, prune: !options.no_prune, adopt: options.adopt, allow_empty: options.allow_empty, key }
+}
+
+fn show(plan: &Plan, origins: &Origins, arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<(), CliError> {
+    let origin = origin(origins);
+    if arguments.json {
+        return terminal.json(&render_json(plan, &origin));
+    }
+    if arguments.markdown {
+        return terminal.print(apply::with_newline(render_markdown(plan, &origin)));
+    }
+    // Why there is no plan goes to stderr, as an error.
+    if !plan.refusals.is_empty() {
+        return Ok(());
+    }
+    terminal.print(apply::with_newline(render_text(plan, &origin, style(terminal))))
+}
+
+fn save(
+    out: &Path,
+    entry: &Path,
+    profile: Option<&str>,
+    options: &PlanOptions,
+    plan: Plan,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
+    let out = loading::absolute(out, world);
+    saved_plan::write(&out, &saved_plan::new(entry, profile, options, plan))?;
+    terminal.say(format!("saved {}", loading::shown(&out, world)));
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! One call to the daemon and its answers, turned into a result or an error.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::progress::{self, Tally};
+use super::terminal::Terminal;
+use crate::plan::{Plan, Refusal, Stale};
+use crate::rpc::client::{ConnectError, Connection};
+use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
+
+/// What came of a command that changes something.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub touched: usize,
+    pub failed: Vec<Failure>,
+    pub tally: Tally,
+    pub ms: u64,
+}
+
+/// Asks something that only reads. None when no daemon runs: such commands never start one.
+pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliError> {
+    let mut connection = match Connection::open(home) {
+        Ok(connection) => connection,
+        Err(ConnectError::NoDaemon) => return Ok(None),
+        Err(err) => return Err(unreachable(&err, home)),
+    };
+    send(&mut connection, home, request, false)?;
+    loop {
+        match receive(&mut connection, home)? {
+            Answer::Waiting { .. } => {}
+            answer => return refused(answer).map(Some),
+        }
+    }
+}
+
+/// Has something changed, by a daemon that is started when none runs; says on stderr how it goes. `begun` is given
+/// the plan before anything of it is done.
+pub(super) fn perform(
+    home: &Path,
+    request: Request,
+    no_wait: bool,
+    terminal: &mut Terminal,
+    begun: &mut dyn FnMut(Plan, &mut Terminal),
+) -> Result<Outcome, CliError> {
+    let started = Instant::now();
+    let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
+    send(&mut connection, home, request, no_wait)?;
+    finish(&mut connection, home, started, terminal, begun)
+}
+
+/// Has the daemon stop everything and end, and returns when it has. None when none runs.
+pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcome>, CliError> {
+    let started = Instant::now();
+    let mut connection = match Connection::open(home) {
+        Ok(connection) => connection,
+        Err(ConnectError::NoDaemon) => return Ok(None),
+        Err(err) => return Err(unreachable(&err, home)),
+    };
+    send(&mut connection, home, Request::Kill, false)?;
+    let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| ())?;
+    // The connection ends with the daemon, so that the next command does not meet one that is on its way out.
+    while connection.next_answer().is_ok() {}
+    Ok(Some(outcome))
+}
+
+/// What an answer means that nobody asked for.
+pub(super) fn unexpected(answer: &Answer) -> CliError {
+    CliError::new(Exit::Unreachable, format!("the daemon gave an answer of another kind: {answer:?}"))
+        .hint("it may be of another version: `pmrun kill`, then try again")
+}
+
+fn finish(
+    connection: &mut Connection,
+    home: &Path,
+    started: Instant,
+    terminal: &mut Terminal,
+    begun: &mut dyn FnMut(Plan, &mut Terminal),
+) -> Result<Outcome, CliError> {
+    let mut tally = Tally::default();
+    loop {
+        match refused(receive(connection, home)?)? {
+            Answer::Waiting { holder, pid, for_ms } => terminal.say(progress::waiting(&holder, pid, for_ms)),
+            Answer::Begun { plan } => {
+                begun(*plan, terminal);
+                // Shown before it is done; a reader that has gone away does not stop what was asked for.
+                let _ = terminal.flush();
+            }
+            Answer::Progress(event) => {
+                terminal.say(progress::line(&event, terminal.colour_err));
+                tally.count(&event);
+            }
+            Answer::Done { touched, failed } => {
+                let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                return Ok(Outcome { touched, failed, tally, ms });
+            }
+            answer => return Err(unexpected(&answer)),
+        }
+    }
+}
+
+fn send(connection: &mut Connection, home: &Path, request: Request, no_wait: bool) -> Result<(), CliError> {
+    let call = Call {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        no_wait,
+        request,
+    };
+    connection.send(&call).map_err(|err| lost(&err, home))
+}
+
+fn receive(connection: &mut Connection, home: &Path) -> Result<Answer, CliError> {
+    connection.next_answer().map_err(|err| lost(&err, home))
+}
+
+/// Answers that are errors, as errors.
+fn refused(answer: Answer) -> Result<Answer, CliError> {
+    Err(match answer {
+        Answer::Busy { holder, pid, for_ms } => {
+            CliError::new(Exit::Busy, format!("busy: {}", progress::at_work(&holder, pid, for_ms)))
+                .hint("leave out `--no-wait` to wait for it")
+        }
+        Answer::UnknownTarget { target, suggestion } => unknown_target(&target, suggestion.as_deref()),
+        Answer::Stale { stale } => stale_plan(&stale),
+        Answer::Refused { refusals } => refusal(&refusals),
+        Answer::Error { message, hint } => CliError { exit: Exit::Error, message, hint },
+        answer => return Ok(answer),
+    })
+}
+
+pub(super) fn unknown_target(target: &str, suggestion: Option<&str>) -> CliError {
+    let error = CliError::error(format!("nothing is called `{target}`"));
+    match suggestion {
+        Some(_) => error.suggest(suggestion),
+        None => error.hint("`pmrun list` shows what there is"),
+    }
+}
+
+/// All refusals as one error, with what would lift the first.
+pub(super) fn refusal(refusals: &[Refusal]) -> CliError {
+    let message = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ");
+    let hint = match refusals.first() {
+        Some(Refusal::OwnedByOther { .. }) => "`--adopt` takes it over; or give the app another name",
+        Some(Refusal::Empty) => "`--allow-empty` says that this is meant",
+        Some(Refusal::RenameTaken { .. }) => "take out `renamed_from`, or delete one of the two",
+        None => return CliError::error("the daemon refused without a reason"),
+    };
+    CliError::error(message).hint(hint)
+}
+
+fn stale_plan(stale: &Stale) -> CliError {
+    let message = match &stale.field {
+        Some(field) => {
+            let side =
+                |value: &Option<String>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| format!("`{v}`"));
+            format!(
+                "the saved plan is stale: `{field}` of app `{}` was {} and is now {}",
+                stale.app,
+                side(&stale.saved),
+                side(&stale.now)
+            )
+        }
+        None => format!("the saved plan is stale: app `{}` is no longer as it was", stale.app),
+    };
+    CliError::new(Exit::Stale, message).hint("nothing was done; make a new plan with `pmrun diff --out`")
+}
+
+fn unreachable(err: &ConnectError, home: &Path) -> CliError {
+    CliError::new(Exit::Unreachable, err.to_string())
+        .hint(format!("the daemon's own words are in `{}`", home.join("pmrun.log").display()))
+}
+
+fn lost(err: &std::io::Error, home: &Path) -> CliError {
+    let message = match err.kind() {
+        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => {
+            "the daemon ended before it had answered".to_owned()
+        }
+        _ => format!("lost the daemon: {err}"),
+    };
+    CliError::new(Exit::Unreachable, message).hint(format!(
+        "see `{}`; what had been done is recorded, `pmrun list` shows it",
+        home.join("pmrun.log").display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_are_errors_have_their_exit_codes() {
+        let stale = Stale { app: "api".into(), field: Some("env.PORT".into()), saved: Some("1".into()), now: None };
+        let table = [
+            (Answer::Busy { holder: "apply".into(), pid: 7, for_ms: 3_000 }, Exit::Busy),
+            (Answer::UnknownTarget { target: "ap".into(), suggestion: Some("api".into()) }, Exit::Error),
+            (Answer::Stale { stale: stale.clone() }, Exit::Stale),
+            (Answer::Refused { refusals: vec![Refusal::Empty] }, Exit::Error),
+            (Answer::Error { message: "m".into(), hint: None }, Exit::Error),
+        ];
+        for (answer, want) in table {
+            assert_eq!(refused(answer).unwrap_err().exit, want);
+        }
+        assert_eq!(
+            stale_plan(&stale).message,
+            "the saved plan is stale: `env.PORT` of app `api` was `1` and is now nothing"
+        );
+    }
+}

@@ -1,0 +1,74 @@
+use std::process::ExitCode;
+
+/// Every exit code there is. Codes from 64 on are those of sysexits(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    Done,
+    Error,
+    Changes,
+    NotReady,
+    Stale,
+    Usage,
+    Config,
+    Unreachable,
+    Busy,
+}
+
+impl Exit {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Error,
+        Self::Changes,
+        Self::NotReady,
+        Self::Stale,
+        Self::Usage,
+        Self::Config,
+        Self::Unreachable,
+        Self::Busy,
+    ];
+
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Error => 1,
+            Self::Changes => 2,
+            Self::NotReady => 3,
+            Self::Stale => 5,
+            Self::Usage => 64,
+            Self::Config => 65,
+            Self::Unreachable => 69,
+            Self::Busy => 75,
+        }
+    }
+}
+
+/// What `pmrun --help` says of them; a test holds it against [`Exit::code`].
+pub(super) const HELP: &str = "\
+Exit codes:
+   0  done; for `diff`: no changes
+   1  error
+   2  changes pending (`diff` only)
+   3  done, but not everything came up
+   5  the saved plan is stale
+  64  wrong usage
+  65  invalid config
+  69  the daemon cannot be reached
+  75  busy: another command is at work";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_lists_every_code_and_no_other() {
+        let listed: Vec<u8> = HELP.lines().skip(1).map(|line| line[..4].trim().parse().unwrap()).collect();
+        assert_eq!(listed, Exit::ALL.map(Exit::code));
+    }
+}

@@ -1,0 +1,75 @@
+//! The instances that there are, from the daemon or, where none runs, from what is stored.
+
+use std::path::Path;
+
+use super::error::CliError;
+use super::exchange;
+use super::offline::{self, Source};
+use crate::base::InstanceId;
+use crate::rpc::wire::{Answer, InstanceView, Request};
+use crate::runtime;
+
+pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
+    match offline::ask(home, &Request::List)? {
+        Source::Daemon(Answer::List { instances }) => Ok(instances),
+        Source::Daemon(other) => Err(exchange::unexpected(&other)),
+        Source::Store(None) => Ok(Vec::new()),
+        Source::Store(Some(state)) => Ok(runtime::offline_views(&state, &offline::layout(home))),
+    }
+}
+
+/// Those that the targets name, in the order of `list`.
+pub(super) fn select(targets: &[String], instances: &[InstanceView]) -> Result<Vec<InstanceView>, CliError> {
+    let named = runtime::resolve(targets, instances)
+        .map_err(|err| exchange::unknown_target(&err.target, err.suggestion.as_deref()))?;
+    let named: std::collections::BTreeSet<InstanceId> = named.into_iter().collect();
+    Ok(instances
+        .iter()
+        .filter(|view| named.contains(&InstanceId::new(view.name.as_str(), view.slot)))
+        .cloned()
+        .collect())
+}
+
+/// How people call each: by its app's name alone where the app has one instance.
+pub(super) fn labels(instances: &[InstanceView]) -> Vec<String> {
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    for view in instances {
+        *counts.entry(&view.name).or_default() += 1;
+    }
+    let label = |view: &InstanceView| match counts.get(view.name.as_str()) {
+        Some(1) if view.slot == 0 => view.name.clone(),
+        _ => format!("{}:{}", view.name, view.slot),
+    };
+    instances.iter().map(label).collect()
+}
+
+#[cfg(test)]
+pub(super) fn sample(id: u32, name: &str, slot: u32) -> InstanceView {
+    InstanceView {
+        id,
+        name: name.to_owned(),
+        slot,
+        namespace: "default".to_owned(),
+        ecosystem: None,
+        mode: "fork".to_owned(),
+        pid: None,
+        state: "stopped".to_owned(),
+        detail: None,
+        restarts: 0,
+        started_at_ms: None,
+        last_exit: None,
+        out_file: Some(format!("/logs/{name}-out.log")),
+        error_file: Some(format!("/logs/{name}-error.log")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_apps_with_several_instances_show_the_slot() {
+        let views = [sample(0, "api", 0), sample(1, "api", 1), sample(2, "cron", 0), sample(3, "left", 2)];
+        assert_eq!(labels(&views), ["api:0", "api:1", "cron", "left:2"]);
+    }
+}

@@ -1,0 +1,125 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::terminal::{Colour, Terminal, harmless};
+use super::{arguments, instances, memory, surroundings, table};
+use crate::base::format_bytes;
+use crate::rpc::wire::InstanceView;
+
+/// An instance with what only the system knows of it.
+#[derive(Serialize)]
+struct Measured {
+    #[serde(flatten)]
+    view: InstanceView,
+    /// Resident, of the process itself.
+    memory_bytes: Option<u64>,
+}
+
+pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let instances = instances::all(&surroundings::home()?)?;
+    let page = memory::page_bytes();
+    let measured: Vec<Measured> = instances
+        .into_iter()
+        .map(|view| Measured { memory_bytes: view.pid.and_then(|pid| memory::resident(pid, page)), view })
+        .collect();
+    if arguments.json {
+        terminal.json(&json!({ "version": 1, "instances": measured }))?;
+    } else {
+        terminal.print(text(&measured, now_ms(), terminal))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn text(measured: &[Measured], now_ms: u64, terminal: &Terminal) -> String {
+    let views: Vec<InstanceView> = measured.iter().map(|one| one.view.clone()).collect();
+    let namespaces = views.iter().any(|view| view.namespace != "default");
+    let restarts = if terminal.unicode { "↺" } else { "restarts" };
+    let mut columns: Vec<table::Column> = vec![("id", true), ("name", false)];
+    columns.extend(namespaces.then_some(("namespace", false)));
+    columns.extend([("pid", true), ("state", false), (restarts, true), ("uptime", true), ("memory", true)]);
+
+    let rows = measured.iter().zip(instances::labels(&views)).map(|(one, label)| {
+        let view = &one.view;
+        let mut row = vec![(view.id.to_string(), None), (harmless(label.as_bytes(), false), None)];
+        row.extend(namespaces.then(|| (harmless(view.namespace.as_bytes(), false), None)));
+        row.extend([
+            (or_dash(view.pid), None),
+            (view.state.clone(), Some(hue(&view.state))),
+            (view.restarts.to_string(), None),
+            (or_dash(uptime(view, now_ms)), None),
+            (or_dash(one.memory_bytes.map(format_bytes)), None),
+        ]);
+        row
+    });
+    table::draw(&columns, rows.collect(), terminal.colour)
+}
+
+/// Since when its process runs: `5s`, `3m`, `2h`, `4d`. One unit is what the eye can take in.
+pub(super) fn uptime(view: &InstanceView, now_ms: u64) -> Option<String> {
+    view.pid?;
+    let seconds = now_ms.saturating_sub(view.started_at_ms?) / 1_000;
+    Some(match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    })
+}
+
+pub(super) fn hue(state: &str) -> Colour {
+    match state {
+        "online" => Colour::Green,
+        "errored" => Colour::Red,
+        "stopped" | "completed" => Colour::Dim,
+        _ => Colour::Yellow,
+    }
+}
+
+pub(super) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptime_has_one_unit_and_needs_a_process() {
+        let mut view = instances::sample(0, "api", 0);
+        view.started_at_ms = Some(0);
+        assert_eq!(uptime(&view, 5_000), None);
+        view.pid = Some(1);
+        let table = [(0, "0s"), (59_999, "59s"), (60_000, "1m"), (7_200_000, "2h"), (864_000_000, "10d")];
+        for (now, want) in table {
+            assert_eq!(uptime(&view, now).as_deref(), Some(want));
+        }
+    }
+
+    #[test]
+    fn the_table_shows_namespaces_only_where_there_are_some() {
+        let terminal = Terminal::for_test();
+        let mut view = instances::sample(3, "api", 0);
+        (view.pid, view.started_at_ms, view.state) = (Some(7), Some(0), "online".to_owned());
+        let one = |view: &InstanceView| Measured { view: view.clone(), memory_bytes: Some(3 << 20) };
+        assert_eq!(
+            text(&[one(&view)], 61_000, &terminal),
+            "id  name  pid  state   restarts  uptime  memory\n 3  api     7  online         0      1m      3M\n"
+        );
+        view.namespace = "shop".to_owned();
+        assert!(text(&[one(&view)], 0, &terminal).starts_with("id  name  namespace  pid"));
+    }
+
+    #[test]
+    fn json_has_the_view_and_the_memory_side_by_side() {
+        let value = json!(Measured { view: instances::sample(3, "api", 0), memory_bytes: None });
+        assert_eq!((&value["id"], &value["name"], &value["memory_bytes"]), (&json!(3), &json!("api"), &json!(null)));
+    }
+}

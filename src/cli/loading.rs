@@ -1,0 +1,132 @@
+//! Finding and reading an ecosystem file, and saying what was found in it.
+
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::terminal::Terminal;
+use crate::config::{self, DiscoveryError, World};
+use crate::diag::{self, Code, Report, Severity};
+use crate::graph::{Graph, Selection};
+
+/// How much is said about a file that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Talk {
+    /// What is likely wrong. Options that mean nothing here are no news at every `apply`.
+    Warnings,
+    /// Everything (`validate`).
+    All,
+    /// Nothing: it is printed in another form.
+    None,
+}
+
+/// An ecosystem file, by its two names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryFile {
+    /// Absolute, symlinks kept.
+    pub path: PathBuf,
+    /// As the user named it: what messages say.
+    pub named: PathBuf,
+}
+
+impl EntryFile {
+    /// One whose absolute path is all that is known.
+    pub(super) fn at(path: PathBuf, world: &World) -> Self {
+        let named = path.strip_prefix(&world.cwd).unwrap_or(&path).to_owned();
+        Self { path, named }
+    }
+}
+
+/// The file that is meant. Says which one it found when it had to look.
+pub(super) fn entry(file: Option<&Path>, world: &World, terminal: &mut Terminal) -> Result<EntryFile, CliError> {
+    let folder = match file {
+        None => world.cwd.clone(),
+        Some(file) => {
+            let path = absolute(file, world);
+            if !path.is_dir() {
+                return Ok(EntryFile { path, named: file.to_owned() });
+            }
+            path
+        }
+    };
+    let found = config::discover(&folder).map_err(not_found)?;
+    let file = EntryFile::at(folder.join(found.file), world);
+    terminal.say(format!("using {}", file.named.display()));
+    Ok(file)
+}
+
+/// Reads a file; everything that is wrong with it goes to stderr.
+pub(super) fn load(
+    file: &EntryFile,
+    profile: Option<&str>,
+    strict: bool,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<Graph, CliError> {
+    let loaded = config::load(&file.named, profile, world);
+    judge(loaded.graph, &loaded.report, strict, Talk::Warnings, terminal)
+}
+
+/// Says what a report says, and whether what was read can be used.
+pub(super) fn judge<T>(
+    value: Option<T>,
+    report: &Report,
+    strict: bool,
+    talk: Talk,
+    terminal: &mut Terminal,
+) -> Result<T, CliError> {
+    say(report, talk, terminal);
+    if report.has_errors() {
+        return Err(CliError::said(Exit::Config));
+    }
+    if strict && report.diagnostics.iter().any(|d| d.severity == Severity::Warning) {
+        return Err(CliError::new(Exit::Config, "warnings are errors because of `--strict`"));
+    }
+    value.ok_or_else(|| CliError::new(Exit::Config, "the file could not be read"))
+}
+
+/// Checks `--only` against the apps of the file.
+pub(super) fn check_selection(only: &[String], graph: &Graph) -> Result<Selection, CliError> {
+    let selection = Selection::parse(only);
+    match selection.check(graph.apps.iter().map(|app| app.name.as_str())) {
+        Ok(()) => Ok(selection),
+        Err(unknown) => Err(CliError::error(unknown.to_string()).suggest(unknown.suggestion.as_deref())),
+    }
+}
+
+/// A path as messages show it: relative where it is below the working directory.
+pub(super) fn shown(path: &Path, world: &World) -> String {
+    path.strip_prefix(&world.cwd).unwrap_or(path).display().to_string()
+}
+
+/// Relative paths are below the working directory as the user named it. A shell has expanded `~` already.
+pub(super) fn absolute(path: &Path, world: &World) -> PathBuf {
+    match path.to_str() {
+        Some(text) if !text.starts_with('~') => world.resolve(&world.cwd, text),
+        _ => world.cwd.join(path),
+    }
+}
+
+fn say(report: &Report, talk: Talk, terminal: &mut Terminal) {
+    let wanted = |severity: Severity, code: Code| match talk {
+        Talk::All => true,
+        Talk::Warnings => severity != Severity::Info || code != Code::Meaningless,
+        Talk::None => false,
+    };
+    let diagnostics: Vec<_> = report.diagnostics.iter().filter(|d| wanted(d.severity, d.code)).cloned().collect();
+    if !diagnostics.is_empty() {
+        let report = Report { sources: report.sources.clone(), diagnostics };
+        terminal.say(diag::render_text(&report, terminal.colour_err, terminal.unicode));
+    }
+}
+
+fn not_found(err: DiscoveryError) -> CliError {
+    let error = CliError::new(Exit::Config, err.to_string());
+    match err {
+        DiscoveryError::None { tried, .. } if tried.is_empty() => error.hint("name the file that is meant"),
+        DiscoveryError::None { tried, .. } => error.hint(format!("looked for {}", tried.join(", "))),
+        DiscoveryError::Several { files, .. } => {
+            error.hint(format!("name the one that is meant, like `{}`", files.first().map_or("FILE", String::as_str)))
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! How a command that changes something says how it goes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::terminal::{Colour, Terminal, counted, harmless, paint};
+use crate::logs::Tail;
+use crate::rpc::wire::{Failure, Progress, ProgressKind};
+
+/// How many failed instances are shown with their last words.
+const DETAILED_MAX: usize = 10;
+const LAST_LINES: usize = 10;
+/// Bytes of a line in an excerpt; `pmrun logs` shows it whole.
+const EXCERPT_LINE_MAX: usize = 2_000;
+
+/// What last happened to each app.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    apps: BTreeMap<String, Last>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Up,
+    Updated,
+    Stopped,
+    Deleted,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, event: &Progress) {
+        let last = match event.what {
+            ProgressKind::Up { .. } => Last::Up,
+            ProgressKind::Updated | ProgressKind::Renamed { .. } => Last::Updated,
+            ProgressKind::Stopped => Last::Stopped,
+            ProgressKind::Deleted => Last::Deleted,
+            ProgressKind::Starting { .. }
+            | ProgressKind::Stopping
+            | ProgressKind::Failed { .. }
+            | ProgressKind::Skipped { .. } => return,
+        };
+        let known = self.apps.entry(event.app.clone()).or_insert(last);
+        // An app that is scaled down or renamed while others of its instances came up is still one that came up.
+        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Updated)) {
+            *known = last;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.apps.is_empty()
+    }
+
+    /// `3 apps up, 1 deleted`; nothing when nothing happened. What the verb says is not said twice.
+    fn text(&self, verb: &str) -> Option<String> {
+        let parts =
+            [(Last::Up, "up"), (Last::Updated, "updated"), (Last::Stopped, "stopped"), (Last::Deleted, "deleted")];
+        let counts = parts
+            .map(|(last, word)| (self.apps.values().filter(|known| **known == last).count(), word))
+            .into_iter()
+            .filter(|(count, _)| *count > 0);
+        let words: Vec<String> = counts
+            .enumerate()
+            .map(|(at, (count, word))| match at {
+                0 if word == verb => counted(count, "app"),
+                0 => format!("{} {word}", counted(count, "app")),
+                _ => format!("{count} {word}"),
+            })
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
+
+/// The last line: `applied: 3 apps up in 1.2s`.
+pub(super) fn summary(verb: &str, touched: usize, tally: &Tally, ms: u64) -> String {
+    match tally.text(verb) {
+        Some(what) => format!("{verb}: {what} in {}", seconds(ms)),
+        None if touched == 0 => "nothing to do".to_owned(),
+        None => format!("{verb}: {} in {}", counted(touched, "app"), seconds(ms)),
+    }
+}
+
+pub(super) fn line(event: &Progress, colour: bool) -> String {
+    let name = subject(&event.app, event.slot);
+    let (hue, what) = match &event.what {
+        ProgressKind::Starting { pid } => (Colour::Dim, format!("starting (pid {pid})")),
+        ProgressKind::Up { after_ms } => (Colour::Green, format!("up after {}", seconds(*after_ms))),
+        ProgressKind::Stopping => (Colour::Dim, "stopping".to_owned()),
+        ProgressKind::Stopped => (Colour::Yellow, "stopped".to_owned()),
+        ProgressKind::Updated => (Colour::Green, "updated".to_owned()),
+        ProgressKind::Renamed { from } => (Colour::Green, format!("renamed from {}", harmless(from.as_bytes(), false))),
+        ProgressKind::Deleted => (Colour::Yellow, "deleted".to_owned()),
+        ProgressKind::Failed { reason } => (Colour::Red, format!("failed: {}", harmless(reason.as_bytes(), false))),
+        ProgressKind::Skipped { reason } => {
+            (Colour::Yellow, format!("skipped: {}", harmless(reason.as_bytes(), false)))
+        }
+    };
+    format!("{name} {}", paint(colour, hue, &what))
+}
+
+pub(super) fn waiting(holder: &str, pid: u32, for_ms: u64) -> String {
+    format!("waiting for {}", at_work(holder, pid, for_ms))
+}
+
+pub(super) fn at_work(holder: &str, pid: u32, for_ms: u64) -> String {
+    format!("`pmrun {holder}` (pid {pid}), which has been at work for {}s", for_ms / 1_000)
+}
+
+/// What went wrong with each instance, with the last of what it wrote to stderr since it was started.
+pub(super) fn failures(failed: &[Failure], terminal: &mut Terminal) {
+    for (at, failure) in failed.iter().enumerate() {
+        let mark = paint(terminal.colour_err, Colour::Red, "error:");
+        let name = subject(&failure.app, failure.slot);
+        terminal.say(format!("{mark} `{name}` failed: {}", harmless(failure.reason.as_bytes(), false)));
+        if at < DETAILED_MAX
+            && let Some(path) = &failure.error_log
+        {
+            excerpt(Path::new(path), failure.error_log_offset, terminal);
+        }
+    }
+}
+
+fn excerpt(path: &Path, offset: u64, terminal: &mut Terminal) {
+    // A file that cannot be read says nothing about why the app failed.
+    let Ok(mut tail) = Tail::open(path, LAST_LINES, offset) else { return };
+    let mut said = false;
+    while let Ok(Some(line)) = tail.next_line() {
+        if !said {
+            terminal.say(format!("  the last lines of {}:", path.display()));
+            said = true;
+        }
+        let bytes = &line.bytes[..line.bytes.len().min(EXCERPT_LINE_MAX)];
+        terminal.say(format!("  | {}", harmless(bytes, false)));
+    }
+}
+
+fn subject(app: &str, slot: Option<u32>) -> String {
+    let app = harmless(app.as_bytes(), false);
+    slot.map_or_else(|| app.clone(), |slot| format!("{app}:{slot}"))
+}
+
+/// `0.3s`, `1.0s`, `75.2s`: one form for all, so that lines can be compared at a glance.
+fn seconds(ms: u64) -> String {
+    let tenths = (ms + 50) / 100;
+    format!("{}.{}s", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(app: &str, slot: Option<u32>, what: ProgressKind) -> Progress {
+        Progress { app: app.to_owned(), slot, what }
+    }
+
+    #[test]
+    fn each_event_is_one_plain_line() {
+        let table = [
+            (event("api", Some(0), ProgressKind::Starting { pid: 123 }), "api:0 starting (pid 123)"),
+            (event("api", Some(0), ProgressKind::Up { after_ms: 1_004 }), "api:0 up after 1.0s"),
+            (event("api", Some(1), ProgressKind::Stopping), "api:1 stopping"),
+            (event("api", Some(1), ProgressKind::Stopped), "api:1 stopped"),
+            (event("api", None, ProgressKind::Updated), "api updated"),
+            (event("api", None, ProgressKind::Renamed { from: "old".into() }), "api renamed from old"),
+            (event("api", None, ProgressKind::Deleted), "api deleted"),
+            (event("api", Some(0), ProgressKind::Failed { reason: "exit code 1".into() }), "api:0 failed: exit code 1"),
+            (event("web", None, ProgressKind::Skipped { reason: "`api` failed".into() }), "web skipped: `api` failed"),
+        ];
+        for (event, want) in table {
+            assert_eq!(line(&event, false), want);
+        }
+        let up = event("api", Some(0), ProgressKind::Up { after_ms: 40 });
+        assert_eq!(line(&up, true), "api:0 \x1b[32mup after 0.0s\x1b[0m");
+    }
+
+    #[test]
+    fn the_last_line_counts_apps_by_what_became_of_them() {
+        let mut tally = Tally::default();
+        assert_eq!(summary("applied", 0, &tally, 5), "nothing to do");
+        assert_eq!(summary("applied", 2, &tally, 5), "applied: 2 apps in 0.0s");
+        let events = [
+            event("api", Some(0), ProgressKind::Stopped),
+            event("api", Some(0), ProgressKind::Up { after_ms: 1 }),
+            event("api", Some(1), ProgressKind::Stopped),
+            event("old", Some(0), ProgressKind::Stopped),
+            event("old", None, ProgressKind::Deleted),
+            event("cron", None, ProgressKind::Updated),
+            event("bad", Some(0), ProgressKind::Failed { reason: String::new() }),
+        ];
+        for event in &events {
+            tally.count(event);
+        }
+        assert_eq!(summary("applied", 4, &tally, 1_240), "applied: 1 app up, 1 updated, 1 deleted in 1.2s");
+
+        let mut stopped = Tally::default();
+        stopped.count(&event("api", Some(0), ProgressKind::Stopped));
+        stopped.count(&event("web", Some(0), ProgressKind::Stopped));
+        assert_eq!(summary("stopped", 2, &stopped, 90), "stopped: 2 apps in 0.1s");
+    }
+
+    #[test]
+    fn waiting_says_for_whom_and_how_long() {
+        assert_eq!(waiting("apply", 123, 3_400), "waiting for `pmrun apply` (pid 123), which has been at work for 3s");
+    }
+}

@@ -1,0 +1,100 @@
+use std::path::Path;
+
+use serde_json::json;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::offline::{self, Source};
+use super::terminal::{Colour, Terminal, harmless, paint};
+use super::{arguments, exchange, facts, instances, list, surroundings};
+use crate::rpc::wire::{Answer, AppView, InstanceView, Request};
+use crate::runtime;
+
+pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let apps = apps(&surroundings::home()?, &arguments.targets, arguments.reveal)?;
+    if arguments.json {
+        terminal.json(&json!({ "version": 1, "apps": apps }))?;
+        return Ok(Exit::Done);
+    }
+    let now_ms = list::now_ms();
+    for (at, app) in apps.iter().enumerate() {
+        let gap = if at > 0 { "\n" } else { "" };
+        terminal.print(format!("{gap}{}", text(app, now_ms, terminal.colour)))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<AppView>, CliError> {
+    let request = Request::Show { targets: targets.to_vec(), reveal };
+    let state = match offline::ask(home, &request)? {
+        Source::Daemon(Answer::Show { apps }) => return Ok(apps),
+        Source::Daemon(other) => return Err(exchange::unexpected(&other)),
+        Source::Store(state) => state,
+    };
+    let apps = state.map(|state| runtime::offline_apps(&state, &offline::layout(home), reveal)).unwrap_or_default();
+    let all: Vec<InstanceView> = apps.iter().flat_map(|app| app.instances.iter().cloned()).collect();
+    let named = instances::select(targets, &all)?;
+    let kept = apps.into_iter().filter_map(|mut app| {
+        app.instances.retain(|instance| named.contains(instance));
+        (!app.instances.is_empty()).then_some(app)
+    });
+    Ok(kept.collect())
+}
+
+fn text(app: &AppView, now_ms: u64, colour: bool) -> String {
+    let name = paint(colour, Colour::Bold, &harmless(app.spec.name.as_bytes(), false));
+    let mut facts = facts::facts(&app.spec);
+    let ecosystem = app.instances.first().and_then(|instance| instance.ecosystem.clone());
+    facts.push(("ecosystem".to_owned(), ecosystem.unwrap_or_else(|| "none, it was started by hand".to_owned())));
+    facts.extend(app.file.clone().map(|file| ("file".to_owned(), file)));
+    let instances = app.instances.iter().map(|instance| instance_text(instance, now_ms, colour));
+    format!("{name}\n{}{}", facts::lines(&facts), instances.collect::<String>())
+}
+
+fn instance_text(view: &InstanceView, now_ms: u64, colour: bool) -> String {
+    let name = format!("{}:{}", harmless(view.name.as_bytes(), false), view.slot);
+    let mut facts = vec![("id".to_owned(), view.id.to_string())];
+    let mut fact = |name: &str, value: Option<String>| facts.extend(value.map(|value| (name.to_owned(), value)));
+    fact("why", view.detail.as_ref().map(|detail| harmless(detail.as_bytes(), false)));
+    fact("pid", view.pid.map(|pid| pid.to_string()));
+    fact("uptime", list::uptime(view, now_ms));
+    fact("restarts", Some(view.restarts.to_string()));
+    fact("last exit", view.last_exit.map(|status| status.to_string()));
+    fact("mode", Some(view.mode.clone()));
+    fact("out", Some(view.out_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
+    fact("error", Some(view.error_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
+    let state = paint(colour, list::hue(&view.state), &view.state);
+    format!("\n{name}  {state}\n{}", facts::lines(&facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ExitStatus;
+    use crate::spec::AppSpec;
+
+    #[test]
+    fn an_app_is_shown_with_each_of_its_instances() {
+        let mut view = instances::sample(3, "api", 0);
+        view.state = "errored".to_owned();
+        view.detail = Some("16 unstable runs in a row".to_owned());
+        view.last_exit = Some(ExitStatus::Code(1));
+        let app = AppView { spec: AppSpec::new("api", "/srv/api.js", "/srv"), file: None, instances: vec![view] };
+        let want = "\
+api
+  script     /srv/api.js
+  cwd        /srv
+  ecosystem  none, it was started by hand
+
+api:0  errored
+  id         3
+  why        16 unstable runs in a row
+  restarts   0
+  last exit  exit code 1
+  mode       fork
+  out        /logs/api-out.log
+  error      /logs/api-error.log
+";
+        assert_eq!(text(&app, 0, false), want);
+    }
+}

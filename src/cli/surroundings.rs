@@ -1,0 +1,73 @@
+//! What a command finds around itself: environment, working directory, home. Read here and nowhere else.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+use crate::config::World;
+use crate::platform;
+
+/// Every environment variable that pmrun itself reads, for `--help`.
+pub(super) const VARIABLES: &str = "\
+Environment:
+  PMRUN_HOME  where the daemon keeps its socket, state and logs (default: ~/.pmrun)
+  NO_COLOR    when set, nothing is coloured";
+
+/// `PMRUN_HOME`, absolute. It need not exist.
+pub(super) fn home() -> Result<PathBuf, CliError> {
+    platform::default_home(|name| std::env::var_os(name)).map_err(CliError::error)
+}
+
+pub(super) fn world() -> Result<World, CliError> {
+    Ok(World {
+        env: environment(),
+        cwd: working_directory()?,
+        home: user_home(),
+        cpus: std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
+        mapping: None,
+    })
+}
+
+/// Variables that are not text are passed over: neither a config nor JSON could say them.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn user_home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|path| path.is_absolute())
+}
+
+/// The working directory as the user named it: a `current` symlink that was followed to get here stays in the
+/// name, because an ecosystem is known by its folder's name.
+fn working_directory() -> Result<PathBuf, CliError> {
+    let actual = std::env::current_dir()
+        .map_err(|err| CliError::error(format!("failed to find the working directory: {err}")))?;
+    let named = std::env::var_os("PWD").map(PathBuf::from);
+    Ok(named.filter(|named| is_same_folder(named, &actual)).unwrap_or(actual))
+}
+
+fn is_same_folder(named: &Path, actual: &Path) -> bool {
+    let tidy = named.is_absolute() && !named.components().any(|part| part == std::path::Component::ParentDir);
+    let identity = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    tidy && identity(named).is_some_and(|named| Some(named) == identity(actual))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symlinked_folder_keeps_its_name_and_a_wrong_one_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (release, current) = (folder.path().join("release"), folder.path().join("current"));
+        std::fs::create_dir(&release).unwrap();
+        std::os::unix::fs::symlink(&release, &current).unwrap();
+        assert!(is_same_folder(&current, &release));
+        assert!(!is_same_folder(folder.path(), &release));
+        assert!(!is_same_folder(Path::new("."), &release));
+        assert!(!is_same_folder(&folder.path().join("gone"), &release));
+    }
+}

@@ -1,0 +1,184 @@
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+
+use serde_json::Value;
+
+use super::error::CliError;
+
+/// Where a command prints: stdout is data, stderr is talk. The only place that writes to either.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    out: BufWriter<Stdout>,
+    /// stdout is a terminal: somebody looks at it now.
+    pub interactive: bool,
+    pub colour: bool,
+    pub colour_err: bool,
+    pub unicode: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Colour {
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+    Bold,
+    Dim,
+}
+
+impl Terminal {
+    pub(super) fn new(no_color: bool) -> Self {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let plain = no_color || set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+        let interactive = io::stdout().is_terminal();
+        Self {
+            out: BufWriter::new(io::stdout()),
+            interactive,
+            colour: interactive && !plain,
+            colour_err: io::stderr().is_terminal() && !plain,
+            unicode: locale.is_none_or(|locale| is_utf8(&locale.to_string_lossy())),
+        }
+    }
+
+    /// A plain one, whatever the test runs in.
+    #[cfg(test)]
+    pub(super) fn for_test() -> Self {
+        let out = BufWriter::new(io::stdout());
+        Self { out, interactive: false, colour: false, colour_err: false, unicode: false }
+    }
+
+    /// Text for stdout, as it is.
+    pub(super) fn print(&mut self, text: impl AsRef<str>) -> Result<(), CliError> {
+        self.out.write_all(text.as_ref().as_bytes()).map_err(|err| CliError::output(&err))
+    }
+
+    /// Bytes for stdout, where the caller has its own way with errors.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
+    pub(super) fn flush_now(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    pub(super) fn json(&mut self, value: &Value) -> Result<(), CliError> {
+        serde_json::to_writer_pretty(&mut self.out, value)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(self.out))
+            .map_err(|err| CliError::output(&err))
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), CliError> {
+        self.out.flush().map_err(|err| CliError::output(&err))
+    }
+
+    /// A line for stderr. That it cannot be written stops nothing.
+    pub(super) fn say(&mut self, line: impl AsRef<str>) {
+        // What was printed before comes first where both go to one place.
+        let _ = self.out.flush();
+        let _ = writeln!(io::stderr(), "{}", line.as_ref().trim_end_matches('\n'));
+    }
+
+    pub(super) fn say_error(&mut self, error: &CliError) {
+        if !error.message.is_empty() {
+            let mark = paint(self.colour_err, Colour::Red, "error:");
+            self.say(format!("{mark} {}", error.message));
+        }
+        if let Some(hint) = &error.hint {
+            let mark = paint(self.colour_err, Colour::Cyan, "hint:");
+            self.say(format!("{mark} {hint}"));
+        }
+    }
+}
+
+impl Colour {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Red => "31",
+            Self::Green => "32",
+            Self::Yellow => "33",
+            Self::Cyan => "36",
+            Self::Bold => "1",
+            Self::Dim => "2",
+        }
+    }
+}
+
+pub(super) fn paint(on: bool, colour: Colour, text: &str) -> String {
+    if on { format!("\x1b[{}m{text}\x1b[0m", colour.code()) } else { text.to_owned() }
+}
+
+/// `1 app`, `3 apps`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What other programs wrote, made fit to be shown: no control character reaches the terminal but tabs and, with
+/// `keep_colour`, colours.
+pub(super) fn harmless(bytes: &[u8], keep_colour: bool) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.as_ref();
+    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
+        shown.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(length) = colour_sequence(rest) {
+            if keep_colour {
+                shown.push_str(&rest[..length]);
+            }
+            rest = &rest[length..];
+            continue;
+        }
+        let mut characters = rest.chars();
+        let control = characters.next().unwrap_or_default();
+        // A carriage return at the end of a line is how Windows ends lines.
+        if !(control == '\r' && characters.as_str().is_empty()) {
+            shown.extend(control.escape_default());
+        }
+        rest = characters.as_str();
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// The length of a "select graphic rendition" sequence that the text begins with.
+fn colour_sequence(text: &str) -> Option<usize> {
+    let body = text.strip_prefix("\x1b[")?;
+    let end = body.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
+    body[end..].starts_with('m').then_some(end + 3)
+}
+
+fn is_utf8(locale: &str) -> bool {
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor() {
+        let table: [(&[u8], &str); 8] = [
+            (b"plain\ttext", "plain\ttext"),
+            (b"dos\r", "dos"),
+            (b"a\rb", "a\\rb"),
+            (b"\x1b[2Jgone", "\\u{1b}[2Jgone"),
+            (b"\x1b]0;title\x07", "\\u{1b}]0;title\\u{7}"),
+            (b"\x1b[1;31mred\x1b[0m", "red"),
+            (b"\xff\xfe", "\u{fffd}\u{fffd}"),
+            (b"\x1b[31", "\\u{1b}[31"),
+        ];
+        for (bytes, want) in table {
+            assert_eq!(harmless(bytes, false), want);
+        }
+        assert_eq!(harmless(b"\x1b[1;31mred\x1b[0m", true), "\x1b[1;31mred\x1b[0m");
+    }
+
+    #[test]
+    fn locales_say_whether_they_are_utf8() {
+        for (locale, want) in [("C.UTF-8", true), ("de_DE.utf8", true), ("C", false), ("POSIX", false)] {
+            assert_eq!(is_utf8(locale), want, "{locale}");
+        }
+    }
+}
