@@ -1,0 +1,67 @@
+//! What all tests use.
+
+mod fifo;
+mod home;
+pub(crate) mod procs;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+pub(crate) use fifo::Fifo;
+pub(crate) use home::{Home, Output, stay};
+
+pub(crate) fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+}
+
+/// Whether there is a node; says so when there is none.
+pub(crate) fn needs_node() -> bool {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    found(&FOUND, "node", &["-p", "process.execPath"])
+}
+
+pub(crate) fn needs_python() -> bool {
+    python_folder().is_some()
+}
+
+pub(crate) fn needs_git() -> bool {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    found(&FOUND, "git", &["--version"])
+}
+
+/// Where the real interpreter is: `python3` may be a shim that needs the developer's own home.
+pub(crate) fn python_folder() -> Option<PathBuf> {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    found(&FOUND, "python3", &["-c", "import sys; print(sys.executable)"]).then_some(())?;
+    let program = FOUND.get()?.as_ref()?;
+    Path::new(program.trim()).parent().map(Path::to_owned)
+}
+
+/// For tests of what only root can set up.
+pub(crate) fn needs_root() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        skipped("it needs root");
+    }
+    is_root
+}
+
+pub(crate) fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("SKIPPED {test}: {why}");
+}
+
+fn found(cell: &OnceLock<Option<String>>, program: &str, args: &[&str]) -> bool {
+    let answer = cell.get_or_init(|| {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = procs::spawn(&mut command).ok()?;
+        let (status, text) = procs::finish(child);
+        status.success().then_some(text)
+    });
+    if answer.is_none() {
+        skipped(&format!("there is no `{program}` on this machine"));
+    }
+    answer.is_some()
+}
