@@ -18,7 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("graph", &["base", "spec"]),
     ("schema", &["base", "document", "diag", "spec", "graph"]),
     ("plan", &["base", "spec", "graph"]),
-    ("supervisor", &["base", "spec"]),
+    // Of the plan it knows one thing: the digest that stands for a spec.
+    ("supervisor", &["base", "spec", "plan"]),
     ("rpc/wire.rs", PURE_BELOW_RUNTIME),
     ("rpc/mod.rs", PURE_BELOW_RUNTIME),
     // Adapters: the only code that touches the operating system. They know what is pure, and each other's traits.

@@ -300,7 +300,7 @@ fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
     let before = home.pids();
     let filler = fill(&disk);
     // Enough that it cannot fit into what the state file has left over.
-    let many: Vec<Value> = (0..600)
+    let many: Vec<Value> = (0..380)
         .map(|number| {
             let mut app = stay(&format!("app-{number}"));
             app["env"] = json!({ "BIG": format!("{number}").repeat(3000) });

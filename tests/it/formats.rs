@@ -208,7 +208,7 @@ fn render_raw_prints_what_the_file_says_and_nothing_else() {
 fn without_a_file_the_usual_names_are_looked_for() {
     let home = with_stay();
     let none = home.exits(65, &["validate"]);
-    none.says("no ecosystem file").says("ecosystem.config.js");
+    none.says("no ecosystem file").says("looked for ecosystem.config.");
 
     // A `process.json` that is plainly another tool's is not taken.
     home.write("process.json", r#"{"nodes": [1, 2], "pipeline": "x"}"#);

@@ -147,7 +147,7 @@ fn a_failing_app_exits_3_with_its_last_stderr_lines_and_stops_no_other() {
         ]),
     );
     let output = home.exits(3, &["apply", "eco.json"]);
-    output.says("going down: other").never_shows("no port");
+    output.says("going down: other").never_shows("going down: no port");
 }
 
 #[test]

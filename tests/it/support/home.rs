@@ -53,7 +53,7 @@ impl Home {
         // Not TMPDIR: the socket's path has 108 bytes at most.
         let root = tempfile::Builder::new().prefix("pmr-").tempdir_in("/tmp").expect("a folder in /tmp");
         let base = root.path().canonicalize().expect("it is there");
-        for folder in ["h", "w", "user", "tmp", "out"] {
+        for folder in ["w", "user", "tmp", "out"] {
             std::fs::create_dir(base.join(folder)).expect("mkdir");
         }
         let inherited = std::env::var("PATH").unwrap_or_default();
