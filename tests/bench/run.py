@@ -39,6 +39,8 @@ class Starts:
         self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.rest = b""
         self.seen = []
+        # When the command began that `run_watching` last ran.
+        self.began = 0.0
 
     def read(self, seconds):
         if not select.select([self.fd], [], [], max(0.0, seconds))[0]:
@@ -162,18 +164,46 @@ def run(argv, env, check=True, cwd=None):
     began = time.monotonic()
     with tempfile.TemporaryFile() as out:
         child = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        # Not `wait(timeout)`: that polls, in steps of up to 50 ms.
+        handle = os.pidfd_open(child.pid)
         try:
-            code = child.wait(WAIT)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-            raise SystemExit(f"{argv} did not end within {WAIT:.0f} s")
-        seconds = time.monotonic() - began
+            if not select.select([handle], [], [], WAIT)[0]:
+                child.kill()
+                raise SystemExit(f"{argv} did not end within {WAIT:.0f} s")
+            seconds = time.monotonic() - began
+        finally:
+            os.close(handle)
+            code = child.wait()
         out.seek(0)
         text = out.read().decode("utf-8", "replace")
     if check and code != 0:
         raise SystemExit(f"{' '.join(argv)}: exit code {code}\n{text[-2000:]}")
     return Ran(code, seconds, text, began)
+
+
+def run_watching(argv, env, starts, count):
+    """Runs a command while reading starts as they come. -> (seconds to the last start or None, seconds to its end)"""
+    began = starts.began = time.monotonic()
+    child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    ended = None
+    handle = os.pidfd_open(child.pid)
+    try:
+        while ended is None or len(starts.seen) < count:
+            left = began + WAIT - time.monotonic()
+            if left <= 0:
+                break
+            watched = [starts.fd] + ([handle] if ended is None else [])
+            if handle in select.select(watched, [], [], left)[0]:
+                ended = time.monotonic() - began
+            starts.read(0)
+    finally:
+        os.close(handle)
+        if ended is None:
+            child.kill()
+        child.wait()
+    last = starts.seen[count - 1][2] - began if len(starts.seen) >= count else None
+    return last, ended
 
 
 def config(fifo, count, note=None):
@@ -279,7 +309,8 @@ def walk(manager, folder, starts, pids, options, report):
     name, rounds, many = manager.name, options.rounds, options.apps
 
     def add(what, unit, samples, bar=None):
-        report.add(name, what, unit, samples, bar if name == "pmrun" else None)
+        # The bars are for the usual size.
+        report.add(name, what, unit, samples, bar if name == "pmrun" and many == 500 else None)
 
     def lists(count, bar):
         samples = [ms(run(manager.list_argv(), manager.env).seconds) for _ in range(rounds)]
@@ -314,20 +345,17 @@ def walk(manager, folder, starts, pids, options, report):
     for round_ in range(max(1, rounds // 5)):
         if round_:
             manager.kill()
-            # A home of its own each time: nothing is known yet.
-            shutil.rmtree(manager.home, ignore_errors=True)
             starts.clear()
-        else:
-            shutil.rmtree(manager.home, ignore_errors=True)
+        # A home of its own each time: nothing is known yet.
+        shutil.rmtree(manager.home, ignore_errors=True)
         manager.boot()
         manager.file.write_text(config(starts.path, many))
-        done = run(manager.apply_argv(), manager.env)
-        last = starts.wait(many)
-        if last is None:
+        last, ended = run_watching(manager.apply_argv(), manager.env, starts, many)
+        if last is None or ended is None:
             report.note(name, f"cold apply of {many}", f"only {len(starts.seen)} started")
             return
-        cold.append(last - done.began)
-        returned.append(done.seconds)
+        cold.append(last)
+        returned.append(ended)
     add(f"cold apply of {many}: the last app runs", "s", cold, "1.0 s")
     add(f"cold apply of {many}: the command returns", "s", returned)
     pids.update(manager.pids().values())
@@ -346,15 +374,9 @@ def walk(manager, folder, starts, pids, options, report):
     for number in range(rounds if name == "pmrun" else 1):
         starts.clear()
         manager.file.write_text(config(starts.path, many, f"note-{number}"))
-        began = time.monotonic()
-        done = subprocess.Popen(manager.apply_argv(), env=manager.env, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while not any(app == "app-0" for app, _, _ in starts.seen):
-            starts.read(WAIT)
-            if time.monotonic() > began + WAIT:
-                break
-        samples.append(ms(next(at for app, _, at in starts.seen if app == "app-0") - began))
-        done.wait(WAIT)
+        last, _ = run_watching(manager.apply_argv(), manager.env, starts, 1 if name == "pmrun" else many)
+        if last is not None:
+            samples.append(ms(next(at for app, _, at in starts.seen if app == "app-0") - starts.began))
     add(f"one changed app of {many}: its new process", "ms", samples, "60 ms")
 
     samples = []
