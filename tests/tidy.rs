@@ -3,7 +3,7 @@
 //!
 //! A rule that is in the way is changed here, with its reason, and not worked around.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -162,7 +162,7 @@ fn comparing_and_deciding_name_every_field() {
     let wild = lines_with(&field.production(), "_ =>")
         .map(|line| format!("src/spec/field.rs:{line}: `_ =>`: a new field would get somebody else's impact"))
         .collect::<Vec<_>>();
-    report(rest.chain(wild).collect());
+    report(rest.chain(wild));
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn tests_wait_for_states_and_never_sleep() {
 #[test]
 fn every_test_file_is_part_of_its_binary() {
     let main = Source::read(&root().join("tests/it/main.rs")).code;
-    let found = files_below("tests/it")
+    let found: Vec<String> = files_below("tests/it")
         .into_iter()
         .filter_map(|path| {
             let below = path.strip_prefix("tests/it").ok()?;
@@ -225,7 +225,7 @@ fn every_fixture_is_used() {
         .flat_map(files_below)
         .filter_map(|path| Some((path.clone(), std::fs::read_to_string(root().join(path)).ok()?)))
         .collect();
-    let found = files_below("fixtures")
+    let found: Vec<String> = files_below("fixtures")
         .into_iter()
         .filter(|path| !users.iter().any(|(user, text)| user != path && mentions(text, path)))
         .map(|path| format!("{}: no test and no source mentions it", path.display()))
@@ -402,15 +402,12 @@ fn test_modules(sources: &[(String, Source)]) -> BTreeSet<String> {
     found
 }
 
-fn report(found: Vec<String>) {
-    assert!(
-        found.is_empty(),
-        "{}",
-        found.iter().fold(String::new(), |mut text, line| {
-            let _ = write!(text, "\n  {line}");
-            text
-        })
-    );
+fn report<I: IntoIterator<Item = String>>(found: I) {
+    let text = found.into_iter().fold(String::new(), |mut text, line| {
+        let _ = write!(text, "\n  {line}");
+        text
+    });
+    assert!(text.is_empty(), "{text}");
 }
 
 /// `plan/compare.rs` is below `plan`, and `runtime/store.rs` below itself.
@@ -485,13 +482,12 @@ impl Source {
     }
 
     fn tests_begin(&self) -> usize {
-        let marks = self.code.match_indices("#[cfg(test)]").map(|(at, _)| at);
+        let mut marks = self.code.match_indices("#[cfg(test)]").map(|(at, _)| at);
         marks
-            .filter(|at| {
+            .find(|at| {
                 let rest = self.code[*at..].lines().skip(1).map(str::trim_start);
                 rest.take(1).any(|line| line.starts_with("mod ") && line.trim_end().ends_with('{'))
             })
-            .next()
             .unwrap_or(self.code.len())
     }
 }
@@ -602,7 +598,7 @@ fn lines_with_word(text: &str, word: &str) -> impl Iterator<Item = usize> + use<
         .match_indices(word)
         .filter(|(at, _)| {
             let after = text.as_bytes().get(at + word.len());
-            !follows_word(text.as_bytes(), *at) && !after.is_some_and(|byte| byte.is_ascii_alphanumeric())
+            !follows_word(text.as_bytes(), *at) && !after.is_some_and(u8::is_ascii_alphanumeric)
         })
         .map(|(at, _)| line_of(text, at))
         .collect();
@@ -610,7 +606,7 @@ fn lines_with_word(text: &str, word: &str) -> impl Iterator<Item = usize> + use<
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    1 + text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
+    1 + text[..at].matches('\n').count()
 }
 
 /// Lines with `..` as the rest of a pattern: `Spec { name, .. }`, `Some(..)`.
@@ -646,11 +642,11 @@ fn paths_named(code: &str) -> Vec<(usize, String)> {
         }
         at = end.max(at + 1);
     }
-    let crates: BTreeMap<&str, ()> = WORLDLY.iter().map(|path| (path.split("::").next().unwrap_or(path), ())).collect();
+    let crates: BTreeSet<&str> = WORLDLY.iter().map(|path| path.split("::").next().unwrap_or(path)).collect();
     found.retain(|(_, path)| {
         let mut parts = path.split("::");
         let first = parts.next().unwrap_or_default();
-        (first == "crate" || crates.contains_key(first)) && parts.next().is_some()
+        (first == "crate" || crates.contains(first)) && parts.next().is_some()
     });
     found
 }

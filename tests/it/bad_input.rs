@@ -297,7 +297,7 @@ fn weird_names_are_only_names() {
     home.exits(0, &["diff", "eco.json"]);
     let list = home.list();
     assert_eq!(list.len(), names.len());
-    let logs = home.home.join("logs");
+    let logs = home.folder.join("logs");
     let mut files = std::collections::BTreeSet::new();
     for one in &list {
         assert_eq!(one.state(), "online", "{}", one.name());
@@ -322,7 +322,7 @@ fn weird_names_are_only_names() {
 fn a_home_that_cannot_be_used_is_a_clear_error() {
     let mut home = home();
     home.write_json("eco.json", &json!([stay("a")]));
-    let real = home.home.to_str().expect("UTF-8").to_owned();
+    let real = home.folder.to_str().expect("UTF-8").to_owned();
     let file = home.write("a-file", "");
     for bad in [file.to_str().expect("UTF-8"), "/proc/nowhere"] {
         home.set_env("PMRUN_HOME", bad);
@@ -333,12 +333,12 @@ fn a_home_that_cannot_be_used_is_a_clear_error() {
     }
     home.set_env("PMRUN_HOME", &real);
     // A state file that cannot be read is not thrown away.
-    std::fs::create_dir_all(&home.home).expect("mkdir");
-    std::fs::write(home.home.join("state"), "this is no database").expect("write");
+    std::fs::create_dir_all(&home.folder).expect("mkdir");
+    std::fs::write(home.folder.join("state"), "this is no database").expect("write");
     let output = home.run(&["apply", "eco.json"]);
     assert_ne!(output.code, Some(0), "{output}");
-    assert_eq!(std::fs::read_to_string(home.home.join("state")).expect("it is there"), "this is no database");
-    std::fs::remove_file(home.home.join("state")).expect("it is there");
+    assert_eq!(std::fs::read_to_string(home.folder.join("state")).expect("it is there"), "this is no database");
+    std::fs::remove_file(home.folder.join("state")).expect("it is there");
     home.ok(&["apply", "eco.json"]);
 }
 
@@ -347,7 +347,7 @@ fn a_home_with_a_long_path_works() {
     let mut home = home();
     home.write_json("eco.json", &json!([stay("a")]));
     // A socket's path has 108 bytes at most; this one has more.
-    let long = home.home.join("d".repeat(200));
+    let long = home.folder.join("d".repeat(200));
     home.set_env("PMRUN_HOME", long.to_str().expect("UTF-8"));
     home.ok(&["apply", "eco.json"]);
     assert_eq!(home.state("a:0"), "online");
@@ -358,15 +358,15 @@ fn a_home_with_a_long_path_works() {
 fn a_stale_socket_and_a_stale_pid_are_no_problem() {
     let home = home();
     // As a crash of the machine leaves them.
-    std::fs::create_dir_all(&home.home).expect("mkdir");
-    drop(std::os::unix::net::UnixListener::bind(home.home.join("pmrun.sock")).expect("bind"));
+    std::fs::create_dir_all(&home.folder).expect("mkdir");
+    drop(std::os::unix::net::UnixListener::bind(home.folder.join("pmrun.sock")).expect("bind"));
     assert_eq!(home.list().len(), 0);
     home.apply(&json!([stay("a")]));
     let daemon = home.daemon().expect("it runs");
     procs::signal(daemon, rustix::process::Signal::KILL);
     assert!(procs::wait_gone(daemon, Duration::from_secs(10)));
     // Its pid files now name processes of somebody else.
-    let pids = home.home.join("pids");
+    let pids = home.folder.join("pids");
     let innocent = std::process::id();
     for entry in std::fs::read_dir(pids).into_iter().flatten().flatten() {
         std::fs::write(entry.path(), format!("{innocent}\n")).expect("write");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, procs, stay};
+use crate::support::{Home, Instance, procs, stay};
 
 fn three() -> Home {
     let home = Home::new();
@@ -19,7 +19,7 @@ fn three() -> Home {
 }
 
 fn stopped(home: &Home) -> Vec<String> {
-    home.list().iter().filter(|one| one.state() == "stopped").map(|one| one.label()).collect()
+    home.list().iter().filter(|one| one.state() == "stopped").map(Instance::label).collect()
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn commands_that_only_read_never_start_a_daemon_and_read_the_store_without_one()
     let home = three();
     home.ok(&["kill"]);
     assert!(home.daemon().is_none());
-    let states: Vec<String> = home.list().iter().map(|one| one.state()).collect();
+    let states: Vec<String> = home.list().iter().map(Instance::state).collect();
     assert_eq!(states, ["stopped"; 4]);
     home.ok(&["show", "api"]).prints("stay.sh");
     home.ok(&["logs", "api"]).prints("started api:0");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Fifo, Home, needs_root, procs, skipped, stay};
+use crate::support::{Fifo, Home, Instance, needs_root, procs, skipped, stay};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -43,7 +43,7 @@ fn kill_stops_everything_and_apps_stay_known_as_stopped_by_hand() {
     let pids = home.pids();
     home.ok(&["kill"]);
     assert!(pids.values().all(|pid| !procs::alive(*pid)));
-    assert_eq!(home.list().iter().map(|one| one.state()).collect::<Vec<_>>(), ["stopped"; 3]);
+    assert_eq!(home.list().iter().map(Instance::state).collect::<Vec<_>>(), ["stopped"; 3]);
     // A command that needs the daemon brings it back, not the apps.
     home.ok(&["stop", "a"]);
     assert!(home.pids().is_empty());
@@ -183,7 +183,7 @@ fn an_apply_that_is_interrupted_is_recorded_and_the_next_diff_is_right() {
 }
 
 fn socket(home: &Home) -> UnixStream {
-    let stream = UnixStream::connect(home.home.join("pmrun.sock")).expect("a daemon listens");
+    let stream = UnixStream::connect(home.folder.join("pmrun.sock")).expect("a daemon listens");
     stream.set_read_timeout(Some(SOON)).expect("a timeout");
     stream
 }
@@ -291,7 +291,7 @@ fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
         return;
     }
     let mut home = Home::new();
-    let disk = home.home.clone();
+    let disk = home.folder.clone();
     if !small_disk(&mut home, &disk, "8m") {
         return;
     }

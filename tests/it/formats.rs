@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, needs_git, stay};
 
-const JS: &str = r#"
+const JS: &str = r"
 const port = 3000 + 1;
 module.exports = {
   apps: [
@@ -24,7 +24,7 @@ module.exports = {
   ],
   deploy: { production: { user: 'deploy', host: ['one', 'two'], ref: 'origin/main' } },
 };
-"#;
+";
 
 const JSON: &str = r#"{
   "apps": [

@@ -122,7 +122,7 @@ fn markdown_fits_a_comment_on_a_pull_request() {
     let output = home.exits(2, &["diff", "eco.json", "--markdown"]);
     output.prints("api").prints("new").prints("args");
     assert!(!output.stdout.contains('\x1b'), "{output}");
-    assert!(output.stdout.contains("|") || output.stdout.contains("- "), "a table or a list: {output}");
+    assert!(output.stdout.contains('|') || output.stdout.contains("- "), "a table or a list: {output}");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn values_that_look_like_secrets_are_never_printed() {
     }
     home.ok(&["show", "api", "--json", "--reveal"]).prints("second-secret-2");
     home.ok(&["render", "eco.json", "--json", "--reveal"]).prints("second-secret-2");
-    let log = std::fs::read_to_string(home.home.join("pmrun.log")).unwrap_or_default();
+    let log = std::fs::read_to_string(home.folder.join("pmrun.log")).unwrap_or_default();
     assert!(secrets.iter().all(|secret| !log.contains(secret)), "the daemon's log holds a secret");
 }
 
@@ -202,7 +202,7 @@ fn two_configs_are_compared_without_a_daemon() {
     home.exits(0, &["diff", "new.json", "--base", "new.json"]);
     home.exits(2, &["diff", "new.json", "--base", "old.json", "--markdown"]).prints("more");
     assert!(home.daemon().is_none());
-    assert!(!home.home.join("pmrun.sock").exists());
+    assert!(!home.folder.join("pmrun.sock").exists());
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn the_layers_of_the_environment_are_visible_in_the_process() {
     assert_eq!(get("SECRET_OF_SHELL"), None);
     assert_eq!(get("NODE_APP_INSTANCE"), Some("1"));
     assert_eq!(get("PMRUN_INSTANCE"), Some("a:1"));
-    assert_eq!(get("PMRUN_HOME"), home.home.to_str());
+    assert_eq!(get("PMRUN_HOME"), home.folder.to_str());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::Home;
 
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// A fenced block: what its first line says, and its lines.
 struct Block {

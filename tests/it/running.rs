@@ -32,7 +32,7 @@ fn apply_starts_the_daemon_shows_the_plan_and_returns_when_every_app_is_up() {
     assert_eq!(home.log("a-out.log"), "started a:0\n");
     assert_eq!(home.log("a-error.log"), "talk of a:0\n");
 
-    let mode = |name: &str| home.home.join(name).metadata().expect(name).permissions().mode() & 0o777;
+    let mode = |name: &str| home.folder.join(name).metadata().expect(name).permissions().mode() & 0o777;
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode("pmrun.sock"), 0o600);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Fifo, fixture, procs, python_folder};
 
 /// For a command that should take milliseconds, on a machine that does other things too.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// For a state to come.
 const STATE_BOUND: Duration = Duration::from_secs(20);
@@ -22,7 +23,7 @@ const STATE_BOUND: Duration = Duration::from_secs(20);
 pub(crate) struct Home {
     root: tempfile::TempDir,
     /// `PMRUN_HOME`.
-    pub home: PathBuf,
+    pub folder: PathBuf,
     /// Where commands are run.
     pub work: PathBuf,
     path: String,
@@ -62,7 +63,7 @@ impl Home {
             None => inherited,
         };
         Self {
-            home: base.join("h"),
+            folder: base.join("h"),
             work: base.join("w"),
             root,
             path,
@@ -126,7 +127,7 @@ impl Home {
             .env_clear()
             .current_dir(&self.work)
             .env("PATH", format!("{}:{}", bin.display(), self.path))
-            .env("PMRUN_HOME", &self.home)
+            .env("PMRUN_HOME", &self.folder)
             .env("HOME", self.root.path().join("user"))
             .env("TMPDIR", self.temporary())
             .env("LANG", "C.UTF-8")
@@ -251,9 +252,9 @@ impl Home {
 
     /// Of this home; none when none runs.
     pub(crate) fn daemon(&self) -> Option<u32> {
-        let mut found = procs::of_folder(&self.home).into_iter().filter(|pid| {
+        let mut found = procs::of_folder(&self.folder).into_iter().filter(|pid| {
             procs::command_line(*pid).contains("__daemon")
-                && procs::environ(*pid).get("PMRUN_HOME").map(Path::new) == Some(self.home.as_path())
+                && procs::environ(*pid).get("PMRUN_HOME").map(Path::new) == Some(self.folder.as_path())
         });
         let first = found.next();
         assert!(found.next().is_none(), "two daemons at once");
@@ -263,9 +264,9 @@ impl Home {
     /// Processes, by the instance that their marker names.
     pub(crate) fn marked(&self) -> BTreeMap<String, Vec<u32>> {
         let mut found = BTreeMap::<String, Vec<u32>>::new();
-        for pid in procs::of_folder(&self.home) {
+        for pid in procs::of_folder(&self.folder) {
             let environ = procs::environ(pid);
-            if environ.get("PMRUN_HOME").map(Path::new) == Some(self.home.as_path())
+            if environ.get("PMRUN_HOME").map(Path::new) == Some(self.folder.as_path())
                 && let Some(instance) = environ.get("PMRUN_INSTANCE")
             {
                 found.entry(instance.clone()).or_default().push(pid);
@@ -275,12 +276,12 @@ impl Home {
     }
 
     pub(crate) fn log(&self, name: &str) -> String {
-        let bytes = std::fs::read(self.home.join("logs").join(name)).unwrap_or_default();
+        let bytes = std::fs::read(self.folder.join("logs").join(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub(crate) fn daemon_log(&self) -> String {
-        let text = std::fs::read_to_string(self.home.join("pmrun.log")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.folder.join("pmrun.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         format!("\n--- the daemon's log\n{}\n", lines[lines.len().saturating_sub(40)..].join("\n"))
     }
@@ -303,7 +304,7 @@ impl Drop for Home {
             let _ = self.run_command(self.shell(&format!("umount -l '{}'", mounted.display())), BOUND);
         }
         if std::thread::panicking() {
-            eprintln!("{}", self.daemon_log());
+            let _ = writeln!(std::io::stderr(), "{}", self.daemon_log());
             return;
         }
         assert!(left.is_empty(), "processes were left behind: {left:#?}\n{killed}{}", self.daemon_log());

@@ -4,12 +4,13 @@ mod fifo;
 mod home;
 pub(crate) mod procs;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 pub(crate) use fifo::Fifo;
-pub(crate) use home::{Home, Output, stay};
+pub(crate) use home::{Home, Instance, Output, stay};
 
 pub(crate) fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
@@ -49,7 +50,8 @@ pub(crate) fn needs_root() -> bool {
 
 pub(crate) fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    eprintln!("SKIPPED {test}: {why}");
+    // Not through the test's captured output: a skipped test passes, and would be silent.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
 fn found(cell: &OnceLock<Option<String>>, program: &str, args: &[&str]) -> bool {
