@@ -242,6 +242,17 @@ fn what_is_missing_is_found_before_anything_is_stopped() {
         ("script", json!("./a-folder"), "a-folder"),
     ];
     std::fs::create_dir(home.work.join("a-folder")).expect("mkdir");
+    if !nix::unistd::geteuid().is_root() {
+        // Root may go anywhere.
+        let locked = home.work.join("locked");
+        std::fs::create_dir(&locked).expect("mkdir");
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).expect("chmod");
+        let mut b = stay("b");
+        (b["cwd"], b["script"]) = (json!("./locked"), json!(home.work.join("stay.sh")));
+        home.write_json("eco.json", &json!([changed.clone(), b]));
+        home.exits(65, &["apply", "eco.json"]).says("locked");
+        assert_eq!(home.pids(), before);
+    }
     for (option, value, word) in broken {
         let mut b = stay("b");
         b[option] = value.clone();
