@@ -19,23 +19,22 @@ pub(crate) fn fixture(path: &str) -> PathBuf {
 /// Whether there is a node; says so when there is none.
 pub(crate) fn needs_node() -> bool {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
-    found(&FOUND, "node", &["-p", "process.execPath"])
+    needs("node", answer(&FOUND, "node", &["-p", "process.execPath"]).is_some())
 }
 
 pub(crate) fn needs_python() -> bool {
-    python_folder().is_some()
+    needs("python3", python_folder().is_some())
 }
 
 pub(crate) fn needs_git() -> bool {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
-    found(&FOUND, "git", &["--version"])
+    needs("git", answer(&FOUND, "git", &["--version"]).is_some())
 }
 
 /// Where the real interpreter is: `python3` may be a shim that needs the developer's own home.
 pub(crate) fn python_folder() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
-    found(&FOUND, "python3", &["-c", "import sys; print(sys.executable)"]).then_some(())?;
-    let program = FOUND.get()?.as_ref()?;
+    let program = answer(&FOUND, "python3", &["-c", "import sys; print(sys.executable)"])?;
     Path::new(program.trim()).parent().map(Path::to_owned)
 }
 
@@ -54,7 +53,15 @@ pub(crate) fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
-fn found(cell: &OnceLock<Option<String>>, program: &str, args: &[&str]) -> bool {
+fn needs(program: &str, there: bool) -> bool {
+    if !there {
+        skipped(&format!("there is no `{program}` on this machine"));
+    }
+    there
+}
+
+/// What a program prints, asked once; none when it cannot be run.
+fn answer<'a>(cell: &'a OnceLock<Option<String>>, program: &str, args: &[&str]) -> Option<&'a str> {
     let answer = cell.get_or_init(|| {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -62,8 +69,5 @@ fn found(cell: &OnceLock<Option<String>>, program: &str, args: &[&str]) -> bool 
         let (status, text) = procs::finish(child);
         status.success().then_some(text)
     });
-    if answer.is_none() {
-        skipped(&format!("there is no `{program}` on this machine"));
-    }
-    answer.is_some()
+    answer.as_deref()
 }
