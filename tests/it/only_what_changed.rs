@@ -29,8 +29,9 @@ impl Ten {
         }
         apps[0]["instances"] = json!(2);
         apps[1]["instances"] = json!(2);
-        let others = [("site", needs_node(), "stay.js"), ("admin", needs_node(), "stay.js")];
-        let python = [("model", needs_python(), "stay.py"), ("report", needs_python(), "stay.py")];
+        let (node, python) = (needs_node(), needs_python());
+        let others = [("site", node, "stay.js"), ("admin", node, "stay.js")];
+        let python = [("model", python, "stay.py"), ("report", python, "stay.py")];
         for (name, there, program) in others.into_iter().chain(python) {
             // Where the machine has no such interpreter, the shell stands in.
             let program = if there { program } else { "stay.sh" };
