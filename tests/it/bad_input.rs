@@ -246,7 +246,7 @@ fn what_is_missing_is_found_before_anything_is_stopped() {
         // Root may go anywhere.
         let locked = home.work.join("locked");
         std::fs::create_dir(&locked).expect("mkdir");
-        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).expect("chmod");
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).expect("chmod");
         let mut b = stay("b");
         (b["cwd"], b["script"]) = (json!("./locked"), json!(home.work.join("stay.sh")));
         home.write_json("eco.json", &json!([changed.clone(), b]));
