@@ -251,6 +251,8 @@ fn what_is_missing_is_found_before_anything_is_stopped() {
         (b["cwd"], b["script"]) = (json!("./locked"), json!(home.work.join("stay.sh")));
         home.write_json("eco.json", &json!([changed.clone(), b]));
         home.exits(65, &["apply", "eco.json"]).says("locked");
+        // So that it can be removed.
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o700)).expect("chmod");
         assert_eq!(home.pids(), before);
     }
     for (option, value, word) in broken {
