@@ -1,1 +1,21 @@
+//! End to end: the built binary, real processes, a `PMRUN_HOME` of its own for each test.
+//!
+//! Tests wait for states, with a bound, and never sleep: apps report to a FIFO, ends of processes are seen by pidfd.
+//! Each test leaves nothing behind; its home checks, and fails it otherwise.
+//!
+//! Flakes seen, and what mended them (add a line when one is found):
+//! * a home whose path is long breaks the socket (108 bytes): homes are in `/tmp`, whatever TMPDIR says.
+//! * an orphan that nobody reaps looks alive to a check by pid: `support::procs` takes zombies for dead, and reaps.
 
+mod bad_input;
+mod commands;
+mod durability;
+mod formats;
+mod javascript;
+mod only_what_changed;
+mod planning;
+mod profiles;
+mod readme;
+mod running;
+mod stopping;
+mod support;

@@ -1,0 +1,252 @@
+//! The other commands, and how apps are named to them.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Instance, procs, stay};
+
+fn three() -> Home {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut api = stay("api");
+    api["instances"] = json!(2);
+    let mut web = stay("web");
+    web["namespace"] = json!("front");
+    home.apply(&json!([api, web, stay("worker")]));
+    home
+}
+
+fn stopped(home: &Home) -> Vec<String> {
+    home.list().iter().filter(|one| one.state() == "stopped").map(Instance::label).collect()
+}
+
+#[test]
+fn targets_are_names_instances_ids_namespaces_patterns_and_all() {
+    let home = three();
+    let id = home.list().iter().find(|one| one.name() == "worker").expect("it runs").id().to_string();
+    let table: [(&[&str], &[&str]); 7] = [
+        (&["api"], &["api:0", "api:1"]),
+        (&["api:1"], &["api:1"]),
+        (&[&id], &["worker:0"]),
+        (&["front"], &["web:0"]),
+        (&["/^w/"], &["web:0", "worker:0"]),
+        (&["api:0", "web"], &["api:0", "web:0"]),
+        (&["all"], &["api:0", "api:1", "web:0", "worker:0"]),
+    ];
+    for (targets, want) in table {
+        home.ok(&[&["stop"], targets].concat());
+        assert_eq!(stopped(&home), want, "{targets:?}");
+        home.ok(&[&["start"], targets].concat());
+        assert_eq!(stopped(&home), [""; 0], "{targets:?}");
+    }
+}
+
+#[test]
+fn an_unknown_target_is_exit_1_with_a_suggestion_and_nothing_is_done() {
+    let home = three();
+    let before = home.pids();
+    for command in ["stop", "restart", "delete", "start", "show", "logs"] {
+        home.exits(1, &[command, "wroker"]).says("wroker").says("did you mean `worker`?");
+        home.exits(1, &[command, "api", "nothing-like-it"]).says("nothing-like-it");
+        home.exits(1, &[command, "api:9"]).says("api:9");
+    }
+    assert_eq!(home.pids(), before);
+}
+
+#[test]
+fn list_is_a_table_or_json_and_holds_no_environment() {
+    let home = three();
+    let table = home.ok(&["list"]);
+    for word in ["api:0", "api:1", "web", "worker", "online"] {
+        table.prints(word);
+    }
+    for alias in ["ls", "ps", "status"] {
+        home.ok(&[alias]).prints("worker");
+    }
+    let value = home.json(&["list", "--json"]);
+    assert_eq!(value["version"], 1);
+    assert_eq!(value["instances"].as_array().map(Vec::len), Some(4));
+    assert!(!value.to_string().contains("PATH"), "{value}");
+}
+
+#[test]
+fn show_tells_about_an_app() {
+    let home = three();
+    let output = home.ok(&["show", "web"]);
+    output.prints("web").prints("stay.sh").prints("online").prints("web-out.log");
+    let value = home.json(&["show", "web", "--json"]);
+    assert_eq!(value["apps"][0]["spec"]["name"], "web");
+    assert_eq!(value["apps"][0]["instances"][0]["state"], "online");
+}
+
+#[test]
+fn restart_replaces_each_process_once() {
+    let home = three();
+    let before = home.pids();
+    home.ok(&["restart", "api"]);
+    let after = home.pids();
+    for instance in ["api:0", "api:1"] {
+        assert_ne!(before[instance], after[instance]);
+        assert!(!procs::alive(before[instance]));
+    }
+    assert_eq!((before["web:0"], before["worker:0"]), (after["web:0"], after["worker:0"]));
+    home.ok(&["diff", "eco.json"]);
+}
+
+#[test]
+fn delete_forgets_an_app() {
+    let home = three();
+    home.ok(&["delete", "api"]);
+    assert!(home.list().iter().all(|one| one.name() != "api"));
+    home.exits(1, &["show", "api"]);
+    home.exits(2, &["diff", "eco.json"]).prints("1 to create");
+}
+
+#[test]
+fn start_takes_a_script_with_its_own_options() {
+    let home = Home::new();
+    home.app("stay.sh", "x.sh");
+    home.write("args.sh", "#!/bin/sh\nprintf '%s|' \"$@\"\necho\nexec sleep 100000\n");
+    home.ok(&["start", "./x.sh", "--name", "x"]);
+    assert_eq!(home.state("x:0"), "online");
+    home.ok(&["start", "args.sh", "-i", "2", "--", "--name", "two words", "$HOME"]);
+    assert_eq!(home.log("args-out.log"), "--name|two words|$HOME|\n");
+    assert_eq!(home.pids().len(), 3);
+    home.ok(&["start", "./x.sh", "--name", "python", "--interpreter", "/bin/sh", "--cwd", "/"]);
+    assert_eq!(procs::cwd(home.pid("python:0")).as_deref(), Some(std::path::Path::new("/")));
+    // The same name again is a clear error, not a second copy.
+    let before = home.pids();
+    let again = home.run(&["start", "./args.sh", "--name", "x"]);
+    assert_ne!(again.code, Some(0), "{again}");
+    again.says("`x`");
+    assert_eq!(home.pids(), before);
+    let gone = home.run(&["start", "./gone.sh"]);
+    assert_ne!(gone.code, Some(0), "{gone}");
+    gone.says("gone.sh");
+}
+
+#[test]
+fn logs_prints_the_last_lines_of_either_stream() {
+    let home = Home::new();
+    home.write(
+        "talk.sh",
+        "#!/bin/sh\nfor i in 1 2 3 4 5; do echo \"out $i\"; echo \"err $i\" >&2; done\nexec sleep 100000\n",
+    );
+    let mut app = stay("a");
+    app["script"] = json!("./talk.sh");
+    home.apply(&json!([app]));
+    assert_eq!(home.ok(&["logs", "a", "--out", "--lines", "2"]).stdout, "out 4\nout 5\n");
+    assert_eq!(home.ok(&["logs", "a", "--err", "--lines", "1"]).stdout, "err 5\n");
+    home.ok(&["logs"]).prints("out 1").prints("err 5");
+    assert_eq!(home.ok(&["logs", "a", "--lines", "0"]).stdout, "");
+    // After a stop, too.
+    home.ok(&["stop", "a"]);
+    home.ok(&["logs", "a"]).prints("out 5");
+}
+
+#[test]
+fn logs_follow_prints_what_is_written_as_it_is_written() {
+    let home = Home::new();
+    home.write("echo.sh", "#!/bin/sh\necho first\nwhile read -r line <\"${GATE}\"; do echo \"got ${line}\"; done\n");
+    let gate = home.fifo("gate");
+    let mut app = stay("a");
+    app["script"] = json!("./echo.sh");
+    app["env"] = json!({ "GATE": gate.path });
+    home.apply(&json!([app]));
+    let mut command = home.command(&["logs", "a", "-f", "--out"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = procs::spawn(&mut command).expect("spawn");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut next = || lines.next().expect("it goes on").expect("UTF-8");
+    assert_eq!(next(), "first");
+    std::fs::write(&gate.path, "one\n").expect("write");
+    assert_eq!(next(), "got one");
+    std::fs::write(&gate.path, "two\n").expect("write");
+    assert_eq!(next(), "got two");
+    child.kill().expect("kill");
+    procs::finish(child);
+}
+
+#[test]
+fn ping_kill_and_version() {
+    let home = Home::new();
+    home.exits(69, &["ping"]).says("no daemon");
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("a")]));
+    home.ok(&["ping"]).prints("pong");
+    let daemon = home.json(&["ping", "--json"])["daemon"]["pid"].clone();
+    assert_eq!(daemon.as_u64(), home.daemon().map(u64::from));
+    home.ok(&["kill"]);
+    home.exits(69, &["ping"]);
+    home.ok(&["kill"]).says("no daemon");
+    let version = format!("pmrun {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(home.ok(&["version"]).stdout, version);
+    assert_eq!(home.ok(&["--version"]).stdout, version);
+}
+
+#[test]
+fn wrong_usage_is_64_and_names_what_was_meant() {
+    let home = Home::new();
+    home.exits(64, &["aply"]).says("apply");
+    home.exits(64, &["apply", "--onyl", "x"]).says("--only");
+    home.exits(64, &["stop"]);
+    let help = home.ok(&["--help"]);
+    for word in ["apply", "diff", "Exit codes", "PMRUN_HOME"] {
+        help.prints(word);
+    }
+    help.never_shows("__daemon");
+}
+
+#[test]
+fn commands_that_only_read_never_start_a_daemon_and_read_the_store_without_one() {
+    let home = three();
+    let daemon = home.daemon().expect("it runs");
+    home.ok(&["kill"]);
+    // It has said its last word; its process may take a millisecond more.
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(5)));
+    let states: Vec<String> = home.list().iter().map(Instance::state).collect();
+    assert_eq!(states, ["stopped"; 4]);
+    home.ok(&["show", "api"]).prints("stay.sh");
+    home.ok(&["logs", "api"]).prints("started api:0");
+    home.exits(2, &["diff", "eco.json"]);
+    home.ok(&["render", "eco.json"]);
+    home.ok(&["validate", "eco.json"]);
+    home.exits(69, &["ping"]);
+    home.ok(&["version"]);
+    assert!(home.daemon().is_none());
+
+    // Nor in a home that does not even exist.
+    let mut fresh = Home::new();
+    let nowhere = fresh.work.join("no/such/home");
+    fresh.set_env("PMRUN_HOME", nowhere.to_str().expect("UTF-8"));
+    fresh.app("stay.sh", "stay.sh");
+    fresh.write_json("eco.json", &json!([stay("a")]));
+    assert_eq!(fresh.list().len(), 0);
+    fresh.exits(2, &["diff", "eco.json"]);
+    fresh.ok(&["validate", "eco.json"]);
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn json_is_on_everything_that_reads() {
+    let home = three();
+    for args in [
+        &["list"][..],
+        &["show", "api"],
+        &["diff", "eco.json"],
+        &["render", "eco.json"],
+        &["validate", "eco.json"],
+        &["ping"],
+        &["version"],
+    ] {
+        let value: Value = home.json(&[args, &["--json"]].concat());
+        assert_eq!(value["version"], 1, "{args:?}: {value}");
+    }
+    let mut api = stay("api");
+    api["instances"] = json!(3);
+    home.write_json("eco.json", &json!([api, stay("worker")]));
+    let applied = home.json(&["apply", "eco.json", "--json"]);
+    assert_eq!(applied["version"], 1, "{applied}");
+}

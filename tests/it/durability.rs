@@ -1,0 +1,322 @@
+//! What should run is durable: the daemon, a command, or a connection may end at any moment.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Fifo, Home, Instance, needs_root, procs, skipped, stay};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn two() -> Home {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut b = stay("b");
+    b["instances"] = json!(2);
+    home.apply(&json!([stay("a"), b]));
+    home
+}
+
+fn kill_daemon(home: &Home) {
+    let daemon = home.daemon().expect("a daemon runs");
+    procs::signal(daemon, Signal::KILL);
+    assert!(procs::wait_gone(daemon, SOON));
+}
+
+/// Each instance has one process, the one that `list` shows.
+#[track_caller]
+fn one_process_each(home: &Home) {
+    let pids = home.pids();
+    for (instance, marked) in home.marked() {
+        assert_eq!(Some(&marked[0]), pids.get(&instance), "{instance}: {pids:?}");
+        assert_eq!(marked.len(), 1, "{instance} has {marked:?}");
+    }
+    assert_eq!(home.marked().len(), pids.len());
+}
+
+#[test]
+fn kill_stops_everything_and_apps_stay_known_as_stopped_by_hand() {
+    let home = two();
+    let pids = home.pids();
+    home.ok(&["kill"]);
+    assert!(pids.values().all(|pid| !procs::alive(*pid)));
+    assert_eq!(home.list().iter().map(Instance::state).collect::<Vec<_>>(), ["stopped"; 3]);
+    // A command that needs the daemon brings it back, not the apps.
+    home.ok(&["stop", "a"]);
+    assert!(home.pids().is_empty());
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids().len(), 3);
+    home.ok(&["kill"]);
+    home.ok(&["resurrect"]);
+    assert_eq!(home.pids().len(), 3);
+    home.exits(0, &["diff", "eco.json"]);
+}
+
+#[test]
+fn a_daemon_that_was_killed_is_restored_by_the_next_command_never_two_copies() {
+    let home = two();
+    home.ok(&["stop", "a"]);
+    let before = home.pids();
+    for _ in 0..3 {
+        kill_daemon(&home);
+        home.ok(&["apply", "eco.json", "--only", "b"]);
+        home.until("both to be up", |list| {
+            list.iter().filter(|one| one.name() == "b" && one.state() == "online").count() == 2
+        });
+        one_process_each(&home);
+        assert_eq!(home.state("a:0"), "stopped", "what was stopped by hand stays so");
+    }
+    // Old processes were either taken up, or are gone.
+    let after = home.pids();
+    for (instance, pid) in &before {
+        assert!(after.get(instance) == Some(pid) || !procs::alive(*pid), "{instance}");
+    }
+    // It watches what it took up.
+    let pid = home.pid("b:0");
+    procs::signal(pid, Signal::KILL);
+    home.until("a new b:0", |list| {
+        list.iter().any(|one| one.label() == "b:0" && one.state() == "online" && one.pid() != Some(pid))
+    });
+    home.ok(&["stop", "b"]);
+    assert!(home.marked().is_empty());
+}
+
+#[test]
+fn an_app_that_crashed_while_no_daemon_ran_is_started_again() {
+    let home = two();
+    let old = home.pid("a:0");
+    kill_daemon(&home);
+    procs::signal(old, Signal::KILL);
+    assert!(procs::wait_gone(old, SOON));
+    home.ok(&["apply", "eco.json"]);
+    home.until_state("a:0", "online");
+    one_process_each(&home);
+    home.exits(0, &["diff", "eco.json"]);
+}
+
+#[test]
+fn a_daemon_that_is_asked_to_end_restores_what_should_run() {
+    let home = two();
+    let daemon = home.daemon().expect("it runs");
+    procs::signal(daemon, Signal::TERM);
+    assert!(procs::wait_gone(daemon, SOON), "{}", home.daemon_log());
+    home.ok(&["apply", "eco.json"]);
+    home.until("all to be up", |list| list.iter().all(|one| one.state() == "online"));
+    one_process_each(&home);
+}
+
+#[test]
+fn a_changed_file_is_planned_rightly_after_the_daemon_was_killed() {
+    let home = two();
+    kill_daemon(&home);
+    let mut a = stay("a");
+    a["env"] = json!({ "NOTE": "new" });
+    let mut b = stay("b");
+    b["instances"] = json!(2);
+    home.write_json("eco.json", &json!([a, b]));
+    home.ok(&["apply", "eco.json"]);
+    home.until("all to be up", |list| list.iter().all(|one| one.state() == "online"));
+    assert_eq!(procs::environ(home.pid("a:0"))["NOTE"], "new");
+    one_process_each(&home);
+    home.exits(0, &["diff", "eco.json"]);
+}
+
+/// An ecosystem whose apply takes a while: `second` waits for `first` to be up.
+fn slow(fifo: &Fifo) -> Value {
+    let app = |name: &str, needs: &[&str]| {
+        let mut app = stay(name);
+        app["min_uptime"] = json!(1500);
+        app["depends_on"] = json!(needs);
+        app["env"] = json!({ "FIFO": fifo.path });
+        app
+    };
+    json!([app("first", &[]), app("second", &["first"])])
+}
+
+#[test]
+fn two_applies_at_once_never_interleave() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut fifo = home.fifo("fifo");
+    home.write_json("eco.json", &slow(&fifo));
+    let (first, _, err) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+    fifo.line_of("first:0");
+    home.exits(75, &["apply", "eco.json", "--no-wait"]).says("busy").says("apply");
+    // Reading is always answered.
+    assert_eq!(home.state("first:0"), "starting");
+    // The second waits, and then has nothing to do.
+    let second = home.ok(&["apply", "eco.json"]);
+    second.says("waiting").says("nothing to do");
+    let (status, _) = procs::finish(first);
+    assert!(status.success(), "{}", std::fs::read_to_string(err).expect("stderr"));
+    let started: Vec<String> = fifo.pending();
+    assert_eq!(started.len(), 1, "only `second`, and only once: {started:?}");
+    assert_eq!(home.pids().len(), 2);
+}
+
+#[test]
+fn an_apply_that_is_interrupted_is_recorded_and_the_next_diff_is_right() {
+    for signal in [Signal::INT, Signal::KILL] {
+        let home = Home::new();
+        home.app("stay.sh", "stay.sh");
+        let mut fifo = home.fifo("fifo");
+        home.write_json("eco.json", &slow(&fifo));
+        let (child, _, _) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+        let first = fifo.pid_of("first:0");
+        procs::signal(child.id(), signal);
+        let (status, _) = procs::finish(child);
+        assert!(!status.success());
+        // Whatever is not done yet is a change, and nothing else is.
+        let plan = home.json(&["diff", "eco.json", "--json"]);
+        for step in plan["steps"].as_array().expect("steps") {
+            assert!(matches!(step["action"].as_str(), Some("keep" | "create" | "start")), "{step}");
+            assert_ne!(step["action"] == "create", step["app"] == "first", "{plan}");
+        }
+        home.ok(&["apply", "eco.json"]);
+        assert_eq!(home.pid("first:0"), first, "what was done is kept");
+        home.exits(0, &["diff", "eco.json"]);
+        one_process_each(&home);
+    }
+}
+
+fn socket(home: &Home) -> UnixStream {
+    let stream = UnixStream::connect(home.folder.join("pmrun.sock")).expect("a daemon listens");
+    stream.set_read_timeout(Some(SOON)).expect("a timeout");
+    stream
+}
+
+fn frame(call: &Value) -> Vec<u8> {
+    let body = serde_json::to_vec(call).expect("JSON");
+    let mut frame = u32::try_from(body.len()).expect("small").to_be_bytes().to_vec();
+    frame.extend(body);
+    frame
+}
+
+#[test]
+fn clients_that_misbehave_or_vanish_do_no_harm() {
+    let home = two();
+    let before = home.pids();
+    let call = |request: Value| frame(&json!({ "protocol": 1, "version": "test", "pid": 1, "request": request }));
+    let list = call(json!({ "do": "list" }));
+    let pieces: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        vec![0, 0],
+        list[..list.len() / 2].to_vec(),
+        [&u32::MAX.to_be_bytes()[..], b"x"].concat(),
+        frame(&json!("not a call")),
+        [&5u32.to_be_bytes()[..], b"\xff\xfe{}x"].concat(),
+        call(json!({ "do": "no-such-thing" })),
+        // Hangs up instead of reading the answer.
+        list.clone(),
+        call(json!({ "do": "restart", "targets": ["nothing-like-it"] })),
+    ];
+    for piece in &pieces {
+        let mut stream = socket(&home);
+        // The daemon may hang up first; that is an answer, too.
+        let _ = stream.write_all(piece);
+        drop(stream);
+        home.ok(&["ping"]);
+    }
+    // One that never says anything, and one that never finishes, hold up nobody.
+    let silent = socket(&home);
+    let mut half = socket(&home);
+    half.write_all(&list[..6]).expect("write");
+    home.ok(&["restart", "a"]);
+    drop((silent, half));
+    let after = home.pids();
+    assert_eq!((before["b:0"], before["b:1"]), (after["b:0"], after["b:1"]));
+
+    // In the middle of the answer to something that takes a while.
+    let mut stream = socket(&home);
+    stream.write_all(&call(json!({ "do": "restart", "targets": ["b"] }))).expect("write");
+    drop(stream);
+    home.until("both to be up", |list| list.iter().all(|one| one.state() == "online"));
+    home.ok(&["restart", "b"]);
+    one_process_each(&home);
+}
+
+/// A small file system; none where this machine does not let us have one.
+fn small_disk(home: &mut Home, at: &std::path::Path, size: &str) -> bool {
+    std::fs::create_dir_all(at).expect("mkdir");
+    let line = format!("mount -t tmpfs -o size={size} tmpfs '{}'", at.display());
+    let output = home.run_command(home.shell(&line), Duration::from_secs(20));
+    if output.code != Some(0) {
+        skipped(&format!("no tmpfs can be mounted: {}", output.stderr.trim()));
+        return false;
+    }
+    home.mounted.push(at.to_owned());
+    true
+}
+
+/// Takes what is left of it.
+fn fill(folder: &std::path::Path) -> std::path::PathBuf {
+    let path = folder.join("filler");
+    let mut file = std::fs::File::create(&path).expect("create");
+    let block = [0; 4096];
+    while file.write_all(&block).is_ok() {}
+    path
+}
+
+#[test]
+fn a_full_disk_for_logs_harms_no_app() {
+    if !needs_root() {
+        return;
+    }
+    let mut home = Home::new();
+    let disk = home.work.join("disk");
+    if !small_disk(&mut home, &disk, "64k") {
+        return;
+    }
+    home.app("stay.sh", "stay.sh");
+    let filler = fill(&disk);
+    let mut a = stay("a");
+    a["out_file"] = json!("disk/a-out.log");
+    a["error_file"] = json!("disk/a-error.log");
+    home.write_json("eco.json", &json!([a, stay("b")]));
+    let output = home.run(&["apply", "eco.json"]);
+    assert!(matches!(output.code, Some(0 | 3)), "{output}");
+    assert_eq!(home.state("b:0"), "online");
+    std::fs::remove_file(filler).expect("it is there");
+    home.ok(&["apply", "eco.json"]);
+    home.until_state("a:0", "online");
+    home.exits(0, &["diff", "eco.json"]);
+}
+
+#[test]
+fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
+    if !needs_root() {
+        return;
+    }
+    let mut home = Home::new();
+    let disk = home.folder.clone();
+    if !small_disk(&mut home, &disk, "8m") {
+        return;
+    }
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("a")]));
+    let before = home.pids();
+    let filler = fill(&disk);
+    // Enough that it cannot fit into what the state file has left over.
+    let many: Vec<Value> = (0..380)
+        .map(|number| {
+            let mut app = stay(&format!("app-{number}"));
+            app["env"] = json!({ "BIG": format!("{number}").repeat(3000) });
+            app
+        })
+        .collect();
+    home.write_json("eco.json", &json!(many));
+    let output = home.run(&["apply", "eco.json", "--no-prune"]);
+    assert!(!matches!(output.code, Some(0)), "{output}");
+    let words = output.stderr.to_lowercase();
+    assert!(words.contains("no space left") || words.contains("disk"), "{output}");
+    assert_eq!(home.pid("a:0"), before["a:0"], "what runs goes on running");
+    std::fs::remove_file(filler).expect("it is there");
+    let mut a = stay("a");
+    a["env"] = json!({ "NOTE": "room again" });
+    home.apply(&json!([a]));
+    assert_eq!(procs::environ(home.pid("a:0"))["NOTE"], "room again");
+    home.exits(0, &["diff", "eco.json"]);
+}

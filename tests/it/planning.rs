@@ -1,0 +1,330 @@
+//! What `diff` says, in all its forms; plans that are kept; comparing without a daemon.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Output, needs_git, stay};
+
+fn home_with(apps: &[&str]) -> Home {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    if !apps.is_empty() {
+        home.apply(&json!({ "name": "shop", "apps": apps.iter().map(|name| stay(name)).collect::<Vec<_>>() }));
+    }
+    home
+}
+
+fn action<'a>(plan: &'a Value, app: &str) -> &'a str {
+    let steps = plan["steps"].as_array().expect("steps");
+    let step = steps.iter().find(|step| step["app"] == app).unwrap_or_else(|| panic!("no step of `{app}` in {plan}"));
+    step["action"].as_str().expect("action")
+}
+
+fn validated(output: &Output) -> Value {
+    let value: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/plan.schema.json");
+    let schema = std::fs::read_to_string(path).expect("the schema is committed");
+    let schema: Value = serde_json::from_str(&schema).expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:#?}\n{value:#}");
+    value
+}
+
+#[test]
+fn diff_says_old_new_where_and_why_and_exits_2() {
+    let home = home_with(&["api", "web"]);
+    home.ok(&["diff", "eco.json"]).prints("2 unchanged");
+
+    let text = r#"{
+  "name": "shop",
+  "apps": [
+    { "name": "api", "script": "./stay.sh", "kill_timeout": 1000, "min_uptime": 100,
+      "env": { "PORT": 8080 } },
+    { "name": "new", "script": "./stay.sh" }
+  ]
+}
+"#;
+    home.write("eco.json", text);
+    let before = home.pids();
+    let diff = home.exits(2, &["diff", "eco.json"]);
+    diff.prints("api").prints("env.PORT").prints("8080").prints("eco.json:5:");
+    diff.prints("new").prints("web");
+    let last = diff.stdout.trim_end().lines().last().unwrap_or_default().to_owned();
+    assert!(last.starts_with("Plan: "), "{diff}");
+    for count in ["1 to create", "1 to restart", "1 to delete"] {
+        assert!(last.contains(count), "`{count}` in `{last}`");
+    }
+    assert_eq!(home.pids(), before, "a diff does nothing");
+}
+
+#[test]
+fn diff_exits_0_without_changes_65_for_an_invalid_file_and_1_for_a_refusal() {
+    let home = home_with(&["api"]);
+    home.exits(0, &["diff", "eco.json"]);
+    home.write("bad.json", r#"{ "apps": [ { "name": "api" } ] }"#);
+    home.exits(65, &["diff", "bad.json"]);
+    home.write_json("other.json", &json!({ "name": "other", "apps": [stay("api")] }));
+    home.exits(1, &["diff", "other.json"]).says("`api`").says("shop").says("--adopt");
+    home.write_json("empty.json", &json!({ "name": "shop", "apps": [] }));
+    home.exits(1, &["diff", "empty.json"]).says("--allow-empty");
+    home.exits(2, &["diff", "empty.json", "--allow-empty"]);
+    home.exits(64, &["diff", "--nonsense"]);
+}
+
+#[test]
+fn json_follows_the_committed_schema() {
+    let home = home_with(&["keep", "change", "gone", "more", "live", "old"]);
+    let mut change = stay("change");
+    change["env"] = json!({ "A": "1" });
+    let mut more = stay("more");
+    more["instances"] = json!(3);
+    let mut live = stay("live");
+    live["max_restarts"] = json!(4);
+    let mut renamed = stay("fresh");
+    renamed["renamed_from"] = json!("old");
+    let apps = json!([stay("keep"), change, more, live, renamed, stay("create")]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": apps }));
+    let plan = validated(&home.exits(2, &["diff", "eco.json", "--json"]));
+    let want = [
+        ("keep", "keep"),
+        ("change", "restart"),
+        ("gone", "delete"),
+        ("more", "scale"),
+        ("live", "update"),
+        ("fresh", "rename"),
+        ("create", "create"),
+    ];
+    for (app, wanted) in want {
+        assert_eq!(action(&plan, app), wanted, "{app}");
+    }
+    let steps = plan["steps"].as_array().expect("steps");
+    assert!(steps.iter().all(|step| step["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty())));
+
+    // With nothing known, and with a refusal, too.
+    let fresh = Home::new();
+    fresh.app("stay.sh", "stay.sh");
+    fresh.write_json("eco.json", &json!([stay("a")]));
+    validated(&fresh.exits(2, &["diff", "eco.json", "--json"]));
+    assert!(fresh.daemon().is_none(), "diff starts no daemon");
+    home.write_json("other.json", &json!({ "name": "other", "apps": [stay("keep")] }));
+    let refused = validated(&home.exits(1, &["diff", "other.json", "--json"]));
+    assert_eq!(refused["refusals"][0]["refusal"], "owned_by_other");
+}
+
+#[test]
+fn markdown_fits_a_comment_on_a_pull_request() {
+    let home = home_with(&["api"]);
+    let mut api = stay("api");
+    api["args"] = json!(["a|b", "`tick`", "<b>"]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [api, stay("new")] }));
+    let output = home.exits(2, &["diff", "eco.json", "--markdown"]);
+    output.prints("api").prints("new").prints("args");
+    assert!(!output.stdout.contains('\x1b'), "{output}");
+    assert!(output.stdout.contains('|') || output.stdout.contains("- "), "a table or a list: {output}");
+}
+
+#[test]
+fn values_that_look_like_secrets_are_never_printed() {
+    let mut home = home_with(&[]);
+    home.set_env("AMBIENT_TOKEN", "ambient-secret-3");
+    let app = |token: &str| {
+        let mut app = stay("api");
+        app["env"] = json!({
+            "API_TOKEN": token,
+            "DB_PASSWORD": "hunter2-secret",
+            "DATABASE_URL": "postgres://user:urlsecret@db/x",
+            "PLAIN": "visible",
+        });
+        json!({ "name": "shop", "apps": [app] })
+    };
+    let secrets = ["first-secret-1", "second-secret-2", "hunter2-secret", "urlsecret", "ambient-secret-3"];
+    let hides = |output: &Output| {
+        for secret in secrets {
+            output.never_shows(secret);
+        }
+    };
+    hides(&home.apply(&app("first-secret-1")));
+    home.write_json("eco.json", &app("second-secret-2"));
+    for form in [&[][..], &["--json"], &["--markdown"], &["--out", "plan.json"]] {
+        let output = home.exits(2, &[&["diff", "eco.json"], form].concat());
+        output.prints("API_TOKEN");
+        hides(&output);
+    }
+    let saved = std::fs::read_to_string(home.work.join("plan.json")).expect("it was written");
+    assert!(secrets.iter().all(|secret| !saved.contains(secret)), "{saved}");
+    for args in [
+        &["list", "--json"][..],
+        &["show", "api"],
+        &["show", "api", "--json"],
+        &["render", "eco.json"],
+        &["render", "eco.json", "--json"],
+        &["validate", "eco.json"],
+        &["apply", "eco.json"],
+    ] {
+        hides(&home.ok(args));
+    }
+    home.ok(&["show", "api", "--json", "--reveal"]).prints("second-secret-2");
+    home.ok(&["render", "eco.json", "--json", "--reveal"]).prints("second-secret-2");
+    let log = std::fs::read_to_string(home.folder.join("pmrun.log")).unwrap_or_default();
+    assert!(secrets.iter().all(|secret| !log.contains(secret)), "the daemon's log holds a secret");
+}
+
+#[test]
+fn a_changed_secret_is_seen_to_change() {
+    let home = home_with(&[]);
+    let app = |token: &str| json!({ "name": "shop", "apps": [{ "name": "a", "script": "./stay.sh", "min_uptime": 100, "env": { "TOKEN": token } }] });
+    home.apply(&app("one-is-secret"));
+    home.write_json("eco.json", &app("two-is-secret"));
+    let change = home.run(&["diff", "eco.json", "--json"]);
+    let plan: Value = serde_json::from_str(&change.stdout).unwrap_or_else(|error| panic!("{error}: {change}"));
+    let change = &plan["steps"][0]["changes"][0];
+    assert_eq!(change["path"], "env.TOKEN");
+    assert_ne!(change["old"], change["new"]);
+}
+
+#[test]
+fn two_configs_are_compared_without_a_daemon() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut old = stay("api");
+    old["env"] = json!({ "PORT": 1 });
+    home.write_json("old.json", &json!([old, stay("gone")]));
+    let mut new = stay("api");
+    new["env"] = json!({ "PORT": 2 });
+    home.write_json("new.json", &json!([new, stay("more")]));
+    let output = home.exits(2, &["diff", "new.json", "--base", "old.json", "--json"]);
+    let plan = validated(&output);
+    assert_eq!(action(&plan, "api"), "restart");
+    assert_eq!(action(&plan, "gone"), "delete");
+    assert_eq!(action(&plan, "more"), "create");
+    home.exits(0, &["diff", "new.json", "--base", "new.json"]);
+    home.exits(2, &["diff", "new.json", "--base", "old.json", "--markdown"]).prints("more");
+    assert!(home.daemon().is_none());
+    assert!(!home.folder.join("pmrun.sock").exists());
+}
+
+#[test]
+fn a_revision_is_compared_without_touching_the_work_tree() {
+    if !needs_git() {
+        return;
+    }
+    let home = Home::new();
+    let git = |line: &str| -> Output {
+        let line = format!(
+            "git -C '{}' -c user.name=t -c user.email=t@example.org -c init.defaultBranch=main {line}",
+            home.work.display()
+        );
+        let output = home.run_command(home.shell(&line), Duration::from_secs(30));
+        output.exited(0);
+        output
+    };
+    home.app("stay.sh", "site/stay.sh");
+    home.write("site/lib/names.js", "exports.name = 'before';\n");
+    home.write(
+        "site/ecosystem.config.js",
+        "const { name } = require('./lib/names');\nmodule.exports = [{ name, script: './stay.sh' }];\n",
+    );
+    git("init -q");
+    git("add -A");
+    git("commit -qm one");
+    // Changed in the work tree and in the index, differently; plus a file that git does not know.
+    home.write("site/lib/names.js", "exports.name = 'staged';\n");
+    git("add -A");
+    home.write("site/lib/names.js", "exports.name = 'after';\n");
+    home.write("site/untracked.txt", "x");
+    let index = home.work.join(".git/index");
+    // `git status` may refresh the index itself, so it is asked first.
+    let status = git("status --porcelain").stdout;
+    let stamp = index.metadata().and_then(|data| data.modified()).expect("an index");
+
+    let mut command = home.command(&["diff", "--base", "git:HEAD", "--json"]);
+    command.current_dir(home.work.join("site"));
+    let output = home.run_command(command, Duration::from_secs(30));
+    output.exited(2);
+    let plan = validated(&output);
+    assert_eq!(action(&plan, "before"), "delete");
+    assert_eq!(action(&plan, "after"), "create");
+
+    // A change of nothing but code is seen as well.
+    home.write("site/lib/names.js", "exports.name = 'before';\n");
+    home.write("site/stay.sh", "#!/bin/sh\nexec sleep 100001\n");
+    let output = home.exits(2, &["diff", "site/ecosystem.config.js", "--base", "git:HEAD", "--json"]);
+    let plan = validated(&output);
+    assert_eq!(action(&plan, "before"), "restart");
+    assert_eq!(plan["steps"][0]["changes"][0]["path"], "code.stay.sh");
+
+    assert_eq!(index.metadata().and_then(|data| data.modified()).expect("an index"), stamp, "the index was written");
+    home.app("stay.sh", "site/stay.sh");
+    home.write("site/lib/names.js", "exports.name = 'after';\n");
+    assert_eq!(git("status --porcelain").stdout, status);
+    assert_eq!(git("worktree list").stdout.lines().count(), 1);
+    let left: Vec<_> = std::fs::read_dir(home.temporary()).expect("it is there").collect();
+    assert!(left.is_empty(), "left in TMPDIR: {left:?}");
+    assert!(home.daemon().is_none());
+
+    home.exits(1, &["diff", "site/ecosystem.config.js", "--base", "git:nowhere"]).says("nowhere");
+}
+
+#[test]
+fn a_saved_plan_is_done_exactly_or_refused_naming_app_and_field() {
+    let home = home_with(&["api", "web"]);
+    let config = |port: u32, note: &str| {
+        let mut api = stay("api");
+        api["env"] = json!({ "PORT": port });
+        let mut web = stay("web");
+        web["env"] = json!({ "NOTE": note });
+        json!({ "name": "shop", "apps": [api, web] })
+    };
+    home.write_json("eco.json", &config(1, "x"));
+    home.exits(2, &["diff", "eco.json", "--only", "api", "--out", "plan.json"]);
+
+    // Nothing moved: exactly that is done.
+    let before = home.pids();
+    home.ok(&["apply", "plan.json"]);
+    let after = home.pids();
+    assert_ne!(before["api:0"], after["api:0"]);
+    assert_eq!(before["web:0"], after["web:0"]);
+
+    // The file moved on.
+    home.write_json("eco.json", &config(2, "x"));
+    home.exits(2, &["diff", "eco.json", "--only", "api", "--out", "plan.json"]);
+    home.write_json("eco.json", &config(3, "x"));
+    let stale = home.exits(5, &["apply", "plan.json"]);
+    stale.says("api").says("env.PORT");
+    assert_eq!(home.pids(), after, "a stale plan does nothing");
+
+    // What runs moved on.
+    home.write_json("eco.json", &config(3, "x"));
+    home.exits(2, &["diff", "eco.json", "--only", "api", "--out", "plan.json"]);
+    home.ok(&["apply", "eco.json", "--only", "api"]);
+    home.exits(5, &["apply", "plan.json"]).says("api");
+
+    // Somebody else's app may move as it likes.
+    home.write_json("eco.json", &config(4, "x"));
+    home.exits(2, &["diff", "eco.json", "--only", "api", "--out", "plan.json"]);
+    home.write_json("eco.json", &config(4, "y"));
+    home.ok(&["apply", "eco.json", "--only", "web"]);
+    home.ok(&["apply", "plan.json"]);
+    home.ok(&["diff", "eco.json"]);
+}
+
+#[test]
+fn an_edited_script_counts_as_a_change() {
+    let home = home_with(&["api", "web"]);
+    home.app("stay.sh", "web.sh");
+    let mut web = stay("web");
+    web["script"] = json!("./web.sh");
+    let config = json!({ "name": "shop", "apps": [stay("api"), web] });
+    home.apply(&config);
+    let before = home.pids();
+    let text = std::fs::read_to_string(home.work.join("web.sh")).expect("it is there");
+    home.write("web.sh", text.replace("100000", "100002"));
+    let diff = home.exits(2, &["diff", "eco.json"]);
+    diff.prints("web.sh").prints("1 to restart").prints("1 unchanged");
+    home.ok(&["apply", "eco.json"]);
+    let after = home.pids();
+    assert_eq!(before["api:0"], after["api:0"]);
+    assert_ne!(before["web:0"], after["web:0"]);
+}

@@ -1,0 +1,146 @@
+//! Stopping ends the whole tree, and leaves nothing behind whatever it does.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Home, needs_node, procs, stay};
+
+const SOON: Duration = Duration::from_secs(5);
+
+#[test]
+fn stop_leaves_nothing_of_a_tree_that_ignores_signals_forks_and_changes_sessions() {
+    for command in ["stop", "delete", "restart", "kill"] {
+        let home = Home::new();
+        home.app("stubborn.sh", "stubborn.sh");
+        let mut fifo = home.fifo("fifo");
+        let app = json!({
+            "name": "a", "script": "./stubborn.sh", "min_uptime": 100, "kill_timeout": 200,
+            "env": { "FIFO": fifo.path },
+        });
+        home.apply(&json!([app]));
+        let mut pids = Vec::new();
+        for _ in 0..5 {
+            let line = fifo.line();
+            let pid: u32 = line.split(' ').nth(1).and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+            assert!(procs::alive(pid), "{line}");
+            pids.push((line, pid));
+        }
+        let target: &[&str] = if command == "kill" { &[] } else { &["a"] };
+        home.ok(&[&[command], target].concat());
+        for (line, pid) in pids {
+            // `restart` answers when the new one is up; by then the old tree must be gone as well.
+            assert!(!procs::alive(pid), "after `{command}`: {line}");
+        }
+        assert_eq!(home.marked().len(), usize::from(command == "restart"), "after `{command}`");
+    }
+}
+
+#[test]
+fn a_crash_of_the_first_process_takes_its_children_along() {
+    let home = Home::new();
+    home.write(
+        "parent.sh",
+        "#!/bin/sh\nsleep 100000 &\necho \"child $!\" >\"${FIFO}\"\necho \"root $$\" >\"${FIFO}\"\nwait\n",
+    );
+    let mut fifo = home.fifo("fifo");
+    home.apply(&json!([{ "name": "a", "script": "./parent.sh", "min_uptime": 100, "env": { "FIFO": fifo.path } }]));
+    let child = fifo.pid_of("child");
+    let root = fifo.pid_of("root");
+    procs::signal(root, rustix::process::Signal::KILL);
+    let second = fifo.pid_of("child");
+    assert_ne!(child, second);
+    assert!(procs::wait_gone(child, SOON), "the old child still runs beside the new one");
+}
+
+#[test]
+fn kill_timeout_is_given_before_sigkill() {
+    let home = Home::new();
+    // Ends in good order when asked to, if it is given the time to be answered.
+    home.write(
+        "graceful.sh",
+        "#!/bin/sh\ntrap 'kill $!; echo asked >\"${FIFO}\"; read -r go <\"${GATE}\"; echo done >\"${FIFO}\"; exit 0' INT\n\
+         echo up >\"${FIFO}\"\nwhile :; do sleep 100000 & wait $!; done\n",
+    );
+    let mut fifo = home.fifo("fifo");
+    let gate = home.fifo("gate");
+    home.apply(&json!([{
+        "name": "a", "script": "./graceful.sh", "min_uptime": 100, "kill_timeout": 30000,
+        "env": { "FIFO": fifo.path, "GATE": gate.path },
+    }]));
+    fifo.line_of("up");
+    let (child, _, err) = home.start_command(&mut home.command(&["stop", "a"]));
+    fifo.line_of("asked");
+    assert_eq!(home.state("a:0"), "stopping");
+    std::fs::write(&gate.path, "go\n").expect("write");
+    fifo.line_of("done");
+    let (status, _) = procs::finish(child);
+    assert!(status.success(), "{}", std::fs::read_to_string(err).expect("stderr"));
+    assert_eq!(home.state("a:0"), "stopped");
+}
+
+#[test]
+fn another_stop_signal_and_the_shutdown_message() {
+    let home = Home::new();
+    home.write(
+        "usr2.sh",
+        "#!/bin/sh\ntrap '' INT TERM\ntrap 'kill -9 $!; echo usr2 >\"${FIFO}\"; exit 0' USR2\necho up >\"${FIFO}\"\n\
+         while :; do sleep 100000 & wait $!; done\n",
+    );
+    let mut fifo = home.fifo("fifo");
+    let env = json!({ "FIFO": fifo.path });
+    let mut apps = vec![json!({
+        "name": "usr2", "script": "./usr2.sh", "min_uptime": 100, "kill_timeout": 20000, "stop_signal": "SIGUSR2", "env": env,
+    })];
+    if needs_node() {
+        home.write(
+            "message.js",
+            "const fs = require('fs');\nconst say = (text) => fs.writeFileSync(process.env.FIFO, text + '\\n');\n\
+             process.on('SIGINT', () => {});\nprocess.on('message', (m) => { say('message ' + m); process.exit(0); });\n\
+             say('up');\n",
+        );
+        apps.push(json!({
+            "name": "message", "script": "./message.js", "min_uptime": 100, "kill_timeout": 20000,
+            "shutdown_with_message": true, "env": env,
+        }));
+    }
+    let count = apps.len();
+    home.apply(&json!(apps));
+    for _ in 0..count {
+        fifo.line_of("up");
+    }
+    home.ok(&["stop", "usr2"]);
+    assert_eq!(fifo.line(), "usr2");
+    if count > 1 {
+        home.ok(&["stop", "message"]);
+        assert_eq!(fifo.line(), "message shutdown");
+    }
+}
+
+#[test]
+fn what_was_stopped_by_hand_stays_stopped_until_somebody_starts_it() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("a"), stay("b")]));
+    home.ok(&["stop", "a"]);
+    assert_eq!(home.state("a:0"), "stopped");
+    assert_eq!(home.state("b:0"), "online");
+    // It should run by the file, and does not: that is a change, and apply mends it.
+    home.exits(2, &["diff", "eco.json"]).prints("a");
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.state("a:0"), "online");
+}
+
+#[test]
+fn dependents_stop_before_what_they_need() {
+    let home = Home::new();
+    home.write(
+        "tell.sh",
+        "#!/bin/sh\ntrap 'kill $!; echo \"${PMRUN_INSTANCE}\" >\"${FIFO}\"; exit 0' INT\nwhile :; do sleep 100000 & wait $!; done\n",
+    );
+    let mut fifo = home.fifo("fifo");
+    let app = |name: &str, needs: &[&str]| json!({ "name": name, "script": "./tell.sh", "min_uptime": 100, "depends_on": needs, "env": { "FIFO": fifo.path } });
+    home.apply(&json!([app("db", &[]), app("api", &["db"]), app("web", &["api"])]));
+    home.ok(&["stop", "all"]);
+    assert_eq!(fifo.pending(), ["web:0", "api:0", "db:0"]);
+}
