@@ -149,7 +149,7 @@ impl Core {
     fn read(&self, request: &Request, now: Now) -> Option<Answer> {
         match request {
             Request::Ping => {
-                Some(Answer::Pong { version: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL, pid: 0 })
+                Some(Answer::Pong { version: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL, pid: self.pid })
             }
             Request::List => Some(Answer::List { instances: view::views(&self.table, now) }),
             Request::Show { targets, reveal } => Some(self.show(targets, *reveal, now)),
