@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 
 use super::log;
 use super::saver::{Saved, Saver};
-use crate::platform::{Clock, Event, Host, LockFile, Pending, Signals, awaitable};
+use crate::platform::{Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
-use crate::rpc::wire::Answer;
+use crate::rpc::wire::{Answer, Request};
 use crate::runtime::store::Store;
 use crate::runtime::{ClientId, Core, Effect, Input};
 use crate::supervisor::{Launch, LaunchId};
@@ -42,6 +42,8 @@ pub(super) struct Daemon {
     inputs: VecDeque<Input>,
     /// Asked for and not done yet.
     spawns: VecDeque<Box<Launch>>,
+    /// Something big was done since memory was last given back.
+    worked: bool,
     ending: bool,
 }
 
@@ -68,6 +70,7 @@ impl Daemon {
             alive,
             inputs: VecDeque::new(),
             spawns: VecDeque::new(),
+            worked: true,
             ending: false,
         })
     }
@@ -108,6 +111,7 @@ impl Daemon {
             self.settle(&mut core);
             if self.spawns.is_empty() {
                 self.host.tidy();
+                self.rest();
             }
         }
         Ok(())
@@ -128,6 +132,14 @@ impl Daemon {
         let (own, mut others) = self.alive;
         drop(own);
         let _ = tokio::time::timeout(FAREWELL, others.recv()).await;
+    }
+
+    /// After work, once nobody waits for anything: idle is what a daemon is most of the time.
+    fn rest(&mut self) {
+        if self.worked && self.clients.is_empty() && !self.ending {
+            self.worked = false;
+            give_back();
+        }
     }
 
     /// What has come already besides what woke the loop; it is cheaper together.
@@ -224,6 +236,7 @@ impl Daemon {
         match event {
             FromClient::Call { client, call, replies } => {
                 let client = ClientId(client.0);
+                self.worked |= !matches!(call.request, Request::Ping | Request::List);
                 self.clients.insert(client, replies);
                 self.inputs.push_back(Input::Call { client, call: *call });
             }
