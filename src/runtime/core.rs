@@ -132,10 +132,14 @@ impl Core {
         } else if self.ending != Ending::No {
             caller.tell(ends(), true, out);
         } else {
+            let kill = matches!(request, Request::Kill);
+            if kill {
+                self.cut_short(out);
+            }
             if let Some(current) = &self.current {
                 let Caller { holder, pid, since, .. } = current.caller.clone();
                 let (holder, for_ms) = (holder.to_owned(), now.mono.ms_since(since));
-                if no_wait {
+                if no_wait && !kill {
                     caller.tell(Answer::Busy { holder, pid, for_ms }, true, out);
                     return;
                 }
@@ -143,6 +147,24 @@ impl Core {
             }
             self.queue.push_back(Queued { caller, request });
         }
+    }
+
+    /// Whoever says `kill` wants it now, not after an app's `listen_timeout`: what is at work begins nothing further,
+    /// what waits for its turn is told.
+    fn cut_short(&mut self, out: &mut Vec<Effect>) {
+        if let Some(current) = &mut self.current
+            && current.afterwards == Afterwards::GoOn
+        {
+            current.caller.tell(ends(), true, out);
+            current.give_up();
+        }
+        self.queue.retain(|queued| {
+            let stays = matches!(queued.request, Request::Kill);
+            if !stays {
+                queued.caller.tell(ends(), true, out);
+            }
+            stays
+        });
     }
 
     /// The answer to what only reads.
@@ -332,5 +354,9 @@ impl Core {
 }
 
 fn ends() -> Answer {
-    Answer::Error { message: "the daemon is ending".to_owned(), hint: Some("try again".to_owned()) }
+    let hint = "what was done is recorded; `pmrun diff` shows what is left, `pmrun resurrect` starts what is known";
+    Answer::Error {
+        message: "the daemon is ending, everything is being stopped".to_owned(),
+        hint: Some(hint.to_owned()),
+    }
 }

@@ -14,8 +14,8 @@ const STARTING_MAX: usize = 16;
 ///
 /// A crash is only final when the machine says so, which with a `restart_delay` can take minutes. Nobody who applies
 /// a file wants to wait for that: an instance counts as failed when its next start is more than `CRASH_WAIT_MS_MAX`
-/// away, when it has ended twice and has to wait, or when it ends `CRASH_PATIENCE_MS` after it was begun. With no delay
-/// the default sixteen launches are over long before that.
+/// away, or when it ends `CRASH_PATIENCE_MS` after it was begun. With no delay the default sixteen launches are over
+/// long before that.
 const CRASH_WAIT_MS_MAX: u64 = 2_000;
 const CRASH_PATIENCE_MS: u64 = 5_000;
 
@@ -122,7 +122,6 @@ struct Running {
 struct Flight {
     goal: Goal,
     since: Mono,
-    crashes: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,11 +235,27 @@ impl Operation {
                 self.begin(wave, around);
                 None
             }
-            Err(reason) => self.not_saved(&wave, &reason),
+            Err(reason) => self.not_saved(wave, &reason, around),
         }
     }
 
-    fn not_saved(&mut self, wave: &Wave, reason: &str) -> Option<Answer> {
+    /// What only stops is done all the same, and said to be unrecorded: the app that fills the disk must not be the
+    /// one that cannot be stopped.
+    fn not_saved(&mut self, wave: Wave, reason: &str, around: &mut Surroundings<'_>) -> Option<Answer> {
+        let only_stops = |work: &Work| matches!(self.tasks.get(&work.app), Some(Task { aim: Aim::Stop { .. }, .. }));
+        if wave.works.iter().all(only_stops) {
+            let apps: Vec<String> = wave.works.iter().map(|work| work.app.clone()).collect();
+            self.begin(wave, around);
+            for app in apps {
+                if let Some(app) = around.table.apps.get_mut(&app) {
+                    app.unsaved = true;
+                }
+                let reason =
+                    format!("stopped, but the next daemon starts it again: the state cannot be saved: {reason}");
+                self.failed.push(Failure { app, slot: None, reason, error_log: None, error_log_offset: 0 });
+            }
+            return None;
+        }
         for work in &wave.works {
             if let Some(task) = self.tasks.get_mut(&work.app) {
                 task.phase = Phase::Pending;
@@ -380,7 +395,7 @@ impl Operation {
             self.progress(app, None, ProgressKind::Updated, around.out);
         }
         let since = around.now.mono;
-        let flight = |goal| Flight { goal, since, crashes: 0 };
+        let flight = |goal| Flight { goal, since };
         let mut running = Running { queued: work.start.len(), replace: work.replace.into(), ..Running::default() };
         running.in_flight.extend(work.stop.iter().map(|slot| (*slot, flight(Goal::Down))));
         running.in_flight.extend(work.watch.iter().map(|slot| (*slot, flight(Goal::Up))));
@@ -433,7 +448,7 @@ impl Operation {
         while self.can_start()
             && let Some((id, start)) = self.queue.pop_front()
         {
-            let flight = Flight { goal: Goal::Up, since: around.now.mono, crashes: 0 };
+            let flight = Flight { goal: Goal::Up, since: around.now.mono };
             let Some(running) = self.running(&id.app) else { continue };
             running.queued -= 1;
             running.in_flight.insert(id.slot, flight);
@@ -500,7 +515,6 @@ impl Operation {
         let Some(flight) = self.running(&id.app).and_then(|running| running.in_flight.get_mut(&id.slot)) else {
             return;
         };
-        flight.crashes += u32::from(crashed);
         let goal = flight.goal;
         let after_ms = around.now.mono.ms_since(flight.since);
         let verdict = match around.table.instance(id) {
@@ -613,7 +627,7 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
         }
         State::Waiting { until } => {
             let wait_ms = until.ms_since(now);
-            if wait_ms > CRASH_WAIT_MS_MAX || flight.crashes >= 2 || waited_ms >= CRASH_PATIENCE_MS {
+            if wait_ms > CRASH_WAIT_MS_MAX || waited_ms >= CRASH_PATIENCE_MS {
                 Verdict::Failed(format!("{}; it is started again in {}", ended(), format_millis(wait_ms)))
             } else {
                 Verdict::Wait

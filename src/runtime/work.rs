@@ -6,7 +6,7 @@ use super::{AppRecord, InstanceRecord, Intent, Save};
 use crate::base::{InstanceId, Now};
 use crate::plan::{Action, Step};
 use crate::spec::{AppSpec, EcosystemId};
-use crate::supervisor::{Event, Machine};
+use crate::supervisor::{Event, Machine, State};
 
 /// What a command wants of one app.
 #[derive(Debug)]
@@ -89,8 +89,11 @@ impl Aim {
             Self::Up { slots, renew } => {
                 let slots: Vec<u32> = there(slots);
                 intend(&mut record, &slots, Intent::Up);
+                // One that is just being stopped is started again like one that is: a rollout that is given up would
+                // leave it stopped.
                 let runs = |slot: &u32| {
-                    known.instances.get(slot).is_some_and(|instance| !instance.machine.state.is_terminal())
+                    let state = known.instances.get(slot).map(|instance| &instance.machine.state);
+                    state.is_some_and(|state| !state.is_terminal() && !matches!(state, State::Stopping { .. }))
                 };
                 let (replace, start) = slots.into_iter().partition(|slot| *renew && runs(slot));
                 Work { record: Some(record), ambient, start, replace, ..work }

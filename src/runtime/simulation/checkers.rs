@@ -68,6 +68,9 @@ pub(super) fn at_rest(world: &mut World) {
             let script = runs.map_or(app.spec.script.as_str(), |tree| tree.script.as_str());
             let allowed: &[&str] = match (instance.intent, script) {
                 (Intent::Stopped, _) => &["stopped"],
+                (Intent::Up, _) if view.state == "stopped" && world.host.unrecorded_stops.contains(&name) => {
+                    &["stopped"]
+                }
                 (Intent::Up, "exit 1500 1") => &["online", "waiting", "starting", "errored"],
                 // One that was adopted counts as up: nobody knows whether it ever said so.
                 (Intent::Up, "never") => &["starting", "online", "errored"],

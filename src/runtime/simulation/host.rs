@@ -76,6 +76,8 @@ pub(super) struct Host {
     pub(super) disk: State,
     /// As of the last save that the core has heard of.
     pub(super) heard_disk: State,
+    /// Apps whose last save failed and had a slot stopped: what only stops is done all the same.
+    pub(super) unrecorded_stops: BTreeSet<String>,
     pub(super) trace: VecDeque<String>,
     pub(super) answers: BTreeMap<ClientId, Vec<Answer>>,
     pub(super) finished: BTreeMap<ClientId, u32>,
@@ -103,6 +105,7 @@ impl Host {
             faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5 },
             trees: BTreeMap::new(),
             heard_disk: disk.clone(),
+            unrecorded_stops: BTreeSet::new(),
             disk,
             trace: VecDeque::new(),
             answers: BTreeMap::new(),
@@ -376,6 +379,12 @@ impl Host {
     fn save(&mut self, ticket: Ticket, saves: Vec<Save>) -> Input {
         if self.rng.percent(self.faults.failing_saves) {
             self.note("save fails");
+            self.unrecorded_stops.extend(saves.into_iter().filter_map(|save| match save {
+                Save::App(name, record) => {
+                    record.instances.values().any(|i| i.intent == Intent::Stopped).then_some(name)
+                }
+                Save::DeleteApp(_) | Save::Ambient(..) | Save::Generation(_) => None,
+            }));
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
         self.write(saves);
@@ -388,6 +397,7 @@ impl Host {
         for save in saves {
             match save {
                 Save::App(name, record) => {
+                    self.unrecorded_stops.remove(&name);
                     self.disk.apps.insert(name, *record);
                 }
                 Save::DeleteApp(name) => {

@@ -143,7 +143,7 @@ fn what_depends_on_a_failure_is_not_begun_and_the_rest_is() {
 fn nobody_waits_long_for_what_keeps_ending() {
     for (script, delay_ms, wait_ready, want) in [
         ("exit 5 1", 3_000, false, "exit code 1; it is started again in 3s"),
-        ("exit 5 1", 500, false, "exit code 1; it is started again in 500ms"),
+        ("exit 5 1", 2_500, false, "exit code 1; it is started again in 2.5s"),
         ("nospawn", 0, false, "cannot be started: no such file"),
         ("never", 0, true, "not ready within 3s (listen_timeout); it goes on running"),
     ] {
@@ -194,20 +194,35 @@ fn a_second_command_waits_or_is_told_that_it_would_have_to() {
 }
 
 #[test]
-fn a_full_disk_changes_nothing() {
+fn a_full_disk_changes_nothing_but_lets_apps_be_stopped() {
     let mut world = World::calm();
     world.ask(apply(&[plain("a")]));
     let before = states(&mut world);
     world.host.faults.failing_saves = 100;
-    for request in [apply(&[plain("b")]), Request::Stop { targets: targets(&["all"]) }, Request::Kill] {
-        let answer = world.ask(request);
-        assert!(matches!(&answer, Answer::Error { message, .. } if message.contains("no space left")), "{answer:?}");
-    }
+    let answer = world.ask(apply(&[plain("b")]));
+    assert!(matches!(&answer, Answer::Error { message, .. } if message.contains("no space left")), "{answer:?}");
     assert_eq!(states(&mut world), before);
     // What crashes is restarted all the same, and what is there already needs no save.
     assert_eq!(done(world.ask(apply(&[plain("a")]))), (0, vec![]));
+    let (_, failed) = done(world.ask(Request::Stop { targets: targets(&["all"]) }));
+    assert!(failed[0].contains("the state cannot be saved: no space left"), "{failed:?}");
+    assert_eq!(states(&mut world), ["a:0 stopped"]);
     world.host.faults.failing_saves = 0;
     assert_eq!(done(world.ask(apply(&[plain("b")]))), (2, vec![]));
+}
+
+#[test]
+fn kill_does_not_wait_for_a_command_that_waits() {
+    let mut world = World::calm();
+    let slow = app("a", "never", |app| {
+        app.readiness.wait_ready = true;
+        app.readiness.timeout_ms = 600_000;
+    });
+    let waiting = world.call(apply(&[slow]), false);
+    let begun = world.host.mono;
+    assert_eq!(done(world.ask(Request::Kill)), (1, vec![]));
+    assert!(world.host.mono - begun < 5_000);
+    assert_eq!(world.host.finished.get(&waiting), Some(&1));
 }
 
 #[test]
