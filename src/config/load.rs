@@ -75,6 +75,9 @@ fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Nod
         "yaml" | "yml" => super::yaml::parse,
         "toml" => super::toml::parse,
         "js" | "cjs" | "mjs" => {
+            if let Some(node) = read_literal(entry, world, report) {
+                return Some(node);
+            }
             return match super::js::evaluate(entry, world, super::js::Limits::default()) {
                 Ok(node) => Some(node),
                 Err(diagnostic) => {
@@ -104,6 +107,17 @@ fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Nod
             None
         }
     }
+}
+
+/// What a config program says that is only one literal. Every problem is the engine's to find again.
+fn read_literal(entry: &Path, world: &World, report: &mut Report) -> Option<Node> {
+    let (real, form) = super::js::form(entry, world)?;
+    let text = super::bytes::read(&real, entry).ok()?;
+    let mut sources = report.sources.clone();
+    let source = sources.add(entry, text);
+    let node = super::literal::parse(&sources.get(source).text, form, source)?;
+    report.sources = sources;
+    Some(node)
 }
 
 /// The folder that holds the file, absolute, symlinks kept as the user named them.

@@ -7,6 +7,7 @@ mod fingerprint;
 mod glob;
 pub mod js;
 mod json;
+mod literal;
 mod load;
 mod machine;
 #[cfg(test)]

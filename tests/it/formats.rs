@@ -245,6 +245,8 @@ fn an_unknown_key_is_a_warning_with_its_place_and_a_suggestion() {
         ("eco.json5", "{\n  apps: [\n    { name: 'a', script: './stay.sh', instnaces: 2 },\n  ],\n}\n", "3:39"),
         ("eco.yaml", "apps:\n  - name: a\n    script: ./stay.sh\n    instnaces: 2\n", "4:5"),
         ("eco.toml", "[[apps]]\nname = \"a\"\nscript = \"./stay.sh\"\ninstnaces = 2\n", "4:1"),
+        ("lit.config.js", "module.exports = [\n  { name: 'a', script: './stay.sh', instnaces: 2 }];\n", "2:37"),
+        ("lit.config.mjs", "export default [\n  { name: 'a', script: './stay.sh', instnaces: 2 }];\n", "2:37"),
     ];
     for (name, text, place) in files {
         home.write(name, text);
@@ -252,7 +254,8 @@ fn an_unknown_key_is_a_warning_with_its_place_and_a_suggestion() {
         output.says("instnaces").says("did you mean `instances`?").says(&format!("{name}:{place}"));
         home.exits(65, &["validate", "--strict", name]).says("instnaces");
     }
-    home.write("eco.config.js", "module.exports = [{ name: 'a', script: './stay.sh', instnaces: 2 }];\n");
+    // What a program computes has no place of its own.
+    home.write("eco.config.js", "const n = 2;\nmodule.exports = [{ name: 'a', script: './stay.sh', instnaces: n }];\n");
     home.ok(&["validate", "eco.config.js"]).says("did you mean `instances`?").says("eco.config.js").says("instnaces");
 
     let report = home.json(&["validate", "--json", "eco.json"]);

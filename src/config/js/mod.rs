@@ -30,14 +30,42 @@ mod tests;
 mod values;
 mod wire;
 
+use std::path::{Path, PathBuf};
+
 pub use child::child_main;
 pub use parent::evaluate;
+#[cfg(test)]
+pub(super) use tests::exported_by_the_engine;
+
+use self::resolver::Format;
+use super::World;
 
 /// What a config program may use before it is ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub deadline_ms: u64,
     pub memory_bytes: u64,
+}
+
+/// How a config program says what it exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `module.exports = ...`
+    CommonJs,
+    /// `export default ...`
+    Module,
+}
+
+/// Where the engine would read the entry's bytes, and how they surely say what they export.
+pub(super) fn form(entry: &Path, world: &World) -> Option<(PathBuf, Form)> {
+    let files = files::Files::new(world.mapping.clone());
+    let path = files.canonical(&world.cwd.join(entry)).ok()?;
+    let form = match resolver::format(&files, &path) {
+        Format::CommonJs | Format::Either => Form::CommonJs,
+        Format::Module if path.extension().is_some_and(|ending| ending == "mjs") => Form::Module,
+        Format::Module | Format::Json | Format::Foreign => return None,
+    };
+    Some((files.real(&path), form))
 }
 
 impl Default for Limits {

@@ -83,6 +83,11 @@ fn run(orders: Orders) -> Ran {
     worker.unwrap().join().unwrap()
 }
 
+/// What a file of this name exports, run in this process.
+pub(in crate::config) fn exported_by_the_engine(name: &str, text: &str) -> Result<Node, String> {
+    Case::new(&[(name, text)]).run().result.map_err(|failure| failure.message)
+}
+
 /// One CommonJS file that exports an expression.
 fn check(table: &[(&str, &str)]) {
     for (expression, want) in table {

@@ -51,6 +51,31 @@ fn origins_name_lines_and_columns() {
     assert_eq!(graph.ecosystem.0, "equiv");
 }
 
+/// The engine needs the pmrun binary: in a unit test nothing but a literal has a value.
+#[test]
+fn a_literal_program_needs_no_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let common = "module.exports = [\n  { name: 'a', script: 'sleep 100' }]";
+    fs::create_dir_all(folder.path().join("esm/sub")).unwrap();
+    fs::create_dir_all(folder.path().join("linked")).unwrap();
+    write("esm/package.json", r#"{"type": "module"}"#);
+    for name in ["a.js", "a.cjs", "a.mjs", "esm/sub/a.js", "esm/sub/a.cjs", "esm/sub/a.mjs"] {
+        write(
+            name,
+            if name.contains(".mjs") { "export default [\n  { name: 'a', script: 'sleep 100' }]" } else { common },
+        );
+    }
+    std::os::unix::fs::symlink("../esm/sub/a.js", folder.path().join("linked/a.js")).unwrap();
+    std::os::unix::fs::symlink("../a.js", folder.path().join("linked/b.mjs")).unwrap();
+    let files =
+        ["a.js", "a.cjs", "a.mjs", "esm/sub/a.js", "esm/sub/a.cjs", "esm/sub/a.mjs", "linked/a.js", "linked/b.mjs"];
+    let read = |file: &&str| read_literal(Path::new(file), &world(folder.path()), &mut Report::default()).is_some();
+    let read: Vec<&str> = files.into_iter().filter(read).collect();
+    assert_eq!(read, ["a.js", "a.cjs", "a.mjs", "esm/sub/a.cjs", "esm/sub/a.mjs", "linked/b.mjs"]);
+    assert_eq!(graph("a.cjs", folder.path()).origins["a"]["script"], "a.cjs:2:24");
+}
+
 #[test]
 fn an_ecosystem_without_a_name_is_its_folder() {
     let folder = tempfile::tempdir().unwrap();
