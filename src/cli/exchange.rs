@@ -10,6 +10,7 @@ use super::terminal::Terminal;
 use crate::plan::{Plan, Refusal, Stale};
 use crate::rpc::client::{ConnectError, Connection};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
+use crate::runtime::{Intent, store};
 
 /// What came of a command that changes something.
 #[derive(Debug)]
@@ -51,12 +52,21 @@ pub(super) fn perform(
     finish(&mut connection, home, started, terminal, begun)
 }
 
-/// Has the daemon stop everything and end, and returns when it has. None when none runs.
+/// Has the daemon stop everything and end, and returns when it has. None when none runs and nothing should run.
+///
+/// A daemon that was killed leaves apps behind that run, or that the next one would start: one is started to end them.
 pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcome>, CliError> {
     let started = Instant::now();
     let mut connection = match Connection::open(home) {
         Ok(connection) => connection,
-        Err(ConnectError::NoDaemon) => return Ok(None),
+        Err(ConnectError::NoDaemon) => {
+            let known = store::read(home).map_err(|err| CliError::error(err.to_string()))?;
+            let mut intents = known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
+            if !intents.any(|instance| instance.intent == Intent::Up) {
+                return Ok(None);
+            }
+            Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?
+        }
         Err(err) => return Err(unreachable(&err, home)),
     };
     send(&mut connection, home, Request::Kill, false)?;

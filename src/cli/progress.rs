@@ -102,7 +102,9 @@ pub(super) fn waiting(holder: &str, pid: u32, for_ms: u64) -> String {
 }
 
 pub(super) fn at_work(holder: &str, pid: u32, for_ms: u64) -> String {
-    format!("`pmrun {holder}` (pid {pid}), which has been at work for {}s", for_ms / 1_000)
+    // The daemon itself, right after it was started.
+    let who = if pid == 0 { holder.to_owned() } else { format!("`pmrun {holder}` (pid {pid})") };
+    format!("{who}, which has been at work for {}s", for_ms / 1_000)
 }
 
 /// What went wrong with each instance, with the last of what it wrote to stderr since it was started.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::decode::{Decoder, found};
@@ -119,9 +120,20 @@ impl Decoder<'_> {
 
     fn top_level_keys(&mut self, document: &Node, path: &str) {
         let whole = Mark { span: document.span, path: path.to_owned() };
+        let mut seen = BTreeSet::new();
         for entry in document.entries().unwrap_or_default() {
             let key = entry.key.text.as_str();
             let mark = whole.key(key, entry.key.span);
+            // A second list of apps silently hiding the first would delete them all.
+            if !seen.insert(key) {
+                let diagnostic = Diagnostic::error(
+                    Code::Conflict,
+                    format!("`{key}` is written twice at the top level"),
+                    mark.location(self.file),
+                );
+                self.push(diagnostic.hint("keep one of them"));
+                continue;
+            }
             match key {
                 "pm2" => self.warning(Code::UnknownOption, "`pm2` is not read where there is `apps`".to_owned(), &mark),
                 "static" => self.warning(
