@@ -328,3 +328,15 @@ fn an_edited_script_counts_as_a_change() {
     assert_eq!(before["api:0"], after["api:0"]);
     assert_ne!(before["web:0"], after["web:0"]);
 }
+
+#[test]
+fn only_without_a_name_is_refused_and_prunes_nothing() {
+    let home = home_with(&["api", "web"]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [stay("api")] }));
+    let before = home.pids();
+    for only in ["", ",", " "] {
+        home.exits(64, &["apply", "eco.json", "--only", only]).says("`--only` names no app");
+        home.exits(64, &["diff", "eco.json", "--only", only]).says("`--only` names no app");
+    }
+    assert_eq!(home.pids(), before);
+}
