@@ -15,6 +15,9 @@ use crate::runtime;
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    if let Some(out) = &arguments.out {
+        saved_plan::check_target(&loading::absolute(out, &world), &entry.path, out)?;
+    }
     let profile = arguments.source.env.as_deref();
     let mut graph = loading::load(&entry, profile, false, &world, terminal)?;
     let options = options(&arguments.scope)?;

@@ -340,3 +340,16 @@ fn only_without_a_name_is_refused_and_prunes_nothing() {
     }
     assert_eq!(home.pids(), before);
 }
+
+#[test]
+fn a_plan_is_never_written_over_the_config_or_another_file() {
+    let home = home_with(&["api"]);
+    let config = std::fs::read_to_string(home.work.join("eco.json")).expect("it is there");
+    home.exits(64, &["diff", "eco.json", "--out", "./eco.json"]).says("config file");
+    home.write("notes.txt", "hello");
+    home.exits(1, &["diff", "eco.json", "--out", "notes.txt"]).says("no saved plan");
+    home.ok(&["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["diff", "eco.json", "--out", "plan.json"]);
+    assert_eq!(std::fs::read_to_string(home.work.join("eco.json")).expect("it is there"), config);
+    assert_eq!(std::fs::read_to_string(home.work.join("notes.txt")).expect("it is there"), "hello");
+}
