@@ -70,7 +70,7 @@ pub(super) fn with_newline(mut text: String) -> String {
 fn order(arguments: &arguments::Apply, world: &World, terminal: &mut Terminal) -> Result<Order, CliError> {
     let file = loading::entry(arguments.source.file.as_deref(), world, terminal)?;
     let Some(saved) = saved_plan::read(&file.path)? else {
-        let options = diff::options(&arguments.scope);
+        let options = diff::options(&arguments.scope)?;
         return Ok(Order { file, profile: arguments.source.env.clone(), options, expected: None });
     };
     refuse_other_wishes(&arguments.source, &arguments.scope, &file.named)?;

@@ -15,9 +15,12 @@ use crate::runtime;
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    if let Some(out) = &arguments.out {
+        saved_plan::check_target(&loading::absolute(out, &world), &entry.path, out)?;
+    }
     let profile = arguments.source.env.as_deref();
     let mut graph = loading::load(&entry, profile, false, &world, terminal)?;
-    let options = options(&arguments.scope);
+    let options = options(&arguments.scope)?;
     let selection = loading::check_selection(&options.only, &graph)?;
     let origins = std::mem::take(&mut graph.origins);
 
@@ -39,12 +42,16 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     Ok(exit)
 }
 
-pub(super) fn options(scope: &Scope) -> PlanOptions {
+pub(super) fn options(scope: &Scope) -> Result<PlanOptions, CliError> {
     let only = match Selection::parse(&scope.only) {
         Selection::All => Vec::new(),
+        // A variable that was not set, most likely: never all apps.
+        Selection::Only(names) if names.is_empty() => {
+            return Err(CliError::usage("`--only` names no app").hint("like `--only api,worker`"));
+        }
         Selection::Only(names) => names.into_iter().collect(),
     };
-    PlanOptions { only, no_prune: scope.no_prune, adopt: scope.adopt, allow_empty: scope.allow_empty }
+    Ok(PlanOptions { only, no_prune: scope.no_prune, adopt: scope.adopt, allow_empty: scope.allow_empty })
 }
 
 pub(super) fn style(terminal: &Terminal) -> Style {

@@ -76,6 +76,25 @@ pub(super) fn new(
     }
 }
 
+/// Whether a plan may be written to `path`, which the user calls `named`: over an earlier plan, never over the config
+/// or anything else.
+pub(super) fn check_target(path: &Path, config: &Path, named: &Path) -> Result<(), CliError> {
+    let named = named.display();
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if real(path) == real(config) {
+        return Err(CliError::usage(format!("`--out {named}` is the config file itself"))
+            .hint("name another file, like `--out plan.json`"));
+    }
+    // `mktemp` makes an empty one.
+    let is_free = fs::metadata(path).map_or(true, |meta| meta.is_file() && meta.len() == 0);
+    // A plan that is damaged or of another version is an error to read, and a plan.
+    if is_free || !matches!(read(path), Ok(None)) {
+        return Ok(());
+    }
+    Err(CliError::error(format!("`{named}` is there already and is no saved plan"))
+        .hint("name another file, or delete this one first"))
+}
+
 /// All of it or nothing, for the user's eyes only.
 pub(super) fn write(path: &Path, saved: &SavedPlan) -> Result<(), CliError> {
     let failed = |err: &io::Error| CliError::io("write", path, err);
@@ -102,6 +121,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::cli::exit::Exit;
     use crate::plan::Plan;
     use crate::rpc::wire::PlanOptions;
     use crate::spec::EcosystemId;
@@ -120,6 +140,36 @@ mod tests {
         assert_eq!(read(&path).unwrap(), Some(sample()));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_a_plan_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let config = file("eco.json", "{\"apps\": []}");
+        let link = folder.path().join("link.json");
+        std::os::unix::fs::symlink(&config, &link).unwrap();
+        let plan = serde_json::to_string(&sample()).unwrap();
+        let exit = |path: &Path| check_target(path, &config, path).err().map(|error| error.exit);
+        let table = [
+            (config.clone(), Some(Exit::Usage)),
+            (link, Some(Exit::Usage)),
+            (file("other.json", "{\"apps\": []}"), Some(Exit::Error)),
+            (file("notes.txt", "hello"), Some(Exit::Error)),
+            (file("old.js", "module.exports = {}"), Some(Exit::Error)),
+            (folder.path().to_owned(), Some(Exit::Error)),
+            (file("empty", ""), None),
+            (file("plan.json", &plan), None),
+            (file("newer.json", &plan.replacen("\"version\":1", "\"version\":9", 1)), None),
+            (folder.path().join("new.json"), None),
+        ];
+        for (path, want) in table {
+            assert_eq!(exit(&path), want, "{}", path.display());
+        }
     }
 
     #[test]

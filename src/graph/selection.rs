@@ -18,16 +18,20 @@ pub struct UnknownName {
 }
 
 impl Selection {
-    /// Reads `--only a,b`: names parted by commas or white space, as PM2; empty selects all.
+    /// Reads `--only a,b`: names parted by commas or white space, as PM2. Only no value at all
+    /// selects all: values without a name in them select nothing.
     #[must_use]
     pub fn parse(values: &[String]) -> Self {
-        let names: BTreeSet<String> = values
+        if values.is_empty() {
+            return Self::All;
+        }
+        let names = values
             .iter()
             .flat_map(|value| value.split(|c: char| c == ',' || c.is_whitespace()))
             .filter(|name| !name.is_empty())
             .map(str::to_owned)
             .collect();
-        if names.is_empty() { Self::All } else { Self::Only(names) }
+        Self::Only(names)
     }
 
     #[must_use]
@@ -45,6 +49,22 @@ impl Selection {
         match names.iter().find(|name| !known.clone().any(|k| k == name.as_str())) {
             None => Ok(()),
             Some(name) => Err(UnknownName { name: name.clone(), suggestion: closest(name, known).map(str::to_owned) }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_no_value_at_all_selects_all() {
+        let parse = |values: &[&str]| Selection::parse(&values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>());
+        let only = |names: &[&str]| Selection::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(parse(&[]), Selection::All);
+        assert_eq!(parse(&["a,b", "c a"]), only(&["a", "b", "c"]));
+        for nothing in ["", ",", " , "] {
+            assert_eq!(parse(&[nothing]), only(&[]), "{nothing:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ const LONGEST_SHOWN: usize = 120;
 const SHOWN_OF_LONG: usize = 80;
 
 /// A part of a name that says it all, however it ends (`DBPASSWORD`, `githubtoken`).
-const SECRET_ENDINGS: [&str; 16] = [
+const SECRET_ENDINGS: [&str; 17] = [
     "token",
     "secret",
     "password",
@@ -30,11 +30,32 @@ const SECRET_ENDINGS: [&str; 16] = [
     "signingkey",
     "encryptionkey",
     "dbpass",
+    "pgpass",
 ];
 
 /// Parts of names that say it only when they stand alone: `KEYBOARD`, `MONKEY` and `AUTHOR` are no secrets.
-const SECRET_WORDS: [&str; 13] =
-    ["key", "pass", "pwd", "dsn", "private", "auth", "oauth", "authorization", "cred", "bearer", "jwt", "pw", "pat"];
+const SECRET_WORDS: [&str; 20] = [
+    "key",
+    "pass",
+    "pwd",
+    "dsn",
+    "private",
+    "auth",
+    "oauth",
+    "authorization",
+    "cred",
+    "bearer",
+    "jwt",
+    "pw",
+    "pat",
+    "signature",
+    "sig",
+    "cookie",
+    "session",
+    "salt",
+    "pin",
+    "webhook",
+];
 
 /// How the tokens of well-known services begin.
 const TOKEN_BEGINNINGS: [&str; 13] = [
@@ -91,15 +112,18 @@ pub fn shown_text(value: &str, key: &Key) -> String {
 /// A list as `[a, "b c"]`. The word after `--token` is hidden.
 #[must_use]
 pub(super) fn shown_list(values: &[String], key: &Key) -> String {
-    let mut follows_secret = false;
+    let (mut follows_secret, mut follows_user) = (false, false);
     let mut shown = Vec::with_capacity(values.len());
     for value in values {
         let hide = if follows_secret && !value.starts_with("--") {
             whole(value)
+        } else if let Some(part) = user_password(value, follows_user) {
+            vec![part]
         } else {
             assigned_whole(value).map_or_else(|| secret_parts(value), |part| vec![part])
         };
         follows_secret = announces_secret(value);
+        follows_user = announces_user(value);
         shown.push(presented(value, &hide, key, true));
     }
     shortened(format!("[{}]", shown.join(", ")), &values.join("\0"), key)
@@ -209,7 +233,7 @@ fn secret_parts(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     // Quotes may hold a word together or be an apostrophe, so both readings count.
     for words in [words(text, false), words(text, true)] {
-        let (mut follows_secret, mut follows_name) = (false, false);
+        let (mut follows_secret, mut follows_name, mut follows_user) = (false, false, false);
         for word in words {
             let inside = &text[word.clone()];
             let separates = inside == "=" || inside == ":";
@@ -220,6 +244,8 @@ fn secret_parts(text: &str) -> Vec<Range<usize>> {
             let shifted = |part: Range<usize>| part.start + word.start..part.end + word.start;
             found.extend(url_credentials(inside).into_iter().map(shifted));
             found.extend(plain_credentials(inside).map(shifted));
+            found.extend(user_password(inside, follows_user).map(shifted));
+            follows_user = announces_user(inside);
             found.extend(assigned(inside).into_iter().map(shifted));
             found.extend(known_token(inside).map(shifted));
             follows_secret = announces_secret(inside)
@@ -268,6 +294,25 @@ fn announces_secret(word: &str) -> bool {
     };
     let name = name.trim_matches(['"', '\'', '\\']);
     marked && is_secret_name(last_name(name)) || name.eq_ignore_ascii_case("bearer")
+}
+
+/// `-u`, `--user`: what follows may be `user:password`, as `curl` takes it.
+fn announces_user(word: &str) -> bool {
+    matches!(word.trim_matches(['"', '\'']), "-u" | "--user")
+}
+
+/// The password of `user:password` after `-u`, or of `-uuser:password` and `--user=user:password`.
+fn user_password(word: &str, follows_user: bool) -> Option<Range<usize>> {
+    let bare = word.trim_start_matches(['"', '\'']);
+    let attached = bare.strip_prefix("--user=").or_else(|| bare.strip_prefix("-u").filter(|rest| !rest.is_empty()));
+    let user = match attached {
+        Some(user) => user,
+        None if follows_user && !bare.starts_with('-') => bare,
+        None => return None,
+    };
+    let start = word.len() - user.len() + user.find(':')? + 1;
+    let end = word.trim_end_matches(['"', '\'']).len();
+    (start < end).then_some(start..end)
 }
 
 /// The name that a text ends with.
@@ -450,6 +495,14 @@ mod tests {
             "clientSecret",
             "--api-key",
             "PASSWORD_HASH",
+            "PGPASS",
+            "X-Amz-Signature",
+            "WEBHOOK_SIG",
+            "COOKIE",
+            "SESSION_ID",
+            "HASH_SALT",
+            "CARD_PIN",
+            "SLACK_WEBHOOK_URL",
         ];
         let open = [
             "KEYBOARD",
@@ -469,6 +522,11 @@ mod tests {
             "",
             "_",
             "PRIVATEER",
+            "PING_MS",
+            "SPINNER",
+            "DESIGN",
+            "SIGTERM",
+            "SESSIONLESS",
         ];
         for name in secret {
             assert!(is_secret_name(name), "{name}");
@@ -495,6 +553,17 @@ mod tests {
             ("http://host:8080/img@2x.png", "http://host:8080/img@2x.png"),
             ("http://auth:8080/x", "http://auth:8080/x"),
             ("https://x/?a=1&token=abc&b=2", "https://x/?a=1&token=<..>&b=2"),
+            (
+                "https://b.s3/k?X-Amz-Date=1&X-Amz-Signature=ab12&x=1",
+                "https://b.s3/k?X-Amz-Date=1&X-Amz-Signature=<..>&x=1",
+            ),
+            ("https://x/?sig=a&key=b&n=1", "https://x/?sig=<..>&key=<..>&n=1"),
+            ("curl -u bob:pw http://x", "curl -u bob:<..> http://x"),
+            ("curl -u 'bob:p w' http://x", "curl -u 'bob:<..>' http://x"),
+            ("curl -ubob:pw http://x", "curl -ubob:<..> http://x"),
+            ("curl --user bob:pw http://x", "curl --user bob:<..> http://x"),
+            ("run -u bob -p 80", "run -u bob -p 80"),
+            ("docker -u 1000:1000 x", "docker -u 1000:<..> x"),
             ("user:pw@tcp(db:3306)/x", "user:<..>@tcp(db:3306)/x"),
             ("run --token=abc --port 80", "run --token=<..> --port 80"),
             ("run --verbose --password abc x", "run --verbose --password <..> x"),
@@ -523,7 +592,9 @@ mod tests {
 
     #[test]
     fn lists() {
-        let table: [(&[&str], &str); 7] = [
+        let table: [(&[&str], &str); 9] = [
+            (&["-u", "bob:p w", "x"], "[-u, bob:<..>, x]"),
+            (&["-u", "bob", "-p", "80:80"], "[-u, bob, -p, 80:80]"),
             (&[], "[]"),
             (&["--port", "80"], "[--port, 80]"),
             (&["a b", "", "c,d"], r#"["a b", "", "c,d"]"#),

@@ -143,12 +143,14 @@ impl Field {
             | Self::WatchOptions
             | Self::CronRestart
             | Self::MaxMemoryRestart
-            | Self::PidFile => Impact::Live,
+            | Self::LogDateFormat
+            | Self::LogType => Impact::Live,
 
             Self::Instances => Impact::Scale,
 
             // Given to the process when it starts: its command, its environment, its open files. `wait_ready` and
-            // `shutdown_with_message` decide whether it gets a channel, log options where its output goes.
+            // `shutdown_with_message` decide whether it gets a channel, log files where its output goes;
+            // its pid file is written then, too.
             Self::Script
             | Self::Args
             | Self::Interpreter
@@ -164,8 +166,7 @@ impl Field {
             | Self::ErrorFile
             | Self::LogFile
             | Self::MergeLogs
-            | Self::LogDateFormat
-            | Self::LogType
+            | Self::PidFile
             | Self::Code
             | Self::Uid
             | Self::Gid => Impact::Reload,
@@ -222,6 +223,21 @@ impl Field {
             Self::MaxMemoryRestart => "max_memory_restart",
             Self::Uid => "uid",
             Self::Gid => "gid",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_log_lines_is_the_managers_and_files_of_a_process_are_the_process_own() {
+        for field in [Field::LogDateFormat, Field::LogType] {
+            assert_eq!(field.impact(), Impact::Live, "{field:?}");
+        }
+        for field in [Field::OutFile, Field::ErrorFile, Field::LogFile, Field::MergeLogs, Field::PidFile] {
+            assert_eq!(field.impact(), Impact::Reload, "{field:?}");
         }
     }
 }

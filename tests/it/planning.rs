@@ -328,3 +328,28 @@ fn an_edited_script_counts_as_a_change() {
     assert_eq!(before["api:0"], after["api:0"]);
     assert_ne!(before["web:0"], after["web:0"]);
 }
+
+#[test]
+fn only_without_a_name_is_refused_and_prunes_nothing() {
+    let home = home_with(&["api", "web"]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [stay("api")] }));
+    let before = home.pids();
+    for only in ["", ",", " "] {
+        home.exits(64, &["apply", "eco.json", "--only", only]).says("`--only` names no app");
+        home.exits(64, &["diff", "eco.json", "--only", only]).says("`--only` names no app");
+    }
+    assert_eq!(home.pids(), before);
+}
+
+#[test]
+fn a_plan_is_never_written_over_the_config_or_another_file() {
+    let home = home_with(&["api"]);
+    let config = std::fs::read_to_string(home.work.join("eco.json")).expect("it is there");
+    home.exits(64, &["diff", "eco.json", "--out", "./eco.json"]).says("config file");
+    home.write("notes.txt", "hello");
+    home.exits(1, &["diff", "eco.json", "--out", "notes.txt"]).says("no saved plan");
+    home.ok(&["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["diff", "eco.json", "--out", "plan.json"]);
+    assert_eq!(std::fs::read_to_string(home.work.join("eco.json")).expect("it is there"), config);
+    assert_eq!(std::fs::read_to_string(home.work.join("notes.txt")).expect("it is there"), "hello");
+}
