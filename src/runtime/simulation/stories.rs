@@ -117,6 +117,25 @@ fn a_renamed_app_survives_the_daemon() {
 }
 
 #[test]
+fn a_renamed_app_and_the_new_owner_of_its_name_keep_their_own_processes() {
+    // The newcomer sorts before the renamed one, and behind it.
+    for (old, new) in [("a", "b"), ("b", "a")] {
+        let mut world = World::calm();
+        let renamed = || app(new, "stay", |app| app.renamed_from = Some(old.to_owned()));
+        world.ask(apply(&[plain(old)]));
+        world.ask(apply(&[renamed()]));
+        world.ask(apply(&[renamed(), plain(old)]));
+        let before = states(&mut world);
+        assert_eq!(before.len(), 2);
+        assert!(before.contains(&format!("{new}:0 online 100")), "{before:?}");
+        for _ in 0..2 {
+            world.restart();
+            assert_eq!(states(&mut world), before);
+        }
+    }
+}
+
+#[test]
 fn what_depends_on_a_failure_is_not_begun_and_the_rest_is() {
     let mut world = World::calm();
     let needs = |names: &[&str]| targets(names);
