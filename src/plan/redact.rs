@@ -91,18 +91,15 @@ pub fn shown_text(value: &str, key: &Key) -> String {
 /// A list as `[a, "b c"]`. The word after `--token` is hidden.
 #[must_use]
 pub(super) fn shown_list(values: &[String], key: &Key) -> String {
-    let mut follows_secret = false;
-    let mut shown = Vec::with_capacity(values.len());
-    for value in values {
-        let hide = if follows_secret && !value.starts_with("--") {
-            whole(value)
-        } else {
-            assigned_whole(value).map_or_else(|| secret_parts(value), |part| vec![part])
-        };
-        follows_secret = announces_secret(value);
-        shown.push(presented(value, &hide, key, true));
-    }
+    let shown: Vec<String> = list_secrets(values).map(|(value, hide)| presented(value, &hide, key, true)).collect();
     shortened(format!("[{}]", shown.join(", ")), &values.join("\0"), key)
+}
+
+/// Each word of a command line as it may be shown. The word after `--token` is hidden.
+#[must_use]
+pub fn shown_words(values: &[String], key: &Key) -> Vec<String> {
+    let shown = |(value, hide): (&str, Vec<Range<usize>>)| shortened(presented(value, &hide, key, false), value, key);
+    list_secrets(values).map(shown).collect()
 }
 
 /// A name (an app's, a file's, a variable's) on one line that nothing in it can break out of.
@@ -110,6 +107,20 @@ pub(super) fn shown_list(values: &[String], key: &Key) -> String {
 pub(super) fn shown_name(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() && !is_odd(c) || "._-@:/+#$%*~=".contains(c);
     if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { format!("\"{}\"", escaped(name)) }
+}
+
+/// The words of a list, and where the secrets in each are.
+fn list_secrets(values: &[String]) -> impl Iterator<Item = (&str, Vec<Range<usize>>)> {
+    let mut follows_secret = false;
+    values.iter().map(move |value| {
+        let hide = if follows_secret && !value.starts_with("--") {
+            whole(value)
+        } else {
+            assigned_whole(value).map_or_else(|| secret_parts(value), |part| vec![part])
+        };
+        follows_secret = announces_secret(value);
+        (value.as_str(), hide)
+    })
 }
 
 #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]

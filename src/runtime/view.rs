@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::table::{App, Instance, Table};
 use super::{AppRecord, Intent, State};
 use crate::base::{InstanceId, Key, Now, format_millis};
-use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text};
+use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::spec::{AppSpec, ExecMode};
 use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, log_outputs};
@@ -182,9 +182,8 @@ fn hidden(spec: &AppSpec, key: &Key) -> AppSpec {
     for (name, value) in &mut spec.env {
         *value = shown_env(name, value, key);
     }
-    for text in spec.args.iter_mut().chain(&mut spec.interpreter_args) {
-        *text = shown_text(text, key);
-    }
+    spec.args = shown_words(&spec.args, key);
+    spec.interpreter_args = shown_words(&spec.interpreter_args, key);
     spec.script = shown_text(&spec.script, key);
     spec
 }
