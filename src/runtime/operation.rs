@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::table::{Moved, Table};
+use super::view::outputs;
 use super::work::{Aim, Work};
 use super::{ClientId, Effect, Save, Ticket};
 use crate::base::{InstanceId, Mono, Now, format_millis};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
-use crate::supervisor::{By, Event, Machine, Output, State, log_outputs};
+use crate::supervisor::{By, Event, Machine, Output, State};
 
 /// Processes that may be on their way up at the same time.
 const STARTING_MAX: usize = 16;
@@ -554,11 +555,12 @@ impl Operation {
         if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_watch()) {
             return;
         }
-        let known = around.table.apps.get(&id.app);
-        let error_log = known.and_then(|app| match log_outputs(&app.record.spec, id.slot, &around.table.layout).1 {
-            Output::File(path) => Some(path),
-            Output::Null => None,
-        });
+        let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
+        let error_log =
+            known.and_then(|(app, instance)| match outputs(&app.record, id.slot, instance, &around.table.layout).1 {
+                Output::File(path) => Some(path),
+                Output::Null => None,
+            });
         let error_log_offset = around.table.instance(id).map_or(0, |instance| instance.error_log_offset);
         self.failed.push(Failure { app: id.app.clone(), slot: Some(id.slot), reason, error_log, error_log_offset });
     }

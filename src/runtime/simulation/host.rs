@@ -234,6 +234,7 @@ impl Host {
                 pid: tree.pid,
                 spec_digest: tree.spec_digest.clone(),
                 started_at_ms: tree.started_at_ms,
+                launched_as: launch.instance.app,
             });
         }
         self.trees.retain(|key, _| adopted.contains(key));
