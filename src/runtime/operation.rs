@@ -324,6 +324,10 @@ impl Operation {
                         Some(Task { phase: Phase::Failed, aim, .. }) if strict && aim.brings_up() => {
                             return Turn::Never(other.clone());
                         }
+                        // It may have been left out (`--only`): what needs it is not begun without a word.
+                        None if strict && task.aim.applies_processes() && is_down(around.table, other) => {
+                            return Turn::Never(other.clone());
+                        }
                         None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => {}
                         Some(_) => turn = Turn::Later,
                     }
@@ -587,6 +591,18 @@ impl Operation {
         }
         self.caller.tell(Answer::Progress(Progress { app: app.to_owned(), slot, what }), false, out);
     }
+}
+
+/// Whether nothing of a known app runs and nobody is about to start it. One that only ever starts by hand
+/// (`autostart: false`) may be down: whoever needs it is started without it from the beginning.
+fn is_down(table: &Table, app: &str) -> bool {
+    let Some(app) = table.apps.get(app).filter(|app| !app.deleted && !app.instances.is_empty()) else { return false };
+    let mut states = app.instances.values().map(|instance| &instance.machine.state);
+    states.all(|state| match state {
+        State::Errored { .. } => true,
+        State::Stopped => app.record.spec.autostart,
+        _ => false,
+    })
 }
 
 fn down(state: &State) -> Verdict {
