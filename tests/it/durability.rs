@@ -92,7 +92,7 @@ fn a_renamed_app_and_the_new_owner_of_its_name_each_keep_their_own_process() {
     let mut renamed = stay("new");
     renamed["renamed_from"] = json!("old");
     home.apply(&json!([renamed]));
-    home.apply(&json!([renamed, stay("old")]));
+    home.apply(&json!([stay("new"), stay("old")]));
     let pids = home.pids();
     assert_eq!(pids.len(), 2);
     kill_daemon(&home);
