@@ -61,7 +61,7 @@
 //! | `pmrun.log` | what the daemon itself has to say | the daemon |
 //! | `notify/` | a socket for each app that says `READY=1` | the daemon |
 //! | `logs/NAME-out.log`, `logs/NAME-error.log` | what an app writes; `-SLOT` before `.log` from the second instance on | the app itself |
-//! | `pids/NAME-SLOT.pid` | an instance's pid | the daemon |
+//! | `pids/NAME-ID.pid` | an instance's pid | the daemon |
 
 pub mod base;
 pub mod cli;

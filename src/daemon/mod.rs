@@ -88,6 +88,7 @@ fn adopt(host: &mut Host, state: &State, layout: &Layout) -> Vec<Survivor> {
             launch: adopted.launch,
             instance: instances.get(known)?.clone(),
             pid: adopted.pid,
+            launched_as: launches.get(known)?.instance.app.clone(),
             spec_digest: adopted.spec_digest,
             started_at_ms: adopted.started_at_ms,
         })

@@ -112,9 +112,28 @@ pub fn shown_text(value: &str, key: &Key) -> String {
 /// A list as `[a, "b c"]`. The word after `--token` is hidden.
 #[must_use]
 pub(super) fn shown_list(values: &[String], key: &Key) -> String {
+    let shown: Vec<String> = list_secrets(values).map(|(value, hide)| presented(value, &hide, key, true)).collect();
+    shortened(format!("[{}]", shown.join(", ")), &values.join("\0"), key)
+}
+
+/// Each word of a command line as it may be shown. The word after `--token` is hidden.
+#[must_use]
+pub fn shown_words(values: &[String], key: &Key) -> Vec<String> {
+    let shown = |(value, hide): (&str, Vec<Range<usize>>)| shortened(presented(value, &hide, key, false), value, key);
+    list_secrets(values).map(shown).collect()
+}
+
+/// A name (an app's, a file's, a variable's) on one line that nothing in it can break out of.
+#[must_use]
+pub(super) fn shown_name(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() && !is_odd(c) || "._-@:/+#$%*~=".contains(c);
+    if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { format!("\"{}\"", escaped(name)) }
+}
+
+/// The words of a list, and where the secrets in each are.
+fn list_secrets(values: &[String]) -> impl Iterator<Item = (&str, Vec<Range<usize>>)> {
     let (mut follows_secret, mut follows_user) = (false, false);
-    let mut shown = Vec::with_capacity(values.len());
-    for value in values {
+    values.iter().map(move |value| {
         let hide = if follows_secret && !value.starts_with("--") {
             whole(value)
         } else if let Some(part) = user_password(value, follows_user) {
@@ -124,16 +143,8 @@ pub(super) fn shown_list(values: &[String], key: &Key) -> String {
         };
         follows_secret = announces_secret(value);
         follows_user = announces_user(value);
-        shown.push(presented(value, &hide, key, true));
-    }
-    shortened(format!("[{}]", shown.join(", ")), &values.join("\0"), key)
-}
-
-/// A name (an app's, a file's, a variable's) on one line that nothing in it can break out of.
-#[must_use]
-pub(super) fn shown_name(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() && !is_odd(c) || "._-@:/+#$%*~=".contains(c);
-    if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { format!("\"{}\"", escaped(name)) }
+        (value.as_str(), hide)
+    })
 }
 
 #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]

@@ -758,12 +758,10 @@ fn raw_signal(signal: Signal) -> Option<rustix::process::Signal> {
 }
 
 /// Whoever reads it sees a whole number or the one before: a new file is renamed into place, one that is still there
-/// from a moment ago is overwritten by the same number of bytes. (Removing and making it at every crash costs ext4
-/// more than starting the process.)
+/// from a moment ago is overwritten where that takes the same number of bytes. (Removing and making it at every crash
+/// costs ext4 more than starting the process.)
 fn write_pid_file(path: &Path, pid: u32, in_place: bool) -> io::Result<()> {
-    let mut text = pid.to_string();
-    // No pid has more than seven digits (PID_MAX_LIMIT); a shell's `$(cat ...)` drops what follows.
-    text.extend(std::iter::repeat_n('\n', 8_usize.saturating_sub(text.len())));
+    let text = format!("{pid}\n");
     if in_place && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == text.len() as u64) {
         return std::fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
     }

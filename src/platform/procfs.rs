@@ -12,6 +12,8 @@ pub(super) const MARK_HOME: &str = "PMRUN_HOME";
 pub(super) const MARK_INSTANCE: &str = "PMRUN_INSTANCE";
 pub(super) const MARK_LAUNCH: &str = "PMRUN_LAUNCH";
 pub(super) const MARK_SPEC: &str = "PMRUN_SPEC";
+/// PM2's name for it; it tells two apart that had the same name one after the other.
+pub(super) const MARK_LIST_ID: &str = "pm_id";
 
 /// One process, by proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub(super) struct Marks {
     pub(super) instance: Option<String>,
     pub(super) launch: Option<String>,
     pub(super) spec: Option<String>,
+    pub(super) list_id: Option<String>,
 }
 
 /// All processes at one moment, indexed.
@@ -95,7 +98,7 @@ pub(super) fn marks(pid: u32) -> Option<Marks> {
     let mut marks = Marks::default();
     for variable in environ.split(|byte| *byte == 0) {
         // Most variables are not ours, and this runs for every process of a busy machine.
-        if !variable.starts_with(b"PMRUN_") {
+        if !variable.starts_with(b"PMRUN_") && !variable.starts_with(b"pm_id=") {
             continue;
         }
         let Some((name, value)) = std::str::from_utf8(variable).ok().and_then(|text| text.split_once('=')) else {
@@ -106,6 +109,7 @@ pub(super) fn marks(pid: u32) -> Option<Marks> {
             MARK_INSTANCE => &mut marks.instance,
             MARK_LAUNCH => &mut marks.launch,
             MARK_SPEC => &mut marks.spec,
+            MARK_LIST_ID => &mut marks.list_id,
             _ => continue,
         };
         *slot = Some(value.to_owned());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::procfs::{self, Marks, Process, Table};
+use super::procfs::{self, MARK_LIST_ID, Marks, Process, Table};
 use crate::supervisor::{Launch, LaunchId};
 
 /// A process of an earlier daemon that is watched from now on.
@@ -43,7 +43,10 @@ pub(super) fn find(launch: &Launch, home: &str) -> Option<Survivor> {
         procfs::process(pid).filter(|process| *process == before && !process.dead && process.session == pid)?;
     let marks = procfs::marks(pid)?;
     let instance = launch.instance.to_string();
-    if marks.home.as_deref() != Some(home) || marks.instance.as_deref() != Some(instance.as_str()) {
+    let is_it = marks.home.as_deref() == Some(home)
+        && marks.instance.as_deref() == Some(instance.as_str())
+        && marks.list_id.as_ref() == launch.env.get(MARK_LIST_ID);
+    if !is_it {
         return None;
     }
     Some(Survivor { process, pidfd, mark: marks.launch?, spec_digest: marks.spec? })

@@ -336,7 +336,7 @@ fn readiness_and_shutdown_go_over_the_channel() {
         r#"printf '"read' >&3; printf 'y"\n' >&3; read line <&3; [ "$line" = '"shutdown"' ] && exit 7; exit 8"#;
     let launch = Launch { channel: true, ..stage.shell(script) };
     let (pid, _) = stage.host.spawn(&launch).unwrap();
-    assert_eq!(std::fs::read_to_string(&launch.pid_file).unwrap().trim(), pid.to_string());
+    assert_eq!(std::fs::read_to_string(&launch.pid_file).unwrap(), format!("{pid}\n"));
     stage.until_event(&Event::Ready { launch: ID });
     stage.host.stop_by_message(ID, true);
     stage.until_event(&Event::TreeGone { launch: ID });

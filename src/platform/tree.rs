@@ -209,7 +209,12 @@ mod tests {
     }
 
     fn marks(home: &str, launch: &str, instance: &str) -> Marks {
-        Marks { home: Some(home.into()), launch: Some(launch.into()), instance: Some(instance.into()), spec: None }
+        Marks {
+            home: Some(home.into()),
+            launch: Some(launch.into()),
+            instance: Some(instance.into()),
+            ..Marks::default()
+        }
     }
 
     /// Members of launch `n.1`, whose root is 200 and whose log is file 7, next to launch `n.2` with root 300.

@@ -52,6 +52,8 @@ pub struct Survivor {
     pub spec_digest: String,
     /// Wall clock, milliseconds since 1970.
     pub started_at_ms: u64,
+    /// The app's name when it was started, by its own marker.
+    pub launched_as: String,
 }
 
 impl Core {

@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::table::{Moved, Table};
+use super::view::outputs;
 use super::work::{Aim, Work};
 use super::{ClientId, Effect, Save, Ticket};
 use crate::base::{InstanceId, Mono, Now, format_millis};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
-use crate::supervisor::{By, Event, Machine, Output, State, log_outputs};
+use crate::supervisor::{By, Event, Machine, Output, State};
 
 /// Processes that may be on their way up at the same time.
 const STARTING_MAX: usize = 16;
@@ -338,6 +339,10 @@ impl Operation {
                         Some(Task { phase: Phase::Failed, aim, .. }) if strict && aim.brings_up() => {
                             return Turn::Never(other.clone());
                         }
+                        // It may have been left out (`--only`): what needs it is not begun without a word.
+                        None if strict && task.aim.applies_processes() && is_down(around.table, other) => {
+                            return Turn::Never(other.clone());
+                        }
                         None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => {}
                         Some(_) => turn = Turn::Later,
                     }
@@ -568,11 +573,12 @@ impl Operation {
         if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_watch()) {
             return;
         }
-        let known = around.table.apps.get(&id.app);
-        let error_log = known.and_then(|app| match log_outputs(&app.record.spec, id.slot, &around.table.layout).1 {
-            Output::File(path) => Some(path),
-            Output::Null => None,
-        });
+        let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
+        let error_log =
+            known.and_then(|(app, instance)| match outputs(&app.record, id.slot, instance, &around.table.layout).1 {
+                Output::File(path) => Some(path),
+                Output::Null => None,
+            });
         let error_log_offset = around.table.instance(id).map_or(0, |instance| instance.error_log_offset);
         self.failed.push(Failure { app: id.app.clone(), slot: Some(id.slot), reason, error_log, error_log_offset });
     }
@@ -599,6 +605,18 @@ impl Operation {
         }
         self.caller.tell(Answer::Progress(Progress { app: app.to_owned(), slot, what }), false, out);
     }
+}
+
+/// Whether nothing of a known app runs and nobody is about to start it. One that only ever starts by hand
+/// (`autostart: false`) may be down: whoever needs it is started without it from the beginning.
+fn is_down(table: &Table, app: &str) -> bool {
+    let Some(app) = table.apps.get(app).filter(|app| !app.deleted && !app.instances.is_empty()) else { return false };
+    let mut states = app.instances.values().map(|instance| &instance.machine.state);
+    states.all(|state| match state {
+        State::Errored { .. } => true,
+        State::Stopped => app.record.spec.autostart,
+        _ => false,
+    })
 }
 
 fn down(state: &State) -> Verdict {

@@ -61,15 +61,18 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
     let id = &survivor.instance;
     let app = table.apps.get_mut(&id.app)?;
     let intent = app.intent(id.slot)?;
-    let AppRecord { spec, instances, .. } = &app.record;
-    let launched_as = instances.get(&id.slot).and_then(|known| known.launched_as.clone());
+    let AppRecord { spec, instances, .. } = &mut app.record;
+    if let Some(known) = instances.get_mut(&id.slot).filter(|_| survivor.launched_as == id.app) {
+        // Started anew since the rename. That is no news worth a save: a former name only adds a place to look.
+        known.launched_as = None;
+    }
     let instance = app.instances.get_mut(&id.slot)?;
     let ran_ms = now.wall.0.saturating_sub(survivor.started_at_ms);
     let since = Mono(now.mono.0.saturating_sub(ran_ms));
     let launched = (spec_digest(spec) == survivor.spec_digest).then(|| Arc::clone(spec));
     instance.machine = Machine::adopt(Arc::clone(spec), launched, survivor.launch, survivor.pid, since);
     instance.started_at_ms = Some(survivor.started_at_ms);
-    instance.launched_as = Some(launched_as.unwrap_or_else(|| id.app.clone()));
+    instance.launched_as = Some(survivor.launched_as.clone());
     table.own(survivor.launch, id.clone());
     Some(intent)
 }

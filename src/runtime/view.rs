@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::table::{App, Instance, Table};
 use super::{AppRecord, Intent, State};
 use crate::base::{InstanceId, Key, Now, format_millis};
-use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text};
+use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::spec::{AppSpec, ExecMode};
 use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, log_outputs};
@@ -15,7 +15,12 @@ pub fn offline_views(state: &State, layout: &Layout) -> Vec<InstanceView> {
     let mut views: Vec<InstanceView> = state
         .apps
         .values()
-        .flat_map(|record| record.instances.iter().map(|(slot, instance)| blank(record, *slot, instance.id, layout)))
+        .flat_map(|record| {
+            record.instances.iter().map(|(slot, instance)| {
+                let logs = logs(&record.spec, instance.launched_as.as_deref(), *slot, layout);
+                blank(record, *slot, instance.id, logs)
+            })
+        })
         .collect();
     views.sort_by_key(|view| view.id);
     views
@@ -70,6 +75,12 @@ pub(super) fn apps(table: &Table, picked: &[InstanceId], key: &Key, reveal: bool
     grouped(views, &records.collect(), key, reveal)
 }
 
+/// Where the process of an instance writes, or the last one did: after a rename, to the files of the former name.
+pub(super) fn outputs(record: &AppRecord, slot: u32, instance: &Instance, layout: &Layout) -> (Output, Output) {
+    let spec = instance.machine.launched.as_ref().unwrap_or(&record.spec);
+    logs(spec, instance.launched_as.as_deref(), slot, layout)
+}
+
 /// What plans are made against.
 pub(super) fn snapshot(table: &Table, generation: u64) -> Snapshot {
     let known = table.apps.iter().filter(|(_, app)| !app.deleted);
@@ -111,7 +122,7 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
         restarts: machine.restarts,
         started_at_ms: instance.started_at_ms.filter(|_| pid.is_some()),
         last_exit: machine.last_exit,
-        ..blank(&app.record, slot, instance.list_id, layout)
+        ..blank(&app.record, slot, instance.list_id, outputs(&app.record, slot, instance, layout))
     }
 }
 
@@ -135,12 +146,18 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
     }
 }
 
-fn blank(record: &AppRecord, slot: u32, list_id: u32, layout: &Layout) -> InstanceView {
+fn logs(spec: &AppSpec, launched_as: Option<&str>, slot: u32, layout: &Layout) -> (Output, Output) {
+    match launched_as.filter(|former| *former != spec.name) {
+        Some(former) => log_outputs(&AppSpec { name: former.to_owned(), ..spec.clone() }, slot, layout),
+        None => log_outputs(spec, slot, layout),
+    }
+}
+
+fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error): (Output, Output)) -> InstanceView {
     let file = |output| match output {
         Output::File(path) => Some(path),
         Output::Null => None,
     };
-    let (out, error) = log_outputs(&record.spec, slot, layout);
     InstanceView {
         id: list_id,
         name: record.spec.name.clone(),
@@ -182,9 +199,8 @@ fn hidden(spec: &AppSpec, key: &Key) -> AppSpec {
     for (name, value) in &mut spec.env {
         *value = shown_env(name, value, key);
     }
-    for text in spec.args.iter_mut().chain(&mut spec.interpreter_args) {
-        *text = shown_text(text, key);
-    }
+    spec.args = shown_words(&spec.args, key);
+    spec.interpreter_args = shown_words(&spec.interpreter_args, key);
     spec.script = shown_text(&spec.script, key);
     spec
 }

@@ -69,6 +69,11 @@ impl Aim {
         }
     }
 
+    /// Whether a plan starts or replaces processes of the app.
+    pub(super) fn applies_processes(&self) -> bool {
+        matches!(self, Self::Apply { step, .. } if !(step.start.is_empty() && step.replace.is_empty()))
+    }
+
     pub(super) fn is_watch(&self) -> bool {
         matches!(self, Self::Watch { .. })
     }

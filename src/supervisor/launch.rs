@@ -91,7 +91,7 @@ pub fn launch(
         env,
         out,
         error,
-        pid_file: pid_file(spec, slot, layout),
+        pid_file: pid_file(spec, slot, list_id, layout),
         channel: is_node(spec) || spec.readiness.wait_ready || spec.stop.message,
         notify: spec.readiness.wait_ready,
         tree: spec.stop.tree,
@@ -115,11 +115,14 @@ pub fn log_outputs(spec: &AppSpec, slot: u32, layout: &Layout) -> (Output, Outpu
 }
 
 /// Where an instance's pid is written.
+///
+/// By its number in the list (as PM2 names it), which stays with it when its app is renamed and which nobody gets
+/// after it: whoever takes the old name meanwhile does not write over it.
 #[must_use]
-pub fn pid_file(spec: &AppSpec, slot: u32, layout: &Layout) -> String {
+pub fn pid_file(spec: &AppSpec, slot: u32, list_id: u32, layout: &Layout) -> String {
     match &spec.pid_file {
         Some(path) => numbered(path, slot),
-        None => format!("{}/pids/{}-{slot}.pid", layout.home, safe_name(&spec.name)),
+        None => format!("{}/pids/{}-{list_id}.pid", layout.home, safe_name(&spec.name)),
     }
 }
 
@@ -285,8 +288,8 @@ mod tests {
         let mut spec = AppSpec::new("api", "/x", "/");
         assert_eq!(log_outputs(&spec, 0, &layout()), (file("/h/logs/api-out.log"), file("/h/logs/api-error.log")));
         assert_eq!(log_outputs(&spec, 2, &layout()), (file("/h/logs/api-out-2.log"), file("/h/logs/api-error-2.log")));
-        assert_eq!(pid_file(&spec, 0, &layout()), "/h/pids/api-0.pid");
-        assert_eq!(pid_file(&spec, 2, &layout()), "/h/pids/api-2.pid");
+        assert_eq!(pid_file(&spec, 0, 7, &layout()), "/h/pids/api-7.pid");
+        assert_eq!(pid_file(&spec, 2, 9, &layout()), "/h/pids/api-9.pid");
 
         spec.logs.out = LogTarget::Path("/l.d/x.log".to_owned());
         spec.logs.error = LogTarget::Path("/l.d/err".to_owned());
@@ -297,7 +300,7 @@ mod tests {
         spec.logs.error = LogTarget::Null;
         assert_eq!(log_outputs(&spec, 1, &layout()), (file("/l.d/x.log"), Output::Null));
         spec.pid_file = Some("/run/.pid".to_owned());
-        assert_eq!(pid_file(&spec, 1, &layout()), "/run/.pid-1");
+        assert_eq!(pid_file(&spec, 1, 8, &layout()), "/run/.pid-1");
     }
 
     #[test]

@@ -85,6 +85,24 @@ fn a_daemon_that_was_killed_is_restored_by_the_next_command_never_two_copies() {
 }
 
 #[test]
+fn a_renamed_app_and_the_new_owner_of_its_name_each_keep_their_own_process() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("old")]));
+    let mut renamed = stay("new");
+    renamed["renamed_from"] = json!("old");
+    home.apply(&json!([renamed]));
+    home.apply(&json!([stay("new"), stay("old")]));
+    let pids = home.pids();
+    assert_eq!(pids.len(), 2);
+    kill_daemon(&home);
+    home.ok(&["stop", "old"]);
+    assert!(procs::alive(pids["new:0"]), "its process was taken for the other's");
+    assert_eq!(home.pids(), [("new:0".to_owned(), pids["new:0"])].into());
+    assert!(!procs::alive(pids["old:0"]));
+}
+
+#[test]
 fn an_app_that_crashed_while_no_daemon_ran_is_started_again() {
     let home = two();
     let old = home.pid("a:0");

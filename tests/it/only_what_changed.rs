@@ -177,7 +177,19 @@ fn a_renamed_app_keeps_its_pid() {
     // The hint may stay in the file.
     ten.apply();
     assert_eq!(ten.home.pids(), after);
+    // It goes on writing where it did: that is where its lines are looked for, whoever has the name now.
+    let logs = |home: &Home| home.json(&["show", "edge", "--json"])["apps"][0]["instances"][0]["out_file"].clone();
+    assert!(logs(&ten.home).as_str().expect("a file").ends_with("/gateway-out.log"));
+    let daemon = ten.home.daemon().expect("it runs");
+    procs::signal(daemon, rustix::process::Signal::KILL);
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(10)));
+    assert!(logs(&ten.home).as_str().expect("a file").ends_with("/gateway-out.log"), "with no daemon");
+    // Brings a daemon, which takes it over.
+    ten.home.ok(&["stop", "cache"]);
+    assert!(logs(&ten.home).as_str().expect("a file").ends_with("/gateway-out.log"), "taken over");
+    assert_eq!(ten.home.pids().get("edge:0"), after.get("edge:0"));
     ten.home.ok(&["restart", "edge"]);
+    assert!(logs(&ten.home).as_str().expect("a file").ends_with("/edge-out.log"));
     assert_eq!(procs::environ(ten.home.pid("edge:0"))["PMRUN_INSTANCE"], "edge:0");
 }
 

@@ -126,6 +126,29 @@ fn markdown_fits_a_comment_on_a_pull_request() {
 }
 
 #[test]
+fn a_word_after_a_flag_that_names_a_secret_is_never_shown() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut list = stay("list");
+    list["args"] = json!(["--user", "me", "--password", "leak-1"]);
+    let mut text = stay("text");
+    text["args"] = json!("--token leak-2 -v");
+    let mut first = stay("first");
+    first["interpreter"] = json!("/bin/sh");
+    first["interpreter_args"] = json!(["-c", "exec sleep 1000", "--secret", "leak-3"]);
+    home.apply(&json!([list, text, first]));
+    for offline in [false, true] {
+        for args in [&["show", "all"][..], &["show", "all", "--json"]] {
+            home.ok(args).prints("--password").prints("me").never_shows("leak-");
+        }
+        assert_eq!(home.json(&["show", "list", "--json", "--reveal"])["apps"][0]["spec"]["args"][3], "leak-1");
+        if !offline {
+            home.ok(&["kill"]);
+        }
+    }
+}
+
+#[test]
 fn values_that_look_like_secrets_are_never_printed() {
     let mut home = home_with(&[]);
     home.set_env("AMBIENT_TOKEN", "ambient-secret-3");

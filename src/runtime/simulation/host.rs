@@ -42,6 +42,7 @@ pub(super) enum Coming {
 pub(super) struct Tree {
     pub(super) launch: LaunchId,
     pub(super) marker: String,
+    list_id: String,
     pub(super) spec_digest: String,
     pub(super) script: String,
     pub(super) pid: u32,
@@ -224,7 +225,8 @@ impl Host {
             let Some(pid) = self.pid_files.get(&launch.pid_file) else { continue };
             let found = self.trees.iter_mut().find(|(_, tree)| tree.root_alive && tree.pid == *pid);
             let Some((key, tree)) = found else { continue };
-            if tree.marker != launch.instance.to_string() || !adopted.insert(*key) {
+            let is_it = tree.marker == launch.instance.to_string() && tree.list_id == launch.env["pm_id"];
+            if !is_it || !adopted.insert(*key) {
                 continue;
             }
             tree.launch = launch.id;
@@ -235,6 +237,7 @@ impl Host {
                 pid: tree.pid,
                 spec_digest: tree.spec_digest.clone(),
                 started_at_ms: tree.started_at_ms,
+                launched_as: launch.instance.app,
             });
         }
         self.trees.retain(|key, _| adopted.contains(key));
@@ -255,6 +258,7 @@ impl Host {
         let tree = Tree {
             launch: launch.id,
             marker: launch.instance.to_string(),
+            list_id: launch.env["pm_id"].clone(),
             spec_digest: launch.env["PMRUN_SPEC"].clone(),
             script: script.clone(),
             pid,

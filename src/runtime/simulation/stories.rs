@@ -74,6 +74,40 @@ fn progress_of(world: &World, client: u64) -> Vec<(String, ProgressKind)> {
         .collect()
 }
 
+fn only(apps: &[AppSpec], name: &str) -> Request {
+    match apply(apps) {
+        Request::Apply(mut wanted) => {
+            wanted.options.only = targets(&[name]);
+            Request::Apply(wanted)
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn what_depends_on_an_app_that_is_down_and_left_out_is_not_begun() {
+    let not_begun = |app: &str, need: &str| vec![format!("{app}: not begun: `{need}`, which it depends on, is not up")];
+    let mut world = World::calm();
+    let needs = |name: &'static str| move |app: &mut AppSpec| app.depends_on = targets(&[name]);
+    let mut apps = vec![app("bad", "exit 5 1", |_| {}), plain("db"), app("later", "stay", |app| app.autostart = false)];
+    world.ask(apply(&apps));
+    world.ask(Request::Stop { targets: targets(&["db"]) });
+    apps.extend([
+        app("one", "stay", needs("bad")),
+        app("two", "stay", needs("db")),
+        app("three", "stay", needs("later")),
+    ]);
+    assert_eq!(done(world.ask(only(&apps, "one"))), (1, not_begun("one", "bad")));
+    assert_eq!(done(world.ask(only(&apps, "two"))), (1, not_begun("two", "db")));
+    assert_eq!(states(&mut world).len(), 3, "neither is known");
+    assert_eq!(done(world.ask(only(&apps, "three"))), (1, vec![]));
+    // With what it needs it is begun; by hand it is without.
+    assert_eq!(done(world.ask(only(&apps, "db"))), (1, vec![]));
+    assert_eq!(done(world.ask(only(&apps, "two"))), (1, vec![]));
+    world.ask(Request::Stop { targets: targets(&["db", "two"]) });
+    assert_eq!(done(world.ask(Request::Start { targets: targets(&["two"]) })), (1, vec![]));
+}
+
 #[test]
 fn a_second_apply_changes_and_saves_nothing() {
     let mut world = World::calm();
@@ -114,6 +148,25 @@ fn a_renamed_app_survives_the_daemon() {
     assert_eq!(states(&mut world), ["b:0 online 100"]);
     world.restart();
     assert_eq!(states(&mut world), ["b:0 online 100"]);
+}
+
+#[test]
+fn a_renamed_app_and_the_new_owner_of_its_name_keep_their_own_processes() {
+    // The newcomer sorts before the renamed one, and behind it.
+    for (old, new) in [("a", "b"), ("b", "a")] {
+        let mut world = World::calm();
+        let renamed = || app(new, "stay", |app| app.renamed_from = Some(old.to_owned()));
+        world.ask(apply(&[plain(old)]));
+        world.ask(apply(&[renamed()]));
+        world.ask(apply(&[renamed(), plain(old)]));
+        let before = states(&mut world);
+        assert_eq!(before.len(), 2);
+        assert!(before.contains(&format!("{new}:0 online 100")), "{before:?}");
+        for _ in 0..2 {
+            world.restart();
+            assert_eq!(states(&mut world), before);
+        }
+    }
 }
 
 #[test]

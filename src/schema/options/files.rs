@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "pid_file",
         aliases: &["pid"],
         value: Value::Text(|app, text| app.pid_file = not_empty(text)),
-        default: "~/.pmrun/pids/<name>-<n>.pid",
+        default: "~/.pmrun/pids/<name>-<id>.pid",
         doc: "Where the process id is written, against `cwd`.",
         status: Status::Honoured,
         field: Some(Field::PidFile),
