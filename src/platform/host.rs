@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
@@ -76,8 +76,6 @@ pub struct Host {
     /// Of processes that have ended; most are about to be written again.
     stale_pid_files: HashMap<PathBuf, u32>,
     scratch: Vec<u8>,
-    /// Keeps number 3 taken, so that no pipe that `Command` needs until exec lies where the channel goes.
-    _reserved: Option<OwnedFd>,
 }
 
 /// A first process.
@@ -114,7 +112,6 @@ impl Host {
             home: home.to_string_lossy().into_owned(),
             nonce: nonce()?,
             setup,
-            _reserved: reserve_three()?,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
             running: HashMap::new(),
@@ -782,12 +779,6 @@ fn remove_pid_file(path: &Path, pid: u32) {
     if std::fs::read_to_string(path).is_ok_and(|text| text.trim() == pid.to_string()) {
         let _ = std::fs::remove_file(path);
     }
-}
-
-fn reserve_three() -> io::Result<Option<OwnedFd>> {
-    let null = std::fs::File::open("/dev/null")?;
-    let reserved = rustix::io::fcntl_dupfd_cloexec(&null, 3)?;
-    Ok((reserved.as_raw_fd() == 3).then_some(reserved).or_else(|| (null.as_raw_fd() == 3).then(|| null.into())))
 }
 
 fn nonce() -> io::Result<String> {

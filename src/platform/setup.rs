@@ -8,8 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What the daemon changed of its own process and gives back to the apps.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessSetup {
-    /// Soft and hard limit of open files, as inherited.
-    pub(super) files: Option<(u64, u64)>,
+    /// The limit of open files, as inherited.
+    pub(super) files: Option<Rlimit>,
     /// Every child that was not started here was orphaned by one that was: nothing else runs in this process.
     pub(super) adopts_orphans: bool,
 }
@@ -30,10 +30,10 @@ pub fn become_daemon() -> io::Result<ProcessSetup> {
 }
 
 /// Every app costs descriptors; the usual soft limit of 1024 is there for programs that use select(2).
-fn raise_file_limit() -> Option<(u64, u64)> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok()?;
-    Some((current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX)))
+fn raise_file_limit() -> Option<Rlimit> {
+    let given = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: given.maximum, maximum: given.maximum }).ok()?;
+    Some(given)
 }
 
 /// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT; and SIGHUP, which means nothing.

@@ -1,21 +1,31 @@
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::channel::Channel;
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
-use super::sys::{ChildSetup, prepare_child};
+use super::sys::Spawner;
 use crate::supervisor::{Launch, Output};
 
 /// Variables that describe another process's own channels; inherited, they would make an app talk into nothing.
 const NOT_INHERITED: [&str; 4] =
     ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID", "NOTIFY_SOCKET"];
+
+/// Where programs are looked for without a PATH, as execvp(3) does.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+/// Runs what is executable and in no format that the system knows, as execvp(3) does.
+const SHELL: &CStr = c"/bin/sh";
+/// The channel's number in the app.
+const TARGET_MAX: i32 = 3;
 
 /// What the host adds to a launch.
 pub(super) struct Extras<'a> {
@@ -23,7 +33,8 @@ pub(super) struct Extras<'a> {
     /// The value of `PMRUN_LAUNCH`.
     pub(super) mark: &'a str,
     pub(super) notify: Option<&'a str>,
-    pub(super) files: Option<(u64, u64)>,
+    /// The limit of open files that the app gets, where this process has another.
+    pub(super) files: Option<Rlimit>,
 }
 
 pub(super) struct Spawned {
@@ -38,23 +49,91 @@ pub(super) struct Spawned {
 pub(super) fn spawn(launch: &Launch, extras: &Extras<'_>) -> Result<Spawned, String> {
     let (out, _) = open_output(&launch.out)?;
     let (error, error_log_offset) = open_output(&launch.error)?;
-    let mut command = Command::new(&launch.program);
-    command.args(&launch.args).current_dir(&launch.cwd).stdin(Stdio::null()).stdout(out).stderr(error).env_clear();
-    command.envs(launch.ambient.iter().filter(|(name, _)| !NOT_INHERITED.contains(&name.as_str())));
-    command.envs(&launch.env);
-    command.env(MARK_HOME, extras.home).env(MARK_LAUNCH, extras.mark);
-    command.env(MARK_INSTANCE, launch.instance.to_string());
-    if let Some(address) = extras.notify {
-        command.env("NOTIFY_SOCKET", address);
-    }
     let (channel, theirs) = open_channel(launch.channel)?;
-    if theirs.is_some() {
-        command.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
+    let mut fds = vec![out, error];
+    fds.extend(theirs);
+    let pid = start(launch, extras, fds).map_err(|error| explain(launch, &error))?;
+    Ok(Spawned { pid, error_log_offset, channel })
+}
+
+/// `fds` follow stdin.
+fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<u32> {
+    let null = File::open("/dev/null")?.into();
+    let fds = std::iter::once(null).chain(fds).map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
+    let instance = launch.instance.to_string();
+    let env = environment(launch, extras, &instance);
+    let pairs = env.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+    let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
+    let words = std::iter::once(&launch.program).chain(&launch.args).map(|word| CString::new(word.as_str()));
+    let words = words.collect::<Result<Vec<_>, _>>()?;
+    let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
+    let candidates = candidates(launch, env.get("PATH").copied());
+    let spawner = Spawner::new(&fds, &CString::new(launch.cwd.as_str())?)?;
+    with_files(extras.files, || {
+        // As execvp(3): what cannot be run does not hide what comes later, and is the better reason.
+        let mut problem = io::Error::from(rustix::io::Errno::NOENT);
+        for path in candidates {
+            let path = CString::new(path.into_os_string().into_vec())?;
+            match spawner.start(&path, &words, &pairs) {
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+                    let shell: Vec<&CStr> = [SHELL, &path].into_iter().chain(words[1..].iter().copied()).collect();
+                    return spawner.start(SHELL, &shell, &pairs);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => {
+                        if problem.kind() != io::ErrorKind::PermissionDenied {
+                            problem = error;
+                        }
+                    }
+                    _ => return Err(error),
+                },
+                Ok(pid) => return Ok(pid),
+            }
+        }
+        Err(problem)
+    })
+}
+
+/// Later ones win.
+fn environment<'a>(launch: &'a Launch, extras: &Extras<'a>, instance: &'a str) -> BTreeMap<&'a str, &'a str> {
+    let inherited = launch.ambient.iter().filter(|(name, _)| !NOT_INHERITED.contains(&name.as_str()));
+    let given = inherited.chain(&launch.env).map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut env: BTreeMap<&str, &str> = given.collect();
+    env.extend([(MARK_HOME, extras.home), (MARK_LAUNCH, extras.mark), (MARK_INSTANCE, instance)]);
+    env.extend(extras.notify.map(|address| ("NOTIFY_SOCKET", address)));
+    if launch.channel {
+        env.extend([("NODE_CHANNEL_FD", "3"), ("NODE_CHANNEL_SERIALIZATION_MODE", "json")]);
     }
-    let channel_fd = theirs.as_ref().map(OwnedFd::as_raw_fd);
-    prepare_child(&mut command, ChildSetup { channel: channel_fd, files: extras.files });
-    let child = command.spawn().map_err(|error| explain(launch, &error))?;
-    Ok(Spawned { pid: child.id(), error_log_offset, channel })
+    env
+}
+
+/// Where the program may be, seen from its folder: in the new process's PATH, not in ours.
+fn candidates(launch: &Launch, path: Option<&str>) -> Vec<PathBuf> {
+    let program = Path::new(&launch.program);
+    if launch.program.is_empty() || launch.program.contains('/') {
+        return vec![program.to_owned()];
+    }
+    let folders = path.unwrap_or(DEFAULT_PATH).split(':');
+    let paths = folders.map(|folder| Path::new(folder).join(program));
+    // A look costs less than a process that finds nothing to run.
+    paths.filter(|path| !matches!(Path::new(&launch.cwd).join(path).try_exists(), Ok(false))).collect()
+}
+
+/// No descriptor may lie where another one goes.
+fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > TARGET_MAX { Ok(fd) } else { Ok(rustix::io::fcntl_dupfd_cloexec(&fd, TARGET_MAX + 1)?) }
+}
+
+/// With the limit of open files that this process was given; what it starts inherits that. Descriptors above the
+/// limit stay what they are, but `inside` must not open any.
+fn with_files<T>(given: Option<Rlimit>, inside: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let Some(given) = given else { return inside() };
+    let raised = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, given)?;
+    let result = inside();
+    // Cannot fail: it was so a moment ago.
+    let _ = setrlimit(Resource::Nofile, raised);
+    result
 }
 
 fn open_channel(wanted: bool) -> Result<(Option<Channel>, Option<OwnedFd>), String> {
@@ -67,9 +146,12 @@ fn open_channel(wanted: bool) -> Result<(Option<Channel>, Option<OwnedFd>), Stri
 }
 
 /// And how long it is already.
-fn open_output(output: &Output) -> Result<(Stdio, u64), String> {
+fn open_output(output: &Output) -> Result<(OwnedFd, u64), String> {
     match output {
-        Output::Null => Ok((Stdio::null(), 0)),
+        Output::Null => match OpenOptions::new().write(true).open("/dev/null") {
+            Ok(null) => Ok((null.into(), 0)),
+            Err(error) => Err(format!("cannot open `/dev/null`: {}", reason(&error))),
+        },
         Output::File(path) => {
             let said = |error: io::Error| format!("cannot open the log `{path}`: {}", reason(&error));
             let file = open_log(Path::new(path)).map_err(said)?;

@@ -1,7 +1,8 @@
 //! System calls that neither rustix nor nix offers safely in the form needed here.
 
+use std::ffi::{CStr, CString, c_char};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use nix::libc;
 use tokio::io::Interest;
@@ -37,54 +38,79 @@ pub(super) fn close_inherited() {
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
 }
 
-/// What a new process does between fork and exec.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ChildSetup {
-    /// This descriptor becomes number 3.
-    pub(super) channel: Option<i32>,
-    /// Soft and hard limit of open files.
-    pub(super) files: Option<(u64, u64)>,
+/// How processes are started: what becomes of the descriptors, the folder, the session and the signals.
+///
+/// By posix_spawn(3): until exec the child borrows this process's memory, where a fork would copy its page tables.
+pub(super) struct Spawner {
+    attributes: libc::posix_spawnattr_t,
+    actions: libc::posix_spawn_file_actions_t,
 }
 
-#[expect(unsafe_code, reason = "registers code that runs after fork")]
-pub(super) fn prepare_child(command: &mut std::process::Command, setup: ChildSetup) {
-    use std::os::unix::process::CommandExt as _;
-    // SAFETY: `run` only makes system calls that signal-safety(7) lists or that do not touch memory, and allocates
-    // nothing, so no lock that another thread held at the fork can be waited for.
-    unsafe { command.pre_exec(move || setup.run()) };
-}
-
-impl ChildSetup {
-    #[expect(unsafe_code, reason = "system calls without safe counterparts that are known not to allocate")]
-    fn run(self) -> io::Result<()> {
-        let checked = |result: i32| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
-        // SAFETY: plain system calls on this process; every pointer is to a live local.
+impl Spawner {
+    /// `fds` become numbers 0, 1, 2 and so on, of which none may be one of them.
+    ///
+    /// To be called before the limit of open files is lowered: the C library refuses descriptors above it.
+    #[expect(unsafe_code, reason = "system calls without safe counterparts")]
+    pub(super) fn new(fds: &[OwnedFd], cwd: &CStr) -> io::Result<Self> {
+        // SAFETY: both are structs of numbers and pointers, for which all zeros is valid, and initialised before
+        // anything else is done with them; what is set is copied. A sigset_t is nothing but bits.
         unsafe {
-            checked(libc::setsid())?;
+            let (mut attributes, mut actions) = (std::mem::zeroed(), std::mem::zeroed());
+            checked(libc::posix_spawnattr_init(&raw mut attributes))?;
+            if let Err(error) = checked(libc::posix_spawn_file_actions_init(&raw mut actions)) {
+                libc::posix_spawnattr_destroy(&raw mut attributes);
+                return Err(error);
+            }
+            let mut new = Self { attributes, actions };
+            let flags = libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
+            let flags = libc::c_short::try_from(flags).map_err(io::Error::other)? | libc::POSIX_SPAWN_SETSID;
+            checked(libc::posix_spawnattr_setflags(&raw mut new.attributes, flags))?;
             // Ignored signals survive exec: a shell's `&` ignores SIGINT, and bun would never stop on it.
-            // Not by signal(3): it refuses the two that the C library uses, and those may be ignored as well. All
-            // zeros is SIG_DFL, and longer than any architecture's `struct sigaction`.
-            let default = [0_u64; 8];
-            let null = std::ptr::null_mut::<u64>();
-            for signal in 1..=64_i64 {
-                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), null, 8_usize);
+            // Not by sigfillset(3): it leaves out the two that the C library uses, and posix_spawn ignores those.
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            (&raw mut all).write_bytes(0xff, 1);
+            checked(libc::posix_spawnattr_setsigdefault(&raw mut new.attributes, &raw const all))?;
+            let none: libc::sigset_t = std::mem::zeroed();
+            checked(libc::posix_spawnattr_setsigmask(&raw mut new.attributes, &raw const none))?;
+            for (target, fd) in (0..).zip(fds) {
+                checked(libc::posix_spawn_file_actions_adddup2(&raw mut new.actions, fd.as_raw_fd(), target))?;
             }
-            let mut none: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut none);
-            checked(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))?;
-            if let Some((soft, hard)) = self.files {
-                let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-                checked(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))?;
-            }
-            match self.channel {
-                None => {}
-                // dup2 onto itself would leave close-on-exec set.
-                Some(3) => checked(libc::fcntl(3, libc::F_SETFD, 0))?,
-                Some(fd) => checked(libc::dup2(fd, 3))?,
-            }
+            checked(libc::posix_spawn_file_actions_addchdir_np(&raw mut new.actions, cwd.as_ptr()))?;
+            Ok(new)
         }
-        Ok(())
     }
+
+    /// The pid of the process, which has called exec when this returns. `program` is relative to its folder.
+    #[expect(unsafe_code, reason = "a system call without a safe counterpart")]
+    pub(super) fn start(&self, program: &CStr, args: &[&CStr], env: &[CString]) -> io::Result<u32> {
+        let end = std::ptr::null_mut();
+        let argv: Vec<*mut c_char> = args.iter().map(|arg| arg.as_ptr().cast_mut()).chain([end]).collect();
+        let envp: Vec<*mut c_char> = env.iter().map(|pair| pair.as_ptr().cast_mut()).chain([end]).collect();
+        let mut pid = 0;
+        // SAFETY: all strings end in zero, both lists in a null pointer, and all of them outlive the call, which
+        // writes to nothing but `pid`. The child runs code of the C library alone, on a stack of its own.
+        checked(unsafe {
+            let (actions, attributes) = (&raw const self.actions, &raw const self.attributes);
+            libc::posix_spawn(&raw mut pid, program.as_ptr(), actions, attributes, argv.as_ptr(), envp.as_ptr())
+        })?;
+        Ok(pid.cast_unsigned())
+    }
+}
+
+impl Drop for Spawner {
+    #[expect(unsafe_code, reason = "frees what the C library allocated")]
+    fn drop(&mut self) {
+        // SAFETY: both are initialised, as there is no `Spawner` otherwise, and nobody uses them afterwards.
+        unsafe {
+            libc::posix_spawn_file_actions_destroy(&raw mut self.actions);
+            libc::posix_spawnattr_destroy(&raw mut self.attributes);
+        }
+    }
+}
+
+/// These functions return the error's number.
+fn checked(errno: libc::c_int) -> io::Result<()> {
+    if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
 }
 
 /// A descriptor whose readiness to be read the event loop waits for.

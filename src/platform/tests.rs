@@ -290,6 +290,7 @@ fn what_cannot_be_started_says_why() {
                 "cannot run `{not_executable}`: Permission denied (is it executable, or is an interpreter missing?)"
             ),
         ),
+        (program(&format!("{not_executable}/x")), format!("cannot run `{not_executable}/x`: Not a directory")),
         (program("/bin/sh\0x"), "cannot run `/bin/sh\0x`: its arguments or variables hold a zero byte".to_owned()),
         (
             Launch { cwd: "/no/such".to_owned(), ..good.clone() },
@@ -327,6 +328,50 @@ fn programs_are_looked_for_in_the_apps_own_path_and_folder() {
         launch.env.insert("PATH".to_owned(), path.to_owned());
         assert_eq!(stage.exit_of(&launch), ExitStatus::Code(5), "{program}");
     }
+}
+
+#[test]
+fn programs_that_cannot_be_run_do_not_hide_those_that_can() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut stage = Stage::new();
+    let files = [("a", "#!/no/such/thing\n", 0o755), ("b", "x", 0o644), ("c", "echo \"$@\"; exit 6\n", 0o755)];
+    for (folder, text, mode) in files {
+        let tool = stage.path(&format!("{folder}/tool"));
+        std::fs::create_dir(stage.path(folder)).unwrap();
+        std::fs::write(&tool, text).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut launch = Launch { cwd: stage.path(""), ..stage.launch("tool", &["x", "y z"]) };
+    launch.env.insert("PATH".to_owned(), "none:a:b:c".to_owned());
+    assert_eq!(stage.exit_of(&launch), ExitStatus::Code(6));
+    assert_eq!(stage.out(), "x y z\n", "without a `#!` the shell runs it");
+    launch.env.insert("PATH".to_owned(), "a:b:none".to_owned());
+    assert_eq!(
+        stage.host.spawn(&launch).unwrap_err(),
+        "cannot run `tool`: Permission denied (is it executable, or is an interpreter missing?)"
+    );
+}
+
+#[test]
+fn apps_get_the_limits_that_the_daemon_was_given() {
+    alone("apps_get_the_limits_that_the_daemon_was_given", || {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let raised = getrlimit(Resource::Nofile);
+        let given = Rlimit { current: Some(77), maximum: raised.maximum };
+        setrlimit(Resource::Nofile, Rlimit { current: raised.maximum, maximum: raised.maximum }).unwrap();
+        let raised = getrlimit(Resource::Nofile);
+        let mut stage = Stage::with(ProcessSetup { adopts_orphans: true, files: Some(given) });
+        // Descriptors above the limit that the app gets.
+        let _open: Vec<_> = (0..100).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        let launch = Launch { channel: true, ..stage.shell("ulimit -n; umask; : >&3") };
+        assert_eq!(stage.exit_of(&launch), ExitStatus::Code(0));
+        let umask = rustix::process::umask(rustix::fs::Mode::empty());
+        assert_eq!(stage.out(), format!("77\n{:04o}\n", umask.bits()));
+        assert_eq!(getrlimit(Resource::Nofile), raised);
+        let missing = stage.launch("/no/such/program", &[]);
+        stage.host.spawn(&missing).unwrap_err();
+        assert_eq!(getrlimit(Resource::Nofile), raised);
+    });
 }
 
 #[test]
