@@ -1,5 +1,7 @@
 /// The candidate that was most likely meant, or none when nothing is near.
 ///
+/// A distance as long as what was written says nothing: no single letter is near another.
+///
 /// Case, `_` and `-` do not count, so `maxMemoryRestart` finds `max_memory_restart`. Near is an optimal string
 /// alignment distance of at most a third of the length, or a shared prefix of four letters that is the whole of
 /// what was written (`max_memory` for `max_memory_restart`). Jaro-Winkler gives `evn` and `env` 0.56: unusable.
@@ -12,7 +14,8 @@ pub fn closest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>)
         .filter_map(|candidate| {
             let other = plain(candidate);
             let distance = strsim::osa_distance(&wanted, &other);
-            if distance <= (wanted.chars().count() / 3).max(1) {
+            let length = wanted.chars().count();
+            if distance <= (length / 3).max(1) && distance < length {
                 Some((distance, candidate))
             } else if wanted.len() >= 4 && other.starts_with(&wanted) {
                 Some((100, candidate))
@@ -40,10 +43,13 @@ mod tests {
             ("exec_mod", Some("exec_mode")),
             ("intepreter", Some("interpreter")),
             ("completely", None),
+            ("x", None),
             ("", None),
         ];
         for (written, want) in table {
             assert_eq!(closest(written, options), want, "{written:?}");
         }
+        assert_eq!(closest("b", ["a", "c"]), None);
+        assert_eq!(closest("A", ["a", "c"]), Some("a"));
     }
 }
