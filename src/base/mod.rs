@@ -1,9 +1,10 @@
-//! Plain values that everything else is made of: ids, times, sizes, signals, digests. No I/O.
+//! Plain values that everything else is made of: ids, times, sizes, signals, digests, names of secrets. No I/O.
 
 mod digest;
 mod exit;
 mod id;
 mod quantity;
+mod secret;
 mod signal;
 mod suggest;
 mod time;
@@ -12,6 +13,7 @@ pub use digest::{Key, keyed_digest, sha256_hex};
 pub use exit::ExitStatus;
 pub use id::InstanceId;
 pub use quantity::{format_bytes, format_millis, parse_bytes, parse_millis};
+pub use secret::{TOKEN_BEGINNINGS, is_secret_name};
 pub use signal::Signal;
 pub use suggest::closest;
 pub use time::{Mono, Now, Wall};

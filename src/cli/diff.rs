@@ -74,7 +74,7 @@ fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, 
     };
     let Request::Plan { graph, .. } = request else { unreachable!("made above") };
     let (snapshot, key) = match state {
-        Some(state) => (runtime::offline_snapshot(&state), state.key),
+        Some(state) => (runtime::offline_snapshot(&state, &offline::unwatched(&home, &state)), state.key),
         None if kept => {
             let key = runtime::store::key(&home).map_err(|err| CliError::error(err.to_string()))?;
             (Snapshot::default(), key)

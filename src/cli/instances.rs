@@ -14,7 +14,9 @@ pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
         Source::Daemon(Answer::List { instances }) => Ok(instances),
         Source::Daemon(other) => Err(exchange::unexpected(&other)),
         Source::Store(None) => Ok(Vec::new()),
-        Source::Store(Some(state)) => Ok(runtime::offline_views(&state, &offline::layout(home))),
+        Source::Store(Some(state)) => {
+            Ok(runtime::offline_views(&state, &offline::layout(home), &offline::unwatched(home, &state)))
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::error::CliError;
 use super::exchange;
+use crate::base::InstanceId;
+use crate::platform::{self, Adopted};
 use crate::rpc::wire::{Answer, Request};
-use crate::runtime::State;
 use crate::runtime::store::{self, StoreError};
-use crate::supervisor::Layout;
+use crate::runtime::{State, Survivor, Unwatched, possible_launches};
+use crate::supervisor::{Launch, Layout};
 
 /// What knows the answer to a question.
 #[derive(Debug)]
@@ -35,6 +37,20 @@ pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
             (Err(err), _) => return Err(CliError::error(err.to_string())),
         }
     }
+}
+
+/// What a daemon that was killed left running.
+pub(super) fn unwatched(home: &Path, state: &State) -> Unwatched {
+    let layout = layout(home);
+    let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, &layout).into_iter().unzip();
+    let mut found = Unwatched::new();
+    for Adopted { launch, pid, spec_digest, started_at_ms } in platform::unwatched(&launches, &layout.home) {
+        let Some(at) = launches.iter().position(|known| known.id == launch) else { continue };
+        let launched_as = launches[at].instance.app.clone();
+        let instance = instances[at].clone();
+        found.insert(instance.clone(), Survivor { launch, instance, pid, spec_digest, started_at_ms, launched_as });
+    }
+    found
 }
 
 pub(super) fn layout(home: &Path) -> Layout {

@@ -31,7 +31,9 @@ fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<AppView>, C
         Source::Daemon(other) => return Err(exchange::unexpected(&other)),
         Source::Store(state) => state,
     };
-    let apps = state.map(|state| runtime::offline_apps(&state, &offline::layout(home), reveal)).unwrap_or_default();
+    let apps = state
+        .map(|state| runtime::offline_apps(&state, &offline::layout(home), &offline::unwatched(home, &state), reveal))
+        .unwrap_or_default();
     let all: Vec<InstanceView> = apps.iter().flat_map(|app| app.instances.iter().cloned()).collect();
     let named = instances::select(targets, &all)?;
     let kept = apps.into_iter().filter_map(|mut app| {

@@ -1,5 +1,6 @@
 //! What is told to people about their files: one diagnostic a problem, all of them in one run.
 
+mod mask;
 mod render;
 mod report;
 

@@ -7,7 +7,7 @@ use miette::{
 };
 use serde_json::{Value, json};
 
-use super::{Diagnostic, Report, Severity};
+use super::{Diagnostic, Report, Severity, mask};
 use crate::document::{Location, Position, Sources};
 
 /// Columns that a rendering may take, and what is shown of a longer line around the place that matters.
@@ -39,15 +39,16 @@ pub fn render_text(report: &Report, colour: bool, unicode: bool) -> String {
 pub fn render_json(report: &Report) -> Value {
     let one = |diagnostic: &Diagnostic| {
         let spot = Spot::of(&report.sources, &diagnostic.location);
+        let known = Known::of(&report.sources, &diagnostic.location);
         json!({
             "severity": name(diagnostic.severity),
             "code": diagnostic.code.name(),
-            "message": diagnostic.message,
+            "message": known.cover(&diagnostic.message, mark(true)),
             "file": spot.file,
             "line": spot.position.map(|position| position.line),
             "column": spot.position.map(|position| position.column),
             "path": spot.path,
-            "hint": diagnostic.hint,
+            "hint": diagnostic.hint.as_deref().map(|hint| known.cover(hint, mark(true))),
         })
     };
     json!({ "version": 1, "diagnostics": sorted(report).into_iter().map(one).collect::<Vec<_>>() })
@@ -135,9 +136,11 @@ struct Drawn {
 
 impl Drawn {
     fn new(diagnostic: &Diagnostic, sources: &Sources, unicode: bool) -> Self {
+        let known = Known::of(sources, &diagnostic.location);
+        let told = |text: &str| clean(&known.cover(text, mark(unicode)), unicode);
         let clean = |text: &str| clean(text, unicode);
         let excerpt = Excerpt::of(sources, &diagnostic.location, unicode);
-        let mut message = clean(&diagnostic.message);
+        let mut message = told(&diagnostic.message);
         // Where there is no excerpt whose head says it.
         if let (None, Some(place)) = (&excerpt, place(sources, &diagnostic.location)) {
             message.extend(["\nat ", &clean(&place)]);
@@ -150,10 +153,57 @@ impl Drawn {
             severity: diagnostic.severity,
             code: diagnostic.code.name(),
             message,
-            hint: diagnostic.hint.as_deref().map(clean),
+            hint: diagnostic.hint.as_deref().map(told),
             excerpt,
             label,
         }
+    }
+}
+
+/// What stands for one hidden character.
+fn mark(unicode: bool) -> char {
+    if unicode { '\u{2022}' } else { '*' }
+}
+
+/// The secrets of the line that a diagnostic is about: its words may not repeat them.
+struct Known {
+    secrets: Vec<String>,
+    /// The place itself is in one of them, so a part of it may be what is quoted.
+    inside: bool,
+}
+
+impl Known {
+    fn of(sources: &Sources, location: &Location) -> Self {
+        let Location::At { span, .. } = location else {
+            return Self { secrets: Vec::new(), inside: false };
+        };
+        let text: &str = &sources.get(span.source).text;
+        let start = text.floor_char_boundary((span.start as usize).min(text.len()));
+        let end = text.ceil_char_boundary((span.end as usize).min(text.len())).max(start);
+        let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line = text[begin..].split('\n').next().unwrap_or("");
+        let parts = mask::secrets(text, &(begin..begin + line.len()), &(start..end));
+        let inside = parts.iter().any(|part| part.start + begin <= end && start <= part.end + begin);
+        let secrets = parts.into_iter().map(|part| line[part].trim().to_owned()).collect();
+        Self { secrets, inside }
+    }
+
+    fn cover(&self, text: &str, mark: char) -> String {
+        let mut parts = mask::in_message(text);
+        for secret in self.secrets.iter().filter(|secret| secret.chars().count() > 3) {
+            parts.extend(text.match_indices(secret.as_str()).map(|(at, found)| at..at + found.len()));
+        }
+        for quote in ['`', '"'] {
+            let ends: Vec<usize> = text.match_indices(quote).map(|(at, _)| at).collect();
+            for pair in ends.windows(2) {
+                let piece = &text[pair[0] + 1..pair[1]];
+                let quoted = |secret: &String| secret == piece || self.inside && secret.contains(piece);
+                if piece.chars().count() > 1 && self.secrets.iter().any(quoted) {
+                    parts.push(pair[0] + 1..pair[1]);
+                }
+            }
+        }
+        mask::covered(text, &mask::merged(parts), mark)
     }
 }
 
@@ -235,6 +285,15 @@ impl Excerpt {
         let line = text[start..].split('\n').next().unwrap_or("").trim_end_matches('\r');
         let from = (range.start - start).min(line.len());
         let to = (range.end - start).min(line.len());
+        let secrets = mask::secrets(text, &(start..start + line.len()), &(start + from..start + to));
+        let covered = |text: Range<usize>| {
+            let cut = |at: usize| at.clamp(text.start, text.end) - text.start;
+            let parts: Vec<_> = secrets.iter().map(|part| cut(part.start)..cut(part.end)).collect();
+            mask::covered(&line[text.clone()], &mask::merged(parts), mark(unicode))
+        };
+        let (head, middle, tail) = (covered(0..from), covered(from..to), covered(to..line.len()));
+        let (from, to) = (head.len(), head.len() + middle.len());
+        let line = &(head + &middle + &tail);
         let marked = line[from..to].trim_end();
         // A little of what stands before, the place itself, and what still fits after it.
         let before: Vec<char> = line[..from].chars().rev().take(WINDOW / 3 + 1).collect();
@@ -435,5 +494,79 @@ mod tests {
         let report = report("{\n \"a\": 1}", 3..6, "a");
         assert_eq!(place(&report.sources, &report.diagnostics[0].location).as_deref(), Some("conf/eco.json:2:2"));
         assert_eq!(place(&report.sources, &Location::Nowhere), None);
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        // The bytes that the diagnostic is about are those of `@`'s word.
+        let hidden = [
+            r#"{"apps":[{"env":{"MY_SECRET":"LEAK"},"max_restarts":"@many"}]}"#,
+            r#"{"API_KEY": LEAK, "@x": 1}"#,
+            r#"{"API_KEY": @LEAK"#,
+            r#"{"auth": {"user": "LEAK", "b": ["LEAK"]}, "@x": 1}"#,
+            r#"{"args": ["--token", "LEAK", "--port", 80], "@x": 1}"#,
+            r#"{"args": "--password LEAK --port 80", "@x": 1}"#,
+            r#"{"script": "API_KEY=LEAK,LEAK node x", "@x": 1}"#,
+            r#"{"env": {"URL": "postgres://user:p/LEAK@host/db"}, "@x": 1}"#,
+            "{\n  \"API_KEY\":\n    @\"LEAK\"\n}",
+            "{\n\"auth\": {\n\"a\": @\"LEAK\"\n}}",
+            "API_KEY: 'LEAK' @'LEAK'",
+            "API_KEY: 'it''s LEAK' @x",
+            "API_KEY: @LEAK, LEAK",
+            "envv: { API_KEY: LEAKenvv, @x: 1 }",
+            "env:\n  API_KEY: |\n    LEAK\n    @LEAK",
+            "env:\n  API_KEY: LEAK\n    @LEAK",
+            "? API_KEY\n: @LEAK",
+            "args: [--token, LEAK, @x]",
+            "- --token\n- @LEAK",
+            "key: |\n -----BEGIN PRIVATE KEY-----\n @LEAK",
+            "max_restart=3, env={API_KEY=\"LEAKtoml\"} @x",
+            "[env.secrets]\na = @\"LEAK\"",
+            "API_KEY = \"\"\"\nLEAK\n@LEAK\n\"\"\"",
+            "API_KEY=LEAK LEAK @x",
+            "export API_KEY=\"LEAK\n@LEAK\"",
+            "process.env['API_KEY'] = `LEAK` + @x",
+            "module.exports = { token: \"a\" + \"b,LEAK\", x: @1 }",
+            "db: user:LEAK@tcp(host)/x @x",
+            "\u{e9}\u{1f600}: 1, API_KEY: '\u{e9}LEAK' @x",
+        ];
+        for text in hidden {
+            let at = text.find('@').unwrap();
+            let at = if text[at..].contains("@x") { text.find("@x").unwrap() } else { at };
+            let text = if text.contains("user:") { text.to_owned() } else { text.replacen('@', "", 1) };
+            let end = text[at..].find([' ', ',', '}', '\n']).map_or(text.len(), |end| at + end);
+            let mut report = report(&text, at..end, "apps[0]");
+            report.diagnostics[0].message = format!("`{}` is odd", text[at..end].trim_matches('"'));
+            for drawn in [
+                render_text(&report, false, true),
+                render_text(&report, false, false),
+                render_json(&report).to_string(),
+            ] {
+                assert!(!drawn.contains("LEAK"), "{text}\n{drawn}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays_with_its_columns() {
+        let table = [
+            (
+                r#"{"env":{"MY_SECRET":"LEAK2"},"max_restarts":"x"}"#,
+                r#"{"env":{"MY_SECRET":"*****"},"max_restarts":"x"}"#,
+            ),
+            ("{ API_KEY: LEAK, max: 3 }", "{ API_KEY: ****, max: 3 }"),
+            ("url: http://auth:8080/img@2x.png", "url: http://auth:8080/img@2x.png"),
+            ("url: redis://:pw@host:1", "url: redis://**@host:1"),
+            ("name: monkey, author: x", "name: monkey, author: x"),
+            ("A: ssh://git@github.com/a/b", "A: ssh://git@github.com/a/b"),
+        ];
+        for (text, want) in table {
+            let plain = render_text(&report(text, 0..1, ""), false, false);
+            assert!(plain.lines().any(|line| line.ends_with(want)), "{want}\n{plain}");
+        }
+        let mut report = report("a: 1", 0..1, "");
+        report.diagnostics[0].message = "`--token=abc` and http://u:abc@h".into();
+        let plain = render_text(&report, false, false);
+        assert!(!plain.contains("abc"), "{plain}");
     }
 }

@@ -6,89 +6,15 @@
 
 use std::ops::Range;
 
-use crate::base::{Key, keyed_digest};
+pub use crate::base::is_secret_name;
+use crate::base::{Key, TOKEN_BEGINNINGS, keyed_digest};
 
 /// A longer value is cut, and a digest of all of it is put behind.
 const LONGEST_SHOWN: usize = 120;
 const SHOWN_OF_LONG: usize = 80;
 
-/// A part of a name that says it all, however it ends (`DBPASSWORD`, `githubtoken`).
-const SECRET_ENDINGS: [&str; 17] = [
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "credential",
-    "apikey",
-    "secretkey",
-    "accesskey",
-    "privatekey",
-    "authkey",
-    "masterkey",
-    "signingkey",
-    "encryptionkey",
-    "dbpass",
-    "pgpass",
-];
-
-/// Parts of names that say it only when they stand alone: `KEYBOARD`, `MONKEY` and `AUTHOR` are no secrets.
-const SECRET_WORDS: [&str; 20] = [
-    "key",
-    "pass",
-    "pwd",
-    "dsn",
-    "private",
-    "auth",
-    "oauth",
-    "authorization",
-    "cred",
-    "bearer",
-    "jwt",
-    "pw",
-    "pat",
-    "signature",
-    "sig",
-    "cookie",
-    "session",
-    "salt",
-    "pin",
-    "webhook",
-];
-
-/// How the tokens of well-known services begin.
-const TOKEN_BEGINNINGS: [&str; 13] = [
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "npm_",
-    "sk_live_",
-    "rk_live_",
-    "sk-",
-    "xoxb-",
-    "xoxp-",
-    "AKIA",
-    "eyJ",
-];
-
 /// What may stand between `Authorization:` and the secret.
 const AUTH_SCHEMES: [&str; 4] = ["bearer", "basic", "token", "digest"];
-
-/// Whether a variable's or option's name says that its value is a secret: one of its parts, as `_`, `-`, `.` and
-/// camel case divide it, is such a word (`API_KEY`, `apiKey`, `db.password`).
-#[must_use]
-pub fn is_secret_name(name: &str) -> bool {
-    parts(name).iter().any(|part| {
-        let part = part.trim_end_matches(|c: char| c.is_ascii_digit());
-        let single = part.strip_suffix('s').unwrap_or(part);
-        SECRET_WORDS.iter().any(|word| *word == part || *word == single)
-            || SECRET_ENDINGS.iter().any(|word| part.ends_with(word) || single.ends_with(word))
-            || part.starts_with("password")
-    })
-}
 
 /// Whether a value kept under a name is, or has in it, what may not be seen.
 #[must_use]
@@ -154,33 +80,6 @@ fn whole(text: &str) -> Vec<Range<usize>> {
 
 fn hidden(value: &str, key: &Key) -> String {
     format!("<secret {}>", keyed_digest(key, value))
-}
-
-/// Words of a name, in lower case: `dbURLPassword` is `db`, `url`, `password`.
-fn parts(name: &str) -> Vec<String> {
-    let chars: Vec<char> = name.chars().collect();
-    let mut parts = vec![String::new()];
-    for (i, &c) in chars.iter().enumerate() {
-        if !c.is_alphanumeric() {
-            parts.push(String::new());
-            continue;
-        }
-        let before = i.checked_sub(1).map(|i| chars[i]);
-        let after = chars.get(i + 1);
-        let begins = c.is_uppercase()
-            && before.is_some_and(|before| {
-                before.is_lowercase()
-                    || before.is_numeric()
-                    || before.is_uppercase() && after.is_some_and(|after| after.is_lowercase())
-            });
-        if begins {
-            parts.push(String::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            part.extend(c.to_lowercase());
-        }
-    }
-    parts
 }
 
 /// The value with its secret parts replaced, in quotes if it would be misread without.

@@ -28,7 +28,7 @@ pub use lock::{LockFile, LockKind};
 pub use memory::give_back;
 pub(crate) use notify::short_address;
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon};
-pub use survivors::Adopted;
+pub use survivors::{Adopted, unwatched};
 pub use sys::awaitable;
 
 /// The system's words without their number.

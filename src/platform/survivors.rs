@@ -52,6 +52,17 @@ pub(super) fn find(launch: &Launch, home: &str) -> Option<Survivor> {
     Some(Survivor { process, pidfd, mark: marks.launch?, spec_digest: marks.spec? })
 }
 
+/// What runs of `launches` though no daemon watches it. Only looks.
+#[must_use]
+pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
+    let seen = |launch: &Launch| {
+        let Survivor { process, spec_digest, .. } = find(launch, home)?;
+        let started_at_ms = procfs::started_at_ms(&process);
+        Some(Adopted { launch: launch.id, pid: process.pid, spec_digest, started_at_ms })
+    };
+    launches.iter().filter_map(seen).collect()
+}
+
 /// Ends what carries this home's mark and belongs to no launch that was taken over. Returns how many there were.
 pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
     let mut ended = 0;

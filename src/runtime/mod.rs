@@ -34,4 +34,4 @@ pub use input::{ClientId, Input, Ticket};
 pub use record::{AppRecord, InstanceRecord, Intent, State};
 pub use restore::possible_launches;
 pub use target::{Target, TargetError, resolve};
-pub use view::{offline_apps, offline_snapshot, offline_views};
+pub use view::{Unwatched, offline_apps, offline_snapshot, offline_views};

@@ -2,23 +2,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::table::{App, Instance, Table};
-use super::{AppRecord, Intent, State};
+use super::{AppRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Key, Now, format_millis};
-use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text, shown_words};
+use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text, shown_words, spec_digest};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::spec::{AppSpec, ExecMode};
 use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, log_outputs};
 
 /// What `list` shows when no daemon runs: everything known, nothing running.
 #[must_use]
-pub fn offline_views(state: &State, layout: &Layout) -> Vec<InstanceView> {
+pub fn offline_views(state: &State, layout: &Layout, unwatched: &Unwatched) -> Vec<InstanceView> {
     let mut views: Vec<InstanceView> = state
         .apps
         .values()
         .flat_map(|record| {
             record.instances.iter().map(|(slot, instance)| {
                 let logs = logs(&record.spec, instance.launched_as.as_deref(), *slot, layout);
-                blank(record, *slot, instance.id, logs)
+                let mut view = blank(record, *slot, instance.id, logs);
+                if let Some(survivor) = unwatched.get(&InstanceId::new(view.name.as_str(), *slot)) {
+                    view.pid = Some(survivor.pid);
+                    view.started_at_ms = Some(survivor.started_at_ms);
+                    "online".clone_into(&mut view.state);
+                    view.detail = Some("no daemon watches it until the next command that changes something".to_owned());
+                } else if instance.intent == Intent::Up {
+                    view.detail = Some("should run: the next command that changes something starts it".to_owned());
+                }
+                view
             })
         })
         .collect();
@@ -28,32 +37,37 @@ pub fn offline_views(state: &State, layout: &Layout) -> Vec<InstanceView> {
 
 /// What `show` shows when no daemon runs. Secrets in the specs are hidden unless `reveal`.
 #[must_use]
-pub fn offline_apps(state: &State, layout: &Layout, reveal: bool) -> Vec<AppView> {
-    let views = offline_views(state, layout);
+pub fn offline_apps(state: &State, layout: &Layout, unwatched: &Unwatched, reveal: bool) -> Vec<AppView> {
+    let views = offline_views(state, layout, unwatched);
     let records = state.apps.iter().map(|(name, record)| (name.as_str(), record));
     grouped(views, &records.collect(), &state.key, reveal)
 }
 
-/// What `diff` compares with when no daemon runs: what should run counts as running, for the daemon that an `apply`
-/// would start starts that first.
+/// What `diff` compares with when no daemon runs: only what is really there counts as running.
 #[must_use]
-pub fn offline_snapshot(state: &State) -> Snapshot {
-    let app = |record: &AppRecord| {
-        let instance = |intent| match intent {
-            Intent::Up => ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&record.spec)) },
-            Intent::Stopped => ActualInstance { liveness: Liveness::Stopped, launched: None },
+pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
+    let app = |name: &String, record: &AppRecord| {
+        let instance = |slot: u32| match unwatched.get(&InstanceId::new(name.as_str(), slot)) {
+            Some(survivor) => {
+                let same = survivor.spec_digest == spec_digest(&record.spec);
+                ActualInstance { liveness: Liveness::Up, launched: same.then(|| Arc::clone(&record.spec)) }
+            }
+            None => ActualInstance { liveness: Liveness::Stopped, launched: None },
         };
         ActualApp {
             ecosystem: record.ecosystem.clone(),
             spec: Arc::clone(&record.spec),
-            instances: record.instances.iter().map(|(slot, known)| (*slot, instance(known.intent))).collect(),
+            instances: record.instances.keys().map(|slot| (*slot, instance(*slot))).collect(),
         }
     };
     Snapshot {
         generation: state.generation,
-        apps: state.apps.iter().map(|(name, record)| (name.clone(), app(record))).collect(),
+        apps: state.apps.iter().map(|(name, record)| (name.clone(), app(name, record))).collect(),
     }
 }
+
+/// What runs though no daemon watches it.
+pub type Unwatched = BTreeMap<InstanceId, Survivor>;
 
 /// What `list` shows, by id.
 pub(super) fn views(table: &Table, now: Now) -> Vec<InstanceView> {
