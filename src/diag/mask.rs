@@ -22,7 +22,8 @@ pub(super) fn secrets(text: &str, line: &Range<usize>, place: &Range<usize>) -> 
     let shown = &text[from..to];
     let before = &text[text.floor_char_boundary(line.start.saturating_sub(BEFORE))..line.start];
     let indent = shown.len() - shown.trim_start().len();
-    let within = if continues(before, shown) { vec![indent..shown.len()] } else { scan(shown) };
+    let whole = std::iter::once(indent..shown.len());
+    let within = if continues(before, shown) { whole.collect() } else { scan(shown) };
     within.into_iter().map(|part| part.start + from - line.start..part.end + from - line.start).collect()
 }
 
@@ -107,7 +108,7 @@ fn continues(before: &str, line: &str) -> bool {
     // Quotes and brackets that are still open.
     separators(before).any(|(_, value)| {
         let start = value + leading_space(&before[value..]);
-        closed_end(&before[start..]).is_some_and(|end| end.is_none())
+        is_enclosed(&before[start..]) && closed_end(&before[start..]).is_none()
     })
 }
 
@@ -132,7 +133,7 @@ fn announces(line: &str) -> bool {
     })
 }
 
-/// Where the values of secret names may begin: behind `name:` and `name=`, with the separator's own place.
+/// Where the values of secret names may begin: behind `name:` and `name=`: the separator's place and the first byte behind it.
 fn separators(text: &str) -> impl Iterator<Item = (usize, usize)> + '_ {
     text.match_indices([':', '=']).filter_map(|(at, separator)| {
         let before = text[..at].trim_end_matches(|c: char| " \t\"'`\\]?)".contains(c));
@@ -215,8 +216,8 @@ fn value_at(line: &str, at: usize, state: State) -> Option<Range<usize>> {
     let rest = &line[start..];
     let all = start..line.trim_end().len().max(start);
     let first = rest.chars().next()?;
-    if let Some(end) = closed_end(rest) {
-        let Some(end) = end.filter(|end| goes_on(&rest[*end..])) else {
+    if is_enclosed(rest) {
+        let Some(end) = closed_end(rest).filter(|end| goes_on(&rest[*end..])) else {
             return Some(all);
         };
         let quotes = if rest.starts_with("\"\"\"") || rest.starts_with("'''") { 3 } else { 1 };
@@ -240,17 +241,22 @@ fn value_at(line: &str, at: usize, state: State) -> Option<Range<usize>> {
     }
 }
 
-/// Where a value in quotes or brackets ends: `None` for one without, `Some(None)` where it does not.
-fn closed_end(value: &str) -> Option<Option<usize>> {
+/// In quotes or brackets.
+fn is_enclosed(value: &str) -> bool {
+    value.starts_with(['"', '\'', '`', '{', '[', '('])
+}
+
+/// Where a value in quotes or brackets ends, if it does.
+fn closed_end(value: &str) -> Option<usize> {
     let first = value.chars().next()?;
     match first {
         '"' | '\'' | '`' => {
             if let Some(three) = ["\"\"\"", "'''"].into_iter().find(|three| value.starts_with(three)) {
-                return Some(value[3..].find(three).map(|at| at + 6));
+                return value[3..].find(three).map(|at| at + 6);
             }
             let end = unescaped(&value[1..], first).map(|at| at + 2);
             // `''` within a string of YAML, as well as two strings without anything between.
-            Some(end.filter(|end| *end == 2 || !value[*end..].starts_with(first)))
+            end.filter(|end| *end == 2 || !value[*end..].starts_with(first))
         }
         '{' | '[' | '(' => {
             let mut depth = 0_usize;
@@ -262,17 +268,14 @@ fn closed_end(value: &str) -> Option<Option<usize>> {
                 match c {
                     '{' | '[' | '(' => depth += 1,
                     '}' | ']' | ')' => depth -= 1,
-                    '"' | '\'' | '`' => match unescaped(&value[at + 1..], c) {
-                        Some(end) => skip = at + end + 2,
-                        None => return Some(None),
-                    },
+                    '"' | '\'' | '`' => skip = at + unescaped(&value[at + 1..], c)? + 2,
                     _ => {}
                 }
                 if depth == 0 {
-                    return Some(Some(at + 1));
+                    return Some(at + 1);
                 }
             }
-            Some(None)
+            None
         }
         _ => None,
     }

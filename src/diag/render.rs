@@ -160,6 +160,16 @@ impl Drawn {
     }
 }
 
+/// The byte at a line and column of a text, as an empty range.
+fn line_range(text: &str, position: Position) -> Option<Range<usize>> {
+    let line = text.split('\n').nth((position.line as usize).checked_sub(1)?)?;
+    let bare = line.trim_start_matches('\u{feff}');
+    let skip = (position.column as usize).saturating_sub(1);
+    let at = bare.char_indices().nth(skip).map_or(bare.len(), |(at, _)| at);
+    let at = bare.as_ptr() as usize - text.as_ptr() as usize + at;
+    Some(at..at)
+}
+
 /// What stands for one hidden character.
 fn mark(unicode: bool) -> char {
     if unicode { '\u{2022}' } else { '*' }
@@ -174,12 +184,22 @@ struct Known {
 
 impl Known {
     fn of(sources: &Sources, location: &Location) -> Self {
-        let Location::At { span, .. } = location else {
+        let place = match location {
+            Location::At { span, .. } => {
+                let text: &str = &sources.get(span.source).text;
+                let start = text.floor_char_boundary((span.start as usize).min(text.len()));
+                let end = text.ceil_char_boundary((span.end as usize).min(text.len())).max(start);
+                Some((text, start, end))
+            }
+            Location::Line { file, position } => sources.find(file).and_then(|source| {
+                let at = line_range(&source.text, *position)?;
+                Some((&*source.text, at.start, at.end))
+            }),
+            _ => None,
+        };
+        let Some((text, start, end)) = place else {
             return Self { secrets: Vec::new(), inside: false };
         };
-        let text: &str = &sources.get(span.source).text;
-        let start = text.floor_char_boundary((span.start as usize).min(text.len()));
-        let end = text.ceil_char_boundary((span.end as usize).min(text.len())).max(start);
         let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[begin..].split('\n').next().unwrap_or("");
         let parts = mask::secrets(text, &(begin..begin + line.len()), &(start..end));
@@ -268,12 +288,9 @@ impl Excerpt {
             }
             Location::Line { file, position } => {
                 let source = sources.find(file)?;
-                let line = source.text.split('\n').nth((position.line as usize).checked_sub(1)?)?;
-                let bare = line.trim_start_matches('\u{feff}');
-                let skip = (position.column as usize).saturating_sub(1);
-                let at = bare.char_indices().nth(skip).map_or(bare.len(), |(at, _)| at);
+                let at = line_range(&source.text, *position)?;
                 let file = clean(&file.display().to_string(), unicode);
-                Some(Self::cut(file, *position, bare, &(at..at), unicode))
+                Some(Self::cut(file, *position, &source.text, &at, unicode))
             }
             _ => None,
         }
@@ -556,7 +573,7 @@ mod tests {
             ),
             ("{ API_KEY: LEAK, max: 3 }", "{ API_KEY: ****, max: 3 }"),
             ("url: http://auth:8080/img@2x.png", "url: http://auth:8080/img@2x.png"),
-            ("url: redis://:pw@host:1", "url: redis://**@host:1"),
+            ("url: redis://:pw@host:1", "url: redis://:**@host:1"),
             ("name: monkey, author: x", "name: monkey, author: x"),
             ("A: ssh://git@github.com/a/b", "A: ssh://git@github.com/a/b"),
         ];
@@ -564,6 +581,11 @@ mod tests {
             let plain = render_text(&report(text, 0..1, ""), false, false);
             assert!(plain.lines().any(|line| line.ends_with(want)), "{want}\n{plain}");
         }
+        let mut thrown = report("const token = `a\nLEAK`", 0..1, "");
+        let position = Position { line: 2, column: 2 };
+        thrown.diagnostics[0].location = Location::Line { file: "conf/eco.json".into(), position };
+        let plain = render_text(&thrown, false, false);
+        assert!(plain.contains("eco.json:2:2") && !plain.contains("LEAK"), "{plain}");
         let mut report = report("a: 1", 0..1, "");
         report.diagnostics[0].message = "`--token=abc` and http://u:abc@h".into();
         let plain = render_text(&report, false, false);
