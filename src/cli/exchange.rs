@@ -162,18 +162,11 @@ pub(super) fn refusal(refusals: &[Refusal]) -> CliError {
 }
 
 fn stale_plan(stale: &Stale) -> CliError {
+    let side = |value: &Option<String>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| format!("`{v}`"));
+    let (app, saved, now) = (&stale.app, side(&stale.saved), side(&stale.now));
     let message = match &stale.field {
-        Some(field) => {
-            let side =
-                |value: &Option<String>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| format!("`{v}`"));
-            format!(
-                "the saved plan is stale: `{field}` of app `{}` was {} and is now {}",
-                stale.app,
-                side(&stale.saved),
-                side(&stale.now)
-            )
-        }
-        None => format!("the saved plan is stale: app `{}` is no longer as it was", stale.app),
+        Some(field) => format!("the saved plan is stale: `{field}` of app `{app}` was {saved} and is now {now}"),
+        None => format!("the saved plan is stale: app `{app}` was to see {saved} and would now see {now}"),
     };
     CliError::new(Exit::Stale, message).hint("nothing was done; make a new plan with `pmrun diff --out`")
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, Reason, Step, words};
+use super::{Change, Plan, Reason, Step, words};
 
 /// A plan that was shown and kept (`diff --out`), with what it takes to make it anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,11 @@ fn difference(saved: &Step, now: Option<&Step>) -> Stale {
     })
 }
 
+fn whole(change: Option<&Change>) -> String {
+    let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+    change.map_or_else(|| "no change".to_owned(), |change| format!("{} -> {}", side(&change.old), side(&change.new)))
+}
+
 /// The first field whose change is not the saved one, with the side of it that moved: what the file says, else
 /// what was applied before.
 fn moved_field(saved: &Step, now: &Step) -> Option<Stale> {
@@ -103,7 +108,8 @@ fn moved_field(saved: &Step, now: &Step) -> Option<Stale> {
             (was, is) if was == is => continue,
             (Some(was), Some(is)) if was.new != is.new => (text(&was.new), text(&is.new)),
             (Some(was), Some(is)) => (text(&was.old), text(&is.old)),
-            (was, is) => (was.and_then(|was| text(&was.new)), is.and_then(|is| text(&is.new))),
+            // Whether the file went back or somebody was faster cannot be told from here: what was planned can.
+            (was, is) => (Some(whole(was.as_ref())), Some(whole(is.as_ref()))),
         };
         return Some(Stale { app: saved.app.clone(), field: Some(path.to_owned()), saved: was, now: is });
     }
