@@ -56,6 +56,21 @@ fn kill_stops_everything_and_apps_stay_known_as_stopped_by_hand() {
 }
 
 #[test]
+fn what_a_killed_daemon_left_is_shown_as_it_is_and_ended_by_kill() {
+    let home = two();
+    let pids = home.pids();
+    kill_daemon(&home);
+    // Read-only commands see what runs, and start nothing.
+    assert_eq!(home.pids(), pids);
+    home.exits(0, &["diff", "eco.json"]);
+    assert_eq!(home.daemon(), None);
+    home.ok(&["kill"]);
+    assert!(pids.values().all(|pid| !procs::alive(*pid)));
+    assert_eq!(home.list().iter().map(Instance::state).collect::<Vec<_>>(), ["stopped"; 3]);
+    home.exits(2, &["diff", "eco.json"]);
+}
+
+#[test]
 fn a_daemon_that_was_killed_is_restored_by_the_next_command_never_two_copies() {
     let home = two();
     home.ok(&["stop", "a"]);
