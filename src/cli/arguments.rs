@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{exit, surroundings};
 
@@ -36,6 +36,8 @@ pub(super) enum Command {
     Render(Render),
     /// Check a file and report everything that is wrong with it
     Validate(Validate),
+    /// Print the options of ecosystem files, for editors and for people
+    Schema(Schema),
     /// List all instances
     #[command(visible_aliases = ["ls", "ps", "status"])]
     List(Json),
@@ -192,6 +194,26 @@ pub(super) struct Validate {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pmrun schema > pmrun.schema.json    for JSON, YAML and TOML
+  pmrun schema --format ts > pmrun.d.ts
+                                      for JavaScript: /** @type {import(\"./pmrun\").Config} */
+  pmrun schema --format markdown      to read")]
+pub(super) struct Schema {
+    /// A JSON Schema (draft-07), TypeScript types, or a reference
+    #[arg(long, value_enum, default_value_t = SchemaFormat::Json)]
+    pub format: SchemaFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaFormat {
+    Json,
+    Ts,
+    Markdown,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Json {
     /// Print JSON
     #[arg(long)]
@@ -324,6 +346,9 @@ mod tests {
             "render --json --reveal",
             "render --raw eco.config.js",
             "validate --strict --json",
+            "schema",
+            "schema --format ts",
+            "schema --format markdown",
             "ls --json",
             "ps",
             "status",

@@ -26,6 +26,7 @@ mod progress;
 mod random;
 mod render;
 mod saved_plan;
+mod schema;
 mod show;
 mod start;
 mod surroundings;
@@ -75,6 +76,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Diff(arguments) => diff::run(arguments, terminal),
         Command::Render(arguments) => render::run(arguments, terminal),
         Command::Validate(arguments) => validate::run(arguments, terminal),
+        Command::Schema(arguments) => schema::run(arguments, terminal),
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Show(arguments) => show::run(arguments, terminal),
         Command::Logs(arguments) => logs::run(arguments, terminal),

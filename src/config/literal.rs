@@ -1,4 +1,5 @@
-//! A config program that is one literal means that literal: no engine has to run, and every place in it is known.
+//! A config program that is one literal, exported as it is or by way of `const config`, means that literal: no engine
+//! has to run, and every place in it is known.
 //!
 //! What is accepted is what JavaScript and the JSON5 reader certainly read alike. Everything else, and everything that
 //! is an error, is left to the engine: None is never wrong, Some has to be right.
@@ -14,7 +15,8 @@ const DEPTH_MAX: usize = 200;
 /// Every value and every key is a token.
 const TOKENS_MAX: usize = 1_000_000;
 
-/// The tree of a text that is `module.exports = LITERAL` or `export default LITERAL`, with spans into the text.
+/// The tree of a text that is `module.exports = LITERAL` or `export default LITERAL`, or that does the same with a
+/// `const config`, to which editors can give a type; with spans into the text.
 pub(super) fn parse(text: &str, form: Form, source: SourceId) -> Option<Node> {
     let literal = locate(text, form)?;
     // Blanks keep every offset. The byte order mark stays: the reader takes it off and counts it.
@@ -38,29 +40,23 @@ fn locate(text: &str, form: Form) -> Option<std::ops::Range<usize>> {
             return None;
         }
     }
-    let prefix: &[&str] = match form {
+    let export: &[&str] = match form {
         Form::CommonJs => &["module", ".", "exports", "="],
         Form::Module => &["export", "default"],
     };
-    for token in prefix {
-        scanner.blank()?;
-        let found = if token.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            scanner.word() == Some(token)
-        } else {
-            scanner.take(token)
-        };
-        if !found {
-            return None;
-        }
+    // By this one name: others may be taken, or reserved.
+    let named = scanner.tokens(&["const", "config", "="]);
+    if !named && !scanner.tokens(export) {
+        return None;
     }
     scanner.blank()?;
     let start = scanner.at;
     scanner.literal()?;
     let end = scanner.at;
-    scanner.blank()?;
-    if scanner.take(";") {
-        scanner.blank()?;
+    if named && !(scanner.end_of_statement()? && scanner.tokens(export) && scanner.tokens(&["config"])) {
+        return None;
     }
+    scanner.end_of_statement()?;
     (scanner.at == text.len()).then_some(start..end)
 }
 
@@ -82,6 +78,27 @@ impl<'a> Scanner<'a> {
         let found = self.rest().starts_with(token);
         self.at += if found { token.len() } else { 0 };
         found
+    }
+
+    /// Over these tokens and what stands before each, or over nothing.
+    fn tokens(&mut self, tokens: &[&str]) -> bool {
+        let start = self.at;
+        let found = tokens.iter().all(|token| {
+            let is_word = token.starts_with(|c: char| c.is_ascii_alphabetic());
+            self.blank().is_some() && if is_word { self.word() == Some(token) } else { self.take(token) }
+        });
+        if !found {
+            self.at = start;
+        }
+        found
+    }
+
+    /// Over a `;` or a line's end, and the blanks around it; whether there was one. None as with [`Self::blank`].
+    fn end_of_statement(&mut self) -> Option<bool> {
+        let newline = self.blank()?;
+        let semicolon = self.take(";");
+        self.blank()?;
+        Some(semicolon || newline)
     }
 
     /// Over white space and comments; whether a line ended outside a block comment. None for what ends lines in one

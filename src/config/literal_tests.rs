@@ -47,6 +47,34 @@ fn literal_programs_are_read() {
     }
 }
 
+/// TypeScript gives such a constant the type that stands before it, in every version.
+#[test]
+fn a_literal_may_have_a_name() {
+    for text in [
+        "const config = {a: 1};\nmodule.exports = config;\n",
+        "/** @type {import('./pmrun').Config} */\nconst config = {a: 1}\nmodule.exports = config",
+        "'use strict';const config={a:1};module.exports=config",
+    ] {
+        let node = common(text).unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(to_json(&node), json!({"a": 1}), "{text}");
+        let module = text.replace("module.exports = ", "export default ").replace("module.exports=", "export default ");
+        assert!(parse(&module, Form::Module, SourceId(0)).is_some(), "{module}");
+    }
+    for text in [
+        "const config = {a: 1} module.exports = config",
+        "const config = {a: 1};",
+        "const config = {a: 1}; module.exports = other",
+        "const config = {a: 1}; module.exports = config.a",
+        "const config = {a: 1}; module.exports = config; config.a = 2",
+        "const config = {a: 1}; module.exports = config\n(1)",
+        "const config = {a: 1}, b = 2; module.exports = config",
+        "const other = {a: 1}; module.exports = other",
+        "let config = {a: 1}; module.exports = config",
+    ] {
+        assert_eq!(common(text), None, "{text}");
+    }
+}
+
 #[test]
 fn other_programs_are_left_to_the_engine() {
     let deep = format!("module.exports = {}{}", "[".repeat(201), "]".repeat(201));

@@ -87,6 +87,25 @@ impl Value {
         }
     }
 
+    /// The texts that are accepted where only some are, and what each means.
+    #[must_use]
+    pub fn choices(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Mode(_) => &[
+                ("fork", "Plain processes, each on its own."),
+                ("cluster", "Node's instances share their ports."),
+                ("fork_mode", "The same as `fork`."),
+                ("cluster_mode", "The same as `cluster`."),
+            ],
+            Self::LogType(_) => &[
+                ("raw", "Lines as the app writes them."),
+                ("json", "Each line as a JSON object."),
+                ("", "The same as `raw`."),
+            ],
+            _ => &[],
+        }
+    }
+
     /// What would be right: the end of "must be".
     #[must_use]
     pub fn expects(&self) -> String {
@@ -128,6 +147,17 @@ impl Shape {
             Self::String => "a string",
             Self::List => "a list",
             Self::Object => "an object",
+        }
+    }
+
+    /// What JSON Schema calls it.
+    pub(super) fn json_name(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::List => "array",
+            Self::Object => "object",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use number::js_number;
-pub(super) use readers::variable_name_problem;
+pub(super) use readers::{MILLIS_MAX, variable_name_problem};
 
 use super::draft::{Draft, Mark};
 use super::options::{self, OVERLAY_PREFIX, Row, Status};

@@ -13,7 +13,7 @@ use crate::schema::words::split_words;
 use crate::spec::ExecMode;
 
 /// A year: longer waits are typing errors.
-const MILLIS_MAX: u64 = 31_536_000_000;
+pub(in crate::schema) const MILLIS_MAX: u64 = 31_536_000_000;
 
 impl Decoder<'_> {
     pub(super) fn text(&mut self, reading: Reading<'_>, node: &Node) -> Option<String> {

@@ -23,6 +23,8 @@ pub struct Row {
     /// What holds without it, for people; empty is nothing.
     pub default: &'static str,
     pub doc: &'static str,
+    /// Values that people write, as JSON: for editors and the reference.
+    pub examples: &'static [&'static str],
     pub status: Status,
     /// The field that it sets, whose [`Field::impact`] says what a change costs. None where it works on another
     /// option's field, or on none.
@@ -41,9 +43,21 @@ pub enum Status {
 /// The key of an overlay less the profile's name.
 pub(super) const OVERLAY_PREFIX: &str = "env_";
 
-/// Every option, grouped as the documentation shows them.
+/// Titles, and the options below each, as the documentation shows them.
+const GROUPS: [(&str, &[Row]); 5] = [
+    ("What is run", process::ROWS),
+    ("Start, restart, stop", lifecycle::ROWS),
+    ("Files", files::ROWS),
+    ("Not honoured yet", later::ROWS),
+    ("Accepted, and without meaning here", meaningless::ROWS),
+];
+
 pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
-    [process::ROWS, lifecycle::ROWS, files::ROWS, later::ROWS, meaningless::ROWS].into_iter().flatten()
+    groups().flat_map(|(_, rows)| rows)
+}
+
+pub(super) fn groups() -> impl Iterator<Item = (&'static str, &'static [Row])> + Clone {
+    GROUPS.into_iter()
 }
 
 /// The option that a key means, and the key's rank among the option's names: 0 is the canonical one.
@@ -61,6 +75,18 @@ impl Row {
     /// The canonical name, then the aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// The names after the canonical one that a file may write, camelCase spellings among them.
+    pub(super) fn other_spellings(&self) -> impl Iterator<Item = String> + use<> {
+        let (canonical, is_overlay) = (self.name, self.is_overlay());
+        let spellings = self.names().flat_map(|name| [name.to_owned(), camel_case(name)]);
+        let mut seen = vec![canonical.to_owned()];
+        spellings.filter(move |spelling| {
+            let fresh = !is_overlay && !seen.contains(spelling);
+            seen.push(spelling.clone());
+            fresh
+        })
     }
 
     #[must_use]

@@ -1,0 +1,540 @@
+// Types of a pmrun ecosystem file, made from pmrun's option table; `pmrun schema --format ts` prints them.
+//
+// In a `.js` file, with this file beside it as `pmrun.d.ts`:
+//
+//     /** @type {import("./pmrun").Config} */
+//     module.exports = { apps: [{ name: "api", script: "./api.js" }] };
+
+/** What a config exports: an ecosystem, a list of apps, one app, or a function or promise of one of these. */
+export type Config = Plain | Promise<Plain> | ((given: Given) => Plain | Promise<Plain>);
+
+type Plain = Ecosystem | App[] | App;
+
+/** What an exported function is called with. */
+export interface Given {
+  /** The variables of the shell that runs pmrun. */
+  env: Record<string, string | undefined>;
+  /** `NODE_ENV`, where it is set. */
+  mode?: string;
+}
+
+/** Returns what it is given: it is there for its types. */
+export declare function defineConfig<T extends Config>(config: T & Config): T;
+
+export interface Ecosystem {
+  /** The apps: a list, or one. */
+  apps: App[] | App;
+  /** What the ecosystem is called: what `apply` prunes by. Default: the folder that holds the file. */
+  name?: string | null;
+  /** Where the ecosystem is deployed to. Not honoured yet: nothing is deployed. */
+  deploy?: Record<string, Deployment>;
+  $schema?: string;
+}
+
+/** Carried along and not looked at. */
+export interface Deployment {
+  user?: string;
+  host?: string | string[];
+  key?: string;
+  port?: number | string;
+  ssh_options?: string | string[];
+  ref?: string;
+  repo?: string;
+  path?: string;
+  env?: Variables;
+  "pre-setup"?: string;
+  "post-setup"?: string;
+  "pre-deploy-local"?: string;
+  "pre-deploy"?: string;
+  "post-deploy"?: string;
+  [key: string]: unknown;
+}
+
+/** Numbers and booleans become text, lists and objects JSON. */
+export type Variables = Record<string, string | number | boolean | object | null | undefined>;
+
+/** One app. */
+export interface App extends OtherSpellings {
+  /**
+   * The program: a path against `cwd`, a name in PATH, or a whole command line (then a shell runs it).
+   * @example "./server.js"
+   * @example "npm start"
+   */
+  script?: string | null;
+  /**
+   * What the app is called, unique on the machine. Without it: the script's file name less its ending. Default: the script's name.
+   * @example "api"
+   */
+  name?: string | null;
+  /**
+   * A group of apps that commands can name at once.
+   * @default "default"
+   * @example "backend"
+   */
+  namespace?: string | null;
+  /**
+   * The folder the app runs in, against the folder of this file; `~` is the home folder. Default: the file's folder.
+   * @example "./api"
+   * @example "/srv/api"
+   */
+  cwd?: string | null;
+  /**
+   * Arguments after the script: a list, or a string that is split at white space.
+   * @example ["--port", "3000"]
+   * @example "--port 3000"
+   */
+  args?: (string | number | boolean)[] | string | null;
+  /**
+   * What runs the script, a name in PATH or a path; `none` runs it directly. Without it the file's ending or first line decides. Default: by the script's ending.
+   * @example "python3"
+   * @example "none"
+   */
+  interpreter?: string | null;
+  /**
+   * Arguments for the interpreter, before the script.
+   * @example ["--enable-source-maps"]
+   */
+  node_args?: (string | number | boolean)[] | string | null;
+  /**
+   * Variables, on top of those of the shell that runs `pmrun apply`. Numbers and booleans become text, objects JSON.
+   * @example {"NODE_ENV": "development", "PORT": 3000}
+   */
+  env?: Variables | null;
+  /**
+   * Variables that win over `env` when `--env <name>` is given.
+   * @example {"NODE_ENV": "production"}
+   */
+  [overlay: `env_${string}`]: Variables | null | string | string[] | undefined;
+  /**
+   * Files of `NAME=value` lines, read before `env`, against `cwd`; later files win.
+   * @example ".env"
+   * @example [".env", ".env.local"]
+   */
+  env_file?: string[] | string | null;
+  /**
+   * Variables of the shell whose name contains one of these texts are not passed on.
+   * @example ["AWS_", "SECRET"]
+   */
+  filter_env?: string[] | string | false | null;
+  /**
+   * Sets the variable PORT, and wins over `env`.
+   * @example 3000
+   */
+  port?: number | string | null;
+  /**
+   * How many copies run: a number, `max` or 0 for one a CPU, -1 for one less than that.
+   * @default 1
+   * @example 2
+   * @example "max"
+   * @example -1
+   */
+  instances?: number | "max" | (string & {}) | null;
+  /**
+   * `fork` runs plain processes; `cluster` lets Node's instances share ports.
+   * * `fork`: Plain processes, each on its own.
+   * * `cluster`: Node's instances share their ports.
+   * * `fork_mode`: The same as `fork`.
+   * * `cluster_mode`: The same as `cluster`.
+   * @default "fork"
+   * @example "fork"
+   */
+  exec_mode?: "fork" | "cluster" | "fork_mode" | "cluster_mode" | null;
+  /**
+   * The variable that tells an instance its number, counted from 0.
+   * @default "NODE_APP_INSTANCE"
+   * @example "INSTANCE_ID"
+   */
+  instance_var?: string | null;
+  /**
+   * A variable of `env` that is one higher for each further instance.
+   * @example "PORT"
+   */
+  increment_var?: string | null;
+  /**
+   * With `--env <name>` the app is called `<app>-<name>`.
+   * @default false
+   * @example true
+   */
+  append_env_to_name?: boolean | null;
+  /**
+   * What counts as the app's code besides its script: a list of globs against `cwd`, `git` for the work tree's revision, or `false` for nothing at all. Changed code restarts the app at the next apply. Default: the script and env files.
+   * @example ["dist/**", "package-lock.json"]
+   * @example "git"
+   * @example false
+   */
+  fingerprint?: string[] | "git" | (string & {}) | boolean | null;
+  /**
+   * The app's earlier name: it goes on running under the new one.
+   * @example "old-name"
+   */
+  renamed_from?: string | null;
+  /**
+   * Apps of this file that have to be up before this one is started.
+   * @example ["db"]
+   */
+  depends_on?: string[] | string | null;
+  /**
+   * `false` makes the app known without starting it.
+   * @default true
+   * @example false
+   */
+  autostart?: boolean | null;
+  /**
+   * `false` leaves it ended when it ends: for jobs that run once.
+   * @default true
+   * @example false
+   */
+  autorestart?: boolean | null;
+  /**
+   * Exit codes that mean done: the app is not started again.
+   * @example [0, 143]
+   */
+  stop_exit_codes?: (number | string)[] | number | string | null;
+  /**
+   * An app that ran for this long is up; a shorter run counts as unstable.
+   * @default 1000
+   * @example "5s"
+   * @example 1000
+   */
+  min_uptime?: number | string | null;
+  /**
+   * After so many unstable runs in a row the app is given up as errored.
+   * @default 16
+   * @example 10
+   */
+  max_restarts?: number | string | null;
+  /**
+   * How long to wait before a restart.
+   * @default 0
+   * @example "3s"
+   */
+  restart_delay?: number | string | null;
+  /**
+   * Waits this long before the first restart and half as long again before each further one, up to 15 seconds.
+   * @default 0
+   * @example 100
+   */
+  exp_backoff_restart_delay?: number | string | null;
+  /**
+   * The app says itself when it is up: `process.send('ready')` in Node, `READY=1` by sd_notify in anything else.
+   * @default false
+   * @example true
+   */
+  wait_ready?: boolean | null;
+  /**
+   * How long an app with `wait_ready` may take to say so.
+   * @default 3000
+   * @example "10s"
+   */
+  listen_timeout?: number | string | null;
+  /**
+   * The signal that asks the app to stop.
+   * @default "SIGINT"
+   * @example "SIGTERM"
+   */
+  stop_signal?: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGILL" | "SIGABRT" | "SIGBUS" | "SIGFPE" | "SIGKILL" | "SIGUSR1" | "SIGSEGV" | "SIGUSR2" | "SIGPIPE" | "SIGALRM" | "SIGTERM" | "SIGXCPU" | "SIGWINCH" | (string & {}) | number | null;
+  /**
+   * How long the app may take to stop before it is killed.
+   * @default 1600
+   * @example "10s"
+   */
+  kill_timeout?: number | string | null;
+  /**
+   * Signals all processes that the app has started, not only the first.
+   * @default true
+   * @example false
+   */
+  treekill?: boolean | null;
+  /**
+   * Sends Node's `process.on('message')` the text `shutdown` instead of a signal.
+   * @default false
+   * @example true
+   */
+  shutdown_with_message?: boolean | null;
+  /**
+   * Where standard output goes, against `cwd`; `/dev/null` throws it away. Default: ~/.pmrun/logs/<name>-out.log.
+   * @example "./logs/api.log"
+   * @example "/dev/null"
+   */
+  out_file?: string | null;
+  /**
+   * Where standard error goes. Default: ~/.pmrun/logs/<name>-error.log.
+   * @example "./logs/api.err.log"
+   */
+  error_file?: string | null;
+  /**
+   * All instances write to the same files, without `-1`, `-2` in their names.
+   * @default false
+   * @example true
+   */
+  merge_logs?: boolean | null;
+  /**
+   * Throws both streams away.
+   * @default false
+   * @example true
+   */
+  disable_logs?: boolean | null;
+  /**
+   * Where the process id is written, against `cwd`. Default: ~/.pmrun/pids/<name>-<id>.pid.
+   * @example "./api.pid"
+   */
+  pid_file?: string | null;
+  /**
+   * Restarts the app when its files change: `true` for its folder, or paths. Not honoured yet: files are not watched.
+   * @default false
+   * @example true
+   * @example ["src", "config"]
+   */
+  watch?: boolean | string[] | string | null;
+  /**
+   * What `watch` does not look at. Not honoured yet: files are not watched.
+   * @example ["node_modules", "logs"]
+   */
+  ignore_watch?: (string | RegExp)[] | string | null;
+  /**
+   * How long files must be quiet before `watch` restarts. Not honoured yet: files are not watched.
+   * @default 0
+   * @example 1000
+   */
+  watch_delay?: number | string | null;
+  /**
+   * Options of the file watcher. Not honoured yet: files are not watched.
+   * @example {"usePolling": true}
+   */
+  watch_options?: Record<string, unknown> | null;
+  /**
+   * Restarts the app at the times of a cron pattern. Not honoured yet: nothing is restarted by schedule.
+   * @example "0 3 * * *"
+   */
+  cron_restart?: number | string | null;
+  /**
+   * Restarts an instance that uses more memory than this; 0 is no limit. Not honoured yet: memory is not watched.
+   * @example "300M"
+   * @example "1G"
+   */
+  max_memory_restart?: number | string | null;
+  /**
+   * The user to run as. Not honoured yet: the app runs as the user who started pmrun.
+   * @example "www-data"
+   * @example 1000
+   */
+  uid?: number | string | null;
+  /**
+   * The group to run as. Not honoured yet: the app runs with the group of the user who started pmrun.
+   * @example "www-data"
+   */
+  gid?: number | string | null;
+  /**
+   * One further file for both streams. Not honoured yet: no combined file is written, only `out_file` and `error_file`.
+   * @example "./logs/all.log"
+   * @example true
+   */
+  log_file?: string | boolean | null;
+  /**
+   * Puts the time before each line. Not honoured yet: lines are written as the app writes them.
+   * @example "YYYY-MM-DD HH:mm:ss"
+   */
+  log_date_format?: string | null;
+  /**
+   * Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`. Not honoured yet: lines are written as the app writes them.
+   * @default false
+   * @example true
+   */
+  time?: boolean | null;
+  /**
+   * `json` makes each line an object. Not honoured yet: lines are written as the app writes them.
+   * * `raw`: Lines as the app writes them.
+   * * `json`: Each line as a JSON object.
+   * @default "raw"
+   * @example "json"
+   */
+  log_type?: "raw" | "json" | "" | null;
+  /** PM2: injects its metrics library. Means nothing here: nothing is injected into apps. */
+  pmx?: boolean | string | null;
+  /** PM2: switches `pmx`. Means nothing here: nothing is injected into apps. */
+  automation?: boolean | null;
+  /** PM2: options of its metrics library. Means nothing here: nothing is injected into apps. */
+  io?: boolean | object | string | null;
+  /** PM2: traces requests. Means nothing here: nothing is injected into apps. */
+  trace?: boolean | string | null;
+  /** PM2: switches `trace` off. Means nothing here: nothing is injected into apps. */
+  disable_trace?: boolean | string | null;
+  /** PM2: more metrics. Means nothing here: nothing is injected into apps. */
+  deep_monitoring?: boolean | string | null;
+  /** PM2: more metrics. Means nothing here: nothing is injected into apps. */
+  event_loop_inspector?: boolean | string | null;
+  /** PM2: more metrics. Means nothing here: nothing is injected into apps. */
+  v8?: boolean | string | null;
+  /** PM2: links the app to its hosted dashboard. Means nothing here: there is no hosted dashboard. */
+  km_link?: boolean | string | null;
+  /** PM2: reads the work tree's git data for its lists. Means nothing here: use `fingerprint: "git"` to restart by revision. */
+  vizion?: boolean | null;
+  /** PM2: not read by its current version. Means nothing here: Node's `--enable-source-maps` in `node_args` does it. */
+  source_map_support?: boolean | null;
+  /** PM2: keeps Node from reading source maps. Means nothing here: source maps are not switched on. */
+  disable_source_map_support?: boolean | null;
+  /** PM2: hides the console window. Means nothing here: it is about Windows. */
+  windowsHide?: boolean | null;
+  /** PM2: how often it looks whether a process is gone. Means nothing here: the end of a process is noticed at once. */
+  kill_retry_time?: number | string | null;
+  /** PM2: forces fork mode. Means nothing here: `exec_mode` decides. */
+  execute_command?: boolean | null;
+  /** PM2: starts the same script twice. Means nothing here: apps are told apart by their names. */
+  force?: boolean | null;
+  /** PM2: an option of its API. Means nothing here: write the whole `name`. */
+  name_prefix?: string | null;
+  /** PM2: always overwritten. Means nothing here: the user is the one who started pmrun. */
+  username?: string | null;
+  /** PM2: commands after `pm2 pull`. Means nothing here: there is no `pull`. */
+  post_update?: unknown[] | string | null;
+  /** PM2: internal. Means nothing here: it is internal to PM2. */
+  install_url?: string | null;
+  /** PM2: internal. Means nothing here: it is internal to PM2. */
+  write?: boolean | null;
+}
+
+/** Options under their other names. */
+export interface OtherSpellings {
+  /** @deprecated The same as `script`. */
+  exec?: App["script"];
+  /** @deprecated The same as `script`. */
+  cmd?: App["script"];
+  /** @deprecated The same as `script`. */
+  command?: App["script"];
+  /** @deprecated The same as `interpreter`. */
+  exec_interpreter?: App["interpreter"];
+  /** @deprecated The same as `interpreter`. */
+  execInterpreter?: App["interpreter"];
+  /** @deprecated The same as `node_args`. */
+  nodeArgs?: App["node_args"];
+  /** @deprecated The same as `node_args`. */
+  interpreter_args?: App["node_args"];
+  /** @deprecated The same as `node_args`. */
+  interpreterArgs?: App["node_args"];
+  /** @deprecated The same as `env_file`. */
+  envFile?: App["env_file"];
+  /** @deprecated The same as `filter_env`. */
+  filterEnv?: App["filter_env"];
+  /** @deprecated The same as `exec_mode`. */
+  execMode?: App["exec_mode"];
+  /** @deprecated The same as `instance_var`. */
+  instanceVar?: App["instance_var"];
+  /** @deprecated The same as `increment_var`. */
+  incrementVar?: App["increment_var"];
+  /** @deprecated The same as `append_env_to_name`. */
+  appendEnvToName?: App["append_env_to_name"];
+  /** @deprecated The same as `renamed_from`. */
+  renamedFrom?: App["renamed_from"];
+  /** @deprecated The same as `depends_on`. */
+  dependsOn?: App["depends_on"];
+  /** @deprecated The same as `stop_exit_codes`. */
+  stopExitCodes?: App["stop_exit_codes"];
+  /** @deprecated The same as `min_uptime`. */
+  minUptime?: App["min_uptime"];
+  /** @deprecated The same as `max_restarts`. */
+  maxRestarts?: App["max_restarts"];
+  /** @deprecated The same as `restart_delay`. */
+  restartDelay?: App["restart_delay"];
+  /** @deprecated The same as `exp_backoff_restart_delay`. */
+  expBackoffRestartDelay?: App["exp_backoff_restart_delay"];
+  /** @deprecated The same as `wait_ready`. */
+  waitReady?: App["wait_ready"];
+  /** @deprecated The same as `listen_timeout`. */
+  listenTimeout?: App["listen_timeout"];
+  /** @deprecated The same as `stop_signal`. */
+  stopSignal?: App["stop_signal"];
+  /** @deprecated The same as `stop_signal`. */
+  kill_signal?: App["stop_signal"];
+  /** @deprecated The same as `stop_signal`. */
+  killSignal?: App["stop_signal"];
+  /** @deprecated The same as `kill_timeout`. */
+  killTimeout?: App["kill_timeout"];
+  /** @deprecated The same as `kill_timeout`. */
+  stop_timeout?: App["kill_timeout"];
+  /** @deprecated The same as `kill_timeout`. */
+  stopTimeout?: App["kill_timeout"];
+  /** @deprecated The same as `shutdown_with_message`. */
+  shutdownWithMessage?: App["shutdown_with_message"];
+  /** @deprecated The same as `out_file`. */
+  outFile?: App["out_file"];
+  /** @deprecated The same as `out_file`. */
+  out_log?: App["out_file"];
+  /** @deprecated The same as `out_file`. */
+  outLog?: App["out_file"];
+  /** @deprecated The same as `out_file`. */
+  output?: App["out_file"];
+  /** @deprecated The same as `out_file`. */
+  out?: App["out_file"];
+  /** @deprecated The same as `error_file`. */
+  errorFile?: App["error_file"];
+  /** @deprecated The same as `error_file`. */
+  err_log?: App["error_file"];
+  /** @deprecated The same as `error_file`. */
+  errLog?: App["error_file"];
+  /** @deprecated The same as `error_file`. */
+  err_file?: App["error_file"];
+  /** @deprecated The same as `error_file`. */
+  errFile?: App["error_file"];
+  /** @deprecated The same as `error_file`. */
+  err?: App["error_file"];
+  /** @deprecated The same as `error_file`. */
+  error?: App["error_file"];
+  /** @deprecated The same as `merge_logs`. */
+  mergeLogs?: App["merge_logs"];
+  /** @deprecated The same as `merge_logs`. */
+  combine_logs?: App["merge_logs"];
+  /** @deprecated The same as `merge_logs`. */
+  combineLogs?: App["merge_logs"];
+  /** @deprecated The same as `disable_logs`. */
+  disableLogs?: App["disable_logs"];
+  /** @deprecated The same as `pid_file`. */
+  pidFile?: App["pid_file"];
+  /** @deprecated The same as `pid_file`. */
+  pid?: App["pid_file"];
+  /** @deprecated The same as `ignore_watch`. */
+  ignoreWatch?: App["ignore_watch"];
+  /** @deprecated The same as `watch_delay`. */
+  watchDelay?: App["watch_delay"];
+  /** @deprecated The same as `watch_options`. */
+  watchOptions?: App["watch_options"];
+  /** @deprecated The same as `cron_restart`. */
+  cronRestart?: App["cron_restart"];
+  /** @deprecated The same as `cron_restart`. */
+  cron?: App["cron_restart"];
+  /** @deprecated The same as `max_memory_restart`. */
+  maxMemoryRestart?: App["max_memory_restart"];
+  /** @deprecated The same as `uid`. */
+  user?: App["uid"];
+  /** @deprecated The same as `gid`. */
+  group?: App["gid"];
+  /** @deprecated The same as `log_file`. */
+  logFile?: App["log_file"];
+  /** @deprecated The same as `log_file`. */
+  log?: App["log_file"];
+  /** @deprecated The same as `log_date_format`. */
+  logDateFormat?: App["log_date_format"];
+  /** @deprecated The same as `log_type`. */
+  logType?: App["log_type"];
+  /** @deprecated The same as `disable_trace`. */
+  disableTrace?: App["disable_trace"];
+  /** @deprecated The same as `deep_monitoring`. */
+  deepMonitoring?: App["deep_monitoring"];
+  /** @deprecated The same as `event_loop_inspector`. */
+  eventLoopInspector?: App["event_loop_inspector"];
+  /** @deprecated The same as `km_link`. */
+  kmLink?: App["km_link"];
+  /** @deprecated The same as `source_map_support`. */
+  sourceMapSupport?: App["source_map_support"];
+  /** @deprecated The same as `disable_source_map_support`. */
+  disableSourceMapSupport?: App["disable_source_map_support"];
+  /** @deprecated The same as `kill_retry_time`. */
+  killRetryTime?: App["kill_retry_time"];
+  /** @deprecated The same as `execute_command`. */
+  executeCommand?: App["execute_command"];
+  /** @deprecated The same as `name_prefix`. */
+  namePrefix?: App["name_prefix"];
+  /** @deprecated The same as `post_update`. */
+  postUpdate?: App["post_update"];
+  /** @deprecated The same as `install_url`. */
+  installUrl?: App["install_url"];
+}

@@ -1,0 +1,58 @@
+use std::fmt::Write as _;
+
+use super::description;
+use crate::schema::options::{self, Row};
+use crate::spec::Impact;
+
+const HEAD: &str = "\
+# Options of an app
+
+Made from pmrun's option table; `pmrun schema --format markdown` prints it. Each name that has a `_` is also known in
+camelCase. `null` is as if the option were not there.
+";
+
+/// A reference of all options, in the table's order.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = HEAD.to_owned();
+    for (title, rows) in options::groups() {
+        let _ = write!(text, "\n## {title}\n");
+        for row in rows {
+            text += &option(row);
+        }
+    }
+    text
+}
+
+fn option(row: &Row) -> String {
+    let mut text = format!("\n### `{}`\n\n{}\n\n", row.name, description(row));
+    let _ = writeln!(text, "* Value: {}", row.value.expects());
+    for (value, doc) in row.value.choices().iter().filter(|(value, _)| !value.is_empty()) {
+        let _ = writeln!(text, "  * `{value}`: {doc}");
+    }
+    if super::types::default(row).is_some() {
+        let _ = writeln!(text, "* Default: `{}`", row.default);
+    }
+    if !row.aliases.is_empty() {
+        let names: Vec<String> = row.aliases.iter().map(|name| format!("`{name}`")).collect();
+        let _ = writeln!(text, "* Also written: {}", names.join(", "));
+    }
+    if !row.examples.is_empty() {
+        let examples: Vec<String> = row.examples.iter().map(|example| format!("`{example}`")).collect();
+        let _ = writeln!(text, "* Examples: {}", examples.join(", "));
+    }
+    if let Some(field) = row.field {
+        let _ = writeln!(text, "* A change of it: {}", cost(field.impact()));
+    }
+    text
+}
+
+fn cost(impact: Impact) -> &'static str {
+    match impact {
+        Impact::None => "moves nothing",
+        Impact::Live => "holds at once, no process notices",
+        Impact::Scale => "starts or stops instances, no other is touched",
+        Impact::Reload => "replaces the app's processes",
+        Impact::Recreate => "stops and starts the app",
+    }
+}

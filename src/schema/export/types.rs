@@ -1,0 +1,156 @@
+//! What each kind of value is in JSON Schema. `null` is unset at every option, as the decoder has it.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::base::Signal;
+use crate::schema::decode::MILLIS_MAX;
+use crate::schema::options::Row;
+use crate::schema::value::{INSTANCES_MAX, Value};
+
+/// No text may hold a NUL: it could not be given to a process.
+const TEXT: &str = r"^[^\u0000]*$";
+const DIGITS: &str = r"^\s*[0-9]+\s*$";
+const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)$";
+const MILLIS: &str = r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(ms|s|m|min|h)?\s*$";
+const BYTES: &str = r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([bB]|[kKmMgG]([iI]?[bB])?)?\s*$";
+/// Of a variable.
+const NAME: &str = r"^[^=\u0000]+$";
+const OPTIONAL_NAME: &str = r"^[^=\u0000]*$";
+/// At least one character that shows, and none that steers a terminal.
+pub(super) const TITLE: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+const APP_NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+
+/// The whole numbers that a double holds exactly.
+const SAFE: i64 = 9_007_199_254_740_991;
+
+/// The keywords that say which values a row takes.
+pub(super) fn json_type(row: &Row) -> Map<String, Json> {
+    let non_empty_text = || json!({ "type": "string", "minLength": 1, "pattern": TEXT });
+    let schema = match row.value {
+        Value::Text(_) => json!({ "type": ["string", "null"], "pattern": text_pattern(row.name) }),
+        Value::Flag(_) => json!({ "type": ["boolean", "null"] }),
+        Value::Whole { min, max, .. } => {
+            json!({ "type": ["integer", "string", "null"], "minimum": min, "maximum": max, "pattern": DIGITS })
+        }
+        Value::Millis(_) => {
+            json!({ "type": ["integer", "string", "null"], "minimum": 0, "maximum": MILLIS_MAX, "pattern": MILLIS })
+        }
+        Value::Bytes(_) => {
+            json!({ "type": ["integer", "string", "null"], "minimum": 0, "maximum": SAFE, "pattern": BYTES })
+        }
+        Value::Words(_) => json!({
+            "type": ["array", "string", "null"],
+            "pattern": TEXT,
+            "items": { "type": ["string", "number", "boolean"], "pattern": TEXT },
+        }),
+        Value::Names(_) => json!({ "type": ["array", "string", "null"], "pattern": TEXT, "items": non_empty_text() }),
+        Value::Filter(_) => json!({
+            "type": ["array", "string", "boolean", "null"],
+            "not": { "const": true },
+            "pattern": TEXT,
+            "items": non_empty_text(),
+        }),
+        Value::NumberOrText(_) => json!({ "type": ["string", "integer", "null"], "minimum": 0, "pattern": TEXT }),
+        Value::ExitCodes(_) => json!({
+            "type": ["integer", "string", "array", "null"],
+            "minimum": 0,
+            "maximum": 255,
+            "pattern": DIGITS,
+            "items": { "type": ["integer", "string"], "minimum": 0, "maximum": 255, "pattern": DIGITS },
+        }),
+        Value::Count(_) => json!({
+            "type": ["integer", "string", "null"],
+            "minimum": -i64::from(u32::MAX),
+            "maximum": INSTANCES_MAX,
+            "pattern": COUNT,
+        }),
+        Value::Mode(_) | Value::LogType(_) => choices(row),
+        Value::Signal(_) => signal(),
+        Value::Variables(_) | Value::Overlay(_) => json!({
+            "type": ["object", "null"],
+            "propertyNames": { "pattern": NAME },
+            "additionalProperties": { "pattern": TEXT },
+        }),
+        Value::PathOrFlag(_) => json!({ "type": ["string", "boolean", "null"], "pattern": TEXT }),
+        Value::Watch(_) => {
+            json!({ "type": ["boolean", "array", "string", "null"], "pattern": TEXT, "items": non_empty_text() })
+        }
+        // A regular expression is an empty object once a config program's result is data.
+        Value::Patterns(_) => json!({
+            "type": ["array", "string", "null"],
+            "pattern": TEXT,
+            "items": { "type": ["string", "object"], "pattern": TEXT, "maxProperties": 0 },
+        }),
+        Value::Code(_) => json!({
+            "type": ["array", "string", "boolean", "null"],
+            "minLength": 1,
+            "pattern": TEXT,
+            "items": non_empty_text(),
+        }),
+        Value::Object(_) => json!({ "type": ["object", "null"] }),
+        Value::Ignored(shapes) => {
+            let names = shapes.iter().map(|shape| shape.json_name()).chain(["null"]).collect::<Vec<_>>();
+            json!({ "type": names })
+        }
+    };
+    match schema {
+        Json::Object(keywords) => keywords,
+        _ => Map::new(),
+    }
+}
+
+/// The default as a value, where it is one: the table also says defaults in words.
+pub(super) fn default(row: &Row) -> Option<Json> {
+    let word = !row.default.is_empty() && row.default.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match row.value {
+        _ if !word => None,
+        Value::Text(_) | Value::Mode(_) | Value::LogType(_) | Value::Signal(_) => Some(row.default.into()),
+        _ => serde_json::from_str(row.default).ok(),
+    }
+}
+
+/// What resolving asks of some texts.
+fn text_pattern(option: &str) -> &'static str {
+    match option {
+        "name" => APP_NAME,
+        "namespace" => r"^[^\u0000]+$",
+        "script" => r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
+        "instance_var" => NAME,
+        "increment_var" => OPTIONAL_NAME,
+        // No versions of Node are installed.
+        "interpreter" => r"^(?!node@)[^\u0000]*$",
+        _ => TEXT,
+    }
+}
+
+fn choices(row: &Row) -> Json {
+    let (values, docs): (Vec<&str>, Vec<&str>) = row.value.choices().iter().copied().unzip();
+    let values: Vec<Json> = values.into_iter().map(Json::from).chain([Json::Null]).collect();
+    let docs: Vec<&str> = docs.into_iter().chain(["As if it were not there."]).collect();
+    json!({ "enum": values, "enumDescriptions": docs })
+}
+
+/// The names as they are offered, then every way to write them.
+fn signal() -> Json {
+    let names: Vec<&str> = Signal::names().collect();
+    let numbers: Vec<i32> = names.iter().filter_map(|name| name.parse::<Signal>().ok()).map(Signal::number).collect();
+    let spelled: Vec<String> = names.iter().map(|name| any_case(&name[3..])).collect();
+    let digits: Vec<String> = numbers.iter().map(i32::to_string).collect();
+    let pattern = format!("^(({})?({})|{})$", any_case("SIG"), spelled.join("|"), digits.join("|"));
+    json!({ "anyOf": [
+        { "enum": names },
+        { "type": "string", "pattern": pattern },
+        { "enum": numbers },
+        { "type": "null" },
+    ] })
+}
+
+fn any_case(word: &str) -> String {
+    word.chars()
+        .map(|c| match c {
+            'A'..='Z' => format!("[{c}{}]", c.to_ascii_lowercase()),
+            other => other.to_string(),
+        })
+        .collect()
+}

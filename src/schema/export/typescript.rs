@@ -1,0 +1,147 @@
+use std::fmt::Write as _;
+
+use super::{description, types};
+use crate::schema::options::{self, Row};
+use crate::schema::value::{Shape, Value};
+
+const HEAD: &str = r#"// Types of a pmrun ecosystem file, made from pmrun's option table; `pmrun schema --format ts` prints them.
+//
+// In a `.js` file, with this file beside it as `pmrun.d.ts`:
+//
+//     /** @type {import("./pmrun").Config} */
+//     module.exports = { apps: [{ name: "api", script: "./api.js" }] };
+
+/** What a config exports: an ecosystem, a list of apps, one app, or a function or promise of one of these. */
+export type Config = Plain | Promise<Plain> | ((given: Given) => Plain | Promise<Plain>);
+
+type Plain = Ecosystem | App[] | App;
+
+/** What an exported function is called with. */
+export interface Given {
+  /** The variables of the shell that runs pmrun. */
+  env: Record<string, string | undefined>;
+  /** `NODE_ENV`, where it is set. */
+  mode?: string;
+}
+
+/** Returns what it is given: it is there for its types. */
+export declare function defineConfig<T extends Config>(config: T & Config): T;
+
+export interface Ecosystem {
+  /** The apps: a list, or one. */
+  apps: App[] | App;
+  /** What the ecosystem is called: what `apply` prunes by. Default: the folder that holds the file. */
+  name?: string | null;
+  /** Where the ecosystem is deployed to. Not honoured yet: nothing is deployed. */
+  deploy?: Record<string, Deployment>;
+  $schema?: string;
+}
+
+/** Carried along and not looked at. */
+export interface Deployment {
+  user?: string;
+  host?: string | string[];
+  key?: string;
+  port?: number | string;
+  ssh_options?: string | string[];
+  ref?: string;
+  repo?: string;
+  path?: string;
+  env?: Variables;
+  "pre-setup"?: string;
+  "post-setup"?: string;
+  "pre-deploy-local"?: string;
+  "pre-deploy"?: string;
+  "post-deploy"?: string;
+  [key: string]: unknown;
+}
+
+/** Numbers and booleans become text, lists and objects JSON. */
+export type Variables = Record<string, string | number | boolean | object | null | undefined>;
+
+"#;
+
+/// TypeScript's types of what a config program exports. What is more than a type (ranges, units) is in the comments.
+#[must_use]
+pub fn typescript() -> String {
+    let mut text = HEAD.to_owned();
+    text += "/** One app. */\nexport interface App extends OtherSpellings {\n";
+    for row in options::rows() {
+        text += &comment(row);
+        let value = typed(row);
+        let _ = if row.is_overlay() {
+            // TypeScript wants every key that begins like this to fit, `env_file` among them.
+            writeln!(text, "  [overlay: `env_${{string}}`]: {value} | string | string[] | undefined;")
+        } else {
+            writeln!(text, "  {}?: {value};", row.name)
+        };
+    }
+    text += "}\n\n/** Options under their other names. */\nexport interface OtherSpellings {\n";
+    for row in options::rows() {
+        for spelling in row.other_spellings() {
+            let _ = writeln!(text, "  /** @deprecated The same as `{0}`. */\n  {spelling}?: App[\"{0}\"];", row.name);
+        }
+    }
+    text + "}\n"
+}
+
+fn comment(row: &Row) -> String {
+    let mut lines = vec![description(row)];
+    for (value, doc) in row.value.choices().iter().filter(|(value, _)| !value.is_empty()) {
+        lines.push(format!("* `{value}`: {doc}"));
+    }
+    if let Some(default) = types::default(row) {
+        lines.push(format!("@default {default}"));
+    }
+    lines.extend(row.examples.iter().map(|example| format!("@example {example}")));
+    // `**/` in a glob would end the comment.
+    let lines: Vec<String> = lines.iter().map(|line| line.replace("*/", "*\u{2215}")).collect();
+    match lines.as_slice() {
+        [line] => format!("  /** {line} */\n"),
+        _ => format!("  /**\n   * {}\n   */\n", lines.join("\n   * ")),
+    }
+}
+
+fn typed(row: &Row) -> String {
+    let value = match row.value {
+        Value::Text(_) => "string",
+        Value::Flag(_) => "boolean",
+        Value::Whole { .. } | Value::Millis(_) | Value::Bytes(_) | Value::NumberOrText(_) => "number | string",
+        // `string & {}` keeps the words before it among what is offered.
+        Value::Count(_) => "number | \"max\" | (string & {})",
+        Value::Words(_) => "(string | number | boolean)[] | string",
+        Value::Names(_) => "string[] | string",
+        Value::Filter(_) => "string[] | string | false",
+        Value::ExitCodes(_) => "(number | string)[] | number | string",
+        Value::Mode(_) | Value::LogType(_) => return choices(row) + " | null",
+        Value::Signal(_) => return signals() + " | (string & {}) | number | null",
+        Value::Variables(_) | Value::Overlay(_) => "Variables",
+        Value::PathOrFlag(_) => "string | boolean",
+        Value::Watch(_) => "boolean | string[] | string",
+        Value::Patterns(_) => "(string | RegExp)[] | string",
+        Value::Code(_) => "string[] | \"git\" | (string & {}) | boolean",
+        Value::Object(_) => "Record<string, unknown>",
+        Value::Ignored(shapes) => {
+            return shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | ") + " | null";
+        }
+    };
+    format!("{value} | null")
+}
+
+fn choices(row: &Row) -> String {
+    row.value.choices().iter().map(|(value, _)| format!("{value:?}")).collect::<Vec<_>>().join(" | ")
+}
+
+fn signals() -> String {
+    crate::base::Signal::names().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" | ")
+}
+
+fn name(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Boolean => "boolean",
+        Shape::Number => "number",
+        Shape::String => "string",
+        Shape::List => "unknown[]",
+        Shape::Object => "object",
+    }
+}
