@@ -52,7 +52,7 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "module" => ("module", include_str!("builtins/module.js")),
         "os" => ("os", include_str!("builtins/os.js")),
         // Editors find types by it; it does nothing.
-        "pmrun" => ("pmrun", "exports.defineConfig = (config) => config;"),
+        "pmrun" => ("pmrun", "module.exports = { defineConfig: (config) => config };"),
         "path" => ("path", include_str!("builtins/path.js")),
         "path/posix" => ("path/posix", "module.exports = require('path').posix;"),
         "path/win32" => ("path/win32", "module.exports = require('path').win32;"),

@@ -21,21 +21,18 @@ pub(super) fn schema() -> Json {
         "description": "What runs: apps, and how each of them is started, watched over and stopped. \
             Made from pmrun's option table; `pmrun schema` prints it.",
         "type": ["object", "array"],
+        "items": { "$ref": "#/definitions/app" },
         "properties": {
             "apps": { "$ref": "#/definitions/apps" },
             "deploy": { "$ref": "#/definitions/deploy" },
             "$schema": { "$ref": "#/definitions/schema" },
         },
-        "if": { "type": "array" },
-        "then": { "$ref": "#/definitions/list" },
+        "if": { "type": "object", "required": ["apps"] },
+        "then": { "$ref": "#/definitions/ecosystem" },
         "else": {
-            "if": { "required": ["apps"] },
-            "then": { "$ref": "#/definitions/ecosystem" },
-            "else": {
-                "if": { "required": ["pm2"] },
-                "then": { "$ref": "#/definitions/package" },
-                "else": { "$ref": "#/definitions/bareApp" },
-            },
+            "if": { "type": "object", "required": ["pm2"] },
+            "then": { "$ref": "#/definitions/package" },
+            "else": { "if": { "type": "object" }, "then": { "$ref": "#/definitions/bareApp" } },
         },
         "definitions": {
             "ecosystem": ecosystem(),
@@ -43,11 +40,10 @@ pub(super) fn schema() -> Json {
             "apps": {
                 "description": "The apps: a list, or one.",
                 "type": ["array", "object"],
-                "if": { "type": "array" },
-                "then": { "$ref": "#/definitions/list" },
-                "else": { "$ref": "#/definitions/app" },
+                "items": { "$ref": "#/definitions/app" },
+                "if": { "type": "object" },
+                "then": { "$ref": "#/definitions/app" },
             },
-            "list": { "type": "array", "items": { "$ref": "#/definitions/app" } },
             "app": app(),
             "bareApp": bare_app(),
             "deploy": deploy(),
@@ -85,13 +81,10 @@ fn package() -> Json {
             "pm2": {
                 "description": "The ecosystem: an object with `apps`, a list of apps, or one app.",
                 "type": ["object", "array"],
-                "if": { "type": "array" },
-                "then": { "$ref": "#/definitions/list" },
-                "else": {
-                    "if": { "required": ["apps"] },
-                    "then": { "$ref": "#/definitions/ecosystem" },
-                    "else": { "$ref": "#/definitions/bareApp" },
-                },
+                "items": { "$ref": "#/definitions/app" },
+                "if": { "type": "object", "required": ["apps"] },
+                "then": { "$ref": "#/definitions/ecosystem" },
+                "else": { "if": { "type": "object" }, "then": { "$ref": "#/definitions/bareApp" } },
             },
         },
     })
