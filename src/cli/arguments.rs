@@ -36,6 +36,10 @@ pub(super) enum Command {
     Render(Render),
     /// Check a file and report everything that is wrong with it
     Validate(Validate),
+    /// Write an ecosystem file for what is in this folder
+    Init(Init),
+    /// Print a file in another format; it means the same
+    Convert(Convert),
     /// Print the options of ecosystem files, for editors and for people
     Schema(Schema),
     /// List all instances
@@ -180,6 +184,12 @@ pub(super) struct Render {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 valid, 65 invalid (with --strict: or warned about)
+
+Examples:
+  pmrun validate --strict
+  pmrun validate --format github      in a workflow of GitHub")]
 pub(super) struct Validate {
     #[command(flatten)]
     pub source: Source,
@@ -191,6 +201,17 @@ pub(super) struct Validate {
     /// Print what was found as JSON
     #[arg(long)]
     pub json: bool,
+
+    /// How to print what was found; `github` annotates the lines of a pull request
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, conflicts_with = "json")]
+    pub format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportFormat {
+    Text,
+    Json,
+    Github,
 }
 
 #[derive(Args, Debug)]
@@ -204,6 +225,65 @@ pub(super) struct Schema {
     /// A JSON Schema (draft-07), TypeScript types, or a reference
     #[arg(long, value_enum, default_value_t = SchemaFormat::Json)]
     pub format: SchemaFormat,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+It takes the apps of an ecosystem file under another name, of a Procfile, or of the scripts in package.json. Beside the
+file it puts what editors complete and check it by: pmrun.d.ts, or pmrun.schema.json.")]
+pub(super) struct Init {
+    /// What to write
+    #[arg(long, value_enum, default_value_t = ConfigFormat::Js)]
+    pub format: ConfigFormat,
+
+    /// Overwrite the file where it is already there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What cannot be kept (comments, code) is said on stderr.
+
+Examples:
+  pmrun convert ecosystem.config.js --to yaml
+  pmrun convert process.json --to toml --out ecosystem.config.toml")]
+pub(super) struct Convert {
+    /// The ecosystem file
+    pub file: PathBuf,
+
+    /// The format to print
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub to: ConfigFormat,
+
+    /// Write to this file, in the same folder
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Overwrite it where it is already there
+    #[arg(long, requires = "out")]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ConfigFormat {
+    Js,
+    Json5,
+    Json,
+    Yaml,
+    Toml,
+}
+
+impl ConfigFormat {
+    pub(super) fn ending(self) -> &'static str {
+        match self {
+            Self::Js => "js",
+            Self::Json5 => "json5",
+            Self::Json => "json",
+            Self::Yaml => "yaml",
+            Self::Toml => "toml",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -346,6 +426,11 @@ mod tests {
             "render --json --reveal",
             "render --raw eco.config.js",
             "validate --strict --json",
+            "validate --format github",
+            "init",
+            "init --format toml --force",
+            "convert eco.js --to yaml",
+            "convert eco.js --to json5 --out eco.json5 --force",
             "schema",
             "schema --format ts",
             "schema --format markdown",
@@ -382,6 +467,10 @@ mod tests {
             ("aply", ErrorKind::InvalidSubcommand),
             ("apply --nope", ErrorKind::UnknownArgument),
             ("stop", ErrorKind::MissingRequiredArgument),
+            ("validate --json --format github", ErrorKind::ArgumentConflict),
+            ("init --format ts", ErrorKind::InvalidValue),
+            ("convert eco.js --to yaml --force", ErrorKind::MissingRequiredArgument),
+            ("schema --format xml", ErrorKind::InvalidValue),
             ("diff --json --markdown", ErrorKind::ArgumentConflict),
             ("diff --base x --out y", ErrorKind::ArgumentConflict),
             ("logs --lines many", ErrorKind::ValueValidation),

@@ -9,11 +9,13 @@ mod apply;
 mod arguments;
 mod baseline;
 mod change;
+mod convert;
 mod diff;
 mod error;
 mod exchange;
 mod exit;
 mod facts;
+mod init;
 mod instances;
 mod kill;
 mod list;
@@ -76,6 +78,8 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Diff(arguments) => diff::run(arguments, terminal),
         Command::Render(arguments) => render::run(arguments, terminal),
         Command::Validate(arguments) => validate::run(arguments, terminal),
+        Command::Init(arguments) => init::run(arguments, terminal),
+        Command::Convert(arguments) => convert::run(arguments, terminal),
         Command::Schema(arguments) => schema::run(arguments, terminal),
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Show(arguments) => show::run(arguments, terminal),

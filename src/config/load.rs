@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use super::World;
 use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report};
-use crate::document::{Entry, Key, Kind, Location, Node, SourceId};
+use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId};
 use crate::graph::Graph;
 use crate::schema::{self, Places, Request};
 use crate::spec::EcosystemId;
@@ -63,6 +63,28 @@ pub fn load_document(entry: &Path, world: &World) -> (Option<Node>, Report) {
     let mut report = Report::default();
     let node = read_document(entry, world, &mut report);
     (node, report)
+}
+
+/// Reads a text that was written as this format; None for what does not read back.
+#[must_use]
+pub fn read_back(text: &str, format: Format) -> Option<Node> {
+    let source = SourceId(0);
+    let (node, diagnostics) = match format {
+        Format::Json | Format::Json5 => super::json::parse(text, source),
+        Format::Yaml => super::yaml::parse(text, source),
+        Format::Toml => super::toml::parse(text, source),
+        Format::CommonJs => return super::literal::parse(text, super::js::Form::CommonJs, source),
+        Format::Module => return super::literal::parse(text, super::js::Form::Module, source),
+    };
+    node.filter(|_| diagnostics.is_empty())
+}
+
+/// Whether a file is a program that computes something.
+#[must_use]
+pub fn is_program(entry: &Path, world: &World) -> bool {
+    let ending = entry.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let is_script = !matches!(ending.as_str(), "json" | "json5" | "jsonc" | "yaml" | "yml" | "toml");
+    is_script && read_literal(entry, world, &mut Report::default()).is_none()
 }
 
 /// What turns a text into a tree.
@@ -126,5 +148,7 @@ fn folder(entry: &Path, world: &World) -> PathBuf {
     file.parent().map_or_else(|| world.cwd.clone(), Path::to_owned)
 }
 
+#[cfg(test)]
+mod convert_tests;
 #[cfg(test)]
 mod tests;

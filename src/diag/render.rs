@@ -66,7 +66,7 @@ pub fn place(sources: &Sources, location: &Location) -> Option<String> {
     })
 }
 
-fn sorted(report: &Report) -> Vec<&Diagnostic> {
+pub(super) fn sorted(report: &Report) -> Vec<&Diagnostic> {
     let mut all: Vec<&Diagnostic> = report.diagnostics.iter().collect();
     all.sort_by_key(|diagnostic| diagnostic.severity);
     all
@@ -98,14 +98,14 @@ fn handler(colour: bool, unicode: bool) -> GraphicalReportHandler {
 
 /// A location, taken apart.
 #[derive(Default)]
-struct Spot {
-    file: Option<String>,
-    position: Option<Position>,
-    path: Option<String>,
+pub(super) struct Spot {
+    pub(super) file: Option<String>,
+    pub(super) position: Option<Position>,
+    pub(super) path: Option<String>,
 }
 
 impl Spot {
-    fn of(sources: &Sources, location: &Location) -> Self {
+    pub(super) fn of(sources: &Sources, location: &Location) -> Self {
         let file = |path: &std::path::Path| Some(path.display().to_string());
         match location {
             Location::Nowhere => Self::default(),
@@ -171,19 +171,19 @@ fn line_range(text: &str, position: Position) -> Option<Range<usize>> {
 }
 
 /// What stands for one hidden character.
-fn mark(unicode: bool) -> char {
+pub(super) fn mark(unicode: bool) -> char {
     if unicode { '\u{2022}' } else { '*' }
 }
 
 /// The secrets of the line that a diagnostic is about: its words may not repeat them.
-struct Known {
+pub(super) struct Known {
     secrets: Vec<String>,
     /// The place itself is in one of them, so a part of it may be what is quoted.
     inside: bool,
 }
 
 impl Known {
-    fn of(sources: &Sources, location: &Location) -> Self {
+    pub(super) fn of(sources: &Sources, location: &Location) -> Self {
         let place = match location {
             Location::At { span, .. } => {
                 let text: &str = &sources.get(span.source).text;
@@ -208,7 +208,7 @@ impl Known {
         Self { secrets, inside }
     }
 
-    fn cover(&self, text: &str, mark: char) -> String {
+    pub(super) fn cover(&self, text: &str, mark: char) -> String {
         let mut parts = mask::in_message(text);
         for secret in self.secrets.iter().filter(|secret| secret.chars().count() > 3) {
             parts.extend(text.match_indices(secret.as_str()).map(|(at, found)| at..at + found.len()));

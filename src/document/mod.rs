@@ -3,7 +3,9 @@
 mod json;
 mod node;
 mod source;
+mod write;
 
 pub use json::to_json;
 pub use node::{Entry, Key, Kind, Node};
 pub use source::{Location, Position, Source, SourceId, Sources, Span};
+pub use write::{Format, write};

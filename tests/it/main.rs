@@ -10,6 +10,7 @@
 mod bad_input;
 mod commands;
 mod durability;
+mod editor;
 mod formats;
 mod javascript;
 mod only_what_changed;

@@ -6,7 +6,7 @@ mod readers;
 use std::collections::HashMap;
 use std::path::Path;
 
-use number::js_number;
+pub(super) use number::js_number;
 pub(super) use readers::{MILLIS_MAX, variable_name_problem};
 
 use super::draft::{Draft, Mark};

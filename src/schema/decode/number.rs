@@ -24,7 +24,7 @@ pub(super) fn quantity(node: &Node, parse: fn(&str) -> Option<u64>) -> Option<u6
 }
 
 /// A number as JavaScript's `String()` writes it.
-pub(super) fn js_number(number: f64) -> String {
+pub(in crate::schema) fn js_number(number: f64) -> String {
     if number.is_nan() {
         "NaN".to_owned()
     } else if number.is_infinite() {

@@ -1,0 +1,186 @@
+//! What editors are helped with: the schema, a first file, other formats, annotations.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, needs_node, needs_python, skipped};
+
+fn graph(home: &Home, file: &str) -> Value {
+    let mut graph = home.json(&["render", "--json", "--reveal", file]);
+    graph["file"] = Value::Null;
+    graph
+}
+
+#[test]
+fn the_schema_is_printed_as_it_is_committed() {
+    let home = Home::new();
+    for (format, committed) in [
+        ("json", include_str!("../../schema/ecosystem.schema.json")),
+        ("ts", include_str!("../../schema/ecosystem.d.ts")),
+    ] {
+        assert_eq!(home.ok(&["schema", "--format", format]).stdout, committed);
+    }
+    assert_eq!(home.ok(&["schema"]).stdout, include_str!("../../schema/ecosystem.schema.json"));
+    home.ok(&["schema", "--format", "markdown"]).prints("### `instances`").prints("Also written: `kill_signal`");
+}
+
+#[test]
+fn the_editors_line_is_accepted_and_ignored_in_every_format() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let files = [
+        ("a.json", "{\"$schema\": \"./pmrun.schema.json\", \"apps\": [{\"script\": \"./stay.sh\"}]}"),
+        ("a.json5", "{$schema: './pmrun.schema.json', apps: [{script: './stay.sh'}]}"),
+        ("bare.json", "{\"$schema\": \"./pmrun.schema.json\", \"script\": \"./stay.sh\"}"),
+        ("a.yaml", "# yaml-language-server: $schema=./pmrun.schema.json\napps:\n  - script: ./stay.sh\n"),
+        ("b.yaml", "$schema: ./pmrun.schema.json\napps:\n  - script: ./stay.sh\n"),
+        ("a.toml", "#:schema ./pmrun.schema.json\n[[apps]]\nscript = './stay.sh'\n"),
+        ("b.toml", "\"$schema\" = './pmrun.schema.json'\n[[apps]]\nscript = './stay.sh'\n"),
+        (
+            "a.config.js",
+            "/** @type {import('./pmrun').Config} */\nmodule.exports = {$schema: 'x', apps: [{script: './stay.sh'}]};",
+        ),
+        (
+            "b.config.js",
+            "const { defineConfig } = require('pmrun');\nmodule.exports = defineConfig({apps: [{script: './stay.sh'}]});",
+        ),
+        (
+            "b.config.mjs",
+            "import { defineConfig } from 'pmrun';\nexport default defineConfig({apps: [{script: './stay.sh'}]});",
+        ),
+    ];
+    for (name, text) in files {
+        home.write(name, text);
+        home.ok(&["validate", "--strict", name]);
+        assert_eq!(graph(&home, name)["apps"], graph(&home, "a.json")["apps"], "{name}");
+    }
+}
+
+#[test]
+fn annotations_name_lines_below_the_checkout() {
+    let mut home = Home::new();
+    let checkout = home.work.parent().expect("it is below the root").to_string_lossy().into_owned();
+    home.set_env("GITHUB_WORKSPACE", &checkout);
+    home.app("stay.sh", "stay.sh");
+    home.write("eco.yaml", "apps:\n  - script: ./stay.sh\n    instnaces: 2\n");
+    let warned = home.exits(0, &["validate", "--format", "github", "eco.yaml"]);
+    let want = "::warning file=w/eco.yaml,line=3,col=5::unknown option `instnaces`%0Ahint: did you mean `instances`?\n";
+    assert_eq!(warned.stdout, want);
+    let strict = home.exits(65, &["validate", "--strict", "--format", "github", "eco.yaml"]);
+    assert_eq!(strict.stdout, want.replace("warning", "error"));
+    home.write("eco.yaml", "apps:\n  - script: ./stay.sh\n    port: many\n");
+    home.exits(65, &["validate", "--format", "github", "eco.yaml"])
+        .prints("::error file=w/eco.yaml,line=3,col=11::`port` ");
+    assert_eq!(
+        home.exits(65, &["validate", "--format", "json", "eco.yaml"]).stdout,
+        home.run(&["validate", "--json", "eco.yaml"]).stdout
+    );
+    home.exits(65, &["validate", "--format", "github", "gone.yaml"]).prints("::error file=w/gone.yaml::");
+}
+
+#[test]
+fn a_converted_file_means_the_same_and_what_is_lost_is_said() {
+    let mut home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.set_env("API_KEY", "sk-0123456789abcdef");
+    home.write(
+        "ecosystem.config.js",
+        "// all of it\nconst key = process.env.API_KEY;\nmodule.exports = { name: 'shop', apps: ['a', 'b'].map((name) => ({\n  name, script: './stay.sh', env: { API_KEY: key, N: null, L: [1, null] }, ignore_watch: [/x/, 'logs'], cwd: undefined,\n})) };\n",
+    );
+    let want = graph(&home, "ecosystem.config.js");
+    for to in ["yaml", "toml", "json5", "json", "js"] {
+        let out = home.ok(&["convert", "ecosystem.config.js", "--to", to]);
+        out.says("not kept: comments").says("not kept: code").says("`apps[1].env.API_KEY` looks like a secret");
+        out.says("`apps[0].ignore_watch`: a regular expression");
+        let name = format!("copy.{}", if to == "js" { "config.js" } else { to });
+        home.write(&name, &out.stdout);
+        assert_eq!(graph(&home, &name), want, "{}", out.stdout);
+        // From there to every other one, too.
+        let again = home.ok(&["convert", &name, "--to", "toml", "--out", "again.toml", "--force"]);
+        again.never_shows("not kept");
+        assert_eq!(graph(&home, "again.toml"), want);
+    }
+}
+
+#[test]
+fn converting_overwrites_nothing_and_moves_nothing() {
+    let home = Home::new();
+    home.write("a.yaml", "script: ./x.sh\n");
+    home.ok(&["convert", "a.yaml", "--to", "json", "--out", "b.json"]).says("b.json: written");
+    home.exits(1, &["convert", "a.yaml", "--to", "json5", "--out", "b.json"]).says("already there").says("--force");
+    home.write("sub/x", "");
+    home.exits(1, &["convert", "a.yaml", "--to", "json", "--out", "sub/b.json"]).says("another folder");
+    home.write("bad.yaml", "apps:\n  - script: 5\n");
+    home.exits(65, &["convert", "bad.yaml", "--to", "json"]).says("`script` must be a string");
+    home.write("package.json", "{\"type\": \"module\"}");
+    home.ok(&["convert", "a.yaml", "--to", "js"]).prints("export default {");
+    home.ok(&["convert", "a.yaml", "--to", "js", "--out", "c.cjs"]);
+    assert!(std::fs::read_to_string(home.work.join("c.cjs")).expect("written").starts_with("module.exports = {"));
+}
+
+#[test]
+fn a_first_file_is_made_of_what_is_there() {
+    for (format, line) in [
+        ("js", "/** @type {import(\"./pmrun\").Config} */"),
+        ("json5", "$schema: \"./pmrun.schema.json\""),
+        ("json", "\"$schema\": \"./pmrun.schema.json\""),
+        ("yaml", "# yaml-language-server: $schema=./pmrun.schema.json"),
+        ("toml", "#:schema ./pmrun.schema.json"),
+    ] {
+        let home = Home::new();
+        home.app("stay.sh", "stay.sh");
+        home.write("Procfile", "web: ./stay.sh --port 3000\nworker: ./stay.sh\n");
+        home.write("package.json", "{\"scripts\": {\"start\": \"node .\"}}");
+        let name = format!("ecosystem.config.{format}");
+        home.ok(&["init", "--format", format]).says(&format!("{name}: written, 2 apps from Procfile"));
+        let text = std::fs::read_to_string(home.work.join(&name)).expect("written");
+        assert!(text.contains(line), "{text}");
+        assert!(format == "json" || text.contains("instances"), "{text}");
+        home.ok(&["validate", "--strict", &name]).prints("ok, 2 apps");
+        home.exits(1, &["init", "--format", format]).says("already there");
+        home.ok(&["init", "--format", format, "--force"]);
+        let other = if format == "yaml" { "toml" } else { "yaml" };
+        home.exits(1, &["init", "--format", other]).says("pmrun convert");
+    }
+}
+
+#[test]
+fn a_first_file_takes_over_what_pm2_has() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write_json("process.json", &json!({ "apps": [{ "name": "api", "script": "./stay.sh", "instances": 2 }] }));
+    let want = graph(&home, "process.json");
+    home.ok(&["init", "--format", "yaml"]).says("1 app from process.json");
+    assert_eq!(graph(&home, "ecosystem.config.yaml"), want);
+    home.ok(&["validate"]).says("using ecosystem.config.yaml");
+
+    let home = Home::new();
+    home.write("package.json", "{\"name\": \"@shop/api\", \"type\": \"module\", \"scripts\": {\"start\": \"node .\"}}");
+    home.write("pmrun.d.ts", "// mine\n");
+    home.ok(&["init"]).says("1 app from package.json").says("pmrun.d.ts: left as it is");
+    let text = std::fs::read_to_string(home.work.join("ecosystem.config.js")).expect("written");
+    assert!(text.contains("npm start") && text.contains("export default config;"), "{text}");
+    assert_eq!(home.json(&["render", "--raw"])["apps"][0]["name"], "api");
+}
+
+/// The servers themselves come from the network; `PMRUN_EDITOR_SERVERS` names a folder that has them.
+#[test]
+fn editors_complete_and_check() {
+    let Some(servers) = std::env::var_os("PMRUN_EDITOR_SERVERS") else {
+        skipped("PMRUN_EDITOR_SERVERS names no folder of language servers; tests/editor/run.py fetches them");
+        return;
+    };
+    if !needs_node() || !needs_python() {
+        return;
+    }
+    let home = Home::new();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/editor/run.py");
+    let mut command: Command = home.command(&[]);
+    let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value.map(ToOwned::to_owned));
+    command = Command::new("python3");
+    command.args([script, "--pmrun", env!("CARGO_BIN_EXE_pmrun"), "--servers"]).arg(servers);
+    command.env("PATH", path.unwrap_or_default()).env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&home.work);
+    home.run_command(command, Duration::from_mins(5)).exited(0).prints(", 0 failed");
+}
