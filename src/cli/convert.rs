@@ -194,13 +194,11 @@ fn has_comments(text: &str, ending: &str) -> bool {
     while let Some(c) = chars.next() {
         match quote {
             Some(open) if c == open => quote = None,
-            Some(_) if c == '\\' && before != '\\' => {}
             Some('"' | '\'') if c == '\n' => quote = None,
-            Some(_) => {}
             None if matches!(c, '"' | '\'' | '`') && !before.is_alphanumeric() => quote = Some(c),
             None if is_hash && c == '#' && before.is_whitespace() => return true,
             None if !is_hash && c == '/' && matches!(chars.peek(), Some('/' | '*')) => return true,
-            None => {}
+            Some(_) | None => {}
         }
         if quote.is_some() && c == '\\' {
             chars.next();

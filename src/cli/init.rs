@@ -20,6 +20,13 @@ use crate::schema::{self, export, options};
 const SHOWN: [&str; 7] =
     ["instances", "depends_on", "env_file", "stop_signal", "kill_timeout", "max_restarts", "fingerprint"];
 
+/// What a file of the first name may end in.
+const ENDINGS: [&str; 10] = ["js", "cjs", "mjs", "ts", "json", "json5", "jsonc", "yaml", "yml", "toml"];
+
+/// Programs by the names that they are usually given.
+const USUAL: [&str; 8] =
+    ["server.js", "index.js", "app.js", "main.js", "src/index.js", "main.py", "app.py", "server.py"];
+
 /// The apps that were found, and where.
 struct Found {
     document: Node,
@@ -48,7 +55,6 @@ fn check(target: &Path, name: &str, force: bool, world: &World) -> Result<(), Cl
     if target.exists() && !force {
         return Err(CliError::error(format!("`{name}` is already there")).hint("`--force` overwrites it"));
     }
-    const ENDINGS: [&str; 10] = ["js", "cjs", "mjs", "ts", "json", "json5", "jsonc", "yaml", "yml", "toml"];
     let others = ENDINGS.iter().map(|ending| world.cwd.join(format!("ecosystem.config.{ending}")));
     if let Some(other) = others.into_iter().find(|other| other != target && other.exists()) {
         let other = loading::shown(&other, world);
@@ -73,7 +79,7 @@ fn find(target: &Path, world: &World, terminal: &mut Terminal) -> Result<Found, 
     }
     let procfile = std::fs::read_to_string(world.cwd.join("Procfile")).ok().map(|text| processes(&text));
     if let Some(apps) = procfile.filter(|apps| !apps.is_empty()) {
-        return Ok(Found { document: ecosystem(apps), from: "Procfile".to_owned() });
+        return Ok(Found { document: ecosystem(&apps), from: "Procfile".to_owned() });
     }
     let manifest = std::fs::read(world.cwd.join("package.json")).ok();
     let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
@@ -83,15 +89,13 @@ fn find(target: &Path, world: &World, terminal: &mut Terminal) -> Result<Found, 
         }
         let apps = scripts(&manifest, manager(&world.cwd), |file| world.cwd.join(file).is_file());
         if !apps.is_empty() {
-            return Ok(Found { document: ecosystem(apps), from: "package.json".to_owned() });
+            return Ok(Found { document: ecosystem(&apps), from: "package.json".to_owned() });
         }
     }
-    const USUAL: [&str; 8] =
-        ["server.js", "index.js", "app.js", "main.js", "src/index.js", "main.py", "app.py", "server.py"];
     let script = USUAL.iter().find(|file| world.cwd.join(file).is_file());
     let from = script.map_or("nothing that was found: fill in its script", |script| script);
     let app = json!({ "name": "app", "script": format!("./{}", script.unwrap_or(&"app.js")) });
-    Ok(Found { document: ecosystem(vec![app]), from: from.to_owned() })
+    Ok(Found { document: ecosystem(&[app]), from: from.to_owned() })
 }
 
 /// `name: command` lines. Heroku's `release` runs once, when somebody asks for it.
@@ -136,7 +140,7 @@ fn manager(folder: &Path) -> &'static str {
     locks.into_iter().find(|(lock, _)| folder.join(lock).exists()).map_or("npm", |(_, manager)| manager)
 }
 
-fn ecosystem(apps: Vec<Value>) -> Node {
+fn ecosystem(apps: &[Value]) -> Node {
     node(&json!({ "apps": apps }))
 }
 

@@ -103,7 +103,7 @@ fn app() -> Json {
     for row in options::rows().filter(|row| !row.is_overlay()) {
         properties.insert(row.name.to_owned(), option(row));
         for spelling in row.other_spellings() {
-            properties.insert(spelling, quietly(row));
+            properties.insert(spelling, other_spelling(row));
         }
     }
     json!({
@@ -122,11 +122,11 @@ fn bare_app() -> Json {
     properties.insert("deploy".to_owned(), json!({ "$ref": "#/definitions/deploy" }));
     properties.insert("$schema".to_owned(), json!({ "$ref": "#/definitions/schema" }));
     for row in options::rows().filter(|row| !row.is_overlay()) {
-        let known = if is_suggested(row) { json!({ "$ref": pointer(row.name) }) } else { quietly(row) };
-        properties.insert(row.name.to_owned(), known);
-        for spelling in row.other_spellings() {
-            properties.insert(spelling, quietly(row));
-        }
+        let spellings = std::iter::once(row.name.to_owned()).chain(row.other_spellings());
+        properties.extend(spellings.map(|spelling| {
+            let pointer = format!("#/definitions/app/properties/{spelling}");
+            (spelling, json!({ "$ref": pointer }))
+        }));
     }
     json!({
         "description": "A file that is one app.",
@@ -150,7 +150,7 @@ fn option(row: &Row) -> Json {
         schema.insert("examples".to_owned(), examples.into());
     }
     if !is_suggested(row) {
-        schema.insert("doNotSuggest".to_owned(), true.into());
+        quieten(&mut schema);
     }
     schema.into()
 }
@@ -160,13 +160,18 @@ fn is_suggested(row: &Row) -> bool {
     !matches!(row.status, Status::Meaningless(_))
 }
 
-/// Known, and not offered. Beside a bare `$ref` most readers would not look at the second key.
-fn quietly(row: &Row) -> Json {
-    json!({ "allOf": [{ "$ref": pointer(row.name) }], "doNotSuggest": true })
+/// The same type, whole: a `$ref` with a key beside it is read by some servers and not by others.
+fn other_spelling(row: &Row) -> Json {
+    let mut schema = Map::new();
+    schema.insert("description".to_owned(), format!("The same as `{}`.", row.name).into());
+    schema.append(&mut types::json_type(row));
+    quieten(&mut schema);
+    schema.into()
 }
 
-fn pointer(option: &str) -> String {
-    format!("#/definitions/app/properties/{option}")
+/// Known, and not offered: JSON's and YAML's servers read this; TOML's has nothing that does it.
+fn quieten(schema: &mut Map<String, Json>) {
+    schema.insert("doNotSuggest".to_owned(), true.into());
 }
 
 /// `env_<name>`, which options of such a name are not.
