@@ -229,8 +229,8 @@ pub(super) struct Schema {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-It takes the apps of an ecosystem file under another name, of a Procfile, or of the scripts in package.json. Beside the
-file it puts what editors complete and check it by: pmrun.d.ts, or pmrun.schema.json.")]
+Takes the apps of an ecosystem file under another name, of a Procfile, or of package.json's scripts.
+Beside the file goes what editors complete and check it by: pmrun.d.ts, or pmrun.schema.json.")]
 pub(super) struct Init {
     /// What to write
     #[arg(long, value_enum, default_value_t = ConfigFormat::Js)]

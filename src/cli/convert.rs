@@ -28,12 +28,7 @@ pub(super) fn run(arguments: &arguments::Convert, terminal: &mut Terminal) -> Re
         Some(out) => save(&loading::absolute(out, &world), &text, arguments.force)?,
         None => terminal.print(&text)?,
     }
-    for lost in lost {
-        terminal.say(format!("not kept: `{}`: {}", harmless(lost.path.as_bytes(), false), lost.why));
-    }
-    for note in notes(&file, &node, &world) {
-        terminal.say(note);
-    }
+    say_lost(&lost, Some(&file), &node, &world, terminal);
     if let Some(out) = &arguments.out {
         let (from, to) = (file.named.display(), out.display());
         terminal.say(format!("{to}: written; it means what {from} means, which can go now"));
@@ -135,6 +130,22 @@ pub(super) fn save(path: &Path, text: &str, force: bool) -> Result<(), CliError>
     options.write(true).create(true).truncate(true).create_new(!force);
     let saved = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     saved.map_err(|err| CliError::io("write", path, &err))
+}
+
+/// Says what was not kept of a document and of the file that it was read from.
+pub(super) fn say_lost(
+    lost: &[schema::Lost],
+    file: Option<&EntryFile>,
+    node: &Node,
+    world: &World,
+    terminal: &mut Terminal,
+) {
+    for lost in lost {
+        terminal.say(format!("not kept: `{}`: {}", harmless(lost.path.as_bytes(), false), lost.why));
+    }
+    for note in file.map(|file| notes(file, node, world)).unwrap_or_default() {
+        terminal.say(note);
+    }
 }
 
 /// What a document cannot say of the file that it was read from.

@@ -31,6 +31,8 @@ const USUAL: [&str; 8] =
 struct Found {
     document: Node,
     from: String,
+    /// Where it is a file that says more than a document can.
+    file: Option<EntryFile>,
 }
 
 pub(super) fn run(arguments: &arguments::Init, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -40,11 +42,12 @@ pub(super) fn run(arguments: &arguments::Init, terminal: &mut Terminal) -> Resul
     check(&target, &name, arguments.force, &world)?;
     let found = find(&target, &world, terminal)?;
     let format = convert::format(arguments.format, &target);
-    let (document, _) = schema::portable(&found.document, format);
+    let (document, lost) = schema::portable(&found.document, format);
     let text = text(&document, arguments.format, format)?;
     save(&target, &text, arguments.force)?;
     let count = schema::decode(&document, &target).drafts.len();
     terminal.say(format!("{name}: written, {} from {}", counted(count, "app"), found.from));
+    convert::say_lost(&lost, found.file.as_ref(), &document, &world, terminal);
     help_editors(arguments.format, &world, terminal)?;
     terminal.say("now: pmrun validate, then pmrun diff and pmrun apply");
     Ok(Exit::Done)
@@ -75,27 +78,27 @@ fn find(target: &Path, world: &World, terminal: &mut Terminal) -> Result<Found, 
         let entry = EntryFile::at(file, world);
         let (document, report) = config::load_document(&entry.named, world);
         let document = loading::judge(document, &report, false, Talk::None, terminal)?;
-        return Ok(Found { document, from: entry.named.display().to_string() });
+        return Ok(Found { document, from: entry.named.display().to_string(), file: Some(entry) });
     }
     let procfile = std::fs::read_to_string(world.cwd.join("Procfile")).ok().map(|text| processes(&text));
     if let Some(apps) = procfile.filter(|apps| !apps.is_empty()) {
-        return Ok(Found { document: ecosystem(&apps), from: "Procfile".to_owned() });
+        return Ok(Found { document: ecosystem(&apps), from: "Procfile".to_owned(), file: None });
     }
     let manifest = std::fs::read(world.cwd.join("package.json")).ok();
     let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     if let Some(manifest) = manifest {
         if let Some(pm2) = manifest.get("pm2") {
-            return Ok(Found { document: node(pm2), from: "package.json".to_owned() });
+            return Ok(Found { document: node(pm2), from: "package.json".to_owned(), file: None });
         }
         let apps = scripts(&manifest, manager(&world.cwd), |file| world.cwd.join(file).is_file());
         if !apps.is_empty() {
-            return Ok(Found { document: ecosystem(&apps), from: "package.json".to_owned() });
+            return Ok(Found { document: ecosystem(&apps), from: "package.json".to_owned(), file: None });
         }
     }
     let script = USUAL.iter().find(|file| world.cwd.join(file).is_file());
     let from = script.map_or("nothing that was found: fill in its script", |script| script);
     let app = json!({ "name": "app", "script": format!("./{}", script.unwrap_or(&"app.js")) });
-    Ok(Found { document: ecosystem(&[app]), from: from.to_owned() })
+    Ok(Found { document: ecosystem(&[app]), from: from.to_owned(), file: None })
 }
 
 /// `name: command` lines. Heroku's `release` runs once, when somebody asks for it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, needs_node, needs_python, skipped};
+use crate::support::{Home, fixture, needs_node, needs_python, skipped};
 
 fn graph(home: &Home, file: &str) -> Value {
     let mut graph = home.json(&["render", "--json", "--reveal", file]);
@@ -105,6 +105,36 @@ fn a_converted_file_means_the_same_and_what_is_lost_is_said() {
 }
 
 #[test]
+fn every_fixture_that_is_a_program_converts_to_what_it_means() {
+    let mut count = 0;
+    for folder in ["config/equiv", "config/js/shop"] {
+        let home = Home::new();
+        let copied =
+            home.run_command(home.shell(&format!("cp -R '{}'/. .", fixture(folder).display())), Duration::from_mins(1));
+        copied.exited(0);
+        for name in ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs"] {
+            if !home.work.join(name).exists() {
+                continue;
+            }
+            // Where its scripts are not here, its errors are the same, too.
+            let want = home.run(&["render", "--json", "--reveal", name]);
+            for to in ["yaml", "toml", "json5", "json", "js"] {
+                let out = if to == "js" { "copy.cjs".to_owned() } else { format!("copy.{to}") };
+                home.ok(&["convert", name, "--to", to, "--out", &out, "--force"]);
+                let got = home.run(&["render", "--json", "--reveal", &out]);
+                assert_eq!(
+                    (got.code, got.stdout.replace(&out, name)),
+                    (want.code, want.stdout.clone()),
+                    "{name}: {to}"
+                );
+            }
+            count += usize::from(want.code == Some(0));
+        }
+    }
+    assert!(count >= 3, "{count} of them could be resolved");
+}
+
+#[test]
 fn converting_overwrites_nothing_and_moves_nothing() {
     let home = Home::new();
     home.write("a.yaml", "script: ./x.sh\n");
@@ -155,6 +185,16 @@ fn a_first_file_takes_over_what_pm2_has() {
     home.ok(&["init", "--format", "yaml"]).says("1 app from process.json");
     assert_eq!(graph(&home, "ecosystem.config.yaml"), want);
     home.ok(&["validate"]).says("using ecosystem.config.yaml");
+
+    let mut home = Home::new();
+    home.set_env("API_KEY", "sk-0123456789abcdef");
+    home.app("stay.sh", "stay.sh");
+    let program = "module.exports = { apps: [{ script: './stay.sh', env: { API_KEY: process.env.API_KEY } }] };";
+    home.write("pm2.config.js", program);
+    home.ok(&["init"])
+        .says("from pm2.config.js")
+        .says("not kept: code")
+        .says("`apps[0].env.API_KEY` looks like a secret");
 
     let home = Home::new();
     home.write("package.json", "{\"name\": \"@shop/api\", \"type\": \"module\", \"scripts\": {\"start\": \"node .\"}}");
