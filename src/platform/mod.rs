@@ -17,6 +17,7 @@ mod setup;
 mod spawn;
 mod survivors;
 mod sys;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod tree;
