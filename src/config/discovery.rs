@@ -56,7 +56,7 @@ pub fn discover(folder: &Path) -> Result<Discovery, DiscoveryError> {
     }
     let package = folder.join(PACKAGE);
     if fs::metadata(&package).is_ok_and(|metadata| metadata.is_file()) {
-        if top_level(&package).is_some_and(|node| node.get("pm2").is_some()) {
+        if top_level(&package).is_some_and(|node| node.get("pm2").is_some_and(|pm2| pm2.kind != Kind::Null)) {
             return Ok(Discovery { file: package });
         }
         tried.push(format!("{PACKAGE} (has no `pm2`)"));

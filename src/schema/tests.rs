@@ -209,12 +209,14 @@ fn numbers_that_are_none_are_passed_on_with_a_warning() {
     let entries = vec![
         entry("script", node(&json!("x.sh"))),
         entry("args", Node::new(Kind::Sequence(vec![nan()]), None)),
-        entry("env", Node::new(Kind::Mapping(vec![entry("PORT", nan())]), None)),
+        entry("env", Node::new(Kind::Mapping(vec![entry("PORT", nan()), entry("ID", node(&json!(1e17)))]), None)),
     ];
     let run = run_node(&Node::new(Kind::Mapping(entries), None), None, &Table::usual());
     let want = [
         "warning at args[0]: an item of `args` is the number `NaN`, and is passed on as this text",
         "warning at env.PORT: `PORT` is the number `NaN`, and is passed on as this text",
+        "warning at env.ID: `ID` is too large for an exact number, and is passed on as `100000000000000000` \
+         (put it in quotes to keep every digit)",
     ];
     assert_eq!(run.lines(), want);
     assert_eq!(run.resolved.apps[0].env["PORT"], "NaN");

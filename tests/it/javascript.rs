@@ -96,6 +96,8 @@ fn what_is_thrown_is_shown_in_its_own_words() {
     let output = refused("function f() { throw new Error('no database URL, sorry'); }\nf();\n");
     output.says("no database URL, sorry").says("eco.config.js");
     refused("throw 'just a string';").says("just a string");
+    refused("throw new Error('\\x1b[31mred\\x07');").says("config threw: ").never_shows("\u{1b}").never_shows("\u{7}");
+    refused("module.exports = fetch('http://x.example');").says("a config cannot use the network");
     refused("const a = ;\n").says("eco.config.js");
     refused("module.exports = nowhere.apps;\n").says("nowhere");
     refused("module.exports = require('./gone');\n").says("./gone");

@@ -149,6 +149,11 @@ fn advice(message: &str) -> Option<&'static str> {
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
         return Some("the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`");
     }
+    if ["fetch", "XMLHttpRequest", "WebSocket"].iter().any(|name| missing(name)) {
+        return Some(
+            "a config cannot use the network: write what it fetches into a file first, or pass it as a variable",
+        );
+    }
     None
 }
 

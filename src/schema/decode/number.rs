@@ -2,9 +2,11 @@
 
 use crate::document::{Kind, Node};
 
+/// Whole numbers up to this one are what was written.
+pub(super) const SAFE: f64 = 9_007_199_254_740_991.0;
+
 /// A whole number, or a string of one.
 pub(super) fn whole_number(node: &Node) -> Option<i64> {
-    const SAFE: f64 = 9_007_199_254_740_991.0;
     let number = match &node.kind {
         Kind::Number(number) => *number,
         Kind::String(text) => text.trim().parse().ok()?,

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::number::{quantity, whole_number};
+use super::number::{SAFE, quantity, whole_number};
 use super::{Decoder, Reading};
 use crate::base::{Signal, closest, parse_bytes, parse_millis};
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node, js_number, to_json_text};
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag};
@@ -244,11 +244,16 @@ impl Decoder<'_> {
         Some(Variable { name: name.clone(), value, mark })
     }
 
-    /// A number as text. What a program computed from something that was not there is passed on, as PM2 does.
+    /// A number as text. What a program computed from something that was not there is passed on, as PM2 does, and so
+    /// is a long id that lost its last digits: somebody has to be told.
     fn printed(&mut self, number: f64, what: &str, mark: &Mark) -> String {
         let text = js_number(number);
         if !number.is_finite() {
             self.warning(Code::Value, format!("{what} is the number `{text}`, and is passed on as this text"), mark);
+        } else if number.abs() > SAFE {
+            let message = format!("{what} is too large for an exact number, and is passed on as `{text}`");
+            let diagnostic = Diagnostic::warning(Code::Value, message, mark.location(self.file));
+            self.push(diagnostic.hint("put it in quotes to keep every digit"));
         }
         text
     }
