@@ -69,9 +69,9 @@ pub fn load_raw(entry: &Path, world: &World) -> (Option<String>, Report) {
 fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> {
     match front(entry, report)? {
         Front::Data(parse) => read_data(entry, parse, world, report).as_ref().map(to_json_text),
-        Front::Program => match read_literal(entry, world, report)? {
-            Some(node) => Some(to_json_text(&node)),
-            None => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
+        Front::Program => match read_program(entry, world, report)? {
+            Program::Literal(node) => Some(to_json_text(&node)),
+            Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
         },
     }
 }
@@ -82,9 +82,9 @@ type Parse = fn(&str, SourceId) -> (Option<Node>, Vec<Diagnostic>);
 fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Node> {
     match front(entry, report)? {
         Front::Data(parse) => read_data(entry, parse, world, report),
-        Front::Program => match read_literal(entry, world, report)? {
-            Some(node) => Some(node),
-            None => told(super::js::evaluate(entry, world, super::js::Limits::default()), report),
+        Front::Program => match read_program(entry, world, report)? {
+            Program::Literal(node) => Some(node),
+            Program::Code => told(super::js::evaluate(entry, world, super::js::Limits::default()), report),
         },
     }
 }
@@ -120,9 +120,16 @@ fn read_data(entry: &Path, parse: Parse, world: &World, report: &mut Report) -> 
     node
 }
 
-/// What a config program says that is only one literal; None inside when it takes the engine, which then finds every
-/// problem again. None outside when there is nothing to run.
-fn read_literal(entry: &Path, world: &World, report: &mut Report) -> Option<Option<Node>> {
+/// What a config program is.
+enum Program {
+    /// Only one literal.
+    Literal(Node),
+    /// It takes the engine, which finds every problem again.
+    Code,
+}
+
+/// None when there is nothing to run.
+fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
     let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
     let literal = || {
         let form = super::js::form(entry, world)?;
@@ -131,9 +138,9 @@ fn read_literal(entry: &Path, world: &World, report: &mut Report) -> Option<Opti
         let node = super::literal::parse(&sources.get(source).text, form, source)?;
         Some((node, sources))
     };
-    let Some((node, sources)) = literal() else { return Some(None) };
+    let Some((node, sources)) = literal() else { return Some(Program::Code) };
     report.sources = sources;
-    Some(Some(node))
+    Some(Program::Literal(node))
 }
 
 /// Where the entry's bytes are.

@@ -46,10 +46,9 @@ pub fn js_number(number: f64) -> String {
 
 fn write(node: &Node, out: &mut String) {
     match &node.kind {
-        Kind::Null => out.push_str("null"),
         Kind::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Kind::Number(value) if value.is_finite() => out.push_str(&js_number(*value)),
-        Kind::Number(_) => out.push_str("null"),
+        Kind::Null | Kind::Number(_) => out.push_str("null"),
         Kind::String(text) => quote(text, out),
         Kind::Sequence(items) => {
             out.push('[');

@@ -127,13 +127,13 @@ fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
         return Ok(walker.walk(&value, context)?);
     }
     match stringify.call(&JsValue::undefined(), std::slice::from_ref(&value), context) {
-        Ok(text) => match text.as_string() {
-            Some(text) => Ok(Node::new(Kind::String(text.to_std_string_lossy()), None)),
-            None => {
+        Ok(text) => {
+            let Some(text) = text.as_string() else {
                 let failure = Failure::evaluation("the config exports nothing that JSON could hold");
-                Err(failure.hint("`undefined`, functions and symbols have no text in JSON").into())
-            }
-        },
+                return Err(failure.hint("`undefined`, functions and symbols have no text in JSON").into());
+            };
+            Ok(Node::new(Kind::String(text.to_std_string_lossy()), None))
+        }
         // The walker knows the path of what cannot be held.
         Err(error) => Err(walker.walk(&value, context).err().map_or(Stop::Threw(error), Stop::from)),
     }
