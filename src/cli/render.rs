@@ -6,7 +6,6 @@ use super::loading::{self, Talk};
 use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, facts, surroundings};
 use crate::config;
-use crate::document;
 use crate::graph::Graph;
 use crate::plan::{holds_secret, is_secret_name};
 use crate::spec::AppSpec;
@@ -19,9 +18,9 @@ pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Res
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     if arguments.raw {
-        let (document, report) = config::load_document(&entry.named, &world);
-        let document = loading::judge(document, &report, false, Talk::Warnings, terminal)?;
-        terminal.print(document::to_json(&document).to_string() + "\n")?;
+        let (text, report) = config::load_raw(&entry.named, &world);
+        let text = loading::judge(text, &report, false, Talk::Warnings, terminal)?;
+        terminal.print(text + "\n")?;
         return Ok(Exit::Done);
     }
     let mut graph = loading::load(&entry, arguments.source.env.as_deref(), false, &world, terminal)?;

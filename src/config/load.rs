@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use super::World;
 use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report};
-use crate::document::{Entry, Key, Kind, Location, Node, SourceId};
+use crate::document::{Entry, Key, Kind, Location, Node, SourceId, to_json_text};
 use crate::graph::Graph;
 use crate::schema::{self, Places, Request};
 use crate::spec::EcosystemId;
@@ -18,7 +18,8 @@ pub struct Loaded {
 /// Reads, decodes, overlays and validates an ecosystem file. Never stops at the first problem.
 #[must_use]
 pub fn load(entry: &Path, profile: Option<&str>, world: &World) -> Loaded {
-    let (document, report) = load_document(entry, world);
+    let mut report = Report::default();
+    let document = read_document(entry, world, &mut report);
     let folder = folder(entry, world);
     match document {
         Some(document) => resolve(&document, report, Request { file: entry, folder: &folder, profile }, world),
@@ -57,67 +58,99 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
     Loaded { graph, report }
 }
 
-/// Only what the file says (`render --raw`).
+/// What the file says or exports, as `JSON.stringify` prints it (`render --raw`).
 #[must_use]
-pub fn load_document(entry: &Path, world: &World) -> (Option<Node>, Report) {
+pub fn load_raw(entry: &Path, world: &World) -> (Option<String>, Report) {
     let mut report = Report::default();
-    let node = read_document(entry, world, &mut report);
-    (node, report)
+    let text = read_raw(entry, world, &mut report);
+    (text, report)
+}
+
+fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> {
+    match front(entry, report)? {
+        Front::Data(parse) => read_data(entry, parse, world, report).as_ref().map(to_json_text),
+        Front::Program => match read_program(entry, world, report)? {
+            Program::Literal(node) => Some(to_json_text(&node)),
+            Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
+        },
+    }
 }
 
 /// What turns a text into a tree.
 type Parse = fn(&str, SourceId) -> (Option<Node>, Vec<Diagnostic>);
 
 fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Node> {
+    match front(entry, report)? {
+        Front::Data(parse) => read_data(entry, parse, world, report),
+        Front::Program => match read_program(entry, world, report)? {
+            Program::Literal(node) => Some(node),
+            Program::Code => told(super::js::evaluate(entry, world, super::js::Limits::default()), report),
+        },
+    }
+}
+
+/// What reads a file.
+enum Front {
+    Data(Parse),
+    Program,
+}
+
+fn front(entry: &Path, report: &mut Report) -> Option<Front> {
     let ending = entry.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let parse: Parse = match ending.as_str() {
-        "json" | "json5" | "jsonc" => super::json::parse,
-        "yaml" | "yml" => super::yaml::parse,
-        "toml" => super::toml::parse,
-        "js" | "cjs" | "mjs" => {
-            if let Some(node) = read_literal(entry, world, report) {
-                return Some(node);
-            }
-            return match super::js::evaluate(entry, world, super::js::Limits::default()) {
-                Ok(node) => Some(node),
-                Err(diagnostic) => {
-                    report.push(*diagnostic);
-                    None
-                }
-            };
-        }
+    Some(match ending.as_str() {
+        "json" | "json5" | "jsonc" => Front::Data(super::json::parse),
+        "yaml" | "yml" => Front::Data(super::yaml::parse),
+        "toml" => Front::Data(super::toml::parse),
+        "js" | "cjs" | "mjs" => Front::Program,
         _ => {
             let message = format!("`{}` has no ending that a config file has", entry.display());
             let hint = "one of .js, .cjs, .mjs, .json, .json5, .jsonc, .yaml, .yml, .toml";
             report.push(Diagnostic::error(Code::File, message, Location::File(entry.to_owned())).hint(hint));
             return None;
         }
-    };
-    let real = world.real(&world.resolve_plain(entry));
-    match super::bytes::read(&real, entry) {
-        Ok(text) => {
-            let source = report.sources.add(entry, text);
-            let text = report.sources.get(source).text.clone();
-            let (node, diagnostics) = parse(&text, source);
-            report.diagnostics.extend(diagnostics);
-            node
-        }
-        Err(diagnostic) => {
-            report.push(*diagnostic);
-            None
-        }
-    }
+    })
 }
 
-/// What a config program says that is only one literal. Every problem is the engine's to find again.
-fn read_literal(entry: &Path, world: &World, report: &mut Report) -> Option<Node> {
-    let (real, form) = super::js::form(entry, world)?;
-    let text = super::bytes::read(&real, entry).ok()?;
-    let mut sources = report.sources.clone();
-    let source = sources.add(entry, text);
-    let node = super::literal::parse(&sources.get(source).text, form, source)?;
+fn read_data(entry: &Path, parse: Parse, world: &World, report: &mut Report) -> Option<Node> {
+    let text = told(super::bytes::read(&real(entry, world), entry), report)?;
+    let source = report.sources.add(entry, text);
+    let text = report.sources.get(source).text.clone();
+    let (node, diagnostics) = parse(&text, source);
+    report.diagnostics.extend(diagnostics);
+    node
+}
+
+/// What a config program is.
+enum Program {
+    /// Only one literal.
+    Literal(Node),
+    /// It takes the engine, which finds every problem again.
+    Code,
+}
+
+/// None when there is nothing to run.
+fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
+    let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
+    let literal = || {
+        let form = super::js::form(entry, world)?;
+        let mut sources = report.sources.clone();
+        let source = sources.add(entry, String::from_utf8(bytes).ok()?);
+        let node = super::literal::parse(&sources.get(source).text, form, source)?;
+        Some((node, sources))
+    };
+    let Some((node, sources)) = literal() else { return Some(Program::Code) };
     report.sources = sources;
-    Some(node)
+    Some(Program::Literal(node))
+}
+
+/// Where the entry's bytes are.
+fn real(entry: &Path, world: &World) -> PathBuf {
+    world.real(&world.resolve_plain(entry))
+}
+
+/// The value, or its problem in the report.
+fn told<T>(read: Result<T, Box<Diagnostic>>, report: &mut Report) -> Option<T> {
+    read.map_err(|diagnostic| report.push(*diagnostic)).ok()
 }
 
 /// The folder that holds the file, absolute, symlinks kept as the user named them.

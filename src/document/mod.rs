@@ -4,6 +4,6 @@ mod json;
 mod node;
 mod source;
 
-pub use json::to_json;
+pub use json::{js_number, to_json, to_json_text};
 pub use node::{Entry, Key, Kind, Node};
 pub use source::{Location, Position, Source, SourceId, Sources, Span};

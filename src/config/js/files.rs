@@ -2,7 +2,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::Mapping;
+use crate::config::{Mapping, bytes};
 
 /// The file system as a config sees it: names below `seen` are read below `real`.
 #[derive(Clone, Debug)]
@@ -52,8 +52,14 @@ impl Files {
         self.real(path).is_dir()
     }
 
+    /// The bytes of something to run. What is too large for the engine is not handed to it.
     pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(self.real(path))
+        let real = self.real(path);
+        let size = fs::metadata(&real)?.len();
+        if size > bytes::LIMIT {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, bytes::too_large(path, Some(size))));
+        }
+        fs::read(real)
     }
 
     /// The text as Node decodes it: bytes that are not UTF-8 become U+FFFD, a byte order mark is dropped.

@@ -21,6 +21,8 @@ pub(super) struct Orders {
     pub(super) mapping: Option<(PathBuf, PathBuf)>,
     pub(super) memory_bytes: u64,
     pub(super) deadline_ms: u64,
+    /// What is wanted is the text that `JSON.stringify` makes of the value, not the value.
+    pub(super) stringify: bool,
 }
 
 /// Why there is no result.
@@ -54,6 +56,7 @@ impl Orders {
             mapping: world.mapping.as_ref().map(|mapping| (mapping.seen.clone(), mapping.real.clone())),
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,
+            stringify: false,
         }
     }
 

@@ -70,7 +70,10 @@ fn a_literal_program_needs_no_engine() {
     std::os::unix::fs::symlink("../a.js", folder.path().join("linked/b.mjs")).unwrap();
     let files =
         ["a.js", "a.cjs", "a.mjs", "esm/sub/a.js", "esm/sub/a.cjs", "esm/sub/a.mjs", "linked/a.js", "linked/b.mjs"];
-    let read = |file: &&str| read_literal(Path::new(file), &world(folder.path()), &mut Report::default()).is_some();
+    let read = |file: &&str| {
+        let program = read_program(Path::new(file), &world(folder.path()), &mut Report::default());
+        matches!(program, Some(Program::Literal(_)))
+    };
     let read: Vec<&str> = files.into_iter().filter(read).collect();
     assert_eq!(read, ["a.js", "a.cjs", "a.mjs", "esm/sub/a.cjs", "esm/sub/a.mjs", "linked/b.mjs"]);
     assert_eq!(graph("a.cjs", folder.path()).origins["a"]["script"], "a.cjs:2:24");

@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "cron_restart",
         aliases: &["cron"],
-        value: Value::NumberOrText(|app, text| app.spec.cron_restart = not_empty(text).filter(|text| text != "0")),
+        value: Value::Cron(|app, pattern| app.spec.cron_restart = pattern),
         default: "",
         doc: "Restarts the app at the times of a cron pattern.",
         status: Status::Later("nothing is restarted by schedule"),
@@ -62,7 +62,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "uid",
         aliases: &["user"],
-        value: Value::NumberOrText(|app, text| app.spec.uid = not_empty(text)),
+        value: Value::Account(|app, user| app.spec.uid = user),
         default: "",
         doc: "The user to run as.",
         status: Status::Later("the app runs as the user who started pmrun"),
@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "gid",
         aliases: &["group"],
-        value: Value::NumberOrText(|app, text| app.spec.gid = not_empty(text)),
+        value: Value::Account(|app, group| app.spec.gid = group),
         default: "",
         doc: "The group to run as.",
         status: Status::Later("the app runs with the group of the user who started pmrun"),
