@@ -76,7 +76,7 @@ fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, 
     let (snapshot, key) = match state {
         Some(state) => (runtime::offline_snapshot(&state, &offline::unwatched(&home, &state)), state.key),
         None if kept => {
-            let key = runtime::store::key(&home).map_err(|err| CliError::error(err.to_string()))?;
+            let key = runtime::store::key(&home).map_err(|err| CliError::store(&err))?;
             (Snapshot::default(), key)
         }
         None => (Snapshot::default(), random::key()?),

@@ -75,6 +75,10 @@ pub(super) fn judge<T>(
     talk: Talk,
     terminal: &mut Terminal,
 ) -> Result<T, CliError> {
+    if terminal.for_programs && report.has_errors() {
+        let details = (talk != Talk::None).then(|| Box::new(diag::render_json(report)));
+        return Err(CliError { details, ..CliError::new(Exit::Config, "the file has errors") });
+    }
     say(report, talk, terminal);
     if report.has_errors() {
         return Err(CliError::said(Exit::Config));

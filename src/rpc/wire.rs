@@ -1,5 +1,8 @@
 //! What goes over the control socket: one [`Call`], then any number of [`Answer`]s, the last of which is final.
 //!
+//! A byte that the client sends after its call takes the call back: nothing further is begun, and the last answer is
+//! [`Answer::Cancelled`]. Hanging up does the same without an answer.
+//!
 //! Fields are only ever added, with a default that means "as before". [`PROTOCOL`] grows when that is not enough;
 //! read-only calls of any earlier protocol must go on working.
 
@@ -129,6 +132,16 @@ pub enum Answer {
         failed: Vec<Failure>,
     },
 
+    /// Final: the call was taken back. What was begun goes on to its end, what was not never begins.
+    Cancelled {
+        touched: usize,
+        failed: Vec<Failure>,
+        /// Instances, or apps where nobody can tell yet.
+        going_on: Vec<String>,
+        /// Apps, or instances of an app of which others were begun.
+        not_begun: Vec<String>,
+    },
+
     Busy {
         holder: String,
         pid: u32,
@@ -137,6 +150,9 @@ pub enum Answer {
     UnknownTarget {
         target: String,
         suggestion: Option<String>,
+        /// What is wrong with it, where it is more than that nothing has the name.
+        #[serde(default)]
+        problem: Option<String>,
     },
     Stale {
         stale: Stale,
@@ -191,9 +207,19 @@ pub struct Failure {
     pub app: String,
     pub slot: Option<u32>,
     pub reason: String,
+    /// Nothing of it was begun.
+    #[serde(default)]
+    pub skipped: bool,
     /// Where its last words are: the file, and how long it was when the instance was started.
     pub error_log: Option<String>,
     pub error_log_offset: u64,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn of_app(app: String, reason: String) -> Self {
+        Self { app, slot: None, reason, skipped: false, error_log: None, error_log_offset: 0 }
+    }
 }
 
 /// One line of `list`. Holds no environment.

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::table::{Moved, Table};
 use super::view::outputs;
 use super::work::{Aim, Work};
-use super::{ClientId, Effect, Save, Ticket};
+use super::{ClientId, Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Mono, Now, format_millis};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::supervisor::{By, Event, Machine, Output, State};
@@ -27,7 +27,7 @@ pub(super) struct Caller {
     pub(super) client: Option<ClientId>,
     pub(super) pid: u32,
     /// What it is at, for others who wait.
-    pub(super) holder: &'static str,
+    pub(super) holder: String,
     pub(super) since: Mono,
 }
 
@@ -183,17 +183,37 @@ impl Operation {
         self.tasks.contains_key(app)
     }
 
-    /// The client hung up: what is being done is brought to its end, and nothing else is begun.
-    pub(super) fn give_up(&mut self) {
+    /// Nobody wants the rest any more: what is being done is brought to its end, and nothing else is begun. What is
+    /// what, for whoever may still listen.
+    pub(super) fn give_up(&mut self, around: &mut Surroundings<'_>) -> Answer {
         self.caller.client = None;
         self.given_up = true;
-        for task in self.tasks.values_mut() {
+        let (mut going_on, mut not_begun) = (Vec::new(), Vec::new());
+        let queued = std::mem::take(&mut self.queue);
+        not_begun.extend(queued.iter().map(|(id, _)| id.to_string()));
+        for (app, task) in self.tasks.iter_mut().filter(|(_, task)| !task.aim.is_watch()) {
+            let label = |slot: &u32| InstanceId::new(app, *slot).to_string();
             match &mut task.phase {
-                Phase::Pending => task.phase = Phase::Failed,
-                Phase::Running(running) => running.replace.clear(),
-                Phase::Saving | Phase::Done | Phase::Failed => {}
+                Phase::Pending => {
+                    task.phase = Phase::Failed;
+                    not_begun.push(app.clone());
+                }
+                Phase::Running(running) => {
+                    running.queued = 0;
+                    not_begun.extend(running.replace.drain(..).map(|slot| label(&slot)));
+                    going_on.extend(running.in_flight.keys().map(label));
+                }
+                Phase::Saving => going_on.push(app.clone()),
+                Phase::Done | Phase::Failed => {}
             }
         }
+        not_begun.sort();
+        unwant(queued, around);
+        let running = self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Running(_)));
+        for app in running.map(|(app, _)| app.clone()).collect::<Vec<_>>() {
+            self.settle(&app, around);
+        }
+        Answer::Cancelled { touched: self.touched, failed: std::mem::take(&mut self.failed), going_on, not_begun }
     }
 
     /// Goes on as far as it can; whether it has come to its end.
@@ -253,7 +273,7 @@ impl Operation {
                 }
                 let reason =
                     format!("stopped, but the next daemon starts it again: the state cannot be saved: {reason}");
-                self.failed.push(Failure { app, slot: None, reason, error_log: None, error_log_offset: 0 });
+                self.failed.push(Failure::of_app(app, reason));
             }
             return None;
         }
@@ -264,7 +284,7 @@ impl Operation {
         }
         let pending: Vec<String> = self.pending().map(str::to_owned).collect();
         for app in pending {
-            self.skip(&app, format!("not begun: the state cannot be saved: {reason}"));
+            self.skip(&app, format!("the state cannot be saved: {reason}"));
         }
         if self.begun_any {
             return None;
@@ -281,7 +301,7 @@ impl Operation {
         let Some(task) = self.tasks.get_mut(app) else { return };
         task.phase = Phase::Failed;
         if !task.aim.is_watch() {
-            self.failed.push(Failure { app: app.to_owned(), slot: None, reason, error_log: None, error_log_offset: 0 });
+            self.failed.push(Failure { skipped: true, ..Failure::of_app(app.to_owned(), reason) });
         }
     }
 
@@ -362,7 +382,7 @@ impl Operation {
                 return ready;
             }
             for (app, failed) in skipped {
-                let reason = format!("not begun: `{failed}`, which it depends on, is not up");
+                let reason = format!("`{failed}`, which it depends on, is not up");
                 let what = ProgressKind::Skipped { reason: reason.clone() };
                 self.progress(&app, None, what, around.out);
                 self.skip(&app, reason);
@@ -580,7 +600,8 @@ impl Operation {
                 Output::Null => None,
             });
         let error_log_offset = around.table.instance(id).map_or(0, |instance| instance.error_log_offset);
-        self.failed.push(Failure { app: id.app.clone(), slot: Some(id.slot), reason, error_log, error_log_offset });
+        let failure = Failure::of_app(id.app.clone(), reason);
+        self.failed.push(Failure { slot: Some(id.slot), error_log, error_log_offset, ..failure });
     }
 
     /// Ends a task that has nothing left to do.
@@ -604,6 +625,33 @@ impl Operation {
             return;
         }
         self.caller.tell(Answer::Progress(Progress { app: app.to_owned(), slot, what }), false, out);
+    }
+}
+
+/// What is recorded as running and was never started is recorded as stopped again: the next daemon must not start
+/// what was taken back. Where that cannot be saved, it does.
+fn unwant(queued: VecDeque<(InstanceId, Start)>, around: &mut Surroundings<'_>) {
+    let mut changed = BTreeSet::new();
+    for (id, start) in queued {
+        let Some(app) = around.table.apps.get_mut(&id.app).filter(|app| !app.deleted) else { continue };
+        let is_down = app.instances.get(&id.slot).is_some_and(|held| held.machine.state == State::Stopped);
+        if let Start::First = start
+            && is_down
+            && let Some(record) = app.record.instances.get_mut(&id.slot)
+        {
+            record.intent = Intent::Stopped;
+            app.unsaved = true;
+            changed.insert(id.app);
+        }
+    }
+    let records = changed.into_iter().filter_map(|name| {
+        let record = around.table.apps.get(&name)?.record.clone();
+        Some(Save::App(name, Box::new(record)))
+    });
+    let saves: Vec<Save> = records.collect();
+    if !saves.is_empty() {
+        *around.tickets += 1;
+        around.out.push(Effect::Save { ticket: Ticket(*around.tickets), saves });
     }
 }
 

@@ -79,7 +79,8 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
 
 /// Starts what should run and does not, in the order of dependencies.
 pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
-    let caller = Caller { client: None, pid: 0, holder: "the daemon, starting what should run", since: now.mono };
+    let caller =
+        Caller { client: None, pid: 0, holder: "the daemon, starting what should run".to_owned(), since: now.mono };
     let mut operation = Operation::new(caller, Rigour::Lenient, Afterwards::GoOn);
     let mut any = false;
     for (name, app) in &table.apps {

@@ -118,6 +118,24 @@ fn kill_timeout_is_given_before_sigkill() {
 }
 
 #[test]
+fn what_is_suspended_is_woken_to_be_stopped() {
+    let home = Home::new();
+    home.write(
+        "graceful.sh",
+        "#!/bin/sh\ntrap 'kill $!; echo bye >\"${FIFO}\"; exit 0' INT\necho \"up $$\" >\"${FIFO}\"\n\
+         while :; do sleep 100000 & wait $!; done\n",
+    );
+    let mut fifo = home.fifo("fifo");
+    home.apply(&json!([{
+        "name": "a", "script": "./graceful.sh", "min_uptime": 100, "kill_timeout": 30000, "env": { "FIFO": fifo.path },
+    }]));
+    procs::signal(fifo.pid_of("up"), rustix::process::Signal::STOP);
+    let output = home.ok(&["stop", "a"]);
+    assert!(output.took < Duration::from_secs(10), "{output}");
+    assert_eq!(fifo.line(), "bye");
+}
+
+#[test]
 fn another_stop_signal_and_the_shutdown_message() {
     let home = Home::new();
     home.write(

@@ -71,17 +71,25 @@ impl Running {
 
     pub(super) fn send(&self, how: How) {
         let signal = match how {
-            How::Message if self.channel.as_ref().is_some_and(Channel::ask_to_shut_down) => return,
-            How::Message => Signal::INT,
-            How::Signal(signal) => signal,
-            How::Kill => Signal::KILL,
+            How::Message if self.channel.as_ref().is_some_and(Channel::ask_to_shut_down) => None,
+            How::Message => Some(Signal::INT),
+            How::Signal(signal) => Some(signal),
+            How::Kill => Some(Signal::KILL),
         };
-        if let Some(signal) = raw_signal(signal) {
+        if let Some(signal) = signal.and_then(raw_signal) {
             let _ = pidfd_send_signal(&self.pidfd, signal);
+        }
+        if how != How::Kill {
+            wake(&self.pidfd);
         }
     }
 
     pub(super) fn freeze(&self) -> bool {
         pidfd_send_signal(&self.pidfd, rustix::process::Signal::STOP).is_ok()
     }
+}
+
+/// What was stopped by job control, or a debugger, can act on no signal before it goes on.
+pub(super) fn wake(pidfd: &OwnedFd) {
+    let _ = pidfd_send_signal(pidfd, rustix::process::Signal::CONT);
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use rustix::process::pidfd_send_signal;
 
 use super::children::raw_signal;
-use super::running::How;
+use super::running::{How, wake};
 use super::{Event, Host, Key};
 use crate::base::Signal;
 use crate::platform::procfs::{self, Process, Table};
@@ -209,6 +209,7 @@ impl Host {
                 && let Some(member) = self.stopping.get(&launch).and_then(|s| s.members.get(&process.pid))
             {
                 let _ = pidfd_send_signal(&member.pidfd, signal);
+                wake(&member.pidfd);
             }
         }
         if unpinned > 0 {
