@@ -18,4 +18,4 @@ mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
 pub use load::{Loaded, load, load_document, load_node};
-pub use world::{Mapping, World};
+pub use world::{Mapping, Place, World};

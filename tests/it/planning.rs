@@ -15,6 +15,22 @@ fn home_with(apps: &[&str]) -> Home {
     home
 }
 
+fn git(home: &Home, line: &str) -> Output {
+    let line = format!(
+        "git -C '{}' -c user.name=t -c user.email=t@example.org -c init.defaultBranch=main {line}",
+        home.work.display()
+    );
+    let output = home.run_command(home.shell(&line), Duration::from_secs(30));
+    output.exited(0);
+    output
+}
+
+fn commit_all(home: &Home) {
+    for line in ["init -q", "add -A", "commit -qm all"] {
+        git(home, line);
+    }
+}
+
 fn action<'a>(plan: &'a Value, app: &str) -> &'a str {
     let steps = plan["steps"].as_array().expect("steps");
     let step = steps.iter().find(|step| step["app"] == app).unwrap_or_else(|| panic!("no step of `{app}` in {plan}"));
@@ -234,15 +250,7 @@ fn a_revision_is_compared_without_touching_the_work_tree() {
         return;
     }
     let home = Home::new();
-    let git = |line: &str| -> Output {
-        let line = format!(
-            "git -C '{}' -c user.name=t -c user.email=t@example.org -c init.defaultBranch=main {line}",
-            home.work.display()
-        );
-        let output = home.run_command(home.shell(&line), Duration::from_secs(30));
-        output.exited(0);
-        output
-    };
+    let git = |line: &str| git(&home, line);
     home.app("stay.sh", "site/stay.sh");
     home.write("site/lib/names.js", "exports.name = 'before';\n");
     home.write(
@@ -375,4 +383,72 @@ fn a_plan_is_never_written_over_the_config_or_another_file() {
     home.ok(&["diff", "eco.json", "--out", "plan.json"]);
     assert_eq!(std::fs::read_to_string(home.work.join("eco.json")).expect("it is there"), config);
     assert_eq!(std::fs::read_to_string(home.work.join("notes.txt")).expect("it is there"), "hello");
+}
+
+#[test]
+fn the_commit_that_is_checked_out_is_no_change_by_any_fingerprint() {
+    if !needs_git() {
+        return;
+    }
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut by_git = stay("by-git");
+    by_git["fingerprint"] = json!("git");
+    let mut by_globs = stay("by-globs");
+    by_globs["fingerprint"] = json!(["dist/**", "lib/*.js"]);
+    home.write_json("eco.json", &json!([by_git, by_globs]));
+    home.write(".gitignore", "dist/\n");
+    home.write("lib/a.js", "1");
+    commit_all(&home);
+    // Built, and known to no revision.
+    home.write("dist/server.js", "built");
+    for base in ["HEAD", "main", "HEAD^{commit}"] {
+        home.exits(0, &["diff", "eco.json", "--base", &format!("git:{base}")]);
+    }
+    home.exits(0, &["diff", "eco.json", "--base", "eco.json"]);
+
+    // A new file that git would take is a change, and so is another commit.
+    home.write("lib/new.js", "2");
+    let diff = home.exits(2, &["diff", "eco.json", "--base", "git:HEAD"]);
+    diff.prints("lib/new.js").prints("1 to restart, 1 unchanged").never_shows("dist/server.js");
+    commit_all(&home);
+    let plan = validated(&home.exits(2, &["diff", "eco.json", "--base", "git:HEAD~1", "--json"]));
+    assert_eq!((action(&plan, "by-git"), action(&plan, "by-globs")), ("restart", "restart"));
+}
+
+#[test]
+fn a_base_names_its_modules_as_the_work_tree_does_through_a_symlink_too() {
+    if !needs_git() {
+        return;
+    }
+    let home = Home::new();
+    home.app("stay.sh", "app/stay.sh");
+    home.write("lib/note.js", "module.exports = 'one';\n");
+    home.write(
+        "app/ecosystem.config.js",
+        "const path = require('path');\nmodule.exports = [{ name: 'a', script: path.join(__dirname, 'stay.sh'), \
+         args: [__dirname, __filename, require('../lib/note')] }];\n",
+    );
+    home.write("same.config.js", std::fs::read(home.work.join("app/ecosystem.config.js")).expect("it is there"));
+    std::os::unix::fs::symlink("app", home.work.join("current")).expect("a link");
+    commit_all(&home);
+    let elsewhere = home.work.with_file_name("elsewhere");
+    std::os::unix::fs::symlink(home.work.join("app"), &elsewhere).expect("a link");
+    let through = elsewhere.join("ecosystem.config.js");
+    let through = through.to_str().expect("UTF-8");
+    for file in ["app/ecosystem.config.js", "current/ecosystem.config.js", through] {
+        home.exits(0, &["diff", file, "--base", "git:HEAD"]);
+        home.exits(0, &["diff", file, "--base", file]);
+        home.exits(0, &["diff", file, "--base", "same.config.js"]);
+    }
+    // What is read through the other name is the revision's all the same.
+    home.write("lib/note.js", "module.exports = 'two';\n");
+    home.write("app/stay.sh", "#!/bin/sh\nexec sleep 100001\n");
+    for file in ["app/ecosystem.config.js", "current/ecosystem.config.js", through] {
+        let plan = validated(&home.exits(2, &["diff", file, "--base", "git:HEAD", "--json"]));
+        let changes = plan["steps"][0]["changes"].as_array().expect("changes");
+        let paths: Vec<&str> = changes.iter().filter_map(|change| change["path"].as_str()).collect();
+        assert_eq!(paths.len(), 2, "{file}: {paths:?}");
+        assert!(paths.iter().any(|path| path.starts_with("code.")), "{file}: {paths:?}");
+    }
 }
