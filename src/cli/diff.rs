@@ -15,6 +15,7 @@ use crate::runtime;
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    saved_plan::refuse(&entry.path, &entry.named)?;
     if let Some(out) = &arguments.out {
         saved_plan::check_target(&loading::absolute(out, &world), &entry.path, out)?;
     }
@@ -84,7 +85,7 @@ fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, 
     Ok(plan(&graph, &snapshot, &policy(options, selection, key)))
 }
 
-fn policy(options: &PlanOptions, selection: Selection, key: crate::base::Key) -> PlanPolicy {
+pub(super) fn policy(options: &PlanOptions, selection: Selection, key: crate::base::Key) -> PlanPolicy {
     PlanPolicy { selection, prune: !options.no_prune, adopt: options.adopt, allow_empty: options.allow_empty, key }
 }
 
@@ -113,7 +114,7 @@ fn save(
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let out = loading::absolute(out, world);
-    saved_plan::write(&out, &saved_plan::new(entry, profile, options, plan))?;
+    saved_plan::write(&out, &saved_plan::new(entry, profile, options, plan), &surroundings::home()?)?;
     terminal.say(format!("saved {}", loading::shown(&out, world)));
     Ok(())
 }

@@ -161,7 +161,7 @@ pub(super) fn refusal(refusals: &[Refusal]) -> CliError {
     CliError::error(message).hint(hint)
 }
 
-fn stale_plan(stale: &Stale) -> CliError {
+pub(super) fn stale_plan(stale: &Stale) -> CliError {
     let side = |value: &Option<String>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| format!("`{v}`"));
     let (app, saved, now) = (&stale.app, side(&stale.saved), side(&stale.now));
     let message = match &stale.field {

@@ -31,5 +31,5 @@ pub use policy::PlanPolicy;
 pub use redact::{holds_secret, is_secret_name, shown_env, shown_text, shown_words};
 pub use render::{Origin, Style, render_json, render_markdown, render_text};
 pub use snapshot::{ActualApp, ActualInstance, Liveness, Snapshot};
-pub use stale::{SavedPlan, Stale, check_stale, restrict};
+pub use stale::{SavedPlan, Seal, Stale, check_stale, restrict};
 pub use steps::{Action, Change, Counts, Plan, Reason, Refusal, Step};

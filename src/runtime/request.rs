@@ -26,7 +26,7 @@ pub(super) fn holder(request: &Request) -> &'static str {
         Request::Ping => "ping",
         Request::List => "list",
         Request::Show { .. } => "show",
-        Request::Plan { .. } => "diff",
+        Request::Plan { .. } | Request::Seal { .. } => "diff",
         Request::Apply(_) => "apply",
         Request::StartScript { .. } | Request::Start { .. } => "start",
         Request::Stop { .. } => "stop",
@@ -103,7 +103,7 @@ pub(super) fn begin(
             dependents_first(&mut operation, everything(), table, |slots| Aim::Stop { slots });
             operation
         }
-        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } => {
+        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } | Request::Seal { .. } => {
             Operation::new(caller.clone(), strict, go_on)
         }
     };

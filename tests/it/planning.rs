@@ -452,3 +452,60 @@ fn a_base_names_its_modules_as_the_work_tree_does_through_a_symlink_too() {
         assert!(paths.iter().any(|path| path.starts_with("code.")), "{file}: {paths:?}");
     }
 }
+
+#[test]
+fn a_plan_is_stale_when_only_what_runs_moved_and_says_how() {
+    let home = home_with(&["api", "web"]);
+    let config = |port: u32| {
+        let mut api = stay("api");
+        api["env"] = json!({ "PORT": port });
+        json!({ "name": "shop", "apps": [api, stay("web")] })
+    };
+    home.write_json("eco.json", &config(1));
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["stop", "api"]);
+    let stale = home.exits(5, &["apply", "plan.json"]);
+    stale.says("`state` of app `api` was `api:0 running` and is now `api:0 stopped`");
+
+    // The same is known without a daemon, and then none is started.
+    home.ok(&["kill"]);
+    home.exits(5, &["apply", "plan.json"]).says("`state` of app `api`").says("api:0 stopped");
+    assert!(home.daemon().is_none());
+
+    // A plan that is made then is done.
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["apply", "plan.json"]);
+    home.exits(0, &["diff", "eco.json"]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [stay("web")] }));
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["delete", "api"]);
+    home.exits(5, &["apply", "plan.json"]).says("`app` of app `api` was `there` and is now nothing");
+}
+
+#[test]
+fn an_edited_plan_and_one_of_another_home_are_refused_whole() {
+    let home = home_with(&["api", "web"]);
+    let mut apps = [stay("api"), stay("web")];
+    for app in &mut apps {
+        app["env"] = json!({ "PORT": 1 });
+    }
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": apps }));
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    let before = home.pids();
+    let text = std::fs::read_to_string(home.work.join("plan.json")).expect("it was written");
+    let mut edited: Value = serde_json::from_str(&text).expect("JSON");
+    edited["plan"]["steps"].as_array_mut().expect("steps").truncate(1);
+    home.write_json("edited.json", &edited);
+    home.exits(1, &["apply", "edited.json"]).says("`edited.json` was edited").says("nothing was done");
+    let mut other = home.command(&["apply", "plan.json"]);
+    other.env("PMRUN_HOME", home.work.join("other-home"));
+    let refused = home.run_command(other, Duration::from_secs(30));
+    refused.exited(1);
+    refused.says("made in another PMRUN_HOME");
+    assert!(!home.work.join("other-home").exists());
+    assert_eq!(home.pids(), before);
+    for command in ["diff", "validate"] {
+        home.exits(64, &[command, "plan.json"]).says("is a saved plan").says("pmrun apply plan.json");
+    }
+    home.ok(&["apply", "plan.json"]);
+}
