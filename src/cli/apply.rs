@@ -27,7 +27,8 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     let world = surroundings::world()?;
     let home = surroundings::home()?;
     let order = order(arguments, &home, &world, terminal)?;
-    let mut graph = loading::load(&order.file, order.profile.as_deref(), arguments.strict, &world, terminal)?;
+    let mut graph =
+        loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;
     let selection = loading::check_selection(&order.options.only, &graph)?;
     if let Some(saved) = &order.expected {
         saved_plan::check_offline(saved, &home, |snapshot, state| {

@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::loading::{self, EntryFile, Talk};
 use super::terminal::Terminal;
 use crate::config::{self, Mapping, Place, World};
+use crate::graph::Selection;
 use crate::plan::Snapshot;
 
 /// What would run had the other version been applied.
@@ -16,6 +17,7 @@ pub(super) fn snapshot(
     written: &str,
     entry: &EntryFile,
     profile: Option<&str>,
+    selection: &Selection,
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Snapshot, CliError> {
@@ -33,7 +35,7 @@ pub(super) fn snapshot(
         }
         let seen = seen_as(&entry.path, &file);
         let mapping = Mapping::new(seen.clone(), file);
-        return read(&EntryFile::at(seen, world), mapping, written, profile, world, terminal);
+        return read(&EntryFile::at(seen, world), mapping, written, profile, selection, world, terminal);
     };
     if revision.is_empty() {
         return Err(CliError::usage("`--base git:` names no revision").hint("like `git:HEAD` or `git:origin/main`"));
@@ -43,7 +45,7 @@ pub(super) fn snapshot(
         terminal.say(format!("`{}` is new since `{revision}`", entry.named.display()));
         return Ok(Snapshot::default());
     }
-    read(entry, checkout.mapping.clone(), written, profile, world, terminal)
+    read(entry, checkout.mapping.clone(), written, profile, selection, world, terminal)
 }
 
 /// A base file stands where the entry stands. One of another format keeps its own name there.
@@ -59,11 +61,12 @@ fn read(
     mapping: Mapping,
     written: &str,
     profile: Option<&str>,
+    selection: &Selection,
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Snapshot, CliError> {
     let world = World { mapping: Some(mapping), ..world.clone() };
-    let loaded = config::load(&entry.named, profile, &world);
+    let loaded = config::load_selected(&entry.named, profile, selection, &world);
     if loaded.report.has_errors() {
         terminal.say(format!("in the base, `{written}`:"));
     }

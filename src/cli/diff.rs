@@ -20,14 +20,14 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
         saved_plan::check_target(&loading::absolute(out, &world), &entry.path, out)?;
     }
     let profile = arguments.source.env.as_deref();
-    let mut graph = loading::load(&entry, profile, false, &world, terminal)?;
     let options = options(&arguments.scope)?;
+    let mut graph = loading::load(&entry, profile, &options.only, false, &world, terminal)?;
     let selection = loading::check_selection(&options.only, &graph)?;
     let origins = std::mem::take(&mut graph.origins);
 
     let plan = match &arguments.base {
         Some(written) => {
-            let snapshot = baseline::snapshot(written, &entry, profile, &world, terminal)?;
+            let snapshot = baseline::snapshot(written, &entry, profile, &selection, &world, terminal)?;
             plan(&graph, &snapshot, &policy(&options, selection, random::key()?))
         }
         None => against_what_runs(graph, &options, selection, arguments.out.is_some())?,

@@ -22,6 +22,8 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Up,
+    Created,
+    Renamed,
     Updated,
     Stopped,
     Deleted,
@@ -31,7 +33,9 @@ impl Tally {
     pub(super) fn count(&mut self, event: &Progress) {
         let last = match event.what {
             ProgressKind::Up { .. } => Last::Up,
-            ProgressKind::Updated | ProgressKind::Renamed { .. } => Last::Updated,
+            ProgressKind::Created => Last::Created,
+            ProgressKind::Renamed { .. } => Last::Renamed,
+            ProgressKind::Updated => Last::Updated,
             ProgressKind::Stopped => Last::Stopped,
             ProgressKind::Deleted => Last::Deleted,
             ProgressKind::Starting { .. }
@@ -41,7 +45,7 @@ impl Tally {
         };
         let known = self.apps.entry(event.app.clone()).or_insert(last);
         // An app that is scaled down or renamed while others of its instances came up is still one that came up.
-        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Updated)) {
+        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Renamed | Last::Updated)) {
             *known = last;
         }
     }
@@ -52,8 +56,14 @@ impl Tally {
 
     /// `3 apps up, 1 deleted`; nothing when nothing happened. What the verb says is not said twice.
     fn text(&self, verb: &str) -> Option<String> {
-        let parts =
-            [(Last::Up, "up"), (Last::Updated, "updated"), (Last::Stopped, "stopped"), (Last::Deleted, "deleted")];
+        let parts = [
+            (Last::Up, "up"),
+            (Last::Created, "created"),
+            (Last::Renamed, "renamed"),
+            (Last::Updated, "updated"),
+            (Last::Stopped, "stopped"),
+            (Last::Deleted, "deleted"),
+        ];
         let counts = parts
             .map(|(last, word)| (self.apps.values().filter(|known| **known == last).count(), word))
             .into_iter()
@@ -87,6 +97,7 @@ pub(super) fn line(event: &Progress, colour: bool) -> String {
         ProgressKind::Stopping => (Colour::Dim, "stopping".to_owned()),
         ProgressKind::Stopped => (Colour::Yellow, "stopped".to_owned()),
         ProgressKind::Updated => (Colour::Green, "updated".to_owned()),
+        ProgressKind::Created => (Colour::Green, "created, not started".to_owned()),
         ProgressKind::Renamed { from } => (Colour::Green, format!("renamed from {}", harmless(from.as_bytes(), false))),
         ProgressKind::Deleted => (Colour::Yellow, "deleted".to_owned()),
         ProgressKind::Failed { reason } => (Colour::Red, format!("failed: {}", harmless(reason.as_bytes(), false))),
@@ -186,12 +197,17 @@ mod tests {
             event("old", Some(0), ProgressKind::Stopped),
             event("old", None, ProgressKind::Deleted),
             event("cron", None, ProgressKind::Updated),
+            event("job", None, ProgressKind::Created),
+            event("edge", None, ProgressKind::Renamed { from: "gateway".into() }),
             event("bad", Some(0), ProgressKind::Failed { reason: String::new() }),
         ];
         for event in &events {
             tally.count(event);
         }
-        assert_eq!(summary("applied", 4, &tally, 1_240), "applied: 1 app up, 1 updated, 1 deleted in 1.2s");
+        assert_eq!(
+            summary("applied", 4, &tally, 1_240),
+            "applied: 1 app up, 1 created, 1 renamed, 1 updated, 1 deleted in 1.2s"
+        );
 
         let mut stopped = Tally::default();
         stopped.count(&event("api", Some(0), ProgressKind::Stopped));

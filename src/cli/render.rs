@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Res
         terminal.print(document::to_json(&document).to_string() + "\n")?;
         return Ok(Exit::Done);
     }
-    let mut graph = loading::load(&entry, arguments.source.env.as_deref(), false, &world, terminal)?;
+    let mut graph = loading::load(&entry, arguments.source.env.as_deref(), &[], false, &world, terminal)?;
     if !arguments.reveal {
         graph.apps.iter_mut().for_each(hide);
         graph.deploy.iter_mut().for_each(|deploy| hide_json("deploy", deploy));

@@ -17,5 +17,5 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
-pub use load::{Loaded, load, load_document, load_node};
+pub use load::{Loaded, load, load_document, load_node, load_selected};
 pub use world::{Mapping, Place, World};

@@ -109,10 +109,14 @@ fn same(saved: &Step, now: &Step) -> bool {
 /// Whose an app is that a plan made now may not touch.
 fn owner_now(refusal: &Refusal, app: &str) -> Option<String> {
     match refusal {
-        Refusal::OwnedByOther { app: named, owner } if named == app => {
+        Refusal::OwnedByOther { app: named, owner } | Refusal::RenameForeign { app: named, owner, .. }
+            if named == app =>
+        {
             Some(owner.as_ref().map_or_else(|| "started by hand".to_owned(), ToString::to_string))
         }
-        Refusal::OwnedByOther { .. } | Refusal::Empty | Refusal::RenameTaken { .. } => None,
+        Refusal::OwnedByOther { .. } | Refusal::RenameForeign { .. } | Refusal::Empty | Refusal::RenameTaken { .. } => {
+            None
+        }
     }
 }
 

@@ -179,6 +179,8 @@ pub enum ProgressKind {
     Stopping,
     Stopped,
     Updated,
+    /// Known from now on, and not started.
+    Created,
     Renamed {
         from: String,
     },

@@ -48,6 +48,8 @@ pub(super) struct Declared {
 pub(super) struct Work {
     pub(super) app: String,
     pub(super) renamed_from: Option<String>,
+    /// Nobody knew the app.
+    pub(super) is_new: bool,
     /// None deletes the app.
     pub(super) record: Option<AppRecord>,
     pub(super) ambient: Option<Ambient>,
@@ -229,6 +231,7 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
     };
     Some(Work {
         renamed_from: step.renamed_from.clone(),
+        is_new: known.is_none(),
         record: Some(record),
         ambient: Some(ambient),
         stop: step.remove.clone(),

@@ -509,3 +509,57 @@ fn an_edited_plan_and_one_of_another_home_are_refused_whole() {
     }
     home.ok(&["apply", "plan.json"]);
 }
+
+#[test]
+fn a_broken_app_that_is_not_selected_is_in_nobodys_way() {
+    let home = home_with(&["api"]);
+    let mut api = stay("api");
+    api["env"] = json!({ "PORT": 1 });
+    let broken = json!({ "name": "broken", "script": "./gone.sh", "exec_mode": "cluster" });
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [broken, api] }));
+    home.exits(65, &["apply", "eco.json"]).says("gone.sh").says("cluster");
+    home.exits(65, &["apply", "eco.json", "--only", "broken"]).says("gone.sh");
+    home.exits(2, &["diff", "eco.json", "--only", "api"]).never_shows("gone.sh");
+    home.ok(&["apply", "eco.json", "--only", "api"]).never_shows("gone.sh").never_shows("cluster");
+    home.exits(0, &["diff", "eco.json", "--only", "api", "--base", "eco.json"]);
+    // What is wrong with the file itself is nobody's app.
+    home.write_json("eco.json", &json!([{ "name": "broken", "script": "./gone.sh", "instances": {} }, stay("api")]));
+    home.exits(65, &["apply", "eco.json", "--only", "api"]).says("instances");
+}
+
+#[test]
+fn what_is_left_alone_is_not_called_unchanged() {
+    let home = home_with(&["api", "web"]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [stay("api")] }));
+    let diff = home.exits(0, &["diff", "eco.json", "--no-prune"]);
+    diff.prints("Plan: nothing to do, 1 unchanged, 1 left alone");
+    let plan = validated(&home.exits(0, &["diff", "eco.json", "--no-prune", "--json"]));
+    assert_eq!((&plan["counts"]["unchanged"], &plan["counts"]["left_alone"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn a_rename_of_anothers_app_is_a_conflict_and_each_thing_is_called_what_it_is() {
+    let home = home_with(&["api"]);
+    let pid = home.pid("api:0");
+    let mut taker = stay("taken");
+    taker["renamed_from"] = json!("api");
+    home.write_json("other.json", &json!({ "name": "other", "apps": [taker] }));
+    home.exits(1, &["apply", "other.json"]).says("`taken` cannot be renamed from `api`").says("`shop`").says("--adopt");
+    home.ok(&["apply", "other.json", "--adopt"]);
+    assert_eq!(home.pid("taken:0"), pid);
+
+    let mut renamed = stay("again");
+    renamed["renamed_from"] = json!("taken");
+    let mut job = stay("job");
+    job["autostart"] = json!(false);
+    home.write_json("other.json", &json!({ "name": "other", "apps": [renamed.clone(), job.clone()] }));
+    let applied = home.ok(&["apply", "other.json"]);
+    applied.says("job created, not started").says("again renamed from taken").says("1 app created, 1 renamed");
+    applied.never_shows("updated");
+
+    renamed = stay("final");
+    renamed["renamed_from"] = json!("again");
+    renamed["instances"] = json!(2);
+    home.write_json("other.json", &json!({ "name": "other", "apps": [renamed, job] }));
+    home.exits(2, &["diff", "other.json"]).prints("1 to scale, 1 to rename, 1 unchanged");
+}
