@@ -563,3 +563,23 @@ fn a_rename_of_anothers_app_is_a_conflict_and_each_thing_is_called_what_it_is() 
     home.write_json("other.json", &json!({ "name": "other", "apps": [renamed, job] }));
     home.exits(2, &["diff", "other.json"]).prints("1 to scale, 1 to rename, 1 unchanged");
 }
+
+#[test]
+fn digests_of_env_files_cannot_be_guessed_from_and_empty_words_are_quoted_once() {
+    let home = home_with(&[]);
+    home.write(".env", "A=1\n");
+    let mut api = stay("api");
+    api["env_file"] = json!(".env");
+    api["args"] = json!(["", "b c"]);
+    let config = json!({ "name": "shop", "apps": [api] });
+    home.apply(&config);
+    let plain = home.json(&["show", "api", "--json", "--reveal"])["apps"][0]["spec"]["fingerprint"][".env"].clone();
+    let plain = plain.as_str().expect("a digest").to_owned();
+    assert_eq!(plain.len(), 64);
+    home.ok(&["show", "api"]).never_shows(&plain[..8]).prints("\"\" \"b c\"");
+    assert_eq!(home.json(&["show", "api", "--json"])["apps"][0]["spec"]["args"][0], "");
+    home.write(".env", "A=2\n");
+    let plan = validated(&home.exits(2, &["diff", "eco.json", "--json"]));
+    assert!(plan["steps"][0]["changes"][0]["why"].as_str().is_some_and(|why| !why.is_empty()), "{plan}");
+    home.exits(2, &["diff", "eco.json"]).prints("code changed: .env").never_shows(&plain[..8]);
+}

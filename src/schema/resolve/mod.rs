@@ -94,6 +94,7 @@ impl Resolver<'_> {
         self.exec_mode(&draft, &mut spec);
         self.logs(&draft, folder, &mut spec);
         self.values(&draft, &spec);
+        spec.fingerprint_by = draft.code.clone();
         if found {
             spec.fingerprint = self.code(&draft, folder, script.as_deref(), &environment.files);
         }
