@@ -8,7 +8,7 @@ use super::{arguments, facts, surroundings};
 use crate::config;
 use crate::document;
 use crate::graph::Graph;
-use crate::plan::{holds_secret, is_secret_name};
+use crate::plan::{holds_secret, is_secret_file, is_secret_name};
 use crate::spec::AppSpec;
 
 /// Stands for a value that looks like a secret. Not a digest: the same file has to render the same way everywhere,
@@ -70,6 +70,11 @@ fn text(graph: &Graph, colour: bool) -> String {
 fn hide(app: &mut AppSpec) {
     for (name, value) in &mut app.env {
         hide_text(name, value);
+    }
+    for (file, digest) in &mut app.fingerprint.0 {
+        if is_secret_file(file) {
+            HIDDEN.clone_into(digest);
+        }
     }
     hide_words(&mut app.args);
     hide_words(&mut app.interpreter_args);

@@ -28,7 +28,7 @@ mod simulate;
 pub use compare::{compare, process_visible_eq, spec_digest};
 pub use planner::plan;
 pub use policy::PlanPolicy;
-pub use redact::{holds_secret, is_secret_name, shown_digest, shown_env, shown_text, shown_words};
+pub use redact::{holds_secret, is_secret_file, is_secret_name, shown_digest, shown_env, shown_text, shown_words};
 pub use render::{Origin, Style, render_json, render_markdown, render_text};
 pub use snapshot::{ActualApp, ActualInstance, Liveness, Snapshot};
 pub use stale::{SavedPlan, Seal, Stale, check_stale, restrict};

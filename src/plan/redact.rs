@@ -56,9 +56,14 @@ pub fn shown_words(values: &[String], key: &Key) -> Vec<String> {
 /// The digest of a file as it may be shown: of one that holds secrets, as env files do, it could be guessed from.
 #[must_use]
 pub fn shown_digest(file: &str, digest: &str, key: &Key) -> String {
+    if is_secret_file(file) { keyed_digest(key, digest) } else { digest.to_owned() }
+}
+
+/// Whether a file is one that secrets are kept in, by its name.
+#[must_use]
+pub fn is_secret_file(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
-    let is_env = name == ".env" || name.starts_with(".env.") || name.ends_with(".env");
-    if is_env || is_secret_name(name) { keyed_digest(key, digest) } else { digest.to_owned() }
+    name.rsplit('.').next() == Some("env") || name.starts_with(".env.") || is_secret_name(name)
 }
 
 /// A name (an app's, a file's, a variable's) on one line that nothing in it can break out of.

@@ -582,4 +582,26 @@ fn digests_of_env_files_cannot_be_guessed_from_and_empty_words_are_quoted_once()
     let plan = validated(&home.exits(2, &["diff", "eco.json", "--json"]));
     assert!(plan["steps"][0]["changes"][0]["why"].as_str().is_some_and(|why| !why.is_empty()), "{plan}");
     home.exits(2, &["diff", "eco.json"]).prints("code changed: .env").never_shows(&plain[..8]);
+    home.ok(&["render", "eco.json", "--json"]).prints("(hidden)");
+}
+
+#[test]
+fn what_is_no_longer_written_has_its_place_and_defaults_are_called_so() {
+    let home = home_with(&[]);
+    let text = |more: &str| {
+        format!(
+            "[\n  {{ \"name\": \"a\", \"script\": \"./stay.sh\", \"min_uptime\": 100,\n{more}\n  \"namespace\": \"n\" }}\n]\n"
+        )
+    };
+    home.write("eco.json", text("  \"env\": { \"A\": \"1\", \"B\": \"2\" }, \"max_restarts\": 3,"));
+    home.ok(&["apply", "eco.json"]);
+    home.write("eco.json", text("  \"env\": { \"B\": \"2\" },"));
+    home.app("stay.sh", "stay.sh");
+    let script = std::fs::read_to_string(home.work.join("stay.sh")).expect("it is there");
+    home.write("stay.sh", script + "# edited\n");
+    let diff = home.exits(2, &["diff", "eco.json"]);
+    let line = |of: &str| diff.stdout.lines().find(|line| line.contains(of)).unwrap_or_else(|| panic!("{of}: {diff}"));
+    assert!(line("env.A: 1 -> (none)").contains("eco.json:3:"), "{diff}");
+    assert!(line("max_restarts: 3 -> 16 (default)").contains("eco.json:2:"), "{diff}");
+    assert!(line("code changed: stay.sh").contains("eco.json:2:"), "{diff}");
 }

@@ -50,6 +50,6 @@ fn change(step: &Step, change: &Change, origin: Origin<'_>) -> Value {
         "new": new,
         "impact": impact,
         "why": words::why(change, step),
-        "origin": origin(&step.app, path),
+        "origin": super::place(change, step, origin),
     })
 }
