@@ -13,7 +13,7 @@ use super::terminal::{Terminal, counted};
 use super::{diff, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::Graph;
-use crate::plan::{Plan, SavedPlan, render_json, render_text};
+use crate::plan::{Plan, SavedPlan, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, PlanOptions, Request};
 
 /// What is to be applied, from a config file or from a plan that was saved.
@@ -27,9 +27,15 @@ struct Order {
 pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let home = surroundings::home()?;
-    let order = order(arguments, &world, terminal)?;
-    let mut graph = loading::load(&order.file, order.profile.as_deref(), arguments.strict, &world, terminal)?;
-    loading::check_selection(&order.options.only, &graph)?;
+    let order = order(arguments, &home, &world, terminal)?;
+    let mut graph =
+        loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;
+    let selection = loading::check_selection(&order.options.only, &graph)?;
+    if let Some(saved) = &order.expected {
+        saved_plan::check_offline(saved, &home, |snapshot, state| {
+            plan(&graph, snapshot, &diff::policy(&order.options, selection.clone(), state.key))
+        })?;
+    }
     let origins = std::mem::take(&mut graph.origins);
     let origin = diff::origin(&origins);
     let request = request(graph, order, &world);
@@ -90,13 +96,15 @@ pub(super) fn with_newline(mut text: String) -> String {
     text
 }
 
-fn order(arguments: &arguments::Apply, world: &World, terminal: &mut Terminal) -> Result<Order, CliError> {
+fn order(arguments: &arguments::Apply, home: &Path, world: &World, terminal: &mut Terminal) -> Result<Order, CliError> {
     let file = loading::entry(arguments.source.file.as_deref(), world, terminal)?;
-    let Some(saved) = saved_plan::read(&file.path)? else {
+    let Some(kept) = saved_plan::read(&file.path)? else {
         let options = diff::options(&arguments.scope)?;
         return Ok(Order { file, profile: arguments.source.env.clone(), options, expected: None });
     };
     refuse_other_wishes(&arguments.source, &arguments.scope, &file.named)?;
+    saved_plan::check_seal(&kept, &file.named, home)?;
+    let saved = kept.plan;
     let options = PlanOptions {
         only: saved.only.clone(),
         no_prune: saved.no_prune,

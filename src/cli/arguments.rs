@@ -180,6 +180,8 @@ pub(super) struct Diff {
     pub out: Option<PathBuf>,
 
     /// Compare with another version of the file instead of with what runs; needs no daemon
+    ///
+    /// Files that git ignores are in no revision: those that `fingerprint` matches count as the same on both sides.
     #[arg(long, value_name = "git:REV|FILE", conflicts_with = "out")]
     pub base: Option<String>,
 }

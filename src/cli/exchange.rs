@@ -206,13 +206,14 @@ pub(super) fn refusal(refusals: &[Refusal]) -> CliError {
     let hint = match refusals.first() {
         Some(Refusal::OwnedByOther { .. }) => "`--adopt` takes it over; or give the app another name",
         Some(Refusal::Empty) => "`--allow-empty` says that this is meant",
+        Some(Refusal::RenameForeign { .. }) => "take out `renamed_from`; or `--adopt` takes it over under the new name",
         Some(Refusal::RenameTaken { .. }) => "take out `renamed_from`, or delete one of the two",
         None => return CliError::error("the daemon refused without a reason"),
     };
     CliError::error(message).hint(hint)
 }
 
-fn stale_plan(stale: &Stale) -> CliError {
+pub(super) fn stale_plan(stale: &Stale) -> CliError {
     let side = |value: &Option<String>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| format!("`{v}`"));
     let (app, saved, now) = (&stale.app, side(&stale.saved), side(&stale.now));
     let message = match &stale.field {

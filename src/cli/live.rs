@@ -169,6 +169,7 @@ fn stage(what: &ProgressKind) -> Stage {
         ProgressKind::Failed { .. } | ProgressKind::Skipped { .. } => Stage::Bad,
         ProgressKind::Up { .. }
         | ProgressKind::Stopped
+        | ProgressKind::Created
         | ProgressKind::Updated
         | ProgressKind::Renamed { .. }
         | ProgressKind::Deleted => Stage::Done,

@@ -28,6 +28,8 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Up,
+    Created,
+    Renamed,
     Updated,
     Stopped,
     Deleted,
@@ -40,7 +42,9 @@ impl Tally {
         }
         let last = match event.what {
             ProgressKind::Up { .. } => Last::Up,
-            ProgressKind::Updated | ProgressKind::Renamed { .. } => Last::Updated,
+            ProgressKind::Created => Last::Created,
+            ProgressKind::Renamed { .. } => Last::Renamed,
+            ProgressKind::Updated => Last::Updated,
             ProgressKind::Stopped => Last::Stopped,
             ProgressKind::Deleted => Last::Deleted,
             ProgressKind::Starting { .. }
@@ -50,7 +54,7 @@ impl Tally {
         };
         let known = self.apps.entry(event.app.clone()).or_insert(last);
         // An app that is scaled down or renamed while others of its instances came up is still one that came up.
-        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Updated)) {
+        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Renamed | Last::Updated)) {
             *known = last;
         }
     }
@@ -61,8 +65,14 @@ impl Tally {
 
     /// `3 apps up, 1 deleted`; nothing when nothing happened. What the verb says is not said twice.
     fn text(&self, verb: &str) -> Option<String> {
-        let parts =
-            [(Last::Up, "up"), (Last::Updated, "updated"), (Last::Stopped, "stopped"), (Last::Deleted, "deleted")];
+        let parts = [
+            (Last::Up, "up"),
+            (Last::Created, "created"),
+            (Last::Renamed, "renamed"),
+            (Last::Updated, "updated"),
+            (Last::Stopped, "stopped"),
+            (Last::Deleted, "deleted"),
+        ];
         let apps = |last| self.apps.iter().filter(move |(_, known)| **known == last);
         let counts = parts.map(|(last, word)| (apps(last).count(), word)).into_iter().filter(|(count, _)| *count > 0);
         if verb == "deleted" && apps(Last::Stopped).next().is_some() {
@@ -106,6 +116,7 @@ pub(super) fn words(what: &ProgressKind) -> (Colour, String) {
         ProgressKind::Stopping => (Colour::Dim, "stopping".to_owned()),
         ProgressKind::Stopped => (Colour::Yellow, "stopped".to_owned()),
         ProgressKind::Updated => (Colour::Green, "updated".to_owned()),
+        ProgressKind::Created => (Colour::Green, "created, not started".to_owned()),
         ProgressKind::Renamed { from } => (Colour::Green, format!("renamed from {}", harmless(from.as_bytes(), false))),
         ProgressKind::Deleted => (Colour::Yellow, "deleted".to_owned()),
         ProgressKind::Failed { reason } => (Colour::Red, format!("failed: {}", harmless(reason.as_bytes(), false))),
@@ -228,12 +239,17 @@ mod tests {
             event("old", Some(0), ProgressKind::Stopped),
             event("old", None, ProgressKind::Deleted),
             event("cron", None, ProgressKind::Updated),
+            event("job", None, ProgressKind::Created),
+            event("edge", None, ProgressKind::Renamed { from: "gateway".into() }),
             event("bad", Some(0), ProgressKind::Failed { reason: String::new() }),
         ];
         for event in &events {
             tally.count(event);
         }
-        assert_eq!(summary("applied", 4, &tally, 1_240), "applied: 1 app up, 1 updated, 1 deleted in 1.2s");
+        assert_eq!(
+            summary("applied", 4, &tally, 1_240),
+            "applied: 1 app up, 1 created, 1 renamed, 1 updated, 1 deleted in 1.2s"
+        );
 
         let mut deleted = Tally::default();
         deleted.count(&event("api", Some(1), ProgressKind::Stopped));

@@ -2,12 +2,13 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::loading::{self, Talk};
 use super::terminal::{Terminal, counted};
-use super::{arguments, surroundings};
+use super::{arguments, saved_plan, surroundings};
 use crate::{config, diag};
 
 pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    saved_plan::refuse(&entry.path, &entry.named)?;
     let loaded = config::load(&entry.named, arguments.source.env.as_deref(), &world);
     let talk = if arguments.json {
         terminal.json(&diag::render_json(&loaded.report))?;

@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use super::World;
 use super::machine::Machine;
-use crate::diag::{Code, Diagnostic, Report};
+use crate::diag::{Code, Diagnostic, Report, Severity};
 use crate::document::{Entry, Key, Kind, Location, Node, SourceId, to_json_text};
-use crate::graph::Graph;
+use crate::graph::{Graph, Selection};
 use crate::schema::{self, Places, Request};
 use crate::spec::EcosystemId;
 
@@ -18,11 +18,20 @@ pub struct Loaded {
 /// Reads, decodes, overlays and validates an ecosystem file. Never stops at the first problem.
 #[must_use]
 pub fn load(entry: &Path, profile: Option<&str>, world: &World) -> Loaded {
+    load_selected(entry, profile, &Selection::All, world)
+}
+
+/// The same for a command that is about some of the apps: what the others lack on this machine does not matter to it,
+/// what is wrong with the file does.
+#[must_use]
+pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection, world: &World) -> Loaded {
     let mut report = Report::default();
     let document = read_document(entry, world, &mut report);
     let folder = folder(entry, world);
     match document {
-        Some(document) => resolve(&document, report, Request { file: entry, folder: &folder, profile }, world),
+        Some(document) => {
+            resolve(&document, report, Request { file: entry, folder: &folder, profile, selection }, world)
+        }
         None => Loaded { graph: None, report },
     }
 }
@@ -33,19 +42,23 @@ pub fn load_node(folder: &Path, app: Node, world: &World) -> Loaded {
     let key = Key { text: "apps".to_owned(), span: None };
     let apps = Node::new(Kind::Sequence(vec![app]), None);
     let document = Node::new(Kind::Mapping(vec![Entry { key, value: apps }]), None);
-    let request = Request { file: Path::new("command line"), folder, profile: None };
+    let request = Request { file: Path::new("command line"), folder, profile: None, selection: &Selection::All };
     resolve(&document, Report::default(), request, world)
 }
 
 fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &World) -> Loaded {
-    let Request { file, folder, profile } = request;
+    let Request { file, folder, profile, .. } = request;
     let decoded = schema::decode(document, file);
     report.diagnostics.extend(decoded.diagnostics);
     let resolved = {
         let places = Places::new(file, &report.sources);
-        schema::resolve(decoded.drafts, Request { file, folder, profile }, &Machine::new(world), &places)
+        schema::resolve(decoded.drafts, request, &Machine::new(world), &places)
     };
     report.diagnostics.extend(resolved.diagnostics);
+    report.diagnostics.retain(|diagnostic| {
+        let at_fault = diagnostic.severity == Severity::Error && diagnostic.code != Code::NotFound;
+        at_fault || !resolved.unselected.iter().any(|app| is_of(diagnostic, app))
+    });
     let ecosystem = decoded.ecosystem.unwrap_or_else(|| folder.to_string_lossy().into_owned());
     let graph = (!report.has_errors()).then(|| Graph {
         ecosystem: EcosystemId(ecosystem),
@@ -56,6 +69,13 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
         origins: resolved.origins,
     });
     Loaded { graph, report }
+}
+
+/// Whether a diagnostic is about an app, by its path in the document.
+fn is_of(diagnostic: &Diagnostic, app: &str) -> bool {
+    let (Location::At { path, .. } | Location::Value { path, .. }) = &diagnostic.location else { return false };
+    let rest = path.strip_prefix(app).filter(|_| !app.is_empty());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// What the file says or exports, as `JSON.stringify` prints it (`render --raw`).

@@ -17,5 +17,5 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
-pub use load::{Loaded, load, load_node, load_raw};
-pub use world::{Mapping, World};
+pub use load::{Loaded, load, load_node, load_raw, load_selected};
+pub use world::{Mapping, Place, World};

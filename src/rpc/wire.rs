@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ExitStatus;
 use crate::graph::Graph;
-use crate::plan::{Plan, Refusal, SavedPlan, Stale};
+use crate::plan::{Plan, Refusal, SavedPlan, Seal, Stale};
 use crate::spec::AppSpec;
 
 pub const PROTOCOL: u32 = 1;
@@ -45,6 +45,10 @@ pub enum Request {
     Plan {
         graph: Box<Graph>,
         options: PlanOptions,
+    },
+    /// What only this home can give a plan that is kept.
+    Seal {
+        text: String,
     },
 
     // These change something: one at a time, in the order in which they came.
@@ -112,6 +116,9 @@ pub enum Answer {
     },
     Plan {
         plan: Box<Plan>,
+    },
+    Seal {
+        seal: Seal,
     },
 
     /// Not final: another command is at work, this one waits for it.
@@ -188,6 +195,8 @@ pub enum ProgressKind {
     Stopping,
     Stopped,
     Updated,
+    /// Known from now on, and not started.
+    Created,
     Renamed {
         from: String,
     },

@@ -5,6 +5,7 @@ use super::request::{self, Begun};
 use super::table::{Ambient, Moved, Table};
 use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view};
 use crate::base::{InstanceId, Key, Mono, Now};
+use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
 
@@ -182,6 +183,7 @@ impl Core {
                     Err(answer) => answer,
                 })
             }
+            Request::Seal { text } => Some(Answer::Seal { seal: Seal::of(text, &self.key) }),
             Request::Apply(_)
             | Request::StartScript { .. }
             | Request::Start { .. }

@@ -5,6 +5,7 @@ use super::view::outputs;
 use super::work::{Aim, Work};
 use super::{ClientId, Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Mono, Now, format_millis};
+use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::supervisor::{By, Event, Machine, Output, State};
 
@@ -416,8 +417,9 @@ impl Operation {
             self.progress(app, None, ProgressKind::Renamed { from: from.clone() }, around.out);
         }
         let nothing = work.stop.is_empty() && work.start.is_empty() && work.replace.is_empty();
-        if nothing && work.watch.is_empty() && work.record.is_some() {
-            self.progress(app, None, ProgressKind::Updated, around.out);
+        if nothing && work.watch.is_empty() && work.record.is_some() && !self.only_renames(app) {
+            let what = if work.is_new { ProgressKind::Created } else { ProgressKind::Updated };
+            self.progress(app, None, what, around.out);
         }
         let since = around.now.mono;
         let flight = |goal| Flight { goal, since };
@@ -441,6 +443,11 @@ impl Operation {
         }
         self.next_replacement(app);
         self.settle(app, around);
+    }
+
+    fn only_renames(&self, app: &str) -> bool {
+        let aim = self.tasks.get(app).map(|task| &task.aim);
+        matches!(aim, Some(Aim::Apply { step, .. }) if step.action == Action::Rename)
     }
 
     fn running(&mut self, app: &str) -> Option<&mut Running> {

@@ -30,7 +30,7 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Ping => "ping".to_owned(),
         Request::List => "list".to_owned(),
         Request::Show { .. } => "show".to_owned(),
-        Request::Plan { .. } => "diff".to_owned(),
+        Request::Plan { .. } | Request::Seal { .. } => "diff".to_owned(),
         Request::Apply(apply) => format!("apply of `{}`", apply.graph.ecosystem),
         Request::StartScript { spec, .. } => format!("start of `{}`", spec.name),
         Request::Start { targets } => of("start", targets),
@@ -108,7 +108,7 @@ pub(super) fn begin(
             dependents_first(&mut operation, everything(), table, |slots| Aim::Stop { slots });
             operation
         }
-        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } => {
+        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } | Request::Seal { .. } => {
             Operation::new(caller.clone(), strict, go_on)
         }
     };

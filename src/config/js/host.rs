@@ -48,7 +48,7 @@ pub(super) struct Timer {
 
 impl Host {
     pub(super) fn new(orders: Orders, print: Printer) -> Self {
-        let files = Files::new(orders.mapping());
+        let files = Files::new(orders.mapping.clone());
         let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
         Self {
             cwd: RefCell::new(orders.cwd.clone()),

@@ -415,7 +415,7 @@ fn another_version_under_the_same_name() {
     ]);
     let root = case.folder.path().canonicalize().unwrap();
     let mut orders = orders(&root.join("seen/a.js"), &root.join("seen"));
-    orders.mapping = Some((root.join("seen"), root.join("old")));
+    orders.mapping = Some(crate::config::Mapping::new(root.join("seen"), root.join("old")));
     assert_eq!(run(orders).json(), r#"[1,"{DIR}",["a.js","n.js"]]"#);
 }
 

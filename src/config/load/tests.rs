@@ -163,10 +163,11 @@ fn another_revision_is_read_from_its_copy_and_the_rest_from_the_work_tree() {
     fs::write(tree.path().join("a.sh"), "new").unwrap();
     fs::write(copy.path().join("a.sh"), "old").unwrap();
     fs::write(tree.path().join("built.js"), "built").unwrap();
-    let mapping = Mapping { seen: tree.path().to_owned(), real: copy.path().to_owned() };
+    let mapping =
+        Mapping { revision: Some("4f2a".to_owned()), ..Mapping::new(tree.path().to_owned(), copy.path().to_owned()) };
     let world = World { mapping: Some(mapping), ..world(tree.path()) };
     let machine = Machine::new(&world);
     assert_eq!(machine.digest(&tree.path().join("a.sh")).unwrap(), sha256_hex(b"old"));
     assert_eq!(machine.digest(&tree.path().join("built.js")).unwrap(), sha256_hex(b"built"));
-    assert_eq!(machine.revision(tree.path()).unwrap(), "another revision");
+    assert_eq!(machine.revision(tree.path()).unwrap(), "4f2a");
 }
