@@ -306,7 +306,7 @@ export interface App extends OtherSpellings {
    * Restarts the app at the times of a cron pattern. Not honoured yet: nothing is restarted by schedule.
    * @example "0 3 * * *"
    */
-  cron_restart?: number | string | null;
+  cron_restart?: string | 0 | null;
   /**
    * Restarts an instance that uses more memory than this; 0 is no limit. Not honoured yet: memory is not watched.
    * @example "300M"

@@ -16,10 +16,19 @@ impl std::fmt::Debug for Key {
 /// HMAC-SHA-256 (RFC 2104) cut to 32 bits: enough to see that a value changed, too little to tell which it is.
 #[must_use]
 pub fn keyed_digest(key: &Key, value: &str) -> String {
+    hex(&hmac(key, value)[..4])
+}
+
+/// The same uncut: what only who has the key can give a text.
+#[must_use]
+pub fn keyed_checksum(key: &Key, text: &str) -> String {
+    hex(&hmac(key, text))
+}
+
+fn hmac(key: &Key, value: &str) -> [u8; 32] {
     let pad = |byte: u8| key.0.iter().map(|k| k ^ byte).chain(std::iter::repeat_n(byte, 32)).collect::<Vec<u8>>();
     let inner = Sha256::new().chain_update(pad(0x36)).chain_update(value).finalize();
-    let outer = Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize();
-    hex(&outer[..4])
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
 }
 
 /// SHA-256 in lower-case hexadecimal, 64 characters.

@@ -9,7 +9,7 @@ mod signal;
 mod suggest;
 mod time;
 
-pub use digest::{Key, keyed_digest, sha256_hex};
+pub use digest::{Key, keyed_checksum, keyed_digest, sha256_hex};
 pub use exit::ExitStatus;
 pub use id::InstanceId;
 pub use quantity::{format_bytes, format_millis, parse_bytes, parse_millis};

@@ -74,6 +74,10 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
         return whole.checked_mul(factor);
     }
     let value: f64 = number.parse().ok()?;
+    // There is no half of a byte.
+    if factor == 1 && value.fract() != 0.0 {
+        return None;
+    }
     #[expect(clippy::cast_precision_loss, reason = "factors are small powers")]
     let product = value * factor as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
@@ -96,6 +100,8 @@ mod tests {
             ("200MB", Some(200 << 20)),
             ("", None),
             ("M", None),
+            ("0.5", None),
+            ("1.0", Some(1)),
             ("-1", None),
             ("1T", None),
             ("99999999999999999999G", None),

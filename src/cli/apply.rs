@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
@@ -12,7 +13,7 @@ use super::terminal::{Terminal, counted};
 use super::{diff, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::Graph;
-use crate::plan::{Plan, SavedPlan, render_json, render_text};
+use crate::plan::{Plan, SavedPlan, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, PlanOptions, Request};
 
 /// What is to be applied, from a config file or from a plan that was saved.
@@ -26,15 +27,21 @@ struct Order {
 pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let home = surroundings::home()?;
-    let order = order(arguments, &world, terminal)?;
-    let mut graph = loading::load(&order.file, order.profile.as_deref(), arguments.strict, &world, terminal)?;
-    loading::check_selection(&order.options.only, &graph)?;
+    let order = order(arguments, &home, &world, terminal)?;
+    let mut graph =
+        loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;
+    let selection = loading::check_selection(&order.options.only, &graph)?;
+    if let Some(saved) = &order.expected {
+        saved_plan::check_offline(saved, &home, |snapshot, state| {
+            plan(&graph, snapshot, &diff::policy(&order.options, selection.clone(), state.key))
+        })?;
+    }
     let origins = std::mem::take(&mut graph.origins);
     let origin = diff::origin(&origins);
     let request = request(graph, order, &world);
 
     let mut applied = None;
-    let outcome = exchange::perform(&home, request, arguments.no_wait, terminal, &mut |plan, terminal| {
+    let outcome = exchange::perform(&home, request, arguments.no_queue, terminal, &mut |plan, terminal| {
         if !arguments.json {
             // Nobody reading the plan is no reason not to do it.
             let _ = terminal.print(with_newline(render_text(&plan, &origin, diff::style(terminal))));
@@ -47,17 +54,39 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     conclude("applied", &outcome, Exit::NotReady, terminal)
 }
 
+/// How to go on after an interruption.
+const LEFT: &str =
+    "what goes on is brought to its end by the daemon; `pmrun diff` shows what is left, `pmrun list` what runs";
+
 /// The last line of a command that changed something, and its exit code: `failed` when something is not as asked.
 pub(super) fn conclude(verb: &str, outcome: &Outcome, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if let Some(cancelled) = &outcome.cancelled {
+        progress::failures(&outcome.failed, terminal);
+        return Err(CliError::new(cancelled.exit, progress::interrupted(outcome, cancelled)).hint(LEFT));
+    }
     if outcome.failed.is_empty() {
         terminal.say(progress::summary(verb, outcome.touched, &outcome.tally, outcome.ms));
         return Ok(Exit::Done);
     }
     progress::failures(&outcome.failed, terminal);
-    let apps: std::collections::BTreeSet<&str> = outcome.failed.iter().map(|failure| failure.app.as_str()).collect();
-    let all = outcome.touched.max(apps.len());
-    Err(CliError::new(failed, format!("{verb}, but {} of {} failed", apps.len(), counted(all, "app")))
+    Err(CliError::new(failed, format!("{verb}, but {}", shortfall(outcome)))
         .hint("`pmrun logs --err TARGET` shows what an app said, `pmrun show TARGET` where it stands"))
+}
+
+/// `1 of 3 apps failed, 1 was not begun`.
+fn shortfall(outcome: &Outcome) -> String {
+    let apps = |skipped| -> BTreeSet<&str> {
+        let some = outcome.failed.iter().filter(|failure| failure.skipped == skipped);
+        some.map(|failure| failure.app.as_str()).collect()
+    };
+    let (failed, skipped) = (apps(false).len(), apps(true).len());
+    let of = format!("of {}", counted(outcome.touched.max(failed + skipped), "app"));
+    let were = if skipped == 1 { "was" } else { "were" };
+    match (failed, skipped) {
+        (0, _) => format!("{skipped} {of} {were} not begun"),
+        (_, 0) => format!("{failed} {of} failed"),
+        _ => format!("{failed} {of} failed, {skipped} {were} not begun"),
+    }
 }
 
 pub(super) fn with_newline(mut text: String) -> String {
@@ -67,13 +96,15 @@ pub(super) fn with_newline(mut text: String) -> String {
     text
 }
 
-fn order(arguments: &arguments::Apply, world: &World, terminal: &mut Terminal) -> Result<Order, CliError> {
+fn order(arguments: &arguments::Apply, home: &Path, world: &World, terminal: &mut Terminal) -> Result<Order, CliError> {
     let file = loading::entry(arguments.source.file.as_deref(), world, terminal)?;
-    let Some(saved) = saved_plan::read(&file.path)? else {
+    let Some(kept) = saved_plan::read(&file.path)? else {
         let options = diff::options(&arguments.scope)?;
         return Ok(Order { file, profile: arguments.source.env.clone(), options, expected: None });
     };
     refuse_other_wishes(&arguments.source, &arguments.scope, &file.named)?;
+    saved_plan::check_seal(&kept, &file.named, home)?;
+    let saved = kept.plan;
     let options = PlanOptions {
         only: saved.only.clone(),
         no_prune: saved.no_prune,
@@ -101,9 +132,37 @@ fn request(graph: Graph, order: Order, world: &World) -> Request {
 }
 
 fn result(plan: Option<&Plan>, origin: &dyn Fn(&str, &str) -> Option<String>, outcome: &Outcome) -> serde_json::Value {
+    let cancelled = outcome.cancelled.as_ref();
+    let cancelled = cancelled.map(|rest| json!({ "going_on": rest.going_on, "not_begun": rest.not_begun }));
     json!({
         "version": 1,
         "plan": plan.map(|plan| render_json(plan, origin)),
-        "result": { "touched": outcome.touched, "failed": outcome.failed, "ms": outcome.ms },
+        "result": {
+            "touched": outcome.touched,
+            "failed": outcome.failed,
+            "ms": outcome.ms,
+            "interrupted": cancelled,
+        },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::Tally;
+    use super::*;
+    use crate::rpc::wire::Failure;
+
+    #[test]
+    fn what_failed_and_what_was_not_begun_are_counted_apart() {
+        let failure = |app: &str, skipped| Failure { skipped, ..Failure::of_app(app.to_owned(), String::new()) };
+        let table = [
+            (vec![failure("a", false), failure("a", false)], "1 of 3 apps failed"),
+            (vec![failure("a", false), failure("b", true)], "1 of 3 apps failed, 1 was not begun"),
+            (vec![failure("b", true), failure("c", true)], "2 of 3 apps were not begun"),
+        ];
+        for (failed, want) in table {
+            let outcome = Outcome { touched: 3, failed, tally: Tally::default(), ms: 0, cancelled: None };
+            assert_eq!(shortfall(&outcome), want);
+        }
+    }
 }

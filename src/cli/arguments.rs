@@ -76,6 +76,34 @@ pub(super) enum Command {
     Daemon,
 }
 
+impl Command {
+    /// Whether programs read what is printed.
+    pub(super) fn json(&self) -> bool {
+        match self {
+            Self::Apply(Apply { json, .. })
+            | Self::Diff(Diff { json, .. })
+            | Self::Render(Render { json, .. })
+            | Self::Show(Show { json, .. })
+            | Self::Logs(Logs { json, .. })
+            | Self::List(Json { json })
+            | Self::Ping(Json { json })
+            | Self::Version(Json { json }) => *json,
+            Self::Validate(Validate { json, format, .. }) => *json || *format == ReportFormat::Json,
+            Self::Init(_)
+            | Self::Convert(_)
+            | Self::Schema(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Delete(_)
+            | Self::Resurrect
+            | Self::Kill
+            | Self::Eval
+            | Self::Daemon => false,
+        }
+    }
+}
+
 /// Which file, and how it is read.
 #[derive(Args, Debug, Default)]
 pub(super) struct Source {
@@ -120,9 +148,9 @@ pub(super) struct Apply {
     #[command(flatten)]
     pub scope: Scope,
 
-    /// When another command is at work, give up (75) instead of waiting for it
+    /// When another command is at work, exit with 75 instead of waiting for its end
     #[arg(long)]
-    pub no_wait: bool,
+    pub no_queue: bool,
 
     /// Treat warnings about the file as errors
     #[arg(long)]
@@ -161,6 +189,8 @@ pub(super) struct Diff {
     pub out: Option<PathBuf>,
 
     /// Compare with another version of the file instead of with what runs; needs no daemon
+    ///
+    /// Files that git ignores are in no revision: those that `fingerprint` matches count as the same on both sides.
     #[arg(long, value_name = "git:REV|FILE", conflicts_with = "out")]
     pub base: Option<String>,
 }
@@ -391,11 +421,16 @@ pub(super) struct ScriptOptions {
 }
 
 const TARGETS: &str = "\
-A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.";
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.
+Where it could be several of these, the app of exactly that name is meant, then the instance, the namespace, the id.";
+
+const ERRORS: &str = "\
+With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};
+`details` in it holds the report on a file that cannot be used. What is printed before it is talk.";
 
 fn after_help() -> String {
     format!(
-        "Start here:\n  pmrun diff    what would change\n  pmrun apply   change it\n  pmrun list    what runs\n\n{}\n\n{}",
+        "Start here:\n  pmrun diff    what would change\n  pmrun apply   change it\n  pmrun list    what runs\n\n{}\n\n{ERRORS}\n\n{}",
         exit::HELP,
         surroundings::VARIABLES
     )
@@ -420,7 +455,7 @@ mod tests {
     fn every_documented_line_parses() {
         let lines = [
             "apply",
-            "apply eco.json --env production --only a,b --only c --no-prune --adopt --allow-empty --no-wait --json --strict",
+            "apply eco.json --env production --only a,b --only c --no-prune --adopt --allow-empty --no-queue --json --strict",
             "diff --markdown --base git:HEAD~1",
             "diff eco.yaml --out plan.json --no-color",
             "render --json --reveal",

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use super::error::CliError;
 use super::loading::{self, EntryFile, Talk};
 use super::terminal::Terminal;
-use crate::config::{self, Mapping, World};
+use crate::config::{self, Mapping, Place, World};
+use crate::graph::Selection;
 use crate::plan::Snapshot;
 
 /// What would run had the other version been applied.
@@ -16,18 +17,25 @@ pub(super) fn snapshot(
     written: &str,
     entry: &EntryFile,
     profile: Option<&str>,
+    selection: &Selection,
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Snapshot, CliError> {
     let Some(revision) = written.strip_prefix("git:") else {
         let file = loading::absolute(Path::new(written), world);
         if !file.exists() {
-            return Err(CliError::error(format!("no such file: `{written}`"))
-                .hint(format!("a revision is written as `git:{written}`")));
+            let error = CliError::error(format!("no such file: `{written}`"));
+            // `main` and `HEAD~1` may be meant as revisions, `old/eco.json` hardly.
+            let is_revision = Path::new(written).extension().is_none();
+            return Err(if is_revision {
+                error.hint(format!("a revision is written as `git:{written}`"))
+            } else {
+                error
+            });
         }
         let seen = seen_as(&entry.path, &file);
-        let mapping = Mapping { seen: seen.clone(), real: file };
-        return read(&EntryFile::at(seen, world), mapping, written, profile, world, terminal);
+        let mapping = Mapping::new(seen.clone(), file);
+        return read(&EntryFile::at(seen, world), mapping, written, profile, selection, world, terminal);
     };
     if revision.is_empty() {
         return Err(CliError::usage("`--base git:` names no revision").hint("like `git:HEAD` or `git:origin/main`"));
@@ -37,7 +45,7 @@ pub(super) fn snapshot(
         terminal.say(format!("`{}` is new since `{revision}`", entry.named.display()));
         return Ok(Snapshot::default());
     }
-    read(entry, checkout.mapping.clone(), written, profile, world, terminal)
+    read(entry, checkout.mapping.clone(), written, profile, selection, world, terminal)
 }
 
 /// A base file stands where the entry stands. One of another format keeps its own name there.
@@ -53,11 +61,12 @@ fn read(
     mapping: Mapping,
     written: &str,
     profile: Option<&str>,
+    selection: &Selection,
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Snapshot, CliError> {
     let world = World { mapping: Some(mapping), ..world.clone() };
-    let loaded = config::load(&entry.named, profile, &world);
+    let loaded = config::load_selected(&entry.named, profile, selection, &world);
     if loaded.report.has_errors() {
         terminal.say(format!("in the base, `{written}`:"));
     }
@@ -68,7 +77,7 @@ fn read(
 }
 
 fn mapped(mapping: &Mapping, path: &Path) -> PathBuf {
-    path.strip_prefix(&mapping.seen).map_or_else(|_| path.to_owned(), |rest| mapping.real.join(rest))
+    mapping.real(path).unwrap_or_else(|| path.to_owned())
 }
 
 /// A revision's files in a folder of their own, which goes away with this.
@@ -91,7 +100,10 @@ impl Checkout {
         let scratch = scratch_folder()?;
         let files = scratch.join("tree");
         // Made before anything else can fail, so that it is taken away whatever happens.
-        let checkout = Self { mapping: mapping(folder, &top, &prefix, &files), folder: scratch };
+        let mut checkout = Self { mapping: mapping(folder, &top, &prefix, &files), folder: scratch };
+        let commit = |revision: &str| git.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", revision]);
+        // What is only a tree is no commit, so it cannot be the one that is checked out.
+        checkout.mapping.revision = Some(commit(&format!("{revision}^{{commit}}")).unwrap_or_else(|_| tree.clone()));
         let git = Git { folder: &top, index: Some(checkout.folder.join("index")) };
         git.run(&["read-tree", &tree])?;
         git.run(&["checkout-index", "--all", "--quiet", &format!("--prefix={}/", files.display())])?;
@@ -123,10 +135,14 @@ fn mapping(folder: &Path, top: &Path, prefix: &str, files: &Path) -> Mapping {
     let named = folder.ancestors().nth(depth).filter(|named| {
         folder.ends_with(prefix.trim_end_matches('/')) && named.canonicalize().ok() == top.canonicalize().ok()
     });
-    match named {
-        Some(named) => Mapping { seen: named.to_owned(), real: files.to_owned() },
-        None => Mapping { seen: folder.to_owned(), real: files.join(prefix) },
-    }
+    let named = match named {
+        Some(named) => Place { seen: named.to_owned(), real: files.to_owned() },
+        None => Place { seen: folder.to_owned(), real: files.join(prefix.trim_end_matches('/')) },
+    };
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // The scratch folder's own name may go through symlinks, while `files` is not there yet.
+    let files = files.parent().map(real).unwrap_or_default().join(files.file_name().unwrap_or_default());
+    Mapping { named, canonical: Place { seen: real(top), real: files }, revision: None }
 }
 
 fn scratch_folder() -> Result<PathBuf, CliError> {
@@ -217,7 +233,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "old");
         assert_eq!(fs::read_to_string(&entry).unwrap(), "new");
         assert!(!mapped(&checkout.mapping, &entry.with_file_name("later.json")).exists());
-        assert_eq!(checkout.mapping.seen, folder.path().join("repo"));
+        assert_eq!(checkout.mapping.named.seen, folder.path().join("repo"));
         drop(checkout);
         assert!(!real.exists());
     }
@@ -228,12 +244,12 @@ mod tests {
         let link = folder.path().join("current");
         symlink(folder.path().join("repo"), &link).unwrap();
         let checkout = Checkout::new("HEAD", &link.join("app/eco.json")).unwrap();
-        assert_eq!(checkout.mapping.seen, link);
+        assert_eq!(checkout.mapping.named.seen, link);
 
         let inner = folder.path().join("app");
         symlink(folder.path().join("repo/app"), &inner).unwrap();
         let checkout = Checkout::new("HEAD", &inner.join("eco.json")).unwrap();
-        assert_eq!(checkout.mapping.seen, inner);
+        assert_eq!(checkout.mapping.named.seen, inner);
         assert_eq!(fs::read_to_string(mapped(&checkout.mapping, &inner.join("eco.json"))).unwrap(), "old");
     }
 

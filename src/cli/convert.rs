@@ -4,8 +4,8 @@ use super::arguments::{self, ConfigFormat};
 use super::error::CliError;
 use super::exit::Exit;
 use super::loading::{self, EntryFile, Talk};
-use super::surroundings;
 use super::terminal::{Terminal, harmless};
+use super::{saved_plan, surroundings};
 use crate::config::{self, World};
 use crate::diag::Severity;
 use crate::document::{Format, Kind, Node, write};
@@ -18,6 +18,7 @@ pub(super) fn run(arguments: &arguments::Convert, terminal: &mut Terminal) -> Re
     if let Some(out) = &arguments.out {
         check_place(&file, out, arguments.force, &world)?;
     }
+    saved_plan::refuse(&file.path, &file.named)?;
     let document = read(&file, &world, terminal)?;
     let target = arguments.out.as_deref().unwrap_or(&file.path);
     let format = format(arguments.to, &loading::absolute(target, &world));
@@ -31,7 +32,8 @@ pub(super) fn run(arguments: &arguments::Convert, terminal: &mut Terminal) -> Re
     say_lost(&lost, Some(&file), &node, &world, terminal);
     if let Some(out) = &arguments.out {
         let (from, to) = (file.named.display(), out.display());
-        terminal.say(format!("{to}: written; it means what {from} means, which can go now"));
+        let gone = if is_package(&document) { "whose `pm2` can go now" } else { "which can go now" };
+        terminal.say(format!("{to}: written; it means what {from} means, {gone}"));
     }
     Ok(Exit::Done)
 }
@@ -45,6 +47,11 @@ fn read(file: &EntryFile, world: &World, terminal: &mut Terminal) -> Result<Node
     }
     report.diagnostics.retain(|diagnostic| diagnostic.severity == Severity::Error);
     loading::judge(document, &report, false, Talk::Warnings, terminal)
+}
+
+/// Whether the ecosystem is a part of a package.json.
+fn is_package(document: &Node) -> bool {
+    document.get("apps").is_none() && document.get("pm2").is_some()
 }
 
 /// Paths in a file are against its folder, and an ecosystem is known by it.

@@ -15,18 +15,19 @@ use crate::runtime;
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    saved_plan::refuse(&entry.path, &entry.named)?;
     if let Some(out) = &arguments.out {
         saved_plan::check_target(&loading::absolute(out, &world), &entry.path, out)?;
     }
     let profile = arguments.source.env.as_deref();
-    let mut graph = loading::load(&entry, profile, false, &world, terminal)?;
     let options = options(&arguments.scope)?;
+    let mut graph = loading::load(&entry, profile, &options.only, false, &world, terminal)?;
     let selection = loading::check_selection(&options.only, &graph)?;
     let origins = std::mem::take(&mut graph.origins);
 
     let plan = match &arguments.base {
         Some(written) => {
-            let snapshot = baseline::snapshot(written, &entry, profile, &world, terminal)?;
+            let snapshot = baseline::snapshot(written, &entry, profile, &selection, &world, terminal)?;
             plan(&graph, &snapshot, &policy(&options, selection, random::key()?))
         }
         None => against_what_runs(graph, &options, selection, arguments.out.is_some())?,
@@ -76,7 +77,7 @@ fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, 
     let (snapshot, key) = match state {
         Some(state) => (runtime::offline_snapshot(&state, &offline::unwatched(&home, &state)), state.key),
         None if kept => {
-            let key = runtime::store::key(&home).map_err(|err| CliError::error(err.to_string()))?;
+            let key = runtime::store::key(&home).map_err(|err| CliError::store(&err))?;
             (Snapshot::default(), key)
         }
         None => (Snapshot::default(), random::key()?),
@@ -84,7 +85,7 @@ fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, 
     Ok(plan(&graph, &snapshot, &policy(options, selection, key)))
 }
 
-fn policy(options: &PlanOptions, selection: Selection, key: crate::base::Key) -> PlanPolicy {
+pub(super) fn policy(options: &PlanOptions, selection: Selection, key: crate::base::Key) -> PlanPolicy {
     PlanPolicy { selection, prune: !options.no_prune, adopt: options.adopt, allow_empty: options.allow_empty, key }
 }
 
@@ -113,7 +114,7 @@ fn save(
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let out = loading::absolute(out, world);
-    saved_plan::write(&out, &saved_plan::new(entry, profile, options, plan))?;
+    saved_plan::write(&out, &saved_plan::new(entry, profile, options, plan), &surroundings::home()?)?;
     terminal.say(format!("saved {}", loading::shown(&out, world)));
     Ok(())
 }

@@ -1,6 +1,9 @@
 use std::io;
 
+use serde_json::{Value, json};
+
 use super::exit::Exit;
+use crate::runtime::store::StoreError;
 
 /// Why a command ends early: what to say, and with which code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,11 +13,13 @@ pub(super) struct CliError {
     pub message: String,
     /// Advice, kept apart from what is wrong.
     pub hint: Option<String>,
+    /// More of it, for programs (`--json`).
+    pub details: Option<Box<Value>>,
 }
 
 impl CliError {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self { exit, message: message.into(), hint: None, details: None }
     }
 
     pub(super) fn error(message: impl Into<String>) -> Self {
@@ -41,6 +46,20 @@ impl CliError {
             Some(name) => self.hint(format!("did you mean `{name}`?")),
             None => self,
         }
+    }
+
+    /// What is recorded cannot be read.
+    pub(super) fn store(err: &StoreError) -> Self {
+        Self { hint: err.hint(), ..Self::error(err.to_string()) }
+    }
+
+    /// What `--json` prints of it.
+    pub(super) fn json(&self) -> Value {
+        let mut error = json!({ "exit": self.exit.code(), "message": self.message, "hint": self.hint });
+        if let Some(details) = &self.details {
+            error["details"] = (**details).clone();
+        }
+        json!({ "version": 1, "error": error })
     }
 
     /// For errors of reading and writing files.

@@ -1,16 +1,20 @@
 //! One call to the daemon and its answers, turned into a result or an error.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Instant;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::progress::{self, Tally};
+use super::screen::Screen;
 use super::terminal::Terminal;
+use crate::base::Signal;
 use crate::plan::{Plan, Refusal, Stale};
-use crate::rpc::client::{ConnectError, Connection};
+use crate::platform::Interrupts;
+use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
-use crate::runtime::{Intent, store};
+use crate::runtime::{Intent, TargetError, store};
 
 /// What came of a command that changes something.
 #[derive(Debug)]
@@ -19,6 +23,16 @@ pub(super) struct Outcome {
     pub failed: Vec<Failure>,
     pub tally: Tally,
     pub ms: u64,
+    /// It was taken back before its end.
+    pub cancelled: Option<Cancelled>,
+}
+
+/// What becomes of the rest of a command that was interrupted.
+#[derive(Debug)]
+pub(super) struct Cancelled {
+    pub exit: Exit,
+    pub going_on: Vec<String>,
+    pub not_begun: Vec<String>,
 }
 
 /// Asks something that only reads. None when no daemon runs: such commands never start one.
@@ -60,7 +74,7 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
     let mut connection = match Connection::open(home) {
         Ok(connection) => connection,
         Err(ConnectError::NoDaemon) => {
-            let known = store::read(home).map_err(|err| CliError::error(err.to_string()))?;
+            let known = store::read(home).map_err(|err| CliError::store(&err))?;
             let mut intents = known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
             if !intents.any(|instance| instance.intent == Intent::Up) {
                 return Ok(None);
@@ -72,7 +86,7 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
     send(&mut connection, home, Request::Kill, false)?;
     let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| ())?;
     // The connection ends with the daemon, so that the next command does not meet one that is on its way out.
-    while connection.next_answer().is_ok() {}
+    while outcome.cancelled.is_none() && connection.next_answer().is_ok() {}
     Ok(Some(outcome))
 }
 
@@ -89,22 +103,56 @@ fn finish(
     terminal: &mut Terminal,
     begun: &mut dyn FnMut(Plan, &mut Terminal),
 ) -> Result<Outcome, CliError> {
+    let mut screen = Screen::new(terminal);
+    let result = follow(connection, home, &mut screen, terminal, begun);
+    screen.end(terminal);
+    let (outcome, tally) = result?;
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Outcome { tally, ms, ..outcome })
+}
+
+fn follow(
+    connection: &mut Connection,
+    home: &Path,
+    screen: &mut Screen,
+    terminal: &mut Terminal,
+    begun: &mut dyn FnMut(Plan, &mut Terminal),
+) -> Result<(Outcome, Tally), CliError> {
+    let mut interrupts = Interrupts::hold().map_err(|err| CliError::error(format!("cannot hold signals: {err}")))?;
+    let mut interrupted = None;
     let mut tally = Tally::default();
+    let done = |touched, failed, cancelled| Outcome { touched, failed, tally: Tally::default(), ms: 0, cancelled };
     loop {
-        match refused(receive(connection, home)?)? {
-            Answer::Waiting { holder, pid, for_ms } => terminal.say(progress::waiting(&holder, pid, for_ms)),
+        screen.refresh(terminal);
+        let readable = interrupts.wait(connection.as_fd(), screen.patience()).map_err(|err| lost(&err, home))?;
+        if let Some(signal) = interrupts.take() {
+            interrupted = Some(if signal == Signal::TERM { Exit::Terminated } else { Exit::Interrupted });
+            connection.cancel().map_err(|err| lost(&err, home))?;
+        }
+        if !readable {
+            continue;
+        }
+        let answer =
+            receive(connection, home).map_err(|err| CliError { exit: interrupted.unwrap_or(err.exit), ..err })?;
+        match refused(answer)? {
+            Answer::Waiting { holder, pid, for_ms } => {
+                screen.waits(&holder, pid, for_ms, terminal);
+            }
             Answer::Begun { plan } => {
+                screen.clear(terminal);
+                screen.begin(&plan);
                 begun(*plan, terminal);
                 // Shown before it is done; a reader that has gone away does not stop what was asked for.
                 let _ = terminal.flush();
             }
             Answer::Progress(event) => {
-                terminal.say(progress::line(&event, terminal.colour_err));
+                screen.note(&event, terminal);
                 tally.count(&event);
             }
-            Answer::Done { touched, failed } => {
-                let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                return Ok(Outcome { touched, failed, tally, ms });
+            Answer::Done { touched, failed } => return Ok((done(touched, failed, None), tally)),
+            Answer::Cancelled { touched, failed, going_on, not_begun } => {
+                let exit = interrupted.unwrap_or(Exit::Interrupted);
+                return Ok((done(touched, failed, Some(Cancelled { exit, going_on, not_begun })), tally));
             }
             answer => return Err(unexpected(&answer)),
         }
@@ -131,21 +179,24 @@ fn refused(answer: Answer) -> Result<Answer, CliError> {
     Err(match answer {
         Answer::Busy { holder, pid, for_ms } => {
             CliError::new(Exit::Busy, format!("busy: {}", progress::at_work(&holder, pid, for_ms)))
-                .hint("leave out `--no-wait` to wait for it")
+                .hint("leave out `--no-queue` to wait for it")
         }
-        Answer::UnknownTarget { target, suggestion } => unknown_target(&target, suggestion.as_deref()),
+        Answer::UnknownTarget { target, suggestion, problem } => {
+            unknown_target(&TargetError { target, suggestion, problem })
+        }
         Answer::Stale { stale } => stale_plan(&stale),
         Answer::Refused { refusals } => refusal(&refusals),
-        Answer::Error { message, hint } => CliError { exit: Exit::Error, message, hint },
+        Answer::Error { message, hint } => CliError { hint, ..CliError::error(message) },
         answer => return Ok(answer),
     })
 }
 
-pub(super) fn unknown_target(target: &str, suggestion: Option<&str>) -> CliError {
-    let error = CliError::error(format!("nothing is called `{target}`"));
-    match suggestion {
-        Some(_) => error.suggest(suggestion),
-        None => error.hint("`pmrun list` shows what there is"),
+pub(super) fn unknown_target(problem: &TargetError) -> CliError {
+    let error = CliError::error(problem.to_string());
+    match (&problem.suggestion, &problem.problem) {
+        (Some(name), _) => error.suggest(Some(name)),
+        (None, None) => error.hint("`pmrun list` shows what there is"),
+        (None, Some(_)) => error,
     }
 }
 
@@ -155,13 +206,14 @@ pub(super) fn refusal(refusals: &[Refusal]) -> CliError {
     let hint = match refusals.first() {
         Some(Refusal::OwnedByOther { .. }) => "`--adopt` takes it over; or give the app another name",
         Some(Refusal::Empty) => "`--allow-empty` says that this is meant",
+        Some(Refusal::RenameForeign { .. }) => "take out `renamed_from`; or `--adopt` takes it over under the new name",
         Some(Refusal::RenameTaken { .. }) => "take out `renamed_from`, or delete one of the two",
         None => return CliError::error("the daemon refused without a reason"),
     };
     CliError::error(message).hint(hint)
 }
 
-fn stale_plan(stale: &Stale) -> CliError {
+pub(super) fn stale_plan(stale: &Stale) -> CliError {
     let side = |value: &Option<String>| value.as_ref().map_or_else(|| "nothing".to_owned(), |v| format!("`{v}`"));
     let (app, saved, now) = (&stale.app, side(&stale.saved), side(&stale.now));
     let message = match &stale.field {
@@ -172,8 +224,14 @@ fn stale_plan(stale: &Stale) -> CliError {
 }
 
 fn unreachable(err: &ConnectError, home: &Path) -> CliError {
-    CliError::new(Exit::Unreachable, err.to_string())
-        .hint(format!("the daemon's own words are in `{}`", home.join("pmrun.log").display()))
+    let hint = match err {
+        ConnectError::Failed { hint: Some(hint), .. } => hint.clone(),
+        _ if home.join(DAEMON_LOG).exists() => {
+            format!("the daemon's own words are in `{}`", home.join(DAEMON_LOG).display())
+        }
+        _ => "PMRUN_HOME has to be a folder of yours that you may write to".to_owned(),
+    };
+    CliError::new(Exit::Unreachable, err.to_string()).hint(hint)
 }
 
 fn lost(err: &std::io::Error, home: &Path) -> CliError {
@@ -198,7 +256,7 @@ mod tests {
         let stale = Stale { app: "api".into(), field: Some("env.PORT".into()), saved: Some("1".into()), now: None };
         let table = [
             (Answer::Busy { holder: "apply".into(), pid: 7, for_ms: 3_000 }, Exit::Busy),
-            (Answer::UnknownTarget { target: "ap".into(), suggestion: Some("api".into()) }, Exit::Error),
+            (Answer::UnknownTarget { target: "ap".into(), suggestion: Some("api".into()), problem: None }, Exit::Error),
             (Answer::Stale { stale: stale.clone() }, Exit::Stale),
             (Answer::Refused { refusals: vec![Refusal::Empty] }, Exit::Error),
             (Answer::Error { message: "m".into(), hint: None }, Exit::Error),

@@ -12,11 +12,13 @@ pub(super) enum Exit {
     Config,
     Unreachable,
     Busy,
+    Interrupted,
+    Terminated,
 }
 
 impl Exit {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Done,
         Self::Error,
         Self::Changes,
@@ -26,6 +28,8 @@ impl Exit {
         Self::Config,
         Self::Unreachable,
         Self::Busy,
+        Self::Interrupted,
+        Self::Terminated,
     ];
 
     pub(super) fn code(self) -> u8 {
@@ -39,6 +43,8 @@ impl Exit {
             Self::Config => 65,
             Self::Unreachable => 69,
             Self::Busy => 75,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }
@@ -54,7 +60,9 @@ Exit codes:
   64  wrong usage
   65  invalid config
   69  the daemon cannot be reached
-  75  busy: another command is at work";
+  75  busy: another command is at work
+ 130  interrupted by Ctrl-C: what was begun goes on, nothing else is begun
+ 143  the same by SIGTERM";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

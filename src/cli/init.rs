@@ -87,9 +87,6 @@ fn find(target: &Path, world: &World, terminal: &mut Terminal) -> Result<Found, 
     let manifest = std::fs::read(world.cwd.join("package.json")).ok();
     let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     if let Some(manifest) = manifest {
-        if let Some(pm2) = manifest.get("pm2") {
-            return Ok(Found { document: node(pm2), from: "package.json".to_owned(), file: None });
-        }
         let apps = scripts(&manifest, manager(&world.cwd), |file| world.cwd.join(file).is_file());
         if !apps.is_empty() {
             return Ok(Found { document: ecosystem(&apps), from: "package.json".to_owned(), file: None });

@@ -22,8 +22,7 @@ pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
 
 /// Those that the targets name, in the order of `list`.
 pub(super) fn select(targets: &[String], instances: &[InstanceView]) -> Result<Vec<InstanceView>, CliError> {
-    let named = runtime::resolve(targets, instances)
-        .map_err(|err| exchange::unknown_target(&err.target, err.suggestion.as_deref()))?;
+    let named = runtime::resolve(targets, instances).map_err(|err| exchange::unknown_target(&err))?;
     let named: std::collections::BTreeSet<InstanceId> = named.into_iter().collect();
     Ok(instances
         .iter()

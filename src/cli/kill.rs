@@ -8,7 +8,8 @@ pub(super) fn run(terminal: &mut Terminal) -> Result<Exit, CliError> {
         terminal.say("no daemon is running");
         return Ok(Exit::Done);
     };
-    let idle = outcome.touched == 0 && outcome.tally.is_empty() && outcome.failed.is_empty();
+    let idle =
+        outcome.touched == 0 && outcome.tally.is_empty() && outcome.failed.is_empty() && outcome.cancelled.is_none();
     let exit = if idle { Exit::Done } else { apply::conclude("stopped", &outcome, Exit::Error, terminal)? };
     terminal.say("the daemon has ended");
     Ok(exit)

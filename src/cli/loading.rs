@@ -55,15 +55,17 @@ pub(super) fn entry(file: Option<&Path>, world: &World, terminal: &mut Terminal)
     Ok(file)
 }
 
-/// Reads a file; everything that is wrong with it goes to stderr.
+/// Reads a file; everything that is wrong with it goes to stderr. Of apps beyond `only` no more is asked than that they
+/// are written as apps are.
 pub(super) fn load(
     file: &EntryFile,
     profile: Option<&str>,
+    only: &[String],
     strict: bool,
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Graph, CliError> {
-    let loaded = config::load(&file.named, profile, world);
+    let loaded = config::load_selected(&file.named, profile, &Selection::parse(only), world);
     judge(loaded.graph, &loaded.report, strict, Talk::Warnings, terminal)
 }
 
@@ -75,6 +77,10 @@ pub(super) fn judge<T>(
     talk: Talk,
     terminal: &mut Terminal,
 ) -> Result<T, CliError> {
+    if terminal.for_programs && report.has_errors() {
+        let details = (talk != Talk::None).then(|| Box::new(diag::render_json(report)));
+        return Err(CliError { details, ..CliError::new(Exit::Config, "the file has errors") });
+    }
     say(report, talk, terminal);
     if report.has_errors() {
         return Err(CliError::said(Exit::Config));

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Resul
     let (out, error) = if arguments.out == arguments.err { (true, true) } else { (arguments.out, arguments.err) };
     let files = log_files(&chosen, out, error);
     if files.is_empty() {
-        terminal.say("no log files");
+        terminal.note("no log files");
         return Ok(Exit::Done);
     }
     let mut printer = Printer::new(files, arguments.json, terminal);

@@ -19,6 +19,7 @@ mod init;
 mod instances;
 mod kill;
 mod list;
+mod live;
 mod loading;
 mod logs;
 mod memory;
@@ -29,6 +30,7 @@ mod random;
 mod render;
 mod saved_plan;
 mod schema;
+mod screen;
 mod show;
 mod start;
 mod surroundings;
@@ -59,7 +61,7 @@ pub fn run() -> ExitCode {
         Command::Daemon => return crate::daemon::main(),
         _ => {}
     }
-    let mut terminal = Terminal::new(cli.no_color);
+    let mut terminal = Terminal::new(cli.no_color, cli.command.json());
     let result = dispatch(&cli.command, &mut terminal).and_then(|exit| terminal.flush().map(|()| exit));
     match result {
         Ok(exit) => exit.into(),
@@ -98,9 +100,16 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
 
 /// Help that was asked for is data; everything else is a usage error. Nobody reading either is no matter.
 fn not_parsed(err: &clap::Error) -> Exit {
-    let _ = err.print();
-    match err.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-        _ => Exit::Usage,
+    if matches!(err.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = err.print();
+        return Exit::Done;
     }
+    if std::env::args_os().any(|arg| arg == "--json") {
+        let text = err.render().to_string();
+        let message = text.trim().trim_start_matches("error: ").to_owned();
+        Terminal::new(true, true).say_error(&CliError::usage(message));
+    } else {
+        let _ = err.print();
+    }
+    Exit::Usage
 }

@@ -25,7 +25,7 @@ pub(super) enum Source {
 /// A daemon that is just starting or ending holds the store and answers nobody yet, or no longer: that passes within
 /// moments, so both are tried again.
 pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
-    const PAUSES_MS: [u64; 2] = [10, 100];
+    const PAUSES_MS: [u64; 5] = [10, 30, 100, 300, 1_000];
     let mut pauses = PAUSES_MS.into_iter();
     loop {
         if let Some(answer) = exchange::ask(home, request.clone())? {
@@ -34,7 +34,7 @@ pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
         match (store::read(home), pauses.next()) {
             (Ok(state), _) => return Ok(Source::Store(state)),
             (Err(StoreError::Held { .. }), Some(ms)) => std::thread::sleep(Duration::from_millis(ms)),
-            (Err(err), _) => return Err(CliError::error(err.to_string())),
+            (Err(err), _) => return Err(CliError::store(&err)),
         }
     }
 }

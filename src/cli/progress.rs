@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::exchange::{Cancelled, Outcome};
+use super::exit::Exit;
 use super::terminal::{Colour, Terminal, counted, harmless, paint};
 use crate::logs::Tail;
 use crate::rpc::wire::{Failure, Progress, ProgressKind};
@@ -10,6 +12,8 @@ use crate::rpc::wire::{Failure, Progress, ProgressKind};
 /// How many failed instances are shown with their last words.
 const DETAILED_MAX: usize = 10;
 const LAST_LINES: usize = 10;
+/// How many names are listed.
+const LISTED_MAX: usize = 12;
 /// Bytes of a line in an excerpt; `pmrun logs` shows it whole.
 const EXCERPT_LINE_MAX: usize = 2_000;
 
@@ -17,11 +21,15 @@ const EXCERPT_LINE_MAX: usize = 2_000;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     apps: BTreeMap<String, Last>,
+    /// Slots that were stopped, by app.
+    stopped: BTreeMap<String, usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Up,
+    Created,
+    Renamed,
     Updated,
     Stopped,
     Deleted,
@@ -29,9 +37,14 @@ enum Last {
 
 impl Tally {
     pub(super) fn count(&mut self, event: &Progress) {
+        if event.what == ProgressKind::Stopped {
+            *self.stopped.entry(event.app.clone()).or_default() += 1;
+        }
         let last = match event.what {
             ProgressKind::Up { .. } => Last::Up,
-            ProgressKind::Updated | ProgressKind::Renamed { .. } => Last::Updated,
+            ProgressKind::Created => Last::Created,
+            ProgressKind::Renamed { .. } => Last::Renamed,
+            ProgressKind::Updated => Last::Updated,
             ProgressKind::Stopped => Last::Stopped,
             ProgressKind::Deleted => Last::Deleted,
             ProgressKind::Starting { .. }
@@ -41,7 +54,7 @@ impl Tally {
         };
         let known = self.apps.entry(event.app.clone()).or_insert(last);
         // An app that is scaled down or renamed while others of its instances came up is still one that came up.
-        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Updated)) {
+        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Renamed | Last::Updated)) {
             *known = last;
         }
     }
@@ -52,12 +65,23 @@ impl Tally {
 
     /// `3 apps up, 1 deleted`; nothing when nothing happened. What the verb says is not said twice.
     fn text(&self, verb: &str) -> Option<String> {
-        let parts =
-            [(Last::Up, "up"), (Last::Updated, "updated"), (Last::Stopped, "stopped"), (Last::Deleted, "deleted")];
-        let counts = parts
-            .map(|(last, word)| (self.apps.values().filter(|known| **known == last).count(), word))
-            .into_iter()
-            .filter(|(count, _)| *count > 0);
+        let parts = [
+            (Last::Up, "up"),
+            (Last::Created, "created"),
+            (Last::Renamed, "renamed"),
+            (Last::Updated, "updated"),
+            (Last::Stopped, "stopped"),
+            (Last::Deleted, "deleted"),
+        ];
+        let apps = |last| self.apps.iter().filter(move |(_, known)| **known == last);
+        let counts = parts.map(|(last, word)| (apps(last).count(), word)).into_iter().filter(|(count, _)| *count > 0);
+        if verb == "deleted" && apps(Last::Stopped).next().is_some() {
+            // Of an app that is still there.
+            let slots = apps(Last::Stopped).filter_map(|(app, _)| self.stopped.get(app)).sum();
+            let whole = apps(Last::Deleted).count();
+            let whole = (whole > 0).then(|| counted(whole, "app"));
+            return Some(whole.into_iter().chain([counted(slots, "instance")]).collect::<Vec<_>>().join(", "));
+        }
         let words: Vec<String> = counts
             .enumerate()
             .map(|(at, (count, word))| match at {
@@ -80,21 +104,26 @@ pub(super) fn summary(verb: &str, touched: usize, tally: &Tally, ms: u64) -> Str
 }
 
 pub(super) fn line(event: &Progress, colour: bool) -> String {
-    let name = subject(&event.app, event.slot);
-    let (hue, what) = match &event.what {
+    let (hue, what) = words(&event.what);
+    format!("{} {}", subject(&event.app, event.slot), paint(colour, hue, &what))
+}
+
+/// What is said of an event.
+pub(super) fn words(what: &ProgressKind) -> (Colour, String) {
+    match what {
         ProgressKind::Starting { pid } => (Colour::Dim, format!("starting (pid {pid})")),
         ProgressKind::Up { after_ms } => (Colour::Green, format!("up after {}", seconds(*after_ms))),
         ProgressKind::Stopping => (Colour::Dim, "stopping".to_owned()),
         ProgressKind::Stopped => (Colour::Yellow, "stopped".to_owned()),
         ProgressKind::Updated => (Colour::Green, "updated".to_owned()),
+        ProgressKind::Created => (Colour::Green, "created, not started".to_owned()),
         ProgressKind::Renamed { from } => (Colour::Green, format!("renamed from {}", harmless(from.as_bytes(), false))),
         ProgressKind::Deleted => (Colour::Yellow, "deleted".to_owned()),
         ProgressKind::Failed { reason } => (Colour::Red, format!("failed: {}", harmless(reason.as_bytes(), false))),
         ProgressKind::Skipped { reason } => {
-            (Colour::Yellow, format!("skipped: {}", harmless(reason.as_bytes(), false)))
+            (Colour::Yellow, format!("not begun: {}", harmless(reason.as_bytes(), false)))
         }
-    };
-    format!("{name} {}", paint(colour, hue, &what))
+    }
 }
 
 pub(super) fn waiting(holder: &str, pid: u32, for_ms: u64) -> String {
@@ -102,9 +131,28 @@ pub(super) fn waiting(holder: &str, pid: u32, for_ms: u64) -> String {
 }
 
 pub(super) fn at_work(holder: &str, pid: u32, for_ms: u64) -> String {
+    let holder = harmless(holder.as_bytes(), false);
     // The daemon itself, right after it was started.
-    let who = if pid == 0 { holder.to_owned() } else { format!("`pmrun {holder}` (pid {pid})") };
-    format!("{who}, which has been at work for {}s", for_ms / 1_000)
+    let who = if pid == 0 { holder } else { format!("{holder} (pid {pid})") };
+    format!("{who}, at work for {}", seconds(for_ms))
+}
+
+/// What became of a command that was taken back.
+pub(super) fn interrupted(outcome: &Outcome, cancelled: &Cancelled) -> String {
+    let word = if cancelled.exit == Exit::Terminated { "terminated" } else { "interrupted" };
+    let done = outcome.tally.text("").unwrap_or_else(|| "nothing was done".to_owned());
+    let rest = [("goes on", &cancelled.going_on), ("not begun", &cancelled.not_begun)];
+    let rest = rest.into_iter().filter(|(_, names)| !names.is_empty());
+    rest.fold(format!("{word} after {}: {done}", seconds(outcome.ms)), |text, (what, names)| {
+        format!("{text}\n  {what}: {}", listed(names))
+    })
+}
+
+fn listed(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(LISTED_MAX).map(|name| harmless(name.as_bytes(), false)).collect();
+    let more = names.len().saturating_sub(LISTED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &more
 }
 
 /// What went wrong with each instance, with the last of what it wrote to stderr since it was started.
@@ -112,7 +160,8 @@ pub(super) fn failures(failed: &[Failure], terminal: &mut Terminal) {
     for (at, failure) in failed.iter().enumerate() {
         let mark = paint(terminal.colour_err, Colour::Red, "error:");
         let name = subject(&failure.app, failure.slot);
-        terminal.say(format!("{mark} `{name}` failed: {}", harmless(failure.reason.as_bytes(), false)));
+        let what = if failure.skipped { "was not begun" } else { "failed" };
+        terminal.say(format!("{mark} `{name}` {what}: {}", harmless(failure.reason.as_bytes(), false)));
         if at < DETAILED_MAX
             && let Some(path) = &failure.error_log
         {
@@ -135,13 +184,14 @@ fn excerpt(path: &Path, offset: u64, terminal: &mut Terminal) {
     }
 }
 
-fn subject(app: &str, slot: Option<u32>) -> String {
+/// `api:0`, or `api` where the whole app is meant.
+pub(super) fn subject(app: &str, slot: Option<u32>) -> String {
     let app = harmless(app.as_bytes(), false);
     slot.map_or_else(|| app.clone(), |slot| format!("{app}:{slot}"))
 }
 
 /// `0.3s`, `1.0s`, `75.2s`: one form for all, so that lines can be compared at a glance.
-fn seconds(ms: u64) -> String {
+pub(super) fn seconds(ms: u64) -> String {
     let tenths = (ms + 50) / 100;
     format!("{}.{}s", tenths / 10, tenths % 10)
 }
@@ -165,7 +215,10 @@ mod tests {
             (event("api", None, ProgressKind::Renamed { from: "old".into() }), "api renamed from old"),
             (event("api", None, ProgressKind::Deleted), "api deleted"),
             (event("api", Some(0), ProgressKind::Failed { reason: "exit code 1".into() }), "api:0 failed: exit code 1"),
-            (event("web", None, ProgressKind::Skipped { reason: "`api` failed".into() }), "web skipped: `api` failed"),
+            (
+                event("web", None, ProgressKind::Skipped { reason: "`api` failed".into() }),
+                "web not begun: `api` failed",
+            ),
         ];
         for (event, want) in table {
             assert_eq!(line(&event, false), want);
@@ -186,12 +239,23 @@ mod tests {
             event("old", Some(0), ProgressKind::Stopped),
             event("old", None, ProgressKind::Deleted),
             event("cron", None, ProgressKind::Updated),
+            event("job", None, ProgressKind::Created),
+            event("edge", None, ProgressKind::Renamed { from: "gateway".into() }),
             event("bad", Some(0), ProgressKind::Failed { reason: String::new() }),
         ];
         for event in &events {
             tally.count(event);
         }
-        assert_eq!(summary("applied", 4, &tally, 1_240), "applied: 1 app up, 1 updated, 1 deleted in 1.2s");
+        assert_eq!(
+            summary("applied", 4, &tally, 1_240),
+            "applied: 1 app up, 1 created, 1 renamed, 1 updated, 1 deleted in 1.2s"
+        );
+
+        let mut deleted = Tally::default();
+        deleted.count(&event("api", Some(1), ProgressKind::Stopped));
+        assert_eq!(summary("deleted", 1, &deleted, 90), "deleted: 1 instance in 0.1s");
+        deleted.count(&event("web", None, ProgressKind::Deleted));
+        assert_eq!(summary("deleted", 2, &deleted, 90), "deleted: 1 app, 1 instance in 0.1s");
 
         let mut stopped = Tally::default();
         stopped.count(&event("api", Some(0), ProgressKind::Stopped));
@@ -201,6 +265,23 @@ mod tests {
 
     #[test]
     fn waiting_says_for_whom_and_how_long() {
-        assert_eq!(waiting("apply", 123, 3_400), "waiting for `pmrun apply` (pid 123), which has been at work for 3s");
+        assert_eq!(waiting("apply of `shop`", 123, 3_400), "waiting for apply of `shop` (pid 123), at work for 3.4s");
+    }
+
+    #[test]
+    fn an_interruption_says_what_was_done_what_goes_on_and_what_was_not_begun() {
+        let mut tally = Tally::default();
+        tally.count(&event("api", Some(0), ProgressKind::Up { after_ms: 1 }));
+        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let outcome = |tally| Outcome { touched: 3, failed: vec![], tally, ms: 1_240, cancelled: None };
+        let cancelled =
+            Cancelled { exit: Exit::Interrupted, going_on: names(&["web:0"]), not_begun: names(&["a", "b"]) };
+        let want = "interrupted after 1.2s: 1 app up\n  goes on: web:0\n  not begun: a, b";
+        assert_eq!(interrupted(&outcome(tally), &cancelled), want);
+        let many: Vec<String> = (0..15).map(|at| format!("a{at}")).collect();
+        let cancelled = Cancelled { exit: Exit::Terminated, going_on: vec![], not_begun: many };
+        let said = interrupted(&outcome(Tally::default()), &cancelled);
+        assert!(said.starts_with("terminated after 1.2s: nothing was done\n  not begun: a0, a1, "), "{said}");
+        assert!(said.ends_with(", a11 and 3 more"), "{said}");
     }
 }

@@ -6,9 +6,8 @@ use super::loading::{self, Talk};
 use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, facts, surroundings};
 use crate::config;
-use crate::document;
 use crate::graph::Graph;
-use crate::plan::{holds_secret, is_secret_name};
+use crate::plan::{holds_secret, is_secret_file, is_secret_name};
 use crate::spec::AppSpec;
 
 /// Stands for a value that looks like a secret. Not a digest: the same file has to render the same way everywhere,
@@ -19,12 +18,12 @@ pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Res
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     if arguments.raw {
-        let (document, report) = config::load_document(&entry.named, &world);
-        let document = loading::judge(document, &report, false, Talk::Warnings, terminal)?;
-        terminal.print(document::to_json(&document).to_string() + "\n")?;
+        let (text, report) = config::load_raw(&entry.named, &world);
+        let text = loading::judge(text, &report, false, Talk::Warnings, terminal)?;
+        terminal.print(text + "\n")?;
         return Ok(Exit::Done);
     }
-    let mut graph = loading::load(&entry, arguments.source.env.as_deref(), false, &world, terminal)?;
+    let mut graph = loading::load(&entry, arguments.source.env.as_deref(), &[], false, &world, terminal)?;
     if !arguments.reveal {
         graph.apps.iter_mut().for_each(hide);
         graph.deploy.iter_mut().for_each(|deploy| hide_json("deploy", deploy));
@@ -70,6 +69,11 @@ fn text(graph: &Graph, colour: bool) -> String {
 fn hide(app: &mut AppSpec) {
     for (name, value) in &mut app.env {
         hide_text(name, value);
+    }
+    for (file, digest) in &mut app.fingerprint.0 {
+        if is_secret_file(file) {
+            HIDDEN.clone_into(digest);
+        }
     }
     hide_words(&mut app.args);
     hide_words(&mut app.interpreter_args);

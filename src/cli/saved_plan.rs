@@ -8,7 +8,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::CliError;
-use crate::plan::SavedPlan;
+use super::exchange;
+use super::offline::{self, Source};
+use crate::plan::{Liveness, Plan, SavedPlan, Seal, Snapshot, check_stale};
+use crate::rpc::wire::{Answer, Request};
+use crate::runtime::{self, Intent, State, store};
 
 const VERSION: u32 = 1;
 const BYTES_MAX: u64 = 64 << 20;
@@ -16,10 +20,21 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Endings of files that are configs without looking.
 const CONFIG_ENDINGS: [&str; 9] = ["js", "cjs", "mjs", "ts", "json5", "jsonc", "yaml", "yml", "toml"];
 
+/// A plan as its file has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kept {
+    pub plan: SavedPlan,
+    /// All that the seal is about.
+    text: String,
+    /// None where somebody took it out.
+    seal: Option<Seal>,
+}
+
 /// The saved plan in a file, or none when the file is something else: a config, or not there.
-pub(super) fn read(path: &Path) -> Result<Option<SavedPlan>, CliError> {
+pub(super) fn read(path: &Path) -> Result<Option<Kept>, CliError> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if CONFIG_ENDINGS.contains(&ending) {
+    // Opening a fifo waits for its writer.
+    if CONFIG_ENDINGS.contains(&ending) || !path.is_file() {
         return Ok(None);
     }
     let mut text = String::new();
@@ -28,12 +43,12 @@ pub(super) fn read(path: &Path) -> Result<Option<SavedPlan>, CliError> {
     if bounded.is_err() { Ok(None) } else { parse(&text, path) }
 }
 
-fn parse(text: &str, path: &Path) -> Result<Option<SavedPlan>, CliError> {
+fn parse(text: &str, path: &Path) -> Result<Option<Kept>, CliError> {
     let damaged = |why: String| {
         CliError::error(format!("the saved plan `{}` is damaged: {why}", path.display()))
             .hint("make it anew with `pmrun diff --out`")
     };
-    let value = match serde_json::from_str::<Value>(text) {
+    let mut value = match serde_json::from_str::<Value>(text) {
         Ok(value) if ["version", "file", "plan"].iter().all(|key| value.get(key).is_some()) => value,
         // Cut off in the middle: it still begins as we begin it, and no config does.
         Err(err) if looks_cut_off(text) => return Err(damaged(err.to_string())),
@@ -50,7 +65,89 @@ fn parse(text: &str, path: &Path) -> Result<Option<SavedPlan>, CliError> {
             .hint("make it anew with this version of pmrun"));
         }
     }
-    serde_json::from_value(value).map(Some).map_err(|err| damaged(err.to_string()))
+    let seal = value.as_object_mut().and_then(|entries| entries.remove("seal"));
+    let seal = seal.and_then(|seal| serde_json::from_value(seal).ok());
+    let text = value.to_string();
+    let plan = serde_json::from_value(value).map_err(|err| damaged(err.to_string()))?;
+    Ok(Some(Kept { plan, text, seal }))
+}
+
+/// Refuses a config's place to a plan.
+pub(super) fn refuse(path: &Path, named: &Path) -> Result<(), CliError> {
+    if !matches!(read(path), Ok(Some(_))) {
+        return Ok(());
+    }
+    let named = named.display();
+    Err(CliError::usage(format!("`{named}` is a saved plan, not a config"))
+        .hint(format!("`pmrun apply {named}` does it, or says what has moved since")))
+}
+
+/// That the plan was made in this home and is as it was made: nothing of one that was edited is done.
+pub(super) fn check_seal(kept: &Kept, path: &Path, home: &Path) -> Result<(), CliError> {
+    let plan = path.display();
+    let Some(seal) = &kept.seal else {
+        return Err(CliError::error(format!("the saved plan `{plan}` was edited: its `seal` is missing"))
+            .hint("nothing was done; edit the config and make the plan anew with `pmrun diff --out`"));
+    };
+    match self::seal(&kept.text, home, false)? {
+        Some(ours) if ours == *seal => Ok(()),
+        Some(ours) if ours.home == seal.home => {
+            Err(CliError::error(format!("the saved plan `{plan}` was edited: it is not what `pmrun diff --out` wrote"))
+                .hint("nothing was done; edit the config and make the plan anew with `pmrun diff --out`"))
+        }
+        Some(_) | None => Err(CliError::error(format!(
+            "the saved plan `{plan}` was made in another PMRUN_HOME than `{}`",
+            home.display()
+        ))
+        .hint("nothing was done; set PMRUN_HOME to that one, or make the plan anew with `pmrun diff --out`")),
+    }
+}
+
+/// By the daemon, or where none runs with the key in the store. None when there is none, and none is to be made.
+fn seal(text: &str, home: &Path, make: bool) -> Result<Option<Seal>, CliError> {
+    match offline::ask(home, &Request::Seal { text: text.to_owned() })? {
+        Source::Daemon(Answer::Seal { seal }) => Ok(Some(seal)),
+        Source::Daemon(other) => Err(exchange::unexpected(&other)),
+        Source::Store(Some(state)) => Ok(Some(Seal::of(text, &state.key))),
+        Source::Store(None) if make => {
+            let key = store::key(home).map_err(|err| CliError::error(err.to_string()))?;
+            Ok(Some(Seal::of(text, &key)))
+        }
+        Source::Store(None) => Ok(None),
+    }
+}
+
+/// Refuses a plan that is surely stale, so that no daemon is started for nothing. `fresh` makes the plan anew.
+///
+/// A daemon that starts brings up what should run, so either state may be the one that the plan was made against.
+pub(super) fn check_offline(
+    saved: &SavedPlan,
+    home: &Path,
+    fresh: impl Fn(&Snapshot, &State) -> Plan,
+) -> Result<(), CliError> {
+    let Source::Store(Some(state)) = offline::ask(home, &Request::Ping)? else { return Ok(()) };
+    let found = runtime::offline_snapshot(&state, &offline::unwatched(home, &state));
+    let restored = restored(&found, &state);
+    match check_stale(&saved.plan, &fresh(&restored, &state)) {
+        Err(stale) if check_stale(&saved.plan, &fresh(&found, &state)).is_err() => Err(exchange::stale_plan(&stale)),
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
+
+/// What a daemon will have when it has started what should run.
+fn restored(found: &Snapshot, state: &State) -> Snapshot {
+    let mut snapshot = found.clone();
+    for (name, app) in &mut snapshot.apps {
+        let Some(record) = state.apps.get(name) else { continue };
+        for (slot, instance) in &mut app.instances {
+            let wanted = record.instances.get(slot).is_some_and(|instance| instance.intent == Intent::Up);
+            if wanted && instance.liveness == Liveness::Stopped {
+                instance.liveness = Liveness::Up;
+                instance.launched = Some(std::sync::Arc::clone(&record.spec));
+            }
+        }
+    }
+    snapshot
 }
 
 fn looks_cut_off(text: &str) -> bool {
@@ -95,10 +192,19 @@ pub(super) fn check_target(path: &Path, config: &Path, named: &Path) -> Result<(
         .hint("name another file, or delete this one first"))
 }
 
+/// Sealed by the home that it was made in.
+pub(super) fn write(path: &Path, saved: &SavedPlan, home: &Path) -> Result<(), CliError> {
+    let failed = |err: serde_json::Error| CliError::io("write", path, &err.into());
+    let mut value = serde_json::to_value(saved).map_err(failed)?;
+    let seal = seal(&value.to_string(), home, true)?;
+    value["seal"] = serde_json::to_value(seal).map_err(failed)?;
+    write_value(path, &value)
+}
+
 /// All of it or nothing, for the user's eyes only.
-pub(super) fn write(path: &Path, saved: &SavedPlan) -> Result<(), CliError> {
+fn write_value(path: &Path, value: &Value) -> Result<(), CliError> {
     let failed = |err: &io::Error| CliError::io("write", path, err);
-    let mut bytes = serde_json::to_vec_pretty(saved).map_err(|err| failed(&err.into()))?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|err| failed(&err.into()))?;
     bytes.push(b'\n');
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
@@ -135,11 +241,40 @@ mod tests {
     fn what_is_written_is_read_back_and_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.json");
-        write(&path, &sample()).unwrap();
-        write(&path, &sample()).unwrap();
-        assert_eq!(read(&path).unwrap(), Some(sample()));
+        let home = folder.path().join("home");
+        write(&path, &sample(), &home).unwrap();
+        write(&path, &sample(), &home).unwrap();
+        let kept = read(&path).unwrap().unwrap();
+        assert_eq!(kept.plan, sample());
+        check_seal(&kept, &path, &home).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn every_edit_is_seen_and_so_is_another_home() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, home) = (folder.path().join("plan.json"), folder.path().join("home"));
+        write(&path, &sample(), &home).unwrap();
+        let whole: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let check = |value: &Value, home: &Path| {
+            let kept = parse(&value.to_string(), &path).unwrap().unwrap();
+            check_seal(&kept, &path, home).err().map_or_else(String::new, |error| error.message)
+        };
+        assert_eq!(check(&whole, &home), "", "white space does not matter");
+        for (key, value) in [("only", serde_json::json!(["x"])), ("adopt", true.into()), ("extra", 1.into())] {
+            let mut edited = whole.clone();
+            edited[key] = value;
+            assert!(check(&edited, &home).contains("was edited"), "{key}");
+        }
+        let mut bare = whole.clone();
+        bare.as_object_mut().unwrap().remove("seal");
+        assert!(check(&bare, &home).contains("`seal` is missing"));
+        let other = folder.path().join("other");
+        assert!(check(&whole, &other).contains("another PMRUN_HOME"));
+        assert!(!other.exists(), "looking makes no home");
+        store::key(&other).unwrap();
+        assert!(check(&whole, &other).contains("another PMRUN_HOME"));
     }
 
     #[test]

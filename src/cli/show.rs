@@ -16,6 +16,9 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
         terminal.json(&json!({ "version": 1, "apps": apps }))?;
         return Ok(Exit::Done);
     }
+    if apps.is_empty() {
+        terminal.note("there are no apps");
+    }
     let now_ms = list::now_ms();
     for (at, app) in apps.iter().enumerate() {
         let gap = if at > 0 { "\n" } else { "" };

@@ -16,7 +16,34 @@ Environment:
 
 /// `PMRUN_HOME`, absolute. It need not exist.
 pub(super) fn home() -> Result<PathBuf, CliError> {
-    platform::default_home(|name| std::env::var_os(name)).map_err(CliError::error)
+    let home = platform::default_home(|name| std::env::var_os(name))
+        .map_err(|problem| CliError::error(problem).hint("unset it for `~/.pmrun`, or name a folder"))?;
+    match unfit(&home, platform::user_id()) {
+        None => Ok(home),
+        Some((problem, hint)) => Err(CliError::error(format!("`{}` {problem}", home.display())).hint(hint)),
+    }
+}
+
+/// Why a folder cannot be PMRUN_HOME for a user, and what to do about it. One that is not there yet can.
+fn unfit(home: &Path, user: u32) -> Option<(String, &'static str)> {
+    if home.to_str().is_none() {
+        return Some(("is not valid UTF-8".to_owned(), "PMRUN_HOME has to be text: give the folder another name"));
+    }
+    match home.metadata() {
+        Ok(meta) if !meta.is_dir() => {
+            let hint = "unset PMRUN_HOME for `~/.pmrun`, or name a folder; it is made where there is none";
+            Some(("is not a folder".to_owned(), hint))
+        }
+        Ok(meta) if user != 0 && meta.uid() != user => {
+            let hint = "use a folder of your own, or be that user: whoever commands a daemon is who its apps run as";
+            Some((format!("belongs to another user ({})", meta.uid()), hint))
+        }
+        Err(err) if !matches!(err.kind(), std::io::ErrorKind::NotFound) => {
+            let hint = "PMRUN_HOME has to be a folder of yours that you may write to";
+            Some((format!("cannot be used: {}", platform::reason(&err)), hint))
+        }
+        Ok(_) | Err(_) => None,
+    }
 }
 
 pub(super) fn world() -> Result<World, CliError> {
@@ -58,6 +85,22 @@ fn is_same_folder(named: &Path, actual: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_home_is_a_folder_of_ones_own_or_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let user = folder.path().metadata().unwrap().uid();
+        let problem = |path: &Path, user| unfit(path, user).map(|(problem, _)| problem).unwrap_or_default();
+        assert_eq!(problem(folder.path(), user), "");
+        assert_eq!(problem(&folder.path().join("not yet"), user), "");
+        assert_eq!(problem(folder.path(), 0), "", "root may");
+        assert_eq!(problem(folder.path(), user + 1), format!("belongs to another user ({user})"));
+        assert_eq!(problem(&file, user), "is not a folder");
+        assert_eq!(problem(&file.join("below"), user), "cannot be used: Not a directory");
+        assert_eq!(problem(&folder.path().join("x".repeat(300)), user), "cannot be used: File name too long");
+    }
 
     #[test]
     fn a_symlinked_folder_keeps_its_name_and_a_wrong_one_is_not_believed() {

@@ -1,6 +1,6 @@
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::CliError;
 
@@ -10,6 +10,10 @@ pub(super) struct Terminal {
     out: BufWriter<Stdout>,
     /// stdout is a terminal: somebody looks at it now.
     pub interactive: bool,
+    /// Programs read what is printed: errors are JSON, too.
+    pub for_programs: bool,
+    /// stderr is one that can draw over what it shows.
+    pub live: bool,
     pub colour: bool,
     pub colour_err: bool,
     pub unicode: bool,
@@ -26,16 +30,19 @@ pub(super) enum Colour {
 }
 
 impl Terminal {
-    pub(super) fn new(no_color: bool) -> Self {
+    pub(super) fn new(no_color: bool, for_programs: bool) -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let plain = no_color || set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
+        let dumb = set("TERM").is_none_or(|term| term == "dumb");
+        let plain = no_color || dumb || set("NO_COLOR").is_some();
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-        let interactive = io::stdout().is_terminal();
+        let (interactive, looked_at) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
             out: BufWriter::new(io::stdout()),
             interactive,
+            for_programs,
             colour: interactive && !plain,
-            colour_err: io::stderr().is_terminal() && !plain,
+            live: looked_at && !dumb,
+            colour_err: looked_at && !plain,
             unicode: locale.is_none_or(|locale| is_utf8(&locale.to_string_lossy())),
         }
     }
@@ -44,7 +51,15 @@ impl Terminal {
     #[cfg(test)]
     pub(super) fn for_test() -> Self {
         let out = BufWriter::new(io::stdout());
-        Self { out, interactive: false, colour: false, colour_err: false, unicode: false }
+        Self {
+            out,
+            interactive: false,
+            for_programs: false,
+            live: false,
+            colour: false,
+            colour_err: false,
+            unicode: false,
+        }
     }
 
     /// Text for stdout, as it is.
@@ -79,7 +94,29 @@ impl Terminal {
         let _ = writeln!(io::stderr(), "{}", line.as_ref().trim_end_matches('\n'));
     }
 
+    /// Text for stderr, as it is: what is drawn over what is there.
+    pub(super) fn draw(&mut self, text: &str) {
+        let _ = self.out.flush();
+        let mut err = io::stderr().lock();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// Something to know that is no error.
+    pub(super) fn note(&mut self, text: &str) {
+        if self.for_programs {
+            self.say(json!({ "version": 1, "note": text }).to_string());
+        } else {
+            self.say(text);
+        }
+    }
+
     pub(super) fn say_error(&mut self, error: &CliError) {
+        if self.for_programs {
+            if !error.message.is_empty() {
+                self.say(error.json().to_string());
+            }
+            return;
+        }
         if !error.message.is_empty() {
             let mark = paint(self.colour_err, Colour::Red, "error:");
             self.say(format!("{mark} {}", error.message));

@@ -4,14 +4,15 @@ use super::arguments::{self, ReportFormat};
 use super::error::CliError;
 use super::exit::Exit;
 use super::loading::{self, Talk};
-use super::surroundings;
 use super::terminal::{Terminal, counted};
+use super::{saved_plan, surroundings};
 use crate::config::World;
 use crate::{config, diag};
 
 pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    saved_plan::refuse(&entry.path, &entry.named)?;
     let loaded = config::load(&entry.named, arguments.source.env.as_deref(), &world);
     let format = if arguments.json { ReportFormat::Json } else { arguments.format };
     let talk = match format {

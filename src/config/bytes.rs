@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Location, Position, SourceId, Span};
 
-/// The largest file that is taken for an ecosystem file, in bytes.
+/// The largest file that is taken for a config, or for a module of one, in bytes.
 pub(super) const LIMIT: u64 = 4 * 1024 * 1024;
 
 const BOM: &str = "\u{feff}";
@@ -16,7 +16,18 @@ const BOM: &str = "\u{feff}";
 /// A file's text as it is, byte order mark and line ends included. `real` is where the bytes are, `shown` what
 /// diagnostics call it.
 pub(super) fn read(real: &Path, shown: &Path) -> Result<String, Box<Diagnostic>> {
-    let refuse = |message: String| Box::new(Diagnostic::error(Code::File, message, Location::File(shown.to_owned())));
+    let bytes = read_bytes(real, shown)?;
+    let text = String::from_utf8(bytes).map_err(|error| Box::new(not_utf8(error.as_bytes(), shown)))?;
+    if text.trim_start_matches(BOM).trim().is_empty() {
+        let problem = refusal(format!("`{}` is empty", shown.display()), shown);
+        return Err(Box::new(problem.hint("an ecosystem file has at least `apps`")));
+    }
+    Ok(text)
+}
+
+/// A regular file's bytes, if it is not too large.
+pub(super) fn read_bytes(real: &Path, shown: &Path) -> Result<Vec<u8>, Box<Diagnostic>> {
+    let refuse = |message: String| Box::new(refusal(message, shown));
     let name = shown.display();
     // The kind is looked at before the file is opened: opening a fifo waits for its writer.
     let metadata = fs::metadata(real).map_err(|error| refuse(cannot(&error, shown)))?;
@@ -37,11 +48,11 @@ pub(super) fn read(real: &Path, shown: &Path) -> Result<String, Box<Diagnostic>>
     if bytes.len() as u64 > LIMIT {
         return Err(refuse(too_large(shown, None)));
     }
-    let text = String::from_utf8(bytes).map_err(|error| Box::new(not_utf8(error.as_bytes(), shown)))?;
-    if text.trim_start_matches(BOM).trim().is_empty() {
-        return Err(Box::new(refuse(format!("`{name}` is empty")).hint("an ecosystem file has at least `apps`")));
-    }
-    Ok(text)
+    Ok(bytes)
+}
+
+fn refusal(message: String, shown: &Path) -> Diagnostic {
+    Diagnostic::error(Code::File, message, Location::File(shown.to_owned()))
 }
 
 /// Where a front-end's ranges lie in the file: parsers see the text without its byte order mark.
@@ -99,9 +110,9 @@ fn cannot(error: &std::io::Error, shown: &Path) -> String {
     }
 }
 
-fn too_large(shown: &Path, size: Option<u64>) -> String {
+pub(super) fn too_large(shown: &Path, size: Option<u64>) -> String {
     let size = size.map_or(String::new(), |bytes| format!(" ({} MB)", bytes / (1024 * 1024)));
-    format!("`{}` is too large for an ecosystem file{size}: at most 4 MB are read", shown.display())
+    format!("`{}` is too large for a config{size}: at most 4 MB are read", shown.display())
 }
 
 fn not_utf8(bytes: &[u8], shown: &Path) -> Diagnostic {
@@ -148,7 +159,7 @@ mod tests {
             (file("blank", b"\xef\xbb\xbf \r\n\t"), "`shown.json` is empty"),
             (file("latin", b"{\n \"\xc3\xa9\xe9\""), "`shown.json` is not UTF-8: byte 0xe9"),
             (file("utf16", b"\xff\xfe{\0"), "`shown.json` is UTF-16, not UTF-8"),
-            (huge, "`shown.json` is too large for an ecosystem file (50 MB): at most 4 MB are read"),
+            (huge, "`shown.json` is too large for a config (50 MB): at most 4 MB are read"),
             ("/dev/zero".into(), "`shown.json` is not a regular file"),
         ];
         for (path, want) in table {

@@ -25,6 +25,9 @@ const DATA: &[&str] = &["json", "json5", "jsonc", "yaml", "yml", "toml"];
 /// The names that PM2's users know. The first group wins over the second, within a group two are too many.
 const GROUPS: [&[&str]; 2] = [&["ecosystem.config"], &["ecosystem", "pm2.config", "process.config", "pm2", "process"]];
 
+/// Every Node project has one; it is meant where it has a `pm2` and there is nothing else.
+const PACKAGE: &str = "package.json";
+
 /// Looks for the usual names in a folder.
 ///
 /// # Errors
@@ -50,6 +53,13 @@ pub fn discover(folder: &Path) -> Result<Discovery, DiscoveryError> {
             [name] => return Ok(Discovery { file: folder.join(name) }),
             _ => return Err(DiscoveryError::Several { folder: folder.to_owned(), files: found }),
         }
+    }
+    let package = folder.join(PACKAGE);
+    if fs::metadata(&package).is_ok_and(|metadata| metadata.is_file()) {
+        if top_level(&package).is_some_and(|node| node.get("pm2").is_some_and(|pm2| pm2.kind != Kind::Null)) {
+            return Ok(Discovery { file: package });
+        }
+        tried.push(format!("{PACKAGE} (has no `pm2`)"));
     }
     let mut looked: Vec<String> = GROUPS.concat().iter().map(|stem| pattern(stem)).collect();
     looked.append(&mut tried);
@@ -86,6 +96,10 @@ fn is_ours(file: &Path) -> bool {
     }
 }
 
+fn top_level(package: &Path) -> Option<Node> {
+    json::parse(&bytes::read(package, package).ok()?, SourceId(0)).0
+}
+
 fn holds_apps(node: &Node) -> bool {
     const MARKS: [&str; 3] = ["apps", "pm2", "script"];
     match &node.kind {
@@ -108,6 +122,7 @@ mod tests {
     }
 
     const APPS: &str = "{\"apps\": []}";
+    const PACKAGED: &str = "{\"name\": \"shop\", \"pm2\": [{\"script\": \"a.js\"}]}";
 
     #[test]
     fn one_file_is_taken() {
@@ -120,6 +135,8 @@ mod tests {
             (&[("pm2.json", "{\"script\": \"a.js\"}")], "pm2.json"),
             (&[("process.toml", "[[apps]]\nname = 'a'")], "process.toml"),
             (&[("ecosystem.json", "{\"apps\": [")], "ecosystem.json"),
+            (&[("package.json", PACKAGED), ("process.json", "{\"type\": \"x\"}")], "package.json"),
+            (&[("package.json", PACKAGED), ("process.json", APPS)], "process.json"),
         ];
         for (files, want) in table {
             assert_eq!(found(files).as_deref(), Ok(*want), "{files:?}");
@@ -138,11 +155,12 @@ mod tests {
 
     #[test]
     fn none_says_what_was_looked_for() {
-        let Err(DiscoveryError::None { tried, .. }) = found(&[("process.json", "{\"name\": \"other\"}")]) else {
+        let other = "{\"name\": \"other\"}";
+        let Err(DiscoveryError::None { tried, .. }) = found(&[("process.json", other), ("package.json", other)]) else {
             panic!("is not an ecosystem");
         };
         assert_eq!(tried[0], "ecosystem.config.{js,cjs,mjs,json,json5,jsonc,yaml,yml,toml}");
-        assert_eq!(tried.last().unwrap(), "process.json (holds no apps)");
+        assert_eq!(tried[tried.len() - 2..], ["process.json (holds no apps)", "package.json (has no `pm2`)"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -73,6 +73,35 @@ pub(super) fn revision(folder: &Path, env: &BTreeMap<String, String>) -> Result<
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("`git rev-parse HEAD` in `{}`: {}", folder.display(), said.lines().next().unwrap_or("failed").trim()))
+}
+
+/// Which of the files below a folder git ignores: none where there is no git to ask.
+pub(super) fn ignored(folder: &Path, files: BTreeSet<String>, env: &BTreeMap<String, String>) -> BTreeSet<String> {
+    if files.is_empty() {
+        return files;
+    }
+    let spawned = Command::new("git")
+        .args(["check-ignore", "-z", "--stdin"])
+        .current_dir(folder)
+        .env_clear()
+        .envs(env)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut git) = spawned else { return BTreeSet::new() };
+    let listed: Vec<u8> = files.iter().flat_map(|file| file.bytes().chain([0])).collect();
+    let stdin = git.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // It answers while it reads: whoever only wrote would block it, and be blocked by it.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&listed)));
+        git.wait_with_output()
+    });
+    let said = output.map(|output| output.stdout).unwrap_or_default();
+    said.split(|byte| *byte == 0)
+        .filter_map(|file| std::str::from_utf8(file).ok().filter(|file| files.contains(*file)))
+        .map(str::to_owned)
+        .collect()
 }
 
 struct Search {

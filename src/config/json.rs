@@ -3,7 +3,7 @@
 use jsonc_parser::ast::{ObjectProp, ObjectPropName, StringLit, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
-use jsonc_parser::{CollectOptions, ParseOptions, ParseStringErrorKind, parse_to_ast};
+use jsonc_parser::{CollectOptions, ParseOptions, ParseResult, ParseStringErrorKind, parse_to_ast};
 
 use super::bytes::Origin;
 use crate::diag::{Code, Diagnostic};
@@ -14,9 +14,18 @@ use crate::document::{Entry, Key, Kind, Node, SourceId};
 /// The parser stops at 512 open brackets, so neither the walk below nor dropping either tree can overflow a stack.
 pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnostic>) {
     let (text, origin) = Origin::of(text, source);
-    // Its default would take `{a: 1 b: 2}`.
-    let options = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };
-    let parsed = match parse_to_ast(text, &CollectOptions::default(), &options) {
+    let mended;
+    let parsed = match parse_once(text) {
+        Err(error) => match mend_words(text, error) {
+            Ok(text) => {
+                mended = text;
+                parse_once(&mended)
+            }
+            Err(error) => Err(error),
+        },
+        parsed => parsed,
+    };
+    let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return (None, vec![explain(&error, text, origin)]),
     };
@@ -28,6 +37,36 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     let mut reader = Reader { text, origin, problems: Vec::new() };
     let node = reader.node(value);
     (Some(node), reader.problems)
+}
+
+fn parse_once(text: &str) -> Result<ParseResult<'_>, ParseError> {
+    // Its default would take `{a: 1 b: 2}`.
+    let options = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };
+    parse_to_ast(text, &CollectOptions::default(), &options)
+}
+
+/// A text of the same length that the parser does not stumble over in this way: it takes `true_x` for `true` and `_x`.
+/// The word's first letter is replaced, and names are read from the text as it was. Else the error.
+fn mend_words(text: &str, mut error: ParseError) -> Result<String, ParseError> {
+    const WORDS_MAX: usize = 100;
+    let mut mended = text.to_owned();
+    for _ in 0..WORDS_MAX {
+        // At the `_` of `true_x`, behind the `-` of `true-x`.
+        let before = mended.get(..error.range().start).unwrap_or_default();
+        let before = before.strip_suffix('-').unwrap_or(before);
+        match ["true", "false", "null"].into_iter().find(|word| before.ends_with(word)) {
+            Some(word) if mended[before.len()..].starts_with(['_', '-']) => {
+                let start = before.len() - word.len();
+                mended.replace_range(start..=start, "_");
+            }
+            _ => return Err(error),
+        }
+        match parse_once(&mended) {
+            Ok(_) => return Ok(mended),
+            Err(next) => error = next,
+        }
+    }
+    Err(error)
 }
 
 struct Reader<'a> {
@@ -55,13 +94,14 @@ impl Reader<'_> {
         let text = match property.name {
             ObjectPropName::String(literal) => self.string(literal),
             ObjectPropName::Word(word) => {
-                if !is_identifier(word.value) {
-                    let message = format!("the key `{}` has to be in quotes", word.value);
+                let text = self.text.get(range.start..range.end).unwrap_or(word.value);
+                if !is_identifier(text) {
+                    let message = format!("the key `{text}` has to be in quotes");
                     let place = self.origin.at(&(range.start..range.end));
-                    let hint = format!("write `\"{}\"`", word.value);
+                    let hint = format!("write `\"{text}\"`");
                     self.problems.push(Diagnostic::error(Code::Syntax, message, place).hint(hint));
                 }
-                word.value.to_owned()
+                text.to_owned()
             }
         };
         let key = Key { text, span: Some(self.origin.span(&(range.start..range.end))) };
@@ -141,6 +181,10 @@ fn explain(error: &ParseError, text: &str, origin: Origin) -> Diagnostic {
             problem("this does not belong here".into())
         }
         ParseErrorKind::UnexpectedToken | ParseErrorKind::UnexpectedTokenInObject => {
+            let next = text[range.end.min(text.len())..].trim_start().chars().next();
+            if is_identifier(&found) && matches!(next, Some(',' | '}' | ']') | None) {
+                return problem(format!("`{found}` is not a value")).hint("put quotes around it when it is text");
+            }
             let problem = problem(format!("`{found}` does not belong here"));
             if found.starts_with(|c: char| c == '(' || c == '`' || c.is_alphabetic()) {
                 problem.hint("JSON holds no code: a file that needs some is named `.config.js`")

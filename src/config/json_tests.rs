@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::samples;
-use crate::document::to_json;
+use crate::document::{Location, to_json};
 
 fn check(text: &str) -> Node {
     let (node, problems) = parse(text, SourceId(0));
@@ -102,5 +102,46 @@ fn json5_reads_the_same() {
         let want: serde_json::Value = json5::from_str(text).expect(text);
         // Through numbers as doubles, as ours are.
         assert_eq!(to_json(&check(text)), samples::doubles(want), "{text}");
+    }
+}
+
+/// The parser takes `true_x` for `true` and something behind it.
+#[test]
+fn words_that_begin_with_a_value_are_words() {
+    let words = [
+        "trueish",
+        "true_x",
+        "null_x",
+        "nullable",
+        "false_",
+        "Infinity",
+        "Infinity_x",
+        "NaN",
+        "NaNcy",
+        "null",
+        "true_null_x",
+    ];
+    let text: Vec<String> = words.iter().enumerate().map(|(at, word)| format!("{word}: {at} // {word}\n")).collect();
+    let text = format!("\u{feff}{{s: 'true_x', {}}}", text.join(","));
+    let (node, problems) = parse(&text, SourceId(0));
+    assert_eq!(problems, []);
+    let node = node.unwrap();
+    let entries = node.entries().unwrap();
+    assert_eq!(entries[0].value.as_str(), Some("true_x"));
+    for (at, (entry, word)) in entries[1..].iter().zip(words).enumerate() {
+        let span = entry.key.span.unwrap();
+        assert_eq!((entry.key.text.as_str(), &text[span.start as usize..span.end as usize]), (word, word));
+        assert_eq!(entry.value.kind, Kind::Number(f64::from(u32::try_from(at).unwrap())));
+    }
+    for (text, want, place) in [
+        ("{a: true_}", "`true_` is not a value", 4..9),
+        ("[null_x]", "`null_x` is not a value", 1..7),
+        ("{true-x: 1}", "the key `true-x` has to be in quotes", 1..7),
+        ("{a: truex}", "`truex` is not a value", 4..9),
+    ] {
+        let (_, problems) = parse(text, SourceId(0));
+        assert_eq!(problems[0].message, want, "{text}");
+        let Location::At { span, .. } = problems[0].location else { panic!("{text}") };
+        assert_eq!((span.start, span.end), (place.start, place.end), "{text}");
     }
 }

@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use super::World;
 use super::machine::Machine;
-use crate::diag::{Code, Diagnostic, Report};
-use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId};
-use crate::graph::Graph;
+use crate::diag::{Code, Diagnostic, Report, Severity};
+use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, to_json_text};
+use crate::graph::{Graph, Selection};
 use crate::schema::{self, Places, Request};
 use crate::spec::EcosystemId;
 
@@ -18,10 +18,20 @@ pub struct Loaded {
 /// Reads, decodes, overlays and validates an ecosystem file. Never stops at the first problem.
 #[must_use]
 pub fn load(entry: &Path, profile: Option<&str>, world: &World) -> Loaded {
-    let (document, report) = load_document(entry, world);
+    load_selected(entry, profile, &Selection::All, world)
+}
+
+/// The same for a command that is about some of the apps: what the others lack on this machine does not matter to it,
+/// what is wrong with the file does.
+#[must_use]
+pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection, world: &World) -> Loaded {
+    let mut report = Report::default();
+    let document = read_document(entry, world, &mut report);
     let folder = folder(entry, world);
     match document {
-        Some(document) => resolve(&document, report, Request { file: entry, folder: &folder, profile }, world),
+        Some(document) => {
+            resolve(&document, report, Request { file: entry, folder: &folder, profile, selection }, world)
+        }
         None => Loaded { graph: None, report },
     }
 }
@@ -32,19 +42,23 @@ pub fn load_node(folder: &Path, app: Node, world: &World) -> Loaded {
     let key = Key { text: "apps".to_owned(), span: None };
     let apps = Node::new(Kind::Sequence(vec![app]), None);
     let document = Node::new(Kind::Mapping(vec![Entry { key, value: apps }]), None);
-    let request = Request { file: Path::new("command line"), folder, profile: None };
+    let request = Request { file: Path::new("command line"), folder, profile: None, selection: &Selection::All };
     resolve(&document, Report::default(), request, world)
 }
 
 fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &World) -> Loaded {
-    let Request { file, folder, profile } = request;
+    let Request { file, folder, profile, .. } = request;
     let decoded = schema::decode(document, file);
     report.diagnostics.extend(decoded.diagnostics);
     let resolved = {
         let places = Places::new(file, &report.sources);
-        schema::resolve(decoded.drafts, Request { file, folder, profile }, &Machine::new(world), &places)
+        schema::resolve(decoded.drafts, request, &Machine::new(world), &places)
     };
     report.diagnostics.extend(resolved.diagnostics);
+    report.diagnostics.retain(|diagnostic| {
+        let at_fault = diagnostic.severity == Severity::Error && diagnostic.code != Code::NotFound;
+        at_fault || !resolved.unselected.iter().any(|app| is_of(diagnostic, app))
+    });
     let ecosystem = decoded.ecosystem.unwrap_or_else(|| folder.to_string_lossy().into_owned());
     let graph = (!report.has_errors()).then(|| Graph {
         ecosystem: EcosystemId(ecosystem),
@@ -57,12 +71,37 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
     Loaded { graph, report }
 }
 
-/// Only what the file says (`render --raw`).
+/// Whether a diagnostic is about an app, by its path in the document.
+fn is_of(diagnostic: &Diagnostic, app: &str) -> bool {
+    let (Location::At { path, .. } | Location::Value { path, .. }) = &diagnostic.location else { return false };
+    let rest = path.strip_prefix(app).filter(|_| !app.is_empty());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// What the file says or exports, as `JSON.stringify` prints it (`render --raw`).
+#[must_use]
+pub fn load_raw(entry: &Path, world: &World) -> (Option<String>, Report) {
+    let mut report = Report::default();
+    let text = read_raw(entry, world, &mut report);
+    (text, report)
+}
+
+fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> {
+    match front(entry, report)? {
+        Front::Data(parse) => read_data(entry, parse, world, report).as_ref().map(to_json_text),
+        Front::Program => match read_program(entry, world, report)? {
+            Program::Literal(node) => Some(to_json_text(&node)),
+            Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
+        },
+    }
+}
+
+/// What the file says, before anything is made of it.
 #[must_use]
 pub fn load_document(entry: &Path, world: &World) -> (Option<Node>, Report) {
     let mut report = Report::default();
-    let node = read_document(entry, world, &mut report);
-    (node, report)
+    let document = read_document(entry, world, &mut report);
+    (document, report)
 }
 
 /// Reads a text that was written as this format; None for what does not read back.
@@ -82,64 +121,86 @@ pub fn read_back(text: &str, format: Format) -> Option<Node> {
 /// Whether a file is a program that computes something.
 #[must_use]
 pub fn is_program(entry: &Path, world: &World) -> bool {
-    let ending = entry.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let is_script = !matches!(ending.as_str(), "json" | "json5" | "jsonc" | "yaml" | "yml" | "toml");
-    is_script && read_literal(entry, world, &mut Report::default()).is_none()
+    let report = &mut Report::default();
+    matches!(front(entry, report), Some(Front::Program))
+        && matches!(read_program(entry, world, report), Some(Program::Code))
 }
 
 /// What turns a text into a tree.
 type Parse = fn(&str, SourceId) -> (Option<Node>, Vec<Diagnostic>);
 
 fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Node> {
+    match front(entry, report)? {
+        Front::Data(parse) => read_data(entry, parse, world, report),
+        Front::Program => match read_program(entry, world, report)? {
+            Program::Literal(node) => Some(node),
+            Program::Code => told(super::js::evaluate(entry, world, super::js::Limits::default()), report),
+        },
+    }
+}
+
+/// What reads a file.
+enum Front {
+    Data(Parse),
+    Program,
+}
+
+fn front(entry: &Path, report: &mut Report) -> Option<Front> {
     let ending = entry.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let parse: Parse = match ending.as_str() {
-        "json" | "json5" | "jsonc" => super::json::parse,
-        "yaml" | "yml" => super::yaml::parse,
-        "toml" => super::toml::parse,
-        "js" | "cjs" | "mjs" => {
-            if let Some(node) = read_literal(entry, world, report) {
-                return Some(node);
-            }
-            return match super::js::evaluate(entry, world, super::js::Limits::default()) {
-                Ok(node) => Some(node),
-                Err(diagnostic) => {
-                    report.push(*diagnostic);
-                    None
-                }
-            };
-        }
+    Some(match ending.as_str() {
+        "json" | "json5" | "jsonc" => Front::Data(super::json::parse),
+        "yaml" | "yml" => Front::Data(super::yaml::parse),
+        "toml" => Front::Data(super::toml::parse),
+        "js" | "cjs" | "mjs" => Front::Program,
         _ => {
             let message = format!("`{}` has no ending that a config file has", entry.display());
             let hint = "one of .js, .cjs, .mjs, .json, .json5, .jsonc, .yaml, .yml, .toml";
             report.push(Diagnostic::error(Code::File, message, Location::File(entry.to_owned())).hint(hint));
             return None;
         }
-    };
-    let real = world.real(&world.resolve_plain(entry));
-    match super::bytes::read(&real, entry) {
-        Ok(text) => {
-            let source = report.sources.add(entry, text);
-            let text = report.sources.get(source).text.clone();
-            let (node, diagnostics) = parse(&text, source);
-            report.diagnostics.extend(diagnostics);
-            node
-        }
-        Err(diagnostic) => {
-            report.push(*diagnostic);
-            None
-        }
-    }
+    })
 }
 
-/// What a config program says that is only one literal. Every problem is the engine's to find again.
-fn read_literal(entry: &Path, world: &World, report: &mut Report) -> Option<Node> {
-    let (real, form) = super::js::form(entry, world)?;
-    let text = super::bytes::read(&real, entry).ok()?;
-    let mut sources = report.sources.clone();
-    let source = sources.add(entry, text);
-    let node = super::literal::parse(&sources.get(source).text, form, source)?;
+fn read_data(entry: &Path, parse: Parse, world: &World, report: &mut Report) -> Option<Node> {
+    let text = told(super::bytes::read(&real(entry, world), entry), report)?;
+    let source = report.sources.add(entry, text);
+    let text = report.sources.get(source).text.clone();
+    let (node, diagnostics) = parse(&text, source);
+    report.diagnostics.extend(diagnostics);
+    node
+}
+
+/// What a config program is.
+enum Program {
+    /// Only one literal.
+    Literal(Node),
+    /// It takes the engine, which finds every problem again.
+    Code,
+}
+
+/// None when there is nothing to run.
+fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
+    let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
+    let literal = || {
+        let form = super::js::form(entry, world)?;
+        let mut sources = report.sources.clone();
+        let source = sources.add(entry, String::from_utf8(bytes).ok()?);
+        let node = super::literal::parse(&sources.get(source).text, form, source)?;
+        Some((node, sources))
+    };
+    let Some((node, sources)) = literal() else { return Some(Program::Code) };
     report.sources = sources;
-    Some(node)
+    Some(Program::Literal(node))
+}
+
+/// Where the entry's bytes are.
+fn real(entry: &Path, world: &World) -> PathBuf {
+    world.real(&world.resolve_plain(entry))
+}
+
+/// The value, or its problem in the report.
+fn told<T>(read: Result<T, Box<Diagnostic>>, report: &mut Report) -> Option<T> {
+    read.map_err(|diagnostic| report.push(*diagnostic)).ok()
 }
 
 /// The folder that holds the file, absolute, symlinks kept as the user named them.

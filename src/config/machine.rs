@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::{World, bytes, dotenv, fingerprint};
@@ -34,6 +34,17 @@ impl<'a> Machine<'a> {
     fn real(&self, path: &Path) -> PathBuf {
         let real = self.world.real(path);
         if self.world.mapping.is_some() && !real.exists() { path.to_owned() } else { real }
+    }
+
+    /// Whether a folder is read as a commit of the work tree has it. One that holds a work tree of its own (a
+    /// submodule) is not: nothing of that is in the commit.
+    fn is_of_revision(&self, folder: &Path) -> bool {
+        let Some(mapping) = self.world.mapping.as_ref().filter(|mapping| mapping.revision.is_some()) else {
+            return false;
+        };
+        let tops = [&mapping.named.seen, &mapping.canonical.seen];
+        let within = folder.ancestors().take_while(|folder| tops.iter().all(|top| folder != top));
+        mapping.real(folder).is_some() && !within.into_iter().any(|folder| folder.join(".git").exists())
     }
 }
 
@@ -88,17 +99,23 @@ impl Surroundings for Machine<'_> {
     }
 
     fn matching(&self, folder: &Path, globs: &[String]) -> Result<BTreeMap<String, String>, String> {
-        let found = fingerprint::find(&self.real(folder), globs)?;
+        let mut found = fingerprint::find(&self.real(folder), globs)?;
+        if self.is_of_revision(folder) {
+            // No revision has what git ignores: what is built, most likely, which is the same on both sides then.
+            let present = fingerprint::find(folder, globs).unwrap_or_default();
+            let lacking: BTreeSet<String> = present.difference(&found).cloned().collect();
+            found.extend(fingerprint::ignored(folder, lacking, &self.world.env));
+        }
         found.into_iter().map(|label| Ok((label.clone(), self.digest(&folder.join(&label))?))).collect()
     }
 
     fn revision(&self, folder: &Path) -> Result<String, String> {
         remember(&self.revisions, folder.to_owned(), || {
-            if self.world.real(folder) != folder {
-                // A copy of a revision is no work tree, and the copy's place means nothing.
-                return Ok("another revision".to_owned());
+            let commit = self.world.mapping.as_ref().and_then(|mapping| mapping.revision.clone());
+            match commit {
+                Some(commit) if self.is_of_revision(folder) => Ok(commit),
+                _ => fingerprint::revision(folder, &self.world.env),
             }
-            fingerprint::revision(folder, &self.world.env)
         })
     }
 }

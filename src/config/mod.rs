@@ -17,5 +17,5 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
-pub use load::{Loaded, is_program, load, load_document, load_node, read_back};
-pub use world::{Mapping, World};
+pub use load::{Loaded, is_program, load, load_document, load_node, load_raw, load_selected, read_back};
+pub use world::{Mapping, Place, World};

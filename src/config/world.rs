@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// Everything a config depends on besides its own bytes, taken once, at the edge.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -16,25 +18,65 @@ pub struct World {
     pub mapping: Option<Mapping>,
 }
 
-/// Files below (or equal to) `seen` are read from `real`. Everything that is shown or compared says `seen`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Files below (or equal to) a `seen` are read from its `real`. Everything that is shown or compared says `seen`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
+    /// As the user names the files.
+    pub named: Place,
+    /// The same without symlinks, as Node names modules (`__dirname`).
+    pub canonical: Place,
+    /// The commit that the files are of, where git has them from.
+    pub revision: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
     pub seen: PathBuf,
     pub real: PathBuf,
+}
+
+impl Mapping {
+    /// For a place whose name without symlinks stands for the same files.
+    #[must_use]
+    pub fn new(seen: PathBuf, real: PathBuf) -> Self {
+        let canonical = Place { seen: canonical(&seen), real: canonical(&real) };
+        Self { named: Place { seen, real }, canonical, revision: None }
+    }
+
+    /// Where the bytes of a path are; none where it is not another version's.
+    #[must_use]
+    pub fn real(&self, path: &Path) -> Option<PathBuf> {
+        self.named.real(path).or_else(|| self.canonical.real(path))
+    }
+}
+
+impl Place {
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        path.strip_prefix(&self.seen).ok().map(|rest| below(&self.real, rest))
+    }
+
+    /// The name of what was found below `real`.
+    pub(super) fn seen(&self, found: &Path) -> Option<PathBuf> {
+        found.strip_prefix(&self.real).ok().map(|rest| below(&self.seen, rest))
+    }
+}
+
+/// Joined without the slash that an empty rest would add.
+fn below(folder: &Path, rest: &Path) -> PathBuf {
+    if rest.as_os_str().is_empty() { folder.to_owned() } else { folder.join(rest) }
+}
+
+/// Without symlinks, as far as the path is there.
+fn canonical(path: &Path) -> PathBuf {
+    let parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(parent).unwrap_or_else(|| path.to_owned())
 }
 
 impl World {
     /// Where the bytes of a path are.
     #[must_use]
     pub fn real(&self, path: &Path) -> PathBuf {
-        match &self.mapping {
-            Some(mapping) => match path.strip_prefix(&mapping.seen) {
-                Ok(rest) if rest.as_os_str().is_empty() => mapping.real.clone(),
-                Ok(rest) => mapping.real.join(rest),
-                Err(_) => path.to_owned(),
-            },
-            None => path.to_owned(),
-        }
+        self.mapping.as_ref().and_then(|mapping| mapping.real(path)).unwrap_or_else(|| path.to_owned())
     }
 
     /// A path as the command line has it, made absolute; the shell has already expanded `~`.
@@ -80,7 +122,7 @@ mod tests {
             cwd: "/work".into(),
             home: Some("/home/app".into()),
             cpus: 2,
-            mapping: Some(Mapping { seen: "/srv/site".into(), real: "/tmp/old".into() }),
+            mapping: Some(Mapping::new("/srv/site".into(), "/tmp/old".into())),
         }
     }
 

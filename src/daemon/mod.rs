@@ -25,8 +25,8 @@ use crate::base::InstanceId;
 use crate::platform::{
     Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason,
 };
-use crate::rpc::client::SERVING;
-use crate::runtime::store::Store;
+use crate::rpc::client::{HINT, SERVING};
+use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{Core, State, Survivor, possible_launches};
 use crate::supervisor::{Launch, Layout};
 use serve::Daemon;
@@ -60,8 +60,8 @@ fn start(home: &Path) -> Result<(), String> {
     let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
         .map_err(cannot("lock `daemon.lock`"))?
         .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
-    let mut store = Store::open(home).map_err(|error| error.to_string())?;
-    let state = store.load().map_err(|error| error.to_string())?;
+    let mut store = Store::open(home).map_err(|error| with_hint(&error))?;
+    let state = store.load().map_err(|error| with_hint(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
@@ -77,6 +77,12 @@ fn start(home: &Path) -> Result<(), String> {
         daemon.end(lock).await;
         Ok(())
     })
+}
+
+/// As one text, which the command that started this takes apart again.
+fn with_hint(error: &StoreError) -> String {
+    let hint = error.hint().map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
+    format!("{error}{hint}")
 }
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.

@@ -240,6 +240,7 @@ impl Daemon {
                 self.clients.insert(client, replies);
                 self.inputs.push_back(Input::Call { client, call: *call });
             }
+            FromClient::Cancel { client } => self.inputs.push_back(Input::Cancel { client: ClientId(client.0) }),
             FromClient::Gone { client } => {
                 let client = ClientId(client.0);
                 if self.clients.remove(&client).is_some() {

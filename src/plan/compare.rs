@@ -4,10 +4,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Change;
-use super::redact::{shown_env, shown_list, shown_text};
+use super::redact::{shown_digest, shown_env, shown_list, shown_text};
 use crate::base::{Key, Signal, format_bytes, format_millis, parse_bytes, sha256_hex};
 use crate::spec::{
-    AppSpec, ExecMode, Field, Fingerprint, Impact, LogTarget, Logs, Readiness, RestartPolicy, StopPolicy, Watch,
+    AppSpec, ExecMode, Field, Fingerprint as Code, FingerprintBy, Impact, LogTarget, Logs, Readiness, RestartPolicy,
+    StopPolicy, Watch,
 };
 
 /// Every field in which two specs differ, in the option table's order, secrets hidden.
@@ -15,21 +16,35 @@ use crate::spec::{
 /// A variable and a file of the fingerprint are a change each (`env.PORT`, `code.dist/server.js`); everything else
 /// is one change an option.
 #[must_use]
-pub fn compare(old: &AppSpec, new: &AppSpec, key: &Key) -> Vec<Change> {
+pub fn compare(was: &AppSpec, is: &AppSpec, key: &Key) -> Vec<Change> {
     let mut changes = Vec::new();
-    for ((field, old), (_, new)) in fields(old).into_iter().zip(fields(new)) {
-        if old != new {
+    for ((field, old), (_, new)) in fields(was).into_iter().zip(fields(is)) {
+        if field == Field::Code {
+            changes.extend(code_changes(was, is, key));
+        } else if old != new {
             differences(field, &old, &new, key, &mut changes);
         }
     }
     changes
 }
 
+fn code_changes(old: &AppSpec, new: &AppSpec, key: &Key) -> Vec<Change> {
+    let change = |(label, old, new): (&str, Option<&str>, Option<&str>)| {
+        let shown = |digest: Option<&str>| digest.map(|digest| shown_digest(label, digest, key));
+        let (old, new) = (shown(old), shown(new));
+        let (old, new) = short_digests(old.as_deref(), new.as_deref());
+        Change { field: Field::Code, path: format!("code.{label}"), old, new, impact: Field::Code.impact() }
+    };
+    Code::changed(old, new).into_iter().map(change).collect()
+}
+
 /// Whether a process that was started from one spec is as good as one started from the other: all that it sees is
 /// the same. The name is no part of that, so that a rename moves nothing.
 #[must_use]
 pub fn process_visible_eq(a: &AppSpec, b: &AppSpec) -> bool {
-    fields(a).into_iter().zip(fields(b)).filter(|((field, _), _)| process_sees(*field)).all(|((_, a), (_, b))| a == b)
+    let compared = |field: Field| process_sees(field) && field != Field::Code;
+    fields(a).into_iter().zip(fields(b)).filter(|((field, _), _)| compared(*field)).all(|((_, a), (_, b))| a == b)
+        && (a.fingerprint == b.fingerprint || Code::changed(a, b).is_empty())
 }
 
 /// 16 hexadecimal digits that stand for everything a process sees of its spec; what `PMRUN_SPEC` carries.
@@ -67,6 +82,7 @@ enum Value<'a> {
     Codes(&'a [i32]),
     Vars(&'a BTreeMap<String, String>),
     Digests(&'a BTreeMap<String, String>),
+    By(&'a FingerprintBy),
     Mode(ExecMode),
     Signal(Signal),
     Log(Option<&'a LogTarget>),
@@ -98,7 +114,8 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         logs: Logs { out, error, combined, merge, date_format, json },
         pid_file,
         depends_on,
-        fingerprint: Fingerprint(code),
+        fingerprint: Code(code),
+        fingerprint_by,
         renamed_from,
         watch: Watch { enabled: watched, paths, ignore, delay_ms: watch_delay_ms, options },
         cron_restart,
@@ -142,6 +159,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::PidFile, Value::Text(pid_file.as_deref())),
         (Field::DependsOn, Value::Words(depends_on)),
         (Field::Code, Value::Digests(code)),
+        (Field::Fingerprint, Value::By(fingerprint_by)),
         (Field::RenamedFrom, Value::Text(renamed_from.as_deref())),
         (Field::Watch, Value::Watched { enabled: *watched, paths }),
         (Field::IgnoreWatch, Value::Words(ignore)),
@@ -164,12 +182,6 @@ fn differences(field: Field, old: &Value<'_>, new: &Value<'_>, key: &Key, change
                 push(format!("env.{name}"), old.map(shown), new.map(shown));
             }
         }
-        (Value::Digests(old), Value::Digests(new)) => {
-            for (label, old, new) in moved(old, new) {
-                let (old, new) = short_digests(old, new);
-                push(format!("code.{label}"), old, new);
-            }
-        }
         _ => push(field.option().to_owned(), shown(old, key), shown(new, key)),
     }
 }
@@ -183,10 +195,10 @@ fn moved<'a>(old: &'a BTreeMap<String, String>, new: &'a BTreeMap<String, String
 }
 
 /// Eight characters tell two versions of a file apart; where they do not, all are shown.
-fn short_digests(old: Option<&String>, new: Option<&String>) -> (Option<String>, Option<String>) {
-    let short = |digest: &String| digest.chars().take(8).collect::<String>();
+fn short_digests(old: Option<&str>, new: Option<&str>) -> (Option<String>, Option<String>) {
+    let short = |digest: &str| digest.chars().take(8).collect::<String>();
     let (short_old, short_new) = (old.map(short), new.map(short));
-    if short_old == short_new { (old.cloned(), new.cloned()) } else { (short_old, short_new) }
+    if short_old == short_new { (old.map(str::to_owned), new.map(str::to_owned)) } else { (short_old, short_new) }
 }
 
 /// Nothing where the option is not set.
@@ -204,6 +216,10 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
         }
         // These two are shown entry by entry; how many there are is all that is left to say.
         Value::Vars(entries) | Value::Digests(entries) => Some(entries.len().to_string()),
+        Value::By(FingerprintBy::Script) => Some("true".to_owned()),
+        Value::By(FingerprintBy::Globs(globs)) => Some(shown_list(globs, key)),
+        Value::By(FingerprintBy::Git) => Some("git".to_owned()),
+        Value::By(FingerprintBy::Off) => Some("false".to_owned()),
         Value::Mode(ExecMode::Fork) => Some("fork".to_owned()),
         Value::Mode(ExecMode::Cluster) => Some("cluster".to_owned()),
         Value::Signal(signal) => Some(signal.to_string()),
@@ -276,6 +292,7 @@ mod tests {
             Field::PidFile => app.pid_file = text(),
             Field::DependsOn => app.depends_on = words(),
             Field::Code => _ = app.fingerprint.0.insert("api.js".into(), "aa".into()),
+            Field::Fingerprint => app.fingerprint_by = FingerprintBy::Git,
             Field::RenamedFrom => app.renamed_from = text(),
             Field::Watch => app.watch.paths = words(),
             Field::IgnoreWatch => app.watch.ignore = words(),

@@ -22,7 +22,7 @@ pub fn plan(desired: &Graph, actual: &Snapshot, policy: &PlanPolicy) -> Plan {
     if desired.apps.is_empty() && !policy.allow_empty {
         refusals.push(Refusal::Empty);
     }
-    let renames = renames(&wanted, desired, actual, &mut refusals);
+    let renames = renames(&wanted, desired, actual, policy.adopt, &mut refusals);
     if !policy.adopt {
         refuse_foreign(&wanted, desired, actual, &mut refusals);
     }
@@ -38,25 +38,30 @@ pub fn plan(desired: &Graph, actual: &Snapshot, policy: &PlanPolicy) -> Plan {
 
 /// New names to old ones, for the apps that take over what runs under another name.
 ///
-/// `renamed_from` counts while the new name is unknown, this ecosystem owns the old one, and the file no longer has
-/// that. Otherwise it says nothing: the rename has happened, or both names are apps of their own (refusing these
-/// would refuse what an apply of this very file leaves when it breaks off after the first of them).
-/// Two apps that both want what runs under the old name are refused.
+/// `renamed_from` counts while the new name is unknown, the old one is known, and the file no longer has that.
+/// Otherwise it says nothing: the rename has happened, or both names are apps of their own (refusing these would
+/// refuse what an apply of this very file leaves when it breaks off after the first of them).
+/// Two apps that both want what runs under the old name are refused, and so is one that wants what is not this
+/// ecosystem's, unless that is taken over.
 fn renames<'a>(
     wanted: &BTreeMap<&'a str, &'a AppSpec>,
     desired: &Graph,
     actual: &Snapshot,
+    adopt: bool,
     refusals: &mut Vec<Refusal>,
 ) -> BTreeMap<&'a str, &'a str> {
     let mut renames = BTreeMap::new();
     let mut taken = BTreeSet::new();
     for (name, app) in wanted {
         let Some(from) = app.renamed_from.as_deref() else { continue };
-        let is_ours = actual.apps.get(from).is_some_and(|app| app.ecosystem.as_ref() == Some(&desired.ecosystem));
-        if !is_ours || actual.apps.contains_key(*name) || desired.apps.iter().any(|other| other.name == from) {
+        let Some(known) = actual.apps.get(from) else { continue };
+        if actual.apps.contains_key(*name) || desired.apps.iter().any(|other| other.name == from) {
             continue;
         }
-        if taken.insert(from) {
+        if !adopt && known.ecosystem.as_ref() != Some(&desired.ecosystem) {
+            let (app, from, owner) = ((*name).to_owned(), from.to_owned(), known.ecosystem.clone());
+            refusals.push(Refusal::RenameForeign { app, from, owner });
+        } else if taken.insert(from) {
             renames.insert(*name, from);
         } else {
             refusals.push(Refusal::RenameTaken { app: (*name).to_owned(), from: from.to_owned() });

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::base::Key;
 use crate::graph::{Graph, Origins, Selection};
-use crate::spec::{AppSpec, EcosystemId, ExecMode, Fingerprint, Impact};
+use crate::spec::{AppSpec, EcosystemId, ExecMode, Fingerprint, FingerprintBy, Impact};
 
 /// Few, so that what is declared and what runs meet.
 const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
@@ -54,6 +54,10 @@ fn app() -> impl Strategy<Value = AppSpec> {
         let mut app = AppSpec::new("", "/srv/x.js", "/srv");
         app.env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         app.fingerprint = Fingerprint(code.into_iter().map(|code| ("x.js".to_owned(), code.to_owned())).collect());
+        // With two kinds of fingerprint, by what else is drawn.
+        if max == 1 {
+            app.fingerprint_by = FingerprintBy::Git;
+        }
         app.exec_mode = exec_mode;
         app.instances = instances;
         app.autostart = autostart;

@@ -45,8 +45,25 @@ pub(super) fn shown_list(values: &[String], key: &Key) -> String {
 /// Each word of a command line as it may be shown. The word after `--token` is hidden.
 #[must_use]
 pub fn shown_words(values: &[String], key: &Key) -> Vec<String> {
-    let shown = |(value, hide): (&str, Vec<Range<usize>>)| shortened(presented(value, &hide, key, false), value, key);
+    let shown = |(value, hide): (&str, Vec<Range<usize>>)| match value {
+        // Whoever prints words puts the quotes.
+        "" => String::new(),
+        _ => shortened(presented(value, &hide, key, false), value, key),
+    };
     list_secrets(values).map(shown).collect()
+}
+
+/// The digest of a file as it may be shown: of one that holds secrets, as env files do, it could be guessed from.
+#[must_use]
+pub fn shown_digest(file: &str, digest: &str, key: &Key) -> String {
+    if is_secret_file(file) { keyed_digest(key, digest) } else { digest.to_owned() }
+}
+
+/// Whether a file is one that secrets are kept in, by its name.
+#[must_use]
+pub fn is_secret_file(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.rsplit('.').next() == Some("env") || name.starts_with(".env.") || is_secret_name(name)
 }
 
 /// A name (an app's, a file's, a variable's) on one line that nothing in it can break out of.

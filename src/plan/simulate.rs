@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ActualApp, ActualInstance, Liveness, Plan, Snapshot, Step};
+use super::{ActualApp, ActualInstance, Liveness, Plan, Snapshot, Step, process_visible_eq};
 use crate::graph::Graph;
 
 /// The first `count` steps of a plan, done.
@@ -31,6 +31,12 @@ fn perform(step: &Step, plan: &Plan, graph: &Graph, state: &mut Snapshot, wholly
     };
     let spec = Arc::new(spec.clone());
     let mut instances = known.map(|app| app.instances).unwrap_or_default();
+    for instance in instances.values_mut() {
+        let launched = instance.launched.as_deref();
+        if launched.is_some_and(|launched| process_visible_eq(launched, &spec)) {
+            instance.launched = Some(Arc::clone(&spec));
+        }
+    }
     if wholly {
         for slot in step.start.iter().chain(&step.replace) {
             instances.insert(*slot, ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&spec)) });

@@ -129,6 +129,8 @@ pub enum Refusal {
     /// Two apps of the file say that they had this name.
     #[error("app `{app}` cannot be renamed from `{from}`: another app is, too")]
     RenameTaken { app: String, from: String },
+    #[error("app `{app}` cannot be renamed from `{from}`, which belongs to {}", owner_text(.owner.as_ref()))]
+    RenameForeign { app: String, from: String, owner: Option<EcosystemId> },
 }
 
 fn owner_text(owner: Option<&EcosystemId>) -> String {
@@ -146,21 +148,27 @@ pub struct Counts {
     pub rename: usize,
     pub delete: usize,
     pub unchanged: usize,
+    /// Not as declared, and not to be touched: `--no-prune`, or beyond a saved plan.
+    #[serde(default)]
+    pub left_alone: usize,
 }
 
 impl Plan {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let count = |action| self.steps.iter().filter(|step| step.action == action).count();
+        let left_alone = self.steps.iter().filter(|step| step.reasons.contains(&Reason::LeftAlone)).count();
         Counts {
             create: count(Action::Create),
             start: count(Action::Start),
             update: count(Action::Update),
             restart: count(Action::Restart),
             scale: count(Action::Scale),
-            rename: count(Action::Rename),
+            // An app may be renamed and scaled at once.
+            rename: self.steps.iter().filter(|step| step.renamed_from.is_some()).count(),
             delete: count(Action::Delete),
-            unchanged: count(Action::Keep),
+            unchanged: count(Action::Keep) - left_alone,
+            left_alone,
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) fn counts(plan: &Plan) -> String {
     if !plan.refusals.is_empty() {
         return "Plan: refused".to_owned();
     }
-    let Counts { create, start, update, restart, scale, rename, delete, unchanged } = plan.counts();
+    let Counts { create, start, update, restart, scale, rename, delete, unchanged, left_alone } = plan.counts();
     let parts = [
         (create, "create"),
         (start, "start"),
@@ -40,7 +40,11 @@ pub(super) fn counts(plan: &Plan) -> String {
     if parts.is_empty() {
         parts.push("nothing to do".to_owned());
     }
-    format!("Plan: {}, {unchanged} unchanged", parts.join(", "))
+    parts.push(format!("{unchanged} unchanged"));
+    if left_alone > 0 {
+        parts.push(format!("{left_alone} left alone"));
+    }
+    format!("Plan: {}", parts.join(", "))
 }
 
 /// What happens to an app as a whole: `restart 2 instances (downtime), start 1`.
@@ -48,6 +52,7 @@ pub(super) fn summary(step: &Step) -> String {
     let instances = |count: usize| if count == 1 { "1 instance".to_owned() } else { format!("{count} instances") };
     let mut parts = Vec::new();
     match step.action {
+        Action::Keep if step.reasons.contains(&Reason::LeftAlone) => parts.push("left alone".to_owned()),
         Action::Keep => parts.push("unchanged".to_owned()),
         Action::Create if step.start.is_empty() => parts.push("create, start nothing".to_owned()),
         Action::Create => parts.push(format!("create and start {}", instances(step.start.len()))),

@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 /// In words, when no variable and no entry in the user database says where it is.
 pub fn default_home(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, String> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if variable("PMRUN_HOME").is_some_and(|value| value.is_empty()) {
+        // Most likely a variable in a script that is not set: the user's own apps are not what was meant.
+        return Err("PMRUN_HOME is set, and empty".to_owned());
+    }
     if let Some(home) = set("PMRUN_HOME") {
         return std::path::absolute(&home)
             .map_err(|error| format!("cannot tell where `{}` is: {error}", home.display()));
@@ -28,6 +32,12 @@ pub fn ensure_home(home: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(home)
 }
 
+/// Who this process is.
+#[must_use]
+pub fn user_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 fn passwd_home() -> Option<PathBuf> {
     nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir)
 }
@@ -39,16 +49,16 @@ mod tests {
     #[test]
     fn home_is_what_the_variables_say_and_absolute() {
         let here = std::env::current_dir().unwrap();
-        let table: [(&[(&str, &str)], PathBuf); 4] = [
+        let table: [(&[(&str, &str)], PathBuf); 3] = [
             (&[("PMRUN_HOME", "/a/b"), ("HOME", "/root")], "/a/b".into()),
             (&[("PMRUN_HOME", "rel"), ("HOME", "/root")], here.join("rel")),
-            (&[("PMRUN_HOME", ""), ("HOME", "/home/x")], "/home/x/.pmrun".into()),
             (&[("HOME", "/home/x")], "/home/x/.pmrun".into()),
         ];
         for (variables, want) in table {
             let look = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
             assert_eq!(default_home(look).unwrap(), want);
         }
+        assert!(default_home(|_| Some(OsString::new())).is_err(), "empty is a mistake");
         assert!(default_home(|_| None).unwrap().is_absolute(), "the user database knows");
     }
 }

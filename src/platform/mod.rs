@@ -7,6 +7,7 @@
 
 mod channel;
 mod clock;
+mod foreground;
 mod home;
 mod host;
 mod lock;
@@ -17,12 +18,14 @@ mod setup;
 mod spawn;
 mod survivors;
 mod sys;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use clock::Clock;
-pub use home::{default_home, ensure_home};
+pub use foreground::{Interrupts, terminal_size};
+pub use home::{default_home, ensure_home, user_id};
 pub use host::{Event, Host};
 pub use lock::{LockFile, LockKind};
 pub use memory::give_back;

@@ -117,6 +117,13 @@ pub(super) fn marks(pid: u32) -> Option<Marks> {
     Some(marks)
 }
 
+/// The soft limit of file locks, which everybody may read; none when there is no limit or no such process.
+pub(super) fn file_locks(pid: u32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Device and inode of what a process has as stdout and stderr.
 pub(super) fn outputs(pid: u32) -> Vec<(u64, u64)> {
     [1, 2].into_iter().filter_map(|fd| file_id(&format!("/proc/{pid}/fd/{fd}"))).collect()

@@ -22,6 +22,7 @@ pub struct ProcessSetup {
 /// The system's.
 pub fn become_daemon() -> io::Result<ProcessSetup> {
     super::sys::close_inherited();
+    super::tag::take_off();
     // Fails only for the leader of a process group, which is on its own already.
     let _ = rustix::process::setsid();
     rustix::process::chdir("/")?;

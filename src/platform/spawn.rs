@@ -14,6 +14,7 @@ use super::channel::Channel;
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
 use super::sys::Spawner;
+use super::tag::Tag;
 use crate::supervisor::{Launch, Output};
 
 /// Variables that describe another process's own channels; inherited, they would make an app talk into nothing.
@@ -32,6 +33,7 @@ pub(super) struct Extras<'a> {
     pub(super) home: &'a str,
     /// The value of `PMRUN_LAUNCH`.
     pub(super) mark: &'a str,
+    pub(super) tag: Tag,
     pub(super) notify: Option<&'a str>,
     /// The limit of open files that the app gets, where this process has another.
     pub(super) files: Option<Rlimit>,
@@ -69,7 +71,7 @@ fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<
     let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
     let candidates = candidates(launch, env.get("PATH").copied());
     let spawner = Spawner::new(&fds, &CString::new(launch.cwd.as_str())?)?;
-    with_files(extras.files, || {
+    let first_that_runs = || {
         // As execvp(3): what cannot be run does not hide what comes later, and is the better reason.
         let mut problem = io::Error::from(rustix::io::Errno::NOENT);
         for path in candidates {
@@ -91,7 +93,8 @@ fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<
             }
         }
         Err(problem)
-    })
+    };
+    extras.tag.on(|| with_files(extras.files, first_that_runs))
 }
 
 /// Later ones win.

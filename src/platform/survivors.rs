@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::procfs::{self, MARK_LIST_ID, Marks, Process, Table};
+use super::tag::{Tag, launch_bits};
 use crate::supervisor::{Launch, LaunchId};
 
 /// A process of an earlier daemon that is watched from now on.
@@ -67,15 +68,20 @@ pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
 pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
     let mut ended = 0;
     let deadline = Instant::now() + LEFTOVERS_PATIENCE;
+    let adopted_tags: HashSet<u64> = adopted.iter().map(|mark| launch_bits(mark)).collect();
     while Instant::now() < deadline {
         let Ok(table) = Table::scan() else { return ended };
         let spared = ancestors(&table);
-        let stray = |marks: Marks| {
-            marks.home.as_deref() == Some(home) && marks.launch.is_some_and(|launch| !adopted.contains(&launch))
+        let stray = |process: &Process| match procfs::marks(process.pid) {
+            Some(Marks { home: Some(theirs), launch: Some(launch), .. }) => {
+                theirs == home && !adopted.contains(&launch)
+            }
+            _ => procfs::file_locks(process.pid)
+                .and_then(Tag::of_limit)
+                .is_some_and(|tag| tag.is_of(home) && !adopted_tags.contains(&tag.launch)),
         };
-        let strays = table.processes.iter().filter(|process| !process.dead && !spared.contains(&process.pid));
-        let pinned: Vec<OwnedFd> =
-            strays.filter(|process| procfs::marks(process.pid).is_some_and(stray)).filter_map(pin).collect();
+        let others = table.processes.iter().filter(|process| !process.dead && !spared.contains(&process.pid));
+        let pinned: Vec<OwnedFd> = others.filter(|process| stray(process)).filter_map(pin).collect();
         if pinned.is_empty() {
             return ended;
         }

@@ -30,6 +30,17 @@ pub(super) fn default_child_signal() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
+/// Whether whoever started this process wants a signal to be ignored.
+#[expect(unsafe_code, reason = "asks for a signal's disposition")]
+pub(super) fn is_ignored(signal: nix::sys::signal::Signal) -> bool {
+    // SAFETY: all zeros is a valid sigaction; with no new one, sigaction(2) only writes the present one.
+    unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal as libc::c_int, std::ptr::null(), &raw mut present) == 0
+            && present.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// Closes every descriptor but the standard ones.
 #[expect(unsafe_code, reason = "closes descriptors by number")]
 pub(super) fn close_inherited() {

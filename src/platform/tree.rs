@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use super::procfs::{Marks, Process, Table};
+use super::tag::{Tag, launch_bits};
 use crate::base::Signal;
 
 /// How a launch is recognised among all processes.
@@ -17,6 +18,8 @@ pub(super) struct Kin {
     pub(super) mark: String,
     /// The value of `PMRUN_INSTANCE`: what an earlier launch of the same instance left behind belongs to this one.
     pub(super) instance: Option<String>,
+    /// [`Tag::list_id`], which says the same.
+    pub(super) list_id: Option<u64>,
     pub(super) logs: Vec<String>,
     /// Started by an earlier daemon: its orphans are not this one's.
     pub(super) adopted: bool,
@@ -66,17 +69,21 @@ pub(super) struct Member {
 pub(super) trait Closer {
     /// None when it cannot be read.
     fn marks(&mut self, process: &Process) -> Option<Marks>;
+    fn tag(&mut self, pid: u32) -> Option<Tag>;
     fn outputs(&mut self, pid: u32) -> Vec<(u64, u64)>;
     fn file_id(&mut self, path: &str) -> Option<(u64, u64)>;
 }
 
 /// One look at the machine, shared by every stop that is under way.
+#[derive(Default)]
 pub(super) struct Survey {
     table: Table,
     me: u32,
     by_mark: HashMap<String, Vec<u32>>,
     by_instance: HashMap<String, Vec<u32>>,
-    /// Unmarked processes that lost their parents, with what they write to.
+    by_tag: HashMap<u64, Vec<u32>>,
+    by_list_id: HashMap<u64, Vec<u32>>,
+    /// Processes without mark and tag that lost their parents, with what they write to.
     orphans: Vec<(Process, Vec<(u64, u64)>)>,
 }
 
@@ -92,7 +99,8 @@ pub(super) struct Known<'a> {
 
 impl Survey {
     pub(super) fn new(table: Table, me: u32, known: &Known<'_>, closer: &mut impl Closer) -> Self {
-        let mut survey = Self { table, me, by_mark: HashMap::new(), by_instance: HashMap::new(), orphans: Vec::new() };
+        let mut survey = Self { table, me, ..Self::default() };
+        let live_tags: HashSet<u64> = known.live_marks.iter().map(|mark| launch_bits(mark)).collect();
         let mut orphans = Vec::new();
         for process in &survey.table.processes {
             let theirs = process.start < known.oldest && !known.any_adopted;
@@ -100,7 +108,8 @@ impl Survey {
             {
                 continue;
             }
-            let Some(marks) = closer.marks(process) else { continue };
+            // Not to be read where a process has made itself unreadable; what others may see of it still tells.
+            let marks = closer.marks(process).unwrap_or_default();
             let ours = marks.home.as_deref() == Some(known.home);
             match marks.launch.filter(|_| ours) {
                 Some(launch) => {
@@ -110,7 +119,17 @@ impl Survey {
                     }
                     survey.by_mark.entry(launch).or_default().push(process.pid);
                 }
-                None if process.parent == me || (process.parent == 1 && known.any_adopted) => orphans.push(*process),
+                // What an earlier daemon's launches lost went to whoever adopts orphans above it.
+                None if process.parent == me || known.any_adopted => match closer.tag(process.pid) {
+                    Some(tag) if tag.is_of(known.home) => {
+                        if !live_tags.contains(&tag.launch) {
+                            survey.by_list_id.entry(tag.list_id).or_default().push(process.pid);
+                        }
+                        survey.by_tag.entry(tag.launch).or_default().push(process.pid);
+                    }
+                    _ if process.parent == me || process.parent == 1 => orphans.push(*process),
+                    _ => {}
+                },
                 None => {}
             }
         }
@@ -133,6 +152,8 @@ impl Survey {
         let mut queue: Vec<u32> = pinned.collect();
         queue.extend(self.by_mark.get(&kin.mark).into_iter().flatten());
         queue.extend(kin.instance.iter().filter_map(|instance| self.by_instance.get(instance)).flatten());
+        queue.extend(self.by_tag.get(&launch_bits(&kin.mark)).into_iter().flatten());
+        queue.extend(kin.list_id.iter().filter_map(|list_id| self.by_list_id.get(list_id)).flatten());
         queue.extend(self.orphans_of(kin, shared, last, closer));
         queue.extend(kin.root);
         // While the session has members its number is not given to a new process; when there is such a process, the
@@ -180,6 +201,7 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::tag::home_bits;
     use crate::supervisor::LaunchId;
 
     const ME: u32 = 100;
@@ -187,12 +209,17 @@ mod tests {
     #[derive(Default)]
     struct Invented {
         marks: HashMap<u32, Marks>,
+        tags: HashMap<u32, Tag>,
         outputs: HashMap<u32, (u64, u64)>,
     }
 
     impl Closer for Invented {
         fn marks(&mut self, process: &Process) -> Option<Marks> {
             Some(self.marks.get(&process.pid).cloned().unwrap_or_default())
+        }
+
+        fn tag(&mut self, pid: u32) -> Option<Tag> {
+            self.tags.get(&pid).copied()
         }
 
         fn outputs(&mut self, pid: u32) -> Vec<(u64, u64)> {
@@ -230,6 +257,7 @@ mod tests {
             session: 200,
             mark: "n.1".into(),
             instance: Some("a:0".into()),
+            list_id: Some(0),
             logs: vec!["/log/7".into()],
             adopted: false,
         };
@@ -267,5 +295,21 @@ mod tests {
         check(&[(230, ME, 230), (231, ME, 231)], writer, false, &[230]);
         check(&[(230, ME, 230)], writer, true, &[]);
         check(&[(230, 1, 230)], writer, false, &[]);
+        // Nothing of all that: its tag, of this launch or of an earlier one of the instance.
+        let tagged = |bits: u64, list_id: u64, mark: &str| {
+            Tag::of_limit(bits << 42 | list_id << 24 | launch_bits(mark)).map(|tag| (240, tag)).into_iter().collect()
+        };
+        for (home, list_id, mark, want) in [
+            ("/h", 0, "n.1", true),
+            ("/h", 0, "n.0", true),
+            ("/h", 0, "n.2", false),
+            ("/h", 9, "n.0", false),
+            ("/o", 0, "n.1", false),
+        ] {
+            let bits = home_bits(home);
+            let closer = &mut Invented { tags: tagged(bits, list_id, mark), ..Invented::default() };
+            let want: &[u32] = if want { &[240, 241] } else { &[] };
+            check(&[(240, ME, 240), (241, 240, 241)], closer, true, want);
+        }
     }
 }

@@ -1,4 +1,5 @@
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,6 +16,9 @@ pub const DAEMON_LOG: &str = "pmrun.log";
 /// What the daemon writes to its standard output when it serves; anything else is why it does not.
 pub const SERVING: &str = "ok";
 
+/// In what it writes there, between what is wrong and what to do about it.
+pub const HINT: &str = "\nhint: ";
+
 /// A daemon that has a thousand records to read and a full disk to wait for is still faster.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,7 +28,7 @@ pub enum ConnectError {
     #[error("no daemon is running")]
     NoDaemon,
     #[error("{message}")]
-    Failed { message: String },
+    Failed { message: String, hint: Option<String> },
 }
 
 /// One exchange with the daemon. Blocking: commands have nothing else to do.
@@ -67,6 +71,7 @@ impl Connection {
             .map_err(|error| failed(&format!("cannot lock `{}`", path.display()), &error))?
             .ok_or_else(|| ConnectError::Failed {
                 message: "another command has been starting a daemon for 30s".into(),
+                hint: Some(format!("its own words are in `{}`", home.join(DAEMON_LOG).display())),
             })?;
         // Whoever had the turn before has most likely started one.
         match Self::open(home) {
@@ -83,12 +88,26 @@ impl Connection {
         frame::write(&mut self.stream, call)
     }
 
+    /// Takes the call back; the daemon says what that comes to.
+    ///
+    /// # Errors
+    /// When the daemon is gone.
+    pub fn cancel(&mut self) -> io::Result<()> {
+        self.stream.write_all(&[0])
+    }
+
     /// The next answer.
     ///
     /// # Errors
     /// `UnexpectedEof` when the daemon is gone.
     pub fn next_answer(&mut self) -> io::Result<Answer> {
         frame::read(&mut self.stream)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 
@@ -117,12 +136,14 @@ fn start(home: &Path) -> Result<(), ConnectError> {
         SERVING => Ok(()),
         "" => {
             let how = daemon.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-            let message = format!("the daemon ended while it started ({how}); see `{}`", log.display());
-            Err(ConnectError::Failed { message })
+            let message = format!("the daemon ended while it started ({how})");
+            Err(ConnectError::Failed { message, hint: Some(format!("its own words are in `{}`", log.display())) })
         }
         problem => {
             let _ = daemon.wait();
-            Err(ConnectError::Failed { message: format!("cannot start the daemon: {problem}") })
+            let (problem, hint) = problem.split_once(HINT).map_or((problem, None), |(what, hint)| (what, Some(hint)));
+            let message = format!("cannot start the daemon: {problem}");
+            Err(ConnectError::Failed { message, hint: hint.map(str::to_owned) })
         }
     }
 }
@@ -133,7 +154,13 @@ fn open_log(path: &Path) -> io::Result<std::fs::File> {
 }
 
 fn failed(what: &str, error: &io::Error) -> ConnectError {
-    ConnectError::Failed { message: format!("{what}: {}", reason(error)) }
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
+            Some("PMRUN_HOME has to be a folder of yours that you may write to".to_owned())
+        }
+        _ => None,
+    };
+    ConnectError::Failed { message: format!("{what}: {}", reason(error)), hint }
 }
 
 #[cfg(test)]

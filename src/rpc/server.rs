@@ -31,8 +31,18 @@ pub struct ConnectionId(pub u64);
 /// What clients do.
 #[derive(Debug)]
 pub enum FromClient {
-    Call { client: ConnectionId, call: Box<Call>, replies: Replies },
-    Gone { client: ConnectionId },
+    Call {
+        client: ConnectionId,
+        call: Box<Call>,
+        replies: Replies,
+    },
+    /// It takes its call back, and still listens.
+    Cancel {
+        client: ConnectionId,
+    },
+    Gone {
+        client: ConnectionId,
+    },
 }
 
 /// Where the answers to one call go.
@@ -160,7 +170,7 @@ async fn converse(mut stream: UnixStream, client: ConnectionId, sink: UnboundedS
         return;
     }
     let answered = tokio::select! {
-        answered = answer(stream, outgoing, &waiting) => answered,
+        answered = answer(stream, outgoing, &waiting, client, &sink) => answered,
         () = cut.notified() => false,
     };
     if !answered {
@@ -169,15 +179,28 @@ async fn converse(mut stream: UnixStream, client: ConnectionId, sink: UnboundedS
 }
 
 /// True when the last answer was written.
-async fn answer(mut stream: UnixStream, mut outgoing: UnboundedReceiver<Outgoing>, waiting: &AtomicU64) -> bool {
+async fn answer(
+    mut stream: UnixStream,
+    mut outgoing: UnboundedReceiver<Outgoing>,
+    waiting: &AtomicU64,
+    client: ConnectionId,
+    sink: &UnboundedSender<FromClient>,
+) -> bool {
     let (mut from, mut to) = stream.split();
     let mut one = [0; 1];
+    let mut cancelled = false;
     loop {
         let next = tokio::select! {
             biased;
             next = outgoing.recv() => next,
-            // A client has nothing more to say: this is its end, or a mistake that is treated as one.
-            _ = from.read(&mut one) => return false,
+            // All that a client may still say, once, is that it takes its call back.
+            read = from.read(&mut one) => match read {
+                Ok(1..) if !std::mem::replace(&mut cancelled, true) => {
+                    let _ = sink.send(FromClient::Cancel { client });
+                    continue;
+                }
+                _ => return false,
+            },
         };
         let Some(Outgoing { frame, last }) = next else { return false };
         if to.write_all(&frame).await.is_err() {
@@ -306,6 +329,32 @@ mod tests {
     }
 
     #[test]
+    fn a_call_can_be_taken_back_once_and_is_still_answered() {
+        let home = tempfile::tempdir().unwrap();
+        let mut held = None;
+        let (gone, given_up) = std::sync::mpsc::channel();
+        let respond = |event| match event {
+            FromClient::Call { replies, .. } => held = Some(replies),
+            FromClient::Cancel { client } => {
+                let last = Answer::Error { message: format!("cancelled {}", client.0), hint: None };
+                assert!(held.as_ref().unwrap().send(&last, false));
+            }
+            FromClient::Gone { client } => gone.send(client).unwrap(),
+        };
+        let home = home.path();
+        with_server(home, respond, move || {
+            let mut connection = Connection::open(home).unwrap();
+            connection.send(&call(Request::Ping)).unwrap();
+            connection.cancel().unwrap();
+            assert!(
+                matches!(connection.next_answer().unwrap(), Answer::Error { message, .. } if message == "cancelled 1")
+            );
+            connection.cancel().unwrap();
+            assert_eq!(given_up.recv().unwrap(), ConnectionId(1), "who goes on talking is not listened to");
+        });
+    }
+
+    #[test]
     fn a_hang_up_is_noticed_and_a_slow_reader_is_given_up() {
         let home = tempfile::tempdir().unwrap();
         let (gone, hung_up) = std::sync::mpsc::channel();
@@ -313,6 +362,7 @@ mod tests {
         let mut calls = 0;
         let mut held = Vec::new();
         let respond = |event| match event {
+            FromClient::Cancel { .. } => {}
             FromClient::Call { replies, .. } => {
                 calls += 1;
                 if calls == 2 {
@@ -322,7 +372,8 @@ mod tests {
                 }
                 held.push(replies);
             }
-            FromClient::Gone { client } => gone.send(client).unwrap(),
+            // The second one's may come when nobody asks any more.
+            FromClient::Gone { client } => drop(gone.send(client)),
         };
         let home = home.path();
         with_server(home, respond, move || {

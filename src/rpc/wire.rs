@@ -1,5 +1,8 @@
 //! What goes over the control socket: one [`Call`], then any number of [`Answer`]s, the last of which is final.
 //!
+//! A byte that the client sends after its call takes the call back: nothing further is begun, and the last answer is
+//! [`Answer::Cancelled`]. Hanging up does the same without an answer.
+//!
 //! Fields are only ever added, with a default that means "as before". [`PROTOCOL`] grows when that is not enough;
 //! read-only calls of any earlier protocol must go on working.
 
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ExitStatus;
 use crate::graph::Graph;
-use crate::plan::{Plan, Refusal, SavedPlan, Stale};
+use crate::plan::{Plan, Refusal, SavedPlan, Seal, Stale};
 use crate::spec::AppSpec;
 
 pub const PROTOCOL: u32 = 1;
@@ -42,6 +45,10 @@ pub enum Request {
     Plan {
         graph: Box<Graph>,
         options: PlanOptions,
+    },
+    /// What only this home can give a plan that is kept.
+    Seal {
+        text: String,
     },
 
     // These change something: one at a time, in the order in which they came.
@@ -110,6 +117,9 @@ pub enum Answer {
     Plan {
         plan: Box<Plan>,
     },
+    Seal {
+        seal: Seal,
+    },
 
     /// Not final: another command is at work, this one waits for it.
     Waiting {
@@ -129,6 +139,16 @@ pub enum Answer {
         failed: Vec<Failure>,
     },
 
+    /// Final: the call was taken back. What was begun goes on to its end, what was not never begins.
+    Cancelled {
+        touched: usize,
+        failed: Vec<Failure>,
+        /// Instances, or apps where nobody can tell yet.
+        going_on: Vec<String>,
+        /// Apps, or instances of an app of which others were begun.
+        not_begun: Vec<String>,
+    },
+
     Busy {
         holder: String,
         pid: u32,
@@ -137,6 +157,9 @@ pub enum Answer {
     UnknownTarget {
         target: String,
         suggestion: Option<String>,
+        /// What is wrong with it, where it is more than that nothing has the name.
+        #[serde(default)]
+        problem: Option<String>,
     },
     Stale {
         stale: Stale,
@@ -172,6 +195,8 @@ pub enum ProgressKind {
     Stopping,
     Stopped,
     Updated,
+    /// Known from now on, and not started.
+    Created,
     Renamed {
         from: String,
     },
@@ -191,9 +216,19 @@ pub struct Failure {
     pub app: String,
     pub slot: Option<u32>,
     pub reason: String,
+    /// Nothing of it was begun.
+    #[serde(default)]
+    pub skipped: bool,
     /// Where its last words are: the file, and how long it was when the instance was started.
     pub error_log: Option<String>,
     pub error_log_offset: u64,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn of_app(app: String, reason: String) -> Self {
+        Self { app, slot: None, reason, skipped: false, error_log: None, error_log_offset: 0 }
+    }
 }
 
 /// One line of `list`. Holds no environment.

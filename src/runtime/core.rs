@@ -5,6 +5,7 @@ use super::request::{self, Begun};
 use super::table::{Ambient, Moved, Table};
 use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view};
 use crate::base::{InstanceId, Key, Mono, Now};
+use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
 
@@ -101,7 +102,8 @@ impl Core {
         }
         match input {
             Input::Call { client, call } => self.call(client, call, now, &mut out),
-            Input::ClientGone { client } => self.client_gone(client),
+            Input::Cancel { client } => self.cancel(client, true, now, &mut out),
+            Input::ClientGone { client } => self.cancel(client, false, now, &mut out),
             Input::Spawned { launch, pid, error_log_offset } => {
                 self.spawned(launch, pid, error_log_offset, now, &mut out);
             }
@@ -136,11 +138,11 @@ impl Core {
         } else {
             let kill = matches!(request, Request::Kill);
             if kill {
-                self.cut_short(out);
+                self.cut_short(now, out);
             }
             if let Some(current) = &self.current {
                 let Caller { holder, pid, since, .. } = current.caller.clone();
-                let (holder, for_ms) = (holder.to_owned(), now.mono.ms_since(since));
+                let for_ms = now.mono.ms_since(since);
                 if no_wait && !kill {
                     caller.tell(Answer::Busy { holder, pid, for_ms }, true, out);
                     return;
@@ -153,12 +155,10 @@ impl Core {
 
     /// Whoever says `kill` wants it now, not after an app's `listen_timeout`: what is at work begins nothing further,
     /// what waits for its turn is told.
-    fn cut_short(&mut self, out: &mut Vec<Effect>) {
-        if let Some(current) = &mut self.current
-            && current.afterwards == Afterwards::GoOn
-        {
+    fn cut_short(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if let Some(current) = self.current.take_if(|current| current.afterwards == Afterwards::GoOn) {
             current.caller.tell(ends(), true, out);
-            current.give_up();
+            self.give_up(current, now, out);
         }
         self.queue.retain(|queued| {
             let stays = matches!(queued.request, Request::Kill);
@@ -183,6 +183,7 @@ impl Core {
                     Err(answer) => answer,
                 })
             }
+            Request::Seal { text } => Some(Answer::Seal { seal: Seal::of(text, &self.key) }),
             Request::Apply(_)
             | Request::StartScript { .. }
             | Request::Start { .. }
@@ -203,13 +204,26 @@ impl Core {
         }
     }
 
-    fn client_gone(&mut self, client: ClientId) {
-        self.queue.retain(|queued| queued.caller.client != Some(client));
-        if let Some(current) = &mut self.current
-            && current.caller.client == Some(client)
-        {
-            current.give_up();
+    /// What a client asked for begins nothing further. `answered` when it still listens.
+    fn cancel(&mut self, client: ClientId, answered: bool, now: Now, out: &mut Vec<Effect>) {
+        let place = self.queue.iter().position(|queued| queued.caller.client == Some(client));
+        let answer = if let Some(queued) = place.and_then(|place| self.queue.remove(place)) {
+            let not_begun = vec![queued.caller.holder];
+            Answer::Cancelled { touched: 0, failed: Vec::new(), going_on: Vec::new(), not_begun }
+        } else if let Some(current) = self.current.take_if(|current| current.caller.client == Some(client)) {
+            self.give_up(current, now, out)
+        } else {
+            return;
+        };
+        if answered {
+            out.push(Effect::Answer { client, answer: Box::new(answer), last: true });
         }
+    }
+
+    fn give_up(&mut self, mut current: Operation, now: Now, out: &mut Vec<Effect>) -> Answer {
+        let answer = current.give_up(&mut self.around(now, out));
+        self.current = Some(current);
+        answer
     }
 
     fn spawned(&mut self, launch: LaunchId, pid: u32, error_log_offset: u64, now: Now, out: &mut Vec<Effect>) {

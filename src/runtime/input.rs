@@ -17,6 +17,10 @@ pub enum Input {
         client: ClientId,
         call: Call,
     },
+    /// It takes back what it asked for: what was not begun is not begun, and it is told so.
+    Cancel {
+        client: ClientId,
+    },
     /// It hung up; what it asked for and was not begun is not begun.
     ClientGone {
         client: ClientId,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Key;
+use crate::plan::spec_digest;
 use crate::spec::{AppSpec, EcosystemId};
 
 /// What is durable about an app: enough to run it again.
@@ -28,12 +29,22 @@ pub struct InstanceRecord {
     /// are marked with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launched_as: Option<String>,
+    /// The digest of the spec that its process was started from, where the app's has changed since in a way that
+    /// the process need not notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launched_spec: Option<String>,
 }
 
 impl InstanceRecord {
     #[must_use]
     pub fn new(id: u32, intent: Intent) -> Self {
-        Self { id, intent, launched_as: None }
+        Self { id, intent, launched_as: None, launched_spec: None }
+    }
+
+    /// Whether a process that says that it was started from `digest` is as good as one started from `spec`.
+    #[must_use]
+    pub fn is_current(&self, digest: &str, spec: &AppSpec) -> bool {
+        self.launched_spec.as_deref() == Some(digest) || spec_digest(spec) == digest
     }
 }
 

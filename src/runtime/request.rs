@@ -21,24 +21,29 @@ pub(super) struct Begun {
 }
 
 /// How others are told of it while they wait.
-pub(super) fn holder(request: &Request) -> &'static str {
+pub(super) fn holder(request: &Request) -> String {
+    let of = |verb: &str, targets: &[String]| match targets {
+        targets if targets.len() > 3 => format!("{verb} of `{}` and {} more", targets[0], targets.len() - 1),
+        targets => format!("{verb} of `{}`", targets.join("`, `")),
+    };
     match request {
-        Request::Ping => "ping",
-        Request::List => "list",
-        Request::Show { .. } => "show",
-        Request::Plan { .. } => "diff",
-        Request::Apply(_) => "apply",
-        Request::StartScript { .. } | Request::Start { .. } => "start",
-        Request::Stop { .. } => "stop",
-        Request::Restart { .. } => "restart",
-        Request::Delete { .. } => "delete",
-        Request::Resurrect => "resurrect",
-        Request::Kill => "kill",
+        Request::Ping => "ping".to_owned(),
+        Request::List => "list".to_owned(),
+        Request::Show { .. } => "show".to_owned(),
+        Request::Plan { .. } | Request::Seal { .. } => "diff".to_owned(),
+        Request::Apply(apply) => format!("apply of `{}`", apply.graph.ecosystem),
+        Request::StartScript { spec, .. } => format!("start of `{}`", spec.name),
+        Request::Start { targets } => of("start", targets),
+        Request::Stop { targets } => of("stop", targets),
+        Request::Restart { targets } => of("restart", targets),
+        Request::Delete { targets } => of("delete", targets),
+        Request::Resurrect => "resurrect".to_owned(),
+        Request::Kill => "kill".to_owned(),
     }
 }
 
 pub(super) fn unknown(error: TargetError) -> Answer {
-    Answer::UnknownTarget { target: error.target, suggestion: error.suggestion }
+    Answer::UnknownTarget { target: error.target, suggestion: error.suggestion, problem: error.problem }
 }
 
 /// The plan as `diff` shows it and `apply` does it. Refusals are part of it.
@@ -103,7 +108,7 @@ pub(super) fn begin(
             dependents_first(&mut operation, everything(), table, |slots| Aim::Stop { slots });
             operation
         }
-        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } => {
+        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } | Request::Seal { .. } => {
             Operation::new(caller.clone(), strict, go_on)
         }
     };

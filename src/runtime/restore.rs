@@ -6,7 +6,6 @@ use super::table::{Ambient, App, Instance, Table};
 use super::work::Aim;
 use super::{AppRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Mono, Now};
-use crate::plan::spec_digest;
 use crate::spec::AppSpec;
 use crate::supervisor::{Launch, LaunchId, Layout, Machine, launch};
 
@@ -69,7 +68,8 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
     let instance = app.instances.get_mut(&id.slot)?;
     let ran_ms = now.wall.0.saturating_sub(survivor.started_at_ms);
     let since = Mono(now.mono.0.saturating_sub(ran_ms));
-    let launched = (spec_digest(spec) == survivor.spec_digest).then(|| Arc::clone(spec));
+    let current = instances.get(&id.slot).is_some_and(|known| known.is_current(&survivor.spec_digest, spec));
+    let launched = current.then(|| Arc::clone(spec));
     instance.machine = Machine::adopt(Arc::clone(spec), launched, survivor.launch, survivor.pid, since);
     instance.started_at_ms = Some(survivor.started_at_ms);
     instance.launched_as = Some(survivor.launched_as.clone());
@@ -79,7 +79,8 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
 
 /// Starts what should run and does not, in the order of dependencies.
 pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
-    let caller = Caller { client: None, pid: 0, holder: "the daemon, starting what should run", since: now.mono };
+    let caller =
+        Caller { client: None, pid: 0, holder: "the daemon, starting what should run".to_owned(), since: now.mono };
     let mut operation = Operation::new(caller, Rigour::Lenient, Afterwards::GoOn);
     let mut any = false;
     for (name, app) in &table.apps {

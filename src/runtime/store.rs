@@ -55,6 +55,24 @@ pub enum StoreError {
     Io { doing: &'static str, path: String, reason: String },
 }
 
+impl StoreError {
+    /// How to go on.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Held { .. } => "it is most likely just starting or ending: try again".to_owned(),
+            Self::Damaged { path, .. } => format!(
+                "to go on without it: mv '{path}' '{path}.damaged'; which apps there are and what should run is then \
+                 forgotten, what still runs of them is ended, and `pmrun apply` of each ecosystem file starts it again"
+            ),
+            Self::Newer { .. } => "use that pmrun, or a newer one".to_owned(),
+            Self::Io { path, .. } => {
+                format!("see that `{path}` can be read and written, and that its disk is not full")
+            }
+        })
+    }
+}
+
 /// The open state file. Only the daemon holds one.
 #[derive(Debug)]
 pub struct Store {

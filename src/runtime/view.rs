@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::table::{App, Instance, Table};
-use super::{AppRecord, Intent, State, Survivor};
+use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Key, Now, format_millis};
-use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_env, shown_text, shown_words, spec_digest};
+use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::spec::{AppSpec, ExecMode};
 use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, log_outputs};
@@ -47,9 +47,9 @@ pub fn offline_apps(state: &State, layout: &Layout, unwatched: &Unwatched, revea
 #[must_use]
 pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
     let app = |name: &String, record: &AppRecord| {
-        let instance = |slot: u32| match unwatched.get(&InstanceId::new(name.as_str(), slot)) {
+        let instance = |slot: u32, known: &InstanceRecord| match unwatched.get(&InstanceId::new(name.as_str(), slot)) {
             Some(survivor) => {
-                let same = survivor.spec_digest == spec_digest(&record.spec);
+                let same = known.is_current(&survivor.spec_digest, &record.spec);
                 ActualInstance { liveness: Liveness::Up, launched: same.then(|| Arc::clone(&record.spec)) }
             }
             None => ActualInstance { liveness: Liveness::Stopped, launched: None },
@@ -57,7 +57,7 @@ pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
         ActualApp {
             ecosystem: record.ecosystem.clone(),
             spec: Arc::clone(&record.spec),
-            instances: record.instances.keys().map(|slot| (*slot, instance(*slot))).collect(),
+            instances: record.instances.iter().map(|(slot, known)| (*slot, instance(*slot, known))).collect(),
         }
     };
     Snapshot {
@@ -212,6 +212,9 @@ fn hidden(spec: &AppSpec, key: &Key) -> AppSpec {
     let mut spec = spec.clone();
     for (name, value) in &mut spec.env {
         *value = shown_env(name, value, key);
+    }
+    for (file, digest) in &mut spec.fingerprint.0 {
+        *digest = shown_digest(file, digest, key);
     }
     spec.args = shown_words(&spec.args, key);
     spec.interpreter_args = shown_words(&spec.interpreter_args, key);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::table::{Ambient, Instance, Table};
 use super::{AppRecord, InstanceRecord, Intent, Save};
 use crate::base::{InstanceId, Now};
-use crate::plan::{Action, Step};
+use crate::plan::{Action, Step, process_visible_eq, spec_digest};
 use crate::spec::{AppSpec, EcosystemId};
 use crate::supervisor::{Event, Machine, State};
 
@@ -48,6 +48,8 @@ pub(super) struct Declared {
 pub(super) struct Work {
     pub(super) app: String,
     pub(super) renamed_from: Option<String>,
+    /// Nobody knew the app.
+    pub(super) is_new: bool,
     /// None deletes the app.
     pub(super) record: Option<AppRecord>,
     pub(super) ambient: Option<Ambient>,
@@ -180,6 +182,12 @@ impl Work {
         for slot in slots {
             // Changes rules only: nothing is asked for and no state is left.
             let id = InstanceId::new(&self.app, slot);
+            if let Some(instance) = table.apps.get_mut(&self.app).and_then(|app| app.instances.get_mut(&slot)) {
+                let launched = &mut instance.machine.launched;
+                if launched.as_deref().is_some_and(|launched| keeps_its_code(launched, &record.spec)) {
+                    *launched = Some(Arc::clone(&record.spec));
+                }
+            }
             table.feed(&id, Event::Policy(Arc::clone(&record.spec)), now, &mut Vec::new());
         }
     }
@@ -220,6 +228,18 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
             instance.launched_as = held.and_then(|held| held.launched_as.clone());
         }
     }
+    for (slot, instance) in &mut instances {
+        let held = table.apps.get(before).and_then(|app| app.instances.get(slot));
+        let launched = held.and_then(|held| held.machine.launched.as_deref());
+        match launched.filter(|launched| keeps_its_code(launched, &declared.spec)) {
+            // What an earlier change of this kind left holds on: the process is the same.
+            Some(launched) => _ = instance.launched_spec.get_or_insert_with(|| spec_digest(launched)),
+            None if launched.is_none_or(|launched| launched.fingerprint != declared.spec.fingerprint) => {
+                instance.launched_spec = None;
+            }
+            None => {}
+        }
+    }
     let record = AppRecord {
         ecosystem: declared.ecosystem.clone(),
         file: declared.file.clone(),
@@ -229,6 +249,7 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
     };
     Some(Work {
         renamed_from: step.renamed_from.clone(),
+        is_new: known.is_none(),
         record: Some(record),
         ambient: Some(ambient),
         stop: step.remove.clone(),
@@ -236,6 +257,11 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
         replace: step.replace.clone(),
         ..work
     })
+}
+
+/// Whether only what stands for the code differs, and not what a process sees.
+fn keeps_its_code(launched: &AppSpec, spec: &AppSpec) -> bool {
+    launched.fingerprint != spec.fingerprint && process_visible_eq(launched, spec)
 }
 
 /// The record as it is, less names that processes no longer have.

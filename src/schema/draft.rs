@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::document::{Location, Span};
+pub use crate::spec::FingerprintBy as CodeOption;
 use crate::spec::{AppSpec, ExecMode};
 
 /// One app as its file writes it: types checked, nothing resolved.
@@ -44,19 +45,6 @@ pub enum Count {
     Exactly(u32),
     /// One a CPU less so many, at least one.
     MaxLess(u32),
-}
-
-/// What stands for an app's code.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum CodeOption {
-    /// Its script and its env files.
-    #[default]
-    Script,
-    /// The same and what these globs match.
-    Globs(Vec<String>),
-    /// The revision of the work tree, and its env files, which are rarely in it.
-    Git,
-    Off,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

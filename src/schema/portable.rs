@@ -1,9 +1,8 @@
 //! What a document is in another format: the same meaning, in values that this format has.
 
-use super::decode::js_number;
 use super::options;
 use super::value::Value;
-use crate::document::{Entry, Format, Key, Kind, Node, to_json};
+use crate::document::{Entry, Format, Key, Kind, Node, js_number, to_json_text};
 
 /// A value that could not be kept, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,15 +41,45 @@ impl Fitting {
                 };
                 self.entries(entries, path, true, fit)
             }
-            Kind::Mapping(entries) if node.get("pm2").is_some() && path.is_empty() => {
-                let fit = |this: &mut Self, entry: &Entry, path: &str| match entry.key.text.as_str() {
-                    "pm2" => Some(this.document(&entry.value, path)),
-                    _ => this.other(&entry.value, path),
-                };
-                self.entries(entries, path, true, fit)
-            }
+            Kind::Mapping(entries) if node.get("pm2").is_some() && path.is_empty() => self.package(entries),
             _ => self.app(node, path),
         }
+    }
+
+    /// What a package.json says to pmrun: its `pm2`, with the name of the package. The rest is npm's.
+    fn package(&mut self, entries: &[Entry]) -> Node {
+        const READ: [&str; 3] = ["name", "deploy", "pm2"];
+        let read: Vec<Entry> = entries
+            .iter()
+            .filter(|entry| READ.contains(&entry.key.text.as_str()))
+            .filter(|entry| entry.key.text != "name" || entry.value.kind != Kind::Null)
+            .cloned()
+            .collect();
+        let fitted = self.entries(&read, "", false, |this, entry, path| match entry.key.text.as_str() {
+            "pm2" => Some(this.document(&entry.value, path)),
+            _ => this.other(&entry.value, path),
+        });
+        let Kind::Mapping(beside) = fitted.kind else { return fitted };
+        let (pm2, beside): (Vec<Entry>, Vec<Entry>) = beside.into_iter().partition(|entry| entry.key.text == "pm2");
+        let inner = pm2.into_iter().next().map_or_else(|| mapping(Vec::new()), |entry| entry.value);
+        if beside.is_empty() {
+            return inner;
+        }
+        let inner = match inner.kind {
+            Kind::Mapping(entries) if entries.iter().any(|entry| entry.key.text == "apps") => entries,
+            // A bare app: `deploy` and `$schema` are the file's there.
+            Kind::Mapping(entries) => {
+                let is_files = |entry: &Entry| matches!(entry.key.text.as_str(), "deploy" | "$schema");
+                let (mut files, app): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(is_files);
+                files.push(entry("apps", sequence(vec![mapping(app)])));
+                files
+            }
+            kind => vec![entry("apps", Node::new(kind, None))],
+        };
+        let missing = |outer: &Entry| inner.iter().all(|entry| entry.key.text != outer.key.text);
+        let mut whole: Vec<Entry> = beside.into_iter().filter(missing).collect();
+        whole.extend(inner);
+        self.sorted(whole)
     }
 
     fn apps(&mut self, node: &Node, path: &str) -> Node {
@@ -88,7 +117,7 @@ impl Fitting {
                 Kind::Number(number) if !number.is_finite() => Some(js_number(*number)),
                 Kind::Null if toml => Some("null".to_owned()),
                 Kind::Sequence(_) | Kind::Mapping(_) if toml && holds_null(&entry.value) => {
-                    Some(to_json(&entry.value).to_string())
+                    Some(to_json_text(&entry.value))
                 }
                 _ => None,
             };
@@ -133,8 +162,7 @@ impl Fitting {
         })
     }
 
-    /// Each key once, with its last value. For TOML, where there is no order to keep, tables come last: they are
-    /// sections then.
+    /// Each key once, with its last value.
     fn entries(
         &mut self,
         entries: &[Entry],
@@ -159,10 +187,15 @@ impl Fitting {
                 kept.push(entry(&found.key.text, value));
             }
         }
-        if self.toml && unordered {
-            kept.sort_by_key(|entry| is_table(&entry.value));
+        if unordered { self.sorted(kept) } else { mapping(kept) }
+    }
+
+    /// For TOML tables come last: they are sections then.
+    fn sorted(&self, mut entries: Vec<Entry>) -> Node {
+        if self.toml {
+            entries.sort_by_key(|entry| is_table(&entry.value));
         }
-        mapping(kept)
+        mapping(entries)
     }
 
     fn lost(&mut self, path: &str, why: &'static str) {

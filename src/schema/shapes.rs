@@ -79,6 +79,13 @@ impl Decoder<'_> {
     /// The value of `apps`, or what stands in its place.
     fn apps(&mut self, apps: &Node, path: &str) -> Vec<Draft> {
         match &apps.kind {
+            Kind::Sequence(items) if items.is_empty() => {
+                let mark = Mark { span: apps.span, path: path.to_owned() };
+                let hint = "`apply` refuses it; with `--allow-empty` it deletes every app that was applied from here";
+                let message = "there are no apps in this file";
+                self.push(Diagnostic::warning(Code::Missing, message, mark.location(self.file)).hint(hint));
+                Vec::new()
+            }
             Kind::Sequence(items) => items
                 .iter()
                 .enumerate()
@@ -173,7 +180,9 @@ impl Decoder<'_> {
             .iter()
             .find(|entry| closest(&entry.key.text, ["apps"]).is_some())
             .map(|entry| format!("`{}` should be `apps`", entry.key.text));
-        let hint = meant.unwrap_or_else(|| "write `apps: [{ name: \"api\", script: \"./api.js\" }]`".to_owned());
+        let package = self.file.file_name().is_some_and(|name| name == "package.json");
+        let usual = if package { "pm2" } else { "apps" };
+        let hint = meant.unwrap_or_else(|| format!("write `{usual}: [{{ name: \"api\", script: \"./api.js\" }}]`"));
         self.push(Diagnostic::error(Code::Shape, message, mark.location(self.file)).hint(hint));
     }
 }

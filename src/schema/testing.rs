@@ -139,7 +139,8 @@ pub(super) fn run_node(document: &Node, profile: Option<&str>, machine: &Table) 
     let decoded = decode(document, Path::new(FILE));
     let sources = Sources::default();
     let places = Places::new(Path::new(FILE), &sources);
-    let request = Request { file: Path::new(FILE), folder: Path::new(FOLDER), profile };
+    let selection = &crate::graph::Selection::All;
+    let request = Request { file: Path::new(FILE), folder: Path::new(FOLDER), profile, selection };
     let resolved = resolve(decoded.drafts, request, machine, &places);
     let diagnostics = decoded.diagnostics.iter().chain(&resolved.diagnostics).cloned().collect();
     Run { resolved, diagnostics }

@@ -6,9 +6,9 @@ use serde_json::{Value as Json, json};
 
 use super::options::{camel_case, find, rows};
 use super::testing::{FOLDER, Run, Table, decoded, line, node, run, run_node, run_on};
-use super::{Row, Shape, Status};
+use super::{Row, Shape, Status, Value};
 use crate::diag::{Code, Severity};
-use crate::document::{Entry, Key, Kind};
+use crate::document::{Entry, Key, Kind, Node};
 use crate::spec::{AppSpec, ExecMode, Fingerprint, LogTarget};
 
 fn key_of(row: &Row) -> String {
@@ -107,6 +107,121 @@ fn a_wrong_type_is_one_error_at_every_option() {
     }
 }
 
+/// What no option means: absurd numbers, empty and blank strings, empty lists. What is accepted is said here.
+#[test]
+fn absurd_values_are_one_error_at_every_option() {
+    let number = |number: f64| Node::new(Kind::Number(number), None);
+    let samples: [(&str, Node); 12] = [
+        ("1e300", number(1e300)),
+        ("-1", number(-1.0)),
+        ("0.5", number(0.5)),
+        ("NaN", number(f64::NAN)),
+        ("true", node(&json!(true))),
+        ("[]", node(&json!([]))),
+        ("{}", node(&json!({}))),
+        ("''", node(&json!(""))),
+        ("' '", node(&json!(" "))),
+        ("'-1'", node(&json!("-1"))),
+        ("'1e300'", node(&json!("1e300"))),
+        ("'0.5'", node(&json!("0.5"))),
+    ];
+    for row in rows() {
+        let key = key_of(row);
+        let accepted: &[&str] = match row.value {
+            // Each needs a name; where an empty one stands for the default it is PM2's way to say so.
+            Value::Text(_) if ["script", "name", "namespace", "instance_var"].contains(&row.name) => &[],
+            Value::Text(_) | Value::LogType(_) | Value::Cron(_) | Value::Account(_) => &["''"],
+            Value::Flag(_) => &["true"],
+            Value::Whole { .. } | Value::Millis(_) | Value::Bytes(_) | Value::Mode(_) | Value::Signal(_) => &[],
+            Value::Words(_) | Value::Patterns(_) => &["[]", "''", "' '"],
+            Value::Names(_) | Value::Filter(_) => &["[]", "''"],
+            Value::ExitCodes(_) => &["[]"],
+            Value::Count(_) => &["-1", "'-1'"],
+            Value::Variables(_) | Value::Overlay(_) | Value::Object(_) => &["{}"],
+            Value::PathOrFlag(_) => &["true", "''"],
+            Value::Watch(_) => &["true", "[]", "''"],
+            Value::Code(_) => &["true", "[]"],
+            // Nobody reads them.
+            Value::Ignored(_) => continue,
+        };
+        let is_text = row.value.shapes().contains(&Shape::String) && !row.value.shapes().contains(&Shape::Number);
+        for (sample, value) in &samples {
+            // As text these may be a file's name.
+            if is_text && ["'-1'", "'1e300'", "'0.5'"].contains(sample) && !matches!(row.value, Value::Mode(_)) {
+                continue;
+            }
+            let entry = |key: &str, value: Node| Entry { key: Key { text: key.to_owned(), span: None }, value };
+            let mut entries = vec![entry(&key, value.clone())];
+            entries.extend((key != "script").then(|| entry("script", node(&json!("x.sh")))));
+            let app = Node::new(Kind::Mapping(entries), None);
+            let run = run_node(&Node::new(Kind::Sequence(vec![app]), None), None, &Table::usual());
+            let errors = run.errors();
+            assert_eq!(errors.len(), usize::from(!accepted.contains(sample)), "{key}: {sample}: {errors:?}");
+            assert!(errors.iter().all(|error| error.contains(&format!(".{key}: `{key}` "))), "{errors:?}");
+        }
+    }
+}
+
+#[test]
+fn users_groups_and_cron_patterns_are_read_as_such() {
+    let uid = |value: Json| app(&json!({ "uid": value })).uid;
+    for (written, want) in [
+        (json!(0), "0"),
+        (json!("33"), "33"),
+        (json!(4_294_967_294_u32), "4294967294"),
+        (json!("www-data"), "www-data"),
+        (json!("_dnsmasq$"), "_dnsmasq$"),
+        (json!("DOMAIN\\jo doe"), "DOMAIN\\jo doe"),
+    ] {
+        assert_eq!(uid(written.clone()).as_deref(), Some(want), "{written}");
+    }
+    let error = "error at apps[0].gid: `gid` must be a name, or a whole number from 0 to 4294967294, not";
+    for wrong in ["4294967295", "1e300", "-1", "\"4294967295\"", "\"-1\"", "\"1 0\"", "\"a:b\"", "\"/x\""] {
+        check(
+            &json!({ "gid": serde_json::from_str::<Json>(wrong).unwrap() }),
+            &[&match wrong {
+                "1e300" => format!("{error} `1e+300`"),
+                _ if wrong.starts_with('"') => format!("{error} {wrong}"),
+                _ => format!("{error} `{wrong}`"),
+            }],
+        );
+    }
+    for (pattern, fine) in [
+        ("0 3 * * *", true),
+        ("*/5 * * * * *", true),
+        ("0 0 1,15 * MON-FRI", true),
+        ("0 0 L * ?", true),
+        (" @daily", true),
+        ("@", false),
+        ("banana", false),
+        ("0 3 * *", false),
+        ("every day at three o'clock", false),
+        ("5", false),
+    ] {
+        assert_eq!(run(&with_script(&json!({ "cron": pattern }))).errors().is_empty(), fine, "{pattern}");
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_passed_on_with_a_warning() {
+    let nan = || Node::new(Kind::Number(f64::NAN), None);
+    let entry = |key: &str, value: Node| Entry { key: Key { text: key.to_owned(), span: None }, value };
+    let entries = vec![
+        entry("script", node(&json!("x.sh"))),
+        entry("args", Node::new(Kind::Sequence(vec![nan()]), None)),
+        entry("env", Node::new(Kind::Mapping(vec![entry("PORT", nan()), entry("ID", node(&json!(1e17)))]), None)),
+    ];
+    let run = run_node(&Node::new(Kind::Mapping(entries), None), None, &Table::usual());
+    let want = [
+        "warning at args[0]: an item of `args` is the number `NaN`, and is passed on as this text",
+        "warning at env.PORT: `PORT` is the number `NaN`, and is passed on as this text",
+        "warning at env.ID: `ID` is too large for an exact number, and is passed on as `100000000000000000` \
+         (put it in quotes to keep every digit)",
+    ];
+    assert_eq!(run.lines(), want);
+    assert_eq!(run.resolved.apps[0].env["PORT"], "NaN");
+}
+
 #[test]
 fn null_is_unset_at_every_option() {
     let plain = app(&json!({ "name": "api" }));
@@ -190,6 +305,7 @@ fn options_of_later_versions_warn_once_and_only_when_they_are_used() {
             [Shape::Object] => json!({ "a": 1 }),
             [Shape::List, ..] => json!(["a"]),
             [Shape::String] => json!("json"),
+            _ if row.name == "cron_restart" => json!("@daily"),
             _ => json!(100),
         };
         let run = run(&with_script(&json!({ row.name: used })));
@@ -420,8 +536,6 @@ fn all_shapes_are_read() {
         (json!({ "pm2": { "apps": two, "name": "shop" } }), vec!["a", "b"], Some("shop")),
         (json!({ "name": "pkg", "version": "1.0.0", "scripts": {}, "pm2": one }), vec!["a"], Some("pkg")),
         (json!({ "name": "shop", "apps": two, "$schema": "x" }), vec!["a", "b"], Some("shop")),
-        (json!({ "apps": [] }), vec![], None),
-        (json!([]), vec![], None),
         (json!({ "script": "x.sh" }), vec![""], None),
     ] {
         let decoded = decoded(&document);
@@ -437,6 +551,8 @@ fn all_shapes_are_read() {
 
 #[test]
 fn other_shapes_are_explained() {
+    let app = json!({ "name": "a", "script": "x.sh" });
+    let none = "there are no apps in this file (`apply` refuses it; with `--allow-empty` it deletes every app that was applied from here)";
     let write = "write `apps: [{ name: \"api\", script: \"./api.js\" }]`";
     for (document, want) in [
         (json!({}), format!("error at the file: the file holds an empty object, no apps ({write})")),
@@ -444,6 +560,9 @@ fn other_shapes_are_explained() {
         (json!("apps"), format!("error at the file: the file holds a string, no apps ({write})")),
         (json!({ "version": "1.0.0" }), format!("error at the file: the file has no `apps` ({write})")),
         (json!({ "app": [] }), "error at the file: the file has no `apps` (`app` should be `apps`)".to_owned()),
+        (json!([]), format!("warning at the file: {none}")),
+        (json!({ "apps": [] }), format!("warning at apps: {none}")),
+        (json!({ "pm2": [] }), format!("warning at pm2: {none}")),
         (json!({ "apps": 5 }), "error at apps: `apps` must be a list of apps, or one app, not `5`".to_owned()),
         (
             json!({ "apps": { "api": { "script": "x.sh" } } }),
@@ -452,19 +571,19 @@ fn other_shapes_are_explained() {
                 .to_owned(),
         ),
         (
-            json!({ "apps": [], "name": 5 }),
+            json!({ "apps": [app], "name": 5 }),
             "error at name: the ecosystem's `name` must be a string that is not empty, not `5`".to_owned(),
         ),
         (
-            json!({ "apps": [], "deplyo": {} }),
+            json!({ "apps": [app], "deplyo": {} }),
             "warning at deplyo: unknown top-level key `deplyo` (did you mean `deploy`?)".to_owned(),
         ),
         (
-            json!({ "apps": [], "static": [] }),
+            json!({ "apps": [app], "static": [] }),
             "warning at static: `static` is not honoured yet: no files are served".to_owned(),
         ),
         (
-            json!({ "apps": [], "instances": 2 }),
+            json!({ "apps": [app], "instances": 2 }),
             "warning at instances: unknown top-level key `instances` (options belong to an app, in `apps`)".to_owned(),
         ),
     ] {
@@ -542,7 +661,9 @@ fn paths_are_read_against_the_file_and_the_apps_folder() {
     );
     check(
         &json!({ "env_file": ".nope" }),
-        &["error at apps[0].env_file: `env_file` of `apps[0]`: `/srv/site/.nope` does not exist"],
+        &[
+            "error at apps[0].env_file: `env_file` of `apps[0]`: `/srv/site/.nope` does not exist (create the file, or take it out of `env_file`)",
+        ],
     );
     let spec = app(&json!({ "disable_logs": true, "out_file": "x.log" }));
     assert_eq!((spec.logs.out, spec.logs.error), (LogTarget::Null, LogTarget::Null));

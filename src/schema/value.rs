@@ -23,8 +23,10 @@ pub enum Value {
     Names(fn(&mut Draft, Vec<String>)),
     /// As `Names`, or `false` for none.
     Filter(fn(&mut Draft, Vec<String>)),
-    /// A string, or a number that is taken as one.
-    NumberOrText(fn(&mut Draft, String)),
+    /// A cron pattern, or 0 for none.
+    Cron(fn(&mut Draft, Option<String>)),
+    /// A user or a group: its name, or its number.
+    Account(fn(&mut Draft, Option<String>)),
     /// One exit code, or a list.
     ExitCodes(fn(&mut Draft, Vec<i32>)),
     Count(fn(&mut Draft, Count)),
@@ -75,7 +77,8 @@ impl Value {
             Self::Whole { .. }
             | Self::Millis(_)
             | Self::Bytes(_)
-            | Self::NumberOrText(_)
+            | Self::Cron(_)
+            | Self::Account(_)
             | Self::Count(_)
             | Self::Signal(_) => &[Number, String],
             Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
@@ -118,7 +121,8 @@ impl Value {
             Self::Words(_) => "a list of strings, or a string".to_owned(),
             Self::Names(_) => "a string, or a list of strings".to_owned(),
             Self::Filter(_) => "a list of strings, a string, or `false`".to_owned(),
-            Self::NumberOrText(_) => "a string or a whole number".to_owned(),
+            Self::Cron(_) => "a cron pattern such as \"0 3 * * *\"".to_owned(),
+            Self::Account(_) => format!("a name, or a whole number from 0 to {ACCOUNT_MAX}"),
             Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),
@@ -137,6 +141,9 @@ impl Value {
 
 /// More is a slip of the finger more often than a wish.
 pub(super) const INSTANCES_MAX: u32 = 512;
+
+/// The highest id of a user or group: the next one is -1, which means none to the system.
+pub(super) const ACCOUNT_MAX: u32 = u32::MAX - 1;
 
 impl Shape {
     #[must_use]

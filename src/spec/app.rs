@@ -41,6 +41,9 @@ pub struct AppSpec {
     pub pid_file: Option<String>,
     pub depends_on: Vec<String>,
     pub fingerprint: Fingerprint,
+    /// What the fingerprint was asked to be of. When that changes, the code that runs has not.
+    #[serde(default, skip_serializing_if = "FingerprintBy::is_default")]
+    pub fingerprint_by: FingerprintBy,
     /// The app's name in an earlier version of the file. Says how to plan; is not part of what runs.
     pub renamed_from: Option<String>,
     pub watch: Watch,
@@ -136,7 +139,58 @@ pub struct Watch {
 #[serde(transparent)]
 pub struct Fingerprint(pub BTreeMap<String, String>);
 
+/// What stands for an app's code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FingerprintBy {
+    /// Its script and its env files.
+    #[default]
+    Script,
+    /// The same and what these globs match.
+    Globs(Vec<String>),
+    /// The revision of the work tree, and its env files, which are rarely in it.
+    Git,
+    Off,
+}
+
+impl FingerprintBy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Fingerprint {
+    /// The files that differ where both can be compared, by name.
+    ///
+    /// Fingerprints of the same kind, taken in the same folder, can be compared wholly. Of others only what both have
+    /// says that the code changed: a file that has just one of them was not looked at for the other.
+    #[must_use]
+    pub fn changed<'a>(old: &'a AppSpec, new: &'a AppSpec) -> Vec<(&'a str, Option<&'a str>, Option<&'a str>)> {
+        // Without a folder it is the bare default that a new app is held against.
+        let comparable = old.fingerprint_by == new.fingerprint_by && old.cwd == new.cwd || old.cwd.is_empty();
+        let (Self(before), Self(after)) = (&old.fingerprint, &new.fingerprint);
+        let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let sides = names.into_iter().map(|name| (name, before.get(name), after.get(name)));
+        let differing = sides.filter(|(name, old_digest, new_digest)| {
+            let both = old_digest.is_some() && new_digest.is_some();
+            // The name is relative to `cwd`, so with another `cwd` the file may be there under another name.
+            let moved = || old.cwd != new.cwd && new.digest_at(&old.place_of(name)) == *old_digest;
+            old_digest != new_digest && (comparable || both && !moved())
+        });
+        differing.map(|(name, old, new)| (name.as_str(), old.map(String::as_str), new.map(String::as_str))).collect()
+    }
+}
+
 impl AppSpec {
+    /// Where a file of the fingerprint is.
+    fn place_of(&self, name: &str) -> String {
+        if name.starts_with('/') { name.to_owned() } else { format!("{}/{name}", self.cwd.trim_end_matches('/')) }
+    }
+
+    fn digest_at(&self, place: &str) -> Option<&String> {
+        self.fingerprint.0.iter().find(|(name, _)| self.place_of(name) == place).map(|(_, digest)| digest)
+    }
+
     /// An app with every default, as a file that names only a script would give it.
     #[must_use]
     pub fn new(name: impl Into<String>, script: impl Into<String>, cwd: impl Into<String>) -> Self {
@@ -162,6 +216,7 @@ impl AppSpec {
             pid_file: None,
             depends_on: Vec::new(),
             fingerprint: Fingerprint::default(),
+            fingerprint_by: FingerprintBy::default(),
             renamed_from: None,
             watch: Watch::default(),
             cron_restart: None,

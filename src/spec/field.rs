@@ -55,6 +55,7 @@ pub enum Field {
     PidFile,
     DependsOn,
     Code,
+    Fingerprint,
     RenamedFrom,
     Watch,
     IgnoreWatch,
@@ -68,7 +69,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -104,6 +105,7 @@ impl Field {
         Self::PidFile,
         Self::DependsOn,
         Self::Code,
+        Self::Fingerprint,
         Self::RenamedFrom,
         Self::Watch,
         Self::IgnoreWatch,
@@ -137,6 +139,7 @@ impl Field {
             | Self::Treekill
             | Self::ListenTimeout
             | Self::DependsOn
+            | Self::Fingerprint
             | Self::Watch
             | Self::IgnoreWatch
             | Self::WatchDelay
@@ -213,7 +216,7 @@ impl Field {
             Self::LogType => "log_type",
             Self::PidFile => "pid_file",
             Self::DependsOn => "depends_on",
-            Self::Code => "fingerprint",
+            Self::Code | Self::Fingerprint => "fingerprint",
             Self::RenamedFrom => "renamed_from",
             Self::Watch => "watch",
             Self::IgnoreWatch => "ignore_watch",

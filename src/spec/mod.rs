@@ -7,6 +7,8 @@ mod app;
 mod field;
 mod graph_id;
 
-pub use app::{AppSpec, ExecMode, Fingerprint, LogTarget, Logs, Readiness, RestartPolicy, StopPolicy, Watch};
+pub use app::{
+    AppSpec, ExecMode, Fingerprint, FingerprintBy, LogTarget, Logs, Readiness, RestartPolicy, StopPolicy, Watch,
+};
 pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;

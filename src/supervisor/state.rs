@@ -104,10 +104,10 @@ impl fmt::Display for ErrorReason {
         match self {
             Self::CrashLoop { runs: 1, status } => write!(f, "it ended too soon: {status}"),
             Self::CrashLoop { runs, status } => {
-                write!(f, "it ended too soon {runs} times in a row (max_restarts), last with {status}")
+                write!(f, "it ended too soon {runs} times in a row (max_restarts), last: {status}")
             }
             Self::SpawnFailed(reason) => write!(f, "cannot be started: {reason}"),
-            Self::Exited(status) => write!(f, "ended with {status} (autorestart is off)"),
+            Self::Exited(status) => write!(f, "it ended: {status} (autorestart is off)"),
             Self::WouldNotDie { pid: Some(pid), .. } => {
                 write!(f, "would not die: pid {pid} or a child outlives SIGKILL")
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{Home, procs, stay};
 
-const FORMATS: [&str; 7] = ["json", "json5", "jsonc", "yaml", "yml", "toml", "config.js"];
+const FORMATS: [&str; 9] = ["json", "json5", "jsonc", "yaml", "yml", "toml", "config.js", "config.cjs", "config.mjs"];
 
 fn home() -> Home {
     let home = Home::new();
@@ -37,9 +37,24 @@ fn a_file_of_50_mb_is_refused_at_once() {
         let name = format!("eco.{ending}");
         home.write(&name, " ".repeat(50 << 20));
         let output = home.exits(65, &["validate", &name]);
-        output.says(&name);
-        assert!(output.took < Duration::from_secs(10), "{output}");
+        output.says(&format!("`{name}` is too large for a config (50 MB): at most 4 MB are read"));
+        assert!(output.took < Duration::from_secs(3), "{output}");
         std::fs::remove_file(home.work.join(&name)).expect("it is there");
+    }
+    home.write("large.js", " ".repeat(50 << 20));
+    for (ending, text) in [
+        ("js", "\nmodule.exports = require('./large');\n"),
+        ("cjs", "\nmodule.exports = require('./large');\n"),
+        ("mjs", "\nimport large from './large.js';\nexport default large;\n"),
+    ] {
+        let name = format!("eco.config.{ending}");
+        home.write(&name, text);
+        home.exits(65, &["validate", &name]).says("large.js` is too large for a config (50 MB): at most 4 MB are read");
+    }
+    // Neither is anything waited for that is no file.
+    for name in ["fifo.json", "fifo.yaml", "fifo.toml", "fifo.config.js", "fifo.config.mjs"] {
+        nix::unistd::mkfifo(&home.work.join(name), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+        home.exits(65, &["validate", name]).says("is not a regular file");
     }
     // One that never ends is no file at all.
     let output = home.run(&["validate", "/dev/zero"]);
@@ -54,7 +69,15 @@ fn a_bom_and_windows_line_ends_are_no_problem() {
         ("eco.json5", "{ apps: [\n  { name: 'a', // one\n script: './stay.sh', max_restarts: 3 },\n] }\n"),
         ("eco.yaml", "apps:\n  - name: a\n    script: ./stay.sh\n    max_restarts: 3\n"),
         ("eco.toml", "[[apps]]\nname = \"a\"\nscript = \"./stay.sh\"\nmax_restarts = 3\n"),
+        (
+            "eco.jsonc",
+            "{ \"apps\": [ // one\n  { \"name\": \"a\", \"script\": \"./stay.sh\", \"max_restarts\": 3 }] }\n",
+        ),
+        ("eco.yml", "apps:\n  - name: a\n    script: ./stay.sh\n    max_restarts: 3\n"),
         ("eco.config.js", "module.exports = { apps: [\n{ name: 'a', script: './stay.sh', max_restarts: 3 }] };\n"),
+        ("run.config.js", "const n = 3\nmodule.exports = [{ name: 'a', script: './stay.sh', max_restarts: n }]\n"),
+        ("eco.config.cjs", "exports.apps = [\n{ name: 'a', script: './stay.sh', max_restarts: 3 }]\n"),
+        ("eco.config.mjs", "const n = 3\nexport const apps = [{ name: 'a', script: './stay.sh', max_restarts: n }]\n"),
     ];
     for (name, text) in files {
         home.write(name, format!("\u{feff}{}", text.replace('\n', "\r\n")));
@@ -87,6 +110,9 @@ fn two_hundred_thousand_nested_brackets_end_as_an_error_in_every_format() {
         ("c.json", "{\"a\":".repeat(many)),
         ("a.json5", format!("{open}{close}")),
         ("b.json5", "{a:".repeat(many)),
+        ("a.jsonc", format!("{open}{close}")),
+        ("a.yml", format!("{open}{close}")),
+        ("b.yml", "- ".repeat(many)),
         ("a.yaml", format!("{open}{close}")),
         ("b.yaml", "- ".repeat(many)),
         ("c.yaml", format!("{}x{}", "{a: ".repeat(many), "}".repeat(many))),
@@ -101,6 +127,9 @@ fn two_hundred_thousand_nested_brackets_end_as_an_error_in_every_format() {
         ("b.toml", format!("[{}x]\n", "a.".repeat(many))),
         ("c.toml", format!("a = {}1{}\n", "{b = ".repeat(many), "}".repeat(many))),
         ("a.config.js", format!("module.exports = {open}{close};\n")),
+        ("a.config.cjs", format!("exports.apps = {open}{close};\n")),
+        ("a.config.mjs", format!("export default {open}{close};\n")),
+        ("b.config.mjs", format!("export default {}1{};\n", "[".repeat(900), "]".repeat(900))),
         ("b.config.js", format!("module.exports = {}1{};\n", "(".repeat(many), ")".repeat(many))),
     ];
     for (name, text) in files {
@@ -120,10 +149,12 @@ fn yaml_that_laughs_a_billion_times_is_refused() {
         let _ = writeln!(text, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", "));
     }
     text += "apps: *a11\n";
-    home.write("eco.yaml", &text);
-    let output = home.exits(65, &["validate", "eco.yaml"]);
-    output.says("eco.yaml");
-    assert!(output.took < Duration::from_secs(10), "{output}");
+    for name in ["eco.yaml", "eco.yml"] {
+        home.write(name, &text);
+        let output = home.exits(65, &["validate", name]);
+        output.says(name);
+        assert!(output.took < Duration::from_secs(10), "{output}");
+    }
     // Anchors as people use them are fine.
     home.write(
         "eco.yaml",
@@ -265,6 +296,18 @@ fn what_is_missing_is_found_before_anything_is_stopped() {
         }
         assert_eq!(home.pids(), before, "{option}: {value}");
     }
+}
+
+#[test]
+fn a_missing_env_file_is_named_with_the_place_of_its_option_and_what_to_do() {
+    let home = home();
+    home.write("eco.yaml", "apps:\n  - script: ./stay.sh\n    env_file: [.env, .env.local]\n");
+    home.write(".env", "A=1\n");
+    let output = home.exits(65, &["validate", "eco.yaml"]);
+    output
+        .says("eco.yaml:3:15")
+        .says(".env.local` does not exist")
+        .says("create the file, or take it out of `env_file`");
 }
 
 #[test]

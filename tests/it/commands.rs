@@ -50,7 +50,7 @@ fn an_unknown_target_is_exit_1_with_a_suggestion_and_nothing_is_done() {
     for command in ["stop", "restart", "delete", "start", "show", "logs"] {
         home.exits(1, &[command, "wroker"]).says("wroker").says("did you mean `worker`?");
         home.exits(1, &[command, "api", "nothing-like-it"]).says("nothing-like-it");
-        home.exits(1, &[command, "api:9"]).says("api:9");
+        home.exits(1, &[command, "api:9"]).says("`api` has no instance 9");
     }
     assert_eq!(home.pids(), before);
 }
@@ -227,6 +227,147 @@ fn commands_that_only_read_never_start_a_daemon_and_read_the_store_without_one()
     fresh.exits(2, &["diff", "eco.json"]);
     fresh.ok(&["validate", "eco.json"]);
     assert!(!nowhere.exists());
+}
+
+#[test]
+fn what_is_wrong_with_a_target_is_said() {
+    let home = Home::new();
+    home.ok(&["stop", "all"]).says("nothing to do");
+    home.ok(&["show", "all"]).says("there are no apps");
+    home.ok(&["logs"]).says("no log files");
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("api"), stay("api:0")]));
+    for command in ["stop", "show", "logs"] {
+        home.exits(1, &[command, "/(/"]).says("`/(/` is not a valid regular expression: ").never_shows("called");
+        home.exits(1, &[command, "17"]).says("no instance has this id: there are 0 to 1");
+        home.exits(1, &[command, ""]).says("an empty target names nothing");
+    }
+    // An app of exactly that name comes before an instance.
+    home.ok(&["stop", "api:0"]).says("api:0:0 stopped");
+    assert_eq!(stopped(&home), ["api:0:0"]);
+    home.ok(&["delete", "api:0:0"]).says("deleted: 1 app in ");
+}
+
+#[test]
+fn deleting_one_of_several_instances_is_said_as_that() {
+    let home = three();
+    home.ok(&["delete", "api:1"]).says("deleted: 1 instance in ");
+}
+
+/// The last line of stderr.
+fn json_error(output: &crate::support::Output) -> Value {
+    let line = output.stderr.lines().last().unwrap_or_else(|| panic!("nothing was said: {output}"));
+    let error: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {output}"));
+    assert_eq!((&error["version"], &error["error"]["exit"]), (&json!(1), &json!(output.code)), "{output}");
+    error["error"].clone()
+}
+
+#[test]
+fn errors_are_json_where_json_was_asked_for() {
+    let home = Home::new();
+    let error = json_error(&home.exits(1, &["show", "nobody", "--json"]));
+    assert_eq!(error["message"], "nothing is called `nobody`");
+    assert!(error["hint"].is_string());
+    json_error(&home.exits(69, &["ping", "--json"]));
+    let error = json_error(&home.exits(64, &["list", "--json", "--onyl"]));
+    assert!(error["message"].as_str().is_some_and(|text| text.starts_with("unexpected argument '--onyl'")), "{error}");
+    json_error(&home.exits(65, &["diff", "--json"]));
+
+    home.write("bad.json", "[{ \"name\": \"a\", \"script\": 7 }]");
+    for command in ["apply", "diff", "render"] {
+        let error = json_error(&home.exits(65, &[command, "bad.json", "--json"]));
+        assert_eq!(error["details"]["version"], 1, "{error}");
+    }
+    // Its report is what `validate` prints anyway.
+    let error = json_error(&home.exits(65, &["validate", "bad.json", "--json"]));
+    assert!(error["details"].is_null(), "{error}");
+    let none = home.ok(&["logs", "--json"]);
+    assert_eq!(none.stdout, "");
+    assert_eq!(none.stderr, "{\"version\":1,\"note\":\"no log files\"}\n");
+
+    // What was not begun is told apart from what failed.
+    home.app("stay.sh", "stay.sh");
+    home.app("crash.sh", "crash.sh");
+    let mut needs = stay("needs");
+    needs["depends_on"] = json!(["bad"]);
+    let bad = json!({ "name": "bad", "script": "./crash.sh", "max_restarts": 1 });
+    home.write_json("eco.json", &json!([needs, bad]));
+    let output = home.exits(3, &["apply", "eco.json", "--json"]);
+    let error = json_error(&output);
+    assert_eq!(error["message"], "applied, but 1 of 2 apps failed, 1 was not begun");
+    let result: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let failed = result["result"]["failed"].as_array().expect("a list");
+    let of = |app: &str| failed.iter().find(|one| one["app"] == app).unwrap_or_else(|| panic!("{app}: {result}"));
+    assert_eq!((&of("bad")["skipped"], &of("needs")["skipped"]), (&json!(false), &json!(true)));
+    assert_eq!(of("needs")["reason"], "`bad`, which it depends on, is not up");
+    home.exits(3, &["apply", "eco.json"]).says("error: `needs` was not begun: `bad`, which it depends on");
+}
+
+#[test]
+fn a_home_that_cannot_be_one_is_a_clear_error() {
+    let mut home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write_json("eco.json", &json!([stay("a")]));
+    let file = home.write("file", "");
+    let missing = std::path::Path::new("/proc/no/such");
+    let table = [
+        (file.clone(), "is not a folder", "name a folder"),
+        (file.join("below"), "Not a directory", "has to be a folder of yours"),
+        (std::path::PathBuf::new(), "PMRUN_HOME is set, and empty", "unset it"),
+        (missing.to_owned(), "cannot make the folder", "has to be a folder of yours"),
+    ];
+    let usual = home.folder.clone();
+    for (path, problem, hint) in table {
+        home.set_env("PMRUN_HOME", path.to_str().expect("UTF-8"));
+        for command in [&["list"][..], &["apply", "eco.json"], &["stop", "all"]] {
+            // Where nothing is, nothing is known.
+            if path == missing && command == ["list"] {
+                continue;
+            }
+            let output = home.run(command);
+            assert!(matches!(output.code, Some(1 | 69)), "{output}");
+            output.says(problem).says("hint: ").says(hint);
+            assert!(output.took < std::time::Duration::from_secs(2), "{output}");
+        }
+    }
+    home.set_env("PMRUN_HOME", usual.to_str().expect("UTF-8"));
+}
+
+#[test]
+fn a_home_may_have_any_name_and_be_relative() {
+    for name in ["with spaces and ümlaut \u{1f980}", &"long".repeat(50), "rel/ative"] {
+        let mut home = Home::new();
+        home.app("stay.sh", "stay.sh");
+        home.write_json("eco.json", &json!([stay("a")]));
+        let path = if name.starts_with("rel") { name.to_owned() } else { format!("{}/{name}", home.work.display()) };
+        home.set_env("PMRUN_HOME", &path);
+        home.ok(&["apply", "eco.json"]);
+        assert_eq!(home.state("a:0"), "online", "{name}");
+        home.ok(&["kill"]);
+    }
+}
+
+#[test]
+fn damaged_state_is_left_alone_and_said_with_the_way_on() {
+    let home = three();
+    home.ok(&["kill"]);
+    let state = home.folder.join("state");
+    let whole = std::fs::read(&state).expect("it is there");
+    for damaged in [&whole[..5_000], b"", b"not a database at all"] {
+        std::fs::write(&state, damaged).expect("write");
+        for command in [&["list"][..], &["diff", "eco.json"], &["apply", "eco.json"], &["kill"]] {
+            let output = home.run(command);
+            assert!(matches!(output.code, Some(1 | 69)), "{output}");
+            output
+                .says("cannot be read and was left as it is")
+                .says(&format!("mv '{0}' '{0}.damaged'", state.display()));
+            output.says("`pmrun apply` of each ecosystem file starts it again").never_shows("pmrun.log");
+        }
+        assert_eq!(std::fs::read(&state).expect("it is there"), damaged);
+    }
+    std::fs::rename(&state, home.folder.join("state.damaged")).expect("rename");
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids().len(), 4);
 }
 
 #[test]

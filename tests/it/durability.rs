@@ -177,7 +177,7 @@ fn two_applies_at_once_never_interleave() {
     home.write_json("eco.json", &slow(&fifo));
     let (first, _, err) = home.start_command(&mut home.command(&["apply", "eco.json"]));
     fifo.line_of("first:0");
-    home.exits(75, &["apply", "eco.json", "--no-wait"]).says("busy").says("apply");
+    home.exits(75, &["apply", "eco.json", "--no-queue"]).says("busy").says("apply");
     // Reading is always answered.
     assert_eq!(home.state("first:0"), "starting");
     // The second waits, and then has nothing to do.

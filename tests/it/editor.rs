@@ -151,6 +151,34 @@ fn converting_overwrites_nothing_and_moves_nothing() {
 }
 
 #[test]
+fn a_package_converts_to_its_ecosystem() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write_json(
+        "package.json",
+        &json!({ "name": "site", "scripts": { "start": "x" }, "pm2": [{ "name": "api", "script": "./stay.sh" }] }),
+    );
+    let want = graph(&home, "package.json");
+    home.ok(&["convert", "package.json", "--to", "yaml", "--out", "a.yaml"]).says("whose `pm2` can go now");
+    let text = std::fs::read_to_string(home.work.join("a.yaml")).expect("written");
+    assert_eq!(text, "name: site\napps:\n  - name: api\n    script: ./stay.sh\n");
+    assert_eq!(graph(&home, "a.yaml"), want);
+    home.ok(&["init", "--format", "toml"]).says("1 app from package.json");
+    assert_eq!(graph(&home, "ecosystem.config.toml"), want);
+}
+
+#[test]
+fn a_saved_plan_is_no_config() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write_json("eco.json", &json!({ "apps": [{ "name": "api", "script": "./stay.sh" }] }));
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    for command in [&["validate", "plan.json"][..], &["convert", "plan.json", "--to", "yaml"]] {
+        home.exits(64, command).says("`plan.json` is a saved plan");
+    }
+}
+
+#[test]
 fn a_first_file_is_made_of_what_is_there() {
     for (format, line) in [
         ("js", "/** @type {import(\"./pmrun\").Config} */"),

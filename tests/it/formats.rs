@@ -234,6 +234,43 @@ fn without_a_file_the_usual_names_are_looked_for() {
 }
 
 #[test]
+fn a_package_json_is_taken_where_it_has_pm2_and_nothing_else_is_there() {
+    let home = with_stay();
+    home.write_json("package.json", &json!({ "name": "shop", "main": "stay.sh" }));
+    home.exits(65, &["validate"]).says("no ecosystem file").says("package.json (has no `pm2`)");
+    home.exits(65, &["validate", "package.json"]).says("the file has no `apps`").says("write `pm2: [");
+
+    home.write_json("package.json", &json!({ "name": "shop", "scripts": { "x": "y" }, "pm2": [stay("packaged")] }));
+    home.ok(&["validate"]).says("using package.json").prints("package.json: ok, 1 app");
+    assert_eq!(render(&home, &["package.json"])["ecosystem"], "shop");
+    assert_eq!(render(&home, &[])["apps"][0]["name"], "packaged");
+    home.ok(&["validate", "."]).says("using package.json");
+
+    home.write_json("process.json", &json!([stay("plain")]));
+    home.ok(&["validate"]).says("using process.json");
+}
+
+#[test]
+fn a_file_without_apps_says_what_apply_will_do() {
+    let home = with_stay();
+    for (name, text) in [
+        ("eco.json", "[]"),
+        ("eco.json5", "{apps: []}"),
+        ("eco.yaml", "apps: []\n"),
+        ("eco.toml", "apps = []\n"),
+        ("eco.config.js", "module.exports = { apps: [] };\n"),
+        ("run.config.js", "const apps = [];\nmodule.exports = { apps };\n"),
+    ] {
+        home.write(name, text);
+        let output = home.ok(&["validate", name]);
+        output.says("there are no apps in this file").says("`apply` refuses it").says("--allow-empty");
+        output.prints(&format!("{name}: ok, 0 apps"));
+        home.exits(65, &["validate", "--strict", name]);
+        home.exits(1, &["apply", name]).says("--allow-empty");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_a_warning_with_its_place_and_a_suggestion() {
     let home = with_stay();
     let files = [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Output};
+use crate::support::{Home, Output, needs_node};
 
 fn with(text: &str) -> Home {
     let home = Home::new();
@@ -96,10 +96,146 @@ fn what_is_thrown_is_shown_in_its_own_words() {
     let output = refused("function f() { throw new Error('no database URL, sorry'); }\nf();\n");
     output.says("no database URL, sorry").says("eco.config.js");
     refused("throw 'just a string';").says("just a string");
+    refused("throw new Error('\\x1b[31mred\\x07');").says("config threw: ").never_shows("\u{1b}").never_shows("\u{7}");
+    refused("module.exports = fetch('http://x.example');").says("a config cannot use the network");
     refused("const a = ;\n").says("eco.config.js");
     refused("module.exports = nowhere.apps;\n").says("nowhere");
     refused("module.exports = require('./gone');\n").says("./gone");
     refused("module.exports = require('left-pad-of-nowhere');\n").says("left-pad-of-nowhere");
+}
+
+#[test]
+fn what_is_thrown_is_shown_with_its_place_in_every_kind_of_module() {
+    let home = with("");
+    for (name, text, place) in [
+        ("eco.config.js", "const a = 1;\nthrow new Error('no database');\n", "eco.config.js:2:"),
+        ("eco.config.cjs", "const a = 1;\nthrow new Error('no database');\n", "eco.config.cjs:2:"),
+        ("eco.config.mjs", "const a = 1;\nthrow new Error('no database');\nexport default a;\n", "eco.config.mjs:2:"),
+        ("by.config.js", "\nmodule.exports = require('./lib').apps;\n", "lib.js:3:"),
+        ("by.config.mjs", "import { apps } from './lib.js';\nexport default apps;\n", "lib.js:3:"),
+    ] {
+        home.write("lib.js", "\n\nthrow new Error('no database');\n");
+        home.write(name, text);
+        let output = home.exits(65, &["validate", name]);
+        output.says("config threw: no database").says(place);
+    }
+}
+
+#[test]
+fn what_a_config_did_to_its_process_is_said_in_words() {
+    for (call, said) in [
+        ("process.exit(3)", "the config called `process.exit(3)`"),
+        ("process.exit()", "the config called `process.exit()`"),
+        ("process.abort()", "the config called `process.abort()`"),
+        ("process.kill(process.pid)", "the config called `process.kill(process.pid, \"SIGTERM\")`"),
+        ("throw { code: 7, toString() { throw 1; } }", "config threw: {\"code\":7}"),
+        ("throw undefined", "config threw: undefined"),
+        (
+            "throw new Error('no config', { cause: new Error('vault is sealed') })",
+            "config threw: no config (because of: vault is sealed)",
+        ),
+    ] {
+        refused(&format!("{call};\n")).says(said).never_shows("panicked");
+    }
+}
+
+/// What the file exports, and what `render --raw` prints of it; None where there is no such text.
+const STRINGIFIED: &[(&str, Option<&str>)] = &[
+    (
+        "{ n: new Number(3), s: new String('x'), b: new Boolean(false), y: Object(Symbol()) }",
+        Some(r#"{"n":3,"s":"x","b":false,"y":{}}"#),
+    ),
+    (r"['\ud800', '\udc00x', '\ud83d\ude00', '\ude00\ud83d']", Some(r#"["\ud800","\udc00x","😀","\ude00\ud83d"]"#)),
+    (r"{ '\udfff': 1 }", Some(r#"{"\udfff":1}"#)),
+    (r#"'\u2028\u0007\b\f\n\r\t\v"\\/\x7f'"#, Some("\"\u{2028}\\u0007\\b\\f\\n\\r\\t\\u000b\\\"\\\\/\u{7f}\"")),
+    (
+        "{ u: undefined, f() {}, y: Symbol(), l: [undefined, () => 1, Symbol(), , 1] }",
+        Some(r#"{"l":[null,null,null,null,1]}"#),
+    ),
+    ("undefined", None),
+    ("Symbol('x')", None),
+    ("null", Some("null")),
+    ("{ a: { toJSON: (key) => key + '!' }, l: [{ toJSON: (key) => key }] }", Some(r#"{"a":"a!","l":["0"]}"#)),
+    ("{ toJSON: () => new String('boxed') }", Some(r#""boxed""#)),
+    ("{ toJSON: () => undefined }", None),
+    ("{ toJSON() { throw new Error('no') } }", None),
+    ("{ get a() { throw new Error('no') } }", None),
+    ("[new Date(0), new Date(NaN)]", Some(r#"["1970-01-01T00:00:00.000Z",null]"#)),
+    ("[new Map([[1, 2]]), new Set([1]), /a/, new Error('x')]", Some("[{},{},{},{}]")),
+    ("[NaN, Infinity, -Infinity, -0, 0]", Some("[null,null,null,0,0]")),
+    (
+        "[1e21, 1e20, 123456789012345680000, 1e-6, 1e-7, 0.1 + 0.2, 5e-324, 1.5e300]",
+        Some("[1e+21,100000000000000000000,123456789012345680000,0.000001,1e-7,0.30000000000000004,5e-324,1.5e+300]"),
+    ),
+    ("[1n]", None),
+    ("{ a: Object(1n) }", None),
+    ("(() => { const a = {}; a.a = { b: [a] }; return a })()", None),
+    ("(() => { const a = { b: 1 }; return { x: a, y: [a, a] } })()", Some(r#"{"x":{"b":1},"y":[{"b":1},{"b":1}]}"#)),
+    (
+        "{ b: 1, 10: 2, 2: 3, '01': 4, 4294967295: 5, 4294967294: 6, '-1': 7 }",
+        Some(r#"{"2":3,"10":2,"4294967294":6,"b":1,"01":4,"4294967295":5,"-1":7}"#),
+    ),
+    ("{ __proto__: { inherited: 1 }, own: 2 }", Some(r#"{"own":2}"#)),
+    ("{ ['__proto__']: 1 }", Some(r#"{"__proto__":1}"#)),
+    (r#"JSON.parse('{"__proto__": {"a": 1}, "b": 2}')"#, Some(r#"{"__proto__":{"a":1},"b":2}"#)),
+    ("Object.defineProperty({ a: 1 }, 'hidden', { value: 2 })", Some(r#"{"a":1}"#)),
+    ("new Proxy({ a: 1 }, {})", Some(r#"{"a":1}"#)),
+    ("new Uint8Array([1, 2])", Some(r#"{"0":1,"1":2}"#)),
+    ("{ a: 'twice', b: 1, a: 'last' }", Some(r#"{"a":"last","b":1}"#)),
+    ("{ 'a': -0, 'b': 1e-7, 'c': 0x10, 'd': .5 }", Some(r#"{"a":0,"b":1e-7,"c":16,"d":0.5}"#)),
+];
+
+#[test]
+fn render_raw_prints_what_json_stringify_would() {
+    let home = with("");
+    let wrong: Vec<String> = STRINGIFIED
+        .iter()
+        .filter_map(|(expression, want)| {
+            home.write("eco.config.js", format!("module.exports = {expression}\n"));
+            let output = home.run(&["render", "--raw", "eco.config.js"]);
+            let got = (output.code == Some(0)).then_some(output.stdout.as_str());
+            let fine =
+                got == want.map(|want| format!("{want}\n")).as_deref() && (got.is_some() || output.code == Some(65));
+            (!fine).then(|| format!("{expression}: {output}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The table is right about JavaScript.
+#[test]
+fn json_stringify_prints_what_render_raw_does() {
+    if !needs_node() {
+        return;
+    }
+    let home = with("");
+    let expressions: Vec<&str> = STRINGIFIED.iter().map(|(expression, _)| *expression).collect();
+    home.write("expressions.json", serde_json::to_vec(&expressions).expect("JSON"));
+    let program = "const text = (e) => { try { return JSON.stringify(eval('(' + e + ')')) ?? null } catch { return null } }; \
+                   console.log(JSON.stringify(require('./expressions.json').map(text)))";
+    home.write("print.js", program);
+    let output = home.run_command(home.shell("node print.js"), Duration::from_secs(30));
+    let got: Vec<Option<String>> =
+        serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
+    for ((expression, want), got) in STRINGIFIED.iter().zip(got) {
+        assert_eq!(got.as_deref(), *want, "{expression}");
+    }
+}
+
+#[test]
+fn a_module_that_is_awaited_is_what_it_exports() {
+    let home = Home::new();
+    home.write("apps.mjs", "export default { apps: [{ name: 'a', script: 'x.sh' }] };\n");
+    for (name, text) in [
+        ("a.config.mjs", "export default await import('./apps.mjs');"),
+        ("b.config.mjs", "export default import('./apps.mjs');"),
+        ("c.config.js", "module.exports = import('./apps.mjs');"),
+        ("d.config.cjs", "module.exports = () => import('./apps.mjs');"),
+        ("e.config.cjs", "module.exports = require('./apps.mjs').default;"),
+    ] {
+        home.write(name, text);
+        assert_eq!(raw(&home, name), json!({ "apps": [{ "name": "a", "script": "x.sh" }] }), "{name}");
+    }
 }
 
 #[test]
@@ -132,6 +268,15 @@ fn a_circular_require_gets_what_is_there_so_far() {
         with("exports.early = 1; exports.apps = [{ name: 'a' + require('./other').seen, script: './stay.sh' }];");
     home.write("other.js", "exports.seen = require('./eco.config.js').early;\n");
     assert_eq!(raw(&home, "eco.config.js")["apps"][0]["name"], "a1");
+    home.write("eco.config.cjs", "exports.early = 1; exports.apps = [{ name: 'a' + require('./round.cjs').seen }];");
+    home.write("round.cjs", "exports.seen = require('./eco.config.cjs').early;\n");
+    assert_eq!(raw(&home, "eco.config.cjs")["apps"][0]["name"], "a1");
+    home.write(
+        "eco.config.mjs",
+        "import { f } from './round.mjs'; export const early = 1; export const apps = [{ name: f() }];",
+    );
+    home.write("round.mjs", "import { early } from './eco.config.mjs'; export const f = () => 'a' + early;\n");
+    assert_eq!(raw(&home, "eco.config.mjs")["apps"][0]["name"], "a1");
 }
 
 #[test]

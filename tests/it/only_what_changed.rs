@@ -247,3 +247,59 @@ fn apps_of_others_are_never_touched_and_a_duplicate_name_is_a_clear_conflict() {
     let x = ten.home.list().into_iter().find(|one| one.name() == "x").expect("it runs");
     assert_eq!(x.0["ecosystem"], "other");
 }
+
+#[test]
+fn another_fingerprint_option_is_recorded_and_restarts_nothing() {
+    let mut ten = Ten::running();
+    ten.app("worker")["fingerprint"] = json!(["*.sh"]);
+    ten.app("mailer")["fingerprint"] = json!(false);
+    ten.write();
+    ten.home.exits(2, &["diff", "eco.json"]).prints("fingerprint: true -> [*.sh]").never_shows("code changed");
+    ten.apply();
+    assert_eq!(ten.changed(), [""; 0]);
+    // A daemon that comes after knows them again.
+    let daemon = ten.home.daemon().expect("it runs");
+    procs::signal(daemon, rustix::process::Signal::KILL);
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(10)));
+    ten.home.exits(0, &["diff", "eco.json"]);
+    ten.apply();
+    assert_eq!(ten.changed(), [""; 0]);
+    // From now on the new option counts.
+    let text = std::fs::read_to_string(ten.home.work.join("mailer.sh")).expect("it is there");
+    ten.home.write("mailer.sh", text + "# edited\n");
+    ten.apply();
+    assert_eq!(ten.changed(), ["worker:0", "worker:1"], "by its globs; mailer has none");
+}
+
+#[test]
+fn another_cwd_alone_changes_no_code() {
+    let mut ten = Ten::running();
+    let script = ten.home.work.join("cache.sh");
+    std::fs::create_dir(ten.home.work.join("sub")).expect("a folder");
+    ten.app("cache")["script"] = json!(script);
+    ten.app("cache")["cwd"] = json!("./sub");
+    ten.write();
+    ten.home.exits(2, &["diff", "eco.json"]).prints("cwd: ").never_shows("code changed");
+    ten.apply();
+    assert_eq!(ten.changed(), ["cache:0"]);
+}
+
+#[test]
+fn a_command_lines_own_code_counts_and_its_data_does_not() {
+    let mut ten = Ten::running();
+    ten.home.write("data.db", "1");
+    ten.app("cache")["script"] = json!("sh cache.sh data.db");
+    ten.apply();
+    let before = ten.home.pids();
+    ten.home.write("data.db", "2");
+    ten.apply();
+    assert_eq!(ten.home.pids(), before);
+    let text = std::fs::read_to_string(ten.home.work.join("cache.sh")).expect("it is there");
+    ten.home.write("cache.sh", text + "# edited\n");
+    ten.home.exits(2, &["diff", "eco.json"]).prints("code changed: cache.sh");
+    ten.apply();
+    assert_eq!(changed(&before, &ten.home.pids()), ["cache:0"]);
+    ten.app("cache")["script"] = json!("sleep 100000 ");
+    ten.write();
+    ten.home.ok(&["validate", "eco.json"]).says("no file stands for the code of app `cache`");
+}

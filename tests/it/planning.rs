@@ -15,6 +15,22 @@ fn home_with(apps: &[&str]) -> Home {
     home
 }
 
+fn git(home: &Home, line: &str) -> Output {
+    let line = format!(
+        "git -C '{}' -c user.name=t -c user.email=t@example.org -c init.defaultBranch=main {line}",
+        home.work.display()
+    );
+    let output = home.run_command(home.shell(&line), Duration::from_secs(30));
+    output.exited(0);
+    output
+}
+
+fn commit_all(home: &Home) {
+    for line in ["init -q", "add -A", "commit -qm all"] {
+        git(home, line);
+    }
+}
+
 fn action<'a>(plan: &'a Value, app: &str) -> &'a str {
     let steps = plan["steps"].as_array().expect("steps");
     let step = steps.iter().find(|step| step["app"] == app).unwrap_or_else(|| panic!("no step of `{app}` in {plan}"));
@@ -234,15 +250,7 @@ fn a_revision_is_compared_without_touching_the_work_tree() {
         return;
     }
     let home = Home::new();
-    let git = |line: &str| -> Output {
-        let line = format!(
-            "git -C '{}' -c user.name=t -c user.email=t@example.org -c init.defaultBranch=main {line}",
-            home.work.display()
-        );
-        let output = home.run_command(home.shell(&line), Duration::from_secs(30));
-        output.exited(0);
-        output
-    };
+    let git = |line: &str| git(&home, line);
     home.app("stay.sh", "site/stay.sh");
     home.write("site/lib/names.js", "exports.name = 'before';\n");
     home.write(
@@ -375,4 +383,225 @@ fn a_plan_is_never_written_over_the_config_or_another_file() {
     home.ok(&["diff", "eco.json", "--out", "plan.json"]);
     assert_eq!(std::fs::read_to_string(home.work.join("eco.json")).expect("it is there"), config);
     assert_eq!(std::fs::read_to_string(home.work.join("notes.txt")).expect("it is there"), "hello");
+}
+
+#[test]
+fn the_commit_that_is_checked_out_is_no_change_by_any_fingerprint() {
+    if !needs_git() {
+        return;
+    }
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut by_git = stay("by-git");
+    by_git["fingerprint"] = json!("git");
+    let mut by_globs = stay("by-globs");
+    by_globs["fingerprint"] = json!(["dist/**", "lib/*.js"]);
+    home.write_json("eco.json", &json!([by_git, by_globs]));
+    home.write(".gitignore", "dist/\n");
+    home.write("lib/a.js", "1");
+    commit_all(&home);
+    // Built, and known to no revision.
+    home.write("dist/server.js", "built");
+    for base in ["HEAD", "main", "HEAD^{commit}"] {
+        home.exits(0, &["diff", "eco.json", "--base", &format!("git:{base}")]);
+    }
+    home.exits(0, &["diff", "eco.json", "--base", "eco.json"]);
+
+    // A new file that git would take is a change, and so is another commit.
+    home.write("lib/new.js", "2");
+    let diff = home.exits(2, &["diff", "eco.json", "--base", "git:HEAD"]);
+    diff.prints("lib/new.js").prints("1 to restart, 1 unchanged").never_shows("dist/server.js");
+    commit_all(&home);
+    let plan = validated(&home.exits(2, &["diff", "eco.json", "--base", "git:HEAD~1", "--json"]));
+    assert_eq!((action(&plan, "by-git"), action(&plan, "by-globs")), ("restart", "restart"));
+}
+
+#[test]
+fn a_base_names_its_modules_as_the_work_tree_does_through_a_symlink_too() {
+    if !needs_git() {
+        return;
+    }
+    let home = Home::new();
+    home.app("stay.sh", "app/stay.sh");
+    home.write("lib/note.js", "module.exports = 'one';\n");
+    home.write(
+        "app/ecosystem.config.js",
+        "const path = require('path');\nmodule.exports = [{ name: 'a', script: path.join(__dirname, 'stay.sh'), \
+         args: [__dirname, __filename, require('../lib/note')] }];\n",
+    );
+    home.write("same.config.js", std::fs::read(home.work.join("app/ecosystem.config.js")).expect("it is there"));
+    std::os::unix::fs::symlink("app", home.work.join("current")).expect("a link");
+    commit_all(&home);
+    let elsewhere = home.work.with_file_name("elsewhere");
+    std::os::unix::fs::symlink(home.work.join("app"), &elsewhere).expect("a link");
+    let through = elsewhere.join("ecosystem.config.js");
+    let through = through.to_str().expect("UTF-8");
+    for file in ["app/ecosystem.config.js", "current/ecosystem.config.js", through] {
+        home.exits(0, &["diff", file, "--base", "git:HEAD"]);
+        home.exits(0, &["diff", file, "--base", file]);
+        home.exits(0, &["diff", file, "--base", "same.config.js"]);
+    }
+    // What is read through the other name is the revision's all the same.
+    home.write("lib/note.js", "module.exports = 'two';\n");
+    home.write("app/stay.sh", "#!/bin/sh\nexec sleep 100001\n");
+    for file in ["app/ecosystem.config.js", "current/ecosystem.config.js", through] {
+        let plan = validated(&home.exits(2, &["diff", file, "--base", "git:HEAD", "--json"]));
+        let changes = plan["steps"][0]["changes"].as_array().expect("changes");
+        let paths: Vec<&str> = changes.iter().filter_map(|change| change["path"].as_str()).collect();
+        assert_eq!(paths.len(), 2, "{file}: {paths:?}");
+        assert!(paths.iter().any(|path| path.starts_with("code.")), "{file}: {paths:?}");
+    }
+}
+
+#[test]
+fn a_plan_is_stale_when_only_what_runs_moved_and_says_how() {
+    let home = home_with(&["api", "web"]);
+    let config = |port: u32| {
+        let mut api = stay("api");
+        api["env"] = json!({ "PORT": port });
+        json!({ "name": "shop", "apps": [api, stay("web")] })
+    };
+    home.write_json("eco.json", &config(1));
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["stop", "api"]);
+    let stale = home.exits(5, &["apply", "plan.json"]);
+    stale.says("`state` of app `api` was `api:0 running` and is now `api:0 stopped`");
+
+    // The same is known without a daemon, and then none is started.
+    home.ok(&["kill"]);
+    home.exits(5, &["apply", "plan.json"]).says("`state` of app `api`").says("api:0 stopped");
+    assert!(home.daemon().is_none());
+
+    // A plan that is made then is done.
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["apply", "plan.json"]);
+    home.exits(0, &["diff", "eco.json"]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [stay("web")] }));
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    home.ok(&["delete", "api"]);
+    home.exits(5, &["apply", "plan.json"]).says("`app` of app `api` was `there` and is now nothing");
+}
+
+#[test]
+fn an_edited_plan_and_one_of_another_home_are_refused_whole() {
+    let home = home_with(&["api", "web"]);
+    let mut apps = [stay("api"), stay("web")];
+    for app in &mut apps {
+        app["env"] = json!({ "PORT": 1 });
+    }
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": apps }));
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+    let before = home.pids();
+    let text = std::fs::read_to_string(home.work.join("plan.json")).expect("it was written");
+    let mut edited: Value = serde_json::from_str(&text).expect("JSON");
+    edited["plan"]["steps"].as_array_mut().expect("steps").truncate(1);
+    home.write_json("edited.json", &edited);
+    home.exits(1, &["apply", "edited.json"]).says("`edited.json` was edited").says("nothing was done");
+    let mut other = home.command(&["apply", "plan.json"]);
+    other.env("PMRUN_HOME", home.work.join("other-home"));
+    let refused = home.run_command(other, Duration::from_secs(30));
+    refused.exited(1);
+    refused.says("made in another PMRUN_HOME");
+    assert!(!home.work.join("other-home").exists());
+    assert_eq!(home.pids(), before);
+    for command in ["diff", "validate"] {
+        home.exits(64, &[command, "plan.json"]).says("is a saved plan").says("pmrun apply plan.json");
+    }
+    home.ok(&["apply", "plan.json"]);
+}
+
+#[test]
+fn a_broken_app_that_is_not_selected_is_in_nobodys_way() {
+    let home = home_with(&["api"]);
+    let mut api = stay("api");
+    api["env"] = json!({ "PORT": 1 });
+    let broken = json!({ "name": "broken", "script": "./gone.sh", "exec_mode": "cluster" });
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [broken, api] }));
+    home.exits(65, &["apply", "eco.json"]).says("gone.sh").says("cluster");
+    home.exits(65, &["apply", "eco.json", "--only", "broken"]).says("gone.sh");
+    home.exits(2, &["diff", "eco.json", "--only", "api"]).never_shows("gone.sh");
+    home.ok(&["apply", "eco.json", "--only", "api"]).never_shows("gone.sh").never_shows("cluster");
+    home.exits(0, &["diff", "eco.json", "--only", "api", "--base", "eco.json"]);
+    // What is wrong with the file itself is nobody's app.
+    home.write_json("eco.json", &json!([{ "name": "broken", "script": "./gone.sh", "instances": {} }, stay("api")]));
+    home.exits(65, &["apply", "eco.json", "--only", "api"]).says("instances");
+}
+
+#[test]
+fn what_is_left_alone_is_not_called_unchanged() {
+    let home = home_with(&["api", "web"]);
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [stay("api")] }));
+    let diff = home.exits(0, &["diff", "eco.json", "--no-prune"]);
+    diff.prints("Plan: nothing to do, 1 unchanged, 1 left alone");
+    let plan = validated(&home.exits(0, &["diff", "eco.json", "--no-prune", "--json"]));
+    assert_eq!((&plan["counts"]["unchanged"], &plan["counts"]["left_alone"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn a_rename_of_anothers_app_is_a_conflict_and_each_thing_is_called_what_it_is() {
+    let home = home_with(&["api"]);
+    let pid = home.pid("api:0");
+    let mut taker = stay("taken");
+    taker["renamed_from"] = json!("api");
+    home.write_json("other.json", &json!({ "name": "other", "apps": [taker] }));
+    home.exits(1, &["apply", "other.json"]).says("`taken` cannot be renamed from `api`").says("`shop`").says("--adopt");
+    home.ok(&["apply", "other.json", "--adopt"]);
+    assert_eq!(home.pid("taken:0"), pid);
+
+    let mut renamed = stay("again");
+    renamed["renamed_from"] = json!("taken");
+    let mut job = stay("job");
+    job["autostart"] = json!(false);
+    home.write_json("other.json", &json!({ "name": "other", "apps": [renamed.clone(), job.clone()] }));
+    let applied = home.ok(&["apply", "other.json"]);
+    applied.says("job created, not started").says("again renamed from taken").says("1 app created, 1 renamed");
+    applied.never_shows("updated");
+
+    renamed = stay("final");
+    renamed["renamed_from"] = json!("again");
+    renamed["instances"] = json!(2);
+    home.write_json("other.json", &json!({ "name": "other", "apps": [renamed, job] }));
+    home.exits(2, &["diff", "other.json"]).prints("1 to scale, 1 to rename, 1 unchanged");
+}
+
+#[test]
+fn digests_of_env_files_cannot_be_guessed_from_and_empty_words_are_quoted_once() {
+    let home = home_with(&[]);
+    home.write(".env", "A=1\n");
+    let mut api = stay("api");
+    api["env_file"] = json!(".env");
+    api["args"] = json!(["", "b c"]);
+    let config = json!({ "name": "shop", "apps": [api] });
+    home.apply(&config);
+    let plain = home.json(&["show", "api", "--json", "--reveal"])["apps"][0]["spec"]["fingerprint"][".env"].clone();
+    let plain = plain.as_str().expect("a digest").to_owned();
+    assert_eq!(plain.len(), 64);
+    home.ok(&["show", "api"]).never_shows(&plain[..8]).prints("\"\" \"b c\"");
+    assert_eq!(home.json(&["show", "api", "--json"])["apps"][0]["spec"]["args"][0], "");
+    home.write(".env", "A=2\n");
+    let plan = validated(&home.exits(2, &["diff", "eco.json", "--json"]));
+    assert!(plan["steps"][0]["changes"][0]["why"].as_str().is_some_and(|why| !why.is_empty()), "{plan}");
+    home.exits(2, &["diff", "eco.json"]).prints("code changed: .env").never_shows(&plain[..8]);
+    home.ok(&["render", "eco.json", "--json"]).prints("(hidden)");
+}
+
+#[test]
+fn what_is_no_longer_written_has_its_place_and_defaults_are_called_so() {
+    let home = home_with(&[]);
+    let text = |more: &str| {
+        format!(
+            "[\n  {{ \"name\": \"a\", \"script\": \"./stay.sh\", \"min_uptime\": 100,\n{more}\n  \"namespace\": \"n\" }}\n]\n"
+        )
+    };
+    home.write("eco.json", text("  \"env\": { \"A\": \"1\", \"B\": \"2\" }, \"max_restarts\": 3,"));
+    home.ok(&["apply", "eco.json"]);
+    home.write("eco.json", text("  \"env\": { \"B\": \"2\" },"));
+    home.app("stay.sh", "stay.sh");
+    let script = std::fs::read_to_string(home.work.join("stay.sh")).expect("it is there");
+    home.write("stay.sh", script + "# edited\n");
+    let diff = home.exits(2, &["diff", "eco.json"]);
+    let line = |of: &str| diff.stdout.lines().find(|line| line.contains(of)).unwrap_or_else(|| panic!("{of}: {diff}"));
+    assert!(line("env.A: 1 -> (none)").contains("eco.json:3:"), "{diff}");
+    assert!(line("max_restarts: 3 -> 16 (default)").contains("eco.json:2:"), "{diff}");
+    assert!(line("code changed: stay.sh").contains("eco.json:2:"), "{diff}");
 }

@@ -2,38 +2,76 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{Home, needs_node, procs, stay};
 
 const SOON: Duration = Duration::from_secs(5);
 
+/// App `a` with a tree that clings to life, beside `b`; and the pids of that tree, with what each calls itself.
+fn stubborn() -> (Home, Vec<(String, u32)>) {
+    let home = Home::new();
+    home.app("stubborn.sh", "stubborn.sh");
+    home.app("stay.sh", "stay.sh");
+    let mut fifo = home.fifo("fifo");
+    let app = json!({
+        "name": "a", "script": "./stubborn.sh", "min_uptime": 100, "kill_timeout": 200,
+        "env": { "FIFO": fifo.path },
+    });
+    home.apply(&json!([app, stay("b")]));
+    let told = (0..5).map(|_| {
+        let line = fifo.line();
+        let pid: u32 = line.split(' ').nth(1).and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+        assert!(procs::alive(pid), "{line}");
+        (line, pid)
+    });
+    let tree = told.collect();
+    (home, tree)
+}
+
 #[test]
 fn stop_leaves_nothing_of_a_tree_that_ignores_signals_forks_and_changes_sessions() {
     for command in ["stop", "delete", "restart", "kill"] {
-        let home = Home::new();
-        home.app("stubborn.sh", "stubborn.sh");
-        let mut fifo = home.fifo("fifo");
-        let app = json!({
-            "name": "a", "script": "./stubborn.sh", "min_uptime": 100, "kill_timeout": 200,
-            "env": { "FIFO": fifo.path },
-        });
-        home.apply(&json!([app]));
-        let mut pids = Vec::new();
-        for _ in 0..5 {
-            let line = fifo.line();
-            let pid: u32 = line.split(' ').nth(1).and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("{line}"));
-            assert!(procs::alive(pid), "{line}");
-            pids.push((line, pid));
-        }
+        let (home, tree) = stubborn();
         let target: &[&str] = if command == "kill" { &[] } else { &["a"] };
         home.ok(&[&[command], target].concat());
-        for (line, pid) in pids {
+        for (line, pid) in tree {
             // `restart` answers when the new one is up; by then the old tree must be gone as well.
             assert!(!procs::alive(pid), "after `{command}`: {line}");
         }
-        assert_eq!(home.marked().len(), usize::from(command == "restart"), "after `{command}`");
+        let left = match command {
+            "restart" => 2,
+            "kill" => 0,
+            _ => 1,
+        };
+        assert_eq!(home.marked().len(), left, "after `{command}`");
     }
+}
+
+#[test]
+fn nothing_is_left_of_such_a_tree_when_its_daemon_was_killed_in_between() {
+    let (home, tree) = stubborn();
+    let daemon = home.daemon().expect("a daemon runs");
+    procs::signal(daemon, Signal::KILL);
+    assert!(procs::wait_gone(daemon, SOON));
+    let b = home.pids()["b:0"];
+    home.ok(&["stop", "a"]);
+    for (line, pid) in tree {
+        assert!(!procs::alive(pid), "{line}");
+    }
+    assert!(procs::alive(b));
+}
+
+#[test]
+fn what_a_crash_left_behind_is_ended_with_the_next_stop() {
+    let (home, tree) = stubborn();
+    let root = tree.iter().find(|(line, _)| line.starts_with("root")).expect("it told").1;
+    let bare = tree.iter().find(|(line, _)| line.starts_with("bare")).expect("it told").1;
+    procs::signal(root, Signal::KILL);
+    assert!(procs::wait_gone(root, SOON));
+    home.ok(&["stop", "a"]);
+    assert!(!procs::alive(bare));
 }
 
 #[test]
@@ -47,7 +85,7 @@ fn a_crash_of_the_first_process_takes_its_children_along() {
     home.apply(&json!([{ "name": "a", "script": "./parent.sh", "min_uptime": 100, "env": { "FIFO": fifo.path } }]));
     let child = fifo.pid_of("child");
     let root = fifo.pid_of("root");
-    procs::signal(root, rustix::process::Signal::KILL);
+    procs::signal(root, Signal::KILL);
     let second = fifo.pid_of("child");
     assert_ne!(child, second);
     assert!(procs::wait_gone(child, SOON), "the old child still runs beside the new one");
@@ -77,6 +115,24 @@ fn kill_timeout_is_given_before_sigkill() {
     let (status, _) = procs::finish(child);
     assert!(status.success(), "{}", std::fs::read_to_string(err).expect("stderr"));
     assert_eq!(home.state("a:0"), "stopped");
+}
+
+#[test]
+fn what_is_suspended_is_woken_to_be_stopped() {
+    let home = Home::new();
+    home.write(
+        "graceful.sh",
+        "#!/bin/sh\ntrap 'kill $!; echo bye >\"${FIFO}\"; exit 0' INT\necho \"up $$\" >\"${FIFO}\"\n\
+         while :; do sleep 100000 & wait $!; done\n",
+    );
+    let mut fifo = home.fifo("fifo");
+    home.apply(&json!([{
+        "name": "a", "script": "./graceful.sh", "min_uptime": 100, "kill_timeout": 30000, "env": { "FIFO": fifo.path },
+    }]));
+    procs::signal(fifo.pid_of("up"), rustix::process::Signal::STOP);
+    let output = home.ok(&["stop", "a"]);
+    assert!(output.took < Duration::from_secs(10), "{output}");
+    assert_eq!(fifo.line(), "bye");
 }
 
 #[test]

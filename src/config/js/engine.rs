@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use boa_engine::builtins::promise::PromiseState;
 use boa_engine::context::HostHooks;
+use boa_engine::module::ModuleNamespace;
 use boa_engine::object::JsObject;
-use boa_engine::object::builtins::JsPromise;
+use boa_engine::object::builtins::{JsFunction, JsPromise};
 use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsString, JsValue, Script, Source, js_string};
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ use super::orders::{Failure, FailureKind, Orders};
 use super::resolver::{self, Format};
 use super::source::BOOT;
 use super::values::{Unfit, Walker};
-use crate::document::Node;
+use crate::document::{Kind, Node};
 
 /// The stack that `run` needs: the engine's parser and its natives recurse.
 pub(super) const STACK_BYTES: usize = 256 << 20;
@@ -55,8 +56,8 @@ pub(super) fn run(orders: Orders, print: Printer) -> Result<Node, Failure> {
     });
     // Dropping a deep value recurses, and the process is about to end.
     std::mem::forget(context);
-    match host.exited.get() {
-        Some(code) if outcome.is_ok() => Err(fault::exited(code)),
+    match host.ended() {
+        Some(call) if outcome.is_ok() => Err(fault::exited(&call)),
         _ => outcome,
     }
 }
@@ -69,6 +70,12 @@ enum Stop {
 impl From<JsError> for Stop {
     fn from(error: JsError) -> Self {
         Self::Threw(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }
 
@@ -98,8 +105,8 @@ fn readable(host: &Host) -> Result<(), Failure> {
 }
 
 fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
-    let mut walker =
-        Walker::new(context).ok_or_else(|| Failure::evaluation("the JavaScript engine has no Object.keys"));
+    let mut walker = Walker::new(genuine("Object", "keys", context)?);
+    let stringify = genuine("JSON", "stringify", context)?;
     let boot = boot(host, context)?;
     host.boot.replace(Some(boot.clone()));
     let entry = JsString::from(host.entry.to_string_lossy().as_ref());
@@ -116,8 +123,27 @@ fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
         exports = transpiled(call(&boot, "exports", &[], context)?, exports, context)?;
     }
     let value = unwrapped(host, &boot, exports, context)?;
-    let node = walker.as_mut().map_err(|failure| Stop::Failed(failure.clone()))?.walk(&value, context)?;
-    Ok(node)
+    if !host.orders.stringify {
+        return Ok(walker.walk(&value, context)?);
+    }
+    match stringify.call(&JsValue::undefined(), std::slice::from_ref(&value), context) {
+        Ok(text) => {
+            let Some(text) = text.as_string() else {
+                let failure = Failure::evaluation("the config exports nothing that JSON could hold");
+                return Err(failure.hint("`undefined`, functions and symbols have no text in JSON").into());
+            };
+            Ok(Node::new(Kind::String(text.to_std_string_lossy()), None))
+        }
+        // The walker knows the path of what cannot be held.
+        Err(error) => Err(walker.walk(&value, context).err().map_or(Stop::Threw(error), Stop::from)),
+    }
+}
+
+/// One of the language's own functions, as long as no config has replaced it.
+fn genuine(object: &str, name: &str, context: &mut Context) -> Result<JsFunction, Stop> {
+    let owner = context.global_object().get(JsString::from(object), context)?.to_object(context)?;
+    let function = owner.get(JsString::from(name), context)?.as_function();
+    function.ok_or_else(|| Failure::evaluation(format!("the JavaScript engine has no {object}.{name}")).into())
 }
 
 /// Our JavaScript side: `start`, `require`, `builtin`, `environment`, `exports`.
@@ -171,7 +197,8 @@ fn transpiled(exports: JsValue, fallback: JsValue, context: &mut Context) -> Res
     Ok(exports)
 }
 
-/// Calls exported functions with `{env, mode}` and awaits promises, until there is a plain value.
+/// Calls exported functions with `{env, mode}`, awaits promises and opens modules that were imported, until there is a
+/// plain value.
 fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Context) -> Result<JsValue, Stop> {
     let mut value = exports;
     for _ in 0..UNWRAPS_MAX {
@@ -184,6 +211,12 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
             given.set(js_string!("env"), env, false, context)?;
             given.set(js_string!("mode"), mode, false, context)?;
             value = function.call(&JsValue::undefined(), &[given.into()], context)?;
+        } else if let Some(object) = value.as_object().filter(|object| object.is::<ModuleNamespace>()) {
+            // `export default await import("./x.mjs")`
+            value = chosen(object.clone(), context)?;
+            if value.as_object().is_some_and(|chosen| JsObject::equals(&chosen, &object)) {
+                return Ok(value);
+            }
         } else {
             return Ok(value);
         }
@@ -195,8 +228,8 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
 fn settle(host: &Host, promise: &JsPromise, context: &mut Context) -> Result<JsValue, Stop> {
     loop {
         context.run_jobs()?;
-        if let Some(code) = host.exited.get() {
-            return Err(Stop::Failed(fault::exited(code)));
+        if let Some(call) = host.ended() {
+            return Err(fault::exited(&call).into());
         }
         match promise.state() {
             PromiseState::Fulfilled(value) => return Ok(value),

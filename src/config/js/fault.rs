@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use boa_engine::object::JsObject;
+use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsValue, js_string};
 
 use super::host::Host;
 use super::orders::{Failure, FailureKind};
 use super::source::{OWN, WRAPPER};
+
+/// How far causes of causes are followed, and how many of one error are told.
+const CAUSES_MAX: u32 = 3;
 
 /// What an uncaught error means.
 pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
@@ -33,12 +38,12 @@ pub(super) fn message(error: &JsError, context: &mut Context) -> String {
         };
     }
     let Some(value) = error.as_opaque() else { return error.to_string().lines().next().unwrap_or_default().to_owned() };
-    thrown(value, context)
+    shortened(&thrown(value, 0, context))
 }
 
 fn describe(error: &JsError, host: &Host, context: &mut Context) -> Failure {
-    if let Some(code) = host.exited.get() {
-        return exited(code);
+    if let Some(call) = host.ended() {
+        return exited(&call);
     }
     if error.as_engine().is_some() {
         return recursion();
@@ -57,30 +62,77 @@ fn describe(error: &JsError, host: &Host, context: &mut Context) -> Failure {
     }
 }
 
-/// `process.exit` was called, perhaps in a `try` that went on.
-pub(super) fn exited(code: f64) -> Failure {
+/// `process.exit` was called, or its like, perhaps in a `try` that went on.
+pub(super) fn exited(call: &str) -> Failure {
     let advice = "a config only describes apps: throw an error to refuse, or leave the call out";
-    Failure::evaluation(format!("the config called `process.exit({code})`")).hint(advice)
+    Failure::evaluation(format!("the config called `{call}`")).hint(advice)
 }
 
 pub(super) fn recursion() -> Failure {
     Failure::evaluation("the config is nested too deeply or recursing without end")
 }
 
-fn thrown(value: &JsValue, context: &mut Context) -> String {
-    if let Some(text) = value.as_string() {
-        return text.to_std_string_lossy();
-    }
-    let Some(object) = value.as_object() else { return value.display().to_string() };
-    let mut text = |key| {
-        let found = object.get(key, context).ok()?;
-        Some(found.as_string()?.to_std_string_lossy())
+/// What a thrown value says of itself. Whatever its getters and methods throw in turn is passed over.
+fn thrown(value: &JsValue, depth: u32, context: &mut Context) -> String {
+    let Some(object) = value.as_object() else {
+        return match value.as_string() {
+            Some(text) => text.to_std_string_lossy(),
+            None => value.display().to_string(),
+        };
     };
-    match (text(js_string!("name")), text(js_string!("message"))) {
-        (Some(name), Some(message)) if name != "Error" && message.is_empty() => name,
+    let mut text = |key| Some(object.get(key, context).ok()?.as_string()?.to_std_string_lossy());
+    let (name, message) = (text(js_string!("name")), text(js_string!("message")));
+    let own = match (name, message) {
+        _ if object.is_callable() => "a function".to_owned(),
+        (Some(name), Some(message)) if message.is_empty() => name,
         (Some(name), Some(message)) if name != "Error" => format!("{name}: {message}"),
         (_, Some(message)) if !message.is_empty() => message,
-        _ => value.display().to_string(),
+        _ => described(value, &object, context),
+    };
+    let because = if depth < CAUSES_MAX { causes(&object, depth, context) } else { Vec::new() };
+    if because.is_empty() { own } else { format!("{own} (because of: {})", because.join("; ")) }
+}
+
+/// What an error names as its cause, and what an `AggregateError` holds.
+fn causes(object: &JsObject, depth: u32, context: &mut Context) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut get = |object: &JsObject, key: PropertyKey| {
+        object.get(key, context).ok().filter(|value| !value.is_null_or_undefined())
+    };
+    found.extend(get(object, js_string!("cause").into()));
+    if let Some(errors) = get(object, js_string!("errors").into()).and_then(|errors| errors.as_object())
+        && errors.is_array()
+    {
+        found.extend((0..CAUSES_MAX).map_while(|at| get(&errors, at.into())));
+    }
+    found.iter().map(|cause| thrown(cause, depth + 1, context)).collect()
+}
+
+/// An object without a message: its own words where it has some, else what JSON holds of it.
+fn described(value: &JsValue, object: &JsObject, context: &mut Context) -> String {
+    // A method of the config's may do anything, such as ending the program; then that is what happened.
+    let own = value.to_string(context).ok().map(|text| text.to_std_string_lossy());
+    if let Some(own) = own.filter(|own| !own.starts_with("[object ") && !own.is_empty() && !object.is_array()) {
+        return own;
+    }
+    match stringified(value, context) {
+        Some(json) if json != "{}" => json,
+        _ => "an object without a message".to_owned(),
+    }
+}
+
+fn stringified(value: &JsValue, context: &mut Context) -> Option<String> {
+    let json = context.global_object().get(js_string!("JSON"), context).ok()?.as_object()?;
+    let stringify = json.get(js_string!("stringify"), context).ok()?.as_callable()?;
+    let text = stringify.call(&JsValue::undefined(), std::slice::from_ref(value), context).ok()?;
+    Some(text.as_string()?.to_std_string_lossy())
+}
+
+fn shortened(text: &str) -> String {
+    const CHARS_MAX: usize = 1_000;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -96,6 +148,11 @@ fn advice(message: &str) -> Option<&'static str> {
     let missing = |name: &str| message.contains(&format!("{name} is not defined"));
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
         return Some("the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`");
+    }
+    if ["fetch", "XMLHttpRequest", "WebSocket"].iter().any(|name| missing(name)) {
+        return Some(
+            "a config cannot use the network: write what it fetches into a file first, or pass it as a variable",
+        );
     }
     None
 }

@@ -2,7 +2,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::Mapping;
+use crate::config::{Mapping, bytes};
 
 /// The file system as a config sees it: names below `seen` are read below `real`.
 #[derive(Clone, Debug)]
@@ -17,31 +17,18 @@ impl Files {
 
     /// Where the bytes of a path are.
     pub(super) fn real(&self, path: &Path) -> PathBuf {
-        match &self.mapping {
-            Some(mapping) => match path.strip_prefix(&mapping.seen) {
-                Ok(rest) if rest.as_os_str().is_empty() => mapping.real.clone(),
-                Ok(rest) => mapping.real.join(rest),
-                Err(_) => path.to_owned(),
-            },
-            None => path.to_owned(),
-        }
+        self.mapping.as_ref().and_then(|mapping| mapping.real(path)).unwrap_or_else(|| path.to_owned())
     }
 
     /// Whether the path is another version's, which nothing may be written into.
     pub(super) fn is_mapped(&self, path: &Path) -> bool {
-        self.mapping.as_ref().is_some_and(|mapping| path.starts_with(&mapping.seen))
+        self.mapping.as_ref().is_some_and(|mapping| mapping.real(path).is_some())
     }
 
-    /// The path without symlinks, as Node names modules. A mapped path stays below `seen`.
+    /// The path without symlinks, as Node names modules: of a mapped one, the name that the work tree's file has.
     pub(super) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         let found = fs::canonicalize(self.real(path))?;
-        let Some(mapping) = &self.mapping else { return Ok(found) };
-        let base = fs::canonicalize(&mapping.real)?;
-        match found.strip_prefix(&base) {
-            Ok(rest) if rest.as_os_str().is_empty() => Ok(mapping.seen.clone()),
-            Ok(rest) => Ok(mapping.seen.join(rest)),
-            Err(_) => Ok(found),
-        }
+        Ok(self.mapping.as_ref().and_then(|mapping| mapping.canonical.seen(&found)).unwrap_or(found))
     }
 
     pub(super) fn is_file(&self, path: &Path) -> bool {
@@ -52,8 +39,14 @@ impl Files {
         self.real(path).is_dir()
     }
 
+    /// The bytes of something to run. What is too large for the engine is not handed to it.
     pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(self.real(path))
+        let real = self.real(path);
+        let size = fs::metadata(&real)?.len();
+        if size > bytes::LIMIT {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, bytes::too_large(path, Some(size))));
+        }
+        fs::read(real)
     }
 
     /// The text as Node decodes it: bytes that are not UTF-8 become U+FFFD, a byte order mark is dropped.

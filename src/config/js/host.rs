@@ -26,7 +26,8 @@ pub(super) struct Host {
     /// Failures whose place is known better than the engine's stack knows it, by the message of the error that was thrown
     /// for them: a config may catch the error, and then nothing has failed.
     faults: RefCell<Vec<(String, Failure)>>,
-    pub(super) exited: Cell<Option<f64>>,
+    /// The call that ended the program, as it would be written.
+    ended: RefCell<Option<String>>,
     timers: RefCell<BTreeMap<(Instant, u32), Timer>>,
     timers_made: Cell<u32>,
     pub(super) modules: RefCell<HashMap<PathBuf, Module>>,
@@ -47,7 +48,7 @@ pub(super) struct Timer {
 
 impl Host {
     pub(super) fn new(orders: Orders, print: Printer) -> Self {
-        let files = Files::new(orders.mapping());
+        let files = Files::new(orders.mapping.clone());
         let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
         Self {
             cwd: RefCell::new(orders.cwd.clone()),
@@ -56,7 +57,7 @@ impl Host {
             entry,
             print,
             faults: RefCell::default(),
-            exited: Cell::new(None),
+            ended: RefCell::default(),
             timers: RefCell::default(),
             timers_made: Cell::new(0),
             modules: RefCell::default(),
@@ -96,6 +97,15 @@ impl Host {
 
     pub(super) fn noted(&self, message: &str) -> Option<Failure> {
         self.faults.borrow().iter().rev().find(|(known, _)| known == message).map(|(_, failure)| failure.clone())
+    }
+
+    /// The first call counts: what a `finally` does after it would not have run.
+    pub(super) fn end(&self, call: String) {
+        self.ended.borrow_mut().get_or_insert(call);
+    }
+
+    pub(super) fn ended(&self) -> Option<String> {
+        self.ended.borrow().clone()
     }
 
     pub(super) fn add_timer(&self, callback: JsFunction, delay: Duration, repeat: bool) -> u32 {

@@ -30,10 +30,10 @@ mod tests;
 mod values;
 mod wire;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use child::child_main;
-pub use parent::evaluate;
+pub use parent::{evaluate, stringify};
 #[cfg(test)]
 pub(super) use tests::exported_by_the_engine;
 
@@ -56,16 +56,15 @@ pub(super) enum Form {
     Module,
 }
 
-/// Where the engine would read the entry's bytes, and how they surely say what they export.
-pub(super) fn form(entry: &Path, world: &World) -> Option<(PathBuf, Form)> {
+/// How the entry surely says what it exports.
+pub(super) fn form(entry: &Path, world: &World) -> Option<Form> {
     let files = files::Files::new(world.mapping.clone());
     let path = files.canonical(&world.cwd.join(entry)).ok()?;
-    let form = match resolver::format(&files, &path) {
-        Format::CommonJs | Format::Either => Form::CommonJs,
-        Format::Module if path.extension().is_some_and(|ending| ending == "mjs") => Form::Module,
-        Format::Module | Format::Json | Format::Foreign => return None,
-    };
-    Some((files.real(&path), form))
+    match resolver::format(&files, &path) {
+        Format::CommonJs | Format::Either => Some(Form::CommonJs),
+        Format::Module if path.extension().is_some_and(|ending| ending == "mjs") => Some(Form::Module),
+        Format::Module | Format::Json | Format::Foreign => None,
+    }
 }
 
 impl Default for Limits {

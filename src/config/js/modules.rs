@@ -121,8 +121,11 @@ fn missing(host: &Host, specifier: &str, from: &Path) -> Failure {
 
 fn text(host: &Host, path: &Path) -> JsResult<String> {
     let text = host.files.read_text(path).map_err(|error| {
-        let failure = Failure::evaluation(format!("cannot read `{}`: {error}", path.display()));
-        raise(host, Failure { kind: FailureKind::File, ..failure })
+        let message = match error.kind() {
+            std::io::ErrorKind::FileTooLarge => error.to_string(),
+            _ => format!("cannot read `{}`: {error}", path.display()),
+        };
+        raise(host, Failure { kind: FailureKind::File, ..Failure::evaluation(message) })
     })?;
     match too_deep(&text) {
         Some(line) => {

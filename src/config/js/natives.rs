@@ -35,9 +35,9 @@ pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
         ("compile", compile),
         ("cwd", |_, _, context| Ok(text_value(&Host::of(context).cwd()))),
         ("dotenv", parse_dotenv),
+        ("end", end),
         ("env", env),
         ("exists", exists),
-        ("exit", exit),
         ("facts", host_facts::machine),
         ("isBuiltin", is_builtin),
         ("mkdir", mkdir),
@@ -212,10 +212,11 @@ fn chdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsVal
     Ok(JsValue::undefined())
 }
 
-fn exit(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let code = args.first().and_then(JsValue::as_number).unwrap_or(0.0);
-    Host::of(context).exited.set(Some(code));
-    Err(JsNativeError::error().with_message("process.exit was called").into())
+/// Ends the program: its argument is the call that asked for it.
+fn end(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let call = text(args, 0, context)?;
+    Host::of(context).end(call.clone());
+    Err(JsNativeError::error().with_message(format!("{call} was called")).into())
 }
 
 fn print(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {

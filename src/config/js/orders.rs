@@ -17,10 +17,11 @@ pub(super) struct Orders {
     pub(super) cwd: PathBuf,
     pub(super) home: Option<PathBuf>,
     pub(super) cpus: u32,
-    /// `seen` and `real` of `World::mapping`.
-    pub(super) mapping: Option<(PathBuf, PathBuf)>,
+    pub(super) mapping: Option<Mapping>,
     pub(super) memory_bytes: u64,
     pub(super) deadline_ms: u64,
+    /// What is wanted is the text that `JSON.stringify` makes of the value, not the value.
+    pub(super) stringify: bool,
 }
 
 /// Why there is no result.
@@ -51,14 +52,11 @@ impl Orders {
             cwd: world.cwd.clone(),
             home: world.home.clone(),
             cpus: world.cpus,
-            mapping: world.mapping.as_ref().map(|mapping| (mapping.seen.clone(), mapping.real.clone())),
+            mapping: world.mapping.clone(),
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,
+            stringify: false,
         }
-    }
-
-    pub(super) fn mapping(&self) -> Option<Mapping> {
-        self.mapping.as_ref().map(|(seen, real)| Mapping { seen: seen.clone(), real: real.clone() })
     }
 }
 

@@ -29,8 +29,20 @@ const NOISE_MAX: usize = 16 << 10;
 /// # Errors
 /// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
 pub fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box<Diagnostic>> {
-    let orders = Orders::new(entry, world, limits);
-    let outcome = Run::start(&orders).and_then(|mut run| run.finish(&orders));
+    follow(&Orders::new(entry, world, limits), entry)
+}
+
+/// The same, as the text that `JSON.stringify` makes of it.
+///
+/// # Errors
+/// As [`evaluate`]; also when there is no such text.
+pub fn stringify(entry: &Path, world: &World, limits: Limits) -> Result<String, Box<Diagnostic>> {
+    let node = follow(&Orders { stringify: true, ..Orders::new(entry, world, limits) }, entry)?;
+    Ok(node.as_str().unwrap_or_default().to_owned())
+}
+
+fn follow(orders: &Orders, entry: &Path) -> Result<Node, Box<Diagnostic>> {
+    let outcome = Run::start(orders).and_then(|mut run| run.finish(orders));
     let outcome = outcome.unwrap_or_else(|error| Err(Failure::evaluation(format!("cannot run the config: {error}"))));
     outcome.map_err(|failure| failure.into_diagnostic(entry, &orders.entry))
 }

@@ -68,6 +68,7 @@ fn orders(entry: &Path, root: &Path) -> Orders {
         mapping: None,
         memory_bytes: 512 << 20,
         deadline_ms: 5_000,
+        stringify: false,
     }
 }
 
@@ -115,6 +116,7 @@ fn values_as_json_would_hold_them() {
         ("{t: {toJSON: (key) => key + '!'}, m: new Map([[1, 2]])}", r#"{"t":"t!","m":{}}"#),
         ("{get a() { return 1 }, __proto__: {b: 2}}", r#"{"a":1}"#),
         ("[{s: 'é😀\\n'}]", r#"[{"s":"é😀\n"}]"#),
+        ("{n: new Number(3), s: new String('x'), b: new Boolean(false)}", r#"{"n":3,"s":"x","b":false}"#),
         ("undefined", "null"),
         ("'text'", "\"text\""),
         ("7", "7"),
@@ -229,6 +231,20 @@ fn modules() {
         ],
         "4",
     );
+    // A module that was awaited is what it exports, as if it had been imported.
+    for entry in [
+        "export default await import('./b.mjs')",
+        "export default import('./b.mjs')",
+        "import * as b from './b.mjs'; export default Promise.resolve(b)",
+        "import * as b from './b.mjs'; export default b",
+        "export default () => import('./b.mjs')",
+    ] {
+        check_files(&[("a.mjs", entry), ("b.mjs", "export default {apps: [1]}")], r#"{"apps":[1]}"#);
+        check_files(&[("a.mjs", entry), ("b.mjs", "export const apps = [2]")], r#"{"apps":[2]}"#);
+        check_files(&[("a.mjs", entry), ("b.mjs", "export default async () => [3]")], "[3]");
+    }
+    check_files(&[("a.cjs", "module.exports = import('./b.cjs')"), ("b.cjs", "module.exports = [4]")], "[4]");
+    check_files(&[("a.cjs", "module.exports = import('./b.json', {with: {type: 'json'}})"), ("b.json", "[5]")], "[5]");
     check_files(
         &[("a.js", "module.exports = import('./b.mjs').then((b) => b.n)"), ("b.mjs", "export const n = 5")],
         "5",
@@ -287,6 +303,25 @@ fn failures_say_where() {
         ),
         check_failure(&[("a.js", "1\nprocess.exit(2)")], "a.js:2:13: the config called `process.exit(2)`"),
         check_failure(&[("a.js", "try { process.exit(2) } catch {}")], ": the config called `process.exit(2)`"),
+        check_failure(&[("a.js", "process.exit()")], "a.js:1:13: the config called `process.exit()`"),
+        check_failure(
+            &[("a.js", "process.exitCode = 4; process.exit()")],
+            "a.js:1:35: the config called `process.exit(4)`",
+        ),
+        check_failure(&[("a.js", "process.abort()")], "a.js:1:14: the config called `process.abort()`"),
+        check_failure(
+            &[("a.js", "process.kill(process.pid)")],
+            "a.js:1:13: the config called `process.kill(process.pid, \"SIGTERM\")`",
+        ),
+        check_failure(
+            &[("a.js", "try { process.kill(process.pid, 9) } finally { process.exit(1) }")],
+            "a.js:1:60: the config called `process.kill(process.pid, 9)`",
+        ),
+        check_failure(&[("a.js", "exports.a = process.kill(process.pid, 0)")], r#"{"a":true}"#),
+        check_failure(
+            &[("a.js", "process.kill(1)")],
+            "a.js:1:13: config threw: process.kill is not available: a config may only read",
+        ),
         check_failure(&[("a.js", &format!("1\n{}", "[".repeat(200_000)))], "a.js:2:1: brackets are nested too deeply"),
         check_failure(
             &[("a.mjs", "export default module.exports = 1")],
@@ -312,10 +347,50 @@ fn what_is_thrown_is_shown() {
         ("{message: 'm'}", "config threw: m"),
         ("42", "config threw: 42"),
         ("null", "config threw: null"),
+        ("undefined", "config threw: undefined"),
+        ("Symbol('s')", "config threw: Symbol(s)"),
+        ("() => 1", "config threw: a function"),
+        ("{}", "config threw: an object without a message"),
+        ("{code: 5, why: ['a']}", r#"config threw: {"code":5,"why":["a"]}"#),
+        ("[1, 2]", "config threw: [1,2]"),
+        ("Object.create(null)", "config threw: an object without a message"),
+        ("{toString() { return 'odd words' }}", "config threw: odd words"),
+        ("{toString() { throw 1 }}", "config threw: an object without a message"),
+        ("{toString() { return {} }, toJSON() { throw 2 }}", "config threw: an object without a message"),
+        (
+            "{get message() { throw 1 }, get name() { throw 2 }, get cause() { throw 3 }}",
+            "config threw: an object without a message",
+        ),
+        ("new Proxy({}, {get() { throw 1 }})", "config threw: an object without a message"),
+        ("new Error()", "config threw: Error"),
+        (
+            "new Error('a', {cause: new TypeError('b', {cause: 'c'})})",
+            "config threw: a (because of: TypeError: b (because of: c))",
+        ),
+        (
+            "new AggregateError([new Error('a'), 'b'], 'all failed')",
+            "config threw: AggregateError: all failed (because of: a; b)",
+        ),
+        (
+            "(() => { const e = new Error('round'); e.cause = e; return e })()",
+            "config threw: round (because of: round (because of: round (because of: round)))",
+        ),
         ("new (class Missing extends Error { name = 'Missing' })('DB_URL')", "config threw: Missing: DB_URL"),
     ] {
         let ran = Case::new(&[("a.js", &format!("throw {thrown}"))]).run();
         assert_eq!(ran.result.unwrap_err().message, want, "{thrown}");
+    }
+}
+
+#[test]
+fn a_module_that_is_too_large_is_not_handed_to_the_engine() {
+    let large = " ".repeat(5 << 20);
+    for (entry, module) in [("a.js", "b.js"), ("a.js", "b.cjs"), ("a.js", "b.json"), ("a.mjs", "b.mjs")] {
+        let text = if entry == "a.js" { format!("1\nrequire('./{module}')") } else { format!("import './{module}'") };
+        let failure = Case::new(&[(entry, &text), (module, &large)]).run().failure();
+        let want = format!("`{{DIR}}/{module}` is too large for a config (5 MB): at most 4 MB are read");
+        assert!(failure.ends_with(&want), "{failure}");
+        assert!(entry == "a.mjs" || failure.starts_with("a.js:2:"), "{failure}");
     }
 }
 
@@ -340,7 +415,7 @@ fn another_version_under_the_same_name() {
     ]);
     let root = case.folder.path().canonicalize().unwrap();
     let mut orders = orders(&root.join("seen/a.js"), &root.join("seen"));
-    orders.mapping = Some((root.join("seen"), root.join("old")));
+    orders.mapping = Some(crate::config::Mapping::new(root.join("seen"), root.join("old")));
     assert_eq!(run(orders).json(), r#"[1,"{DIR}",["a.js","n.js"]]"#);
 }
 

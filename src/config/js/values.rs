@@ -3,7 +3,7 @@
 
 use boa_engine::object::JsObject;
 use boa_engine::object::builtins::JsFunction;
-use boa_engine::{Context, JsError, JsString, JsValue, js_string};
+use boa_engine::{Context, JsBigInt, JsError, JsString, JsValue, js_string};
 
 use crate::document::{Entry, Key, Kind, Node};
 
@@ -39,11 +39,9 @@ enum Step {
 }
 
 impl Walker {
-    /// Made before the config runs, so that it uses the genuine `Object.keys`.
-    pub(super) fn new(context: &mut Context) -> Option<Self> {
-        let object = context.intrinsics().constructors().object().constructor();
-        let keys = object.get(js_string!("keys"), context).ok()?.as_function()?;
-        Some(Self { keys, above: Vec::new(), path: Vec::new(), nodes: 0, bytes: 0 })
+    /// `keys` is the genuine `Object.keys`.
+    pub(super) fn new(keys: JsFunction) -> Self {
+        Self { keys, above: Vec::new(), path: Vec::new(), nodes: 0, bytes: 0 }
     }
 
     /// The whole value; what JSON cannot hold at the top (undefined, a function) is null.
@@ -80,11 +78,24 @@ impl Walker {
         Ok(Some(Node::new(kind, None)))
     }
 
-    /// The value after its own `toJSON`: dates become ISO text.
+    /// The value after its own `toJSON`, dates become ISO text, and out of its box: `new String("x")`.
     fn plain(value: &JsValue, key: &str, context: &mut Context) -> Result<JsValue, JsError> {
         let Some(object) = value.as_object() else { return Ok(value.clone()) };
-        let Some(method) = object.get(js_string!("toJSON"), context)?.as_callable() else { return Ok(value.clone()) };
-        method.call(value, &[JsString::from(key).into()], context)
+        let method = object.get(js_string!("toJSON"), context)?.as_callable();
+        let value = match method {
+            Some(method) => method.call(value, &[JsString::from(key).into()], context)?,
+            None => value.clone(),
+        };
+        let Some(object) = value.as_object() else { return Ok(value) };
+        if object.is::<f64>() {
+            return Ok(value.to_number(context)?.into());
+        }
+        if object.is::<JsString>() {
+            return Ok(value.to_string(context)?.into());
+        }
+        let boolean = object.downcast_ref::<bool>().map(|held| JsValue::from(*held));
+        let bigint = object.downcast_ref::<JsBigInt>().map(|held| JsValue::from(held.clone()));
+        Ok(boolean.or(bigint).unwrap_or(value))
     }
 
     fn object(&mut self, object: &JsObject, context: &mut Context) -> Result<Kind, Unfit> {

@@ -18,7 +18,7 @@ fn world(folder: &Path) -> World {
 
 /// The graph less what says where it came from, else the errors.
 fn meaning(document: &Node, world: &World) -> Result<serde_json::Value, Vec<String>> {
-    let request = Request { file: Path::new("eco"), folder: &world.cwd, profile: None };
+    let request = Request { file: Path::new("eco"), folder: &world.cwd, profile: None, selection: &Selection::All };
     let loaded = resolve(&bare(document), Report::default(), request, world);
     match loaded.graph {
         Some(graph) => Ok(serde_json::json!([graph.ecosystem.0, graph.apps, graph.deploy])),
@@ -88,6 +88,29 @@ fn what_a_format_cannot_say_is_told() {
     assert_eq!(lost, ["apps[0].watch_options.depth: TOML has no `null`", "deploy.a: TOML has no `null`"]);
     let env = "script = \"x.sh\"\nwatch_options = {}\n\n[apps.env]\nA = \"null\"\nB = \"[null]\"\n";
     assert_eq!(write(&node, Format::Toml), format!("deploy = {{}}\n\n[[apps]]\n{env}"));
+}
+
+#[test]
+fn of_a_package_only_the_ecosystem_is_kept() {
+    let table = [
+        ("{name: 'site', scripts: {a: null}, pm2: [{script: 'x.sh'}]}", "{name: 'site', apps: [{script: 'x.sh'}]}"),
+        ("{name: 'site', pm2: {apps: {script: 'x.sh'}}}", "{name: 'site', apps: {script: 'x.sh'}}"),
+        ("{name: 'site', pm2: {name: 'shop', apps: []}}", "{name: 'shop', apps: []}"),
+        (
+            "{name: 'site', pm2: {name: 'api', script: 'x.sh', deploy: {a: {}}}}",
+            "{name: 'site', deploy: {a: {}}, apps: [{name: 'api', script: 'x.sh'}]}",
+        ),
+        (
+            "{name: null, version: '1', deploy: {a: {}}, pm2: [{script: 'x.sh'}]}",
+            "{deploy: {a: {}}, apps: [{script: 'x.sh'}]}",
+        ),
+        ("{version: '1', pm2: [{script: 'x.sh'}]}", "[{script: 'x.sh'}]"),
+    ];
+    for (package, want) in table {
+        let parsed = |text| crate::config::json::parse(text, SourceId(0)).0.unwrap();
+        let (node, lost) = portable(&parsed(package), Format::Json5);
+        assert_eq!((node, lost), (bare(&parsed(want)), vec![]), "{package}");
+    }
 }
 
 #[test]
@@ -228,7 +251,7 @@ fn document() -> impl Strategy<Value = Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
 
     #[test]
     fn any_document_means_the_same_in_every_format(document in document()) {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::Origin;
-use crate::plan::{Change, Plan, Step};
+use crate::plan::{Change, Plan, Step, words};
 
 /// For programs: the format of `schema/plan.schema.json`, version 1. Every key is always there.
 #[must_use]
@@ -25,22 +25,23 @@ pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
     })
 }
 
-fn step(step: &Step, origin: Origin<'_>) -> Value {
-    let Step { app, action, renamed_from, start, replace, remove, changes, reasons, after } = step;
+fn step(whole: &Step, origin: Origin<'_>) -> Value {
+    let Step { app, action, renamed_from, start, replace, remove, changes, reasons, after } = whole;
     json!({
         "app": app,
+        "summary": words::summary(whole),
         "action": action,
         "renamed_from": renamed_from,
         "start": start,
         "replace": replace,
         "remove": remove,
-        "changes": changes.iter().map(|change| self::change(app, change, origin)).collect::<Vec<_>>(),
+        "changes": changes.iter().map(|change| self::change(whole, change, origin)).collect::<Vec<_>>(),
         "reasons": reasons,
         "after": after,
     })
 }
 
-fn change(app: &str, change: &Change, origin: Origin<'_>) -> Value {
+fn change(step: &Step, change: &Change, origin: Origin<'_>) -> Value {
     let Change { field, path, old, new, impact } = change;
     json!({
         "field": field,
@@ -48,6 +49,7 @@ fn change(app: &str, change: &Change, origin: Origin<'_>) -> Value {
         "old": old,
         "new": new,
         "impact": impact,
-        "origin": origin(app, path),
+        "why": words::why(change, step),
+        "origin": super::place(change, step, origin),
     })
 }

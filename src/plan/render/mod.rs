@@ -59,13 +59,34 @@ fn rows(step: &Step, origin: Origin<'_>) -> Vec<Row> {
 
 fn row(change: &Change, step: &Step, origin: Origin<'_>) -> Row {
     let side = |value: &Option<String>| value.clone().unwrap_or_else(|| words::NOT_SET.to_owned());
+    let is_entry = matches!(change.field, Field::Env | Field::Code);
+    // Where nothing at all is known of the app, nothing is known to be the default either.
+    let is_default = !is_entry
+        && step.action != super::Action::Create
+        && change.new.is_some()
+        && origin(&step.app, &change.path).is_none()
+        && origin(&step.app, "script").is_some();
+    let default = if is_default { " (default)" } else { "" };
     Row {
         field: words::field(change),
         old: Some(side(&change.old)),
-        new: side(&change.new),
-        place: origin(&step.app, &change.path),
+        new: format!("{}{default}", side(&change.new)),
+        place: place(change, step, origin),
         why: words::why(change, step),
     }
+}
+
+/// Where the value is written; of one that an app no longer has, where it would be: with its like, else in the app, which
+/// begins with its script for all that anybody looks for.
+fn place(change: &Change, step: &Step, origin: Origin<'_>) -> Option<String> {
+    let like = match change.field {
+        Field::Env => "env",
+        Field::Code => "fingerprint",
+        _ => change.field.option(),
+    };
+    let known = if step.action == super::Action::Create { 1 } else { 4 };
+    let places = [change.path.as_str(), like, "name", "script"];
+    places.into_iter().take(known).find_map(|path| origin(&step.app, path))
 }
 
 fn entry_name(change: &Change) -> String {

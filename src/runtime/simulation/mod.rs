@@ -103,8 +103,12 @@ impl World {
         let client = self.call(request, no_wait);
         if self.host.rng.percent(15) {
             let delay = self.host.rng.below(2_000);
-            self.vanished.insert(client);
-            self.host.after(delay, Coming::Input(Input::ClientGone { client }));
+            if self.host.rng.percent(50) {
+                self.host.after(delay, Coming::Input(Input::Cancel { client }));
+            } else {
+                self.vanished.insert(client);
+                self.host.after(delay, Coming::Input(Input::ClientGone { client }));
+            }
         }
     }
 

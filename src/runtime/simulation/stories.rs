@@ -86,7 +86,7 @@ fn only(apps: &[AppSpec], name: &str) -> Request {
 
 #[test]
 fn what_depends_on_an_app_that_is_down_and_left_out_is_not_begun() {
-    let not_begun = |app: &str, need: &str| vec![format!("{app}: not begun: `{need}`, which it depends on, is not up")];
+    let not_begun = |app: &str, need: &str| vec![format!("{app}: `{need}`, which it depends on, is not up")];
     let mut world = World::calm();
     let needs = |name: &'static str| move |app: &mut AppSpec| app.depends_on = targets(&[name]);
     let mut apps = vec![app("bad", "exit 5 1", |_| {}), plain("db"), app("later", "stay", |app| app.autostart = false)];
@@ -184,9 +184,9 @@ fn what_depends_on_a_failure_is_not_begun_and_the_rest_is() {
     assert_eq!(
         failed,
         [
-            "db: it ended too soon 16 times in a row (max_restarts), last with exit code 1",
-            "api: not begun: `db`, which it depends on, is not up",
-            "web: not begun: `api`, which it depends on, is not up",
+            "db: it ended too soon 16 times in a row (max_restarts), last: exit code 1",
+            "api: `db`, which it depends on, is not up",
+            "web: `api`, which it depends on, is not up",
         ]
     );
     assert_eq!(states(&mut world), ["db:0 errored", "other:0 online 101"]);
@@ -351,6 +351,41 @@ fn who_hangs_up_leaves_what_is_recorded_true() {
     assert_eq!(states(&mut world).len(), 3);
     assert_eq!(done(world.ask(apply(&apps))), (2, vec![]));
     assert_eq!(done(world.ask(apply(&apps))), (0, vec![]));
+}
+
+#[test]
+fn who_takes_a_command_back_is_told_what_goes_on_and_what_was_not_begun() {
+    let mut world = World::calm();
+    let mut apps: Vec<AppSpec> =
+        (0..20).map(|index| app(&format!("app{index:02}"), "never", |a| a.readiness.timeout_ms = 60_000)).collect();
+    apps.push(app("last", "stay", |a| a.depends_on = targets(&["app00"])));
+    let client = world.call(apply(&apps), false);
+    let starting = |answer: &&Answer| matches!(answer, Answer::Progress(event) if matches!(event.what, ProgressKind::Starting { .. }));
+    while world.host.answers[&client].iter().filter(starting).count() < 16 {
+        assert!(world.turn());
+    }
+    world.feed(crate::runtime::Input::Cancel { client });
+    let Some(Answer::Cancelled { touched, failed, going_on, not_begun }) = world.host.answers[&client].last() else {
+        panic!("{:?}", world.host.answers[&client].last());
+    };
+    assert_eq!((*touched, failed.as_slice(), going_on.len()), (21, &[][..], 16));
+    assert_eq!(not_begun, &["app16:0", "app17:0", "app18:0", "app19:0", "last"]);
+    let later = world.host.mono + 10_000;
+    world.run_until(later);
+    // No later daemon starts what was taken back, and the next apply does.
+    let stopped = states(&mut world).into_iter().filter(|line| line.ends_with("stopped") || line.contains(" stopped"));
+    assert_eq!(stopped.count(), 4);
+    world.restart();
+    let stopped = states(&mut world).into_iter().filter(|line| line.contains(" stopped"));
+    assert_eq!(stopped.count(), 4);
+    assert!(world.host.disk.apps.contains_key("app19") && !world.host.disk.apps.contains_key("last"));
+
+    // One that has not had its turn is as if it had never been said.
+    let first = world.call(Request::Restart { targets: targets(&["app00"]) }, false);
+    let second = world.call(Request::Stop { targets: targets(&["all"]) }, false);
+    world.feed(crate::runtime::Input::Cancel { client: second });
+    assert!(matches!(world.host.answers[&second].last(), Some(Answer::Cancelled { touched: 0, .. })));
+    world.feed(crate::runtime::Input::ClientGone { client: first });
 }
 
 #[test]

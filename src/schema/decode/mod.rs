@@ -6,7 +6,6 @@ mod readers;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(super) use number::js_number;
 pub(super) use readers::{MILLIS_MAX, variable_name_problem};
 
 use super::draft::{Draft, Mark};
@@ -14,7 +13,7 @@ use super::options::{self, OVERLAY_PREFIX, Row, Status};
 use super::value::Value;
 use crate::base::closest;
 use crate::diag::{Code, Diagnostic};
-use crate::document::{Entry, Kind, Node, to_json};
+use crate::document::{Entry, Kind, Node, js_number, to_json};
 
 /// Reads values by the table and notes everything that is wrong with them.
 pub(super) struct Decoder<'a> {
@@ -137,7 +136,8 @@ impl Decoder<'_> {
             Value::Words(set) => apply(set, draft, self.words(reading, node)),
             Value::Names(set) => apply(set, draft, self.names(reading, node)),
             Value::Filter(set) => apply(set, draft, self.filter(reading, node)),
-            Value::NumberOrText(set) => apply(set, draft, self.number_or_text(reading, node)),
+            Value::Cron(set) => apply(set, draft, self.cron(reading, node)),
+            Value::Account(set) => apply(set, draft, self.account(reading, node)),
             Value::ExitCodes(set) => apply(set, draft, self.exit_codes(reading, node)),
             Value::Count(set) => apply(set, draft, self.count(reading, node)),
             Value::Mode(set) => apply(set, draft, self.mode(reading, node)),

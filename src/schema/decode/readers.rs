@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::number::{js_number, quantity, whole_number};
+use super::number::{SAFE, quantity, whole_number};
 use super::{Decoder, Reading};
 use crate::base::{Signal, closest, parse_bytes, parse_millis};
-use crate::diag::Code;
-use crate::document::{Entry, Kind, Node, to_json};
+use crate::diag::{Code, Diagnostic};
+use crate::document::{Entry, Kind, Node, js_number, to_json_text};
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
-use crate::schema::value::{INSTANCES_MAX, PathOrFlag};
+use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag};
 use crate::schema::words::split_words;
 use crate::spec::ExecMode;
 
@@ -18,10 +18,19 @@ pub(in crate::schema) const MILLIS_MAX: u64 = 31_536_000_000;
 impl Decoder<'_> {
     pub(super) fn text(&mut self, reading: Reading<'_>, node: &Node) -> Option<String> {
         match &node.kind {
-            Kind::String(text) => self.clean(reading, text),
+            Kind::String(text) => self.named(reading, text),
             Kind::Number(_) | Kind::Bool(_) => self.wrong_but(reading, node, "put it in quotes"),
             _ => self.wrong(reading, node),
         }
+    }
+
+    /// A name or a path: white space alone is neither. What an empty one means is the option's affair.
+    fn named(&mut self, reading: Reading<'_>, text: &str) -> Option<String> {
+        if !text.is_empty() && text.trim().is_empty() {
+            self.error(Code::Value, format!("`{}` is only white space", reading.key), reading.mark);
+            return None;
+        }
+        self.clean(reading, text)
     }
 
     /// A string that can be given to a process, or to the file system.
@@ -71,7 +80,9 @@ impl Decoder<'_> {
             Kind::String(text) => self.clean(reading, text).map(|text| split_words(&text)),
             Kind::Sequence(items) => self.items(reading, items, |this, reading, item| match &item.kind {
                 // A list of arguments is where people write ports: `args: ["--port", 3000]`.
-                Kind::Number(number) => Some(js_number(*number)),
+                Kind::Number(number) => {
+                    Some(this.printed(*number, &format!("an item of `{}`", reading.key), reading.mark))
+                }
                 Kind::Bool(value) => Some(value.to_string()),
                 Kind::String(text) => this.clean(reading, text),
                 _ => this.wrong_item(reading, "a string", item),
@@ -83,7 +94,7 @@ impl Decoder<'_> {
     pub(super) fn names(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
         match &node.kind {
             Kind::String(text) if text.is_empty() => Some(Vec::new()),
-            Kind::String(text) => self.clean(reading, text).map(|text| vec![text]),
+            Kind::String(text) => self.named(reading, text).map(|text| vec![text]),
             Kind::Sequence(items) => self.strings(reading, items),
             _ => self.wrong(reading, node),
         }
@@ -91,7 +102,7 @@ impl Decoder<'_> {
 
     fn strings(&mut self, reading: Reading<'_>, items: &[Node]) -> Option<Vec<String>> {
         self.items(reading, items, |this, reading, item| match &item.kind {
-            Kind::String(text) if !text.is_empty() => this.clean(reading, text),
+            Kind::String(text) if !text.trim().is_empty() => this.clean(reading, text),
             _ => this.wrong_item(reading, "a string that is not empty", item),
         })
     }
@@ -105,10 +116,25 @@ impl Decoder<'_> {
         }
     }
 
-    pub(super) fn number_or_text(&mut self, reading: Reading<'_>, node: &Node) -> Option<String> {
+    /// The outer None is an error. `""` and 0 are how PM2's users switch it off.
+    #[expect(clippy::option_option, reason = "an option that is written as not set")]
+    pub(super) fn cron(&mut self, reading: Reading<'_>, node: &Node) -> Option<Option<String>> {
         match &node.kind {
-            Kind::String(text) => self.clean(reading, text),
-            Kind::Number(number) if number.fract() == 0.0 && *number >= 0.0 => Some(js_number(*number)),
+            Kind::Number(number) if *number == 0.0 => Some(None),
+            Kind::String(text) if matches!(text.as_str(), "" | "0") => Some(None),
+            Kind::String(text) if is_cron(text) => Some(Some(text.clone())),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    /// The outer None is an error.
+    #[expect(clippy::option_option, reason = "an option that is written as not set")]
+    pub(super) fn account(&mut self, reading: Reading<'_>, node: &Node) -> Option<Option<String>> {
+        let id = whole_number(node).map(|id| u32::try_from(id).ok().filter(|id| *id <= ACCOUNT_MAX));
+        match (id, &node.kind) {
+            (Some(Some(id)), _) => Some(Some(id.to_string())),
+            (None, Kind::String(text)) if text.is_empty() => Some(None),
+            (None, Kind::String(text)) if is_account_name(text) => Some(Some(text.clone())),
             _ => self.wrong(reading, node),
         }
     }
@@ -136,7 +162,7 @@ impl Decoder<'_> {
         let count = whole_number(node).and_then(|number| match number {
             0 => Some(Count::Max),
             1.. => u32::try_from(number).ok().filter(|count| *count <= INSTANCES_MAX).map(Count::Exactly),
-            _ => u32::try_from(-number).ok().map(Count::MaxLess),
+            _ => u32::try_from(-number).ok().filter(|less| *less <= INSTANCES_MAX).map(Count::MaxLess),
         });
         match count {
             Some(count) => Some(count),
@@ -207,9 +233,9 @@ impl Decoder<'_> {
         let value = match &entry.value.kind {
             Kind::Null => "null".to_owned(),
             Kind::Bool(value) => value.to_string(),
-            Kind::Number(number) => js_number(*number),
+            Kind::Number(number) => self.printed(*number, &format!("`{name}`"), &mark),
             Kind::String(text) => text.clone(),
-            Kind::Sequence(_) | Kind::Mapping(_) => to_json(&entry.value).to_string(),
+            Kind::Sequence(_) | Kind::Mapping(_) => to_json_text(&entry.value),
         };
         if value.contains('\0') {
             self.error(Code::Value, format!("the value of `{name}` contains a NUL character"), &mark);
@@ -218,10 +244,24 @@ impl Decoder<'_> {
         Some(Variable { name: name.clone(), value, mark })
     }
 
+    /// A number as text. What a program computed from something that was not there is passed on, as PM2 does, and so
+    /// is a long id that lost its last digits: somebody has to be told.
+    fn printed(&mut self, number: f64, what: &str, mark: &Mark) -> String {
+        let text = js_number(number);
+        if !number.is_finite() {
+            self.warning(Code::Value, format!("{what} is the number `{text}`, and is passed on as this text"), mark);
+        } else if number.abs() > SAFE {
+            let message = format!("{what} is too large for an exact number, and is passed on as `{text}`");
+            let diagnostic = Diagnostic::warning(Code::Value, message, mark.location(self.file));
+            self.push(diagnostic.hint("put it in quotes to keep every digit"));
+        }
+        text
+    }
+
     pub(super) fn path_or_flag(&mut self, reading: Reading<'_>, node: &Node) -> Option<PathOrFlag> {
         match &node.kind {
             Kind::Bool(on) => Some(PathOrFlag::Flag(*on)),
-            Kind::String(text) => self.clean(reading, text).map(PathOrFlag::Path),
+            Kind::String(text) => self.named(reading, text).map(PathOrFlag::Path),
             _ => self.wrong(reading, node),
         }
     }
@@ -261,7 +301,7 @@ impl Decoder<'_> {
             Kind::Bool(false) => Some(CodeOption::Off),
             Kind::String(text) if text == "git" => Some(CodeOption::Git),
             Kind::String(text) if !text.is_empty() => {
-                self.clean(reading, text).map(|glob| CodeOption::Globs(vec![glob]))
+                self.named(reading, text).map(|glob| CodeOption::Globs(vec![glob]))
             }
             Kind::Sequence(items) => self.strings(reading, items).map(CodeOption::Globs),
             _ => self.wrong(reading, node),
@@ -285,6 +325,21 @@ impl Decoder<'_> {
             .collect();
         values.into_iter().collect()
     }
+}
+
+/// Five to seven fields, or a word such as `@daily`. What they mean is checked where times are made of them.
+fn is_cron(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || "*/,-?#+".contains(c);
+    let fields = text.split_whitespace().count();
+    let word = text.trim().strip_prefix('@').is_some_and(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+    word && text.trim().len() > 1
+        || (5..=7).contains(&fields) && text.split_whitespace().all(|field| field.chars().all(part))
+}
+
+/// As `useradd` takes it, and what directories of other systems have. Something that looks like a number is none.
+fn is_account_name(name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || "_-.$@\\+ ".contains(c);
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(part) && name.trim() == name
 }
 
 /// Why a variable cannot have this name.

@@ -9,6 +9,8 @@
 //! * an option that is written under two of its names: one counts, and the other is not looked at;
 //! * an unknown option that is `null`: passed over, as is every `null` in an app;
 //! * numbers in quotes: their range (`"70000"` as a port), and spellings other than digits (`"1e3"`, `"+5"`);
+//! * fractions so long that they round to a whole number of bytes or milliseconds;
+//! * which letters of the rarer scripts an account's name may have;
 //! * a name's length in bytes;
 //! * the `name` of a `package.json` whose `pm2` has a name of its own.
 

@@ -213,18 +213,25 @@ fn value() -> impl Strategy<Value = Json> {
         Just(json!(513)),
         Just(json!(65_536)),
         Just(json!(1e21)),
+        Just(json!(-512)),
+        Just(json!(-513)),
+        Just(json!(4_294_967_294_u32)),
+        Just(json!(4_294_967_295_u32)),
         (-3_i64..40_000_000_000).prop_map(Json::from),
     ];
     let words = [
         "", " ", "x.sh", "max", "git", "fork", "cluster", "json", "raw", "SIGTERM", "sigint", "hup", "SIGNOPE", "7",
         " 12 ", "200", "-1", "50%", "3s", "1.5 h", "3 d", "1G", "1.5gb", "1T", "5 b", ".5m", "1.2.3M", "true", "a b",
-        "a=b", "a\u{0}b", "a\nb", "~/x", "node@18",
+        "a=b", "a\u{0}b", "a\nb", "~/x", "node@18", "\t", " a", "0", "me", "é", "me ", "-me", "1.0 ms", ".0b", "1.5ms",
+        "@daily", "@", "@Daily",
     ];
+    let times = ["0 3 * * *", " * * * * * ", "*/5 * * *", "* * * * * * * *", "* * * * !", "0 0 * * mon-fri"];
     let leaf = prop_oneof![
         1 => Just(Json::Null),
         2 => any::<bool>().prop_map(Json::from),
         3 => number,
         6 => proptest::sample::select(words.to_vec()).prop_map(Json::from),
+        1 => proptest::sample::select(times.to_vec()).prop_map(Json::from),
         1 => "[ -~é🦀]{1,8}".prop_filter("not a number", |text| text.parse::<f64>().is_err()).prop_map(Json::from),
     ];
     leaf.prop_recursive(2, 12, 4, |inner| {
@@ -287,8 +294,12 @@ fn document() -> impl Strategy<Value = Json> {
     })
 }
 
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(4_000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
 
     #[test]
     fn schema_and_decoder_agree(document in document()) {

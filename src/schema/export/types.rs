@@ -5,28 +5,37 @@ use serde_json::{Map, Value as Json, json};
 use crate::base::Signal;
 use crate::schema::decode::MILLIS_MAX;
 use crate::schema::options::Row;
-use crate::schema::value::{INSTANCES_MAX, Value};
+use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, Value};
 
 /// No text may hold a NUL: it could not be given to a process.
 const TEXT: &str = r"^[^\u0000]*$";
+/// A name or a path: white space alone is neither.
+const NAMED: &str = r"^(\s*[^\s\u0000][^\u0000]*)?$";
+const NAMED_NOT_EMPTY: &str = r"^\s*[^\s\u0000][^\u0000]*$";
 const DIGITS: &str = r"^\s*[0-9]+\s*$";
 const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)$";
-const MILLIS: &str = r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(ms|s|m|min|h)?\s*$";
-const BYTES: &str = r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([bB]|[kKmMgG]([iI]?[bB])?)?\s*$";
+/// There is no half of a millisecond, nor of a byte.
+const MILLIS: &str = r"^\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*$";
+const BYTES: &str = r"^\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*$";
+/// `""` and 0 switch it off.
+const CRON: &str = r"^(0?|\s*@[a-z]+\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,6}\s*)$";
+/// Letters beyond Latin, Greek, Cyrillic and the rest of this range are too rare in accounts to be listed.
+const ACCOUNT: &str =
+    r"^(\s*[0-9]+\s*|[A-Za-z_\u00c0-\u1fff]([A-Za-z0-9_.$@\\+ \u00c0-\u1fff-]*[A-Za-z0-9_.$@\\+\u00c0-\u1fff-])?)?$";
 /// Of a variable.
 const NAME: &str = r"^[^=\u0000]+$";
-const OPTIONAL_NAME: &str = r"^[^=\u0000]*$";
+const VISIBLE_NAME: &str = r"^\s*[^=\s\u0000][^=\u0000]*$";
+const OPTIONAL_NAME: &str = r"^(\s*[^=\s\u0000][^=\u0000]*)?$";
 /// At least one character that shows, and none that steers a terminal.
 pub(super) const TITLE: &str =
     r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
-const APP_NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
 /// The whole numbers that a double holds exactly.
 const SAFE: i64 = 9_007_199_254_740_991;
 
 /// The keywords that say which values a row takes.
 pub(super) fn json_type(row: &Row) -> Map<String, Json> {
-    let non_empty_text = || json!({ "type": "string", "minLength": 1, "pattern": TEXT });
+    let named_items = || json!({ "type": "string", "pattern": NAMED_NOT_EMPTY });
     let schema = match row.value {
         Value::Text(_) => json!({ "type": ["string", "null"], "pattern": text_pattern(row.name) }),
         Value::Flag(_) => json!({ "type": ["boolean", "null"] }),
@@ -44,14 +53,19 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "pattern": TEXT,
             "items": { "type": ["string", "number", "boolean"], "pattern": TEXT },
         }),
-        Value::Names(_) => json!({ "type": ["array", "string", "null"], "pattern": TEXT, "items": non_empty_text() }),
+        Value::Names(_) => json!({ "type": ["array", "string", "null"], "pattern": NAMED, "items": named_items() }),
         Value::Filter(_) => json!({
             "type": ["array", "string", "boolean", "null"],
             "not": { "const": true },
-            "pattern": TEXT,
-            "items": non_empty_text(),
+            "pattern": NAMED,
+            "items": named_items(),
         }),
-        Value::NumberOrText(_) => json!({ "type": ["string", "integer", "null"], "minimum": 0, "pattern": TEXT }),
+        Value::Cron(_) => {
+            json!({ "type": ["string", "integer", "null"], "minimum": 0, "maximum": 0, "pattern": CRON })
+        }
+        Value::Account(_) => {
+            json!({ "type": ["string", "integer", "null"], "minimum": 0, "maximum": ACCOUNT_MAX, "pattern": ACCOUNT })
+        }
         Value::ExitCodes(_) => json!({
             "type": ["integer", "string", "array", "null"],
             "minimum": 0,
@@ -61,7 +75,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         }),
         Value::Count(_) => json!({
             "type": ["integer", "string", "null"],
-            "minimum": -i64::from(u32::MAX),
+            "minimum": -i64::from(INSTANCES_MAX),
             "maximum": INSTANCES_MAX,
             "pattern": COUNT,
         }),
@@ -72,9 +86,9 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "propertyNames": { "pattern": NAME },
             "additionalProperties": { "pattern": TEXT },
         }),
-        Value::PathOrFlag(_) => json!({ "type": ["string", "boolean", "null"], "pattern": TEXT }),
+        Value::PathOrFlag(_) => json!({ "type": ["string", "boolean", "null"], "pattern": NAMED }),
         Value::Watch(_) => {
-            json!({ "type": ["boolean", "array", "string", "null"], "pattern": TEXT, "items": non_empty_text() })
+            json!({ "type": ["boolean", "array", "string", "null"], "pattern": NAMED, "items": named_items() })
         }
         // A regular expression is an empty object once a config program's result is data.
         Value::Patterns(_) => json!({
@@ -84,9 +98,8 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         }),
         Value::Code(_) => json!({
             "type": ["array", "string", "boolean", "null"],
-            "minLength": 1,
-            "pattern": TEXT,
-            "items": non_empty_text(),
+            "pattern": NAMED_NOT_EMPTY,
+            "items": named_items(),
         }),
         Value::Object(_) => json!({ "type": ["object", "null"] }),
         Value::Ignored(shapes) => {
@@ -113,14 +126,13 @@ pub(super) fn default(row: &Row) -> Option<Json> {
 /// What resolving asks of some texts.
 fn text_pattern(option: &str) -> &'static str {
     match option {
-        "name" => APP_NAME,
-        "namespace" => r"^[^\u0000]+$",
-        "script" => r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
-        "instance_var" => NAME,
+        "name" => TITLE,
+        "namespace" | "script" => NAMED_NOT_EMPTY,
+        "instance_var" => VISIBLE_NAME,
         "increment_var" => OPTIONAL_NAME,
         // No versions of Node are installed.
-        "interpreter" => r"^(?!node@)[^\u0000]*$",
-        _ => TEXT,
+        "interpreter" => r"^(?!node@)(\s*[^\s\u0000][^\u0000]*)?$",
+        _ => NAMED,
     }
 }
 

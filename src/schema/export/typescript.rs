@@ -106,7 +106,8 @@ fn typed(row: &Row) -> String {
     let value = match row.value {
         Value::Text(_) => "string",
         Value::Flag(_) => "boolean",
-        Value::Whole { .. } | Value::Millis(_) | Value::Bytes(_) | Value::NumberOrText(_) => "number | string",
+        Value::Whole { .. } | Value::Millis(_) | Value::Bytes(_) | Value::Account(_) => "number | string",
+        Value::Cron(_) => "string | 0",
         // `string & {}` keeps the words before it among what is offered.
         Value::Count(_) => "number | \"max\" | (string & {})",
         Value::Words(_) => "(string | number | boolean)[] | string",

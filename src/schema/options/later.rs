@@ -48,7 +48,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "cron_restart",
         aliases: &["cron"],
-        value: Value::NumberOrText(|app, text| app.spec.cron_restart = not_empty(text).filter(|text| text != "0")),
+        value: Value::Cron(|app, pattern| app.spec.cron_restart = pattern),
         default: "",
         doc: "Restarts the app at the times of a cron pattern.",
         examples: &[r#""0 3 * * *""#],
@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "uid",
         aliases: &["user"],
-        value: Value::NumberOrText(|app, text| app.spec.uid = not_empty(text)),
+        value: Value::Account(|app, user| app.spec.uid = user),
         default: "",
         doc: "The user to run as.",
         examples: &[r#""www-data""#, "1000"],
@@ -78,7 +78,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "gid",
         aliases: &["group"],
-        value: Value::NumberOrText(|app, text| app.spec.gid = not_empty(text)),
+        value: Value::Account(|app, group| app.spec.gid = group),
         default: "",
         doc: "The group to run as.",
         examples: &[r#""www-data""#],

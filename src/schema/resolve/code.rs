@@ -7,8 +7,8 @@ use crate::schema::draft::{CodeOption, Draft};
 use crate::spec::Fingerprint;
 
 impl Resolver<'_> {
-    /// What stands for the app's code. A script that was found in PATH, or a command line, has no file that is the
-    /// user's own, so nothing of it is taken.
+    /// What stands for the app's code. Of a program in PATH or a command line, `script` is the file that it names, if
+    /// any: the program itself is not the user's own.
     pub(super) fn code(
         &mut self,
         draft: &Draft,

@@ -1,10 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{Resolver, text, title};
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
 use crate::schema::FileEntry;
-use crate::schema::draft::Draft;
-use crate::schema::words::shell_append;
+use crate::schema::draft::{CodeOption, Draft};
+use crate::schema::words::{shell_append, split_words};
 use crate::spec::AppSpec;
 
 /// What a `script` turned out to be.
@@ -79,7 +79,7 @@ impl Resolver<'_> {
                     spec.script = text(&path);
                 }
                 self.unused_arguments(draft, spec);
-                None
+                self.named_file(&spec.args, false, cwd, draft)
             }
             Script::Line => {
                 spec.interpreter = match interpreter {
@@ -93,9 +93,10 @@ impl Resolver<'_> {
                     self.error(Code::NotFound, message, draft.at("script"));
                 }
                 spec.script = shell_append(written, &spec.args);
-                spec.args.clear();
+                let args = std::mem::take(&mut spec.args);
                 spec.interpreter_args.push("-c".to_owned());
-                None
+                let words: Vec<String> = split_words(written).into_iter().chain(args).collect();
+                self.named_file(&words, true, cwd, draft)
             }
         }
     }
@@ -253,6 +254,26 @@ impl Resolver<'_> {
             let message =
                 format!("script `{}` of {} needs {wanted}, which is not in PATH", path.display(), title(draft));
             self.error(Code::NotFound, message, draft.at("script"));
+        }
+        found
+    }
+
+    /// The file that a command names as what it runs: its program where that is a path, else the first argument that
+    /// is there and ends as code does. An argument of another kind is data, which changes while the app runs.
+    fn named_file(&mut self, words: &[String], has_program: bool, cwd: &Path, draft: &Draft) -> Option<PathBuf> {
+        let found = words.iter().enumerate().find_map(|(at, word)| {
+            let path = self.surroundings.absolute(cwd, word);
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            let is_code = BY_ENDING.iter().any(|(known, _)| *known == ending);
+            let is_program = has_program && at == 0 && word.contains('/');
+            let is_file = || matches!(self.surroundings.entry(&path), FileEntry::File { .. });
+            ((is_code || is_program) && !word.starts_with('-') && is_file()).then_some(path)
+        });
+        if found.is_none() && draft.code == CodeOption::Script {
+            let message = format!("no file stands for the code of {}: its command names none", title(draft));
+            let at = draft.at("script").location(self.request.file);
+            let hint = "`fingerprint: [\"src/**\"]` makes an apply notice new code";
+            self.diagnostics.push(Diagnostic::info(Code::Meaningless, message, at).hint(hint));
         }
         found
     }

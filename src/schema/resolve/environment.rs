@@ -37,7 +37,8 @@ impl Resolver<'_> {
             Ok(read) => read,
             Err(why) => {
                 let message = format!("`env_file` of {}: `{}` {why}", title(draft), path.display());
-                self.error(Code::NotFound, message, draft.at("env_file"));
+                let hint = "create the file, or take it out of `env_file`".to_owned();
+                self.error_with_hint(Code::NotFound, message, draft.at("env_file"), Some(hint));
                 return;
             }
         };

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::draft::{Count, Draft, Mark};
 use super::{FileEntry, Places, Surroundings};
 use crate::diag::{Code, Diagnostic};
-use crate::graph::Origins;
+use crate::graph::{Origins, Selection};
 use crate::spec::{AppSpec, ExecMode, LogTarget};
 
 /// What one load is about.
@@ -22,6 +22,8 @@ pub struct Request<'a> {
     /// The folder that holds it, absolute.
     pub folder: &'a Path,
     pub profile: Option<&'a str>,
+    /// What is asked for: nothing is said of what others lack on this machine.
+    pub selection: &'a Selection,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -30,6 +32,8 @@ pub struct Resolved {
     pub apps: Vec<AppSpec>,
     pub origins: Origins,
     pub diagnostics: Vec<Diagnostic>,
+    /// Paths in the document of the apps that were not selected.
+    pub unselected: Vec<String>,
 }
 
 /// Resolves all apps and checks them against each other. Only without errors is the result a graph.
@@ -44,14 +48,18 @@ pub fn resolve(
     let mut apps = Vec::with_capacity(drafts.len());
     let mut marks = Vec::with_capacity(drafts.len());
     let mut origins = Origins::new();
+    let mut unselected = Vec::new();
     for draft in drafts {
         let (spec, variables, draft) = resolver.app(draft);
+        if !request.selection.contains(&spec.name) {
+            unselected.push(draft.whole.path.clone());
+        }
         origins.insert(spec.name.clone(), resolver.origins(&draft, variables));
         marks.push(draft);
         apps.push(spec);
     }
     resolver.between(&apps, &marks);
-    Resolved { apps, origins, diagnostics: resolver.diagnostics }
+    Resolved { apps, origins, diagnostics: resolver.diagnostics, unselected }
 }
 
 struct Resolver<'a> {
@@ -86,6 +94,7 @@ impl Resolver<'_> {
         self.exec_mode(&draft, &mut spec);
         self.logs(&draft, folder, &mut spec);
         self.values(&draft, &spec);
+        spec.fingerprint_by = draft.code.clone();
         if found {
             spec.fingerprint = self.code(&draft, folder, script.as_deref(), &environment.files);
         }

@@ -3,6 +3,7 @@
 mod fifo;
 mod home;
 pub(crate) mod procs;
+mod pty;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::sync::OnceLock;
 
 pub(crate) use fifo::Fifo;
 pub(crate) use home::{Home, Instance, Output, stay};
+pub(crate) use pty::Pty;
 
 pub(crate) fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)

@@ -56,10 +56,12 @@ const process = {
   cwd: () => host.cwd(),
   chdir: (folder) => host.chdir(String(folder)),
   exit(code) {
-    host.exit(Number(code ?? process.exitCode ?? 0));
+    code ??= process.exitCode;
+    host.end(`process.exit(${code === undefined ? '' : Number(code)})`);
   },
+  reallyExit: (code) => process.exit(code),
   abort() {
-    host.exit(134);
+    host.end('process.abort()');
   },
   nextTick: (callback, ...args) => void Promise.resolve().then(() => callback(...args)),
   hrtime,
@@ -77,7 +79,10 @@ const process = {
     if (loaded.error) throw loaded.error;
   },
   emit: () => false,
-  kill() {
+  kill(pid, signal = 'SIGTERM') {
+    // Signal 0 only asks whether there is such a process.
+    if (Number(pid) === facts.pid && signal === 0) return true;
+    if ([0, facts.pid, -facts.pid].includes(Number(pid))) host.end(`process.kill(process.pid, ${JSON.stringify(signal)})`);
     throw new Error('process.kill is not available: a config may only read');
   },
 };

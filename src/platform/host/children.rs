@@ -1,0 +1,39 @@
+use rustix::process::{Pid, WaitOptions, kill_process_group, waitpid};
+
+use crate::base::{ExitStatus, Signal};
+
+/// None when the child has not ended.
+pub(super) fn reap_child(pid: u32) -> Option<ExitStatus> {
+    let (_, status) = match waitpid(raw_pid(pid), WaitOptions::NOHANG) {
+        Ok(ended) => ended?,
+        // Somebody else has its status; waiting for it again would never end.
+        Err(_) => return Some(ExitStatus::Unknown),
+    };
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Some(ExitStatus::Code(code)),
+        (None, Some(signal)) => Some(ExitStatus::Signal(signal)),
+        (None, None) => None,
+    }
+}
+
+pub(super) fn end_group(pid: u32) {
+    if let Some(pid) = raw_pid(pid) {
+        let _ = kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// A child that was started and cannot be kept.
+pub(super) fn end_child(pid: u32) {
+    end_group(pid);
+    if let Some(pid) = raw_pid(pid) {
+        let _ = waitpid(Some(pid), WaitOptions::empty());
+    }
+}
+
+pub(super) fn raw_pid(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+pub(super) fn raw_signal(signal: Signal) -> Option<rustix::process::Signal> {
+    rustix::process::Signal::from_named_raw(signal.number())
+}

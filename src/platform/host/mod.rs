@@ -1,0 +1,385 @@
+mod cache;
+mod children;
+mod pid_file;
+mod running;
+mod stops;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use self::cache::Cache;
+use self::children::{end_child, end_group, reap_child};
+use self::running::{How, Running};
+use super::notify::NotifyFolder;
+use super::procfs;
+use super::setup::ProcessSetup;
+use super::spawn::{Extras, spawn};
+use super::survivors::{self, Adopted, open_pid};
+use super::tag::Tag;
+use super::tree::{Stopping, Todo};
+use super::{reason, sys};
+use crate::base::{ExitStatus, Signal};
+use crate::supervisor::{Launch, LaunchId};
+
+const EVENTS_PER_TURN: usize = 256;
+
+/// What happened to a launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The first process ended; once a launch.
+    Exited {
+        launch: LaunchId,
+        status: ExitStatus,
+    },
+    /// After a stop or kill: nothing is left. After `Exited`, where there was one.
+    TreeGone {
+        launch: LaunchId,
+    },
+    Ready {
+        launch: LaunchId,
+    },
+    /// Something went wrong beside the point; a line for the daemon's log.
+    Notice(String),
+}
+
+/// Every process that was started here or taken over, and what is being done to it.
+#[derive(Debug)]
+pub struct Host {
+    home: String,
+    /// Tells this daemon's launches from another's.
+    nonce: String,
+    setup: ProcessSetup,
+    epoll: OwnedFd,
+    notify: NotifyFolder,
+    running: HashMap<LaunchId, Running>,
+    roots: HashMap<u32, LaunchId>,
+    requests: Vec<(LaunchId, How, bool)>,
+    stopping: BTreeMap<LaunchId, Stopping>,
+    /// By epoll key, which member of which stop.
+    members: HashMap<u64, (LaunchId, u32)>,
+    next_member: u64,
+    cache: Cache,
+    /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
+    oldest: u64,
+    any_adopted: bool,
+    events: Vec<Event>,
+    /// Of processes that have ended; most are about to be written again.
+    stale_pid_files: HashMap<PathBuf, u32>,
+    scratch: Vec<u8>,
+}
+
+/// What an epoll key stands for, in its two highest bits.
+#[derive(Clone, Copy)]
+enum Key {
+    Root(LaunchId),
+    Channel(LaunchId),
+    Notify(LaunchId),
+    Member(u64),
+}
+
+impl Host {
+    /// # Errors
+    /// The system's.
+    pub fn new(home: &Path, setup: ProcessSetup) -> io::Result<Self> {
+        let me = procfs::process(std::process::id());
+        Ok(Self {
+            home: home.to_string_lossy().into_owned(),
+            nonce: nonce()?,
+            setup,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            notify: NotifyFolder::open(home)?,
+            running: HashMap::new(),
+            roots: HashMap::new(),
+            requests: Vec::new(),
+            stopping: BTreeMap::new(),
+            members: HashMap::new(),
+            next_member: 0,
+            cache: Cache::default(),
+            oldest: me.map_or(0, |me| me.start),
+            any_adopted: false,
+            events: Vec::new(),
+            stale_pid_files: HashMap::new(),
+            scratch: vec![0; 16 << 10],
+        })
+    }
+
+    /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark.
+    pub fn adopt(&mut self, launches: &[Launch]) -> Vec<Adopted> {
+        let mut adopted = Vec::new();
+        for launch in launches {
+            if let Some(survivor) = survivors::find(launch, &self.home)
+                && !self.roots.contains_key(&survivor.process.pid)
+            {
+                let pid = survivor.process.pid;
+                let started_at_ms = procfs::started_at_ms(&survivor.process);
+                let running = Running::new(launch, pid, survivor.pidfd, survivor.mark, false);
+                match self.watch_root(launch.id, running) {
+                    Ok(()) => {
+                        let spec_digest = survivor.spec_digest;
+                        adopted.push(Adopted { launch: launch.id, pid, spec_digest, started_at_ms });
+                    }
+                    Err(error) => self.notice(format!("cannot watch process {pid}: {}", reason(&error))),
+                }
+            }
+        }
+        self.any_adopted |= !adopted.is_empty();
+        let marks = self.running.values().map(|running| running.mark.clone()).collect();
+        let ended = survivors::end_leftovers(&self.home, &marks);
+        if ended > 0 {
+            self.notice(format!("ended {ended} processes that an earlier daemon left and nobody needs"));
+        }
+        adopted
+    }
+
+    /// Starts a process: its pid, and how long its error log was before.
+    ///
+    /// # Errors
+    /// In words, with what was wrong with the app.
+    pub fn spawn(&mut self, launch: &Launch) -> Result<(u32, u64), String> {
+        let mark = format!("{}.{}", self.nonce, launch.id.0);
+        let notify = launch.notify.then(|| self.notify.bind(&mark)).transpose();
+        let notify = notify.map_err(|error| format!("cannot make its notify socket: {}", reason(&error)))?;
+        let extras = Extras {
+            home: &self.home,
+            mark: &mark,
+            tag: Tag::new(launch, &self.home, &mark),
+            notify: notify.as_ref().map(|notify| notify.address.as_str()),
+            files: self.setup.files,
+        };
+        let spawned = spawn(launch, &extras)?;
+        let pid = spawned.pid;
+        let pidfd = open_pid(pid).map_err(|error| {
+            end_child(pid);
+            format!("cannot watch the new process: {}", reason(&error))
+        })?;
+        let mut running = Running::new(launch, pid, pidfd, mark, true);
+        running.channel = spawned.channel;
+        running.notify = notify;
+        if let Err(error) = self.watch_root(launch.id, running) {
+            end_child(pid);
+            return Err(format!("cannot watch the new process: {}", reason(&error)));
+        }
+        let pid_file = Path::new(&launch.pid_file);
+        let in_place = self.stale_pid_files.remove(pid_file).is_some();
+        if let Err(error) = pid_file::write(pid_file, pid, in_place) {
+            self.notice(format!("cannot write the pid file `{}`: {}", launch.pid_file, reason(&error)));
+        }
+        Ok((pid, spawned.error_log_offset))
+    }
+
+    /// Answered by `TreeGone`. Nothing is done before [`Self::flush`], so that many stops share one look at /proc.
+    pub fn stop(&mut self, launch: LaunchId, signal: Signal, tree: bool) {
+        self.requests.push((launch, How::Signal(signal), tree));
+    }
+
+    /// As [`Self::stop`], by `"shutdown"` over the channel; by SIGINT where that cannot be said.
+    pub fn stop_by_message(&mut self, launch: LaunchId, tree: bool) {
+        self.requests.push((launch, How::Message, tree));
+    }
+
+    /// SIGKILL, until nothing is left; answered by `TreeGone`.
+    pub fn kill(&mut self, launch: LaunchId, tree: bool) {
+        self.requests.push((launch, How::Kill, tree));
+    }
+
+    /// What happened since it was last asked.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Looks what has become of everything that is watched; never blocks. True when there may be more at once.
+    pub fn dispatch(&mut self) -> bool {
+        self.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
+    }
+
+    /// Reaps children that have ended: orphaned descendants that became ours are nobody else's to reap.
+    /// To be called after SIGCHLD.
+    pub fn reap(&mut self) {
+        while let Some(pid) = sys::ended_child() {
+            let progress = match self.roots.get(&pid) {
+                Some(launch) => self.root_exited(*launch),
+                None => reap_child(pid).is_some(),
+            };
+            if !progress {
+                break;
+            }
+        }
+    }
+
+    /// Removes the pid files of what has ended and was not started again. To be called when nothing is about to be.
+    pub fn tidy(&mut self) {
+        for (path, pid) in self.stale_pid_files.drain() {
+            pid_file::remove(&path, pid);
+        }
+    }
+
+    /// Begins the stops that were asked for and goes on with those under way.
+    pub fn flush(&mut self) {
+        for (launch, how, tree) in std::mem::take(&mut self.requests) {
+            self.begin(launch, how, tree);
+        }
+        while self.stopping.values().any(|stopping| stopping.todo != Todo::Nothing) {
+            self.sweep();
+        }
+        if self.stopping.is_empty() {
+            self.cache = Cache::default();
+        }
+    }
+
+    /// As [`Self::dispatch`], waiting for something to happen.
+    pub(in crate::platform) fn poll(&mut self, timeout: Option<&Timespec>) -> bool {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_PER_TURN);
+        if epoll::wait(&self.epoll, spare_capacity(&mut events), timeout).is_err() {
+            return false;
+        }
+        for event in &events {
+            let data = event.data;
+            match Key::decode(data.u64()) {
+                Key::Root(launch) => {
+                    self.root_exited(launch);
+                }
+                Key::Channel(launch) => self.channel_readable(launch),
+                Key::Notify(launch) => self.notify_readable(launch),
+                Key::Member(key) => self.member_exited(key),
+            }
+        }
+        !events.is_empty()
+    }
+
+    fn watch_root(&mut self, launch: LaunchId, running: Running) -> io::Result<()> {
+        self.watch(&running.pidfd, Key::Root(launch))?;
+        if let Some(channel) = &running.channel {
+            self.watch(channel, Key::Channel(launch))?;
+        }
+        if let Some(notify) = &running.notify {
+            self.watch(notify, Key::Notify(launch))?;
+        }
+        self.roots.insert(running.pid, launch);
+        self.running.insert(launch, running);
+        Ok(())
+    }
+
+    fn watch(&self, fd: &impl AsFd, key: Key) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(key.encode()), epoll::EventFlags::IN)?)
+    }
+
+    fn notice(&mut self, text: String) {
+        self.events.push(Event::Notice(text));
+    }
+
+    fn channel_readable(&mut self, launch: LaunchId) {
+        let Some(running) = self.running.get_mut(&launch) else { return };
+        let Some(channel) = &mut running.channel else { return };
+        let heard = channel.read(&mut self.scratch);
+        if heard.closed {
+            running.channel = None;
+        }
+        if heard.ready {
+            self.events.push(Event::Ready { launch });
+        }
+    }
+
+    fn notify_readable(&mut self, launch: LaunchId) {
+        let notify = self.running.get(&launch).and_then(|running| running.notify.as_ref());
+        if notify.is_some_and(|notify| notify.read(&mut self.scratch)) {
+            self.events.push(Event::Ready { launch });
+        }
+    }
+
+    /// False when it has not ended after all.
+    fn root_exited(&mut self, launch: LaunchId) -> bool {
+        let asked = self.stopping.contains_key(&launch) || self.requests.iter().any(|request| request.0 == launch);
+        let Some(running) = self.running.get(&launch) else { return false };
+        let status = if running.child {
+            if running.tree && !asked {
+                // Not reaped yet, so the group's number cannot be another's.
+                end_group(running.pid);
+            }
+            let Some(status) = reap_child(running.pid) else { return false };
+            status
+        } else {
+            ExitStatus::Unknown
+        };
+        let Some(running) = self.running.remove(&launch) else { return false };
+        self.roots.remove(&running.pid);
+        self.stale_pid_files.insert(running.pid_file.clone(), running.pid);
+        self.events.push(Event::Exited { launch, status });
+        if let Some(stopping) = self.stopping.get_mut(&launch) {
+            stopping.kin.root = None;
+            if !stopping.tree {
+                self.finish(launch);
+            } else if stopping.members.is_empty() && stopping.todo == Todo::Nothing {
+                stopping.todo = Todo::Verify;
+            }
+        } else if !running.child && running.tree {
+            // The group is not pinned by a zombie of ours; its marks tell what is left of it.
+            let mut kin = running.kin();
+            kin.root = None;
+            self.stopping.insert(launch, Stopping::new(kin, true, Todo::Kill, Signal::KILL, true));
+        }
+        true
+    }
+
+    fn member_exited(&mut self, key: u64) {
+        let Some((launch, pid)) = self.members.remove(&key) else { return };
+        let Some(stopping) = self.stopping.get_mut(&launch) else { return };
+        stopping.members.remove(&pid);
+        if stopping.members.is_empty() && stopping.kin.root.is_none() && stopping.todo == Todo::Nothing {
+            stopping.todo = Todo::Verify;
+        }
+    }
+}
+
+/// Readable when [`Host::dispatch`] has something to do.
+impl AsFd for Host {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl Host {
+    /// A descriptor of its own for the same, so that a reactor can own it while the host is at work.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn readiness(&self) -> io::Result<OwnedFd> {
+        self.epoll.try_clone()
+    }
+}
+
+impl Key {
+    fn encode(self) -> u64 {
+        match self {
+            Self::Root(LaunchId(id)) => id,
+            Self::Channel(LaunchId(id)) => id | 1 << 62,
+            Self::Notify(LaunchId(id)) => id | 2 << 62,
+            Self::Member(key) => key | 3 << 62,
+        }
+    }
+
+    fn decode(bits: u64) -> Self {
+        let id = bits & !(3 << 62);
+        match bits >> 62 {
+            0 => Self::Root(LaunchId(id)),
+            1 => Self::Channel(LaunchId(id)),
+            2 => Self::Notify(LaunchId(id)),
+            _ => Self::Member(id),
+        }
+    }
+}
+
+fn nonce() -> io::Result<String> {
+    use io::Read as _;
+    use std::fmt::Write as _;
+    let mut bytes = [0; 6];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}

@@ -1,0 +1,95 @@
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::process::pidfd_send_signal;
+
+use super::children::raw_signal;
+use crate::base::Signal;
+use crate::platform::channel::Channel;
+use crate::platform::notify::Notify;
+use crate::platform::tag::list_bits;
+use crate::platform::tree::Kin;
+use crate::supervisor::{Launch, Output};
+
+/// A first process.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) pid: u32,
+    pub(super) pidfd: OwnedFd,
+    /// False: taken over from an earlier daemon, its status is for another to collect.
+    pub(super) child: bool,
+    pub(super) mark: String,
+    instance: String,
+    list_id: u64,
+    pub(super) logs: Vec<String>,
+    pub(super) pid_file: PathBuf,
+    pub(super) tree: bool,
+    pub(super) channel: Option<Channel>,
+    pub(super) notify: Option<Notify>,
+}
+
+/// How a stop begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Signal(Signal),
+    Message,
+    Kill,
+}
+
+impl Running {
+    pub(super) fn new(launch: &Launch, pid: u32, pidfd: OwnedFd, mark: String, child: bool) -> Self {
+        let logs = [&launch.out, &launch.error].into_iter().filter_map(|output| match output {
+            Output::File(path) => Some(path.clone()),
+            Output::Null => None,
+        });
+        Self {
+            pid,
+            pidfd,
+            child,
+            mark,
+            instance: launch.instance.to_string(),
+            list_id: list_bits(launch),
+            logs: logs.collect(),
+            pid_file: launch.pid_file.clone().into(),
+            tree: launch.tree,
+            channel: None,
+            notify: None,
+        }
+    }
+
+    pub(super) fn kin(&self) -> Kin {
+        Kin {
+            root: Some(self.pid),
+            session: self.pid,
+            mark: self.mark.clone(),
+            instance: Some(self.instance.clone()),
+            list_id: Some(self.list_id),
+            logs: self.logs.clone(),
+            adopted: !self.child,
+        }
+    }
+
+    pub(super) fn send(&self, how: How) {
+        let signal = match how {
+            How::Message if self.channel.as_ref().is_some_and(Channel::ask_to_shut_down) => None,
+            How::Message => Some(Signal::INT),
+            How::Signal(signal) => Some(signal),
+            How::Kill => Some(Signal::KILL),
+        };
+        if let Some(signal) = signal.and_then(raw_signal) {
+            let _ = pidfd_send_signal(&self.pidfd, signal);
+        }
+        if how != How::Kill {
+            wake(&self.pidfd);
+        }
+    }
+
+    pub(super) fn freeze(&self) -> bool {
+        pidfd_send_signal(&self.pidfd, rustix::process::Signal::STOP).is_ok()
+    }
+}
+
+/// What was stopped by job control, or a debugger, can act on no signal before it goes on.
+pub(super) fn wake(pidfd: &OwnedFd) {
+    let _ = pidfd_send_signal(pidfd, rustix::process::Signal::CONT);
+}

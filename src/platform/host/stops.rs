@@ -1,0 +1,270 @@
+//! Stops under way: found, signalled, watched, frozen, ended, and looked at again.
+
+use std::collections::{BTreeMap, HashSet};
+
+use rustix::process::pidfd_send_signal;
+
+use super::children::raw_signal;
+use super::running::{How, wake};
+use super::{Event, Host, Key};
+use crate::base::Signal;
+use crate::platform::procfs::{self, Process, Table};
+use crate::platform::reason;
+use crate::platform::survivors::pin;
+use crate::platform::tree::{Kin, Known, Member, Stopping, Survey, Todo};
+use crate::supervisor::LaunchId;
+
+/// How often the descendants of one launch are looked for again before a stop is called done regardless. What forks
+/// faster than it can be frozen this often needs a cgroup.
+const ROUNDS_MAX: u32 = 50;
+/// How often it is looked again in one go while everything is being frozen; the loop stands still meanwhile.
+const FREEZES_MAX: u32 = 10;
+
+impl Host {
+    pub(super) fn begin(&mut self, launch: LaunchId, how: How, tree: bool) {
+        let running = self.running.get(&launch);
+        if !tree {
+            let Some(running) = running else {
+                // Its first process has ended; whatever was begun with the tree goes on.
+                if !self.stopping.contains_key(&launch) {
+                    self.events.push(Event::TreeGone { launch });
+                }
+                return;
+            };
+            running.send(how);
+            let kin = running.kin();
+            self.stopping
+                .entry(launch)
+                .or_insert_with(|| Stopping::new(kin, false, Todo::Nothing, Signal::KILL, false));
+            return;
+        }
+        if how == How::Message
+            && let Some(running) = running
+        {
+            running.send(how);
+        }
+        let (todo, signal) = match how {
+            How::Signal(signal) => (Todo::Signal, signal),
+            How::Message => (Todo::Watch, Signal::TERM),
+            How::Kill => (Todo::Kill, Signal::KILL),
+        };
+        let nonce = &self.nonce;
+        let kin = || match running {
+            Some(running) => running.kin(),
+            // It ended a moment ago; only its marks can tell what it left.
+            None => Kin { mark: format!("{nonce}.{}", launch.0), ..Kin::default() },
+        };
+        let stopping = self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin(), true, todo, signal, false));
+        // A stop that is under way becomes sterner, never milder.
+        stopping.silent = false;
+        stopping.tree = true;
+        if !stopping.killing && stopping.todo != Todo::Kill {
+            stopping.todo = todo;
+            stopping.signal = signal;
+        }
+        stopping.killing |= how == How::Kill;
+    }
+
+    /// One look at all processes, and what it means for every stop that has something to do.
+    pub(super) fn sweep(&mut self) {
+        let Some(survey) = self.survey() else {
+            // Without /proc nothing but first processes is known; what is watched still counts.
+            for stopping in self.stopping.values_mut() {
+                stopping.todo = Todo::Nothing;
+            }
+            return;
+        };
+        let busy = |stopping: &Stopping| stopping.todo != Todo::Nothing;
+        let launches: Vec<LaunchId> =
+            self.stopping.iter().filter(|(_, stopping)| busy(stopping)).map(|(launch, _)| *launch).collect();
+        let mut kills = Vec::new();
+        for launch in launches {
+            let found = self.find(&survey, launch);
+            let Some(stopping) = self.stopping.get_mut(&launch) else { continue };
+            let todo = std::mem::replace(&mut stopping.todo, Todo::Nothing);
+            if todo == Todo::Verify && !found.is_empty() {
+                stopping.rounds += 1;
+                if stopping.rounds > ROUNDS_MAX {
+                    let left = found.len();
+                    self.notice(format!("gave up on {left} processes that start others faster than they are ended"));
+                    self.finish(launch);
+                    continue;
+                }
+            }
+            let stern = todo == Todo::Kill || (todo == Todo::Verify && stopping.killing);
+            if stern {
+                kills.push((launch, found));
+                continue;
+            }
+            let signal = (todo != Todo::Watch).then_some(stopping.signal);
+            if todo == Todo::Signal
+                && let Some(running) = self.running.get(&launch)
+            {
+                running.send(How::Signal(stopping.signal));
+            }
+            self.add_members(launch, &found, signal, todo == Todo::Signal);
+            self.finish_if_gone(launch, found.is_empty());
+        }
+        if !kills.is_empty() {
+            self.kill_all(kills);
+        }
+    }
+
+    /// Freezes first, until nothing new turns up: what is frozen cannot fork away from what follows.
+    fn kill_all(&mut self, kills: Vec<(LaunchId, Vec<Process>)>) {
+        let launches: Vec<LaunchId> = kills.iter().map(|(launch, _)| *launch).collect();
+        let mut any_new = false;
+        for (launch, found) in kills {
+            if let Some(running) = self.running.get(&launch) {
+                any_new |= running.freeze();
+            }
+            any_new |= self.freeze_members(launch, &found);
+        }
+        for _ in 0..FREEZES_MAX {
+            if !any_new {
+                break;
+            }
+            let Some(survey) = self.survey() else { break };
+            any_new = false;
+            for launch in &launches {
+                let found = self.find(&survey, *launch);
+                any_new |= self.freeze_members(*launch, &found);
+            }
+        }
+        for launch in launches {
+            if let Some(running) = self.running.get(&launch) {
+                running.send(How::Kill);
+            }
+            if let Some(stopping) = self.stopping.get_mut(&launch) {
+                stopping.killing = true;
+                for member in stopping.members.values() {
+                    let _ = pidfd_send_signal(&member.pidfd, rustix::process::Signal::KILL);
+                }
+            }
+            self.finish_if_gone(launch, !any_new);
+        }
+    }
+
+    /// True when there was one that had not been frozen before. One that is gone already counts: it may have left
+    /// another in its place.
+    fn freeze_members(&mut self, launch: LaunchId, found: &[Process]) -> bool {
+        let Some(stopping) = self.stopping.get(&launch) else { return false };
+        let is_new = |process: &Process| stopping.members.get(&process.pid).is_none_or(|m| m.start != process.start);
+        let any_new = found.iter().any(is_new);
+        self.add_members(launch, found, None, false);
+        let Some(stopping) = self.stopping.get(&launch) else { return false };
+        for process in found {
+            if let Some(member) = stopping.members.get(&process.pid) {
+                let _ = pidfd_send_signal(&member.pidfd, rustix::process::Signal::STOP);
+            }
+        }
+        any_new
+    }
+
+    fn survey(&mut self) -> Option<Survey> {
+        let table = match Table::scan() {
+            Ok(table) => table,
+            Err(error) => {
+                self.notice(format!("cannot look for descendants: {}", reason(&error)));
+                return None;
+            }
+        };
+        let live_marks: HashSet<String> = self.running.values().map(|running| running.mark.clone()).collect();
+        let known = Known {
+            home: &self.home,
+            roots: &self.roots,
+            live_marks: &live_marks,
+            oldest: self.oldest,
+            any_adopted: self.any_adopted,
+        };
+        Some(Survey::new(table, std::process::id(), &known, &mut self.cache))
+    }
+
+    fn find(&mut self, survey: &Survey, launch: LaunchId) -> Vec<Process> {
+        let Some(stopping) = self.stopping.get(&launch) else { return Vec::new() };
+        let (running, all_stopping) = (&self.running, &self.stopping);
+        // When nothing but stops is left, an orphan of whatever kind belongs to one of them.
+        let last = self.setup.adopts_orphans
+            && running.keys().all(|id| all_stopping.get(id).is_some_and(|stopping| stopping.tree));
+        let shared = |log: &str| {
+            running.iter().any(|(id, other)| *id != launch && other.logs.iter().any(|theirs| theirs == log))
+        };
+        let mut found = survey.members(&stopping.kin, stopping.members.keys().copied(), shared, last, &mut self.cache);
+        found.retain(|process| !self.roots.contains_key(&process.pid));
+        found
+    }
+
+    /// Pins and watches what is new, and sends the signal to it, or to all.
+    fn add_members(&mut self, launch: LaunchId, found: &[Process], signal: Option<Signal>, to_all: bool) {
+        let mut unpinned = 0_u32;
+        for process in found {
+            let Some(stopping) = self.stopping.get(&launch) else { return };
+            let known = stopping.members.get(&process.pid).is_some_and(|member| member.start == process.start);
+            if !known && !self.add_member(launch, process) {
+                unpinned += 1;
+                continue;
+            }
+            if (to_all || !known)
+                && let Some(signal) = signal.and_then(raw_signal)
+                && let Some(member) = self.stopping.get(&launch).and_then(|s| s.members.get(&process.pid))
+            {
+                let _ = pidfd_send_signal(&member.pidfd, signal);
+                wake(&member.pidfd);
+            }
+        }
+        if unpinned > 0 {
+            self.notice(format!("cannot watch {unpinned} descendants: no more files may be opened"));
+        }
+    }
+
+    /// True unless it is there and cannot be pinned.
+    fn add_member(&mut self, launch: LaunchId, process: &Process) -> bool {
+        let Some(pidfd) = pin(process) else {
+            return procfs::process(process.pid).is_none_or(|now| now.start != process.start || now.dead);
+        };
+        let key = self.next_member;
+        self.next_member += 1;
+        if self.watch(&pidfd, Key::Member(key)).is_err() {
+            return false;
+        }
+        self.members.insert(key, (launch, process.pid));
+        if let Some(stopping) = self.stopping.get_mut(&launch) {
+            let old = stopping.members.insert(process.pid, Member { pidfd, start: process.start, key });
+            if let Some(old) = old {
+                self.members.remove(&old.key);
+            }
+        }
+        true
+    }
+
+    /// `settled`: the last look found nothing that had to be pinned. What was found and was gone before that may have
+    /// left another in its place, so it has to be looked again.
+    fn finish_if_gone(&mut self, launch: LaunchId, settled: bool) {
+        let Some(stopping) = self.stopping.get_mut(&launch) else { return };
+        if stopping.kin.root.is_some() || !stopping.members.is_empty() {
+            return;
+        }
+        if settled {
+            self.finish(launch);
+        } else {
+            stopping.todo = Todo::Verify;
+        }
+    }
+
+    pub(super) fn finish(&mut self, launch: LaunchId) {
+        let Some(stopping) = self.stopping.remove(&launch) else { return };
+        for member in stopping.members.values() {
+            self.members.remove(&member.key);
+        }
+        if !stopping.silent {
+            self.events.push(Event::TreeGone { launch });
+        }
+    }
+}
+
+impl Stopping {
+    pub(super) fn new(kin: Kin, tree: bool, todo: Todo, signal: Signal, silent: bool) -> Self {
+        let killing = todo == Todo::Kill;
+        Self { kin, tree, silent, todo, signal, killing, members: BTreeMap::new(), rounds: 0 }
+    }
+}

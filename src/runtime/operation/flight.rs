@@ -1,0 +1,192 @@
+//! Slots on their way: when they have arrived, and when nobody waits for them any more.
+
+use super::{Operation, Phase, Rigour, Surroundings};
+use crate::base::{InstanceId, Mono, format_millis};
+use crate::rpc::wire::{Failure, ProgressKind};
+use crate::runtime::table::Moved;
+use crate::runtime::view::outputs;
+use crate::supervisor::{Machine, Output, State};
+
+/// When a command stops waiting for an instance that keeps ending. Its policy goes on restarting it.
+///
+/// A crash is only final when the machine says so, which with a `restart_delay` can take minutes. Nobody who applies
+/// a file wants to wait for that: an instance counts as failed when its next start is more than `CRASH_WAIT_MS_MAX`
+/// away, or when it ends `CRASH_PATIENCE_MS` after it was begun. With no delay the default sixteen launches are over
+/// long before that.
+const CRASH_WAIT_MS_MAX: u64 = 2_000;
+const CRASH_PATIENCE_MS: u64 = 5_000;
+
+/// A slot on its way to where the task wants it.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) goal: Goal,
+    pub(super) since: Mono,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    Up,
+    Down,
+}
+
+/// What a look at a slot in flight says.
+enum Verdict {
+    Wait,
+    Arrived,
+    Failed(String),
+}
+
+impl Operation {
+    pub(super) fn moved(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
+        let id = &moved.instance;
+        let is_ours = self.running(&id.app).is_some_and(|running| running.in_flight.contains_key(&id.slot));
+        if !is_ours {
+            return;
+        }
+        let what = match (&moved.before, &moved.after) {
+            (State::Launching { .. }, State::Starting { pid, .. } | State::Online { pid, .. }) => {
+                Some(ProgressKind::Starting { pid: *pid })
+            }
+            (before, State::Stopping { .. }) if !matches!(before, State::Stopping { .. }) => {
+                Some(ProgressKind::Stopping)
+            }
+            _ => None,
+        };
+        if let Some(what) = what {
+            self.progress(&id.app, Some(id.slot), what, around.out);
+        }
+        let ran = matches!(moved.before, State::Launching { .. } | State::Starting { .. } | State::Online { .. });
+        let crashed = ran
+            && match &moved.after {
+                State::Waiting { .. } => true,
+                State::Launching { launch, .. } => moved.before.launch() != Some(*launch),
+                _ => false,
+            };
+        self.judge(id, crashed, around);
+    }
+
+    /// Everything in flight once more: what had to be waited for need not be any more.
+    pub(super) fn look_again(&mut self, around: &mut Surroundings<'_>) {
+        let in_flight: Vec<InstanceId> = self
+            .tasks
+            .iter()
+            .filter_map(|(app, task)| match &task.phase {
+                Phase::Running(running) => Some(running.in_flight.keys().map(move |slot| InstanceId::new(app, *slot))),
+                Phase::Pending | Phase::Saving | Phase::Done | Phase::Failed => None,
+            })
+            .flatten()
+            .collect();
+        for id in in_flight {
+            self.judge(&id, false, around);
+        }
+    }
+
+    /// Whether a slot has got to where it was to go.
+    pub(super) fn judge(&mut self, id: &InstanceId, crashed: bool, around: &mut Surroundings<'_>) {
+        let patient = !self.given_up && (self.rigour == Rigour::Strict || self.has_dependents(&id.app));
+        let Some(flight) = self.running(&id.app).and_then(|running| running.in_flight.get_mut(&id.slot)) else {
+            return;
+        };
+        let goal = flight.goal;
+        let after_ms = around.now.mono.ms_since(flight.since);
+        let verdict = match around.table.instance(id) {
+            None if goal == Goal::Down => Verdict::Arrived,
+            None => Verdict::Failed("it was taken away".to_owned()),
+            Some(instance) => {
+                let state = &instance.machine.state;
+                let policy = &instance.machine.policy;
+                let holds = (policy.readiness.wait_ready && patient) || matches!(state, State::Launching { .. });
+                if !holds {
+                    self.starting.remove(id);
+                }
+                let Some(flight) = self.running(&id.app).and_then(|running| running.in_flight.get(&id.slot)) else {
+                    return;
+                };
+                match goal {
+                    Goal::Down => down(state),
+                    Goal::Up if !patient && settled(state) => Verdict::Arrived,
+                    Goal::Up => up(&instance.machine, flight, crashed, around.now.mono),
+                }
+            }
+        };
+        match verdict {
+            Verdict::Wait => return,
+            Verdict::Arrived => {
+                let what = match goal {
+                    Goal::Up => ProgressKind::Up { after_ms },
+                    Goal::Down => ProgressKind::Stopped,
+                };
+                self.progress(&id.app, Some(id.slot), what, around.out);
+            }
+            Verdict::Failed(reason) => self.fail(id, reason, around),
+        }
+        self.starting.remove(id);
+        if let Some(running) = self.running(&id.app) {
+            running.in_flight.remove(&id.slot);
+        }
+        self.next_replacement(&id.app);
+        self.settle(&id.app, around);
+    }
+
+    fn has_dependents(&self, app: &str) -> bool {
+        self.tasks.values().any(|task| matches!(task.phase, Phase::Pending) && task.after.contains(app))
+    }
+
+    fn fail(&mut self, id: &InstanceId, reason: String, around: &mut Surroundings<'_>) {
+        if let Some(running) = self.running(&id.app) {
+            running.failed = true;
+        }
+        self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.clone() }, around.out);
+        if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_watch()) {
+            return;
+        }
+        let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
+        let error_log =
+            known.and_then(|(app, instance)| match outputs(&app.record, id.slot, instance, &around.table.layout).1 {
+                Output::File(path) => Some(path),
+                Output::Null => None,
+            });
+        let error_log_offset = around.table.instance(id).map_or(0, |instance| instance.error_log_offset);
+        let failure = Failure::of_app(id.app.clone(), reason);
+        self.failed.push(Failure { slot: Some(id.slot), error_log, error_log_offset, ..failure });
+    }
+}
+
+fn down(state: &State) -> Verdict {
+    match state {
+        State::Stopped => Verdict::Arrived,
+        State::Errored { reason } => Verdict::Failed(reason.to_string()),
+        _ => Verdict::Wait,
+    }
+}
+
+/// Its outcome is the policy's business from now on.
+fn settled(state: &State) -> bool {
+    !matches!(state, State::Launching { .. } | State::Stopping { .. } | State::Stopped)
+}
+
+fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
+    let ended = || machine.last_exit.map_or_else(|| "it ended".to_owned(), |status| status.to_string());
+    let waited_ms = now.ms_since(flight.since);
+    match &machine.state {
+        State::Online { .. } | State::Completed { .. } => Verdict::Arrived,
+        State::Errored { reason } => Verdict::Failed(reason.to_string()),
+        State::Stopped => Verdict::Failed("it was stopped".to_owned()),
+        State::Starting { late: true, .. } => {
+            let after = format_millis(machine.policy.readiness.timeout_ms);
+            Verdict::Failed(format!("not ready within {after} (listen_timeout); it goes on running"))
+        }
+        State::Waiting { until } => {
+            let wait_ms = until.ms_since(now);
+            if wait_ms > CRASH_WAIT_MS_MAX || waited_ms >= CRASH_PATIENCE_MS {
+                Verdict::Failed(format!("{}; it is started again in {}", ended(), format_millis(wait_ms)))
+            } else {
+                Verdict::Wait
+            }
+        }
+        State::Launching { .. } if crashed && waited_ms >= CRASH_PATIENCE_MS => {
+            Verdict::Failed(format!("{}; it is started again and again", ended()))
+        }
+        State::Launching { .. } | State::Starting { .. } | State::Stopping { .. } => Verdict::Wait,
+    }
+}

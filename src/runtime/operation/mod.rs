@@ -1,0 +1,318 @@
+mod caller;
+mod flight;
+mod wave;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub(super) use self::caller::{Afterwards, Caller, Rigour};
+use self::flight::{Flight, Goal};
+use self::wave::Wave;
+use super::table::{Moved, Table};
+use super::work::Aim;
+use super::{Effect, Intent, Save, Ticket};
+use crate::base::{InstanceId, Now};
+use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
+use crate::supervisor::{By, Event, State};
+
+/// Processes that may be on their way up at the same time.
+const STARTING_MAX: usize = 16;
+
+/// A command that changes something, step by step.
+///
+/// Tasks become ready when those that they come after are done. All that are ready at one moment form a wave: one
+/// durable change, and only when it is durable are they begun. So what runs was always recorded before.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) caller: Caller,
+    pub(super) afterwards: Afterwards,
+    rigour: Rigour,
+    tasks: BTreeMap<String, Task>,
+    /// The wave that is being made durable.
+    saving: Option<(Ticket, Wave)>,
+    /// Slots of begun tasks whose turn has not come.
+    queue: VecDeque<(InstanceId, Start)>,
+    /// Slots that count as being started.
+    starting: BTreeSet<InstanceId>,
+    /// No further step is begun, nobody waits for what comes of the others.
+    given_up: bool,
+    /// Tasks may have become ready since they were last looked at.
+    stirred: bool,
+    /// Something was begun or saved.
+    begun_any: bool,
+    touched: usize,
+    failed: Vec<Failure>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    First,
+    Anew,
+}
+
+#[derive(Debug)]
+struct Task {
+    aim: Aim,
+    after: BTreeSet<String>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Pending,
+    Saving,
+    Running(Running),
+    Done,
+    Failed,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    in_flight: BTreeMap<u32, Flight>,
+    queued: usize,
+    replace: VecDeque<u32>,
+    failed: bool,
+}
+
+/// What an operation needs to get on.
+pub(super) struct Surroundings<'a> {
+    pub(super) table: &'a mut Table,
+    pub(super) generation: &'a mut u64,
+    pub(super) tickets: &'a mut u64,
+    pub(super) moved: &'a mut VecDeque<Moved>,
+    pub(super) now: Now,
+    pub(super) out: &'a mut Vec<Effect>,
+}
+
+impl Surroundings<'_> {
+    fn feed(&mut self, id: &InstanceId, event: Event) {
+        let moved = self.table.feed(id, event, self.now, self.out);
+        self.moved.extend(moved);
+    }
+}
+
+impl Operation {
+    pub(super) fn new(caller: Caller, rigour: Rigour, afterwards: Afterwards) -> Self {
+        Self {
+            caller,
+            afterwards,
+            rigour,
+            tasks: BTreeMap::new(),
+            saving: None,
+            queue: VecDeque::new(),
+            starting: BTreeSet::new(),
+            given_up: false,
+            stirred: true,
+            begun_any: false,
+            touched: 0,
+            failed: Vec::new(),
+        }
+    }
+
+    /// Apps in `after` that have no task are not waited for.
+    pub(super) fn add(&mut self, app: String, aim: Aim, after: BTreeSet<String>) {
+        self.touched += usize::from(!aim.is_watch());
+        self.tasks.insert(app, Task { aim, after, phase: Phase::Pending });
+    }
+
+    pub(super) fn has(&self, app: &str) -> bool {
+        self.tasks.contains_key(app)
+    }
+
+    /// Nobody wants the rest any more: what is being done is brought to its end, and nothing else is begun. What is
+    /// what, for whoever may still listen.
+    pub(super) fn give_up(&mut self, around: &mut Surroundings<'_>) -> Answer {
+        self.caller.client = None;
+        self.given_up = true;
+        let (mut going_on, mut not_begun) = (Vec::new(), Vec::new());
+        let queued = std::mem::take(&mut self.queue);
+        not_begun.extend(queued.iter().map(|(id, _)| id.to_string()));
+        for (app, task) in self.tasks.iter_mut().filter(|(_, task)| !task.aim.is_watch()) {
+            let label = |slot: &u32| InstanceId::new(app, *slot).to_string();
+            match &mut task.phase {
+                Phase::Pending => {
+                    task.phase = Phase::Failed;
+                    not_begun.push(app.clone());
+                }
+                Phase::Running(running) => {
+                    running.queued = 0;
+                    not_begun.extend(running.replace.drain(..).map(|slot| label(&slot)));
+                    going_on.extend(running.in_flight.keys().map(label));
+                }
+                Phase::Saving => going_on.push(app.clone()),
+                Phase::Done | Phase::Failed => {}
+            }
+        }
+        not_begun.sort();
+        unwant(queued, around);
+        let running = self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Running(_)));
+        for app in running.map(|(app, _)| app.clone()).collect::<Vec<_>>() {
+            self.settle(&app, around);
+        }
+        Answer::Cancelled { touched: self.touched, failed: std::mem::take(&mut self.failed), going_on, not_begun }
+    }
+
+    /// Goes on as far as it can; whether it has come to its end.
+    pub(super) fn advance(&mut self, around: &mut Surroundings<'_>) -> bool {
+        if self.given_up {
+            self.look_again(around);
+        }
+        loop {
+            self.start_queued(around);
+            while let Some(moved) = around.moved.pop_front() {
+                self.moved(&moved, around);
+            }
+            if self.saving.is_none() && std::mem::take(&mut self.stirred) {
+                self.next_wave(around);
+                continue;
+            }
+            if around.moved.is_empty() && !self.can_start() {
+                break;
+            }
+        }
+        self.saving.is_none() && self.tasks.values().all(|task| matches!(task.phase, Phase::Done | Phase::Failed))
+    }
+
+    /// The last answer.
+    pub(super) fn result(&mut self) -> Answer {
+        Answer::Done { touched: self.touched, failed: std::mem::take(&mut self.failed) }
+    }
+
+    /// A save ended. None when it was another's; else what to answer when nothing at all could be done.
+    pub(super) fn saved(
+        &mut self,
+        ticket: Ticket,
+        result: Result<(), String>,
+        around: &mut Surroundings<'_>,
+    ) -> Option<Answer> {
+        let (_, wave) = self.saving.take_if(|(expected, _)| *expected == ticket)?;
+        match result {
+            Ok(()) => {
+                *around.generation = wave.generation;
+                self.begin(wave, around);
+                None
+            }
+            Err(reason) => self.not_saved(wave, &reason, around),
+        }
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Pending)).map(|(app, _)| app.as_str())
+    }
+
+    fn skip(&mut self, app: &str, reason: String) {
+        let Some(task) = self.tasks.get_mut(app) else { return };
+        task.phase = Phase::Failed;
+        if !task.aim.is_watch() {
+            self.failed.push(Failure { skipped: true, ..Failure::of_app(app.to_owned(), reason) });
+        }
+    }
+
+    fn running(&mut self, app: &str) -> Option<&mut Running> {
+        match &mut self.tasks.get_mut(app)?.phase {
+            Phase::Running(running) => Some(running),
+            Phase::Pending | Phase::Saving | Phase::Done | Phase::Failed => None,
+        }
+    }
+
+    /// The next slot of a rollout, when the one before is up.
+    fn next_replacement(&mut self, app: &str) {
+        let Some(running) = self.running(app) else { return };
+        if running.failed {
+            running.replace.clear();
+        }
+        if running.queued == 0
+            && running.in_flight.values().all(|flight| flight.goal == Goal::Down)
+            && let Some(slot) = running.replace.pop_front()
+        {
+            running.queued += 1;
+            self.queue.push_back((InstanceId::new(app, slot), Start::Anew));
+        }
+    }
+
+    fn can_start(&self) -> bool {
+        !self.queue.is_empty() && self.starting.len() < STARTING_MAX
+    }
+
+    fn start_queued(&mut self, around: &mut Surroundings<'_>) {
+        while self.can_start()
+            && let Some((id, start)) = self.queue.pop_front()
+        {
+            let flight = Flight { goal: Goal::Up, since: around.now.mono };
+            let Some(running) = self.running(&id.app) else { continue };
+            running.queued -= 1;
+            running.in_flight.insert(id.slot, flight);
+            self.starting.insert(id.clone());
+            let by = if self.rigour == Rigour::Lenient { By::Policy } else { By::Command };
+            around.feed(
+                &id,
+                match start {
+                    Start::First => Event::Start { by },
+                    Start::Anew => Event::Restart,
+                },
+            );
+            self.judge(&id, false, around);
+        }
+    }
+
+    /// Ends a task that has nothing left to do.
+    fn settle(&mut self, app: &str, around: &mut Surroundings<'_>) {
+        let Some(running) = self.running(app) else { return };
+        if !running.in_flight.is_empty() || running.queued > 0 || !running.replace.is_empty() {
+            return;
+        }
+        let phase = if running.failed { Phase::Failed } else { Phase::Done };
+        if !around.table.apps.contains_key(app) {
+            self.progress(app, None, ProgressKind::Deleted, around.out);
+        }
+        if let Some(task) = self.tasks.get_mut(app) {
+            task.phase = phase;
+        }
+        self.stirred = true;
+    }
+
+    fn progress(&self, app: &str, slot: Option<u32>, what: ProgressKind, out: &mut Vec<Effect>) {
+        if self.tasks.get(app).is_some_and(|task| task.aim.is_watch()) {
+            return;
+        }
+        self.caller.tell(Answer::Progress(Progress { app: app.to_owned(), slot, what }), false, out);
+    }
+}
+
+/// What is recorded as running and was never started is recorded as stopped again: the next daemon must not start
+/// what was taken back. Where that cannot be saved, it does.
+fn unwant(queued: VecDeque<(InstanceId, Start)>, around: &mut Surroundings<'_>) {
+    let mut changed = BTreeSet::new();
+    for (id, start) in queued {
+        let Some(app) = around.table.apps.get_mut(&id.app).filter(|app| !app.deleted) else { continue };
+        let is_down = app.instances.get(&id.slot).is_some_and(|held| held.machine.state == State::Stopped);
+        if let Start::First = start
+            && is_down
+            && let Some(record) = app.record.instances.get_mut(&id.slot)
+        {
+            record.intent = Intent::Stopped;
+            app.unsaved = true;
+            changed.insert(id.app);
+        }
+    }
+    let records = changed.into_iter().filter_map(|name| {
+        let record = around.table.apps.get(&name)?.record.clone();
+        Some(Save::App(name, Box::new(record)))
+    });
+    let saves: Vec<Save> = records.collect();
+    if !saves.is_empty() {
+        *around.tickets += 1;
+        around.out.push(Effect::Save { ticket: Ticket(*around.tickets), saves });
+    }
+}
+
+/// Whether nothing of a known app runs and nobody is about to start it. One that only ever starts by hand
+/// (`autostart: false`) may be down: whoever needs it is started without it from the beginning.
+fn is_down(table: &Table, app: &str) -> bool {
+    let Some(app) = table.apps.get(app).filter(|app| !app.deleted && !app.instances.is_empty()) else { return false };
+    let mut states = app.instances.values().map(|instance| &instance.machine.state);
+    states.all(|state| match state {
+        State::Errored { .. } => true,
+        State::Stopped => app.record.spec.autostart,
+        _ => false,
+    })
+}

@@ -1,0 +1,195 @@
+//! What becomes ready at one moment: made durable in one go, and only then begun.
+
+use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
+use crate::base::InstanceId;
+use crate::plan::Action;
+use crate::rpc::wire::{Answer, Failure, ProgressKind};
+use crate::runtime::work::Work;
+use crate::runtime::{Effect, Save, Ticket};
+use crate::supervisor::Event;
+
+#[derive(Debug)]
+pub(super) struct Wave {
+    pub(super) works: Vec<Work>,
+    pub(super) next_list_id: u32,
+    pub(super) generation: u64,
+}
+
+impl Operation {
+    /// What only stops is done all the same, and said to be unrecorded: the app that fills the disk must not be the
+    /// one that cannot be stopped.
+    pub(super) fn not_saved(&mut self, wave: Wave, reason: &str, around: &mut Surroundings<'_>) -> Option<Answer> {
+        let only_stops = |work: &Work| matches!(self.tasks.get(&work.app), Some(Task { aim: Aim::Stop { .. }, .. }));
+        if wave.works.iter().all(only_stops) {
+            let apps: Vec<String> = wave.works.iter().map(|work| work.app.clone()).collect();
+            self.begin(wave, around);
+            for app in apps {
+                if let Some(app) = around.table.apps.get_mut(&app) {
+                    app.unsaved = true;
+                }
+                let reason =
+                    format!("stopped, but the next daemon starts it again: the state cannot be saved: {reason}");
+                self.failed.push(Failure::of_app(app, reason));
+            }
+            return None;
+        }
+        for work in &wave.works {
+            if let Some(task) = self.tasks.get_mut(&work.app) {
+                task.phase = Phase::Pending;
+            }
+        }
+        let pending: Vec<String> = self.pending().map(str::to_owned).collect();
+        for app in pending {
+            self.skip(&app, format!("the state cannot be saved: {reason}"));
+        }
+        if self.begun_any {
+            return None;
+        }
+        let message = format!("the state cannot be saved, nothing was changed: {reason}");
+        Some(Answer::Error { message, hint: None })
+    }
+
+    /// Makes what has become ready durable.
+    pub(super) fn next_wave(&mut self, around: &mut Surroundings<'_>) {
+        let mut ready = self.ready(around);
+        if ready.is_empty() && self.is_stuck() {
+            // A circle: the apps that run may have come from several versions of a file. It is cut anywhere.
+            ready.extend(self.pending().next().map(str::to_owned));
+        }
+        if ready.is_empty() {
+            return;
+        }
+        let mut next_list_id = if around.table.apps.is_empty() { 0 } else { around.table.next_list_id };
+        let mut works = Vec::with_capacity(ready.len());
+        for app in ready {
+            let Some(task) = self.tasks.get_mut(&app) else { continue };
+            task.phase = Phase::Saving;
+            match task.aim.work(&app, around.table, &mut next_list_id) {
+                Some(work) => works.push(work),
+                None => task.phase = Phase::Done,
+            }
+        }
+        let mut saves = Vec::new();
+        for work in &works {
+            work.saves(around.table, &mut saves);
+        }
+        let mut wave = Wave { works, next_list_id, generation: *around.generation };
+        if saves.is_empty() {
+            self.begin(wave, around);
+            return;
+        }
+        wave.generation += 1;
+        saves.push(Save::Generation(wave.generation));
+        *around.tickets += 1;
+        let ticket = Ticket(*around.tickets);
+        around.out.push(Effect::Save { ticket, saves });
+        self.saving = Some((ticket, wave));
+    }
+
+    /// Pending tasks whose turn has come. Those whose dependencies failed are skipped.
+    fn ready(&mut self, around: &mut Surroundings<'_>) -> Vec<String> {
+        enum Turn {
+            Now,
+            Later,
+            Never(String),
+        }
+        let mut ready = Vec::new();
+        loop {
+            let turn = |task: &Task| {
+                let strict = self.rigour == Rigour::Strict && task.aim.brings_up();
+                let mut turn = Turn::Now;
+                for other in &task.after {
+                    match self.tasks.get(other) {
+                        Some(Task { phase: Phase::Failed, aim, .. }) if strict && aim.brings_up() => {
+                            return Turn::Never(other.clone());
+                        }
+                        // It may have been left out (`--only`): what needs it is not begun without a word.
+                        None if strict && task.aim.applies_processes() && is_down(around.table, other) => {
+                            return Turn::Never(other.clone());
+                        }
+                        None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => {}
+                        Some(_) => turn = Turn::Later,
+                    }
+                }
+                turn
+            };
+            let mut skipped = Vec::new();
+            ready.clear();
+            for (app, task) in self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Pending)) {
+                match turn(task) {
+                    Turn::Now => ready.push(app.clone()),
+                    Turn::Later => {}
+                    Turn::Never(failed) => skipped.push((app.clone(), failed)),
+                }
+            }
+            if skipped.is_empty() {
+                return ready;
+            }
+            for (app, failed) in skipped {
+                let reason = format!("`{failed}`, which it depends on, is not up");
+                let what = ProgressKind::Skipped { reason: reason.clone() };
+                self.progress(&app, None, what, around.out);
+                self.skip(&app, reason);
+            }
+        }
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.pending().next().is_some()
+            && !self.tasks.values().any(|task| matches!(task.phase, Phase::Saving | Phase::Running(_)))
+    }
+
+    /// What is durable becomes what is done.
+    pub(super) fn begin(&mut self, wave: Wave, around: &mut Surroundings<'_>) {
+        around.table.next_list_id = wave.next_list_id;
+        let mut works = wave.works;
+        // Whoever takes a name that a rename frees comes after it.
+        works.sort_by_key(|work| work.renamed_from.is_none());
+        for work in &works {
+            self.begun_any |= work.watch.is_empty();
+            work.install(around.table, around.now);
+        }
+        for work in works {
+            self.begin_task(work, around);
+        }
+    }
+
+    fn begin_task(&mut self, work: Work, around: &mut Surroundings<'_>) {
+        let app = work.app.as_str();
+        if let Some(from) = &work.renamed_from {
+            self.progress(app, None, ProgressKind::Renamed { from: from.clone() }, around.out);
+        }
+        let nothing = work.stop.is_empty() && work.start.is_empty() && work.replace.is_empty();
+        if nothing && work.watch.is_empty() && work.record.is_some() && !self.only_renames(app) {
+            let what = if work.is_new { ProgressKind::Created } else { ProgressKind::Updated };
+            self.progress(app, None, what, around.out);
+        }
+        let since = around.now.mono;
+        let flight = |goal| Flight { goal, since };
+        let mut running = Running { queued: work.start.len(), replace: work.replace.into(), ..Running::default() };
+        running.in_flight.extend(work.stop.iter().map(|slot| (*slot, flight(Goal::Down))));
+        running.in_flight.extend(work.watch.iter().map(|slot| (*slot, flight(Goal::Up))));
+        if self.given_up {
+            running.replace.clear();
+        }
+        self.queue.extend(work.start.iter().map(|slot| (InstanceId::new(app, *slot), Start::First)));
+        if let Some(task) = self.tasks.get_mut(app) {
+            task.phase = Phase::Running(running);
+        }
+        for slot in &work.stop {
+            let id = InstanceId::new(app, *slot);
+            around.feed(&id, Event::Stop);
+            self.judge(&id, false, around);
+        }
+        for slot in &work.watch {
+            self.judge(&InstanceId::new(app, *slot), false, around);
+        }
+        self.next_replacement(app);
+        self.settle(app, around);
+    }
+
+    fn only_renames(&self, app: &str) -> bool {
+        let aim = self.tasks.get(app).map(|task| &task.aim);
+        matches!(aim, Some(Aim::Apply { step, .. }) if step.action == Action::Rename)
+    }
+}
