@@ -1,7 +1,8 @@
 //! `.env` files, read as the npm package `dotenv` (16 and 17) and Node's `--env-file` read them: no expansion of `$NAME`.
 
 /// The variables in the order in which they first stand. The last value of a name wins.
-pub(crate) fn parse(text: &str) -> Vec<(String, String)> {
+#[must_use]
+pub fn parse(text: &str) -> Vec<(String, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut rest = text.as_str();

@@ -104,17 +104,24 @@ pub fn load_document(entry: &Path, world: &World) -> (Option<Node>, Report) {
     (document, report)
 }
 
-/// Reads a text that was written as this format; None for what does not read back.
+/// The tree of a text, and everything there is to say about it. Of JavaScript a program that is one literal; anything
+/// else is None.
 #[must_use]
-pub fn read_back(text: &str, format: Format) -> Option<Node> {
+pub fn parse(text: &str, format: Format) -> (Option<Node>, Vec<Diagnostic>) {
     let source = SourceId(0);
-    let (node, diagnostics) = match format {
+    match format {
         Format::Json | Format::Json5 => super::json::parse(text, source),
         Format::Yaml => super::yaml::parse(text, source),
         Format::Toml => super::toml::parse(text, source),
-        Format::CommonJs => return super::literal::parse(text, super::js::Form::CommonJs, source),
-        Format::Module => return super::literal::parse(text, super::js::Form::Module, source),
-    };
+        Format::CommonJs => (super::literal::parse(text, super::js::Form::CommonJs, source), Vec::new()),
+        Format::Module => (super::literal::parse(text, super::js::Form::Module, source), Vec::new()),
+    }
+}
+
+/// Reads a text that was written as this format; None for what does not read back.
+#[must_use]
+pub fn read_back(text: &str, format: Format) -> Option<Node> {
+    let (node, diagnostics) = parse(text, format);
     node.filter(|_| diagnostics.is_empty())
 }
 

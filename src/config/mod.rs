@@ -17,5 +17,6 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
-pub use load::{Loaded, is_program, load, load_document, load_node, load_raw, load_selected, read_back};
+pub use dotenv::parse as parse_dotenv;
+pub use load::{Loaded, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back};
 pub use world::{Mapping, Place, World};

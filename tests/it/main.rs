@@ -13,6 +13,7 @@ mod commands;
 mod durability;
 mod editor;
 mod formats;
+mod fuzzing;
 mod javascript;
 mod only_what_changed;
 mod planning;
