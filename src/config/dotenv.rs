@@ -1,19 +1,24 @@
 //! `.env` files, read as the npm package `dotenv` (16 and 17) and Node's `--env-file` read them: no expansion of `$NAME`.
 
+use std::collections::HashMap;
+
 /// The variables in the order in which they first stand. The last value of a name wins.
 #[must_use]
 pub fn parse(text: &str) -> Vec<(String, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
     let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let Some((key, value, after)) = assignment(rest) else {
             rest = next_line(rest);
             continue;
         };
-        match pairs.iter_mut().find(|(known, _)| known == key) {
-            Some(pair) => pair.1 = value,
-            None => pairs.push((key.to_owned(), value)),
+        if let Some(at) = places.get(key) {
+            pairs[*at].1 = value;
+        } else {
+            places.insert(key, pairs.len());
+            pairs.push((key.to_owned(), value));
         }
         rest = after;
     }

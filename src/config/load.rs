@@ -28,12 +28,14 @@ pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection,
     let mut report = Report::default();
     let document = read_document(entry, world, &mut report);
     let folder = folder(entry, world);
-    match document {
+    let mut loaded = match document {
         Some(document) => {
             resolve(&document, report, Request { file: entry, folder: &folder, profile, selection }, world)
         }
         None => Loaded { graph: None, report },
-    }
+    };
+    loaded.report.shorten(entry);
+    loaded
 }
 
 /// One app that a command line describes, as a file in `folder` that says `{"apps": [app]}` would give it.

@@ -32,6 +32,7 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
         open: 0,
         nodes: 0,
         bytes: 0,
+        written: (0, 0),
         problems: Vec::new(),
     };
     match composer.document() {
@@ -51,6 +52,8 @@ struct Composer<'a> {
     open: usize,
     nodes: usize,
     bytes: usize,
+    /// Where the last collection ended, and where what was written in it did: those within each other end together.
+    written: (usize, usize),
     problems: Vec<Diagnostic>,
 }
 
@@ -230,20 +233,14 @@ impl<'a> Composer<'a> {
 
     /// Block collections have no brackets: they reach to the end of their last written value, which is where the
     /// white space and comments before `end` begin.
-    fn extent(&self, style: StructureStyle, at: &Range<usize>, end: &Range<usize>) -> Span {
+    fn extent(&mut self, style: StructureStyle, at: &Range<usize>, end: &Range<usize>) -> Span {
         if style == StructureStyle::Flow {
             return self.origin.span(&(at.start..end.end));
         }
-        let mut stop = end.start;
-        loop {
-            let written = self.text[..stop].trim_end();
-            stop = written.len();
-            let line = written.rfind('\n').map_or(0, |at| at + 1);
-            if line <= at.start || !written[line..].trim_start().starts_with('#') {
-                return self.origin.span(&(at.start..stop.max(at.start)));
-            }
-            stop = line;
+        if self.written.0 != end.start {
+            self.written = (end.start, written_end(&self.text[..end.start]));
         }
+        self.origin.span(&(at.start..self.written.1.max(at.start)))
     }
 
     fn key(&mut self, event: Event<'a>, at: &Range<usize>) -> Result<Key, Stop> {
@@ -267,11 +264,11 @@ impl<'a> Composer<'a> {
 
     /// Puts what `<<` names in its place: keys written beside it win, earlier sources win over later ones.
     fn merged(&mut self, entries: Vec<Entry>, merges: &[usize]) -> Vec<Entry> {
-        let own = entries.iter().enumerate().filter(|(at, _)| !merges.contains(at));
+        let own = entries.iter().enumerate().filter(|(at, _)| merges.binary_search(at).is_err());
         let mut taken: HashSet<String> = own.map(|(_, entry)| entry.key.text.clone()).collect();
         let mut out = Vec::new();
         for (at, entry) in entries.into_iter().enumerate() {
-            if !merges.contains(&at) {
+            if merges.binary_search(&at).is_err() {
                 out.push(entry);
                 continue;
             }
@@ -346,6 +343,18 @@ impl<'a> Composer<'a> {
 
     fn error(&self, message: &str, at: &Range<usize>) -> Diagnostic {
         Diagnostic::error(Code::Syntax, message, self.origin.at(at))
+    }
+}
+
+/// Where the white space and the comments at the end of a text begin.
+fn written_end(text: &str) -> usize {
+    let mut written = text.trim_end();
+    loop {
+        let line = written.rfind('\n').map_or(0, |at| at + 1);
+        if !written[line..].trim_start().starts_with('#') {
+            return written.len();
+        }
+        written = written[..line].trim_end();
     }
 }
 

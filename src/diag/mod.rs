@@ -1,6 +1,7 @@
 //! What is told to people about their files: one diagnostic a problem, all of them in one run.
 
 mod github;
+mod limit;
 mod mask;
 mod render;
 mod report;

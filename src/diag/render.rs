@@ -13,6 +13,8 @@ use crate::document::{Location, Position, Sources};
 /// Columns that a rendering may take, and what is shown of a longer line around the place that matters.
 const WIDTH: usize = 100;
 const WINDOW: usize = 120;
+/// Bytes around it that are read: characters have four at most.
+const NEAR: usize = 8 * WINDOW;
 
 /// Every diagnostic with its excerpt, errors first, for a terminal. Each says `file:line:column` literally where that
 /// is known. Empty for an empty report.
@@ -308,7 +310,11 @@ impl Excerpt {
             let parts: Vec<_> = secrets.iter().map(|part| cut(part.start)..cut(part.end)).collect();
             mask::covered(&line[text.clone()], &mask::merged(parts), mark(unicode))
         };
-        let (head, middle, tail) = (covered(0..from), covered(from..to), covered(to..line.len()));
+        // Nothing beyond this is shown of a line of megabytes.
+        let near = line.floor_char_boundary(from.saturating_sub(NEAR));
+        let to = line.floor_char_boundary(to.min(from + NEAR)).max(from);
+        let far = line.floor_char_boundary(to + NEAR);
+        let (head, middle, tail) = (covered(near..from), covered(from..to), covered(to..far));
         let (from, to) = (head.len(), head.len() + middle.len());
         let line = &(head + &middle + &tail);
         let marked = line[from..to].trim_end();

@@ -1,5 +1,7 @@
 //! What a document is in another format: the same meaning, in values that this format has.
 
+use std::collections::HashMap;
+
 use super::options;
 use super::value::Value;
 use crate::document::{Entry, Format, Key, Kind, Node, js_number, to_json_text};
@@ -171,7 +173,7 @@ impl Fitting {
         mut fit: impl FnMut(&mut Self, &Entry, &str) -> Option<Node>,
     ) -> Node {
         let mut once: Vec<&Entry> = Vec::with_capacity(entries.len());
-        let mut at_key = std::collections::HashMap::with_capacity(entries.len());
+        let mut at_key = HashMap::with_capacity(entries.len());
         for entry in entries {
             let at = *at_key.entry(entry.key.text.as_str()).or_insert(once.len());
             if at < once.len() {
@@ -223,11 +225,12 @@ fn plain(node: &Node) -> Node {
         Kind::Sequence(items) => sequence(items.iter().map(plain).collect()),
         Kind::Mapping(entries) => {
             let mut once: Vec<Entry> = Vec::with_capacity(entries.len());
+            let mut at_key = HashMap::with_capacity(entries.len());
             for found in entries {
-                let value = plain(&found.value);
-                match once.iter_mut().find(|entry| entry.key.text == found.key.text) {
-                    Some(earlier) => earlier.value = value,
-                    None => once.push(entry(&found.key.text, value)),
+                let at = *at_key.entry(found.key.text.as_str()).or_insert(once.len());
+                match once.get_mut(at) {
+                    Some(earlier) => earlier.value = plain(&found.value),
+                    None => once.push(entry(&found.key.text, plain(&found.value))),
                 }
             }
             mapping(once)

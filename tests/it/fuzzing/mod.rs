@@ -6,6 +6,10 @@ mod properties;
 
 use std::path::{Path, PathBuf};
 
+use pmrun::config::{self, World};
+use pmrun::document::Format;
+use pmrun::schema;
+
 use crate::support::fixture;
 
 #[test]
@@ -34,6 +38,49 @@ fn every_config_holds_whole_and_cut_off() {
                 check(&bytes[..at]);
             }
         }
+    }
+}
+
+/// Texts of megabytes that took minutes: whatever looks back at all that was read before, for each value, is seen here.
+#[test]
+fn large_texts_are_read_in_time() {
+    let nested: String = (0..250).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let texts = [
+        (Format::Yaml, nested + &"#\n".repeat(1_000_000)),
+        (Format::Yaml, format!("- {}", "<<: {}\n  ".repeat(49_000))),
+    ];
+    for (format, text) in texts {
+        assert!(config::parse(&text, format).0.is_some());
+    }
+    let env: String = (0..100_000).map(|index| format!("K{index}=1\n")).collect();
+    assert_eq!(config::parse_dotenv(&env).len(), 100_000);
+    let keys: String = (0..50_000).map(|index| format!("k{index}: null,")).collect();
+    let document = config::read_back(&format!("{{apps: [{{env: {{A: {{{keys}}}}}}}]}}"), Format::Json5).expect("JSON5");
+    assert_eq!(schema::portable(&document, Format::Toml).1, []);
+}
+
+#[test]
+fn very_many_problems_are_told_in_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World {
+        env: std::collections::BTreeMap::default(),
+        cwd: folder.path().to_owned(),
+        home: None,
+        cpus: 2,
+        mapping: None,
+    };
+    let texts = [
+        ("lines.json5", format!("{{apps: [\n{}]}}", "5,\n".repeat(3_000))),
+        ("line.json5", format!("{{apps: [{}]}}", "{script: 5, é: 1},".repeat(3_000))),
+        ("tags.yaml", "- !x y\n".repeat(3_000)),
+    ];
+    for (name, text) in texts {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("it can be written");
+        let mut report = config::load(&path, None, &world).report;
+        assert_eq!(report.diagnostics.len(), 1_001, "{name}");
+        report.diagnostics.drain(..990);
+        properties::check_shown(&report);
     }
 }
 

@@ -94,7 +94,8 @@ fn dotenv(bytes: &[u8]) {
     let written: String = quotable.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
     assert_eq!(config::parse_dotenv(&written), quotable, "{text:?}");
     // The end of a line is the same in every system.
-    assert_eq!(config::parse_dotenv(&text.replace('\n', "\r\n")), config::parse_dotenv(text), "{text:?}");
+    let (unix, dos) = (text.replace('\r', ""), text.replace('\r', "").replace('\n', "\r\n"));
+    assert_eq!(config::parse_dotenv(&dos), config::parse_dotenv(&unix), "{text:?}");
 }
 
 /// What a front-end makes of a text: only what it found no fault with. Every place is one in the text, and what is said
@@ -112,9 +113,12 @@ fn read(text: &str, format: Format) -> Option<Node> {
     let is_literal = matches!(format, Format::CommonJs | Format::Module);
     let fine = diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
     assert!(node.is_some() || is_literal || !fine, "{text:?}: refused, and no error");
-    let mut sources = Sources::default();
-    sources.add(std::path::Path::new("fuzz"), text);
-    check_shown(&Report { sources, diagnostics });
+    // It takes most of the time, and the same problems are found in many texts.
+    if text.len().is_multiple_of(8) {
+        let mut sources = Sources::default();
+        sources.add(std::path::Path::new("fuzz"), text);
+        check_shown(&Report { sources, diagnostics });
+    }
     node.filter(|_| fine)
 }
 
