@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     let (text, origin) = Origin::of(text, source);
     let mended;
     let parsed = match parse_once(text) {
-        Err(error) => match mend_words(text, error) {
+        Err(error) => match mend(text, error) {
             Ok(text) => {
                 mended = text;
                 parse_once(&mended)
@@ -45,19 +45,25 @@ fn parse_once(text: &str) -> Result<ParseResult<'_>, ParseError> {
     parse_to_ast(text, &CollectOptions::default(), &options)
 }
 
-/// A text of the same length that the parser does not stumble over in this way: it takes `true_x` for `true` and `_x`.
-/// The word's first letter is replaced, and names are read from the text as it was. Else the error.
-fn mend_words(text: &str, mut error: ParseError) -> Result<String, ParseError> {
-    const WORDS_MAX: usize = 100;
+/// A text of the same length that the parser does not stumble over in these ways: it takes `true_x` for `true` and `_x`,
+/// and a byte order mark for no white space. The word's first letter is replaced, and names are read from the text as it
+/// was. Else the error.
+fn mend(text: &str, mut error: ParseError) -> Result<String, ParseError> {
+    const TIMES_MAX: usize = 100;
+    const MARK: &str = "\u{feff}";
     let mut mended = text.to_owned();
-    for _ in 0..WORDS_MAX {
+    for _ in 0..TIMES_MAX {
         // At the `_` of `true_x`, behind the `-` of `true-x`.
-        let before = mended.get(..error.range().start).unwrap_or_default();
+        let at = error.range().start;
+        let before = mended.get(..at).unwrap_or_default();
         let before = before.strip_suffix('-').unwrap_or(before);
         match ["true", "false", "null"].into_iter().find(|word| before.ends_with(word)) {
             Some(word) if mended[before.len()..].starts_with(['_', '-']) => {
                 let start = before.len() - word.len();
                 mended.replace_range(start..=start, "_");
+            }
+            _ if mended.get(at..).is_some_and(|rest| rest.starts_with(MARK)) => {
+                mended.replace_range(at..at + MARK.len(), "   ");
             }
             _ => return Err(error),
         }

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use pmrun::diag::{Report, Severity};
+use pmrun::diag::Report;
 use pmrun::document::{Entry, Format, Key, Kind, Node, write};
 use pmrun::graph::Selection;
-use pmrun::schema::{self, FileEntry, Places, Request, Resolved, Row, Surroundings, options};
+use pmrun::schema::{self, FileEntry, Places, Request, Row, Surroundings, options};
 use pmrun::{config, spec::AppSpec};
 
 use super::properties::check_shown;
@@ -18,13 +18,14 @@ pub(super) fn document(bytes: &[u8]) {
     let profile = ["", "production", "x"][bytes.below(3)];
     let profile = Some(profile).filter(|profile| !profile.is_empty());
     let document = ecosystem(&mut bytes);
-    let resolved = resolve(&document, profile);
-    assert_eq!(meaning(&document, profile), meaning(&document, profile));
-    if !matches!(document.kind, Kind::Mapping(_) | Kind::Sequence(_)) {
-        return;
-    }
+    let (report, meaning) = resolve(&document, profile);
+    check_shown(&report);
+    assert_eq!(resolve(&document, profile).1, meaning);
     for format in FORMATS {
-        let (node, _) = schema::portable(&document, format);
+        let (node, lost) = schema::portable(&document, format);
+        if !matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_)) {
+            continue;
+        }
         let text = write(&node, format);
         let Some(back) = config::read_back(&text, format) else {
             // `__proto__` and keys that are numbers are no plain keys of JavaScript.
@@ -32,30 +33,24 @@ pub(super) fn document(bytes: &[u8]) {
             continue;
         };
         assert_eq!(bare(&back), node, "{format:?}:\n{text}");
-        if resolved.is_some() {
-            assert_eq!(meaning(&bare(&back), profile), meaning(&document, profile), "{format:?}:\n{text}");
+        if meaning.is_some() && lost.is_empty() {
+            assert_eq!(resolve(&node, profile).1, meaning, "{format:?}:\n{text}");
         }
     }
 }
 
-/// The apps, where there is no error.
-fn resolve(document: &Node, profile: Option<&str>) -> Option<Resolved> {
+type Meaning = (Option<String>, Option<serde_json::Value>, Vec<AppSpec>);
+
+/// What is said of a document, and what it means where there is no error.
+fn resolve(document: &Node, profile: Option<&str>) -> (Report, Option<Meaning>) {
     let (file, folder) = (Path::new("eco.json"), Path::new("/srv/site"));
     let decoded = schema::decode(document, file);
     let mut report = Report { diagnostics: decoded.diagnostics, ..Report::default() };
     let request = Request { file, folder, profile, selection: &Selection::All };
     let resolved = schema::resolve(decoded.drafts, request, &Machine, &Places::new(file, &report.sources));
-    report.diagnostics.extend(resolved.diagnostics.iter().cloned());
-    check_shown(&report);
-    let fine = report.diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
-    fine.then_some(resolved)
-}
-
-type Meaning = (Option<String>, Option<serde_json::Value>, Option<Vec<AppSpec>>);
-
-fn meaning(document: &Node, profile: Option<&str>) -> Meaning {
-    let decoded = schema::decode(document, Path::new("eco.json"));
-    (decoded.ecosystem, decoded.deploy, resolve(document, profile).map(|resolved| resolved.apps))
+    report.diagnostics.extend(resolved.diagnostics);
+    let meaning = (!report.has_errors()).then_some((decoded.ecosystem, decoded.deploy, resolved.apps));
+    (report, meaning)
 }
 
 /// Without places, which other formats have others of.

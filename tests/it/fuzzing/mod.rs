@@ -44,18 +44,19 @@ fn every_config_holds_whole_and_cut_off() {
 /// Texts of megabytes that took minutes: whatever looks back at all that was read before, for each value, is seen here.
 #[test]
 fn large_texts_are_read_in_time() {
-    let nested: String = (0..250).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let nested: Vec<String> = (0..250).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     let texts = [
-        (Format::Yaml, nested + &"#\n".repeat(1_000_000)),
+        (Format::Yaml, nested.concat() + &"#\n".repeat(1_000_000)),
         (Format::Yaml, format!("- {}", "<<: {}\n  ".repeat(49_000))),
     ];
     for (format, text) in texts {
         assert!(config::parse(&text, format).0.is_some());
     }
-    let env: String = (0..100_000).map(|index| format!("K{index}=1\n")).collect();
-    assert_eq!(config::parse_dotenv(&env).len(), 100_000);
-    let keys: String = (0..50_000).map(|index| format!("k{index}: null,")).collect();
-    let document = config::read_back(&format!("{{apps: [{{env: {{A: {{{keys}}}}}}}]}}"), Format::Json5).expect("JSON5");
+    let env: Vec<String> = (0..100_000).map(|index| format!("K{index}=1\n")).collect();
+    assert_eq!(config::parse_dotenv(&env.concat()).len(), 100_000);
+    let keys: Vec<String> = (0..50_000).map(|index| format!("k{index}: null,")).collect();
+    let document = config::read_back(&format!("{{apps: [{{env: {{A: {{{}}}}}}}]}}", keys.concat()), Format::Json5);
+    let document = document.expect("it is JSON5");
     assert_eq!(schema::portable(&document, Format::Toml).1, []);
 }
 
