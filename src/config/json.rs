@@ -159,7 +159,8 @@ fn is_identifier(word: &str) -> bool {
 }
 
 fn explain(error: &ParseError, text: &str, origin: Origin) -> Diagnostic {
-    let range = error.range();
+    // A mended text has three blanks where this one may have a byte order mark.
+    let range = text.floor_char_boundary(error.range().start)..text.ceil_char_boundary(error.range().end);
     let found = text.get(range.start..range.end).unwrap_or("").trim();
     let found: String = found.chars().take(40).collect();
     let problem = |message: String| Diagnostic::error(Code::Syntax, message, origin.at(&(range.start..range.end)));
