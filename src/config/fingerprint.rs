@@ -94,7 +94,8 @@ pub(super) fn ignored(folder: &Path, files: BTreeSet<String>, env: &BTreeMap<Str
     let stdin = git.stdin.take();
     let output = std::thread::scope(|scope| {
         // It answers while it reads: whoever only wrote would block it, and be blocked by it.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&listed)));
+        let write = move || stdin.map(|mut stdin| stdin.write_all(&listed));
+        std::thread::Builder::new().spawn_scoped(scope, write)?;
         git.wait_with_output()
     });
     let said = output.map(|output| output.stdout).unwrap_or_default();

@@ -70,6 +70,8 @@ pub(super) trait Closer {
     /// None when it cannot be read.
     fn marks(&mut self, process: &Process) -> Option<Marks>;
     fn tag(&mut self, pid: u32) -> Option<Tag>;
+    /// Whether what is called our home there is ours.
+    fn sees_home(&mut self, pid: u32) -> bool;
     fn outputs(&mut self, pid: u32) -> Vec<(u64, u64)>;
     fn file_id(&mut self, path: &str) -> Option<(u64, u64)>;
 }
@@ -113,8 +115,11 @@ impl Survey {
             let ours = marks.home.as_deref() == Some(known.home);
             match marks.launch.filter(|_| ours) {
                 Some(launch) => {
-                    // A launch that still runs answers for its own processes only.
-                    if let Some(instance) = marks.instance.filter(|_| !known.live_marks.contains(&launch)) {
+                    // A launch that still runs answers for its own processes only. No two have the same mark, while
+                    // an instance of another home may be called the same.
+                    if let Some(instance) = marks.instance.filter(|_| !known.live_marks.contains(&launch))
+                        && closer.sees_home(process.pid)
+                    {
                         survey.by_instance.entry(instance).or_default().push(process.pid);
                     }
                     survey.by_mark.entry(launch).or_default().push(process.pid);
@@ -122,7 +127,7 @@ impl Survey {
                 // What an earlier daemon's launches lost went to whoever adopts orphans above it.
                 None if process.parent == me || known.any_adopted => match closer.tag(process.pid) {
                     Some(tag) if tag.is_of(known.home) => {
-                        if !live_tags.contains(&tag.launch) {
+                        if !live_tags.contains(&tag.launch) && closer.sees_home(process.pid) {
                             survey.by_list_id.entry(tag.list_id).or_default().push(process.pid);
                         }
                         survey.by_tag.entry(tag.launch).or_default().push(process.pid);
@@ -210,6 +215,7 @@ mod tests {
     struct Invented {
         marks: HashMap<u32, Marks>,
         tags: HashMap<u32, Tag>,
+        elsewhere: HashSet<u32>,
         outputs: HashMap<u32, (u64, u64)>,
     }
 
@@ -220,6 +226,10 @@ mod tests {
 
         fn tag(&mut self, pid: u32) -> Option<Tag> {
             self.tags.get(&pid).copied()
+        }
+
+        fn sees_home(&mut self, pid: u32) -> bool {
+            !self.elsewhere.contains(&pid)
         }
 
         fn outputs(&mut self, pid: u32) -> Vec<(u64, u64)> {
@@ -290,6 +300,9 @@ mod tests {
         // What an earlier launch of the instance left.
         let left = &mut Invented { marks: HashMap::from([(220, marks("/h", "n.0", "a:0"))]), ..Invented::default() };
         check(&[(220, ME, 220)], left, false, &[220]);
+        // The same in a container.
+        left.elsewhere.insert(220);
+        check(&[(220, 1, 220)], left, false, &[]);
         // No mark, no session, no parent: the log that it writes to, unless others write there too.
         let writer = &mut Invented { outputs: HashMap::from([(230, (1, 7)), (231, (1, 8))]), ..Invented::default() };
         check(&[(230, ME, 230), (231, ME, 231)], writer, false, &[230]);

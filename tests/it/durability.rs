@@ -353,3 +353,17 @@ fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
     assert_eq!(procs::environ(home.pid("a:0"))["NOTE"], "room again");
     home.exits(0, &["diff", "eco.json"]);
 }
+
+#[test]
+fn a_daemon_whose_home_was_deleted_is_replaced_with_all_that_it_runs() {
+    let home = two();
+    let (daemon, pids) = (home.daemon().expect("a daemon runs"), home.pids());
+    for entry in ["pmrun.sock", "pmrun.pid", "daemon.lock", "start.lock", "state", "pids", "notify"] {
+        let path = home.folder.join(entry);
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.expect("it is there");
+    }
+    home.ok(&["apply", "eco.json"]);
+    assert!(!procs::alive(daemon), "two daemons");
+    assert!(pids.values().all(|pid| !procs::alive(*pid)), "nobody knows these any more");
+    one_process_each(&home);
+}

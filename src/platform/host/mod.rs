@@ -87,8 +87,10 @@ impl Host {
     /// The system's.
     pub fn new(home: &Path, setup: ProcessSetup) -> io::Result<Self> {
         let me = procfs::process(std::process::id());
+        let home_text = home.to_string_lossy();
         Ok(Self {
-            home: home.to_string_lossy().into_owned(),
+            cache: Cache::new(&home_text),
+            home: home_text.into_owned(),
             nonce: nonce()?,
             setup,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -99,7 +101,6 @@ impl Host {
             stopping: BTreeMap::new(),
             members: HashMap::new(),
             next_member: 0,
-            cache: Cache::default(),
             oldest: me.map_or(0, |me| me.start),
             any_adopted: false,
             events: Vec::new(),
@@ -227,7 +228,7 @@ impl Host {
             self.sweep();
         }
         if self.stopping.is_empty() {
-            self.cache = Cache::default();
+            self.cache.forget();
         }
     }
 
