@@ -212,6 +212,17 @@ fn nobody_waits_long_for_what_keeps_ending() {
 }
 
 #[test]
+fn what_never_ran_is_not_shown_with_the_words_of_another_run() {
+    for (script, has_log) in [("exit 5 1", true), ("nospawn", false)] {
+        let mut world = World::calm();
+        let app = app("a", script, |app| app.restart.max_restarts = 1);
+        let answer = world.ask(apply(&[app]));
+        let Answer::Done { failed, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(failed[0].error_log.is_some(), has_log, "{script}");
+    }
+}
+
+#[test]
 fn a_rollout_stops_at_the_first_failure() {
     let mut world = World::calm();
     let mut apps = [app("a", "stay", |a| a.instances = 3)];
