@@ -143,13 +143,12 @@ impl Survey {
     }
 
     /// Everything alive that belongs to a launch, its first process left out. `pinned` is what is known to belong,
-    /// `shared` says whether others write to a log as well, `last` that no launch is left that is not being stopped.
+    /// `shared` says whether others write to a log as well.
     pub(super) fn members<'k>(
         &self,
         kin: &'k Kin,
         pinned: impl Iterator<Item = u32>,
         shared: impl Fn(&'k str) -> bool,
-        last: bool,
         closer: &mut impl Closer,
     ) -> Vec<Process> {
         let mut members = Vec::new();
@@ -159,7 +158,7 @@ impl Survey {
         queue.extend(kin.instance.iter().filter_map(|instance| self.by_instance.get(instance)).flatten());
         queue.extend(self.by_tag.get(&launch_bits(&kin.mark)).into_iter().flatten());
         queue.extend(kin.list_id.iter().filter_map(|list_id| self.by_list_id.get(list_id)).flatten());
-        queue.extend(self.orphans_of(kin, shared, last, closer));
+        queue.extend(self.orphans_of(kin, shared, closer));
         queue.extend(kin.root);
         // While the session has members its number is not given to a new process; when there is such a process, the
         // session is another's.
@@ -181,13 +180,7 @@ impl Survey {
     }
 
     /// What was re-parented to us without a mark (`env -i`) but writes to the log of exactly this launch.
-    fn orphans_of<'k>(
-        &self,
-        kin: &'k Kin,
-        shared: impl Fn(&'k str) -> bool,
-        last: bool,
-        closer: &mut impl Closer,
-    ) -> Vec<u32> {
+    fn orphans_of<'k>(&self, kin: &'k Kin, shared: impl Fn(&'k str) -> bool, closer: &mut impl Closer) -> Vec<u32> {
         if self.orphans.is_empty() {
             return Vec::new();
         }
@@ -197,7 +190,7 @@ impl Survey {
         let ours = |orphan: &Process| orphan.parent == self.me;
         self.orphans
             .iter()
-            .filter(|(orphan, outputs)| (last && ours(orphan)) || ((ours(orphan) || kin.adopted) && writes(outputs)))
+            .filter(|(orphan, outputs)| (ours(orphan) || kin.adopted) && writes(outputs))
             .map(|(orphan, _)| orphan.pid)
             .collect()
     }
@@ -271,11 +264,8 @@ mod tests {
             logs: vec!["/log/7".into()],
             adopted: false,
         };
-        let mut got: Vec<u32> = survey
-            .members(&kin, std::iter::empty(), |_| shared_log, false, closer)
-            .iter()
-            .map(|found| found.pid)
-            .collect();
+        let mut got: Vec<u32> =
+            survey.members(&kin, std::iter::empty(), |_| shared_log, closer).iter().map(|found| found.pid).collect();
         got.sort_unstable();
         assert_eq!(got, want, "{processes:?}");
     }

@@ -38,7 +38,7 @@ fn a_file_of_50_mb_is_refused_at_once() {
         home.write(&name, " ".repeat(50 << 20));
         let output = home.exits(65, &["validate", &name]);
         output.says(&format!("`{name}` is too large for a config (50 MB): at most 4 MB are read"));
-        assert!(output.took < Duration::from_secs(3), "{output}");
+        assert!(output.took < Duration::from_secs(15), "{output}");
         std::fs::remove_file(home.work.join(&name)).expect("it is there");
     }
     home.write("large.js", " ".repeat(50 << 20));

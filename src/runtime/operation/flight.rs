@@ -137,7 +137,7 @@ impl Operation {
             running.failed = true;
         }
         self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.clone() }, around.out);
-        if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_watch()) {
+        if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_silent()) {
             return;
         }
         let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
