@@ -27,10 +27,10 @@ struct Order {
 pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let home = surroundings::home()?;
-    let order = order(arguments, &home, &world, terminal)?;
+    let mut order = order(arguments, &home, &world, terminal)?;
     let mut graph =
         loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;
-    let selection = loading::check_selection(&order.options.only, &graph)?;
+    let selection = loading::select(&mut order.options.only, &graph)?;
     if let Some(saved) = &order.expected {
         saved_plan::check_offline(saved, &home, |snapshot, state| {
             plan(&graph, snapshot, &diff::policy(&order.options, selection.clone(), state.key))

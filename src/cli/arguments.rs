@@ -36,9 +36,9 @@ pub(super) enum Command {
     Render(Render),
     /// Check a file and report everything that is wrong with it
     Validate(Validate),
-    /// List all instances
+    /// List instances
     #[command(visible_aliases = ["ls", "ps", "status"])]
-    List(Json),
+    List(List),
     /// Show everything about apps
     #[command(visible_aliases = ["describe", "info"])]
     Show(Show),
@@ -80,7 +80,7 @@ impl Command {
             | Self::Validate(Validate { json, .. })
             | Self::Show(Show { json, .. })
             | Self::Logs(Logs { json, .. })
-            | Self::List(Json { json })
+            | Self::List(List { json, .. })
             | Self::Ping(Json { json })
             | Self::Version(Json { json }) => *json,
             Self::Start(_)
@@ -220,6 +220,18 @@ pub(super) struct Validate {
 
 #[derive(Args, Debug)]
 pub(super) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = TARGETS)]
+pub(super) struct List {
+    /// Without a target: all
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::arguments::{self, Scope};
@@ -20,9 +21,9 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
         saved_plan::check_target(&loading::absolute(out, &world), &entry.path, out)?;
     }
     let profile = arguments.source.env.as_deref();
-    let options = options(&arguments.scope)?;
+    let mut options = options(&arguments.scope)?;
     let mut graph = loading::load(&entry, profile, &options.only, false, &world, terminal)?;
-    let selection = loading::check_selection(&options.only, &graph)?;
+    let selection = loading::select(&mut options.only, &graph)?;
     let origins = std::mem::take(&mut graph.origins);
 
     let plan = match &arguments.base {
@@ -44,14 +45,11 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
 }
 
 pub(super) fn options(scope: &Scope) -> Result<PlanOptions, CliError> {
-    let only = match Selection::parse(&scope.only) {
-        Selection::All => Vec::new(),
-        // A variable that was not set, most likely: never all apps.
-        Selection::Only(names) if names.is_empty() => {
-            return Err(CliError::usage("`--only` names no app").hint("like `--only api,worker`"));
-        }
-        Selection::Only(names) => names.into_iter().collect(),
-    };
+    // A variable that was not set, most likely: never all apps.
+    if Selection::possible(&scope.only).names().is_some_and(BTreeSet::is_empty) {
+        return Err(CliError::usage("`--only` names no app").hint("like `--only api,worker`"));
+    }
+    let only = scope.only.clone();
     Ok(PlanOptions { only, no_prune: scope.no_prune, adopt: scope.adopt, allow_empty: scope.allow_empty })
 }
 

@@ -17,6 +17,9 @@ use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
 use crate::runtime::{Intent, TargetError, store};
 
+/// Of files that may be configs.
+const CONFIG_ENDINGS: [&str; 9] = ["js", "cjs", "mjs", "json", "json5", "jsonc", "yaml", "yml", "toml"];
+
 /// What came of a command that changes something.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -218,6 +221,11 @@ fn refused(answer: Answer) -> Result<Answer, CliError> {
 
 pub(super) fn unknown_target(problem: &TargetError) -> CliError {
     let error = CliError::error(problem.to_string());
+    // PM2 takes the file for its apps.
+    let ending = Path::new(&problem.target).extension().and_then(|ending| ending.to_str());
+    if ending.is_some_and(|ending| CONFIG_ENDINGS.contains(&ending)) {
+        return error.hint(format!("`pmrun apply {}` starts, changes and stops what it declares", problem.target));
+    }
     match (&problem.suggestion, &problem.problem) {
         (Some(name), _) => error.suggest(Some(name)),
         (None, None) => error.hint("`pmrun list` shows what there is"),

@@ -65,7 +65,7 @@ pub(super) fn load(
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Graph, CliError> {
-    let loaded = config::load_selected(&file.named, profile, &Selection::parse(only), world);
+    let loaded = config::load_selected(&file.named, profile, &Selection::possible(only), world);
     judge(loaded.graph, &loaded.report, strict, Talk::Warnings, terminal)
 }
 
@@ -91,13 +91,12 @@ pub(super) fn judge<T>(
     value.ok_or_else(|| CliError::new(Exit::Config, "the file could not be read"))
 }
 
-/// Checks `--only` against the apps of the file.
-pub(super) fn check_selection(only: &[String], graph: &Graph) -> Result<Selection, CliError> {
-    let selection = Selection::parse(only);
-    match selection.check(graph.apps.iter().map(|app| app.name.as_str())) {
-        Ok(()) => Ok(selection),
-        Err(unknown) => Err(CliError::error(unknown.to_string()).suggest(unknown.suggestion.as_deref())),
-    }
+/// What `--only` means, given the apps of the file; `only` holds exact names from then on.
+pub(super) fn select(only: &mut Vec<String>, graph: &Graph) -> Result<Selection, CliError> {
+    let selection = Selection::among(only, graph.apps.iter().map(|app| app.name.as_str()))
+        .map_err(|unknown| CliError::error(unknown.to_string()).suggest(unknown.suggestion.as_deref()))?;
+    *only = selection.names().into_iter().flatten().cloned().collect();
+    Ok(selection)
 }
 
 /// A path as messages show it: relative where it is below the working directory.

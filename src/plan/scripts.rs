@@ -155,7 +155,10 @@ impl Story {
         let mut options = options.iter();
         while let Some(option) = options.next() {
             match *option {
-                "--only" => self.policy.selection = Selection::parse(&[(*options.next().unwrap()).to_owned()]),
+                "--only" => {
+                    let names: Vec<String> = options.next().unwrap().split(',').map(str::to_owned).collect();
+                    self.policy.selection = Selection::named(&names);
+                }
                 "--no-prune" => self.policy.prune = false,
                 "--adopt" => self.policy.adopt = true,
                 "--allow-empty" => self.policy.allow_empty = true,

@@ -48,7 +48,7 @@ pub(super) fn unknown(error: TargetError) -> Answer {
 
 /// The plan as `diff` shows it and `apply` does it. Refusals are part of it.
 pub(super) fn plan_now(graph: &Graph, options: &PlanOptions, actual: &Snapshot, key: Key) -> Result<Plan, Answer> {
-    let selection = Selection::parse(&options.only);
+    let selection = Selection::named(&options.only);
     let names = graph.apps.iter().map(|app| app.name.as_str());
     selection.check(names).map_err(|error| Answer::Error {
         message: error.to_string(),
