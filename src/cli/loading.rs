@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
-use crate::config::{self, DiscoveryError, World};
+use crate::config::{self, DiscoveryError, Loaded, World};
 use crate::diag::{self, Code, Report, Severity};
 use crate::graph::{Graph, Selection};
+use crate::schema::Origins;
 
 /// How much is said about a file that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,20 @@ pub(super) fn load(
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Graph, CliError> {
-    let loaded = config::load_selected(&file.named, profile, &Selection::parse(only), world);
-    judge(loaded.graph, &loaded.report, strict, Talk::Warnings, terminal)
+    load_with_origins(file, profile, only, strict, world, terminal).map(|(graph, _)| graph)
+}
+
+/// The same, with where its values were written.
+pub(super) fn load_with_origins(
+    file: &EntryFile,
+    profile: Option<&str>,
+    only: &[String],
+    strict: bool,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<(Graph, Origins), CliError> {
+    let Loaded { graph, origins, report } = config::load_selected(&file.named, profile, &Selection::parse(only), world);
+    judge(graph, &report, strict, Talk::Warnings, terminal).map(|graph| (graph, origins))
 }
 
 /// Says what a report says, and whether what was read can be used.

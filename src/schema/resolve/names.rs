@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Resolver;
+use super::{Resolver, place};
 use crate::base::closest;
 use crate::diag::Code;
 use crate::graph::dependency_order;
@@ -73,7 +73,8 @@ impl Resolver<'_> {
                 }
                 Some(other) => {
                     let message = format!("two apps are called `{}`", shown(&app.name));
-                    let hint = format!("the other one is at {}", self.places.place(other.at("name")));
+                    let other = place(self.sources, &other.at("name").location(self.request.file));
+                    let hint = format!("the other one is at {}", other.unwrap_or_default());
                     self.error_with_hint(Code::Conflict, message, draft.at("name"), Some(hint));
                 }
             }
@@ -85,11 +86,11 @@ impl Resolver<'_> {
 
     fn dependencies(&mut self, apps: &[AppSpec], drafts: &[Draft], names: &BTreeSet<&str>) {
         for (app, draft) in apps.iter().zip(drafts) {
-            for needed in &app.depends_on {
+            for (index, needed) in app.depends_on.iter().enumerate() {
                 if !names.contains(needed.as_str()) {
                     let message = format!("app `{}` needs `{}`, which is not defined", shown(&app.name), shown(needed));
                     let hint = closest(needed, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-                    self.error_with_hint(Code::Dependency, message, draft.at("depends_on"), hint);
+                    self.error_with_hint(Code::Dependency, message, &draft.item("depends_on", index), hint);
                 }
             }
         }
