@@ -129,13 +129,17 @@ pub(super) fn absolute(path: &Path, world: &World) -> PathBuf {
 fn say(report: &Report, talk: Talk, terminal: &mut Terminal) {
     let wanted = |severity: Severity, code: Code| match talk {
         Talk::All => true,
-        Talk::Warnings => severity != Severity::Info || code != Code::Meaningless,
+        Talk::Warnings => severity != Severity::Info || !matches!(code, Code::Meaningless | Code::NoCode),
         Talk::None => false,
     };
     let diagnostics: Vec<_> = report.diagnostics.iter().filter(|d| wanted(d.severity, d.code)).cloned().collect();
     if !diagnostics.is_empty() {
         let report = Report { sources: report.sources.clone(), diagnostics };
         terminal.say(diag::render_text(&report, terminal.colour_err, terminal.unicode));
+        let worst = report.diagnostics.iter().min_by_key(|diagnostic| diagnostic.severity);
+        if let Some(worst) = worst.filter(|_| talk == Talk::All) {
+            terminal.say(format!("\n`pmrun explain {}` says more", worst.code.name()));
+        }
     }
 }
 

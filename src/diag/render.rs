@@ -66,10 +66,26 @@ pub fn place(sources: &Sources, location: &Location) -> Option<String> {
     })
 }
 
+/// The most severe first, then as they stand in the files. What has no place there, and what shares one, stays in the
+/// order in which it was found; problems of a file as a whole go first.
 fn sorted(report: &Report) -> Vec<&Diagnostic> {
     let mut all: Vec<&Diagnostic> = report.diagnostics.iter().collect();
-    all.sort_by_key(|diagnostic| diagnostic.severity);
+    all.sort_by_cached_key(|diagnostic| (diagnostic.severity, order(&report.sources, &diagnostic.location)));
     all
+}
+
+/// The file's number, line and column.
+fn order(sources: &Sources, location: &Location) -> (usize, u32, u32) {
+    let number = |path: &std::path::Path| sources.all().position(|source| source.path == path).unwrap_or(usize::MAX);
+    match location {
+        Location::Nowhere => (0, 0, 0),
+        Location::File(path) | Location::Value { file: path, .. } => (number(path), 0, 0),
+        Location::Line { file, position } => (number(file), position.line, position.column),
+        Location::At { span, .. } => {
+            let position = sources.position(*span);
+            (span.source.0 as usize, position.line, position.column)
+        }
+    }
 }
 
 fn name(severity: Severity) -> &'static str {

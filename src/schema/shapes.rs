@@ -134,7 +134,7 @@ impl Decoder<'_> {
             // A second list of apps silently hiding the first would delete them all.
             if !seen.insert(key) {
                 let diagnostic = Diagnostic::error(
-                    Code::Conflict,
+                    Code::DuplicateOption,
                     format!("`{key}` is written twice at the top level"),
                     mark.location(self.file),
                 );

@@ -13,6 +13,7 @@ mod commands;
 mod durability;
 mod formats;
 mod javascript;
+mod mistakes;
 mod only_what_changed;
 mod planning;
 mod profiles;

@@ -102,11 +102,11 @@ impl Decoder<'_> {
             let earlier = &chosen[at].entry.key.text;
             if earlier == key {
                 let message = format!("`{key}` is written twice, the last one counts");
-                self.warning(Code::Conflict, message, &mark);
+                self.warning(Code::DuplicateOption, message, &mark);
             } else {
                 let counts = if rank <= chosen[at].rank { key } else { earlier.as_str() };
                 let message = format!("`{earlier}` and `{key}` are the same option, `{counts}` counts");
-                self.warning(Code::Conflict, message, &mark);
+                self.warning(Code::DuplicateOption, message, &mark);
             }
             let loser = if rank <= chosen[at].rank { std::mem::replace(&mut chosen[at], written) } else { written };
             outdone.push(loser.outdone(option, whole));

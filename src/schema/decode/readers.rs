@@ -211,7 +211,7 @@ impl Decoder<'_> {
             let Some(variable) = self.variable(reading, entry) else { continue };
             if let Some(&at) = known.get(entry.key.text.as_str()) {
                 let message = format!("`{}` is written twice, the last one counts", variable.name);
-                self.warning(Code::Conflict, message, &reading.mark.key(&variable.name, entry.key.span));
+                self.warning(Code::DuplicateOption, message, &reading.mark.key(&variable.name, entry.key.span));
                 variables[at] = variable;
             } else {
                 known.insert(&entry.key.text, variables.len());

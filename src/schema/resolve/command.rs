@@ -286,7 +286,7 @@ impl Resolver<'_> {
             let message = format!("no file stands for the code of {}: its command names none", title(draft));
             let at = draft.at("script").location(self.request.file);
             let hint = "`fingerprint: [\"src/**\"]` makes an apply notice new code";
-            self.diagnostics.push(Diagnostic::info(Code::Meaningless, message, at).hint(hint));
+            self.diagnostics.push(Diagnostic::info(Code::NoCode, message, at).hint(hint));
         }
         found
     }

@@ -37,10 +37,10 @@ impl Resolver<'_> {
             self.error(Code::Value, format!("`name` contains a control character: {name:?}"), at);
         } else if name == "all" {
             let message = "commands take the name `all` for every app".to_owned();
-            self.warning(Code::Conflict, message, at);
+            self.warning(Code::ReservedName, message, at);
         } else if name.chars().all(|c| c.is_ascii_digit()) {
             let message = format!("commands take the name `{name}` for the instance with this id");
-            self.warning(Code::Conflict, message, at);
+            self.warning(Code::ReservedName, message, at);
         }
     }
 
@@ -75,7 +75,7 @@ impl Resolver<'_> {
                     let message = format!("two apps are called `{}`", shown(&app.name));
                     let other = place(self.sources, &other.at("name").location(self.request.file));
                     let hint = format!("the other one is at {}", other.unwrap_or_default());
-                    self.error_with_hint(Code::Conflict, message, draft.at("name"), Some(hint));
+                    self.error_with_hint(Code::DuplicateName, message, draft.at("name"), Some(hint));
                 }
             }
         }
@@ -90,7 +90,7 @@ impl Resolver<'_> {
                 if !names.contains(needed.as_str()) {
                     let message = format!("app `{}` needs `{}`, which is not defined", shown(&app.name), shown(needed));
                     let hint = closest(needed, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-                    self.error_with_hint(Code::Dependency, message, &draft.item("depends_on", index), hint);
+                    self.error_with_hint(Code::UnknownDependency, message, &draft.item("depends_on", index), hint);
                 }
             }
         }
@@ -100,7 +100,7 @@ impl Resolver<'_> {
             let start = cycle.0.first().map_or("", String::as_str);
             let draft = apps.iter().position(|app| app.name == start).and_then(|at| drafts.get(at));
             let mark = draft.map(|draft| draft.at("depends_on").clone()).unwrap_or_default();
-            self.error(Code::Dependency, format!("apps depend on each other in a circle: {cycle}"), &mark);
+            self.error(Code::DependencyCircle, format!("apps depend on each other in a circle: {cycle}"), &mark);
         }
     }
 
