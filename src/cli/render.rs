@@ -66,7 +66,7 @@ fn text(graph: &Graph, colour: bool) -> String {
     text
 }
 
-fn hide(app: &mut AppSpec) {
+pub(super) fn hide(app: &mut AppSpec) {
     for (name, value) in &mut app.env {
         hide_text(name, value);
     }
@@ -101,7 +101,7 @@ fn hide_json(name: &str, value: &mut Value) {
     }
 }
 
-fn hide_text(name: &str, value: &mut String) {
+pub(super) fn hide_text(name: &str, value: &mut String) {
     if holds_secret(name, value) {
         HIDDEN.clone_into(value);
     }

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::World;
@@ -91,6 +92,14 @@ fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> 
             Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
         },
     }
+}
+
+/// The text of an env file, and where in it a variable is set.
+#[must_use]
+pub fn env_file(path: &Path, name: &str, world: &World) -> Option<(String, Range<usize>)> {
+    let text = super::dotenv::plain(&super::bytes::read(&world.real(path), path).ok()?);
+    let at = super::dotenv::find(&text, name)?;
+    Some((text, at))
 }
 
 /// What turns a text into a tree.

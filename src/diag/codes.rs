@@ -76,7 +76,7 @@ impl Code {
 codes! {
     File "file" {
         title: "the file cannot be read as a config file at all",
-        text: "It is not there, may not be read, is no regular file, is too large, is not UTF-8, or has an ending that \
+        text: "It is not there, may not be read, is no regular file, is empty or too large, is not UTF-8, or has an ending that \
                says nothing of its format. The format goes by the ending: .js, .cjs and .mjs are programs, .json, \
                .json5, .jsonc, .yaml, .yml and .toml are data.",
         mistake: "mistake.conf" [],

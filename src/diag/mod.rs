@@ -6,5 +6,5 @@ mod render;
 mod report;
 
 pub use codes::{Code, Page, Sample};
-pub use render::{place, render_json, render_text};
+pub use render::{excerpt, place, render_json, render_text};
 pub use report::{Diagnostic, Report, Severity};

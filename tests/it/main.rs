@@ -11,6 +11,7 @@ mod at_work;
 mod bad_input;
 mod commands;
 mod durability;
+mod explain;
 mod formats;
 mod javascript;
 mod mistakes;
