@@ -12,7 +12,7 @@ use crate::spec::AppSpec;
 
 /// Stands for a value that looks like a secret. Not a digest: the same file has to render the same way everywhere,
 /// and a digest without a secret key can be guessed.
-const HIDDEN: &str = "(hidden)";
+pub(super) const HIDDEN: &str = "(hidden)";
 
 pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
@@ -101,7 +101,7 @@ fn hide_json(name: &str, value: &mut Value) {
     }
 }
 
-pub(super) fn hide_text(name: &str, value: &mut String) {
+fn hide_text(name: &str, value: &mut String) {
     if holds_secret(name, value) {
         HIDDEN.clone_into(value);
     }

@@ -81,7 +81,7 @@ pub fn place(sources: &Sources, location: &Location) -> Option<String> {
 
 /// The most severe first, then as they stand in the files. What has no place there, and what shares one, stays in the
 /// order in which it was found; problems of a file as a whole go first.
-fn sorted(report: &Report) -> Vec<&Diagnostic> {
+pub(super) fn sorted(report: &Report) -> Vec<&Diagnostic> {
     let mut all: Vec<&Diagnostic> = report.diagnostics.iter().collect();
     all.sort_by_cached_key(|diagnostic| (diagnostic.severity, order(&report.sources, &diagnostic.location)));
     all

@@ -89,7 +89,7 @@ fn an_option_is_explained_with_its_aliases_its_default_and_what_it_became() {
         ("v1.api.max_restarts", "= 3\n\nset by `maxRestarts` at eco.json:"),
         ("v1.api.max_restarts", "over the default: 16 (PM2's)"),
         ("v1.api.maxRestarts", "v1.api.max_restarts = 3"),
-        ("v1.api.kill_timeout", "= 1.6s\n\nnothing sets it: default 1600 (PM2's)"),
+        ("v1.api.kill_timeout", "= 1.6s\n\nnothing sets it; default: 1600 (PM2's)"),
         ("v1.api.script", "over `exec` at eco.json:"),
         ("v1.api.script", "note: `./api.sh` is read against `cwd`, which is /"),
         ("v1.api.interpreter", "note: guessed from the script's ending, `.sh`"),
@@ -113,10 +113,10 @@ fn secrets_are_hidden_and_revealed_on_request() {
     let home = home();
     home.write(
         "eco.yaml",
-        "apps:\n- name: api\n  script: ./api.sh\n  args: [--token, LEAK]\n  env:\n    API_KEY: LEAK\n  env_a: {API_KEY: LEAK}\n  env_file: k.env\n",
+        "apps:\n- name: api\n  script: ./api.sh\n  args: [--token, LEAK]\n  node_args: [--password, LEAK]\n  interpreter_args: [--token, LEAK, -x]\n  env:\n    API_KEY: LEAK\n  env_a: {API_KEY: LEAK}\n  env_file: k.env\n",
     );
     home.write("k.env", "API_KEY='LEAK'\nDB=postgres://u:LEAK@db/x\n");
-    for what in ["api", "api.env", "api.args", "api.env.API_KEY", "api.env.DB"] {
+    for what in ["api", "api.env", "api.args", "api.node_args", "api.env.API_KEY", "api.env.DB"] {
         for form in [&[][..], &["--json"], &["--env", "a"]] {
             home.ok(&[&["explain", what, "eco.yaml"], form].concat()).never_shows("LEAK");
         }

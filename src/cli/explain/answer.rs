@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::ambient::is_inherited;
 use super::super::error::CliError;
 use super::super::loading::shown;
-use super::super::render::hide_text;
+use super::super::render::HIDDEN;
 use super::ask::{Value, Which};
 use super::derived;
 use crate::base::closest;
@@ -231,7 +231,11 @@ impl Context<'_> {
 
     fn hidden(&self, name: &str, mut value: String) -> String {
         if !self.reveal {
-            hide_text(name, &mut value);
+            // A list is told from a command line by its signs only.
+            let words = value.replace(['[', ']', ',', '"'], " ");
+            if plan::holds_secret(name, &value) || plan::holds_secret(name, &words) {
+                HIDDEN.clone_into(&mut value);
+            }
         }
         value
     }

@@ -49,13 +49,11 @@ fn no_app(what: &str, graph: &Graph) -> CliError {
     let code = || closest(what, Code::ALL.iter().map(|code| code.name())).map(str::to_owned);
     let name = what.split('.').next().unwrap_or(what);
     let error = CliError::error(format!("no app `{name}` in `{}`, and no code of that name", graph.file));
-    match meant.or_else(code) {
-        Some(meant) => error.suggest(Some(&meant)),
-        None => {
-            let some: Vec<String> = names().take(10).map(|name| format!("`{name}`")).collect();
-            error.hint(format!("there are: {}", some.join(", ")))
-        }
+    if let Some(meant) = meant.or_else(code) {
+        return error.suggest(Some(&meant));
     }
+    let some: Vec<String> = names().take(10).map(|name| format!("`{name}`")).collect();
+    error.hint(format!("there are: {}", some.join(", ")))
 }
 
 fn value(path: &str, app: &str) -> Result<Value, CliError> {

@@ -1,5 +1,7 @@
 //! What a diagnostic's code means.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::super::error::CliError;
@@ -47,10 +49,9 @@ fn text(page: &Page, colour: bool) -> String {
     for (heading, Sample { file, arguments, text }) in [("The mistake", mistake), ("The fix", fix)] {
         let ending = file.split_once('.').map_or("", |(_, ending)| ending);
         let with = if arguments.is_empty() { String::new() } else { format!(", with {}", arguments.join(" ")) };
-        out += &format!("\n{} (.{ending}{with}):\n\n", paint(colour, Colour::Bold, heading));
+        let _ = writeln!(out, "\n{} (.{ending}{with}):\n", paint(colour, Colour::Bold, heading));
         for line in text.lines() {
-            out += &format!("    {line}").trim_end().to_owned();
-            out.push('\n');
+            let _ = writeln!(out, "{}", format!("    {line}").trim_end());
         }
     }
     out

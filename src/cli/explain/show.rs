@@ -77,7 +77,7 @@ fn sentence(Told { key, value, location }: &Told, holds: bool, path: &str, conte
     let value = value.as_deref().unwrap_or_default();
     let place = diag::place(&context.sources, location).unwrap_or_default();
     match (key.as_str(), holds) {
-        (DEFAULT, true) => format!("nothing sets it: default {value}{whose}"),
+        (DEFAULT, true) => format!("nothing sets it; default: {value}{whose}"),
         (DEFAULT, false) => format!("over the default: {value}{whose}"),
         (SHELL, true) => "inherited from the shell that applies the file: the value is this shell's".to_owned(),
         (SHELL, false) => format!("over what the shell has: {value}"),

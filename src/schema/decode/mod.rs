@@ -59,7 +59,6 @@ impl Decoder<'_> {
         for written in self.choose(entries, skip, &whole, &mut draft.outdone) {
             let Written { row, entry, .. } = written;
             let mark = whole.key(&entry.key.text, entry.value.span);
-            draft.marks.insert(row.name, mark.clone());
             if let (Value::Names(_), Kind::Sequence(items)) = (row.value, &entry.value.kind) {
                 draft.items.insert(row.name, items.iter().map(|item| item.span).collect());
             }
@@ -68,6 +67,7 @@ impl Decoder<'_> {
             if self.diagnostics.len() == before {
                 self.announce(&written, &mark);
             }
+            draft.marks.insert(row.name, mark);
         }
         Some(draft)
     }
