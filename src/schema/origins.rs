@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::draft::{Draft, Mark, Outdone, Variable};
 use super::options::OVERLAY_PREFIX;
@@ -12,15 +13,26 @@ pub struct Origins {
     file: PathBuf,
     profile: Option<String>,
     sources: Sources,
-    apps: BTreeMap<String, AppOrigin>,
+    /// The apps' names, and by the same index what they were resolved from: moved here as it is, for drafts are large.
+    names: Vec<String>,
+    drafts: Vec<Draft>,
+    found: Vec<Found>,
+    by_name: OnceLock<HashMap<String, usize>>,
+}
+
+/// What was found out about an app while it was resolved, and is in no field of it.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) env_files: Vec<EnvFile>,
+    pub(super) command: CommandBy,
 }
 
 /// What an app was resolved from.
-#[derive(Clone, Debug)]
-pub struct AppOrigin {
-    pub draft: Draft,
+#[derive(Clone, Copy, Debug)]
+pub struct AppOrigin<'a> {
+    pub draft: &'a Draft,
     /// In their order: later ones win.
-    pub env_files: Vec<EnvFile>,
+    pub env_files: &'a [EnvFile],
     pub command: CommandBy,
 }
 
@@ -86,14 +98,20 @@ impl Origins {
         file: &Path,
         profile: Option<&str>,
         sources: &Sources,
-        apps: BTreeMap<String, AppOrigin>,
+        names: Vec<String>,
+        drafts: Vec<Draft>,
+        found: Vec<Found>,
     ) -> Self {
-        Self { file: file.to_owned(), profile: profile.map(str::to_owned), sources: sources.clone(), apps }
+        let (file, profile, sources) = (file.to_owned(), profile.map(str::to_owned), sources.clone());
+        Self { file, profile, sources, names, drafts, found, by_name: OnceLock::new() }
     }
 
     #[must_use]
-    pub fn app(&self, name: &str) -> Option<&AppOrigin> {
-        self.apps.get(name)
+    pub fn app(&self, name: &str) -> Option<AppOrigin<'_>> {
+        let index = || self.names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
+        let at = *self.by_name.get_or_init(index).get(name)?;
+        let Found { env_files, command } = self.found.get(at)?;
+        Some(AppOrigin { draft: self.drafts.get(at)?, env_files, command: *command })
     }
 
     #[must_use]
@@ -111,7 +129,7 @@ impl Origins {
     /// `file (apps[0] (api).script)` for what a program computed. None for what the file does not say.
     #[must_use]
     pub fn place(&self, app: &str, path: &str) -> Option<String> {
-        let app = self.apps.get(app)?;
+        let app = self.app(app)?;
         let mark = match path.strip_prefix("env.") {
             None => app.draft.marks.get(path)?.clone(),
             Some(name) => match app.variable(name, self.profile.as_deref()).into_iter().next()?.at {
@@ -125,7 +143,7 @@ impl Origins {
     /// All that is written for an option or a variable, the strongest first.
     #[must_use]
     pub fn layers(&self, app: &str, path: &str) -> Vec<Layer<'_>> {
-        let Some(app) = self.apps.get(app) else { return Vec::new() };
+        let Some(app) = self.app(app) else { return Vec::new() };
         let mut layers = match path.strip_prefix("env.") {
             Some(name) => app.variable(name, self.profile.as_deref()),
             None => app.draft.marks.get(path).map(option).into_iter().collect(),
@@ -140,10 +158,10 @@ impl Origins {
     }
 }
 
-impl AppOrigin {
+impl<'a> AppOrigin<'a> {
     /// `env_file`, then `env`, then the profile's overlay, then `port`: this is that order, the other way round.
-    fn variable(&self, name: &str, profile: Option<&str>) -> Vec<Layer<'_>> {
-        let draft = &self.draft;
+    fn variable(self, name: &str, profile: Option<&str>) -> Vec<Layer<'a>> {
+        let draft = self.draft;
         let mut layers = Vec::new();
         if let Some(port) = draft.port.filter(|_| name == "PORT") {
             layers.push(Layer { value: Some(port.to_string()), ..option(draft.at("port")) });

@@ -55,7 +55,7 @@ pub(super) struct Context<'a> {
     env: &'a BTreeMap<String, String>,
     pub file: &'a Path,
     pub profile: Option<&'a str>,
-    pub origin: Option<&'a AppOrigin>,
+    pub origin: Option<AppOrigin<'a>>,
     origins: &'a Origins,
     pub world: &'a World,
     pub reveal: bool,

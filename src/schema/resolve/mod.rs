@@ -8,7 +8,7 @@ mod names;
 use std::path::{Path, PathBuf};
 
 use super::draft::{Count, Draft, Mark};
-use super::origins::{AppOrigin, CommandBy, EnvFile, Origins};
+use super::origins::{CommandBy, Found, Origins};
 use super::{FileEntry, Surroundings};
 use crate::diag::{Code, Diagnostic, place};
 use crate::document::Sources;
@@ -58,10 +58,8 @@ pub fn resolve(
         apps.push(spec);
     }
     resolver.between(&apps, &drafts);
-    let written = apps.iter().zip(drafts.into_iter().zip(found)).map(|(app, (draft, Found { env_files, command }))| {
-        (app.name.clone(), AppOrigin { draft, env_files, command })
-    });
-    let origins = Origins::new(request.file, request.profile, sources, written.collect());
+    let names = apps.iter().map(|app| app.name.clone()).collect();
+    let origins = Origins::new(request.file, request.profile, sources, names, drafts, found);
     Resolved { apps, origins, diagnostics: resolver.diagnostics, unselected }
 }
 
@@ -72,12 +70,6 @@ struct Resolver<'a> {
     /// Of the app that is being resolved.
     by: CommandBy,
     diagnostics: Vec<Diagnostic>,
-}
-
-/// What was found out about an app and is in no field of it.
-struct Found {
-    env_files: Vec<EnvFile>,
-    command: CommandBy,
 }
 
 impl Resolver<'_> {
