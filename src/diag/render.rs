@@ -96,7 +96,7 @@ fn order(sources: &Sources, location: &Location) -> (usize, u32, u32) {
         Location::Line { file, position } => (number(file), position.line, position.column),
         Location::At { span, .. } => {
             let position = sources.position(*span);
-            (span.source.0 as usize, position.line, position.column)
+            (number(&sources.get(span.source).path), position.line, position.column)
         }
     }
 }
@@ -474,6 +474,32 @@ mod tests {
 
           > fourth
         ");
+    }
+
+    #[test]
+    fn the_order_is_by_severity_then_by_place_whatever_was_found_first() {
+        let mut report = Report::default();
+        // One file may be there twice, read in two ways.
+        let sources = ["a.json", "b.json", "a.json"].map(|name| report.sources.add(name.as_ref(), "one\ntwo\nthree"));
+        let at = |file: usize, start| Location::At {
+            span: Span { source: sources[file], start, end: start + 1 },
+            path: String::new(),
+        };
+        let line = Location::Line { file: "a.json".into(), position: Position { line: 2, column: 1 } };
+        let told = [
+            (Severity::Warning, "7", at(0, 0)),
+            (Severity::Error, "6", at(1, 0)),
+            (Severity::Error, "4", at(0, 5)),
+            (Severity::Error, "5", at(2, 9)),
+            (Severity::Error, "3", line),
+            (Severity::Error, "2", at(2, 2)),
+            (Severity::Error, "1", Location::File("a.json".into())),
+        ];
+        for (severity, message, location) in told {
+            report.push(Diagnostic::new(severity, Code::Value, message, location));
+        }
+        let order: Vec<&str> = sorted(&report).into_iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(order, ["1", "2", "3", "4", "5", "6", "7"]);
     }
 
     #[test]
