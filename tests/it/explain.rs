@@ -98,6 +98,8 @@ fn an_option_is_explained_with_its_aliases_its_default_and_what_it_became() {
         ("v1.api.env.PORT", "`increment_var`: each further instance gets one more"),
         ("v1.api.env.NODE_APP_INSTANCE", "= 0 to 1, an instance's number\n\nset by pmrun itself"),
         ("v1.api.env.HOME", "inherited from the shell"),
+        ("v1.api.code", "v1.api.fingerprint = the script and env files"),
+        ("v1.api.fingerprint", "note: what stands for the code: api.sh\n"),
         ("v1.api.uid", "v1.api.uid is not set"),
         ("v1.api", "  max_restarts   3 "),
         ("v1.api", "\ndefaults\n  namespace "),

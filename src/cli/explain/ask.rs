@@ -70,7 +70,9 @@ fn value(path: &str, app: &str) -> Result<Value, CliError> {
         let hint = format!("`pmrun explain {app}.env.{name} --env {profile}`");
         return Err(CliError::usage(format!("`{path}` is a layer of `env.{name}`")).hint(hint));
     }
-    match options::find(path) {
+    // What plans call the files that stand for an app's code.
+    let option = if path == "code" || path.starts_with("code.") { "fingerprint" } else { path };
+    match options::find(option) {
         Some((row, _)) if row.is_overlay() => {
             let profile = path.strip_prefix(OVERLAY_PREFIX).unwrap_or(path);
             let hint = format!("`pmrun explain {app}.env --env {profile}`");

@@ -2,6 +2,7 @@
 
 use super::answer::Context;
 use crate::schema::{Count, InterpreterBy, Row, ScriptBy};
+use crate::spec::Fingerprint;
 
 /// Of an option's value.
 pub(super) fn notes(context: &Context<'_>, row: &Row) -> Vec<String> {
@@ -44,6 +45,7 @@ pub(super) fn notes(context: &Context<'_>, row: &Row) -> Vec<String> {
         "error_file" => resolved(&draft.error_file, draft.error_file.as_ref().map(|_| ""), &against_cwd),
         "pid_file" => resolved(&draft.pid_file, spec.pid_file.as_deref(), &against_cwd),
         "log_date_format" if draft.time => Some("`time` stands for this format".to_owned()),
+        "fingerprint" => stands_for_code(&spec.fingerprint),
         "port" => Some("it sets the variable PORT".to_owned()),
         _ => None,
     };
@@ -63,6 +65,16 @@ fn interpreter(by: InterpreterBy, context: &Context<'_>) -> Option<String> {
         InterpreterBy::Shell => "a command line takes a shell".to_owned(),
         InterpreterBy::Executable => "none: the script runs by itself".to_owned(),
     })
+}
+
+fn stands_for_code(Fingerprint(parts): &Fingerprint) -> Option<String> {
+    const SHOWN: usize = 10;
+    let names: Vec<&str> = parts.keys().take(SHOWN).map(String::as_str).collect();
+    let more = match parts.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| format!("what stands for the code: {}{more}", names.join(", ")))
 }
 
 /// Of a variable.
