@@ -36,6 +36,8 @@ pub(super) enum Command {
     Render(Render),
     /// Check a file and report everything that is wrong with it
     Validate(Validate),
+    /// Say what a diagnostic means, or where a value comes from
+    Explain(Explain),
     /// List instances
     #[command(visible_aliases = ["ls", "ps", "status"])]
     List(List),
@@ -78,6 +80,7 @@ impl Command {
             | Self::Diff(Diff { json, .. })
             | Self::Render(Render { json, .. })
             | Self::Validate(Validate { json, .. })
+            | Self::Explain(Explain { json, .. })
             | Self::Show(Show { json, .. })
             | Self::Logs(Logs { json, .. })
             | Self::List(List { json, .. })
@@ -216,6 +219,30 @@ pub(super) struct Validate {
     /// Print what was found as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pmrun explain                       all codes of diagnostics
+  pmrun explain unknown-option        what one means, and its fix
+  pmrun explain api.env.PORT --env production
+  pmrun explain api ecosystem.json    all values of an app, and what set them")]
+pub(super) struct Explain {
+    /// The code of a diagnostic, an app, or an app's value; without it all codes are listed
+    #[arg(value_name = "CODE|APP|APP.OPTION")]
+    pub what: Option<String>,
+
+    #[command(flatten)]
+    pub source: Source,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print values that look like secrets too
+    #[arg(long)]
+    pub reveal: bool,
 }
 
 #[derive(Args, Debug)]
@@ -368,6 +395,9 @@ mod tests {
             "render --json --reveal",
             "render --raw eco.config.js",
             "validate --strict --json",
+            "explain",
+            "explain unknown-option --json",
+            "explain api.env.PORT eco.json --env production --json --reveal",
             "ls --json",
             "ps",
             "status",

@@ -8,10 +8,11 @@ use super::offline::{self, Source};
 use super::terminal::Terminal;
 use super::{apply, baseline, exchange, loading, random, saved_plan, surroundings};
 use crate::config::World;
-use crate::graph::{Graph, Origins, Selection};
+use crate::graph::{Graph, Selection};
 use crate::plan::{Plan, PlanPolicy, Snapshot, Style, plan, render_json, render_markdown, render_text};
 use crate::rpc::wire::{Answer, PlanOptions, Request};
 use crate::runtime;
+use crate::schema::Origins;
 
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
@@ -22,9 +23,8 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     }
     let profile = arguments.source.env.as_deref();
     let mut options = options(&arguments.scope)?;
-    let mut graph = loading::load(&entry, profile, &options.only, false, &world, terminal)?;
+    let (graph, origins) = loading::load_with_origins(&entry, profile, &options.only, false, &world, terminal)?;
     let selection = loading::select(&mut options.only, &graph)?;
-    let origins = std::mem::take(&mut graph.origins);
 
     let plan = match &arguments.base {
         Some(written) => {
@@ -59,7 +59,7 @@ pub(super) fn style(terminal: &Terminal) -> Style {
 
 /// Where the file that was just read says what a plan is about.
 pub(super) fn origin(origins: &Origins) -> impl Fn(&str, &str) -> Option<String> {
-    |app, path| origins.get(app)?.get(path).cloned()
+    |app, path| origins.place(app, path)
 }
 
 /// A plan that is `kept` is compared with a later one, so that its digests have to be made with the key of the home.

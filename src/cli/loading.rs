@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
-use crate::config::{self, DiscoveryError, World};
+use crate::config::{self, DiscoveryError, Loaded, World};
 use crate::diag::{self, Code, Report, Severity};
 use crate::graph::{Graph, Selection};
+use crate::schema::Origins;
 
 /// How much is said about a file that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,21 @@ pub(super) fn load(
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Graph, CliError> {
-    let loaded = config::load_selected(&file.named, profile, &Selection::possible(only), world);
-    judge(loaded.graph, &loaded.report, strict, Talk::Warnings, terminal)
+    load_with_origins(file, profile, only, strict, world, terminal).map(|(graph, _)| graph)
+}
+
+/// The same, with where its values were written.
+pub(super) fn load_with_origins(
+    file: &EntryFile,
+    profile: Option<&str>,
+    only: &[String],
+    strict: bool,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<(Graph, Origins), CliError> {
+    let Loaded { graph, origins, report } =
+        config::load_selected(&file.named, profile, &Selection::possible(only), world);
+    judge(graph, &report, strict, Talk::Warnings, terminal).map(|graph| (graph, origins))
 }
 
 /// Says what a report says, and whether what was read can be used.
@@ -115,13 +129,17 @@ pub(super) fn absolute(path: &Path, world: &World) -> PathBuf {
 fn say(report: &Report, talk: Talk, terminal: &mut Terminal) {
     let wanted = |severity: Severity, code: Code| match talk {
         Talk::All => true,
-        Talk::Warnings => severity != Severity::Info || code != Code::Meaningless,
+        Talk::Warnings => severity != Severity::Info || !matches!(code, Code::Meaningless | Code::NoCode),
         Talk::None => false,
     };
     let diagnostics: Vec<_> = report.diagnostics.iter().filter(|d| wanted(d.severity, d.code)).cloned().collect();
     if !diagnostics.is_empty() {
         let report = Report { sources: report.sources.clone(), diagnostics };
         terminal.say(diag::render_text(&report, terminal.colour_err, terminal.unicode));
+        let worst = report.diagnostics.iter().min_by_key(|diagnostic| diagnostic.severity);
+        if let Some(worst) = worst.filter(|_| talk == Talk::All) {
+            terminal.say(format!("\n`pmrun explain {}` says more", worst.code.name()));
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod diff;
 mod error;
 mod exchange;
 mod exit;
+mod explain;
 mod facts;
 mod instances;
 mod kill;
@@ -77,6 +78,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Diff(arguments) => diff::run(arguments, terminal),
         Command::Render(arguments) => render::run(arguments, terminal),
         Command::Validate(arguments) => validate::run(arguments, terminal),
+        Command::Explain(arguments) => explain::run(arguments, terminal),
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Show(arguments) => show::run(arguments, terminal),
         Command::Logs(arguments) => logs::run(arguments, terminal),

@@ -1,22 +1,45 @@
 //! `.env` files, read as the npm package `dotenv` (16 and 17) and Node's `--env-file` read them: no expansion of `$NAME`.
 
+use std::ops::Range;
+
 /// The variables in the order in which they first stand. The last value of a name wins.
 pub(crate) fn parse(text: &str) -> Vec<(String, String)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
     let mut pairs: Vec<(String, String)> = Vec::new();
-    let mut rest = text.as_str();
+    each(&plain(text), |key, value, _| match pairs.iter_mut().find(|(known, _)| known == key) {
+        Some(pair) => pair.1 = value,
+        None => pairs.push((key.to_owned(), value)),
+    });
+    pairs
+}
+
+/// The bytes of the plain text at which the value of a variable is set that counts, from its name on.
+pub(crate) fn find(plain: &str, name: &str) -> Option<Range<usize>> {
+    let mut found = None;
+    each(plain, |key, _, at| {
+        if key == name {
+            let line = &plain[at..];
+            found = Some(at..at + line.find('\n').unwrap_or(line.len()));
+        }
+    });
+    found
+}
+
+/// Without a byte order mark, and with the line ends of Unix.
+pub(crate) fn plain(text: &str) -> String {
+    text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// Tells of each assignment: its name, its value, and where the name is.
+fn each(plain: &str, mut tell: impl FnMut(&str, String, usize)) {
+    let mut rest = plain;
     while !rest.is_empty() {
         let Some((key, value, after)) = assignment(rest) else {
             rest = next_line(rest);
             continue;
         };
-        match pairs.iter_mut().find(|(known, _)| known == key) {
-            Some(pair) => pair.1 = value,
-            None => pairs.push((key.to_owned(), value)),
-        }
+        tell(key, value, key.as_ptr() as usize - plain.as_ptr() as usize);
         rest = after;
     }
-    pairs
 }
 
 /// `export KEY = value # comment` at the start of a line, and the text after it.
@@ -87,7 +110,14 @@ fn blank(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{find, parse, plain};
+
+    #[test]
+    fn the_assignment_that_counts_is_found() {
+        let text = plain("\u{feff}# A=0\r\nA=1\r\n  export B = 'x\ny' # A=2\n A: 3\n");
+        let at = |name| find(&text, name).map(|range| &text[range]);
+        assert_eq!((at("A"), at("B"), at("C")), (Some("A: 3"), Some("B = 'x"), None));
+    }
 
     /// What npm's dotenv makes of each line.
     #[test]

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::World;
@@ -5,13 +6,14 @@ use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report, Severity};
 use crate::document::{Entry, Key, Kind, Location, Node, SourceId, to_json_text};
 use crate::graph::{Graph, Selection};
-use crate::schema::{self, Places, Request};
+use crate::schema::{self, Origins, Request};
 use crate::spec::EcosystemId;
 
 /// A graph when the file has no errors, and everything there is to say about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub graph: Option<Graph>,
+    pub origins: Origins,
     pub report: Report,
 }
 
@@ -32,7 +34,7 @@ pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection,
         Some(document) => {
             resolve(&document, report, Request { file: entry, folder: &folder, profile, selection }, world)
         }
-        None => Loaded { graph: None, report },
+        None => Loaded { graph: None, origins: Origins::default(), report },
     }
 }
 
@@ -50,10 +52,7 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
     let Request { file, folder, profile, .. } = request;
     let decoded = schema::decode(document, file);
     report.diagnostics.extend(decoded.diagnostics);
-    let resolved = {
-        let places = Places::new(file, &report.sources);
-        schema::resolve(decoded.drafts, request, &Machine::new(world), &places)
-    };
+    let resolved = schema::resolve(decoded.drafts, request, &Machine::new(world), &report.sources);
     report.diagnostics.extend(resolved.diagnostics);
     report.diagnostics.retain(|diagnostic| {
         let at_fault = diagnostic.severity == Severity::Error && diagnostic.code != Code::NotFound;
@@ -66,9 +65,8 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
         profile: profile.map(str::to_owned),
         apps: resolved.apps,
         deploy: decoded.deploy,
-        origins: resolved.origins,
     });
-    Loaded { graph, report }
+    Loaded { graph, origins: resolved.origins, report }
 }
 
 /// Whether a diagnostic is about an app, by its path in the document.
@@ -94,6 +92,14 @@ fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> 
             Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
         },
     }
+}
+
+/// The text of an env file, and where in it a variable is set.
+#[must_use]
+pub fn env_file(path: &Path, name: &str, world: &World) -> Option<(String, Range<usize>)> {
+    let text = super::dotenv::plain(&super::bytes::read(&world.real(path), path).ok()?);
+    let at = super::dotenv::find(&text, name)?;
+    Some((text, at))
 }
 
 /// What turns a text into a tree.

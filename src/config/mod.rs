@@ -17,5 +17,5 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
-pub use load::{Loaded, load, load_node, load_raw, load_selected};
+pub use load::{Loaded, env_file, load, load_node, load_raw, load_selected};
 pub use world::{Mapping, Place, World};

@@ -1,8 +1,10 @@
 //! What is told to people about their files: one diagnostic a problem, all of them in one run.
 
+mod codes;
 mod mask;
 mod render;
 mod report;
 
-pub use render::{place, render_json, render_text};
-pub use report::{Code, Diagnostic, Report, Severity};
+pub use codes::{Code, Page, Sample};
+pub use render::{excerpt, place, render_json, render_text};
+pub use report::{Diagnostic, Report, Severity};

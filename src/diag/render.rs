@@ -6,6 +6,7 @@ use miette::{
     SpanContents, ThemeCharacters, ThemeStyles,
 };
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{Diagnostic, Report, Severity, mask};
 use crate::document::{Location, Position, Sources};
@@ -54,6 +55,18 @@ pub fn render_json(report: &Report) -> Value {
     json!({ "version": 1, "diagnostics": sorted(report).into_iter().map(one).collect::<Vec<_>>() })
 }
 
+/// The line that a location is on, with a mark under its bytes. Secrets are covered where they are not to be revealed.
+#[must_use]
+pub fn excerpt(sources: &Sources, location: &Location, unicode: bool, reveal: bool) -> Option<String> {
+    let Excerpt { position, text, mark, .. } = Excerpt::of(sources, location, unicode, reveal)?;
+    let line = position.line.to_string();
+    let indent = text.len() - text.trim_start().len();
+    let cut = indent.min(mark.start);
+    let before = text[cut..mark.start].width();
+    let carets = "^".repeat(text[mark].width().max(1));
+    Some(format!("{line} | {}\n{:width$} | {:before$}{carets}\n", &text[cut..], "", "", width = line.len()))
+}
+
 /// Where something was written: `file:line:column`, `file (apps[0] (api).env.PORT)` or `file`.
 #[must_use]
 pub fn place(sources: &Sources, location: &Location) -> Option<String> {
@@ -66,10 +79,26 @@ pub fn place(sources: &Sources, location: &Location) -> Option<String> {
     })
 }
 
-fn sorted(report: &Report) -> Vec<&Diagnostic> {
+/// The most severe first, then as they stand in the files. What has no place there, and what shares one, stays in the
+/// order in which it was found; problems of a file as a whole go first.
+pub(super) fn sorted(report: &Report) -> Vec<&Diagnostic> {
     let mut all: Vec<&Diagnostic> = report.diagnostics.iter().collect();
-    all.sort_by_key(|diagnostic| diagnostic.severity);
+    all.sort_by_cached_key(|diagnostic| (diagnostic.severity, order(&report.sources, &diagnostic.location)));
     all
+}
+
+/// The file's number, line and column.
+fn order(sources: &Sources, location: &Location) -> (usize, u32, u32) {
+    let number = |path: &std::path::Path| sources.all().position(|source| source.path == path).unwrap_or(usize::MAX);
+    match location {
+        Location::Nowhere => (0, 0, 0),
+        Location::File(path) | Location::Value { file: path, .. } => (number(path), 0, 0),
+        Location::Line { file, position } => (number(file), position.line, position.column),
+        Location::At { span, .. } => {
+            let position = sources.position(*span);
+            (number(&sources.get(span.source).path), position.line, position.column)
+        }
+    }
 }
 
 fn name(severity: Severity) -> &'static str {
@@ -139,7 +168,7 @@ impl Drawn {
         let known = Known::of(sources, &diagnostic.location);
         let told = |text: &str| clean(&known.cover(text, mark(unicode)), unicode);
         let clean = |text: &str| clean(text, unicode);
-        let excerpt = Excerpt::of(sources, &diagnostic.location, unicode);
+        let excerpt = Excerpt::of(sources, &diagnostic.location, unicode, false);
         let mut message = told(&diagnostic.message);
         // Where there is no excerpt whose head says it.
         if let (None, Some(place)) = (&excerpt, place(sources, &diagnostic.location)) {
@@ -276,7 +305,7 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(sources: &Sources, location: &Location, unicode: bool) -> Option<Self> {
+    fn of(sources: &Sources, location: &Location, unicode: bool, reveal: bool) -> Option<Self> {
         match location {
             Location::At { span, .. } => {
                 let source = sources.get(span.source);
@@ -284,25 +313,26 @@ impl Excerpt {
                 let start = text.floor_char_boundary((span.start as usize).min(text.len()));
                 let end = text.ceil_char_boundary((span.end as usize).min(text.len())).max(start);
                 let file = clean(&source.path.display().to_string(), unicode);
-                Some(Self::cut(file, sources.position(*span), text, &(start..end), unicode))
+                Some(Self::cut(file, sources.position(*span), text, &(start..end), unicode, reveal))
             }
             Location::Line { file, position } => {
                 let source = sources.find(file)?;
                 let at = line_range(&source.text, *position)?;
                 let file = clean(&file.display().to_string(), unicode);
-                Some(Self::cut(file, *position, &source.text, &at, unicode))
+                Some(Self::cut(file, *position, &source.text, &at, unicode, reveal))
             }
             _ => None,
         }
     }
 
     /// The line around a range; a range of several lines is marked on its first.
-    fn cut(file: String, position: Position, text: &str, range: &Range<usize>, unicode: bool) -> Self {
+    fn cut(file: String, position: Position, text: &str, range: &Range<usize>, unicode: bool, reveal: bool) -> Self {
         let start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[start..].split('\n').next().unwrap_or("").trim_end_matches('\r');
         let from = (range.start - start).min(line.len());
         let to = (range.end - start).min(line.len());
-        let secrets = mask::secrets(text, &(start..start + line.len()), &(start + from..start + to));
+        let place = start + from..start + to;
+        let secrets = if reveal { Vec::new() } else { mask::secrets(text, &(start..start + line.len()), &place) };
         let covered = |text: Range<usize>| {
             let cut = |at: usize| at.clamp(text.start, text.end) - text.start;
             let parts: Vec<_> = secrets.iter().map(|part| cut(part.start)..cut(part.end)).collect();
@@ -444,6 +474,32 @@ mod tests {
 
           > fourth
         ");
+    }
+
+    #[test]
+    fn the_order_is_by_severity_then_by_place_whatever_was_found_first() {
+        let mut report = Report::default();
+        // One file may be there twice, read in two ways.
+        let sources = ["a.json", "b.json", "a.json"].map(|name| report.sources.add(name.as_ref(), "one\ntwo\nthree"));
+        let at = |file: usize, start| Location::At {
+            span: Span { source: sources[file], start, end: start + 1 },
+            path: String::new(),
+        };
+        let line = Location::Line { file: "a.json".into(), position: Position { line: 2, column: 1 } };
+        let told = [
+            (Severity::Warning, "7", at(0, 0)),
+            (Severity::Error, "6", at(1, 0)),
+            (Severity::Error, "4", at(0, 5)),
+            (Severity::Error, "5", at(2, 9)),
+            (Severity::Error, "3", line),
+            (Severity::Error, "2", at(2, 2)),
+            (Severity::Error, "1", Location::File("a.json".into())),
+        ];
+        for (severity, message, location) in told {
+            report.push(Diagnostic::new(severity, Code::Value, message, location));
+        }
+        let order: Vec<&str> = sorted(&report).into_iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(order, ["1", "2", "3", "4", "5", "6", "7"]);
     }
 
     #[test]

@@ -77,7 +77,6 @@ impl Default for Story {
                 profile: None,
                 apps: Vec::new(),
                 deploy: None,
-                origins: crate::graph::Origins::default(),
             },
             actual: Snapshot { generation: 7, ..Snapshot::default() },
             plan: None,

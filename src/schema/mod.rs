@@ -16,7 +16,7 @@
 mod decode;
 mod draft;
 pub mod options;
-mod place;
+mod origins;
 mod resolve;
 mod shapes;
 mod surroundings;
@@ -28,9 +28,9 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{CodeOption, Count, Draft, Mark, Variable};
+pub use draft::{CodeOption, Count, Draft, Mark, Outdone, Variable};
 pub use options::{Row, Status};
-pub use place::Places;
+pub use origins::{AppOrigin, CommandBy, EnvFile, InterpreterBy, Layer, Origins, ScriptBy, Written};
 pub use resolve::{Request, Resolved, resolve};
 pub use shapes::{Decoded, decode};
 pub use surroundings::{FileEntry, Surroundings};

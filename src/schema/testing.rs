@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Decoded, FileEntry, Places, Request, Resolved, Surroundings, decode, resolve};
+use super::{Decoded, FileEntry, Request, Resolved, Surroundings, decode, resolve};
 use crate::diag::{Diagnostic, Severity};
 use crate::document::{Entry, Key, Kind, Location, Node, Sources};
 
@@ -138,10 +138,9 @@ pub(super) fn run_on(document: &serde_json::Value, profile: Option<&str>, machin
 pub(super) fn run_node(document: &Node, profile: Option<&str>, machine: &Table) -> Run {
     let decoded = decode(document, Path::new(FILE));
     let sources = Sources::default();
-    let places = Places::new(Path::new(FILE), &sources);
     let selection = &crate::graph::Selection::All;
     let request = Request { file: Path::new(FILE), folder: Path::new(FOLDER), profile, selection };
-    let resolved = resolve(decoded.drafts, request, machine, &places);
+    let resolved = resolve(decoded.drafts, request, machine, &sources);
     let diagnostics = decoded.diagnostics.iter().chain(&resolved.diagnostics).cloned().collect();
     Run { resolved, diagnostics }
 }

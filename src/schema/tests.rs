@@ -481,7 +481,7 @@ fn all_problems_come_in_one_run() {
             "error at apps[1] (b).cwd: `cwd` of app `b`: `/nowhere` does not exist",
             "error at apps[4]: `apps[4]` has no `script` (write what it runs: `script: \"./app.js\"`)",
             "error at apps[3] (a).name: two apps are called `a` (the other one is at ecosystem.json (apps[0] (a).name))",
-            "error at apps[1] (b).depends_on: app `b` needs `cache`, which is not defined",
+            "error at apps[1] (b).depends_on[0]: app `b` needs `cache`, which is not defined",
         ]
     );
 }
@@ -621,13 +621,13 @@ fn profiles_lie_over_env() {
     );
     assert_eq!(run.diagnostics[0].code, Code::Profile);
 
-    let origins = &run_on(&document, Some("production"), &machine).resolved.origins["a-production"];
-    let of = |path: &str| origins.get(path).map(String::as_str);
-    assert_eq!(of("env.A"), Some("ecosystem.json (apps[0] (a).env.A)"));
-    assert_eq!(of("env.B"), Some("ecosystem.json (apps[0] (a).env_production.B)"));
-    assert_eq!(of("env.FILE"), Some(".env.local"));
-    assert_eq!(of("env.PORT"), Some("ecosystem.json (apps[0] (a).port)"));
-    assert_eq!(of("script"), Some("ecosystem.json (apps[0] (a).script)"));
+    let origins = run_on(&document, Some("production"), &machine).resolved.origins;
+    let of = |path: &str| origins.place("a-production", path).unwrap_or_default();
+    assert_eq!(of("env.A"), "ecosystem.json (apps[0] (a).env.A)");
+    assert_eq!(of("env.B"), "ecosystem.json (apps[0] (a).env_production.B)");
+    assert_eq!(of("env.FILE"), ".env.local");
+    assert_eq!(of("env.PORT"), "ecosystem.json (apps[0] (a).port)");
+    assert_eq!(of("script"), "ecosystem.json (apps[0] (a).script)");
 }
 
 #[test]

@@ -305,7 +305,7 @@ fn a_missing_env_file_is_named_with_the_place_of_its_option_and_what_to_do() {
     home.write(".env", "A=1\n");
     let output = home.exits(65, &["validate", "eco.yaml"]);
     output
-        .says("eco.yaml:3:15")
+        .says("eco.yaml:3:22")
         .says(".env.local` does not exist")
         .says("create the file, or take it out of `env_file`");
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::Key;
-use crate::graph::{Graph, Origins};
+use crate::graph::Graph;
 use crate::plan::{ActualApp, ActualInstance, Liveness, Plan, PlanPolicy, Refusal, Snapshot, plan};
 use crate::spec::{AppSpec, EcosystemId, Field};
 
@@ -29,7 +29,7 @@ fn id() -> EcosystemId {
 }
 
 fn graph(apps: Vec<AppSpec>) -> Graph {
-    Graph { ecosystem: id(), file: "e.json5".into(), profile: None, apps, deploy: None, origins: Origins::default() }
+    Graph { ecosystem: id(), file: "e.json5".into(), profile: None, apps, deploy: None }
 }
 
 fn origin(app: &str, path: &str) -> Option<String> {

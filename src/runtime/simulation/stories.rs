@@ -27,7 +27,6 @@ fn apply(apps: &[AppSpec]) -> Request {
             profile: None,
             apps: apps.to_vec(),
             deploy: None,
-            origins: BTreeMap::new(),
         },
         options: PlanOptions::default(),
         ambient: BTreeMap::new(),

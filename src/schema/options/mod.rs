@@ -39,7 +39,7 @@ pub enum Status {
 }
 
 /// The key of an overlay less the profile's name.
-pub(super) const OVERLAY_PREFIX: &str = "env_";
+pub const OVERLAY_PREFIX: &str = "env_";
 
 /// Every option, grouped as the documentation shows them.
 pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
@@ -53,7 +53,7 @@ pub fn find(key: &str) -> Option<(&'static Row, usize)> {
 }
 
 /// Every way to write an option, for suggestions.
-pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+pub fn keys() -> impl Iterator<Item = &'static str> {
     rows().flat_map(Row::names)
 }
 

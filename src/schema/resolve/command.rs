@@ -4,6 +4,7 @@ use super::{Resolver, text, title};
 use crate::diag::{Code, Diagnostic};
 use crate::schema::FileEntry;
 use crate::schema::draft::{CodeOption, Draft};
+use crate::schema::origins::{InterpreterBy, ScriptBy};
 use crate::schema::words::{shell_append, split_words};
 use crate::spec::AppSpec;
 
@@ -72,6 +73,7 @@ impl Resolver<'_> {
                 Some(path)
             }
             Script::Program(path) => {
+                self.by.script = ScriptBy::Program;
                 spec.interpreter = self.interpreter_of(interpreter, &path, true, draft, spec);
                 // An interpreter does not look into PATH; a program that is run directly keeps its name, so that
                 // the spec is the same on another machine.
@@ -82,10 +84,14 @@ impl Resolver<'_> {
                 self.named_file(&spec.args, false, cwd, draft)
             }
             Script::Line => {
+                self.by.script = ScriptBy::Line;
                 spec.interpreter = match interpreter {
                     Interpreter::Named(shell) => Some(shell),
                     Interpreter::Broken => return None,
-                    Interpreter::ByScript | Interpreter::Direct => self.first_in_path(&SHELLS, spec),
+                    Interpreter::ByScript | Interpreter::Direct => {
+                        self.by.interpreter = InterpreterBy::Shell;
+                        self.first_in_path(&SHELLS, spec)
+                    }
                 };
                 if spec.interpreter.is_none() {
                     let message =
@@ -222,22 +228,29 @@ impl Resolver<'_> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let candidates = BY_ENDING.iter().find(|(known, _)| *known == ending).map(|(_, candidates)| *candidates);
         if let Some(candidates) = candidates {
+            self.by.interpreter = InterpreterBy::Ending;
             return self.needed(candidates, path, draft, spec);
         }
         let head = self.surroundings.head(path);
         let Some(line) = first_line(&head) else {
             if !head.contains(&0) {
+                self.by.interpreter = InterpreterBy::PlainText;
                 return self.needed(&["node"], path, draft, spec);
             }
+            self.by.interpreter = InterpreterBy::Executable;
             if !executable {
                 self.not_executable(path, draft);
             }
             return None;
         };
+        self.by.interpreter = InterpreterBy::FirstLine;
         match line.program() {
             // As an interpreter it gets `node_args` and Node's channel.
             program @ ("node" | "bun") => self.needed(&[program], path, draft, spec),
-            _ if executable => None,
+            _ if executable => {
+                self.by.interpreter = InterpreterBy::Executable;
+                None
+            }
             "" => {
                 self.not_executable(path, draft);
                 None
@@ -273,7 +286,7 @@ impl Resolver<'_> {
             let message = format!("no file stands for the code of {}: its command names none", title(draft));
             let at = draft.at("script").location(self.request.file);
             let hint = "`fingerprint: [\"src/**\"]` makes an apply notice new code";
-            self.diagnostics.push(Diagnostic::info(Code::Meaningless, message, at).hint(hint));
+            self.diagnostics.push(Diagnostic::info(Code::NoCode, message, at).hint(hint));
         }
         found
     }

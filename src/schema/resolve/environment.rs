@@ -1,67 +1,69 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Resolver, VariableOrigin, VariableOrigins, title};
+use super::{Resolver, title};
 use crate::diag::Code;
 use crate::schema::decode::variable_name_problem;
 use crate::schema::draft::{Draft, Variable};
+use crate::schema::origins::EnvFile;
 
 /// An app's declared variables.
+#[derive(Default)]
 pub(super) struct Environment {
     pub(super) values: BTreeMap<String, String>,
-    pub(super) origins: VariableOrigins,
-    /// The env files that were read, as they were written, with their digests.
+    /// The env files that were read, in their order.
+    pub(super) read: Vec<EnvFile>,
+    /// The same, as they were written, with their digests.
     pub(super) files: BTreeMap<String, String>,
 }
 
 impl Resolver<'_> {
     /// `env_file`, then `env`, then the profile's overlay, then `port`: later ones win.
     pub(super) fn environment(&mut self, draft: &Draft, cwd: &Path) -> Environment {
-        let mut environment = Environment { values: BTreeMap::new(), origins: BTreeMap::new(), files: BTreeMap::new() };
-        for written in &draft.env_files {
-            self.env_file(written, draft, cwd, &mut environment);
+        let mut environment = Environment::default();
+        for (index, written) in draft.env_files.iter().enumerate() {
+            self.env_file(index, written, draft, cwd, &mut environment);
         }
         let overlay = self.request.profile.and_then(|profile| draft.overlays.get(profile));
-        for Variable { name, value, mark } in draft.env.iter().chain(overlay.into_iter().flatten()) {
-            environment.set(name.clone(), value.clone(), VariableOrigin::Mark(mark.clone()));
+        for Variable { name, value, span: _ } in draft.env.iter().chain(overlay.into_iter().flatten()) {
+            environment.values.insert(name.clone(), value.clone());
         }
         if let Some(port) = draft.port {
-            environment.set("PORT".to_owned(), port.to_string(), VariableOrigin::Mark(draft.at("port").clone()));
+            environment.values.insert("PORT".to_owned(), port.to_string());
         }
         environment
     }
 
-    fn env_file(&mut self, written: &str, draft: &Draft, cwd: &Path, environment: &mut Environment) {
+    fn env_file(&mut self, index: usize, written: &str, draft: &Draft, cwd: &Path, environment: &mut Environment) {
+        let at = draft.item("env_file", index);
         let path = self.surroundings.absolute(cwd, written);
         let (variables, digest) = match self.surroundings.env_file(&path) {
             Ok(read) => read,
             Err(why) => {
                 let message = format!("`env_file` of {}: `{}` {why}", title(draft), path.display());
                 let hint = "create the file, or take it out of `env_file`".to_owned();
-                self.error_with_hint(Code::NotFound, message, draft.at("env_file"), Some(hint));
+                self.error_with_hint(Code::NotFound, message, &at, Some(hint));
                 return;
             }
         };
         environment.files.insert(super::code::label(&path, cwd), digest);
+        let mut read = EnvFile { written: written.to_owned(), path: path.clone(), variables: BTreeMap::new() };
         for (name, value) in variables {
             match variable_name_problem(&name) {
                 None if value.contains('\0') => {
                     let message = format!("`{}` gives `{name}` a value with a NUL character", path.display());
-                    self.error(Code::Value, message, draft.at("env_file"));
+                    self.error(Code::Value, message, &at);
                 }
-                None => environment.set(name, value, VariableOrigin::File(written.to_owned())),
+                None => {
+                    environment.values.insert(name.clone(), value.clone());
+                    read.variables.insert(name, value);
+                }
                 Some(why) => {
                     let message = format!("`{}` has a variable whose name {why}", path.display());
-                    self.error(Code::Value, message, draft.at("env_file"));
+                    self.error(Code::Value, message, &at);
                 }
             }
         }
-    }
-}
-
-impl Environment {
-    fn set(&mut self, name: String, value: String, origin: VariableOrigin) {
-        self.origins.insert(name.clone(), origin);
-        self.values.insert(name, value);
+        environment.read.push(read);
     }
 }
