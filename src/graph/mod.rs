@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use order::{Cycle, dependency_order};
+pub use order::{Cycle, circles, dependency_order};
 pub use selection::{Selection, UnknownName};
 
 use crate::spec::{AppSpec, EcosystemId};
