@@ -5,7 +5,8 @@
   const cache = Object.create(null);
   let main;
   // What has required the config, as PM2 would have: a config that is run by itself does something else.
-  const root = new Module('/pmrun');
+  let root;
+  root = new Module('/pmrun');
 
   function builtin(specifier) {
     const id = specifier.startsWith('node:') ? specifier.slice(5) : specifier;
