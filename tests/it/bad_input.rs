@@ -276,7 +276,7 @@ fn what_is_missing_is_found_before_anything_is_stopped() {
         ("script", json!("no-such-program --port 80"), "no-such-program"),
         ("out_file", json!("./stay.sh/out.log"), "is not a folder"),
         ("error_file", json!("./a-folder"), "is a folder"),
-        ("pid_file", json!("/proc/none/b.pid"), "/proc"),
+        ("pid_file", json!("./stay.sh/b.pid"), "is not a folder"),
         ("args", json!(["x".repeat(128 << 10)]), "131071"),
         ("env", json!({ "BIG": "x".repeat(128 << 10) }), "131071"),
         ("args", json!(vec!["x".repeat(100_000); 20]), "1536 KB"),
