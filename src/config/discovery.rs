@@ -125,14 +125,13 @@ enum Found {
 fn look(file: &Path) -> Found {
     match (fs::metadata(file), fs::read_link(file)) {
         (Ok(metadata), _) if metadata.is_file() => Found::File,
-        (Ok(_), _) => Found::Nothing,
         (Err(_), Ok(target)) => {
             Found::Dangling(format!("is a symlink to `{}`, which cannot be reached", target.display()))
         }
         (Err(err), Err(_)) if err.kind() == ErrorKind::PermissionDenied => {
             Found::NoEntry("cannot be searched: permission denied".to_owned())
         }
-        (Err(_), Err(_)) => Found::Nothing,
+        _ => Found::Nothing,
     }
 }
 
