@@ -148,6 +148,7 @@ fn not_found(err: DiscoveryError) -> CliError {
     match err {
         DiscoveryError::None { tried, .. } if tried.is_empty() => error.hint("name the file that is meant"),
         DiscoveryError::None { tried, .. } => error.hint(format!("looked for {}", tried.join(", "))),
+        DiscoveryError::Unusable { .. } => error,
         DiscoveryError::Several { files, .. } => {
             error.hint(format!("name the one that is meant, like `{}`", files.first().map_or("FILE", String::as_str)))
         }

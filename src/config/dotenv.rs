@@ -103,6 +103,36 @@ fn next_line(text: &str) -> &str {
     text.find('\n').map_or("", |at| &text[at + 1..])
 }
 
+/// Lines, counted from 1, that hardly do what whoever wrote them meant, and what is wrong with each.
+pub(crate) fn oddities(text: &str) -> Vec<(u32, &'static str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+    let mut found = Vec::new();
+    let (mut rest, mut number) = (text.as_str(), 1);
+    while !rest.is_empty() {
+        let line = rest.lines().next().unwrap_or_default().trim();
+        let (problem, after) = match assignment(rest) {
+            Some((_, value, after)) if is_left_open(line, &value) => {
+                (Some("opens a quote and does not close it"), after)
+            }
+            Some((_, _, after)) => (None, after),
+            None if line.is_empty() || line.starts_with('#') => (None, next_line(rest)),
+            None => (Some("is no `NAME=value`, and is passed over"), next_line(rest)),
+        };
+        found.extend(problem.map(|problem| (number, problem)));
+        let read = &rest[..rest.len() - after.len()];
+        number += u32::try_from(read.matches('\n').count()).unwrap_or(u32::MAX);
+        rest = after;
+    }
+    found
+}
+
+/// Whether a value begins with the quote that its line begins it with, and has no second one.
+fn is_left_open(line: &str, value: &str) -> bool {
+    let written = line.find(['=', ':']).map_or("", |at| line[at + 1..].trim_start());
+    let quote = written.chars().next().filter(|c| matches!(c, '\'' | '"' | '`'));
+    quote.is_some_and(|quote| value.strip_prefix(quote).is_some_and(|rest| !rest.contains(quote)))
+}
+
 /// White space within a line.
 fn blank(c: char) -> bool {
     c.is_whitespace() && c != '\n'
@@ -110,7 +140,7 @@ fn blank(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{find, parse, plain};
+    use super::{find, oddities, parse, plain};
 
     #[test]
     fn the_assignment_that_counts_is_found() {
@@ -181,6 +211,30 @@ mod tests {
             let got = parse(text);
             assert_eq!(got.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), want, "{text:?}");
         }
+    }
+
+    #[test]
+    fn odd_lines_are_told_with_their_number() {
+        let odd = |text: &str| oddities(text).iter().map(|(line, _)| *line).collect::<Vec<_>>();
+        let table: [(&str, &[u32]); 9] = [
+            ("", &[]),
+            ("# note\n\n  # note\nA=1\nexport B = 2 # note\nC: 3\r\nD=\n", &[]),
+            ("PASSWORD hunter2\n=5\nA=\"unterminated\n", &[1, 2, 3]),
+            ("\u{feff}A=1\r\nset -a\r\nB=2", &[2]),
+            ("A='x\ny\nz'\nexport B", &[4]),
+            ("A='\"x'\nB=\"\\\"x\"\nC='it' is\nD=\"a\" b \"c\"\nE=don't", &[]),
+            ("A='twas\nB=1", &[1]),
+            ("A=\"open # note\nB=1", &[1]),
+            ("A:1", &[1]),
+        ];
+        for (text, want) in table {
+            assert_eq!(odd(text), want, "{text:?}");
+        }
+        let [(_, passed_over), (_, open)] = oddities("A b\nB='c")[..] else { panic!("two are odd") };
+        assert_eq!(
+            (passed_over, open),
+            ("is no `NAME=value`, and is passed over", "opens a quote and does not close it")
+        );
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub(super) fn digest_file(path: &Path) -> io::Result<String> {
     }))
 }
 
+/// Whether globs mean anything.
+///
+/// # Errors
+/// A pattern that means nothing.
+pub(super) fn check(globs: &[String]) -> Result<(), String> {
+    globs.iter().try_for_each(|written| Glob::parse(written.strip_prefix('!').unwrap_or(written)).map(drop))
+}
+
 /// The files below a folder that one of the globs matches and none of those that begin with `!`, by their path
 /// relative to it.
 ///

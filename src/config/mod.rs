@@ -14,6 +14,7 @@ mod machine;
 mod samples;
 mod toml;
 mod world;
+mod writing;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};

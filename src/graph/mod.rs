@@ -5,7 +5,7 @@ mod selection;
 
 use serde::{Deserialize, Serialize};
 
-pub use order::{Cycle, dependency_order};
+pub use order::{Cycle, circles, dependency_order};
 pub use selection::{Selection, UnknownName};
 
 use crate::spec::{AppSpec, EcosystemId};

@@ -33,5 +33,5 @@ pub use options::{Row, Status};
 pub use origins::{AppOrigin, CommandBy, EnvFile, InterpreterBy, Layer, Origins, ScriptBy, Written};
 pub use resolve::{Request, Resolved, resolve};
 pub use shapes::{Decoded, decode};
-pub use surroundings::{FileEntry, Surroundings};
+pub use surroundings::{EnvText, FileEntry, Surroundings};
 pub use value::{Shape, Value};

@@ -156,8 +156,8 @@ fn values_that_no_config_holds() {
 fn commonjs() {
     check_files(&[("a.js", "exports.x = __dirname; exports.y = __filename")], r#"{"x":"{DIR}","y":"{DIR}/a.js"}"#);
     check_files(
-        &[("a.js", "this.x = require.main === module; exports.y = typeof module.parent")],
-        r#"{"x":true,"y":"undefined"}"#,
+        &[("a.js", "this.x = require.main === module; exports.y = typeof require.main + typeof module.parent")],
+        r#"{"x":false,"y":"objectobject"}"#,
     );
     check_files(&[("a.js", "if (true) { exports.x = 1; return } exports.x = 2")], r#"{"x":1}"#);
     check_files(

@@ -133,7 +133,7 @@ impl Decoder<'_> {
         match written.row.status {
             Status::Honoured => {}
             Status::Later(effect) => {
-                if !is_off(&written.entry.value) {
+                if !is_off(&written.row.value, &written.entry.value) {
                     let message = format!("`{key}` is not honoured yet: {effect}");
                     self.warning(Code::NotHonoured, message, mark);
                 }
@@ -162,6 +162,8 @@ impl Decoder<'_> {
             Value::Account(set) => apply(set, draft, self.account(reading, node)),
             Value::ExitCodes(set) => apply(set, draft, self.exit_codes(reading, node)),
             Value::Count(set) => apply(set, draft, self.count(reading, node)),
+            // PM2's way of not setting it.
+            Value::Mode(_) if node.as_str() == Some("") => {}
             Value::Mode(set) => apply(set, draft, self.mode(reading, node)),
             Value::LogType(set) => apply(set, draft, self.log_type(reading, node)),
             Value::Signal(set) => apply(set, draft, self.signal(reading, node)),
@@ -272,13 +274,14 @@ fn accepts(value: &Value, node: &Node) -> bool {
     value.shapes().contains(&shape)
 }
 
-/// Written only to say that it is not wanted.
-fn is_off(node: &Node) -> bool {
+/// Written only to say that it is not wanted. The user 0 is root, and somebody's wish.
+fn is_off(value: &Value, node: &Node) -> bool {
+    let is_id = matches!(value, Value::Account(_));
     match &node.kind {
         Kind::Null | Kind::Bool(false) => true,
         Kind::Bool(true) => false,
-        Kind::Number(number) => *number == 0.0,
-        Kind::String(text) => matches!(text.as_str(), "" | "0" | "raw"),
+        Kind::Number(number) => *number == 0.0 && !is_id,
+        Kind::String(text) => text.is_empty() || !is_id && matches!(text.as_str(), "0" | "raw"),
         Kind::Sequence(items) => items.is_empty(),
         Kind::Mapping(entries) => entries.is_empty(),
     }

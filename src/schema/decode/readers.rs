@@ -8,7 +8,7 @@ use crate::base::{Signal, closest, parse_bytes, parse_millis};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node, js_number, to_json_text};
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
-use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag};
+use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
 use crate::spec::ExecMode;
 
@@ -37,6 +37,15 @@ impl Decoder<'_> {
     fn clean(&mut self, reading: Reading<'_>, text: &str) -> Option<String> {
         if text.contains('\0') {
             let message = format!("`{}` contains a NUL character", reading.key);
+            self.error(Code::Value, message, reading.mark);
+            return None;
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            let message = format!(
+                "a text in `{}` has {} bytes, a process can be given {TEXT_BYTES_MAX}",
+                reading.key,
+                text.len()
+            );
             self.error(Code::Value, message, reading.mark);
             return None;
         }
@@ -77,7 +86,7 @@ impl Decoder<'_> {
 
     pub(super) fn words(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
         match &node.kind {
-            Kind::String(text) => self.clean(reading, text).map(|text| split_words(&text)),
+            Kind::String(text) => split_words(text).iter().map(|word| self.clean(reading, word)).collect(),
             Kind::Sequence(items) => self.items(reading, items, |this, reading, item| match &item.kind {
                 // A list of arguments is where people write ports: `args: ["--port", 3000]`.
                 Kind::Number(number) => {
@@ -209,6 +218,15 @@ impl Decoder<'_> {
         let mut known: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for entry in entries {
             let Some(variable) = self.variable(reading, entry) else { continue };
+            let bytes = variable.name.len() + 1 + variable.value.len();
+            if bytes > TEXT_BYTES_MAX {
+                let message = format!(
+                    "the variable `{}` has {bytes} bytes, a process can be given {TEXT_BYTES_MAX} in one",
+                    variable.name
+                );
+                self.error(Code::Value, message, &reading.mark.key(&variable.name, entry.value.span));
+                continue;
+            }
             if let Some(&at) = known.get(entry.key.text.as_str()) {
                 let message = format!("`{}` is written twice, the last one counts", variable.name);
                 self.warning(Code::DuplicateOption, message, &reading.mark.key(&variable.name, entry.key.span));

@@ -46,7 +46,8 @@ pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
     [process::ROWS, lifecycle::ROWS, files::ROWS, later::ROWS, meaningless::ROWS].into_iter().flatten()
 }
 
-/// The option that a key means, and the key's rank among the option's names: 0 is the canonical one.
+/// The option that a key means, and the key's rank among the option's names: 0 is the canonical one, each name comes
+/// before its camelCase twin.
 #[must_use]
 pub fn find(key: &str) -> Option<(&'static Row, usize)> {
     BY_KEY.get(key).copied().or_else(|| is_overlay(key).then_some((&**OVERLAY, 0)))
@@ -72,9 +73,10 @@ impl Row {
 static BY_KEY: LazyLock<HashMap<String, (&'static Row, usize)>> = LazyLock::new(|| {
     let mut map = HashMap::new();
     for row in rows().filter(|row| !row.is_overlay()) {
-        for (rank, name) in row.names().enumerate() {
-            map.insert(name.to_owned(), (row, rank));
-            map.insert(camel_case(name), (row, rank));
+        for (at, name) in row.names().enumerate() {
+            // A name without `_` is its own twin.
+            map.insert(camel_case(name), (row, 2 * at + 1));
+            map.insert(name.to_owned(), (row, 2 * at));
         }
     }
     map
@@ -102,6 +104,13 @@ pub(super) fn camel_case(name: &str) -> String {
 /// An empty string is PM2's way of not setting an option that has a default.
 fn not_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// The same where the default is in place already.
+fn set_unless_empty(target: &mut String, text: String) {
+    if !text.is_empty() {
+        *target = text;
+    }
 }
 
 /// Within the row's range, so never saturated.

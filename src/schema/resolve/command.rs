@@ -98,6 +98,7 @@ impl Resolver<'_> {
                         format!("{} is a command line, and there is no shell in PATH to run it", title(draft));
                     self.error(Code::NotFound, message, draft.at("script"));
                 }
+                self.first_word(written, draft, cwd, spec);
                 spec.script = shell_append(written, &spec.args);
                 let args = std::mem::take(&mut spec.args);
                 spec.interpreter_args.push("-c".to_owned());
@@ -154,6 +155,16 @@ impl Resolver<'_> {
         };
         let message = format!("script of {}: `{}` {problem}", title(draft), path.display());
         self.error_with_hint(Code::NotFound, message, at, hint);
+        None
+    }
+
+    /// What can be told of an app whose folder is not there: what is wrong wherever that is.
+    pub(super) fn without_cwd(&mut self, draft: &Draft, spec: &mut AppSpec) -> Option<PathBuf> {
+        let written = draft.interpreter.as_deref().unwrap_or_default();
+        if !written.contains('/') || written.starts_with(['/', '~']) {
+            self.interpreter(draft, self.request.folder, spec);
+        }
+        self.patterns(draft);
         None
     }
 
@@ -215,6 +226,9 @@ impl Resolver<'_> {
         };
         // Output into a file is buffered by Python, so a log would stay empty for long. PM2 sets it too.
         let head = if named.is_none() { self.surroundings.head(path) } else { Vec::new() };
+        if executable {
+            self.first_line(path, &head, draft, spec);
+        }
         let runs = named.as_deref().map(base_name).or_else(|| first_line(&head).map(|line| line.program()));
         if runs.is_some_and(|program| program.contains("python")) {
             spec.env.entry("PYTHONUNBUFFERED".to_owned()).or_insert_with(|| "1".to_owned());
@@ -256,7 +270,11 @@ impl Resolver<'_> {
                 None
             }
             program if base_name(line.interpreter) == "env" => self.needed(&[program], path, draft, spec),
-            _ => Some(line.interpreter.to_owned()),
+            _ => {
+                let interpreter = line.interpreter.to_owned();
+                self.first_line(path, &head, draft, spec);
+                Some(interpreter)
+            }
         }
     }
 
@@ -317,14 +335,14 @@ pub(super) fn is_node(interpreter: &str) -> bool {
     matches!(base_name(interpreter), "node" | "bun")
 }
 
-fn base_name(path: &str) -> &str {
+pub(super) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
 /// `#!interpreter argument`
-struct FirstLine<'a> {
-    interpreter: &'a str,
-    argument: Option<&'a str>,
+pub(super) struct FirstLine<'a> {
+    pub(super) interpreter: &'a str,
+    pub(super) argument: Option<&'a str>,
 }
 
 impl<'a> FirstLine<'a> {
@@ -338,7 +356,7 @@ impl<'a> FirstLine<'a> {
     }
 }
 
-fn first_line(head: &[u8]) -> Option<FirstLine<'_>> {
+pub(super) fn first_line(head: &[u8]) -> Option<FirstLine<'_>> {
     let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = std::str::from_utf8(line).ok()?.trim();
     let (interpreter, argument) = match line.split_once(char::is_whitespace) {

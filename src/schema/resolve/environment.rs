@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Resolver, title};
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
+use crate::document::{Location, Position};
 use crate::schema::decode::variable_name_problem;
 use crate::schema::draft::{Draft, Variable};
 use crate::schema::origins::EnvFile;
+use crate::schema::{EnvText, FileEntry};
 
 /// An app's declared variables.
 #[derive(Default)]
@@ -37,17 +39,19 @@ impl Resolver<'_> {
     fn env_file(&mut self, index: usize, written: &str, draft: &Draft, cwd: &Path, environment: &mut Environment) {
         let at = draft.item("env_file", index);
         let path = self.surroundings.absolute(cwd, written);
-        let (variables, digest) = match self.surroundings.env_file(&path) {
+        let EnvText { variables, digest, oddities } = match self.surroundings.env_file(&path) {
             Ok(read) => read,
             Err(why) => {
                 let message = format!("`env_file` of {}: `{}` {why}", title(draft), path.display());
-                let hint = "create the file, or take it out of `env_file`".to_owned();
-                self.error_with_hint(Code::NotFound, message, &at, Some(hint));
+                let missing = self.surroundings.entry(&path) == FileEntry::Missing;
+                let hint = missing.then(|| "create the file, or take it out of `env_file`".to_owned());
+                self.error_with_hint(Code::NotFound, message, &at, hint);
                 return;
             }
         };
         environment.files.insert(super::code::label(&path, cwd), digest);
         let mut read = EnvFile { written: written.to_owned(), path: path.clone(), variables: BTreeMap::new() };
+        self.oddities(&path, oddities);
         for (name, value) in variables {
             match variable_name_problem(&name) {
                 None if value.contains('\0') => {
@@ -65,5 +69,21 @@ impl Resolver<'_> {
             }
         }
         environment.read.push(read);
+    }
+
+    /// Tells of each odd line once, however many apps read the file. What it holds may be a secret.
+    fn oddities(&mut self, path: &Path, oddities: Vec<(u32, &'static str)>) {
+        const TOLD: usize = 5;
+        let more = oddities.len().saturating_sub(TOLD);
+        for (index, (line, what)) in oddities.into_iter().take(TOLD).enumerate() {
+            let last = index + 1 == TOLD && more > 0;
+            let rest = if last { format!("; {more} more lines of this file are odd") } else { String::new() };
+            let message = format!("this line {what}{rest}");
+            let location = Location::Line { file: path.to_owned(), position: Position { line, column: 1 } };
+            let diagnostic = Diagnostic::warning(Code::Value, message, location);
+            if !self.diagnostics.contains(&diagnostic) {
+                self.diagnostics.push(diagnostic);
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ mod code;
 mod command;
 mod environment;
 mod names;
+mod starting;
 
 use std::path::{Path, PathBuf};
 
@@ -85,11 +86,13 @@ impl Resolver<'_> {
         let found = cwd.is_some();
         // Whatever is missing in a folder that is missing has been told.
         self.by = CommandBy::default();
-        let script = if found { self.command(draft, folder, &mut spec) } else { None };
+        let script = if found { self.command(draft, folder, &mut spec) } else { self.without_cwd(draft, &mut spec) };
         spec.instances = self.instances(draft.instances);
         self.exec_mode(draft, &mut spec);
         self.logs(draft, folder, &mut spec);
         self.values(draft, &spec);
+        self.files(draft, &spec, found);
+        self.size(draft, &spec);
         spec.fingerprint_by = draft.code.clone();
         if found {
             spec.fingerprint = self.code(draft, folder, script.as_deref(), &environment.files);
@@ -168,9 +171,6 @@ impl Resolver<'_> {
 
     /// Values that are wrong only together with others, or only as what they mean.
     fn values(&mut self, draft: &Draft, spec: &AppSpec) {
-        if spec.namespace.is_empty() {
-            self.error(Code::Value, "`namespace` must not be empty".to_owned(), draft.at("namespace"));
-        }
         for (option, name) in
             [("instance_var", Some(&spec.instance_var)), ("increment_var", spec.increment_var.as_ref())]
         {

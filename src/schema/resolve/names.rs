@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Resolver, place};
 use crate::base::closest;
 use crate::diag::Code;
-use crate::graph::dependency_order;
+use crate::graph::circles;
 use crate::schema::draft::Draft;
 use crate::spec::AppSpec;
 
@@ -18,6 +18,8 @@ impl Resolver<'_> {
                 self.check_name(name, draft);
                 name.clone()
             }
+            // What is wrong with it has been told; another one would be taken for a second app of that name.
+            None if draft.wrote("name") => return String::new(),
             None => draft.script.as_deref().map(default_name).unwrap_or_default(),
         };
         match self.request.profile {
@@ -39,7 +41,7 @@ impl Resolver<'_> {
             let message = "commands take the name `all` for every app".to_owned();
             self.warning(Code::ReservedName, message, at);
         } else if name.chars().all(|c| c.is_ascii_digit()) {
-            let message = format!("commands take the name `{name}` for the instance with this id");
+            let message = format!("`{name}` in a command means this app, not the instance with this id");
             self.warning(Code::ReservedName, message, at);
         }
     }
@@ -96,7 +98,7 @@ impl Resolver<'_> {
         }
         let edges: Vec<(&str, Vec<&str>)> =
             apps.iter().map(|app| (app.name.as_str(), app.depends_on.iter().map(String::as_str).collect())).collect();
-        if let Err(cycle) = dependency_order(&edges) {
+        for cycle in circles(edges) {
             let start = cycle.0.first().map_or("", String::as_str);
             let draft = apps.iter().position(|app| app.name == start).and_then(|at| drafts.get(at));
             let mark = draft.map(|draft| draft.at("depends_on").clone()).unwrap_or_default();

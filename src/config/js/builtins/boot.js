@@ -4,6 +4,9 @@
   const made = new Map();
   const cache = Object.create(null);
   let main;
+  // What has required the config, as PM2 would have: a config that is run by itself does something else.
+  let root;
+  root = new Module('/pmrun');
 
   function builtin(specifier) {
     const id = specifier.startsWith('node:') ? specifier.slice(5) : specifier;
@@ -24,7 +27,7 @@
     this.children = [];
     this.paths = [];
     if (parent) parent.children.push(this);
-    Object.defineProperty(this, 'parent', { value: parent, configurable: true, writable: true });
+    Object.defineProperty(this, 'parent', { value: parent || root, configurable: true, writable: true });
   }
 
   function makeRequire(module) {
@@ -48,7 +51,7 @@
       }
       return host.resolve(specifier, from[from.length - 1], module.filename, false);
     };
-    require.main = main;
+    require.main = root;
     require.cache = cache;
     require.extensions = Object.create(null);
     return require;
