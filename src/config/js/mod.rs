@@ -1,4 +1,4 @@
-//! Config programs: `.js`, `.cjs` and `.mjs` files, run by an embedded engine in a child process of ours.
+//! Config programs: `.js`, `.ts` files and their like, run by an embedded engine in a child process of ours.
 //!
 //! ```text
 //! evaluate()  ── Orders (JSON, stdin) ──▶  child_main()  ──▶  engine::run()   the only users of the engine:
@@ -27,6 +27,7 @@ mod source;
 mod spawning;
 #[cfg(test)]
 mod tests;
+mod typescript;
 mod values;
 mod wire;
 
@@ -61,6 +62,7 @@ pub(super) fn form(entry: &Path, world: &World) -> Option<Form> {
     let files = files::Files::new(world.mapping.clone());
     let path = files.canonical(&world.cwd.join(entry)).ok()?;
     match resolver::format(&files, &path) {
+        _ if resolver::is_typescript(&path) => None,
         Format::CommonJs | Format::Either => Some(Form::CommonJs),
         Format::Module if path.extension().is_some_and(|ending| ending == "mjs") => Some(Form::Module),
         Format::Module | Format::Json | Format::Foreign => None,

@@ -15,6 +15,7 @@ use super::host::Host;
 use super::orders::{Failure, FailureKind};
 use super::resolver::{self, Format, Style};
 use super::source::{GLOBALS, WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
+use super::typescript;
 
 /// A file, ready to run.
 pub(super) enum Compiled {
@@ -31,7 +32,7 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
         Format::Json => json(host, path, context).map(Compiled::Value),
         Format::Module => module(host, path, context).map(Compiled::Module),
         Format::Foreign => {
-            let message = format!("`{}` cannot be run: only .js, .cjs, .mjs and .json can", path.display());
+            let message = format!("`{}` cannot be run: only .js, .ts, .json and their like can", path.display());
             Err(raise(host, Failure { file: Some(path.to_owned()), ..Failure::evaluation(message) }))
         }
         style @ (Format::CommonJs | Format::Either) => {
@@ -140,8 +141,21 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
                 },
             ))
         }
+        None if resolver::is_typescript(path) => without_types(host, path, &text),
         None => Ok(text),
     }
+}
+
+fn without_types(host: &Host, path: &Path, text: &str) -> JsResult<String> {
+    typescript::strip(text).map_err(|refusal| {
+        let failure = Failure {
+            kind: FailureKind::Syntax,
+            file: Some(path.to_owned()),
+            position: refusal.position(text),
+            ..Failure::evaluation(refusal.message)
+        };
+        raise(host, Failure { hint: refusal.hint.map(str::to_owned), ..failure })
+    })
 }
 
 /// Makes the globals that a text names.

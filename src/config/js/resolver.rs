@@ -25,8 +25,9 @@ pub(super) enum Style {
     Import,
 }
 
-const ENDINGS: [&str; 4] = [".js", ".json", ".cjs", ".mjs"];
-const INDEXES: [&str; 4] = ["index.js", "index.json", "index.cjs", "index.mjs"];
+const ENDINGS: [&str; 7] = [".js", ".json", ".cjs", ".mjs", ".ts", ".cts", ".mts"];
+/// What TypeScript's authors write for what a compiler would have made of their files.
+const COMPILED: [(&str, &str); 3] = [("js", "ts"), ("cjs", "cts"), ("mjs", "mts")];
 
 /// The built-in modules that pmrun stands in for.
 pub(super) fn builtin(specifier: &str) -> Option<&'static str> {
@@ -55,15 +56,19 @@ pub(super) fn resolve(files: &Files, specifier: &str, folder: &Path, style: Styl
 pub(super) fn format(files: &Files, path: &Path) -> Format {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("json") => Format::Json,
-        Some("mjs") => Format::Module,
-        Some("cjs") => Format::CommonJs,
-        Some("ts" | "mts" | "cts" | "tsx" | "jsx" | "node" | "wasm") => Format::Foreign,
+        Some("mjs" | "mts") => Format::Module,
+        Some("cjs" | "cts") => Format::CommonJs,
+        Some("tsx" | "jsx" | "node" | "wasm") => Format::Foreign,
         _ => match package_type(files, path).as_deref() {
             Some("module") => Format::Module,
             Some("commonjs") => Format::CommonJs,
             _ => Format::Either,
         },
     }
+}
+
+pub(super) fn is_typescript(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "ts" || ending == "mts" || ending == "cts")
 }
 
 fn is_path(specifier: &str) -> bool {
@@ -77,7 +82,12 @@ fn as_file(files: &Files, path: &Path) -> Option<PathBuf> {
     if files.is_file(path) {
         return Some(path.to_owned());
     }
-    ENDINGS.iter().map(|ending| with_ending(path, ending)).find(|path| files.is_file(path))
+    let compiled = || {
+        let ending = path.extension()?;
+        let (_, source) = COMPILED.iter().find(|(compiled, _)| ending == *compiled)?;
+        Some(path.with_extension(source))
+    };
+    ENDINGS.iter().map(|ending| with_ending(path, ending)).chain(compiled()).find(|path| files.is_file(path))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -101,7 +111,7 @@ fn as_folder(files: &Files, path: &Path) -> Option<PathBuf> {
 }
 
 fn index(files: &Files, folder: &Path) -> Option<PathBuf> {
-    INDEXES.iter().map(|name| folder.join(name)).find(|path| files.is_file(path))
+    ENDINGS.iter().map(|ending| folder.join(format!("index{ending}"))).find(|path| files.is_file(path))
 }
 
 fn manifest(files: &Files, folder: &Path) -> Option<Value> {
@@ -314,7 +324,10 @@ mod tests {
             ("a.cjs", Format::CommonJs),
             ("a.mjs", Format::Module),
             ("a.json", Format::Json),
-            ("a.ts", Format::Foreign),
+            ("a.ts", Format::Either),
+            ("a.mts", Format::Module),
+            ("a.cts", Format::CommonJs),
+            ("a.tsx", Format::Foreign),
             ("esm/deep/a.js", Format::Module),
             ("esm/a.cjs", Format::CommonJs),
         ];
