@@ -3,7 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are doubles")]
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,7 +11,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::object::{JsObject, ObjectInitializer};
 use boa_engine::property::Attribute;
-use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
+use boa_engine::{
+    Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source, js_string,
+};
+use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
 use super::host::Host;
 use super::modules::{self, Compiled, text_value};
@@ -24,15 +27,17 @@ type Native = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
 
 /// Milliseconds; longer ones never fire within a deadline.
 const TIMER_MAX: f64 = 3_600_000.0;
+const RANDOM_MAX: u32 = 1 << 20;
 
 /// The object that `boot.js` gets.
 pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
-    let table: [(&str, Native); 27] = [
+    let table: [(&str, Native); 29] = [
         ("access", access),
         ("builtin", builtin_function),
         ("chdir", chdir),
         ("clearTimer", clear_timer),
         ("compile", compile),
+        ("digest", digest),
         ("cwd", |_, _, context| Ok(text_value(&Host::of(context).cwd()))),
         ("dotenv", parse_dotenv),
         ("end", end),
@@ -44,6 +49,7 @@ pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
         ("now", now),
         ("print", print),
         ("process", host_facts::process),
+        ("random", random),
         ("readBinary", read_binary),
         ("readText", read_text),
         ("readdir", read_dir),
@@ -109,6 +115,12 @@ pub(super) fn code(error: &io::Error) -> &'static str {
     }
 }
 
+/// A folder can be opened, but not read.
+fn read_error(error: &io::Error, path: &Path, context: &mut Context) -> JsError {
+    let call = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+    io_error(error, call, path, context)
+}
+
 /// An error as Node words it: `ENOENT: no such file or directory, open '/x'`.
 fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -> JsError {
     let code = code(error);
@@ -125,13 +137,16 @@ fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -
         _ => "i/o error",
     };
     let path = path.to_string_lossy();
-    let message = format!("{code}: {said}, {call} '{path}'");
+    let message = match call {
+        "read" => format!("{code}: {said}, read"),
+        _ => format!("{code}: {said}, {call} '{path}'"),
+    };
     let object = JsNativeError::error().with_message(message).into_opaque(context);
     let number = JsValue::from(-error.raw_os_error().unwrap_or(5));
     let values = [
         ("errno", number),
-        ("syscall", JsString::from(call).into()),
         ("code", JsString::from(code).into()),
+        ("syscall", JsString::from(call).into()),
         ("path", JsString::from(path.as_ref()).into()),
     ];
     for (key, value) in values {
@@ -141,11 +156,15 @@ fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -
     JsError::from_opaque(object.into())
 }
 
+/// A path as it was written, for messages, and where its bytes are.
 fn path(args: &[JsValue], context: &mut Context) -> JsResult<(PathBuf, PathBuf)> {
     let host = Host::of(context);
-    let seen = host.path(&text(args, 0, context)?);
-    let real = host.files.real(&seen);
-    Ok((seen, real))
+    let written = text(args, 0, context)?;
+    if written.is_empty() {
+        return Ok((PathBuf::new(), PathBuf::new()));
+    }
+    let real = host.files.real(&host.path(&written));
+    Ok((written.into(), real))
 }
 
 fn flag(args: &[JsValue], index: usize) -> bool {
@@ -206,7 +225,10 @@ fn env(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
 fn chdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
     match fs::read_dir(&real) {
-        Ok(_) => Host::of(context).set_cwd(seen),
+        Ok(_) => {
+            let host = Host::of(context);
+            host.set_cwd(host.path(&seen.to_string_lossy()));
+        }
         Err(error) => return Err(io_error(&error, "chdir", &seen, context)),
     }
     Ok(JsValue::undefined())
@@ -256,13 +278,13 @@ fn read_text(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<J
     let (seen, real) = path(args, context)?;
     match fs::read(&real) {
         Ok(bytes) => Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into()),
-        Err(error) => Err(io_error(&error, "open", &seen, context)),
+        Err(error) => Err(read_error(&error, &seen, context)),
     }
 }
 
 fn read_binary(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    fs::read(&real).map(|bytes| binary(&bytes)).map_err(|error| io_error(&error, "open", &seen, context))
+    fs::read(&real).map(|bytes| binary(&bytes)).map_err(|error| read_error(&error, &seen, context))
 }
 
 fn read_dir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
@@ -308,6 +330,8 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
         ("nlink", whole(meta.nlink())),
         ("uid", meta.uid().into()),
         ("gid", meta.gid().into()),
+        ("rdev", whole(meta.rdev())),
+        ("blksize", whole(meta.blksize())),
         ("ino", whole(meta.ino())),
         ("size", whole(meta.size())),
         ("blocks", whole(meta.blocks())),
@@ -321,7 +345,8 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
 
 fn real_path(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, _) = path(args, context)?;
-    let found = Host::of(context).files.canonical(&seen);
+    let host = Host::of(context);
+    let found = host.files.canonical(&host.path(&seen.to_string_lossy()));
     found.map(|path| text_value(&path)).map_err(|error| io_error(&error, "lstat", &seen, context))
 }
 
@@ -343,11 +368,28 @@ fn access(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsVa
 /// Really made, as Node would: an app's working folder or logs may lie in it. Another version's files are left alone.
 fn mkdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    if Host::of(context).files.is_mapped(&seen) {
+    let host = Host::of(context);
+    let wanted = host.path(&seen.to_string_lossy());
+    let recursive = flag(args, 1);
+    if host.files.is_mapped(&wanted) || (recursive && real.is_dir()) {
         return Ok(JsValue::undefined());
     }
-    let made = if flag(args, 1) { fs::create_dir_all(&real) } else { fs::create_dir(&real) };
-    made.map(|()| JsValue::undefined()).map_err(|error| io_error(&error, "mkdir", &seen, context))
+    let project = host.files.project(&host.entry, &host.orders.cwd);
+    if !real.exists() && !host.files.is_below(&wanted, &project) {
+        let message = format!(
+            "EACCES: permission denied, mkdir '{}': a config makes folders only below '{}'",
+            seen.display(),
+            project.display()
+        );
+        let error = JsNativeError::error().with_message(message).into_opaque(context);
+        error.set(js_string!("code"), js_string!("EACCES"), false, context)?;
+        return Err(JsError::from_opaque(error.into()));
+    }
+    // What Node answers: the first folder that had to be made.
+    let first = wanted.ancestors().take_while(|folder| !folder.exists()).last().map(Path::to_owned);
+    let made = if recursive { fs::create_dir_all(&real) } else { fs::create_dir(&real) };
+    made.map_err(|error| io_error(&error, "mkdir", &seen, context))?;
+    Ok(first.filter(|_| recursive).map_or_else(JsValue::undefined, |folder| text_value(&folder)))
 }
 
 // Text and bytes.
@@ -359,6 +401,28 @@ fn parse_dotenv(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResul
         object.property(JsString::from(key), JsString::from(value), Attribute::all());
     }
     Ok(object.build().into())
+}
+
+/// The digest of bytes; undefined for an algorithm that is not there.
+fn digest(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let bytes = bytes(args, 1, context)?;
+    Ok(match text(args, 0, context)?.as_str() {
+        "sha224" => binary(&Sha224::digest(bytes)),
+        "sha256" => binary(&Sha256::digest(bytes)),
+        "sha384" => binary(&Sha384::digest(bytes)),
+        "sha512" => binary(&Sha512::digest(bytes)),
+        _ => JsValue::undefined(),
+    })
+}
+
+fn random(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let wanted = args.first().map_or(Ok(0), |size| size.to_u32(context))?.min(RANDOM_MAX);
+    let mut bytes = vec![0; wanted as usize];
+    let source = Path::new("/dev/urandom");
+    match fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes)) {
+        Ok(()) => Ok(binary(&bytes)),
+        Err(error) => Err(io_error(&error, "open", source, context)),
+    }
 }
 
 fn utf8_encode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {

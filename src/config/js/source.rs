@@ -44,10 +44,13 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "buffer" => ("buffer", include_str!("builtins/buffer.js")),
         "child_process" => ("child_process", include_str!("builtins/child_process.js")),
         "console" => ("console", include_str!("builtins/console.js")),
+        "crypto" => ("crypto", include_str!("builtins/crypto.js")),
         "dotenv" => ("dotenv", include_str!("builtins/dotenv.js")),
         "dotenv/config" => ("dotenv/config", "require('dotenv').config();"),
+        "events" => ("events", include_str!("builtins/events.js")),
         "fs" => ("fs", include_str!("builtins/fs.js")),
         "fs/promises" => ("fs/promises", "module.exports = require('fs').promises;"),
+        "pmrun:errors" => ("pmrun:errors", include_str!("builtins/errors.js")),
         "pmrun:globals" => ("pmrun:globals", include_str!("builtins/globals.js")),
         "module" => ("module", include_str!("builtins/module.js")),
         "os" => ("os", include_str!("builtins/os.js")),
@@ -55,6 +58,8 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "path/posix" => ("path/posix", "module.exports = require('path').posix;"),
         "path/win32" => ("path/win32", "module.exports = require('path').win32;"),
         "process" => ("process", include_str!("builtins/process.js")),
+        "querystring" => ("querystring", include_str!("builtins/querystring.js")),
+        "sys" => ("sys", "module.exports = require('util');"),
         "timers" => ("timers", "module.exports = require('pmrun:globals');"),
         "timers/promises" => (
             "timers/promises",
@@ -63,22 +68,21 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         ),
         "url" => ("url", include_str!("builtins/url.js")),
         "util" => ("util", include_str!("builtins/util.js")),
+        "util/types" => ("util/types", "module.exports = require('util').types;"),
         _ => return None,
     })
 }
 
 /// Modules that Node has and pmrun does not stand in for.
 pub(super) fn is_nodes(name: &str) -> bool {
-    const NAMES: [&str; 27] = [
+    const NAMES: [&str; 24] = [
         "async_hooks",
         "cluster",
         "constants",
-        "crypto",
         "dgram",
         "diagnostics_channel",
         "dns",
         "domain",
-        "events",
         "http",
         "http2",
         "https",
@@ -86,7 +90,6 @@ pub(super) fn is_nodes(name: &str) -> bool {
         "net",
         "perf_hooks",
         "punycode",
-        "querystring",
         "readline",
         "repl",
         "stream",
