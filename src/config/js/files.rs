@@ -31,21 +31,6 @@ impl Files {
         Ok(self.mapping.as_ref().and_then(|mapping| mapping.canonical.seen(&found)).unwrap_or(found))
     }
 
-    /// What a config's own folder belongs to: the repository, else the working directory above it, else that folder.
-    pub(super) fn project(&self, entry: &Path, cwd: &Path) -> PathBuf {
-        let folder = entry.parent().unwrap_or(entry);
-        let repository = folder.ancestors().find(|folder| self.real(folder).join(".git").exists());
-        let cwd = self.canonical(cwd).ok().filter(|cwd| folder.starts_with(cwd) && cwd.parent().is_some());
-        repository.map(Path::to_owned).or(cwd).unwrap_or_else(|| folder.to_owned())
-    }
-
-    /// Whether a path lies in a folder, once the links in what is there of it are followed.
-    pub(super) fn is_below(&self, path: &Path, folder: &Path) -> bool {
-        let there =
-            path.ancestors().find_map(|above| Some((self.canonical(above).ok()?, path.strip_prefix(above).ok()?)));
-        there.is_some_and(|(above, rest)| above.join(rest).starts_with(folder))
-    }
-
     pub(super) fn is_file(&self, path: &Path) -> bool {
         self.real(path).is_file()
     }

@@ -81,7 +81,11 @@ pub(super) fn resolve(
     let message = format!("Cannot find module '{specifier}'");
     host.note(&message, missing(host, specifier, from));
     let error = JsNativeError::error().with_message(message).into_opaque(context);
-    error.set(js_string!("code"), js_string!("MODULE_NOT_FOUND"), false, context)?;
+    let code = match style {
+        Style::Require => js_string!("MODULE_NOT_FOUND"),
+        Style::Import => js_string!("ERR_MODULE_NOT_FOUND"),
+    };
+    error.set(js_string!("code"), code, false, context)?;
     let stack = boa_engine::object::builtins::JsArray::from_iter([text_value(from)], context);
     error.set(js_string!("requireStack"), stack, false, context)?;
     Err(JsError::from_opaque(error.into()))

@@ -3,7 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are doubles")]
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,9 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::object::{JsObject, ObjectInitializer};
 use boa_engine::property::Attribute;
-use boa_engine::{
-    Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source, js_string,
-};
+use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
 use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
 use super::host::Host;
@@ -37,8 +35,8 @@ pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
         ("chdir", chdir),
         ("clearTimer", clear_timer),
         ("compile", compile),
-        ("digest", digest),
         ("cwd", |_, _, context| Ok(text_value(&Host::of(context).cwd()))),
+        ("digest", digest),
         ("dotenv", parse_dotenv),
         ("end", end),
         ("env", env),
@@ -115,12 +113,6 @@ pub(super) fn code(error: &io::Error) -> &'static str {
     }
 }
 
-/// A folder can be opened, but not read.
-fn read_error(error: &io::Error, path: &Path, context: &mut Context) -> JsError {
-    let call = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
-    io_error(error, call, path, context)
-}
-
 /// An error as Node words it: `ENOENT: no such file or directory, open '/x'`.
 fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -> JsError {
     let code = code(error);
@@ -137,16 +129,13 @@ fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -
         _ => "i/o error",
     };
     let path = path.to_string_lossy();
-    let message = match call {
-        "read" => format!("{code}: {said}, read"),
-        _ => format!("{code}: {said}, {call} '{path}'"),
-    };
+    let message = format!("{code}: {said}, {call} '{path}'");
     let object = JsNativeError::error().with_message(message).into_opaque(context);
     let number = JsValue::from(-error.raw_os_error().unwrap_or(5));
     let values = [
         ("errno", number),
-        ("code", JsString::from(code).into()),
         ("syscall", JsString::from(call).into()),
+        ("code", JsString::from(code).into()),
         ("path", JsString::from(path.as_ref()).into()),
     ];
     for (key, value) in values {
@@ -156,15 +145,11 @@ fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -
     JsError::from_opaque(object.into())
 }
 
-/// A path as it was written, for messages, and where its bytes are.
 fn path(args: &[JsValue], context: &mut Context) -> JsResult<(PathBuf, PathBuf)> {
     let host = Host::of(context);
-    let written = text(args, 0, context)?;
-    if written.is_empty() {
-        return Ok((PathBuf::new(), PathBuf::new()));
-    }
-    let real = host.files.real(&host.path(&written));
-    Ok((written.into(), real))
+    let seen = host.path(&text(args, 0, context)?);
+    let real = host.files.real(&seen);
+    Ok((seen, real))
 }
 
 fn flag(args: &[JsValue], index: usize) -> bool {
@@ -225,10 +210,7 @@ fn env(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
 fn chdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
     match fs::read_dir(&real) {
-        Ok(_) => {
-            let host = Host::of(context);
-            host.set_cwd(host.path(&seen.to_string_lossy()));
-        }
+        Ok(_) => Host::of(context).set_cwd(seen),
         Err(error) => return Err(io_error(&error, "chdir", &seen, context)),
     }
     Ok(JsValue::undefined())
@@ -278,13 +260,13 @@ fn read_text(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<J
     let (seen, real) = path(args, context)?;
     match fs::read(&real) {
         Ok(bytes) => Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into()),
-        Err(error) => Err(read_error(&error, &seen, context)),
+        Err(error) => Err(io_error(&error, "open", &seen, context)),
     }
 }
 
 fn read_binary(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    fs::read(&real).map(|bytes| binary(&bytes)).map_err(|error| read_error(&error, &seen, context))
+    fs::read(&real).map(|bytes| binary(&bytes)).map_err(|error| io_error(&error, "open", &seen, context))
 }
 
 fn read_dir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
@@ -345,8 +327,7 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
 
 fn real_path(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, _) = path(args, context)?;
-    let host = Host::of(context);
-    let found = host.files.canonical(&host.path(&seen.to_string_lossy()));
+    let found = Host::of(context).files.canonical(&seen);
     found.map(|path| text_value(&path)).map_err(|error| io_error(&error, "lstat", &seen, context))
 }
 
@@ -368,28 +349,11 @@ fn access(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsVa
 /// Really made, as Node would: an app's working folder or logs may lie in it. Another version's files are left alone.
 fn mkdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    let host = Host::of(context);
-    let wanted = host.path(&seen.to_string_lossy());
-    let recursive = flag(args, 1);
-    if host.files.is_mapped(&wanted) || (recursive && real.is_dir()) {
+    if Host::of(context).files.is_mapped(&seen) {
         return Ok(JsValue::undefined());
     }
-    let project = host.files.project(&host.entry, &host.orders.cwd);
-    if !real.exists() && !host.files.is_below(&wanted, &project) {
-        let message = format!(
-            "EACCES: permission denied, mkdir '{}': a config makes folders only below '{}'",
-            seen.display(),
-            project.display()
-        );
-        let error = JsNativeError::error().with_message(message).into_opaque(context);
-        error.set(js_string!("code"), js_string!("EACCES"), false, context)?;
-        return Err(JsError::from_opaque(error.into()));
-    }
-    // What Node answers: the first folder that had to be made.
-    let first = wanted.ancestors().take_while(|folder| !folder.exists()).last().map(Path::to_owned);
-    let made = if recursive { fs::create_dir_all(&real) } else { fs::create_dir(&real) };
-    made.map_err(|error| io_error(&error, "mkdir", &seen, context))?;
-    Ok(first.filter(|_| recursive).map_or_else(JsValue::undefined, |folder| text_value(&folder)))
+    let made = if flag(args, 1) { fs::create_dir_all(&real) } else { fs::create_dir(&real) };
+    made.map(|()| JsValue::undefined()).map_err(|error| io_error(&error, "mkdir", &seen, context))
 }
 
 // Text and bytes.
@@ -401,6 +365,15 @@ fn parse_dotenv(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResul
         object.property(JsString::from(key), JsString::from(value), Attribute::all());
     }
     Ok(object.build().into())
+}
+
+fn utf8_encode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    Ok(binary(text(args, 0, context)?.as_bytes()))
+}
+
+fn utf8_decode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let bytes = bytes(args, 0, context)?;
+    Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
 }
 
 /// The digest of bytes; undefined for an algorithm that is not there.
@@ -419,17 +392,8 @@ fn random(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsVa
     let wanted = args.first().map_or(Ok(0), |size| size.to_u32(context))?.min(RANDOM_MAX);
     let mut bytes = vec![0; wanted as usize];
     let source = Path::new("/dev/urandom");
-    match fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes)) {
+    match fs::File::open(source).and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes)) {
         Ok(()) => Ok(binary(&bytes)),
         Err(error) => Err(io_error(&error, "open", source, context)),
     }
-}
-
-fn utf8_encode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    Ok(binary(text(args, 0, context)?.as_bytes()))
-}
-
-fn utf8_decode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let bytes = bytes(args, 0, context)?;
-    Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
 }

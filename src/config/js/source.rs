@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 1_000;
 pub(super) const BOOT: &str = include_str!("builtins/boot.js");
 
 /// Globals that Node has and the language does not. `boot.js` makes each when a file names it.
-pub(super) const GLOBALS: [&str; 18] = [
+pub(super) const GLOBALS: [&str; 19] = [
     "process",
     "console",
     "Buffer",
@@ -34,6 +34,7 @@ pub(super) const GLOBALS: [&str; 18] = [
     "queueMicrotask",
     "structuredClone",
     "performance",
+    "crypto",
 ];
 
 /// The stand-in for one of Node's modules: its name and its source.
@@ -50,6 +51,7 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "events" => ("events", include_str!("builtins/events.js")),
         "fs" => ("fs", include_str!("builtins/fs.js")),
         "fs/promises" => ("fs/promises", "module.exports = require('fs').promises;"),
+        "pmrun:collate" => ("pmrun:collate", include_str!("builtins/collate.js")),
         "pmrun:errors" => ("pmrun:errors", include_str!("builtins/errors.js")),
         "pmrun:globals" => ("pmrun:globals", include_str!("builtins/globals.js")),
         "module" => ("module", include_str!("builtins/module.js")),

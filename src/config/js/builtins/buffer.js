@@ -66,6 +66,9 @@ function encodingOf(name) {
   throw error;
 }
 
+const unfit = () => {
+  throw Object.assign(new Error('Invalid character'), { name: 'InvalidCharacterError', code: 5 });
+};
 const toBytes = (value, encoding) => (typeof value === 'string' ? Buffer.from(value, encoding) : value);
 
 class Buffer extends Uint8Array {
@@ -78,7 +81,7 @@ class Buffer extends Uint8Array {
     }
     if (value instanceof ArrayBuffer) return new Buffer(value, encoding, length);
     if (value === null || typeof value !== 'object')
-      throw require('pmrun:errors').argumentType('first argument', 'of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object', value);
+      throw require('pmrun:errors').argumentType('first', 'of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object', value);
     const list = value.type === 'Buffer' && Array.isArray(value.data) ? value.data : value;
     const out = new Buffer(list.length ?? 0);
     out.set(list);
@@ -161,6 +164,6 @@ module.exports = {
   Buffer,
   constants: { MAX_LENGTH: 2 ** 32, MAX_STRING_LENGTH: 2 ** 29 - 24 },
   kMaxLength: 2 ** 32,
-  atob: (text) => fromBase64(String(text)),
-  btoa: (text) => toBase64(String(text)),
+  atob: (text) => (/[^A-Za-z0-9+/=\s]/.test(text) ? unfit() : fromBase64(String(text))),
+  btoa: (text) => (/[^\0-\xff]/.test(text) ? unfit() : toBase64(String(text))),
 };

@@ -10,7 +10,7 @@ const coded = (error, code) => Object.assign(error, { code });
 
 module.exports = {
   coded,
-  argumentType: (name, expected, value) => coded(new TypeError(`The "${name}" argument must be ${expected}. Received ${received(value)}`), 'ERR_INVALID_ARG_TYPE'),
+  argumentType: (name, expected, value) => coded(new TypeError(`The ${name === 'first' ? 'first argument' : `"${name}" argument`} must be ${expected}. Received ${received(value)}`), 'ERR_INVALID_ARG_TYPE'),
   argumentValue: (name, problem, value) => coded(new TypeError(`The ${name.includes('.') ? 'property' : 'argument'} '${name}' ${problem}. Received ${require('util').inspect(value)}`), 'ERR_INVALID_ARG_VALUE'),
   // What this engine lacks: the words are known to pmrun, which adds how to go on.
   missing: (what) => coded(new Error(`${what} is not available to a config in pmrun's own engine`), 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM'),

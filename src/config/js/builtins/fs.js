@@ -15,6 +15,26 @@ function encodingOf(options) {
   return encoding;
 }
 
+// Errors name a path as the config wrote it. A folder can be opened, but not read.
+function told(path, call) {
+  if (path === '') path = '.pmrun-nothing-has-this-name';
+  try {
+    return call(path);
+  } catch (error) {
+    if (error && typeof error.path === 'string' && error.syscall) {
+      const shown = path === '.pmrun-nothing-has-this-name' ? '' : path;
+      error.message = error.message.replace(`'${error.path}'`, `'${shown}'`);
+      error.path = shown;
+      if (error.code === 'EISDIR' && error.syscall === 'open') {
+        error.message = `${error.message.split(',')[0]}, read`;
+        error.syscall = 'read';
+        delete error.path;
+      }
+    }
+    throw error;
+  }
+}
+
 class Stats {
   constructor(raw, big) {
     const whole = (value) => (big ? BigInt(Math.trunc(value)) : value);
@@ -51,7 +71,7 @@ class Dirent {
 
 const stat = (path, options, follow) => {
   try {
-    return new Stats(host.stat(toPath(path), follow), options && options.bigint);
+    return new Stats(told(toPath(path), (path) => host.stat(path, follow)), options && options.bigint);
   } catch (error) {
     if (options && options.throwIfNoEntry === false && error.code === 'ENOENT') return undefined;
     throw error;
@@ -67,7 +87,7 @@ function list(folder, options, prefix) {
   const out = [];
   const typed = options && options.withFileTypes;
   const bytes = encodingOf(options) === 'buffer';
-  for (const [name, kind] of host.readdir(folder)) {
+  for (const [name, kind] of told(folder, host.readdir)) {
     const shown = prefix + name;
     out.push(typed ? new Dirent(name, kind, folder) : bytes ? Buffer.from(shown) : shown);
     const below = folder + '/' + name;
@@ -105,7 +125,7 @@ const fs = {
   Dirent,
   existsSync(path) {
     try {
-      return host.exists(toPath(path));
+      return path !== '' && host.exists(toPath(path));
     } catch {
       return false;
     }
@@ -113,17 +133,17 @@ const fs = {
   readFileSync(path, options) {
     const encoding = encodingOf(options);
     const file = path === 0 ? '/dev/null' : typeof path === 'number' ? descriptor(path, 'read').path : toPath(path);
-    if (encoding === 'utf8' || encoding === 'utf-8') return host.readText(file);
-    const bytes = Buffer.from(host.readBinary(file), 'latin1');
+    if (encoding === 'utf8' || encoding === 'utf-8') return told(file, host.readText);
+    const bytes = Buffer.from(told(file, host.readBinary), 'latin1');
     return encoding && encoding !== 'buffer' ? bytes.toString(encoding) : bytes;
   },
   readdirSync: (path, options) => list(toPath(path), options, ''),
   statSync: (path, options) => stat(path, options, true),
   lstatSync: (path, options) => stat(path, options, false),
-  realpathSync: (path) => host.realpath(toPath(path)),
-  readlinkSync: (path) => host.readlink(toPath(path)),
-  accessSync: (path, mode) => void host.access(toPath(path), mode || 0),
-  mkdirSync: (path, options) => host.mkdir(toPath(path), Boolean(options && options.recursive)),
+  realpathSync: (path) => told(toPath(path), host.realpath),
+  readlinkSync: (path) => told(toPath(path), host.readlink),
+  accessSync: (path, mode) => void told(toPath(path), (path) => host.access(path, mode || 0)),
+  mkdirSync: (path, options) => told(toPath(path), (path) => host.mkdir(path, Boolean(options && options.recursive))),
   opendirSync: (path, options) => new Dir(toPath(path), options),
   openSync(path, flags = 'r') {
     if (flags !== 'r' && flags !== 'rs' && flags !== constants.O_RDONLY) refuse('openSync')();
