@@ -12,6 +12,8 @@ use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::object::{JsObject, ObjectInitializer};
 use boa_engine::property::Attribute;
 use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
+use md5::Md5;
+use sha1::Sha1;
 use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
 use super::host::Host;
@@ -169,7 +171,13 @@ fn builtin_function(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsR
 }
 
 fn is_builtin(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    Ok(resolver::builtin(&text(args, 0, context)?).is_some().into())
+    let host = Host::of(context);
+    let specifier = text(args, 0, context)?;
+    let folder = match args.get(1) {
+        Some(_) => Some(host.path(&text(args, 1, context)?)),
+        None => None,
+    };
+    Ok(resolver::is_builtin(&host.files, &specifier, folder.as_deref(), Style::Require).into())
 }
 
 fn resolve(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
@@ -380,6 +388,8 @@ fn utf8_decode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult
 fn digest(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let bytes = bytes(args, 1, context)?;
     Ok(match text(args, 0, context)?.as_str() {
+        "md5" => binary(&Md5::digest(bytes)),
+        "sha1" => binary(&Sha1::digest(bytes)),
         "sha224" => binary(&Sha224::digest(bytes)),
         "sha256" => binary(&Sha256::digest(bytes)),
         "sha384" => binary(&Sha384::digest(bytes)),

@@ -45,12 +45,12 @@
     };
     function require(specifier) {
       check(specifier);
-      if (host.isBuiltin(specifier)) return builtin(specifier);
+      if (host.isBuiltin(specifier, module.path)) return builtin(specifier);
       return load(host.resolve(specifier, module.path, module.filename, false), module).exports;
     }
     require.resolve = function resolve(specifier, options) {
       check(specifier);
-      if (host.isBuiltin(specifier)) return specifier;
+      if (host.isBuiltin(specifier, module.path)) return specifier;
       const from = options && Array.isArray(options.paths) ? options.paths : [module.path];
       for (const folder of from.slice(0, -1)) {
         try {

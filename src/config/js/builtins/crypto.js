@@ -1,14 +1,13 @@
-// Node's `crypto`, as far as configs name and number things: SHA-2 digests and random values.
+// Node's `crypto`, as far as configs name and number things: digests and random values.
 const { Buffer } = require('buffer');
-const { coded, missing } = require('pmrun:errors');
+const { missing } = require('pmrun:errors');
 
-const idOf = (name) => String(name).toLowerCase().replace(/^sha-?(2(?:24|56)|384|512)$/, 'sha$1');
+const idOf = (name) => String(name).toLowerCase().replace(/^sha-?(1|2(?:24|56)|384|512)$/, 'sha$1');
 const binaryOf = (data, encoding) => (typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data)).toString('latin1');
 const digested = (name, binary) => {
   const digest = host.digest(idOf(name), binary);
   if (digest !== undefined) return Buffer.from(digest, 'latin1');
-  if (['md5', 'sha1', 'rsa-sha1', 'ripemd160'].includes(idOf(name))) throw missing(`crypto.createHash('${name}')`);
-  throw coded(new Error('Digest method not supported'), 'ERR_CRYPTO_INVALID_DIGEST');
+  throw new Error('Digest method not supported');
 };
 
 class Hash {
@@ -60,7 +59,7 @@ const crypto = {
   createHash: (name) => new Hash(name),
   createHmac,
   hash: (name, data, encoding = 'hex') => new Hash(name).update(data).digest(encoding),
-  getHashes: () => ['sha224', 'sha256', 'sha384', 'sha512'],
+  getHashes: () => ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'],
   randomBytes,
   randomInt,
   randomUUID,

@@ -10,7 +10,7 @@ module.exports = Object.assign(Module, {
     const filename = named.startsWith('file:') ? require('url').fileURLToPath(named) : named;
     return makeRequire({ filename, path: filename.endsWith('/') ? filename : require('path').dirname(filename), children: [] });
   },
-  isBuiltin: (name) => typeof name === 'string' && name !== 'dotenv' && name !== 'dotenv/config' && host.isBuiltin(name),
+  isBuiltin: (name) => typeof name === 'string' && host.isBuiltin(name),
   builtinModules: ['assert', 'buffer', 'child_process', 'console', 'crypto', 'events', 'fs', 'fs/promises', 'module', 'os', 'path', 'path/posix', 'path/win32', 'process', 'querystring', 'timers', 'timers/promises', 'url', 'util'],
   globalPaths: [],
   syncBuiltinESMExports() {},
