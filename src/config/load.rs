@@ -152,6 +152,10 @@ enum Program {
 fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
     let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
     let literal = || {
+        // Whoever asks for Node is to get Node.
+        if world.engine != super::js::Engine::Embedded {
+            return None;
+        }
         let form = super::js::form(entry, world)?;
         let mut sources = report.sources.clone();
         let source = sources.add(entry, String::from_utf8(bytes).ok()?);
