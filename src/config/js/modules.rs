@@ -41,7 +41,8 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
             let what = if native { "is a native module, which pmrun's own engine" } else { "is a file that pmrun" };
             let failure = Failure::evaluation(format!("`{}` {what} cannot run", path.display()));
             let hint = if native { USE_NODE } else { "what can be run is .js, .ts, .json and their like" };
-            Err(raise(host, Failure { file: Some(path.to_owned()), ..failure.hint(hint) }))
+            // The place is where it is asked for.
+            Err(raise(host, failure.hint(hint)))
         }
         style @ (Format::CommonJs | Format::Either) => {
             let text = text(host, path)?;

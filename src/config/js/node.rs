@@ -153,11 +153,14 @@ impl<'a> Evaluation<'a> {
     fn request(&self, from: Option<&Path>, message: &str, missing: &str) -> Option<(PathBuf, u32, u32)> {
         let from = from.map(Path::to_owned).or_else(|| Some(message.split_once(" imported from ")?.1.into()))?;
         let text = self.files.read_text(&from).ok()?;
+        if let Some((line, column)) = find_quoted(&text, missing) {
+            return Some((from, line, column));
+        }
         // Of a relative one, Node says what it came to.
         let last = Path::new(missing).file_name()?.to_string_lossy().into_owned();
-        let written = [missing.to_owned(), format!("./{last}"), format!("../{last}")];
-        let (line, column) = written.iter().find_map(|specifier| find_quoted(&text, specifier))?;
-        Some((from, line, column))
+        let at = text.find(&last)?;
+        let line = u32::try_from(text[..at].matches('\n').count() + 1).ok()?;
+        Some((from, line, 1))
     }
 
     fn command(&self, as_text: bool) -> Result<Command, Failure> {
