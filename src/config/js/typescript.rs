@@ -31,8 +31,9 @@ pub(super) fn strip(text: &str) -> Result<String, Refusal> {
     let options = ParseOptions { allow_return_outside_function: true, ..ParseOptions::default() };
     let parsed = Parser::new(&allocator, text, SourceType::ts()).with_options(options).parse();
     if let Some(error) = parsed.errors.first() {
-        let at = error.labels.as_ref().and_then(|labels| labels.first()).map_or(0, |label| label.offset());
-        let at = usize::try_from(at).unwrap_or(0).min(text.len());
+        let label = error.labels.as_ref().and_then(|labels| labels.first());
+        // The type that has the method is not ours to name.
+        let at = label.map_or(0, |label| label.offset().min(text.len()));
         return Err(Refusal { at, message: lower(&error.message), hint: None });
     }
     let mut used = Used::default();
