@@ -13,7 +13,9 @@ module.exports = {
   hostname: () => facts.hostname,
   loadavg: () => facts.load.split(' ').map(Number),
   machine: () => facts.machine,
-  networkInterfaces: () => ({}),
+  networkInterfaces() {
+    throw require('pmrun:errors').missing('os.networkInterfaces');
+  },
   platform: () => 'linux',
   release: () => facts.release,
   tmpdir: () => {
