@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{exit, surroundings};
+use crate::config::js::Engine;
 
 /// Runs the apps that an ecosystem file declares, and changes only what changed.
 #[derive(Debug, Parser)]
@@ -107,6 +108,34 @@ pub(super) struct Source {
     /// Lay `env_NAME` over `env`
     #[arg(long, value_name = "NAME")]
     pub env: Option<String>,
+
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// What reading the file may take, and see.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Access {
+    /// What runs a config program: pmrun's own engine, or the Node in PATH (default: embedded)
+    ///
+    /// Node can do everything, but nothing is kept from it: it runs with your rights. pmrun never changes over by itself.
+    #[arg(long, value_name = "ENGINE", value_enum, help_heading = "Reading a config program")]
+    pub js_engine: Option<JsEngine>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum JsEngine {
+    Embedded,
+    Node,
+}
+
+impl From<JsEngine> for Engine {
+    fn from(engine: JsEngine) -> Self {
+        match engine {
+            JsEngine::Embedded => Self::Embedded,
+            JsEngine::Node => Self::Node,
+        }
+    }
 }
 
 /// What a plan may contain.

@@ -22,7 +22,7 @@ pub enum DiscoveryError {
     Unusable { path: PathBuf, why: String },
 }
 
-const PROGRAMS: &[&str] = &["js", "cjs", "mjs"];
+const PROGRAMS: &[&str] = &["js", "cjs", "mjs", "ts", "cts", "mts"];
 const DATA: &[&str] = &["json", "json5", "jsonc", "yaml", "yml", "toml"];
 
 /// The names that PM2's users know. The first group wins over the second, within a group two are too many.
@@ -194,7 +194,7 @@ mod tests {
         let Err(DiscoveryError::None { tried, .. }) = found(&[("process.json", other), ("package.json", other)]) else {
             panic!("is not an ecosystem");
         };
-        assert_eq!(tried[0], "ecosystem.config.{js,cjs,mjs,json,json5,jsonc,yaml,yml,toml}");
+        assert_eq!(tried[0], "ecosystem.config.{js,cjs,mjs,ts,cts,mts,json,json5,jsonc,yaml,yml,toml}");
         assert_eq!(tried[tried.len() - 2..], ["process.json (holds no apps)", "package.json (has no `pm2`)"]);
     }
 

@@ -45,22 +45,25 @@ fn each(plain: &str, mut tell: impl FnMut(&str, String, usize)) {
 /// `export KEY = value # comment` at the start of a line, and the text after it.
 fn assignment(line: &str) -> Option<(&str, String, &str)> {
     let line = line.trim_start_matches(blank);
-    let line = match line.strip_prefix("export") {
-        Some(rest) if rest.starts_with(blank) => rest.trim_start_matches(blank),
-        _ => line,
-    };
+    let exported = line.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
+    // A variable may be called `export`.
+    exported.and_then(|rest| pair(rest.trim_start())).or_else(|| pair(line))
+}
+
+fn pair(line: &str) -> Option<(&str, String, &str)> {
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))).unwrap_or(line.len());
     let (key, rest) = line.split_at(end);
     if key.is_empty() {
         return None;
     }
-    let value = match rest.trim_start_matches(blank).strip_prefix('=') {
+    let value = match rest.trim_start().strip_prefix('=') {
         Some(value) => value,
         // `KEY: value` is accepted too.
-        None => rest.strip_prefix(':').filter(|value| value.starts_with(blank))?,
+        None => rest.strip_prefix(':').filter(|value| value.starts_with(char::is_whitespace))?,
     };
-    let value = value.trim_start_matches(blank);
-    quoted(value).or_else(|| Some(bare(value))).map(|(value, after)| (key, value, after))
+    // What is in quotes may begin on a later line.
+    let found = quoted(value.trim_start()).unwrap_or_else(|| bare(value.trim_start_matches(blank)));
+    Some((key, found.0, found.1))
 }
 
 /// A value in quotes, which may go over several lines; None when its quote is not closed, or closed before the end.
@@ -189,6 +192,10 @@ mod tests {
             ("no assignment\nA=b", "b"),
             ("\n\n\tA=b\n", "b"),
             ("A=é😀", "é😀"),
+            ("A\n=b", "b"),
+            ("A=\n'b'", "b"),
+            ("export\nA=b", "b"),
+            ("export = 1\nA=b", "b"),
         ];
         for (text, want) in table {
             let got = parse(text);

@@ -127,10 +127,10 @@ fn front(entry: &Path, report: &mut Report) -> Option<Front> {
         "json" | "json5" | "jsonc" => Front::Data(super::json::parse),
         "yaml" | "yml" => Front::Data(super::yaml::parse),
         "toml" => Front::Data(super::toml::parse),
-        "js" | "cjs" | "mjs" => Front::Program,
+        "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" => Front::Program,
         _ => {
             let message = format!("`{}` has no ending that a config file has", entry.display());
-            let hint = "one of .js, .cjs, .mjs, .json, .json5, .jsonc, .yaml, .yml, .toml";
+            let hint = "one of .js, .cjs, .mjs, .ts, .cts, .mts, .json, .json5, .jsonc, .yaml, .yml, .toml";
             report.push(Diagnostic::error(Code::File, message, Location::File(entry.to_owned())).hint(hint));
             return None;
         }
@@ -158,6 +158,10 @@ enum Program {
 fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
     let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
     let literal = || {
+        // Whoever asks for Node is to get Node.
+        if world.engine != super::js::Engine::Embedded {
+            return None;
+        }
         let form = super::js::form(entry, world)?;
         let mut sources = report.sources.clone();
         let source = sources.add(entry, String::from_utf8(bytes).ok()?);

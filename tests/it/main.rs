@@ -10,6 +10,7 @@
 mod at_work;
 mod bad_input;
 mod commands;
+mod conformance;
 mod durability;
 mod explain;
 mod formats;

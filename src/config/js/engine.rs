@@ -98,7 +98,7 @@ fn readable(host: &Host) -> Result<(), Failure> {
         return Err(fail(format!("cannot read the config: {error}")));
     }
     if resolver::format(&host.files, &host.entry) == Format::Foreign {
-        let advice = "TypeScript is not read yet: write the config as `.js`, `.cjs` or `.mjs`";
+        let advice = "a config program ends in .js, .cjs, .mjs, .ts, .cts or .mts";
         return Err(fail("this kind of file cannot be run".to_owned()).hint(advice));
     }
     Ok(())

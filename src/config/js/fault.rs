@@ -7,6 +7,7 @@ use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsValue, js_string};
 
 use super::host::Host;
+use super::modules::USE_NODE;
 use super::orders::{Failure, FailureKind};
 use super::source::{OWN, WRAPPER};
 
@@ -148,6 +149,12 @@ fn advice(message: &str) -> Option<&'static str> {
     let missing = |name: &str| message.contains(&format!("{name} is not defined"));
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
         return Some("the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`");
+    }
+    let lacking = ["Intl", "WebAssembly", "AbortController", "EventTarget", "Blob", "MessageChannel"];
+    if lacking.iter().any(|name| missing(name))
+        || message.contains("is not available to a config in pmrun's own engine")
+    {
+        return Some(USE_NODE);
     }
     if ["fetch", "XMLHttpRequest", "WebSocket"].iter().any(|name| missing(name)) {
         return Some(

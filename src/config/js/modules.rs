@@ -7,7 +7,9 @@ use std::rc::Rc;
 use boa_engine::builtins::promise::PromiseState;
 use boa_engine::module::{ModuleLoader, ModuleRequest, Referrer, SyntheticModuleInitializer};
 use boa_engine::object::JsObject;
-use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, Module, Script, Source, js_string};
+use boa_engine::{
+    Context, JsError, JsNativeError, JsResult, JsString, JsValue, Module, NativeFunction, Script, Source, js_string,
+};
 
 use super::engine::call;
 use super::fault;
@@ -15,6 +17,10 @@ use super::host::Host;
 use super::orders::{Failure, FailureKind};
 use super::resolver::{self, Format, Style};
 use super::source::{GLOBALS, WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
+use super::typescript;
+
+/// What helps where this engine ends.
+pub(super) const USE_NODE: &str = "`--js-engine node` runs the config with Node";
 
 /// A file, ready to run.
 pub(super) enum Compiled {
@@ -31,8 +37,12 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
         Format::Json => json(host, path, context).map(Compiled::Value),
         Format::Module => module(host, path, context).map(Compiled::Module),
         Format::Foreign => {
-            let message = format!("`{}` cannot be run: only .js, .cjs, .mjs and .json can", path.display());
-            Err(raise(host, Failure { file: Some(path.to_owned()), ..Failure::evaluation(message) }))
+            let native = path.extension().is_some_and(|ending| ending == "node");
+            let what = if native { "is a native module, which pmrun's own engine" } else { "is a file that pmrun" };
+            let failure = Failure::evaluation(format!("`{}` {what} cannot run", path.display()));
+            let hint = if native { USE_NODE } else { "what can be run is .js, .ts, .json and their like" };
+            // The place is where it is asked for.
+            Err(raise(host, failure.hint(hint)))
         }
         style @ (Format::CommonJs | Format::Either) => {
             let text = text(host, path)?;
@@ -77,10 +87,23 @@ pub(super) fn resolve(
     if let Some(path) = resolver::resolve(&host.files, specifier, folder, style) {
         return Ok(path);
     }
-    let message = format!("Cannot find module '{specifier}'");
-    host.note(&message, missing(host, specifier, from));
+    let unexported = resolver::unexported(&host.files, specifier, folder);
+    let (message, code) = match (&unexported, style) {
+        (Some(manifest), _) => (
+            format!("'{specifier}' is not defined by \"exports\" in {}", manifest.display()),
+            js_string!("ERR_PACKAGE_PATH_NOT_EXPORTED"),
+        ),
+        (None, Style::Require) => (format!("Cannot find module '{specifier}'"), js_string!("MODULE_NOT_FOUND")),
+        (None, Style::Import) => (format!("Cannot find module '{specifier}'"), js_string!("ERR_MODULE_NOT_FOUND")),
+    };
+    let mut failure = missing(host, specifier, from);
+    if let Some(manifest) = unexported {
+        failure.message = format!("the package does not export `{specifier}`");
+        failure.hint = Some(format!("what it exports is said in `{}`", manifest.display()));
+    }
+    host.note(&message, failure);
     let error = JsNativeError::error().with_message(message).into_opaque(context);
-    error.set(js_string!("code"), js_string!("MODULE_NOT_FOUND"), false, context)?;
+    error.set(js_string!("code"), code, false, context)?;
     let stack = boa_engine::object::builtins::JsArray::from_iter([text_value(from)], context);
     error.set(js_string!("requireStack"), stack, false, context)?;
     Err(JsError::from_opaque(error.into()))
@@ -110,7 +133,7 @@ fn missing(host: &Host, specifier: &str, from: &Path) -> Failure {
     };
     if is_nodes(specifier) {
         return failure.hint(
-            "this module of Node's is not there for configs; path, fs, os, url, util, process and child_process are",
+            "pmrun's own engine does not have this module of Node's: `--js-engine node` runs the config with Node",
         );
     }
     if specifier.starts_with(['.', '/']) {
@@ -140,8 +163,21 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
                 },
             ))
         }
+        None if resolver::is_typescript(path) => without_types(host, path, &text),
         None => Ok(text),
     }
+}
+
+fn without_types(host: &Host, path: &Path, text: &str) -> JsResult<String> {
+    typescript::strip(text).map_err(|refusal| {
+        let failure = Failure {
+            kind: FailureKind::Syntax,
+            file: Some(path.to_owned()),
+            position: refusal.position(text),
+            ..Failure::evaluation(refusal.message)
+        };
+        raise(host, Failure { hint: refusal.hint.map(str::to_owned), ..failure })
+    })
 }
 
 /// Makes the globals that a text names.
@@ -224,11 +260,11 @@ impl ModuleLoader for Loader {
         let host = Host::of(context);
         let specifier = request.specifier().to_std_string_lossy();
         let from = referrer.path().map_or_else(|| host.entry.clone(), Path::to_owned);
-        if resolver::builtin(&specifier).is_some() {
+        let folder = from.parent().map_or_else(|| host.cwd(), Path::to_owned);
+        if resolver::is_builtin(&host.files, &specifier, Some(&folder), Style::Import) {
             let value = booted(&host, "builtin", request.specifier().clone().into(), context)?;
             return exporting(&value, context);
         }
-        let folder = from.parent().map_or_else(|| host.cwd(), Path::to_owned);
         let path = resolve(&host, &specifier, &folder, &from, Style::Import, context)?;
         if let Some(module) = host.modules.borrow().get(&path) {
             return Ok(module.clone());
@@ -253,6 +289,24 @@ impl ModuleLoader for Loader {
             // The object is fresh and extensible: nothing can refuse.
             let _ = meta.create_data_property(JsString::from(key), value, context);
         }
+        let resolve = NativeFunction::from_copy_closure_with_captures(
+            |_, args, from: &JsString, context| {
+                let host = Host::of(context);
+                let specifier = args.first().cloned().unwrap_or_default().to_string(context)?.to_std_string_lossy();
+                let from = PathBuf::from(from.to_std_string_lossy());
+                let folder = from.parent().map_or_else(|| host.cwd(), Path::to_owned);
+                if resolver::is_builtin(&host.files, &specifier, None, Style::Import) {
+                    let name = specifier.strip_prefix("node:").unwrap_or(&specifier);
+                    return Ok(JsString::from(format!("node:{name}")).into());
+                }
+                let path = resolve(&host, &specifier, &folder, &from, Style::Import, context)?;
+                Ok(JsString::from(file_url(&path)).into())
+            },
+            JsString::from(path.to_string_lossy().as_ref()),
+        );
+        let resolve = resolve.to_js_function(context.realm());
+        // As above.
+        let _ = meta.create_data_property(js_string!("resolve"), resolve, context);
     }
 }
 

@@ -28,7 +28,7 @@ const NOISE_MAX: usize = 16 << 10;
 ///
 /// # Errors
 /// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
-pub fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box<Diagnostic>> {
+pub(super) fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box<Diagnostic>> {
     follow(&Orders::new(entry, world, limits), entry)
 }
 
@@ -36,7 +36,7 @@ pub fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box
 ///
 /// # Errors
 /// As [`evaluate`]; also when there is no such text.
-pub fn stringify(entry: &Path, world: &World, limits: Limits) -> Result<String, Box<Diagnostic>> {
+pub(super) fn stringify(entry: &Path, world: &World, limits: Limits) -> Result<String, Box<Diagnostic>> {
     let node = follow(&Orders { stringify: true, ..Orders::new(entry, world, limits) }, entry)?;
     Ok(node.as_str().unwrap_or_default().to_owned())
 }
