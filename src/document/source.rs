@@ -17,6 +17,8 @@ pub struct SourceId(pub u32);
 pub struct Source {
     pub path: PathBuf,
     pub text: Arc<str>,
+    /// Spans into it are where a program computed something, not where it is written.
+    pub computed: bool,
 }
 
 /// All files that one load has read. Spans index into it.
@@ -50,7 +52,14 @@ pub enum Location {
 impl Sources {
     pub fn add(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).expect("fewer than 4 billion config files"));
-        self.files.push(Source { path: path.to_owned(), text: text.into() });
+        self.files.push(Source { path: path.to_owned(), text: text.into(), computed: false });
+        id
+    }
+
+    /// The same file once more, for what was computed in it.
+    pub fn add_computed(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
+        let id = self.add(path, text);
+        self.files[id.0 as usize].computed = true;
         id
     }
 
