@@ -6,10 +6,14 @@
 //!      └── frames (stdout): console, result ◀──┘
 //! ```
 //!
+//! Before the engine sees a file, `provenance` marks the expressions that values come from, so that every value and every
+//! error has its bytes; `values` walks what is exported and asks it for them.
+//!
 //! Invariants:
 //! * A config can not stop, grow or crash pmrun: the engine has no deadline and no memory limit of its own, a long
 //!   regex or a deep source ends it, so it always runs in a child with `RLIMIT_AS`, `RLIMIT_CPU` and a wall deadline.
 //! * What a config prints goes to stderr. stdout of the child carries frames, and nothing that a config does can forge one.
+//! * Marks change nothing that a config can see, and a place is exact, says that it was computed there, or is not given.
 //! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 
 mod child;
@@ -22,6 +26,7 @@ mod modules;
 mod natives;
 mod orders;
 mod parent;
+mod provenance;
 mod resolver;
 mod source;
 mod spawning;
