@@ -89,7 +89,10 @@ fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> 
         Front::Data(parse) => read_data(entry, parse, world, report).as_ref().map(to_json_text),
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(to_json_text(&node)),
-            Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
+            Program::Code => {
+                let text = super::js::stringify(entry, world, super::js::Limits::default(), &mut report.sources);
+                told(text, report)
+            }
         },
     }
 }
@@ -110,7 +113,10 @@ fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Nod
         Front::Data(parse) => read_data(entry, parse, world, report),
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(node),
-            Program::Code => told(super::js::evaluate(entry, world, super::js::Limits::default()), report),
+            Program::Code => {
+                let node = super::js::evaluate(entry, world, super::js::Limits::default(), &mut report.sources);
+                told(node, report)
+            }
         },
     }
 }

@@ -35,7 +35,7 @@ pub fn render_text(report: &Report, colour: bool, unicode: bool) -> String {
 }
 
 /// `{"version": 1, "diagnostics": [...]}`, in the same order. `line` and `column` count from 1 and are null where they
-/// are not known, as are `file`, `path` and `hint`.
+/// are not known, as are `file`, `path` and `hint`. `computed`: what is there computed the value, it is not the value.
 #[must_use]
 pub fn render_json(report: &Report) -> Value {
     let one = |diagnostic: &Diagnostic| {
@@ -49,6 +49,7 @@ pub fn render_json(report: &Report) -> Value {
             "line": spot.position.map(|position| position.line),
             "column": spot.position.map(|position| position.column),
             "path": spot.path,
+            "computed": spot.computed,
             "hint": diagnostic.hint.as_deref().map(|hint| known.cover(hint, mark(true))),
         })
     };
@@ -131,6 +132,8 @@ struct Spot {
     file: Option<String>,
     position: Option<Position>,
     path: Option<String>,
+    /// What is there computed the value; it is not the value.
+    computed: bool,
 }
 
 impl Spot {
@@ -139,14 +142,17 @@ impl Spot {
         match location {
             Location::Nowhere => Self::default(),
             Location::File(path) => Self { file: file(path), ..Self::default() },
-            Location::Line { file: path, position } => Self { file: file(path), position: Some(*position), path: None },
+            Location::Line { file: path, position } => {
+                Self { file: file(path), position: Some(*position), ..Self::default() }
+            }
             Location::Value { file: path, path: value } => {
-                Self { file: file(path), position: None, path: Some(value.clone()) }
+                Self { file: file(path), path: Some(value.clone()), ..Self::default() }
             }
             Location::At { span, path } => Self {
                 file: file(&sources.get(span.source).path),
                 position: Some(sources.position(*span)),
                 path: Some(path.clone()).filter(|path| !path.is_empty()),
+                computed: sources.get(span.source).computed,
             },
         }
     }
@@ -175,7 +181,12 @@ impl Drawn {
             message.extend(["\nat ", &clean(&place)]);
         }
         let label = match &diagnostic.location {
-            Location::At { path, .. } if !path.is_empty() => Some(clean(path)),
+            Location::At { span, path } => {
+                let computed = sources.get(span.source).computed.then_some("computed here");
+                let parts = [Some(path.as_str()).filter(|path| !path.is_empty()), computed];
+                let parts: Vec<&str> = parts.into_iter().flatten().collect();
+                (!parts.is_empty()).then(|| clean(&parts.join(", ")))
+            }
             _ => None,
         };
         Self {
@@ -557,7 +568,7 @@ mod tests {
         let json = render_json(&report("{\n \"a\": 1}", 3..6, "a"));
         let want = json!({ "version": 1, "diagnostics": [{
             "severity": "error", "code": "value", "message": "`PORT` is odd", "file": "conf/eco.json",
-            "line": 2, "column": 2, "path": "a", "hint": "make it even",
+            "line": 2, "column": 2, "path": "a", "computed": false, "hint": "make it even",
         }] });
         assert_eq!(json, want);
     }
@@ -601,6 +612,10 @@ mod tests {
             "process.env['API_KEY'] = `LEAK` + @x",
             "module.exports = { token: \"a\" + \"b,LEAK\", x: @1 }",
             "db: user:LEAK@tcp(host)/x @x",
+            "env: { API_KEY: process.env.KEY || 'LEAK', @x: 1 }",
+            "env: { API_KEY: pick('LEAK', [\"LEAK\"]) ?? `LEAK`, @x: 1 }",
+            "env: { API_KEY: a\"b,LEAK\", @x: 1 }",
+            "env: { API_KEY: f('LEAK, @x: 1 }",
             "\u{e9}\u{1f600}: 1, API_KEY: '\u{e9}LEAK' @x",
         ];
         for text in hidden {
@@ -628,6 +643,10 @@ mod tests {
                 r#"{"env":{"MY_SECRET":"*****"},"max_restarts":"x"}"#,
             ),
             ("{ API_KEY: LEAK, max: 3 }", "{ API_KEY: ****, max: 3 }"),
+            (
+                "{ env: { API_KEY: process.env.KEY || 'LEAK' }, max: 'x' }",
+                "{ env: { API_KEY: ************************* }, max: 'x' }",
+            ),
             ("url: http://auth:8080/img@2x.png", "url: http://auth:8080/img@2x.png"),
             ("url: redis://:pw@host:1", "url: redis://:**@host:1"),
             ("name: monkey, author: x", "name: monkey, author: x"),

@@ -17,6 +17,8 @@ pub struct SourceId(pub u32);
 pub struct Source {
     pub path: PathBuf,
     pub text: Arc<str>,
+    /// Spans into it are where a program computed something, not where it is written.
+    pub computed: bool,
     /// Found on first use: most files are read without anything being said of them.
     lines: OnceLock<Lines>,
 }
@@ -59,7 +61,14 @@ pub enum Location {
 impl Sources {
     pub fn add(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).expect("fewer than 4 billion config files"));
-        self.files.push(Source { path: path.to_owned(), text: text.into(), lines: OnceLock::new() });
+        self.files.push(Source { path: path.to_owned(), text: text.into(), computed: false, lines: OnceLock::new() });
+        id
+    }
+
+    /// The same file once more, for what was computed in it.
+    pub fn add_computed(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
+        let id = self.add(path, text);
+        self.files[id.0 as usize].computed = true;
         id
     }
 

@@ -6,11 +6,15 @@
 //!      └── frames (stdout): console, result ◀──┘
 //! ```
 //!
+//! Before the engine sees a file, `provenance` marks the expressions that values come from, so that every value and every
+//! error has its bytes; `values` walks what is exported and asks it for them.
+//!
 //! Invariants:
 //! * A config can not stop, grow or crash pmrun: the engine has no deadline and no memory limit of its own, a long
 //!   regex or a deep source ends it, so it always runs in a child with `RLIMIT_AS`, `RLIMIT_CPU` and a wall deadline.
 //! * What a config prints goes to stderr. stdout of the child carries frames, and nothing that a config does can forge one.
 //! * `--js-engine node` runs the config in the user's Node instead (`node`), with the deadline but without the sandbox.
+//! * Marks change nothing that a config can see, and a place is exact, says that it was computed there, or is not given.
 //! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 
 mod child;
@@ -24,6 +28,7 @@ mod natives;
 mod node;
 mod orders;
 mod parent;
+mod provenance;
 mod resolver;
 mod source;
 mod spawning;
@@ -42,7 +47,7 @@ pub(super) use tests::exported_by_the_engine;
 use self::resolver::Format;
 use super::World;
 use crate::diag::Diagnostic;
-use crate::document::Node;
+use crate::document::{Node, Sources};
 
 /// What a config program may use before it is ended.
 #[derive(Clone, Copy, Debug)]
@@ -61,14 +66,14 @@ pub enum Engine {
     Node,
 }
 
-/// Runs a config program and returns what it exports.
+/// Runs a config program and returns what it exports; what its places are in comes to `sources`.
 ///
 /// # Errors
 /// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
-pub fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box<Diagnostic>> {
+pub fn evaluate(entry: &Path, world: &World, limits: Limits, sources: &mut Sources) -> Result<Node, Box<Diagnostic>> {
     match world.engine {
-        Engine::Embedded => parent::evaluate(entry, world, limits),
-        Engine::Node => node::evaluate(entry, world, limits),
+        Engine::Embedded => parent::evaluate(entry, world, limits, sources),
+        Engine::Node => node::evaluate(entry, world, limits, sources),
     }
 }
 
@@ -76,10 +81,15 @@ pub fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box
 ///
 /// # Errors
 /// As [`evaluate`]; also when there is no such text.
-pub fn stringify(entry: &Path, world: &World, limits: Limits) -> Result<String, Box<Diagnostic>> {
+pub fn stringify(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<String, Box<Diagnostic>> {
     match world.engine {
-        Engine::Embedded => parent::stringify(entry, world, limits),
-        Engine::Node => node::stringify(entry, world, limits),
+        Engine::Embedded => parent::stringify(entry, world, limits, sources),
+        Engine::Node => node::stringify(entry, world, limits, sources),
     }
 }
 

@@ -15,8 +15,9 @@ use super::engine::call;
 use super::fault;
 use super::host::Host;
 use super::orders::{Failure, FailureKind};
+use super::provenance::{Shape, Trace};
 use super::resolver::{self, Format, Style};
-use super::source::{GLOBALS, WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
+use super::source::{GLOBALS, find_quoted, is_nodes, too_deep, without_shebang};
 use super::typescript;
 
 /// What helps where this engine ends.
@@ -47,8 +48,12 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
         style @ (Format::CommonJs | Format::Either) => {
             let text = text(host, path)?;
             provide(host, &text, context)?;
-            let wrapped = format!("{WRAPPER}{}{WRAPPER_END}", without_shebang(&text));
-            let error = match Script::parse(Source::from_bytes(&wrapped).with_path(path), None, context) {
+            let trace = Trace::of(context);
+            let code = without_shebang(&text);
+            let given = trace.prepare(path, &text, &code, Shape::CommonJs, &[]);
+            let mut parse = |given: &str| Script::parse(Source::from_bytes(given).with_path(path), None, context);
+            let parsed = parse(&given).or_else(|_| parse(&trace.without(&code, Shape::CommonJs, &[])));
+            let error = match parsed {
                 Ok(script) => return script.evaluate(context).map(Compiled::Function),
                 Err(error) => error,
             };
@@ -56,7 +61,7 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
             if style == Format::Either && mentions_modules(&text) {
                 return module(host, path, context).map(Compiled::Module);
             }
-            Err(raise(host, fault::syntax(&fault::message(&error, context), path, true)))
+            Err(raise(host, fault::syntax(&fault::message(&error, context), path, context)))
         }
     }
 }
@@ -96,7 +101,7 @@ pub(super) fn resolve(
         (None, Style::Require) => (format!("Cannot find module '{specifier}'"), js_string!("MODULE_NOT_FOUND")),
         (None, Style::Import) => (format!("Cannot find module '{specifier}'"), js_string!("ERR_MODULE_NOT_FOUND")),
     };
-    let mut failure = missing(host, specifier, from);
+    let mut failure = missing(host, specifier, from, context);
     if let Some(manifest) = unexported {
         failure.message = format!("the package does not export `{specifier}`");
         failure.hint = Some(format!("what it exports is said in `{}`", manifest.display()));
@@ -124,12 +129,14 @@ pub(super) fn text_value(path: &Path) -> JsValue {
     JsString::from(path.to_string_lossy().as_ref()).into()
 }
 
-fn missing(host: &Host, specifier: &str, from: &Path) -> Failure {
-    let position = host.files.read_text(from).ok().and_then(|text| find_quoted(&text, specifier));
+fn missing(host: &Host, specifier: &str, from: &Path, context: &Context) -> Failure {
+    let trace = Trace::of(context);
+    let asked = trace.request(from, specifier).and_then(|spot| trace.position(spot));
+    let position = asked.or_else(|| find_quoted(&host.files.read_text(from).ok()?, specifier));
     let failure = Failure {
         file: Some(from.to_owned()),
         position,
-        ..Failure::evaluation(format!("cannot find module `{specifier}`"))
+        ..Failure::evaluation(format!("Cannot find module '{specifier}'"))
     };
     if is_nodes(specifier) {
         return failure.hint(
@@ -195,8 +202,13 @@ fn provide(host: &Host, text: &str, context: &mut Context) -> JsResult<()> {
 fn json(host: &Host, path: &Path, context: &mut Context) -> JsResult<JsValue> {
     let text = text(host, path)?;
     match serde_json::from_str(&text) {
-        Ok(value) => JsValue::from_json(&value, context),
+        Ok(value) => {
+            let value = JsValue::from_json(&value, context)?;
+            Trace::of(context).know_json(path, &text, &value, context)?;
+            Ok(value)
+        }
         Err(error) => {
+            Trace::of(context).know_text(path, &text);
             let said = error.to_string();
             let said = said.split(" at line ").next().unwrap_or_default();
             let position = u32::try_from(error.line()).ok().zip(u32::try_from(error.column().max(1)).ok());
@@ -212,27 +224,33 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
     }
     let text = text(host, path)?;
     provide(host, &text, context)?;
-    let source = without_shebang(&text);
-    let mut parse = |source: &str| Module::parse(Source::from_bytes(source).with_path(path), None, context);
-    let parsed = parse(&source).or_else(|error| match async_default(&source) {
-        Some(rewritten) => parse(&rewritten).map_err(|_| error),
+    let code = without_shebang(&text);
+    let trace = Trace::of(context);
+    let mut parse = |before: &[(usize, &'static str)]| {
+        let given = trace.prepare(path, &text, &code, Shape::Module, before);
+        let mut parse = |given: &str| Module::parse(Source::from_bytes(given).with_path(path), None, context);
+        parse(&given).or_else(|_| parse(&trace.without(&code, Shape::Module, before)))
+    };
+    let parsed = parse(&[]).or_else(|error| match async_default(&code) {
+        Some(before) => parse(&before).map_err(|_| error),
         None => Err(error),
     });
-    let module = parsed.map_err(|error| raise(host, fault::syntax(&fault::message(&error, context), path, false)))?;
+    let module = parsed.map_err(|error| raise(host, fault::syntax(&fault::message(&error, context), path, context)))?;
     host.modules.borrow_mut().insert(path.to_owned(), module.clone());
     Ok(module)
 }
 
-/// The engine's parser takes the `async` of `export default async () => ...` for a declaration's: name the function first.
-fn async_default(text: &str) -> Option<String> {
+/// The engine's parser takes the `async` of `export default async () => ...` for a declaration's: what has to be inserted
+/// to name the function first.
+fn async_default(text: &str) -> Option<[(usize, &'static str); 2]> {
     const WRITTEN: &str = "export default async";
     let at = text.match_indices(WRITTEN).map(|(at, _)| at).find(|at| {
         let rest = text[at + WRITTEN.len()..].trim_start();
         let before = text[..*at].rsplit('\n').next().unwrap_or_default();
         !rest.starts_with("function") && before.trim().is_empty()
     })?;
-    let (before, rest) = (&text[..at], &text[at + WRITTEN.len()..]);
-    Some(format!("{before}export {{ $default as default }}; const $default = async{rest}"))
+    let name = at + "export ".len();
+    Some([(name, "{ $default as default }; const $"), (name + "default".len(), " =")])
 }
 
 /// Whether a line starts with `import` or `export`, or something is awaited.

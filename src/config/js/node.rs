@@ -23,7 +23,7 @@ use super::orders::{Failure, FailureKind};
 use super::source::find_quoted;
 use crate::config::World;
 use crate::diag::Diagnostic;
-use crate::document::{Entry, Key, Kind, Node};
+use crate::document::{Entry, Key, Kind, Node, Sources};
 
 const DRIVER: &str = include_str!("driver.js");
 
@@ -57,19 +57,29 @@ struct Threw {
 }
 
 /// What a config exports, by Node. Nodes have no spans.
-pub(super) fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box<Diagnostic>> {
+pub(super) fn evaluate(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<Node, Box<Diagnostic>> {
     let evaluation = Evaluation::new(entry, world, limits);
     let node = evaluation.run(false).and_then(|text| match serde_json::from_str(&text) {
         Ok(value) => Ok(node(value)),
         Err(error) => Err(Failure::evaluation(format!("the config's value cannot be read: {error}"))),
     });
-    node.map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry))
+    node.map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry, sources))
 }
 
 /// The same, as the text that `JSON.stringify` makes of it.
-pub(super) fn stringify(entry: &Path, world: &World, limits: Limits) -> Result<String, Box<Diagnostic>> {
+pub(super) fn stringify(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<String, Box<Diagnostic>> {
     let evaluation = Evaluation::new(entry, world, limits);
-    evaluation.run(true).map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry))
+    evaluation.run(true).map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry, sources))
 }
 
 struct Evaluation<'a> {
