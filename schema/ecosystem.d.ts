@@ -240,7 +240,7 @@ export interface App extends OtherSpellings {
    */
   kill_timeout?: number | string | null;
   /**
-   * Signals all processes that the app has started, not only the first.
+   * Ends all processes that the app has started, not only the first.
    * @default true
    * @example false
    */

@@ -69,7 +69,7 @@ pub(super) fn ambient(env: &BTreeMap<String, String>) -> BTreeMap<String, String
     env.iter().filter(|(name, _)| is_inherited(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn is_inherited(name: &str) -> bool {
+pub(super) fn is_inherited(name: &str) -> bool {
     !NAMES.contains(&name) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 

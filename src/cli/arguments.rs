@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{exit, surroundings};
+use crate::config::js::Engine;
 
 /// Runs the apps that an ecosystem file declares, and changes only what changed.
 #[derive(Debug, Parser)]
@@ -36,15 +37,17 @@ pub(super) enum Command {
     Render(Render),
     /// Check a file and report everything that is wrong with it
     Validate(Validate),
+    /// Say what a diagnostic means, or where a value comes from
+    Explain(Explain),
     /// Write an ecosystem file for what is in this folder
     Init(Init),
     /// Print a file in another format; it means the same
     Convert(Convert),
     /// Print the options of ecosystem files, for editors and for people
     Schema(Schema),
-    /// List all instances
+    /// List instances
     #[command(visible_aliases = ["ls", "ps", "status"])]
-    List(Json),
+    List(List),
     /// Show everything about apps
     #[command(visible_aliases = ["describe", "info"])]
     Show(Show),
@@ -83,9 +86,10 @@ impl Command {
             Self::Apply(Apply { json, .. })
             | Self::Diff(Diff { json, .. })
             | Self::Render(Render { json, .. })
+            | Self::Explain(Explain { json, .. })
             | Self::Show(Show { json, .. })
             | Self::Logs(Logs { json, .. })
-            | Self::List(Json { json })
+            | Self::List(List { json, .. })
             | Self::Ping(Json { json })
             | Self::Version(Json { json }) => *json,
             Self::Validate(Validate { json, format, .. }) => *json || *format == ReportFormat::Json,
@@ -113,6 +117,34 @@ pub(super) struct Source {
     /// Lay `env_NAME` over `env`
     #[arg(long, value_name = "NAME")]
     pub env: Option<String>,
+
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// What reading the file may take, and see.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Access {
+    /// What runs a config program: pmrun's own engine, or the Node in PATH (default: embedded)
+    ///
+    /// Node can do everything, but nothing is kept from it: it runs with your rights. pmrun never changes over by itself.
+    #[arg(long, value_name = "ENGINE", value_enum, help_heading = "Reading a config program")]
+    pub js_engine: Option<JsEngine>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum JsEngine {
+    Embedded,
+    Node,
+}
+
+impl From<JsEngine> for Engine {
+    fn from(engine: JsEngine) -> Self {
+        match engine {
+            JsEngine::Embedded => Self::Embedded,
+            JsEngine::Node => Self::Node,
+        }
+    }
 }
 
 /// What a plan may contain.
@@ -324,7 +356,43 @@ pub(super) enum SchemaFormat {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pmrun explain                       all codes of diagnostics
+  pmrun explain unknown-option        what one means, and its fix
+  pmrun explain api.env.PORT --env production
+  pmrun explain api ecosystem.json    all values of an app, and what set them")]
+pub(super) struct Explain {
+    /// The code of a diagnostic, an app, or an app's value; without it all codes are listed
+    #[arg(value_name = "CODE|APP|APP.OPTION")]
+    pub what: Option<String>,
+
+    #[command(flatten)]
+    pub source: Source,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print values that look like secrets too
+    #[arg(long)]
+    pub reveal: bool,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = TARGETS)]
+pub(super) struct List {
+    /// Without a target: all
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -469,6 +537,9 @@ mod tests {
             "schema",
             "schema --format ts",
             "schema --format markdown",
+            "explain",
+            "explain unknown-option --json",
+            "explain api.env.PORT eco.json --env production --json --reveal",
             "ls --json",
             "ps",
             "status",

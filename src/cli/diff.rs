@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::arguments::{self, Scope};
@@ -7,23 +8,23 @@ use super::offline::{self, Source};
 use super::terminal::Terminal;
 use super::{apply, baseline, exchange, loading, random, saved_plan, surroundings};
 use crate::config::World;
-use crate::graph::{Graph, Origins, Selection};
+use crate::graph::{Graph, Selection};
 use crate::plan::{Plan, PlanPolicy, Snapshot, Style, plan, render_json, render_markdown, render_text};
 use crate::rpc::wire::{Answer, PlanOptions, Request};
 use crate::runtime;
+use crate::schema::Origins;
 
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world()?;
+    let world = surroundings::world_for(&arguments.source.access)?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     saved_plan::refuse(&entry.path, &entry.named)?;
     if let Some(out) = &arguments.out {
         saved_plan::check_target(&loading::absolute(out, &world), &entry.path, out)?;
     }
     let profile = arguments.source.env.as_deref();
-    let options = options(&arguments.scope)?;
-    let mut graph = loading::load(&entry, profile, &options.only, false, &world, terminal)?;
-    let selection = loading::check_selection(&options.only, &graph)?;
-    let origins = std::mem::take(&mut graph.origins);
+    let mut options = options(&arguments.scope)?;
+    let (graph, origins) = loading::load_with_origins(&entry, profile, &options.only, false, &world, terminal)?;
+    let selection = loading::select(&mut options.only, &graph)?;
 
     let plan = match &arguments.base {
         Some(written) => {
@@ -44,14 +45,11 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
 }
 
 pub(super) fn options(scope: &Scope) -> Result<PlanOptions, CliError> {
-    let only = match Selection::parse(&scope.only) {
-        Selection::All => Vec::new(),
-        // A variable that was not set, most likely: never all apps.
-        Selection::Only(names) if names.is_empty() => {
-            return Err(CliError::usage("`--only` names no app").hint("like `--only api,worker`"));
-        }
-        Selection::Only(names) => names.into_iter().collect(),
-    };
+    // A variable that was not set, most likely: never all apps.
+    if Selection::possible(&scope.only).names().is_some_and(BTreeSet::is_empty) {
+        return Err(CliError::usage("`--only` names no app").hint("like `--only api,worker`"));
+    }
+    let only = scope.only.clone();
     Ok(PlanOptions { only, no_prune: scope.no_prune, adopt: scope.adopt, allow_empty: scope.allow_empty })
 }
 
@@ -61,7 +59,7 @@ pub(super) fn style(terminal: &Terminal) -> Style {
 
 /// Where the file that was just read says what a plan is about.
 pub(super) fn origin(origins: &Origins) -> impl Fn(&str, &str) -> Option<String> {
-    |app, path| origins.get(app)?.get(path).cloned()
+    |app, path| origins.place(app, path)
 }
 
 /// A plan that is `kept` is compared with a later one, so that its digests have to be made with the key of the home.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::offline;
 use super::progress::{self, Tally};
 use super::screen::Screen;
 use super::terminal::Terminal;
@@ -15,6 +16,9 @@ use crate::platform::Interrupts;
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
 use crate::runtime::{Intent, TargetError, store};
+
+/// Of files that may be configs.
+const CONFIG_ENDINGS: [&str; 9] = ["js", "cjs", "mjs", "json", "json5", "jsonc", "yaml", "yml", "toml"];
 
 /// What came of a command that changes something.
 #[derive(Debug)]
@@ -42,11 +46,16 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
         Err(ConnectError::NoDaemon) => return Ok(None),
         Err(err) => return Err(unreachable(&err, home)),
     };
-    send(&mut connection, home, request, false)?;
+    // One that ends before it has answered is none.
+    if send(&mut connection, home, request, false).is_err() {
+        return Ok(None);
+    }
     loop {
-        match receive(&mut connection, home)? {
-            Answer::Waiting { .. } => {}
-            answer => return refused(answer).map(Some),
+        match connection.next_answer() {
+            Ok(Answer::Waiting { .. }) => {}
+            Ok(answer) => return refused(answer).map(Some),
+            Err(err) if is_hang_up(&err) => return Ok(None),
+            Err(err) => return Err(lost(&err, home)),
         }
     }
 }
@@ -61,12 +70,18 @@ pub(super) fn perform(
     begun: &mut dyn FnMut(Plan, &mut Terminal),
 ) -> Result<Outcome, CliError> {
     let started = Instant::now();
-    let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
-    send(&mut connection, home, request, no_wait)?;
-    finish(&mut connection, home, started, terminal, begun)
+    loop {
+        let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
+        send(&mut connection, home, request.clone(), no_wait)?;
+        if let Some(outcome) = finish(&mut connection, home, started, terminal, begun)? {
+            return Ok(outcome);
+        }
+        wait_for_its_end(&mut connection);
+    }
 }
 
-/// Has the daemon stop everything and end, and returns when it has. None when none runs and nothing should run.
+/// Has the daemon stop everything and end, and returns when it has. None when none runs and nothing should run, or
+/// when somebody else had it end.
 ///
 /// A daemon that was killed leaves apps behind that run, or that the next one would start: one is started to end them.
 pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcome>, CliError> {
@@ -75,8 +90,11 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
         Ok(connection) => connection,
         Err(ConnectError::NoDaemon) => {
             let known = store::read(home).map_err(|err| CliError::store(&err))?;
-            let mut intents = known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
-            if !intents.any(|instance| instance.intent == Intent::Up) {
+            let mut instances =
+                known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
+            let should_run = instances.any(|instance| instance.intent == Intent::Up);
+            let runs = known.as_ref().is_some_and(|state| !offline::unwatched(home, state).is_empty());
+            if !should_run && !runs {
                 return Ok(None);
             }
             Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?
@@ -85,9 +103,15 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
     };
     send(&mut connection, home, Request::Kill, false)?;
     let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| ())?;
-    // The connection ends with the daemon, so that the next command does not meet one that is on its way out.
-    while outcome.cancelled.is_none() && connection.next_answer().is_ok() {}
-    Ok(Some(outcome))
+    if outcome.as_ref().is_none_or(|outcome| outcome.cancelled.is_none()) {
+        wait_for_its_end(&mut connection);
+    }
+    Ok(outcome)
+}
+
+/// The connection ends with the daemon, so that the next command does not meet one that is on its way out.
+fn wait_for_its_end(connection: &mut Connection) {
+    while connection.next_answer().is_ok() {}
 }
 
 /// What an answer means that nobody asked for.
@@ -96,19 +120,19 @@ pub(super) fn unexpected(answer: &Answer) -> CliError {
         .hint("it may be of another version: `pmrun kill`, then try again")
 }
 
+/// None when the daemon ends and did nothing.
 fn finish(
     connection: &mut Connection,
     home: &Path,
     started: Instant,
     terminal: &mut Terminal,
     begun: &mut dyn FnMut(Plan, &mut Terminal),
-) -> Result<Outcome, CliError> {
+) -> Result<Option<Outcome>, CliError> {
     let mut screen = Screen::new(terminal);
     let result = follow(connection, home, &mut screen, terminal, begun);
     screen.end(terminal);
-    let (outcome, tally) = result?;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Outcome { tally, ms, ..outcome })
+    Ok(result?.map(|(outcome, tally)| Outcome { tally, ms, ..outcome }))
 }
 
 fn follow(
@@ -117,7 +141,7 @@ fn follow(
     screen: &mut Screen,
     terminal: &mut Terminal,
     begun: &mut dyn FnMut(Plan, &mut Terminal),
-) -> Result<(Outcome, Tally), CliError> {
+) -> Result<Option<(Outcome, Tally)>, CliError> {
     let mut interrupts = Interrupts::hold().map_err(|err| CliError::error(format!("cannot hold signals: {err}")))?;
     let mut interrupted = None;
     let mut tally = Tally::default();
@@ -149,10 +173,14 @@ fn follow(
                 screen.note(&event, terminal);
                 tally.count(&event);
             }
-            Answer::Done { touched, failed } => return Ok((done(touched, failed, None), tally)),
+            Answer::Done { touched, failed } => return Ok(Some((done(touched, failed, None), tally))),
+            // Whoever has taken the call back does not want it done by another daemon either.
+            Answer::Ending if interrupted.is_some() => return Err(CliError::error("the daemon is ending")),
+            Answer::Ending => return Ok(None),
             Answer::Cancelled { touched, failed, going_on, not_begun } => {
                 let exit = interrupted.unwrap_or(Exit::Interrupted);
-                return Ok((done(touched, failed, Some(Cancelled { exit, going_on, not_begun })), tally));
+                let cancelled = Some(Cancelled { exit, going_on, not_begun });
+                return Ok(Some((done(touched, failed, cancelled), tally)));
             }
             answer => return Err(unexpected(&answer)),
         }
@@ -193,6 +221,11 @@ fn refused(answer: Answer) -> Result<Answer, CliError> {
 
 pub(super) fn unknown_target(problem: &TargetError) -> CliError {
     let error = CliError::error(problem.to_string());
+    // PM2 takes the file for its apps.
+    let ending = Path::new(&problem.target).extension().and_then(|ending| ending.to_str());
+    if ending.is_some_and(|ending| CONFIG_ENDINGS.contains(&ending)) {
+        return error.hint(format!("`pmrun apply {}` starts, changes and stops what it declares", problem.target));
+    }
     match (&problem.suggestion, &problem.problem) {
         (Some(name), _) => error.suggest(Some(name)),
         (None, None) => error.hint("`pmrun list` shows what there is"),
@@ -234,12 +267,15 @@ fn unreachable(err: &ConnectError, home: &Path) -> CliError {
     CliError::new(Exit::Unreachable, err.to_string()).hint(hint)
 }
 
+fn is_hang_up(err: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(err.kind(), UnexpectedEof | BrokenPipe | ConnectionReset)
+}
+
 fn lost(err: &std::io::Error, home: &Path) -> CliError {
-    let message = match err.kind() {
-        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => {
-            "the daemon ended before it had answered".to_owned()
-        }
-        _ => format!("lost the daemon: {err}"),
+    let message = match is_hang_up(err) {
+        true => "the daemon ended before it had answered".to_owned(),
+        false => format!("lost the daemon: {err}"),
     };
     CliError::new(Exit::Unreachable, message).hint(format!(
         "see `{}`; what had been done is recorded, `pmrun list` shows it",

@@ -72,7 +72,9 @@ fn find(target: &Path, world: &World, terminal: &mut Terminal) -> Result<Found, 
     let file = match config::discover(&world.cwd) {
         Ok(found) if found.file != target => Some(found.file),
         Ok(_) | Err(config::DiscoveryError::None { .. }) => None,
-        Err(several @ config::DiscoveryError::Several { .. }) => return Err(CliError::error(several.to_string())),
+        Err(other @ (config::DiscoveryError::Several { .. } | config::DiscoveryError::Unusable { .. })) => {
+            return Err(CliError::error(other.to_string()));
+        }
     };
     if let Some(file) = file {
         let entry = EntryFile::at(file, world);

@@ -19,8 +19,11 @@ struct Measured {
     memory_bytes: Option<u64>,
 }
 
-pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let instances = instances::all(&surroundings::home()?)?;
+pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let mut instances = instances::all(&surroundings::home()?)?;
+    if !arguments.targets.is_empty() {
+        instances = instances::select(&arguments.targets, &instances)?;
+    }
     let page = memory::page_bytes();
     let measured: Vec<Measured> = instances
         .into_iter()

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
-use crate::config::{self, DiscoveryError, World};
+use crate::config::{self, DiscoveryError, Loaded, World};
 use crate::diag::{self, Code, Report, Severity};
 use crate::graph::{Graph, Selection};
+use crate::schema::Origins;
 
 /// How much is said about a file that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,21 @@ pub(super) fn load(
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<Graph, CliError> {
-    let loaded = config::load_selected(&file.named, profile, &Selection::parse(only), world);
-    judge(loaded.graph, &loaded.report, strict, Talk::Warnings, terminal)
+    load_with_origins(file, profile, only, strict, world, terminal).map(|(graph, _)| graph)
+}
+
+/// The same, with where its values were written.
+pub(super) fn load_with_origins(
+    file: &EntryFile,
+    profile: Option<&str>,
+    only: &[String],
+    strict: bool,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<(Graph, Origins), CliError> {
+    let Loaded { graph, origins, report } =
+        config::load_selected(&file.named, profile, &Selection::possible(only), world);
+    judge(graph, &report, strict, Talk::Warnings, terminal).map(|graph| (graph, origins))
 }
 
 /// Says what a report says, and whether what was read can be used.
@@ -91,13 +105,12 @@ pub(super) fn judge<T>(
     value.ok_or_else(|| CliError::new(Exit::Config, "the file could not be read"))
 }
 
-/// Checks `--only` against the apps of the file.
-pub(super) fn check_selection(only: &[String], graph: &Graph) -> Result<Selection, CliError> {
-    let selection = Selection::parse(only);
-    match selection.check(graph.apps.iter().map(|app| app.name.as_str())) {
-        Ok(()) => Ok(selection),
-        Err(unknown) => Err(CliError::error(unknown.to_string()).suggest(unknown.suggestion.as_deref())),
-    }
+/// What `--only` means, given the apps of the file; `only` holds exact names from then on.
+pub(super) fn select(only: &mut Vec<String>, graph: &Graph) -> Result<Selection, CliError> {
+    let selection = Selection::among(only, graph.apps.iter().map(|app| app.name.as_str()))
+        .map_err(|unknown| CliError::error(unknown.to_string()).suggest(unknown.suggestion.as_deref()))?;
+    *only = selection.names().into_iter().flatten().cloned().collect();
+    Ok(selection)
 }
 
 /// A path as messages show it: relative where it is below the working directory.
@@ -116,13 +129,17 @@ pub(super) fn absolute(path: &Path, world: &World) -> PathBuf {
 fn say(report: &Report, talk: Talk, terminal: &mut Terminal) {
     let wanted = |severity: Severity, code: Code| match talk {
         Talk::All => true,
-        Talk::Warnings => severity != Severity::Info || code != Code::Meaningless,
+        Talk::Warnings => severity != Severity::Info || !matches!(code, Code::Meaningless | Code::NoCode),
         Talk::None => false,
     };
     let diagnostics: Vec<_> = report.diagnostics.iter().filter(|d| wanted(d.severity, d.code)).cloned().collect();
     if !diagnostics.is_empty() {
         let report = Report { sources: report.sources.clone(), diagnostics };
         terminal.say(diag::render_text(&report, terminal.colour_err, terminal.unicode));
+        let worst = report.diagnostics.iter().min_by_key(|diagnostic| diagnostic.severity);
+        if let Some(worst) = worst.filter(|_| talk == Talk::All) {
+            terminal.say(format!("\n`pmrun explain {}` says more", worst.code.name()));
+        }
     }
 }
 
@@ -131,6 +148,7 @@ fn not_found(err: DiscoveryError) -> CliError {
     match err {
         DiscoveryError::None { tried, .. } if tried.is_empty() => error.hint("name the file that is meant"),
         DiscoveryError::None { tried, .. } => error.hint(format!("looked for {}", tried.join(", "))),
+        DiscoveryError::Unusable { .. } => error,
         DiscoveryError::Several { files, .. } => {
             error.hint(format!("name the one that is meant, like `{}`", files.first().map_or("FILE", String::as_str)))
         }

@@ -14,6 +14,7 @@ mod diff;
 mod error;
 mod exchange;
 mod exit;
+mod explain;
 mod facts;
 mod init;
 mod instances;
@@ -83,6 +84,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Init(arguments) => init::run(arguments, terminal),
         Command::Convert(arguments) => convert::run(arguments, terminal),
         Command::Schema(arguments) => schema::run(arguments, terminal),
+        Command::Explain(arguments) => explain::run(arguments, terminal),
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Show(arguments) => show::run(arguments, terminal),
         Command::Logs(arguments) => logs::run(arguments, terminal),

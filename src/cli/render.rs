@@ -12,10 +12,10 @@ use crate::spec::AppSpec;
 
 /// Stands for a value that looks like a secret. Not a digest: the same file has to render the same way everywhere,
 /// and a digest without a secret key can be guessed.
-const HIDDEN: &str = "(hidden)";
+pub(super) const HIDDEN: &str = "(hidden)";
 
 pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world()?;
+    let world = surroundings::world_for(&arguments.source.access)?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     if arguments.raw {
         let (text, report) = config::load_raw(&entry.named, &world);
@@ -66,7 +66,7 @@ fn text(graph: &Graph, colour: bool) -> String {
     text
 }
 
-fn hide(app: &mut AppSpec) {
+pub(super) fn hide(app: &mut AppSpec) {
     for (name, value) in &mut app.env {
         hide_text(name, value);
     }

@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::error::CliError;
 use super::exchange;
 use super::offline::{self, Source};
-use crate::plan::{Liveness, Plan, SavedPlan, Seal, Snapshot, check_stale};
+use crate::plan::{Plan, SavedPlan, Seal, Snapshot, check_stale};
 use crate::rpc::wire::{Answer, Request};
-use crate::runtime::{self, Intent, State, store};
+use crate::runtime::{self, State, store};
 
 const VERSION: u32 = 1;
 const BYTES_MAX: u64 = 64 << 20;
@@ -117,9 +117,7 @@ fn seal(text: &str, home: &Path, make: bool) -> Result<Option<Seal>, CliError> {
     }
 }
 
-/// Refuses a plan that is surely stale, so that no daemon is started for nothing. `fresh` makes the plan anew.
-///
-/// A daemon that starts brings up what should run, so either state may be the one that the plan was made against.
+/// Refuses a plan that is stale, so that no daemon is started for nothing. `fresh` makes the plan anew.
 pub(super) fn check_offline(
     saved: &SavedPlan,
     home: &Path,
@@ -127,27 +125,7 @@ pub(super) fn check_offline(
 ) -> Result<(), CliError> {
     let Source::Store(Some(state)) = offline::ask(home, &Request::Ping)? else { return Ok(()) };
     let found = runtime::offline_snapshot(&state, &offline::unwatched(home, &state));
-    let restored = restored(&found, &state);
-    match check_stale(&saved.plan, &fresh(&restored, &state)) {
-        Err(stale) if check_stale(&saved.plan, &fresh(&found, &state)).is_err() => Err(exchange::stale_plan(&stale)),
-        Err(_) | Ok(()) => Ok(()),
-    }
-}
-
-/// What a daemon will have when it has started what should run.
-fn restored(found: &Snapshot, state: &State) -> Snapshot {
-    let mut snapshot = found.clone();
-    for (name, app) in &mut snapshot.apps {
-        let Some(record) = state.apps.get(name) else { continue };
-        for (slot, instance) in &mut app.instances {
-            let wanted = record.instances.get(slot).is_some_and(|instance| instance.intent == Intent::Up);
-            if wanted && instance.liveness == Liveness::Stopped {
-                instance.liveness = Liveness::Up;
-                instance.launched = Some(std::sync::Arc::clone(&record.spec));
-            }
-        }
-    }
-    snapshot
+    check_stale(&saved.plan, &fresh(&found, &state)).map_err(|stale| exchange::stale_plan(&stale))
 }
 
 fn looks_cut_off(text: &str) -> bool {

@@ -61,7 +61,7 @@ fn is_ecosystem(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
     match ending {
-        "js" | "cjs" | "mjs" => stem.ends_with(".config"),
+        "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" => stem.ends_with(".config"),
         "json" | "json5" | "jsonc" | "yaml" | "yml" | "toml" => true,
         _ => false,
     }
@@ -140,8 +140,14 @@ mod tests {
 
     #[test]
     fn a_script_is_described_as_a_file_would() {
-        let world =
-            World { env: std::collections::BTreeMap::new(), cwd: "/srv".into(), home: None, cpus: 1, mapping: None };
+        let world = World {
+            env: std::collections::BTreeMap::new(),
+            cwd: "/srv".into(),
+            home: None,
+            cpus: 1,
+            mapping: None,
+            engine: crate::config::js::Engine::Embedded,
+        };
         let options = ScriptOptions {
             name: Some("w".into()),
             cwd: Some("/".into()),

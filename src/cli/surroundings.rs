@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::arguments::Access;
 use super::error::CliError;
 use crate::config::World;
+use crate::config::js::Engine;
 use crate::platform;
 
 /// Every environment variable that pmrun itself reads, for `--help`.
 pub(super) const VARIABLES: &str = "\
 Environment:
-  PMRUN_HOME  where the daemon keeps its socket, state and logs (default: ~/.pmrun)
-  NO_COLOR    when set, nothing is coloured";
+  PMRUN_HOME       where the daemon keeps its socket, state and logs (default: ~/.pmrun)
+  PMRUN_JS_ENGINE  what runs config programs, as --js-engine says it
+  NO_COLOR         when set, nothing is coloured";
+
+const JS_ENGINE: &str = "PMRUN_JS_ENGINE";
 
 /// `PMRUN_HOME`, absolute. It need not exist.
 pub(super) fn home() -> Result<PathBuf, CliError> {
@@ -53,7 +58,23 @@ pub(super) fn world() -> Result<World, CliError> {
         home: user_home(),
         cpus: std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
         mapping: None,
+        engine: Engine::Embedded,
     })
+}
+
+/// The world as a config may see it.
+pub(super) fn world_for(access: &Access) -> Result<World, CliError> {
+    let mut world = world()?;
+    world.engine = match (access.js_engine, world.env.get(JS_ENGINE).map(String::as_str)) {
+        (Some(engine), _) => engine.into(),
+        (None, None | Some("" | "embedded")) => Engine::Embedded,
+        (None, Some("node")) => Engine::Node,
+        (None, Some(other)) => {
+            let problem = format!("{JS_ENGINE} is `{other}`, which is no engine");
+            return Err(CliError::usage(problem).hint("`embedded` or `node`"));
+        }
+    };
+    Ok(world)
 }
 
 /// Variables that are not text are passed over: neither a config nor JSON could say them.

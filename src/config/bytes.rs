@@ -16,13 +16,18 @@ const BOM: &str = "\u{feff}";
 /// A file's text as it is, byte order mark and line ends included. `real` is where the bytes are, `shown` what
 /// diagnostics call it.
 pub(super) fn read(real: &Path, shown: &Path) -> Result<String, Box<Diagnostic>> {
-    let bytes = read_bytes(real, shown)?;
-    let text = String::from_utf8(bytes).map_err(|error| Box::new(not_utf8(error.as_bytes(), shown)))?;
+    let text = read_text(real, shown)?;
     if text.trim_start_matches(BOM).trim().is_empty() {
         let problem = refusal(format!("`{}` is empty", shown.display()), shown);
         return Err(Box::new(problem.hint("an ecosystem file has at least `apps`")));
     }
     Ok(text)
+}
+
+/// The same of a file that may be empty.
+pub(super) fn read_text(real: &Path, shown: &Path) -> Result<String, Box<Diagnostic>> {
+    let bytes = read_bytes(real, shown)?;
+    String::from_utf8(bytes).map_err(|error| Box::new(not_utf8(error.as_bytes(), shown)))
 }
 
 /// A regular file's bytes, if it is not too large.

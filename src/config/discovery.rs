@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{bytes, json, toml, yaml};
@@ -17,9 +18,11 @@ pub enum DiscoveryError {
     None { folder: PathBuf, tried: Vec<String> },
     #[error("more than one ecosystem file in `{folder}`: {}", .files.join(", "))]
     Several { folder: PathBuf, files: Vec<String> },
+    #[error("`{path}` {why}")]
+    Unusable { path: PathBuf, why: String },
 }
 
-const PROGRAMS: &[&str] = &["js", "cjs", "mjs"];
+const PROGRAMS: &[&str] = &["js", "cjs", "mjs", "ts", "cts", "mts"];
 const DATA: &[&str] = &["json", "json5", "jsonc", "yaml", "yml", "toml"];
 
 /// The names that PM2's users know. The first group wins over the second, within a group two are too many.
@@ -38,8 +41,15 @@ pub fn discover(folder: &Path) -> Result<Discovery, DiscoveryError> {
         let mut found = Vec::new();
         for name in stems.iter().flat_map(|stem| names(stem)) {
             let file = folder.join(&name);
-            if !fs::metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
-                continue;
+            match look(&file) {
+                Found::File => {}
+                Found::Nothing => continue,
+                Found::Dangling(why) if rank == 0 => return Err(DiscoveryError::Unusable { path: file, why }),
+                Found::Dangling(why) => {
+                    tried.push(format!("{name} ({why})"));
+                    continue;
+                }
+                Found::NoEntry(why) => return Err(DiscoveryError::Unusable { path: folder.to_owned(), why }),
             }
             // `ecosystem.config` is nobody else's name; `process.json` is anybody's.
             if rank == 0 || is_ours(&file) {
@@ -56,10 +66,17 @@ pub fn discover(folder: &Path) -> Result<Discovery, DiscoveryError> {
     }
     let package = folder.join(PACKAGE);
     if fs::metadata(&package).is_ok_and(|metadata| metadata.is_file()) {
-        if top_level(&package).is_some_and(|node| node.get("pm2").is_some_and(|pm2| pm2.kind != Kind::Null)) {
-            return Ok(Discovery { file: package });
+        match bytes::read(&package, &package).map(|text| (json::parse(&text, SourceId(0)).0, text.contains("\"pm2\"")))
+        {
+            Ok((Some(node), _)) if node.get("pm2").is_some_and(|pm2| pm2.kind != Kind::Null) => {
+                return Ok(Discovery { file: package });
+            }
+            // Its error is worth more than "no file".
+            Ok((None, true)) => return Ok(Discovery { file: package }),
+            Ok((None, false)) => tried.push(format!("{PACKAGE} (is no valid JSON)")),
+            Ok((Some(_), _)) => tried.push(format!("{PACKAGE} (has no `pm2`)")),
+            Err(_) => tried.push(format!("{PACKAGE} (cannot be read)")),
         }
-        tried.push(format!("{PACKAGE} (has no `pm2`)"));
     }
     let mut looked: Vec<String> = GROUPS.concat().iter().map(|stem| pattern(stem)).collect();
     looked.append(&mut tried);
@@ -96,8 +113,26 @@ fn is_ours(file: &Path) -> bool {
     }
 }
 
-fn top_level(package: &Path) -> Option<Node> {
-    json::parse(&bytes::read(package, package).ok()?, SourceId(0)).0
+enum Found {
+    File,
+    Nothing,
+    /// A symlink that leads nowhere.
+    Dangling(String),
+    /// Its folder cannot be searched.
+    NoEntry(String),
+}
+
+fn look(file: &Path) -> Found {
+    match (fs::metadata(file), fs::read_link(file)) {
+        (Ok(metadata), _) if metadata.is_file() => Found::File,
+        (Err(_), Ok(target)) => {
+            Found::Dangling(format!("is a symlink to `{}`, which cannot be reached", target.display()))
+        }
+        (Err(err), Err(_)) if err.kind() == ErrorKind::PermissionDenied => {
+            Found::NoEntry("cannot be searched: permission denied".to_owned())
+        }
+        _ => Found::Nothing,
+    }
 }
 
 fn holds_apps(node: &Node) -> bool {
@@ -159,8 +194,46 @@ mod tests {
         let Err(DiscoveryError::None { tried, .. }) = found(&[("process.json", other), ("package.json", other)]) else {
             panic!("is not an ecosystem");
         };
-        assert_eq!(tried[0], "ecosystem.config.{js,cjs,mjs,json,json5,jsonc,yaml,yml,toml}");
+        assert_eq!(tried[0], "ecosystem.config.{js,cjs,mjs,ts,cts,mts,json,json5,jsonc,yaml,yml,toml}");
         assert_eq!(tried[tried.len() - 2..], ["process.json (holds no apps)", "package.json (has no `pm2`)"]);
+    }
+
+    #[test]
+    fn a_package_that_does_not_parse_is_ours_when_it_speaks_of_pm2() {
+        assert_eq!(found(&[("package.json", "{\"name\": \"x\", \"pm2\": {\"apps\": []},,}")]).unwrap(), "package.json");
+        let Err(DiscoveryError::None { tried, .. }) = found(&[("package.json", "{")]) else { panic!("it is not") };
+        assert_eq!(tried.last().unwrap(), "package.json (is no valid JSON)");
+    }
+
+    #[test]
+    fn a_symlink_to_nowhere_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = |name: &str| std::os::unix::fs::symlink("/nope", folder.path().join(name)).unwrap();
+        link("process.json");
+        let why = "is a symlink to `/nope`, which cannot be reached";
+        let Err(DiscoveryError::None { tried, .. }) = discover(folder.path()) else { panic!("there is none") };
+        assert_eq!(tried.last().unwrap(), &format!("process.json ({why})"));
+        // What is meant is not to be passed over for another one.
+        link("ecosystem.config.js");
+        fs::write(folder.path().join("ecosystem.json"), APPS).unwrap();
+        let path = folder.path().join("ecosystem.config.js");
+        assert_eq!(discover(folder.path()), Err(DiscoveryError::Unusable { path, why: why.to_owned() }));
+    }
+
+    #[test]
+    fn a_folder_that_may_not_be_entered_is_named() {
+        use std::os::unix::fs::PermissionsExt as _;
+        if nix::unistd::geteuid().is_root() {
+            // Root may go anywhere.
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let set = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        set(0o000);
+        let found = discover(folder.path());
+        set(0o700);
+        let why = "cannot be searched: permission denied".to_owned();
+        assert_eq!(found, Err(DiscoveryError::Unusable { path: folder.path().to_owned(), why }));
     }
 
     #[test]

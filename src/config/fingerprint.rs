@@ -34,6 +34,14 @@ pub(super) fn digest_file(path: &Path) -> io::Result<String> {
     }))
 }
 
+/// Whether globs mean anything.
+///
+/// # Errors
+/// A pattern that means nothing.
+pub(super) fn check(globs: &[String]) -> Result<(), String> {
+    globs.iter().try_for_each(|written| Glob::parse(written.strip_prefix('!').unwrap_or(written)).map(drop))
+}
+
 /// The files below a folder that one of the globs matches and none of those that begin with `!`, by their path
 /// relative to it.
 ///
@@ -94,7 +102,8 @@ pub(super) fn ignored(folder: &Path, files: BTreeSet<String>, env: &BTreeMap<Str
     let stdin = git.stdin.take();
     let output = std::thread::scope(|scope| {
         // It answers while it reads: whoever only wrote would block it, and be blocked by it.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&listed)));
+        let write = move || stdin.map(|mut stdin| stdin.write_all(&listed));
+        std::thread::Builder::new().spawn_scoped(scope, write)?;
         git.wait_with_output()
     });
     let said = output.map(|output| output.stdout).unwrap_or_default();

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::World;
@@ -5,13 +6,14 @@ use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report, Severity};
 use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, to_json_text};
 use crate::graph::{Graph, Selection};
-use crate::schema::{self, Places, Request};
+use crate::schema::{self, Origins, Request};
 use crate::spec::EcosystemId;
 
 /// A graph when the file has no errors, and everything there is to say about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub graph: Option<Graph>,
+    pub origins: Origins,
     pub report: Report,
 }
 
@@ -32,7 +34,7 @@ pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection,
         Some(document) => {
             resolve(&document, report, Request { file: entry, folder: &folder, profile, selection }, world)
         }
-        None => Loaded { graph: None, report },
+        None => Loaded { graph: None, origins: Origins::default(), report },
     };
     loaded.report.shorten(entry);
     loaded
@@ -52,10 +54,7 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
     let Request { file, folder, profile, .. } = request;
     let decoded = schema::decode(document, file);
     report.diagnostics.extend(decoded.diagnostics);
-    let resolved = {
-        let places = Places::new(file, &report.sources);
-        schema::resolve(decoded.drafts, request, &Machine::new(world), &places)
-    };
+    let resolved = schema::resolve(decoded.drafts, request, &Machine::new(world), &report.sources);
     report.diagnostics.extend(resolved.diagnostics);
     report.diagnostics.retain(|diagnostic| {
         let at_fault = diagnostic.severity == Severity::Error && diagnostic.code != Code::NotFound;
@@ -68,9 +67,8 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
         profile: profile.map(str::to_owned),
         apps: resolved.apps,
         deploy: decoded.deploy,
-        origins: resolved.origins,
     });
-    Loaded { graph, report }
+    Loaded { graph, origins: resolved.origins, report }
 }
 
 /// Whether a diagnostic is about an app, by its path in the document.
@@ -93,7 +91,10 @@ fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> 
         Front::Data(parse) => read_data(entry, parse, world, report).as_ref().map(to_json_text),
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(to_json_text(&node)),
-            Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
+            Program::Code => {
+                let text = super::js::stringify(entry, world, super::js::Limits::default(), &mut report.sources);
+                told(text, report)
+            }
         },
     }
 }
@@ -135,6 +136,14 @@ pub fn is_program(entry: &Path, world: &World) -> bool {
         && matches!(read_program(entry, world, report), Some(Program::Code))
 }
 
+/// The text of an env file, and where in it a variable is set.
+#[must_use]
+pub fn env_file(path: &Path, name: &str, world: &World) -> Option<(String, Range<usize>)> {
+    let text = super::dotenv::plain(&super::bytes::read(&world.real(path), path).ok()?);
+    let at = super::dotenv::find(&text, name)?;
+    Some((text, at))
+}
+
 /// What turns a text into a tree.
 type Parse = fn(&str, SourceId) -> (Option<Node>, Vec<Diagnostic>);
 
@@ -143,7 +152,10 @@ fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Nod
         Front::Data(parse) => read_data(entry, parse, world, report),
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(node),
-            Program::Code => told(super::js::evaluate(entry, world, super::js::Limits::default()), report),
+            Program::Code => {
+                let node = super::js::evaluate(entry, world, super::js::Limits::default(), &mut report.sources);
+                told(node, report)
+            }
         },
     }
 }
@@ -160,10 +172,10 @@ fn front(entry: &Path, report: &mut Report) -> Option<Front> {
         "json" | "json5" | "jsonc" => Front::Data(super::json::parse),
         "yaml" | "yml" => Front::Data(super::yaml::parse),
         "toml" => Front::Data(super::toml::parse),
-        "js" | "cjs" | "mjs" => Front::Program,
+        "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" => Front::Program,
         _ => {
             let message = format!("`{}` has no ending that a config file has", entry.display());
-            let hint = "one of .js, .cjs, .mjs, .json, .json5, .jsonc, .yaml, .yml, .toml";
+            let hint = "one of .js, .cjs, .mjs, .ts, .cts, .mts, .json, .json5, .jsonc, .yaml, .yml, .toml";
             report.push(Diagnostic::error(Code::File, message, Location::File(entry.to_owned())).hint(hint));
             return None;
         }
@@ -191,6 +203,10 @@ enum Program {
 fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
     let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
     let literal = || {
+        // Whoever asks for Node is to get Node.
+        if world.engine != super::js::Engine::Embedded {
+            return None;
+        }
         let form = super::js::form(entry, world)?;
         let mut sources = report.sources.clone();
         let source = sources.add(entry, String::from_utf8(bytes).ok()?);

@@ -2,9 +2,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{World, bytes, dotenv, fingerprint};
+use super::{World, bytes, dotenv, fingerprint, writing};
 use crate::base::sha256_hex;
-use crate::schema::{FileEntry, Surroundings};
+use crate::schema::{EnvText, FileEntry, Surroundings};
 
 /// The machine that a load runs on. Each file, program and folder is looked at once: 500 apps may share them.
 pub(super) struct Machine<'a> {
@@ -82,20 +82,43 @@ impl Surroundings for Machine<'_> {
         })
     }
 
-    fn env_file(&self, path: &Path) -> Result<(Vec<(String, String)>, String), String> {
+    fn finds(&self, name: &str, search: Option<&str>, cwd: &Path) -> bool {
+        let search = search.or_else(|| self.world.env.get("PATH").map(String::as_str)).unwrap_or_default();
+        let is_in = |folder| matches!(self.entry(&cwd.join(folder).join(name)), FileEntry::File { executable: true });
+        search.split(':').any(is_in)
+    }
+
+    fn appendable(&self, path: &Path) -> Result<(), String> {
+        // Another version of the file is compared and never started.
+        if self.world.mapping.is_some() { Ok(()) } else { writing::appendable(path) }
+    }
+
+    fn replaceable(&self, path: &Path) -> Result<(), String> {
+        if self.world.mapping.is_some() { Ok(()) } else { writing::replaceable(path) }
+    }
+
+    fn env_file(&self, path: &Path) -> Result<EnvText, String> {
         match self.entry(path) {
             FileEntry::Missing => return Err("does not exist".to_owned()),
             FileEntry::Folder => return Err("is a folder".to_owned()),
             FileEntry::File { .. } | FileEntry::Other | FileEntry::Unusable(_) => {}
         }
-        let text = bytes::read(&self.real(path), path).map_err(|diagnostic| diagnostic.message)?;
-        Ok((dotenv::parse(&text), sha256_hex(text.as_bytes())))
+        let text = bytes::read_text(&self.real(path), path).map_err(|diagnostic| {
+            let named = format!("`{}` ", path.display());
+            diagnostic.message.strip_prefix(&named).unwrap_or(&diagnostic.message).to_owned()
+        })?;
+        let digest = sha256_hex(text.as_bytes());
+        Ok(EnvText { variables: dotenv::parse(&text), digest, oddities: dotenv::oddities(&text) })
     }
 
     fn digest(&self, path: &Path) -> Result<String, String> {
         remember(&self.digests, path.to_owned(), || {
             fingerprint::digest_file(&self.real(path)).map_err(|err| format!("cannot be read: {err}"))
         })
+    }
+
+    fn patterns(&self, globs: &[String]) -> Result<(), String> {
+        fingerprint::check(globs)
     }
 
     fn matching(&self, folder: &Path, globs: &[String]) -> Result<BTreeMap<String, String>, String> {

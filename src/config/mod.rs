@@ -14,9 +14,12 @@ mod machine;
 mod samples;
 mod toml;
 mod world;
+mod writing;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
 pub use dotenv::parse as parse_dotenv;
-pub use load::{Loaded, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back};
+pub use load::{
+    Loaded, env_file, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back,
+};
 pub use world::{Mapping, Place, World};

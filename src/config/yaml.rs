@@ -30,6 +30,7 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
         origin,
         anchors: HashMap::new(),
         open: 0,
+        read: 0,
         nodes: 0,
         bytes: 0,
         written: (0, 0),
@@ -50,6 +51,8 @@ struct Composer<'a> {
     origin: Origin,
     anchors: HashMap<usize, Anchor>,
     open: usize,
+    /// Where the last event ends.
+    read: usize,
     nodes: usize,
     bytes: usize,
     /// Where the last collection ended, and where what was written in it did: those within each other end together.
@@ -119,9 +122,10 @@ impl<'a> Composer<'a> {
         match self.events.next_event() {
             Some(Ok((event, span))) => {
                 self.tag(&event, &span);
+                self.read = span.byte_range().map_or(self.read, |range| range.end);
                 Ok((event, span))
             }
-            Some(Err(error)) => Err(Box::new(explain(&error, self.text, self.origin))),
+            Some(Err(error)) => Err(Box::new(explain(&error, self.text, self.read, self.origin))),
             None => Err(Box::new(self.error("the file ends too early", &(self.text.len()..self.text.len())))),
         }
     }
@@ -409,7 +413,12 @@ fn nothing(origin: Origin, at: &Range<usize>) -> Diagnostic {
     problem.hint("an ecosystem file has at least `apps`")
 }
 
-fn explain(error: &ScanError, text: &str, origin: Origin) -> Diagnostic {
+fn explain(error: &ScanError, text: &str, read: usize, origin: Origin) -> Diagnostic {
+    if *error.kind() == ErrorKind::InvalidQuotedScalarIndent
+        && let Some(problem) = left_open(error, text, read, origin)
+    {
+        return problem;
+    }
     let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
     let rest = text.get(at..).unwrap_or("");
     let width = rest.chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
@@ -449,6 +458,16 @@ fn explain(error: &ScanError, text: &str, origin: Origin) -> Diagnostic {
         }
         _ => problem(lower(&error.info())),
     }
+}
+
+/// A quote whose text goes on into lines that are not indented as part of it: forgotten at its end, most likely. It is
+/// the first one after what was read.
+fn left_open(error: &ScanError, text: &str, read: usize, origin: Origin) -> Option<Diagnostic> {
+    let before = text.get(read..error.marker().byte_offset()?)?;
+    let open = read + before.find(['"', '\''])?;
+    let problem =
+        Diagnostic::error(Code::Syntax, "this quote is not closed before the next line", origin.at(&(open..open + 1)));
+    Some(problem.hint("close it, or indent all lines of its text by more than its key"))
 }
 
 /// What follows the first `key: ` or `- ` of a line.

@@ -114,6 +114,9 @@ fn problems_point_to_their_bytes() {
         ("a: [1, 2", "this `[` is never closed", "["),
         ("a: @daily", "a value cannot start with `@`", "@"),
         ("a:\n\t- b", "a tab in the indentation", "-"),
+        ("a: \"b", "this string is never closed", "\""),
+        ("l:\n  - a: \"b\n    c: d\n    e: \"f\"\n", "this quote is not closed before the next line", "\""),
+        ("l:\n  - a: 'b\n    c: \"d\"\n", "this quote is not closed before the next line", "'"),
     ];
     for (text, message, bytes) in table {
         let (found, range) = problem(text);

@@ -68,8 +68,8 @@ mod tests {
         let below = |path: &Path| Path::new("site").join(path);
         assert_eq!(
             render_github(&report, false, below),
-            "::error file=site/eco.js::100%25%0D%0A::error::forged%0Ahint: a%0Ab\n\
-             ::error::nowhere\n\
+            "::error::nowhere\n\
+             ::error file=site/eco.js::100%25%0D%0A::error::forged%0Ahint: a%0Ab\n\
              ::warning file=site/a%2Cb%3Ac.json,line=2,col=3::unknown option `x`\n\
              ::notice file=site/eco.js::apps[0].env: nothing\n"
         );

@@ -235,10 +235,41 @@ fn value_at(line: &str, at: usize, state: State) -> Option<Range<usize>> {
         return Some(all);
     }
     let end = rest.find([',', '}', ']', '{', '[', '(', '"', '\'', '`']);
+    // Of a program's expression every part is hidden.
+    if let Some(end) = expression_end(rest).filter(|end| goes_on(&rest[*end..])) {
+        return Some(start..start + rest[..end].trim_end().len());
+    }
     match end.filter(|end| rest[*end..].starts_with([',', '}', ']']) && goes_on(&rest[*end..])) {
         Some(end) => Some(start..start + rest[..end].trim_end().len()),
         None => Some(all),
     }
+}
+
+/// Where a program's expression such as `process.env.KEY || "x"` ends: at a comma or bracket that is not its own. None
+/// for what only looks like one: its quotes and brackets have to stand where those of an expression do.
+fn expression_end(value: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut skip = 0;
+    let mut last = ' ';
+    for (at, c) in value.char_indices() {
+        if at < skip {
+            continue;
+        }
+        match c {
+            '"' | '\'' | '`' => {
+                if !"|?:&+([,!=".contains(last) {
+                    return None;
+                }
+                skip = at + unescaped(&value[at + 1..], c)? + 2;
+            }
+            ',' | '}' | ']' | ')' if depth == 0 => return Some(at),
+            '{' | '[' | '(' => depth += 1,
+            '}' | ']' | ')' => depth -= 1,
+            _ => {}
+        }
+        last = if c.is_whitespace() { last } else { c };
+    }
+    None
 }
 
 /// In quotes or brackets.

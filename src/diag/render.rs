@@ -6,6 +6,7 @@ use miette::{
     SpanContents, ThemeCharacters, ThemeStyles,
 };
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{Diagnostic, Report, Severity, mask};
 use crate::document::{Location, Position, Sources};
@@ -36,7 +37,7 @@ pub fn render_text(report: &Report, colour: bool, unicode: bool) -> String {
 }
 
 /// `{"version": 1, "diagnostics": [...]}`, in the same order. `line` and `column` count from 1 and are null where they
-/// are not known, as are `file`, `path` and `hint`.
+/// are not known, as are `file`, `path` and `hint`. `computed`: what is there computed the value, it is not the value.
 #[must_use]
 pub fn render_json(report: &Report) -> Value {
     let one = |diagnostic: &Diagnostic| {
@@ -50,10 +51,23 @@ pub fn render_json(report: &Report) -> Value {
             "line": spot.position.map(|position| position.line),
             "column": spot.position.map(|position| position.column),
             "path": spot.path,
+            "computed": spot.computed,
             "hint": diagnostic.hint.as_deref().map(|hint| known.cover(hint, mark(true))),
         })
     };
     json!({ "version": 1, "diagnostics": sorted(report).into_iter().map(one).collect::<Vec<_>>() })
+}
+
+/// The line that a location is on, with a mark under its bytes. Secrets are covered where they are not to be revealed.
+#[must_use]
+pub fn excerpt(sources: &Sources, location: &Location, unicode: bool, reveal: bool) -> Option<String> {
+    let Excerpt { position, text, mark, .. } = Excerpt::of(sources, location, unicode, reveal)?;
+    let line = position.line.to_string();
+    let indent = text.len() - text.trim_start().len();
+    let cut = indent.min(mark.start);
+    let before = text[cut..mark.start].width();
+    let carets = "^".repeat(text[mark].width().max(1));
+    Some(format!("{line} | {}\n{:width$} | {:before$}{carets}\n", &text[cut..], "", "", width = line.len()))
 }
 
 /// Where something was written: `file:line:column`, `file (apps[0] (api).env.PORT)` or `file`.
@@ -68,10 +82,26 @@ pub fn place(sources: &Sources, location: &Location) -> Option<String> {
     })
 }
 
+/// The most severe first, then as they stand in the files. What has no place there, and what shares one, stays in the
+/// order in which it was found; problems of a file as a whole go first.
 pub(super) fn sorted(report: &Report) -> Vec<&Diagnostic> {
     let mut all: Vec<&Diagnostic> = report.diagnostics.iter().collect();
-    all.sort_by_key(|diagnostic| diagnostic.severity);
+    all.sort_by_cached_key(|diagnostic| (diagnostic.severity, order(&report.sources, &diagnostic.location)));
     all
+}
+
+/// The file's number, line and column.
+fn order(sources: &Sources, location: &Location) -> (usize, u32, u32) {
+    let number = |path: &std::path::Path| sources.all().position(|source| source.path == path).unwrap_or(usize::MAX);
+    match location {
+        Location::Nowhere => (0, 0, 0),
+        Location::File(path) | Location::Value { file: path, .. } => (number(path), 0, 0),
+        Location::Line { file, position } => (number(file), position.line, position.column),
+        Location::At { span, .. } => {
+            let position = sources.position(*span);
+            (number(&sources.get(span.source).path), position.line, position.column)
+        }
+    }
 }
 
 fn name(severity: Severity) -> &'static str {
@@ -104,6 +134,8 @@ pub(super) struct Spot {
     pub(super) file: Option<String>,
     pub(super) position: Option<Position>,
     pub(super) path: Option<String>,
+    /// What is there computed the value; it is not the value.
+    pub(super) computed: bool,
 }
 
 impl Spot {
@@ -112,14 +144,17 @@ impl Spot {
         match location {
             Location::Nowhere => Self::default(),
             Location::File(path) => Self { file: file(path), ..Self::default() },
-            Location::Line { file: path, position } => Self { file: file(path), position: Some(*position), path: None },
+            Location::Line { file: path, position } => {
+                Self { file: file(path), position: Some(*position), ..Self::default() }
+            }
             Location::Value { file: path, path: value } => {
-                Self { file: file(path), position: None, path: Some(value.clone()) }
+                Self { file: file(path), path: Some(value.clone()), ..Self::default() }
             }
             Location::At { span, path } => Self {
                 file: file(&sources.get(span.source).path),
                 position: Some(sources.position(*span)),
                 path: Some(path.clone()).filter(|path| !path.is_empty()),
+                computed: sources.get(span.source).computed,
             },
         }
     }
@@ -141,14 +176,19 @@ impl Drawn {
         let known = Known::of(sources, &diagnostic.location);
         let told = |text: &str| clean(&known.cover(text, mark(unicode)), unicode);
         let clean = |text: &str| clean(text, unicode);
-        let excerpt = Excerpt::of(sources, &diagnostic.location, unicode);
+        let excerpt = Excerpt::of(sources, &diagnostic.location, unicode, false);
         let mut message = told(&diagnostic.message);
         // Where there is no excerpt whose head says it.
         if let (None, Some(place)) = (&excerpt, place(sources, &diagnostic.location)) {
             message.extend(["\nat ", &clean(&place)]);
         }
         let label = match &diagnostic.location {
-            Location::At { path, .. } if !path.is_empty() => Some(clean(path)),
+            Location::At { span, path } => {
+                let computed = sources.get(span.source).computed.then_some("computed here");
+                let parts = [Some(path.as_str()).filter(|path| !path.is_empty()), computed];
+                let parts: Vec<&str> = parts.into_iter().flatten().collect();
+                (!parts.is_empty()).then(|| clean(&parts.join(", ")))
+            }
             _ => None,
         };
         Self {
@@ -278,7 +318,7 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(sources: &Sources, location: &Location, unicode: bool) -> Option<Self> {
+    fn of(sources: &Sources, location: &Location, unicode: bool, reveal: bool) -> Option<Self> {
         match location {
             Location::At { span, .. } => {
                 let source = sources.get(span.source);
@@ -286,25 +326,26 @@ impl Excerpt {
                 let start = text.floor_char_boundary((span.start as usize).min(text.len()));
                 let end = text.ceil_char_boundary((span.end as usize).min(text.len())).max(start);
                 let file = clean(&source.path.display().to_string(), unicode);
-                Some(Self::cut(file, sources.position(*span), text, &(start..end), unicode))
+                Some(Self::cut(file, sources.position(*span), text, &(start..end), unicode, reveal))
             }
             Location::Line { file, position } => {
                 let source = sources.find(file)?;
                 let at = line_range(&source.text, *position)?;
                 let file = clean(&file.display().to_string(), unicode);
-                Some(Self::cut(file, *position, &source.text, &at, unicode))
+                Some(Self::cut(file, *position, &source.text, &at, unicode, reveal))
             }
             _ => None,
         }
     }
 
     /// The line around a range; a range of several lines is marked on its first.
-    fn cut(file: String, position: Position, text: &str, range: &Range<usize>, unicode: bool) -> Self {
+    fn cut(file: String, position: Position, text: &str, range: &Range<usize>, unicode: bool, reveal: bool) -> Self {
         let start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[start..].split('\n').next().unwrap_or("").trim_end_matches('\r');
         let from = (range.start - start).min(line.len());
         let to = (range.end - start).min(line.len());
-        let secrets = mask::secrets(text, &(start..start + line.len()), &(start + from..start + to));
+        let place = start + from..start + to;
+        let secrets = if reveal { Vec::new() } else { mask::secrets(text, &(start..start + line.len()), &place) };
         let covered = |text: Range<usize>| {
             let cut = |at: usize| at.clamp(text.start, text.end) - text.start;
             let parts: Vec<_> = secrets.iter().map(|part| cut(part.start)..cut(part.end)).collect();
@@ -453,6 +494,32 @@ mod tests {
     }
 
     #[test]
+    fn the_order_is_by_severity_then_by_place_whatever_was_found_first() {
+        let mut report = Report::default();
+        // One file may be there twice, read in two ways.
+        let sources = ["a.json", "b.json", "a.json"].map(|name| report.sources.add(name.as_ref(), "one\ntwo\nthree"));
+        let at = |file: usize, start| Location::At {
+            span: Span { source: sources[file], start, end: start + 1 },
+            path: String::new(),
+        };
+        let line = Location::Line { file: "a.json".into(), position: Position { line: 2, column: 1 } };
+        let told = [
+            (Severity::Warning, "7", at(0, 0)),
+            (Severity::Error, "6", at(1, 0)),
+            (Severity::Error, "4", at(0, 5)),
+            (Severity::Error, "5", at(2, 9)),
+            (Severity::Error, "3", line),
+            (Severity::Error, "2", at(2, 2)),
+            (Severity::Error, "1", Location::File("a.json".into())),
+        ];
+        for (severity, message, location) in told {
+            report.push(Diagnostic::new(severity, Code::Value, message, location));
+        }
+        let order: Vec<&str> = sorted(&report).into_iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(order, ["1", "2", "3", "4", "5", "6", "7"]);
+    }
+
+    #[test]
     fn lines_of_known_files_are_shown() {
         let mut report = Report::default();
         report.sources.add("a.js".as_ref(), "one\ntwo()\n");
@@ -507,7 +574,7 @@ mod tests {
         let json = render_json(&report("{\n \"a\": 1}", 3..6, "a"));
         let want = json!({ "version": 1, "diagnostics": [{
             "severity": "error", "code": "value", "message": "`PORT` is odd", "file": "conf/eco.json",
-            "line": 2, "column": 2, "path": "a", "hint": "make it even",
+            "line": 2, "column": 2, "path": "a", "computed": false, "hint": "make it even",
         }] });
         assert_eq!(json, want);
     }
@@ -551,6 +618,10 @@ mod tests {
             "process.env['API_KEY'] = `LEAK` + @x",
             "module.exports = { token: \"a\" + \"b,LEAK\", x: @1 }",
             "db: user:LEAK@tcp(host)/x @x",
+            "env: { API_KEY: process.env.KEY || 'LEAK', @x: 1 }",
+            "env: { API_KEY: pick('LEAK', [\"LEAK\"]) ?? `LEAK`, @x: 1 }",
+            "env: { API_KEY: a\"b,LEAK\", @x: 1 }",
+            "env: { API_KEY: f('LEAK, @x: 1 }",
             "\u{e9}\u{1f600}: 1, API_KEY: '\u{e9}LEAK' @x",
         ];
         for text in hidden {
@@ -578,6 +649,10 @@ mod tests {
                 r#"{"env":{"MY_SECRET":"*****"},"max_restarts":"x"}"#,
             ),
             ("{ API_KEY: LEAK, max: 3 }", "{ API_KEY: ****, max: 3 }"),
+            (
+                "{ env: { API_KEY: process.env.KEY || 'LEAK' }, max: 'x' }",
+                "{ env: { API_KEY: ************************* }, max: 'x' }",
+            ),
             ("url: http://auth:8080/img@2x.png", "url: http://auth:8080/img@2x.png"),
             ("url: redis://:pw@host:1", "url: redis://:**@host:1"),
             ("name: monkey, author: x", "name: monkey, author: x"),

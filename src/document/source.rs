@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of one source file, half open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,17 @@ pub struct SourceId(pub u32);
 pub struct Source {
     pub path: PathBuf,
     pub text: Arc<str>,
+    /// Spans into it are where a program computed something, not where it is written.
+    pub computed: bool,
+    /// Found on first use: most files are read without anything being said of them.
+    lines: OnceLock<Lines>,
+}
+
+#[derive(Clone, Debug)]
+struct Lines {
+    starts: Vec<usize>,
+    /// Then a column is a difference: a minified file is one long line, whose characters need not be counted.
+    ascii: bool,
 }
 
 /// All files that one load has read. Spans index into it.
@@ -50,7 +61,14 @@ pub enum Location {
 impl Sources {
     pub fn add(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).expect("fewer than 4 billion config files"));
-        self.files.push(Source { path: path.to_owned(), text: text.into() });
+        self.files.push(Source { path: path.to_owned(), text: text.into(), computed: false, lines: OnceLock::new() });
+        id
+    }
+
+    /// The same file once more, for what was computed in it.
+    pub fn add_computed(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
+        let id = self.add(path, text);
+        self.files[id.0 as usize].computed = true;
         id
     }
 
@@ -71,15 +89,55 @@ impl Sources {
 
     #[must_use]
     pub fn position(&self, span: Span) -> Position {
-        let text = &self.get(span.source).text;
-        let before = &text.as_bytes()[..(span.start as usize).min(text.len())];
-        let line = before.split(|byte| *byte == b'\n').count();
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let column = String::from_utf8_lossy(&before[start..]).chars().filter(|c| *c != '\u{feff}').count() + 1;
+        let Source { text, lines, .. } = self.get(span.source);
+        let Lines { starts, ascii } = lines.get_or_init(|| Lines::of(text));
+        let offset = text.floor_char_boundary((span.start as usize).min(text.len()));
+        let line = starts.partition_point(|start| *start <= offset);
+        let before = starts[line - 1]..offset;
+        let column =
+            if *ascii { before.len() + 1 } else { text[before].chars().filter(|c| *c != '\u{feff}').count() + 1 };
         Position { line: saturate(line), column: saturate(column) }
+    }
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { starts, ascii: text.is_ascii() }
     }
 }
 
 fn saturate(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a position is, counted from the start of the file each time.
+    fn counted(text: &str, offset: usize) -> (u32, u32) {
+        let before = &text[..offset];
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before[start..].chars().filter(|c| *c != '\u{feff}').count() + 1;
+        (saturate(before.matches('\n').count() + 1), saturate(column))
+    }
+
+    #[test]
+    fn positions_count_lines_and_characters() {
+        let mut sources = Sources::default();
+        sources.add(Path::new("a.json"), "\u{feff}{\n  \"é\": 1,\r\n\n}\n");
+        sources.add(Path::new("b.json"), "{\n  \"e\": 1,\r\n\n}\n");
+        sources.add(Path::new("empty.json"), "");
+        for source in [SourceId(0), SourceId(1), SourceId(2)] {
+            let text = sources.get(source).text.clone();
+            for at in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
+                let start = saturate(at);
+                let Position { line, column } = sources.position(Span { source, start, end: start });
+                assert_eq!((line, column), counted(&text, at), "byte {at}");
+            }
+            let beyond = Span { source, start: 1_000, end: 1_001 };
+            assert_eq!(sources.position(beyond), sources.position(Span { start: saturate(text.len()), ..beyond }));
+        }
+    }
 }

@@ -3,11 +3,9 @@
 mod order;
 mod selection;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-pub use order::{Cycle, dependency_order};
+pub use order::{Cycle, circles, dependency_order};
 pub use selection::{Selection, UnknownName};
 
 use crate::spec::{AppSpec, EcosystemId};
@@ -24,11 +22,4 @@ pub struct Graph {
     /// `deploy`, kept aside as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deploy: Option<serde_json::Value>,
-    /// Where each value was written: app name, then path within the app (`env.PORT`, `script`), to
-    /// `file:line:column` or `file (apps[0].env.PORT)`. Not part of what the file means.
-    #[serde(skip)]
-    pub origins: Origins,
 }
-
-/// Where values were written, for "what set this". App name, path within the app, place.
-pub type Origins = BTreeMap<String, BTreeMap<String, String>>;

@@ -18,20 +18,56 @@ pub struct UnknownName {
 }
 
 impl Selection {
-    /// Reads `--only a,b`: names parted by commas or white space, as PM2. Only no value at all
-    /// selects all: values without a name in them select nothing.
+    /// Exactly these names; no name at all is all apps.
     #[must_use]
-    pub fn parse(values: &[String]) -> Self {
+    pub fn named(names: &[String]) -> Self {
+        if names.is_empty() { Self::All } else { Self::Only(names.iter().cloned().collect()) }
+    }
+
+    /// What `--only a,b` may mean, as long as nobody knows the names that there are: at least all that it does mean.
+    #[must_use]
+    pub fn possible(values: &[String]) -> Self {
         if values.is_empty() {
             return Self::All;
         }
-        let names = values
-            .iter()
-            .flat_map(|value| value.split(|c: char| c == ',' || c.is_whitespace()))
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect();
-        Self::Only(names)
+        let names = values.iter().flat_map(|value| pieces(value));
+        Self::Only(names.flat_map(|name| name.split_whitespace().chain([name])).map(str::to_owned).collect())
+    }
+
+    /// What `--only a,b` means: names parted by commas or, as for PM2, by white space, unless an app is called so. Only
+    /// no value at all selects all: values without a name in them select nothing.
+    ///
+    /// # Errors
+    /// The first name that is not among `known`.
+    pub fn among<'a>(values: &[String], known: impl Iterator<Item = &'a str> + Clone) -> Result<Self, UnknownName> {
+        if values.is_empty() {
+            return Ok(Self::All);
+        }
+        let is_known = |name: &str| known.clone().any(|known| known == name);
+        let mut names = BTreeSet::new();
+        for piece in values.iter().flat_map(|value| pieces(value)) {
+            let words = || piece.split_whitespace();
+            if is_known(piece) {
+                names.insert(piece.to_owned());
+            } else if let Some(unknown) = words().find(|word| !is_known(word)) {
+                // One word that is none of several names is most likely misspelt by itself.
+                let name = if words().any(is_known) { unknown } else { piece };
+                let suggestion = closest(name, known.clone()).map(str::to_owned);
+                return Err(UnknownName { name: name.to_owned(), suggestion });
+            } else {
+                names.extend(words().map(str::to_owned));
+            }
+        }
+        Ok(Self::Only(names))
+    }
+
+    /// None for all.
+    #[must_use]
+    pub fn names(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::All => None,
+            Self::Only(names) => Some(names),
+        }
     }
 
     #[must_use]
@@ -53,18 +89,42 @@ impl Selection {
     }
 }
 
+/// Between commas, less the white space around them.
+fn pieces(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn owned(values: &[&str]) -> Vec<String> {
+        values.iter().map(|value| (*value).to_owned()).collect()
+    }
+
     #[test]
-    fn only_no_value_at_all_selects_all() {
-        let parse = |values: &[&str]| Selection::parse(&values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>());
-        let only = |names: &[&str]| Selection::Only(names.iter().map(|name| (*name).to_owned()).collect());
-        assert_eq!(parse(&[]), Selection::All);
-        assert_eq!(parse(&["a,b", "c a"]), only(&["a", "b", "c"]));
+    fn names_are_parted_by_commas_or_spaces_unless_one_has_a_space() {
+        let known = ["a", "b", "c", "my app", "my"];
+        let among = |values: &[&str]| Selection::among(&owned(values), known.into_iter());
+        let only = |names: &[&str]| Ok(Selection::Only(owned(names).into_iter().collect()));
+        assert_eq!(among(&[]), Ok(Selection::All));
+        assert_eq!(among(&["a,b", "c a"]), only(&["a", "b", "c"]));
+        assert_eq!(among(&["my app", " a , b"]), only(&["my app", "a", "b"]));
         for nothing in ["", ",", " , "] {
-            assert_eq!(parse(&[nothing]), only(&[]), "{nothing:?}");
+            assert_eq!(among(&[nothing]), only(&[]), "{nothing:?}");
         }
+        let unknown = |values: &[&str]| among(values).unwrap_err().name;
+        assert_eq!(unknown(&["a bb"]), "bb");
+        assert_eq!(unknown(&["my apq"]), "apq");
+        assert_eq!(unknown(&["no such"]), "no such");
+    }
+
+    #[test]
+    fn nothing_that_may_be_meant_is_left_out() {
+        let possible = Selection::possible(&owned(&["my app,a", "b c"]));
+        for name in ["my app", "a", "b", "c"] {
+            assert!(possible.contains(name), "{name}");
+        }
+        assert_eq!(Selection::possible(&[]), Selection::All);
     }
 }

@@ -28,6 +28,12 @@ pub fn compare(was: &AppSpec, is: &AppSpec, key: &Key) -> Vec<Change> {
     changes
 }
 
+/// Every field of a spec as people write it, nothing hidden. None where it is not set.
+#[must_use]
+pub fn values(spec: &AppSpec) -> Vec<(Field, Option<String>)> {
+    fields(spec).into_iter().map(|(field, value)| (field, plain(&value))).collect()
+}
+
 fn code_changes(old: &AppSpec, new: &AppSpec, key: &Key) -> Vec<Change> {
     let change = |(label, old, new): (&str, Option<&str>, Option<&str>)| {
         let shown = |digest: Option<&str>| digest.map(|digest| shown_digest(label, digest, key));
@@ -232,6 +238,24 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
         Value::Watched { enabled: true, paths } => Some(shown_list(paths, key)),
         Value::Watched { enabled: false, paths } => Some(format!("false, not {}", shown_list(paths, key))),
         Value::Json(json) => json.map(|json| shown_text(&json.to_string(), key)),
+    }
+}
+
+/// The same as [`shown`], with every secret in it.
+fn plain(value: &Value<'_>) -> Option<String> {
+    let list = |words: &[String]| {
+        let words: Vec<String> = words.iter().map(|word| Json::from(word.as_str()).to_string()).collect();
+        format!("[{}]", words.join(", "))
+    };
+    match value {
+        Value::Text(text) => text.map(str::to_owned),
+        Value::Words(words) => Some(list(words)),
+        Value::By(FingerprintBy::Globs(globs)) => Some(list(globs)),
+        Value::Log(Some(LogTarget::Path(path))) => Some(path.clone()),
+        Value::Watched { enabled: true, paths } if !paths.is_empty() => Some(list(paths)),
+        Value::Json(json) => json.map(Json::to_string),
+        // Nothing of the rest is text that could hold one.
+        other => shown(other, &Key([0; 32])),
     }
 }
 

@@ -25,7 +25,7 @@ mod scripts;
 #[cfg(test)]
 mod simulate;
 
-pub use compare::{compare, process_visible_eq, spec_digest};
+pub use compare::{compare, process_visible_eq, spec_digest, values};
 pub use planner::plan;
 pub use policy::PlanPolicy;
 pub use redact::{holds_secret, is_secret_file, is_secret_name, shown_digest, shown_env, shown_text, shown_words};

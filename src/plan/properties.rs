@@ -14,7 +14,7 @@ use super::{
     process_visible_eq, render_json, render_markdown, render_text, restrict, simulate,
 };
 use crate::base::Key;
-use crate::graph::{Graph, Origins, Selection};
+use crate::graph::{Graph, Selection};
 use crate::spec::{AppSpec, EcosystemId, ExecMode, Fingerprint, FingerprintBy, Impact};
 
 /// Few, so that what is declared and what runs meet.
@@ -82,8 +82,8 @@ fn graph() -> impl Strategy<Value = Graph> {
             apps[i].depends_on.retain(|need| earlier.contains(need));
         }
         apps.sort_by_key(|app| file_order.rotate_left(u32::from(app.name.as_bytes()[0]) * 7));
-        let (file, origins) = ("e.json5".to_owned(), Origins::default());
-        Graph { ecosystem: ours(), file, profile: None, apps, deploy: None, origins }
+        let file = "e.json5".to_owned();
+        Graph { ecosystem: ours(), file, profile: None, apps, deploy: None }
     })
 }
 
@@ -364,8 +364,8 @@ proptest! {
 
     #[test]
     fn no_secret_is_shown(old in option::of(with_secrets()), new in with_secrets()) {
-        let (file, origins) = ("e.json5".to_owned(), Origins::default());
-        let graph = Graph { ecosystem: ours(), file, profile: None, apps: vec![new], deploy: None, origins };
+        let file = "e.json5".to_owned();
+        let graph = Graph { ecosystem: ours(), file, profile: None, apps: vec![new], deploy: None };
         let known = old.map(|old| {
             let spec = Arc::new(old);
             let instance = ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&spec)) };

@@ -77,7 +77,6 @@ impl Default for Story {
                 profile: None,
                 apps: Vec::new(),
                 deploy: None,
-                origins: crate::graph::Origins::default(),
             },
             actual: Snapshot { generation: 7, ..Snapshot::default() },
             plan: None,
@@ -155,7 +154,10 @@ impl Story {
         let mut options = options.iter();
         while let Some(option) = options.next() {
             match *option {
-                "--only" => self.policy.selection = Selection::parse(&[(*options.next().unwrap()).to_owned()]),
+                "--only" => {
+                    let names: Vec<String> = options.next().unwrap().split(',').map(str::to_owned).collect();
+                    self.policy.selection = Selection::named(&names);
+                }
                 "--no-prune" => self.policy.prune = false,
                 "--adopt" => self.policy.adopt = true,
                 "--allow-empty" => self.policy.allow_empty = true,

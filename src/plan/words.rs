@@ -128,6 +128,7 @@ fn instances(step: &Step, slots: &[u32]) -> String {
 pub(super) fn why(change: &Change, step: &Step) -> &'static str {
     match change.impact {
         Impact::None => "no process is touched",
+        _ if !change.field.is_honoured() => "has no effect yet",
         Impact::Live => "takes effect at once",
         Impact::Scale => "adds or removes instances, the others stay",
         Impact::Reload | Impact::Recreate if step.replace.is_empty() && step.start.is_empty() => {
@@ -135,7 +136,12 @@ pub(super) fn why(change: &Change, step: &Step) -> &'static str {
             if step.reasons.iter().any(waits) { "holds when it is started next" } else { "what runs has it already" }
         }
         Impact::Reload if change.field == Field::Code => "the process runs the code it was started with",
-        Impact::Reload => "the process reads it at its start",
+        Impact::Reload => match change.field {
+            Field::PidFile => "it is written when the process starts",
+            Field::OutFile | Field::ErrorFile | Field::MergeLogs => "logs are opened when the process starts",
+            Field::WaitReady | Field::ShutdownWithMessage => "the process gets its channel at its start",
+            _ => "the process reads it at its start",
+        },
         Impact::Recreate => "the process cannot be kept",
     }
 }

@@ -24,7 +24,7 @@ impl LockFile {
     /// Waits for the lock, at most `patience`; none when somebody held it all that time.
     ///
     /// # Errors
-    /// When the file cannot be made or opened.
+    /// When the file cannot be made or opened, or there are too many threads to wait by another.
     pub fn acquire(path: &Path, kind: LockKind, patience: Duration) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let (at_once, waiting) = match kind {
@@ -40,7 +40,7 @@ impl LockFile {
         // flock(2) knows no timeout; a thread that is left behind waits on its own copy of the descriptor and gives
         // the lock back as soon as it gets it.
         let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
+        std::thread::Builder::new().spawn(move || {
             let locked = loop {
                 match flock(&file, waiting) {
                     Err(rustix::io::Errno::INTR) => {}
@@ -48,7 +48,7 @@ impl LockFile {
                 }
             };
             let _ = sender.send(locked.map(|()| file));
-        });
+        })?;
         match receiver.recv_timeout(patience) {
             Ok(locked) => Ok(Some(Self { _file: locked? })),
             Err(_) => Ok(None),

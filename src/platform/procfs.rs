@@ -15,6 +15,9 @@ pub(super) const MARK_SPEC: &str = "PMRUN_SPEC";
 /// PM2's name for it; it tells two apart that had the same name one after the other.
 pub(super) const MARK_LIST_ID: &str = "pm_id";
 
+/// The first argument of a daemon.
+const DAEMON_WORD: &str = "__daemon";
+
 /// One process, by proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Process {
@@ -132,6 +135,20 @@ pub(super) fn outputs(pid: u32) -> Vec<(u64, u64)> {
 pub(super) fn file_id(path: &str) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Whether a process sees our home where we see it. One in a container may have a home of its own that is called the
+/// same, and marks that say the same.
+pub(super) fn sees_home(pid: u32, home: &str) -> bool {
+    let ours = file_id(home);
+    ours.is_some() && file_id(&format!("/proc/{pid}/root{home}")) == ours
+}
+
+/// Whether a process is a daemon that was started for this home.
+pub(super) fn is_daemon_of(pid: u32, home: &str) -> bool {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let is_daemon = words.split(|byte| *byte == 0).nth(1) == Some(DAEMON_WORD.as_bytes());
+    is_daemon && marks(pid).is_some_and(|marks| marks.home.as_deref() == Some(home))
 }
 
 /// Wall clock, milliseconds since 1970, of a process's start.

@@ -10,8 +10,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub struct ProcessSetup {
     /// The limit of open files, as inherited.
     pub(super) files: Option<Rlimit>,
-    /// Every child that was not started here was orphaned by one that was: nothing else runs in this process.
-    pub(super) adopts_orphans: bool,
 }
 
 /// Leaves the terminal and everything inherited behind, and adopts orphaned descendants from now on.
@@ -27,7 +25,7 @@ pub fn become_daemon() -> io::Result<ProcessSetup> {
     let _ = rustix::process::setsid();
     rustix::process::chdir("/")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    Ok(ProcessSetup { files: raise_file_limit(), adopts_orphans: true })
+    Ok(ProcessSetup { files: raise_file_limit() })
 }
 
 /// Every app costs descriptors; the usual soft limit of 1024 is there for programs that use select(2).

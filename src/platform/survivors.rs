@@ -65,6 +65,8 @@ pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
 }
 
 /// Ends what carries this home's mark and belongs to no launch that was taken over. Returns how many there were.
+///
+/// The caller holds the home's lock, so another daemon of this home has lost it together with all that it knew.
 pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
     let mut ended = 0;
     let deadline = Instant::now() + LEFTOVERS_PATIENCE;
@@ -72,14 +74,17 @@ pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
     while Instant::now() < deadline {
         let Ok(table) = Table::scan() else { return ended };
         let spared = ancestors(&table);
-        let stray = |process: &Process| match procfs::marks(process.pid) {
+        let is_marked = |process: &Process| match procfs::marks(process.pid) {
             Some(Marks { home: Some(theirs), launch: Some(launch), .. }) => {
                 theirs == home && !adopted.contains(&launch)
             }
+            // A daemon whose lock was taken away with its folder: it would start anew what is ended here.
+            Some(_) if procfs::is_daemon_of(process.pid, home) => true,
             _ => procfs::file_locks(process.pid)
                 .and_then(Tag::of_limit)
                 .is_some_and(|tag| tag.is_of(home) && !adopted_tags.contains(&tag.launch)),
         };
+        let stray = |process: &Process| is_marked(process) && procfs::sees_home(process.pid, home);
         let others = table.processes.iter().filter(|process| !process.dead && !spared.contains(&process.pid));
         let pinned: Vec<OwnedFd> = others.filter(|process| stray(process)).filter_map(pin).collect();
         if pinned.is_empty() {

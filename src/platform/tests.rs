@@ -26,12 +26,11 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self::with(ProcessSetup::default())
+        Self::with(ProcessSetup::default(), false)
     }
 
-    fn with(setup: ProcessSetup) -> Self {
+    fn with(setup: ProcessSetup, alone: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let alone = setup.adopts_orphans;
         let host = Host::new(folder.path(), setup).unwrap();
         Self { folder, host, events: Vec::new(), alone }
     }
@@ -121,7 +120,7 @@ fn alone(name: &str, body: impl FnOnce()) {
 
 fn adopting_stage() -> Stage {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    Stage::with(ProcessSetup { adopts_orphans: true, files: None })
+    Stage::with(ProcessSetup::default(), true)
 }
 
 /// Living processes that have `word` among their arguments.
@@ -360,7 +359,7 @@ fn apps_get_the_limits_that_the_daemon_was_given() {
         let given = Rlimit { current: Some(77), maximum: raised.maximum };
         setrlimit(Resource::Nofile, Rlimit { current: raised.maximum, maximum: raised.maximum }).unwrap();
         let raised = getrlimit(Resource::Nofile);
-        let mut stage = Stage::with(ProcessSetup { adopts_orphans: true, files: Some(given) });
+        let mut stage = Stage::with(ProcessSetup { files: Some(given) }, true);
         // Descriptors above the limit that the app gets.
         let _open: Vec<_> = (0..100).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
         let launch = Launch { channel: true, ..stage.shell("ulimit -n; umask; : >&3") };

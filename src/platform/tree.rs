@@ -70,6 +70,8 @@ pub(super) trait Closer {
     /// None when it cannot be read.
     fn marks(&mut self, process: &Process) -> Option<Marks>;
     fn tag(&mut self, pid: u32) -> Option<Tag>;
+    /// Whether what is called our home there is ours.
+    fn sees_home(&mut self, pid: u32) -> bool;
     fn outputs(&mut self, pid: u32) -> Vec<(u64, u64)>;
     fn file_id(&mut self, path: &str) -> Option<(u64, u64)>;
 }
@@ -113,8 +115,11 @@ impl Survey {
             let ours = marks.home.as_deref() == Some(known.home);
             match marks.launch.filter(|_| ours) {
                 Some(launch) => {
-                    // A launch that still runs answers for its own processes only.
-                    if let Some(instance) = marks.instance.filter(|_| !known.live_marks.contains(&launch)) {
+                    // A launch that still runs answers for its own processes only. No two have the same mark, while
+                    // an instance of another home may be called the same.
+                    if let Some(instance) = marks.instance.filter(|_| !known.live_marks.contains(&launch))
+                        && closer.sees_home(process.pid)
+                    {
                         survey.by_instance.entry(instance).or_default().push(process.pid);
                     }
                     survey.by_mark.entry(launch).or_default().push(process.pid);
@@ -122,7 +127,7 @@ impl Survey {
                 // What an earlier daemon's launches lost went to whoever adopts orphans above it.
                 None if process.parent == me || known.any_adopted => match closer.tag(process.pid) {
                     Some(tag) if tag.is_of(known.home) => {
-                        if !live_tags.contains(&tag.launch) {
+                        if !live_tags.contains(&tag.launch) && closer.sees_home(process.pid) {
                             survey.by_list_id.entry(tag.list_id).or_default().push(process.pid);
                         }
                         survey.by_tag.entry(tag.launch).or_default().push(process.pid);
@@ -138,13 +143,12 @@ impl Survey {
     }
 
     /// Everything alive that belongs to a launch, its first process left out. `pinned` is what is known to belong,
-    /// `shared` says whether others write to a log as well, `last` that no launch is left that is not being stopped.
+    /// `shared` says whether others write to a log as well.
     pub(super) fn members<'k>(
         &self,
         kin: &'k Kin,
         pinned: impl Iterator<Item = u32>,
         shared: impl Fn(&'k str) -> bool,
-        last: bool,
         closer: &mut impl Closer,
     ) -> Vec<Process> {
         let mut members = Vec::new();
@@ -154,7 +158,7 @@ impl Survey {
         queue.extend(kin.instance.iter().filter_map(|instance| self.by_instance.get(instance)).flatten());
         queue.extend(self.by_tag.get(&launch_bits(&kin.mark)).into_iter().flatten());
         queue.extend(kin.list_id.iter().filter_map(|list_id| self.by_list_id.get(list_id)).flatten());
-        queue.extend(self.orphans_of(kin, shared, last, closer));
+        queue.extend(self.orphans_of(kin, shared, closer));
         queue.extend(kin.root);
         // While the session has members its number is not given to a new process; when there is such a process, the
         // session is another's.
@@ -176,13 +180,7 @@ impl Survey {
     }
 
     /// What was re-parented to us without a mark (`env -i`) but writes to the log of exactly this launch.
-    fn orphans_of<'k>(
-        &self,
-        kin: &'k Kin,
-        shared: impl Fn(&'k str) -> bool,
-        last: bool,
-        closer: &mut impl Closer,
-    ) -> Vec<u32> {
+    fn orphans_of<'k>(&self, kin: &'k Kin, shared: impl Fn(&'k str) -> bool, closer: &mut impl Closer) -> Vec<u32> {
         if self.orphans.is_empty() {
             return Vec::new();
         }
@@ -192,7 +190,7 @@ impl Survey {
         let ours = |orphan: &Process| orphan.parent == self.me;
         self.orphans
             .iter()
-            .filter(|(orphan, outputs)| (last && ours(orphan)) || ((ours(orphan) || kin.adopted) && writes(outputs)))
+            .filter(|(orphan, outputs)| (ours(orphan) || kin.adopted) && writes(outputs))
             .map(|(orphan, _)| orphan.pid)
             .collect()
     }
@@ -210,6 +208,7 @@ mod tests {
     struct Invented {
         marks: HashMap<u32, Marks>,
         tags: HashMap<u32, Tag>,
+        elsewhere: HashSet<u32>,
         outputs: HashMap<u32, (u64, u64)>,
     }
 
@@ -220,6 +219,10 @@ mod tests {
 
         fn tag(&mut self, pid: u32) -> Option<Tag> {
             self.tags.get(&pid).copied()
+        }
+
+        fn sees_home(&mut self, pid: u32) -> bool {
+            !self.elsewhere.contains(&pid)
         }
 
         fn outputs(&mut self, pid: u32) -> Vec<(u64, u64)> {
@@ -261,11 +264,8 @@ mod tests {
             logs: vec!["/log/7".into()],
             adopted: false,
         };
-        let mut got: Vec<u32> = survey
-            .members(&kin, std::iter::empty(), |_| shared_log, false, closer)
-            .iter()
-            .map(|found| found.pid)
-            .collect();
+        let mut got: Vec<u32> =
+            survey.members(&kin, std::iter::empty(), |_| shared_log, closer).iter().map(|found| found.pid).collect();
         got.sort_unstable();
         assert_eq!(got, want, "{processes:?}");
     }
@@ -290,6 +290,9 @@ mod tests {
         // What an earlier launch of the instance left.
         let left = &mut Invented { marks: HashMap::from([(220, marks("/h", "n.0", "a:0"))]), ..Invented::default() };
         check(&[(220, ME, 220)], left, false, &[220]);
+        // The same in a container.
+        left.elsewhere.insert(220);
+        check(&[(220, 1, 220)], left, false, &[]);
         // No mark, no session, no parent: the log that it writes to, unless others write there too.
         let writer = &mut Invented { outputs: HashMap::from([(230, (1, 7)), (231, (1, 8))]), ..Invented::default() };
         check(&[(230, ME, 230), (231, ME, 231)], writer, false, &[230]);

@@ -154,6 +154,8 @@ pub enum Answer {
         pid: u32,
         for_ms: u64,
     },
+    /// The daemon is on its way out, and nothing was done: the next one can be asked once this connection has ended.
+    Ending,
     UnknownTarget {
         target: String,
         suggestion: Option<String>,

@@ -9,6 +9,9 @@ use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
 
+/// How long a daemon waits for the command that started it, which may have been killed meanwhile.
+const RESUME_MS: u64 = 1_000;
+
 /// The daemon's whole state and every decision it makes.
 #[derive(Debug)]
 pub struct Core {
@@ -22,6 +25,10 @@ pub struct Core {
     /// What happened to instances since the command at work last looked.
     moved: VecDeque<Moved>,
     ending: Ending,
+    /// When what should run and does not is started, unless a command ends before. None: it was.
+    resume_at: Option<Mono>,
+    /// A command has had its turn.
+    commanded: bool,
     /// The daemon's own, for `ping`.
     pid: u32,
 }
@@ -58,8 +65,9 @@ pub struct Survivor {
 }
 
 impl Core {
-    /// Takes up what an earlier daemon left: survivors are adopted, what should run and does not is started, what
-    /// should not run and does is stopped.
+    /// Takes up what an earlier daemon left: survivors are adopted, what should not run and does is stopped; what
+    /// should run and does not is started after the command that started the daemon, so that it acts on what was
+    /// recorded: nothing is started only to be stopped or replaced.
     #[must_use]
     pub fn restore(state: State, survivors: Vec<Survivor>, layout: Layout, now: Now) -> (Self, Vec<Effect>) {
         let (generation, key) = (state.generation, state.key);
@@ -72,7 +80,9 @@ impl Core {
             strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
         let (table, unwanted) = restore::table(state, survivors, layout, now);
         let mut core = Self {
-            current: restore::resume(&table, now),
+            current: None,
+            resume_at: restore::resume(&table, now).map(|_| now.mono.plus_ms(RESUME_MS)),
+            commanded: false,
             table,
             generation,
             key,
@@ -124,7 +134,17 @@ impl Core {
     /// When `Tick` is wanted next. Nothing is armed while nothing is waited for.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        if self.ending == Ending::Ended { None } else { self.table.deadline() }
+        if self.ending == Ending::Ended {
+            return None;
+        }
+        let resume = self.resume_at.filter(|_| self.current.is_none());
+        self.table.deadline().into_iter().chain(resume).min()
+    }
+
+    /// Whether what should run is still to be started.
+    #[cfg(test)]
+    pub(super) fn is_to_resume(&self) -> bool {
+        self.resume_at.is_some()
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
@@ -134,7 +154,7 @@ impl Core {
         if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
         } else if self.ending != Ending::No {
-            caller.tell(ends(), true, out);
+            caller.tell(Answer::Ending, true, out);
         } else {
             let kill = matches!(request, Request::Kill);
             if kill {
@@ -310,13 +330,20 @@ impl Core {
     fn advance(&mut self, now: Now, out: &mut Vec<Effect>) {
         while self.ending == Ending::No {
             let Some(mut current) = self.current.take() else {
-                let Some(queued) = self.queue.pop_front() else { return };
-                self.begin(queued, now, out);
+                if let Some(queued) = self.queue.pop_front() {
+                    self.commanded = true;
+                    self.begin(queued, now, out);
+                } else if self.resume_at.is_some_and(|at| self.commanded || at <= now.mono) {
+                    self.resume_at = None;
+                    self.current = restore::resume(&self.table, now);
+                } else {
+                    break;
+                }
                 continue;
             };
             if !current.advance(&mut self.around(now, out)) {
                 self.current = Some(current);
-                return;
+                break;
             }
             self.moved.clear();
             let answer = current.result();
@@ -324,13 +351,46 @@ impl Core {
             // With a disk that is full, some may not have been stopped: they are not left alone.
             if current.afterwards == Afterwards::EndTheDaemon && self.is_at_rest() {
                 for queued in self.queue.drain(..) {
-                    queued.caller.tell(ends(), true, out);
+                    queued.caller.tell(Answer::Ending, true, out);
                 }
                 self.end(out);
             }
         }
+        self.record_completions(out);
         if self.ending == Ending::Stopping && self.is_at_rest() {
             self.end(out);
+        }
+    }
+
+    /// So that the next daemon does not run a job again that is done. An app that a command is at work on has its turn
+    /// after that: a slot that is done may be about to be started again, and the last save must be the newest.
+    fn record_completions(&mut self, out: &mut Vec<Effect>) {
+        let mut saves = Vec::new();
+        for name in std::mem::take(&mut self.table.completed) {
+            if self.current.as_ref().is_some_and(|current| current.is_at_work_on(&name)) {
+                self.table.completed.insert(name);
+                continue;
+            }
+            let Some(app) = self.table.apps.get_mut(&name).filter(|app| !app.deleted) else { continue };
+            let mut changed = false;
+            for (slot, instance) in &app.instances {
+                if let supervisor::State::Completed { status } = instance.machine.state
+                    && let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.intent == Intent::Up)
+                {
+                    record.intent = Intent::Done { status };
+                    changed = true;
+                }
+            }
+            if changed {
+                let Ambient { digest, variables } = app.ambient.clone();
+                saves.extend(app.unsaved.then_some(Save::Ambient(digest, variables)));
+                saves.push(Save::App(name, Box::new(app.record.clone())));
+            }
+        }
+        if !saves.is_empty() {
+            self.tickets += 1;
+            // When it cannot be saved, the job is run again: at least once is what a restart promises.
+            out.push(Effect::Save { ticket: Ticket(self.tickets), saves });
         }
     }
 

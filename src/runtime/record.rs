@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Key;
+use crate::base::{ExitStatus, Key};
 use crate::plan::spec_digest;
 use crate::spec::{AppSpec, EcosystemId};
 
@@ -54,6 +54,10 @@ impl InstanceRecord {
 pub enum Intent {
     Up,
     Stopped,
+    /// It ran, and has done what it was started for: it is not started again by itself.
+    Done {
+        status: ExitStatus,
+    },
 }
 
 /// Everything durable, as the daemon finds it when it starts.

@@ -9,7 +9,7 @@ use super::work::{Aim, Declared};
 use super::{TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now};
 use crate::graph::{Graph, Selection};
-use crate::plan::{Action, Plan, PlanPolicy, Snapshot, Step, check_stale, plan, restrict};
+use crate::plan::{Action, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, plan, restrict};
 use crate::rpc::wire::{Answer, Apply, PlanOptions, Request};
 use crate::spec::AppSpec;
 use crate::supervisor::State;
@@ -48,7 +48,7 @@ pub(super) fn unknown(error: TargetError) -> Answer {
 
 /// The plan as `diff` shows it and `apply` does it. Refusals are part of it.
 pub(super) fn plan_now(graph: &Graph, options: &PlanOptions, actual: &Snapshot, key: Key) -> Result<Plan, Answer> {
-    let selection = Selection::parse(&options.only);
+    let selection = Selection::named(&options.only);
     let names = graph.apps.iter().map(|app| app.name.as_str());
     selection.check(names).map_err(|error| Answer::Error {
         message: error.to_string(),
@@ -126,6 +126,13 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
         return Err(Answer::Refused { refusals: plan.refusals });
     }
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
+    // What is as it should be may still be on its way up: an apply returns when it is.
+    for step in plan.steps.iter().filter(|step| step.is_keep() && !step.reasons.contains(&Reason::LeftAlone)) {
+        let slots = slots_on_their_way(table, &step.app);
+        if !slots.is_empty() {
+            operation.add(step.app.clone(), Aim::Watch { slots, asked: true }, BTreeSet::new());
+        }
+    }
     if !plan.is_empty() {
         let ambient = table.shared(Ambient::new(ambient));
         let Graph { ecosystem, file, apps, .. } = graph;
@@ -150,7 +157,7 @@ fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, 
     for need in needs.cloned().collect::<Vec<_>>() {
         let on_its_way = slots_on_their_way(table, &need);
         if !on_its_way.is_empty() && !operation.has(&need) {
-            operation.add(need.clone(), Aim::Watch { slots: on_its_way }, BTreeSet::new());
+            operation.add(need.clone(), Aim::Watch { slots: on_its_way, asked: false }, BTreeSet::new());
         }
         after.insert(need);
     }

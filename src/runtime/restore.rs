@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::operation::{Afterwards, Caller, Operation, Rigour};
 use super::table::{Ambient, App, Instance, Table};
 use super::work::Aim;
-use super::{AppRecord, Intent, State, Survivor};
+use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Mono, Now};
 use crate::spec::AppSpec;
 use crate::supervisor::{Launch, LaunchId, Layout, Machine, launch};
@@ -40,8 +40,12 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
     for (name, record) in apps {
         let variables = Arc::clone(ambients.get(&record.ambient).unwrap_or(&nothing));
         let ambient = Ambient { digest: record.ambient.clone(), variables };
-        let new = |id| Instance::new(id, Machine::new(Arc::clone(&record.spec)));
-        let instances = record.instances.iter().map(|(slot, known)| (*slot, new(known.id))).collect();
+        let machine = |intent| match intent {
+            Intent::Up | Intent::Stopped => Machine::new(Arc::clone(&record.spec)),
+            Intent::Done { status } => Machine::completed(Arc::clone(&record.spec), status),
+        };
+        let new = |known: &InstanceRecord| Instance::new(known.id, machine(known.intent));
+        let instances = record.instances.iter().map(|(slot, known)| (*slot, new(known))).collect();
         table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false });
     }
     let mut unwanted = Vec::new();

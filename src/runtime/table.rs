@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{AppRecord, Effect, Intent};
@@ -78,11 +78,20 @@ pub(super) struct Table {
     pub(super) next_list_id: u32,
     next_launch: u64,
     launches: BTreeMap<LaunchId, InstanceId>,
+    /// Apps of which an instance completed since it was last recorded.
+    pub(super) completed: BTreeSet<String>,
 }
 
 impl Table {
     pub(super) fn new(layout: Layout, first_launch: u64) -> Self {
-        Self { apps: BTreeMap::new(), layout, next_list_id: 0, next_launch: first_launch, launches: BTreeMap::new() }
+        Self {
+            apps: BTreeMap::new(),
+            layout,
+            next_list_id: 0,
+            next_launch: first_launch,
+            launches: BTreeMap::new(),
+            completed: BTreeSet::new(),
+        }
     }
 
     pub(super) fn instance(&self, id: &InstanceId) -> Option<&Instance> {
@@ -154,7 +163,11 @@ impl Table {
                 }
                 Ask::Stop { launch, signal, tree } => out.push(Effect::Stop { launch, signal, tree }),
                 Ask::StopByMessage { launch, tree } => out.push(Effect::StopByMessage { launch, tree }),
-                Ask::Kill { launch, tree } => out.push(Effect::Kill { launch, tree }),
+                Ask::Kill { launch, tree } => {
+                    // Its first process may have ended long ago.
+                    self.launches.insert(launch, id.clone());
+                    out.push(Effect::Kill { launch, tree });
+                }
                 // Whoever waits for it sees the state, which says so too.
                 Ask::ReportLate { .. } => {}
             }
@@ -164,6 +177,9 @@ impl Table {
             && after.launch() != Some(launch)
         {
             self.launches.remove(&launch);
+        }
+        if matches!(after, State::Completed { .. }) {
+            self.completed.insert(id.app.clone());
         }
         self.forget_if_gone(id);
         (before != after).then(|| Moved { instance: id.clone(), before, after })
@@ -190,5 +206,8 @@ impl Table {
             }
         }
         self.apps.insert(to.to_owned(), app);
+        if self.completed.remove(from) {
+            self.completed.insert(to.to_owned());
+        }
     }
 }

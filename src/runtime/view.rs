@@ -23,9 +23,29 @@ pub fn offline_views(state: &State, layout: &Layout, unwatched: &Unwatched) -> V
                     view.pid = Some(survivor.pid);
                     view.started_at_ms = Some(survivor.started_at_ms);
                     "online".clone_into(&mut view.state);
-                    view.detail = Some("no daemon watches it until the next command that changes something".to_owned());
-                } else if instance.intent == Intent::Up {
-                    view.detail = Some("should run: the next command that changes something starts it".to_owned());
+                    view.detail = Some(
+                        match instance.intent {
+                            Intent::Stopped => {
+                                "its stop was cut short: the next command that changes something ends it"
+                            }
+                            Intent::Up | Intent::Done { .. } => {
+                                "no daemon watches it until the next command that changes something"
+                            }
+                        }
+                        .to_owned(),
+                    );
+                    return view;
+                }
+                match instance.intent {
+                    Intent::Up => {
+                        view.detail = Some("should run: the next command that changes something starts it".to_owned());
+                    }
+                    Intent::Stopped => {}
+                    Intent::Done { status } => {
+                        "completed".clone_into(&mut view.state);
+                        view.detail = Some(status.to_string());
+                        view.last_exit = Some(status);
+                    }
                 }
                 view
             })
@@ -48,11 +68,20 @@ pub fn offline_apps(state: &State, layout: &Layout, unwatched: &Unwatched, revea
 pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
     let app = |name: &String, record: &AppRecord| {
         let instance = |slot: u32, known: &InstanceRecord| match unwatched.get(&InstanceId::new(name.as_str(), slot)) {
+            // The next daemon brings the stop that was begun to its end.
+            Some(_) if known.intent == Intent::Stopped => {
+                ActualInstance { liveness: Liveness::Stopped, launched: None }
+            }
             Some(survivor) => {
                 let same = known.is_current(&survivor.spec_digest, &record.spec);
                 ActualInstance { liveness: Liveness::Up, launched: same.then(|| Arc::clone(&record.spec)) }
             }
-            None => ActualInstance { liveness: Liveness::Stopped, launched: None },
+            None => match known.intent {
+                Intent::Up | Intent::Stopped => ActualInstance { liveness: Liveness::Stopped, launched: None },
+                Intent::Done { .. } => {
+                    ActualInstance { liveness: Liveness::Completed, launched: Some(Arc::clone(&record.spec)) }
+                }
+            },
         };
         ActualApp {
             ecosystem: record.ecosystem.clone(),

@@ -28,9 +28,10 @@ pub(super) enum Aim {
     Delete {
         slots: Vec<u32>,
     },
-    /// Nothing is changed; somebody who depends on these slots waits for them.
+    /// Nothing is changed, these slots are waited for: by what depends on them, or by who `asked` for them.
     Watch {
         slots: Vec<u32>,
+        asked: bool,
     },
 }
 
@@ -76,8 +77,9 @@ impl Aim {
         matches!(self, Self::Apply { step, .. } if !(step.start.is_empty() && step.replace.is_empty()))
     }
 
-    pub(super) fn is_watch(&self) -> bool {
-        matches!(self, Self::Watch { .. })
+    /// Whether nobody wants to hear of it.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Watch { asked: false, .. })
     }
 
     /// What is to be done. `next_list_id` counts up by what is given out. None when there is no such app (any more).
@@ -116,7 +118,9 @@ impl Aim {
                 let record = (!record.instances.is_empty()).then_some(record);
                 Work { record, ambient, stop: slots, ..work }
             }
-            Self::Watch { slots } => Work { record: Some(known.record.clone()), ambient, watch: there(slots), ..work },
+            Self::Watch { slots, .. } => {
+                Work { record: Some(known.record.clone()), ambient, watch: there(slots), ..work }
+            }
         })
     }
 }

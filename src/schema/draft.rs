@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::options::OVERLAY_PREFIX;
 use crate::document::{Location, Span};
 pub use crate::spec::FingerprintBy as CodeOption;
 use crate::spec::{AppSpec, ExecMode};
@@ -30,6 +31,11 @@ pub struct Draft {
     pub time: bool,
     pub append_env_to_name: bool,
     pub code: CodeOption,
+    /// What is written for an option and does not count, because another of its names is written as well, or the same
+    /// one again.
+    pub outdone: Vec<Outdone>,
+    /// Where the items of lists of names are.
+    pub items: BTreeMap<&'static str, Vec<Option<Span>>>,
     /// Where each option is written, by its canonical name. An option that is marked and has no value had one
     /// that was wrong, and has been reported.
     pub marks: BTreeMap<&'static str, Mark>,
@@ -50,6 +56,17 @@ pub enum Count {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
     pub name: String,
+    pub value: String,
+    pub span: Option<Span>,
+}
+
+/// A value that another one stands in for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outdone {
+    /// `script`, `env.PORT`, `env_production.PORT`
+    pub option: String,
+    /// The last key of its path, as it is written.
+    pub key: String,
     pub value: String,
     pub mark: Mark,
 }
@@ -85,6 +102,8 @@ impl Draft {
             time: false,
             append_env_to_name: false,
             code: CodeOption::Script,
+            outdone: Vec::new(),
+            items: BTreeMap::new(),
             marks: BTreeMap::new(),
             whole,
         }
@@ -94,6 +113,23 @@ impl Draft {
     #[must_use]
     pub fn at(&self, option: &str) -> &Mark {
         self.marks.get(option).unwrap_or(&self.whole)
+    }
+
+    /// Where a name of a list of names is written, else the list.
+    #[must_use]
+    pub fn item(&self, option: &str, index: usize) -> Mark {
+        let list = self.at(option);
+        match self.items.get(option).and_then(|items| items.get(index)) {
+            Some(span) => list.item(index, *span),
+            None => list.clone(),
+        }
+    }
+
+    /// Where a variable of `env`, or of a profile's overlay, is written.
+    #[must_use]
+    pub fn variable(&self, profile: Option<&str>, variable: &Variable) -> Mark {
+        let key = profile.map_or_else(|| "env".to_owned(), |profile| format!("{OVERLAY_PREFIX}{profile}"));
+        self.whole.key(&key, None).key(&variable.name, variable.span)
     }
 
     #[must_use]

@@ -19,7 +19,7 @@ mod decode;
 mod draft;
 pub mod export;
 pub mod options;
-mod place;
+mod origins;
 mod portable;
 mod resolve;
 mod shapes;
@@ -32,11 +32,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{CodeOption, Count, Draft, Mark, Variable};
+pub use draft::{CodeOption, Count, Draft, Mark, Outdone, Variable};
 pub use options::{Row, Status};
-pub use place::Places;
+pub use origins::{AppOrigin, CommandBy, EnvFile, InterpreterBy, Layer, Origins, ScriptBy, Written};
 pub use portable::{Lost, portable};
 pub use resolve::{Request, Resolved, resolve};
 pub use shapes::{Decoded, decode};
-pub use surroundings::{FileEntry, Surroundings};
+pub use surroundings::{EnvText, FileEntry, Surroundings};
 pub use value::{Shape, Value};

@@ -86,11 +86,13 @@ impl Decoder<'_> {
                 self.push(Diagnostic::warning(Code::Missing, message, mark.location(self.file)).hint(hint));
                 Vec::new()
             }
-            Kind::Sequence(items) => items
-                .iter()
-                .enumerate()
-                .filter_map(|(index, item)| self.app(item, &format!("{path}[{index}]"), &[]))
-                .collect(),
+            Kind::Sequence(items) => {
+                // Drafts are large: they are not moved about while the list grows.
+                let mut drafts = Vec::with_capacity(items.len());
+                let apps = items.iter().enumerate();
+                drafts.extend(apps.filter_map(|(index, item)| self.app(item, &format!("{path}[{index}]"), &[])));
+                drafts
+            }
             Kind::Mapping(entries) => {
                 // `apps: { api: {...}, web: {...} }` would be one app whose every option is unknown.
                 let by_name = !is_app(apps) && entries.iter().any(|entry| entry.value.entries().is_some());
@@ -134,7 +136,7 @@ impl Decoder<'_> {
             // A second list of apps silently hiding the first would delete them all.
             if !seen.insert(key) {
                 let diagnostic = Diagnostic::error(
-                    Code::Conflict,
+                    Code::DuplicateOption,
                     format!("`{key}` is written twice at the top level"),
                     mark.location(self.file),
                 );

@@ -17,17 +17,39 @@ pub trait Surroundings {
     /// Finds a program by name in `search` (a value of `PATH`), or in the invoking shell's `PATH`.
     fn program(&self, name: &str, search: Option<&str>) -> Option<PathBuf>;
 
-    /// The variables of an env file in its order, and the digest of its content.
+    /// Whether a process in `cwd` finds a program by its name: as `program`, and in folders of `PATH` that are
+    /// relative to `cwd` too.
+    fn finds(&self, name: &str, search: Option<&str>, cwd: &Path) -> bool;
+
+    /// Whether a file can be appended to, or made, together with its folder.
     ///
     /// # Errors
-    /// Why it cannot be read.
-    fn env_file(&self, path: &Path) -> Result<(Vec<(String, String)>, String), String>;
+    /// Why it cannot: the end of a sentence that begins with its path.
+    fn appendable(&self, path: &Path) -> Result<(), String>;
+
+    /// Whether a new file can be put in a path's place, in a folder that may have to be made.
+    ///
+    /// # Errors
+    /// Why it cannot: the end of a sentence that begins with its path.
+    fn replaceable(&self, path: &Path) -> Result<(), String>;
+
+    /// What an env file holds.
+    ///
+    /// # Errors
+    /// Why it cannot be read: the end of a sentence that begins with its path.
+    fn env_file(&self, path: &Path) -> Result<EnvText, String>;
 
     /// The digest of a file's content.
     ///
     /// # Errors
     /// Why it cannot be read.
     fn digest(&self, path: &Path) -> Result<String, String>;
+
+    /// Whether globs are any.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is none.
+    fn patterns(&self, globs: &[String]) -> Result<(), String>;
 
     /// The digests of all files below a folder that a glob matches, by their path relative to it. A glob that
     /// begins with `!` takes files out.
@@ -41,6 +63,17 @@ pub trait Surroundings {
     /// # Errors
     /// There is no git, or no work tree.
     fn revision(&self, folder: &Path) -> Result<String, String>;
+}
+
+/// An env file that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvText {
+    /// In the file's order.
+    pub variables: Vec<(String, String)>,
+    /// Of its content.
+    pub digest: String,
+    /// Lines, counted from 1, that hardly do what whoever wrote them meant, and what is wrong with each.
+    pub oddities: Vec<(u32, &'static str)>,
 }
 
 /// What is at a path.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Decoded, FileEntry, Places, Request, Resolved, Surroundings, decode, resolve};
+use super::{Decoded, EnvText, FileEntry, Request, Resolved, Surroundings, decode, resolve};
 use crate::diag::{Diagnostic, Severity};
 use crate::document::{Entry, Key, Kind, Location, Node, Sources};
 
@@ -23,10 +23,11 @@ impl Table {
     /// A usual machine, and `x.sh` in the config's folder.
     pub(super) fn usual() -> Self {
         let mut table = Self::default();
-        for program in ["sh", "bash", "node", "python3", "npm"] {
+        for program in ["sh", "bash", "node", "python3", "npm", "sleep"] {
             let head = if program == "npm" { "#!/usr/bin/env node\n" } else { "\u{7f}ELF\0" };
             table.add(&format!("/bin/{program}"), head, true);
         }
+        table.add("/usr/bin/env", "\u{7f}ELF\0", true);
         table.add("/srv/site/x.sh", "#!/bin/sh\n", false);
         table.folders = ["/srv/site", "/srv/site/sub", "/home/app"].map(PathBuf::from).to_vec();
         table
@@ -78,11 +79,35 @@ impl Surroundings for Table {
         matches!(self.entry(&path), FileEntry::File { executable: true }).then_some(path)
     }
 
-    fn env_file(&self, path: &Path) -> Result<(Vec<(String, String)>, String), String> {
+    fn finds(&self, name: &str, search: Option<&str>, _: &Path) -> bool {
+        self.program(name, search).is_some()
+    }
+
+    fn appendable(&self, path: &Path) -> Result<(), String> {
+        if path.starts_with("/locked") { Err("cannot be written: permission denied".to_owned()) } else { Ok(()) }
+    }
+
+    fn replaceable(&self, path: &Path) -> Result<(), String> {
+        self.appendable(path)
+    }
+
+    fn patterns(&self, globs: &[String]) -> Result<(), String> {
+        if globs.iter().any(|glob| glob == "[") { Err("`[` is not closed".to_owned()) } else { Ok(()) }
+    }
+
+    fn env_file(&self, path: &Path) -> Result<EnvText, String> {
         let (content, _) = self.files.get(path).ok_or("does not exist")?;
         let text = String::from_utf8_lossy(content);
         let pairs = text.lines().filter_map(|line| line.split_once('='));
-        Ok((pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), format!("digest of {text:?}")))
+        Ok(EnvText {
+            variables: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            digest: format!("digest of {text:?}"),
+            oddities: (1..)
+                .zip(text.lines())
+                .filter(|(_, line)| !line.contains('='))
+                .map(|(n, _)| (n, "is odd"))
+                .collect(),
+        })
     }
 
     fn digest(&self, path: &Path) -> Result<String, String> {
@@ -138,10 +163,9 @@ pub(super) fn run_on(document: &serde_json::Value, profile: Option<&str>, machin
 pub(super) fn run_node(document: &Node, profile: Option<&str>, machine: &Table) -> Run {
     let decoded = decode(document, Path::new(FILE));
     let sources = Sources::default();
-    let places = Places::new(Path::new(FILE), &sources);
     let selection = &crate::graph::Selection::All;
     let request = Request { file: Path::new(FILE), folder: Path::new(FOLDER), profile, selection };
-    let resolved = resolve(decoded.drafts, request, machine, &places);
+    let resolved = resolve(decoded.drafts, request, machine, &sources);
     let diagnostics = decoded.diagnostics.iter().chain(&resolved.diagnostics).cloned().collect();
     Run { resolved, diagnostics }
 }

@@ -139,6 +139,10 @@ impl Value {
     }
 }
 
+/// The longest argument, or variable with its name and `=`, that a process can be started with: 128 KB with the zero
+/// byte at its end (`MAX_ARG_STRLEN`, execve(2)).
+pub(super) const TEXT_BYTES_MAX: usize = 128 * 1024 - 1;
+
 /// More is a slip of the finger more often than a wish.
 pub(super) const INSTANCES_MAX: u32 = 512;
 

@@ -178,6 +178,25 @@ impl Field {
         }
     }
 
+    /// Whether anything acts on it yet.
+    #[must_use]
+    pub fn is_honoured(self) -> bool {
+        !matches!(
+            self,
+            Self::Watch
+                | Self::IgnoreWatch
+                | Self::WatchDelay
+                | Self::WatchOptions
+                | Self::CronRestart
+                | Self::MaxMemoryRestart
+                | Self::LogFile
+                | Self::LogDateFormat
+                | Self::LogType
+                | Self::Uid
+                | Self::Gid
+        )
+    }
+
     /// The option's name in a config file.
     #[must_use]
     pub fn option(self) -> &'static str {

@@ -22,6 +22,9 @@ pub struct Machine {
     /// Waits so far of the exponential backoff.
     pub backoff: u32,
     pub last_exit: Option<ExitStatus>,
+    /// The last launch whose first process ended by itself: what that started may still be there, and goes with the
+    /// next stop.
+    pub remains: Option<LaunchId>,
 }
 
 impl Machine {
@@ -37,7 +40,15 @@ impl Machine {
             unstable: 0,
             backoff: 0,
             last_exit: None,
+            remains: None,
         }
+    }
+
+    /// One that has done what it was started for.
+    #[must_use]
+    pub fn completed(policy: Arc<AppSpec>, status: ExitStatus) -> Self {
+        let launched = Some(Arc::clone(&policy));
+        Self { state: State::Completed { status }, launched, last_exit: Some(status), ..Self::new(policy) }
     }
 
     /// One whose process an earlier daemon started.

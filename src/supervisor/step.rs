@@ -136,7 +136,10 @@ impl Next {
             }
             State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
                 self.forgive();
-                self.launch(by);
+                match self.machine.remains {
+                    Some(launch) => self.kill(launch, None, Then::Restart),
+                    None => self.launch(by),
+                }
             }
             State::Stopping { launch, pid, phase, .. } => {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Restart };
@@ -151,7 +154,10 @@ impl Next {
                 self.kill(launch, pid, Then::Stop);
             }
             State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
-                self.machine.state = State::Stopped;
+                match self.machine.remains {
+                    Some(launch) => self.kill(launch, None, Then::Stop),
+                    None => self.machine.state = State::Stopped,
+                }
             }
             State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Stop),
             State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
@@ -224,6 +230,7 @@ impl Next {
             return;
         }
         self.machine.last_exit = Some(status);
+        self.machine.remains = self.machine.policy.stop.tree.then_some(ended);
         match self.machine.state.clone() {
             State::Launching { .. } => self.ended(status, 0),
             State::Starting { since, .. } | State::Online { since, .. } => self.ended(status, self.now.ms_since(since)),
@@ -361,6 +368,7 @@ impl Next {
 
     fn gone(&mut self, then: Then) {
         self.machine.launched = None;
+        self.machine.remains = None;
         self.machine.adopted = false;
         match then {
             Then::Stop => self.machine.state = State::Stopped,

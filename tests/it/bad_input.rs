@@ -38,7 +38,7 @@ fn a_file_of_50_mb_is_refused_at_once() {
         home.write(&name, " ".repeat(50 << 20));
         let output = home.exits(65, &["validate", &name]);
         output.says(&format!("`{name}` is too large for a config (50 MB): at most 4 MB are read"));
-        assert!(output.took < Duration::from_secs(3), "{output}");
+        assert!(output.took < Duration::from_secs(15), "{output}");
         std::fs::remove_file(home.work.join(&name)).expect("it is there");
     }
     home.write("large.js", " ".repeat(50 << 20));
@@ -271,7 +271,21 @@ fn what_is_missing_is_found_before_anything_is_stopped() {
         ("cwd", json!("./a-file"), "a-file"),
         ("env_file", json!("./gone.env"), "gone.env"),
         ("script", json!("./a-folder"), "a-folder"),
+        ("script", json!("./bad-shebang"), "/no/such/interpreter"),
+        ("script", json!("./bad-env"), "no-such-program"),
+        ("script", json!("no-such-program --port 80"), "no-such-program"),
+        ("out_file", json!("./stay.sh/out.log"), "is not a folder"),
+        ("error_file", json!("./a-folder"), "is a folder"),
+        ("pid_file", json!("./stay.sh/b.pid"), "is not a folder"),
+        ("args", json!(["x".repeat(128 << 10)]), "131071"),
+        ("env", json!({ "BIG": "x".repeat(128 << 10) }), "131071"),
+        ("args", json!(vec!["x".repeat(100_000); 20]), "1536 KB"),
     ];
+    for (name, line) in [("bad-shebang", "#!/no/such/interpreter\n"), ("bad-env", "#!/usr/bin/env no-such-program\n")] {
+        home.write(name, line);
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(home.work.join(name), executable).expect("chmod");
+    }
     std::fs::create_dir(home.work.join("a-folder")).expect("mkdir");
     if !nix::unistd::geteuid().is_root() {
         // Root may go anywhere.
@@ -305,7 +319,7 @@ fn a_missing_env_file_is_named_with_the_place_of_its_option_and_what_to_do() {
     home.write(".env", "A=1\n");
     let output = home.exits(65, &["validate", "eco.yaml"]);
     output
-        .says("eco.yaml:3:15")
+        .says("eco.yaml:3:22")
         .says(".env.local` does not exist")
         .says("create the file, or take it out of `env_file`");
 }
@@ -314,10 +328,10 @@ fn a_missing_env_file_is_named_with_the_place_of_its_option_and_what_to_do() {
 fn a_program_that_cannot_be_run_is_reported_by_apply() {
     let home = home();
     // Found, and still not to be executed: nothing that could be known before.
-    home.write("bad-shebang", "#!/no/such/interpreter\n");
-    let path = home.work.join("bad-shebang");
+    home.write("bad-program", b"\x7fELF\0 of no machine");
+    let path = home.work.join("bad-program");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
-    let bad = json!({ "name": "bad", "script": "./bad-shebang", "interpreter": "none", "max_restarts": 1 });
+    let bad = json!({ "name": "bad", "script": "./bad-program", "interpreter": "none", "max_restarts": 1 });
     home.write_json("eco.json", &json!([bad, stay("good")]));
     let output = home.run(&["apply", "eco.json"]);
     assert!(matches!(output.code, Some(3 | 65)), "{output}");

@@ -391,3 +391,27 @@ fn json_is_on_everything_that_reads() {
     let applied = home.json(&["apply", "eco.json", "--json"]);
     assert_eq!(applied["version"], 1, "{applied}");
 }
+
+#[test]
+fn a_restart_stops_nothing_that_cannot_be_started() {
+    let home = Home::new();
+    let script = home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("a")]));
+    let pid = home.pid("a:0");
+    std::fs::rename(&script, home.work.join("elsewhere.sh")).expect("rename");
+    home.exits(1, &["restart", "a"]).says("does not exist: nothing was restarted");
+    assert_eq!(home.pid("a:0"), pid);
+}
+
+#[test]
+fn an_app_with_a_space_in_its_name_can_be_selected() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write_json("eco.json", &json!([stay("my app"), stay("a"), stay("b")]));
+    home.ok(&["apply", "eco.json", "--only", "my app"]);
+    assert_eq!(home.pids().keys().collect::<Vec<_>>(), ["my app:0"]);
+    home.ok(&["apply", "eco.json", "--only", "a b"]);
+    assert_eq!(home.pids().len(), 3);
+    assert_eq!(home.json(&["list", "a", "--json"])["instances"].as_array().map(Vec::len), Some(1));
+    home.exits(1, &["restart", "eco.json"]).says("`pmrun apply eco.json`");
+}

@@ -353,3 +353,135 @@ fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
     assert_eq!(procs::environ(home.pid("a:0"))["NOTE"], "room again");
     home.exits(0, &["diff", "eco.json"]);
 }
+
+#[test]
+fn a_daemon_whose_home_was_deleted_is_replaced_with_all_that_it_runs() {
+    let home = two();
+    let (daemon, pids) = (home.daemon().expect("a daemon runs"), home.pids());
+    for entry in ["pmrun.sock", "pmrun.pid", "daemon.lock", "start.lock", "state", "pids", "notify"] {
+        let path = home.folder.join(entry);
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.expect("it is there");
+    }
+    home.ok(&["apply", "eco.json"]);
+    assert!(!procs::alive(daemon), "two daemons");
+    assert!(pids.values().all(|pid| !procs::alive(*pid)), "nobody knows these any more");
+    one_process_each(&home);
+}
+
+/// Appends a line to `runs` and ends.
+fn with_job() -> Home {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("job.sh", "#!/bin/sh\necho ran >>runs\n");
+    let job = json!({ "name": "job", "script": "./job.sh", "autorestart": false, "min_uptime": 50 });
+    home.apply(&json!([job, stay("web")]));
+    home.until_state("job:0", "completed");
+    home
+}
+
+#[test]
+fn a_job_that_is_done_is_not_done_again_by_another_daemon() {
+    for command in [&["kill"][..], &["stop", "web"], &["delete", "all"], &["apply", "eco.json"], &["stop", "job"]] {
+        let home = with_job();
+        kill_daemon(&home);
+        assert_eq!(home.state("job:0"), "completed");
+        home.exits(0, &["diff", "eco.json"]);
+        home.ok(command);
+        home.until("the daemon to have had time", |list| {
+            list.iter().all(|one| one.name() != "web" || one.state() == "online") || command != ["apply", "eco.json"]
+        });
+        let runs = std::fs::read_to_string(home.work.join("runs")).expect("it ran");
+        assert_eq!(runs, "ran\n", "after {command:?}");
+    }
+}
+
+#[test]
+fn what_died_with_its_daemon_is_started_only_as_the_next_command_wants_it() {
+    let home = Home::new();
+    home.write("tell.sh", "#!/bin/sh\necho \"$1 $V\" >>runs\nexec sleep 100000\n");
+    let app = |name: &str, version: &str| json!({ "name": name, "script": "./tell.sh", "args": name, "min_uptime": 50, "env": { "V": version } });
+    home.apply(&json!([app("a", "1"), app("b", "1")]));
+    let pids = home.pids();
+    kill_daemon(&home);
+    for pid in pids.values() {
+        procs::signal(*pid, Signal::KILL);
+        assert!(procs::wait_gone(*pid, SOON));
+    }
+    std::fs::remove_file(home.work.join("runs")).expect("it is there");
+    home.write_json("eco.json", &json!([app("a", "2")]));
+    home.exits(2, &["diff", "eco.json"]).prints("start");
+    home.ok(&["apply", "eco.json"]).prints("start");
+    assert_eq!(std::fs::read_to_string(home.work.join("runs")).expect("it ran"), "a 2\n");
+}
+
+#[test]
+fn an_apply_waits_for_what_is_on_its_way_up_and_tells_when_it_does_not_get_there() {
+    let home = Home::new();
+    home.write("db.sh", "#!/bin/sh\ntest -e db || { echo 'no db' >&2; exit 1; }\nexec sleep 100000\n");
+    home.write("db", "");
+    let app = json!({ "name": "a", "script": "./db.sh", "max_restarts": 3, "restart_delay": 300, "min_uptime": 200 });
+    home.apply(&json!([app]));
+    let pid = home.pid("a:0");
+    kill_daemon(&home);
+    procs::signal(pid, Signal::KILL);
+    assert!(procs::wait_gone(pid, SOON));
+    std::fs::remove_file(home.work.join("db")).expect("it is there");
+    home.exits(2, &["diff", "eco.json"]);
+    home.exits(3, &["apply", "eco.json"]).says("no db");
+    // One that is not ready is as much a failure the second time as the first.
+    home.write("never.sh", "#!/bin/sh\nexec sleep 100000\n");
+    let never = json!({ "name": "a", "script": "./never.sh", "wait_ready": true, "listen_timeout": 200 });
+    home.write_json("eco.json", &json!([never]));
+    for _ in 0..2 {
+        home.exits(3, &["apply", "eco.json"]).says("not ready within");
+    }
+}
+
+#[test]
+fn a_stop_that_was_cut_short_is_brought_to_its_end() {
+    for command in ["stop", "kill"] {
+        let home = Home::new();
+        home.app("stubborn.sh", "stubborn.sh");
+        let fifo = home.fifo("fifo");
+        let app = json!({
+            "name": "a", "script": "./stubborn.sh", "min_uptime": 100, "kill_timeout": 2_000,
+            "env": { "FIFO": fifo.path },
+        });
+        home.apply(&json!([app]));
+        let pid = home.pid("a:0");
+        let target: &[&str] = if command == "stop" { &["a"] } else { &[] };
+        let (child, ..) = home.start_command(&mut home.command(&[&[command], target].concat()));
+        home.until_state("a:0", "stopping");
+        kill_daemon(&home);
+        procs::finish(child);
+        assert!(procs::alive(pid));
+        home.exits(2, &["diff", "eco.json"]).prints("start");
+        home.ok(&["kill"]);
+        assert!(home.marked().is_empty(), "after `{command}`: {:?}", home.marked());
+    }
+}
+
+#[test]
+fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
+    let home = Home::new();
+    home.write(
+        "slow.sh",
+        "#!/bin/sh\ntrap 'read -r go <\"${GATE}\"; exit 0' INT\nwhile :; do sleep 100000 & wait $!; done\n",
+    );
+    home.app("stay.sh", "stay.sh");
+    let gate = home.fifo("gate");
+    let slow = json!({
+        "name": "slow", "script": "./slow.sh", "min_uptime": 100, "kill_timeout": 60_000, "env": { "GATE": gate.path },
+    });
+    home.apply(&json!([slow]));
+    let (kill, ..) = home.start_command(&mut home.command(&["kill"]));
+    home.until_state("slow:0", "stopping");
+    home.write_json("other.json", &json!({ "name": "other", "apps": [stay("a")] }));
+    let (apply, _, err) = home.start_command(&mut home.command(&["apply", "other.json"]));
+    home.until("the apply to wait", |_| std::fs::read_to_string(&err).is_ok_and(|text| text.contains("waiting")));
+    std::fs::write(&gate.path, "go\n").expect("write");
+    assert!(procs::finish(kill).0.success());
+    let said = procs::finish(apply);
+    assert!(said.0.success(), "{}", std::fs::read_to_string(&err).unwrap_or_default());
+    assert_eq!((home.state("a:0"), home.state("slow:0")), ("online".to_owned(), "stopped".to_owned()));
+}

@@ -1,5 +1,6 @@
 //! What editors are helped with: the schema, a first file, other formats, annotations.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -188,7 +189,9 @@ fn a_first_file_is_made_of_what_is_there() {
         ("toml", "#:schema ./pmrun.schema.json"),
     ] {
         let home = Home::new();
-        home.app("stay.sh", "stay.sh");
+        let script = home.app("stay.sh", "stay.sh");
+        // A command line runs it by itself.
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("chmod");
         home.write("Procfile", "web: ./stay.sh --port 3000\nworker: ./stay.sh\n");
         home.write("package.json", "{\"scripts\": {\"start\": \"node .\"}}");
         let name = format!("ecosystem.config.{format}");

@@ -121,6 +121,170 @@ fn what_is_thrown_is_shown_with_its_place_in_every_kind_of_module() {
     }
 }
 
+/// What `validate` says of a config and its helpers: `file:line:column code message` for each diagnostic.
+fn told(home: &Home, entry: &str) -> Vec<String> {
+    let output = home.run(&["validate", "--json", entry]);
+    let json: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
+    let diagnostics = json["diagnostics"].as_array().unwrap_or_else(|| panic!("{output}"));
+    let word = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+    let one = |diagnostic: &Value| {
+        let place: Vec<String> = ["file", "line", "column"].iter().map(|key| word(&diagnostic[*key])).collect();
+        let computed = if diagnostic["computed"] == true { " (computed)" } else { "" };
+        format!("{}{computed} {} {}", place.join(":"), word(&diagnostic["path"]), word(&diagnostic["message"]))
+    };
+    diagnostics.iter().map(one).collect()
+}
+
+#[test]
+fn every_problem_points_to_its_bytes() {
+    let home = with(
+        r"
+const { defaults } = require('./lib/base');
+const services = require('./conf/services.json');
+const app = (name, more = {}) => ({ ...defaults, name, script: './stay.sh', ...more });
+module.exports = {
+  apps: [
+    app('web', { instances: 'lots' }),
+    ...Object.keys(services).map((name) => app(name, services[name])),
+    app('sum', { kill_timeout: 'a' + 'b' }),
+  ],
+};
+",
+    );
+    home.write("lib/base.js", "exports.defaults = {\n  max_restarts: 3, instnaces: 1,\n};\n");
+    home.write("conf/services.json", "{\n  \"api\": { \"exec_mode\": \"clutser\" }\n}\n");
+    let told = told(&home, "eco.config.js");
+    for want in [
+        "eco.config.js:7:29 apps[0] (web).instances `instances` must be",
+        "conf/services.json:2:25 apps[1] (api).exec_mode `exec_mode` must be",
+        "eco.config.js:9:32 (computed) apps[2] (sum).kill_timeout `kill_timeout` must be",
+        "lib/base.js:2:20 apps[0] (web).instnaces unknown option `instnaces`",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(want)), "{want}\n{told:#?}");
+    }
+    let output = home.exits(65, &["validate", "eco.config.js"]);
+    output.says("kill_timeout, computed here").says("instances: 'lots'").says("\"exec_mode\": \"clutser\"");
+}
+
+#[test]
+fn every_problem_of_a_module_points_to_its_bytes() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("base.mjs", "export const base = { script: './stay.sh',\n  max_restarts: 'ten' };\n");
+    home.write("ports.json", "{ \"instances\": \"x\" }");
+    let text = "import { base } from './base.mjs';\nimport ports from './ports.json' with { type: 'json' };\n\
+                export const apps = [{ ...base, ...ports, name: 'a', watch: 3 }];\nexport const deploi = {};\n";
+    home.write("eco.config.mjs", text);
+    let told = told(&home, "eco.config.mjs");
+    for want in [
+        "base.mjs:2:17 apps[0] (a).max_restarts",
+        "ports.json:1:16 apps[0] (a).instances",
+        "eco.config.mjs:3:61 apps[0] (a).watch",
+        "eco.config.mjs:4:14 deploi",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(want)), "{want}\n{told:#?}");
+    }
+}
+
+#[test]
+fn secrets_of_programs_are_not_shown() {
+    let home = with(
+        "const app = { name: 'a', script: './stay.sh', env: { API_KEY: process.env.NOPE || 'hunter2hunter2' }, instances: 'x' };\n\
+         module.exports = [app];\n",
+    );
+    let output = home.exits(65, &["validate", "eco.config.js"]);
+    output.says("`instances` must be").says("instances: 'x'").never_shows("hunter2");
+    home.write("eco.config.js", "const token = { DB_PASSWORD: 'hunter2hunter2', A: nowhere };\n");
+    home.exits(65, &["validate", "eco.config.js"]).says("nowhere is not defined").never_shows("hunter2");
+}
+
+#[test]
+fn errors_point_to_the_line_and_column_in_words_of_nodes() {
+    let home = with("");
+    home.write("lib.js", "exports.f = (o) => ({ a: 1, b: o.deep.x });\nexports.a = 1;\n");
+    home.write("lib.mjs", "export const b = 1;\n");
+    home.write("broken.js", "module.exports = {\n  a: 1\n  b: 2\n};\n");
+    home.write("broken.json", "{\n  \"a\": oops\n}");
+    let table = [
+        (
+            "module.exports = {\n  apps: [{ name: 'a', env: { X: undefinedVar } }] };",
+            "2:33",
+            "undefinedVar is not defined",
+        ),
+        (
+            "const x = { a: 1 }, y = [x];\nmodule.exports = { apps: [{ a: y }, { b: y[1].deep }] };",
+            "2:47",
+            "Cannot read properties of undefined (reading 'deep')",
+        ),
+        (
+            "const m = 'x'.match(/y/); module.exports = { a: m[1] };",
+            "1:51",
+            "Cannot read properties of null (reading '1')",
+        ),
+        ("let list;\nconst n = list.map((x) => x);", "2:16", "Cannot read properties of undefined (reading 'map')"),
+        (
+            "const c = { d: {} };\nmodule.exports = { apps: [{ a: { b: 1 } }, c.d.go()] };",
+            "2:48",
+            "c.d.go is not a function",
+        ),
+        ("const A = {}; module.exports = [new A.B()];", "1:33", "A.B is not a constructor"),
+        ("const { a } = [{}][1];", "1:15", "Cannot destructure property 'a' of '[{}][1]' as it is undefined."),
+        ("for (const x of {}.y) ;", "1:17", "{}.y is not iterable"),
+        ("const a = 1;\na = 2;", "2:1", "Assignment to constant variable."),
+        ("// './gone'\nconst g = 1, { a } = require('./gone');", "2:30", "Cannot find module './gone'"),
+        (
+            "const f = require('./lib').f; module.exports = f({});",
+            "lib.js:1:39",
+            "Cannot read properties of undefined (reading 'x')",
+        ),
+        ("module.exports = { a: require('./broken') };", "broken.js:3:3", "unexpected `b` in object literal"),
+        ("module.exports = { a: require('./broken.json') };", "broken.json:2:8", "is not JSON"),
+        (
+            "module.exports = async () => { const x = { y: [1] }; await null; throw new Error('later') };",
+            "1:72",
+            "config threw: later",
+        ),
+        ("module.exports = { a: [{ b: (() => { throw new TypeError('odd') })() }] };", "1:44", "TypeError: odd"),
+        ("module.exports = { apps: [{ name: 'x' script: 'y' }] };", "1:39", "unexpected `script`"),
+        ("module.exports = { a: 'x };", "1:23", "this string does not end"),
+        ("module.exports = { a: /x\n};", "1:23", "this regular expression does not end"),
+        ("module.exports = {\n  apps: [{ name: 'x' }\n", "2:22", "the `[` on line 2 is never closed"),
+        ("module.exports = { a: 1 }}\n", "1:26", "unexpected `}`"),
+        ("module.exports = {\n  a: 1 // one\n  b: 2 };", "3:3", "is a comma missing at the end of line 2?"),
+    ];
+    let wrong: Vec<String> = table
+        .iter()
+        .filter_map(|(text, place, said)| {
+            home.write("eco.config.js", text);
+            let output = home.run(&["validate", "eco.config.js"]);
+            let place = if place.contains("js") { (*place).to_owned() } else { format!("eco.config.js:{place}") };
+            let fine = output.code == Some(65)
+                && output.stderr.contains(&format!("[{place}]"))
+                && output.stderr.contains(said)
+                && !output.stderr.contains("$pmrun");
+            (!fine).then(|| format!("{text}\n  {place} {said}\n{output}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    home.write("eco.config.mjs", "import {\n  b, nope } from './lib.mjs';\nexport default b;\n");
+    let output = home.exits(65, &["validate", "eco.config.mjs"]);
+    output.says("eco.config.mjs:2:6").says("'./lib.mjs' does not provide an export named 'nope'");
+    home.write("eco.config.mjs", "import lib from './lib.js';\nimport x from './gone.mjs';\n");
+    home.exits(65, &["validate", "eco.config.mjs"]).says("eco.config.mjs:2:15").says("Cannot find module './gone.mjs'");
+}
+
+#[test]
+fn a_plan_names_the_line_and_column_of_a_program() {
+    let home = with(
+        "const port = 1 + 2;\nmodule.exports = { apps: [{ name: 'a', script: './stay.sh', env: { PORT: port, A: 'b' } }] };\n",
+    );
+    let output = home.run(&["diff", "eco.config.js"]);
+    for place in ["eco.config.js:2:48", "eco.config.js:2:66"] {
+        assert!(output.stdout.contains(place), "{output}");
+    }
+    output.never_shows("(apps[0]");
+}
+
 #[test]
 fn what_a_config_did_to_its_process_is_said_in_words() {
     for (call, said) in [

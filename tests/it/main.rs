@@ -10,11 +10,14 @@
 mod at_work;
 mod bad_input;
 mod commands;
+mod conformance;
 mod durability;
 mod editor;
+mod explain;
 mod formats;
 mod fuzzing;
 mod javascript;
+mod mistakes;
 mod only_what_changed;
 mod planning;
 mod profiles;

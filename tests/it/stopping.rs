@@ -200,3 +200,43 @@ fn dependents_stop_before_what_they_need() {
     home.ok(&["stop", "all"]);
     assert_eq!(fifo.pending(), ["web:0", "api:0", "db:0"]);
 }
+
+#[test]
+fn what_a_process_that_ended_by_itself_left_goes_with_the_next_stop() {
+    for (end, rules) in [
+        ("exit 0", json!({ "autorestart": false })),
+        ("exit 1", json!({ "autorestart": false })),
+        ("exit 1", json!({ "max_restarts": 2 })),
+        ("exit 1", json!({ "restart_delay": 600_000 })),
+    ] {
+        for command in ["stop", "delete", "kill"] {
+            let home = Home::new();
+            home.app("stay.sh", "stay.sh");
+            home.write(
+                "leaves.sh",
+                format!(
+                    "#!/bin/sh\nenv -i FIFO=\"${{FIFO}}\" GATE=\"${{GATE}}\" setsid \\\n\
+                     sh -c 'echo left $$ >\"${{FIFO}}\"; echo go >\"${{GATE}}\"; exec sleep 100000' >/dev/null 2>&1 &\n\
+                     read -r go <\"${{GATE}}\"\n{end}\n"
+                ),
+            );
+            let mut fifo = home.fifo("fifo");
+            // Who is not out of its group yet ends with the first process.
+            let gate = home.fifo("gate");
+            let env = json!({ "FIFO": fifo.path, "GATE": gate.path });
+            let mut app = json!({ "name": "a", "script": "./leaves.sh", "min_uptime": 60_000, "env": env });
+            app.as_object_mut().expect("it is one").extend(rules.as_object().expect("it is one").clone());
+            home.write_json("eco.json", &json!([app, stay("b")]));
+            let _ = home.run(&["apply", "eco.json"]);
+            let mut left = vec![fifo.pid_of("left")];
+            if rules.get("max_restarts").is_some() {
+                left.push(fifo.pid_of("left"));
+            }
+            let target: &[&str] = if command == "kill" { &[] } else { &["a"] };
+            home.ok(&[&[command], target].concat());
+            for pid in left {
+                assert!(!procs::alive(pid), "`{command}` after `{end}` with {rules}");
+            }
+        }
+    }
+}

@@ -48,7 +48,7 @@ fn work(orders: Orders) -> io::Result<()> {
         }
     };
     match engine::run(orders, Box::new(print)) {
-        Ok(node) => send(wire::VALUE, &wire::encode(&node)),
+        Ok(exported) => send(wire::VALUE, &wire::encode(&exported)),
         Err(failure) => send_failure(&failure),
     }
 }

@@ -21,9 +21,10 @@ use super::host::{Host, Printer};
 use super::modules::Loader;
 use super::natives;
 use super::orders::{Failure, FailureKind, Orders};
+use super::provenance::Trace;
 use super::resolver::{self, Format};
 use super::source::BOOT;
-use super::values::{Unfit, Walker};
+use super::values::{Exported, Unfit, Walker};
 use crate::document::{Kind, Node};
 
 /// The stack that `run` needs: the engine's parser and its natives recurse.
@@ -40,7 +41,7 @@ const UNWRAPS_MAX: u32 = 8;
 ///
 /// # Errors
 /// When the config cannot be read, parsed or run to its end, or exports what no file can hold.
-pub(super) fn run(orders: Orders, print: Printer) -> Result<Node, Failure> {
+pub(super) fn run(orders: Orders, print: Printer) -> Result<Exported, Failure> {
     let host = Rc::new(Host::new(orders, print));
     readable(&host)?;
     let hooks = Rc::new(Hooks { zone: OnceCell::new() });
@@ -50,9 +51,11 @@ pub(super) fn run(orders: Orders, print: Printer) -> Result<Node, Failure> {
     context.runtime_limits_mut().set_recursion_limit(RECURSION_MAX);
     context.runtime_limits_mut().set_stack_size_limit(VALUES_MAX);
     context.insert_data(host.clone());
-    let outcome = evaluate(&host, &mut context).map_err(|stop| match stop {
+    let trace = Trace::install(host.orders.trace, &mut context)
+        .map_err(|error| Failure::evaluation(format!("the JavaScript engine did not start: {error}")))?;
+    let outcome = evaluate(&host, &trace, &mut context).map_err(|stop| match stop {
         Stop::Threw(error) => fault::failure(&error, &mut context),
-        Stop::Failed(failure) => failure,
+        Stop::Failed(failure) => fault::shown(failure, &host, &context),
     });
     // Dropping a deep value recurses, and the process is about to end.
     std::mem::forget(context);
@@ -98,14 +101,14 @@ fn readable(host: &Host) -> Result<(), Failure> {
         return Err(fail(format!("cannot read the config: {error}")));
     }
     if resolver::format(&host.files, &host.entry) == Format::Foreign {
-        let advice = "TypeScript is not read yet: write the config as `.js`, `.cjs` or `.mjs`";
+        let advice = "a config program ends in .js, .cjs, .mjs, .ts, .cts or .mts";
         return Err(fail("this kind of file cannot be run".to_owned()).hint(advice));
     }
     Ok(())
 }
 
-fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
-    let mut walker = Walker::new(genuine("Object", "keys", context)?);
+fn evaluate(host: &Rc<Host>, trace: &Rc<Trace>, context: &mut Context) -> Result<Exported, Stop> {
+    let walker = Walker::new(genuine("Object", "keys", context)?, trace.clone());
     let stringify = genuine("JSON", "stringify", context)?;
     let boot = boot(host, context)?;
     host.boot.replace(Some(boot.clone()));
@@ -116,7 +119,11 @@ fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
         let promise = module.load_link_evaluate(context);
         settle(host, &promise, context)?;
         let namespace = module.namespace(context);
+        trace.know_exports(&host.entry, &namespace, context)?;
         exports = chosen(namespace, context)?;
+        if let Some(object) = exports.as_object().filter(|object| trace.is_unknown(object, context)) {
+            trace.know_exports(&host.entry, &object, context)?;
+        }
     } else {
         context.run_jobs()?;
         // `module.exports = ...` may have been run by a job.
@@ -124,7 +131,7 @@ fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
     }
     let value = unwrapped(host, &boot, exports, context)?;
     if !host.orders.stringify {
-        return Ok(walker.walk(&value, context)?);
+        return Ok(walker.walk(&value, trace.whole(&host.entry), context)?);
     }
     match stringify.call(&JsValue::undefined(), std::slice::from_ref(&value), context) {
         Ok(text) => {
@@ -132,10 +139,10 @@ fn evaluate(host: &Rc<Host>, context: &mut Context) -> Result<Node, Stop> {
                 let failure = Failure::evaluation("the config exports nothing that JSON could hold");
                 return Err(failure.hint("`undefined`, functions and symbols have no text in JSON").into());
             };
-            Ok(Node::new(Kind::String(text.to_std_string_lossy()), None))
+            Ok(Exported { node: Node::new(Kind::String(text.to_std_string_lossy()), None), files: Vec::new() })
         }
         // The walker knows the path of what cannot be held.
-        Err(error) => Err(walker.walk(&value, context).err().map_or(Stop::Threw(error), Stop::from)),
+        Err(error) => Err(walker.walk(&value, None, context).err().map_or(Stop::Threw(error), Stop::from)),
     }
 }
 

@@ -7,8 +7,10 @@ use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsValue, js_string};
 
 use super::host::Host;
+use super::modules::USE_NODE;
 use super::orders::{Failure, FailureKind};
-use super::source::{OWN, WRAPPER};
+use super::provenance::{Odd, Spot, Trace};
+use super::source::OWN;
 
 /// How far causes of causes are followed, and how many of one error are told.
 const CAUSES_MAX: u32 = 3;
@@ -16,16 +18,40 @@ const CAUSES_MAX: u32 = 3;
 /// What an uncaught error means.
 pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     let host = Host::of(context);
-    let place = place(&error.to_string());
-    let mut failure = describe(error, &host, context);
-    if failure.file.is_none()
-        && let Some((file, line, column)) = place
+    let frame = place(&error.to_string()).or_else(|| place(&stack(error, context)?));
+    let trace = Trace::of(context);
+    let at = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
+    let (mut failure, at) = describe(error, at, &host, context);
+    if failure.file.is_none() {
+        let known = at.and_then(|spot| trace.file(spot.file)).map(|(path, _)| path);
+        failure.file = known.or(frame.map(|(file, _, _)| file.into()));
+        failure.position = at.and_then(|spot| trace.position(spot));
+        failure.excerpt = at.and_then(|spot| excerpt(&trace, spot));
+    }
+    shown(failure, &host, context)
+}
+
+/// What a failure needs for its excerpt, and the name of its file for a person.
+pub(super) fn shown(mut failure: Failure, host: &Host, context: &Context) -> Failure {
+    let trace = Trace::of(context);
+    if let (Some(file), Some((line, column)), None) = (&failure.file, failure.position, &failure.excerpt)
+        && let Some(spot) = trace.bytes(file, line, column)
     {
-        failure.file = Some(file.into());
-        failure.position = Some((line, column));
+        failure.excerpt = excerpt(&trace, spot);
     }
     failure.file = failure.file.map(|file| host.shown(&file));
     failure
+}
+
+fn excerpt(trace: &Trace, spot: Spot) -> Option<(String, u32, u32)> {
+    let (_, text) = trace.file(spot.file)?;
+    Some((text.to_string(), spot.bytes.start, spot.bytes.end))
+}
+
+/// The frames that a rejected promise's error remembers.
+fn stack(error: &JsError, context: &mut Context) -> Option<String> {
+    let object = error.as_opaque()?.as_object()?;
+    Some(object.get(js_string!("stack"), context).ok()?.as_string()?.to_std_string_lossy())
 }
 
 /// The message of a thrown value, as Node would print its first line: `TypeError: x is not a function`.
@@ -41,25 +67,30 @@ pub(super) fn message(error: &JsError, context: &mut Context) -> String {
     shortened(&thrown(value, 0, context))
 }
 
-fn describe(error: &JsError, host: &Host, context: &mut Context) -> Failure {
+/// What went wrong, and its place: better known than the engine's, where the message says more.
+fn describe(error: &JsError, at: Option<Spot>, host: &Host, context: &mut Context) -> (Failure, Option<Spot>) {
+    let trace = Trace::of(context);
+    let called = trace.callee(at).or(at);
     if let Some(call) = host.ended() {
-        return exited(&call);
+        return (exited(&call), called);
     }
     if error.as_engine().is_some() {
-        return recursion();
+        return (recursion(), None);
     }
     let message = message(error, context);
     if let Some(known) = host.noted(bare(&message)) {
-        return known;
+        return (known, called);
     }
     if message.contains("Maximum call stack size exceeded") {
-        return recursion();
+        return (recursion(), None);
     }
+    let (message, at) = trace.explain(&message, at);
     let failure = Failure::evaluation(format!("config threw: {message}"));
-    match advice(&message) {
+    let failure = match advice(&message) {
         Some(advice) => failure.hint(advice),
         None => failure,
-    }
+    };
+    (failure, trace.callee(at).or(at))
 }
 
 /// `process.exit` was called, or its like, perhaps in a `try` that went on.
@@ -149,6 +180,12 @@ fn advice(message: &str) -> Option<&'static str> {
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
         return Some("the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`");
     }
+    let lacking = ["Intl", "WebAssembly", "AbortController", "EventTarget", "Blob", "MessageChannel"];
+    if lacking.iter().any(|name| missing(name))
+        || message.contains("is not available to a config in pmrun's own engine")
+    {
+        return Some(USE_NODE);
+    }
     if ["fetch", "XMLHttpRequest", "WebSocket"].iter().any(|name| missing(name)) {
         return Some(
             "a config cannot use the network: write what it fetches into a file first, or pass it as a variable",
@@ -157,9 +194,11 @@ fn advice(message: &str) -> Option<&'static str> {
     None
 }
 
-/// The innermost frame in a file of the user's.
+/// The innermost frame in a file of the user's; in a package's, where there is no other.
 fn place(text: &str) -> Option<(String, u32, u32)> {
-    text.lines().find_map(|line| frame(line.trim_start().strip_prefix("at ")?))
+    let mut frames = text.lines().filter_map(|line| frame(line.trim_start().strip_prefix("at ")?)).peekable();
+    let first = frames.peek().cloned();
+    frames.find(|(file, _, _)| !file.contains("/node_modules/")).or(first)
 }
 
 /// `name (/srv/a.js:3:7)`
@@ -173,36 +212,60 @@ fn frame(text: &str) -> Option<(String, u32, u32)> {
     if file.starts_with(OWN) || !file.starts_with('/') {
         return None;
     }
-    Some((file.to_owned(), line, unwrapped(line, column)))
-}
-
-/// Columns of the first line count from behind the CommonJS wrapper, where there is one.
-fn unwrapped(line: u32, column: u32) -> u32 {
-    let width = u32::try_from(WRAPPER.len()).unwrap_or(0);
-    if line == 1 && column > width { column - width } else { column }
+    Some((file.to_owned(), line, column))
 }
 
 /// The engine's syntax error as a failure: its message says where, in its last words.
-pub(super) fn syntax(message: &str, file: &Path, wrapped: bool) -> Failure {
+pub(super) fn syntax(message: &str, file: &Path, context: &Context) -> Failure {
+    let (text, position) = parts(message);
+    let trace = Trace::of(context);
+    let spot = position.and_then(|(line, column)| trace.spot(file, line, column));
+    // The engine notices a regular expression without an end on the next line.
+    let known = spot.filter(|_| !text.contains("not allowed in regular expressions"));
+    let (message, spot, hint) = match trace.odd(file, known) {
+        Some((Odd::Endless(_, what), spot, _)) => (format!("this {what} does not end"), Some(spot), None),
+        Some((Odd::Extra(_, bracket), spot, _)) => (format!("unexpected `{bracket}`"), Some(spot), None),
+        Some((Odd::Open(_, bracket), spot, line)) => {
+            let hint = format!("the `{bracket}` on line {line} is never closed");
+            ("unexpected end of the file".to_owned(), Some(spot), Some(hint))
+        }
+        None => {
+            let above = spot.filter(|_| text.contains("','")).and_then(|spot| trace.end_above(spot));
+            (reworded(text), spot, above.map(missing_comma))
+        }
+    };
+    Failure {
+        kind: FailureKind::Syntax,
+        message,
+        file: Some(file.to_owned()),
+        position: spot.and_then(|spot| trace.position(spot)),
+        excerpt: spot.and_then(|spot| excerpt(&trace, spot)),
+        hint,
+    }
+}
+
+fn missing_comma(line: usize) -> String {
+    format!("is a comma missing at the end of line {line}?")
+}
+
+/// A syntax error's message, and the line and column that are its last words.
+fn parts(message: &str) -> (&str, Option<(u32, u32)>) {
     let message = message.strip_prefix("SyntaxError: ").unwrap_or(message);
-    let (text, position) = match message.rsplit_once(" at line ") {
+    match message.rsplit_once(" at line ") {
         Some((text, at)) => match at.split_once(", col ") {
             Some((line, column)) => (text, line.parse().ok().zip(column.parse().ok())),
             None => (message, None),
         },
         None => (message, None),
-    };
-    Failure {
-        kind: FailureKind::Syntax,
-        message: reworded(text),
-        file: Some(file.to_owned()),
-        position: position.map(|(line, column)| (line, if wrapped { unwrapped(line, column) } else { column })),
-        hint: None,
     }
 }
 
 /// `expected token ',', got 'env' in object literal` as a person would say it.
 fn reworded(text: &str) -> String {
+    // `unexpected token ';', primary expression`
+    if let Some((token, _)) = text.strip_prefix("unexpected token '").and_then(|rest| rest.rsplit_once("', ")) {
+        return format!("unexpected `{token}`");
+    }
     let Some((expected, got)) = text.split_once(", got '") else { return text.to_owned() };
     let Some((got, context)) = got.rsplit_once('\'') else { return text.to_owned() };
     let got = if got == "EOF" || got == "EndOfFile" { "the end of the file".to_owned() } else { format!("`{got}`") };
@@ -220,7 +283,7 @@ mod tests {
     fn frames() {
         let table = [
             ("main (/srv/a.js:3:7)", Some(("/srv/a.js", 3, 7))),
-            ("<main> (/srv/a b (c).js:1:62)", Some(("/srv/a b (c).js", 1, 1))),
+            ("<main> (/srv/a b (c).js:1:62)", Some(("/srv/a b (c).js", 1, 62))),
             ("read (pmrun:fs:3:7)", None),
             ("require (native at x.rs:1:2)", None),
             ("f (unknown at 1:2)", None),
@@ -232,14 +295,10 @@ mod tests {
 
     #[test]
     fn syntax_errors_say_where() {
-        let got = syntax(
-            "SyntaxError: expected token ',', got 'env' in object literal at line 9, col 7",
-            Path::new("/a.js"),
-            true,
-        );
-        assert_eq!(got.message, "unexpected `env` in object literal: expected `,`");
-        assert_eq!(got.position, Some((9, 7)));
-        let got = syntax("unterminated string literal at line 1, col 70", Path::new("/a.js"), true);
-        assert_eq!((got.message.as_str(), got.position), ("unterminated string literal", Some((1, 9))));
+        let message = "SyntaxError: expected token ',', got 'env' in object literal at line 9, col 7";
+        let (text, position) = parts(message);
+        assert_eq!(reworded(text), "unexpected `env` in object literal: expected `,`");
+        assert_eq!(position, Some((9, 7)));
+        assert_eq!(parts("unterminated string literal"), ("unterminated string literal", None));
     }
 }

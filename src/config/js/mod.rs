@@ -1,4 +1,4 @@
-//! Config programs: `.js`, `.cjs` and `.mjs` files, run by an embedded engine in a child process of ours.
+//! Config programs: `.js`, `.ts` files and their like, run by an embedded engine in a child process of ours.
 //!
 //! ```text
 //! evaluate()  ── Orders (JSON, stdin) ──▶  child_main()  ──▶  engine::run()   the only users of the engine:
@@ -6,10 +6,15 @@
 //!      └── frames (stdout): console, result ◀──┘
 //! ```
 //!
+//! Before the engine sees a file, `provenance` marks the expressions that values come from, so that every value and every
+//! error has its bytes; `values` walks what is exported and asks it for them.
+//!
 //! Invariants:
 //! * A config can not stop, grow or crash pmrun: the engine has no deadline and no memory limit of its own, a long
 //!   regex or a deep source ends it, so it always runs in a child with `RLIMIT_AS`, `RLIMIT_CPU` and a wall deadline.
 //! * What a config prints goes to stderr. stdout of the child carries frames, and nothing that a config does can forge one.
+//! * `--js-engine node` runs the config in the user's Node instead (`node`), with the deadline but without the sandbox.
+//! * Marks change nothing that a config can see, and a place is exact, says that it was computed there, or is not given.
 //! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 
 mod child;
@@ -20,31 +25,72 @@ mod host;
 mod host_facts;
 mod modules;
 mod natives;
+mod node;
 mod orders;
 mod parent;
+mod provenance;
 mod resolver;
 mod source;
 mod spawning;
 #[cfg(test)]
 mod tests;
+mod typescript;
 mod values;
 mod wire;
 
 use std::path::Path;
 
 pub use child::child_main;
-pub use parent::{evaluate, stringify};
 #[cfg(test)]
 pub(super) use tests::exported_by_the_engine;
 
 use self::resolver::Format;
 use super::World;
+use crate::diag::Diagnostic;
+use crate::document::{Node, Sources};
 
 /// What a config program may use before it is ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub deadline_ms: u64,
     pub memory_bytes: u64,
+}
+
+/// What runs a config program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The engine that pmrun brings along.
+    #[default]
+    Embedded,
+    /// The Node in PATH.
+    Node,
+}
+
+/// Runs a config program and returns what it exports; what its places are in comes to `sources`.
+///
+/// # Errors
+/// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
+pub fn evaluate(entry: &Path, world: &World, limits: Limits, sources: &mut Sources) -> Result<Node, Box<Diagnostic>> {
+    match world.engine {
+        Engine::Embedded => parent::evaluate(entry, world, limits, sources),
+        Engine::Node => node::evaluate(entry, world, limits, sources),
+    }
+}
+
+/// The same, as the text that `JSON.stringify` makes of it.
+///
+/// # Errors
+/// As [`evaluate`]; also when there is no such text.
+pub fn stringify(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<String, Box<Diagnostic>> {
+    match world.engine {
+        Engine::Embedded => parent::stringify(entry, world, limits, sources),
+        Engine::Node => node::stringify(entry, world, limits, sources),
+    }
 }
 
 /// How a config program says what it exports.
@@ -61,6 +107,7 @@ pub(super) fn form(entry: &Path, world: &World) -> Option<Form> {
     let files = files::Files::new(world.mapping.clone());
     let path = files.canonical(&world.cwd.join(entry)).ok()?;
     match resolver::format(&files, &path) {
+        _ if resolver::is_typescript(&path) => None,
         Format::CommonJs | Format::Either => Some(Form::CommonJs),
         Format::Module if path.extension().is_some_and(|ending| ending == "mjs") => Some(Form::Module),
         Format::Module | Format::Json | Format::Foreign => None,

@@ -7,14 +7,21 @@ use std::rc::Rc;
 use boa_engine::builtins::promise::PromiseState;
 use boa_engine::module::{ModuleLoader, ModuleRequest, Referrer, SyntheticModuleInitializer};
 use boa_engine::object::JsObject;
-use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, Module, Script, Source, js_string};
+use boa_engine::{
+    Context, JsError, JsNativeError, JsResult, JsString, JsValue, Module, NativeFunction, Script, Source, js_string,
+};
 
 use super::engine::call;
 use super::fault;
 use super::host::Host;
 use super::orders::{Failure, FailureKind};
+use super::provenance::{Shape, Trace};
 use super::resolver::{self, Format, Style};
-use super::source::{GLOBALS, WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
+use super::source::{GLOBALS, find_quoted, is_nodes, too_deep, without_shebang};
+use super::typescript;
+
+/// What helps where this engine ends.
+pub(super) const USE_NODE: &str = "`--js-engine node` runs the config with Node";
 
 /// A file, ready to run.
 pub(super) enum Compiled {
@@ -31,14 +38,22 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
         Format::Json => json(host, path, context).map(Compiled::Value),
         Format::Module => module(host, path, context).map(Compiled::Module),
         Format::Foreign => {
-            let message = format!("`{}` cannot be run: only .js, .cjs, .mjs and .json can", path.display());
-            Err(raise(host, Failure { file: Some(path.to_owned()), ..Failure::evaluation(message) }))
+            let native = path.extension().is_some_and(|ending| ending == "node");
+            let what = if native { "is a native module, which pmrun's own engine" } else { "is a file that pmrun" };
+            let failure = Failure::evaluation(format!("`{}` {what} cannot run", path.display()));
+            let hint = if native { USE_NODE } else { "what can be run is .js, .ts, .json and their like" };
+            // The place is where it is asked for.
+            Err(raise(host, failure.hint(hint)))
         }
         style @ (Format::CommonJs | Format::Either) => {
             let text = text(host, path)?;
             provide(host, &text, context)?;
-            let wrapped = format!("{WRAPPER}{}{WRAPPER_END}", without_shebang(&text));
-            let error = match Script::parse(Source::from_bytes(&wrapped).with_path(path), None, context) {
+            let trace = Trace::of(context);
+            let code = without_shebang(&text);
+            let given = trace.prepare(path, &text, &code, Shape::CommonJs, &[]);
+            let mut parse = |given: &str| Script::parse(Source::from_bytes(given).with_path(path), None, context);
+            let parsed = parse(&given).or_else(|_| parse(&trace.without(&code, Shape::CommonJs, &[])));
+            let error = match parsed {
                 Ok(script) => return script.evaluate(context).map(Compiled::Function),
                 Err(error) => error,
             };
@@ -46,7 +61,7 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
             if style == Format::Either && mentions_modules(&text) {
                 return module(host, path, context).map(Compiled::Module);
             }
-            Err(raise(host, fault::syntax(&fault::message(&error, context), path, true)))
+            Err(raise(host, fault::syntax(&fault::message(&error, context), path, context)))
         }
     }
 }
@@ -77,10 +92,23 @@ pub(super) fn resolve(
     if let Some(path) = resolver::resolve(&host.files, specifier, folder, style) {
         return Ok(path);
     }
-    let message = format!("Cannot find module '{specifier}'");
-    host.note(&message, missing(host, specifier, from));
+    let unexported = resolver::unexported(&host.files, specifier, folder);
+    let (message, code) = match (&unexported, style) {
+        (Some(manifest), _) => (
+            format!("'{specifier}' is not defined by \"exports\" in {}", manifest.display()),
+            js_string!("ERR_PACKAGE_PATH_NOT_EXPORTED"),
+        ),
+        (None, Style::Require) => (format!("Cannot find module '{specifier}'"), js_string!("MODULE_NOT_FOUND")),
+        (None, Style::Import) => (format!("Cannot find module '{specifier}'"), js_string!("ERR_MODULE_NOT_FOUND")),
+    };
+    let mut failure = missing(host, specifier, from, context);
+    if let Some(manifest) = unexported {
+        failure.message = format!("the package does not export `{specifier}`");
+        failure.hint = Some(format!("what it exports is said in `{}`", manifest.display()));
+    }
+    host.note(&message, failure);
     let error = JsNativeError::error().with_message(message).into_opaque(context);
-    error.set(js_string!("code"), js_string!("MODULE_NOT_FOUND"), false, context)?;
+    error.set(js_string!("code"), code, false, context)?;
     let stack = boa_engine::object::builtins::JsArray::from_iter([text_value(from)], context);
     error.set(js_string!("requireStack"), stack, false, context)?;
     Err(JsError::from_opaque(error.into()))
@@ -101,16 +129,18 @@ pub(super) fn text_value(path: &Path) -> JsValue {
     JsString::from(path.to_string_lossy().as_ref()).into()
 }
 
-fn missing(host: &Host, specifier: &str, from: &Path) -> Failure {
-    let position = host.files.read_text(from).ok().and_then(|text| find_quoted(&text, specifier));
+fn missing(host: &Host, specifier: &str, from: &Path, context: &Context) -> Failure {
+    let trace = Trace::of(context);
+    let asked = trace.request(from, specifier).and_then(|spot| trace.position(spot));
+    let position = asked.or_else(|| find_quoted(&host.files.read_text(from).ok()?, specifier));
     let failure = Failure {
         file: Some(from.to_owned()),
         position,
-        ..Failure::evaluation(format!("cannot find module `{specifier}`"))
+        ..Failure::evaluation(format!("Cannot find module '{specifier}'"))
     };
     if is_nodes(specifier) {
         return failure.hint(
-            "this module of Node's is not there for configs; path, fs, os, url, util, process and child_process are",
+            "pmrun's own engine does not have this module of Node's: `--js-engine node` runs the config with Node",
         );
     }
     if specifier.starts_with(['.', '/']) {
@@ -140,8 +170,21 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
                 },
             ))
         }
+        None if resolver::is_typescript(path) => without_types(host, path, &text),
         None => Ok(text),
     }
+}
+
+fn without_types(host: &Host, path: &Path, text: &str) -> JsResult<String> {
+    typescript::strip(text).map_err(|refusal| {
+        let failure = Failure {
+            kind: FailureKind::Syntax,
+            file: Some(path.to_owned()),
+            position: refusal.position(text),
+            ..Failure::evaluation(refusal.message)
+        };
+        raise(host, Failure { hint: refusal.hint.map(str::to_owned), ..failure })
+    })
 }
 
 /// Makes the globals that a text names.
@@ -159,8 +202,13 @@ fn provide(host: &Host, text: &str, context: &mut Context) -> JsResult<()> {
 fn json(host: &Host, path: &Path, context: &mut Context) -> JsResult<JsValue> {
     let text = text(host, path)?;
     match serde_json::from_str(&text) {
-        Ok(value) => JsValue::from_json(&value, context),
+        Ok(value) => {
+            let value = JsValue::from_json(&value, context)?;
+            Trace::of(context).know_json(path, &text, &value, context)?;
+            Ok(value)
+        }
         Err(error) => {
+            Trace::of(context).know_text(path, &text);
             let said = error.to_string();
             let said = said.split(" at line ").next().unwrap_or_default();
             let position = u32::try_from(error.line()).ok().zip(u32::try_from(error.column().max(1)).ok());
@@ -176,27 +224,33 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
     }
     let text = text(host, path)?;
     provide(host, &text, context)?;
-    let source = without_shebang(&text);
-    let mut parse = |source: &str| Module::parse(Source::from_bytes(source).with_path(path), None, context);
-    let parsed = parse(&source).or_else(|error| match async_default(&source) {
-        Some(rewritten) => parse(&rewritten).map_err(|_| error),
+    let code = without_shebang(&text);
+    let trace = Trace::of(context);
+    let mut parse = |before: &[(usize, &'static str)]| {
+        let given = trace.prepare(path, &text, &code, Shape::Module, before);
+        let mut parse = |given: &str| Module::parse(Source::from_bytes(given).with_path(path), None, context);
+        parse(&given).or_else(|_| parse(&trace.without(&code, Shape::Module, before)))
+    };
+    let parsed = parse(&[]).or_else(|error| match async_default(&code) {
+        Some(before) => parse(&before).map_err(|_| error),
         None => Err(error),
     });
-    let module = parsed.map_err(|error| raise(host, fault::syntax(&fault::message(&error, context), path, false)))?;
+    let module = parsed.map_err(|error| raise(host, fault::syntax(&fault::message(&error, context), path, context)))?;
     host.modules.borrow_mut().insert(path.to_owned(), module.clone());
     Ok(module)
 }
 
-/// The engine's parser takes the `async` of `export default async () => ...` for a declaration's: name the function first.
-fn async_default(text: &str) -> Option<String> {
+/// The engine's parser takes the `async` of `export default async () => ...` for a declaration's: what has to be inserted
+/// to name the function first.
+fn async_default(text: &str) -> Option<[(usize, &'static str); 2]> {
     const WRITTEN: &str = "export default async";
     let at = text.match_indices(WRITTEN).map(|(at, _)| at).find(|at| {
         let rest = text[at + WRITTEN.len()..].trim_start();
         let before = text[..*at].rsplit('\n').next().unwrap_or_default();
         !rest.starts_with("function") && before.trim().is_empty()
     })?;
-    let (before, rest) = (&text[..at], &text[at + WRITTEN.len()..]);
-    Some(format!("{before}export {{ $default as default }}; const $default = async{rest}"))
+    let name = at + "export ".len();
+    Some([(name, "{ $default as default }; const $"), (name + "default".len(), " =")])
 }
 
 /// Whether a line starts with `import` or `export`, or something is awaited.
@@ -224,11 +278,11 @@ impl ModuleLoader for Loader {
         let host = Host::of(context);
         let specifier = request.specifier().to_std_string_lossy();
         let from = referrer.path().map_or_else(|| host.entry.clone(), Path::to_owned);
-        if resolver::builtin(&specifier).is_some() {
+        let folder = from.parent().map_or_else(|| host.cwd(), Path::to_owned);
+        if resolver::is_builtin(&host.files, &specifier, Some(&folder), Style::Import) {
             let value = booted(&host, "builtin", request.specifier().clone().into(), context)?;
             return exporting(&value, context);
         }
-        let folder = from.parent().map_or_else(|| host.cwd(), Path::to_owned);
         let path = resolve(&host, &specifier, &folder, &from, Style::Import, context)?;
         if let Some(module) = host.modules.borrow().get(&path) {
             return Ok(module.clone());
@@ -253,6 +307,24 @@ impl ModuleLoader for Loader {
             // The object is fresh and extensible: nothing can refuse.
             let _ = meta.create_data_property(JsString::from(key), value, context);
         }
+        let resolve = NativeFunction::from_copy_closure_with_captures(
+            |_, args, from: &JsString, context| {
+                let host = Host::of(context);
+                let specifier = args.first().cloned().unwrap_or_default().to_string(context)?.to_std_string_lossy();
+                let from = PathBuf::from(from.to_std_string_lossy());
+                let folder = from.parent().map_or_else(|| host.cwd(), Path::to_owned);
+                if resolver::is_builtin(&host.files, &specifier, None, Style::Import) {
+                    let name = specifier.strip_prefix("node:").unwrap_or(&specifier);
+                    return Ok(JsString::from(format!("node:{name}")).into());
+                }
+                let path = resolve(&host, &specifier, &folder, &from, Style::Import, context)?;
+                Ok(JsString::from(file_url(&path)).into())
+            },
+            JsString::from(path.to_string_lossy().as_ref()),
+        );
+        let resolve = resolve.to_js_function(context.realm());
+        // As above.
+        let _ = meta.create_data_property(js_string!("resolve"), resolve, context);
     }
 }
 

@@ -12,6 +12,9 @@ use boa_engine::object::builtins::{JsArray, JsFunction};
 use boa_engine::object::{JsObject, ObjectInitializer};
 use boa_engine::property::Attribute;
 use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
 use super::host::Host;
 use super::modules::{self, Compiled, text_value};
@@ -24,16 +27,18 @@ type Native = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
 
 /// Milliseconds; longer ones never fire within a deadline.
 const TIMER_MAX: f64 = 3_600_000.0;
+const RANDOM_MAX: u32 = 1 << 20;
 
 /// The object that `boot.js` gets.
 pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
-    let table: [(&str, Native); 27] = [
+    let table: [(&str, Native); 29] = [
         ("access", access),
         ("builtin", builtin_function),
         ("chdir", chdir),
         ("clearTimer", clear_timer),
         ("compile", compile),
         ("cwd", |_, _, context| Ok(text_value(&Host::of(context).cwd()))),
+        ("digest", digest),
         ("dotenv", parse_dotenv),
         ("end", end),
         ("env", env),
@@ -44,6 +49,7 @@ pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
         ("now", now),
         ("print", print),
         ("process", host_facts::process),
+        ("random", random),
         ("readBinary", read_binary),
         ("readText", read_text),
         ("readdir", read_dir),
@@ -165,7 +171,13 @@ fn builtin_function(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsR
 }
 
 fn is_builtin(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    Ok(resolver::builtin(&text(args, 0, context)?).is_some().into())
+    let host = Host::of(context);
+    let specifier = text(args, 0, context)?;
+    let folder = match args.get(1) {
+        Some(_) => Some(host.path(&text(args, 1, context)?)),
+        None => None,
+    };
+    Ok(resolver::is_builtin(&host.files, &specifier, folder.as_deref(), Style::Require).into())
 }
 
 fn resolve(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
@@ -308,6 +320,8 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
         ("nlink", whole(meta.nlink())),
         ("uid", meta.uid().into()),
         ("gid", meta.gid().into()),
+        ("rdev", whole(meta.rdev())),
+        ("blksize", whole(meta.blksize())),
         ("ino", whole(meta.ino())),
         ("size", whole(meta.size())),
         ("blocks", whole(meta.blocks())),
@@ -368,4 +382,28 @@ fn utf8_encode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult
 fn utf8_decode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let bytes = bytes(args, 0, context)?;
     Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
+}
+
+/// The digest of bytes; undefined for an algorithm that is not there.
+fn digest(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let bytes = bytes(args, 1, context)?;
+    Ok(match text(args, 0, context)?.as_str() {
+        "md5" => binary(&Md5::digest(bytes)),
+        "sha1" => binary(&Sha1::digest(bytes)),
+        "sha224" => binary(&Sha224::digest(bytes)),
+        "sha256" => binary(&Sha256::digest(bytes)),
+        "sha384" => binary(&Sha384::digest(bytes)),
+        "sha512" => binary(&Sha512::digest(bytes)),
+        _ => JsValue::undefined(),
+    })
+}
+
+fn random(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let wanted = args.first().map_or(Ok(0), |size| size.to_u32(context))?.min(RANDOM_MAX);
+    let mut bytes = vec![0; wanted as usize];
+    let source = Path::new("/dev/urandom");
+    match fs::File::open(source).and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes)) {
+        Ok(()) => Ok(binary(&bytes)),
+        Err(error) => Err(io_error(&error, "open", source, context)),
+    }
 }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::Limits;
 use crate::config::{Mapping, World};
 use crate::diag::{Code, Diagnostic};
-use crate::document::{Location, Position};
+use crate::document::{Location, Position, Sources, Span};
 
 /// Everything that the child is told. It takes nothing from its own environment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub(super) struct Orders {
     pub(super) deadline_ms: u64,
     /// What is wanted is the text that `JSON.stringify` makes of the value, not the value.
     pub(super) stringify: bool,
+    /// Whether values are traced to where they come from.
+    pub(super) trace: bool,
 }
 
 /// Why there is no result.
@@ -34,6 +36,8 @@ pub(super) struct Failure {
     /// Line and column, from 1.
     pub(super) position: Option<(u32, u32)>,
     pub(super) hint: Option<String>,
+    /// The file's text, and the bytes in it that are at fault.
+    pub(super) excerpt: Option<(String, u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,13 +60,21 @@ impl Orders {
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,
             stringify: false,
+            trace: true,
         }
     }
 }
 
 impl Failure {
     pub(super) fn evaluation(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Evaluation, message: message.into(), file: None, position: None, hint: None }
+        Self {
+            kind: FailureKind::Evaluation,
+            message: message.into(),
+            file: None,
+            position: None,
+            hint: None,
+            excerpt: None,
+        }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -72,16 +84,20 @@ impl Failure {
 
     /// The diagnostic. What names no file is said of the entry, under the name by which it was asked for.
     #[expect(clippy::unnecessary_box_returns, reason = "the front-ends return it boxed")]
-    pub(super) fn into_diagnostic(self, asked: &Path, absolute: &Path) -> Box<Diagnostic> {
+    pub(super) fn into_diagnostic(self, asked: &Path, absolute: &Path, sources: &mut Sources) -> Box<Diagnostic> {
         let code = match self.kind {
             FailureKind::File => Code::File,
             FailureKind::Syntax => Code::Syntax,
             FailureKind::Evaluation => Code::Evaluation,
         };
-        let file = self.file.filter(|file| file != absolute).unwrap_or_else(|| asked.to_owned());
-        let location = match self.position {
-            Some((line, column)) => Location::Line { file, position: Position { line, column } },
-            None => Location::File(file),
+        let file = self.file.map_or_else(|| asked.to_owned(), |file| shown(file, asked, absolute));
+        let location = match (self.excerpt, self.position) {
+            (Some((text, start, end)), _) => {
+                let source = sources.add(&file, text);
+                Location::At { span: Span { source, start, end }, path: String::new() }
+            }
+            (None, Some((line, column))) => Location::Line { file, position: Position { line, column } },
+            (None, None) => Location::File(file),
         };
         let diagnostic = Diagnostic::error(code, self.message, location);
         Box::new(match self.hint {
@@ -89,4 +105,17 @@ impl Failure {
             None => diagnostic,
         })
     }
+}
+
+/// A file's name for a person: the entry as it was asked for, and its neighbours in the same manner.
+pub(super) fn shown(file: PathBuf, asked: &Path, absolute: &Path) -> PathBuf {
+    if file == absolute {
+        return asked.to_owned();
+    }
+    let below = asked.is_relative().then(|| {
+        let start = absolute.ancestors().nth(asked.components().filter(|part| *part != Component::CurDir).count())?;
+        let inside = absolute.starts_with(start) && start.join(asked) == *absolute;
+        file.strip_prefix(start).ok().filter(|_| inside).map(Path::to_owned)
+    });
+    below.flatten().unwrap_or(file)
 }

@@ -11,11 +11,12 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::orders::{Failure, Orders};
+use super::orders::{Failure, Orders, shown};
+use super::values::Exported;
 use super::{Limits, fault, wire};
 use crate::config::World;
 use crate::diag::Diagnostic;
-use crate::document::Node;
+use crate::document::{Kind, Node, SourceId, Sources, Span};
 
 /// More than any graph of apps needs; the child refuses larger values by itself.
 const OUTPUT_MAX: usize = 64 << 20;
@@ -24,27 +25,71 @@ const CONSOLE_MAX: usize = 1 << 20;
 /// What the runtime says before it aborts is short.
 const NOISE_MAX: usize = 16 << 10;
 
-/// Runs a config program in a child process and returns what it exports. Nodes have no spans.
+/// Runs a config program in a child process and returns what it exports. The files that its spans, or the diagnostic,
+/// point into become sources.
 ///
 /// # Errors
 /// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
-pub fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box<Diagnostic>> {
-    follow(&Orders::new(entry, world, limits), entry)
+pub(super) fn evaluate(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<Node, Box<Diagnostic>> {
+    let orders = Orders::new(entry, world, limits);
+    let Exported { mut node, files } = follow(&orders, entry, sources)?;
+    let name = |path| shown(path, entry, &orders.entry);
+    let ids: Vec<SourceId> = files
+        .into_iter()
+        .map(|file| {
+            let add = if file.computed { Sources::add_computed } else { Sources::add };
+            add(sources, &name(file.path), file.text)
+        })
+        .collect();
+    place(&mut node, &ids).ok_or_else(|| {
+        let failure = Failure::evaluation("the config's value was not understood");
+        failure.into_diagnostic(entry, &orders.entry, sources)
+    })?;
+    Ok(node)
+}
+
+/// Gives the spans their sources.
+fn place(node: &mut Node, ids: &[SourceId]) -> Option<()> {
+    let place = |span: &mut Option<Span>| {
+        if let Some(span) = span {
+            span.source = *ids.get(span.source.0 as usize)?;
+        }
+        Some(())
+    };
+    place(&mut node.span)?;
+    match &mut node.kind {
+        Kind::Sequence(items) => items.iter_mut().try_for_each(|item| self::place(item, ids)),
+        Kind::Mapping(entries) => entries.iter_mut().try_for_each(|entry| {
+            place(&mut entry.key.span)?;
+            self::place(&mut entry.value, ids)
+        }),
+        _ => Some(()),
+    }
 }
 
 /// The same, as the text that `JSON.stringify` makes of it.
 ///
 /// # Errors
 /// As [`evaluate`]; also when there is no such text.
-pub fn stringify(entry: &Path, world: &World, limits: Limits) -> Result<String, Box<Diagnostic>> {
-    let node = follow(&Orders { stringify: true, ..Orders::new(entry, world, limits) }, entry)?;
-    Ok(node.as_str().unwrap_or_default().to_owned())
+pub(super) fn stringify(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<String, Box<Diagnostic>> {
+    let exported = follow(&Orders { stringify: true, ..Orders::new(entry, world, limits) }, entry, sources)?;
+    Ok(exported.node.as_str().unwrap_or_default().to_owned())
 }
 
-fn follow(orders: &Orders, entry: &Path) -> Result<Node, Box<Diagnostic>> {
+fn follow(orders: &Orders, entry: &Path, sources: &mut Sources) -> Result<Exported, Box<Diagnostic>> {
     let outcome = Run::start(orders).and_then(|mut run| run.finish(orders));
     let outcome = outcome.unwrap_or_else(|error| Err(Failure::evaluation(format!("cannot run the config: {error}"))));
-    outcome.map_err(|failure| failure.into_diagnostic(entry, &orders.entry))
+    outcome.map_err(|failure| failure.into_diagnostic(entry, &orders.entry, sources))
 }
 
 /// A running child. Dropping it ends it, and what it started.
@@ -60,7 +105,7 @@ struct Run {
 }
 
 enum Step {
-    Done(Result<Node, Failure>),
+    Done(Result<Exported, Failure>),
     Closed,
     Deadline,
     TooMuch,
@@ -84,7 +129,7 @@ impl Run {
         Ok(Self { child, deadline, pending: Vec::new(), noise: Vec::new(), received: 0, printed: 0 })
     }
 
-    fn finish(&mut self, orders: &Orders) -> io::Result<Result<Node, Failure>> {
+    fn finish(&mut self, orders: &Orders) -> io::Result<Result<Exported, Failure>> {
         let step = self.listen()?;
         let by_itself = matches!(step, Step::Closed);
         if !by_itself {

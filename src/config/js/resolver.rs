@@ -25,13 +25,20 @@ pub(super) enum Style {
     Import,
 }
 
-const ENDINGS: [&str; 4] = [".js", ".json", ".cjs", ".mjs"];
-const INDEXES: [&str; 4] = ["index.js", "index.json", "index.cjs", "index.mjs"];
+const ENDINGS: [&str; 7] = [".js", ".json", ".cjs", ".mjs", ".ts", ".cts", ".mts"];
+/// What TypeScript's authors write for what a compiler would have made of their files.
+const COMPILED: [(&str, &str); 3] = [("js", "ts"), ("cjs", "cts"), ("mjs", "mts")];
 
-/// The built-in modules that pmrun stands in for.
-pub(super) fn builtin(specifier: &str) -> Option<&'static str> {
+/// Packages that pmrun stands in for where they are not installed.
+const STAND_INS: [&str; 2] = ["dotenv", "dotenv/config"];
+
+/// Whether pmrun's own module is meant: one of Node's, or a package that a module in `folder` would not find.
+pub(super) fn is_builtin(files: &Files, specifier: &str, folder: Option<&Path>, style: Style) -> bool {
+    if STAND_INS.contains(&specifier) {
+        return folder.is_some_and(|folder| resolve(files, specifier, folder, style).is_none());
+    }
     let name = specifier.strip_prefix("node:").unwrap_or(specifier);
-    super::source::builtin(name).map(|(name, _)| name)
+    !STAND_INS.contains(&name) && super::source::builtin(name).is_some()
 }
 
 /// The file that a specifier names, for a module in `folder`.
@@ -47,7 +54,16 @@ pub(super) fn resolve(files: &Files, specifier: &str, folder: &Path, style: Styl
         from_imports(files, specifier, folder, style)
     } else {
         from_packages(files, specifier, folder, style)
-    }?;
+    };
+    // What is imported is named by a URL.
+    let found = found.or_else(|| match specifier.split_once(['?', '#']) {
+        Some((bare, _)) if style == Style::Import && !bare.is_empty() => resolve(files, bare, folder, style),
+        _ if style == Style::Import && specifier.contains('%') => {
+            let decoded = percent_decode(specifier);
+            if decoded == specifier { None } else { resolve(files, &decoded, folder, style) }
+        }
+        _ => None,
+    })?;
     Some(files.canonical(&found).unwrap_or(found))
 }
 
@@ -55,15 +71,19 @@ pub(super) fn resolve(files: &Files, specifier: &str, folder: &Path, style: Styl
 pub(super) fn format(files: &Files, path: &Path) -> Format {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("json") => Format::Json,
-        Some("mjs") => Format::Module,
-        Some("cjs") => Format::CommonJs,
-        Some("ts" | "mts" | "cts" | "tsx" | "jsx" | "node" | "wasm") => Format::Foreign,
+        Some("mjs" | "mts") => Format::Module,
+        Some("cjs" | "cts") => Format::CommonJs,
+        Some("tsx" | "jsx" | "node" | "wasm") => Format::Foreign,
         _ => match package_type(files, path).as_deref() {
             Some("module") => Format::Module,
             Some("commonjs") => Format::CommonJs,
             _ => Format::Either,
         },
     }
+}
+
+pub(super) fn is_typescript(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "ts" || ending == "mts" || ending == "cts")
 }
 
 fn is_path(specifier: &str) -> bool {
@@ -77,7 +97,12 @@ fn as_file(files: &Files, path: &Path) -> Option<PathBuf> {
     if files.is_file(path) {
         return Some(path.to_owned());
     }
-    ENDINGS.iter().map(|ending| with_ending(path, ending)).find(|path| files.is_file(path))
+    let compiled = || {
+        let ending = path.extension()?;
+        let (_, source) = COMPILED.iter().find(|(compiled, _)| ending == *compiled)?;
+        Some(path.with_extension(source))
+    };
+    ENDINGS.iter().map(|ending| with_ending(path, ending)).chain(compiled()).find(|path| files.is_file(path))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -101,7 +126,7 @@ fn as_folder(files: &Files, path: &Path) -> Option<PathBuf> {
 }
 
 fn index(files: &Files, folder: &Path) -> Option<PathBuf> {
-    INDEXES.iter().map(|name| folder.join(name)).find(|path| files.is_file(path))
+    ENDINGS.iter().map(|ending| folder.join(format!("index{ending}"))).find(|path| files.is_file(path))
 }
 
 fn manifest(files: &Files, folder: &Path) -> Option<Value> {
@@ -126,7 +151,7 @@ fn from_imports(files: &Files, specifier: &str, folder: &Path, style: Style) -> 
     let (base, manifest) = scope(files, folder)?;
     let target = select(manifest.get("imports")?, specifier, style)?;
     if target.starts_with("./") {
-        as_file(files, &normalise(&base.join(target)))
+        Some(normalise(&base.join(target))).filter(|path| files.is_file(path))
     } else {
         from_packages(files, &target, &base, style)
     }
@@ -134,19 +159,48 @@ fn from_imports(files: &Files, specifier: &str, folder: &Path, style: Style) -> 
 
 fn from_packages(files: &Files, specifier: &str, folder: &Path, style: Style) -> Option<PathBuf> {
     let (name, subpath) = split_name(specifier);
-    folder
-        .ancestors()
-        .filter(|folder| folder.file_name().is_none_or(|name| name != "node_modules"))
-        .map(|folder| folder.join("node_modules").join(name))
+    if let Some(own) = own_package(files, name, folder) {
+        return in_package(files, &own, subpath, style);
+    }
+    packages(name, folder)
         .filter(|package| files.is_dir(package) || subpath.is_empty())
         .find_map(|package| in_package(files, &package, subpath, style))
 }
 
+/// Where a package may be, the nearest first.
+fn packages(name: &str, folder: &Path) -> impl Iterator<Item = PathBuf> {
+    folder
+        .ancestors()
+        .filter(|folder| folder.file_name().is_none_or(|name| name != "node_modules"))
+        .map(move |folder| folder.join("node_modules").join(name))
+}
+
+/// A package may name itself, where it says what it exports.
+fn own_package(files: &Files, name: &str, folder: &Path) -> Option<PathBuf> {
+    let (base, manifest) = scope(files, folder)?;
+    let named = manifest.get("name").and_then(Value::as_str) == Some(name);
+    (named && manifest.get("exports").is_some_and(|exports| !exports.is_null())).then_some(base)
+}
+
+/// The package that is there and keeps to itself what was asked for: its manifest.
+pub(super) fn unexported(files: &Files, specifier: &str, folder: &Path) -> Option<PathBuf> {
+    let (name, _) = split_name(specifier);
+    if is_path(specifier) || name.is_empty() {
+        return None;
+    }
+    let package = own_package(files, name, folder)
+        .or_else(|| packages(name, folder).find(|package| exports(files, package).is_some()))?;
+    Some(package.join("package.json"))
+}
+
+fn exports(files: &Files, package: &Path) -> Option<Value> {
+    manifest(files, package)?.get("exports").filter(|exports| !exports.is_null()).cloned()
+}
+
 fn in_package(files: &Files, package: &Path, subpath: &str, style: Style) -> Option<PathBuf> {
-    let exports = manifest(files, package).and_then(|manifest| manifest.get("exports").cloned());
-    if let Some(exports) = exports.filter(|exports| !exports.is_null()) {
+    if let Some(exports) = exports(files, package) {
         let target = select_export(&exports, &format!(".{subpath}"), style)?;
-        return as_file(files, &normalise(&package.join(target)));
+        return Some(normalise(&package.join(target))).filter(|path| files.is_file(path));
     }
     let path = if subpath.is_empty() { package.to_owned() } else { normalise(&package.join(&subpath[1..])) };
     as_file(files, &path).or_else(|| as_folder(files, &path))
@@ -192,14 +246,14 @@ fn target(value: &Value, style: Style) -> Option<String> {
 
 fn holds(condition: &str, style: Style) -> bool {
     match condition {
-        "node" | "default" => true,
+        "node" | "default" | "module-sync" | "node-addons" => true,
         "require" => style == Style::Require,
         "import" => style == Style::Import,
         _ => false,
     }
 }
 
-fn percent_decode(text: &str) -> String {
+pub(super) fn percent_decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -247,6 +301,7 @@ mod tests {
                 ("app/d/lib/main.js", ""),
                 ("app/e/package.json", r#"{"main": "gone.js"}"#),
                 ("app/e/index.json", "{}"),
+                ("app/types.ts", ""),
                 ("up.cjs", ""),
             ],
             &[
@@ -261,6 +316,8 @@ mod tests {
                 ("../app/./a.js", Require, Some("app/a.js")),
                 ("./none", Require, None),
                 ("a.js", Require, None),
+                ("./types", Require, Some("app/types.ts")),
+                ("./types.js", Require, Some("app/types.ts")),
             ],
         );
     }
@@ -282,8 +339,20 @@ mod tests {
                 ("node_modules/@org/both/src/one.js", ""),
                 ("node_modules/one/package.json", r#"{"exports": "./x.js"}"#),
                 ("node_modules/one/x.js", ""),
-                ("app/package.json", r##"{"imports": {"#lib/*": "./lib/*.js", "#plain": "plain"}}"##),
+                (
+                    "app/package.json",
+                    r##"{"name": "self", "imports": {"#lib/*": "./lib/*.js", "#plain": "plain"}, "exports": {"./q": "./lib/q.js"}}"##,
+                ),
                 ("app/lib/q.js", ""),
+                ("app/with space.mjs", ""),
+                ("node_modules/bare/package.json", r#"{"exports": "./x"}"#),
+                ("node_modules/bare/x.js", ""),
+                (
+                    "node_modules/nested/package.json",
+                    r#"{"exports": {".": {"node": {"import": "./i.js"}, "default": "./d.js"}}}"#,
+                ),
+                ("node_modules/nested/i.js", ""),
+                ("node_modules/nested/d.js", ""),
             ],
             &[
                 ("plain", Require, Some("node_modules/plain/index.js")),
@@ -299,6 +368,13 @@ mod tests {
                 ("#lib/q", Require, Some("app/lib/q.js")),
                 ("#plain", Require, Some("node_modules/plain/index.js")),
                 ("gone", Require, None),
+                ("self/q", Require, Some("app/lib/q.js")),
+                ("self", Require, None),
+                ("bare", Require, None),
+                ("nested", Import, Some("node_modules/nested/i.js")),
+                ("nested", Require, Some("node_modules/nested/d.js")),
+                ("./with%20space.mjs?v=1", Import, Some("app/with space.mjs")),
+                ("./with%20space.mjs", Require, None),
             ],
         );
     }
@@ -314,7 +390,10 @@ mod tests {
             ("a.cjs", Format::CommonJs),
             ("a.mjs", Format::Module),
             ("a.json", Format::Json),
-            ("a.ts", Format::Foreign),
+            ("a.ts", Format::Either),
+            ("a.mts", Format::Module),
+            ("a.cts", Format::CommonJs),
+            ("a.tsx", Format::Foreign),
             ("esm/deep/a.js", Format::Module),
             ("esm/a.cjs", Format::CommonJs),
         ];

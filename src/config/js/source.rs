@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 1_000;
 pub(super) const BOOT: &str = include_str!("builtins/boot.js");
 
 /// Globals that Node has and the language does not. `boot.js` makes each when a file names it.
-pub(super) const GLOBALS: [&str; 18] = [
+pub(super) const GLOBALS: [&str; 19] = [
     "process",
     "console",
     "Buffer",
@@ -34,6 +34,7 @@ pub(super) const GLOBALS: [&str; 18] = [
     "queueMicrotask",
     "structuredClone",
     "performance",
+    "crypto",
 ];
 
 /// The stand-in for one of Node's modules: its name and its source.
@@ -44,10 +45,14 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "buffer" => ("buffer", include_str!("builtins/buffer.js")),
         "child_process" => ("child_process", include_str!("builtins/child_process.js")),
         "console" => ("console", include_str!("builtins/console.js")),
+        "crypto" => ("crypto", include_str!("builtins/crypto.js")),
         "dotenv" => ("dotenv", include_str!("builtins/dotenv.js")),
         "dotenv/config" => ("dotenv/config", "require('dotenv').config();"),
+        "events" => ("events", include_str!("builtins/events.js")),
         "fs" => ("fs", include_str!("builtins/fs.js")),
         "fs/promises" => ("fs/promises", "module.exports = require('fs').promises;"),
+        "pmrun:collate" => ("pmrun:collate", include_str!("builtins/collate.js")),
+        "pmrun:errors" => ("pmrun:errors", include_str!("builtins/errors.js")),
         "pmrun:globals" => ("pmrun:globals", include_str!("builtins/globals.js")),
         "module" => ("module", include_str!("builtins/module.js")),
         "os" => ("os", include_str!("builtins/os.js")),
@@ -57,6 +62,8 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "path/posix" => ("path/posix", "module.exports = require('path').posix;"),
         "path/win32" => ("path/win32", "module.exports = require('path').win32;"),
         "process" => ("process", include_str!("builtins/process.js")),
+        "querystring" => ("querystring", include_str!("builtins/querystring.js")),
+        "sys" => ("sys", "module.exports = require('util');"),
         "timers" => ("timers", "module.exports = require('pmrun:globals');"),
         "timers/promises" => (
             "timers/promises",
@@ -65,22 +72,21 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         ),
         "url" => ("url", include_str!("builtins/url.js")),
         "util" => ("util", include_str!("builtins/util.js")),
+        "util/types" => ("util/types", "module.exports = require('util').types;"),
         _ => return None,
     })
 }
 
 /// Modules that Node has and pmrun does not stand in for.
 pub(super) fn is_nodes(name: &str) -> bool {
-    const NAMES: [&str; 27] = [
+    const NAMES: [&str; 24] = [
         "async_hooks",
         "cluster",
         "constants",
-        "crypto",
         "dgram",
         "diagnostics_channel",
         "dns",
         "domain",
-        "events",
         "http",
         "http2",
         "https",
@@ -88,7 +94,6 @@ pub(super) fn is_nodes(name: &str) -> bool {
         "net",
         "perf_hooks",
         "punycode",
-        "querystring",
         "readline",
         "repl",
         "stream",

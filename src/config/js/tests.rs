@@ -69,6 +69,7 @@ fn orders(entry: &Path, root: &Path) -> Orders {
         memory_bytes: 512 << 20,
         deadline_ms: 5_000,
         stringify: false,
+        trace: true,
     }
 }
 
@@ -79,6 +80,7 @@ fn run(orders: Orders) -> Ran {
         let sink = Rc::clone(&printed);
         let result = engine::run(orders, Box::new(move |text| sink.borrow_mut().push_str(text)));
         let printed = printed.borrow().clone();
+        let result = result.map(|exported| exported.node);
         Ran { result, printed, root }
     });
     worker.unwrap().join().unwrap()
@@ -156,8 +158,8 @@ fn values_that_no_config_holds() {
 fn commonjs() {
     check_files(&[("a.js", "exports.x = __dirname; exports.y = __filename")], r#"{"x":"{DIR}","y":"{DIR}/a.js"}"#);
     check_files(
-        &[("a.js", "this.x = require.main === module; exports.y = typeof module.parent")],
-        r#"{"x":true,"y":"undefined"}"#,
+        &[("a.js", "this.x = require.main === module; exports.y = typeof require.main + typeof module.parent")],
+        r#"{"x":false,"y":"objectobject"}"#,
     );
     check_files(&[("a.js", "if (true) { exports.x = 1; return } exports.x = 2")], r#"{"x":1}"#);
     check_files(
@@ -276,7 +278,7 @@ fn failures_say_where() {
             &[("a.js", "const a = {\n  b: 1\n  c: 2\n}")],
             "a.js:3:3: unexpected `c` in object literal: expected `,` or `}`",
         ),
-        check_failure(&[("a.js", "let a = ;")], "a.js:1:9: unexpected token ';', primary expression"),
+        check_failure(&[("a.js", "let a = ;")], "a.js:1:9: unexpected `;`"),
         check_failure(
             &[("a.mjs", "export default {\n  a b\n}")],
             "a.mjs:2:5: unexpected `b` in method definition: expected `(`",
@@ -285,42 +287,39 @@ fn failures_say_where() {
         check_failure(&[("a.js", "1\nthrow new TypeError('no')")], "a.js:2:7: config threw: TypeError: no"),
         check_failure(
             &[("a.js", "require('./b')"), ("b.js", "\n\nnull.x")],
-            "b.js:3:6: config threw: TypeError: cannot convert 'null' or 'undefined' to object",
+            "b.js:3:6: config threw: TypeError: Cannot read properties of null (reading 'x')",
         ),
-        check_failure(
-            &[("a.js", "1\nrequire('./b')"), ("b.js", "\n{ [ }")],
-            "b.js:2:5: unexpected token '}', primary expression",
-        ),
-        check_failure(&[("a.js", "1\nconst x = require('nope')")], "a.js:2:19: cannot find module `nope`"),
-        check_failure(&[("a.mjs", "1\nimport x from './nope.mjs'")], "a.mjs:2:15: cannot find module `./nope.mjs`"),
+        check_failure(&[("a.js", "1\nrequire('./b')"), ("b.js", "\n{ [ }")], "b.js:2:5: unexpected `}`"),
+        check_failure(&[("a.js", "1\nconst x = require('nope')")], "a.js:2:19: Cannot find module 'nope'"),
+        check_failure(&[("a.mjs", "1\nimport x from './nope.mjs'")], "a.mjs:2:15: Cannot find module './nope.mjs'"),
         check_failure(
             &[("a.js", "require('./b')"), ("b.js", "1\nrequire(\n  './c')")],
-            "b.js:3:3: cannot find module `./c`",
+            "b.js:3:3: Cannot find module './c'",
         ),
         check_failure(
             &[("a.js", "require('./j.json')"), ("j.json", "{\n  'a': 1}")],
             "j.json:2:3: `{DIR}/j.json` is not JSON: key must be a string",
         ),
-        check_failure(&[("a.js", "1\nprocess.exit(2)")], "a.js:2:13: the config called `process.exit(2)`"),
+        check_failure(&[("a.js", "1\nprocess.exit(2)")], "a.js:2:9: the config called `process.exit(2)`"),
         check_failure(&[("a.js", "try { process.exit(2) } catch {}")], ": the config called `process.exit(2)`"),
-        check_failure(&[("a.js", "process.exit()")], "a.js:1:13: the config called `process.exit()`"),
+        check_failure(&[("a.js", "process.exit()")], "a.js:1:9: the config called `process.exit()`"),
         check_failure(
             &[("a.js", "process.exitCode = 4; process.exit()")],
-            "a.js:1:35: the config called `process.exit(4)`",
+            "a.js:1:31: the config called `process.exit(4)`",
         ),
-        check_failure(&[("a.js", "process.abort()")], "a.js:1:14: the config called `process.abort()`"),
+        check_failure(&[("a.js", "process.abort()")], "a.js:1:9: the config called `process.abort()`"),
         check_failure(
             &[("a.js", "process.kill(process.pid)")],
-            "a.js:1:13: the config called `process.kill(process.pid, \"SIGTERM\")`",
+            "a.js:1:9: the config called `process.kill(process.pid, \"SIGTERM\")`",
         ),
         check_failure(
             &[("a.js", "try { process.kill(process.pid, 9) } finally { process.exit(1) }")],
-            "a.js:1:60: the config called `process.kill(process.pid, 9)`",
+            "a.js:1:56: the config called `process.kill(process.pid, 9)`",
         ),
         check_failure(&[("a.js", "exports.a = process.kill(process.pid, 0)")], r#"{"a":true}"#),
         check_failure(
             &[("a.js", "process.kill(1)")],
-            "a.js:1:13: config threw: process.kill is not available: a config may only read",
+            "a.js:1:9: config threw: process.kill is not available: a config may only read",
         ),
         check_failure(&[("a.js", &format!("1\n{}", "[".repeat(200_000)))], "a.js:2:1: brackets are nested too deeply"),
         check_failure(
@@ -329,7 +328,7 @@ fn failures_say_where() {
         ),
         check_failure(
             &[("a.js", "module.exports = JSON.parse('{')")],
-            "a.js:1:28: config threw: SyntaxError: EOF while parsing an object at line 1 column 1",
+            "a.js:1:23: config threw: SyntaxError: EOF while parsing an object at line 1 column 1",
         ),
         check_failure(
             &[("a.js", "module.exports = Promise.reject(new Error('later'))")],
@@ -396,7 +395,7 @@ fn a_module_that_is_too_large_is_not_handed_to_the_engine() {
 
 #[test]
 fn files_that_cannot_be_run() {
-    let case = Case::new(&[("a.ts", "export default {}")]);
+    let case = Case::new(&[("a.tsx", "export default {}")]);
     let failure = case.run().result.unwrap_err();
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::File, "this kind of file cannot be run"));
     let mut gone = orders(Path::new("/nowhere/a.js"), Path::new("/"));
@@ -542,8 +541,8 @@ fn the_process_and_the_machine() {
             r#"["\n","linux","Linux","/home/app","/tmp",true,true,2]"#,
         ),
         (
-            "(os => [os.hostname().length > 0, Object.keys(os.networkInterfaces()), os.userInfo().uid === process.getuid()])(require('os'))",
-            "[true,[],true]",
+            "(os => [os.hostname().length > 0, os.platform(), os.userInfo().uid === process.getuid()])(require('os'))",
+            r#"[true,"linux",true]"#,
         ),
         ("[process === global.process, process === require('process'), global === globalThis]", "[true,true,true]"),
     ]);

@@ -1,7 +1,10 @@
 //! What the child writes to its stdout: frames of a tag, a length (u32, little endian) and that many bytes. Values have
 //! an encoding of their own because JSON has no NaN and serde_json refuses to read what is nested deeply.
 
-use crate::document::{Entry, Key, Kind, Node};
+use std::path::PathBuf;
+
+use super::values::{Exported, Origin};
+use crate::document::{Entry, Key, Kind, Node, SourceId, Span};
 
 /// Text for the user's stderr.
 pub(super) const CONSOLE: u8 = b'c';
@@ -31,20 +34,33 @@ pub(super) fn take(buffer: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     Some((tag, frame.split_off(HEADER)))
 }
 
-pub(super) fn encode(node: &Node) -> Vec<u8> {
+pub(super) fn encode(exported: &Exported) -> Vec<u8> {
     let mut out = Vec::new();
-    write(node, &mut out);
+    write_length(exported.files.len(), &mut out);
+    for file in &exported.files {
+        write_text(&file.path.to_string_lossy(), &mut out);
+        write_text(&file.text, &mut out);
+        out.push(u8::from(file.computed));
+    }
+    write(&exported.node, &mut out);
     out
 }
 
 /// The value, or None when the bytes are not one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Node> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Exported> {
     let mut rest = bytes;
+    let mut files = Vec::new();
+    for _ in 0..read_length(&mut rest)? {
+        let path = PathBuf::from(read_text(&mut rest)?);
+        let text = read_text(&mut rest)?.into();
+        files.push(Origin { path, text, computed: *rest.split_off_first()? != 0 });
+    }
     let node = read(&mut rest)?;
-    rest.is_empty().then_some(node)
+    rest.is_empty().then_some(Exported { node, files })
 }
 
 fn write(node: &Node, out: &mut Vec<u8>) {
+    write_span(node.span, out);
     match &node.kind {
         Kind::Null => out.push(b'n'),
         Kind::Bool(value) => out.push(if *value { b't' } else { b'f' }),
@@ -67,9 +83,19 @@ fn write(node: &Node, out: &mut Vec<u8>) {
             out.push(b'{');
             write_length(entries.len(), out);
             for entry in entries {
+                write_span(entry.key.span, out);
                 write_text(&entry.key.text, out);
                 write(&entry.value, out);
             }
+        }
+    }
+}
+
+fn write_span(span: Option<Span>, out: &mut Vec<u8>) {
+    out.push(u8::from(span.is_some()));
+    if let Some(span) = span {
+        for number in [span.source.0, span.start, span.end] {
+            out.extend(number.to_le_bytes());
         }
     }
 }
@@ -84,6 +110,7 @@ fn write_length(length: usize, out: &mut Vec<u8>) {
 }
 
 fn read(rest: &mut &[u8]) -> Option<Node> {
+    let span = read_span(rest).ok()?;
     let tag = *rest.split_off_first()?;
     let kind = match tag {
         b'n' => Kind::Null,
@@ -98,14 +125,25 @@ fn read(rest: &mut &[u8]) -> Option<Node> {
         b'{' => {
             let length = read_length(rest)?;
             let entry = |_| {
-                let key = Key { text: read_text(rest)?, span: None };
+                let span = read_span(rest).ok()?;
+                let key = Key { text: read_text(rest)?, span };
                 Some(Entry { key, value: read(rest)? })
             };
             Kind::Mapping((0..length).map(entry).collect::<Option<_>>()?)
         }
         _ => return None,
     };
-    Some(Node::new(kind, None))
+    Some(Node::new(kind, span))
+}
+
+/// Err when the bytes are no span, nor say that there is none.
+fn read_span(rest: &mut &[u8]) -> Result<Option<Span>, ()> {
+    if *rest.split_off_first().ok_or(())? == 0 {
+        return Ok(None);
+    }
+    let mut number = || -> Option<u32> { Some(u32::from_le_bytes(rest.split_off(..4)?.try_into().ok()?)) };
+    let mut number = || number().ok_or(());
+    Ok(Some(Span { source: SourceId(number()?), start: number()?, end: number()? }))
 }
 
 fn read_text(rest: &mut &[u8]) -> Option<String> {
@@ -122,31 +160,41 @@ mod tests {
     use super::*;
 
     fn node(kind: Kind) -> Node {
-        Node::new(kind, None)
+        Node::new(kind, Some(Span { source: SourceId(1), start: 2, end: 300 }))
+    }
+
+    fn exported(node: Node) -> Exported {
+        let file = |computed| Origin { path: "/srv/é.js".into(), text: "a\nb".into(), computed };
+        Exported { node, files: vec![file(false), file(true)] }
     }
 
     #[test]
     fn values_come_back_as_they_were() {
-        let entry = |key: &str, kind| Entry { key: Key { text: key.into(), span: None }, value: node(kind) };
-        let value = node(Kind::Mapping(vec![
+        let entry = |key: &str, kind| Entry {
+            key: Key { text: key.into(), span: Some(Span { source: SourceId(0), start: 1, end: 2 }) },
+            value: node(kind),
+        };
+        let value = exported(node(Kind::Mapping(vec![
             entry(
                 "a",
                 Kind::Sequence(vec![node(Kind::Null), node(Kind::Bool(true)), node(Kind::Number(f64::INFINITY))]),
             ),
             entry("", Kind::String("é😀\n".into())),
             entry("b", Kind::Mapping(vec![])),
-        ]));
+        ])));
         assert_eq!(decode(&encode(&value)), Some(value));
+        let bare = Exported { node: Node::new(Kind::Null, None), files: Vec::new() };
+        assert_eq!(decode(&encode(&bare)), Some(bare));
     }
 
     #[test]
     fn broken_values_are_none() {
-        let whole = encode(&node(Kind::Sequence(vec![node(Kind::String("text".into()))])));
+        let whole = encode(&exported(node(Kind::Sequence(vec![node(Kind::String("text".into()))]))));
         for end in 0..whole.len() {
             assert_eq!(decode(&whole[..end]), None, "{end}");
         }
         assert_eq!(decode(b"nn"), None);
-        assert_eq!(decode(b"["), None);
+        assert_eq!(decode(b"\0\0\0\0\0["), None);
     }
 
     #[test]

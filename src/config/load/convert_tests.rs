@@ -13,7 +13,14 @@ const FORMATS: [Format; 6] =
 
 fn world(folder: &Path) -> World {
     let env = std::env::vars().collect();
-    World { env, cwd: folder.to_owned(), home: None, cpus: 2, mapping: None }
+    World {
+        env,
+        cwd: folder.to_owned(),
+        home: None,
+        cpus: 2,
+        mapping: None,
+        engine: crate::config::js::Engine::default(),
+    }
 }
 
 /// The graph less what says where it came from, else the errors.

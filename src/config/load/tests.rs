@@ -15,6 +15,7 @@ fn world(cwd: &Path) -> World {
         home: Some("/home/app".into()),
         cpus: 2,
         mapping: None,
+        engine: crate::config::js::Engine::Embedded,
     }
 }
 
@@ -32,7 +33,7 @@ fn fixture(folder: &str) -> PathBuf {
 fn the_same_file_in_every_format_is_the_same_graph() {
     let folder = fixture("equiv");
     let plain = |file: &str| {
-        let Graph { ecosystem, file: _, profile, apps, deploy, origins: _ } = graph(file, &folder);
+        let Graph { ecosystem, file: _, profile, apps, deploy } = graph(file, &folder);
         serde_json::to_value((ecosystem, profile, apps, deploy)).unwrap()
     };
     let want = plain("ecosystem.json");
@@ -44,11 +45,13 @@ fn the_same_file_in_every_format_is_the_same_graph() {
 
 #[test]
 fn origins_name_lines_and_columns() {
-    let graph = graph("ecosystem.json", &fixture("equiv"));
-    assert_eq!(graph.origins["api"]["script"], "ecosystem.json:6:17");
-    assert_eq!(graph.origins["api"]["env.LEVEL"], "ecosystem.json:11:25");
-    assert_eq!(graph.origins["api"]["env.FROM_FILE"], "api.env");
-    assert_eq!(graph.ecosystem.0, "equiv");
+    let Loaded { graph, origins, .. } = load(Path::new("ecosystem.json"), None, &world(&fixture("equiv")));
+    let place = |path| origins.place("api", path);
+    assert_eq!(place("script").as_deref(), Some("ecosystem.json:6:17"));
+    assert_eq!(place("env.LEVEL").as_deref(), Some("ecosystem.json:11:25"));
+    assert_eq!(place("env.FROM_FILE").as_deref(), Some("api.env"));
+    assert_eq!((place("env.NONE"), place("uid")), (None, None));
+    assert_eq!(graph.unwrap().ecosystem.0, "equiv");
 }
 
 /// The engine needs the pmrun binary: in a unit test nothing but a literal has a value.
@@ -76,7 +79,8 @@ fn a_literal_program_needs_no_engine() {
     };
     let read: Vec<&str> = files.into_iter().filter(read).collect();
     assert_eq!(read, ["a.js", "a.cjs", "a.mjs", "esm/sub/a.cjs", "esm/sub/a.mjs", "linked/b.mjs"]);
-    assert_eq!(graph("a.cjs", folder.path()).origins["a"]["script"], "a.cjs:2:24");
+    let loaded = load(Path::new("a.cjs"), None, &world(folder.path()));
+    assert_eq!(loaded.origins.place("a", "script").as_deref(), Some("a.cjs:2:24"));
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::Key;
-use crate::graph::{Graph, Origins};
+use crate::graph::Graph;
 use crate::plan::{ActualApp, ActualInstance, Liveness, Plan, PlanPolicy, Refusal, Snapshot, plan};
 use crate::spec::{AppSpec, EcosystemId, Field};
 
@@ -29,7 +29,7 @@ fn id() -> EcosystemId {
 }
 
 fn graph(apps: Vec<AppSpec>) -> Graph {
-    Graph { ecosystem: id(), file: "e.json5".into(), profile: None, apps, deploy: None, origins: Origins::default() }
+    Graph { ecosystem: id(), file: "e.json5".into(), profile: None, apps, deploy: None }
 }
 
 fn origin(app: &str, path: &str) -> Option<String> {
@@ -125,4 +125,26 @@ pub(in crate::plan) fn validate(value: &serde_json::Value) {
     if let Err(error) = VALIDATOR.validate(value) {
         panic!("{error} at {}", error.instance_path());
     }
+}
+
+#[test]
+fn who_reads_a_changed_option_is_told() {
+    let why = |change: fn(&mut AppSpec)| {
+        let old = Arc::new(AppSpec::new("api", "/srv/api.js", "/srv"));
+        let mut new = (*old).clone();
+        change(&mut new);
+        let instance = ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&old)) };
+        let known = ActualApp { ecosystem: Some(id()), spec: old, instances: [(0, instance)].into() };
+        let actual = Snapshot { generation: 3, apps: [("api".to_owned(), known)].into() };
+        let made = plan(&graph(vec![new]), &actual, &PlanPolicy::new(Key([1; 32])));
+        let json = render_json(&made, &origin);
+        json["steps"][0]["changes"][0]["why"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(why(|app| app.pid_file = Some("/x".into())), "it is written when the process starts");
+    assert_eq!(why(|app| app.logs.merge = true), "logs are opened when the process starts");
+    assert_eq!(why(|app| app.readiness.wait_ready = true), "the process gets its channel at its start");
+    assert_eq!(why(|app| app.cwd = "/".into()), "the process reads it at its start");
+    assert_eq!(why(|app| app.restart.max_restarts = 1), "takes effect at once");
+    assert_eq!(why(|app| app.max_memory_restart = Some(1)), "has no effect yet");
+    assert_eq!(why(|app| app.uid = Some("0".into())), "has no effect yet");
 }

@@ -6,9 +6,20 @@ use crate::platform::tree::Closer;
 
 /// Marks of processes that several looks in a row see. A mark is kept for life, so what was read stays true; it is
 /// forgotten when no stop is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cache {
+    home: String,
     marks: HashMap<(u32, u64), Marks>,
+}
+
+impl Cache {
+    pub(super) fn new(home: &str) -> Self {
+        Self { home: home.to_owned(), marks: HashMap::new() }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.marks = HashMap::new();
+    }
 }
 
 impl Closer for Cache {
@@ -27,6 +38,10 @@ impl Closer for Cache {
 
     fn tag(&mut self, pid: u32) -> Option<Tag> {
         procfs::file_locks(pid).and_then(Tag::of_limit)
+    }
+
+    fn sees_home(&mut self, pid: u32) -> bool {
+        procfs::sees_home(pid, &self.home)
     }
 
     fn outputs(&mut self, pid: u32) -> Vec<(u64, u64)> {

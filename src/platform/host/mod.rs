@@ -21,7 +21,7 @@ use super::setup::ProcessSetup;
 use super::spawn::{Extras, spawn};
 use super::survivors::{self, Adopted, open_pid};
 use super::tag::Tag;
-use super::tree::{Stopping, Todo};
+use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
 use crate::base::{ExitStatus, Signal};
 use crate::supervisor::{Launch, LaunchId};
@@ -60,6 +60,9 @@ pub struct Host {
     roots: HashMap<u32, LaunchId>,
     requests: Vec<(LaunchId, How, bool)>,
     stopping: BTreeMap<LaunchId, Stopping>,
+    /// By instance, the launch whose first process ended last without being asked to: what that left behind is looked
+    /// for when a stop asks for it.
+    ended: HashMap<String, (LaunchId, Kin)>,
     /// By epoll key, which member of which stop.
     members: HashMap<u64, (LaunchId, u32)>,
     next_member: u64,
@@ -87,8 +90,10 @@ impl Host {
     /// The system's.
     pub fn new(home: &Path, setup: ProcessSetup) -> io::Result<Self> {
         let me = procfs::process(std::process::id());
+        let home_text = home.to_string_lossy();
         Ok(Self {
-            home: home.to_string_lossy().into_owned(),
+            cache: Cache::new(&home_text),
+            home: home_text.into_owned(),
             nonce: nonce()?,
             setup,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -97,9 +102,9 @@ impl Host {
             roots: HashMap::new(),
             requests: Vec::new(),
             stopping: BTreeMap::new(),
+            ended: HashMap::new(),
             members: HashMap::new(),
             next_member: 0,
-            cache: Cache::default(),
             oldest: me.map_or(0, |me| me.start),
             any_adopted: false,
             events: Vec::new(),
@@ -227,7 +232,7 @@ impl Host {
             self.sweep();
         }
         if self.stopping.is_empty() {
-            self.cache = Cache::default();
+            self.cache.forget();
         }
     }
 
@@ -308,6 +313,11 @@ impl Host {
         let Some(running) = self.running.remove(&launch) else { return false };
         self.roots.remove(&running.pid);
         self.stale_pid_files.insert(running.pid_file.clone(), running.pid);
+        if running.tree && !asked {
+            // The session's number may be another's by the time somebody asks.
+            let kin = Kin { root: None, session: 0, ..running.kin() };
+            self.ended.insert(running.instance.clone(), (launch, kin));
+        }
         self.events.push(Event::Exited { launch, status });
         if let Some(stopping) = self.stopping.get_mut(&launch) {
             stopping.kin.root = None;

@@ -19,7 +19,7 @@ pub(super) struct Running {
     /// False: taken over from an earlier daemon, its status is for another to collect.
     pub(super) child: bool,
     pub(super) mark: String,
-    instance: String,
+    pub(super) instance: String,
     list_id: u64,
     pub(super) logs: Vec<String>,
     pub(super) pid_file: PathBuf,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use rustix::process::pidfd_send_signal;
 
 use super::children::raw_signal;
-use super::running::{How, wake};
+use super::running::{How, Running, wake};
 use super::{Event, Host, Key};
 use crate::base::Signal;
 use crate::platform::procfs::{self, Process, Table};
@@ -48,12 +48,9 @@ impl Host {
             How::Message => (Todo::Watch, Signal::TERM),
             How::Kill => (Todo::Kill, Signal::KILL),
         };
-        let nonce = &self.nonce;
-        let kin = || match running {
-            Some(running) => running.kin(),
-            // It ended a moment ago; only its marks can tell what it left.
-            None => Kin { mark: format!("{nonce}.{}", launch.0), ..Kin::default() },
-        };
+        let ended = || self.ended.values().find(|(ended, _)| *ended == launch).map(|(_, kin)| kin.clone());
+        let by_mark = || Kin { mark: format!("{}.{}", self.nonce, launch.0), ..Kin::default() };
+        let kin = || running.map(Running::kin).or_else(ended).unwrap_or_else(by_mark);
         let stopping = self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin(), true, todo, signal, false));
         // A stop that is under way becomes sterner, never milder.
         stopping.silent = false;
@@ -182,14 +179,11 @@ impl Host {
 
     fn find(&mut self, survey: &Survey, launch: LaunchId) -> Vec<Process> {
         let Some(stopping) = self.stopping.get(&launch) else { return Vec::new() };
-        let (running, all_stopping) = (&self.running, &self.stopping);
-        // When nothing but stops is left, an orphan of whatever kind belongs to one of them.
-        let last = self.setup.adopts_orphans
-            && running.keys().all(|id| all_stopping.get(id).is_some_and(|stopping| stopping.tree));
+        let running = &self.running;
         let shared = |log: &str| {
             running.iter().any(|(id, other)| *id != launch && other.logs.iter().any(|theirs| theirs == log))
         };
-        let mut found = survey.members(&stopping.kin, stopping.members.keys().copied(), shared, last, &mut self.cache);
+        let mut found = survey.members(&stopping.kin, stopping.members.keys().copied(), shared, &mut self.cache);
         found.retain(|process| !self.roots.contains_key(&process.pid));
         found
     }
@@ -253,6 +247,7 @@ impl Host {
 
     pub(super) fn finish(&mut self, launch: LaunchId) {
         let Some(stopping) = self.stopping.remove(&launch) else { return };
+        self.ended.retain(|_, (ended, _)| *ended != launch);
         for member in stopping.members.values() {
             self.members.remove(&member.key);
         }

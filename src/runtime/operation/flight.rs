@@ -5,7 +5,7 @@ use crate::base::{InstanceId, Mono, format_millis};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::table::Moved;
 use crate::runtime::view::outputs;
-use crate::supervisor::{Machine, Output, State};
+use crate::supervisor::{ErrorReason, Machine, Output, State};
 
 /// When a command stops waiting for an instance that keeps ending. Its policy goes on restarting it.
 ///
@@ -137,10 +137,14 @@ impl Operation {
             running.failed = true;
         }
         self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.clone() }, around.out);
-        if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_watch()) {
+        if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_silent()) {
             return;
         }
         let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
+        // What never ran has said nothing: the last lines there are another run's.
+        let known = known.filter(|(_, instance)| {
+            !matches!(&instance.machine.state, State::Errored { reason: ErrorReason::SpawnFailed(_) })
+        });
         let error_log =
             known.and_then(|(app, instance)| match outputs(&app.record, id.slot, instance, &around.table.layout).1 {
                 Output::File(path) => Some(path),

@@ -110,8 +110,15 @@ impl Operation {
 
     /// Apps in `after` that have no task are not waited for.
     pub(super) fn add(&mut self, app: String, aim: Aim, after: BTreeSet<String>) {
-        self.touched += usize::from(!aim.is_watch());
+        self.touched += usize::from(!aim.is_silent());
         self.tasks.insert(app, Task { aim, after, phase: Phase::Pending });
+    }
+
+    /// Whether it may still record or start something of an app.
+    pub(super) fn is_at_work_on(&self, app: &str) -> bool {
+        let mut wave = self.saving.iter().flat_map(|(_, wave)| &wave.works);
+        let is_open = |task: &Task| !matches!(task.phase, Phase::Done | Phase::Failed);
+        self.tasks.get(app).is_some_and(is_open) || wave.any(|work| work.renamed_from.as_deref() == Some(app))
     }
 
     pub(super) fn has(&self, app: &str) -> bool {
@@ -126,7 +133,7 @@ impl Operation {
         let (mut going_on, mut not_begun) = (Vec::new(), Vec::new());
         let queued = std::mem::take(&mut self.queue);
         not_begun.extend(queued.iter().map(|(id, _)| id.to_string()));
-        for (app, task) in self.tasks.iter_mut().filter(|(_, task)| !task.aim.is_watch()) {
+        for (app, task) in self.tasks.iter_mut().filter(|(_, task)| !task.aim.is_silent()) {
             let label = |slot: &u32| InstanceId::new(app, *slot).to_string();
             match &mut task.phase {
                 Phase::Pending => {
@@ -202,7 +209,7 @@ impl Operation {
     fn skip(&mut self, app: &str, reason: String) {
         let Some(task) = self.tasks.get_mut(app) else { return };
         task.phase = Phase::Failed;
-        if !task.aim.is_watch() {
+        if !task.aim.is_silent() {
             self.failed.push(Failure { skipped: true, ..Failure::of_app(app.to_owned(), reason) });
         }
     }
@@ -271,7 +278,7 @@ impl Operation {
     }
 
     fn progress(&self, app: &str, slot: Option<u32>, what: ProgressKind, out: &mut Vec<Effect>) {
-        if self.tasks.get(app).is_some_and(|task| task.aim.is_watch()) {
+        if self.tasks.get(app).is_some_and(|task| task.aim.is_silent()) {
             return;
         }
         self.caller.tell(Answer::Progress(Progress { app: app.to_owned(), slot, what }), false, out);

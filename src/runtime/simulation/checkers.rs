@@ -34,7 +34,7 @@ pub(super) fn after_each(world: &mut World) {
         }
     }
     let resting = |view: &InstanceView| matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed");
-    if views.iter().all(resting) && world.core.deadline().is_some() {
+    if views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
         world.host.fail("a timer runs for nothing");
     }
     let mut ids: Vec<u32> = views.iter().map(|view| view.id).collect();
@@ -68,6 +68,7 @@ pub(super) fn at_rest(world: &mut World) {
             let script = runs.map_or(app.spec.script.as_str(), |tree| tree.script.as_str());
             let allowed: &[&str] = match (instance.intent, script) {
                 (Intent::Stopped, _) => &["stopped"],
+                (Intent::Done { .. }, _) => &["completed"],
                 (Intent::Up, _) if view.state == "stopped" && world.host.unrecorded_stops.contains(&name) => {
                     &["stopped"]
                 }

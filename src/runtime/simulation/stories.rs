@@ -27,7 +27,6 @@ fn apply(apps: &[AppSpec]) -> Request {
             profile: None,
             apps: apps.to_vec(),
             deploy: None,
-            origins: BTreeMap::new(),
         },
         options: PlanOptions::default(),
         ambient: BTreeMap::new(),
@@ -208,6 +207,17 @@ fn nobody_waits_long_for_what_keeps_ending() {
         });
         assert_eq!(done(world.ask(apply(&[app]))).1, [format!("a: {want}")]);
         assert!(world.host.mono - begun < 3_100, "{script}");
+    }
+}
+
+#[test]
+fn what_never_ran_is_not_shown_with_the_words_of_another_run() {
+    for (script, has_log) in [("exit 5 1", true), ("nospawn", false)] {
+        let mut world = World::calm();
+        let app = app("a", script, |app| app.restart.max_restarts = 1);
+        let answer = world.ask(apply(&[app]));
+        let Answer::Done { failed, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(failed[0].error_log.is_some(), has_log, "{script}");
     }
 }
 

@@ -34,14 +34,7 @@ pub(super) fn graph(rng: &mut Rng) -> Graph {
             apps.push(app(name, &before, rng));
         }
     }
-    Graph {
-        ecosystem,
-        file: "/p/ecosystem.json5".to_owned(),
-        profile: None,
-        apps,
-        deploy: None,
-        origins: BTreeMap::new(),
-    }
+    Graph { ecosystem, file: "/p/ecosystem.json5".to_owned(), profile: None, apps, deploy: None }
 }
 
 /// The same file, edited.

@@ -8,12 +8,12 @@ use std::path::Path;
 
 pub(super) use readers::{MILLIS_MAX, variable_name_problem};
 
-use super::draft::{Draft, Mark};
+use super::draft::{Draft, Mark, Outdone};
 use super::options::{self, OVERLAY_PREFIX, Row, Status};
 use super::value::Value;
 use crate::base::closest;
 use crate::diag::{Code, Diagnostic};
-use crate::document::{Entry, Kind, Node, js_number, to_json};
+use crate::document::{Entry, Kind, Node, js_number, to_json, to_json_text};
 
 /// Reads values by the table and notes everything that is wrong with them.
 pub(super) struct Decoder<'a> {
@@ -26,6 +26,20 @@ struct Written<'a> {
     row: &'static Row,
     rank: usize,
     entry: &'a Entry,
+}
+
+impl Written<'_> {
+    fn outdone(&self, option: &str, whole: &Mark) -> Outdone {
+        let Entry { key, value } = self.entry;
+        let text = match (&self.row.value, &value.kind) {
+            // `env` as a whole may hold secrets under any name.
+            (Value::Variables(_) | Value::Overlay(_), kind) => kind.name().to_owned(),
+            (_, Kind::String(text)) => text.clone(),
+            _ => to_json_text(value),
+        };
+        let mark = whole.key(&key.text, value.span);
+        Outdone { option: option.to_owned(), key: key.text.clone(), value: text, mark }
+    }
 }
 
 /// Diagnostics after which nobody reads suggestions, each of which compares a key with all options.
@@ -42,21 +56,30 @@ impl Decoder<'_> {
         };
         let whole = Mark { span: node.span, path: labelled(path, node) };
         let mut draft = Draft::new(whole.clone());
-        for written in self.choose(entries, skip, &whole) {
-            let key = &written.entry.key.text;
-            let mark = whole.key(key, written.entry.value.span);
-            draft.marks.insert(written.row.name, mark.clone());
+        for written in self.choose(entries, skip, &whole, &mut draft.outdone) {
+            let Written { row, entry, .. } = written;
+            let mark = whole.key(&entry.key.text, entry.value.span);
+            if let (Value::Names(_), Kind::Sequence(items)) = (row.value, &entry.value.kind) {
+                draft.items.insert(row.name, items.iter().map(|item| item.span).collect());
+            }
             let before = self.diagnostics.len();
             self.option(&written, &mark, &mut draft);
             if self.diagnostics.len() == before {
                 self.announce(&written, &mark);
             }
+            draft.marks.insert(row.name, mark);
         }
         Some(draft)
     }
 
     /// Which entry counts for each option; tells about keys that are unknown or said twice.
-    fn choose<'a>(&mut self, entries: &'a [Entry], skip: &[&str], whole: &Mark) -> Vec<Written<'a>> {
+    fn choose<'a>(
+        &mut self,
+        entries: &'a [Entry],
+        skip: &[&str],
+        whole: &Mark,
+        outdone: &mut Vec<Outdone>,
+    ) -> Vec<Written<'a>> {
         let mut chosen: Vec<Written<'a>> = Vec::with_capacity(entries.len());
         let mut at_option: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for entry in entries {
@@ -79,15 +102,14 @@ impl Decoder<'_> {
             let earlier = &chosen[at].entry.key.text;
             if earlier == key {
                 let message = format!("`{key}` is written twice, the last one counts");
-                self.warning(Code::Conflict, message, &mark);
+                self.warning(Code::DuplicateOption, message, &mark);
             } else {
                 let counts = if rank <= chosen[at].rank { key } else { earlier.as_str() };
                 let message = format!("`{earlier}` and `{key}` are the same option, `{counts}` counts");
-                self.warning(Code::Conflict, message, &mark);
+                self.warning(Code::DuplicateOption, message, &mark);
             }
-            if rank <= chosen[at].rank {
-                chosen[at] = written;
-            }
+            let loser = if rank <= chosen[at].rank { std::mem::replace(&mut chosen[at], written) } else { written };
+            outdone.push(loser.outdone(option, whole));
         }
         chosen
     }
@@ -111,7 +133,7 @@ impl Decoder<'_> {
         match written.row.status {
             Status::Honoured => {}
             Status::Later(effect) => {
-                if !is_off(&written.entry.value) {
+                if !is_off(&written.row.value, &written.entry.value) {
                     let message = format!("`{key}` is not honoured yet: {effect}");
                     self.warning(Code::NotHonoured, message, mark);
                 }
@@ -140,6 +162,8 @@ impl Decoder<'_> {
             Value::Account(set) => apply(set, draft, self.account(reading, node)),
             Value::ExitCodes(set) => apply(set, draft, self.exit_codes(reading, node)),
             Value::Count(set) => apply(set, draft, self.count(reading, node)),
+            // PM2's way of not setting it.
+            Value::Mode(_) if node.as_str() == Some("") => {}
             Value::Mode(set) => apply(set, draft, self.mode(reading, node)),
             Value::LogType(set) => apply(set, draft, self.log_type(reading, node)),
             Value::Signal(set) => apply(set, draft, self.signal(reading, node)),
@@ -250,13 +274,14 @@ fn accepts(value: &Value, node: &Node) -> bool {
     value.shapes().contains(&shape)
 }
 
-/// Written only to say that it is not wanted.
-fn is_off(node: &Node) -> bool {
+/// Written only to say that it is not wanted. The user 0 is root, and somebody's wish.
+fn is_off(value: &Value, node: &Node) -> bool {
+    let is_id = matches!(value, Value::Account(_));
     match &node.kind {
         Kind::Null | Kind::Bool(false) => true,
         Kind::Bool(true) => false,
-        Kind::Number(number) => *number == 0.0,
-        Kind::String(text) => matches!(text.as_str(), "" | "0" | "raw"),
+        Kind::Number(number) => *number == 0.0 && !is_id,
+        Kind::String(text) => text.is_empty() || !is_id && matches!(text.as_str(), "0" | "raw"),
         Kind::Sequence(items) => items.is_empty(),
         Kind::Mapping(entries) => entries.is_empty(),
     }

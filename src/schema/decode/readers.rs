@@ -8,7 +8,7 @@ use crate::base::{Signal, closest, parse_bytes, parse_millis};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node, js_number, to_json_text};
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
-use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag};
+use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
 use crate::spec::ExecMode;
 
@@ -37,6 +37,15 @@ impl Decoder<'_> {
     fn clean(&mut self, reading: Reading<'_>, text: &str) -> Option<String> {
         if text.contains('\0') {
             let message = format!("`{}` contains a NUL character", reading.key);
+            self.error(Code::Value, message, reading.mark);
+            return None;
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            let message = format!(
+                "a text in `{}` has {} bytes, a process can be given {TEXT_BYTES_MAX}",
+                reading.key,
+                text.len()
+            );
             self.error(Code::Value, message, reading.mark);
             return None;
         }
@@ -77,11 +86,11 @@ impl Decoder<'_> {
 
     pub(super) fn words(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
         match &node.kind {
-            Kind::String(text) => self.clean(reading, text).map(|text| split_words(&text)),
+            Kind::String(text) => split_words(text).iter().map(|word| self.clean(reading, word)).collect(),
             Kind::Sequence(items) => self.items(reading, items, |this, reading, item| match &item.kind {
                 // A list of arguments is where people write ports: `args: ["--port", 3000]`.
                 Kind::Number(number) => {
-                    Some(this.printed(*number, &format!("an item of `{}`", reading.key), reading.mark))
+                    Some(this.printed(*number, &format!("an item of `{}`", reading.key), || reading.mark.clone()))
                 }
                 Kind::Bool(value) => Some(value.to_string()),
                 Kind::String(text) => this.clean(reading, text),
@@ -209,9 +218,18 @@ impl Decoder<'_> {
         let mut known: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
         for entry in entries {
             let Some(variable) = self.variable(reading, entry) else { continue };
+            let bytes = variable.name.len() + 1 + variable.value.len();
+            if bytes > TEXT_BYTES_MAX {
+                let message = format!(
+                    "the variable `{}` has {bytes} bytes, a process can be given {TEXT_BYTES_MAX} in one",
+                    variable.name
+                );
+                self.error(Code::Value, message, &reading.mark.key(&variable.name, entry.value.span));
+                continue;
+            }
             if let Some(&at) = known.get(entry.key.text.as_str()) {
                 let message = format!("`{}` is written twice, the last one counts", variable.name);
-                self.warning(Code::Conflict, message, &reading.mark.key(&variable.name, entry.key.span));
+                self.warning(Code::DuplicateOption, message, &reading.mark.key(&variable.name, entry.key.span));
                 variables[at] = variable;
             } else {
                 known.insert(&entry.key.text, variables.len());
@@ -224,35 +242,36 @@ impl Decoder<'_> {
     /// Values become text as PM2 makes them: `null` is `null`, lists and objects are JSON.
     fn variable(&mut self, reading: Reading<'_>, entry: &Entry) -> Option<Variable> {
         let name = &entry.key.text;
-        let mark = reading.mark.key(name, entry.value.span);
+        // Made where something is wrong: there are thousands of variables.
+        let mark = || reading.mark.key(name, entry.value.span);
         if let Some(why) = variable_name_problem(name) {
-            let at = Mark { span: entry.key.span, ..mark };
+            let at = Mark { span: entry.key.span, ..mark() };
             self.error(Code::Value, format!("a variable in `{}` has a name that {why}", reading.key), &at);
             return None;
         }
         let value = match &entry.value.kind {
             Kind::Null => "null".to_owned(),
             Kind::Bool(value) => value.to_string(),
-            Kind::Number(number) => self.printed(*number, &format!("`{name}`"), &mark),
+            Kind::Number(number) => self.printed(*number, &format!("`{name}`"), mark),
             Kind::String(text) => text.clone(),
             Kind::Sequence(_) | Kind::Mapping(_) => to_json_text(&entry.value),
         };
         if value.contains('\0') {
-            self.error(Code::Value, format!("the value of `{name}` contains a NUL character"), &mark);
+            self.error(Code::Value, format!("the value of `{name}` contains a NUL character"), &mark());
             return None;
         }
-        Some(Variable { name: name.clone(), value, mark })
+        Some(Variable { name: name.clone(), value, span: entry.value.span })
     }
 
     /// A number as text. What a program computed from something that was not there is passed on, as PM2 does, and so
     /// is a long id that lost its last digits: somebody has to be told.
-    fn printed(&mut self, number: f64, what: &str, mark: &Mark) -> String {
+    fn printed(&mut self, number: f64, what: &str, mark: impl Fn() -> Mark) -> String {
         let text = js_number(number);
         if !number.is_finite() {
-            self.warning(Code::Value, format!("{what} is the number `{text}`, and is passed on as this text"), mark);
+            self.warning(Code::Value, format!("{what} is the number `{text}`, and is passed on as this text"), &mark());
         } else if number.abs() > SAFE {
             let message = format!("{what} is too large for an exact number, and is passed on as `{text}`");
-            let diagnostic = Diagnostic::warning(Code::Value, message, mark.location(self.file));
+            let diagnostic = Diagnostic::warning(Code::Value, message, mark().location(self.file));
             self.push(diagnostic.hint("put it in quotes to keep every digit"));
         }
         text

@@ -30,7 +30,7 @@ fn decoder_accepts(document: &Json) -> Option<bool> {
             // Nothing is looked for in a folder that is not there, nor missed.
             (Code::NotFound, _) if diagnostic.message.starts_with("`cwd`") => return None,
             // Of two names of one option only one is looked at.
-            (Code::Conflict, _) if diagnostic.message.contains("are the same option") => return None,
+            (Code::DuplicateOption, _) if diagnostic.message.contains("are the same option") => return None,
             (Code::Value, _) if diagnostic.message.contains("which is no whole number") => return None,
             (Code::Shape | Code::Value | Code::Missing, Severity::Error) | (Code::UnknownOption, _) => accepted = false,
             _ => {}

@@ -134,7 +134,7 @@ pub(super) const ROWS: &[Row] = &[
         aliases: &[],
         value: Value::Flag(|app, on| app.spec.stop.tree = on),
         default: "true",
-        doc: "Signals all processes that the app has started, not only the first.",
+        doc: "Ends all processes that the app has started, not only the first.",
         examples: &["false"],
         status: Status::Honoured,
         field: Some(Field::Treekill),

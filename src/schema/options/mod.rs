@@ -41,7 +41,7 @@ pub enum Status {
 }
 
 /// The key of an overlay less the profile's name.
-pub(super) const OVERLAY_PREFIX: &str = "env_";
+pub const OVERLAY_PREFIX: &str = "env_";
 
 /// Titles, and the options below each, as the documentation shows them.
 const GROUPS: [(&str, &[Row]); 5] = [
@@ -60,14 +60,15 @@ pub(super) fn groups() -> impl Iterator<Item = (&'static str, &'static [Row])> +
     GROUPS.into_iter()
 }
 
-/// The option that a key means, and the key's rank among the option's names: 0 is the canonical one.
+/// The option that a key means, and the key's rank among the option's names: 0 is the canonical one, each name comes
+/// before its camelCase twin.
 #[must_use]
 pub fn find(key: &str) -> Option<(&'static Row, usize)> {
     BY_KEY.get(key).copied().or_else(|| is_overlay(key).then_some((&**OVERLAY, 0)))
 }
 
 /// Every way to write an option, for suggestions.
-pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+pub fn keys() -> impl Iterator<Item = &'static str> {
     rows().flat_map(Row::names)
 }
 
@@ -98,9 +99,10 @@ impl Row {
 static BY_KEY: LazyLock<HashMap<String, (&'static Row, usize)>> = LazyLock::new(|| {
     let mut map = HashMap::new();
     for row in rows().filter(|row| !row.is_overlay()) {
-        for (rank, name) in row.names().enumerate() {
-            map.insert(name.to_owned(), (row, rank));
-            map.insert(camel_case(name), (row, rank));
+        for (at, name) in row.names().enumerate() {
+            // A name without `_` is its own twin.
+            map.insert(camel_case(name), (row, 2 * at + 1));
+            map.insert(name.to_owned(), (row, 2 * at));
         }
     }
     map
@@ -128,6 +130,13 @@ pub(super) fn camel_case(name: &str) -> String {
 /// An empty string is PM2's way of not setting an option that has a default.
 fn not_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// The same where the default is in place already.
+fn set_unless_empty(target: &mut String, text: String) {
+    if !text.is_empty() {
+        *target = text;
+    }
 }
 
 /// Within the row's range, so never saturated.

@@ -1,6 +1,6 @@
 //! What is run, and with what environment.
 
-use super::{Row, Status, not_empty};
+use super::{Row, Status, not_empty, set_unless_empty};
 use crate::schema::value::Value;
 use crate::spec::Field;
 
@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "namespace",
         aliases: &[],
-        value: Value::Text(|app, text| app.spec.namespace = text),
+        value: Value::Text(|app, text| set_unless_empty(&mut app.spec.namespace, text)),
         default: "default",
         doc: "A group of apps that commands can name at once.",
         examples: &[r#""backend""#],
@@ -150,7 +150,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "instance_var",
         aliases: &[],
-        value: Value::Text(|app, text| app.spec.instance_var = text),
+        value: Value::Text(|app, text| set_unless_empty(&mut app.spec.instance_var, text)),
         default: "NODE_APP_INSTANCE",
         doc: "The variable that tells an instance its number, counted from 0.",
         examples: &[r#""INSTANCE_ID""#],

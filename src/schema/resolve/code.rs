@@ -48,6 +48,14 @@ impl Resolver<'_> {
         Fingerprint(parts)
     }
 
+    /// Whether the globs are any, whatever they match.
+    pub(super) fn patterns(&mut self, draft: &Draft) {
+        let CodeOption::Globs(globs) = &draft.code else { return };
+        if let Err(why) = self.surroundings.patterns(globs) {
+            self.error(Code::Value, format!("`fingerprint` of {}: {why}", title(draft)), draft.at("fingerprint"));
+        }
+    }
+
     fn globs(&mut self, draft: &Draft, cwd: &Path, globs: &[String], parts: &mut BTreeMap<String, String>) {
         match self.surroundings.matching(cwd, globs) {
             Ok(found) if found.is_empty() => {

@@ -4,6 +4,7 @@ use super::{Resolver, text, title};
 use crate::diag::{Code, Diagnostic};
 use crate::schema::FileEntry;
 use crate::schema::draft::{CodeOption, Draft};
+use crate::schema::origins::{InterpreterBy, ScriptBy};
 use crate::schema::words::{shell_append, split_words};
 use crate::spec::AppSpec;
 
@@ -72,6 +73,7 @@ impl Resolver<'_> {
                 Some(path)
             }
             Script::Program(path) => {
+                self.by.script = ScriptBy::Program;
                 spec.interpreter = self.interpreter_of(interpreter, &path, true, draft, spec);
                 // An interpreter does not look into PATH; a program that is run directly keeps its name, so that
                 // the spec is the same on another machine.
@@ -82,16 +84,21 @@ impl Resolver<'_> {
                 self.named_file(&spec.args, false, cwd, draft)
             }
             Script::Line => {
+                self.by.script = ScriptBy::Line;
                 spec.interpreter = match interpreter {
                     Interpreter::Named(shell) => Some(shell),
                     Interpreter::Broken => return None,
-                    Interpreter::ByScript | Interpreter::Direct => self.first_in_path(&SHELLS, spec),
+                    Interpreter::ByScript | Interpreter::Direct => {
+                        self.by.interpreter = InterpreterBy::Shell;
+                        self.first_in_path(&SHELLS, spec)
+                    }
                 };
                 if spec.interpreter.is_none() {
                     let message =
                         format!("{} is a command line, and there is no shell in PATH to run it", title(draft));
                     self.error(Code::NotFound, message, draft.at("script"));
                 }
+                self.first_word(written, draft, cwd, spec);
                 spec.script = shell_append(written, &spec.args);
                 let args = std::mem::take(&mut spec.args);
                 spec.interpreter_args.push("-c".to_owned());
@@ -148,6 +155,16 @@ impl Resolver<'_> {
         };
         let message = format!("script of {}: `{}` {problem}", title(draft), path.display());
         self.error_with_hint(Code::NotFound, message, at, hint);
+        None
+    }
+
+    /// What can be told of an app whose folder is not there: what is wrong wherever that is.
+    pub(super) fn without_cwd(&mut self, draft: &Draft, spec: &mut AppSpec) -> Option<PathBuf> {
+        let written = draft.interpreter.as_deref().unwrap_or_default();
+        if !written.contains('/') || written.starts_with(['/', '~']) {
+            self.interpreter(draft, self.request.folder, spec);
+        }
+        self.patterns(draft);
         None
     }
 
@@ -209,6 +226,9 @@ impl Resolver<'_> {
         };
         // Output into a file is buffered by Python, so a log would stay empty for long. PM2 sets it too.
         let head = if named.is_none() { self.surroundings.head(path) } else { Vec::new() };
+        if executable {
+            self.first_line(path, &head, draft, spec);
+        }
         let runs = named.as_deref().map(base_name).or_else(|| first_line(&head).map(|line| line.program()));
         if runs.is_some_and(|program| program.contains("python")) {
             spec.env.entry("PYTHONUNBUFFERED".to_owned()).or_insert_with(|| "1".to_owned());
@@ -222,28 +242,39 @@ impl Resolver<'_> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let candidates = BY_ENDING.iter().find(|(known, _)| *known == ending).map(|(_, candidates)| *candidates);
         if let Some(candidates) = candidates {
+            self.by.interpreter = InterpreterBy::Ending;
             return self.needed(candidates, path, draft, spec);
         }
         let head = self.surroundings.head(path);
         let Some(line) = first_line(&head) else {
             if !head.contains(&0) {
+                self.by.interpreter = InterpreterBy::PlainText;
                 return self.needed(&["node"], path, draft, spec);
             }
+            self.by.interpreter = InterpreterBy::Executable;
             if !executable {
                 self.not_executable(path, draft);
             }
             return None;
         };
+        self.by.interpreter = InterpreterBy::FirstLine;
         match line.program() {
             // As an interpreter it gets `node_args` and Node's channel.
             program @ ("node" | "bun") => self.needed(&[program], path, draft, spec),
-            _ if executable => None,
+            _ if executable => {
+                self.by.interpreter = InterpreterBy::Executable;
+                None
+            }
             "" => {
                 self.not_executable(path, draft);
                 None
             }
             program if base_name(line.interpreter) == "env" => self.needed(&[program], path, draft, spec),
-            _ => Some(line.interpreter.to_owned()),
+            _ => {
+                let interpreter = line.interpreter.to_owned();
+                self.first_line(path, &head, draft, spec);
+                Some(interpreter)
+            }
         }
     }
 
@@ -273,7 +304,7 @@ impl Resolver<'_> {
             let message = format!("no file stands for the code of {}: its command names none", title(draft));
             let at = draft.at("script").location(self.request.file);
             let hint = "`fingerprint: [\"src/**\"]` makes an apply notice new code";
-            self.diagnostics.push(Diagnostic::info(Code::Meaningless, message, at).hint(hint));
+            self.diagnostics.push(Diagnostic::info(Code::NoCode, message, at).hint(hint));
         }
         found
     }
@@ -304,14 +335,14 @@ pub(super) fn is_node(interpreter: &str) -> bool {
     matches!(base_name(interpreter), "node" | "bun")
 }
 
-fn base_name(path: &str) -> &str {
+pub(super) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
 /// `#!interpreter argument`
-struct FirstLine<'a> {
-    interpreter: &'a str,
-    argument: Option<&'a str>,
+pub(super) struct FirstLine<'a> {
+    pub(super) interpreter: &'a str,
+    pub(super) argument: Option<&'a str>,
 }
 
 impl<'a> FirstLine<'a> {
@@ -325,7 +356,7 @@ impl<'a> FirstLine<'a> {
     }
 }
 
-fn first_line(head: &[u8]) -> Option<FirstLine<'_>> {
+pub(super) fn first_line(head: &[u8]) -> Option<FirstLine<'_>> {
     let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = std::str::from_utf8(line).ok()?.trim();
     let (interpreter, argument) = match line.split_once(char::is_whitespace) {

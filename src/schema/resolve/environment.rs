@@ -1,67 +1,89 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Resolver, VariableOrigin, VariableOrigins, title};
-use crate::diag::Code;
+use super::{Resolver, title};
+use crate::diag::{Code, Diagnostic};
+use crate::document::{Location, Position};
 use crate::schema::decode::variable_name_problem;
 use crate::schema::draft::{Draft, Variable};
+use crate::schema::origins::EnvFile;
+use crate::schema::{EnvText, FileEntry};
 
 /// An app's declared variables.
+#[derive(Default)]
 pub(super) struct Environment {
     pub(super) values: BTreeMap<String, String>,
-    pub(super) origins: VariableOrigins,
-    /// The env files that were read, as they were written, with their digests.
+    /// The env files that were read, in their order.
+    pub(super) read: Vec<EnvFile>,
+    /// The same, as they were written, with their digests.
     pub(super) files: BTreeMap<String, String>,
 }
 
 impl Resolver<'_> {
     /// `env_file`, then `env`, then the profile's overlay, then `port`: later ones win.
     pub(super) fn environment(&mut self, draft: &Draft, cwd: &Path) -> Environment {
-        let mut environment = Environment { values: BTreeMap::new(), origins: BTreeMap::new(), files: BTreeMap::new() };
-        for written in &draft.env_files {
-            self.env_file(written, draft, cwd, &mut environment);
+        let mut environment = Environment::default();
+        for (index, written) in draft.env_files.iter().enumerate() {
+            self.env_file(index, written, draft, cwd, &mut environment);
         }
         let overlay = self.request.profile.and_then(|profile| draft.overlays.get(profile));
-        for Variable { name, value, mark } in draft.env.iter().chain(overlay.into_iter().flatten()) {
-            environment.set(name.clone(), value.clone(), VariableOrigin::Mark(mark.clone()));
+        for Variable { name, value, span: _ } in draft.env.iter().chain(overlay.into_iter().flatten()) {
+            environment.values.insert(name.clone(), value.clone());
         }
         if let Some(port) = draft.port {
-            environment.set("PORT".to_owned(), port.to_string(), VariableOrigin::Mark(draft.at("port").clone()));
+            environment.values.insert("PORT".to_owned(), port.to_string());
         }
         environment
     }
 
-    fn env_file(&mut self, written: &str, draft: &Draft, cwd: &Path, environment: &mut Environment) {
+    fn env_file(&mut self, index: usize, written: &str, draft: &Draft, cwd: &Path, environment: &mut Environment) {
+        let at = draft.item("env_file", index);
         let path = self.surroundings.absolute(cwd, written);
-        let (variables, digest) = match self.surroundings.env_file(&path) {
+        let EnvText { variables, digest, oddities } = match self.surroundings.env_file(&path) {
             Ok(read) => read,
             Err(why) => {
                 let message = format!("`env_file` of {}: `{}` {why}", title(draft), path.display());
-                let hint = "create the file, or take it out of `env_file`".to_owned();
-                self.error_with_hint(Code::NotFound, message, draft.at("env_file"), Some(hint));
+                let missing = self.surroundings.entry(&path) == FileEntry::Missing;
+                let hint = missing.then(|| "create the file, or take it out of `env_file`".to_owned());
+                self.error_with_hint(Code::NotFound, message, &at, hint);
                 return;
             }
         };
         environment.files.insert(super::code::label(&path, cwd), digest);
+        let mut read = EnvFile { written: written.to_owned(), path: path.clone(), variables: BTreeMap::new() };
+        self.oddities(&path, oddities);
         for (name, value) in variables {
             match variable_name_problem(&name) {
                 None if value.contains('\0') => {
                     let message = format!("`{}` gives `{name}` a value with a NUL character", path.display());
-                    self.error(Code::Value, message, draft.at("env_file"));
+                    self.error(Code::Value, message, &at);
                 }
-                None => environment.set(name, value, VariableOrigin::File(written.to_owned())),
+                None => {
+                    environment.values.insert(name.clone(), value.clone());
+                    read.variables.insert(name, value);
+                }
                 Some(why) => {
                     let message = format!("`{}` has a variable whose name {why}", path.display());
-                    self.error(Code::Value, message, draft.at("env_file"));
+                    self.error(Code::Value, message, &at);
                 }
             }
         }
+        environment.read.push(read);
     }
-}
 
-impl Environment {
-    fn set(&mut self, name: String, value: String, origin: VariableOrigin) {
-        self.origins.insert(name.clone(), origin);
-        self.values.insert(name, value);
+    /// Tells of each odd line once, however many apps read the file. What it holds may be a secret.
+    fn oddities(&mut self, path: &Path, oddities: Vec<(u32, &'static str)>) {
+        const TOLD: usize = 5;
+        let more = oddities.len().saturating_sub(TOLD);
+        for (index, (line, what)) in oddities.into_iter().take(TOLD).enumerate() {
+            let last = index + 1 == TOLD && more > 0;
+            let rest = if last { format!("; {more} more lines of this file are odd") } else { String::new() };
+            let message = format!("this line {what}{rest}");
+            let location = Location::Line { file: path.to_owned(), position: Position { line, column: 1 } };
+            let diagnostic = Diagnostic::warning(Code::Value, message, location);
+            if !self.diagnostics.contains(&diagnostic) {
+                self.diagnostics.push(diagnostic);
+            }
+        }
     }
 }

@@ -4,14 +4,16 @@ mod code;
 mod command;
 mod environment;
 mod names;
+mod starting;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::draft::{Count, Draft, Mark};
-use super::{FileEntry, Places, Surroundings};
-use crate::diag::{Code, Diagnostic};
-use crate::graph::{Origins, Selection};
+use super::origins::{CommandBy, Found, Origins};
+use super::{FileEntry, Surroundings};
+use crate::diag::{Code, Diagnostic, place};
+use crate::document::Sources;
+use crate::graph::Selection;
 use crate::spec::{AppSpec, ExecMode, LogTarget};
 
 /// What one load is about.
@@ -26,7 +28,7 @@ pub struct Request<'a> {
     pub selection: &'a Selection,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Resolved {
     /// Those that could be resolved, in the file's order.
     pub apps: Vec<AppSpec>,
@@ -41,64 +43,61 @@ pub fn resolve(
     drafts: Vec<Draft>,
     request: Request<'_>,
     surroundings: &dyn Surroundings,
-    places: &Places<'_>,
+    sources: &Sources,
 ) -> Resolved {
-    let mut resolver = Resolver { request, surroundings, places, diagnostics: Vec::new() };
+    let mut resolver = Resolver { request, surroundings, sources, by: CommandBy::default(), diagnostics: Vec::new() };
     resolver.profile(&drafts);
     let mut apps = Vec::with_capacity(drafts.len());
-    let mut marks = Vec::with_capacity(drafts.len());
-    let mut origins = Origins::new();
+    let mut found = Vec::with_capacity(drafts.len());
     let mut unselected = Vec::new();
-    for draft in drafts {
-        let (spec, variables, draft) = resolver.app(draft);
+    for draft in &drafts {
+        let (spec, one) = resolver.app(draft);
         if !request.selection.contains(&spec.name) {
             unselected.push(draft.whole.path.clone());
         }
-        origins.insert(spec.name.clone(), resolver.origins(&draft, variables));
-        marks.push(draft);
+        found.push(one);
         apps.push(spec);
     }
-    resolver.between(&apps, &marks);
+    resolver.between(&apps, &drafts);
+    let names = apps.iter().map(|app| app.name.clone()).collect();
+    let origins = Origins::new(request.file, request.profile, sources, names, drafts, found);
     Resolved { apps, origins, diagnostics: resolver.diagnostics, unselected }
 }
 
 struct Resolver<'a> {
     request: Request<'a>,
     surroundings: &'a dyn Surroundings,
-    places: &'a Places<'a>,
+    sources: &'a Sources,
+    /// Of the app that is being resolved.
+    by: CommandBy,
     diagnostics: Vec<Diagnostic>,
-}
-
-/// Where each declared variable comes from: a place in the file, or an env file.
-type VariableOrigins = BTreeMap<String, VariableOrigin>;
-
-enum VariableOrigin {
-    Mark(Mark),
-    File(String),
 }
 
 impl Resolver<'_> {
     /// One app. What cannot be resolved keeps its default: there is an error about it.
-    fn app(&mut self, draft: Draft) -> (AppSpec, VariableOrigins, Draft) {
+    fn app(&mut self, draft: &Draft) -> (AppSpec, Found) {
         let mut spec = draft.spec.clone();
-        spec.name = self.name(&draft);
-        let cwd = self.cwd(&draft);
+        spec.name = self.name(draft);
+        let cwd = self.cwd(draft);
         let folder = cwd.as_deref().unwrap_or(self.request.folder);
         spec.cwd = text(folder);
-        let environment = self.environment(&draft, folder);
+        let environment = self.environment(draft, folder);
         spec.env = environment.values;
         let found = cwd.is_some();
         // Whatever is missing in a folder that is missing has been told.
-        let script = if found { self.command(&draft, folder, &mut spec) } else { None };
+        self.by = CommandBy::default();
+        let script = if found { self.command(draft, folder, &mut spec) } else { self.without_cwd(draft, &mut spec) };
         spec.instances = self.instances(draft.instances);
-        self.exec_mode(&draft, &mut spec);
-        self.logs(&draft, folder, &mut spec);
-        self.values(&draft, &spec);
+        self.exec_mode(draft, &mut spec);
+        self.logs(draft, folder, &mut spec);
+        self.values(draft, &spec);
+        self.files(draft, &spec, found);
+        self.size(draft, &spec);
         spec.fingerprint_by = draft.code.clone();
         if found {
-            spec.fingerprint = self.code(&draft, folder, script.as_deref(), &environment.files);
+            spec.fingerprint = self.code(draft, folder, script.as_deref(), &environment.files);
         }
-        (spec, environment.origins, draft)
+        (spec, Found { env_files: environment.read, command: self.by })
     }
 
     fn cwd(&mut self, draft: &Draft) -> Option<PathBuf> {
@@ -172,9 +171,6 @@ impl Resolver<'_> {
 
     /// Values that are wrong only together with others, or only as what they mean.
     fn values(&mut self, draft: &Draft, spec: &AppSpec) {
-        if spec.namespace.is_empty() {
-            self.error(Code::Value, "`namespace` must not be empty".to_owned(), draft.at("namespace"));
-        }
         for (option, name) in
             [("instance_var", Some(&spec.instance_var)), ("increment_var", spec.increment_var.as_ref())]
         {
@@ -189,18 +185,6 @@ impl Resolver<'_> {
             let message = format!("`increment_var` of {} counts `{name}` up, which is no whole number", title(draft));
             self.error(Code::Value, message, draft.at("increment_var"));
         }
-    }
-
-    fn origins(&self, draft: &Draft, variables: VariableOrigins) -> BTreeMap<String, String> {
-        let options = draft.marks.iter().map(|(option, mark)| ((*option).to_owned(), self.places.place(mark)));
-        let variables = variables.into_iter().map(|(name, origin)| {
-            let place = match origin {
-                VariableOrigin::Mark(mark) => self.places.place(&mark),
-                VariableOrigin::File(path) => path,
-            };
-            (format!("env.{name}"), place)
-        });
-        options.chain(variables).collect()
     }
 
     fn error(&mut self, code: Code, message: String, mark: &Mark) {

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Resolver;
+use super::{Resolver, place};
 use crate::base::closest;
 use crate::diag::Code;
-use crate::graph::dependency_order;
+use crate::graph::circles;
 use crate::schema::draft::Draft;
 use crate::spec::AppSpec;
 
@@ -18,6 +18,8 @@ impl Resolver<'_> {
                 self.check_name(name, draft);
                 name.clone()
             }
+            // What is wrong with it has been told; another one would be taken for a second app of that name.
+            None if draft.wrote("name") => return String::new(),
             None => draft.script.as_deref().map(default_name).unwrap_or_default(),
         };
         match self.request.profile {
@@ -37,10 +39,10 @@ impl Resolver<'_> {
             self.error(Code::Value, format!("`name` contains a control character: {name:?}"), at);
         } else if name == "all" {
             let message = "commands take the name `all` for every app".to_owned();
-            self.warning(Code::Conflict, message, at);
+            self.warning(Code::ReservedName, message, at);
         } else if name.chars().all(|c| c.is_ascii_digit()) {
-            let message = format!("commands take the name `{name}` for the instance with this id");
-            self.warning(Code::Conflict, message, at);
+            let message = format!("`{name}` in a command means this app, not the instance with this id");
+            self.warning(Code::ReservedName, message, at);
         }
     }
 
@@ -73,8 +75,9 @@ impl Resolver<'_> {
                 }
                 Some(other) => {
                     let message = format!("two apps are called `{}`", shown(&app.name));
-                    let hint = format!("the other one is at {}", self.places.place(other.at("name")));
-                    self.error_with_hint(Code::Conflict, message, draft.at("name"), Some(hint));
+                    let other = place(self.sources, &other.at("name").location(self.request.file));
+                    let hint = format!("the other one is at {}", other.unwrap_or_default());
+                    self.error_with_hint(Code::DuplicateName, message, draft.at("name"), Some(hint));
                 }
             }
         }
@@ -85,21 +88,21 @@ impl Resolver<'_> {
 
     fn dependencies(&mut self, apps: &[AppSpec], drafts: &[Draft], names: &BTreeSet<&str>) {
         for (app, draft) in apps.iter().zip(drafts) {
-            for needed in &app.depends_on {
+            for (index, needed) in app.depends_on.iter().enumerate() {
                 if !names.contains(needed.as_str()) {
                     let message = format!("app `{}` needs `{}`, which is not defined", shown(&app.name), shown(needed));
                     let hint = closest(needed, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-                    self.error_with_hint(Code::Dependency, message, draft.at("depends_on"), hint);
+                    self.error_with_hint(Code::UnknownDependency, message, &draft.item("depends_on", index), hint);
                 }
             }
         }
         let edges: Vec<(&str, Vec<&str>)> =
             apps.iter().map(|app| (app.name.as_str(), app.depends_on.iter().map(String::as_str).collect())).collect();
-        if let Err(cycle) = dependency_order(&edges) {
+        for cycle in circles(edges) {
             let start = cycle.0.first().map_or("", String::as_str);
             let draft = apps.iter().position(|app| app.name == start).and_then(|at| drafts.get(at));
             let mark = draft.map(|draft| draft.at("depends_on").clone()).unwrap_or_default();
-            self.error(Code::Dependency, format!("apps depend on each other in a circle: {cycle}"), &mark);
+            self.error(Code::DependencyCircle, format!("apps depend on each other in a circle: {cycle}"), &mark);
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use pmrun::diag::Report;
 use pmrun::document::{Entry, Format, Key, Kind, Node, write};
 use pmrun::graph::Selection;
-use pmrun::schema::{self, FileEntry, Places, Request, Row, Surroundings, options};
+use pmrun::schema::{self, EnvText, FileEntry, Request, Row, Surroundings, options};
 use pmrun::{config, spec::AppSpec};
 
 use super::properties::check_shown;
@@ -47,7 +47,7 @@ fn resolve(document: &Node, profile: Option<&str>) -> (Report, Option<Meaning>) 
     let decoded = schema::decode(document, file);
     let mut report = Report { diagnostics: decoded.diagnostics, ..Report::default() };
     let request = Request { file, folder, profile, selection: &Selection::All };
-    let resolved = schema::resolve(decoded.drafts, request, &Machine, &Places::new(file, &report.sources));
+    let resolved = schema::resolve(decoded.drafts, request, &Machine, &report.sources);
     report.diagnostics.extend(resolved.diagnostics);
     let meaning = (!report.has_errors()).then_some((decoded.ecosystem, decoded.deploy, resolved.apps));
     (report, meaning)
@@ -235,9 +235,30 @@ impl Surroundings for Machine {
         (name.len() % 5 != 4).then(|| Path::new(search.unwrap_or("/bin")).join(name))
     }
 
-    fn env_file(&self, path: &Path) -> Result<(Vec<(String, String)>, String), String> {
+    fn finds(&self, name: &str, search: Option<&str>, _: &Path) -> bool {
+        self.program(name, search).is_some()
+    }
+
+    fn appendable(&self, path: &Path) -> Result<(), String> {
+        if path.as_os_str().len() % 9 == 8 { Err("is a folder".to_owned()) } else { Ok(()) }
+    }
+
+    fn replaceable(&self, path: &Path) -> Result<(), String> {
+        self.appendable(path)
+    }
+
+    fn env_file(&self, path: &Path) -> Result<EnvText, String> {
         let text = path.to_string_lossy();
-        if text.len() % 7 == 6 { Err("is gone".to_owned()) } else { Ok((config::parse_dotenv(&text), text.into())) }
+        let read = || EnvText {
+            variables: config::parse_dotenv(&text),
+            digest: text.to_string(),
+            oddities: vec![(1, "is odd")],
+        };
+        if text.len() % 7 == 6 { Err("is gone".to_owned()) } else { Ok(read()) }
+    }
+
+    fn patterns(&self, _: &[String]) -> Result<(), String> {
+        Ok(())
     }
 
     fn digest(&self, path: &Path) -> Result<String, String> {

@@ -40,7 +40,11 @@ const binaryOf = (bytes) => {
 
 const encodings = {
   utf8: { read: (text) => host.utf8Encode(text), show: (binary) => host.utf8Decode(binary) },
-  latin1: { read: (text) => text, show: (binary) => binary },
+  latin1: { read: (text) => Array.from(text, (c) => String.fromCharCode(c.charCodeAt(0) & 0xff)).join(''), show: (binary) => binary },
+  utf16le: {
+    read: (text) => text.replace(/[^]/g, (c) => String.fromCharCode(c.charCodeAt(0) & 0xff, c.charCodeAt(0) >> 8)),
+    show: (binary) => (binary.match(/[^][^]/g) ?? []).map((pair) => String.fromCharCode(pair.charCodeAt(0) | (pair.charCodeAt(1) << 8))).join(''),
+  },
   base64: { read: fromBase64, show: toBase64 },
   base64url: { read: fromBase64, show: (binary) => toBase64(binary).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '') },
   hex: {
@@ -48,11 +52,13 @@ const encodings = {
     show: (binary) => Array.from(binary, (c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join(''),
   },
 };
-encodings.utf = encodings.utf8;
-encodings.binary = encodings.ascii = encodings.latin1;
+encodings['utf-8'] = encodings.utf8;
+encodings.binary = encodings.latin1;
+encodings.ascii = { read: encodings.latin1.read, show: (binary) => binary.replace(/[\x80-\xff]/g, (c) => String.fromCharCode(c.charCodeAt(0) & 0x7f)) };
+encodings['utf-16le'] = encodings.ucs2 = encodings['ucs-2'] = encodings.utf16le;
 
 function encodingOf(name) {
-  const id = String(name ?? 'utf8').toLowerCase().replace(/^utf-8$/, 'utf8');
+  const id = String(name ?? 'utf8').toLowerCase();
   const encoding = Object.hasOwn(encodings, id) ? encodings[id] : undefined;
   if (encoding) return encoding;
   const error = new TypeError(`Unknown encoding: ${name}`);
@@ -60,45 +66,104 @@ function encodingOf(name) {
   throw error;
 }
 
+const unfit = () => {
+  throw Object.assign(new Error('Invalid character'), { name: 'InvalidCharacterError', code: 5 });
+};
+const toBytes = (value, encoding) => (typeof value === 'string' ? Buffer.from(value, encoding) : value);
+
 class Buffer extends Uint8Array {
-  static from(value, encoding) {
+  static from(value, encoding, length) {
     if (typeof value === 'string') {
       const binary = encodingOf(encoding).read(value);
       const out = new Buffer(binary.length);
       for (let i = 0; i < binary.length; i++) out[i] = binary.charCodeAt(i);
       return out;
     }
-    if (value instanceof ArrayBuffer) return new Buffer(value.slice(0));
-    const out = new Buffer(value.length);
-    out.set(value);
+    if (value instanceof ArrayBuffer) return new Buffer(value, encoding, length);
+    if (value === null || typeof value !== 'object')
+      throw require('pmrun:errors').argumentType('first', 'of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object', value);
+    const list = value.type === 'Buffer' && Array.isArray(value.data) ? value.data : value;
+    const out = new Buffer(list.length ?? 0);
+    out.set(list);
     return out;
   }
-  static alloc(size, fill) {
+  static of(...bytes) { return Buffer.from(bytes); }
+  static alloc(size, fill, encoding) {
     const out = new Buffer(size);
-    if (typeof fill === 'number') out.fill(fill);
-    return out;
+    return fill === undefined || fill === 0 ? out : out.fill(fill, 0, size, encoding);
   }
   static allocUnsafe(size) { return new Buffer(size); }
+  static allocUnsafeSlow(size) { return new Buffer(size); }
   static isBuffer(value) { return value instanceof Buffer; }
-  static isEncoding(name) { return Object.hasOwn(encodings, String(name).toLowerCase().replace(/^utf-8$/, 'utf8')); }
-  static byteLength(value, encoding) { return Buffer.from(value, encoding).length; }
-  static concat(list) {
-    const out = new Buffer(list.reduce((sum, part) => sum + part.length, 0));
+  static isEncoding(name) { return typeof name === 'string' && Object.hasOwn(encodings, name.toLowerCase()); }
+  static byteLength(value, encoding) { return typeof value === 'string' ? Buffer.from(value, encoding).length : value.byteLength; }
+  static compare(a, b) {
+    const at = a.findIndex((byte, i) => byte !== b[i]);
+    return at >= 0 && at < b.length ? Math.sign(a[at] - b[at]) : Math.sign(a.length - b.length);
+  }
+  static concat(list, total = list.reduce((sum, part) => sum + part.length, 0)) {
+    const out = new Buffer(total);
     let at = 0;
     for (const part of list) {
-      out.set(part, at);
-      at += part.length;
+      out.set(part.subarray(0, Math.max(0, total - at)), at);
+      at = Math.min(total, at + part.length);
     }
     return out;
   }
   toString(encoding, start, end) { return encodingOf(encoding).show(binaryOf(this.subarray(start ?? 0, end ?? this.length))); }
+  toLocaleString(encoding, start, end) { return this.toString(encoding, start, end); }
   toJSON() { return { type: 'Buffer', data: Array.from(this) }; }
-  equals(other) { return this.length === other.length && this.every((byte, i) => byte === other[i]); }
+  equals(other) { return Buffer.compare(this, other) === 0; }
+  compare(other) { return Buffer.compare(this, other); }
   slice(start, end) { return this.subarray(start, end); }
+  write(text, at = 0, length, encoding) {
+    if (typeof at === 'string') [encoding, at, length] = [at, 0, undefined];
+    else if (typeof length === 'string') [encoding, length] = [length, undefined];
+    const bytes = Buffer.from(text, encoding).subarray(0, Math.min(length ?? Infinity, this.length - at));
+    this.set(bytes, at);
+    return bytes.length;
+  }
+  copy(target, at = 0, start = 0, end = this.length) {
+    const part = this.subarray(start, Math.min(end, start + target.length - at));
+    target.set(part, at);
+    return part.length;
+  }
+  fill(value, start = 0, end = this.length, encoding) {
+    if (typeof value === 'number') return super.fill(value, start, end);
+    const bytes = toBytes(value, encoding);
+    for (let i = start; i < end; i++) this[i] = bytes.length ? bytes[(i - start) % bytes.length] : 0;
+    return this;
+  }
+  indexOf(value, from, encoding) {
+    if (typeof value === 'number') return super.indexOf(value & 255, from);
+    return binaryOf(this).indexOf(binaryOf(toBytes(value, encoding)), from);
+  }
+  lastIndexOf(value, from, encoding) {
+    if (typeof value === 'number') return super.lastIndexOf(value & 255);
+    return binaryOf(this).lastIndexOf(binaryOf(toBytes(value, encoding)), from);
+  }
+  includes(value, from, encoding) { return this.indexOf(value, from, encoding) >= 0; }
+}
+// `readUInt16LE` and the like.
+for (const [name, size] of [['Uint8', 1], ['Int8', 1], ['Uint16', 2], ['Int16', 2], ['Uint32', 4], ['Int32', 4], ['Float32', 4], ['Float64', 8]]) {
+  const short = { Float32: 'Float', Float64: 'Double' }[name] ?? name;
+  for (const order of size === 1 ? [''] : ['LE', 'BE']) {
+    const read = function (at = 0) { return new DataView(this.buffer, this.byteOffset, this.length)['get' + name](at, order === 'LE'); };
+    const write = function (value, at = 0) {
+      new DataView(this.buffer, this.byteOffset, this.length)['set' + name](at, value, order === 'LE');
+      return at + size;
+    };
+    for (const known of [short, short.replace('Uint', 'UInt')]) {
+      Object.defineProperty(Buffer.prototype, 'read' + known + order, { value: read, writable: true });
+      Object.defineProperty(Buffer.prototype, 'write' + known + order, { value: write, writable: true });
+    }
+  }
 }
 
 module.exports = {
   Buffer,
-  atob: (text) => fromBase64(String(text)),
-  btoa: (text) => toBase64(String(text)),
+  constants: { MAX_LENGTH: 2 ** 32, MAX_STRING_LENGTH: 2 ** 29 - 24 },
+  kMaxLength: 2 ** 32,
+  atob: (text) => (/[^A-Za-z0-9+/=\s]/.test(text) ? unfit() : fromBase64(String(text))),
+  btoa: (text) => (/[^\0-\xff]/.test(text) ? unfit() : toBase64(String(text))),
 };

@@ -10,25 +10,31 @@ function run(file, args, options = {}) {
   const show = (binary) => (encoding ? Buffer.from(binary, 'latin1').toString(encoding) : Buffer.from(binary, 'latin1'));
   const [stdout, stderr] = [show(raw.stdout), show(raw.stderr)];
   const result = { pid: raw.pid, output: [null, stdout, stderr], stdout, stderr, status: raw.status ?? null, signal: raw.signal ?? null };
+  for (const fd of [1, 2]) {
+    const to = typeof options.stdio === 'string' ? options.stdio : Array.isArray(options.stdio) ? options.stdio[fd] : undefined;
+    if (to === 'inherit' || to === 'ignore') {
+      if (to === 'inherit') host.print(String(result.output[fd]));
+      result.output[fd] = result[fd === 1 ? 'stdout' : 'stderr'] = null;
+    }
+  }
   if (raw.code) {
+    if (!raw.pid) result.output = result.stdout = result.stderr = null;
+    const errno = { ENOENT: -2, EACCES: -13, ETIMEDOUT: -110, ENOBUFS: -105 }[raw.code];
     result.error = new Error(`spawnSync ${file} ${raw.code}`);
-    Object.assign(result.error, { code: raw.code, syscall: `spawnSync ${file}`, path: file, spawnargs: args });
+    Object.assign(result.error, { errno, code: raw.code, syscall: `spawnSync ${file}`, path: file, spawnargs: args });
   }
   return result;
 }
 
-const stdioOf = (options, fd) => (typeof options?.stdio === 'string' ? options.stdio : Array.isArray(options?.stdio) ? options.stdio[fd] : undefined);
-
 function check(result, command, options) {
-  if (stdioOf(options, 1) === 'inherit') host.print(String(result.stdout));
-  const errors = stdioOf(options, 2);
-  if (errors === undefined || errors === 'inherit') host.print(String(result.stderr));
-  if (result.error) throw result.error;
+  // Unless it says otherwise, a config's user sees what its commands complain about.
+  if (options?.stdio === undefined && result.stderr) host.print(String(result.stderr));
+  if (result.error) throw Object.assign(result.error, result);
   if (result.status !== 0) {
-    const error = new Error(`Command failed: ${command}${result.stderr.length ? '\n' + result.stderr : ''}`);
+    const error = new Error(`Command failed: ${command}${result.stderr?.length ? '\n' + result.stderr : ''}`);
     throw Object.assign(error, result);
   }
-  return stdioOf(options, 1) === 'inherit' || stdioOf(options, 1) === 'ignore' ? null : result.stdout;
+  return result.stdout;
 }
 
 const split = (args, options) => (Array.isArray(args) ? [args.map(String), options] : [[], args ?? options]);
@@ -47,16 +53,28 @@ function execFileSync(file, args, options) {
 
 const execSync = (command, options) => check(run(shellOf(options), ['-c', String(command)], options), command, options);
 
+// The others answer later, as their callers expect, but the command has run by then.
+const later = (file, args, options, shown, callback) => {
+  const result = run(file, args, { encoding: 'utf8', ...options });
+  const failed = result.error ?? (result.status !== 0 ? Object.assign(new Error(`Command failed: ${shown}\n${result.stderr}`), { code: result.status, killed: false, signal: result.signal, cmd: shown }) : null);
+  if (callback) Promise.resolve().then(() => callback(failed, result.stdout ?? '', result.stderr ?? ''));
+  return new (require('events'))();
+};
 function exec(command, options, callback) {
   if (typeof options === 'function') [options, callback] = [undefined, options];
-  const result = run(shellOf(options), ['-c', String(command)], { encoding: 'utf8', ...options });
-  const failed = result.error || (result.status !== 0 ? Object.assign(new Error(`Command failed: ${command}\n${result.stderr}`), { code: result.status }) : null);
-  if (callback) Promise.resolve().then(() => callback(failed, result.stdout, result.stderr));
+  return later(shellOf(options), ['-c', String(command)], options, String(command), callback);
 }
-exec[Symbol.for('nodejs.util.promisify.custom')] = (command, options) =>
-  new Promise((resolve, reject) => exec(command, options, (error, stdout, stderr) => (error ? reject(error) : resolve({ stdout, stderr }))));
+function execFile(file, args, options, callback) {
+  const given = [args, options, callback];
+  callback = given.find((value) => typeof value === 'function');
+  [args, options] = split(Array.isArray(args) ? args : undefined, given.find((value) => value && typeof value === 'object' && !Array.isArray(value)));
+  return later(String(file), args, options, [file, ...args].join(' '), callback);
+}
+const promised = (callee) => (...args) =>
+  new Promise((resolve, reject) => callee(...args, (error, stdout, stderr) => (error ? reject(Object.assign(error, { stdout, stderr })) : resolve({ stdout, stderr }))));
+for (const callee of [exec, execFile]) callee[Symbol.for('nodejs.util.promisify.custom')] = promised(callee);
 
 const refuse = (name) => () => {
-  throw new Error(`child_process.${name} is not available to a config: use execSync, execFileSync or spawnSync`);
+  throw require('pmrun:errors').missing(`child_process.${name}`);
 };
-module.exports = { execSync, execFileSync, spawnSync, exec, spawn: refuse('spawn'), fork: refuse('fork'), execFile: refuse('execFile') };
+module.exports = { execSync, execFileSync, spawnSync, exec, execFile, spawn: refuse('spawn'), fork: refuse('fork') };

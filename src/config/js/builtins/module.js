@@ -1,9 +1,18 @@
 // Node's `module`, for `createRequire(import.meta.url)`.
-module.exports = {
+const { argumentValue } = require('pmrun:errors');
+
+function Module() {}
+module.exports = Object.assign(Module, {
+  Module,
   createRequire(from) {
-    const filename = typeof from === 'string' && !from.startsWith('file:') ? from : require('url').fileURLToPath(from);
-    return makeRequire({ filename, path: require('path').dirname(filename), children: [] });
+    const named = typeof from === 'string' ? from : from?.href;
+    if (typeof named !== 'string' || !/^(?:file:|\/)/.test(named)) throw argumentValue('filename', 'must be a file URL object, file URL string, or absolute path string', from);
+    const filename = named.startsWith('file:') ? require('url').fileURLToPath(named) : named;
+    return makeRequire({ filename, path: filename.endsWith('/') ? filename : require('path').dirname(filename), children: [] });
   },
-  isBuiltin: (name) => host.isBuiltin(String(name)),
-  builtinModules: ['buffer', 'child_process', 'console', 'fs', 'module', 'os', 'path', 'process', 'url', 'util'],
-};
+  isBuiltin: (name) => typeof name === 'string' && host.isBuiltin(name),
+  builtinModules: ['assert', 'buffer', 'child_process', 'console', 'crypto', 'events', 'fs', 'fs/promises', 'module', 'os', 'path', 'path/posix', 'path/win32', 'process', 'querystring', 'timers', 'timers/promises', 'url', 'util'],
+  globalPaths: [],
+  syncBuiltinESMExports() {},
+  findSourceMap() {},
+});

@@ -13,7 +13,9 @@ module.exports = {
   hostname: () => facts.hostname,
   loadavg: () => facts.load.split(' ').map(Number),
   machine: () => facts.machine,
-  networkInterfaces: () => ({}),
+  networkInterfaces() {
+    throw require('pmrun:errors').missing('os.networkInterfaces');
+  },
   platform: () => 'linux',
   release: () => facts.release,
   tmpdir: () => {
@@ -26,5 +28,13 @@ module.exports = {
   uptime: () => facts.uptime,
   userInfo: () => ({ uid: facts.uid, gid: facts.gid, username: facts.user, homedir: facts.home, shell: facts.shell || null }),
   version: () => facts.version,
-  constants: { signals: { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGKILL: 9, SIGUSR1: 10, SIGUSR2: 12, SIGTERM: 15 } },
+  getPriority: () => 0,
+  constants: {
+    errno: { EACCES: 13, EEXIST: 17, EISDIR: 21, ENOENT: 2, ENOTDIR: 20, EPERM: 1 },
+    priority: { PRIORITY_LOW: 19, PRIORITY_BELOW_NORMAL: 10, PRIORITY_NORMAL: 0, PRIORITY_ABOVE_NORMAL: -7, PRIORITY_HIGH: -14, PRIORITY_HIGHEST: -20 },
+    signals: { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGABRT: 6, SIGKILL: 9, SIGUSR1: 10, SIGSEGV: 11, SIGUSR2: 12, SIGPIPE: 13, SIGALRM: 14, SIGTERM: 15, SIGCHLD: 17, SIGCONT: 18, SIGSTOP: 19 },
+  },
 };
+// `${os.hostname}` is as good as a call.
+for (const name of ['arch', 'availableParallelism', 'endianness', 'freemem', 'homedir', 'hostname', 'platform', 'release', 'tmpdir', 'totalmem', 'type', 'uptime', 'version', 'machine'])
+  module.exports[name][Symbol.toPrimitive] = () => module.exports[name]();

@@ -1,133 +1,159 @@
-// Node's `path`. POSIX in full; `win32` for those who join Windows paths by hand.
+// Node's `path`, both kinds: POSIX, and `win32` for those who join Windows paths by hand.
+const { argumentType } = require('pmrun:errors');
+
 const check = (value, name) => {
-  if (typeof value !== 'string')
-    throw new TypeError(`The "${name}" argument must be of type string. Received ${value === null ? 'null' : typeof value}`);
+  if (typeof value !== 'string') throw argumentType(name, 'of type string', value);
 };
 
-function make(sep, delimiter, isSep, root, cwd) {
-  const split = (text) => {
-    const parts = [];
-    let part = '';
-    for (const c of text) {
-      if (isSep(c)) {
-        parts.push(part);
-        part = '';
-      } else part += c;
-    }
-    parts.push(part);
-    return parts;
-  };
+// `locate` tells a path's device (`C:`, `\\server\share`), whether it is absolute, and how long both are together.
+function make(sep, delimiter, isSep, locate, same, cwd) {
   const collapse = (text, absolute) => {
     const out = [];
-    for (const part of split(text)) {
-      if (part === '' || part === '.') continue;
+    let part = '';
+    const close = () => {
       if (part === '..') {
         if (out.length && out[out.length - 1] !== '..') out.pop();
         else if (!absolute) out.push('..');
-      } else out.push(part);
+      } else if (part !== '' && part !== '.') out.push(part);
+      part = '';
+    };
+    for (const c of text) {
+      if (isSep(c)) close();
+      else part += c;
     }
+    close();
     return out.join(sep);
   };
   const endsWithSep = (text) => text !== '' && isSep(text[text.length - 1]);
-  const trim = (text, least) => {
+  // Where the last part starts and ends, after `from`.
+  const last = (text, from) => {
     let end = text.length;
-    while (end > least && isSep(text[end - 1])) end--;
-    return text.slice(0, end);
+    while (end > from && isSep(text[end - 1])) end--;
+    let start = end;
+    while (start > from && !isSep(text[start - 1])) start--;
+    return [start, end];
   };
+  const extension = (base) => {
+    const dot = base.lastIndexOf('.');
+    return dot <= 0 || base === '..' ? '' : base.slice(dot);
+  };
+  const drive = (text) => (sep === '\\' && /^[A-Za-z]:/.test(text) ? 2 : 0);
 
   const path = {
     sep,
     delimiter,
     isAbsolute(text) {
       check(text, 'path');
-      return isSep(root(text).slice(-1));
+      return isSep(text[drive(text)] ?? '');
     },
     normalize(text) {
       check(text, 'path');
       if (text === '') return '.';
-      const start = root(text);
-      const absolute = isSep(start.slice(-1));
-      let rest = collapse(text.slice(start.length), absolute);
+      const { device, absolute, length } = locate(text);
+      let rest = collapse(text.slice(length), absolute);
       if (rest === '' && !absolute) rest = '.';
-      if (rest !== '' && endsWithSep(text.slice(start.length))) rest += sep;
-      return split(start).join(sep) + rest;
+      if (rest !== '' && (rest !== '.' || text.length > length) && endsWithSep(text.slice(length))) rest += sep;
+      return device + (absolute ? sep : '') + rest;
     },
     join(...parts) {
       for (const part of parts) check(part, 'path');
-      const text = parts.filter((part) => part !== '').join(sep);
-      return text === '' ? '.' : path.normalize(text);
+      const filled = parts.filter((part) => part !== '');
+      if (!filled.length) return '.';
+      let text = filled.join(sep);
+      // Only a first part that names a server may make the whole name one.
+      if (sep === '\\' && !/^[\\/]{2}[^\\/]/.test(filled[0])) text = text.replace(/^[\\/]{2,}/, '\\');
+      return path.normalize(text);
     },
     resolve(...parts) {
-      let text = '';
-      for (let i = parts.length - 1; i >= -1; i--) {
-        const part = i >= 0 ? parts[i] : cwd();
+      let device = '';
+      let tail = '';
+      let absolute = false;
+      for (let i = parts.length - 1; i >= -1 && !(absolute && (device || sep === '/')); i--) {
+        let part = i >= 0 ? parts[i] : cwd();
         if (i >= 0) check(part, `paths[${i}]`);
+        else if (device && !same(part.slice(0, 2), device) && part[2] === '\\') part = device + '\\';
         if (part === '') continue;
-        text = text === '' ? part : part + sep + text;
-        if (path.isAbsolute(part)) break;
+        const found = locate(part);
+        if (found.device) {
+          if (device && !same(found.device, device)) continue;
+          device = found.device;
+        }
+        if (!absolute) {
+          tail = part.slice(found.length) + sep + tail;
+          absolute = found.absolute;
+        }
       }
-      const start = root(text);
-      const absolute = isSep(start.slice(-1));
-      return split(start).join(sep) + collapse(text.slice(start.length), absolute) || '.';
+      return device + (absolute ? sep : '') + collapse(tail, absolute) || '.';
     },
     dirname(text) {
       check(text, 'path');
       if (text === '') return '.';
-      const start = root(text);
-      const body = trim(text, start.length);
-      let end = body.length;
-      while (end > start.length && !isSep(body[end - 1])) end--;
-      while (end > start.length && isSep(body[end - 1])) end--;
-      return body.slice(0, end) || '.';
+      const { length } = locate(text);
+      let named = false;
+      for (let i = text.length - 1; i >= length; i--) {
+        if (!isSep(text[i])) named = true;
+        else if (named) return sep === '/' && length && i === 1 ? '//' : text.slice(0, i);
+      }
+      return length ? text.slice(0, length) : '.';
     },
     basename(text, suffix) {
-      check(text, 'path');
       if (suffix !== undefined) check(suffix, 'suffix');
-      const start = root(text);
-      const base = split(trim(text, start.length).slice(start.length)).pop();
+      check(text, 'path');
+      if (suffix === text) return '';
+      const [start, end] = last(text, drive(text));
+      const base = text.slice(start, end);
       return suffix && base !== suffix && base.endsWith(suffix) ? base.slice(0, -suffix.length) : base;
     },
-    extname(text) {
-      const base = path.basename(text);
-      const dot = base.lastIndexOf('.');
-      return dot <= 0 || base === '..' ? '' : base.slice(dot);
-    },
+    extname: (text) => extension(path.basename(text)),
     relative(from, to) {
       check(from, 'from');
       check(to, 'to');
-      const a = path.resolve(from);
-      const b = path.resolve(to);
-      if (a === b) return '';
-      const left = split(a).filter(Boolean);
-      const right = split(b).filter(Boolean);
-      let same = 0;
-      while (same < left.length && same < right.length && left[same] === right[same]) same++;
-      return [...left.slice(same).map(() => '..'), ...right.slice(same)].join(sep);
+      const [a, b] = [path.resolve(from), path.resolve(to)];
+      if (same(a, b)) return '';
+      const [left, right] = [a.split(sep).filter(Boolean), b.split(sep).filter(Boolean)];
+      let count = 0;
+      while (count < left.length && count < right.length && same(left[count], right[count])) count++;
+      if (count === 0 && sep === '\\') return b;
+      return [...left.slice(count).map(() => '..'), ...right.slice(count)].join(sep);
     },
     parse(text) {
       check(text, 'path');
-      const start = root(text);
-      const base = path.basename(text);
-      const ext = path.extname(base);
-      const dir = trim(text, start.length) === start ? start : path.dirname(text);
-      return { root: start, dir: dir === '.' && !/^\.[\\/]/.test(text) ? '' : dir, base, ext, name: ext ? base.slice(0, -ext.length) : base };
+      const { length } = locate(text);
+      const root = text.slice(0, length);
+      const [start, end] = last(text, length);
+      const base = text.slice(start, end);
+      const ext = extension(base);
+      return { root, dir: start > length ? text.slice(0, start - 1) : root, base, ext, name: ext ? base.slice(0, -ext.length) : base };
     },
     format(parts) {
+      if (parts === null || typeof parts !== 'object') throw argumentType('pathObject', 'of type object', parts);
       const dir = parts.dir || parts.root;
       const ext = parts.ext ? (parts.ext[0] === '.' ? parts.ext : '.' + parts.ext) : '';
       const base = parts.base || (parts.name || '') + ext;
       if (!dir) return base;
       return dir === parts.root ? dir + base : dir + sep + base;
     },
-    toNamespacedPath: (text) => text,
+    toNamespacedPath(text) {
+      if (sep === '/' || typeof text !== 'string' || text === '') return text;
+      const whole = path.resolve(text);
+      if (/^[A-Za-z]:\\/.test(whole)) return '\\\\?\\' + whole;
+      return /^\\\\[^.?\\]/.test(whole) ? '\\\\?\\UNC\\' + whole.slice(2) : whole;
+    },
   };
   return path;
 }
 
 const slash = (c) => c === '/';
 const either = (c) => c === '/' || c === '\\';
-const posix = make('/', ':', slash, (text) => (slash(text[0]) ? '/' : ''), () => host.cwd());
-const win32 = make('\\', ';', either, (text) => /^(?:[A-Za-z]:)?[\\/]?/.exec(text)[0], () => host.cwd());
+function onWindows(text) {
+  const server = /^[\\/]{2}([^\\/]+)[\\/]+([^\\/]+)[\\/]?/.exec(text);
+  if (server) return { device: `\\\\${server[1]}\\${server[2]}`, absolute: true, length: server[0].length };
+  const [whole, device, root] = /^([A-Za-z]:)?([\\/]?)/.exec(text);
+  return { device: device ?? '', absolute: root !== '', length: whole.length };
+}
+const posix = make('/', ':', slash, (text) => ({ device: '', absolute: slash(text[0]), length: slash(text[0]) ? 1 : 0 }), (a, b) => a === b, () => host.cwd());
+const win32 = make('\\', ';', either, onWindows, (a, b) => a.toLowerCase() === b.toLowerCase(), () => host.cwd());
+posix._makeLong = posix.toNamespacedPath;
 posix.posix = win32.posix = posix;
 posix.win32 = win32.win32 = win32;
 module.exports = posix;

@@ -12,8 +12,6 @@ const env = new Proxy(host.env(), {
 
 const stream = (fd) => ({
   fd,
-  isTTY: false,
-  columns: 80,
   writable: true,
   write(text) {
     host.print(String(text));
@@ -36,7 +34,7 @@ hrtime.bigint = () => BigInt(Math.floor(host.now() * 1e6));
 const process = {
   title: 'node',
   version: 'v20.20.2',
-  versions: { node: '20.20.2', v8: '11.3.244.8-node.30', modules: '115' },
+  versions: { node: '20.20.2', acorn: '8.15.0', ares: '1.34.5', modules: '115', napi: '9', openssl: '3.0.17', unicode: '17.0', uv: '1.46.0', v8: '11.3.244.8-node.38', zlib: '1.3.1' },
   release: { name: 'node', lts: 'Iron' },
   arch: facts.arch,
   platform: 'linux',
@@ -48,9 +46,9 @@ const process = {
   ppid: facts.ppid,
   env,
   config: { variables: {} },
-  features: {},
+  features: { inspector: false, ipv6: true, typescript: false },
   exitCode: undefined,
-  stdin: { fd: 0, isTTY: false, on() { return this; } },
+  stdin: { fd: 0, on() { return this; } },
   stdout: stream(1),
   stderr: stream(2),
   cwd: () => host.cwd(),
@@ -68,6 +66,11 @@ const process = {
   uptime: () => (host.now() - started) / 1000,
   memoryUsage: () => ({ rss: 0, heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 }),
   cpuUsage: () => ({ user: 0, system: 0 }),
+  resourceUsage: () => ({ userCPUTime: 0, systemCPUTime: 0, maxRSS: 0 }),
+  availableMemory: () => require('os').freemem(),
+  constrainedMemory: () => require('os').totalmem(),
+  getgroups: () => [facts.gid],
+  getActiveResourcesInfo: () => [],
   umask: () => 0o022,
   getuid: () => facts.uid,
   geteuid: () => facts.uid,
@@ -75,10 +78,9 @@ const process = {
   getegid: () => facts.gid,
   emitWarning: (warning) => host.print(`(node) Warning: ${warning && warning.message ? warning.message : warning}\n`),
   loadEnvFile: (path = '.env') => {
-    const loaded = require('dotenv').config({ path, quiet: true });
-    if (loaded.error) throw loaded.error;
+    const parsed = host.dotenv(require('fs').readFileSync(path, 'utf8'));
+    for (const key of Object.keys(parsed)) if (!Object.hasOwn(env, key)) env[key] = parsed[key];
   },
-  emit: () => false,
   kill(pid, signal = 'SIGTERM') {
     // Signal 0 only asks whether there is such a process.
     if (Number(pid) === facts.pid && signal === 0) return true;
@@ -86,8 +88,9 @@ const process = {
     throw new Error('process.kill is not available: a config may only read');
   },
 };
-for (const name of ['on', 'once', 'off', 'addListener', 'removeListener', 'removeAllListeners', 'prependListener', 'setMaxListeners']) process[name] = () => process;
-process.listeners = () => [];
-process.listenerCount = () => 0;
+// Nothing ever happens to it: what listens hears nothing.
+Object.setPrototypeOf(process, require('events').prototype);
+Object.defineProperty(process, 'mainModule', { get: () => host.main?.(), enumerable: true, configurable: true });
+process.memoryUsage.rss = () => 0;
 Object.defineProperty(process, Symbol.toStringTag, { value: 'process' });
 module.exports = process;

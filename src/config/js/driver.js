@@ -1,0 +1,81 @@
+// Runs in the user's own Node: evaluates the config named on the command line, and writes what it exports to descriptor 0,
+// a socket of pmrun's. The embedded engine does the same in Rust.
+'use strict';
+const { writeSync } = require('node:fs');
+const { createRequire } = require('node:module');
+const { pathToFileURL } = require('node:url');
+const { inspect } = require('node:util');
+const { stringify } = JSON;
+const entry = process.argv[1];
+const asText = process.argv.pop() === 'text';
+process.execArgv.length = 0;
+
+let sent = false;
+function send(message) {
+  if (sent) return;
+  sent = true;
+  const bytes = Buffer.from(stringify(message));
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(0, bytes, at);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+    }
+  }
+}
+
+let ended;
+const exit = process.exit;
+process.exit = (code) => {
+  ended ??= `process.exit(${code ?? ''})`;
+  return exit.call(process, code);
+};
+process.on('exit', () => send(ended ? { exited: ended } : 'pending'));
+
+function fail(error) {
+  const known = error instanceof Error || (error !== null && typeof error === 'object' && typeof error.message === 'string');
+  const text = (value) => (typeof value === 'string' ? value : undefined);
+  send({
+    threw: known
+      ? { name: text(error.name), message: text(error.message), code: text(error.code), stack: text(error.stack), from: text(error.requireStack?.[0]) }
+      : { message: typeof error === 'string' ? error : inspect(error) },
+  });
+  // Of a module that does not parse only Node itself can say where, on its way out.
+  if (known && error.name === 'SyntaxError' && !/^(?:file:\/\/)?\/.*:\d+\n/.test(error.stack)) {
+    process.removeListener('uncaughtException', fail);
+    setImmediate(() => {
+      throw error;
+    });
+  } else exit.call(process, 1);
+}
+process.on('uncaughtException', fail);
+
+// What a module means to export: its default, unless the named exports hold the apps.
+function chosen(module) {
+  if (!('default' in module)) return module;
+  const whole = module.default;
+  if (!('apps' in module)) return whole;
+  if (typeof whole !== 'object' || whole === null) return module;
+  if (Array.isArray(whole) || 'apps' in whole) return whole;
+  return Object.fromEntries(Object.entries(module).filter(([name]) => name !== 'default' && name !== '__esModule'));
+}
+
+async function main() {
+  const module = await import(pathToFileURL(entry).href);
+  const { cache } = createRequire(entry);
+  const known = cache[entry];
+  let value = known ? known.exports : chosen(module);
+  if (known && value?.__esModule && typeof value !== 'function') value = chosen(value);
+  for (let left = 8; ; left--) {
+    if (left === 0) throw new Error('the exported function returns functions without end');
+    value = await value;
+    if (typeof value === 'function') value = value({ env: process.env, mode: process.env.NODE_ENV });
+    else if (Object.prototype.toString.call(value) === '[object Module]' && chosen(value) !== value) value = chosen(value);
+    else break;
+  }
+  // JSON has no NaN, and an option that is one has to be named.
+  const number = (_, held) => (typeof held === 'number' && !Number.isFinite(held) ? { [' number']: String(held) } : held);
+  send({ value: asText ? stringify(value) : stringify(value, number) });
+  exit.call(process, 0);
+}
+main().catch(fail);

@@ -1,0 +1,403 @@
+//! `--js-engine node`: the config runs in the Node that is in PATH, for what the embedded engine cannot do. The same
+//! deadline holds, and what it prints goes to stderr.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Limits;
+use super::files::{Files, normalise};
+use super::orders::{Failure, FailureKind};
+use super::source::find_quoted;
+use crate::config::World;
+use crate::diag::Diagnostic;
+use crate::document::{Entry, Key, Kind, Node, Sources};
+
+const DRIVER: &str = include_str!("driver.js");
+
+const OUTPUT_MAX: usize = 64 << 20;
+/// What a config may print before the rest is left out.
+const CONSOLE_MAX: usize = 1 << 20;
+/// Of what Node says on its way out.
+const TAIL_MAX: usize = 64 << 10;
+/// Variables that would make Node talk to whoever started pmrun.
+const CHANNEL: [&str; 2] = ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"];
+
+/// What the driver answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    /// JSON; null when there is nothing that JSON could hold.
+    Value(Option<String>),
+    Threw(Threw),
+    Exited(String),
+    /// Node ran out of things to do.
+    Pending,
+}
+
+#[derive(Debug, Deserialize)]
+struct Threw {
+    name: Option<String>,
+    message: Option<String>,
+    code: Option<String>,
+    stack: Option<String>,
+    from: Option<PathBuf>,
+}
+
+/// What a config exports, by Node. Nodes have no spans.
+pub(super) fn evaluate(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<Node, Box<Diagnostic>> {
+    let evaluation = Evaluation::new(entry, world, limits);
+    let node = evaluation.run(false).and_then(|text| match serde_json::from_str(&text) {
+        Ok(value) => Ok(node(value)),
+        Err(error) => Err(Failure::evaluation(format!("the config's value cannot be read: {error}"))),
+    });
+    node.map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry, sources))
+}
+
+/// The same, as the text that `JSON.stringify` makes of it.
+pub(super) fn stringify(
+    entry: &Path,
+    world: &World,
+    limits: Limits,
+    sources: &mut Sources,
+) -> Result<String, Box<Diagnostic>> {
+    let evaluation = Evaluation::new(entry, world, limits);
+    evaluation.run(true).map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry, sources))
+}
+
+struct Evaluation<'a> {
+    world: &'a World,
+    limits: Limits,
+    files: Files,
+    /// Absolute, as the user names it.
+    entry: PathBuf,
+    /// Where its bytes are, without symlinks.
+    real: PathBuf,
+}
+
+impl<'a> Evaluation<'a> {
+    fn new(entry: &Path, world: &'a World, limits: Limits) -> Self {
+        let files = Files::new(world.mapping.clone());
+        let entry = normalise(&world.cwd.join(entry));
+        let real = files.real(&entry);
+        let real = real.canonicalize().unwrap_or(real);
+        Self { world, limits, files, entry, real }
+    }
+
+    /// The JSON that the driver made of the value.
+    fn run(&self, as_text: bool) -> Result<String, Failure> {
+        let run = Run::start(&mut self.command(as_text)?, self.limits.deadline_ms);
+        let ended = run.and_then(|mut run| run.finish());
+        let ended = ended.map_err(|error| Failure::evaluation(format!("cannot run the config with Node: {error}")))?;
+        match ended {
+            End::Late => {
+                let seconds = Duration::from_millis(self.limits.deadline_ms).as_secs_f64();
+                Err(Failure::evaluation(format!("the config ran longer than {seconds} s in Node"))
+                    .hint("does it loop without end, or wait for something? a config should only describe apps"))
+            }
+            End::TooMuch => Err(Failure::evaluation("the config's output is larger than 64 MB")),
+            End::Over { answer, said, status } => match serde_json::from_slice(&answer) {
+                Ok(answer) => self.outcome(answer, &said),
+                Err(_) => Err(died(status, &said)),
+            },
+        }
+    }
+
+    fn outcome(&self, answer: Answer, said: &str) -> Result<String, Failure> {
+        match answer {
+            Answer::Value(Some(text)) => Ok(self.seen(&text)),
+            Answer::Value(None) => Err(Failure::evaluation("the config exports nothing that JSON could hold")
+                .hint("`undefined`, functions and symbols have no text in JSON")),
+            Answer::Exited(call) => Err(super::fault::exited(&call)),
+            Answer::Pending => Err(Failure::evaluation("the config waits for a promise that nothing settles")),
+            Answer::Threw(threw) => Err(self.failure(&threw, said)),
+        }
+    }
+
+    fn failure(&self, threw: &Threw, said: &str) -> Failure {
+        let stack = threw.stack.as_deref().unwrap_or_default();
+        let message = threw.message.as_deref().unwrap_or_default();
+        let first = message.lines().next().unwrap_or_default();
+        let named = match threw.name.as_deref() {
+            Some(name) if name != "Error" && !message.starts_with(name) => format!("{name}: {message}"),
+            _ => message.to_owned(),
+        };
+        let code = threw.code.as_deref().unwrap_or_default();
+        let mut failure = Failure::evaluation(format!("config threw: {named}"));
+        let mut place = head(stack).or_else(|| stack.lines().find_map(frame));
+        if threw.name.as_deref() == Some("SyntaxError") {
+            failure = Failure { kind: FailureKind::Syntax, ..Failure::evaluation(message) };
+            place = place.or_else(|| said.lines().find_map(|line| head(&format!("{line}\n"))));
+        } else if code.ends_with("MODULE_NOT_FOUND") {
+            failure = Failure::evaluation(first).hint("Node looked for it: is it installed?");
+            let missing = first.split('\'').nth(1).unwrap_or_default();
+            place = self.request(threw.from.as_deref(), first, missing).or(place);
+        } else if code == "ERR_UNKNOWN_FILE_EXTENSION" {
+            failure = failure.hint("Node 22.18 and later run TypeScript; so does pmrun without `--js-engine node`");
+        }
+        if let Some((file, line, column)) = place {
+            failure.file = Some(self.shown(&file));
+            failure.position = Some((line, column));
+        }
+        failure
+    }
+
+    /// Where a file asks for a module that is not there.
+    fn request(&self, from: Option<&Path>, message: &str, missing: &str) -> Option<(PathBuf, u32, u32)> {
+        let from = from.map(Path::to_owned).or_else(|| Some(message.split_once(" imported from ")?.1.into()))?;
+        let text = self.files.read_text(&from).ok()?;
+        if let Some((line, column)) = find_quoted(&text, missing) {
+            return Some((from, line, column));
+        }
+        // Of a relative one, Node says what it came to.
+        let last = Path::new(missing).file_name()?.to_string_lossy().into_owned();
+        let at = text.find(&last)?;
+        let line = u32::try_from(text[..at].matches('\n').count() + 1).ok()?;
+        Some((from, line, 1))
+    }
+
+    fn command(&self, as_text: bool) -> Result<Command, Failure> {
+        let node = self.node().ok_or_else(|| {
+            Failure::evaluation("there is no `node` in PATH")
+                .hint("install Node, or leave `--js-engine node` out: pmrun has an engine of its own")
+        })?;
+        let cwd = self.files.real(&self.world.cwd);
+        // The wall deadline is ours; should we be killed, this is the net below it.
+        let seconds = self.limits.deadline_ms.div_ceil(1_000) + 1;
+        let heap = self.limits.memory_bytes >> 20;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "ulimit -c 0; ulimit -t \"$0\"; exec \"$@\"", &seconds.to_string()]).arg(node);
+        command.args([&format!("--max-old-space-size={heap}"), "-e", DRIVER, "--"]).arg(&self.real);
+        command.arg(if as_text { "text" } else { "tree" });
+        let env: BTreeMap<_, _> = self.world.env.iter().filter(|(name, _)| !CHANNEL.contains(&name.as_str())).collect();
+        command.env_clear().envs(env).current_dir(cwd);
+        Ok(command)
+    }
+
+    fn node(&self) -> Option<PathBuf> {
+        let folders = self.world.env.get("PATH")?.split(':').filter(|folder| !folder.is_empty());
+        folders
+            .map(|folder| self.world.cwd.join(folder).join("node"))
+            .find(|path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && path.is_file())
+    }
+
+    /// What was evaluated where another version of the files lies says so: their usual names.
+    fn seen(&self, text: &str) -> String {
+        match &self.world.mapping {
+            Some(mapping) => [&mapping.canonical, &mapping.named].iter().fold(text.to_owned(), |text, place| {
+                text.replace(&*place.real.to_string_lossy(), &place.seen.to_string_lossy())
+            }),
+            None => text.to_owned(),
+        }
+    }
+
+    fn shown(&self, file: &Path) -> PathBuf {
+        if file == self.real { self.entry.clone() } else { self.seen(&file.to_string_lossy()).into() }
+    }
+}
+
+/// A running Node. Dropping it ends it, and what it started.
+struct Run {
+    child: Child,
+    answers: UnixStream,
+    deadline: Instant,
+    answer: Vec<u8>,
+    /// The end of what it printed.
+    said: Vec<u8>,
+    printed: usize,
+}
+
+enum End {
+    Late,
+    TooMuch,
+    Over { answer: Vec<u8>, said: String, status: ExitStatus },
+}
+
+impl Run {
+    fn start(command: &mut Command, deadline_ms: u64) -> io::Result<Self> {
+        let deadline = Instant::now() + Duration::from_millis(deadline_ms);
+        // As its stdin, from which there is nothing to be read.
+        let (answers, theirs) = UnixStream::pair()?;
+        answers.shutdown(Shutdown::Write)?;
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.process_group(0).spawn()?;
+        Ok(Self { child, answers, deadline, answer: Vec::new(), said: Vec::new(), printed: 0 })
+    }
+
+    /// Reads until there is an answer and Node is gone, or its time is up.
+    fn finish(&mut self) -> io::Result<End> {
+        let (Some(mut stdout), Some(mut stderr)) = (self.child.stdout.take(), self.child.stderr.take()) else {
+            return Err(io::Error::other("it has no pipes"));
+        };
+        let mut open = [true; 3];
+        let mut buffer = vec![0; 64 << 10];
+        // What it started may hold its pipes open: the answer's end is Node's own.
+        while open[0] {
+            let Some(left) = self.deadline.checked_duration_since(Instant::now()) else { return Ok(End::Late) };
+            let listened: Vec<usize> = (0..3).filter(|at| open[*at]).collect();
+            let all = [self.answers.as_fd(), stdout.as_fd(), stderr.as_fd()];
+            let mut fds: Vec<_> = listened.iter().map(|at| PollFd::from_borrowed_fd(all[*at], PollFlags::IN)).collect();
+            match poll(&mut fds, Some(&Timespec::try_from(left).unwrap_or_default())) {
+                Ok(0) => return Ok(End::Late),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(_) => {}
+            }
+            let ready: Vec<usize> =
+                listened.into_iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
+            for at in ready {
+                let count = match at {
+                    0 => self.answers.read(&mut buffer)?,
+                    1 => stdout.read(&mut buffer)?,
+                    _ => stderr.read(&mut buffer)?,
+                };
+                open[at] = count > 0;
+                if at == 0 {
+                    self.answer.extend(&buffer[..count]);
+                } else {
+                    self.forward(&buffer[..count]);
+                }
+            }
+            if self.answer.len() > OUTPUT_MAX {
+                return Ok(End::TooMuch);
+            }
+        }
+        self.end();
+        let status = self.child.wait()?;
+        let said = String::from_utf8_lossy(&self.said).into_owned();
+        Ok(End::Over { answer: std::mem::take(&mut self.answer), said, status })
+    }
+
+    /// To the user, as it comes.
+    fn forward(&mut self, text: &[u8]) {
+        self.said.extend(text);
+        let over = self.said.len().saturating_sub(TAIL_MAX);
+        self.said.drain(..over);
+        if self.printed > CONSOLE_MAX {
+            return;
+        }
+        self.printed += text.len();
+        let mut stderr = io::stderr().lock();
+        // Nobody can be told that stderr is closed.
+        let _ = stderr.write_all(text);
+        if self.printed > CONSOLE_MAX {
+            let _ = stderr.write_all(b"... the config prints more than 1 MB: the rest is left out\n");
+        }
+    }
+
+    fn end(&mut self) {
+        // It leads its own group. Either may be gone already, which is what is wanted.
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let _ = self.child.kill();
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.end();
+            // It was killed: this does not wait long.
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Node that ended without an answer of the driver's.
+fn died(status: ExitStatus, said: &str) -> Failure {
+    if said.contains("heap out of memory") || said.contains("heap limit") {
+        return Failure::evaluation("the config needs more memory than it may have, in Node")
+            .hint("does it build a value without end?");
+    }
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    Failure::evaluation(format!("Node ended without an answer ({status}): {last}"))
+}
+
+/// `/srv/a.js:3` or `file:///srv/a.mjs:3`, alone on the first line: where something does not parse. The caret is below it.
+fn head(stack: &str) -> Option<(PathBuf, u32, u32)> {
+    let mut lines = stack.lines();
+    let (file, line) = lines.next()?.rsplit_once(':')?;
+    let path = path(file)?;
+    let column = lines.nth(1).and_then(|marks| marks.find('^')).and_then(|at| u32::try_from(at + 1).ok());
+    Some((path, line.parse().ok()?, column.unwrap_or(1)))
+}
+
+/// `    at name (/srv/a.js:3:7)`, of a file of the user's.
+fn frame(line: &str) -> Option<(PathBuf, u32, u32)> {
+    let line = line.trim_start().strip_prefix("at ")?;
+    let place = line.strip_suffix(')').and_then(|line| line.rsplit_once('(')).map_or(line, |(_, place)| place);
+    let mut parts = place.trim_start_matches("async ").rsplitn(3, ':');
+    let column = parts.next()?.parse().ok()?;
+    let line = parts.next()?.parse().ok()?;
+    Some((path(parts.next()?)?, line, column))
+}
+
+fn path(written: &str) -> Option<PathBuf> {
+    match written.strip_prefix("file://") {
+        Some(url) => Some(super::resolver::percent_decode(url).into()),
+        None => written.starts_with('/').then(|| written.into()),
+    }
+}
+
+fn node(value: Value) -> Node {
+    let kind = match value {
+        Value::Null => Kind::Null,
+        Value::Bool(flag) => Kind::Bool(flag),
+        Value::Number(number) => Kind::Number(number.as_f64().unwrap_or(f64::NAN)),
+        Value::String(text) => Kind::String(text),
+        Value::Array(items) => Kind::Sequence(items.into_iter().map(node).collect()),
+        Value::Object(entries) => match entries.get(" number") {
+            Some(Value::String(text)) => Kind::Number(text.parse().unwrap_or(f64::NAN)),
+            _ => Kind::Mapping(
+                entries
+                    .into_iter()
+                    .map(|(text, value)| Entry { key: Key { text, span: None }, value: node(value) })
+                    .collect(),
+            ),
+        },
+    };
+    Node::new(kind, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_what_node_says() {
+        let place = |file: &str, line, column| Some((PathBuf::from(file), line, column));
+        assert_eq!(frame("    at f (/srv/a b.js:3:7)"), place("/srv/a b.js", 3, 7));
+        assert_eq!(frame("    at async file:///srv/a%20b.mjs:2:1"), place("/srv/a b.mjs", 2, 1));
+        assert_eq!(frame("    at Module._load (node:internal/modules/cjs/loader:1091:12)"), None);
+        assert_eq!(frame("Error: at /x:1:2"), None);
+        assert_eq!(head("/srv/a.js:2\nconst a = ;\n          ^\n"), place("/srv/a.js", 2, 11));
+        assert_eq!(head("file:///srv/a.mjs:4\n"), place("/srv/a.mjs", 4, 1));
+        assert_eq!(head("SyntaxError: x\n"), None);
+    }
+
+    #[test]
+    fn numbers_that_json_lacks() {
+        let value = serde_json::json!({ "a": { " number": "NaN" }, "b": { " number": "-Infinity" } });
+        let Kind::Mapping(entries) = node(value).kind else { panic!() };
+        assert!(matches!(entries[0].value.kind, Kind::Number(number) if number.is_nan()));
+        assert!(matches!(entries[1].value.kind, Kind::Number(number) if number < 0.0 && number.is_infinite()));
+    }
+}

@@ -1,0 +1,46 @@
+//! Names that mean the same in every file.
+
+/// Whether a name is there without being declared, and holds something with properties.
+pub(super) fn is_global(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "module",
+        "exports",
+        "require",
+        "process",
+        "console",
+        "Object",
+        "Array",
+        "Math",
+        "JSON",
+        "String",
+        "Number",
+        "Boolean",
+        "Date",
+        "Promise",
+        "Reflect",
+        "RegExp",
+        "Error",
+        "TypeError",
+        "RangeError",
+        "Symbol",
+        "Map",
+        "Set",
+        "WeakMap",
+        "WeakSet",
+        "BigInt",
+        "Proxy",
+        "Buffer",
+        "URL",
+        "URLSearchParams",
+        "globalThis",
+        "global",
+        "parseInt",
+        "parseFloat",
+        "isNaN",
+        "__dirname",
+        "__filename",
+        "setTimeout",
+        "structuredClone",
+    ];
+    NAMES.contains(&name)
+}

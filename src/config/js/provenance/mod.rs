@@ -1,0 +1,589 @@
+//! Where the values of a config program come from.
+//!
+//! ```text
+//! text ── rewrite ──▶ text with marks ──▶ engine: each mark tells `met` its site and its value
+//!             │                               │
+//!           sites: bytes of literals, keys    └─▶ records: which object was made where, what was written to it
+//!             └────────────── find ◀──────────────────┘    (after the run, for every key and value)
+//! ```
+//!
+//! Records hang on objects by a `WeakMap`, so nothing lives longer for them. Whatever cannot be traced with certainty
+//! has no place of its own; the nearest one around it then stands for it, and says that it does.
+
+mod brackets;
+mod explain;
+mod find;
+mod known;
+mod rewrite;
+mod site;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use boa_engine::object::builtins::{JsFunction, JsWeakMap};
+use boa_engine::object::{FunctionObjectBuilder, JsObject};
+use boa_engine::property::{PropertyDescriptor, PropertyKey};
+use boa_engine::{
+    Context, Finalize, JsData, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source,
+    Trace as Traceable, js_string,
+};
+
+pub(super) use self::brackets::Odd;
+pub(super) use self::find::Found;
+use self::rewrite::Facts;
+pub(super) use self::rewrite::Shape;
+use self::site::{Entry, Item, Object, Scalar, Site, SiteId, Value, Worth};
+pub(super) use self::site::{Place, Spot};
+use self::text::{Bytes, Insertions};
+use crate::document::{Kind, Node, js_number};
+
+/// The name of the function that marks values. A file that has this word is left alone.
+const MARK: &str = "$pmrun";
+/// What ends a mark, so that it can be told from the program's own brackets.
+const CLOSE: &str = "/*$pmrun*/)";
+/// Between a mark and the word before it.
+const APART: &str = "/*$pmrun*/";
+
+/// More spreads that wait for their literal than a program nests; what throws leaves some behind.
+const PENDING_MAX: usize = 10_000;
+/// What is spread and assigned is kept alive for the places that it knows: so many of one literal, and in all.
+const OPERANDS_MAX: u32 = 2_000;
+const ASSIGNED_MAX: u32 = 10_000;
+/// Longer lists are compared as wholes.
+const SEEN_MAX: usize = 256;
+/// Larger JSON files are data, not configs.
+const JSON_MAX: usize = 256 << 10;
+
+/// What happened to one object.
+#[derive(Debug, Default, Traceable, Finalize, JsData)]
+struct Record {
+    /// The literal that made it.
+    #[unsafe_ignore_trace]
+    literal: Option<SiteId>,
+    /// What was spread into it, by number.
+    operands: Vec<JsValue>,
+    /// Its values when it was made, for those entries that can only be told by them.
+    seen: Vec<JsValue>,
+    /// Keys that were written since, the order and where.
+    #[unsafe_ignore_trace]
+    written: HashMap<String, (u32, SiteId)>,
+    /// What `Object.assign` copied into it, in order; null for what is not known any more.
+    assigned: Vec<JsValue>,
+    #[unsafe_ignore_trace]
+    assigned_order: Vec<u32>,
+}
+
+/// A file that was run.
+struct File {
+    path: PathBuf,
+    /// As it is on disk.
+    text: Rc<str>,
+    /// As the engine has it.
+    given: String,
+    insertions: Insertions,
+    facts: Facts,
+}
+
+/// What one run knows of its values.
+pub(super) struct Trace {
+    files: RefCell<Vec<File>>,
+    sites: RefCell<Vec<Rc<Site>>>,
+    records: JsWeakMap,
+    /// Spread operands and written objects whose literal or key is not evaluated yet.
+    pending: RefCell<Vec<(SiteId, u32, JsValue)>>,
+    /// What marks have refused, by the message.
+    refused: RefCell<Vec<(String, Spot)>>,
+    order: Cell<u32>,
+    /// How many operands are kept for each literal.
+    operands: RefCell<HashMap<SiteId, u32>>,
+    on: bool,
+}
+
+impl Trace {
+    /// Sets the mark up in a fresh engine.
+    pub(super) fn install(on: bool, context: &mut Context) -> JsResult<Rc<Self>> {
+        let trace = Rc::new(Self {
+            files: RefCell::default(),
+            sites: RefCell::default(),
+            records: JsWeakMap::new(context),
+            pending: RefCell::default(),
+            refused: RefCell::default(),
+            order: Cell::new(0),
+            operands: RefCell::default(),
+            on,
+        });
+        context.insert_data(trace.clone());
+        if on {
+            bind_mark(context)?;
+            wrap_assign(context)?;
+            wrap_to_string(context)?;
+        }
+        Ok(trace)
+    }
+
+    pub(super) fn of(context: &Context) -> Rc<Self> {
+        context.get_data::<Rc<Self>>().cloned().expect("the engine is made with its trace")
+    }
+
+    /// The text to run for a file; `code` is `text` as far as the engine understands it, byte for byte. `before` has to be
+    /// inserted for that.
+    pub(super) fn prepare(
+        &self,
+        path: &Path,
+        text: &str,
+        code: &str,
+        shape: Shape,
+        before: &[(usize, &'static str)],
+    ) -> String {
+        let foreign = path.components().any(|part| part.as_os_str() == "node_modules");
+        let mut sites = self.sites.borrow_mut();
+        let mut files = self.files.borrow_mut();
+        let (Ok(file), Ok(first)) = (u32::try_from(files.len()), u32::try_from(sites.len())) else {
+            return rewrite::plain(code, shape, before).0;
+        };
+        let rewritten = if self.on && !foreign && text.len() == code.len() {
+            rewrite::rewrite(code, shape, before, file, first)
+        } else {
+            None
+        };
+        let (given, insertions, facts) = if let Some(rewritten) = rewritten {
+            sites.extend(rewritten.sites.into_iter().map(Rc::new));
+            (rewritten.text, rewritten.insertions, rewritten.facts)
+        } else {
+            let (given, insertions) = rewrite::plain(code, shape, before);
+            (given, insertions, Facts::default())
+        };
+        files.push(File { path: path.to_owned(), text: text.into(), given: given.clone(), insertions, facts });
+        given
+    }
+
+    /// The file cannot be run with its marks: forgets them, and gives the text without.
+    pub(super) fn without(&self, code: &str, shape: Shape, before: &[(usize, &'static str)]) -> String {
+        let (given, insertions) = rewrite::plain(code, shape, before);
+        if let Some(file) = self.files.borrow_mut().last_mut() {
+            file.given.clone_from(&given);
+            file.insertions = insertions;
+            file.facts = Facts::default();
+        }
+        given
+    }
+
+    /// The path and text of a file.
+    pub(super) fn file(&self, index: u32) -> Option<(PathBuf, Rc<str>)> {
+        self.files.borrow().get(index as usize).map(|file| (file.path.clone(), file.text.clone()))
+    }
+
+    /// A text that errors may point into.
+    pub(super) fn know_text(&self, path: &Path, text: &str) {
+        self.files.borrow_mut().push(File {
+            path: path.to_owned(),
+            text: text.into(),
+            given: text.to_owned(),
+            insertions: Insertions::default(),
+            facts: Facts::default(),
+        });
+    }
+
+    /// The whole value of a JSON file came from it.
+    pub(super) fn know_json(&self, path: &Path, text: &str, value: &JsValue, context: &mut Context) -> JsResult<()> {
+        if !self.on || text.len() > JSON_MAX {
+            return Ok(());
+        }
+        let Ok(file) = u32::try_from(self.files.borrow().len()) else { return Ok(()) };
+        let (Some(node), problems) = crate::config::json::parse(text, crate::document::SourceId(0)) else {
+            return Ok(());
+        };
+        if problems.is_empty() {
+            self.know_text(path, text);
+            self.json(file, &node, value, context)?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, file: u32, node: &Node, value: &JsValue, context: &mut Context) -> JsResult<()> {
+        let (Some(object), Some(whole)) = (value.as_object(), spot(file, node)) else { return Ok(()) };
+        let mut nested = Vec::new();
+        let mut worth = |node: &Node, inner: Option<JsValue>| match &node.kind {
+            Kind::Null => Worth::Scalar(Scalar::Null),
+            Kind::Bool(value) => Worth::Scalar(Scalar::Bool(*value)),
+            Kind::Number(value) => Worth::Scalar(Scalar::Number(*value)),
+            Kind::String(text) => Worth::Scalar(Scalar::Text(text.clone())),
+            Kind::Sequence(_) | Kind::Mapping(_) => {
+                nested.extend(inner.map(|inner| (node.clone(), inner)));
+                Worth::Computed
+            }
+        };
+        let site = match &node.kind {
+            Kind::Mapping(entries) => Site::Object(Object::new(
+                whole,
+                entries
+                    .iter()
+                    .filter_map(|entry| {
+                        let span = entry.key.span?;
+                        let at = Spot { file, bytes: Bytes { start: span.start, end: span.end } };
+                        let inner = data(&object, &key_of(&entry.key.text));
+                        let value = Value { spot: spot(file, &entry.value)?, worth: worth(&entry.value, inner) };
+                        Some(Entry::Named { key: entry.key.text.clone(), at, value })
+                    })
+                    .collect(),
+            )),
+            Kind::Sequence(items) => Site::Array {
+                whole,
+                items: items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| {
+                        let inner = data(&object, &key_of(&index.to_string()));
+                        let spot = spot(file, item).unwrap_or(whole);
+                        Item::Value(Value { spot, worth: worth(item, inner) })
+                    })
+                    .collect(),
+            },
+            _ => return Ok(()),
+        };
+        let id = self.add(site);
+        self.made(id, &object, context)?;
+        nested.iter().try_for_each(|(node, value)| self.json(file, node, value, context))
+    }
+
+    fn add(&self, site: Site) -> SiteId {
+        let mut sites = self.sites.borrow_mut();
+        sites.push(Rc::new(site));
+        u32::try_from(sites.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Tells of a module's namespace, or of what was taken out of it, where each name was exported.
+    pub(super) fn know_exports(&self, path: &Path, object: &JsObject, context: &mut Context) -> JsResult<()> {
+        let site = {
+            let files = self.files.borrow();
+            let Some((index, file)) = files.iter().enumerate().find(|(_, file)| file.path == path) else {
+                return Ok(());
+            };
+            let whole = Spot { file: u32::try_from(index).unwrap_or(u32::MAX), bytes: Bytes::new(0, 0) };
+            let entry = |export: &site::Export| Entry::Named {
+                key: export.name.clone(),
+                at: export.at,
+                value: export.value.clone().unwrap_or(Value { spot: export.at, worth: Worth::Computed }),
+            };
+            let entries: Vec<Entry> = file.facts.exports.iter().map(entry).collect();
+            if entries.is_empty() {
+                return Ok(());
+            }
+            Site::Object(Object::new(whole, entries))
+        };
+        let id = self.add(site);
+        self.made(id, object, context)
+    }
+
+    /// Whether nothing is known of an object.
+    pub(super) fn is_unknown(&self, object: &JsObject, context: &mut Context) -> bool {
+        matches!(self.record(object, context), Ok(None))
+    }
+
+    /// What the entry exports as a whole.
+    pub(super) fn whole(&self, path: &Path) -> Option<Place> {
+        let files = self.files.borrow();
+        let value = files.iter().find(|file| file.path == path)?.facts.whole.as_ref()?;
+        Some(match value.worth {
+            Worth::Computed => Place::computed(value.spot),
+            Worth::Scalar(_) | Worth::Literal(_) => Place::written(value.spot),
+        })
+    }
+
+    fn record(&self, object: &JsObject, context: &mut Context) -> JsResult<Option<JsObject>> {
+        Ok(self.records.get(object, context)?.as_object())
+    }
+
+    fn recorded(&self, object: &JsObject, context: &mut Context) -> JsResult<JsObject> {
+        if let Some(known) = self.record(object, context)? {
+            return Ok(known);
+        }
+        let record = JsObject::from_proto_and_data(None, Record::default());
+        self.records.set(object, record.clone().into(), context)?;
+        Ok(record)
+    }
+
+    fn next_order(&self) -> u32 {
+        let order = self.order.get().saturating_add(1);
+        self.order.set(order);
+        order
+    }
+
+    fn site(&self, id: SiteId) -> Option<Rc<Site>> {
+        self.sites.borrow().get(id as usize).cloned()
+    }
+
+    /// A mark was evaluated.
+    fn met(&self, id: SiteId, value: &JsValue, context: &mut Context) -> JsResult<()> {
+        enum Step {
+            Made,
+            Pending(SiteId, u32),
+            Key(SiteId),
+            Written(String),
+            Refuse(String, Spot),
+            Nothing,
+        }
+        let step = match self.sites.borrow().get(id as usize).map(Rc::as_ref) {
+            Some(Site::Object(_) | Site::Array { .. }) => Step::Made,
+            Some(Site::Spread { literal, slot }) => Step::Pending(*literal, *slot),
+            Some(Site::Write { key: Some(key), .. }) => Step::Written(key.clone()),
+            Some(Site::Write { key: None, .. }) => Step::Pending(id, 0),
+            Some(Site::Key { write }) => Step::Key(*write),
+            Some(Site::Read { name, at }) if value.is_null_or_undefined() => {
+                Step::Refuse(format!("Cannot read properties of {} (reading '{name}')", value.display()), *at)
+            }
+            Some(Site::Unpack { first, at }) if value.is_null_or_undefined() => {
+                let (said, text) = (value.display(), self.text_at(*at));
+                let property = first.as_ref().map_or(String::new(), |first| format!("property '{first}' of "));
+                Step::Refuse(format!("Cannot destructure {property}'{text}' as it is {said}."), *at)
+            }
+            Some(Site::Iterate { at }) if value.is_null_or_undefined() => {
+                Step::Refuse(format!("{} is not iterable", self.text_at(*at)), *at)
+            }
+            _ => Step::Nothing,
+        };
+        match step {
+            Step::Made => match value.as_object() {
+                Some(object) => self.made(id, &object, context),
+                None => Ok(()),
+            },
+            Step::Pending(literal, slot) => {
+                let mut pending = self.pending.borrow_mut();
+                if pending.len() >= PENDING_MAX {
+                    pending.drain(..PENDING_MAX / 2);
+                }
+                pending.push((literal, slot, value.clone()));
+                Ok(())
+            }
+            Step::Key(write) => {
+                let found = {
+                    let mut pending = self.pending.borrow_mut();
+                    let at = pending.iter().rposition(|(known, _, _)| *known == write);
+                    at.and_then(|at| pending.drain(at..).next())
+                };
+                let key = match value.as_string() {
+                    Some(text) => text.to_std_string_lossy(),
+                    None => match value.as_number() {
+                        Some(number) => js_number(number),
+                        None => return Ok(()),
+                    },
+                };
+                match found.and_then(|(_, _, target)| target.as_object()) {
+                    Some(object) => self.wrote(&object, key, write, context),
+                    None => Ok(()),
+                }
+            }
+            Step::Written(key) => match value.as_object() {
+                Some(object) => self.wrote(&object, key, id, context),
+                None => Ok(()),
+            },
+            Step::Refuse(message, at) => {
+                self.refused.borrow_mut().push((message.clone(), at));
+                Err(JsNativeError::typ().with_message(message).into())
+            }
+            Step::Nothing => Ok(()),
+        }
+    }
+
+    /// A literal made an object.
+    fn made(&self, id: SiteId, object: &JsObject, context: &mut Context) -> JsResult<()> {
+        let mut record = Record::default();
+        record.literal = Some(id);
+        {
+            let site = self.site(id);
+            match site.as_deref() {
+                Some(Site::Object(literal)) => {
+                    for entry in &literal.entries {
+                        match entry {
+                            Entry::Named { key, value, .. } if value.worth == Worth::Computed => {
+                                record.seen.push(data(object, &key_of(key)).unwrap_or_default());
+                            }
+                            Entry::Spread { .. } => record.operands.push(JsValue::undefined()),
+                            _ => {}
+                        }
+                    }
+                }
+                Some(Site::Array { items, .. }) => {
+                    record.operands = items
+                        .iter()
+                        .filter(|item| matches!(item, Item::Spread { .. }))
+                        .map(|_| JsValue::undefined())
+                        .collect();
+                    let length = length(object);
+                    if length <= SEEN_MAX {
+                        let item = |index: usize| data(object, &key_of(&index.to_string())).unwrap_or_default();
+                        record.seen = (0..length).map(item).collect();
+                    }
+                }
+                _ => return Ok(()),
+            }
+        }
+        if !record.operands.is_empty() {
+            let mut pending = self.pending.borrow_mut();
+            let mut above = u32::MAX;
+            // Inner evaluations of the same literal have taken theirs.
+            while let Some((literal, slot, _)) = pending.last() {
+                if *literal != id || *slot >= above {
+                    break;
+                }
+                above = *slot;
+                if let Some((_, slot, operand)) = pending.pop()
+                    && let Some(place) = record.operands.get_mut(slot as usize)
+                    && self.may_keep(id)
+                {
+                    *place = operand;
+                }
+            }
+        }
+        let record = JsObject::from_proto_and_data(None, record);
+        self.records.set(object, record.into(), context)?;
+        Ok(())
+    }
+
+    fn may_keep(&self, literal: SiteId) -> bool {
+        let mut operands = self.operands.borrow_mut();
+        let kept = operands.entry(literal).or_default();
+        *kept = kept.saturating_add(1);
+        *kept <= OPERANDS_MAX
+    }
+
+    fn wrote(&self, object: &JsObject, key: String, site: SiteId, context: &mut Context) -> JsResult<()> {
+        let order = self.next_order();
+        let record = self.recorded(object, context)?;
+        if let Some(mut record) = record.downcast_mut::<Record>() {
+            record.written.insert(key, (order, site));
+        }
+        Ok(())
+    }
+
+    fn assigned(&self, target: &JsObject, sources: &[JsValue], context: &mut Context) -> JsResult<()> {
+        let record = self.recorded(target, context)?;
+        if let Some(mut record) = record.downcast_mut::<Record>() {
+            for source in sources.iter().filter(|source| source.is_object()) {
+                let order = self.next_order();
+                if order > ASSIGNED_MAX && record.assigned.last().is_some_and(JsValue::is_null) {
+                    continue;
+                }
+                // Null hides what was there before.
+                record.assigned.push(if order > ASSIGNED_MAX { JsValue::null() } else { source.clone() });
+                record.assigned_order.push(order);
+            }
+        }
+        Ok(())
+    }
+
+    fn text_at(&self, spot: Spot) -> String {
+        let files = self.files.borrow();
+        let text = files.get(spot.file as usize).map_or("", |file| spot.bytes.of(&file.text));
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn spot(file: u32, node: &Node) -> Option<Spot> {
+    node.span.map(|span| Spot { file, bytes: Bytes { start: span.start, end: span.end } })
+}
+
+fn key_of(text: &str) -> PropertyKey {
+    JsString::from(text).into()
+}
+
+/// An own value, without running anything of the config's.
+fn data(object: &JsObject, key: &PropertyKey) -> Option<JsValue> {
+    object.borrow().properties().get(key).and_then(|property| property.value().cloned())
+}
+
+fn length(object: &JsObject) -> usize {
+    let length = data(object, &js_string!("length").into()).and_then(|length| length.as_number());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths are whole and not negative")]
+    length.map_or(0, |length| length as usize)
+}
+
+/// `$pmrun(site, value)`
+fn mark(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let value = args.get(1).cloned().unwrap_or_default();
+    if let Some(id) = args.first().and_then(JsValue::as_number) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sites are small and whole")]
+        let id = id as SiteId;
+        Trace::of(context).met(id, &value, context)?;
+    }
+    Ok(value)
+}
+
+/// A name that all files see and that is a property of nothing.
+fn bind_mark(context: &mut Context) -> JsResult<()> {
+    let function = FunctionObjectBuilder::new(context.realm(), NativeFunction::from_fn_ptr(mark)).length(2).build();
+    let global = context.global_object();
+    let passed = js_string!("$pmrun$");
+    global.set(passed.clone(), function, true, context)?;
+    let source = Source::from_bytes("const $pmrun = globalThis.$pmrun$;").with_path(Path::new("pmrun:mark"));
+    Script::parse(source, None, context)?.evaluate(context)?;
+    global.delete_property_or_throw(passed, context)?;
+    Ok(())
+}
+
+/// `Object.assign` that tells what was assigned.
+fn wrap_assign(context: &mut Context) -> JsResult<()> {
+    replace("Object", None, "assign", 2, context, |genuine, this, args, context| {
+        let target = genuine.call(this, args, context)?;
+        if let Some(object) = target.as_object() {
+            Trace::of(context).assigned(&object, args.get(1..).unwrap_or_default(), context)?;
+        }
+        Ok(target)
+    })
+}
+
+/// A function's text is the one that was written.
+fn wrap_to_string(context: &mut Context) -> JsResult<()> {
+    replace("Function", Some("prototype"), "toString", 0, context, |genuine, this, args, context| {
+        let text = genuine.call(this, args, context)?;
+        match text.as_string() {
+            Some(found) if found.to_std_string_lossy().contains(MARK) => {
+                Ok(JsString::from(without_marks(&found.to_std_string_lossy())).into())
+            }
+            _ => Ok(text),
+        }
+    })
+}
+
+type Wrapped = fn(&JsFunction, &JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
+
+/// Puts a function of ours in the place of one of the language's.
+fn replace(
+    owner: &str,
+    inner: Option<&str>,
+    name: &str,
+    length: usize,
+    context: &mut Context,
+    wrapped: Wrapped,
+) -> JsResult<()> {
+    let mut object = context.global_object().get(JsString::from(owner), context)?.to_object(context)?;
+    if let Some(inner) = inner {
+        object = object.get(JsString::from(inner), context)?.to_object(context)?;
+    }
+    let Some(genuine) = object.get(JsString::from(name), context)?.as_function() else { return Ok(()) };
+    let call = NativeFunction::from_copy_closure_with_captures(
+        move |this, args, genuine: &JsFunction, context| wrapped(genuine, this, args, context),
+        genuine,
+    );
+    let function = FunctionObjectBuilder::new(context.realm(), call).name(JsString::from(name)).length(length).build();
+    let property =
+        PropertyDescriptor::builder().value(function).writable(true).enumerable(false).configurable(true).build();
+    object.define_property_or_throw(JsString::from(name), property, context)?;
+    Ok(())
+}
+
+fn without_marks(text: &str) -> String {
+    let text = text.replace(CLOSE, "").replace(APART, "");
+    let open = [MARK, "("].concat();
+    let mut parts = text.split(open.as_str());
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(part.split_once(',').map_or(part, |(_, rest)| rest));
+    }
+    out
+}

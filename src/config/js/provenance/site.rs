@@ -1,0 +1,162 @@
+//! What is known of a place in a program before it runs.
+
+use std::collections::HashMap;
+
+use super::text::Bytes;
+
+/// A number that stands in the rewritten text for one [`Site`].
+pub(super) type SiteId = u32;
+
+/// Bytes of one of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::config::js) struct Spot {
+    /// An index into the files of the run.
+    pub(in crate::config::js) file: u32,
+    pub(in crate::config::js) bytes: Bytes,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::config::js) struct Place {
+    pub(in crate::config::js) spot: Spot,
+    /// These bytes are not the value: they are the nearest ones to what computed it.
+    pub(in crate::config::js) computed: bool,
+}
+
+impl Place {
+    pub(super) fn written(spot: Spot) -> Self {
+        Self { spot, computed: false }
+    }
+
+    pub(in crate::config::js) fn computed(spot: Spot) -> Self {
+        Self { spot, computed: true }
+    }
+}
+
+/// What an expression is before it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Worth {
+    Scalar(Scalar),
+    /// An object or array literal.
+    Literal(SiteId),
+    Computed,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Scalar {
+    Text(String),
+    Number(f64),
+    Bool(bool),
+    Null,
+}
+
+/// An expression and its bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) spot: Spot,
+    pub(super) worth: Worth,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    Named {
+        key: String,
+        at: Spot,
+        value: Value,
+    },
+    /// `[expression]: value`
+    Unnamed {
+        at: Spot,
+        value: Value,
+    },
+    /// `...value`, the spread of this number.
+    Spread {
+        slot: u32,
+        value: Spot,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Item {
+    Value(Value),
+    Hole,
+    Spread { slot: u32, value: Spot },
+}
+
+/// An object literal.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) whole: Spot,
+    pub(super) entries: Vec<Entry>,
+    /// The last entry of each name, and which of the computed ones it is.
+    pub(super) names: HashMap<String, (usize, Option<usize>)>,
+    /// The entries whose keys are not known before they are evaluated.
+    pub(super) open: Vec<usize>,
+}
+
+impl Object {
+    pub(super) fn new(whole: Spot, entries: Vec<Entry>) -> Self {
+        let mut names = HashMap::new();
+        let mut open = Vec::new();
+        let mut computed = 0;
+        for (index, entry) in entries.iter().enumerate() {
+            match entry {
+                Entry::Named { key, value, .. } => {
+                    let is_computed = value.worth == Worth::Computed;
+                    names.insert(key.clone(), (index, is_computed.then_some(computed)));
+                    computed += usize::from(is_computed);
+                }
+                Entry::Unnamed { .. } | Entry::Spread { .. } => open.push(index),
+            }
+        }
+        Self { whole, entries, names, open }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Site {
+    Object(Object),
+    Array {
+        whole: Spot,
+        items: Vec<Item>,
+    },
+    /// What a literal spreads.
+    Spread {
+        literal: SiteId,
+        slot: u32,
+    },
+    /// The object that `object.key = value` writes to. The key is None where it is computed.
+    Write {
+        key: Option<String>,
+        at: Spot,
+        value: Value,
+    },
+    /// The computed key of a write.
+    Key {
+        write: SiteId,
+    },
+    /// The object whose property is read; the property's name, and its bytes.
+    Read {
+        name: String,
+        at: Spot,
+    },
+    /// What is taken apart: its first property, and its text.
+    Unpack {
+        first: Option<String>,
+        at: Spot,
+    },
+    /// What `for (... of x)` goes through.
+    Iterate {
+        at: Spot,
+    },
+    /// A name that the file does not declare.
+    Free,
+}
+
+/// A module's `export const name = value`.
+#[derive(Clone, Debug)]
+pub(super) struct Export {
+    pub(super) name: String,
+    pub(super) at: Spot,
+    pub(super) value: Option<Value>,
+}

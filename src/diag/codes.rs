@@ -1,0 +1,204 @@
+/// What there is to know about a code: what `pmrun explain CODE` prints.
+#[derive(Debug)]
+pub struct Page {
+    /// What `--json` calls it. Stable: scripts test for it.
+    pub name: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// What it means, and what to do.
+    pub text: &'static str,
+    pub mistake: Sample,
+    pub fix: Sample,
+}
+
+/// A config file, whole.
+#[derive(Debug)]
+pub struct Sample {
+    pub file: &'static str,
+    /// What `validate` is given besides.
+    pub arguments: &'static [&'static str],
+    pub text: &'static str,
+}
+
+/// The kinds of problems. A code is declared together with its page, whose two samples are the code's fixture in
+/// `fixtures/mistakes/NAME`: a test runs both.
+macro_rules! codes {
+    ($($code:ident $name:literal { title: $title:literal, text: $text:literal,
+        mistake: $mistake:literal $mistaken:expr, fix: $fix:literal $fixed:expr })*) => {
+        /// What kind of problem it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $code,)*
+        }
+
+        impl Code {
+            pub const ALL: &'static [Self] = &[$(Self::$code),*];
+
+            #[must_use]
+            pub fn page(self) -> &'static Page {
+                match self {
+                    $(Self::$code => const { &Page {
+                        name: $name,
+                        title: $title,
+                        text: $text,
+                        mistake: sample!($name, $mistake, $mistaken),
+                        fix: sample!($name, $fix, $fixed),
+                    } },)*
+                }
+            }
+        }
+    };
+}
+
+macro_rules! sample {
+    ($name:literal, $file:literal, $arguments:expr) => {
+        Sample {
+            file: $file,
+            arguments: &$arguments,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mistakes/", $name, "/", $file)),
+        }
+    };
+}
+
+impl Code {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.page().name
+    }
+
+    /// The code of a name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
+
+codes! {
+    File "file" {
+        title: "the file cannot be read as a config file at all",
+        text: "It is not there, may not be read, is no regular file, is empty or too large, is not UTF-8, or has an ending that \
+               says nothing of its format. The format goes by the ending: .js, .cjs and .mjs are programs, .json, \
+               .json5, .jsonc, .yaml, .yml and .toml are data.",
+        mistake: "mistake.conf" [],
+        fix: "fix.yaml" []
+    }
+    Syntax "syntax" {
+        title: "the file is not what its ending says",
+        text: "The text breaks a rule of its format: a comma or a bracket is missing, a quote is not closed, an indent \
+               does not fit. The place is where reading could not go on; the cause is there or just before.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
+    Evaluation "evaluation" {
+        title: "the config program did not run to its end",
+        text: "It threw, asked for a module that is not there, used what the engine does not have, or reached a limit on \
+               time or memory. A variable that is set on one machine and not on the next is the usual cause: give it a \
+               value to fall back on.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    Shape "shape" {
+        title: "there are no apps where apps are looked for",
+        text: "A file holds `apps`, which is a list of apps or one app; or it is that list, or one app, itself. Each app is \
+               an object. In a package.json they are under `pm2`.",
+        mistake: "mistake.yaml" [],
+        fix: "fix.yaml" []
+    }
+    Value "value" {
+        title: "a value has the wrong type, or is one that the option cannot have",
+        text: "The message says what would be right. Numbers may be written as strings, durations and sizes with a unit \
+               (`3s`, `300M`); `true` and `false` may not.",
+        mistake: "mistake.toml" [],
+        fix: "fix.toml" []
+    }
+    UnknownOption "unknown-option" {
+        title: "an option that does not exist",
+        text: "It is read as if it were not there, so an app may run without what it was meant to set. Names may be written \
+               in camelCase (`maxRestarts`). With `--strict` it is an error.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
+    NotHonoured "not-honoured" {
+        title: "an option that this version understands and does not act on yet",
+        text: "The message says what does not happen. The file may stay as it is; a later version acts on the option.",
+        mistake: "mistake.yaml" [],
+        fix: "fix.yaml" []
+    }
+    Meaningless "meaningless" {
+        title: "an option of PM2 that has nothing to act on here",
+        text: "It is accepted, so that a file can serve both, and nothing becomes of it. Only `validate` tells of it.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
+    NoCode "no-code" {
+        title: "nothing stands for an app's code",
+        text: "An apply replaces an app whose code changed, which it knows by the script's content. This app's command names \
+               no file of its own, so that new code is not noticed. `fingerprint` says what to look at: globs against `cwd`, \
+               `\"git\"` for the work tree's revision, or `false` for nothing.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
+    Missing "missing" {
+        title: "something that there has to be is not written",
+        text: "An app needs a `script`, a file needs apps. Where `apps` is meant to be empty, `apply --allow-empty` deletes \
+               every app that came from the file before.",
+        mistake: "mistake.yaml" [],
+        fix: "fix.yaml" []
+    }
+    DuplicateName "duplicate-name" {
+        title: "two apps have the same name",
+        text: "Commands, logs and the next apply know an app by its name. An app without `name` is called after its script. \
+               For several copies of one app there is `instances`.",
+        mistake: "mistake.yaml" [],
+        fix: "fix.yaml" []
+    }
+    DuplicateOption "duplicate-option" {
+        title: "one option is written twice",
+        text: "Some options have several names (`script`, `exec`), and each may be written in camelCase. Of two names the \
+               canonical one counts, of the same key the last one. `pmrun explain APP.OPTION` says which did.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
+    ReservedName "reserved-name" {
+        title: "an app's name that commands take for something else",
+        text: "`all` is every app, and a number is the instance with that id, so that this app cannot be named in a command.",
+        mistake: "mistake.yaml" [],
+        fix: "fix.yaml" []
+    }
+    Conflict "conflict" {
+        title: "two options, or two apps, contradict each other",
+        text: "Such as `renamed_from` with a name that an app of the file still has, or `node_args` where no interpreter runs. \
+               Each is right by itself; one of them has to go.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
+    UnknownDependency "unknown-dependency" {
+        title: "`depends_on` names an app that the file does not have",
+        text: "Apps can wait only for apps of their own file, by the name under which those are listed: `--env` may have \
+               changed it where `append_env_to_name` is set.",
+        mistake: "mistake.yaml" [],
+        fix: "fix.yaml" []
+    }
+    DependencyCircle "dependency-circle" {
+        title: "apps depend on each other in a circle",
+        text: "None of them could be started first. Take one of the `depends_on` out: usually the app that can do without \
+               the other for a moment.",
+        mistake: "mistake.toml" [],
+        fix: "fix.toml" []
+    }
+    Profile "profile" {
+        title: "`--env` names a profile that no app has",
+        text: "The profile `production` is what `env_production` of an app holds. Apps without it run with their plain \
+               `env`, but at least one has to have it.",
+        mistake: "mistake.yaml" ["--env", "prodution"],
+        fix: "fix.yaml" ["--env", "production"]
+    }
+    NotFound "not-found" {
+        title: "a script, interpreter, folder or env file is not there",
+        text: "A `script` is looked for against `cwd`, and by its name alone in PATH; `cwd` itself, and nothing else, against the \
+               folder of the config file. An interpreter has to be in the PATH of whoever runs the command, or in that \
+               which the app declares. With `--only` just the apps named are looked at.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
+}

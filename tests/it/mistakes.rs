@@ -1,0 +1,128 @@
+//! What is said about mistakes: every code has a page, whose own example has the mistake and whose fix has not; a file
+//! with many mistakes hears of all of them at once.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::{Home, fixture};
+
+/// A home with the scripts that the fixtures name.
+fn home() -> Home {
+    let home = Home::new();
+    for script in ["api.sh", "web.sh"] {
+        home.app("stay.sh", script);
+    }
+    home
+}
+
+/// The codes that `validate` finds, and its exit code.
+fn codes(home: &Home, file: &str, arguments: &[&str]) -> (Vec<String>, Option<i32>) {
+    let output = home.run(&[&["validate", "--json", file], arguments].concat());
+    let report: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output}"));
+    let all = report["diagnostics"].as_array().expect("a list");
+    (all.iter().map(|one| one["code"].as_str().expect("a code").to_owned()).collect(), output.code)
+}
+
+fn words(value: &Value) -> Vec<&str> {
+    value.as_array().expect("a list").iter().map(|word| word.as_str().expect("a word")).collect()
+}
+
+#[test]
+fn every_code_has_a_page_whose_mistake_shows_it_and_whose_fix_does_not() {
+    let home = home();
+    let listed = home.json(&["explain", "--json"]);
+    let names: BTreeSet<String> = listed["codes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["code"].as_str().expect("text").into())
+        .collect();
+    let folders = std::fs::read_dir(fixture("mistakes")).expect("the folder");
+    let folders: BTreeSet<String> = folders
+        .filter_map(|entry| Some(entry.ok()?).filter(|entry| entry.path().is_dir()))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(names, folders, "each code has a folder in fixtures/mistakes, and each folder a code");
+    for name in &names {
+        let page = home.json(&["explain", name, "--json"]);
+        for (kind, shows) in [("mistake", true), ("fix", false)] {
+            let sample = &page[kind];
+            let (file, text) = (sample["file"].as_str().expect("text"), sample["text"].as_str().expect("text"));
+            home.write(file, text);
+            let (found, exit) = codes(&home, file, &words(&sample["arguments"]));
+            assert_eq!(found.contains(name), shows, "{name}, {kind}: {found:?}");
+            if !shows {
+                assert_eq!((found, exit), (Vec::new(), Some(0)), "{name}: the fix is not all right");
+            }
+        }
+        home.ok(&["explain", name]).prints(&format!("{name}: "));
+    }
+}
+
+#[test]
+fn a_code_is_found_as_it_is_shown() {
+    let home = home();
+    home.write("eco.json", r#"{"apps": [{"script": "./api.sh", "instnaces": 2}]}"#);
+    home.ok(&["validate", "eco.json"]).says("warning[unknown-option]");
+    home.ok(&["explain", "warning[unknown-option]"]).prints("unknown-option: ");
+    home.exits(1, &["explain", "unknown-opton"]).says("did you mean `unknown-option`?");
+}
+
+/// Each line: severity, code, line.
+#[test]
+fn twenty_mistakes_are_twenty_diagnostics_the_most_severe_first_then_by_place() {
+    let want = "\
+        error value 10, error value 11, error value 12, error value 13, error value 14, error value 15, error value 17, \
+        error not-found 21, error unknown-dependency 24, error value 25, error value 28, error duplicate-name 30, \
+        error missing 31, error shape 32, warning unknown-option 3, warning unknown-option 8, warning unknown-option 9, \
+        warning unknown-option 16, warning not-honoured 22, warning duplicate-option 27, info meaningless 23";
+    let home = home();
+    let json5 = std::fs::read_to_string(fixture("mistakes").join("twenty.json5")).expect("it is there");
+    home.write("twenty.json5", &json5);
+    home.write("twenty.config.js", json5.replacen('{', "module.exports = {", 1));
+    for file in ["twenty.json5", "twenty.config.js"] {
+        let output = home.exits(65, &["validate", "--json", file]);
+        let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+        let line = |one: &Value| {
+            let word = |key: &str| one[key].as_str().expect("text").to_owned();
+            format!("{} {} {}", word("severity"), word("code"), one["line"])
+        };
+        let found: Vec<String> = report["diagnostics"].as_array().expect("a list").iter().map(line).collect();
+        assert_eq!(found.join(", "), want, "{file}");
+        let text = home.exits(65, &["validate", file]).stderr;
+        let places: Vec<_> = found.iter().map(|one| one.rsplit(' ').next().expect("a line")).collect();
+        let mut rest = text.as_str();
+        for (found, place) in found.iter().zip(places) {
+            let at = rest.find(&format!("{file}:{place}:")).unwrap_or_else(|| panic!("{found} is not next in {text}"));
+            rest = &rest[at + 1..];
+        }
+    }
+}
+
+#[test]
+fn what_was_meant_is_suggested_wherever_something_is_named() {
+    let home = home();
+    home.write(
+        "eco.yaml",
+        "apps:\n- {name: api, script: ./api.sh, env_production: {A: 1}}\n- {name: web, script: ./web.sh}\n",
+    );
+    let table: [(&str, &[&str], &str); 10] = [
+        ("maxMemory: 1G", &["validate", "a.yaml"], "`max_memory_restart`"),
+        ("max_memory: 1G", &["validate", "a.yaml"], "`max_memory_restart`"),
+        ("instnaces: 2", &["validate", "a.yaml"], "`instances`"),
+        ("waitRedy: true", &["validate", "a.yaml"], "`wait_ready`"),
+        ("stop_signal: SIGTREM", &["validate", "a.yaml"], "`SIGTERM`"),
+        ("depends_on: [ap]", &["validate", "a.yaml"], "`a`"),
+        ("", &["validate", "eco.yaml", "--env", "prodution"], "`production`"),
+        ("", &["diff", "eco.yaml", "--only", "wbe"], "`web`"),
+        ("", &["validat"], "'validate'"),
+        ("", &["restrat", "all"], "'restart'"),
+    ];
+    for (option, line, meant) in table {
+        home.write("a.yaml", format!("apps:\n- name: a\n  script: ./api.sh\n  {option}\n"));
+        let output = home.run(line);
+        let near = output.stderr.contains("did you mean") || output.stderr.contains("similar");
+        assert!(near && output.stderr.contains(meant), "{option}: {output}");
+    }
+}
