@@ -314,6 +314,7 @@ impl Core {
             return;
         }
         self.ending = Ending::Stopping;
+        self.resume_at = None;
         let waiting = self.current.take().map(|operation| operation.caller);
         let waiting = waiting.into_iter().chain(self.queue.drain(..).map(|queued| queued.caller));
         for caller in waiting {

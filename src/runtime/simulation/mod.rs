@@ -186,7 +186,8 @@ fn whatever_happens_it_converges() {
         return live(seed);
     }
     let seeds = std::env::var("PMRUN_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
-    for seed in 0..seeds {
+    // 362: a daemon that was told to end before it had resumed was woken for ever.
+    for seed in (0..seeds).chain([362]) {
         live(seed);
     }
 }
