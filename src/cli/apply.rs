@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     let request = request(graph, order, &world);
 
     let mut applied = None;
-    let outcome = exchange::perform(&home, request, arguments.no_queue, terminal, &mut |plan, terminal| {
+    let outcome = exchange::perform(&home, &request, arguments.no_queue, terminal, &mut |plan, terminal| {
         if !arguments.json {
             // Nobody reading the plan is no reason not to do it.
             let _ = terminal.print(with_newline(render_text(&plan, &origin, diff::style(terminal))));

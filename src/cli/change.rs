@@ -10,20 +10,20 @@ use super::{apply, exchange, surroundings};
 use crate::rpc::wire::{Answer, Request};
 
 pub(super) fn stop(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(Request::Stop { targets: arguments.targets.clone() }, "stopped", Exit::Error, terminal)
+    run(&Request::Stop { targets: arguments.targets.clone() }, "stopped", Exit::Error, terminal)
 }
 
 pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
     check_code(&arguments.targets)?;
-    run(Request::Restart { targets: arguments.targets.clone() }, "restarted", Exit::NotReady, terminal)
+    run(&Request::Restart { targets: arguments.targets.clone() }, "restarted", Exit::NotReady, terminal)
 }
 
 pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(Request::Delete { targets: arguments.targets.clone() }, "deleted", Exit::Error, terminal)
+    run(&Request::Delete { targets: arguments.targets.clone() }, "deleted", Exit::Error, terminal)
 }
 
 pub(super) fn resurrect(terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(Request::Resurrect, "resurrected", Exit::NotReady, terminal)
+    run(&Request::Resurrect, "resurrected", Exit::NotReady, terminal)
 }
 
 /// What runs is not stopped for what cannot be started.
@@ -45,7 +45,7 @@ fn check_code(targets: &[String]) -> Result<(), CliError> {
 
 /// Each starts a daemon where none runs: only it may change what is recorded, and one rule is easier to keep in mind
 /// than two.
-fn run(request: Request, verb: &str, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
+fn run(request: &Request, verb: &str, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let outcome = exchange::perform(&surroundings::home()?, request, false, terminal, &mut |_, _| ())?;
     apply::conclude(verb, &outcome, failed, terminal)
 }

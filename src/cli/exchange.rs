@@ -64,7 +64,7 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
 /// the plan before anything of it is done.
 pub(super) fn perform(
     home: &Path,
-    request: Request,
+    request: &Request,
     no_wait: bool,
     terminal: &mut Terminal,
     begun: &mut dyn FnMut(Plan, &mut Terminal),
@@ -273,9 +273,10 @@ fn is_hang_up(err: &std::io::Error) -> bool {
 }
 
 fn lost(err: &std::io::Error, home: &Path) -> CliError {
-    let message = match is_hang_up(err) {
-        true => "the daemon ended before it had answered".to_owned(),
-        false => format!("lost the daemon: {err}"),
+    let message = if is_hang_up(err) {
+        "the daemon ended before it had answered".to_owned()
+    } else {
+        format!("lost the daemon: {err}")
     };
     CliError::new(Exit::Unreachable, message).hint(format!(
         "see `{}`; what had been done is recorded, `pmrun list` shows it",

@@ -107,7 +107,7 @@ pub(super) fn judge<T>(
 
 /// What `--only` means, given the apps of the file; `only` holds exact names from then on.
 pub(super) fn select(only: &mut Vec<String>, graph: &Graph) -> Result<Selection, CliError> {
-    let selection = Selection::among(only, graph.apps.iter().map(|app| app.name.as_str()))
+    let selection = Selection::among(only, &graph.apps.iter().map(|app| app.name.as_str()))
         .map_err(|unknown| CliError::error(unknown.to_string()).suggest(unknown.suggestion.as_deref()))?;
     *only = selection.names().into_iter().flatten().cloned().collect();
     Ok(selection)

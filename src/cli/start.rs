@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &arguments::Start, terminal: &mut Terminal) -> Resu
             Request::StartScript { spec, ambient: ambient(&world.env) }
         }
     };
-    let outcome = exchange::perform(&surroundings::home()?, request, false, terminal, &mut |_, _| ())?;
+    let outcome = exchange::perform(&surroundings::home()?, &request, false, terminal, &mut |_, _| ())?;
     apply::conclude("started", &outcome, Exit::NotReady, terminal)
 }
 

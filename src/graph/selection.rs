@@ -39,7 +39,7 @@ impl Selection {
     ///
     /// # Errors
     /// The first name that is not among `known`.
-    pub fn among<'a>(values: &[String], known: impl Iterator<Item = &'a str> + Clone) -> Result<Self, UnknownName> {
+    pub fn among<'a>(values: &[String], known: &(impl Iterator<Item = &'a str> + Clone)) -> Result<Self, UnknownName> {
         if values.is_empty() {
             return Ok(Self::All);
         }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn names_are_parted_by_commas_or_spaces_unless_one_has_a_space() {
         let known = ["a", "b", "c", "my app", "my"];
-        let among = |values: &[&str]| Selection::among(&owned(values), known.into_iter());
+        let among = |values: &[&str]| Selection::among(&owned(values), &known.into_iter());
         let only = |names: &[&str]| Ok(Selection::Only(owned(names).into_iter().collect()));
         assert_eq!(among(&[]), Ok(Selection::All));
         assert_eq!(among(&["a,b", "c a"]), only(&["a", "b", "c"]));
