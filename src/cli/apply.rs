@@ -25,7 +25,7 @@ struct Order {
 }
 
 pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world()?;
+    let world = surroundings::world_for(&arguments.source.access)?;
     let home = surroundings::home()?;
     let order = order(arguments, &home, &world, terminal)?;
     let mut graph =

@@ -13,7 +13,7 @@ use crate::rpc::wire::{Answer, PlanOptions, Request};
 use crate::runtime;
 
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world()?;
+    let world = surroundings::world_for(&arguments.source.access)?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     saved_plan::refuse(&entry.path, &entry.named)?;
     if let Some(out) = &arguments.out {

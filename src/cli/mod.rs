@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod exit;
 mod facts;
+mod inputs;
 mod instances;
 mod kill;
 mod list;

@@ -140,8 +140,14 @@ mod tests {
 
     #[test]
     fn a_script_is_described_as_a_file_would() {
-        let world =
-            World { env: std::collections::BTreeMap::new(), cwd: "/srv".into(), home: None, cpus: 1, mapping: None };
+        let world = World {
+            env: std::collections::BTreeMap::new(),
+            cwd: "/srv".into(),
+            home: None,
+            cpus: 1,
+            mapping: None,
+            reading: config::Reading::default(),
+        };
         let options = ScriptOptions {
             name: Some("w".into()),
             cwd: Some("/".into()),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::arguments::Access;
 use super::error::CliError;
-use crate::config::World;
+use crate::config::{Hermetic, Reading, World};
 use crate::platform;
 
 /// Every environment variable that pmrun itself reads, for `--help`.
@@ -53,6 +54,28 @@ pub(super) fn world() -> Result<World, CliError> {
         home: user_home(),
         cpus: std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
         mapping: None,
+        reading: Reading::default(),
+    })
+}
+
+/// The world as a config may see it.
+pub(super) fn world_for(access: &Access) -> Result<World, CliError> {
+    let mut world = world()?;
+    if let Some(ms) = access.eval_timeout {
+        world.reading.limits.deadline_ms = ms;
+    }
+    if access.hermetic {
+        let paths = access.allow_read.iter().map(|path| allowed(path, &world)).collect::<Result<_, _>>()?;
+        world.reading.hermetic = Some(Hermetic { variables: access.allow_env.clone(), paths });
+    }
+    Ok(world)
+}
+
+/// One that is not there would allow nothing: a slip, most likely.
+fn allowed(path: &Path, world: &World) -> Result<PathBuf, CliError> {
+    world.cwd.join(path).canonicalize().map_err(|err| {
+        let reason = platform::reason(&err);
+        CliError::usage(format!("`--allow-read {}` cannot be used: {}", path.display(), reason))
     })
 }
 

@@ -6,7 +6,7 @@ use super::{arguments, saved_plan, surroundings};
 use crate::{config, diag};
 
 pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world()?;
+    let world = surroundings::world_for(&arguments.source.access)?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     saved_plan::refuse(&entry.path, &entry.named)?;
     let loaded = config::load(&entry.named, arguments.source.env.as_deref(), &world);

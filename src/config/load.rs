@@ -91,7 +91,7 @@ fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> 
         Front::Data(parse) => read_data(entry, parse, world, report).as_ref().map(to_json_text),
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(to_json_text(&node)),
-            Program::Code => told(super::js::stringify(entry, world, super::js::Limits::default()), report),
+            Program::Code => ran(super::js::stringify(entry, world), world, report),
         },
     }
 }
@@ -104,7 +104,7 @@ fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Nod
         Front::Data(parse) => read_data(entry, parse, world, report),
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(node),
-            Program::Code => told(super::js::evaluate(entry, world, super::js::Limits::default()), report),
+            Program::Code => ran(super::js::evaluate(entry, world), world, report),
         },
     }
 }
@@ -133,6 +133,7 @@ fn front(entry: &Path, report: &mut Report) -> Option<Front> {
 
 fn read_data(entry: &Path, parse: Parse, world: &World, report: &mut Report) -> Option<Node> {
     let text = told(super::bytes::read(&real(entry, world), entry), report)?;
+    world.reading.journal.file(&world.resolve_plain(entry), text.as_bytes());
     let source = report.sources.add(entry, text);
     let text = report.sources.get(source).text.clone();
     let (node, diagnostics) = parse(&text, source);
@@ -151,6 +152,7 @@ enum Program {
 /// None when there is nothing to run.
 fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
     let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
+    world.reading.journal.file(&world.resolve_plain(entry), &bytes);
     let literal = || {
         let form = super::js::form(entry, world)?;
         let mut sources = report.sources.clone();
@@ -171,6 +173,13 @@ fn real(entry: &Path, world: &World) -> PathBuf {
 /// The value, or its problem in the report.
 fn told<T>(read: Result<T, Box<Diagnostic>>, report: &mut Report) -> Option<T> {
     read.map_err(|diagnostic| report.push(*diagnostic)).ok()
+}
+
+/// The same of a program, which may have more than one problem.
+fn ran<T>(read: Result<T, Box<Diagnostic>>, world: &World, report: &mut Report) -> Option<T> {
+    let value = told(read, report);
+    report.diagnostics.extend(world.reading.journal.take_told());
+    value
 }
 
 /// The folder that holds the file, absolute, symlinks kept as the user named them.

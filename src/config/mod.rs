@@ -5,6 +5,7 @@ mod discovery;
 mod dotenv;
 mod fingerprint;
 mod glob;
+mod inputs;
 pub mod js;
 mod json;
 mod literal;
@@ -17,5 +18,6 @@ mod world;
 mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
+pub use inputs::{CommandRun, Hermetic, Inputs, Journal, Reading};
 pub use load::{Loaded, load, load_node, load_raw, load_selected};
 pub use world::{Mapping, Place, World};

@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Reading;
+
 /// Everything a config depends on besides its own bytes, taken once, at the edge.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -16,6 +18,8 @@ pub struct World {
     pub cpus: u32,
     /// Reads another version of the files as if it stood here (`diff --base`).
     pub mapping: Option<Mapping>,
+    /// What reading may do, and what it did.
+    pub reading: Reading,
 }
 
 /// Files below (or equal to) a `seen` are read from its `real`. Everything that is shown or compared says `seen`.
@@ -123,6 +127,7 @@ mod tests {
             home: Some("/home/app".into()),
             cpus: 2,
             mapping: Some(Mapping::new("/srv/site".into(), "/tmp/old".into())),
+            reading: Reading::default(),
         }
     }
 

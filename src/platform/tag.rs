@@ -29,6 +29,11 @@ impl Tag {
         Self { home: home_bits(home), list_id: list_bits(launch), launch: launch_bits(mark) }
     }
 
+    /// Of commands that no daemon knows of.
+    pub(super) fn of_brood(name: &str) -> Self {
+        Self { home: home_bits("no home"), list_id: digest_bits(name, LIST_BITS), launch: launch_bits(name) }
+    }
+
     /// Of any launch of this home.
     pub(super) fn is_of(self, home: &str) -> bool {
         self.home == home_bits(home)

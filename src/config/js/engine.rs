@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::fault;
-use super::host::{Host, Printer};
+use super::host::{Host, Outside};
 use super::modules::Loader;
 use super::natives;
 use super::orders::{Failure, FailureKind, Orders};
@@ -40,8 +40,9 @@ const UNWRAPS_MAX: u32 = 8;
 ///
 /// # Errors
 /// When the config cannot be read, parsed or run to its end, or exports what no file can hold.
-pub(super) fn run(orders: Orders, print: Printer) -> Result<Node, Failure> {
-    let host = Rc::new(Host::new(orders, print));
+pub(super) fn run(orders: Orders, outside: Outside) -> Result<Node, Failure> {
+    let Outside { print, ask, journal, refused } = outside;
+    let host = Rc::new(Host::new(orders, print, ask, journal));
     readable(&host)?;
     let hooks = Rc::new(Hooks { zone: OnceCell::new() });
     let built = Context::builder().module_loader(Rc::new(Loader)).host_hooks(hooks).build();
@@ -54,6 +55,7 @@ pub(super) fn run(orders: Orders, print: Printer) -> Result<Node, Failure> {
         Stop::Threw(error) => fault::failure(&error, &mut context),
         Stop::Failed(failure) => failure,
     });
+    refused(host.gate.refusals());
     // Dropping a deep value recurses, and the process is about to end.
     std::mem::forget(context);
     match host.ended() {
@@ -206,7 +208,7 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
             value = settle(host, &promise, context)?;
         } else if let Some(function) = value.as_callable() {
             let env = call(boot, "environment", &[], context)?;
-            let mode = env.to_object(context)?.get(js_string!("NODE_ENV"), context)?;
+            let mode = call(boot, "mode", &[], context)?;
             let given = JsObject::with_object_proto(context.intrinsics());
             given.set(js_string!("env"), env, false, context)?;
             given.set(js_string!("mode"), mode, false, context)?;

@@ -2,17 +2,23 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::{Mapping, bytes};
+use crate::config::{Journal, Mapping, bytes};
 
 /// The file system as a config sees it: names below `seen` are read below `real`.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     mapping: Option<Mapping>,
+    /// What is read to be run is written down here.
+    journal: Journal,
 }
 
 impl Files {
     pub(super) fn new(mapping: Option<Mapping>) -> Self {
-        Self { mapping }
+        Self { mapping, journal: Journal::default() }
+    }
+
+    pub(super) fn recorded(mapping: Option<Mapping>, journal: Journal) -> Self {
+        Self { mapping, journal }
     }
 
     /// Where the bytes of a path are.
@@ -31,6 +37,16 @@ impl Files {
         Ok(self.mapping.as_ref().and_then(|mapping| mapping.canonical.seen(&found)).unwrap_or(found))
     }
 
+    /// The same of a path that may not be there: its end keeps its name.
+    pub(super) fn canonical_as_far(&self, path: &Path) -> PathBuf {
+        let known = path.ancestors().find_map(|above| {
+            let rest = path.strip_prefix(above).ok()?;
+            Some(self.canonical(above).ok()?.join(rest))
+        });
+        // A joined empty rest would end the path with a slash.
+        normalise(&known.unwrap_or_else(|| path.to_owned()))
+    }
+
     pub(super) fn is_file(&self, path: &Path) -> bool {
         self.real(path).is_file()
     }
@@ -46,7 +62,9 @@ impl Files {
         if size > bytes::LIMIT {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, bytes::too_large(path, Some(size))));
         }
-        fs::read(real)
+        let bytes = fs::read(real)?;
+        self.journal.file(path, &bytes);
+        Ok(bytes)
     }
 
     /// The text as Node decodes it: bytes that are not UTF-8 become U+FFFD, a byte order mark is dropped.

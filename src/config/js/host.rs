@@ -1,5 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,10 +10,24 @@ use boa_engine::object::builtins::JsFunction;
 use boa_engine::{Context, Module};
 
 use super::files::{Files, normalise};
-use super::orders::{Failure, Orders};
+use super::gate::Gate;
+use super::orders::{Failure, Orders, Reply, Request};
+use crate::config::Journal;
 
 /// Takes what a config prints.
 pub(super) type Printer = Box<dyn Fn(&str)>;
+
+/// Has done what a config may not do itself.
+pub(super) type Asker = Box<dyn Fn(Request) -> io::Result<Reply>>;
+
+/// What an engine is given of the world outside.
+pub(super) struct Outside {
+    pub(super) print: Printer,
+    pub(super) ask: Asker,
+    pub(super) journal: Journal,
+    /// Told what `--hermetic` refused, when the run is over.
+    pub(super) refused: Box<dyn Fn(Vec<Failure>)>,
+}
 
 /// What the natives share: the orders, and what happened so far. It lives as long as its engine.
 pub(super) struct Host {
@@ -21,7 +36,9 @@ pub(super) struct Host {
     pub(super) started: Instant,
     /// The entry as Node names it: absolute, without symlinks.
     pub(super) entry: PathBuf,
+    pub(super) gate: Gate,
     pub(super) print: Printer,
+    pub(super) ask: Asker,
     cwd: RefCell<PathBuf>,
     /// Failures whose place is known better than the engine's stack knows it, by the message of the error that was thrown
     /// for them: a config may catch the error, and then nothing has failed.
@@ -47,15 +64,17 @@ pub(super) struct Timer {
 }
 
 impl Host {
-    pub(super) fn new(orders: Orders, print: Printer) -> Self {
-        let files = Files::new(orders.mapping.clone());
+    pub(super) fn new(orders: Orders, print: Printer, ask: Asker, journal: Journal) -> Self {
+        let files = Files::recorded(orders.mapping.clone(), journal.clone());
         let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
         Self {
             cwd: RefCell::new(orders.cwd.clone()),
+            gate: Gate::new(&orders, &entry, journal),
             files,
             started: Instant::now(),
             entry,
             print,
+            ask,
             faults: RefCell::default(),
             ended: RefCell::default(),
             timers: RefCell::default(),

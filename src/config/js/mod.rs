@@ -12,10 +12,12 @@
 //! * What a config prints goes to stderr. stdout of the child carries frames, and nothing that a config does can forge one.
 //! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 
+mod broker;
 mod child;
 mod engine;
 mod fault;
 mod files;
+mod gate;
 mod host;
 mod host_facts;
 mod modules;

@@ -75,7 +75,8 @@ pub(super) fn resolve(
     context: &mut Context,
 ) -> JsResult<PathBuf> {
     if let Some(path) = resolver::resolve(&host.files, specifier, folder, style) {
-        return Ok(path);
+        let position = || host.files.read_text(from).ok().and_then(|text| find_quoted(&text, specifier));
+        return host.gate.module(&path, from, position, context).map(|()| path);
     }
     let message = format!("Cannot find module '{specifier}'");
     host.note(&message, missing(host, specifier, from));

@@ -3,8 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Limits;
-use crate::config::{Mapping, World};
+use crate::config::{Hermetic, Inputs, Mapping, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Location, Position};
 
@@ -20,8 +19,81 @@ pub(super) struct Orders {
     pub(super) mapping: Option<Mapping>,
     pub(super) memory_bytes: u64,
     pub(super) deadline_ms: u64,
+    pub(super) hermetic: Option<Hermetic>,
     /// What is wanted is the text that `JSON.stringify` makes of the value, not the value.
     pub(super) stringify: bool,
+}
+
+/// What the child asks of its parent, as it can do none of it: it has no way to write, and none to start a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Request {
+    Command(Command),
+    /// To make a folder.
+    Folder {
+        path: PathBuf,
+        recursive: bool,
+    },
+}
+
+/// A command to run to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Command {
+    pub(super) file: String,
+    pub(super) args: Vec<String>,
+    pub(super) cwd: PathBuf,
+    pub(super) env: Vec<(String, String)>,
+    #[serde(with = "latin1")]
+    pub(super) input: Vec<u8>,
+    pub(super) timeout_ms: Option<u64>,
+    /// Bytes of each of its outputs before it is ended.
+    pub(super) output_max: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Ran(Ran),
+    Made,
+    /// A system error's number.
+    Failed(i32),
+    /// In words: it will never be done.
+    Refused(String),
+}
+
+/// How a command went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ran {
+    pub(super) pid: u32,
+    pub(super) status: Option<i32>,
+    /// What ended it, where a signal did.
+    pub(super) signal: Option<i32>,
+    #[serde(with = "latin1")]
+    pub(super) stdout: Vec<u8>,
+    #[serde(with = "latin1")]
+    pub(super) stderr: Vec<u8>,
+    /// `ENOENT`, `ETIMEDOUT`, `ENOBUFS`: why it did not start, or was ended.
+    pub(super) code: Option<String>,
+}
+
+/// What the child tells before its result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Account {
+    pub(super) inputs: Inputs,
+    /// What `--hermetic` refused. There is no result then, whatever comes after this.
+    pub(super) refusals: Vec<Failure>,
+}
+
+/// Bytes as text of as many characters: JSON's lists of numbers are four times as long.
+mod latin1 {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect())
+    }
 }
 
 /// Why there is no result.
@@ -45,7 +117,8 @@ pub(super) enum FailureKind {
 }
 
 impl Orders {
-    pub(super) fn new(entry: &Path, world: &World, limits: Limits) -> Self {
+    pub(super) fn new(entry: &Path, world: &World) -> Self {
+        let limits = world.reading.limits;
         Self {
             entry: world.cwd.join(entry),
             env: world.env.clone(),
@@ -55,6 +128,7 @@ impl Orders {
             mapping: world.mapping.clone(),
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,
+            hermetic: world.reading.hermetic.clone(),
             stringify: false,
         }
     }

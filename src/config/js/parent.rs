@@ -4,16 +4,17 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::orders::{Failure, Orders};
-use super::{Limits, fault, wire};
-use crate::config::World;
+use super::broker::Broker;
+use super::orders::{Account, Failure, Orders, Request};
+use super::{fault, wire};
+use crate::config::{Journal, World};
 use crate::diag::Diagnostic;
 use crate::document::Node;
 
@@ -28,28 +29,48 @@ const NOISE_MAX: usize = 16 << 10;
 ///
 /// # Errors
 /// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
-pub fn evaluate(entry: &Path, world: &World, limits: Limits) -> Result<Node, Box<Diagnostic>> {
-    follow(&Orders::new(entry, world, limits), entry)
+pub fn evaluate(entry: &Path, world: &World) -> Result<Node, Box<Diagnostic>> {
+    follow(&Orders::new(entry, world), entry, &world.reading.journal)
 }
 
 /// The same, as the text that `JSON.stringify` makes of it.
 ///
 /// # Errors
 /// As [`evaluate`]; also when there is no such text.
-pub fn stringify(entry: &Path, world: &World, limits: Limits) -> Result<String, Box<Diagnostic>> {
-    let node = follow(&Orders { stringify: true, ..Orders::new(entry, world, limits) }, entry)?;
+pub fn stringify(entry: &Path, world: &World) -> Result<String, Box<Diagnostic>> {
+    let orders = Orders { stringify: true, ..Orders::new(entry, world) };
+    let node = follow(&orders, entry, &world.reading.journal)?;
     Ok(node.as_str().unwrap_or_default().to_owned())
 }
 
-fn follow(orders: &Orders, entry: &Path) -> Result<Node, Box<Diagnostic>> {
-    let outcome = Run::start(orders).and_then(|mut run| run.finish(orders));
+fn follow(orders: &Orders, entry: &Path, journal: &Journal) -> Result<Node, Box<Diagnostic>> {
+    let mut refusals = Vec::new();
+    let outcome = Run::start(orders, journal).and_then(|mut run| {
+        let outcome = run.finish(orders);
+        refusals = std::mem::take(&mut run.refusals);
+        outcome
+    });
     let outcome = outcome.unwrap_or_else(|error| Err(Failure::evaluation(format!("cannot run the config: {error}"))));
-    outcome.map_err(|failure| failure.into_diagnostic(entry, &orders.entry))
+    let diagnostic = |failure: Failure| failure.into_diagnostic(entry, &orders.entry);
+    // What the config made of a refusal, an error most likely, is not what is wrong.
+    let mut refusals = refusals.into_iter();
+    match refusals.next() {
+        Some(first) => {
+            refusals.for_each(|failure| journal.tell(*diagnostic(failure)));
+            Err(diagnostic(first))
+        }
+        None => outcome.map_err(diagnostic),
+    }
 }
 
 /// A running child. Dropping it ends it, and what it started.
 struct Run {
     child: Child,
+    /// Where replies go.
+    answers: ChildStdin,
+    broker: Broker,
+    journal: Journal,
+    refusals: Vec<Failure>,
     deadline: Instant,
     /// Bytes of frames that are not whole yet.
     pending: Vec<u8>,
@@ -67,21 +88,35 @@ enum Step {
 }
 
 impl Run {
-    fn start(orders: &Orders) -> io::Result<Self> {
+    fn start(orders: &Orders, journal: &Journal) -> io::Result<Self> {
         let deadline = Instant::now() + Duration::from_millis(orders.deadline_ms);
         let mut command = Command::new("/proc/self/exe");
         command.arg("__eval").env_clear();
         // What `Date` goes by.
-        command.envs(orders.env.get("TZ").map(|zone| ("TZ", zone)));
+        command.envs(zone(orders).map(|zone| ("TZ", zone)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Its own group, so that commands that a config started end with it.
         let mut child = command.process_group(0).spawn()?;
-        let text = serde_json::to_vec(orders)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A child that is gone already is found out below, with its reason.
-            let _ = stdin.write_all(&text);
-        }
-        Ok(Self { child, deadline, pending: Vec::new(), noise: Vec::new(), received: 0, printed: 0 })
+        let Some(answers) = child.stdin.take() else { return Err(io::Error::other("no pipe to it")) };
+        let mut run = Self {
+            child,
+            answers,
+            broker: Broker::new(orders, deadline, journal.clone()),
+            journal: journal.clone(),
+            refusals: Vec::new(),
+            deadline,
+            pending: Vec::new(),
+            noise: Vec::new(),
+            received: 0,
+            printed: 0,
+        };
+        run.answer(&serde_json::to_vec(orders)?);
+        Ok(run)
+    }
+
+    fn answer(&mut self, text: &[u8]) {
+        // A child that is gone already is found out by its silence, with its reason.
+        let _ = self.answers.write_all(&wire::header(wire::ORDERS, text.len()));
+        let _ = self.answers.write_all(text);
     }
 
     fn finish(&mut self, orders: &Orders) -> io::Result<Result<Node, Failure>> {
@@ -94,7 +129,7 @@ impl Run {
         Ok(match step {
             Step::Done(result) => result,
             Step::Closed => Err(self.death(status, orders)),
-            Step::Deadline => Err(too_slow(orders)),
+            Step::Deadline => Err(self.late(orders)),
             Step::TooMuch => Err(Failure::evaluation("the config's output is larger than 64 MB")),
         })
     }
@@ -153,19 +188,42 @@ impl Run {
         while let Some((tag, payload)) = wire::take(&mut self.pending) {
             match tag {
                 wire::CONSOLE => self.forward(&payload),
+                wire::REQUEST => {
+                    if let Some(step) = self.serve(&payload) {
+                        return Some(step);
+                    }
+                }
+                wire::ACCOUNT => match serde_json::from_slice::<Account>(&payload) {
+                    Ok(Account { inputs, refusals }) => {
+                        self.journal.merge(inputs);
+                        self.refusals = refusals;
+                    }
+                    Err(_) => return Some(Step::Done(Err(broken("account")))),
+                },
                 wire::VALUE => {
-                    let broken = || Failure::evaluation("the config's value was not understood");
-                    return Some(Step::Done(wire::decode(&payload).ok_or_else(broken)));
+                    return Some(Step::Done(wire::decode(&payload).ok_or_else(|| broken("value"))));
                 }
                 wire::FAILURE => {
-                    let broken =
-                        |error| Failure::evaluation(format!("the config's failure was not understood: {error}"));
-                    return Some(Step::Done(Err(serde_json::from_slice(&payload).unwrap_or_else(broken))));
+                    let failure = serde_json::from_slice(&payload).unwrap_or_else(|_| broken("failure"));
+                    return Some(Step::Done(Err(failure)));
                 }
                 _ => {
                     return Some(Step::Done(Err(Failure::evaluation("the config's process did not answer in frames"))));
                 }
             }
+        }
+        None
+    }
+
+    /// Does what the child asks for; there is a step when that was the last thing.
+    fn serve(&mut self, payload: &[u8]) -> Option<Step> {
+        let Ok(request) = serde_json::from_slice::<Request>(payload) else {
+            return Some(Step::Done(Err(broken("request"))));
+        };
+        let Some(reply) = self.broker.serve(request) else { return Some(Step::Deadline) };
+        match serde_json::to_vec(&reply) {
+            Ok(text) => self.answer(&text),
+            Err(_) => return Some(Step::Done(Err(broken("request")))),
         }
         None
     }
@@ -209,6 +267,17 @@ impl Run {
         }
     }
 
+    fn late(&self, orders: &Orders) -> Failure {
+        let failure = too_slow(orders);
+        match &self.broker.running {
+            Some(line) => {
+                let line: String = line.chars().take(100).collect();
+                Failure { message: format!("{}: it waited for the command `{line}`", failure.message), ..failure }
+            }
+            None => failure,
+        }
+    }
+
     fn end(&mut self) {
         // It leads its own group. Either may be gone already, which is what is wanted.
         if let Ok(pid) = i32::try_from(self.child.id()) {
@@ -228,10 +297,23 @@ impl Drop for Run {
     }
 }
 
+/// What `Date` goes by. A zone is a variable, and the machine's own is a file.
+fn zone(orders: &Orders) -> Option<&str> {
+    let seen = orders.hermetic.as_ref().is_none_or(|hermetic| hermetic.allows_variable("TZ"));
+    let zone = orders.env.get("TZ").filter(|_| seen).map(String::as_str);
+    zone.or(orders.hermetic.as_ref().map(|_| "UTC"))
+}
+
+fn broken(what: &str) -> Failure {
+    Failure::evaluation(format!("the {what} of the config's process was not understood"))
+}
+
 fn too_slow(orders: &Orders) -> Failure {
     let seconds = Duration::from_millis(orders.deadline_ms).as_secs_f64();
-    Failure::evaluation(format!("the config ran longer than {seconds} s"))
-        .hint("does it loop without end, or wait for something? a config should only describe apps")
+    Failure::evaluation(format!("the config ran longer than {seconds} s")).hint(
+        "does it loop without end, or wait for something? a config should only describe apps; \
+         `--eval-timeout` gives it more time",
+    )
 }
 
 fn too_large(orders: &Orders) -> Failure {

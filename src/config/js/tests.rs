@@ -3,11 +3,16 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use super::broker::Broker;
 use super::engine::{self, STACK_BYTES};
+use super::host::Outside;
 use super::orders::{Failure, FailureKind, Orders};
+use crate::config::{Inputs, Journal};
 use crate::document::{Node, to_json};
 
 /// A folder of files; the first one is the entry.
@@ -20,6 +25,8 @@ struct Ran {
     result: Result<Node, Failure>,
     printed: String,
     root: String,
+    inputs: Inputs,
+    refused: Vec<Failure>,
 }
 
 impl Case {
@@ -68,6 +75,7 @@ fn orders(entry: &Path, root: &Path) -> Orders {
         mapping: None,
         memory_bytes: 512 << 20,
         deadline_ms: 5_000,
+        hermetic: None,
         stringify: false,
     }
 }
@@ -77,9 +85,23 @@ fn run(orders: Orders) -> Ran {
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let printed = Rc::new(RefCell::new(String::new()));
         let sink = Rc::clone(&printed);
-        let result = engine::run(orders, Box::new(move |text| sink.borrow_mut().push_str(text)));
+        let journal = Journal::default();
+        let broker = Broker::new(&orders, Instant::now() + Duration::from_secs(60), journal.clone());
+        let broker = RefCell::new(broker);
+        let refused = Rc::new(RefCell::new(Vec::new()));
+        let outside = Outside {
+            print: Box::new(move |text| sink.borrow_mut().push_str(text)),
+            ask: Box::new(move |request| broker.borrow_mut().serve(request).ok_or(io::ErrorKind::TimedOut.into())),
+            journal: journal.clone(),
+            refused: Box::new({
+                let refused = Rc::clone(&refused);
+                move |refusals| *refused.borrow_mut() = refusals
+            }),
+        };
+        let result = engine::run(orders, outside);
+        let refused = refused.take();
         let printed = printed.borrow().clone();
-        Ran { result, printed, root }
+        Ran { result, printed, root, inputs: journal.inputs(), refused }
     });
     worker.unwrap().join().unwrap()
 }

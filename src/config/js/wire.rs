@@ -1,4 +1,4 @@
-//! What the child writes to its stdout: frames of a tag, a length (u32, little endian) and that many bytes. Values have
+//! What the child writes to its stdout, and its parent to the child's stdin: frames of a tag, a length (u32, little endian) and that many bytes. Values have
 //! an encoding of their own because JSON has no NaN and serde_json refuses to read what is nested deeply.
 
 use crate::document::{Entry, Key, Kind, Node};
@@ -9,6 +9,13 @@ pub(super) const CONSOLE: u8 = b'c';
 pub(super) const VALUE: u8 = b'v';
 /// A `Failure` as JSON.
 pub(super) const FAILURE: u8 = b'f';
+
+/// A `Request` as JSON, which waits for its `Reply`.
+pub(super) const REQUEST: u8 = b'r';
+/// An `Account` as JSON.
+pub(super) const ACCOUNT: u8 = b'a';
+/// From the parent: the `Orders`, and then each `Reply`, as JSON.
+pub(super) const ORDERS: u8 = b'o';
 
 /// Bytes before a frame's payload.
 pub(super) const HEADER: usize = 5;

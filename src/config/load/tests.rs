@@ -15,6 +15,7 @@ fn world(cwd: &Path) -> World {
         home: Some("/home/app".into()),
         cpus: 2,
         mapping: None,
+        reading: crate::config::Reading::default(),
     }
 }
 

@@ -1,0 +1,164 @@
+//! What a config may see, and the record of what it saw.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use boa_engine::vm::SourcePath;
+use boa_engine::{Context, JsError, JsNativeError, js_string};
+
+use super::files::Files;
+use super::orders::{Failure, Orders};
+use super::source::{OWN, WRAPPER};
+use crate::config::{Hermetic, Journal};
+
+/// More refusals than this say nothing new.
+const REFUSALS_MAX: usize = 50;
+
+/// Every look at the world passes here.
+#[derive(Debug)]
+pub(super) struct Gate {
+    hermetic: Option<Hermetic>,
+    /// The entry's, without symlinks: the modules in it and below are the config itself.
+    folder: PathBuf,
+    cwd: PathBuf,
+    pub(super) journal: Journal,
+    refusals: RefCell<Vec<Failure>>,
+}
+
+impl Gate {
+    pub(super) fn new(orders: &Orders, entry: &Path, journal: Journal) -> Self {
+        Self {
+            hermetic: orders.hermetic.clone(),
+            folder: entry.parent().unwrap_or(Path::new("/")).to_owned(),
+            cwd: orders.cwd.clone(),
+            journal,
+            refusals: RefCell::default(),
+        }
+    }
+
+    /// Whether a variable is there to be seen.
+    pub(super) fn shows(&self, variable: &str) -> bool {
+        self.hermetic.as_ref().is_none_or(|hermetic| hermetic.allows_variable(variable))
+    }
+
+    /// The config asks for a variable.
+    pub(super) fn variable(&self, name: &str, context: &Context) {
+        self.journal.variable(name);
+        if !self.shows(name) {
+            self.refuse(format!("the variable `{name}`"), &format!("--allow-env {name}"), place(context));
+        }
+    }
+
+    /// The config asks for a file or a folder as data. What it may not see is an error to throw.
+    pub(super) fn path(&self, path: &Path, files: &Files, context: &mut Context) -> Result<(), JsError> {
+        let Some(hermetic) = &self.hermetic else { return Ok(()) };
+        if hermetic.allows_path(&files.canonical_as_far(path)) {
+            return Ok(());
+        }
+        let shown = self.shown(path);
+        self.refuse(format!("the file `{shown}`"), &format!("--allow-read {shown}"), place(context));
+        Err(denied(&format!("EACCES: permission denied, `--hermetic` refuses '{}'", path.display()), context))
+    }
+
+    /// Whether a file may be run, or required as JSON: below the entry's folder, or allowed. Its path has no symlinks.
+    pub(super) fn module(
+        &self,
+        path: &Path,
+        from: &Path,
+        position: impl FnOnce() -> Option<(u32, u32)>,
+        context: &mut Context,
+    ) -> Result<(), JsError> {
+        let Some(hermetic) = &self.hermetic else { return Ok(()) };
+        if path.starts_with(&self.folder) || hermetic.allows_path(path) {
+            return Ok(());
+        }
+        let shown = self.shown(path);
+        let place = position().map(|position| (from.to_owned(), position)).or_else(|| place(context));
+        self.refuse(
+            format!("the module `{shown}`, which is not below the config's folder"),
+            &format!("--allow-read {shown}"),
+            place,
+        );
+        Err(denied(&format!("EACCES: permission denied, `--hermetic` refuses '{}'", path.display()), context))
+    }
+
+    /// The config wants a command to be run.
+    pub(super) fn command(&self, argv: &[String], context: &mut Context) -> Result<(), JsError> {
+        if self.hermetic.is_none() {
+            return Ok(());
+        }
+        let line = shortened(&argv.join(" "));
+        let mut failure = refusal(&format!("the command `{line}`"), place(context));
+        failure.hint =
+            Some("no flag allows it: run it before, and pass what it says as a variable (`--allow-env`)".to_owned());
+        self.note(failure);
+        Err(denied(&format!("EACCES: permission denied, `--hermetic` refuses to run '{line}'"), context))
+    }
+
+    /// Everything that was refused.
+    pub(super) fn refusals(&self) -> Vec<Failure> {
+        self.refusals.borrow().clone()
+    }
+
+    fn refuse(&self, what: String, flag: &str, place: Option<(PathBuf, (u32, u32))>) {
+        self.note(refusal(&what, place).hint(format!("`{flag}` allows it")));
+    }
+
+    /// The same place may be passed many times.
+    fn note(&self, failure: Failure) {
+        let mut refusals = self.refusals.borrow_mut();
+        if refusals.len() < REFUSALS_MAX && !refusals.contains(&failure) {
+            refusals.push(failure);
+        }
+    }
+
+    /// As it would be typed.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.cwd)
+            .ok()
+            .filter(|rest| !rest.as_os_str().is_empty())
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
+
+fn refusal(what: &str, place: Option<(PathBuf, (u32, u32))>) -> Failure {
+    let (file, position) = place.unzip();
+    Failure {
+        file,
+        position,
+        ..Failure::evaluation(format!("{what} is refused: the config is read with `--hermetic`"))
+    }
+}
+
+fn denied(message: &str, context: &mut Context) -> JsError {
+    let error = JsNativeError::error().with_message(message.to_owned()).into_opaque(context);
+    // A fresh object refuses nothing.
+    let _ = error.set(js_string!("code"), js_string!("EACCES"), false, context);
+    JsError::from_opaque(error.into())
+}
+
+/// Where the config is: the innermost frame in a file of the user's.
+fn place(context: &Context) -> Option<(PathBuf, (u32, u32))> {
+    context.stack_trace().find_map(|frame| {
+        let at = frame.position();
+        let SourcePath::Path(path) = at.path else { return None };
+        let position = at.position?;
+        if path.starts_with(OWN) || !path.is_absolute() {
+            return None;
+        }
+        let (line, column) = (position.line_number(), position.column_number());
+        let width = u32::try_from(WRAPPER.len()).unwrap_or(0);
+        let column = if line == 1 && column > width { column - width } else { column };
+        Some((path.to_path_buf(), (line, column)))
+    })
+}
+
+fn shortened(line: &str) -> String {
+    const CHARS_MAX: usize = 100;
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    }
+}
