@@ -52,7 +52,7 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
     report.diagnostics.extend(decoded.diagnostics);
     let resolved = {
         let places = Places::new(file, &report.sources);
-        schema::resolve(decoded.drafts, request, &Machine::new(world), &places)
+        schema::resolve(decoded.drafts, request, &Machine::new(world, folder), &places)
     };
     report.diagnostics.extend(resolved.diagnostics);
     report.diagnostics.retain(|diagnostic| {

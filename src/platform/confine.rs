@@ -175,13 +175,96 @@ mod calls {
     fn rule(argument: u8, length: Length, op: Op, value: u64) -> Option<SeccompRule> {
         SeccompRule::new(vec![SeccompCondition::new(argument, length, op, value).ok()?]).ok()
     }
+}
 
-    #[cfg(test)]
-    mod tests {
-        /// On a kernel that this test runs on, and an architecture that the crate knows.
-        #[test]
-        fn there_is_a_program() {
-            assert!(super::program().is_some_and(|program| program.len() > super::ALWAYS.len()));
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::ErrorKind;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::UnixStream;
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    /// In a thread of its own: both means are a thread's.
+    fn confined<T: Send + 'static>(inside: impl FnOnce() -> T + Send + 'static) -> T {
+        thread::spawn(inside).join().unwrap()
+    }
+
+    #[test]
+    fn a_filtered_thread_reads_and_does_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (there, new) = (folder.path().join("there"), folder.path().join("new"));
+        fs::write(&there, "text").unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = port.local_addr().unwrap();
+        let refused = confined(move || {
+            seccompiler::apply_filter(&calls::program().unwrap()).unwrap();
+            assert_eq!(fs::read_to_string(&there).unwrap(), "text");
+            assert_eq!(fs::read_dir(there.parent().unwrap()).unwrap().count(), 1);
+            assert!(fs::metadata(&there).unwrap().is_file() && there.canonicalize().is_ok());
+            let io = |result: io::Result<()>| result.map_err(|error| error.kind());
+            vec![
+                ("create", io(File::create(&new).map(drop))),
+                ("append", io(File::options().append(true).open(&there).map(drop))),
+                ("read and write", io(File::options().read(true).write(true).open(&there).map(drop))),
+                ("mkdir", io(fs::create_dir(&new))),
+                ("unlink", io(fs::remove_file(&there))),
+                ("rename", io(fs::rename(&there, &new))),
+                ("link", io(fs::hard_link(&there, &new))),
+                ("symlink", io(std::os::unix::fs::symlink(&there, &new))),
+                ("chmod", io(fs::set_permissions(&there, fs::metadata(&there).unwrap().permissions()))),
+                ("connect", io(TcpStream::connect(address).map(drop))),
+                ("listen", io(TcpListener::bind("127.0.0.1:0").map(drop))),
+                ("datagrams", io(UdpSocket::bind("127.0.0.1:0").map(drop))),
+                ("local sockets", io(UnixStream::pair().map(drop))),
+                ("run", io(Command::new("/bin/true").status().map(drop))),
+                ("thread", io(thread::Builder::new().spawn(|| ()).map(drop))),
+                ("signal", io(nix::sys::signal::kill(nix::unistd::getppid(), None).map_err(io::Error::from))),
+                ("limits", io(setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(io::Error::from))),
+                ("memory to run", io(executable_memory())),
+            ]
+        });
+        for (what, result) in refused {
+            assert_eq!(result, Err(ErrorKind::PermissionDenied), "{what}");
+        }
+    }
+
+    #[expect(unsafe_code, reason = "asks for memory that could hold code")]
+    fn executable_memory() -> io::Result<()> {
+        use nix::libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_EXEC, PROT_READ, mmap};
+        // SAFETY: a new anonymous mapping touches no memory that there is.
+        let mapped =
+            unsafe { mmap(std::ptr::null_mut(), 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) };
+        if mapped == MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    #[test]
+    fn a_thread_that_only_reads_writes_nowhere_and_reads_where_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, closed) = (folder.path().join("open"), folder.path().join("closed"));
+        for folder in [&open, &closed] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("file"), "").unwrap();
+        }
+        let kind = |result: io::Result<()>| result.err().map(|error| error.kind());
+        for readable in [None, Some(vec![open.clone(), folder.path().join("not there")])] {
+            let (open, closed, limited) = (open.clone(), closed.clone(), readable.is_some());
+            confined(move || {
+                if only_read(readable.as_deref()).is_none() {
+                    // This kernel has no Landlock.
+                    return;
+                }
+                let denied = Some(ErrorKind::PermissionDenied);
+                assert_eq!(kind(fs::write(open.join("new"), "")), denied);
+                assert_eq!(kind(fs::write(open.join("file"), "")), denied);
+                assert_eq!(kind(fs::create_dir(open.join("new"))), denied);
+                assert_eq!(kind(fs::read(open.join("file")).map(drop)), None);
+                assert_eq!(kind(fs::read(closed.join("file")).map(drop)), denied.filter(|_| limited));
+                assert_eq!(kind(fs::read_dir(&closed).map(drop)), denied.filter(|_| limited));
+            });
         }
     }
 }

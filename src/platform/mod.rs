@@ -25,7 +25,7 @@ mod tag;
 mod tests;
 mod tree;
 
-pub use brood::Brood;
+pub use brood::{Brood, Ended};
 pub use clock::Clock;
 pub use foreground::{Interrupts, terminal_size};
 pub use home::{default_home, ensure_home, user_id};

@@ -3,14 +3,13 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, ExitStatus, Stdio};
+use std::process::{self, Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::files::{Files, normalise};
+use super::files::Files;
 use super::natives::code;
 use super::orders::{Command, Orders, Ran, Reply, Request};
 use crate::base::Signal;
@@ -21,8 +20,12 @@ use crate::platform::Brood;
 const OUTPUT_DEFAULT: u64 = 1 << 20;
 /// However much it is told.
 const OUTPUT_MAX: u64 = 16 << 20;
-/// What was killed is gone within this, unless the system holds it.
-const REAPING_MAX: Duration = Duration::from_secs(1);
+/// Of all commands of a config together, at one time.
+pub(super) const PROCESSES_MAX: u64 = 500;
+/// How often they are counted.
+const LOOK: Duration = Duration::from_millis(50);
+/// What Node says has ended a command that it ended.
+const SIGTERM: i32 = nix::libc::SIGTERM;
 
 /// Serves one config. What it started ends with it.
 #[derive(Debug)]
@@ -30,12 +33,10 @@ pub(super) struct Broker {
     files: Files,
     /// Where folders may be made.
     project: PathBuf,
-    hermetic: bool,
+    pub(super) hermetic: bool,
     deadline: Instant,
     journal: Journal,
     brood: Brood,
-    /// What runs, or ran when the time was up.
-    pub(super) running: Option<String>,
 }
 
 impl Broker {
@@ -44,124 +45,125 @@ impl Broker {
         let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
         let folder = entry.parent().unwrap_or(Path::new("/"));
         Self {
-            project: project(folder, orders.home.as_deref()),
+            project: project(folder, &orders.cwd),
             files,
             hermetic: orders.hermetic.is_some(),
             deadline,
             journal,
-            brood: Brood::default(),
-            running: None,
+            brood: Brood::new(),
         }
     }
 
-    /// None when the time was up before it was done.
-    pub(super) fn serve(&mut self, request: Request) -> Option<Reply> {
+    /// What ended the config instead, where something did.
+    pub(super) fn serve(&mut self, request: Request) -> Result<Reply, Cut> {
         match request {
             // The child has refused it already, unless it was taken over.
-            Request::Command(_) if self.hermetic => Some(Reply::Refused("`--hermetic` refuses commands".to_owned())),
+            Request::Command(_) if self.hermetic => Ok(Reply::Refused("`--hermetic` refuses commands".to_owned())),
             Request::Command(command) => self.run(&command),
-            Request::Folder { path, recursive } => Some(self.make_folder(&path, recursive)),
+            Request::Folder { path, recursive } => Ok(self.make_folder(&path, recursive)),
         }
     }
 
+    /// As `mkdirSync` does, but only inside of the project.
     fn make_folder(&self, path: &Path, recursive: bool) -> Reply {
-        if path.is_dir() {
-            return if recursive { Reply::Made } else { Reply::Failed(nix::errno::Errno::EEXIST as i32) };
+        let real = self.files.real(path);
+        if recursive && real.is_dir() {
+            return Reply::Made(None);
         }
-        let target = self.files.canonical_as_far(&normalise(path));
-        if !target.starts_with(&self.project) {
+        if real.symlink_metadata().is_ok() {
+            return Reply::Failed(nix::errno::Errno::EEXIST as i32);
+        }
+        if !self.files.canonical_as_far(path).starts_with(&self.project) {
             let project = self.project.display();
-            return Reply::Refused(format!("a config makes no folder outside of its project, which is `{project}`"));
+            return Reply::Refused(format!("a config makes folders only in its project, which is `{project}`"));
         }
         // Another version's files are left alone.
         if self.files.is_mapped(path) {
-            return Reply::Made;
+            return Reply::Made(None);
         }
-        let made = if recursive { fs::create_dir_all(&target) } else { fs::create_dir(&target) };
+        let first = path.ancestors().take_while(|folder| !folder.exists()).last().map(Path::to_owned);
+        let made = if recursive { fs::create_dir_all(path) } else { fs::create_dir(path) };
         match made {
-            Ok(()) => Reply::Made,
-            Err(error) => Reply::Failed(error.raw_os_error().unwrap_or(5)),
+            Ok(()) => Reply::Made(first.filter(|_| recursive)),
+            Err(error) => Reply::Failed(error.raw_os_error().unwrap_or(nix::libc::EIO)),
         }
     }
 
-    fn run(&mut self, command: &Command) -> Option<Reply> {
+    fn run(&mut self, command: &Command) -> Result<Reply, Cut> {
         let argv: Vec<String> = std::iter::once(&command.file).chain(&command.args).cloned().collect();
-        self.running = Some(argv.join(" "));
         let ran = match self.start(command) {
-            Ok(child) => self.follow(child, command)?,
+            Ok(started) => {
+                let followed = self.follow(started, command);
+                followed.map_err(|why| Cut { why, command: argv.join(" ").chars().take(100).collect() })?
+            }
             Err(error) => Ran { code: Some(code(&error).to_owned()), ..Ran::default() },
         };
-        self.running = None;
-        let signal =
-            ran.signal.map(|number| Signal::from_number(number).map_or(format!("signal {number}"), |s| s.to_string()));
-        let ended_by = signal.or_else(|| ran.code.clone());
+        let named =
+            |number| Signal::from_number(number).map_or(format!("signal {number}"), |signal| signal.to_string());
+        let ended_by = ran.code.clone().or_else(|| ran.signal.map(named));
         self.journal.ran(CommandRun { argv, cwd: command.cwd.clone(), exit: ran.status, ended_by });
-        Some(Reply::Ran(ran))
+        Ok(Reply::Ran(ran))
     }
 
-    fn start(&mut self, command: &Command) -> io::Result<Child> {
+    fn start<'a>(&mut self, command: &'a Command) -> io::Result<(u32, Streams<'a>)> {
         let cwd = self.files.real(&command.cwd);
         let program = find(&command.file, &cwd, &command.env)?;
         let mut process = process::Command::new(program);
         process.args(&command.args).current_dir(cwd).env_clear();
         process.envs(command.env.iter().map(|(name, value)| (name, value)));
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        self.brood.start(&mut process)
+        let most = command.output_max.unwrap_or(OUTPUT_DEFAULT).min(OUTPUT_MAX);
+        let child = self.brood.start(&mut process)?;
+        Ok((child.id(), Streams::of(child, &command.input, usize::try_from(most).unwrap_or(usize::MAX))))
     }
 
-    /// To its end, and that of its output: as Node does. None at the deadline.
-    fn follow(&mut self, mut child: Child, command: &Command) -> Option<Ran> {
-        let most = command.output_max.unwrap_or(OUTPUT_DEFAULT).min(OUTPUT_MAX);
-        let mut streams = Streams::of(&mut child, &command.input, usize::try_from(most).unwrap_or(usize::MAX));
+    /// To its end, and that of its output: as Node does.
+    fn follow(&mut self, (pid, mut streams): (u32, Streams<'_>), command: &Command) -> Result<Ran, Why> {
         let timeout = command.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
         let timeout = timeout.filter(|timeout| *timeout < self.deadline);
         let until = timeout.unwrap_or(self.deadline);
-        let mut status = None;
-        let followed = match streams.follow(until) {
-            Followed::Whole => {
-                status = wait(&mut child, until);
-                if status.is_some() { Followed::Whole } else { Followed::TooLong }
-            }
-            cut => cut,
-        };
+        let mut followed = streams.follow(until, || self.brood.exceeds(PROCESSES_MAX));
+        let mut ended = None;
+        if followed == Followed::Whole {
+            ended = self.brood.ended(until);
+            followed = if ended.is_some() { Followed::Whole } else { Followed::TooLong };
+        }
         let code = match followed {
             Followed::Whole => None,
             Followed::TooMuch => Some("ENOBUFS"),
-            Followed::TooLong => Some("ETIMEDOUT"),
+            Followed::TooLong if timeout.is_some() => Some("ETIMEDOUT"),
+            Followed::TooLong => return Err(Why::Time),
+            Followed::TooMany => return Err(Why::Processes),
         };
         if code.is_some() {
             self.brood.end();
-            status = wait(&mut child, Instant::now() + REAPING_MAX);
-        }
-        if matches!(followed, Followed::TooLong) && timeout.is_none() {
-            return None;
         }
         let (stdout, stderr) = streams.taken();
-        Some(Ran {
-            pid: child.id(),
-            status: status.and_then(|status| status.code()),
-            signal: status.and_then(|status| status.signal()),
-            stdout,
-            stderr,
-            code: code.map(str::to_owned),
-        })
+        let (status, signal) = ended.map_or((None, Some(SIGTERM)), |ended| (ended.exit, ended.signal));
+        Ok(Ran { pid, status, signal, stdout, stderr, code: code.map(str::to_owned) })
     }
 }
 
-/// None when it has not ended by then.
-fn wait(child: &mut Child, until: Instant) -> Option<ExitStatus> {
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed())?;
-    let pinned = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
-    let left = until.saturating_duration_since(Instant::now());
-    // Whatever it says, the next line knows.
-    let _ = poll(&mut [PollFd::new(&pinned, PollFlags::IN)], Some(&Timespec::try_from(left).unwrap_or_default()));
-    child.try_wait().ok()?
+/// A command that took more than a config has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) why: Why,
+    pub(super) command: String,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Time,
+    /// More than `PROCESSES_MAX`.
+    Processes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Followed {
     Whole,
     TooMuch,
     TooLong,
+    TooMany,
 }
 
 /// A command's pipes, as long as they are open.
@@ -193,10 +195,13 @@ impl<'a> Streams<'a> {
         }
     }
 
-    fn follow(&mut self, until: Instant) -> Followed {
+    fn follow(&mut self, until: Instant, flooded: impl Fn() -> bool) -> Followed {
         while self.stdout.is_some() || self.stderr.is_some() {
             let Some(left) = until.checked_duration_since(Instant::now()) else { return Followed::TooLong };
-            let Ok((writable, out, err)) = self.ready(left) else { return Followed::TooLong };
+            if flooded() {
+                return Followed::TooMany;
+            }
+            let Ok((writable, out, err)) = self.ready(left.min(LOOK)) else { return Followed::TooLong };
             if writable {
                 self.write();
             }
@@ -271,12 +276,9 @@ fn find(file: &str, cwd: &Path, env: &[(String, String)]) -> io::Result<PathBuf>
     found.ok_or_else(|| io::Error::from_raw_os_error(2))
 }
 
-/// The nearest folder at or above the config's that a package or a repository begins in, else the config's own. Never the
-/// home folder because of something that lies there, and never a folder above it.
-fn project(folder: &Path, home: Option<&Path>) -> PathBuf {
-    let home = home.and_then(|home| home.canonicalize().ok());
-    let candidates = folder.ancestors().take_while(|folder| Some(*folder) != home.as_deref());
-    let found =
-        candidates.into_iter().find(|folder| folder.join("package.json").is_file() || folder.join(".git").exists());
-    found.unwrap_or(folder).to_owned()
+/// What the config's folder belongs to: the repository, else the working directory above it, else that folder.
+fn project(folder: &Path, cwd: &Path) -> PathBuf {
+    let repository = folder.ancestors().find(|folder| folder.join(".git").exists());
+    let cwd = cwd.canonicalize().ok().filter(|cwd| folder.starts_with(cwd) && cwd.parent().is_some());
+    repository.map(Path::to_owned).or(cwd).unwrap_or_else(|| folder.to_owned())
 }

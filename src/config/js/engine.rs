@@ -30,7 +30,7 @@ use crate::document::{Kind, Node};
 pub(super) const STACK_BYTES: usize = 256 << 20;
 
 /// About what Node allows.
-const RECURSION_MAX: usize = 9_000;
+pub(super) const RECURSION_MAX: usize = 9_000;
 /// Values on the engine's own stack.
 const VALUES_MAX: usize = 2 << 20;
 /// A function may return a promise of a function, but not for ever.

@@ -6,6 +6,7 @@ use boa_engine::object::JsObject;
 use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsValue, js_string};
 
+use super::engine::RECURSION_MAX;
 use super::host::Host;
 use super::orders::{Failure, FailureKind};
 use super::source::{OWN, WRAPPER};
@@ -70,6 +71,7 @@ pub(super) fn exited(call: &str) -> Failure {
 
 pub(super) fn recursion() -> Failure {
     Failure::evaluation("the config is nested too deeply or recursing without end")
+        .hint(format!("at most {RECURSION_MAX} calls may be open, and 256 MB of stack be used"))
 }
 
 /// What a thrown value says of itself. Whatever its getters and methods throw in turn is passed over.
@@ -158,7 +160,7 @@ fn advice(message: &str) -> Option<&'static str> {
 }
 
 /// The innermost frame in a file of the user's.
-fn place(text: &str) -> Option<(String, u32, u32)> {
+pub(super) fn place(text: &str) -> Option<(String, u32, u32)> {
     text.lines().find_map(|line| frame(line.trim_start().strip_prefix("at ")?))
 }
 

@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use boa_engine::vm::SourcePath;
 use boa_engine::{Context, JsError, JsNativeError, js_string};
 
+use super::fault;
 use super::files::Files;
 use super::orders::{Failure, Orders};
-use super::source::{OWN, WRAPPER};
 use crate::config::{Hermetic, Journal};
 
 /// More refusals than this say nothing new.
@@ -42,7 +41,7 @@ impl Gate {
     }
 
     /// The config asks for a variable.
-    pub(super) fn variable(&self, name: &str, context: &Context) {
+    pub(super) fn variable(&self, name: &str, context: &mut Context) {
         self.journal.variable(name);
         if !self.shows(name) {
             self.refuse(format!("the variable `{name}`"), &format!("--allow-env {name}"), place(context));
@@ -132,27 +131,21 @@ fn refusal(what: &str, place: Option<(PathBuf, (u32, u32))>) -> Failure {
     }
 }
 
-fn denied(message: &str, context: &mut Context) -> JsError {
+/// An error to throw, as Node has it for what the system forbids.
+pub(super) fn denied(message: &str, context: &mut Context) -> JsError {
     let error = JsNativeError::error().with_message(message.to_owned()).into_opaque(context);
     // A fresh object refuses nothing.
     let _ = error.set(js_string!("code"), js_string!("EACCES"), false, context);
     JsError::from_opaque(error.into())
 }
 
-/// Where the config is: the innermost frame in a file of the user's.
-fn place(context: &Context) -> Option<(PathBuf, (u32, u32))> {
-    context.stack_trace().find_map(|frame| {
-        let at = frame.position();
-        let SourcePath::Path(path) = at.path else { return None };
-        let position = at.position?;
-        if path.starts_with(OWN) || !path.is_absolute() {
-            return None;
-        }
-        let (line, column) = (position.line_number(), position.column_number());
-        let width = u32::try_from(WRAPPER.len()).unwrap_or(0);
-        let column = if line == 1 && column > width { column - width } else { column };
-        Some((path.to_path_buf(), (line, column)))
-    })
+/// Where the config is. The engine tells it to errors alone, so one is made.
+fn place(context: &mut Context) -> Option<(PathBuf, (u32, u32))> {
+    let constructor = context.intrinsics().constructors().error().constructor();
+    let error = constructor.construct(&[], None, context).ok()?;
+    let stack = error.get(js_string!("stack"), context).ok()?;
+    let (file, line, column) = fault::place(&stack.as_string()?.to_std_string_lossy())?;
+    Some((file.into(), (line, column)))
 }
 
 fn shortened(line: &str) -> String {

@@ -105,6 +105,25 @@ impl Host {
         normalise(&self.cwd.borrow().join(written))
     }
 
+    /// The config looked at a path, as it wrote it, and whether there was something.
+    pub(super) fn looked(&self, path: &Path, found: bool) {
+        self.gate.journal.looked(&self.absolute(path), found);
+    }
+
+    /// The config read a file as data.
+    pub(super) fn read(&self, path: &Path, bytes: &[u8]) {
+        self.gate.journal.file(&self.absolute(path), bytes);
+    }
+
+    /// The config listed a folder.
+    pub(super) fn listed<'a>(&self, path: &Path, names: impl Iterator<Item = &'a str>) {
+        self.gate.journal.listed(&self.absolute(path), names);
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        normalise(&self.cwd.borrow().join(path))
+    }
+
     /// The name for a person: the entry as it was called, everything else as Node names it.
     pub(super) fn shown(&self, path: &Path) -> PathBuf {
         if path == self.entry { self.orders.entry.clone() } else { path.to_owned() }

@@ -32,7 +32,7 @@ mod tests;
 mod values;
 mod wire;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use child::child_main;
 pub use parent::{evaluate, stringify};
@@ -56,6 +56,11 @@ pub(super) enum Form {
     CommonJs,
     /// `export default ...`
     Module,
+}
+
+/// A path without symlinks, as far as it is there.
+pub(super) fn canonical(path: &Path, world: &World) -> PathBuf {
+    files::Files::new(world.mapping.clone()).canonical_as_far(path)
 }
 
 /// How the entry surely says what it exports.

@@ -14,7 +14,7 @@ use super::fault;
 use super::host::Host;
 use super::orders::{Failure, FailureKind};
 use super::resolver::{self, Format, Style};
-use super::source::{GLOBALS, WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
+use super::source::{DEPTH_MAX, GLOBALS, WRAPPER, WRAPPER_END, find_quoted, is_nodes, too_deep, without_shebang};
 
 /// A file, ready to run.
 pub(super) enum Compiled {
@@ -130,7 +130,7 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
     })?;
     match too_deep(&text) {
         Some(line) => {
-            let failure = Failure::evaluation("brackets are nested too deeply");
+            let failure = Failure::evaluation(format!("brackets are nested too deeply: more than {DEPTH_MAX}"));
             Err(raise(
                 host,
                 Failure {

@@ -3,7 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are doubles")]
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,6 +13,7 @@ use boa_engine::object::{JsObject, ObjectInitializer};
 use boa_engine::property::Attribute;
 use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
 
+use super::gate::denied;
 use super::host::Host;
 use super::modules::{self, Compiled, text_value};
 use super::orders::{Reply, Request};
@@ -25,6 +26,8 @@ type Native = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
 
 /// Milliseconds; longer ones never fire within a deadline.
 const TIMER_MAX: f64 = 3_600_000.0;
+/// Of a file that is read as data.
+const FILE_MAX: u64 = 64 << 20;
 
 /// The object that `boot.js` gets.
 pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
@@ -106,6 +109,7 @@ pub(super) fn code(error: &io::Error) -> &'static str {
         Some(20) => "ENOTDIR",
         Some(21) => "EISDIR",
         Some(22) => "EINVAL",
+        Some(27) => "EFBIG",
         Some(30) => "EROFS",
         Some(36) => "ENAMETOOLONG",
         Some(40) => "ELOOP",
@@ -116,7 +120,7 @@ pub(super) fn code(error: &io::Error) -> &'static str {
 /// An error of a look at a path, which is a look all the same.
 fn lacking(error: &io::Error, call: &str, path: &Path, context: &mut Context) -> JsError {
     let lacks = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-    Host::of(context).gate.journal.looked(path, !lacks);
+    Host::of(context).looked(path, !lacks);
     io_error(error, call, path, context)
 }
 
@@ -130,6 +134,7 @@ fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -
         "EEXIST" => "file already exists",
         "ENOTDIR" => "not a directory",
         "EISDIR" => "illegal operation on a directory",
+        "EFBIG" => "file too large (more than 64 MB)",
         "EINVAL" => "invalid argument",
         "EROFS" => "read-only file system",
         "ELOOP" => "too many symbolic links encountered",
@@ -285,18 +290,28 @@ fn clear_timer(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult
 
 // Files.
 
+/// Up to what is worth a config's while: files such as /dev/zero have no end.
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(io::Error::from_raw_os_error(nix::errno::Errno::EFBIG as i32));
+    }
+    Ok(bytes)
+}
+
 fn exists(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
     let found = real.exists();
-    Host::of(context).gate.journal.looked(&seen, found);
+    Host::of(context).looked(&seen, found);
     Ok(found.into())
 }
 
 fn read_text(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    match fs::read(&real) {
+    match read_whole(&real) {
         Ok(bytes) => {
-            Host::of(context).gate.journal.file(&seen, &bytes);
+            Host::of(context).read(&seen, &bytes);
             Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
         }
         Err(error) => Err(lacking(&error, "open", &seen, context)),
@@ -305,8 +320,8 @@ fn read_text(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<J
 
 fn read_binary(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    let bytes = fs::read(&real).map_err(|error| lacking(&error, "open", &seen, context))?;
-    Host::of(context).gate.journal.file(&seen, &bytes);
+    let bytes = read_whole(&real).map_err(|error| lacking(&error, "open", &seen, context))?;
+    Host::of(context).read(&seen, &bytes);
     Ok(binary(&bytes))
 }
 
@@ -314,7 +329,7 @@ fn read_dir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<Js
     let (seen, real) = path(args, context)?;
     let mut found = list(&real).map_err(|error| lacking(&error, "scandir", &seen, context))?;
     found.sort();
-    Host::of(context).gate.journal.listed(&seen, found.iter().map(|(name, _)| name.as_str()));
+    Host::of(context).listed(&seen, found.iter().map(|(name, _)| name.as_str()));
     let rows: Vec<JsValue> = found
         .into_iter()
         .map(|(name, kind)| {
@@ -345,7 +360,7 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
     let follow = flag(args, 1);
     let found = if follow { fs::metadata(&real) } else { fs::symlink_metadata(&real) };
     let meta = found.map_err(|error| lacking(&error, if follow { "stat" } else { "lstat" }, &seen, context))?;
-    Host::of(context).gate.journal.looked(&seen, true);
+    Host::of(context).looked(&seen, true);
     let whole = |value: u64| JsValue::from(value as f64);
     let ms = |seconds: i64, nanos: i64| JsValue::from(seconds as f64 * 1e3 + nanos as f64 / 1e6);
     let born = meta.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -369,14 +384,14 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
 fn real_path(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, _) = path(args, context)?;
     let found = Host::of(context).files.canonical(&seen);
-    Host::of(context).gate.journal.looked(&seen, found.is_ok());
+    Host::of(context).looked(&seen, found.is_ok());
     found.map(|path| text_value(&path)).map_err(|error| io_error(&error, "lstat", &seen, context))
 }
 
 fn read_link(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
     let found = fs::read_link(real);
-    Host::of(context).gate.journal.looked(&seen, found.is_ok());
+    Host::of(context).looked(&seen, found.is_ok());
     found.map(|path| text_value(&path)).map_err(|error| io_error(&error, "readlink", &seen, context))
 }
 
@@ -386,7 +401,7 @@ fn access(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsVa
     let wanted = rustix::fs::Access::from_bits_truncate(mode & 7);
     match rustix::fs::access(&real, wanted) {
         Ok(()) => {
-            Host::of(context).gate.journal.looked(&seen, true);
+            Host::of(context).looked(&seen, true);
             Ok(JsValue::undefined())
         }
         Err(error) => Err(lacking(&error.into(), "access", &seen, context)),
@@ -398,11 +413,11 @@ fn mkdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsVal
     let host = Host::of(context);
     let seen = host.path(&text(args, 0, context)?);
     match (host.ask)(Request::Folder { path: seen.clone(), recursive: flag(args, 1) }) {
-        Ok(Reply::Made) => Ok(JsValue::undefined()),
+        // What Node answers: the first folder that had to be made.
+        Ok(Reply::Made(first)) => Ok(first.map_or_else(JsValue::undefined, |first| text_value(&first))),
         Ok(Reply::Failed(number)) => Err(io_error(&io::Error::from_raw_os_error(number), "mkdir", &seen, context)),
         Ok(Reply::Refused(why)) => {
-            let message = format!("EACCES: permission denied, mkdir '{}': {why}", seen.display());
-            Err(JsNativeError::error().with_message(message).into())
+            Err(denied(&format!("EACCES: permission denied, mkdir '{}': {why}", seen.display()), context))
         }
         Ok(Reply::Ran(_)) => Err(JsNativeError::error().with_message("no such reply").into()),
         Err(error) => Err(io_error(&error, "mkdir", &seen, context)),

@@ -52,7 +52,8 @@ pub(super) struct Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
     Ran(Ran),
-    Made,
+    /// And the first one that was not there, where several may have been made.
+    Made(Option<PathBuf>),
     /// A system error's number.
     Failed(i32),
     /// In words: it will never be done.

@@ -11,12 +11,12 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::broker::Broker;
+use super::broker::{Broker, Cut, PROCESSES_MAX, Why};
 use super::orders::{Account, Failure, Orders, Request};
 use super::{fault, wire};
 use crate::config::{Journal, World};
-use crate::diag::Diagnostic;
-use crate::document::Node;
+use crate::diag::{Code, Diagnostic};
+use crate::document::{Location, Node};
 
 /// More than any graph of apps needs; the child refuses larger values by itself.
 const OUTPUT_MAX: usize = 64 << 20;
@@ -48,6 +48,11 @@ fn follow(orders: &Orders, entry: &Path, journal: &Journal) -> Result<Node, Box<
     let outcome = Run::start(orders, journal).and_then(|mut run| {
         let outcome = run.finish(orders);
         refusals = std::mem::take(&mut run.refusals);
+        if run.exposed {
+            let message =
+                "this system has neither seccomp nor Landlock: `--hermetic` rests on the JavaScript engine alone";
+            journal.tell(Diagnostic::warning(Code::Evaluation, message, Location::File(entry.to_owned())));
+        }
         outcome
     });
     let outcome = outcome.unwrap_or_else(|error| Err(Failure::evaluation(format!("cannot run the config: {error}"))));
@@ -71,7 +76,10 @@ struct Run {
     broker: Broker,
     journal: Journal,
     refusals: Vec<Failure>,
+    /// Nothing but the engine kept in what was to be kept in.
+    exposed: bool,
     deadline: Instant,
+    memory_bytes: u64,
     /// Bytes of frames that are not whole yet.
     pending: Vec<u8>,
     /// What the child's runtime wrote to its stderr.
@@ -84,6 +92,8 @@ enum Step {
     Done(Result<Node, Failure>),
     Closed,
     Deadline,
+    /// By what a command did.
+    Cut(Cut),
     TooMuch,
 }
 
@@ -103,7 +113,9 @@ impl Run {
             broker: Broker::new(orders, deadline, journal.clone()),
             journal: journal.clone(),
             refusals: Vec::new(),
+            exposed: false,
             deadline,
+            memory_bytes: orders.memory_bytes,
             pending: Vec::new(),
             noise: Vec::new(),
             received: 0,
@@ -129,7 +141,8 @@ impl Run {
         Ok(match step {
             Step::Done(result) => result,
             Step::Closed => Err(self.death(status, orders)),
-            Step::Deadline => Err(self.late(orders)),
+            Step::Deadline => Err(too_slow(orders)),
+            Step::Cut(cut) => Err(cut_short(&cut, orders)),
             Step::TooMuch => Err(Failure::evaluation("the config's output is larger than 64 MB")),
         })
     }
@@ -195,6 +208,7 @@ impl Run {
                 }
                 wire::ACCOUNT => match serde_json::from_slice::<Account>(&payload) {
                     Ok(Account { inputs, refusals }) => {
+                        self.exposed = self.broker.hermetic && inputs.confined_by.is_empty();
                         self.journal.merge(inputs);
                         self.refusals = refusals;
                     }
@@ -205,7 +219,7 @@ impl Run {
                 }
                 wire::FAILURE => {
                     let failure = serde_json::from_slice(&payload).unwrap_or_else(|_| broken("failure"));
-                    return Some(Step::Done(Err(failure)));
+                    return Some(Step::Done(Err(self.of_memory(failure))));
                 }
                 _ => {
                     return Some(Step::Done(Err(Failure::evaluation("the config's process did not answer in frames"))));
@@ -220,12 +234,24 @@ impl Run {
         let Ok(request) = serde_json::from_slice::<Request>(payload) else {
             return Some(Step::Done(Err(broken("request"))));
         };
-        let Some(reply) = self.broker.serve(request) else { return Some(Step::Deadline) };
-        match serde_json::to_vec(&reply) {
+        let reply = match self.broker.serve(request) {
+            Ok(reply) => serde_json::to_vec(&reply),
+            Err(cut) => return Some(Step::Cut(cut)),
+        };
+        match reply {
             Ok(text) => self.answer(&text),
             Err(_) => return Some(Step::Done(Err(broken("request")))),
         }
         None
+    }
+
+    /// The engine throws for a buffer that the limit leaves no room for, in words of its own.
+    fn of_memory(&self, failure: Failure) -> Failure {
+        const WORDS: [&str; 2] = ["while allocating data block", "exceeds the maximum buffer size"];
+        if !WORDS.iter().any(|words| failure.message.contains(words)) {
+            return failure;
+        }
+        Failure { file: failure.file, position: failure.position, ..too_large(self.memory_bytes) }
     }
 
     /// To the user, as it comes.
@@ -252,7 +278,7 @@ impl Run {
             || noise.contains("capacity overflow")
             || noise.contains("out of memory")
         {
-            return too_large(orders);
+            return too_large(self.memory_bytes);
         }
         match status.signal().and_then(|number| Signal::try_from(number).ok()) {
             Some(Signal::SIGXCPU) => too_slow(orders),
@@ -264,17 +290,6 @@ impl Run {
                 let said = noise.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given").to_owned();
                 Failure::evaluation(format!("the JavaScript engine failed: {said}"))
             }
-        }
-    }
-
-    fn late(&self, orders: &Orders) -> Failure {
-        let failure = too_slow(orders);
-        match &self.broker.running {
-            Some(line) => {
-                let line: String = line.chars().take(100).collect();
-                Failure { message: format!("{}: it waited for the command `{line}`", failure.message), ..failure }
-            }
-            None => failure,
         }
     }
 
@@ -293,6 +308,19 @@ impl Drop for Run {
             self.end();
             // It was killed: this does not wait long.
             let _ = self.child.wait();
+        }
+    }
+}
+
+fn cut_short(Cut { why, command }: &Cut, orders: &Orders) -> Failure {
+    match why {
+        Why::Time => {
+            let failure = too_slow(orders);
+            Failure { message: format!("{}: it waited for the command `{command}`", failure.message), ..failure }
+        }
+        Why::Processes => {
+            Failure::evaluation(format!("a command of the config has started more than {PROCESSES_MAX} processes"))
+                .hint(format!("it was ended with all of them: `{command}`"))
         }
     }
 }
@@ -316,7 +344,7 @@ fn too_slow(orders: &Orders) -> Failure {
     )
 }
 
-fn too_large(orders: &Orders) -> Failure {
-    Failure::evaluation(format!("the config needs more than {} MB of memory", orders.memory_bytes >> 20))
+fn too_large(memory_bytes: u64) -> Failure {
+    Failure::evaluation(format!("the config needs more than {} MB of memory", memory_bytes >> 20))
         .hint("does it build a value without end?")
 }

@@ -29,7 +29,7 @@ pub(super) fn spawn(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsR
     match (host.ask)(request) {
         Ok(Reply::Ran(ran)) => Ok(result(&ran, context)),
         Ok(Reply::Refused(why)) => Err(JsNativeError::error().with_message(why).into()),
-        Ok(Reply::Made | Reply::Failed(_)) => Err(JsNativeError::error().with_message("no such reply").into()),
+        Ok(Reply::Made(_) | Reply::Failed(_)) => Err(JsNativeError::error().with_message("no such reply").into()),
         Err(error) => Err(JsNativeError::error().with_message(error.to_string()).into()),
     }
 }

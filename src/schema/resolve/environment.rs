@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::{Resolver, VariableOrigin, VariableOrigins, title};
 use crate::diag::Code;
+use crate::schema::FileEntry;
 use crate::schema::decode::variable_name_problem;
 use crate::schema::draft::{Draft, Variable};
 
@@ -37,8 +38,9 @@ impl Resolver<'_> {
             Ok(read) => read,
             Err(why) => {
                 let message = format!("`env_file` of {}: `{}` {why}", title(draft), path.display());
-                let hint = "create the file, or take it out of `env_file`".to_owned();
-                self.error_with_hint(Code::NotFound, message, draft.at("env_file"), Some(hint));
+                let missing = self.surroundings.entry(&path) == FileEntry::Missing;
+                let hint = missing.then(|| "create the file, or take it out of `env_file`".to_owned());
+                self.error_with_hint(Code::NotFound, message, draft.at("env_file"), hint);
                 return;
             }
         };

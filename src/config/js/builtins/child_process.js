@@ -24,7 +24,7 @@ function check(result, command, options) {
   if (stdioOf(options, 1) === 'inherit') host.print(String(result.stdout));
   const errors = stdioOf(options, 2);
   if (errors === undefined || errors === 'inherit') host.print(String(result.stderr));
-  if (result.error) throw result.error;
+  if (result.error) throw Object.assign(result.error, { ...result, error: result.error });
   if (result.status !== 0) {
     const error = new Error(`Command failed: ${command}${result.stderr.length ? '\n' + result.stderr : ''}`);
     throw Object.assign(error, result);
