@@ -42,8 +42,8 @@ pub fn leave_everything() -> io::Result<()> {
 #[must_use]
 pub fn only_read(readable: Option<&[PathBuf]>) -> Option<&'static str> {
     use landlock::{
-        ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
-        Scope, path_beneath_rules,
+        ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _,
+        RulesetStatus, Scope, path_beneath_rules,
     };
     let everything = [PathBuf::from("/")];
     let paths = readable.unwrap_or(&everything);
@@ -52,9 +52,9 @@ pub fn only_read(readable: Option<&[PathBuf]>) -> Option<&'static str> {
         .handle_access(AccessFs::from_all(abi))
         .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
         .and_then(|rules| rules.scope(Scope::from_all(abi)))
-        .and_then(|rules| rules.create())
+        .and_then(Ruleset::create)
         .and_then(|rules| rules.add_rules(path_beneath_rules(paths, AccessFs::ReadFile | AccessFs::ReadDir)))
-        .and_then(|rules| rules.restrict_self());
+        .and_then(RulesetCreated::restrict_self);
     restricted.ok().filter(|status| status.ruleset != RulesetStatus::NotEnforced).map(|_| "landlock")
 }
 
@@ -177,7 +177,8 @@ mod calls {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::fs::{self, File};
     use std::io::ErrorKind;

@@ -44,7 +44,7 @@ impl Gate {
     pub(super) fn variable(&self, name: &str, context: &mut Context) {
         self.journal.variable(name);
         if !self.shows(name) {
-            self.refuse(format!("the variable `{name}`"), &format!("--allow-env {name}"), place(context));
+            self.refuse(&format!("the variable `{name}`"), &format!("--allow-env {name}"), place(context));
         }
     }
 
@@ -55,7 +55,7 @@ impl Gate {
             return Ok(());
         }
         let shown = self.shown(path);
-        self.refuse(format!("the file `{shown}`"), &format!("--allow-read {shown}"), place(context));
+        self.refuse(&format!("the file `{shown}`"), &format!("--allow-read {shown}"), place(context));
         Err(denied(&format!("EACCES: permission denied, `--hermetic` refuses '{}'", path.display()), context))
     }
 
@@ -74,7 +74,7 @@ impl Gate {
         let shown = self.shown(path);
         let place = position().map(|position| (from.to_owned(), position)).or_else(|| place(context));
         self.refuse(
-            format!("the module `{shown}`, which is not below the config's folder"),
+            &format!("the module `{shown}`, which is not below the config's folder"),
             &format!("--allow-read {shown}"),
             place,
         );
@@ -99,8 +99,8 @@ impl Gate {
         self.refusals.borrow().clone()
     }
 
-    fn refuse(&self, what: String, flag: &str, place: Option<(PathBuf, (u32, u32))>) {
-        self.note(refusal(&what, place).hint(format!("`{flag}` allows it")));
+    fn refuse(&self, what: &str, flag: &str, place: Option<(PathBuf, (u32, u32))>) {
+        self.note(refusal(what, place).hint(format!("`{flag}` allows it")));
     }
 
     /// The same place may be passed many times.

@@ -1,14 +1,18 @@
 //! Config programs: `.js`, `.cjs` and `.mjs` files, run by an embedded engine in a child process of ours.
 //!
 //! ```text
-//! evaluate()  ── Orders (JSON, stdin) ──▶  child_main()  ──▶  engine::run()   the only users of the engine:
-//!      ▲                                       │               engine, host, natives, modules, values, fault
-//!      └── frames (stdout): console, result ◀──┘
+//! evaluate()  ── Orders, Replies (JSON, stdin) ──▶  child_main()  ──▶  engine::run()   the only users of the engine:
+//!   │  ▲                                                │            engine, host, gate, natives, modules, values, fault
+//!   │  └── frames (stdout): console, requests, result ◀──┘
+//!   └─ broker: runs the commands that are requested, makes the folders
 //! ```
 //!
 //! Invariants:
 //! * A config can not stop, grow or crash pmrun: the engine has no deadline and no memory limit of its own, a long
 //!   regex or a deep source ends it, so it always runs in a child with `RLIMIT_AS`, `RLIMIT_CPU` and a wall deadline.
+//! * The child can compute and read, and nothing else (`platform::confine`): a hole in the engine leads nowhere. What a
+//!   config may have done besides, its parent does, which trusts nothing that it is told.
+//! * Every look at a variable, file or folder passes `Gate`: it is recorded, and under `--hermetic` refused.
 //! * What a config prints goes to stderr. stdout of the child carries frames, and nothing that a config does can forge one.
 //! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 

@@ -86,7 +86,7 @@ fn run(orders: Orders) -> Ran {
         let printed = Rc::new(RefCell::new(String::new()));
         let sink = Rc::clone(&printed);
         let journal = Journal::default();
-        let broker = Broker::new(&orders, Instant::now() + Duration::from_secs(60), journal.clone());
+        let broker = Broker::new(&orders, Instant::now() + Duration::from_mins(1), journal.clone());
         let broker = RefCell::new(broker);
         let refused = Rc::new(RefCell::new(Vec::new()));
         let outside = Outside {

@@ -148,7 +148,9 @@ impl Walker {
         self.nodes += nodes;
         self.bytes += bytes;
         if self.nodes > NODES_MAX || self.bytes > BYTES_MAX {
-            return Err(Unfit::Value("the exported value is too large".to_owned()));
+            return Err(Unfit::Value(
+                "the exported value is too large: more than 48 MB, or a million values".to_owned(),
+            ));
         }
         Ok(())
     }
