@@ -52,9 +52,24 @@ impl Brood {
         if self.children.is_empty() {
             self.before = tasks();
         }
-        let child = self.tag.on(|| command.process_group(0).spawn())?;
+        self.mark(command);
+        let child = command.process_group(0).spawn()?;
         self.children.push(child);
         self.children.last_mut().ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    /// The new process puts the tag on, and is killed when this one is: nobody would end it then.
+    #[expect(unsafe_code, reason = "runs between fork and exec, where little is allowed")]
+    fn mark(&self, command: &mut Command) {
+        let tag = self.tag;
+        let prepare = move || {
+            tag.put_on();
+            #[cfg(target_os = "linux")]
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        };
+        // SAFETY: it does nothing but system calls: no allocation, no lock.
+        unsafe { command.pre_exec(prepare) };
     }
 
     /// How the command that was started last ended, if it does until then.

@@ -42,11 +42,17 @@ impl Tag {
     /// Runs `inside` with the tag on this process: what it starts inherits it.
     pub(super) fn on<T>(self, inside: impl FnOnce() -> T) -> T {
         let untagged = getrlimit(Resource::Locks);
-        // Fails where somebody made a limit of it; orphans are then known by what they have kept.
-        let _ = setrlimit(Resource::Locks, Rlimit { current: Some(self.bits()), maximum: untagged.maximum });
+        self.put_on();
         let result = inside();
         let _ = setrlimit(Resource::Locks, untagged);
         result
+    }
+
+    /// For the rest of this process's life.
+    pub(super) fn put_on(self) {
+        let untagged = getrlimit(Resource::Locks);
+        // Fails where somebody made a limit of it; orphans are then known by what they have kept.
+        let _ = setrlimit(Resource::Locks, Rlimit { current: Some(self.bits()), maximum: untagged.maximum });
     }
 
     /// Below 2^63: the highest values mean that there is no limit.
