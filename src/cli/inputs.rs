@@ -74,13 +74,8 @@ fn text(inputs: &Inputs, world: &World, colour: bool) -> String {
     section("commands", inputs.commands.iter().map(|command| line(command, world)).collect());
     section("machine", inputs.host.then(|| "facts about it (`os`)".to_owned()).into_iter().collect());
     section("incomplete", inputs.incomplete.then(|| "there was more than is kept".to_owned()).into_iter().collect());
-    section("confined by", confined(inputs).into_iter().collect());
+    section("confined by", inputs.confined_by.clone());
     text
-}
-
-/// Nothing was run where there is nothing to confine.
-fn confined(inputs: &Inputs) -> Option<String> {
-    (!inputs.confined_by.is_empty()).then(|| format!("limits, {}", inputs.confined_by.join(", ")))
 }
 
 fn line(command: &CommandRun, world: &World) -> String {

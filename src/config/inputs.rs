@@ -71,7 +71,8 @@ pub struct Inputs {
     pub host: bool,
     /// There was more than is kept.
     pub incomplete: bool,
-    /// What kept the config's process in, besides its limits: `seccomp`, `landlock`. Empty where nothing was run.
+    /// What kept the config's process in: `limits`, and `landlock` and `seccomp` where the kernel has them. Empty where no
+    /// program was run.
     pub confined_by: Vec<String>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Output, needs_git, procs};
+use crate::support::{Home, Output, needs_git, procs, skipped};
 
 /// What a config may take is over after 5 s; the rest is for a machine that does other things too.
 const BOUND: Duration = Duration::from_secs(15);
@@ -174,6 +174,34 @@ fn a_configs_process_has_given_up_everything_else() {
     assert_eq!((&seen["fds"], &seen["env"]), (&json!(4), &json!("TZ=UTC\0")), "{seen}");
 }
 
+/// The same on a kernel without Landlock and seccomp, as far as a program can tell.
+#[test]
+#[cfg(target_os = "linux")]
+fn where_the_kernel_has_no_means_the_config_is_read_and_that_is_said() {
+    use nix::libc::{ENOSYS, SYS_landlock_create_ruleset, SYS_seccomp};
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+    let text = "const { HOME } = process.env;\nmodule.exports = { apps: [{ name: 'a', script: './stay.sh' }] };";
+    let home = with(text);
+    if !inputs(&home, &["eco.config.js"])["confined_by"].to_string().contains("seccomp") {
+        return skipped("this kernel has no seccomp");
+    }
+    let lacking = [SYS_landlock_create_ruleset, SYS_seccomp].map(|call| (call, Vec::new())).into();
+    let refuse = SeccompAction::Errno(ENOSYS.cast_unsigned());
+    let arch = std::env::consts::ARCH.try_into().expect("a known architecture");
+    let filter = SeccompFilter::new(lacking, SeccompAction::Allow, refuse, arch).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    // A filter is a thread's, and inherited by what it starts.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            apply_filter(&program).expect("it is applied");
+            assert_eq!(inputs(&home, &["eco.config.js"])["confined_by"], json!(["limits"]));
+            let output = home.ok(&["validate", "eco.config.js", "--hermetic", "--allow-env", "HOME"]);
+            output.says("this system has neither seccomp nor Landlock");
+        });
+    });
+}
+
+#[track_caller]
 fn inputs(home: &Home, flags: &[&str]) -> Value {
     let args: Vec<&str> = ["render", "--inputs", "--json"].iter().chain(flags).copied().collect();
     let output = home.ok(&args);

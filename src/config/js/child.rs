@@ -60,7 +60,7 @@ fn serve() -> io::Result<()> {
 fn work(orders: Orders, status: Option<File>, means: Option<&'static str>) -> io::Result<()> {
     limit_memory(status, orders.memory_bytes)?;
     let journal = Journal::default();
-    let means = means.into_iter().chain(confine::only_compute());
+    let means = ["limits"].into_iter().chain(means).chain(confine::only_compute());
     journal.confined_by(means.map(str::to_owned).collect());
     let printed = Cell::new(0);
     let refusals = Rc::new(RefCell::new(Vec::new()));

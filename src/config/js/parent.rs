@@ -107,6 +107,7 @@ impl Run {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn()?;
         let Some(answers) = child.stdin.take() else { return Err(io::Error::other("no pipe to it")) };
+        rustix::io::ioctl_fionbio(&answers, true)?;
         let mut run = Self {
             child,
             answers,
@@ -125,10 +126,22 @@ impl Run {
         Ok(run)
     }
 
+    /// Up to the deadline: a child that does not read must not hold us up. One that is gone, or is late, is found out by
+    /// its silence, with its reason.
     fn answer(&mut self, text: &[u8]) {
-        // A child that is gone already is found out by its silence, with its reason.
-        let _ = self.answers.write_all(&wire::header(wire::ORDERS, text.len()));
-        let _ = self.answers.write_all(text);
+        let frame = [&wire::header(wire::ORDERS, text.len()), text].concat();
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            let Some(left) = self.deadline.checked_duration_since(Instant::now()) else { return };
+            let mut fds = [PollFd::new(&self.answers, PollFlags::OUT)];
+            // Whatever it says, the write knows.
+            let _ = poll(&mut fds, Some(&Timespec::try_from(left).unwrap_or_default()));
+            match self.answers.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn finish(&mut self, orders: &Orders) -> io::Result<Result<Node, Failure>> {
@@ -208,7 +221,7 @@ impl Run {
                 }
                 wire::ACCOUNT => match serde_json::from_slice::<Account>(&payload) {
                     Ok(Account { inputs, refusals }) => {
-                        self.exposed = self.broker.hermetic && inputs.confined_by.is_empty();
+                        self.exposed = self.broker.hermetic && inputs.confined_by.len() < 2;
                         self.journal.merge(inputs);
                         self.refusals = refusals;
                     }

@@ -1,5 +1,6 @@
-//! What the child writes to its stdout, and its parent to the child's stdin: frames of a tag, a length (u32, little endian) and that many bytes. Values have
-//! an encoding of their own because JSON has no NaN and serde_json refuses to read what is nested deeply.
+//! What the child writes to its stdout, and its parent to the child's stdin: frames of a tag, a length (u32, little
+//! endian) and that many bytes. Values have an encoding of their own because JSON has no NaN and serde_json refuses to
+//! read what is nested deeply.
 
 use crate::document::{Entry, Key, Kind, Node};
 
@@ -19,6 +20,9 @@ pub(super) const ORDERS: u8 = b'o';
 
 /// Bytes before a frame's payload.
 pub(super) const HEADER: usize = 5;
+
+/// More than `values` lets through. Who answers in the child's place must not end its parent.
+const DEPTH_MAX: u32 = 250;
 
 /// A frame's first bytes.
 pub(super) fn header(tag: u8, length: usize) -> [u8; HEADER] {
@@ -47,7 +51,7 @@ pub(super) fn encode(node: &Node) -> Vec<u8> {
 /// The value, or None when the bytes are not one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Node> {
     let mut rest = bytes;
-    let node = read(&mut rest)?;
+    let node = read(&mut rest, 0)?;
     rest.is_empty().then_some(node)
 }
 
@@ -90,7 +94,10 @@ fn write_length(length: usize, out: &mut Vec<u8>) {
     out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-fn read(rest: &mut &[u8]) -> Option<Node> {
+fn read(rest: &mut &[u8], depth: u32) -> Option<Node> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
     let tag = *rest.split_off_first()?;
     let kind = match tag {
         b'n' => Kind::Null,
@@ -100,13 +107,13 @@ fn read(rest: &mut &[u8]) -> Option<Node> {
         b's' => Kind::String(read_text(rest)?),
         b'[' => {
             let length = read_length(rest)?;
-            Kind::Sequence((0..length).map(|_| read(rest)).collect::<Option<_>>()?)
+            Kind::Sequence((0..length).map(|_| read(rest, depth + 1)).collect::<Option<_>>()?)
         }
         b'{' => {
             let length = read_length(rest)?;
             let entry = |_| {
                 let key = Key { text: read_text(rest)?, span: None };
-                Some(Entry { key, value: read(rest)? })
+                Some(Entry { key, value: read(rest, depth + 1)? })
             };
             Kind::Mapping((0..length).map(entry).collect::<Option<_>>()?)
         }
@@ -154,6 +161,7 @@ mod tests {
         }
         assert_eq!(decode(b"nn"), None);
         assert_eq!(decode(b"["), None);
+        assert_eq!(decode(&b"[\x01\0\0\0".repeat(1_000_000)), None);
     }
 
     #[test]
