@@ -276,6 +276,8 @@ fn a_hermetic_config_sees_nothing_but_itself() {
         let text = std::fs::read_to_string(home.work.join("eco.config.js")).expect("it is there");
         text.replace("execSync('git rev-parse HEAD')", "toString()")
     });
+    std::os::unix::fs::symlink("eco.config.js", home.work.join("link.config.js")).expect("a link");
+    home.exits(65, &["validate", "link.config.js", "--hermetic"]).says("at link.config.js:3:25");
     let flags = ["eco.config.js", "--hermetic", "--allow-env", "API_KEY,CI_*", "--allow-read", "data.json"];
     for command in ["validate", "render"] {
         let args: Vec<&str> = std::iter::once(command).chain(flags).collect();

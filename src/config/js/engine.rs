@@ -55,7 +55,7 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Node, Failure> {
         Stop::Threw(error) => fault::failure(&error, &mut context),
         Stop::Failed(failure) => failure,
     });
-    refused(host.gate.refusals());
+    refused(host.gate.refusals().into_iter().map(|refusal| host.placed(refusal)).collect());
     // Dropping a deep value recurses, and the process is about to end.
     std::mem::forget(context);
     match host.ended() {

@@ -129,6 +129,11 @@ impl Host {
         if path == self.entry { self.orders.entry.clone() } else { path.to_owned() }
     }
 
+    /// The same, of the file that a failure is about.
+    pub(super) fn placed(&self, failure: Failure) -> Failure {
+        Failure { file: failure.file.as_deref().map(|file| self.shown(file)), ..failure }
+    }
+
     pub(super) fn note(&self, message: &str, failure: Failure) {
         self.faults.borrow_mut().push((message.to_owned(), failure));
     }
