@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use serde_json::json;
@@ -28,14 +29,8 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     let world = surroundings::world_for(&arguments.source.access)?;
     let home = surroundings::home()?;
     let mut order = order(arguments, &home, &world, terminal)?;
-    let (graph, origins) = loading::load_with_origins(
-        &order.file,
-        order.profile.as_deref(),
-        &order.options.only,
-        arguments.strict,
-        &world,
-        terminal,
-    )?;
+    let (graph, origins) =
+        loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;
     let selection = loading::select(&mut order.options.only, &graph)?;
     if let Some(saved) = &order.expected {
         saved_plan::check_offline(saved, &home, |snapshot, state| {
@@ -43,7 +38,7 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
         })?;
     }
     let origin = diff::origin(&origins);
-    let request = request(graph, order, &world);
+    let request = request(graph, order, arguments.parallel, &world);
 
     let mut applied = None;
     let outcome = exchange::perform(&home, &request, arguments.no_queue, terminal, &mut |plan, terminal| {
@@ -129,11 +124,11 @@ fn refuse_other_wishes(source: &Source, scope: &Scope, plan: &Path) -> Result<()
         .hint("leave out `--env`, `--only`, `--no-prune`, `--adopt` and `--allow-empty`"))
 }
 
-fn request(graph: Graph, order: Order, world: &World) -> Request {
+fn request(graph: Graph, order: Order, parallel: Option<NonZeroU32>, world: &World) -> Request {
     let Order { file, options, expected, .. } = order;
     // What is recorded has to be found from anywhere.
     let graph = Graph { file: file.path.to_string_lossy().into_owned(), ..graph };
-    Request::Apply(Box::new(Apply { graph, options, ambient: ambient(&world.env), expected }))
+    Request::Apply(Box::new(Apply { graph, options, ambient: ambient(&world.env), expected, parallel }))
 }
 
 fn result(plan: Option<&Plan>, origin: &dyn Fn(&str, &str) -> Option<String>, outcome: &Outcome) -> serde_json::Value {

@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -179,6 +180,13 @@ pub(super) struct Apply {
 
     #[command(flatten)]
     pub scope: Scope,
+
+    /// Instances that may be on their way up at once, each until it is up
+    ///
+    /// Without it 16, of which those that do not say when they are ready (`wait_ready`) count only while they are
+    /// launched: 500 plain apps are launched within a second, and their `min_uptime` passes for all of them together.
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<NonZeroU32>,
 
     /// When another command is at work, exit with 75 instead of waiting for its end
     #[arg(long)]

@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     }
     let profile = arguments.source.env.as_deref();
     let mut options = options(&arguments.scope)?;
-    let (graph, origins) = loading::load_with_origins(&entry, profile, &options.only, false, &world, terminal)?;
+    let (graph, origins) = loading::load(&entry, profile, &options.only, false, &world, terminal)?;
     let selection = loading::select(&mut options.only, &graph)?;
 
     let plan = match &arguments.base {

@@ -45,32 +45,17 @@ pub(super) fn labels(instances: &[InstanceView]) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub(super) fn sample(id: u32, name: &str, slot: u32) -> InstanceView {
-    InstanceView {
-        id,
-        name: name.to_owned(),
-        slot,
-        namespace: "default".to_owned(),
-        ecosystem: None,
-        mode: "fork".to_owned(),
-        pid: None,
-        state: "stopped".to_owned(),
-        detail: None,
-        restarts: 0,
-        started_at_ms: None,
-        last_exit: None,
-        out_file: Some(format!("/logs/{name}-out.log")),
-        error_file: Some(format!("/logs/{name}-error.log")),
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_apps_with_several_instances_show_the_slot() {
-        let views = [sample(0, "api", 0), sample(1, "api", 1), sample(2, "cron", 0), sample(3, "left", 2)];
+        let views = [
+            InstanceView::sample(0, "api", 0),
+            InstanceView::sample(1, "api", 1),
+            InstanceView::sample(2, "cron", 0),
+            InstanceView::sample(3, "left", 2),
+        ];
         assert_eq!(labels(&views), ["api:0", "api:1", "cron", "left:2"]);
     }
 }

@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn uptime_has_one_unit_and_needs_a_process() {
-        let mut view = instances::sample(0, "api", 0);
+        let mut view = InstanceView::sample(0, "api", 0);
         view.started_at_ms = Some(0);
         assert_eq!(uptime(&view, 5_000), None);
         view.pid = Some(1);
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_table_shows_namespaces_only_where_there_are_some() {
         let terminal = Terminal::for_test();
-        let mut view = instances::sample(3, "api", 0);
+        let mut view = InstanceView::sample(3, "api", 0);
         (view.pid, view.started_at_ms, view.state) = (Some(7), Some(0), "online".to_owned());
         let one = |view: &InstanceView| Measured { view: view.clone(), memory_bytes: Some(3 << 20) };
         assert_eq!(
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn json_has_the_view_and_the_memory_side_by_side() {
-        let value = json!(Measured { view: instances::sample(3, "api", 0), memory_bytes: None });
+        let value = json!(Measured { view: InstanceView::sample(3, "api", 0), memory_bytes: None });
         assert_eq!((&value["id"], &value["name"], &value["memory_bytes"]), (&json!(3), &json!("api"), &json!(null)));
     }
 }

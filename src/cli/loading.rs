@@ -65,18 +65,6 @@ pub(super) fn load(
     strict: bool,
     world: &World,
     terminal: &mut Terminal,
-) -> Result<Graph, CliError> {
-    load_with_origins(file, profile, only, strict, world, terminal).map(|(graph, _)| graph)
-}
-
-/// The same, with where its values were written.
-pub(super) fn load_with_origins(
-    file: &EntryFile,
-    profile: Option<&str>,
-    only: &[String],
-    strict: bool,
-    world: &World,
-    terminal: &mut Terminal,
 ) -> Result<(Graph, Origins), CliError> {
     let Loaded { graph, origins, report } =
         config::load_selected(&file.named, profile, &Selection::possible(only), world);

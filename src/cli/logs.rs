@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn shared_files_are_read_once_and_named_after_the_app() {
-        let (mut a, mut b) = (instances::sample(0, "api", 0), instances::sample(1, "api", 1));
+        let (mut a, mut b) = (InstanceView::sample(0, "api", 0), InstanceView::sample(1, "api", 1));
         b.error_file = Some("/logs/api-error-1.log".into());
-        let mut quiet = instances::sample(2, "quiet", 0);
+        let mut quiet = InstanceView::sample(2, "quiet", 0);
         (quiet.out_file, quiet.error_file) = (None, Some("/logs/quiet.log".into()));
         let named = |views: &[InstanceView], out, error| -> Vec<(String, String)> {
             let files = log_files(views, out, error);

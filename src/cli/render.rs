@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Res
         terminal.print(text + "\n")?;
         return Ok(Exit::Done);
     }
-    let mut graph = loading::load(&entry, arguments.source.env.as_deref(), &[], false, &world, terminal)?;
+    let (mut graph, _) = loading::load(&entry, arguments.source.env.as_deref(), &[], false, &world, terminal)?;
     if !arguments.reveal {
         graph.apps.iter_mut().for_each(hide);
         graph.deploy.iter_mut().for_each(|deploy| hide_json("deploy", deploy));

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_app_is_shown_with_each_of_its_instances() {
-        let mut view = instances::sample(3, "api", 0);
+        let mut view = InstanceView::sample(3, "api", 0);
         view.state = "errored".to_owned();
         view.detail = Some("16 unstable runs in a row".to_owned());
         view.last_exit = Some(ExitStatus::Code(1));

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::base::{TOKEN_BEGINNINGS, is_secret_name};
+use crate::base::{TOKEN_BEGINNINGS, is_secret_name, merge_ranges};
 
 /// Bytes that are looked at before and after the place that is shown: lines can have megabytes.
 const BEFORE: usize = 8_192;
@@ -40,7 +40,7 @@ pub(super) fn in_message(text: &str) -> Vec<Range<usize>> {
             found.push(at + 1..word_end(text, at + 1));
         }
     }
-    merged(found)
+    merge_ranges(found)
 }
 
 /// The text with a mark for each character of the parts.
@@ -51,20 +51,6 @@ pub(super) fn covered(text: &str, parts: &[Range<usize>], mark: char) -> String 
         while parts.next_if(|part| part.end <= at).is_some() {}
         let hide = parts.peek().is_some_and(|part| part.start <= at) && c != '\u{feff}' && c != '\n';
         out.push(if hide { mark } else { c });
-    }
-    out
-}
-
-/// Sorted and apart from each other.
-pub(super) fn merged(mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    parts.retain(|part| !part.is_empty());
-    parts.sort_by_key(|part| (part.start, part.end));
-    let mut out: Vec<Range<usize>> = Vec::new();
-    for part in parts {
-        match out.last_mut() {
-            Some(last) if part.start <= last.end => last.end = last.end.max(part.end),
-            _ => out.push(part),
-        }
     }
     out
 }
@@ -206,7 +192,7 @@ fn scan(line: &str) -> Vec<Range<usize>> {
     found.extend(urls(line, &states));
     found.extend(logins(line));
     found.extend(tokens(line));
-    merged(found)
+    merge_ranges(found)
 }
 
 /// The value that begins at a byte, without its quotes. What stands behind it has to look like the next one, or all

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{Diagnostic, Report, Severity, mask};
+use crate::base::merge_ranges;
 use crate::document::{Location, Position, Sources};
 
 /// Columns that a rendering may take, and what is shown of a longer line around the place that matters.
@@ -265,7 +266,7 @@ impl Known {
                 }
             }
         }
-        mask::covered(text, &mask::merged(parts), mark)
+        mask::covered(text, &merge_ranges(parts), mark)
     }
 }
 
@@ -349,7 +350,7 @@ impl Excerpt {
         let covered = |text: Range<usize>| {
             let cut = |at: usize| at.clamp(text.start, text.end) - text.start;
             let parts: Vec<_> = secrets.iter().map(|part| cut(part.start)..cut(part.end)).collect();
-            mask::covered(&line[text.clone()], &mask::merged(parts), mark(unicode))
+            mask::covered(&line[text.clone()], &merge_ranges(parts), mark(unicode))
         };
         // Nothing beyond this is shown of a line of megabytes.
         let near = line.floor_char_boundary(from.saturating_sub(NEAR));

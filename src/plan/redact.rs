@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 pub use crate::base::is_secret_name;
-use crate::base::{Key, TOKEN_BEGINNINGS, keyed_digest};
+use crate::base::{Key, TOKEN_BEGINNINGS, keyed_digest, merge_ranges};
 
 /// A longer value is cut, and a digest of all of it is put behind.
 const LONGEST_SHOWN: usize = 120;
@@ -181,7 +181,7 @@ fn secret_parts(text: &str) -> Vec<Range<usize>> {
             follows_name = is_secret_name(last_name(inside.trim_end_matches(['"', '\''])));
         }
     }
-    merged(found)
+    merge_ranges(found)
 }
 
 /// Runs of characters that are no white space; with `quotes`, a quoted part belongs to its word whatever is in it.
@@ -357,19 +357,6 @@ fn known_token(word: &str) -> Option<Range<usize>> {
     let start = word.rfind(['=', ':', '"', '\'', ',']).filter(|at| at + 1 < word.len()).map_or(0, |at| at + 1);
     let token = &word[start..];
     (token.len() >= 20 && TOKEN_BEGINNINGS.iter().any(|begin| token.starts_with(begin))).then_some(start..word.len())
-}
-
-fn merged(mut parts: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    parts.retain(|part| !part.is_empty());
-    parts.sort_by_key(|part| (part.start, part.end));
-    let mut out: Vec<Range<usize>> = Vec::new();
-    for part in parts {
-        match out.last_mut() {
-            Some(last) if part.start <= last.end => last.end = last.end.max(part.end),
-            _ => out.push(part),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

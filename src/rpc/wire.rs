@@ -7,6 +7,7 @@
 //! read-only calls of any earlier protocol must go on working.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,9 @@ pub struct Apply {
     /// Do exactly this, or refuse as stale.
     #[serde(default)]
     pub expected: Option<SavedPlan>,
+    /// Instances that may be on their way up at once. None is the daemon's own measure.
+    #[serde(default)]
+    pub parallel: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,6 +260,29 @@ pub struct InstanceView {
     /// None is thrown away.
     pub out_file: Option<String>,
     pub error_file: Option<String>,
+}
+
+#[cfg(test)]
+impl InstanceView {
+    /// A stopped one.
+    pub(crate) fn sample(id: u32, name: &str, slot: u32) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            slot,
+            namespace: "default".to_owned(),
+            ecosystem: None,
+            mode: "fork".to_owned(),
+            pid: None,
+            state: "stopped".to_owned(),
+            detail: None,
+            restarts: 0,
+            started_at_ms: None,
+            last_exit: None,
+            out_file: Some(format!("/logs/{name}-out.log")),
+            error_file: Some(format!("/logs/{name}-error.log")),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -116,7 +116,7 @@ pub(super) fn begin(
 }
 
 fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key: Key) -> Result<Begun, Answer> {
-    let Apply { graph, options, ambient, expected } = wanted;
+    let Apply { graph, options, ambient, expected, parallel } = wanted;
     let mut plan = plan_now(&graph, &options, snapshot, key)?;
     if let Some(saved) = &expected {
         check_stale(&saved.plan, &plan).map_err(|stale| Answer::Stale { stale })?;
@@ -126,6 +126,9 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
         return Err(Answer::Refused { refusals: plan.refusals });
     }
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
+    if let Some(parallel) = parallel {
+        operation.limit(parallel);
+    }
     // What is as it should be may still be on its way up: an apply returns when it is.
     for step in plan.steps.iter().filter(|step| step.is_keep() && !step.reasons.contains(&Reason::LeftAlone)) {
         let slots = slots_on_their_way(table, &step.app);

@@ -108,22 +108,7 @@ mod tests {
     use super::*;
 
     fn view(id: u32, name: &str, slot: u32, namespace: &str) -> InstanceView {
-        InstanceView {
-            id,
-            name: name.to_owned(),
-            slot,
-            namespace: namespace.to_owned(),
-            ecosystem: None,
-            mode: "fork".to_owned(),
-            pid: None,
-            state: "stopped".to_owned(),
-            detail: None,
-            restarts: 0,
-            started_at_ms: None,
-            last_exit: None,
-            out_file: None,
-            error_file: None,
-        }
+        InstanceView { namespace: namespace.to_owned(), ..InstanceView::sample(id, name, slot) }
     }
 
     type Case = (&'static [&'static str], Result<&'static [&'static str], Option<&'static str>>);

@@ -67,40 +67,25 @@ fn two_first_commands_at_once_start_one_daemon() {
 
 #[test]
 fn wait_ready_by_nodes_channel() {
-    if !needs_node() {
-        return;
+    if needs_node() {
+        is_up_when_it_says_so("ready.js");
     }
-    let home = Home::new();
-    home.app("ready.js", "ready.js");
-    let mut fifo = home.fifo("fifo");
-    let gate = gate(&home);
-    let app = json!({
-        "name": "a", "script": "./ready.js", "wait_ready": true, "listen_timeout": 30000,
-        "env": { "FIFO": fifo.path, "GATE": gate },
-    });
-    home.write_json("eco.json", &json!([app]));
-    let (child, out, err) = home.start_command(&mut home.command(&["apply", "eco.json"]));
-    fifo.line_of("began");
-    assert_eq!(home.state("a:0"), "starting");
-    open_gate(&gate);
-    fifo.line_of("ready");
-    let (status, _) = procs::finish(child);
-    let said = std::fs::read_to_string(out).expect("stdout") + &std::fs::read_to_string(err).expect("stderr");
-    assert!(status.success(), "{said}{}", home.daemon_log());
-    assert_eq!(home.state("a:0"), "online");
 }
 
 #[test]
 fn wait_ready_by_sd_notify() {
-    if !needs_python() {
-        return;
+    if needs_python() {
+        is_up_when_it_says_so("notify.py");
     }
+}
+
+fn is_up_when_it_says_so(script: &str) {
     let home = Home::new();
-    home.app("notify.py", "notify.py");
+    home.app(script, script);
     let mut fifo = home.fifo("fifo");
     let gate = gate(&home);
     let app = json!({
-        "name": "a", "script": "./notify.py", "wait_ready": true, "listen_timeout": 30000,
+        "name": "a", "script": script, "wait_ready": true, "listen_timeout": 30000,
         "env": { "FIFO": fifo.path, "GATE": gate },
     });
     home.write_json("eco.json", &json!([app]));

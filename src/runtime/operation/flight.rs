@@ -95,7 +95,8 @@ impl Operation {
             Some(instance) => {
                 let state = &instance.machine.state;
                 let policy = &instance.machine.policy;
-                let holds = (policy.readiness.wait_ready && patient) || matches!(state, State::Launching { .. });
+                let until_up = self.parallel.is_some() || policy.readiness.wait_ready;
+                let holds = (until_up && patient) || matches!(state, State::Launching { .. });
                 if !holds {
                     self.starting.remove(id);
                 }

@@ -3,6 +3,7 @@ mod flight;
 mod wave;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 
 pub(super) use self::caller::{Afterwards, Caller, Rigour};
 use self::flight::{Flight, Goal};
@@ -14,7 +15,10 @@ use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::supervisor::{By, Event, State};
 
-/// Processes that may be on their way up at the same time.
+/// Instances that may be on their way up at the same time, where the caller has no limit of its own.
+///
+/// One that does not say when it is ready is only known to be up once its `min_uptime` has passed: it counts while it
+/// is launched, or 500 such apps would take half a minute of waiting for nothing.
 const STARTING_MAX: usize = 16;
 
 /// A command that changes something, step by step.
@@ -26,6 +30,8 @@ pub(super) struct Operation {
     pub(super) caller: Caller,
     pub(super) afterwards: Afterwards,
     rigour: Rigour,
+    /// The caller's own limit: every instance counts until it is up.
+    parallel: Option<usize>,
     tasks: BTreeMap<String, Task>,
     /// The wave that is being made durable.
     saving: Option<(Ticket, Wave)>,
@@ -96,6 +102,7 @@ impl Operation {
             caller,
             afterwards,
             rigour,
+            parallel: None,
             tasks: BTreeMap::new(),
             saving: None,
             queue: VecDeque::new(),
@@ -106,6 +113,11 @@ impl Operation {
             touched: 0,
             failed: Vec::new(),
         }
+    }
+
+    /// At most so many instances are on their way up at once, each from its launch until it is up.
+    pub(super) fn limit(&mut self, parallel: NonZeroU32) {
+        self.parallel = Some(usize::try_from(parallel.get()).unwrap_or(usize::MAX));
     }
 
     /// Apps in `after` that have no task are not waited for.
@@ -237,7 +249,7 @@ impl Operation {
     }
 
     fn can_start(&self) -> bool {
-        !self.queue.is_empty() && self.starting.len() < STARTING_MAX
+        !self.queue.is_empty() && self.starting.len() < self.parallel.unwrap_or(STARTING_MAX)
     }
 
     fn start_queued(&mut self, around: &mut Surroundings<'_>) {

@@ -1,6 +1,7 @@
 //! Small lives, each about one thing.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use super::World;
 use crate::graph::Graph;
@@ -20,6 +21,10 @@ fn plain(name: &str) -> AppSpec {
 }
 
 fn apply(apps: &[AppSpec]) -> Request {
+    apply_with(apps, None)
+}
+
+fn apply_with(apps: &[AppSpec], parallel: Option<NonZeroU32>) -> Request {
     Request::Apply(Box::new(Apply {
         graph: Graph {
             ecosystem: EcosystemId("one".to_owned()),
@@ -31,6 +36,7 @@ fn apply(apps: &[AppSpec]) -> Request {
         options: PlanOptions::default(),
         ambient: BTreeMap::new(),
         expected: None,
+        parallel,
     }))
 }
 
@@ -396,6 +402,37 @@ fn who_takes_a_command_back_is_told_what_goes_on_and_what_was_not_begun() {
     world.feed(crate::runtime::Input::Cancel { client: second });
     assert!(matches!(world.host.answers[&second].last(), Some(Answer::Cancelled { touched: 0, .. })));
     world.feed(crate::runtime::Input::ClientGone { client: first });
+}
+
+#[test]
+fn no_more_are_on_their_way_up_than_the_limit_allows() {
+    let some = |count: usize, script: &str| -> Vec<AppSpec> {
+        (0..count).map(|index| app(&format!("app{index:03}"), script, |_| {})).collect()
+    };
+    let mut slots = some(5, "stay");
+    slots[0].instances = 20;
+    // The apps, the caller's limit, and how many are seen on their way up at once.
+    let table = [
+        (some(40, "ready 900"), NonZeroU32::new(3), 3),
+        (some(40, "stay"), NonZeroU32::new(3), 3),
+        (slots, NonZeroU32::new(1), 1),
+        (some(40, "stay"), NonZeroU32::new(100), 40),
+        (some(40, "ready 900"), None, 16),
+        (some(40, "stay"), None, 40),
+    ];
+    for (apps, parallel, expected) in table {
+        let mut world = World::calm();
+        let client = world.call(apply_with(&apps, parallel), false);
+        let (mut most, end) = (0, world.host.mono + 120_000);
+        let is_done =
+            |answer: Option<&Answer>| matches!(answer, Some(Answer::Done { failed, .. }) if failed.is_empty());
+        while !is_done(world.host.answers[&client].last()) && world.host.mono < end && world.turn() {
+            let on_their_way = |line: &&String| line.contains("launching") || line.contains("starting");
+            most = most.max(states(&mut world).iter().filter(on_their_way).count());
+        }
+        assert!(is_done(world.host.answers[&client].last()), "{parallel:?}: {:?}", world.host.answers[&client].last());
+        assert_eq!(most, expected, "{parallel:?} of {}", apps.len());
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What users do, at random: commands about a small family of apps, and files that change.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use super::rng::Rng;
 use crate::graph::Graph;
@@ -138,5 +139,6 @@ pub(super) fn apply(file: &Graph, rng: &mut Rng) -> Request {
         options: PlanOptions { adopt: rng.percent(50), allow_empty: true, ..PlanOptions::default() },
         ambient: BTreeMap::from([("SHELL_LEVEL".to_owned(), variable)]),
         expected: None,
+        parallel: NonZeroU32::new(*rng.pick(&[0, 0, 1, 3])),
     }))
 }
