@@ -338,6 +338,7 @@ pub(super) struct Convert {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ConfigFormat {
     Js,
+    Ts,
     Json5,
     Json,
     Yaml,
@@ -348,6 +349,7 @@ impl ConfigFormat {
     pub(super) fn ending(self) -> &'static str {
         match self {
             Self::Js => "js",
+            Self::Ts => "ts",
             Self::Json5 => "json5",
             Self::Json => "json",
             Self::Yaml => "yaml",

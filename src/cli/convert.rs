@@ -76,6 +76,8 @@ pub(super) fn format(to: ConfigFormat, target: &Path) -> Format {
         ConfigFormat::Json5 => Format::Json5,
         ConfigFormat::Yaml => Format::Yaml,
         ConfigFormat::Toml => Format::Toml,
+        // A type can only be imported where something is exported, too.
+        ConfigFormat::Ts => Format::Module,
         ConfigFormat::Js => match target.extension().and_then(|ending| ending.to_str()) {
             Some("mjs") => Format::Module,
             Some("cjs") => Format::CommonJs,

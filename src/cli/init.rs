@@ -21,7 +21,7 @@ const SHOWN: [&str; 7] =
     ["instances", "depends_on", "env_file", "stop_signal", "kill_timeout", "max_restarts", "fingerprint"];
 
 /// What a file of the first name may end in.
-const ENDINGS: [&str; 10] = ["js", "cjs", "mjs", "ts", "json", "json5", "jsonc", "yaml", "yml", "toml"];
+const ENDINGS: [&str; 12] = ["js", "cjs", "mjs", "ts", "cts", "mts", "json", "json5", "jsonc", "yaml", "yml", "toml"];
 
 /// Programs by the names that they are usually given.
 const USUAL: [&str; 8] =
@@ -180,6 +180,12 @@ fn text(document: &Node, to: ConfigFormat, format: Format) -> Result<String, Cli
                 "{comments}\n/** @type {{import(\"./pmrun\").Config}} */\nconst config = {literal}\n{export} config;\n"
             )
         }
+        ConfigFormat::Ts => {
+            let literal = bare.strip_prefix("export default ").unwrap_or(&bare);
+            format!(
+                "import type {{ Config }} from \"./pmrun\";\n\n{comments}\nconst config: Config = {literal}\nexport default config;\n"
+            )
+        }
         ConfigFormat::Json | ConfigFormat::Json5 => {
             let with = with_schema(document.clone());
             let text = convert::proven(&with, format)?;
@@ -223,7 +229,7 @@ const TYPES: &str = "pmrun.d.ts";
 /// What the editor's line names. A file of this name that says something else is somebody's.
 fn help_editors(to: ConfigFormat, world: &World, terminal: &mut Terminal) -> Result<(), CliError> {
     let (name, text, command) = match to {
-        ConfigFormat::Js => (TYPES, export::typescript(), "pmrun schema --format ts"),
+        ConfigFormat::Js | ConfigFormat::Ts => (TYPES, export::typescript(), "pmrun schema --format ts"),
         _ => (SCHEMA, export::json_schema(), "pmrun schema"),
     };
     let path = world.cwd.join(name);

@@ -156,6 +156,11 @@ pub(super) fn new(
 pub(super) fn check_target(path: &Path, config: &Path, named: &Path) -> Result<(), CliError> {
     let named = named.display();
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if path.file_name().is_some_and(|name| name == "-") {
+        return Err(
+            CliError::usage("`--out -` is no file").hint("`--json` prints the plan; `--out plan.json` keeps it")
+        );
+    }
     if real(path) == real(config) {
         return Err(CliError::usage(format!("`--out {named}` is the config file itself"))
             .hint("name another file, like `--out plan.json`"));

@@ -161,7 +161,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::LogFile, Value::Log(combined.as_ref())),
         (Field::MergeLogs, Value::Flag(*merge)),
         (Field::LogDateFormat, Value::Text(date_format.as_deref())),
-        (Field::LogType, Value::Flag(*json)),
+        (Field::LogType, Value::Text(Some(if *json { "json" } else { "raw" }))),
         (Field::PidFile, Value::Text(pid_file.as_deref())),
         (Field::DependsOn, Value::Words(depends_on)),
         (Field::Code, Value::Digests(code)),

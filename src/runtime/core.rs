@@ -167,7 +167,10 @@ impl Core {
                     caller.tell(Answer::Busy { holder, pid, for_ms }, true, out);
                     return;
                 }
-                caller.tell(Answer::Waiting { holder, pid, for_ms }, false, out);
+                // What was just cut short is over in a moment.
+                if !kill || current.afterwards == Afterwards::EndTheDaemon {
+                    caller.tell(Answer::Waiting { holder, pid, for_ms }, false, out);
+                }
             }
             self.queue.push_back(Queued { caller, request });
         }

@@ -32,6 +32,8 @@ APP = {
     "yaml": "# yaml-language-server: $schema=./pmrun.schema.json\napps:\n  - name: api\n    script: ./a.js\n    %s\n",
     "toml": '#:schema ./pmrun.schema.json\n[[apps]]\nname = "api"\nscript = "./a.js"\n%s\n',
     "js": JS + "const config = { apps: [\n  { name: 'api', script: './a.js', %s },\n] };\nmodule.exports = config;\n",
+    "ts": 'import type { Config } from "./pmrun";\n'
+    + "const config: Config = { apps: [\n  { name: 'api', script: './a.js', %s },\n] };\nexport default config;\n",
     "exports.js": JS + "module.exports = { apps: [\n  { name: 'api', script: './a.js', %s },\n] };\n",
 }
 CASES = {
@@ -42,7 +44,7 @@ CASES = {
 }
 
 
-CASES["exports.js"] = CASES["js"]
+CASES["exports.js"] = CASES["ts"] = CASES["js"]
 
 
 def install(folder):
@@ -149,6 +151,7 @@ def main():
         command = [bin / "typescript-language-server", "--stdio"]
         with Server(command, folder, options={"tsserver": tsserver}) as server:
             probe(check, "typescript-language-server", server, folder, "js", "javascript")
+            probe(check, "typescript-language-server", server, folder, "ts", "typescript")
 
         # The native one takes the type of `module.exports` itself, too; older ones want a constant.
         native = servers / "node_modules" / "typescript7" / "bin" / "tsc"

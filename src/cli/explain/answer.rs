@@ -134,7 +134,6 @@ impl Context<'_> {
             "disable_logs" => return Some(draft.disable_logs.to_string()),
             "time" => return Some(draft.time.to_string()),
             "append_env_to_name" => return Some(draft.append_env_to_name.to_string()),
-            "log_type" => return Some(if self.spec.logs.json { "json" } else { "raw" }.to_owned()),
             // Its row's field is what it digests.
             "fingerprint" => Field::Fingerprint,
             _ => row.field?,
