@@ -93,6 +93,19 @@ pub fn stringify(
     }
 }
 
+/// A program as the engine is given it, without its marks and, where it can have them, with: `$pmrun(number, value)`
+/// gives back the value. For whoever checks that both mean the same.
+#[must_use]
+pub fn marked(code: &str, is_module: bool) -> (String, Option<String>) {
+    provenance::marked(code, if is_module { provenance::Shape::Module } else { provenance::Shape::CommonJs })
+}
+
+/// TypeScript without its types; None for what is none, or has more than types.
+#[must_use]
+pub fn without_types(text: &str) -> Option<String> {
+    typescript::strip(text).ok()
+}
+
 /// How a config program says what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {

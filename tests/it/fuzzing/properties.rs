@@ -9,11 +9,12 @@ use serde_json::Value;
 type Check = fn(&[u8]);
 
 /// A target of `fuzz/`, and the folder of its seeds in `fixtures/fuzz`.
-pub(super) const TARGETS: [(&str, Check); 6] = [
+pub(super) const TARGETS: [(&str, Check); 7] = [
     ("json", json),
     ("yaml", yaml),
     ("toml", toml),
     ("literal", literal),
+    ("program", program),
     ("dotenv", dotenv),
     ("document", super::document::document),
 ];
@@ -77,6 +78,31 @@ fn literal(bytes: &[u8]) {
         if text.len() <= LENGTH_MAX && text.matches(['[', '{']).count() <= BRACKETS_MAX {
             let ours = pmrun::document::to_json_text(&node);
             assert_eq!(Ok(ours), super::engine::exported(text, format), "{text:?}");
+        }
+    }
+}
+
+/// The marks that places are found by change nothing, and types that are taken out leave every byte where it was.
+fn program(bytes: &[u8]) {
+    const LENGTH_MAX: usize = 4_096;
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if text.len() > LENGTH_MAX || text.matches(['[', '{', '(']).count() > BRACKETS_MAX {
+        return;
+    }
+    let stripped = config::js::without_types(text);
+    if let Some(stripped) = &stripped {
+        assert_eq!(stripped.len(), text.len(), "{text:?}");
+        let lines = |text: &str| text.match_indices('\n').map(|(at, _)| at).collect::<Vec<_>>();
+        assert_eq!(lines(stripped), lines(text), "{text:?}");
+        assert_eq!(config::js::without_types(stripped).as_ref(), Some(stripped), "{text:?}");
+    }
+    let text = stripped.as_deref().unwrap_or(text);
+    for is_module in [false, true] {
+        let (plain, marked) = config::js::marked(text, is_module);
+        let Some(marked) = marked else { continue };
+        let (plain, marked) = (super::engine::outcome(&plain, is_module), super::engine::outcome(&marked, is_module));
+        if let (Some(plain), Some(marked)) = (plain, marked) {
+            assert_eq!(plain, marked, "{text:?}");
         }
     }
 }

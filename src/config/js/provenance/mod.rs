@@ -59,6 +59,12 @@ const SEEN_MAX: usize = 256;
 /// Larger JSON files are data, not configs.
 const JSON_MAX: usize = 256 << 10;
 
+/// The program as the engine is given it: without marks, and with them where that can be.
+pub(super) fn marked(code: &str, shape: Shape) -> (String, Option<String>) {
+    let rewritten = rewrite::rewrite(code, shape, &[], 0, 0);
+    (rewrite::plain(code, shape, &[]).0, rewritten.map(|rewritten| rewritten.text))
+}
+
 /// What happened to one object.
 #[derive(Debug, Default, Traceable, Finalize, JsData)]
 struct Record {

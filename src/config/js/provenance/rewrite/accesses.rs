@@ -1,0 +1,264 @@
+//! What is read, written, called and taken apart.
+
+use std::ops::ControlFlow;
+
+use boa_ast::declaration::{Binding, Variable};
+use boa_ast::expression::access::{PropertyAccess, PropertyAccessField, SimplePropertyAccess};
+use boa_ast::expression::operator::assign::{Assign, AssignOp, AssignTarget};
+use boa_ast::expression::operator::update::{Update, UpdateTarget};
+use boa_ast::expression::{Call, Expression, Identifier, New};
+use boa_ast::pattern::{ObjectPatternElement, Pattern};
+use boa_ast::property::PropertyName;
+use boa_ast::visitor::{VisitWith, Visitor};
+use boa_ast::{Span, Spanned};
+use boa_interner::Sym;
+
+use super::super::known;
+use super::super::site::{Export, Scalar, Site, Spot, Value, Worth};
+use super::super::text::Bytes;
+use super::scribe::{Scribe, pauses, scalar};
+use super::{Callee, Request};
+use crate::document::js_number;
+
+impl Scribe<'_> {
+    pub(super) fn name(&mut self, name: Identifier, start: usize, end: usize) {
+        let text = self.names.text(name.sym());
+        let keyword = matches!(text.as_str(), "eval" | "arguments" | "undefined" | "async" | "let");
+        if self.names.declared.contains_key(&name.sym()) || keyword || self.code[start..end] != text {
+            return;
+        }
+        self.free(name, Bytes::new(start, end));
+        if !known::is_global(&text) {
+            self.add(start, end, Site::Free);
+        }
+    }
+
+    pub(super) fn free(&mut self, name: Identifier, at: Bytes) {
+        if !self.names.declared.contains_key(&name.sym()) {
+            self.facts.free.push((self.names.text(name.sym()), at));
+        }
+    }
+
+    /// Checks what a property is read of: the engine does not say which one was undefined.
+    pub(super) fn read(&mut self, access: &SimplePropertyAccess) {
+        if self.names.is_defined(access.target()) {
+            return;
+        }
+        let (name, at) = match access.field() {
+            PropertyAccessField::Const(field) => (self.names.text(field.sym()), self.span(field.span())),
+            PropertyAccessField::Expr(field) => {
+                let name = match scalar(field, self.names.interner) {
+                    Some(Scalar::Text(text)) => text,
+                    Some(Scalar::Number(number)) => js_number(number),
+                    _ => return,
+                };
+                (name, self.start(field).zip(self.end(field)))
+            }
+        };
+        let (Some((start, end)), Some((from, to))) = (self.extent(access.target(), &['.', '[']), at) else { return };
+        let at = self.spot(from, to);
+        self.add(start, end, Site::Read { name, at });
+    }
+
+    pub(super) fn assign(&mut self, assign: &Assign) {
+        let rhs = assign.rhs();
+        if let AssignTarget::Access(PropertyAccess::Simple(access)) = assign.lhs() {
+            let plain = assign.op() == AssignOp::Assign;
+            let start = self.start(rhs);
+            let spot = start.zip(self.end(rhs)).map(|(start, end)| self.spot(start, end));
+            let write = self.write(access, spot);
+            let site = self.inner(rhs);
+            let worth = match site {
+                _ if !plain => Worth::Computed,
+                Some(site) => Worth::Literal(site),
+                None => self.worth(rhs),
+            };
+            if let Some(spot) = spot {
+                let value = Value { spot, worth };
+                if plain && self.is_exports(access) {
+                    self.wholes += 1;
+                    self.facts.whole = Some(value.clone());
+                }
+                if let Some(Site::Write { value: known, .. }) = write.and_then(|id| self.sites.get_mut(id as usize)) {
+                    *known = value;
+                }
+            }
+            return;
+        }
+        let _ = self.visit_assign_target(assign.lhs());
+        let _ = self.inner(rhs);
+    }
+
+    pub(super) fn update(&mut self, update: &Update) {
+        match update.target() {
+            UpdateTarget::PropertyAccess(PropertyAccess::Simple(access)) => {
+                let spot = self.start(access.target()).zip(self.access_end(access));
+                let spot = spot.map(|(start, end)| self.spot(start, end));
+                self.write(access, spot);
+            }
+            UpdateTarget::PropertyAccess(other) => {
+                let _ = other.visit_with(self);
+            }
+            UpdateTarget::Identifier(_) => {}
+        }
+    }
+
+    pub(super) fn is_exports(&self, access: &SimplePropertyAccess) -> bool {
+        let (Expression::Identifier(object), PropertyAccessField::Const(field)) = (access.target(), access.field())
+        else {
+            return false;
+        };
+        self.names.text(object.sym()) == "module" && self.names.text(field.sym()) == "exports"
+    }
+
+    /// Marks the object that is written to, and a computed key.
+    pub(super) fn write(&mut self, access: &SimplePropertyAccess, value: Option<Spot>) -> Option<u32> {
+        let (key, at) = match access.field() {
+            PropertyAccessField::Const(field) => (Some(self.names.text(field.sym())), self.span(field.span())),
+            PropertyAccessField::Expr(field) => {
+                let key = match scalar(field, self.names.interner) {
+                    Some(Scalar::Text(text)) => Some(text),
+                    Some(Scalar::Number(number)) => Some(js_number(number)),
+                    _ => None,
+                };
+                (key, self.start(field).zip(self.end(field)))
+            }
+        };
+        let untold = match access.field() {
+            PropertyAccessField::Expr(field) if key.is_none() => {
+                self.pauses && pauses(field.as_ref()) || at.is_none_or(|(_, to)| self.next(to) != Some(']'))
+            }
+            _ => false,
+        };
+        let write = match (self.extent(access.target(), &['.', '[']), at) {
+            (Some((start, end)), Some((from, to))) if !untold => {
+                let at = self.spot(from, to);
+                let value = Value { spot: value.unwrap_or(at), worth: Worth::Computed };
+                let computed = key.is_none();
+                let write = self.add(start, end, Site::Write { key, at, value });
+                if computed {
+                    let write = self.first + write;
+                    self.add(from, to, Site::Key { write });
+                }
+                Some(write)
+            }
+            _ => None,
+        };
+        let _ = access.visit_with(self);
+        write
+    }
+
+    pub(super) fn call(&mut self, call: &Call) -> ControlFlow<()> {
+        self.calls(call.span(), call.function());
+        if let (Expression::Identifier(callee), [argument, ..]) = (call.function(), call.args())
+            && self.names.text(callee.sym()) == "require"
+        {
+            self.request(argument);
+        }
+        match call.function() {
+            // A direct `eval` is one by its name.
+            Expression::Identifier(name) if name.sym() == Sym::EVAL => {}
+            function => self.visit_expression(function)?,
+        }
+        call.args().iter().try_for_each(|argument| self.visit_expression(argument))
+    }
+
+    pub(super) fn calls(&mut self, span: Span, function: &Expression) {
+        let (Some(bracket), Some(start), Some(end)) =
+            (self.offset(span.start()), self.start(function), self.end(function))
+        else {
+            return;
+        };
+        let field = match function {
+            Expression::PropertyAccess(PropertyAccess::Simple(access)) => match access.field() {
+                PropertyAccessField::Const(field) => self.span(field.span()),
+                PropertyAccessField::Expr(field) => self.start(field).zip(self.end(field)),
+            },
+            _ => None,
+        };
+        let (from, to) = match field {
+            // `new` is a part of what is called.
+            _ if bracket < start => (bracket, end),
+            Some(field) => field,
+            None => (start, end),
+        };
+        let callee = Callee { whole: Bytes::new(start, end), name: Bytes::new(from, to) };
+        self.facts.calls.insert(u32::try_from(bracket).unwrap_or(u32::MAX), callee);
+    }
+
+    pub(super) fn request(&mut self, argument: &Expression) {
+        if let (Some(Scalar::Text(specifier)), Some((start, end))) =
+            (scalar(argument, self.names.interner), self.span(argument.span()))
+        {
+            self.facts.requests.push(Request { specifier, at: Bytes::new(start, end), names: Vec::new() });
+        }
+    }
+
+    pub(super) fn construct(&mut self, new: &New) -> ControlFlow<()> {
+        self.calls(new.span(), new.constructor());
+        self.callee(new.constructor())?;
+        new.arguments().iter().try_for_each(|argument| self.visit_expression(argument))
+    }
+
+    /// `new a.b()`: a call in it, even ours, would be what is constructed.
+    pub(super) fn callee(&mut self, expression: &Expression) -> ControlFlow<()> {
+        match expression {
+            Expression::PropertyAccess(PropertyAccess::Simple(access)) => {
+                self.callee(access.target())?;
+                self.visit_property_access_field(access.field())
+            }
+            Expression::Parenthesized(inner) => self.visit_expression(inner.expression()),
+            Expression::FunctionExpression(_) | Expression::ClassExpression(_) => expression.visit_with(self),
+            Expression::Identifier(name) => {
+                if let Some((start, end)) = self.span(name.span()) {
+                    self.free(*name, Bytes::new(start, end));
+                }
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// `const {a} = init`
+    pub(super) fn unpack(&mut self, pattern: &Pattern, init: &Expression) {
+        if self.names.is_defined(init) {
+            return;
+        }
+        // What follows a declaration may be anything: only those whose end is sure.
+        let sure = matches!(
+            init,
+            Expression::Identifier(_)
+                | Expression::Call(_)
+                | Expression::PropertyAccess(_)
+                | Expression::Parenthesized(_)
+        );
+        let (Some(start), Some(end), true) = (self.start(init), self.end(init), sure) else { return };
+        let first = match pattern {
+            Pattern::Object(object) => object.bindings().first().and_then(|element| match element {
+                ObjectPatternElement::SingleName { name: PropertyName::Literal(name), .. }
+                | ObjectPatternElement::Pattern { name: PropertyName::Literal(name), .. } => {
+                    Some(self.names.text(name.sym()))
+                }
+                _ => None,
+            }),
+            Pattern::Array(_) => {
+                let at = self.spot(start, end);
+                self.add(start, end, Site::Iterate { at });
+                return;
+            }
+        };
+        let at = self.spot(start, end);
+        self.add(start, end, Site::Unpack { first, at });
+    }
+
+    pub(super) fn export_variables(&mut self, variables: &[Variable]) {
+        for variable in variables {
+            let Binding::Identifier(name) = variable.binding() else { continue };
+            let Some((start, end)) = self.span(name.span()) else { continue };
+            let value = variable.init().and_then(|init| self.value(init, &[',', ';', '}']));
+            let at = self.spot(start, end);
+            let name = self.names.text(name.sym());
+            self.facts.exports.push(Export { name, at, value });
+        }
+    }
+}

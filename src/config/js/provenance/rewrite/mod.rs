@@ -1,0 +1,168 @@
+//! Puts calls of the mark around the expressions of a program that values come from.
+//!
+//! `{name: f(x)}` becomes `$pmrun(7,{name: f(x)}/*$pmrun*/)`. The mark returns what it is given, so the program means
+//! the same. Only whole expressions are wrapped, never patterns, and no line is added. What is not certain is left alone.
+
+mod accesses;
+mod literals;
+mod names;
+mod scribe;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use boa_ast::scope::Scope;
+use boa_ast::visitor::VisitWith;
+use boa_engine::Source;
+use boa_interner::Interner;
+use boa_parser::Parser;
+
+use self::names::Names;
+use self::scribe::Scribe;
+use super::site::{Export, Site, SiteId, Value};
+use super::text::{Bytes, Insertions};
+use super::{APART, CLOSE, MARK};
+use crate::config::js::source::{WRAPPER, WRAPPER_END};
+
+/// Larger files are bundles: nobody reads places in them, and they would take their time.
+const LENGTH_MAX: usize = 512 << 10;
+
+/// How the engine takes a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config::js) enum Shape {
+    CommonJs,
+    Module,
+}
+
+/// A file with its marks.
+pub(super) struct Rewritten {
+    pub(super) text: String,
+    pub(super) insertions: Insertions,
+    pub(super) sites: Vec<Site>,
+    pub(super) facts: Facts,
+}
+
+/// What errors are explained with.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// By the byte of its bracket.
+    pub(super) calls: HashMap<u32, Callee>,
+    /// Names that the file uses and does not declare.
+    pub(super) free: Vec<(String, Bytes)>,
+    /// What is required and imported, with the names that are imported from it.
+    pub(super) requests: Vec<Request>,
+    pub(super) exports: Vec<Export>,
+    /// The one value that is exported as a whole.
+    pub(super) whole: Option<Value>,
+}
+
+/// What a call calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Callee {
+    pub(super) whole: Bytes,
+    /// Of `a.b.c()`, the `c`; of `new A()`, the `new A`.
+    pub(super) name: Bytes,
+}
+
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) specifier: String,
+    pub(super) at: Bytes,
+    pub(super) names: Vec<(String, Bytes)>,
+}
+
+/// The program as the engine is given it, without marks.
+pub(super) fn plain(code: &str, shape: Shape, before: &[(usize, &'static str)]) -> (String, Insertions) {
+    let mut all: Vec<(usize, Cow<'_, str>)> = before.iter().map(|(at, text)| (*at, (*text).into())).collect();
+    if shape == Shape::CommonJs {
+        all.insert(0, (0, WRAPPER.into()));
+        all.push((code.len(), WRAPPER_END.into()));
+    }
+    Insertions::apply(code, all)
+}
+
+/// The program with its marks; None when that cannot be, or is not worth it. `before` is what has to be inserted anyway.
+pub(super) fn rewrite(
+    code: &str,
+    shape: Shape,
+    before: &[(usize, &'static str)],
+    file: u32,
+    first: SiteId,
+) -> Option<Rewritten> {
+    if code.len() > LENGTH_MAX || code.contains(MARK) {
+        return None;
+    }
+    let (base, insertions) = plain(code, shape, before);
+    let mut interner = Interner::default();
+    let mut parser = Parser::new(Source::from_bytes(&base));
+    let mut names = Names { interner: &Interner::default(), declared: HashMap::new(), dynamic: false };
+    let scribe = match shape {
+        Shape::CommonJs => {
+            let (program, _) = parser.parse_eval(false, &mut interner).ok()?;
+            names.interner = &interner;
+            let _ = program.visit_with(&mut names);
+            names.declare_wrapper();
+            Scribe::over(code, &base, insertions, names, file, first).visit(&program)?
+        }
+        Shape::Module => {
+            let program = parser.parse_module(&Scope::new_global(), &mut interner).ok()?;
+            names.interner = &interner;
+            let _ = program.visit_with(&mut names);
+            Scribe::over(code, &base, insertions, names, file, first).visit(&program)?
+        }
+    };
+    let (text, insertions) = inserted(code, shape, before, scribe.wraps, first)?;
+    Some(Rewritten { text, insertions, sites: scribe.sites, facts: scribe.facts })
+}
+
+/// The text with the wraps, which have to lie within each other.
+fn inserted(
+    code: &str,
+    shape: Shape,
+    before: &[(usize, &'static str)],
+    mut wraps: Vec<Wrap>,
+    first: SiteId,
+) -> Option<(String, Insertions)> {
+    // Stable: of two around the same bytes, the outer one was met first.
+    wraps.sort_by_key(|wrap| (wrap.start, std::cmp::Reverse(wrap.end)));
+    let mut all: Vec<(usize, Cow<'_, str>)> = before.iter().map(|(at, text)| (*at, (*text).into())).collect();
+    let split = all.len();
+    let mut open: Vec<usize> = Vec::new();
+    for wrap in &wraps {
+        while open.last().is_some_and(|end| *end <= wrap.start) {
+            all.extend(open.pop().map(|end| (end, CLOSE.into())));
+        }
+        if open.last().is_some_and(|end| *end < wrap.end) {
+            return None;
+        }
+        let joins =
+            code[..wrap.start].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii());
+        let apart = if joins { APART } else { "" };
+        all.push((wrap.start, format!("{apart}{MARK}({},", first + wrap.site).into()));
+        open.push(wrap.end);
+    }
+    all.extend(open.into_iter().rev().map(|end| (end, CLOSE.into())));
+    if split > 0 {
+        all.sort_by_key(|(at, _)| *at);
+    }
+    if shape == Shape::CommonJs {
+        all.insert(0, (0, WRAPPER.into()));
+        all.push((code.len(), WRAPPER_END.into()));
+    }
+    Some(Insertions::apply(code, all))
+}
+
+/// One call of the mark.
+struct Wrap {
+    start: usize,
+    end: usize,
+    /// Counted from the file's first one.
+    site: u32,
+}
+
+/// Where a specifier stands in quotes.
+pub(super) fn quoted(code: &str, specifier: &str, from: usize) -> Option<Bytes> {
+    let find = |quote: char| code.get(from..)?.find(&format!("{quote}{specifier}{quote}")).map(|at| at + from);
+    let at = ['\'', '"', '`'].into_iter().filter_map(find).min()?;
+    Some(Bytes::new(at, at + specifier.len() + 2))
+}
