@@ -46,7 +46,8 @@
 //! * A process is known by its pidfd and its launch, never by its pid alone: pids are used again.
 //! * What should run is on disk before the command that asked for it returns. State is data: never evaluated, and
 //!   never deleted because it cannot be read.
-//! * No secret is printed, put into a plan, or sent to a command that did not ask with `--reveal`.
+//! * No secret is printed, put into a plan, or sent to a command that did not ask with `--reveal`; `render --raw` and
+//!   `convert` print a file's own values, which is what they are for.
 //!
 //! # Files on disk
 //!

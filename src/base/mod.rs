@@ -15,7 +15,7 @@ pub use exit::ExitStatus;
 pub use id::InstanceId;
 pub use quantity::{format_bytes, format_millis, parse_bytes, parse_millis};
 pub use ranges::merge_ranges;
-pub use secret::{TOKEN_BEGINNINGS, is_secret_name};
+pub use secret::{TOKEN_BEGINNINGS, announces_user, is_secret_name, user_password};
 pub use signal::Signal;
 pub use suggest::closest;
 pub use time::{Mono, Now, Wall};

@@ -1,5 +1,7 @@
 //! How secrets are called, and how some begin.
 
+use std::ops::Range;
+
 /// A part of a name that says it all, however it ends (`DBPASSWORD`, `githubtoken`).
 const SECRET_ENDINGS: [&str; 17] = [
     "token",
@@ -100,4 +102,25 @@ fn parts(name: &str) -> Vec<String> {
         }
     }
     parts
+}
+
+/// `-u`, `--user`: what follows may be `user:password`, as `curl` takes it.
+#[must_use]
+pub fn announces_user(word: &str) -> bool {
+    matches!(word.trim_matches(['"', '\'']), "-u" | "--user")
+}
+
+/// The password of `user:password` after `-u`, or of `-uuser:password` and `--user=user:password`.
+#[must_use]
+pub fn user_password(word: &str, follows_user: bool) -> Option<Range<usize>> {
+    let bare = word.trim_start_matches(['"', '\'']);
+    let attached = bare.strip_prefix("--user=").or_else(|| bare.strip_prefix("-u").filter(|rest| !rest.is_empty()));
+    let user = match attached {
+        Some(user) => user,
+        None if follows_user && !bare.starts_with('-') => bare,
+        None => return None,
+    };
+    let start = word.len() - user.len() + user.find(':')? + 1;
+    let end = word.trim_end_matches(['"', '\'']).len();
+    (start < end).then_some(start..end)
 }

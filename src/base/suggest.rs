@@ -1,3 +1,6 @@
+/// Bytes.
+const WRITTEN_MAX: usize = 200;
+
 /// The candidate that was most likely meant, or none when nothing is near.
 ///
 /// A distance as long as what was written says nothing: no single letter is near another.
@@ -6,15 +9,21 @@
 /// alignment distance of at most a third of the length, or a shared prefix of four letters that is the whole of
 /// what was written (`max_memory` for `max_memory_restart`). Jaro-Winkler gives `evn` and `env` 0.56: unusable.
 pub fn closest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Comparing takes the product of both lengths, and nobody types so long a name.
+    if written.len() > WRITTEN_MAX {
+        return None;
+    }
     let plain =
         |text: &str| text.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect::<String>();
     let wanted = plain(written);
+    let length = wanted.chars().count();
     candidates
         .into_iter()
         .filter_map(|candidate| {
             let other = plain(candidate);
-            let distance = strsim::osa_distance(&wanted, &other);
-            let length = wanted.chars().count();
+            // What differs so much in length is not near, and need not be compared.
+            let far = other.len().abs_diff(wanted.len()) > wanted.len() / 3 + 4;
+            let distance = if far { usize::MAX } else { strsim::osa_distance(&wanted, &other) };
             if distance <= (length / 3).max(1) && distance < length {
                 Some((distance, candidate))
             } else if wanted.len() >= 4 && other.starts_with(&wanted) {

@@ -244,8 +244,8 @@ pub(super) struct Render {
     #[arg(long)]
     pub json: bool,
 
-    /// Print only what the file says, as JSON, before anything is resolved
-    #[arg(long, conflicts_with_all = ["json", "env"])]
+    /// Print only what the file says, secrets too, as JSON, before anything is resolved
+    #[arg(long, conflicts_with_all = ["json", "env", "reveal"])]
     pub raw: bool,
 
     /// Print values that look like secrets too
@@ -500,7 +500,8 @@ pub(super) struct ScriptOptions {
 
 const TARGETS: &str = "\
 A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.
-Where it could be several of these, the app of exactly that name is meant, then the instance, the namespace, the id.";
+Where it could be several of these, the app of exactly that name is meant (but for `all`), then the instance, the
+namespace, the id.";
 
 const ERRORS: &str = "\
 With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};

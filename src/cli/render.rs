@@ -84,7 +84,7 @@ pub(super) fn hide(app: &mut AppSpec) {
 fn hide_words(words: &mut [String]) {
     let pairs: Vec<bool> = words.windows(2).map(|pair| holds_secret("", &pair.join(" "))).collect();
     for (at, word) in words.iter_mut().enumerate() {
-        let announced = at > 0 && pairs[at - 1] && !word.starts_with('-');
+        let announced = at > 0 && pairs[at - 1] && !word.starts_with("--");
         if announced || holds_secret("", word) {
             HIDDEN.clone_into(word);
         }
@@ -95,6 +95,8 @@ fn hide_json(name: &str, value: &mut Value) {
     match value {
         Value::String(text) => hide_text(name, text),
         Value::Array(items) => items.iter_mut().for_each(|item| hide_json(name, item)),
+        // All that stands below a secret name is one.
+        Value::Object(entries) if is_secret_name(name) => entries.values_mut().for_each(|value| hide_json(name, value)),
         Value::Object(entries) => entries.iter_mut().for_each(|(name, value)| hide_json(name, value)),
         _ if is_secret_name(name) => *value = HIDDEN.into(),
         _ => {}

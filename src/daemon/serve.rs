@@ -194,6 +194,10 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.stop_by_message(launch, tree);
             }
+            Effect::Tree { launch, tree } => {
+                self.spawn_before(launch);
+                self.host.set_tree(launch, tree);
+            }
             Effect::Kill { launch, tree } => {
                 self.spawn_before(launch);
                 self.host.kill(launch, tree);

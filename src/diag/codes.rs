@@ -77,7 +77,7 @@ codes! {
     File "file" {
         title: "the file cannot be read as a config file at all",
         text: "It is not there, may not be read, is no regular file, is empty or too large, is not UTF-8, or has an ending that \
-               says nothing of its format. The format goes by the ending: .js, .cjs and .mjs are programs, .json, \
+               says nothing of its format. The format goes by the ending: .js, .cjs, .mjs, .ts, .cts and .mts are programs, .json, \
                .json5, .jsonc, .yaml, .yml and .toml are data.",
         mistake: "mistake.conf" [],
         fix: "fix.yaml" []
@@ -161,7 +161,8 @@ codes! {
     }
     ReservedName "reserved-name" {
         title: "an app's name that commands take for something else",
-        text: "`all` is every app, and a number is the instance with that id, so that this app cannot be named in a command.",
+        text: "`all` is every app, so that an app of that name cannot be named in a command. A number means the app of that \
+               name, so that the instance with this id cannot be named by it.",
         mistake: "mistake.yaml" [],
         fix: "fix.yaml" []
     }

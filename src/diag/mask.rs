@@ -5,11 +5,15 @@
 
 use std::ops::Range;
 
-use crate::base::{TOKEN_BEGINNINGS, is_secret_name, merge_ranges};
+use crate::base::{TOKEN_BEGINNINGS, announces_user, is_secret_name, merge_ranges, user_password};
 
 /// Bytes that are looked at before and after the place that is shown: lines can have megabytes.
 const BEFORE: usize = 8_192;
 const AFTER: usize = 1_024;
+
+/// More than a URL, or a name and a password, ever has: what is looked at for each `//` and each `@` is bounded.
+const URL_MAX: usize = 1_024;
+const LOGIN_MAX: usize = 1_024;
 
 /// From this length on, what stands before an `@` alone is a token and no user's name.
 const LONG_USER: usize = 12;
@@ -23,7 +27,12 @@ pub(super) fn secrets(text: &str, line: &Range<usize>, place: &Range<usize>) -> 
     let before = &text[text.floor_char_boundary(line.start.saturating_sub(BEFORE))..line.start];
     let indent = shown.len() - shown.trim_start().len();
     let whole = std::iter::once(indent..shown.len());
-    let within = if continues(before, shown) { whole.collect() } else { scan(shown) };
+    let mut within = if continues(before, shown) { whole.collect() } else { scan(shown) };
+    if from > line.start {
+        // What is shown may begin within a value whose name is too far away: it ends at a quote, at the latest.
+        let hidden = 0..shown.find('"').unwrap_or(shown.len());
+        within = merge_ranges(within.into_iter().chain([hidden]).collect());
+    }
     within.into_iter().map(|part| part.start + from - line.start..part.end + from - line.start).collect()
 }
 
@@ -342,6 +351,15 @@ fn flags(line: &str, states: &[State]) -> Vec<Range<usize>> {
         let name = &line[start..start + length];
         at = start + length;
         let is_flag = name.len() > 2 && name.starts_with('-') && is_secret_name(name);
+        // `-u user:password`, `-uuser:password`, `--user=user:password`
+        let user = if announces_user(name) { Some(at) } else { name.starts_with("-u").then_some(start + 2) };
+        if let Some(from) = user {
+            let value = line[from..].trim_start_matches([' ', '\t', '"', '\'', '`', ',', '\\', '=']);
+            let begin = line.len() - value.len();
+            let end = begin + value.find([' ', '"', '\'', '`', ',', ']']).unwrap_or(value.len());
+            let part = user_password(&line[begin..end], true);
+            found.extend(part.map(|part| begin + part.start..begin + part.end));
+        }
         if !is_flag && !name.eq_ignore_ascii_case("bearer") {
             continue;
         }
@@ -379,9 +397,12 @@ fn word_end(text: &str, at: usize) -> usize {
 /// What stands between `//` and the last `@` of a URL, but for a user's name.
 fn urls(text: &str, states: &[State]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
+    if !text.contains('@') {
+        return found;
+    }
     for (at, _) in text.match_indices("//") {
         let start = at + 2;
-        let rest = &text[start..];
+        let rest = &text[start..text.ceil_char_boundary(start.saturating_add(URL_MAX))];
         let end = match states[at].quote {
             Some(quote) => rest.find(quote),
             None => rest.find(char::is_whitespace),
@@ -409,8 +430,9 @@ fn urls(text: &str, states: &[State]) -> Vec<Range<usize>> {
 fn logins(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices('@') {
-        let word = text[..at].rfind(|c: char| c.is_whitespace() || "\"'`=,{[(".contains(c)).map_or(0, |at| at + 1);
-        let Some((user, password)) = text[word..at].split_once(':') else {
+        let near = &text[..at][text.floor_char_boundary(at.saturating_sub(LOGIN_MAX))..];
+        let word = near.rfind(|c: char| c.is_whitespace() || "\"'`=,{[(".contains(c)).map_or(0, |at| at + 1);
+        let Some((user, password)) = near[word..].split_once(':') else {
             continue;
         };
         let is_other = ["mailto", "npm", "workspace"].contains(&user) || password.starts_with("//");

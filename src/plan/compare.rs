@@ -11,7 +11,7 @@ use crate::spec::{
     StopPolicy, Watch,
 };
 
-/// Every field in which two specs differ, in the option table's order, secrets hidden.
+/// Every field in which two specs differ, in the order of [`AppSpec`]'s, secrets hidden.
 ///
 /// A variable and a file of the fingerprint are a change each (`env.PORT`, `code.dist/server.js`); everything else
 /// is one change an option.

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 pub use crate::base::is_secret_name;
-use crate::base::{Key, TOKEN_BEGINNINGS, keyed_digest, merge_ranges};
+use crate::base::{Key, TOKEN_BEGINNINGS, announces_user, keyed_digest, merge_ranges, user_password};
 
 /// A longer value is cut, and a digest of all of it is put behind.
 const LONGEST_SHOWN: usize = 120;
@@ -131,7 +131,8 @@ fn is_odd(c: char) -> bool {
     !matches!(c, '\'' | '"' | '\\') && c.escape_debug().next() == Some('\\')
 }
 
-fn escaped(text: &str) -> String {
+/// A text that steers no terminal.
+pub(super) fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if c == '\'' {
             out.push(c);
@@ -223,25 +224,6 @@ fn announces_secret(word: &str) -> bool {
     marked && is_secret_name(last_name(name)) || name.eq_ignore_ascii_case("bearer")
 }
 
-/// `-u`, `--user`: what follows may be `user:password`, as `curl` takes it.
-fn announces_user(word: &str) -> bool {
-    matches!(word.trim_matches(['"', '\'']), "-u" | "--user")
-}
-
-/// The password of `user:password` after `-u`, or of `-uuser:password` and `--user=user:password`.
-fn user_password(word: &str, follows_user: bool) -> Option<Range<usize>> {
-    let bare = word.trim_start_matches(['"', '\'']);
-    let attached = bare.strip_prefix("--user=").or_else(|| bare.strip_prefix("-u").filter(|rest| !rest.is_empty()));
-    let user = match attached {
-        Some(user) => user,
-        None if follows_user && !bare.starts_with('-') => bare,
-        None => return None,
-    };
-    let start = word.len() - user.len() + user.find(':')? + 1;
-    let end = word.trim_end_matches(['"', '\'']).len();
-    (start < end).then_some(start..end)
-}
-
 /// The name that a text ends with.
 fn last_name(text: &str) -> &str {
     let start = text.char_indices().rev().take_while(|(_, c)| is_name_char(*c)).last().map_or(text.len(), |(at, _)| at);
@@ -301,8 +283,10 @@ fn value_range(value: &str, in_query: bool) -> Range<usize> {
 
 /// `auth:8080` and `auth:8080/path` are a host and a port.
 fn is_port(value: &str) -> bool {
-    let number = value.split(['/', ',']).next().unwrap_or_default();
-    !number.is_empty() && number.len() <= 5 && number.bytes().all(|b| b.is_ascii_digit())
+    // Of a long value no more is looked at than a port has.
+    let number = value.as_bytes().iter().take(6).take_while(|byte| !matches!(byte, b'/' | b',')).count();
+    let number = &value.as_bytes()[..number];
+    !number.is_empty() && number.len() <= 5 && number.iter().all(u8::is_ascii_digit)
 }
 
 /// The password of `scheme://user:password@host`, and a user's name that is rather a token.

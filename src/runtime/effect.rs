@@ -18,6 +18,8 @@ pub enum Effect {
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.
     Kill { launch: LaunchId, tree: bool },
+    /// Whether the descendants of a process end when it ends by itself; at first as its `Launch` says.
+    Tree { launch: LaunchId, tree: bool },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
     /// `last` closes the exchange.

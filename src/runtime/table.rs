@@ -168,6 +168,7 @@ impl Table {
                     self.launches.insert(launch, id.clone());
                     out.push(Effect::Kill { launch, tree });
                 }
+                Ask::Tree { launch, tree } => out.push(Effect::Tree { launch, tree }),
                 // Whoever waits for it sees the state, which says so too.
                 Ask::ReportLate { .. } => {}
             }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::table::{Ambient, Instance, Table};
-use super::{AppRecord, InstanceRecord, Intent, Save};
+use super::{AppRecord, Effect, InstanceRecord, Intent, Save};
 use crate::base::{InstanceId, Now};
 use crate::plan::{Action, Step, process_visible_eq, spec_digest};
 use crate::spec::{AppSpec, EcosystemId};
@@ -149,7 +149,7 @@ impl Work {
     }
 
     /// Makes the table say what is durable now. Starts and stops nothing.
-    pub(super) fn install(&self, table: &mut Table, now: Now) {
+    pub(super) fn install(&self, table: &mut Table, now: Now, out: &mut Vec<Effect>) {
         if let Some(from) = &self.renamed_from {
             table.rename(from, &self.app);
         }
@@ -184,7 +184,7 @@ impl Work {
         }
         let slots: Vec<u32> = app.instances.keys().copied().collect();
         for slot in slots {
-            // Changes rules only: nothing is asked for and no state is left.
+            // Changes rules only: no state is left.
             let id = InstanceId::new(&self.app, slot);
             if let Some(instance) = table.apps.get_mut(&self.app).and_then(|app| app.instances.get_mut(&slot)) {
                 let launched = &mut instance.machine.launched;
@@ -192,7 +192,7 @@ impl Work {
                     *launched = Some(Arc::clone(&record.spec));
                 }
             }
-            table.feed(&id, Event::Policy(Arc::clone(&record.spec)), now, &mut Vec::new());
+            table.feed(&id, Event::Policy(Arc::clone(&record.spec)), now, out);
         }
     }
 }

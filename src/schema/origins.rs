@@ -131,7 +131,7 @@ impl Origins {
     pub fn place(&self, app: &str, path: &str) -> Option<String> {
         let app = self.app(app)?;
         let mark = match path.strip_prefix("env.") {
-            None => app.draft.marks.get(path)?.clone(),
+            None => app.mark(path)?.clone(),
             Some(name) => match app.variable(name, self.profile.as_deref()).into_iter().next()?.at {
                 Written::Mark(mark) => mark,
                 Written::EnvFile(file) => return Some(file.written.clone()),
@@ -146,7 +146,7 @@ impl Origins {
         let Some(app) = self.app(app) else { return Vec::new() };
         let mut layers = match path.strip_prefix("env.") {
             Some(name) => app.variable(name, self.profile.as_deref()),
-            None => app.draft.marks.get(path).map(option).into_iter().collect(),
+            None => app.mark(path).map(option).into_iter().collect(),
         };
         let outdone = app.draft.outdone.iter().filter(|outdone| outdone.option == path);
         layers.extend(outdone.rev().map(|Outdone { key, value, mark, .. }| Layer {
@@ -159,6 +159,16 @@ impl Origins {
 }
 
 impl<'a> AppOrigin<'a> {
+    /// Where an option is written, or the one that stands for it.
+    fn mark(self, option: &str) -> Option<&'a Mark> {
+        let instead = match option {
+            "out_file" | "error_file" if self.draft.disable_logs => "disable_logs",
+            "log_date_format" if self.draft.time => "time",
+            _ => return self.draft.marks.get(option),
+        };
+        self.draft.marks.get(option).or_else(|| self.draft.marks.get(instead))
+    }
+
     /// `env_file`, then `env`, then the profile's overlay, then `port`: this is that order, the other way round.
     fn variable(self, name: &str, profile: Option<&str>) -> Vec<Layer<'a>> {
         let draft = self.draft;

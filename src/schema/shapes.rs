@@ -4,9 +4,10 @@ use std::path::Path;
 use super::decode::{Decoder, found};
 use super::draft::{Draft, Mark};
 use super::options;
+use super::resolve::shown;
 use crate::base::closest;
 use crate::diag::{Code, Diagnostic};
-use crate::document::{Kind, Node, to_json};
+use crate::document::{Entry, Kind, Node, to_json};
 
 /// What a file says, as far as its types are right.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +69,10 @@ impl Decoder<'_> {
     /// `{"name": ..., "dependencies": ..., "pm2": ...}`: the other keys are npm's, its name is the ecosystem's.
     fn package(&mut self, document: &Node) -> Decoded {
         let Some(pm2) = document.get("pm2") else { return Decoded::default() };
+        let whole = Mark { span: document.span, path: String::new() };
+        for second in document.entries().into_iter().flatten().filter(|entry| entry.key.text == "pm2").skip(1) {
+            self.twice(&whole, second);
+        }
         let inner = self.document(pm2, "pm2");
         Decoded {
             ecosystem: inner.ecosystem.or_else(|| self.ecosystem_name(document, "")),
@@ -133,14 +138,8 @@ impl Decoder<'_> {
         for entry in document.entries().unwrap_or_default() {
             let key = entry.key.text.as_str();
             let mark = whole.key(key, entry.key.span);
-            // A second list of apps silently hiding the first would delete them all.
             if !seen.insert(key) {
-                let diagnostic = Diagnostic::error(
-                    Code::DuplicateOption,
-                    format!("`{key}` is written twice at the top level"),
-                    mark.location(self.file),
-                );
-                self.push(diagnostic.hint("keep one of them"));
+                self.twice(&whole, entry);
                 continue;
             }
             match key {
@@ -152,7 +151,7 @@ impl Decoder<'_> {
                 ),
                 _ if TOP_LEVEL.contains(&key) => {}
                 _ => {
-                    let message = format!("unknown top-level key `{key}`");
+                    let message = format!("unknown top-level key `{}`", shown(key));
                     let diagnostic = Diagnostic::warning(Code::UnknownOption, message, mark.location(self.file));
                     let hint = match (closest(key, TOP_LEVEL), options::find(key)) {
                         (_, Some(_)) => Some("options belong to an app, in `apps`".to_owned()),
@@ -166,6 +165,14 @@ impl Decoder<'_> {
                 }
             }
         }
+    }
+
+    /// A second list of apps silently hiding the first would delete them all.
+    fn twice(&mut self, whole: &Mark, entry: &Entry) {
+        let key = &entry.key.text;
+        let message = format!("`{}` is written twice at the top level", shown(key));
+        let at = whole.key(key, entry.key.span).location(self.file);
+        self.push(Diagnostic::error(Code::DuplicateOption, message, at).hint("keep one of them"));
     }
 
     fn no_apps(&mut self, document: &Node, path: &str) {

@@ -99,6 +99,7 @@ impl Value {
                 ("cluster", "Node's instances share their ports."),
                 ("fork_mode", "The same as `fork`."),
                 ("cluster_mode", "The same as `cluster`."),
+                ("", "As if it were not there."),
             ],
             Self::LogType(_) => &[
                 ("raw", "Lines as the app writes them."),
@@ -107,6 +108,20 @@ impl Value {
             ],
             _ => &[],
         }
+    }
+
+    /// Whether `""` says that it is not set: `process.env.X || ''` where a number is meant. PM2 drops such keys.
+    #[must_use]
+    pub fn may_be_empty(&self) -> bool {
+        matches!(
+            self,
+            Self::Whole { .. }
+                | Self::Millis(_)
+                | Self::Bytes(_)
+                | Self::Count(_)
+                | Self::ExitCodes(_)
+                | Self::Signal(_)
+        )
     }
 
     /// What would be right: the end of "must be".

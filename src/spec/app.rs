@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -171,10 +171,14 @@ impl Fingerprint {
         let (Self(before), Self(after)) = (&old.fingerprint, &new.fingerprint);
         let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let sides = names.into_iter().map(|name| (name, before.get(name), after.get(name)));
+        let at_place: HashMap<String, &String> = match old.cwd == new.cwd {
+            true => HashMap::new(),
+            false => after.iter().map(|(name, digest)| (new.place_of(name), digest)).collect(),
+        };
         let differing = sides.filter(|(name, old_digest, new_digest)| {
             let both = old_digest.is_some() && new_digest.is_some();
             // The name is relative to `cwd`, so with another `cwd` the file may be there under another name.
-            let moved = || old.cwd != new.cwd && new.digest_at(&old.place_of(name)) == *old_digest;
+            let moved = || old.cwd != new.cwd && at_place.get(&old.place_of(name)).copied() == *old_digest;
             old_digest != new_digest && (comparable || both && !moved())
         });
         differing.map(|(name, old, new)| (name.as_str(), old.map(String::as_str), new.map(String::as_str))).collect()
@@ -185,10 +189,6 @@ impl AppSpec {
     /// Where a file of the fingerprint is.
     fn place_of(&self, name: &str) -> String {
         if name.starts_with('/') { name.to_owned() } else { format!("{}/{name}", self.cwd.trim_end_matches('/')) }
-    }
-
-    fn digest_at(&self, place: &str) -> Option<&String> {
-        self.fingerprint.0.iter().find(|(name, _)| self.place_of(name) == place).map(|(_, digest)| digest)
     }
 
     /// An app with every default, as a file that names only a script would give it.

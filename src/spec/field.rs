@@ -120,6 +120,10 @@ impl Field {
     /// The one place that decides what a change of an option costs.
     #[must_use]
     pub fn impact(self) -> Impact {
+        // A restart would buy nothing.
+        if !self.is_honoured() {
+            return Impact::Live;
+        }
         match self {
             // Planning only. A changed name is another app unless `renamed_from` says otherwise, and then it
             // moves nothing.

@@ -81,7 +81,7 @@ pub fn launch(
     let instance = InstanceId::new(&spec.name, slot);
     let (program, args) = command(spec);
     let (out, error) = log_outputs(spec, slot, layout);
-    let env = environment(spec, &instance, list_id, layout);
+    let env = environment(spec, ambient, &instance, list_id, layout);
     Launch {
         id,
         program,
@@ -175,10 +175,17 @@ fn inherited(spec: &AppSpec, ambient: &Arc<BTreeMap<String, String>>) -> Arc<BTr
 }
 
 /// `PMRUN_LAUNCH` is the host's: only it knows what no earlier daemon has used.
-fn environment(spec: &AppSpec, instance: &InstanceId, list_id: u32, layout: &Layout) -> BTreeMap<String, String> {
+fn environment(
+    spec: &AppSpec,
+    ambient: &BTreeMap<String, String>,
+    instance: &InstanceId,
+    list_id: u32,
+    layout: &Layout,
+) -> BTreeMap<String, String> {
     let mut env = spec.env.clone();
     if let Some(counted) = &spec.increment_var {
-        let base: i64 = env.get(counted).and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+        let base = env.get(counted).or_else(|| ambient.get(counted));
+        let base: i64 = base.and_then(|value| value.trim().parse().ok()).unwrap_or(0);
         env.insert(counted.clone(), base.saturating_add(i64::from(instance.slot)).to_string());
     }
     if !spec.instance_var.is_empty() {

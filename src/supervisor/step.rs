@@ -6,6 +6,9 @@ use crate::spec::AppSpec;
 
 /// PM2's longest wait between two starts.
 const BACKOFF_MS_MAX: u64 = 15_000;
+/// A run that is shorter is never a stable one, whatever `min_uptime` says: an app that ends at once would be started
+/// hundreds of times a second for ever. PM2 refuses a `min_uptime` below it.
+const STABLE_MS_MIN: u64 = 100;
 /// A run of this length ends a backoff, as PM2's `EXP_BACKOFF_RESET_TIMER`.
 const BACKOFF_RESET_MS: u64 = 30_000;
 /// SIGKILL works at once unless the system is in trouble (a hung disk); it gets at least this long.
@@ -72,6 +75,11 @@ pub enum Ask {
         launch: LaunchId,
         tree: bool,
     },
+    /// From now on, whether its descendants end when it ends by itself.
+    Tree {
+        launch: LaunchId,
+        tree: bool,
+    },
     /// It did not say in time that it is ready. Comes once a launch.
     ReportLate {
         after_ms: u64,
@@ -94,7 +102,7 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
         Event::Start { by } => next.start(by),
         Event::Stop => next.stop(),
         Event::Restart => next.restart(),
-        Event::Policy(policy) => next.machine.policy = policy,
+        Event::Policy(policy) => next.policy(policy),
         Event::Spawned { launch, pid } => next.spawned(launch, pid),
         Event::SpawnFailed { launch, reason } => next.spawn_failed(launch, reason),
         Event::Exited { launch, status } => next.exited(launch, status),
@@ -167,6 +175,16 @@ impl Next {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Stop };
             }
         }
+    }
+
+    fn policy(&mut self, policy: Arc<AppSpec>) {
+        let tree = policy.stop.tree;
+        if tree != self.machine.policy.stop.tree
+            && let Some(launch) = self.machine.state.launch()
+        {
+            self.asks.push(Ask::Tree { launch, tree });
+        }
+        self.machine.policy = policy;
     }
 
     fn restart(&mut self) {
@@ -295,7 +313,7 @@ impl Next {
     /// What an exit that nobody asked for leads to.
     fn ended(&mut self, status: ExitStatus, uptime_ms: u64) {
         let rules = &self.machine.policy.restart;
-        let stable = uptime_ms >= rules.min_uptime_ms;
+        let stable = uptime_ms >= rules.min_uptime_ms.max(STABLE_MS_MIN);
         self.machine.unstable = if stable { 0 } else { self.machine.unstable + 1 };
         if uptime_ms >= BACKOFF_RESET_MS.max(rules.min_uptime_ms) {
             self.machine.backoff = 0;

@@ -12,8 +12,13 @@ const LONGEST: usize = 60_000;
 #[must_use]
 pub fn render_markdown(plan: &Plan, origin: Origin<'_>) -> String {
     let mut text = format!("### pmrun: {}\n\n", code(&shown_name(&plan.ecosystem.0)));
-    for refusal in &plan.refusals {
-        let _ = writeln!(text, "- **error:** {}", code(&refusal.to_string()));
+    for (i, refusal) in plan.refusals.iter().enumerate() {
+        let line = format!("- **error:** {}\n", code(&refusal.to_string()));
+        if text.len() + line.len() > LONGEST {
+            let _ = writeln!(text, "- {} more errors are not shown.", plan.refusals.len() - i);
+            break;
+        }
+        text.push_str(&line);
     }
     if !plan.refusals.is_empty() {
         text.push('\n');
@@ -46,7 +51,7 @@ fn step_lines(step: &Step, origin: Origin<'_>) -> Vec<String> {
     let mut lines = vec![format!("| {marker} {name} | **{}** | | | | {} |\n", words::summary(step), causes.join(", "))];
     for row in rows(step, origin) {
         let old = row.old.as_deref().map(code).unwrap_or_default();
-        let place = row.place.as_deref().map(|place| code(&one_line(place))).unwrap_or_default();
+        let place = row.place.as_deref().map(code).unwrap_or_default();
         lines.push(format!("| | {} | {old} | {} | {place} | {} |\n", code(&row.field), code(&row.new), row.why));
     }
     lines

@@ -71,7 +71,7 @@ fn row(change: &Change, step: &Step, origin: Origin<'_>) -> Row {
         field: words::field(change),
         old: Some(side(&change.old)),
         new: format!("{}{default}", side(&change.new)),
-        place: place(change, step, origin),
+        place: place(change, step, origin).map(|place| super::redact::escaped(&place)),
         why: words::why(change, step),
     }
 }

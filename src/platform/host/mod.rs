@@ -177,6 +177,13 @@ impl Host {
         Ok((pid, spawned.error_log_offset))
     }
 
+    /// Whether the descendants of a first process end when it ends by itself.
+    pub fn set_tree(&mut self, launch: LaunchId, tree: bool) {
+        if let Some(running) = self.running.get_mut(&launch) {
+            running.tree = tree;
+        }
+    }
+
     /// Answered by `TreeGone`. Nothing is done before [`Self::flush`], so that many stops share one look at /proc.
     pub fn stop(&mut self, launch: LaunchId, signal: Signal, tree: bool) {
         self.requests.push((launch, How::Signal(signal), tree));

@@ -147,7 +147,7 @@ impl Operation {
         works.sort_by_key(|work| work.renamed_from.is_none());
         for work in &works {
             self.begun_any |= work.watch.is_empty();
-            work.install(around.table, around.now);
+            work.install(around.table, around.now, around.out);
         }
         for work in works {
             self.begin_task(work, around);

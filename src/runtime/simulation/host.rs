@@ -177,6 +177,10 @@ impl Host {
             Effect::Spawn(launch) => self.spawn(*launch),
             Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
             Effect::Kill { launch, tree } => self.kill(launch, tree),
+            Effect::Tree { launch, tree } => {
+                let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
+                known.into_iter().for_each(|held| held.whole = tree);
+            }
             Effect::Save { ticket, saves } => {
                 // One thread saves, in the order in which it was asked to.
                 self.saved_until = self.saved_until.max(self.mono + self.rng.below(4)) + 1;

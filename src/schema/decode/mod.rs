@@ -10,6 +10,7 @@ pub(super) use readers::{MILLIS_MAX, variable_name_problem};
 
 use super::draft::{Draft, Mark, Outdone};
 use super::options::{self, OVERLAY_PREFIX, Row, Status};
+use super::resolve::shown;
 use super::value::Value;
 use crate::base::closest;
 use crate::diag::{Code, Diagnostic};
@@ -91,6 +92,9 @@ impl Decoder<'_> {
                 self.unknown(entry, whole);
                 continue;
             };
+            if row.value.may_be_empty() && entry.value.as_str() == Some("") {
+                continue;
+            }
             let written = Written { row, rank, entry };
             let option = if row.is_overlay() { key } else { row.name };
             let Some(&at) = at_option.get(option) else {
@@ -117,8 +121,11 @@ impl Decoder<'_> {
     fn unknown(&mut self, entry: &Entry, whole: &Mark) {
         let key = &entry.key.text;
         let mark = whole.key(key, entry.key.span);
-        let diagnostic =
-            Diagnostic::warning(Code::UnknownOption, format!("unknown option `{key}`"), mark.location(self.file));
+        let diagnostic = Diagnostic::warning(
+            Code::UnknownOption,
+            format!("unknown option `{}`", shown(key)),
+            mark.location(self.file),
+        );
         // A file of 100,000 keys that are no options is no file with typing errors.
         let near = if self.diagnostics.len() < SUGGESTIONS_MAX { closest(key, options::keys()) } else { None };
         self.diagnostics.push(match near {
@@ -281,7 +288,11 @@ fn is_off(value: &Value, node: &Node) -> bool {
         Kind::Null | Kind::Bool(false) => true,
         Kind::Bool(true) => false,
         Kind::Number(number) => *number == 0.0 && !is_id,
-        Kind::String(text) => text.is_empty() || !is_id && matches!(text.as_str(), "0" | "raw"),
+        Kind::String(text) => match value {
+            Value::LogType(_) => matches!(text.as_str(), "" | "raw"),
+            Value::Cron(_) | Value::Bytes(_) | Value::Millis(_) => matches!(text.as_str(), "" | "0"),
+            _ => text.is_empty(),
+        },
         Kind::Sequence(items) => items.is_empty(),
         Kind::Mapping(entries) => entries.is_empty(),
     }

@@ -13,10 +13,11 @@ const TEXT: &str = r"^[^\u0000]*$";
 const NAMED: &str = r"^(\s*[^\s\u0000][^\u0000]*)?$";
 const NAMED_NOT_EMPTY: &str = r"^\s*[^\s\u0000][^\u0000]*$";
 const DIGITS: &str = r"^\s*[0-9]+\s*$";
-const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)$";
+const DIGITS_OR_NOTHING: &str = r"^(\s*[0-9]+\s*)?$";
+const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
 /// There is no half of a millisecond, nor of a byte.
-const MILLIS: &str = r"^\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*$";
-const BYTES: &str = r"^\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*$";
+const MILLIS: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*)?$";
+const BYTES: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*)?$";
 /// `""` and 0 switch it off.
 const CRON: &str = r"^(0?|\s*@[a-z]+\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,6}\s*)$";
 /// Letters beyond Latin, Greek, Cyrillic and the rest of this range are too rare in accounts to be listed.
@@ -24,7 +25,6 @@ const ACCOUNT: &str =
     r"^(\s*[0-9]+\s*|[A-Za-z_\u00c0-\u1fff]([A-Za-z0-9_.$@\\+ \u00c0-\u1fff-]*[A-Za-z0-9_.$@\\+\u00c0-\u1fff-])?)?$";
 /// Of a variable.
 const NAME: &str = r"^[^=\u0000]+$";
-const VISIBLE_NAME: &str = r"^\s*[^=\s\u0000][^=\u0000]*$";
 const OPTIONAL_NAME: &str = r"^(\s*[^=\s\u0000][^=\u0000]*)?$";
 /// At least one character that shows, and none that steers a terminal.
 pub(super) const TITLE: &str =
@@ -40,7 +40,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         Value::Text(_) => json!({ "type": ["string", "null"], "pattern": text_pattern(row.name) }),
         Value::Flag(_) => json!({ "type": ["boolean", "null"] }),
         Value::Whole { min, max, .. } => {
-            json!({ "type": ["integer", "string", "null"], "minimum": min, "maximum": max, "pattern": DIGITS })
+            json!({ "type": ["integer", "string", "null"], "minimum": min, "maximum": max, "pattern": DIGITS_OR_NOTHING })
         }
         Value::Millis(_) => {
             json!({ "type": ["integer", "string", "null"], "minimum": 0, "maximum": MILLIS_MAX, "pattern": MILLIS })
@@ -70,7 +70,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "type": ["integer", "string", "array", "null"],
             "minimum": 0,
             "maximum": 255,
-            "pattern": DIGITS,
+            "pattern": DIGITS_OR_NOTHING,
             "items": { "type": ["integer", "string"], "minimum": 0, "maximum": 255, "pattern": DIGITS },
         }),
         Value::Count(_) => json!({
@@ -127,9 +127,8 @@ pub(super) fn default(row: &Row) -> Option<Json> {
 fn text_pattern(option: &str) -> &'static str {
     match option {
         "name" => TITLE,
-        "namespace" | "script" => NAMED_NOT_EMPTY,
-        "instance_var" => VISIBLE_NAME,
-        "increment_var" => OPTIONAL_NAME,
+        "script" => NAMED_NOT_EMPTY,
+        "instance_var" | "increment_var" => OPTIONAL_NAME,
         // No versions of Node are installed.
         "interpreter" => r"^(?!node@)(\s*[^\s\u0000][^\u0000]*)?$",
         _ => NAMED,
@@ -149,7 +148,7 @@ fn signal() -> Json {
     let numbers: Vec<i32> = names.iter().filter_map(|name| name.parse::<Signal>().ok()).map(Signal::number).collect();
     let spelled: Vec<String> = names.iter().map(|name| any_case(&name[3..])).collect();
     let digits: Vec<String> = numbers.iter().map(i32::to_string).collect();
-    let pattern = format!("^(({})?({})|{})$", any_case("SIG"), spelled.join("|"), digits.join("|"));
+    let pattern = format!("^(({})?({})|{})?$", any_case("SIG"), spelled.join("|"), digits.join("|"));
     json!({ "anyOf": [
         { "enum": names },
         { "type": "string", "pattern": pattern },

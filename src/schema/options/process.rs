@@ -7,7 +7,7 @@ use crate::spec::Field;
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "script",
-        aliases: &["exec", "cmd", "command"],
+        aliases: &["cmd", "command", "exec"],
         value: Value::Text(|app, text| app.script = Some(text)),
         default: "",
         doc: "The program: a path against `cwd`, a name in PATH, or a whole command line (then a shell runs it).",

@@ -8,6 +8,7 @@ mod starting;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use self::names::shown;
 use super::draft::{Count, Draft, Mark};
 use super::origins::{CommandBy, Found, Origins};
 use super::{FileEntry, Surroundings};

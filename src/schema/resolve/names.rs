@@ -4,11 +4,14 @@ use super::{Resolver, place};
 use crate::base::closest;
 use crate::diag::Code;
 use crate::graph::circles;
+use crate::schema::Mark;
 use crate::schema::draft::Draft;
 use crate::spec::AppSpec;
 
 /// Long enough for any name, short enough for a table, a lock file and a message.
 const NAME_BYTES_MAX: usize = 1_000;
+/// Each unknown name is compared with all that there are.
+const SUGGESTIONS_MAX: usize = 100;
 
 impl Resolver<'_> {
     /// The app's name: as written, else after its script, with the profile where the app asks for it.
@@ -22,10 +25,12 @@ impl Resolver<'_> {
             None if draft.wrote("name") => return String::new(),
             None => draft.script.as_deref().map(default_name).unwrap_or_default(),
         };
-        match self.request.profile {
+        let name = match self.request.profile {
             Some(profile) if draft.append_env_to_name => format!("{base}-{profile}"),
             _ => base,
-        }
+        };
+        self.check_reserved(&name, draft.at(if draft.name.is_some() { "name" } else { "script" }));
+        name
     }
 
     fn check_name(&mut self, name: &str, draft: &Draft) {
@@ -37,10 +42,15 @@ impl Resolver<'_> {
             self.error(Code::Value, message, at);
         } else if name.contains(char::is_control) {
             self.error(Code::Value, format!("`name` contains a control character: {name:?}"), at);
-        } else if name == "all" {
+        }
+    }
+
+    /// Of the name that the app has in the end, whoever gave it.
+    fn check_reserved(&mut self, name: &str, at: &Mark) {
+        if name == "all" {
             let message = "commands take the name `all` for every app".to_owned();
             self.warning(Code::ReservedName, message, at);
-        } else if name.chars().all(|c| c.is_ascii_digit()) {
+        } else if !name.is_empty() && name.chars().all(|c| c.is_ascii_digit()) {
             let message = format!("`{name}` in a command means this app, not the instance with this id");
             self.warning(Code::ReservedName, message, at);
         }
@@ -87,11 +97,15 @@ impl Resolver<'_> {
     }
 
     fn dependencies(&mut self, apps: &[AppSpec], drafts: &[Draft], names: &BTreeSet<&str>) {
+        let mut told = 0;
         for (app, draft) in apps.iter().zip(drafts) {
             for (index, needed) in app.depends_on.iter().enumerate() {
                 if !names.contains(needed.as_str()) {
                     let message = format!("app `{}` needs `{}`, which is not defined", shown(&app.name), shown(needed));
-                    let hint = closest(needed, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                    // A thousand such errors are no typing errors.
+                    let near = closest(needed, names.iter().copied().filter(|_| told < SUGGESTIONS_MAX));
+                    told += 1;
+                    let hint = near.map(|near| format!("did you mean `{near}`?"));
                     self.error_with_hint(Code::UnknownDependency, message, &draft.item("depends_on", index), hint);
                 }
             }
@@ -144,7 +158,7 @@ fn default_name(script: &str) -> String {
 }
 
 /// A name in a message: 300 characters of it help nobody.
-pub(super) fn shown(name: &str) -> String {
+pub(in crate::schema) fn shown(name: &str) -> String {
     const SHOWN: usize = 60;
     let mut text = String::new();
     for c in name.chars().take(SHOWN) {
