@@ -138,7 +138,7 @@ export interface App extends OtherSpellings {
    * @default "fork"
    * @example "fork"
    */
-  exec_mode?: "fork" | "cluster" | "fork_mode" | "cluster_mode" | null;
+  exec_mode?: "fork" | "cluster" | "fork_mode" | "cluster_mode" | "" | null;
   /**
    * The variable that tells an instance its number, counted from 0.
    * @default "NODE_APP_INSTANCE"
@@ -396,11 +396,11 @@ export interface App extends OtherSpellings {
 /** Options under their other names. */
 export interface OtherSpellings {
   /** @deprecated The same as `script`. */
-  exec?: App["script"];
-  /** @deprecated The same as `script`. */
   cmd?: App["script"];
   /** @deprecated The same as `script`. */
   command?: App["script"];
+  /** @deprecated The same as `script`. */
+  exec?: App["script"];
   /** @deprecated The same as `interpreter`. */
   exec_interpreter?: App["interpreter"];
   /** @deprecated The same as `interpreter`. */

@@ -585,7 +585,7 @@ mod tests {
             ("apply --nope", ErrorKind::UnknownArgument),
             ("stop", ErrorKind::MissingRequiredArgument),
             ("validate --json --format github", ErrorKind::ArgumentConflict),
-            ("init --format ts", ErrorKind::InvalidValue),
+            ("init --format xml", ErrorKind::InvalidValue),
             ("convert eco.js --to yaml --force", ErrorKind::MissingRequiredArgument),
             ("schema --format xml", ErrorKind::InvalidValue),
             ("diff --json --markdown", ErrorKind::ArgumentConflict),

@@ -1,5 +1,8 @@
 //! TOML: every problem at once, in the order of the file.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
@@ -22,10 +25,14 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     if problems.iter().any(|problem| problem.message != REPEATED) {
         return (None, problems);
     }
-    let reader = Reader { text, origin };
+    let reader = Reader { text, origin, odd: RefCell::default() };
     let mut root = reader.table(table.get_ref(), None);
     root.span = Some(origin.span(&(0..text.len())));
-    (Some(root), problems)
+    // The parser lets `1_000x` pass as a number, and only its own values refuse it.
+    let odd = reader.odd.into_inner().into_iter().take(SHOWN);
+    let odd: Vec<_> =
+        odd.map(|range| Diagnostic::error(Code::Syntax, "this is no number", origin.at(&range))).collect();
+    if odd.is_empty() { (Some(root), problems) } else { (None, odd) }
 }
 
 const REPEATED: &str = "this key stands here for the second time";
@@ -33,6 +40,8 @@ const REPEATED: &str = "this key stands here for the second time";
 struct Reader<'a> {
     text: &'a str,
     origin: Origin,
+    /// Numbers that are none.
+    odd: RefCell<Vec<Range<usize>>>,
 }
 
 impl Reader<'_> {
@@ -40,8 +49,8 @@ impl Reader<'_> {
         let span = self.origin.span(&value.span());
         let kind = match value.get_ref() {
             DeValue::String(text) => Kind::String(text.clone().into_owned()),
-            DeValue::Integer(integer) => Kind::Number(integral(integer.as_str(), integer.radix())),
-            DeValue::Float(float) => Kind::Number(float.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Integer(integer) => self.number(value.span(), integral(integer.as_str(), integer.radix())),
+            DeValue::Float(float) => self.number(value.span(), float.as_str().parse().ok()),
             DeValue::Boolean(value) => Kind::Bool(*value),
             // No option takes a date: what was meant is the text.
             DeValue::Datetime(date) => {
@@ -55,6 +64,13 @@ impl Reader<'_> {
             DeValue::Table(table) => return self.table(table, Some(span)),
         };
         Node::new(kind, Some(span))
+    }
+
+    fn number(&self, at: Range<usize>, number: Option<f64>) -> Kind {
+        if number.is_none() {
+            self.odd.borrow_mut().push(at);
+        }
+        Kind::Number(number.unwrap_or_default())
     }
 
     /// The parser gives a table's header (or key) as its span; here it reaches to the end of its last value.
@@ -79,11 +95,15 @@ fn cover(outer: Span, inner: Span) -> Span {
     Span { start: outer.start.min(inner.start), end: outer.end.max(inner.end), ..outer }
 }
 
-fn integral(digits: &str, radix: u32) -> f64 {
-    match (radix, digits.strip_prefix('-')) {
-        (10, _) => digits.parse().unwrap_or(f64::NAN),
-        (_, Some(digits)) => -whole(digits, radix),
-        (_, None) => whole(digits, radix),
+fn integral(text: &str, radix: u32) -> Option<f64> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return None;
+    }
+    match (radix, text.starts_with('-')) {
+        (10, _) => text.parse().ok(),
+        (_, true) => Some(-whole(digits, radix)),
+        (_, false) => Some(whole(digits, radix)),
     }
 }
 

@@ -29,8 +29,10 @@ pub(super) fn secrets(text: &str, line: &Range<usize>, place: &Range<usize>) -> 
     let whole = std::iter::once(indent..shown.len());
     let mut within = if continues(before, shown) { whole.collect() } else { scan(shown) };
     if from > line.start {
-        // What is shown may begin within a value whose name is too far away: it ends at a quote, at the latest.
-        let hidden = 0..shown.find('"').unwrap_or(shown.len());
+        // What is shown may begin within a value whose name is too far away: it ends at a quote, or where there is none at
+        // whatever ends a word.
+        let end = shown.find('"').or_else(|| shown.find([',', ' ', ']', '}', '&'])).unwrap_or(shown.len());
+        let hidden = 0..end;
         within = merge_ranges(within.into_iter().chain([hidden]).collect());
     }
     within.into_iter().map(|part| part.start + from - line.start..part.end + from - line.start).collect()
@@ -431,7 +433,8 @@ fn logins(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices('@') {
         let near = &text[..at][text.floor_char_boundary(at.saturating_sub(LOGIN_MAX))..];
-        let word = near.rfind(|c: char| c.is_whitespace() || "\"'`=,{[(".contains(c)).map_or(0, |at| at + 1);
+        let ends = |(_, c): &(usize, char)| c.is_whitespace() || "\"'`=,{[(".contains(*c);
+        let word = near.char_indices().rev().find(ends).map_or(0, |(at, c)| at + c.len_utf8());
         let Some((user, password)) = near[word..].split_once(':') else {
             continue;
         };

@@ -623,6 +623,10 @@ mod tests {
             "env: { API_KEY: pick('LEAK', [\"LEAK\"]) ?? `LEAK`, @x: 1 }",
             "env: { API_KEY: a\"b,LEAK\", @x: 1 }",
             "env: { API_KEY: f('LEAK, @x: 1 }",
+            r#"{"args": ["-u", "bob:LEAK"], "@x": 1}"#,
+            "args: -ubob:LEAK @x",
+            "script: curl --user=bob:LEAK @x",
+            &format!(r#"{{"API_KEY": "{}LEAK" "@x":1}}"#, "A".repeat(9_000)),
             "\u{e9}\u{1f600}: 1, API_KEY: '\u{e9}LEAK' @x",
         ];
         for text in hidden {
@@ -639,6 +643,16 @@ mod tests {
             ] {
                 assert!(!drawn.contains("LEAK"), "{text}\n{drawn}");
             }
+        }
+    }
+
+    /// What a program throws, or a key that is not known, can be of any length: this took minutes.
+    #[test]
+    fn long_messages_are_shown_in_time() {
+        for part in ["@", "/", "//@", "a:b@", "pw:"] {
+            let mut report = report("a: 1", 0..1, "");
+            report.diagnostics[0].message = part.repeat(20_000);
+            assert!(render_text(&report, false, false).len() > 1_000);
         }
     }
 

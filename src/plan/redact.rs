@@ -450,6 +450,7 @@ mod tests {
             ("ssh://git@github.com/a/b", "ssh://git@github.com/a/b"),
             ("http://host:8080/img@2x.png", "http://host:8080/img@2x.png"),
             ("http://auth:8080/x", "http://auth:8080/x"),
+            ("pw:123456", "pw:<..>"),
             ("https://x/?a=1&token=abc&b=2", "https://x/?a=1&token=<..>&b=2"),
             (
                 "https://b.s3/k?X-Amz-Date=1&X-Amz-Signature=ab12&x=1",

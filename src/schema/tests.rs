@@ -999,3 +999,24 @@ fn a_file_of_very_many_keys_is_read_in_time() {
     let run = run(&Json::Object(app));
     assert_eq!((run.resolved.apps[0].env.len(), run.diagnostics.len()), (50_000, 50_000));
 }
+
+#[test]
+fn very_many_unknown_dependencies_are_told_in_time() {
+    let apps: Vec<Json> = (0..1_000)
+        .map(|index| {
+            let needs: Vec<String> = (0..50).map(|need| format!("missing-service-{index}-{need}")).collect();
+            json!({ "name": format!("service-{index}"), "script": "x.sh", "depends_on": needs })
+        })
+        .collect();
+    assert_eq!(run(&json!(apps)).errors().len(), 50_000);
+}
+
+#[test]
+fn a_second_pm2_key_is_an_error() {
+    let app = |script: &str| node(&json!([{ "script": script }]));
+    let entry = |key: &str, value: Node| Entry { key: Key { text: key.to_owned(), span: None }, value };
+    let pm2 = ["x.sh", "x.sh"].map(|script| entry("pm2", app(script)));
+    let twice = Node::new(Kind::Mapping(pm2.into()), None);
+    let want = "error at pm2: `pm2` is written twice at the top level (keep one of them)";
+    assert_eq!(run_node(&twice, None, &Table::usual()).errors(), [want]);
+}

@@ -262,8 +262,15 @@ mod tests {
         for field in [Field::LogDateFormat, Field::LogType] {
             assert_eq!(field.impact(), Impact::Live, "{field:?}");
         }
-        for field in [Field::OutFile, Field::ErrorFile, Field::LogFile, Field::MergeLogs, Field::PidFile] {
+        for field in [Field::OutFile, Field::ErrorFile, Field::MergeLogs, Field::PidFile] {
             assert_eq!(field.impact(), Impact::Reload, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_acts_on_yet_restarts_nothing() {
+        for field in Field::ALL.into_iter().filter(|field| !field.is_honoured()) {
+            assert_eq!(field.impact(), Impact::Live, "{field:?}");
         }
     }
 }

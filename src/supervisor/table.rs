@@ -230,6 +230,19 @@ fn a_crash_loop_ends_after_max_restarts_launches() {
     assert_eq!(launches(&spec(|s| s.restart.backoff_ms = 100), 10, 100), (16, crash(16)));
     // One that stays up for `min_uptime` each time is never given up on.
     assert_eq!(launches(&spec(|_| {}), 1_000, 100).0, 101);
+    // With `min_uptime: 0` too, what ends at once is no stable run.
+    assert_eq!(launches(&spec(|s| s.restart.min_uptime_ms = 0), 10, 100), (16, crash(16)));
+    assert_eq!(launches(&spec(|s| s.restart.min_uptime_ms = 0), 100, 100).0, 101);
+}
+
+#[test]
+fn whether_descendants_end_too_can_be_changed_while_it_runs() {
+    let policy = spec(|_| {});
+    let online = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0) });
+    let alone = || Event::Policy(spec(|s| s.stop.tree = false));
+    assert_eq!(step(&online, alone(), NOW, FRESH).asks, [Ask::Tree { launch: THIS, tree: false }]);
+    assert_eq!(step(&online, Event::Policy(policy.clone()), NOW, FRESH).asks, []);
+    assert_eq!(step(&machine(&policy, State::Stopped), alone(), NOW, FRESH).asks, []);
 }
 
 #[test]
