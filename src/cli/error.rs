@@ -67,7 +67,7 @@ impl CliError {
         Self::error(format!("failed to {doing} `{}`: {err}", path.display()))
     }
 
-    /// An error of writing to stdout. Nobody reading is no error: `pmrun list | head -1`.
+    /// An error of writing to stdout. Nobody reading is none, and the end of a command that only prints: `pmrun logs | head`.
     pub(super) fn output(err: &io::Error) -> Self {
         match err.kind() {
             io::ErrorKind::BrokenPipe => Self::said(Exit::Done),

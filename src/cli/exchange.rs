@@ -2,11 +2,11 @@
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::offline;
+use super::offline::{self, Source};
 use super::progress::{self, Tally};
 use super::screen::Screen;
 use super::terminal::Terminal;
@@ -15,7 +15,10 @@ use crate::plan::{Plan, Refusal, Stale};
 use crate::platform::Interrupts;
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
-use crate::runtime::{Intent, TargetError, store};
+use crate::runtime::{Intent, TargetError};
+
+/// What only reads is answered within milliseconds, however much is at work.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Of files that may be configs.
 const CONFIG_ENDINGS: [&str; 9] = ["js", "cjs", "mjs", "json", "json5", "jsonc", "yaml", "yml", "toml"];
@@ -46,15 +49,26 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
         Err(ConnectError::NoDaemon) => return Ok(None),
         Err(err) => return Err(unreachable(&err, home)),
     };
-    // One that ends before it has answered is none.
-    if send(&mut connection, home, request, false).is_err() {
-        return Ok(None);
+    connection.limit_wait(READ_PATIENCE).map_err(|err| lost(&err, home))?;
+    match connection.send(&call(request, false)) {
+        Ok(()) => {}
+        // One that ends before it has answered is none.
+        Err(err) if is_hang_up(&err) => return Ok(None),
+        Err(err) => return Err(lost(&err, home)),
     }
     loop {
         match connection.next_answer() {
             Ok(Answer::Waiting { .. }) => {}
             Ok(answer) => return refused(answer).map(Some),
             Err(err) if is_hang_up(&err) => return Ok(None),
+            Err(err) if is_timeout(&err) => {
+                let message = format!("the daemon has not answered for {}s", READ_PATIENCE.as_secs());
+                let pid = std::fs::read_to_string(home.join("pmrun.pid")).unwrap_or_default();
+                return Err(CliError::new(Exit::Unreachable, message).hint(format!(
+                    "it may be suspended, or the machine overloaded: `ps -o stat,time -p {}`",
+                    pid.trim()
+                )));
+            }
             Err(err) => return Err(lost(&err, home)),
         }
     }
@@ -86,10 +100,8 @@ pub(super) fn perform(
 /// A daemon that was killed leaves apps behind that run, or that the next one would start: one is started to end them.
 pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcome>, CliError> {
     let started = Instant::now();
-    let mut connection = match Connection::open(home) {
-        Ok(connection) => connection,
-        Err(ConnectError::NoDaemon) => {
-            let known = store::read(home).map_err(|err| CliError::store(&err))?;
+    loop {
+        if let Source::Store(known) = offline::ask(home, &Request::Ping)? {
             let mut instances =
                 known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
             let should_run = instances.any(|instance| instance.intent == Intent::Up);
@@ -97,16 +109,18 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
             if !should_run && !runs {
                 return Ok(None);
             }
-            Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?
         }
-        Err(err) => return Err(unreachable(&err, home)),
-    };
-    send(&mut connection, home, Request::Kill, false)?;
-    let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| ())?;
-    if outcome.as_ref().is_none_or(|outcome| outcome.cancelled.is_none()) {
-        wait_for_its_end(&mut connection);
+        let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
+        send(&mut connection, home, Request::Kill, false)?;
+        let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| ())?;
+        if outcome.as_ref().is_none_or(|outcome| outcome.cancelled.is_none()) {
+            wait_for_its_end(&mut connection);
+        }
+        // None: it was ending by itself, and has not recorded that everything is to stay stopped.
+        if outcome.is_some() {
+            return Ok(outcome);
+        }
     }
-    Ok(outcome)
 }
 
 /// The connection ends with the daemon, so that the next command does not meet one that is on its way out.
@@ -151,7 +165,8 @@ fn follow(
         let readable = interrupts.wait(connection.as_fd(), screen.patience()).map_err(|err| lost(&err, home))?;
         if let Some(signal) = interrupts.take() {
             interrupted = Some(if signal == Signal::TERM { Exit::Terminated } else { Exit::Interrupted });
-            connection.cancel().map_err(|err| lost(&err, home))?;
+            // It may have answered, and hung up, already: what comes next says so.
+            let _ = connection.cancel();
         }
         if !readable {
             continue;
@@ -188,14 +203,12 @@ fn follow(
 }
 
 fn send(connection: &mut Connection, home: &Path, request: Request, no_wait: bool) -> Result<(), CliError> {
-    let call = Call {
-        protocol: PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        no_wait,
-        request,
-    };
-    connection.send(&call).map_err(|err| lost(&err, home))
+    connection.send(&call(request, no_wait)).map_err(|err| lost(&err, home))
+}
+
+fn call(request: Request, no_wait: bool) -> Call {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Call { protocol: PROTOCOL, version, pid: std::process::id(), no_wait, request }
 }
 
 fn receive(connection: &mut Connection, home: &Path) -> Result<Answer, CliError> {
@@ -267,6 +280,10 @@ fn unreachable(err: &ConnectError, home: &Path) -> CliError {
     CliError::new(Exit::Unreachable, err.to_string()).hint(hint)
 }
 
+fn is_timeout(err: &std::io::Error) -> bool {
+    matches!(err.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
 fn is_hang_up(err: &std::io::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(err.kind(), UnexpectedEof | BrokenPipe | ConnectionReset)
@@ -275,6 +292,8 @@ fn is_hang_up(err: &std::io::Error) -> bool {
 fn lost(err: &std::io::Error, home: &Path) -> CliError {
     let message = if is_hang_up(err) {
         "the daemon ended before it had answered".to_owned()
+    } else if err.kind() == std::io::ErrorKind::InvalidData {
+        return CliError::error(format!("what the command says, or is answered, is too large: {err}"));
     } else {
         format!("lost the daemon: {err}")
     };

@@ -64,7 +64,7 @@ impl Terminal {
 
     /// Text for stdout, as it is.
     pub(super) fn print(&mut self, text: impl AsRef<str>) -> Result<(), CliError> {
-        self.out.write_all(text.as_ref().as_bytes()).map_err(|err| CliError::output(&err))
+        unread_is_no_error(self.out.write_all(text.as_ref().as_bytes()))
     }
 
     /// Bytes for stdout, where the caller has its own way with errors.
@@ -77,14 +77,14 @@ impl Terminal {
     }
 
     pub(super) fn json(&mut self, value: &Value) -> Result<(), CliError> {
-        serde_json::to_writer_pretty(&mut self.out, value)
+        let written = serde_json::to_writer_pretty(&mut self.out, value)
             .map_err(io::Error::from)
-            .and_then(|()| writeln!(self.out))
-            .map_err(|err| CliError::output(&err))
+            .and_then(|()| writeln!(self.out));
+        unread_is_no_error(written)
     }
 
     pub(super) fn flush(&mut self) -> Result<(), CliError> {
-        self.out.flush().map_err(|err| CliError::output(&err))
+        unread_is_no_error(self.out.flush())
     }
 
     /// A line for stderr. That it cannot be written stops nothing.
@@ -125,6 +125,14 @@ impl Terminal {
             let mark = paint(self.colour_err, Colour::Cyan, "hint:");
             self.say(format!("{mark} {hint}"));
         }
+    }
+}
+
+/// `pmrun list | head -1`: that nobody reads on changes neither what the command does nor its exit code.
+fn unread_is_no_error(written: io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|err| CliError::output(&err)),
     }
 }
 

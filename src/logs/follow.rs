@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -40,6 +42,9 @@ pub enum FollowError {
     Sink(#[source] io::Error),
 }
 
+/// Of the system's events: while the reader of `logs -f` stands still, no more are kept.
+const EVENTS_MAX: usize = 1_024;
+
 /// Files that are read as they grow.
 ///
 /// Folders are watched, not files, because a file may come later or be replaced. Of a folder that is not there,
@@ -51,6 +56,8 @@ pub struct Follower {
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
     events: Receiver<notify::Result<Event>>,
+    /// There were more events than have room: any file may have more.
+    missed: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -65,11 +72,21 @@ impl Follower {
     /// # Errors
     /// When the system has no watches left.
     pub fn new(paths: Vec<PathBuf>) -> Result<Self, FollowError> {
-        let (sender, events) = channel();
-        let watcher = notify::recommended_watcher(sender).map_err(FollowError::Start)?;
+        let (sender, events) = sync_channel(EVENTS_MAX);
+        let missed = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&missed);
+        // Not blocked when nobody reads what is printed: the watcher's own calls wait for this thread.
+        let tell = move |event| {
+            if let Err(TrySendError::Full(event)) = sender.try_send(event) {
+                told.store(true, Ordering::SeqCst);
+                // Whoever emptied it just now has not seen that.
+                let _ = sender.try_send(event);
+            }
+        };
+        let watcher = notify::recommended_watcher(tell).map_err(FollowError::Start)?;
         let by_path = paths.iter().cloned().enumerate().map(|(at, path)| (path, at)).collect();
         let files = paths.into_iter().map(|path| Followed { path, lines: None }).collect();
-        let mut follower = Self { files, by_path, watcher, watched: BTreeSet::new(), events };
+        let mut follower = Self { files, by_path, watcher, watched: BTreeSet::new(), events, missed };
         follower.watch()?;
         Ok(follower)
     }
@@ -113,6 +130,7 @@ impl Follower {
             }
             next = self.events.try_recv().ok();
         }
+        folders_moved |= self.missed.swap(false, Ordering::SeqCst);
         if folders_moved {
             self.watch()?;
             touched.extend(0..self.files.len());

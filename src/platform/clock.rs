@@ -2,7 +2,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::{Mono, Now, Wall};
 
-/// The only clock; everything pure is handed its readings.
+/// The only clock; everything pure is handed its readings. It begins when the machine did: what an earlier daemon started
+/// has run for longer than this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -11,7 +12,10 @@ pub struct Clock {
 impl Clock {
     #[must_use]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        let now = Instant::now();
+        let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let uptime = Duration::try_from(uptime).unwrap_or_default();
+        Self { start: now.checked_sub(uptime).unwrap_or(now) }
     }
 
     #[must_use]

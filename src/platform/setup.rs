@@ -35,7 +35,8 @@ fn raise_file_limit() -> Option<Rlimit> {
     Some(given)
 }
 
-/// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT; and SIGHUP, which means nothing.
+/// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT; and SIGHUP, which means
+/// nothing, and SIGXFSZ: with a limit on file sizes, what cannot be saved is an error and no death.
 ///
 /// They are blocked in the calling thread and in threads that it starts afterwards.
 #[derive(Debug)]
@@ -54,7 +55,8 @@ impl Signals {
     /// # Errors
     /// The system's.
     pub fn block() -> io::Result<Self> {
-        let mask = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        let mask =
+            SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXFSZ]);
         // Inherited as ignored, it would make the system reap our children and drop their status.
         super::sys::default_child_signal();
         mask.thread_block()?;
@@ -67,7 +69,7 @@ impl Signals {
         while let Ok(Some(info)) = self.fd.read_signal() {
             match i32::try_from(info.ssi_signo).map(Signal::try_from) {
                 Ok(Ok(Signal::SIGCHLD)) => pending.child = true,
-                Ok(Ok(Signal::SIGHUP)) => {}
+                Ok(Ok(Signal::SIGHUP | Signal::SIGXFSZ)) => {}
                 _ => pending.terminate = true,
             }
         }

@@ -82,6 +82,15 @@ impl Connection {
         Self::open(home)
     }
 
+    /// An answer that takes longer is an error (`WouldBlock`).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn limit_wait(&self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))?;
+        self.stream.set_write_timeout(Some(patience))
+    }
+
     /// # Errors
     /// When the daemon is gone.
     pub fn send(&mut self, call: &Call) -> io::Result<()> {

@@ -153,8 +153,11 @@ impl Core {
         let caller = Caller { client: Some(client), pid, holder, since: now.mono };
         if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
-        } else if self.ending != Ending::No {
+        } else if self.ending == Ending::Ended {
             caller.tell(Answer::Ending, true, out);
+        } else if self.ending == Ending::Stopping {
+            // Told when it has ended: whoever asks again at once would only meet it once more.
+            self.queue.push_back(Queued { caller, request });
         } else {
             let kill = matches!(request, Request::Kill);
             if kill {
@@ -354,9 +357,6 @@ impl Core {
             current.caller.tell(answer, true, out);
             // With a disk that is full, some may not have been stopped: they are not left alone.
             if current.afterwards == Afterwards::EndTheDaemon && self.is_at_rest() {
-                for queued in self.queue.drain(..) {
-                    queued.caller.tell(Answer::Ending, true, out);
-                }
                 self.end(out);
             }
         }
@@ -382,12 +382,13 @@ impl Core {
                     && let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.intent == Intent::Up)
                 {
                     record.intent = Intent::Done { status };
+                    app.unsaved = true;
                     changed = true;
                 }
             }
             if changed {
                 let Ambient { digest, variables } = app.ambient.clone();
-                saves.extend(app.unsaved.then_some(Save::Ambient(digest, variables)));
+                saves.push(Save::Ambient(digest, variables));
                 saves.push(Save::App(name, Box::new(app.record.clone())));
             }
         }
@@ -403,6 +404,9 @@ impl Core {
     }
 
     fn end(&mut self, out: &mut Vec<Effect>) {
+        for queued in self.queue.drain(..) {
+            queued.caller.tell(Answer::Ending, true, out);
+        }
         self.ending = Ending::Ended;
         out.push(Effect::Exit);
     }

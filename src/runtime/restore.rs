@@ -7,7 +7,7 @@ use super::work::Aim;
 use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Mono, Now};
 use crate::spec::AppSpec;
-use crate::supervisor::{Launch, LaunchId, Layout, Machine, launch};
+use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch};
 
 /// Every instance's launch as an earlier daemon may have made it, and whose it would be. They are numbered from 1.
 ///
@@ -81,7 +81,8 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
     Some(intent)
 }
 
-/// Starts what should run and does not, in the order of dependencies.
+/// Starts what should run and does not, in the order of dependencies. What a command has started since and seen fail, or
+/// end, is not started a second time.
 pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
     let caller =
         Caller { client: None, pid: 0, holder: "the daemon, starting what should run".to_owned(), since: now.mono };
@@ -90,7 +91,7 @@ pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
     for (name, app) in &table.apps {
         let down = |slot: &u32| {
             app.intent(*slot) == Some(Intent::Up)
-                && app.instances.get(slot).is_some_and(|instance| instance.machine.state.is_terminal())
+                && app.instances.get(slot).is_some_and(|instance| instance.machine.state == supervisor::State::Stopped)
         };
         let slots: Vec<u32> = app.instances.keys().copied().filter(down).collect();
         if !slots.is_empty() {

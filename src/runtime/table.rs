@@ -169,8 +169,6 @@ impl Table {
                     out.push(Effect::Kill { launch, tree });
                 }
                 Ask::Tree { launch, tree } => out.push(Effect::Tree { launch, tree }),
-                // Whoever waits for it sees the state, which says so too.
-                Ask::ReportLate { .. } => {}
             }
         }
         let after = instance.machine.state.clone();

@@ -80,10 +80,6 @@ pub enum Ask {
         launch: LaunchId,
         tree: bool,
     },
-    /// It did not say in time that it is ready. Comes once a launch.
-    ReportLate {
-        after_ms: u64,
-    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -292,7 +288,6 @@ impl Next {
             State::Starting { launch, pid, since, .. } => {
                 if self.machine.says_ready() {
                     self.machine.state = State::Starting { launch, pid, since, late: true };
-                    self.asks.push(Ask::ReportLate { after_ms: self.machine.policy.readiness.timeout_ms });
                 } else {
                     self.machine.state = State::Online { launch, pid, since };
                 }
@@ -322,7 +317,12 @@ impl Next {
         if matches!(status, ExitStatus::Code(code) if rules.stop_exit_codes.contains(&code)) {
             self.complete(status);
         } else if !rules.auto {
-            if status.is_success() { self.complete(status) } else { self.give_up(ErrorReason::Exited(status)) }
+            // Of one that an earlier daemon started nobody knows the status; a job is not run twice for that.
+            if status.is_success() || status == ExitStatus::Unknown {
+                self.complete(status);
+            } else {
+                self.give_up(ErrorReason::Exited(status));
+            }
         } else if !stable && runs >= rules.max_restarts {
             self.give_up(ErrorReason::CrashLoop { runs, status });
         } else {
