@@ -274,7 +274,7 @@ impl Daemon {
     fn hear_host(&mut self) {
         for event in self.host.take_events() {
             let input = match event {
-                Event::Exited { launch, status } => Input::Exited { launch, status },
+                Event::Exited { launch, status, left } => Input::Exited { launch, status, left },
                 Event::TreeGone { launch } => Input::TreeGone { launch },
                 Event::Ready { launch } => Input::Ready { launch },
                 Event::Notice(text) => {

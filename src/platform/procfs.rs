@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{Dir, Mode, OFlags};
 
@@ -96,6 +97,17 @@ pub(super) fn process(pid: u32) -> Option<Process> {
 }
 
 /// None when it is gone or somebody else's.
+/// The children of this process, threads' included. None where the kernel does not list them (`CONFIG_PROC_CHILDREN`).
+pub(super) fn own_children() -> Option<Vec<u32>> {
+    let me = std::process::id();
+    let of = |thread: &Path| std::fs::read_to_string(thread.join("children"));
+    of(Path::new(&format!("/proc/self/task/{me}"))).ok()?;
+    let threads = std::fs::read_dir("/proc/self/task").ok()?.filter_map(Result::ok);
+    // A thread that has ended since has left its children to another.
+    let listed: Vec<String> = threads.filter_map(|thread| of(&thread.path()).ok()).collect();
+    Some(listed.iter().flat_map(|pids| pids.split_ascii_whitespace()).filter_map(|pid| pid.parse().ok()).collect())
+}
+
 pub(super) fn marks(pid: u32) -> Option<Marks> {
     let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut marks = Marks::default();

@@ -91,7 +91,7 @@ impl Stage {
     fn exit_of(&mut self, launch: &Launch) -> ExitStatus {
         self.host.spawn(launch).unwrap();
         let exited = |event: &Event| match event {
-            Event::Exited { launch: id, status } if *id == launch.id => Some(*status),
+            Event::Exited { launch: id, status, .. } if *id == launch.id => Some(*status),
             _ => None,
         };
         self.until("its exit", |stage| stage.events.iter().any(|event| exited(event).is_some()));
@@ -220,7 +220,7 @@ fn processes_start_clean_and_on_their_own() {
             assert_eq!(offset, 0);
             let process = procfs::process(pid);
             assert!(process.is_none_or(|process| process.session == pid && process.parent == std::process::id()));
-            stage.until_event(&Event::Exited { launch: ID, status: ExitStatus::Code(1) });
+            stage.until_event(&Event::Exited { launch: ID, status: ExitStatus::Code(1), left: false });
             let out = stage.out();
             let (fds, signals) = out.split_once('S').unwrap();
             let fds: BTreeSet<&str> = fds.split_whitespace().collect();
@@ -245,7 +245,7 @@ fn logs_are_appended_to_and_their_folders_made() {
         launch.id = LaunchId(round);
         let (_, offset) = stage.host.spawn(&launch).unwrap();
         assert_eq!(offset, (round - 1) * 4);
-        stage.until_event(&Event::Exited { launch: launch.id, status: ExitStatus::Code(0) });
+        stage.until_event(&Event::Exited { launch: launch.id, status: ExitStatus::Code(0), left: false });
     }
     assert_eq!(stage.out(), "out\nout\n");
     assert_eq!(std::fs::read_to_string(stage.path("deep/er/error.log")).unwrap(), "err\nerr\n");
@@ -384,7 +384,11 @@ fn readiness_and_shutdown_go_over_the_channel() {
     stage.until_event(&Event::Ready { launch: ID });
     stage.host.stop_by_message(ID, true);
     stage.until_event(&Event::TreeGone { launch: ID });
-    assert!(stage.events.contains(&Event::Exited { launch: ID, status: ExitStatus::Code(7) }), "{:?}", stage.events);
+    assert!(
+        stage.events.contains(&Event::Exited { launch: ID, status: ExitStatus::Code(7), left: false }),
+        "{:?}",
+        stage.events
+    );
 }
 
 #[test]
@@ -400,7 +404,11 @@ fn node_speaks_the_channel() {
     stage.until_event(&Event::Ready { launch: ID });
     stage.host.stop_by_message(ID, true);
     stage.until_event(&Event::TreeGone { launch: ID });
-    assert!(stage.events.contains(&Event::Exited { launch: ID, status: ExitStatus::Code(7) }), "{:?}", stage.events);
+    assert!(
+        stage.events.contains(&Event::Exited { launch: ID, status: ExitStatus::Code(7), left: false }),
+        "{:?}",
+        stage.events
+    );
 }
 
 #[test]
@@ -507,8 +515,8 @@ fn without_tree_only_the_first_process_counts() {
 }
 
 #[test]
-fn a_process_that_ends_by_itself_takes_its_group_along() {
-    alone("a_process_that_ends_by_itself_takes_its_group_along", || {
+fn what_a_process_leaves_behind_is_told_and_ends_when_asked() {
+    alone("what_a_process_leaves_behind_is_told_and_ends_when_asked", || {
         for tree in [true, false] {
             let mut stage = adopting_stage();
             let nap = nap(92 + u32::from(tree));
@@ -522,11 +530,11 @@ fn a_process_that_ends_by_itself_takes_its_group_along() {
             // Not a stop: it is ended behind the host's back.
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(root.cast_signed()), nix::sys::signal::Signal::SIGTERM)
                 .unwrap();
-            stage.until_event(&Event::Exited { launch: ID, status: ExitStatus::Signal(15) });
+            stage.until_event(&Event::Exited { launch: ID, status: ExitStatus::Signal(15), left: tree });
+            assert_eq!(with_argument(&nap), [pid], "nobody has asked it to end");
             if tree {
-                stage.until("its group's end", |_| with_argument(&nap).is_empty());
+                stage.host.stop(ID, Signal::TERM, true);
             } else {
-                assert_eq!(with_argument(&nap), [pid]);
                 stage.host.kill(ID, true);
                 stage.until_event(&Event::TreeGone { launch: ID });
             }
@@ -601,7 +609,11 @@ fn the_next_daemon_takes_over_what_is_known_and_ends_the_rest() {
 
         stage.host.stop(LaunchId(2), Signal::KILL, true);
         stage.until_event(&Event::TreeGone { launch: LaunchId(2) });
-        assert!(stage.events.contains(&Event::Exited { launch: LaunchId(2), status: ExitStatus::Unknown }));
+        assert!(stage.events.contains(&Event::Exited {
+            launch: LaunchId(2),
+            status: ExitStatus::Unknown,
+            left: false
+        }));
         assert_eq!(with_argument(&nap), Vec::<u32>::new());
     });
 }

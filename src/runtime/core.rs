@@ -120,7 +120,9 @@ impl Core {
             Input::SpawnFailed { launch, reason } => {
                 self.host(launch, Event::SpawnFailed { launch, reason }, now, &mut out);
             }
-            Input::Exited { launch, status } => self.host(launch, Event::Exited { launch, status }, now, &mut out),
+            Input::Exited { launch, status, left } => {
+                self.host(launch, Event::Exited { launch, status, left }, now, &mut out);
+            }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),

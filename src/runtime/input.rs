@@ -35,10 +35,11 @@ pub enum Input {
         launch: LaunchId,
         reason: String,
     },
-    /// The first process ended. Comes exactly once a launch that was spawned.
+    /// The first process ended. Comes exactly once a launch that was spawned. `left`: others of its launch are still there.
     Exited {
         launch: LaunchId,
         status: ExitStatus,
+        left: bool,
     },
     /// After a `Stop` or `Kill`: nothing of the launch is left, descendants included.
     TreeGone {

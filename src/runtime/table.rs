@@ -161,10 +161,13 @@ impl Table {
                     let launch = launch(fresh, spec, id.slot, instance.list_id, &self.layout, variables);
                     out.push(Effect::Spawn(Box::new(launch)));
                 }
-                Ask::Stop { launch, signal, tree } => out.push(Effect::Stop { launch, signal, tree }),
+                Ask::Stop { launch, signal, tree } => {
+                    // Its first process may have ended long ago.
+                    self.launches.insert(launch, id.clone());
+                    out.push(Effect::Stop { launch, signal, tree });
+                }
                 Ask::StopByMessage { launch, tree } => out.push(Effect::StopByMessage { launch, tree }),
                 Ask::Kill { launch, tree } => {
-                    // Its first process may have ended long ago.
                     self.launches.insert(launch, id.clone());
                     out.push(Effect::Kill { launch, tree });
                 }

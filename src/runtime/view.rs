@@ -147,7 +147,9 @@ fn actual_instance(machine: &Machine) -> ActualInstance {
     let next = Some(Arc::clone(&machine.policy));
     let (liveness, launched) = match &machine.state {
         State::Launching { .. } | State::Starting { .. } | State::Online { .. } => (Liveness::Up, launched),
-        State::Waiting { .. } | State::Stopping { then: Then::Restart, .. } => (Liveness::Up, next),
+        State::Waiting { .. } | State::Stopping { then: Then::Restart | Then::Again { .. }, .. } => {
+            (Liveness::Up, next)
+        }
         State::Stopped | State::Stopping { then: Then::Stop, .. } => (Liveness::Stopped, None),
         State::Completed { .. } => (Liveness::Completed, launched),
         State::Errored { .. } => (Liveness::Errored, None),

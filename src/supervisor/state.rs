@@ -83,6 +83,10 @@ pub enum StopPhase {
 pub enum Then {
     Stop,
     Restart,
+    /// What ended by itself is started again after this wait: it was only what it left behind that had to end first.
+    Again {
+        delay_ms: u64,
+    },
 }
 
 /// Why an instance was given up on.

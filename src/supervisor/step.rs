@@ -43,6 +43,8 @@ pub enum Event {
     Exited {
         launch: LaunchId,
         status: ExitStatus,
+        /// Processes that it started are still there. They belong to the app: they end before it is started again.
+        left: bool,
     },
     TreeGone {
         launch: LaunchId,
@@ -101,7 +103,7 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
         Event::Policy(policy) => next.policy(policy),
         Event::Spawned { launch, pid } => next.spawned(launch, pid),
         Event::SpawnFailed { launch, reason } => next.spawn_failed(launch, reason),
-        Event::Exited { launch, status } => next.exited(launch, status),
+        Event::Exited { launch, status, left } => next.exited(launch, status, left),
         Event::TreeGone { launch } => next.tree_gone(launch),
         Event::Ready { launch } => next.ready(launch),
         Event::Tick => next.tick(),
@@ -141,7 +143,7 @@ impl Next {
             State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
                 self.forgive();
                 match self.machine.remains {
-                    Some(launch) => self.kill(launch, None, Then::Restart),
+                    Some(launch) => self.end_remains(launch, Then::Restart),
                     None => self.launch(by),
                 }
             }
@@ -159,7 +161,7 @@ impl Next {
             }
             State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
                 match self.machine.remains {
-                    Some(launch) => self.kill(launch, None, Then::Stop),
+                    Some(launch) => self.end_remains(launch, Then::Stop),
                     None => self.machine.state = State::Stopped,
                 }
             }
@@ -239,15 +241,17 @@ impl Next {
         }
     }
 
-    fn exited(&mut self, ended: LaunchId, status: ExitStatus) {
+    fn exited(&mut self, ended: LaunchId, status: ExitStatus, left: bool) {
         if self.machine.state.launch() != Some(ended) {
             return;
         }
         self.machine.last_exit = Some(status);
         self.machine.remains = self.machine.policy.stop.tree.then_some(ended);
         match self.machine.state.clone() {
-            State::Launching { .. } => self.ended(status, 0),
-            State::Starting { since, .. } | State::Online { since, .. } => self.ended(status, self.now.ms_since(since)),
+            State::Launching { .. } => self.ended(status, 0, left),
+            State::Starting { since, .. } | State::Online { since, .. } => {
+                self.ended(status, self.now.ms_since(since), left);
+            }
             // Its children may still be there: only the end of the whole tree counts. The others have no launch.
             State::Stopping { .. }
             | State::Errored { .. }
@@ -306,7 +310,7 @@ impl Next {
     }
 
     /// What an exit that nobody asked for leads to.
-    fn ended(&mut self, status: ExitStatus, uptime_ms: u64) {
+    fn ended(&mut self, status: ExitStatus, uptime_ms: u64, left: bool) {
         let rules = &self.machine.policy.restart;
         let stable = uptime_ms >= rules.min_uptime_ms.max(STABLE_MS_MIN);
         self.machine.unstable = if stable { 0 } else { self.machine.unstable + 1 };
@@ -326,13 +330,20 @@ impl Next {
         } else if !stable && runs >= rules.max_restarts {
             self.give_up(ErrorReason::CrashLoop { runs, status });
         } else {
-            match self.delay_ms() {
-                0 => {
-                    self.machine.restarts += 1;
-                    self.launch(By::Policy);
-                }
-                delay => self.wait(delay),
+            let delay_ms = self.delay_ms();
+            match self.machine.remains.filter(|_| left) {
+                Some(launch) => self.end_remains(launch, Then::Again { delay_ms }),
+                None => self.again(delay_ms),
             }
+        }
+    }
+
+    fn again(&mut self, delay_ms: u64) {
+        if delay_ms > 0 {
+            self.wait(delay_ms);
+        } else {
+            self.machine.restarts += 1;
+            self.launch(By::Policy);
         }
     }
 
@@ -377,6 +388,14 @@ impl Next {
         self.machine.state = State::Stopping { launch, pid: Some(pid), phase, then };
     }
 
+    /// What an ended process left behind is asked to end, as the process would have been.
+    fn end_remains(&mut self, launch: LaunchId, then: Then) {
+        let rules = &self.machine.policy.stop;
+        self.asks.push(Ask::Stop { launch, signal: rules.signal, tree: true });
+        let phase = StopPhase::Asked { deadline: self.now.plus_ms(rules.timeout_ms) };
+        self.machine.state = State::Stopping { launch, pid: None, phase, then };
+    }
+
     fn kill(&mut self, launch: LaunchId, pid: Option<u32>, then: Then) {
         let rules = &self.machine.policy.stop;
         self.asks.push(Ask::Kill { launch, tree: rules.tree });
@@ -394,6 +413,7 @@ impl Next {
                 self.machine.restarts += 1;
                 self.launch(By::Command);
             }
+            Then::Again { delay_ms } => self.again(delay_ms),
         }
     }
 

@@ -68,6 +68,8 @@ fn states() -> Vec<State> {
         State::Stopping { launch, pid: None, phase: StopPhase::Spawning, then: Then::Restart },
         stopping(StopPhase::Asked { deadline: later }, Then::Stop),
         stopping(StopPhase::Asked { deadline: due }, Then::Restart),
+        stopping(StopPhase::Asked { deadline: later }, Then::Again { delay_ms: 0 }),
+        stopping(StopPhase::Asked { deadline: later }, Then::Again { delay_ms: 500 }),
         stopping(StopPhase::Killed { deadline: later }, Then::Restart),
         stopping(StopPhase::Killed { deadline: due }, Then::Stop),
         State::Errored { reason: ErrorReason::Exited(ExitStatus::Code(1)) },
@@ -78,7 +80,7 @@ fn states() -> Vec<State> {
 }
 
 fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
-    let exited = |launch, status| Event::Exited { launch, status };
+    let exited = |launch, status| Event::Exited { launch, status, left: false };
     vec![
         Event::Start { by: By::Command },
         Event::Start { by: By::Policy },
@@ -100,7 +102,7 @@ fn about_another_launch() -> Vec<Event> {
     vec![
         Event::Spawned { launch: OTHER, pid: 11 },
         Event::SpawnFailed { launch: OTHER, reason: "no such file".to_owned() },
-        Event::Exited { launch: OTHER, status: ExitStatus::Code(0) },
+        Event::Exited { launch: OTHER, status: ExitStatus::Code(0), left: false },
         Event::TreeGone { launch: OTHER },
         Event::Ready { launch: OTHER },
     ]
@@ -206,7 +208,7 @@ fn launches(policy: &Arc<AppSpec>, run_ms: u64, most: u32) -> (u32, State) {
                 }
                 machine = step(&machine, Event::Spawned { launch, pid: 5 }, at, LaunchId(0)).machine;
                 now += run_ms;
-                Event::Exited { launch, status: ExitStatus::Code(1) }
+                Event::Exited { launch, status: ExitStatus::Code(1), left: false }
             }
             State::Waiting { until } => {
                 now = until.0;
@@ -233,6 +235,31 @@ fn a_crash_loop_ends_after_max_restarts_launches() {
     // With `min_uptime: 0` too, what ends at once is no stable run.
     assert_eq!(launches(&spec(|s| s.restart.min_uptime_ms = 0), 10, 100), (16, crash(16)));
     assert_eq!(launches(&spec(|s| s.restart.min_uptime_ms = 0), 100, 100).0, 101);
+}
+
+#[test]
+fn what_a_process_leaves_behind_is_asked_to_end_before_the_next_is_started() {
+    let policy = spec(|s| s.restart.delay_ms = 500);
+    let online = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0) });
+    let exited = |left| Event::Exited { launch: THIS, status: ExitStatus::Code(1), left };
+    let asked = Ask::Stop { launch: THIS, signal: crate::base::Signal::INT, tree: true };
+    let ended = step(&online, exited(true), NOW, FRESH);
+    assert_eq!(ended.asks, std::slice::from_ref(&asked));
+    let gone = step(&ended.machine, Event::TreeGone { launch: THIS }, NOW, FRESH).machine;
+    assert_eq!(gone.state, State::Waiting { until: NOW.mono.plus_ms(500) });
+    assert_eq!(step(&online, exited(false), NOW, FRESH).machine.state, gone.state);
+    // What nobody starts again keeps what it has left until somebody asks.
+    let once = spec(|s| s.restart.auto = false);
+    let done = Event::Exited { launch: THIS, status: ExitStatus::Code(0), left: true };
+    let done = step(&machine(&once, State::Online { launch: THIS, pid: 1, since: Mono(0) }), done, NOW, FRESH);
+    assert_eq!((&done.machine.state, done.asks), (&State::Completed { status: ExitStatus::Code(0) }, vec![]));
+    assert_eq!(step(&done.machine, Event::Stop, NOW, FRESH).asks, std::slice::from_ref(&asked));
+    assert_eq!(step(&done.machine, Event::Restart, NOW, FRESH).asks, [asked]);
+    // With `treekill: false` they are on their own.
+    let alone = spec(|s| s.stop.tree = false);
+    let ended =
+        step(&machine(&alone, State::Online { launch: THIS, pid: 1, since: Mono(0) }), exited(true), NOW, FRESH);
+    assert_eq!(ended.asks, [Ask::Launch { launch: FRESH }]);
 }
 
 #[test]
@@ -299,7 +326,7 @@ fn every_order_of_events_ends_where_it_was_asked_to() {
                     wanted_up = true;
                     Event::Start { by: By::Command }
                 }
-                3 => Event::Exited { launch, status: ExitStatus::Signal(9) },
+                3 => Event::Exited { launch, status: ExitStatus::Signal(9), left: false },
                 4 => Event::TreeGone { launch },
                 _ => {
                     now += 2_000;

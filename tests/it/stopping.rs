@@ -92,6 +92,36 @@ fn a_crash_of_the_first_process_takes_its_children_along() {
 }
 
 #[test]
+fn what_a_finished_process_leaves_goes_on_and_is_asked_to_end_like_any_other() {
+    for command in ["stop", "delete", "restart", "kill"] {
+        let home = Home::new();
+        home.write(
+            "serve.sh",
+            "trap 'echo asked >\"${FIFO}\"; exit 0' TERM\necho \"server $$\" >\"${FIFO}\"\n\
+             while :; do sleep 100000 & wait $!; done\n",
+        );
+        // As programs do that call daemon(3): one is in a session of its own, one is not.
+        let lines =
+            "#!/bin/sh\nsetsid sh serve.sh </dev/null >/dev/null 2>&1 &\nsh serve.sh </dev/null >/dev/null 2>&1 &\n";
+        home.write("start.sh", lines);
+        let mut fifo = home.fifo("fifo");
+        home.apply(&json!([{
+            "name": "a", "script": "./start.sh", "autorestart": false, "stop_signal": "SIGTERM", "kill_timeout": 600_000,
+            "env": { "FIFO": fifo.path },
+        }]));
+        let servers = [fifo.pid_of("server"), fifo.pid_of("server")];
+        assert_eq!(home.state("a:0"), "completed");
+        assert!(servers.into_iter().all(procs::alive));
+        let target: &[&str] = if command == "kill" { &[] } else { &["a"] };
+        home.ok(&[&[command], target].concat());
+        for _ in 0..2 {
+            fifo.line_of("asked");
+        }
+        assert!(!servers.into_iter().any(procs::alive), "after `{command}`");
+    }
+}
+
+#[test]
 fn kill_timeout_is_given_before_sigkill() {
     let home = Home::new();
     // Ends in good order when asked to, if it is given the time to be answered.
@@ -221,7 +251,7 @@ fn what_a_process_that_ended_by_itself_left_goes_with_the_next_stop() {
                 ),
             );
             let mut fifo = home.fifo("fifo");
-            // Who is not out of its group yet ends with the first process.
+            // So that it has said its pid before the first process ends.
             let gate = home.fifo("gate");
             let env = json!({ "FIFO": fifo.path, "GATE": gate.path });
             let mut app = json!({ "name": "a", "script": "./leaves.sh", "min_uptime": 60_000, "env": env });

@@ -16,7 +16,7 @@ pub(super) fn reap_child(pid: u32) -> Option<ExitStatus> {
     }
 }
 
-pub(super) fn end_group(pid: u32) {
+fn end_group(pid: u32) {
     if let Some(pid) = raw_pid(pid) {
         let _ = kill_process_group(pid, rustix::process::Signal::KILL);
     }

@@ -13,14 +13,14 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use self::cache::Cache;
-use self::children::{end_child, end_group, reap_child};
+use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::notify::NotifyFolder;
 use super::procfs;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, spawn};
 use super::survivors::{self, Adopted, open_pid};
-use super::tag::Tag;
+use super::tag::{Tag, launch_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
 use crate::base::{ExitStatus, Signal};
@@ -35,6 +35,8 @@ pub enum Event {
     Exited {
         launch: LaunchId,
         status: ExitStatus,
+        /// Processes that it started are still there, or may be.
+        left: bool,
     },
     /// After a stop or kill: nothing is left. After `Exited`, where there was one.
     TreeGone {
@@ -308,10 +310,6 @@ impl Host {
         let asked = self.stopping.contains_key(&launch) || self.requests.iter().any(|request| request.0 == launch);
         let Some(running) = self.running.get(&launch) else { return false };
         let status = if running.child {
-            if running.tree && !asked {
-                // Not reaped yet, so the group's number cannot be another's.
-                end_group(running.pid);
-            }
             let Some(status) = reap_child(running.pid) else { return false };
             status
         } else {
@@ -320,12 +318,13 @@ impl Host {
         let Some(running) = self.running.remove(&launch) else { return false };
         self.roots.remove(&running.pid);
         self.stale_pid_files.insert(running.pid_file.clone(), running.pid);
+        let left = running.tree && !asked && self.left_behind(&running);
         if running.tree && !asked {
             // The session's number may be another's by the time somebody asks.
             let kin = Kin { root: None, session: 0, ..running.kin() };
             self.ended.insert(running.instance.clone(), (launch, kin));
         }
-        self.events.push(Event::Exited { launch, status });
+        self.events.push(Event::Exited { launch, status, left });
         if let Some(stopping) = self.stopping.get_mut(&launch) {
             stopping.kin.root = None;
             if !stopping.tree {
@@ -333,13 +332,20 @@ impl Host {
             } else if stopping.members.is_empty() && stopping.todo == Todo::Nothing {
                 stopping.todo = Todo::Verify;
             }
-        } else if !running.child && running.tree {
-            // The group is not pinned by a zombie of ours; its marks tell what is left of it.
-            let mut kin = running.kin();
-            kin.root = None;
-            self.stopping.insert(launch, Stopping::new(kin, true, Todo::Kill, Signal::KILL, true));
         }
         true
+    }
+
+    /// Whether processes of a launch are still there though its first one has ended. What lost its parents is this
+    /// daemon's child now; of what an earlier daemon started that is not so, and only a look at all processes tells.
+    fn left_behind(&self, running: &Running) -> bool {
+        let Some(children) = procfs::own_children().filter(|_| running.child) else { return true };
+        let launch = launch_bits(&running.mark);
+        let mut others = children.into_iter().filter(|pid| !self.roots.contains_key(pid));
+        others.any(|pid| match procfs::file_locks(pid).and_then(Tag::of_limit) {
+            Some(tag) => tag.launch == launch && tag.is_of(&self.home),
+            None => procfs::marks(pid).is_some_and(|marks| marks.launch.as_ref() == Some(&running.mark)),
+        })
     }
 
     fn member_exited(&mut self, key: u64) {

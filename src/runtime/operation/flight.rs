@@ -5,7 +5,7 @@ use crate::base::{InstanceId, Mono, format_millis};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::table::Moved;
 use crate::runtime::view::outputs;
-use crate::supervisor::{ErrorReason, Machine, Output, State};
+use crate::supervisor::{ErrorReason, Machine, Output, State, Then};
 
 /// When a command stops waiting for an instance that keeps ending. Its policy goes on restarting it.
 ///
@@ -55,7 +55,13 @@ impl Operation {
         if let Some(what) = what {
             self.progress(&id.app, Some(id.slot), what, around.out);
         }
-        let ran = matches!(moved.before, State::Launching { .. } | State::Starting { .. } | State::Online { .. });
+        let ran = matches!(
+            moved.before,
+            State::Launching { .. }
+                | State::Starting { .. }
+                | State::Online { .. }
+                | State::Stopping { then: Then::Again { .. }, .. }
+        );
         let crashed = ran
             && match &moved.after {
                 State::Waiting { .. } => true,

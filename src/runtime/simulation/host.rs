@@ -305,6 +305,11 @@ impl Host {
         if says(&self.disk) != Some(true) && says(&self.heard_disk) != Some(true) {
             self.fail(&format!("{id} was started, which the disk does not say"));
         }
+        let is_its = |tree: &&Tree| tree.list_id == launch.env["pm_id"] && tree.whole && launch.tree;
+        let mut earlier = self.trees.values().filter(is_its);
+        if earlier.any(|tree| tree.root_alive || !tree.children.is_empty()) {
+            self.fail(&format!("{id} was started beside what an earlier process of it left"));
+        }
     }
 
     fn free_pid(&self) -> u32 {
@@ -351,11 +356,8 @@ impl Host {
     fn root_ends(&mut self, key: u64, status: ExitStatus) {
         let Some(tree) = self.trees.get_mut(&key).filter(|tree| tree.root_alive) else { return };
         tree.root_alive = false;
-        if tree.whole {
-            tree.children.clear();
-        }
         let (launch, watched, empty) = (tree.launch, tree.watched, tree.children.is_empty());
-        self.deliver(0, Input::Exited { launch, status });
+        self.deliver(0, Input::Exited { launch, status, left: !empty });
         if watched == Some(false) || (watched == Some(true) && empty) {
             self.deliver(1, Input::TreeGone { launch });
         }
@@ -377,7 +379,7 @@ impl Host {
             self.trees.remove(&key);
         }
         if was_alive {
-            self.deliver(0, Input::Exited { launch, status: ExitStatus::Signal(15) });
+            self.deliver(0, Input::Exited { launch, status: ExitStatus::Signal(15), left: false });
         }
         if watched {
             self.deliver(1, Input::TreeGone { launch });
