@@ -97,8 +97,9 @@ fn what_a_finished_process_leaves_goes_on_and_is_asked_to_end_like_any_other() {
         let home = Home::new();
         home.write(
             "serve.sh",
-            "trap 'echo asked >\"${FIFO}\"; exit 0' TERM\necho \"server $$\" >\"${FIFO}\"\n\
-             while :; do sleep 100000 & wait $!; done\n",
+            // Starts nothing once it serves: what a shell forks while it is asked to end may miss the signal.
+            "trap 'kill -9 $!; echo asked >\"${FIFO}\"; exit 0' TERM\n(trap '' TERM; exec sleep 100000) &\n\
+             echo \"server $$\" >\"${FIFO}\"\nwait $!\n",
         );
         // As programs do that call daemon(3): one is in a session of its own, one is not.
         let lines =
@@ -118,6 +119,8 @@ fn what_a_finished_process_leaves_goes_on_and_is_asked_to_end_like_any_other() {
             fifo.line_of("asked");
         }
         assert!(!servers.into_iter().any(procs::alive), "after `{command}`");
+        // While somebody still reads what they say.
+        home.ok(&["kill"]);
     }
 }
 
