@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{exit, surroundings};
+use crate::base::parse_millis;
 use crate::config::js::Engine;
 
 /// Runs the apps that an ecosystem file declares, and changes only what changed.
@@ -131,6 +132,40 @@ pub(super) struct Access {
     /// Node can do everything, but nothing is kept from it: it runs with your rights. pmrun never changes over by itself.
     #[arg(long, value_name = "ENGINE", value_enum, help_heading = "Reading a config program")]
     pub js_engine: Option<JsEngine>,
+
+    /// End a config program that takes longer than this, commands that it runs included (default: 5s)
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Reading a config program")]
+    pub eval_timeout: Option<u64>,
+
+    /// Let the config see nothing but itself: no commands, no variables, no other files
+    ///
+    /// The file itself, and the modules that it requires from its own folder and below, are always read.
+    #[arg(long, help_heading = "Reading a config program")]
+    pub hermetic: bool,
+
+    /// With --hermetic: variables that may be seen; `*` stands for anything, as in CI_*
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        requires = "hermetic",
+        help_heading = "Reading a config program"
+    )]
+    pub allow_env: Vec<String>,
+
+    /// With --hermetic: a file, or a folder with everything below it, that may be read; can be repeated
+    #[arg(long, value_name = "PATH", requires = "hermetic", help_heading = "Reading a config program")]
+    pub allow_read: Vec<PathBuf>,
+}
+
+/// Milliseconds.
+fn duration(text: &str) -> Result<u64, String> {
+    match parse_millis(text) {
+        Some(0) => Err("a config cannot be read in no time".to_owned()),
+        Some(ms) if ms <= EVAL_TIMEOUT_MAX_MS => Ok(ms),
+        Some(_) => Err("at most one hour".to_owned()),
+        None => Err("not a duration: like `10s`, `500ms`, `1m`".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -147,6 +182,8 @@ impl From<JsEngine> for Engine {
         }
     }
 }
+
+const EVAL_TIMEOUT_MAX_MS: u64 = 3_600_000;
 
 /// What a plan may contain.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -248,6 +285,10 @@ pub(super) struct Render {
     #[arg(long, conflicts_with_all = ["json", "env", "reveal"])]
     pub raw: bool,
 
+    /// Print what was read instead: variables, files, commands
+    #[arg(long, conflicts_with = "raw")]
+    pub inputs: bool,
+
     /// Print values that look like secrets too
     #[arg(long)]
     pub reveal: bool,
@@ -333,6 +374,9 @@ pub(super) struct Convert {
     /// Overwrite it where it is already there
     #[arg(long, requires = "out")]
     pub force: bool,
+
+    #[command(flatten)]
+    pub access: Access,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

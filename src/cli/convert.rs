@@ -13,7 +13,7 @@ use crate::plan::holds_secret;
 use crate::schema;
 
 pub(super) fn run(arguments: &arguments::Convert, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world()?;
+    let world = surroundings::world_for(&arguments.access)?;
     let file = loading::entry(Some(&arguments.file), &world, terminal)?;
     if let Some(out) = &arguments.out {
         check_place(&file, out, arguments.force, &world)?;

@@ -17,6 +17,7 @@ mod exit;
 mod explain;
 mod facts;
 mod init;
+mod inputs;
 mod instances;
 mod kill;
 mod list;

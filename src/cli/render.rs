@@ -4,7 +4,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::loading::{self, Talk};
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, facts, surroundings};
+use super::{arguments, facts, inputs, surroundings};
 use crate::config;
 use crate::graph::Graph;
 use crate::plan::{holds_secret, is_secret_file, is_secret_name};
@@ -24,6 +24,10 @@ pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Res
         return Ok(Exit::Done);
     }
     let (mut graph, _) = loading::load(&entry, arguments.source.env.as_deref(), &[], false, &world, terminal)?;
+    if arguments.inputs {
+        inputs::show(&world, &graph.file, arguments, terminal)?;
+        return Ok(Exit::Done);
+    }
     if !arguments.reveal {
         graph.apps.iter_mut().for_each(hide);
         graph.deploy.iter_mut().for_each(|deploy| hide_json("deploy", deploy));
@@ -81,7 +85,7 @@ pub(super) fn hide(app: &mut AppSpec) {
 }
 
 /// A word may be a secret only because of the one before it: `--token x`.
-fn hide_words(words: &mut [String]) {
+pub(super) fn hide_words(words: &mut [String]) {
     let pairs: Vec<bool> = words.windows(2).map(|pair| holds_secret("", &pair.join(" "))).collect();
     for (at, word) in words.iter_mut().enumerate() {
         let announced = at > 0 && pairs[at - 1] && !word.starts_with("--");

@@ -147,6 +147,7 @@ mod tests {
             cpus: 1,
             mapping: None,
             engine: crate::config::js::Engine::Embedded,
+            reading: config::Reading::default(),
         };
         let options = ScriptOptions {
             name: Some("w".into()),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::Access;
 use super::error::CliError;
-use crate::config::World;
 use crate::config::js::Engine;
+use crate::config::{Hermetic, Reading, World};
 use crate::platform;
 
 /// Every environment variable that pmrun itself reads, for `--help`.
@@ -59,12 +59,20 @@ pub(super) fn world() -> Result<World, CliError> {
         cpus: std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
         mapping: None,
         engine: Engine::Embedded,
+        reading: Reading::default(),
     })
 }
 
 /// The world as a config may see it.
 pub(super) fn world_for(access: &Access) -> Result<World, CliError> {
     let mut world = world()?;
+    if let Some(ms) = access.eval_timeout {
+        world.reading.limits.deadline_ms = ms;
+    }
+    if access.hermetic {
+        let paths = access.allow_read.iter().map(|path| allowed(path, &world)).collect::<Result<_, _>>()?;
+        world.reading.hermetic = Some(Hermetic { variables: access.allow_env.clone(), paths });
+    }
     world.engine = match (access.js_engine, world.env.get(JS_ENGINE).map(String::as_str)) {
         (Some(engine), _) => engine.into(),
         (None, None | Some("" | "embedded")) => Engine::Embedded,
@@ -75,6 +83,14 @@ pub(super) fn world_for(access: &Access) -> Result<World, CliError> {
         }
     };
     Ok(world)
+}
+
+/// One that is not there would allow nothing: a slip, most likely.
+fn allowed(path: &Path, world: &World) -> Result<PathBuf, CliError> {
+    world.cwd.join(path).canonicalize().map_err(|err| {
+        let reason = platform::reason(&err);
+        CliError::usage(format!("`--allow-read {}` cannot be used: {}", path.display(), reason))
+    })
 }
 
 /// Variables that are not text are passed over: neither a config nor JSON could say them.

@@ -14,6 +14,9 @@ use super::glob::Glob;
 const FILES_MAX: usize = 10_000;
 const BYTES_MAX: u64 = 200 << 20;
 
+/// A repository that a stranger has put into the work tree must not have us run what it names.
+const SAFELY: [&str; 4] = ["-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit"];
+
 /// SHA-256 of a file's content, in hexadecimal.
 pub(super) fn digest_file(path: &Path) -> io::Result<String> {
     use std::fmt::Write as _;
@@ -69,6 +72,7 @@ pub(super) fn find(folder: &Path, globs: &[String]) -> Result<BTreeSet<String>, 
 /// There is no git, no work tree, or no commit in it.
 pub(super) fn revision(folder: &Path, env: &BTreeMap<String, String>) -> Result<String, String> {
     let output = Command::new("git")
+        .args(SAFELY)
         .args(["rev-parse", "--verify", "HEAD"])
         .current_dir(folder)
         .env_clear()
@@ -89,6 +93,7 @@ pub(super) fn ignored(folder: &Path, files: BTreeSet<String>, env: &BTreeMap<Str
         return files;
     }
     let spawned = Command::new("git")
+        .args(SAFELY)
         .args(["check-ignore", "-z", "--stdin"])
         .current_dir(folder)
         .env_clear()

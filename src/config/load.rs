@@ -54,7 +54,7 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
     let Request { file, folder, profile, .. } = request;
     let decoded = schema::decode(document, file);
     report.diagnostics.extend(decoded.diagnostics);
-    let resolved = schema::resolve(decoded.drafts, request, &Machine::new(world), &report.sources);
+    let resolved = schema::resolve(decoded.drafts, request, &Machine::new(world, folder), &report.sources);
     report.diagnostics.extend(resolved.diagnostics);
     report.diagnostics.retain(|diagnostic| {
         let at_fault = diagnostic.severity == Severity::Error && diagnostic.code != Code::NotFound;
@@ -92,8 +92,8 @@ fn read_raw(entry: &Path, world: &World, report: &mut Report) -> Option<String> 
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(to_json_text(&node)),
             Program::Code => {
-                let text = super::js::stringify(entry, world, super::js::Limits::default(), &mut report.sources);
-                told(text, report)
+                let text = super::js::stringify(entry, world, &mut report.sources);
+                ran(text, world, report)
             }
         },
     }
@@ -153,8 +153,8 @@ fn read_document(entry: &Path, world: &World, report: &mut Report) -> Option<Nod
         Front::Program => match read_program(entry, world, report)? {
             Program::Literal(node) => Some(node),
             Program::Code => {
-                let node = super::js::evaluate(entry, world, super::js::Limits::default(), &mut report.sources);
-                told(node, report)
+                let node = super::js::evaluate(entry, world, &mut report.sources);
+                ran(node, world, report)
             }
         },
     }
@@ -184,6 +184,7 @@ fn front(entry: &Path, report: &mut Report) -> Option<Front> {
 
 fn read_data(entry: &Path, parse: Parse, world: &World, report: &mut Report) -> Option<Node> {
     let text = told(super::bytes::read(&real(entry, world), entry), report)?;
+    world.reading.journal.file(&world.resolve_plain(entry), text.as_bytes());
     let source = report.sources.add(entry, text);
     let text = report.sources.get(source).text.clone();
     let (node, diagnostics) = parse(&text, source);
@@ -202,6 +203,7 @@ enum Program {
 /// None when there is nothing to run.
 fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
     let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
+    world.reading.journal.file(&world.resolve_plain(entry), &bytes);
     let literal = || {
         // Whoever asks for Node is to get Node.
         if world.engine != super::js::Engine::Embedded {
@@ -226,6 +228,13 @@ fn real(entry: &Path, world: &World) -> PathBuf {
 /// The value, or its problem in the report.
 fn told<T>(read: Result<T, Box<Diagnostic>>, report: &mut Report) -> Option<T> {
     read.map_err(|diagnostic| report.push(*diagnostic)).ok()
+}
+
+/// The same of a program, which may have more than one problem.
+fn ran<T>(read: Result<T, Box<Diagnostic>>, world: &World, report: &mut Report) -> Option<T> {
+    let value = told(read, report);
+    report.diagnostics.extend(world.reading.journal.take_told());
+    value
 }
 
 /// The folder that holds the file, absolute, symlinks kept as the user named them.

@@ -2,13 +2,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{World, bytes, dotenv, fingerprint, writing};
+use super::{World, bytes, dotenv, fingerprint, js, writing};
 use crate::base::sha256_hex;
 use crate::schema::{EnvText, FileEntry, Surroundings};
 
 /// The machine that a load runs on. Each file, program and folder is looked at once: 500 apps may share them.
 pub(super) struct Machine<'a> {
     world: &'a World,
+    /// The config's.
+    folder: PathBuf,
     entries: Known<PathBuf, FileEntry>,
     /// By name and the `PATH` it was looked for in.
     programs: Known<(String, Option<String>), Option<PathBuf>>,
@@ -19,14 +21,28 @@ pub(super) struct Machine<'a> {
 type Known<K, V> = RefCell<HashMap<K, V>>;
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(world: &'a World) -> Self {
+    pub(super) fn new(world: &'a World, folder: &Path) -> Self {
         Self {
             world,
+            folder: folder.to_owned(),
             entries: RefCell::default(),
             programs: RefCell::default(),
             digests: RefCell::default(),
             revisions: RefCell::default(),
         }
+    }
+
+    /// Whether a config may make us read what it names: only what it may read itself. `own` says that its folder, and what
+    /// is below it, is the config's in any case.
+    fn may_read(&self, path: &Path, own: bool) -> Result<(), String> {
+        let Some(hermetic) = &self.world.reading.hermetic else { return Ok(()) };
+        let canonical = |path: &Path| js::canonical(path, self.world);
+        let path = canonical(path);
+        if hermetic.allows_path(&path) || own && path.starts_with(canonical(&self.folder)) {
+            return Ok(());
+        }
+        let shown = path.strip_prefix(&self.world.cwd).unwrap_or(&path).display();
+        Err(format!("is refused by `--hermetic`: `--allow-read {shown}` allows it"))
     }
 
     /// Where a path's bytes are. A revision that is read in place of the work tree has no built files and no
@@ -103,17 +119,21 @@ impl Surroundings for Machine<'_> {
             FileEntry::Folder => return Err("is a folder".to_owned()),
             FileEntry::File { .. } | FileEntry::Other | FileEntry::Unusable(_) => {}
         }
+        self.may_read(path, false)?;
         let text = bytes::read_text(&self.real(path), path).map_err(|diagnostic| {
             let named = format!("`{}` ", path.display());
             diagnostic.message.strip_prefix(&named).unwrap_or(&diagnostic.message).to_owned()
         })?;
+        self.world.reading.journal.file(path, text.as_bytes());
         let digest = sha256_hex(text.as_bytes());
         Ok(EnvText { variables: dotenv::parse(&text), digest, oddities: dotenv::oddities(&text) })
     }
 
     fn digest(&self, path: &Path) -> Result<String, String> {
         remember(&self.digests, path.to_owned(), || {
-            fingerprint::digest_file(&self.real(path)).map_err(|err| format!("cannot be read: {err}"))
+            let digest = fingerprint::digest_file(&self.real(path)).map_err(|err| format!("cannot be read: {err}"))?;
+            self.world.reading.journal.digested(path, digest.clone());
+            Ok(digest)
         })
     }
 
@@ -122,6 +142,7 @@ impl Surroundings for Machine<'_> {
     }
 
     fn matching(&self, folder: &Path, globs: &[String]) -> Result<BTreeMap<String, String>, String> {
+        self.may_read(folder, true).map_err(|why| format!("the folder `{}` {why}", folder.display()))?;
         let mut found = fingerprint::find(&self.real(folder), globs)?;
         if self.is_of_revision(folder) {
             // No revision has what git ignores: what is built, most likely, which is the same on both sides then.
@@ -133,6 +154,7 @@ impl Surroundings for Machine<'_> {
     }
 
     fn revision(&self, folder: &Path) -> Result<String, String> {
+        self.may_read(folder, true).map_err(|why| format!("the folder `{}` {why}", folder.display()))?;
         remember(&self.revisions, folder.to_owned(), || {
             let commit = self.world.mapping.as_ref().and_then(|mapping| mapping.revision.clone());
             match commit {

@@ -5,6 +5,7 @@ mod discovery;
 mod dotenv;
 mod fingerprint;
 mod glob;
+mod inputs;
 pub mod js;
 mod json;
 mod literal;
@@ -19,6 +20,7 @@ mod yaml;
 
 pub use discovery::{Discovery, DiscoveryError, discover};
 pub use dotenv::parse as parse_dotenv;
+pub use inputs::{CommandRun, Hermetic, Inputs, Journal, Reading};
 pub use load::{
     Loaded, env_file, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back,
 };

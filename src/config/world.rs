@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Reading;
 use super::js::Engine;
 
 /// Everything a config depends on besides its own bytes, taken once, at the edge.
@@ -20,6 +21,8 @@ pub struct World {
     pub mapping: Option<Mapping>,
     /// What runs config programs.
     pub engine: Engine,
+    /// What reading may do, and what it did.
+    pub reading: Reading,
 }
 
 /// Files below (or equal to) a `seen` are read from its `real`. Everything that is shown or compared says `seen`.
@@ -128,6 +131,7 @@ mod tests {
             cpus: 2,
             mapping: Some(Mapping::new("/srv/site".into(), "/tmp/old".into())),
             engine: Engine::Embedded,
+            reading: Reading::default(),
         }
     }
 

@@ -89,12 +89,103 @@ codes! {
         mistake: "mistake.json5" [],
         fix: "fix.json5" []
     }
-    Evaluation "evaluation" {
-        title: "the config program did not run to its end",
-        text: "It threw, asked for a module that is not there, used what the engine does not have, or reached a limit on \
-               time or memory. A variable that is set on one machine and not on the next is the usual cause: give it a \
-               value to fall back on.",
+    Thrown "thrown" {
+        title: "the config program threw an error",
+        text: "A variable that is set on one machine and not on the next is the usual cause: give it a value to fall back on. The \
+               place is the innermost one in your own files.",
         mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    MissingModule "missing-module" {
+        title: "the config program asks for a module that is not there",
+        text: "Paths are relative to the file that asks, names are looked for in the `node_modules` folders at and above it, and \
+               a package gives only what its `exports` say. Where dependencies are installed later than the config is read, do \
+               without them.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    Unsupported "unsupported" {
+        title: "the config program uses what pmrun's own engine does not have",
+        text: "Some of Node's modules, native modules, and parts of the language that need large tables (`Intl`) are not there. \
+               Do without, or run the config with Node: `--js-engine node`, which nothing keeps in.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    Exit "exit" {
+        title: "the config program ended itself",
+        text: "It called `process.exit` or its like, so there is nothing that it exports. A config only describes apps: to refuse, it \
+               throws an error that says why.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    Unsettled "unsettled" {
+        title: "the config program waits for what never comes",
+        text: "It exports, or awaits at its top level, a promise that is neither kept nor broken when there is nothing left to do. \
+               Timers and files are waited for; there is no network.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    Export "export" {
+        title: "the config program exports what no config can hold",
+        text: "A config is plain data, as JSON has it: no BigInt, nothing that contains itself, no functions that return functions \
+               without end. The message names the value by its path.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    TimeLimit "time-limit" {
+        title: "the config program ran for too long",
+        text: "It has 5 s, commands that it runs included; `--eval-timeout` says otherwise. Usually a loop has no end, a regular \
+               expression tries too many ways, or a command waits for the network.",
+        mistake: "mistake.config.js" ["--eval-timeout", "300ms"],
+        fix: "fix.config.js" []
+    }
+    MemoryLimit "memory-limit" {
+        title: "the config program needs too much memory",
+        text: "It has 512 MB. Usually something grows in a loop that has no end.",
+        mistake: "mistake.config.js" ["--eval-timeout", "1m"],
+        fix: "fix.config.js" []
+    }
+    DepthLimit "depth-limit" {
+        title: "the config program, or its value, is nested too deeply",
+        text: "At most 9,000 calls may be open, brackets be nested 1,000 deep and the exported value 200. Usually a function calls \
+               itself without end.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    OutputLimit "output-limit" {
+        title: "the config program exports too much",
+        text: "The exported value may have a million values and 48 MB of text. What a config prints is cut off after 1 MB.",
+        mistake: "mistake.config.js" ["--eval-timeout", "1m"],
+        fix: "fix.config.js" []
+    }
+    ProcessLimit "process-limit" {
+        title: "a command of the config program starts too many processes",
+        text: "All commands of a config together may have 500 processes at one time. They were ended, with everything that they had \
+               started.",
+        mistake: "mistake.config.js" [],
+        fix: "fix.config.js" []
+    }
+    Refused "refused" {
+        title: "the config program wants to do what it may not",
+        text: "A config computes and reads. It cannot write files, use the network, or start what outlives it; it makes folders \
+               (`mkdirSync`) in its project only. With `--hermetic` it runs no commands and sees no variables and files but those \
+               that `--allow-env` and `--allow-read` name; the hint says which flag would allow what was asked for.",
+        mistake: "mistake.config.js" ["--hermetic"],
+        fix: "fix.config.js" ["--hermetic", "--allow-env", "NO_SUCH_PORT"]
+    }
+    Unconfined "unconfined" {
+        title: "nothing keeps the config program in, where `--hermetic` asks for that",
+        text: "Node has all the rights of whoever runs it: `--hermetic` and `--js-engine node` exclude each other, which is an \
+               error. It is a warning where the system has neither seccomp nor Landlock (old kernels, some containers): \
+               then the engine refuses what is not allowed, but a flaw in it would lead out.",
+        mistake: "mistake.config.js" ["--hermetic", "--js-engine", "node"],
+        fix: "fix.config.js" ["--hermetic", "--js-engine", "embedded"]
+    }
+    Engine "engine" {
+        title: "what runs the config program failed itself",
+        text: "With `--js-engine node`: there is no Node in PATH, or it ended without an answer. Otherwise the process of pmrun's own \
+               engine could not be started, or was killed, as by a system that has run out of memory.",
+        mistake: "mistake.config.js" ["--js-engine", "node"],
         fix: "fix.config.js" []
     }
     Shape "shape" {

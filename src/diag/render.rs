@@ -525,7 +525,7 @@ mod tests {
         let mut report = Report::default();
         report.sources.add("a.js".as_ref(), "one\ntwo()\n");
         let position = Position { line: 2, column: 4 };
-        report.push(Diagnostic::error(Code::Evaluation, "thrown", Location::Line { file: "a.js".into(), position }));
+        report.push(Diagnostic::error(Code::Thrown, "thrown", Location::Line { file: "a.js".into(), position }));
         let plain = render_text(&report, false, true);
         assert!(plain.contains("a.js:2:4") && plain.contains("two()"), "{plain}");
         let position = Position { line: 99, column: 4 };

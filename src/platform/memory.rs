@@ -32,6 +32,16 @@ pub fn give_back() {
 #[cfg(not(target_os = "linux"))]
 pub fn give_back() {}
 
+/// Keeps the allocator to one heap: each further thread would reserve 128 MB of address space for one of its own.
+pub fn one_arena() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "sets a parameter of the allocator")]
+    // SAFETY: mallopt(3) takes two numbers; it is called before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Start and length of a mapping of the program that holds only what its file does: code, and the constants at the
 /// file's beginning. Read-only mappings further on are relocated data, which only look alike (proc_pid_maps(5)).
 fn unwritten(line: &str, program: &str) -> Option<(usize, usize)> {

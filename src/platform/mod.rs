@@ -5,8 +5,10 @@
 //! A pid is never signalled unless it is pinned: by a pidfd whose process was checked after it was opened, or by
 //! being a child that nobody has reaped yet.
 
+mod brood;
 mod channel;
 mod clock;
+pub mod confine;
 mod foreground;
 mod home;
 mod host;
@@ -23,12 +25,13 @@ mod tag;
 mod tests;
 mod tree;
 
+pub use brood::{Brood, Ended};
 pub use clock::Clock;
 pub use foreground::{Interrupts, terminal_size};
 pub use home::{default_home, ensure_home, user_id};
 pub use host::{Event, Host};
 pub use lock::{LockFile, LockKind};
-pub use memory::give_back;
+pub use memory::{give_back, one_arena};
 pub(crate) use notify::short_address;
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon};
 pub use survivors::{Adopted, unwatched};

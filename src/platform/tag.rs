@@ -29,6 +29,11 @@ impl Tag {
         Self { home: home_bits(home), list_id: list_bits(launch), launch: launch_bits(mark) }
     }
 
+    /// Of commands that no daemon knows of.
+    pub(super) fn of_brood(name: &str) -> Self {
+        Self { home: home_bits("no home"), list_id: digest_bits(name, LIST_BITS), launch: launch_bits(name) }
+    }
+
     /// Of any launch of this home.
     pub(super) fn is_of(self, home: &str) -> bool {
         self.home == home_bits(home)
@@ -37,11 +42,17 @@ impl Tag {
     /// Runs `inside` with the tag on this process: what it starts inherits it.
     pub(super) fn on<T>(self, inside: impl FnOnce() -> T) -> T {
         let untagged = getrlimit(Resource::Locks);
-        // Fails where somebody made a limit of it; orphans are then known by what they have kept.
-        let _ = setrlimit(Resource::Locks, Rlimit { current: Some(self.bits()), maximum: untagged.maximum });
+        self.put_on();
         let result = inside();
         let _ = setrlimit(Resource::Locks, untagged);
         result
+    }
+
+    /// For the rest of this process's life.
+    pub(super) fn put_on(self) {
+        let untagged = getrlimit(Resource::Locks);
+        // Fails where somebody made a limit of it; orphans are then known by what they have kept.
+        let _ = setrlimit(Resource::Locks, Rlimit { current: Some(self.bits()), maximum: untagged.maximum });
     }
 
     /// Below 2^63: the highest values mean that there is no limit.

@@ -23,5 +23,6 @@ mod planning;
 mod profiles;
 mod readme;
 mod running;
+mod sandbox;
 mod stopping;
 mod support;

@@ -17,21 +17,22 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::fault;
-use super::host::{Host, Printer};
+use super::host::{Host, Outside};
 use super::modules::Loader;
 use super::natives;
-use super::orders::{Failure, FailureKind, Orders};
+use super::orders::{Failure, Orders};
 use super::provenance::Trace;
 use super::resolver::{self, Format};
 use super::source::BOOT;
 use super::values::{Exported, Unfit, Walker};
+use crate::diag::Code;
 use crate::document::{Kind, Node};
 
 /// The stack that `run` needs: the engine's parser and its natives recurse.
 pub(super) const STACK_BYTES: usize = 256 << 20;
 
 /// About what Node allows.
-const RECURSION_MAX: usize = 9_000;
+pub(super) const RECURSION_MAX: usize = 9_000;
 /// Values on the engine's own stack.
 const VALUES_MAX: usize = 2 << 20;
 /// A function may return a promise of a function, but not for ever.
@@ -41,22 +42,24 @@ const UNWRAPS_MAX: u32 = 8;
 ///
 /// # Errors
 /// When the config cannot be read, parsed or run to its end, or exports what no file can hold.
-pub(super) fn run(orders: Orders, print: Printer) -> Result<Exported, Failure> {
-    let host = Rc::new(Host::new(orders, print));
+pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure> {
+    let Outside { print, ask, journal, refused } = outside;
+    let host = Rc::new(Host::new(orders, print, ask, journal));
     readable(&host)?;
     let hooks = Rc::new(Hooks { zone: OnceCell::new() });
     let built = Context::builder().module_loader(Rc::new(Loader)).host_hooks(hooks).build();
     let mut context =
-        built.map_err(|error| Failure::evaluation(format!("the JavaScript engine did not start: {error}")))?;
+        built.map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
     context.runtime_limits_mut().set_recursion_limit(RECURSION_MAX);
     context.runtime_limits_mut().set_stack_size_limit(VALUES_MAX);
     context.insert_data(host.clone());
     let trace = Trace::install(host.orders.trace, &mut context)
-        .map_err(|error| Failure::evaluation(format!("the JavaScript engine did not start: {error}")))?;
+        .map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
     let outcome = evaluate(&host, &trace, &mut context).map_err(|stop| match stop {
         Stop::Threw(error) => fault::failure(&error, &mut context),
         Stop::Failed(failure) => fault::shown(failure, &host, &context),
     });
+    refused(host.gate.refusals().into_iter().map(|refusal| fault::shown(refusal, &host, &context)).collect());
     // Dropping a deep value recurses, and the process is about to end.
     std::mem::forget(context);
     match host.ended() {
@@ -86,17 +89,15 @@ impl From<Unfit> for Stop {
     fn from(unfit: Unfit) -> Self {
         match unfit {
             Unfit::Threw(error) => Self::Threw(error),
-            Unfit::Value(message) => Self::Failed(Failure::evaluation(message)),
+            Unfit::Value(message) => Self::Failed(Failure::new(Code::Export, message)),
+            Unfit::TooMuch(message) => Self::Failed(Failure::new(Code::OutputLimit, message)),
+            Unfit::TooDeep(message) => Self::Failed(Failure::new(Code::DepthLimit, message)),
         }
     }
 }
 
 fn readable(host: &Host) -> Result<(), Failure> {
-    let fail = |message: String| Failure {
-        kind: FailureKind::File,
-        file: Some(host.orders.entry.clone()),
-        ..Failure::evaluation(message)
-    };
+    let fail = |message: String| Failure { file: Some(host.orders.entry.clone()), ..Failure::new(Code::File, message) };
     if let Err(error) = host.files.read(&host.entry) {
         return Err(fail(format!("cannot read the config: {error}")));
     }
@@ -136,8 +137,7 @@ fn evaluate(host: &Rc<Host>, trace: &Rc<Trace>, context: &mut Context) -> Result
     match stringify.call(&JsValue::undefined(), std::slice::from_ref(&value), context) {
         Ok(text) => {
             let Some(text) = text.as_string() else {
-                let failure = Failure::evaluation("the config exports nothing that JSON could hold");
-                return Err(failure.hint("`undefined`, functions and symbols have no text in JSON").into());
+                return Err(fault::textless().into());
             };
             Ok(Exported { node: Node::new(Kind::String(text.to_std_string_lossy()), None), files: Vec::new() })
         }
@@ -150,7 +150,7 @@ fn evaluate(host: &Rc<Host>, trace: &Rc<Trace>, context: &mut Context) -> Result
 fn genuine(object: &str, name: &str, context: &mut Context) -> Result<JsFunction, Stop> {
     let owner = context.global_object().get(JsString::from(object), context)?.to_object(context)?;
     let function = owner.get(JsString::from(name), context)?.as_function();
-    function.ok_or_else(|| Failure::evaluation(format!("the JavaScript engine has no {object}.{name}")).into())
+    function.ok_or_else(|| Failure::new(Code::Engine, format!("the JavaScript engine has no {object}.{name}")).into())
 }
 
 /// Our JavaScript side: `start`, `require`, `builtin`, `environment`, `exports`.
@@ -213,7 +213,7 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
             value = settle(host, &promise, context)?;
         } else if let Some(function) = value.as_callable() {
             let env = call(boot, "environment", &[], context)?;
-            let mode = env.to_object(context)?.get(js_string!("NODE_ENV"), context)?;
+            let mode = call(boot, "mode", &[], context)?;
             let given = JsObject::with_object_proto(context.intrinsics());
             given.set(js_string!("env"), env, false, context)?;
             given.set(js_string!("mode"), mode, false, context)?;
@@ -228,7 +228,7 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
             return Ok(value);
         }
     }
-    Err(Stop::Failed(Failure::evaluation("the exported function returns functions without end")))
+    Err(Stop::Failed(Failure::new(Code::Export, "the exported function returns functions without end")))
 }
 
 /// Runs jobs and timers until the promise has an outcome.
@@ -244,10 +244,7 @@ fn settle(host: &Host, promise: &JsPromise, context: &mut Context) -> Result<JsV
             PromiseState::Pending => {}
         }
         let Some((due, timer)) = host.next_timer() else {
-            let advice = "a config can wait for files and timers, not for the network";
-            return Err(Stop::Failed(
-                Failure::evaluation("the config waits for a promise that nothing settles").hint(advice),
-            ));
+            return Err(fault::unsettled().into());
         };
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         timer.callback.call(&JsValue::undefined(), &[], context)?;

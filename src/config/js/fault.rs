@@ -6,11 +6,13 @@ use boa_engine::object::JsObject;
 use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsValue, js_string};
 
+use super::engine::RECURSION_MAX;
 use super::host::Host;
 use super::modules::USE_NODE;
-use super::orders::{Failure, FailureKind};
+use super::orders::Failure;
 use super::provenance::{Odd, Spot, Trace};
 use super::source::OWN;
+use crate::diag::Code;
 
 /// How far causes of causes are followed, and how many of one error are told.
 const CAUSES_MAX: u32 = 3;
@@ -85,10 +87,11 @@ fn describe(error: &JsError, at: Option<Spot>, host: &Host, context: &mut Contex
         return (recursion(), None);
     }
     let (message, at) = trace.explain(&message, at);
-    let failure = Failure::evaluation(format!("config threw: {message}"));
+    let message = format!("config threw: {message}");
     let failure = match advice(&message) {
-        Some(advice) => failure.hint(advice),
-        None => failure,
+        Some((code, "")) => Failure::new(code, message),
+        Some((code, advice)) => Failure::new(code, message).hint(advice),
+        None => Failure::new(Code::Thrown, message),
     };
     (failure, trace.callee(at).or(at))
 }
@@ -96,11 +99,22 @@ fn describe(error: &JsError, at: Option<Spot>, host: &Host, context: &mut Contex
 /// `process.exit` was called, or its like, perhaps in a `try` that went on.
 pub(super) fn exited(call: &str) -> Failure {
     let advice = "a config only describes apps: throw an error to refuse, or leave the call out";
-    Failure::evaluation(format!("the config called `{call}`")).hint(advice)
+    Failure::new(Code::Exit, format!("the config called `{call}`")).hint(advice)
+}
+
+pub(super) fn textless() -> Failure {
+    Failure::new(Code::Export, "the config exports nothing that JSON could hold")
+        .hint("`undefined`, functions and symbols have no text in JSON")
+}
+
+pub(super) fn unsettled() -> Failure {
+    Failure::new(Code::Unsettled, "the config waits for a promise that nothing settles")
+        .hint("a config can wait for files and timers, not for the network")
 }
 
 pub(super) fn recursion() -> Failure {
-    Failure::evaluation("the config is nested too deeply or recursing without end")
+    Failure::new(Code::DepthLimit, "the config is nested too deeply or recursing without end")
+        .hint(format!("at most {RECURSION_MAX} calls may be open, and 256 MB of stack be used"))
 }
 
 /// What a thrown value says of itself. Whatever its getters and methods throw in turn is passed over.
@@ -175,27 +189,35 @@ fn bare(message: &str) -> &str {
     }
 }
 
-fn advice(message: &str) -> Option<&'static str> {
+/// What kind of error the message is, and what helps.
+fn advice(message: &str) -> Option<(Code, &'static str)> {
     let missing = |name: &str| message.contains(&format!("{name} is not defined"));
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
-        return Some("the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`");
+        return Some((
+            Code::Thrown,
+            "the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`",
+        ));
     }
     let lacking = ["Intl", "WebAssembly", "AbortController", "EventTarget", "Blob", "MessageChannel"];
     if lacking.iter().any(|name| missing(name))
         || message.contains("is not available to a config in pmrun's own engine")
     {
-        return Some(USE_NODE);
+        return Some((Code::Unsupported, USE_NODE));
+    }
+    if message.ends_with("is not available: a config may only read") {
+        return Some((Code::Refused, ""));
     }
     if ["fetch", "XMLHttpRequest", "WebSocket"].iter().any(|name| missing(name)) {
-        return Some(
+        return Some((
+            Code::Refused,
             "a config cannot use the network: write what it fetches into a file first, or pass it as a variable",
-        );
+        ));
     }
     None
 }
 
 /// The innermost frame in a file of the user's; in a package's, where there is no other.
-fn place(text: &str) -> Option<(String, u32, u32)> {
+pub(super) fn place(text: &str) -> Option<(String, u32, u32)> {
     let mut frames = text.lines().filter_map(|line| frame(line.trim_start().strip_prefix("at ")?)).peekable();
     let first = frames.peek().cloned();
     frames.find(|(file, _, _)| !file.contains("/node_modules/")).or(first)
@@ -235,7 +257,7 @@ pub(super) fn syntax(message: &str, file: &Path, context: &Context) -> Failure {
         }
     };
     Failure {
-        kind: FailureKind::Syntax,
+        code: Code::Syntax,
         message,
         file: Some(file.to_owned()),
         position: spot.and_then(|spot| trace.position(spot)),

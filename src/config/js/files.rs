@@ -1,18 +1,70 @@
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
-use crate::config::{Mapping, bytes};
+use crate::config::{Hermetic, Journal, Mapping, bytes};
 
 /// The file system as a config sees it: names below `seen` are read below `real`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     mapping: Option<Mapping>,
+    /// What is read to be run is written down here.
+    journal: Journal,
+    bounds: Option<Rc<Bounds>>,
+}
+
+/// What a config that may see nothing else is made of.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) hermetic: Hermetic,
+    /// The entry's, without symlinks: the modules in it and below are the config itself.
+    folder: PathBuf,
+    /// What was last kept from the resolver.
+    denied: RefCell<Option<PathBuf>>,
+}
+
+impl Bounds {
+    /// `entry` has no symlinks.
+    pub(super) fn new(entry: &Path, hermetic: Hermetic) -> Self {
+        let folder = entry.parent().unwrap_or(Path::new("/")).to_owned();
+        Self { hermetic, folder, denied: RefCell::default() }
+    }
+
+    /// Of a path without symlinks.
+    pub(super) fn is_own(&self, path: &Path) -> bool {
+        path.starts_with(&self.folder)
+    }
+
+    /// Whether a file may be run, or required as JSON.
+    pub(super) fn may_be_run(&self, path: &Path) -> bool {
+        self.is_own(path) || self.hermetic.allows_path(path)
+    }
+
+    /// Node's rules ask the manifests above a module what it is.
+    fn is_manifest(&self, path: &Path) -> bool {
+        path.ends_with("package.json") && path.parent().is_some_and(|above| self.folder.starts_with(above))
+    }
 }
 
 impl Files {
     pub(super) fn new(mapping: Option<Mapping>) -> Self {
-        Self { mapping }
+        Self { mapping, ..Self::default() }
+    }
+
+    pub(super) fn recorded(self, journal: Journal) -> Self {
+        Self { journal, ..self }
+    }
+
+    /// Nothing else is read to be run.
+    pub(super) fn within(self, bounds: Option<Rc<Bounds>>) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// What was last kept from the resolver.
+    pub(super) fn take_denied(&self) -> Option<PathBuf> {
+        self.bounds.as_ref()?.denied.take()
     }
 
     /// Where the bytes of a path are.
@@ -31,6 +83,16 @@ impl Files {
         Ok(self.mapping.as_ref().and_then(|mapping| mapping.canonical.seen(&found)).unwrap_or(found))
     }
 
+    /// The same of a path that may not be there: its end keeps its name.
+    pub(super) fn canonical_as_far(&self, path: &Path) -> PathBuf {
+        let known = path.ancestors().find_map(|above| {
+            let rest = path.strip_prefix(above).ok()?;
+            Some(self.canonical(above).ok()?.join(rest))
+        });
+        // A joined empty rest would end the path with a slash.
+        normalise(&known.unwrap_or_else(|| path.to_owned()))
+    }
+
     pub(super) fn is_file(&self, path: &Path) -> bool {
         self.real(path).is_file()
     }
@@ -43,10 +105,23 @@ impl Files {
     pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let real = self.real(path);
         let size = fs::metadata(&real)?.len();
+        self.permitted(path)?;
         if size > bytes::LIMIT {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, bytes::too_large(path, Some(size))));
         }
-        fs::read(real)
+        let bytes = fs::read(real)?;
+        self.journal.file(path, &bytes);
+        Ok(bytes)
+    }
+
+    fn permitted(&self, path: &Path) -> io::Result<()> {
+        let Some(bounds) = &self.bounds else { return Ok(()) };
+        let plain = self.canonical_as_far(path);
+        if bounds.may_be_run(&plain) || bounds.is_manifest(&plain) {
+            return Ok(());
+        }
+        bounds.denied.replace(Some(plain));
+        Err(io::ErrorKind::PermissionDenied.into())
     }
 
     /// The text as Node decodes it: bytes that are not UTF-8 become U+FFFD, a byte order mark is dropped.

@@ -1,5 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -8,11 +9,25 @@ use boa_engine::object::JsObject;
 use boa_engine::object::builtins::JsFunction;
 use boa_engine::{Context, Module};
 
-use super::files::{Files, normalise};
-use super::orders::{Failure, Orders};
+use super::files::{Bounds, Files, normalise};
+use super::gate::Gate;
+use super::orders::{Failure, Orders, Reply, Request};
+use crate::config::Journal;
 
 /// Takes what a config prints.
 pub(super) type Printer = Box<dyn Fn(&str)>;
+
+/// Has done what a config may not do itself.
+pub(super) type Asker = Box<dyn Fn(Request) -> io::Result<Reply>>;
+
+/// What an engine is given of the world outside.
+pub(super) struct Outside {
+    pub(super) print: Printer,
+    pub(super) ask: Asker,
+    pub(super) journal: Journal,
+    /// Told what `--hermetic` refused, when the run is over.
+    pub(super) refused: Box<dyn Fn(Vec<Failure>)>,
+}
 
 /// What the natives share: the orders, and what happened so far. It lives as long as its engine.
 pub(super) struct Host {
@@ -21,7 +36,9 @@ pub(super) struct Host {
     pub(super) started: Instant,
     /// The entry as Node names it: absolute, without symlinks.
     pub(super) entry: PathBuf,
+    pub(super) gate: Gate,
     pub(super) print: Printer,
+    pub(super) ask: Asker,
     cwd: RefCell<PathBuf>,
     /// Failures whose place is known better than the engine's stack knows it, by the message of the error that was thrown
     /// for them: a config may catch the error, and then nothing has failed.
@@ -47,15 +64,18 @@ pub(super) struct Timer {
 }
 
 impl Host {
-    pub(super) fn new(orders: Orders, print: Printer) -> Self {
-        let files = Files::new(orders.mapping.clone());
-        let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
+    pub(super) fn new(orders: Orders, print: Printer, ask: Asker, journal: Journal) -> Self {
+        let plain = Files::new(orders.mapping.clone());
+        let entry = plain.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
+        let bounds = orders.hermetic.clone().map(|hermetic| Rc::new(Bounds::new(&entry, hermetic)));
         Self {
             cwd: RefCell::new(orders.cwd.clone()),
-            files,
+            gate: Gate::new(&orders, bounds.clone(), journal.clone()),
+            files: plain.recorded(journal).within(bounds),
             started: Instant::now(),
             entry,
             print,
+            ask,
             faults: RefCell::default(),
             ended: RefCell::default(),
             timers: RefCell::default(),
@@ -84,6 +104,25 @@ impl Host {
     /// A path as a native function is given it.
     pub(super) fn path(&self, written: &str) -> PathBuf {
         normalise(&self.cwd.borrow().join(written))
+    }
+
+    /// The config looked at a path, as it wrote it, and whether there was something.
+    pub(super) fn looked(&self, path: &Path, found: bool) {
+        self.gate.journal.looked(&self.absolute(path), found);
+    }
+
+    /// The config read a file as data.
+    pub(super) fn read(&self, path: &Path, bytes: &[u8]) {
+        self.gate.journal.file(&self.absolute(path), bytes);
+    }
+
+    /// The config listed a folder.
+    pub(super) fn listed<'a>(&self, path: &Path, names: impl Iterator<Item = &'a str>) {
+        self.gate.journal.listed(&self.absolute(path), names);
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        normalise(&self.cwd.borrow().join(path))
     }
 
     /// The name for a person: the entry as it was called, everything else as Node names it.

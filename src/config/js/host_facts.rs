@@ -25,6 +25,7 @@ pub(super) fn process(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsRe
 
 pub(super) fn machine(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let host = Host::of(context);
+    host.gate.journal.host();
     let kernel = |name: &str| word(first_line(&format!("/proc/sys/kernel/{name}")));
     let (total, free) = memory();
     let user = user(&host);

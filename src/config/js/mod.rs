@@ -1,9 +1,10 @@
 //! Config programs: `.js`, `.ts` files and their like, run by an embedded engine in a child process of ours.
 //!
 //! ```text
-//! evaluate()  ── Orders (JSON, stdin) ──▶  child_main()  ──▶  engine::run()   the only users of the engine:
-//!      ▲                                       │               engine, host, natives, modules, values, fault
-//!      └── frames (stdout): console, result ◀──┘
+//! evaluate()  ── Orders, Replies (JSON, stdin) ──▶  child_main()  ──▶  engine::run()   the only users of the engine:
+//!   │  ▲                                                │            engine, host, gate, natives, modules, values, fault
+//!   │  └── frames (stdout): console, requests, result ◀──┘
+//!   └─ broker: runs the commands that are requested, makes the folders
 //! ```
 //!
 //! Before the engine sees a file, `provenance` marks the expressions that values come from, so that every value and every
@@ -12,15 +13,20 @@
 //! Invariants:
 //! * A config can not stop, grow or crash pmrun: the engine has no deadline and no memory limit of its own, a long
 //!   regex or a deep source ends it, so it always runs in a child with `RLIMIT_AS`, `RLIMIT_CPU` and a wall deadline.
+//! * The child can compute and read, and nothing else (`platform::confine`): a hole in the engine leads nowhere. What a
+//!   config may have done besides, its parent does, which trusts nothing that it is told.
+//! * Every look at a variable, file or folder passes `Gate`: it is recorded, and under `--hermetic` refused.
 //! * What a config prints goes to stderr. stdout of the child carries frames, and nothing that a config does can forge one.
-//! * `--js-engine node` runs the config in the user's Node instead (`node`), with the deadline but without the sandbox.
+//! * `--js-engine node` runs the config in the user's Node instead (`node`), with the limits but without the sandbox.
 //! * Marks change nothing that a config can see, and a place is exact, says that it was computed there, or is not given.
 //! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 
+mod broker;
 mod child;
 mod engine;
 mod fault;
 mod files;
+mod gate;
 mod host;
 mod host_facts;
 mod modules;
@@ -30,6 +36,7 @@ mod orders;
 mod parent;
 mod provenance;
 mod resolver;
+mod running;
 mod source;
 mod spawning;
 #[cfg(test)]
@@ -38,7 +45,7 @@ mod typescript;
 mod values;
 mod wire;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use child::child_main;
 #[cfg(test)]
@@ -70,10 +77,10 @@ pub enum Engine {
 ///
 /// # Errors
 /// One diagnostic: a syntax error, what was thrown, a missing module, a limit that was hit.
-pub fn evaluate(entry: &Path, world: &World, limits: Limits, sources: &mut Sources) -> Result<Node, Box<Diagnostic>> {
+pub fn evaluate(entry: &Path, world: &World, sources: &mut Sources) -> Result<Node, Box<Diagnostic>> {
     match world.engine {
-        Engine::Embedded => parent::evaluate(entry, world, limits, sources),
-        Engine::Node => node::evaluate(entry, world, limits, sources),
+        Engine::Embedded => parent::evaluate(entry, world, sources),
+        Engine::Node => node::evaluate(entry, world, sources),
     }
 }
 
@@ -81,15 +88,10 @@ pub fn evaluate(entry: &Path, world: &World, limits: Limits, sources: &mut Sourc
 ///
 /// # Errors
 /// As [`evaluate`]; also when there is no such text.
-pub fn stringify(
-    entry: &Path,
-    world: &World,
-    limits: Limits,
-    sources: &mut Sources,
-) -> Result<String, Box<Diagnostic>> {
+pub fn stringify(entry: &Path, world: &World, sources: &mut Sources) -> Result<String, Box<Diagnostic>> {
     match world.engine {
-        Engine::Embedded => parent::stringify(entry, world, limits, sources),
-        Engine::Node => node::stringify(entry, world, limits, sources),
+        Engine::Embedded => parent::stringify(entry, world, sources),
+        Engine::Node => node::stringify(entry, world, sources),
     }
 }
 
@@ -113,6 +115,11 @@ pub(super) enum Form {
     CommonJs,
     /// `export default ...`
     Module,
+}
+
+/// A path without symlinks, as far as it is there.
+pub(super) fn canonical(path: &Path, world: &World) -> PathBuf {
+    files::Files::new(world.mapping.clone()).canonical_as_far(path)
 }
 
 /// How the entry surely says what it exports.

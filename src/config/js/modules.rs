@@ -14,11 +14,12 @@ use boa_engine::{
 use super::engine::call;
 use super::fault;
 use super::host::Host;
-use super::orders::{Failure, FailureKind};
+use super::orders::Failure;
 use super::provenance::{Shape, Trace};
 use super::resolver::{self, Format, Style};
-use super::source::{GLOBALS, find_quoted, is_nodes, too_deep, without_shebang};
+use super::source::{DEPTH_MAX, GLOBALS, find_quoted, is_nodes, too_deep, without_shebang};
 use super::typescript;
+use crate::diag::Code;
 
 /// What helps where this engine ends.
 pub(super) const USE_NODE: &str = "`--js-engine node` runs the config with Node";
@@ -40,7 +41,7 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
         Format::Foreign => {
             let native = path.extension().is_some_and(|ending| ending == "node");
             let what = if native { "is a native module, which pmrun's own engine" } else { "is a file that pmrun" };
-            let failure = Failure::evaluation(format!("`{}` {what} cannot run", path.display()));
+            let failure = Failure::new(Code::Unsupported, format!("`{}` {what} cannot run", path.display()));
             let hint = if native { USE_NODE } else { "what can be run is .js, .ts, .json and their like" };
             // The place is where it is asked for.
             Err(raise(host, failure.hint(hint)))
@@ -75,7 +76,7 @@ pub(super) fn import_now(module: &Module, path: &Path, host: &Host, context: &mu
         PromiseState::Rejected(reason) => Err(JsError::from_opaque(reason)),
         PromiseState::Pending => {
             let message = format!("`{}` awaits at its top level, so it can only be imported", path.display());
-            Err(raise(host, Failure::evaluation(message)))
+            Err(raise(host, Failure::new(Code::Unsupported, message)))
         }
     }
 }
@@ -90,7 +91,11 @@ pub(super) fn resolve(
     context: &mut Context,
 ) -> JsResult<PathBuf> {
     if let Some(path) = resolver::resolve(&host.files, specifier, folder, style) {
-        return Ok(path);
+        return permitted(host, &path, specifier, from, context).map(|()| path);
+    }
+    // Without a manifest that it may not read, a package leads nowhere.
+    if let Some(path) = host.files.take_denied() {
+        permitted(host, path.parent().unwrap_or(&path), specifier, from, context)?;
     }
     let unexported = resolver::unexported(&host.files, specifier, folder);
     let (message, code) = match (&unexported, style) {
@@ -114,10 +119,23 @@ pub(super) fn resolve(
     Err(JsError::from_opaque(error.into()))
 }
 
+/// Whether a file may be run; else the place that asks for it is where it is refused.
+fn permitted(host: &Host, path: &Path, specifier: &str, from: &Path, context: &mut Context) -> JsResult<()> {
+    let position = asked(host, specifier, from, context);
+    host.gate.module(path, from, || position, context)
+}
+
+/// Where a file asks for a module.
+fn asked(host: &Host, specifier: &str, from: &Path, context: &Context) -> Option<(u32, u32)> {
+    let trace = Trace::of(context);
+    let asked = trace.request(from, specifier).and_then(|spot| trace.position(spot));
+    asked.or_else(|| find_quoted(&host.files.read_text(from).ok()?, specifier))
+}
+
 /// An error to throw for a failure that is known by more than its message.
 pub(super) fn raise(host: &Host, failure: Failure) -> JsError {
-    let error = match failure.kind {
-        FailureKind::Syntax => JsNativeError::syntax(),
+    let error = match failure.code {
+        Code::Syntax => JsNativeError::syntax(),
         _ => JsNativeError::error(),
     };
     let error = error.with_message(failure.message.clone());
@@ -130,15 +148,13 @@ pub(super) fn text_value(path: &Path) -> JsValue {
 }
 
 fn missing(host: &Host, specifier: &str, from: &Path, context: &Context) -> Failure {
-    let trace = Trace::of(context);
-    let asked = trace.request(from, specifier).and_then(|spot| trace.position(spot));
-    let position = asked.or_else(|| find_quoted(&host.files.read_text(from).ok()?, specifier));
+    let code = if is_nodes(specifier) { Code::Unsupported } else { Code::MissingModule };
     let failure = Failure {
         file: Some(from.to_owned()),
-        position,
-        ..Failure::evaluation(format!("Cannot find module '{specifier}'"))
+        position: asked(host, specifier, from, context),
+        ..Failure::new(code, format!("Cannot find module '{specifier}'"))
     };
-    if is_nodes(specifier) {
+    if code == Code::Unsupported {
         return failure.hint(
             "pmrun's own engine does not have this module of Node's: `--js-engine node` runs the config with Node",
         );
@@ -155,20 +171,13 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
             std::io::ErrorKind::FileTooLarge => error.to_string(),
             _ => format!("cannot read `{}`: {error}", path.display()),
         };
-        raise(host, Failure { kind: FailureKind::File, ..Failure::evaluation(message) })
+        raise(host, Failure::new(Code::File, message))
     })?;
     match too_deep(&text) {
         Some(line) => {
-            let failure = Failure::evaluation("brackets are nested too deeply");
-            Err(raise(
-                host,
-                Failure {
-                    kind: FailureKind::Syntax,
-                    file: Some(path.to_owned()),
-                    position: Some((line, 1)),
-                    ..failure
-                },
-            ))
+            let message = format!("brackets are nested too deeply: more than {DEPTH_MAX}");
+            let failure = Failure::new(Code::DepthLimit, message);
+            Err(raise(host, Failure { file: Some(path.to_owned()), position: Some((line, 1)), ..failure }))
         }
         None if resolver::is_typescript(path) => without_types(host, path, &text),
         None => Ok(text),
@@ -178,10 +187,9 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
 fn without_types(host: &Host, path: &Path, text: &str) -> JsResult<String> {
     typescript::strip(text).map_err(|refusal| {
         let failure = Failure {
-            kind: FailureKind::Syntax,
             file: Some(path.to_owned()),
             position: refusal.position(text),
-            ..Failure::evaluation(refusal.message)
+            ..Failure::new(Code::Syntax, refusal.message)
         };
         raise(host, Failure { hint: refusal.hint.map(str::to_owned), ..failure })
     })
@@ -212,8 +220,8 @@ fn json(host: &Host, path: &Path, context: &mut Context) -> JsResult<JsValue> {
             let said = error.to_string();
             let said = said.split(" at line ").next().unwrap_or_default();
             let position = u32::try_from(error.line()).ok().zip(u32::try_from(error.column().max(1)).ok());
-            let failure = Failure::evaluation(format!("`{}` is not JSON: {said}", path.display()));
-            Err(raise(host, Failure { kind: FailureKind::Syntax, file: Some(path.to_owned()), position, ..failure }))
+            let failure = Failure::new(Code::Syntax, format!("`{}` is not JSON: {said}", path.display()));
+            Err(raise(host, Failure { file: Some(path.to_owned()), position, ..failure }))
         }
     }
 }

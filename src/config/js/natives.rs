@@ -3,7 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are doubles")]
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,23 +16,29 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
+use super::gate::denied;
 use super::host::Host;
 use super::modules::{self, Compiled, text_value};
+use super::orders::{Failure, Reply, Request};
 use super::resolver::{self, Style};
 use super::source::{OWN, builtin};
 use super::{host_facts, spawning};
 use crate::config::dotenv;
+use crate::diag::Code;
 
 type Native = fn(&JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
 
 /// Milliseconds; longer ones never fire within a deadline.
 const TIMER_MAX: f64 = 3_600_000.0;
 const RANDOM_MAX: u32 = 1 << 20;
+/// Of a file that is read as data.
+const FILE_MAX: u64 = 64 << 20;
 
 /// The object that `boot.js` gets.
 pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
-    let table: [(&str, Native); 29] = [
+    let table: [(&str, Native); 32] = [
         ("access", access),
+        ("allVariables", all_variables),
         ("builtin", builtin_function),
         ("chdir", chdir),
         ("clearTimer", clear_timer),
@@ -61,6 +67,8 @@ pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
         ("timer", timer),
         ("utf8Decode", utf8_decode),
         ("utf8Encode", utf8_encode),
+        ("variable", variable),
+        ("variableIsSet", variable_is_set),
     ];
     let mut object = ObjectInitializer::new(context);
     for (name, native) in table {
@@ -108,11 +116,19 @@ pub(super) fn code(error: &io::Error) -> &'static str {
         Some(20) => "ENOTDIR",
         Some(21) => "EISDIR",
         Some(22) => "EINVAL",
+        Some(27) => "EFBIG",
         Some(30) => "EROFS",
         Some(36) => "ENAMETOOLONG",
         Some(40) => "ELOOP",
         _ => "EIO",
     }
+}
+
+/// An error of a look at a path, which is a look all the same.
+fn lacking(error: &io::Error, call: &str, path: &Path, context: &mut Context) -> JsError {
+    let lacks = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    Host::of(context).looked(path, !lacks);
+    io_error(error, call, path, context)
 }
 
 /// An error as Node words it: `ENOENT: no such file or directory, open '/x'`.
@@ -125,6 +141,7 @@ fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -
         "EEXIST" => "file already exists",
         "ENOTDIR" => "not a directory",
         "EISDIR" => "illegal operation on a directory",
+        "EFBIG" => "file too large (more than 64 MB)",
         "EINVAL" => "invalid argument",
         "EROFS" => "read-only file system",
         "ELOOP" => "too many symbolic links encountered",
@@ -147,9 +164,11 @@ fn io_error(error: &io::Error, call: &str, path: &Path, context: &mut Context) -
     JsError::from_opaque(object.into())
 }
 
+/// What is to be looked at: its name, and where its bytes are.
 fn path(args: &[JsValue], context: &mut Context) -> JsResult<(PathBuf, PathBuf)> {
     let host = Host::of(context);
     let seen = host.path(&text(args, 0, context)?);
+    host.gate.path(&seen, &host.files, context)?;
     let real = host.files.real(&seen);
     Ok((seen, real))
 }
@@ -209,19 +228,47 @@ fn compile(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsV
 fn env(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let host = Host::of(context);
     let mut object = ObjectInitializer::new(context);
-    for (key, value) in &host.orders.env {
+    for (key, value) in host.orders.env.iter().filter(|(key, _)| host.gate.shows(key)) {
         object.property(JsString::from(key.as_str()), JsString::from(value.as_str()), Attribute::all());
     }
     Ok(object.build().into())
 }
 
-fn chdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let (seen, real) = path(args, context)?;
-    match fs::read_dir(&real) {
-        Ok(_) => Host::of(context).set_cwd(seen),
-        Err(error) => return Err(io_error(&error, "chdir", &seen, context)),
-    }
+/// A variable is asked for by its name.
+fn variable(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let name = text(args, 0, context)?;
+    Host::of(context).gate.variable(&name, context);
     Ok(JsValue::undefined())
+}
+
+/// It is asked whether there is such a variable, as who sets defaults does; one that may not be seen is not there.
+fn variable_is_set(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let name = text(args, 0, context)?;
+    Host::of(context).gate.journal.variable(&name);
+    Ok(JsValue::undefined())
+}
+
+fn all_variables(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    Host::of(context).gate.journal.all_variables();
+    Ok(JsValue::undefined())
+}
+
+fn chdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let host = Host::of(context);
+    let seen = host.path(&text(args, 0, context)?);
+    host.gate.folder(&seen, &host.files, context)?;
+    match fs::metadata(host.files.real(&seen)) {
+        Ok(meta) => {
+            host.looked(&seen, true);
+            if meta.is_dir() {
+                host.set_cwd(seen);
+                return Ok(JsValue::undefined());
+            }
+            let error = io::Error::from_raw_os_error(nix::errno::Errno::ENOTDIR as i32);
+            Err(io_error(&error, "chdir", &seen, context))
+        }
+        Err(error) => Err(lacking(&error, "chdir", &seen, context)),
+    }
 }
 
 /// Ends the program: its argument is the call that asked for it.
@@ -260,27 +307,46 @@ fn clear_timer(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult
 
 // Files.
 
+/// Up to what is worth a config's while: files such as /dev/zero have no end.
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(io::Error::from_raw_os_error(nix::errno::Errno::EFBIG as i32));
+    }
+    Ok(bytes)
+}
+
 fn exists(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    Ok(path(args, context)?.1.exists().into())
+    let (seen, real) = path(args, context)?;
+    let found = real.exists();
+    Host::of(context).looked(&seen, found);
+    Ok(found.into())
 }
 
 fn read_text(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    match fs::read(&real) {
-        Ok(bytes) => Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into()),
-        Err(error) => Err(io_error(&error, "open", &seen, context)),
+    match read_whole(&real) {
+        Ok(bytes) => {
+            Host::of(context).read(&seen, &bytes);
+            Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
+        }
+        Err(error) => Err(lacking(&error, "open", &seen, context)),
     }
 }
 
 fn read_binary(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    fs::read(&real).map(|bytes| binary(&bytes)).map_err(|error| io_error(&error, "open", &seen, context))
+    let bytes = read_whole(&real).map_err(|error| lacking(&error, "open", &seen, context))?;
+    Host::of(context).read(&seen, &bytes);
+    Ok(binary(&bytes))
 }
 
 fn read_dir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    let mut found = list(&real).map_err(|error| io_error(&error, "scandir", &seen, context))?;
+    let mut found = list(&real).map_err(|error| lacking(&error, "scandir", &seen, context))?;
     found.sort();
+    Host::of(context).listed(&seen, found.iter().map(|(name, _)| name.as_str()));
     let rows: Vec<JsValue> = found
         .into_iter()
         .map(|(name, kind)| {
@@ -310,7 +376,8 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
     let (seen, real) = path(args, context)?;
     let follow = flag(args, 1);
     let found = if follow { fs::metadata(&real) } else { fs::symlink_metadata(&real) };
-    let meta = found.map_err(|error| io_error(&error, if follow { "stat" } else { "lstat" }, &seen, context))?;
+    let meta = found.map_err(|error| lacking(&error, if follow { "stat" } else { "lstat" }, &seen, context))?;
+    Host::of(context).looked(&seen, true);
     let whole = |value: u64| JsValue::from(value as f64);
     let ms = |seconds: i64, nanos: i64| JsValue::from(seconds as f64 * 1e3 + nanos as f64 / 1e6);
     let born = meta.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -336,12 +403,15 @@ fn stat(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
 fn real_path(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, _) = path(args, context)?;
     let found = Host::of(context).files.canonical(&seen);
+    Host::of(context).looked(&seen, found.is_ok());
     found.map(|path| text_value(&path)).map_err(|error| io_error(&error, "lstat", &seen, context))
 }
 
 fn read_link(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let (seen, real) = path(args, context)?;
-    fs::read_link(real).map(|path| text_value(&path)).map_err(|error| io_error(&error, "readlink", &seen, context))
+    let found = fs::read_link(real);
+    Host::of(context).looked(&seen, found.is_ok());
+    found.map(|path| text_value(&path)).map_err(|error| io_error(&error, "readlink", &seen, context))
 }
 
 fn access(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
@@ -349,19 +419,30 @@ fn access(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsVa
     let mode = args.get(1).map_or(Ok(0), |mode| mode.to_u32(context))?;
     let wanted = rustix::fs::Access::from_bits_truncate(mode & 7);
     match rustix::fs::access(&real, wanted) {
-        Ok(()) => Ok(JsValue::undefined()),
-        Err(error) => Err(io_error(&error.into(), "access", &seen, context)),
+        Ok(()) => {
+            Host::of(context).looked(&seen, true);
+            Ok(JsValue::undefined())
+        }
+        Err(error) => Err(lacking(&error.into(), "access", &seen, context)),
     }
 }
 
-/// Really made, as Node would: an app's working folder or logs may lie in it. Another version's files are left alone.
+/// Really made, as Node would: an app's working folder or logs may lie in it. By the parent, as nothing is written here.
 fn mkdir(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let (seen, real) = path(args, context)?;
-    if Host::of(context).files.is_mapped(&seen) {
-        return Ok(JsValue::undefined());
+    let host = Host::of(context);
+    let seen = host.path(&text(args, 0, context)?);
+    match (host.ask)(Request::Folder { path: seen.clone(), recursive: flag(args, 1) }) {
+        // What Node answers: the first folder that had to be made.
+        Ok(Reply::Made(first)) => Ok(first.map_or_else(JsValue::undefined, |first| text_value(&first))),
+        Ok(Reply::Failed(number)) => Err(io_error(&io::Error::from_raw_os_error(number), "mkdir", &seen, context)),
+        Ok(Reply::Refused(why)) => {
+            let message = format!("EACCES: permission denied, mkdir '{}': {why}", seen.display());
+            host.note(&message, Failure::new(Code::Refused, format!("config threw: {message}")));
+            Err(denied(&message, context))
+        }
+        Ok(Reply::Ran(_)) => Err(JsNativeError::error().with_message("no such reply").into()),
+        Err(error) => Err(io_error(&error, "mkdir", &seen, context)),
     }
-    let made = if flag(args, 1) { fs::create_dir_all(&real) } else { fs::create_dir(&real) };
-    made.map(|()| JsValue::undefined()).map_err(|error| io_error(&error, "mkdir", &seen, context))
 }
 
 // Text and bytes.

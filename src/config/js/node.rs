@@ -1,35 +1,31 @@
 //! `--js-engine node`: the config runs in the Node that is in PATH, for what the embedded engine cannot do. The same
-//! deadline holds, and what it prints goes to stderr.
+//! limits hold, and what it prints goes to stderr; nothing keeps it in besides, so `--hermetic` refuses it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Limits;
 use super::files::{Files, normalise};
-use super::orders::{Failure, FailureKind};
+use super::orders::Failure;
+use super::running::{Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::source::find_quoted;
 use crate::config::World;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Key, Kind, Node, Sources};
 
 const DRIVER: &str = include_str!("driver.js");
 
-const OUTPUT_MAX: usize = 64 << 20;
-/// What a config may print before the rest is left out.
-const CONSOLE_MAX: usize = 1 << 20;
+/// How often its memory is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 /// Of what Node says on its way out.
 const TAIL_MAX: usize = 64 << 10;
 /// Variables that would make Node talk to whoever started pmrun.
@@ -57,28 +53,18 @@ struct Threw {
 }
 
 /// What a config exports, by Node. Nodes have no spans.
-pub(super) fn evaluate(
-    entry: &Path,
-    world: &World,
-    limits: Limits,
-    sources: &mut Sources,
-) -> Result<Node, Box<Diagnostic>> {
-    let evaluation = Evaluation::new(entry, world, limits);
+pub(super) fn evaluate(entry: &Path, world: &World, sources: &mut Sources) -> Result<Node, Box<Diagnostic>> {
+    let evaluation = Evaluation::new(entry, world);
     let node = evaluation.run(false).and_then(|text| match serde_json::from_str(&text) {
         Ok(value) => Ok(node(value)),
-        Err(error) => Err(Failure::evaluation(format!("the config's value cannot be read: {error}"))),
+        Err(error) => Err(Failure::new(Code::Engine, format!("the config's value cannot be read: {error}"))),
     });
     node.map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry, sources))
 }
 
 /// The same, as the text that `JSON.stringify` makes of it.
-pub(super) fn stringify(
-    entry: &Path,
-    world: &World,
-    limits: Limits,
-    sources: &mut Sources,
-) -> Result<String, Box<Diagnostic>> {
-    let evaluation = Evaluation::new(entry, world, limits);
+pub(super) fn stringify(entry: &Path, world: &World, sources: &mut Sources) -> Result<String, Box<Diagnostic>> {
+    let evaluation = Evaluation::new(entry, world);
     evaluation.run(true).map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry, sources))
 }
 
@@ -93,7 +79,8 @@ struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    fn new(entry: &Path, world: &'a World, limits: Limits) -> Self {
+    fn new(entry: &Path, world: &'a World) -> Self {
+        let limits = world.reading.limits;
         let files = Files::new(world.mapping.clone());
         let entry = normalise(&world.cwd.join(entry));
         let real = files.real(&entry);
@@ -103,19 +90,22 @@ impl<'a> Evaluation<'a> {
 
     /// The JSON that the driver made of the value.
     fn run(&self, as_text: bool) -> Result<String, Failure> {
-        let run = Run::start(&mut self.command(as_text)?, self.limits.deadline_ms);
+        if self.world.reading.hermetic.is_some() {
+            let message = "`--hermetic` cannot keep a config in that runs in Node: it would have all your rights";
+            return Err(Failure::new(Code::Unconfined, message)
+                .hint("leave `--js-engine node` (or PMRUN_JS_ENGINE) out: pmrun's own engine can be confined"));
+        }
+        self.world.reading.journal.incomplete();
+        let run = Run::start(&mut self.command(as_text)?, self.limits);
         let ended = run.and_then(|mut run| run.finish());
-        let ended = ended.map_err(|error| Failure::evaluation(format!("cannot run the config with Node: {error}")))?;
         match ended {
-            End::Late => {
-                let seconds = Duration::from_millis(self.limits.deadline_ms).as_secs_f64();
-                Err(Failure::evaluation(format!("the config ran longer than {seconds} s in Node"))
-                    .hint("does it loop without end, or wait for something? a config should only describe apps"))
-            }
-            End::TooMuch => Err(Failure::evaluation("the config's output is larger than 64 MB")),
-            End::Over { answer, said, status } => match serde_json::from_slice(&answer) {
+            Err(error) => Err(Failure::new(Code::Engine, format!("cannot run the config with Node: {error}"))),
+            Ok(End::Late) => Err(too_slow(self.limits)),
+            Ok(End::TooLarge) => Err(too_large(self.limits)),
+            Ok(End::TooMuch) => Err(too_much()),
+            Ok(End::Over { answer, said, status }) => match serde_json::from_slice(&answer) {
                 Ok(answer) => self.outcome(answer, &said),
-                Err(_) => Err(died(status, &said)),
+                Err(_) => Err(self.died(status, &said)),
             },
         }
     }
@@ -123,10 +113,9 @@ impl<'a> Evaluation<'a> {
     fn outcome(&self, answer: Answer, said: &str) -> Result<String, Failure> {
         match answer {
             Answer::Value(Some(text)) => Ok(self.seen(&text)),
-            Answer::Value(None) => Err(Failure::evaluation("the config exports nothing that JSON could hold")
-                .hint("`undefined`, functions and symbols have no text in JSON")),
+            Answer::Value(None) => Err(super::fault::textless()),
             Answer::Exited(call) => Err(super::fault::exited(&call)),
-            Answer::Pending => Err(Failure::evaluation("the config waits for a promise that nothing settles")),
+            Answer::Pending => Err(super::fault::unsettled()),
             Answer::Threw(threw) => Err(self.failure(&threw, said)),
         }
     }
@@ -140,13 +129,13 @@ impl<'a> Evaluation<'a> {
             _ => message.to_owned(),
         };
         let code = threw.code.as_deref().unwrap_or_default();
-        let mut failure = Failure::evaluation(format!("config threw: {named}"));
+        let mut failure = Failure::new(Code::Thrown, format!("config threw: {named}"));
         let mut place = head(stack).or_else(|| stack.lines().find_map(frame));
         if threw.name.as_deref() == Some("SyntaxError") {
-            failure = Failure { kind: FailureKind::Syntax, ..Failure::evaluation(message) };
+            failure = Failure::new(Code::Syntax, message);
             place = place.or_else(|| said.lines().find_map(|line| head(&format!("{line}\n"))));
         } else if code.ends_with("MODULE_NOT_FOUND") {
-            failure = Failure::evaluation(first).hint("Node looked for it: is it installed?");
+            failure = Failure::new(Code::MissingModule, first).hint("Node looked for it: is it installed?");
             let missing = first.split('\'').nth(1).unwrap_or_default();
             place = self.request(threw.from.as_deref(), first, missing).or(place);
         } else if code == "ERR_UNKNOWN_FILE_EXTENSION" {
@@ -175,7 +164,7 @@ impl<'a> Evaluation<'a> {
 
     fn command(&self, as_text: bool) -> Result<Command, Failure> {
         let node = self.node().ok_or_else(|| {
-            Failure::evaluation("there is no `node` in PATH")
+            Failure::new(Code::Engine, "there is no `node` in PATH")
                 .hint("install Node, or leave `--js-engine node` out: pmrun has an engine of its own")
         })?;
         let cwd = self.files.real(&self.world.cwd);
@@ -189,6 +178,15 @@ impl<'a> Evaluation<'a> {
         let env: BTreeMap<_, _> = self.world.env.iter().filter(|(name, _)| !CHANNEL.contains(&name.as_str())).collect();
         command.env_clear().envs(env).current_dir(cwd);
         Ok(command)
+    }
+
+    /// Node that ended without an answer of the driver's.
+    fn died(&self, status: ExitStatus, said: &str) -> Failure {
+        if said.contains("heap out of memory") || said.contains("heap limit") {
+            return too_large(self.limits);
+        }
+        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+        Failure::new(Code::Engine, format!("Node ended without an answer ({status}): {last}"))
     }
 
     fn node(&self) -> Option<PathBuf> {
@@ -213,122 +211,72 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// A running Node. Dropping it ends it, and what it started.
+/// A running Node.
 struct Run {
-    child: Child,
-    answers: UnixStream,
-    deadline: Instant,
+    running: Running,
+    memory_bytes: u64,
     answer: Vec<u8>,
     /// The end of what it printed.
     said: Vec<u8>,
-    printed: usize,
 }
 
 enum End {
     Late,
     TooMuch,
+    TooLarge,
     Over { answer: Vec<u8>, said: String, status: ExitStatus },
 }
 
 impl Run {
-    fn start(command: &mut Command, deadline_ms: u64) -> io::Result<Self> {
-        let deadline = Instant::now() + Duration::from_millis(deadline_ms);
+    fn start(command: &mut Command, limits: Limits) -> io::Result<Self> {
         // As its stdin, from which there is nothing to be read.
         let (answers, theirs) = UnixStream::pair()?;
         answers.shutdown(Shutdown::Write)?;
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.process_group(0).spawn()?;
-        Ok(Self { child, answers, deadline, answer: Vec::new(), said: Vec::new(), printed: 0 })
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        let running = Running::start(command, Some(answers.into()), limits.deadline_ms)?;
+        Ok(Self { running, memory_bytes: limits.memory_bytes, answer: Vec::new(), said: Vec::new() })
     }
 
-    /// Reads until there is an answer and Node is gone, or its time is up.
+    /// Until there is an answer and Node is gone, or its time is up.
     fn finish(&mut self) -> io::Result<End> {
-        let (Some(mut stdout), Some(mut stderr)) = (self.child.stdout.take(), self.child.stderr.take()) else {
-            return Err(io::Error::other("it has no pipes"));
-        };
-        let mut open = [true; 3];
-        let mut buffer = vec![0; 64 << 10];
         // What it started may hold its pipes open: the answer's end is Node's own.
-        while open[0] {
-            let Some(left) = self.deadline.checked_duration_since(Instant::now()) else { return Ok(End::Late) };
-            let listened: Vec<usize> = (0..3).filter(|at| open[*at]).collect();
-            let all = [self.answers.as_fd(), stdout.as_fd(), stderr.as_fd()];
-            let mut fds: Vec<_> = listened.iter().map(|at| PollFd::from_borrowed_fd(all[*at], PollFlags::IN)).collect();
-            match poll(&mut fds, Some(&Timespec::try_from(left).unwrap_or_default())) {
-                Ok(0) => return Ok(End::Late),
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-                Ok(_) => {}
-            }
-            let ready: Vec<usize> =
-                listened.into_iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
-            for at in ready {
-                let count = match at {
-                    0 => self.answers.read(&mut buffer)?,
-                    1 => stdout.read(&mut buffer)?,
-                    _ => stderr.read(&mut buffer)?,
-                };
-                open[at] = count > 0;
-                if at == 0 {
-                    self.answer.extend(&buffer[..count]);
-                } else {
-                    self.forward(&buffer[..count]);
-                }
+        while self.running.is_open(Pipe::Answers) {
+            match self.running.hear(LOOK)? {
+                Heard::Late => return Ok(End::Late),
+                Heard::Said(Pipe::Answers, bytes) => self.answer.extend(bytes),
+                Heard::Said(_, text) => self.print(&text),
+                Heard::Closed | Heard::Nothing => {}
             }
             if self.answer.len() > OUTPUT_MAX {
                 return Ok(End::TooMuch);
             }
+            if resident(self.running.pid()) > self.memory_bytes {
+                return Ok(End::TooLarge);
+            }
         }
-        self.end();
-        let status = self.child.wait()?;
+        self.running.end();
+        let status = self.running.wait()?;
+        // What it said last may still be in the pipes.
+        while let Heard::Said(_, text) = self.running.hear(Duration::ZERO)? {
+            self.print(&text);
+        }
         let said = String::from_utf8_lossy(&self.said).into_owned();
         Ok(End::Over { answer: std::mem::take(&mut self.answer), said, status })
     }
 
-    /// To the user, as it comes.
-    fn forward(&mut self, text: &[u8]) {
+    fn print(&mut self, text: &[u8]) {
         self.said.extend(text);
         let over = self.said.len().saturating_sub(TAIL_MAX);
         self.said.drain(..over);
-        if self.printed > CONSOLE_MAX {
-            return;
-        }
-        self.printed += text.len();
-        let mut stderr = io::stderr().lock();
-        // Nobody can be told that stderr is closed.
-        let _ = stderr.write_all(text);
-        if self.printed > CONSOLE_MAX {
-            let _ = stderr.write_all(b"... the config prints more than 1 MB: the rest is left out\n");
-        }
-    }
-
-    fn end(&mut self) {
-        // It leads its own group. Either may be gone already, which is what is wanted.
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let _ = self.child.kill();
+        self.running.print(text);
     }
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            self.end();
-            // It was killed: this does not wait long.
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// Node that ended without an answer of the driver's.
-fn died(status: ExitStatus, said: &str) -> Failure {
-    if said.contains("heap out of memory") || said.contains("heap limit") {
-        return Failure::evaluation("the config needs more memory than it may have, in Node")
-            .hint("does it build a value without end?");
-    }
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Failure::evaluation(format!("Node ended without an answer ({status}): {last}"))
+/// Bytes that a process has in memory. The kernel would limit what Node reserves, which is far more than it uses.
+fn resident(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    kilobytes.unwrap_or(0_u64) << 10
 }
 
 /// `/srv/a.js:3` or `file:///srv/a.mjs:3`, alone on the first line: where something does not parse. The caret is below it.

@@ -3,8 +3,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Limits;
-use crate::config::{Mapping, World};
+use crate::config::{Hermetic, Inputs, Mapping, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Location, Position, Sources, Span};
 
@@ -20,16 +19,91 @@ pub(super) struct Orders {
     pub(super) mapping: Option<Mapping>,
     pub(super) memory_bytes: u64,
     pub(super) deadline_ms: u64,
+    pub(super) hermetic: Option<Hermetic>,
     /// What is wanted is the text that `JSON.stringify` makes of the value, not the value.
     pub(super) stringify: bool,
     /// Whether values are traced to where they come from.
     pub(super) trace: bool,
 }
 
+/// What the child asks of its parent, as it can do none of it: it has no way to write, and none to start a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Request {
+    Command(Command),
+    /// To make a folder.
+    Folder {
+        path: PathBuf,
+        recursive: bool,
+    },
+}
+
+/// A command to run to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Command {
+    pub(super) file: String,
+    pub(super) args: Vec<String>,
+    pub(super) cwd: PathBuf,
+    pub(super) env: Vec<(String, String)>,
+    #[serde(with = "latin1")]
+    pub(super) input: Vec<u8>,
+    pub(super) timeout_ms: Option<u64>,
+    /// Bytes of each of its outputs before it is ended.
+    pub(super) output_max: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Ran(Ran),
+    /// And the first one that was not there, where several may have been made.
+    Made(Option<PathBuf>),
+    /// A system error's number.
+    Failed(i32),
+    /// In words: it will never be done.
+    Refused(String),
+}
+
+/// How a command went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ran {
+    pub(super) pid: u32,
+    pub(super) status: Option<i32>,
+    /// What ended it, where a signal did.
+    pub(super) signal: Option<i32>,
+    #[serde(with = "latin1")]
+    pub(super) stdout: Vec<u8>,
+    #[serde(with = "latin1")]
+    pub(super) stderr: Vec<u8>,
+    /// `ENOENT`, `ETIMEDOUT`, `ENOBUFS`: why it did not start, or was ended.
+    pub(super) code: Option<String>,
+}
+
+/// What the child tells before its result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Account {
+    pub(super) inputs: Inputs,
+    /// What `--hermetic` refused. There is no result then, whatever comes after this.
+    pub(super) refusals: Vec<Failure>,
+}
+
+/// Bytes as text of as many characters: JSON's lists of numbers are four times as long.
+mod latin1 {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect())
+    }
+}
+
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failure {
-    pub(super) kind: FailureKind,
+    #[serde(with = "named")]
+    pub(super) code: Code,
     pub(super) message: String,
     /// Absolute; None when it is not known which file is at fault.
     pub(super) file: Option<PathBuf>,
@@ -40,16 +114,26 @@ pub(super) struct Failure {
     pub(super) excerpt: Option<(String, u32, u32)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum FailureKind {
-    /// The file cannot be read.
-    File,
-    Syntax,
-    Evaluation,
+/// Codes by their names.
+mod named {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::diag::Code;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(code.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Code, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Code::find(&name).ok_or_else(|| serde::de::Error::custom("no such code"))
+    }
 }
 
 impl Orders {
-    pub(super) fn new(entry: &Path, world: &World, limits: Limits) -> Self {
+    pub(super) fn new(entry: &Path, world: &World) -> Self {
+        let limits = world.reading.limits;
         Self {
             entry: world.cwd.join(entry),
             env: world.env.clone(),
@@ -59,6 +143,7 @@ impl Orders {
             mapping: world.mapping.clone(),
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,
+            hermetic: world.reading.hermetic.clone(),
             stringify: false,
             trace: true,
         }
@@ -66,15 +151,8 @@ impl Orders {
 }
 
 impl Failure {
-    pub(super) fn evaluation(message: impl Into<String>) -> Self {
-        Self {
-            kind: FailureKind::Evaluation,
-            message: message.into(),
-            file: None,
-            position: None,
-            hint: None,
-            excerpt: None,
-        }
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), file: None, position: None, hint: None, excerpt: None }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -85,11 +163,6 @@ impl Failure {
     /// The diagnostic. What names no file is said of the entry, under the name by which it was asked for.
     #[expect(clippy::unnecessary_box_returns, reason = "the front-ends return it boxed")]
     pub(super) fn into_diagnostic(self, asked: &Path, absolute: &Path, sources: &mut Sources) -> Box<Diagnostic> {
-        let code = match self.kind {
-            FailureKind::File => Code::File,
-            FailureKind::Syntax => Code::Syntax,
-            FailureKind::Evaluation => Code::Evaluation,
-        };
         let file = self.file.map_or_else(|| asked.to_owned(), |file| shown(file, asked, absolute));
         let location = match (self.excerpt, self.position) {
             (Some((text, start, end)), _) => {
@@ -99,7 +172,7 @@ impl Failure {
             (None, Some((line, column))) => Location::Line { file, position: Position { line, column } },
             (None, None) => Location::File(file),
         };
-        let diagnostic = Diagnostic::error(code, self.message, location);
+        let diagnostic = Diagnostic::error(self.code, self.message, location);
         Box::new(match self.hint {
             Some(hint) => diagnostic.hint(hint),
             None => diagnostic,

@@ -10,7 +10,7 @@ pub(super) const WRAPPER_END: &str = "\n})";
 pub(super) const OWN: &str = "pmrun:";
 
 /// More brackets than any file that a person wrote; the engine's parser is recursive.
-const DEPTH_MAX: usize = 1_000;
+pub(super) const DEPTH_MAX: usize = 1_000;
 
 pub(super) const BOOT: &str = include_str!("builtins/boot.js");
 

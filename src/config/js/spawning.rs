@@ -1,23 +1,22 @@
-//! Commands that a config runs and waits for.
-
-use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+//! Commands that a config runs and waits for: its parent runs them.
 
 use boa_engine::object::builtins::JsArray;
-use boa_engine::{Context, JsResult, JsString, JsValue};
+use boa_engine::{Context, JsNativeError, JsResult, JsString, JsValue};
 
 use super::host::Host;
-use super::natives::{binary, bytes, code, record, text};
+use super::natives::{binary, bytes, record, text};
+use super::orders::{Command, Ran, Reply, Request};
 use crate::base::Signal;
 
-/// `spawn(file, args, cwd, [[key, value]], input)` as `{pid, status, signal, stdout, stderr}`, or `{code}` when it did not start.
+/// `spawn(file, args, cwd, [[key, value]], input, timeout, maxBuffer)` as `{pid, status, signal, stdout, stderr, code}`,
+/// with a `code` when it did not start or was ended.
 pub(super) fn spawn(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let host = Host::of(context);
     let file = text(args, 0, context)?;
     let words = strings(args.get(1), context)?;
-    let cwd = host.files.real(&host.path(&text(args, 2, context)?));
+    let cwd = host.path(&text(args, 2, context)?);
+    let argv: Vec<String> = std::iter::once(&file).chain(&words).cloned().collect();
+    host.gate.command(&argv, context)?;
     let mut env = Vec::new();
     for pair in values(args.get(3), context)? {
         if let [key, value] = strings(Some(&pair), context)?.as_slice() {
@@ -25,64 +24,33 @@ pub(super) fn spawn(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsR
         }
     }
     let input = bytes(args, 4, context)?;
-    let pairs = match run(&file, &words, &cwd, &env, &input) {
-        Ok((pid, output)) => {
-            let status = output.status.code().map_or_else(JsValue::null, JsValue::from);
-            let signal = output.status.signal().and_then(Signal::from_number);
-            vec![
-                ("pid", f64::from(pid).into()),
-                ("status", status),
-                ("signal", signal.map_or_else(JsValue::null, |signal| JsString::from(signal.to_string()).into())),
-                ("stdout", binary(&output.stdout)),
-                ("stderr", binary(&output.stderr)),
-            ]
-        }
-        Err(error) => vec![
-            ("pid", 0.into()),
-            ("code", JsString::from(code(&error)).into()),
-            ("stdout", binary(b"")),
-            ("stderr", binary(b"")),
-        ],
-    };
-    Ok(record(pairs, context))
+    let (timeout_ms, output_max) = (whole(args.get(5)), whole(args.get(6)));
+    let request = Request::Command(Command { file, args: words, cwd, env, input, timeout_ms, output_max });
+    match (host.ask)(request) {
+        Ok(Reply::Ran(ran)) => Ok(result(&ran, context)),
+        Ok(Reply::Refused(why)) => Err(JsNativeError::error().with_message(why).into()),
+        Ok(Reply::Made(_) | Reply::Failed(_)) => Err(JsNativeError::error().with_message("no such reply").into()),
+        Err(error) => Err(JsNativeError::error().with_message(error.to_string()).into()),
+    }
 }
 
-/// The config's own limits are not the command's: a shell lifts the soft ones first, then becomes the command.
-fn run(file: &str, words: &[String], cwd: &Path, env: &[(String, String)], input: &[u8]) -> io::Result<(u32, Output)> {
-    if !found(file, cwd, env) {
-        return Err(io::Error::from_raw_os_error(2));
-    }
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", "ulimit -S -v unlimited; ulimit -S -t unlimited; exec \"$0\" \"$@\"", file])
-        .args(words)
-        .current_dir(cwd)
-        .env_clear()
-        .envs(env.iter().map(|(key, value)| (key, value)))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let pid = child.id();
-    let stdin = child.stdin.take();
-    let input = input.to_vec();
-    // A command that does not read its input must not block us.
-    let writer = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
-        if let Some(mut stdin) = stdin {
-            // It may well end without having read everything.
-            let _ = stdin.write_all(&input);
-        }
-    })?;
-    let output = child.wait_with_output()?;
-    drop(writer);
-    Ok((pid, output))
+fn result(ran: &Ran, context: &mut Context) -> JsValue {
+    let signal = ran.signal.and_then(Signal::from_number);
+    let mut pairs = vec![
+        ("pid", f64::from(ran.pid).into()),
+        ("status", ran.status.map_or_else(JsValue::null, JsValue::from)),
+        ("signal", signal.map_or_else(JsValue::null, |signal| JsString::from(signal.to_string()).into())),
+        ("stdout", binary(&ran.stdout)),
+        ("stderr", binary(&ran.stderr)),
+    ];
+    pairs.extend(ran.code.as_ref().map(|code| ("code", JsString::from(code.as_str()).into())));
+    record(pairs, context)
 }
 
-fn found(file: &str, cwd: &Path, env: &[(String, String)]) -> bool {
-    if file.contains('/') {
-        return cwd.join(file).exists();
-    }
-    let path = env.iter().find(|(key, _)| key == "PATH").map_or("/usr/local/bin:/usr/bin:/bin", |(_, value)| value);
-    path.split(':').any(|folder| cwd.join(folder).join(file).is_file())
+/// A whole number above 0; nothing and infinity are no limit.
+fn whole(value: Option<&JsValue>) -> Option<u64> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is at least 1 and saturates")]
+    value.and_then(JsValue::as_number).filter(|number| *number >= 1.0).map(|number| number as u64)
 }
 
 fn values(list: Option<&JsValue>, context: &mut Context) -> JsResult<Vec<JsValue>> {

@@ -3,11 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use super::broker::Broker;
 use super::engine::{self, STACK_BYTES};
-use super::orders::{Failure, FailureKind, Orders};
+use super::host::Outside;
+use super::orders::{Failure, Orders};
+use crate::config::{Hermetic, Inputs, Journal};
+use crate::diag::Code;
 use crate::document::{Node, to_json};
 
 /// A folder of files; the first one is the entry.
@@ -20,6 +26,8 @@ struct Ran {
     result: Result<Node, Failure>,
     printed: String,
     root: String,
+    inputs: Inputs,
+    refused: Vec<Failure>,
 }
 
 impl Case {
@@ -68,6 +76,7 @@ fn orders(entry: &Path, root: &Path) -> Orders {
         mapping: None,
         memory_bytes: 512 << 20,
         deadline_ms: 5_000,
+        hermetic: None,
         stringify: false,
         trace: true,
     }
@@ -78,10 +87,26 @@ fn run(orders: Orders) -> Ran {
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let printed = Rc::new(RefCell::new(String::new()));
         let sink = Rc::clone(&printed);
-        let result = engine::run(orders, Box::new(move |text| sink.borrow_mut().push_str(text)));
+        let journal = Journal::default();
+        let broker = Broker::new(&orders, Instant::now() + Duration::from_mins(1), journal.clone());
+        let broker = RefCell::new(broker);
+        let refused = Rc::new(RefCell::new(Vec::new()));
+        let outside = Outside {
+            print: Box::new(move |text| sink.borrow_mut().push_str(text)),
+            ask: Box::new(move |request| {
+                broker.borrow_mut().serve(request).map_err(|_| io::ErrorKind::TimedOut.into())
+            }),
+            journal: journal.clone(),
+            refused: Box::new({
+                let refused = Rc::clone(&refused);
+                move |refusals| *refused.borrow_mut() = refusals
+            }),
+        };
+        let result = engine::run(orders, outside);
+        let refused = refused.take();
         let printed = printed.borrow().clone();
         let result = result.map(|exported| exported.node);
-        Ran { result, printed, root }
+        Ran { result, printed, root, inputs: journal.inputs(), refused }
     });
     worker.unwrap().join().unwrap()
 }
@@ -321,7 +346,10 @@ fn failures_say_where() {
             &[("a.js", "process.kill(1)")],
             "a.js:1:9: config threw: process.kill is not available: a config may only read",
         ),
-        check_failure(&[("a.js", &format!("1\n{}", "[".repeat(200_000)))], "a.js:2:1: brackets are nested too deeply"),
+        check_failure(
+            &[("a.js", &format!("1\n{}", "[".repeat(200_000)))],
+            "a.js:2:1: brackets are nested too deeply: more than 1000",
+        ),
         check_failure(
             &[("a.mjs", "export default module.exports = 1")],
             "a.mjs:1:16: config threw: ReferenceError: module is not defined",
@@ -397,11 +425,11 @@ fn a_module_that_is_too_large_is_not_handed_to_the_engine() {
 fn files_that_cannot_be_run() {
     let case = Case::new(&[("a.tsx", "export default {}")]);
     let failure = case.run().result.unwrap_err();
-    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::File, "this kind of file cannot be run"));
+    assert_eq!((failure.code, failure.message.as_str()), (Code::File, "this kind of file cannot be run"));
     let mut gone = orders(Path::new("/nowhere/a.js"), Path::new("/"));
     gone.cwd = "/".into();
     let failure = run(gone).result.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::File);
+    assert_eq!(failure.code, Code::File);
     assert!(failure.message.starts_with("cannot read the config: No such file"), "{}", failure.message);
 }
 
@@ -598,4 +626,165 @@ fn variables_from_a_file() {
     ];
     check_files(&files, r#"[{"KEPT":"theirs","NEW":"a b"},"mine","a b","ENOENT"]"#);
     check_files(&[("a.js", "require('dotenv/config'); module.exports = process.env.X"), (".env", "X=1")], "\"1\"");
+}
+
+fn hermetic(files: &[(&str, &str)], variables: &[&str], paths: &[&str]) -> Ran {
+    let case = Case::new(files);
+    let root = case.folder.path().canonicalize().unwrap();
+    let mut orders = orders(&case.entry, &root);
+    orders.hermetic = Some(Hermetic {
+        variables: variables.iter().map(|name| (*name).to_owned()).collect(),
+        paths: paths.iter().map(|path| root.join(path)).collect(),
+    });
+    run(orders)
+}
+
+#[test]
+fn what_was_looked_at_is_recorded() {
+    let text = "const fs = require('fs'); const { STAGE } = process.env; 'NOPE' in process.env;\n\
+                process.env.OWN = 1; process.env.OWN; delete process.env.GONE; process.env.GONE; process.env.toString();\n\
+                require('./lib'); require('./j'); fs.existsSync('no'); fs.statSync('d'); fs.readdirSync('d');\n\
+                process.chdir('d'); try { fs.readFileSync('../none') } catch {} fs.readFileSync('x', 'utf8');\n\
+                require('child_process').execSync('exit 0'); require('child_process').spawnSync('no-such-program')";
+    let files = [("sub/a.js", text), ("sub/lib.js", "exports.a = 1"), ("sub/j.json", "{}"), ("d/x", "x"), ("d/y", "")];
+    let ran = Case::new(&files).run();
+    let shown = |path: &Path| path.display().to_string().replace(&ran.root, "");
+    assert_eq!(ran.inputs.variables.iter().collect::<Vec<_>>(), ["NOPE", "STAGE"], "{}", ran.json());
+    assert!(!ran.inputs.all_variables && !ran.inputs.host && !ran.inputs.incomplete);
+    let files: Vec<String> = ran.inputs.files.keys().map(|path| shown(path)).collect();
+    assert_eq!(files, ["/d/x", "/sub/a.js", "/sub/j.json", "/sub/lib.js"]);
+    let digest = &ran.inputs.files[&Path::new(&ran.root).join("d/x")];
+    assert_eq!(*digest, crate::base::sha256_hex(b"x"));
+    let checks: Vec<(String, bool)> = ran.inputs.checks.iter().map(|(path, found)| (shown(path), *found)).collect();
+    assert_eq!(checks, [("/no".to_owned(), false), ("/none".to_owned(), false)]);
+    let folders: Vec<(String, &String)> =
+        ran.inputs.folders.iter().map(|(path, digest)| (shown(path), digest)).collect();
+    assert_eq!(folders, [("/d".to_owned(), &crate::base::sha256_hex(b"x\ny\n"))]);
+    let commands: Vec<_> =
+        ran.inputs.commands.iter().map(|run| (run.argv.join(" "), run.exit, run.ended_by.as_deref())).collect();
+    assert_eq!(
+        commands,
+        [("/bin/sh -c exit 0".to_owned(), Some(0), None), ("no-such-program".to_owned(), None, Some("ENOENT"))]
+    );
+    for (text, all, host) in [
+        ("Object.keys(process.env)", true, false),
+        ("({...process.env})", true, false),
+        ("require('os')", false, true),
+        ("require('child_process').execSync('true')", false, false),
+    ] {
+        let inputs = Case::new(&[("a.js", text)]).run().inputs;
+        assert_eq!((inputs.all_variables, inputs.host), (all, host), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_allowed_is_refused_at_its_place() {
+    let refused = |text: &str, variables: &[&str], paths: &[&str]| {
+        let others = [("data.txt", "x"), ("sub/in.js", "module.exports = 1"), ("sub/j.json", "1"), ("above.js", "1")];
+        let files: Vec<(&str, &str)> = std::iter::once(("sub/a.js", text)).chain(others).collect();
+        let ran = hermetic(&files, variables, paths);
+        let said = |failure: &Failure| {
+            let (line, column) = failure.position.unwrap_or_default();
+            let message = failure.message.strip_suffix(" is refused: the config is read with `--hermetic`").unwrap();
+            format!("{line}:{column} {message}: {}", failure.hint.as_deref().unwrap_or_default())
+        };
+        let refused: Vec<String> = ran.refused.iter().map(said).collect();
+        refused.join("; ").replace(&ran.root, "")
+    };
+    let nothing: (&[&str], &[&str]) = (&[], &[]);
+    let stage = "1:30 the variable STAGE: `--allow-env STAGE` allows it";
+    let data = "the file `data.txt`: `--allow-read data.txt` allows it";
+    for (text, (variables, paths), want) in [
+        ("module.exports = process.env.STAGE", nothing, stage.to_owned()),
+        ("module.exports = process.env.STAGE", (&["ST*"], &[]), String::new()),
+        (
+            "module.exports = process.env.UNSET",
+            (&["ST*"], &[]),
+            "1:30 the variable UNSET: `--allow-env UNSET` allows it".to_owned(),
+        ),
+        ("process.env.OWN = 1; module.exports = process.env.OWN + Object.keys(process.env)", nothing, String::new()),
+        ("module.exports = [require('./in'), require('./j')]", nothing, String::new()),
+        (
+            "\n  require('../above')",
+            nothing,
+            "2:11 the module `above.js`, which is not below the config's folder: `--allow-read above.js` allows it"
+                .to_owned(),
+        ),
+        ("require('../above')", (&[], &["above.js"]), String::new()),
+        ("const fs = require('fs');\nfs.readFileSync('data.txt')", nothing, format!("2:4 {data}")),
+        ("const fs = require('fs');\nfs.existsSync('data.txt')", nothing, format!("2:4 {data}")),
+        ("const fs = require('fs');\ntry { fs.statSync('data.txt') } catch {}", nothing, format!("2:10 {data}")),
+        ("require('fs').readFileSync('data.txt')", (&[], &["data.txt"]), String::new()),
+        ("require('fs').readFileSync('data.txt')", (&[], &[""]), String::new()),
+        (
+            "require('os').homedir(); require('os').tmpdir(); module.exports = ({ mode }) => mode",
+            nothing,
+            String::new(),
+        ),
+        ("require('fs').mkdirSync('logs/x', { recursive: true }); process.chdir('sub')", nothing, String::new()),
+    ] {
+        assert_eq!(refused(text, variables, paths), want, "{text}");
+    }
+    let command = refused("require('child_process').execSync('echo hi')", &["*"], &["/"]);
+    assert!(command.starts_with("1:26 the command `/bin/sh -c echo hi`: no flag allows it"), "{command}");
+    let many =
+        refused("for (const n of ['A', 'B', 'A']) process.env[n];\nrequire('fs').existsSync('/etc/passwd')", &[], &[]);
+    assert_eq!(many.matches("allows it").count(), 3, "{many}");
+}
+
+#[test]
+fn a_link_leads_nowhere_that_is_not_allowed() {
+    let files = [("a.js", "module.exports = require('fs').readFileSync('ok/link/passwd')"), ("ok/x", "")];
+    let case = Case::new(&files);
+    let root = case.folder.path().canonicalize().unwrap();
+    std::os::unix::fs::symlink("/etc", root.join("ok/link")).unwrap();
+    let mut orders = orders(&case.entry, &root);
+    orders.hermetic = Some(Hermetic { variables: Vec::new(), paths: vec![root.join("ok")] });
+    assert_eq!(run(orders).refused.len(), 1);
+}
+
+#[test]
+fn folders_are_made_in_the_project_only() {
+    let mkdir = |cwd: &str, path: &str, recursive: bool| {
+        let text = format!(
+            "try {{ module.exports = require('fs').mkdirSync('{path}', {{recursive: {recursive}}}) ?? 'made' }} catch (e) {{ module.exports = e.code }}"
+        );
+        let case = Case::new(&[("p/sub/a.js", &text), ("p/there/x", "")]);
+        let root = case.folder.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(&root, root.join("p/out")).unwrap();
+        run(orders(&case.entry, &root.join(cwd))).json()
+    };
+    for (cwd, path, recursive, want) in [
+        ("p", "logs", false, r#""made""#),
+        ("p", "logs/a/b", true, r#""{DIR}/logs""#),
+        ("p", "logs/a/b", false, r#""ENOENT""#),
+        ("p", "there", false, r#""EEXIST""#),
+        ("p", "there", true, r#""made""#),
+        ("p", "there/x", true, r#""EEXIST""#),
+        ("p", "../q", true, r#""EACCES""#),
+        ("p", "out/q", true, r#""EACCES""#),
+        ("p", "/", true, r#""made""#),
+        ("p/sub", "../logs", true, r#""EACCES""#),
+        ("p/there", "../sub/logs", false, r#""made""#),
+        ("p/there", "logs", false, r#""EACCES""#),
+    ] {
+        assert_eq!(mkdir(cwd, path, recursive), want, "{cwd} {path} {recursive}");
+    }
+}
+
+#[test]
+fn commands_end_as_nodes_do() {
+    check(&[
+        (
+            "(c => { try { c.execSync('sleep 100', {timeout: 50}) } catch (e) { return [e.code, e.status, e.signal] } })(require('child_process'))",
+            r#"["ETIMEDOUT",null,"SIGTERM"]"#,
+        ),
+        (
+            "(r => [r.error.code, r.stdout.length])(require('child_process').spawnSync('yes', [], {maxBuffer: 1000}))",
+            r#"["ENOBUFS",1000]"#,
+        ),
+        ("require('child_process').spawnSync('sh', ['-c', 'kill -9 $$']).signal", r#""SIGKILL""#),
+        ("require('child_process').execSync('cat', {input: 'x'.repeat(300000)}).length", "300000"),
+        ("require('child_process').execSync('exec cat', {input: 'é'}).toString()", r#""é""#),
+    ]);
 }

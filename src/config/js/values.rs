@@ -39,6 +39,8 @@ pub(super) enum Unfit {
     /// A getter, a `toJSON` or a proxy threw.
     Threw(JsError),
     Value(String),
+    TooMuch(String),
+    TooDeep(String),
 }
 
 impl From<JsError> for Unfit {
@@ -190,7 +192,7 @@ impl Walker {
             return Err(Unfit::Value(format!("{} contains itself", self.shown_path())));
         }
         if self.above.len() >= DEPTH_MAX {
-            return Err(Unfit::Value(format!("the exported value is nested deeper than {DEPTH_MAX} levels")));
+            return Err(Unfit::TooDeep(format!("the exported value is nested deeper than {DEPTH_MAX} levels")));
         }
         self.above.push(object.clone());
         let kind =
@@ -241,7 +243,9 @@ impl Walker {
         self.nodes += nodes;
         self.bytes += bytes;
         if self.nodes > NODES_MAX || self.bytes > BYTES_MAX {
-            return Err(Unfit::Value("the exported value is too large".to_owned()));
+            return Err(Unfit::TooMuch(
+                "the exported value is too large: more than 48 MB, or a million values".to_owned(),
+            ));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! What the child writes to its stdout: frames of a tag, a length (u32, little endian) and that many bytes. Values have
-//! an encoding of their own because JSON has no NaN and serde_json refuses to read what is nested deeply.
+//! What the child writes to its stdout, and its parent to the child's stdin: frames of a tag, a length (u32, little
+//! endian) and that many bytes. Values have an encoding of their own because JSON has no NaN and serde_json refuses to
+//! read what is nested deeply.
 
 use std::path::PathBuf;
 
@@ -13,8 +14,18 @@ pub(super) const VALUE: u8 = b'v';
 /// A `Failure` as JSON.
 pub(super) const FAILURE: u8 = b'f';
 
+/// A `Request` as JSON, which waits for its `Reply`.
+pub(super) const REQUEST: u8 = b'r';
+/// An `Account` as JSON.
+pub(super) const ACCOUNT: u8 = b'a';
+/// From the parent: the `Orders`, and then each `Reply`, as JSON.
+pub(super) const ORDERS: u8 = b'o';
+
 /// Bytes before a frame's payload.
 pub(super) const HEADER: usize = 5;
+
+/// More than `values` lets through. Who answers in the child's place must not end its parent.
+const DEPTH_MAX: u32 = 250;
 
 /// A frame's first bytes.
 pub(super) fn header(tag: u8, length: usize) -> [u8; HEADER] {
@@ -55,7 +66,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Exported> {
         let text = read_text(&mut rest)?.into();
         files.push(Origin { path, text, computed: *rest.split_off_first()? != 0 });
     }
-    let node = read(&mut rest)?;
+    let node = read(&mut rest, 0)?;
     rest.is_empty().then_some(Exported { node, files })
 }
 
@@ -109,7 +120,10 @@ fn write_length(length: usize, out: &mut Vec<u8>) {
     out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-fn read(rest: &mut &[u8]) -> Option<Node> {
+fn read(rest: &mut &[u8], depth: u32) -> Option<Node> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
     let span = read_span(rest).ok()?;
     let tag = *rest.split_off_first()?;
     let kind = match tag {
@@ -120,14 +134,14 @@ fn read(rest: &mut &[u8]) -> Option<Node> {
         b's' => Kind::String(read_text(rest)?),
         b'[' => {
             let length = read_length(rest)?;
-            Kind::Sequence((0..length).map(|_| read(rest)).collect::<Option<_>>()?)
+            Kind::Sequence((0..length).map(|_| read(rest, depth + 1)).collect::<Option<_>>()?)
         }
         b'{' => {
             let length = read_length(rest)?;
             let entry = |_| {
                 let span = read_span(rest).ok()?;
                 let key = Key { text: read_text(rest)?, span };
-                Some(Entry { key, value: read(rest)? })
+                Some(Entry { key, value: read(rest, depth + 1)? })
             };
             Kind::Mapping((0..length).map(entry).collect::<Option<_>>()?)
         }
@@ -195,6 +209,8 @@ mod tests {
         }
         assert_eq!(decode(b"nn"), None);
         assert_eq!(decode(b"\0\0\0\0\0["), None);
+        let deep = [&[0; 4], b"\0[\x01\0\0\0".repeat(1_000_000).as_slice()].concat();
+        assert_eq!(decode(&deep), None);
     }
 
     #[test]

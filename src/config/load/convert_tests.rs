@@ -20,6 +20,7 @@ fn world(folder: &Path) -> World {
         cpus: 2,
         mapping: None,
         engine: crate::config::js::Engine::default(),
+        reading: crate::config::Reading::default(),
     }
 }
 

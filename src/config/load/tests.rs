@@ -16,6 +16,7 @@ fn world(cwd: &Path) -> World {
         cpus: 2,
         mapping: None,
         engine: crate::config::js::Engine::Embedded,
+        reading: crate::config::Reading::default(),
     }
 }
 
@@ -146,7 +147,7 @@ fn the_machine_tells_what_is_at_a_path() {
     let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
     let mut world = world(folder.path());
     world.env.insert("PATH".to_owned(), format!("relative::{}", folder.path().display()));
-    let machine = Machine::new(&world);
+    let machine = Machine::new(&world, &world.cwd);
     assert_eq!(machine.entry(&path("plain")), FileEntry::File { executable: false });
     assert_eq!(machine.entry(&path("tool")), FileEntry::File { executable: true });
     assert_eq!(machine.entry(&path("socket")), FileEntry::Other);
@@ -170,7 +171,7 @@ fn another_revision_is_read_from_its_copy_and_the_rest_from_the_work_tree() {
     let mapping =
         Mapping { revision: Some("4f2a".to_owned()), ..Mapping::new(tree.path().to_owned(), copy.path().to_owned()) };
     let world = World { mapping: Some(mapping), ..world(tree.path()) };
-    let machine = Machine::new(&world);
+    let machine = Machine::new(&world, &world.cwd);
     assert_eq!(machine.digest(&tree.path().join("a.sh")).unwrap(), sha256_hex(b"old"));
     assert_eq!(machine.digest(&tree.path().join("built.js")).unwrap(), sha256_hex(b"built"));
     assert_eq!(machine.revision(tree.path()).unwrap(), "4f2a");

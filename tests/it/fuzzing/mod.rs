@@ -70,6 +70,7 @@ fn very_many_problems_are_told_in_time() {
         cpus: 2,
         mapping: None,
         engine: config::js::Engine::default(),
+        reading: pmrun::config::Reading::default(),
     };
     let texts = [
         ("lines.json5", format!("{{apps: [\n{}]}}", "5,\n".repeat(3_000))),

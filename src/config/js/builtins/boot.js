@@ -136,5 +136,9 @@
     exports: () => main.exports,
     require: (path) => load(path, main || new Module(path)).exports,
     environment: () => builtin('process').env,
+    mode: () => {
+      const { env } = builtin('process');
+      return Object.hasOwn(env, 'NODE_ENV') ? env.NODE_ENV : undefined;
+    },
   };
 });

@@ -40,7 +40,8 @@ const binaryOf = (bytes) => {
 
 const encodings = {
   utf8: { read: (text) => host.utf8Encode(text), show: (binary) => host.utf8Decode(binary) },
-  latin1: { read: (text) => Array.from(text, (c) => String.fromCharCode(c.charCodeAt(0) & 0xff)).join(''), show: (binary) => binary },
+  // What is put into bytes loses its upper half there.
+  latin1: { read: (text) => text, show: (binary) => binary },
   utf16le: {
     read: (text) => text.replace(/[^]/g, (c) => String.fromCharCode(c.charCodeAt(0) & 0xff, c.charCodeAt(0) >> 8)),
     show: (binary) => (binary.match(/[^][^]/g) ?? []).map((pair) => String.fromCharCode(pair.charCodeAt(0) | (pair.charCodeAt(1) << 8))).join(''),

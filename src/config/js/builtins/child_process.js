@@ -2,10 +2,11 @@
 const { Buffer } = require('buffer');
 
 function run(file, args, options = {}) {
-  const env = options.env || require('process').env;
+  require('process');
+  const env = options.env || host.variables;
   const pairs = Object.keys(env).filter((key) => env[key] !== undefined).map((key) => [key, String(env[key])]);
   const cwd = options.cwd ? String(options.cwd.pathname ?? options.cwd) : host.cwd();
-  const raw = host.spawn(file, args, cwd, pairs, options.input === undefined ? '' : Buffer.from(options.input).toString('latin1'));
+  const raw = host.spawn(file, args, cwd, pairs, options.input === undefined ? '' : Buffer.from(options.input).toString('latin1'), options.timeout, options.maxBuffer);
   const encoding = options.encoding && options.encoding !== 'buffer' ? options.encoding : undefined;
   const show = (binary) => (encoding ? Buffer.from(binary, 'latin1').toString(encoding) : Buffer.from(binary, 'latin1'));
   const [stdout, stderr] = [show(raw.stdout), show(raw.stderr)];

@@ -1,5 +1,9 @@
 // Node's `os`, from facts that the host was asked for once.
 const facts = host.facts();
+const given = (name) => {
+  const { env } = require('process');
+  return Object.hasOwn(env, name) ? env[name] : undefined;
+};
 const cpu = () => ({ model: facts.cpuModel, speed: 0, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 } });
 module.exports = {
   EOL: '\n',
@@ -9,7 +13,7 @@ module.exports = {
   cpus: () => Array.from({ length: facts.cpusOnline }, cpu),
   endianness: () => 'LE',
   freemem: () => facts.freeMemory,
-  homedir: () => require('process').env.HOME || facts.home,
+  homedir: () => given('HOME') || facts.home,
   hostname: () => facts.hostname,
   loadavg: () => facts.load.split(' ').map(Number),
   machine: () => facts.machine,
@@ -19,8 +23,7 @@ module.exports = {
   platform: () => 'linux',
   release: () => facts.release,
   tmpdir: () => {
-    const env = require('process').env;
-    const folder = env.TMPDIR || env.TMP || env.TEMP || '/tmp';
+    const folder = given('TMPDIR') || given('TMP') || given('TEMP') || '/tmp';
     return folder.length > 1 && folder.endsWith('/') ? folder.slice(0, -1) : folder;
   },
   totalmem: () => facts.totalMemory,

@@ -2,13 +2,44 @@
 const facts = host.process();
 const started = host.now();
 
+// What is looked at is recorded, but for what the config has set itself. A variable that may not be seen is not among the
+// target's, and asking for it by name is refused.
+const own = new Set();
+const asked = (target, key) => {
+  if (typeof key === 'string' && !own.has(key) && (Object.hasOwn(target, key) || !(key in Object.prototype || key === 'toJSON' || key === 'then'))) host.variable(key);
+};
+const variables = host.env();
 // Assignments become strings, as in Node: `process.env.PORT = 1` is read back as "1".
-const env = new Proxy(host.env(), {
+const env = new Proxy(variables, {
+  get(target, key) {
+    asked(target, key);
+    return target[key];
+  },
+  has(target, key) {
+    asked(target, key);
+    return key in target;
+  },
+  getOwnPropertyDescriptor(target, key) {
+    if (Object.hasOwn(target, key)) asked(target, key);
+    else if (typeof key === 'string') host.variableIsSet(key);
+    return Reflect.getOwnPropertyDescriptor(target, key);
+  },
+  ownKeys(target) {
+    host.allVariables();
+    return Reflect.ownKeys(target);
+  },
   set(target, key, value) {
+    own.add(key);
     target[key] = String(value);
     return true;
   },
+  deleteProperty(target, key) {
+    own.add(key);
+    return delete target[key];
+  },
 });
+// For commands, which inherit them without anybody's looking.
+host.variables = variables;
 
 const stream = (fd) => ({
   fd,

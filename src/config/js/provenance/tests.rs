@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use super::super::engine::{self, STACK_BYTES};
+use super::super::host::Outside;
 use super::super::orders::{Failure, Orders};
 use super::super::values::Exported;
+use crate::config::Journal;
 use crate::document::{Kind, Node, Span, to_json_text};
 
 /// Runs the first of the files.
@@ -31,11 +33,18 @@ fn run_file(entry: &Path, trace: bool) -> Result<Exported, Failure> {
         mapping: None,
         memory_bytes: 512 << 20,
         deadline_ms: 5_000,
+        hermetic: None,
         stringify: false,
         trace,
     };
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
-    worker.spawn(move || engine::run(orders, Box::new(|_| ()))).unwrap().join().unwrap()
+    let outside = || Outside {
+        print: Box::new(|_| ()),
+        ask: Box::new(|_| Err(std::io::ErrorKind::Unsupported.into())),
+        journal: Journal::default(),
+        refused: Box::new(|_| ()),
+    };
+    worker.spawn(move || engine::run(orders, outside())).unwrap().join().unwrap()
 }
 
 /// Every key and value with the text that it comes from: `apps[0].name = base.js 'x'`, `~` where it was computed.
