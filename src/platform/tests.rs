@@ -617,3 +617,43 @@ fn the_next_daemon_takes_over_what_is_known_and_ends_the_rest() {
         assert_eq!(with_argument(&nap), Vec::<u32>::new());
     });
 }
+
+/// Whether there is a python3; says so when there is none.
+fn needs_python() -> bool {
+    let there = std::process::Command::new("python3").arg("--version").output().is_ok();
+    if !there {
+        eprintln!("SKIPPED: there is no python3 on this machine");
+    }
+    there
+}
+
+#[test]
+fn what_hands_over_at_every_signal_has_not_ended_before_it_is_killed() {
+    if !needs_python() {
+        return;
+    }
+    alone("what_hands_over_at_every_signal_has_not_ended_before_it_is_killed", || {
+        let mut stage = adopting_stage();
+        let nap = nap(97);
+        let script = r#"
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.write(3, b'"ready"\n')
+while True:
+    signal.sigwait([signal.SIGTERM])
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+"#;
+        let launch = Launch { channel: true, ..stage.launch("python3", &["-c", script, &nap]) };
+        stage.host.spawn(&launch).unwrap();
+        stage.until_event(&Event::Ready { launch: ID });
+        stage.host.stop(ID, Signal::TERM, true);
+        stage.until("a word about it", |stage| stage.events.iter().any(|event| matches!(event, Event::Notice(_))));
+        assert!(!stage.events.contains(&Event::TreeGone { launch: ID }), "{:?}", stage.events);
+        assert_eq!(with_argument(&nap).len(), 1, "its time to end in is not over");
+        stage.host.kill(ID, true);
+        stage.until_event(&Event::TreeGone { launch: ID });
+        assert_eq!(with_argument(&nap), Vec::<u32>::new());
+    });
+}

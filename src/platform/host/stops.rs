@@ -14,8 +14,9 @@ use crate::platform::survivors::pin;
 use crate::platform::tree::{Kin, Known, Member, Stopping, Survey, Todo};
 use crate::supervisor::LaunchId;
 
-/// How often the descendants of one launch are looked for again before a stop is called done regardless. What forks
-/// faster than it can be frozen this often needs a cgroup.
+/// How often the descendants of one launch are looked for again before a stop rests until the next, sterner request:
+/// it is not done, and does not keep the daemon from everything else. What forks faster than it can be frozen this
+/// often needs a cgroup.
 const ROUNDS_MAX: u32 = 50;
 /// How often it is looked again in one go while everything is being frozen; the loop stands still meanwhile.
 const FREEZES_MAX: u32 = 10;
@@ -55,11 +56,12 @@ impl Host {
         // A stop that is under way becomes sterner, never milder.
         stopping.silent = false;
         stopping.tree = true;
-        if !stopping.killing && stopping.todo != Todo::Kill {
+        stopping.killing |= how == How::Kill;
+        if stopping.killing == (how == How::Kill) {
             stopping.todo = todo;
             stopping.signal = signal;
+            stopping.rounds = 0;
         }
-        stopping.killing |= how == How::Kill;
     }
 
     /// One look at all processes, and what it means for every stop that has something to do.
@@ -82,9 +84,9 @@ impl Host {
             if todo == Todo::Verify && !found.is_empty() {
                 stopping.rounds += 1;
                 if stopping.rounds > ROUNDS_MAX {
-                    let left = found.len();
-                    self.notice(format!("gave up on {left} processes that start others faster than they are ended"));
-                    self.finish(launch);
+                    let (left, killing) = (found.len(), stopping.killing);
+                    let until = if killing { "somebody asks again" } else { "they are killed" };
+                    self.notice(format!("{left} processes start others as fast as they end: left alone until {until}"));
                     continue;
                 }
             }
