@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
 
 /// Variables that every app process is given, and that its descendants inherit.
 pub(super) const MARK_HOME: &str = "PMRUN_HOME";
@@ -52,7 +53,7 @@ pub(super) struct Table {
 
 impl Table {
     /// # Errors
-    /// When /proc cannot be listed.
+    /// When /proc cannot be listed, or not be read to its end: half a table would say that processes are gone.
     pub(super) fn scan() -> io::Result<Self> {
         let proc = open_dir(c"/proc")?;
         let mut processes = Vec::with_capacity(256);
@@ -60,7 +61,7 @@ impl Table {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name.first().is_some_and(u8::is_ascii_digit)
-                && let Some(process) = read_stat(&proc, name)
+                && let Some(process) = read_stat(&proc, name)?
             {
                 processes.push(process);
             }
@@ -92,11 +93,13 @@ impl Table {
 }
 
 /// None when there is no such process.
-pub(super) fn process(pid: u32) -> Option<Process> {
-    read_stat(&open_dir(c"/proc").ok()?, pid.to_string().as_bytes())
+///
+/// # Errors
+/// When that cannot be known.
+pub(super) fn process(pid: u32) -> io::Result<Option<Process>> {
+    read_stat(&open_dir(c"/proc")?, pid.to_string().as_bytes())
 }
 
-/// None when it is gone or somebody else's.
 /// The children of this process, threads' included. None where the kernel does not list them (`CONFIG_PROC_CHILDREN`).
 pub(super) fn own_children() -> Option<Vec<u32>> {
     let me = std::process::id();
@@ -108,6 +111,7 @@ pub(super) fn own_children() -> Option<Vec<u32>> {
     Some(listed.iter().flat_map(|pids| pids.split_ascii_whitespace()).filter_map(|pid| pid.parse().ok()).collect())
 }
 
+/// None when it is gone or somebody else's.
 pub(super) fn marks(pid: u32) -> Option<Marks> {
     let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut marks = Marks::default();
@@ -175,15 +179,22 @@ fn open_dir(path: &CStr) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn read_stat(proc: &OwnedFd, pid: &[u8]) -> Option<Process> {
+fn read_stat(proc: &OwnedFd, pid: &[u8]) -> io::Result<Option<Process>> {
     let mut path = [0_u8; 24];
+    let Some(path) = stat_path(pid, &mut path) else { return Ok(None) };
+    let mut text = [0_u8; 512];
+    let file = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    match file.and_then(|file| rustix::io::read(&file, &mut text)) {
+        Ok(length) => Ok(parse_stat(&text[..length])),
+        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+fn stat_path<'a>(pid: &[u8], path: &'a mut [u8; 24]) -> Option<&'a CStr> {
     path.get_mut(..pid.len())?.copy_from_slice(pid);
     path.get_mut(pid.len()..pid.len() + 6)?.copy_from_slice(b"/stat\0");
-    let path = CStr::from_bytes_until_nul(&path).ok()?;
-    let file = rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut text = [0_u8; 512];
-    let length = rustix::io::read(&file, &mut text).ok()?;
-    parse_stat(&text[..length])
+    CStr::from_bytes_until_nul(path).ok()
 }
 
 /// The second field is the program's name in parentheses, and may itself hold spaces and parentheses.

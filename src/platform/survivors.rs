@@ -37,11 +37,11 @@ const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
 /// Looks where `launch`'s process would have left its pid, and believes it only when all its marks agree.
 pub(super) fn find(launch: &Launch, home: &str) -> Option<Survivor> {
     let pid = std::fs::read_to_string(&launch.pid_file).ok()?.trim().parse().ok()?;
-    let before = procfs::process(pid)?;
+    let before = procfs::process(pid).ok()??;
     let pidfd = open_pid(pid).ok()?;
     // Read again: between the two the pid may have gone to somebody else, now it cannot any more.
     let process =
-        procfs::process(pid).filter(|process| *process == before && !process.dead && process.session == pid)?;
+        procfs::process(pid).ok()?.filter(|process| *process == before && !process.dead && process.session == pid)?;
     let marks = procfs::marks(pid)?;
     let instance = launch.instance.to_string();
     let is_it = marks.home.as_deref() == Some(home)
@@ -86,7 +86,8 @@ pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
         };
         let stray = |process: &Process| is_marked(process) && procfs::sees_home(process.pid, home);
         let others = table.processes.iter().filter(|process| !process.dead && !spared.contains(&process.pid));
-        let pinned: Vec<OwnedFd> = others.filter(|process| stray(process)).filter_map(pin).collect();
+        let pinned: Vec<OwnedFd> =
+            others.filter(|process| stray(process)).filter_map(|process| pin(process).ok()?).collect();
         if pinned.is_empty() {
             return ended;
         }
@@ -99,11 +100,13 @@ pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
     ended
 }
 
-/// Pins a process that a scan saw; none when it is not that one any more.
-pub(super) fn pin(process: &Process) -> Option<OwnedFd> {
-    let pidfd = open_pid(process.pid).ok()?;
-    let now = procfs::process(process.pid)?;
-    (now.start == process.start && !now.dead).then_some(pidfd)
+/// Pins a process that a scan saw; none when it is gone.
+pub(super) fn pin(process: &Process) -> io::Result<Option<OwnedFd>> {
+    let pidfd = open_pid(process.pid);
+    match procfs::process(process.pid)? {
+        Some(now) if now.start == process.start && !now.dead => pidfd.map(Some),
+        _ => Ok(None),
+    }
 }
 
 pub(super) fn open_pid(pid: u32) -> io::Result<OwnedFd> {

@@ -218,7 +218,7 @@ fn processes_start_clean_and_on_their_own() {
             launch.env.insert("LC_ALL".to_owned(), "C".to_owned());
             let (pid, offset) = stage.host.spawn(&launch).unwrap();
             assert_eq!(offset, 0);
-            let process = procfs::process(pid);
+            let process = procfs::process(pid).unwrap();
             assert!(process.is_none_or(|process| process.session == pid && process.parent == std::process::id()));
             stage.until_event(&Event::Exited { launch: ID, status: ExitStatus::Code(1), left: false });
             let out = stage.out();
@@ -526,7 +526,7 @@ fn what_a_process_leaves_behind_is_told_and_ends_when_asked() {
             stage.until("its child", |_| with_argument(&nap).len() == 1);
             stage.host.stop_by_message(LaunchId(99), false);
             let [pid] = with_argument(&nap)[..] else { panic!() };
-            let root = procfs::process(pid).unwrap().parent;
+            let root = procfs::process(pid).unwrap().unwrap().parent;
             // Not a stop: it is ended behind the host's back.
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(root.cast_signed()), nix::sys::signal::Signal::SIGTERM)
                 .unwrap();
@@ -655,5 +655,98 @@ while True:
         stage.host.kill(ID, true);
         stage.until_event(&Event::TreeGone { launch: ID });
         assert_eq!(with_argument(&nap), Vec::<u32>::new());
+    });
+}
+
+/// Opens files until no more may be opened.
+fn fill(files: &mut Vec<std::fs::File>) {
+    files.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
+}
+
+fn few_files() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).unwrap();
+}
+
+#[test]
+fn a_stop_reaches_everything_when_no_more_files_may_be_opened() {
+    alone("a_stop_reaches_everything_when_no_more_files_may_be_opened", || {
+        let scripts = [
+            (false, "(setsid sleep NAP &); sleep NAP & wait"),
+            (true, "trap '' TERM; (setsid sleep NAP &); sleep NAP & while :; do wait; done"),
+        ];
+        for (number, (hard, script)) in (98..).zip(scripts) {
+            let mut stage = adopting_stage();
+            let nap = nap(number);
+            let script = format!("{}; :", script.replace("NAP", &nap));
+            let launch = stage.shell(&script);
+            stage.host.spawn(&launch).unwrap();
+            stage.until("its processes", |_| with_argument(&nap).len() == 2);
+            few_files();
+            let mut files = Vec::new();
+            fill(&mut files);
+            stage.host.stop(ID, Signal::TERM, true);
+            if hard {
+                stage.host.flush();
+                stage.host.kill(ID, true);
+            }
+            stage.until("its end", |stage| {
+                fill(&mut files);
+                stage.events.contains(&Event::TreeGone { launch: ID })
+            });
+            drop(files);
+            assert_eq!(with_argument(&nap), Vec::<u32>::new(), "{script}");
+            assert!(stage.events.iter().any(|event| matches!(event, Event::Exited { .. })), "{:?}", stage.events);
+        }
+    });
+}
+
+#[test]
+fn a_look_that_cannot_be_complete_fails() {
+    alone("a_look_that_cannot_be_complete_fails", || {
+        let mut files = Vec::new();
+        few_files();
+        fill(&mut files);
+        let mut complete = false;
+        while !complete && files.pop().is_some() {
+            // Not `unwrap_err`: how many files a look opens is its own affair.
+            if let Ok(table) = Table::scan() {
+                assert!(table.get(std::process::id()).is_some(), "it left out what it could not read");
+                complete = true;
+            }
+        }
+        assert!(complete);
+    });
+}
+
+#[test]
+fn a_stop_reaches_the_first_process_when_the_others_cannot_be_looked_for() {
+    alone("a_stop_reaches_the_first_process_when_the_others_cannot_be_looked_for", || {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let mut stage = adopting_stage();
+        let nap = nap(102);
+        for (id, signal) in [(1, Signal::TERM), (2, Signal::KILL)] {
+            let script = format!("(setsid sleep {nap} &); printf '\"ready\"\\n' >&3; read x <&3");
+            let launch = Launch { id: LaunchId(id), channel: true, ..stage.shell(&script) };
+            stage.host.spawn(&launch).unwrap();
+            stage.until_event(&Event::Ready { launch: launch.id });
+            stage.until("its child", |_| with_argument(&nap).len() == 1);
+            let files = getrlimit(Resource::Nofile);
+            // Not even what is given up for it can be opened again.
+            setrlimit(Resource::Nofile, Rlimit { current: Some(3), maximum: files.maximum }).unwrap();
+            if signal == Signal::KILL {
+                stage.host.kill(launch.id, true);
+            } else {
+                stage.host.stop(launch.id, signal, true);
+            }
+            let status = ExitStatus::Signal(signal.number());
+            stage.until_event(&Event::Exited { launch: launch.id, status, left: false });
+            assert!(!stage.events.contains(&Event::TreeGone { launch: launch.id }), "nobody knows: {:?}", stage.events);
+            setrlimit(Resource::Nofile, files).unwrap();
+            assert_eq!(with_argument(&nap).len(), 1);
+            stage.host.kill(launch.id, true);
+            stage.until_event(&Event::TreeGone { launch: launch.id });
+            assert_eq!(with_argument(&nap), Vec::<u32>::new());
+        }
     });
 }

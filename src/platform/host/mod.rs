@@ -27,6 +27,8 @@ use crate::base::{ExitStatus, Signal};
 use crate::supervisor::{Launch, LaunchId};
 
 const EVENTS_PER_TURN: usize = 256;
+/// A look at all processes has three files open at once; what else opens some in between shall not spoil it.
+const SPARE_FILES: usize = 4;
 
 /// What happened to a launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub struct Host {
     /// Of processes that have ended; most are about to be written again.
     stale_pid_files: HashMap<PathBuf, u32>,
     scratch: Vec<u8>,
+    /// Given up for a moment when processes are looked at: a stop must work when no more files may be opened.
+    spare: Vec<OwnedFd>,
 }
 
 /// What an epoll key stands for, in its two highest bits.
@@ -91,9 +95,9 @@ impl Host {
     /// # Errors
     /// The system's.
     pub fn new(home: &Path, setup: ProcessSetup) -> io::Result<Self> {
-        let me = procfs::process(std::process::id());
+        let me = procfs::process(std::process::id()).ok().flatten();
         let home_text = home.to_string_lossy();
-        Ok(Self {
+        let mut host = Self {
             cache: Cache::new(&home_text),
             home: home_text.into_owned(),
             nonce: nonce()?,
@@ -112,7 +116,10 @@ impl Host {
             events: Vec::new(),
             stale_pid_files: HashMap::new(),
             scratch: vec![0; 16 << 10],
-        })
+            spare: Vec::new(),
+        };
+        host.with_spare_files(|_| ());
+        Ok(host)
     }
 
     /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark.
@@ -280,6 +287,17 @@ impl Host {
 
     fn watch(&self, fd: &impl AsFd, key: Key) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(key.encode()), epoll::EventFlags::IN)?)
+    }
+
+    fn with_spare_files<T>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
+        self.spare.clear();
+        let result = inside(self);
+        while self.spare.len() < SPARE_FILES
+            && let Ok(spare) = rustix::io::fcntl_dupfd_cloexec(&self.epoll, 0)
+        {
+            self.spare.push(spare);
+        }
+        result
     }
 
     fn notice(&mut self, text: String) {

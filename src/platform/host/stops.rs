@@ -1,6 +1,7 @@
 //! Stops under way: found, signalled, watched, frozen, ended, and looked at again.
 
 use std::collections::{BTreeMap, HashSet};
+use std::os::fd::OwnedFd;
 
 use rustix::process::pidfd_send_signal;
 
@@ -8,7 +9,7 @@ use super::children::raw_signal;
 use super::running::{How, Running, wake};
 use super::{Event, Host, Key};
 use crate::base::Signal;
-use crate::platform::procfs::{self, Process, Table};
+use crate::platform::procfs::{Process, Table};
 use crate::platform::reason;
 use crate::platform::survivors::pin;
 use crate::platform::tree::{Kin, Known, Member, Stopping, Survey, Todo};
@@ -67,11 +68,7 @@ impl Host {
     /// One look at all processes, and what it means for every stop that has something to do.
     pub(super) fn sweep(&mut self) {
         let Some(survey) = self.survey() else {
-            // Without /proc nothing but first processes is known; what is watched still counts.
-            for stopping in self.stopping.values_mut() {
-                stopping.todo = Todo::Nothing;
-            }
-            return;
+            return self.signal_watched();
         };
         let busy = |stopping: &Stopping| stopping.todo != Todo::Nothing;
         let launches: Vec<LaunchId> =
@@ -106,6 +103,24 @@ impl Host {
         }
         if !kills.is_empty() {
             self.kill_all(kills);
+        }
+    }
+
+    /// What can be done without a look at all processes. The rest is found when the first process has ended, or with the
+    /// next request.
+    fn signal_watched(&mut self) {
+        for (launch, stopping) in &mut self.stopping {
+            let how = match std::mem::replace(&mut stopping.todo, Todo::Nothing) {
+                Todo::Signal => How::Signal(stopping.signal),
+                Todo::Kill => How::Kill,
+                Todo::Nothing | Todo::Watch | Todo::Verify => continue,
+            };
+            if let Some(running) = self.running.get(launch) {
+                running.send(how);
+            }
+            for member in stopping.members.values() {
+                send(&member.pidfd, stopping.signal);
+            }
         }
     }
 
@@ -152,15 +167,24 @@ impl Host {
         let any_new = found.iter().any(is_new);
         self.add_members(launch, found, None, false);
         let Some(stopping) = self.stopping.get(&launch) else { return false };
+        let mut unwatched = Vec::new();
         for process in found {
-            if let Some(member) = stopping.members.get(&process.pid) {
-                let _ = pidfd_send_signal(&member.pidfd, rustix::process::Signal::STOP);
+            match stopping.members.get(&process.pid) {
+                Some(member) => freeze(&member.pidfd),
+                None => unwatched.push(process),
             }
+        }
+        for process in unwatched {
+            self.signal_unwatched(process, Signal::KILL);
         }
         any_new
     }
 
     fn survey(&mut self) -> Option<Survey> {
+        self.with_spare_files(Self::look)
+    }
+
+    fn look(&mut self) -> Option<Survey> {
         let table = match Table::scan() {
             Ok(table) => table,
             Err(error) => {
@@ -198,14 +222,17 @@ impl Host {
             let known = stopping.members.get(&process.pid).is_some_and(|member| member.start == process.start);
             if !known && !self.add_member(launch, process) {
                 unpinned += 1;
+                // Once: nobody remembers that it has been sent.
+                if let Some(signal) = signal.filter(|_| to_all) {
+                    self.signal_unwatched(process, signal);
+                }
                 continue;
             }
             if (to_all || !known)
-                && let Some(signal) = signal.and_then(raw_signal)
+                && let Some(signal) = signal
                 && let Some(member) = self.stopping.get(&launch).and_then(|s| s.members.get(&process.pid))
             {
-                let _ = pidfd_send_signal(&member.pidfd, signal);
-                wake(&member.pidfd);
+                send(&member.pidfd, signal);
             }
         }
         if unpinned > 0 {
@@ -215,8 +242,10 @@ impl Host {
 
     /// True unless it is there and cannot be pinned.
     fn add_member(&mut self, launch: LaunchId, process: &Process) -> bool {
-        let Some(pidfd) = pin(process) else {
-            return procfs::process(process.pid).is_none_or(|now| now.start != process.start || now.dead);
+        let pidfd = match pin(process) {
+            Ok(Some(pidfd)) => pidfd,
+            Ok(None) => return true,
+            Err(_) => return false,
         };
         let key = self.next_member;
         self.next_member += 1;
@@ -231,6 +260,15 @@ impl Host {
             }
         }
         true
+    }
+
+    /// Pins it for this one moment.
+    fn signal_unwatched(&mut self, process: &Process, signal: Signal) {
+        self.with_spare_files(|_| {
+            if let Ok(Some(pidfd)) = pin(process) {
+                send(&pidfd, signal);
+            }
+        });
     }
 
     /// `settled`: the last look found nothing that had to be pinned. What was found and was gone before that may have
@@ -257,6 +295,17 @@ impl Host {
             self.events.push(Event::TreeGone { launch });
         }
     }
+}
+
+fn freeze(pidfd: &OwnedFd) {
+    let _ = pidfd_send_signal(pidfd, rustix::process::Signal::STOP);
+}
+
+fn send(pidfd: &OwnedFd, signal: Signal) {
+    if let Some(signal) = raw_signal(signal) {
+        let _ = pidfd_send_signal(pidfd, signal);
+    }
+    wake(pidfd);
 }
 
 impl Stopping {
