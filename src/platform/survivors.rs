@@ -1,6 +1,6 @@
 //! What an earlier daemon left running: taken over where it is known for sure, ended where it belongs to nobody.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -26,66 +26,136 @@ pub struct Adopted {
 /// A process that is surely the first of an instance.
 pub(super) struct Survivor {
     pub(super) process: Process,
-    pub(super) pidfd: OwnedFd,
     pub(super) mark: String,
     pub(super) spec_digest: String,
+    /// Whether there is a pid in its pid file.
+    pub(super) filed: bool,
+}
+
+/// Looks for what an earlier daemon started.
+pub(super) struct Search<'a> {
+    home: &'a str,
+    /// What leads a session and bears this home's marks; looked for when a pid file is of no help.
+    leaders: Option<Vec<(Process, Marks)>>,
 }
 
 /// How long leftovers may take to vanish after SIGKILL before their successors are started regardless.
 const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Looks where `launch`'s process would have left its pid, and believes it only when all its marks agree.
-pub(super) fn find(launch: &Launch, home: &str) -> Option<Survivor> {
-    let pid = std::fs::read_to_string(&launch.pid_file).ok()?.trim().parse().ok()?;
-    let before = procfs::process(pid).ok()??;
-    let pidfd = open_pid(pid).ok()?;
-    // Read again: between the two the pid may have gone to somebody else, now it cannot any more.
-    let process =
-        procfs::process(pid).ok()?.filter(|process| *process == before && !process.dead && process.session == pid)?;
-    let marks = procfs::marks(pid)?;
-    let instance = launch.instance.to_string();
-    let is_it = marks.home.as_deref() == Some(home)
-        && marks.instance.as_deref() == Some(instance.as_str())
-        && marks.list_id.as_ref() == launch.env.get(MARK_LIST_ID);
-    if !is_it {
-        return None;
+impl Survivor {
+    pub(super) fn adopted(&self, launch: LaunchId) -> Adopted {
+        Adopted {
+            launch,
+            pid: self.process.pid,
+            spec_digest: self.spec_digest.clone(),
+            started_at_ms: procfs::started_at_ms(&self.process),
+        }
     }
-    Some(Survivor { process, pidfd, mark: marks.launch?, spec_digest: marks.spec? })
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(home: &'a str) -> Self {
+        Self { home, leaders: None }
+    }
+
+    /// Looks where `launch`'s process would have left its pid, else everywhere. A process is believed to be it only when
+    /// all its marks agree.
+    ///
+    /// # Errors
+    /// When processes cannot be looked at.
+    pub(super) fn find(&mut self, launch: &Launch) -> io::Result<Option<Survivor>> {
+        let filed = std::fs::read_to_string(&launch.pid_file).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(pid) = filed {
+            // What else bears the marks of a process that has ended descends from it.
+            let Some(process) = procfs::process(pid)?.filter(|process| !process.dead) else { return Ok(None) };
+            if let Some((process, marks)) = self.leader(process)?
+                && is_of(&marks, launch)
+            {
+                return Ok(survivor(&process, &marks, true));
+            }
+        }
+        // Its descendants may lead sessions too, and so may those of its predecessors.
+        let mut firsts: HashMap<Option<&str>, &(Process, Marks)> = HashMap::new();
+        for leader in self.leaders()?.iter().filter(|leader| is_of(&leader.1, launch)) {
+            let first = firsts.entry(leader.1.launch.as_deref()).or_insert(leader);
+            if began(leader) < began(first) {
+                *first = leader;
+            }
+        }
+        let latest = firsts.into_values().max_by_key(|leader| began(leader));
+        Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed.is_some())))
+    }
+
+    fn leaders(&mut self) -> io::Result<&[(Process, Marks)]> {
+        if self.leaders.is_none() {
+            let mut leaders = Vec::new();
+            for process in Table::scan()?.processes {
+                if let Some(leader) = self.leader(process)?
+                    // One in a container may bear the same marks, of a home of its own.
+                    && procfs::sees_home(process.pid, self.home)
+                {
+                    leaders.push(leader);
+                }
+            }
+            self.leaders = Some(leaders);
+        }
+        Ok(self.leaders.as_deref().unwrap_or_default())
+    }
+
+    /// With its marks, where it leads a session and bears this home's.
+    fn leader(&self, process: Process) -> io::Result<Option<(Process, Marks)>> {
+        if process.dead || process.session != process.pid {
+            return Ok(None);
+        }
+        let Some(marks) = procfs::marks(process.pid) else { return Ok(None) };
+        // Read again: in between the pid may have gone to somebody else.
+        let same = procfs::process(process.pid)?.is_some_and(|now| now.start == process.start && !now.dead);
+        Ok((same && marks.home.as_deref() == Some(self.home)).then_some((process, marks)))
+    }
+}
+
+fn is_of(marks: &Marks, launch: &Launch) -> bool {
+    let instance = launch.instance.to_string();
+    marks.instance.as_deref() == Some(instance.as_str()) && marks.list_id.as_ref() == launch.env.get(MARK_LIST_ID)
+}
+
+fn survivor(process: &Process, marks: &Marks, filed: bool) -> Option<Survivor> {
+    let (mark, spec_digest) = (marks.launch.clone()?, marks.spec.clone()?);
+    Some(Survivor { process: *process, mark, spec_digest, filed })
+}
+
+/// Time is told in hundredths of a second; within one, pids are given in order.
+fn began((process, _): &(Process, Marks)) -> (u64, u32) {
+    (process.start, process.pid)
 }
 
 /// What runs of `launches` though no daemon watches it. Only looks.
 #[must_use]
 pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
-    let seen = |launch: &Launch| {
-        let Survivor { process, spec_digest, .. } = find(launch, home)?;
-        let started_at_ms = procfs::started_at_ms(&process);
-        Some(Adopted { launch: launch.id, pid: process.pid, spec_digest, started_at_ms })
-    };
-    launches.iter().filter_map(seen).collect()
+    let mut search = Search::new(home);
+    launches.iter().filter_map(|launch| Some(search.find(launch).ok()??.adopted(launch.id))).collect()
 }
 
-/// Ends what carries this home's mark and belongs to no launch that was taken over. Returns how many there were.
+/// Ends what carries this home's mark and belongs to no launch that is `spared`. Returns how many there were.
 ///
 /// The caller holds the home's lock, so another daemon of this home has lost it together with all that it knew.
-pub(super) fn end_leftovers(home: &str, adopted: &HashSet<String>) -> usize {
+pub(super) fn end_leftovers(home: &str, spared: &HashSet<String>) -> usize {
     let mut ended = 0;
     let deadline = Instant::now() + LEFTOVERS_PATIENCE;
-    let adopted_tags: HashSet<u64> = adopted.iter().map(|mark| launch_bits(mark)).collect();
+    let spared_tags: HashSet<u64> = spared.iter().map(|mark| launch_bits(mark)).collect();
     while Instant::now() < deadline {
         let Ok(table) = Table::scan() else { return ended };
-        let spared = ancestors(&table);
+        let ancestors = ancestors(&table);
         let is_marked = |process: &Process| match procfs::marks(process.pid) {
-            Some(Marks { home: Some(theirs), launch: Some(launch), .. }) => {
-                theirs == home && !adopted.contains(&launch)
-            }
+            Some(Marks { home: Some(theirs), launch: Some(launch), .. }) => theirs == home && !spared.contains(&launch),
             // A daemon whose lock was taken away with its folder: it would start anew what is ended here.
             Some(_) if procfs::is_daemon_of(process.pid, home) => true,
             _ => procfs::file_locks(process.pid)
                 .and_then(Tag::of_limit)
-                .is_some_and(|tag| tag.is_of(home) && !adopted_tags.contains(&tag.launch)),
+                .is_some_and(|tag| tag.is_of(home) && !spared_tags.contains(&tag.launch)),
         };
         let stray = |process: &Process| is_marked(process) && procfs::sees_home(process.pid, home);
-        let others = table.processes.iter().filter(|process| !process.dead && !spared.contains(&process.pid));
+        let others = table.processes.iter().filter(|process| !process.dead && !ancestors.contains(&process.pid));
         let pinned: Vec<OwnedFd> =
             others.filter(|process| stray(process)).filter_map(|process| pin(process).ok()?).collect();
         if pinned.is_empty() {

@@ -750,3 +750,58 @@ fn a_stop_reaches_the_first_process_when_the_others_cannot_be_looked_for() {
         }
     });
 }
+
+#[test]
+fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
+    alone("an_app_whose_pid_file_is_lost_is_taken_over_all_the_same", || {
+        let mut stage = adopting_stage();
+        let (nap, old_nap) = (nap(100), nap(101));
+        let app = |stage: &Stage, id: u64, name: &str, nap: &str| {
+            // Its child leads a session as well, and has the same marks.
+            let script = format!("setsid sleep {nap} & printf '\"ready\"\\n' >&3; wait");
+            let mut launch = Launch {
+                id: LaunchId(id),
+                instance: InstanceId::new(name, 0),
+                pid_file: stage.path(&format!("pids/{name}.pid")),
+                channel: true,
+                ..stage.shell(&script)
+            };
+            launch.env.insert("PMRUN_SPEC".to_owned(), "digest".to_owned());
+            launch
+        };
+        // What an earlier launch of the same instance left is not the app.
+        let ended = Launch { tree: false, ..app(&stage, 4, "app", &old_nap) };
+        stage.host.spawn(&ended).unwrap();
+        stage.until_event(&Event::Ready { launch: ended.id });
+        stage.until("its child", |_| with_argument(&old_nap).len() == 1);
+        stage.host.stop(ended.id, Signal::TERM, false);
+        stage.until_event(&Event::TreeGone { launch: ended.id });
+        let launch = app(&stage, 5, "app", &nap);
+        // Nor is what is left of one that ended while no daemon ran: its pid file says so.
+        let crashed = Launch { tree: false, ..app(&stage, 6, "crashed", &old_nap) };
+        stage.host.spawn(&crashed).unwrap();
+        stage.until_event(&Event::Ready { launch: crashed.id });
+        stage.until("its child", |_| with_argument(&old_nap).len() == 2);
+        let (pid, _) = stage.host.spawn(&launch).unwrap();
+        stage.until_event(&Event::Ready { launch: launch.id });
+        stage.until("its child", |_| with_argument(&nap).len() == 1);
+
+        stage.host = Host::new(stage.folder.path(), ProcessSetup::default()).unwrap();
+        stage.alone = false;
+        std::fs::remove_file(&launch.pid_file).unwrap();
+        let root = std::fs::read_to_string(&crashed.pid_file).unwrap().trim().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(root), nix::sys::signal::Signal::SIGKILL).unwrap();
+        stage.until("its death", |_| procfs::process(root.cast_unsigned()).unwrap().is_none_or(|root| root.dead));
+        let candidates = [Launch { id: LaunchId(1), ..crashed }, Launch { id: LaunchId(2), ..launch.clone() }];
+        let seen = super::unwatched(&candidates, stage.folder.path().to_str().unwrap());
+        assert_eq!(seen.iter().map(|seen| seen.pid).collect::<Vec<_>>(), [pid], "the view without a daemon");
+        let adopted = stage.host.adopt(&candidates);
+        assert_eq!(adopted, seen);
+        assert_eq!(std::fs::read_to_string(&launch.pid_file).unwrap(), format!("{pid}\n"));
+        assert_eq!((with_argument(&nap).len(), with_argument(&old_nap).len()), (1, 0));
+
+        stage.host.kill(LaunchId(2), true);
+        stage.until_event(&Event::TreeGone { launch: LaunchId(2) });
+        assert_eq!(with_argument(&nap), Vec::<u32>::new());
+    });
+}

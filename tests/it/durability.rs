@@ -71,6 +71,19 @@ fn what_a_killed_daemon_left_is_shown_as_it_is_and_ended_by_kill() {
 }
 
 #[test]
+fn a_lost_pid_file_makes_no_difference_to_what_runs() {
+    let home = two();
+    let pids = home.pids();
+    kill_daemon(&home);
+    std::fs::remove_dir_all(home.folder.join("pids")).expect("there are some");
+    assert_eq!(home.pids(), pids, "without a daemon");
+    home.exits(0, &["diff", "eco.json"]);
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids(), pids, "taken over");
+    one_process_each(&home);
+}
+
+#[test]
 fn a_daemon_that_was_killed_is_restored_by_the_next_command_never_two_copies() {
     let home = two();
     home.ok(&["stop", "a"]);

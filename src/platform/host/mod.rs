@@ -4,7 +4,7 @@ mod pid_file;
 mod running;
 mod stops;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::notify::NotifyFolder;
 use super::procfs;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, spawn};
-use super::survivors::{self, Adopted, open_pid};
+use super::survivors::{self, Adopted, Search, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
@@ -125,27 +125,35 @@ impl Host {
     /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark.
     pub fn adopt(&mut self, launches: &[Launch]) -> Vec<Adopted> {
         let mut adopted = Vec::new();
+        let mut spared: HashSet<String> = self.running.values().map(|running| running.mark.clone()).collect();
+        let mut complete = true;
+        let home = self.home.clone();
+        let mut search = Search::new(&home);
         for launch in launches {
-            if let Some(survivor) = survivors::find(launch, &self.home)
-                && !self.roots.contains_key(&survivor.process.pid)
-            {
-                let pid = survivor.process.pid;
-                let started_at_ms = procfs::started_at_ms(&survivor.process);
-                let running = Running::new(launch, pid, survivor.pidfd, survivor.mark, false);
-                match self.watch_root(launch.id, running) {
-                    Ok(()) => {
-                        let spec_digest = survivor.spec_digest;
-                        adopted.push(Adopted { launch: launch.id, pid, spec_digest, started_at_ms });
+            match search.find(launch) {
+                Ok(Some(survivor)) if !self.roots.contains_key(&survivor.process.pid) => {
+                    match self.take_over(launch, &survivor) {
+                        Ok(()) => adopted.push(survivor.adopted(launch.id)),
+                        Err(error) => {
+                            self.notice(format!("cannot watch process {}: {}", survivor.process.pid, reason(&error)));
+                        }
                     }
-                    Err(error) => self.notice(format!("cannot watch process {pid}: {}", reason(&error))),
+                    // Not watched is no reason to end it.
+                    spared.insert(survivor.mark);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.notice(format!("cannot look for {}: {}", launch.instance, reason(&error)));
+                    complete = false;
                 }
             }
         }
         self.any_adopted |= !adopted.is_empty();
-        let marks = self.running.values().map(|running| running.mark.clone()).collect();
-        let ended = survivors::end_leftovers(&self.home, &marks);
-        if ended > 0 {
-            self.notice(format!("ended {ended} processes that an earlier daemon left and nobody needs"));
+        if complete {
+            let ended = survivors::end_leftovers(&self.home, &spared);
+            if ended > 0 {
+                self.notice(format!("ended {ended} processes that an earlier daemon left and nobody needs"));
+            }
         }
         adopted
     }
@@ -179,10 +187,8 @@ impl Host {
             return Err(format!("cannot watch the new process: {}", reason(&error)));
         }
         let pid_file = Path::new(&launch.pid_file);
-        let in_place = self.stale_pid_files.remove(pid_file).is_some();
-        if let Err(error) = pid_file::write(pid_file, pid, in_place) {
-            self.notice(format!("cannot write the pid file `{}`: {}", launch.pid_file, reason(&error)));
-        }
+        let stale = self.stale_pid_files.remove(pid_file);
+        self.write_pid_file(pid_file, pid, stale);
         Ok((pid, spawned.error_log_offset))
     }
 
@@ -270,6 +276,28 @@ impl Host {
             }
         }
         !events.is_empty()
+    }
+
+    fn take_over(&mut self, launch: &Launch, survivor: &Survivor) -> io::Result<()> {
+        // Gone by now, it is none that survived; what it left is found with its successor.
+        let pidfd = pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?;
+        let pid = survivor.process.pid;
+        self.watch_root(launch.id, Running::new(launch, pid, pidfd, survivor.mark.clone(), false))?;
+        if !survivor.filed {
+            self.write_pid_file(Path::new(&launch.pid_file), pid, None);
+        }
+        Ok(())
+    }
+
+    /// `stale` is what is in it of a process that has ended.
+    fn write_pid_file(&mut self, path: &Path, pid: u32, stale: Option<u32>) {
+        if let Err(error) = pid_file::write(path, pid, stale.is_some()) {
+            self.notice(format!("cannot write the pid file `{}`: {}", path.display(), reason(&error)));
+            // Without a pid file the process is found all the same, but not behind one that names another.
+            if let Some(stale) = stale {
+                pid_file::remove(path, stale);
+            }
+        }
     }
 
     fn watch_root(&mut self, launch: LaunchId, running: Running) -> io::Result<()> {
