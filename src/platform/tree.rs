@@ -12,6 +12,8 @@ use crate::base::Signal;
 pub(super) struct Kin {
     /// The first process, until it is reaped.
     pub(super) root: Option<u32>,
+    /// When it started, where its pid is not kept from others by being our child.
+    pub(super) start: Option<u64>,
     /// Its session, which may outlive it; 0 is not known.
     pub(super) session: u32,
     /// The value of `PMRUN_LAUNCH`.
@@ -142,24 +144,26 @@ impl Survey {
         survey
     }
 
-    /// Everything alive that belongs to a launch, its first process left out. `pinned` is what is known to belong,
-    /// `shared` says whether others write to a log as well.
+    /// Everything alive that belongs to a launch, its first process left out. `pinned` is what is known to belong, by pid
+    /// and start, `shared` says whether others write to a log as well.
     pub(super) fn members<'k>(
         &self,
         kin: &'k Kin,
-        pinned: impl Iterator<Item = u32>,
+        pinned: impl Iterator<Item = (u32, u64)>,
         shared: impl Fn(&'k str) -> bool,
         closer: &mut impl Closer,
     ) -> Vec<Process> {
         let mut members = Vec::new();
         let mut seen: HashSet<u32> = HashSet::from([self.me, 1]);
-        let mut queue: Vec<u32> = pinned.collect();
+        // The pid of one that has ended may be another's before anybody hears of it.
+        let is_still = |pid: u32, start: u64| self.table.get(pid).is_none_or(|process| process.start == start);
+        let mut queue: Vec<u32> = pinned.filter(|(pid, start)| is_still(*pid, *start)).map(|(pid, _)| pid).collect();
         queue.extend(self.by_mark.get(&kin.mark).into_iter().flatten());
         queue.extend(kin.instance.iter().filter_map(|instance| self.by_instance.get(instance)).flatten());
         queue.extend(self.by_tag.get(&launch_bits(&kin.mark)).into_iter().flatten());
         queue.extend(kin.list_id.iter().filter_map(|list_id| self.by_list_id.get(list_id)).flatten());
         queue.extend(self.orphans_of(kin, shared, closer));
-        queue.extend(kin.root);
+        queue.extend(kin.root.filter(|root| kin.start.is_none_or(|start| is_still(*root, start))));
         // While the session has members its number is not given to a new process; when there is such a process, the
         // session is another's.
         if kin.root.is_none() && kin.session != 0 && self.table.get(kin.session).is_none() {
@@ -249,6 +253,17 @@ mod tests {
 
     /// Members of launch `n.1`, whose root is 200 and whose log is file 7, next to launch `n.2` with root 300.
     fn check(processes: &[(u32, u32, u32)], closer: &mut Invented, shared_log: bool, want: &[u32]) {
+        check_known((None, &[]), processes, closer, shared_log, want);
+    }
+
+    /// `start` of the root, and what is known to belong already.
+    fn check_known(
+        (start, pinned): (Option<u64>, &[(u32, u64)]),
+        processes: &[(u32, u32, u32)],
+        closer: &mut Invented,
+        shared_log: bool,
+        want: &[u32],
+    ) {
         let all = [(1, 0, 1), (ME, 50, ME), (200, ME, 200), (300, ME, 300)];
         let table = Table::of(all.iter().chain(processes).copied().map(process).collect());
         let roots = HashMap::from([(200, LaunchId(1)), (300, LaunchId(2))]);
@@ -257,6 +272,7 @@ mod tests {
         let survey = Survey::new(table, ME, &known, closer);
         let kin = Kin {
             root: Some(200),
+            start,
             session: 200,
             mark: "n.1".into(),
             instance: Some("a:0".into()),
@@ -264,10 +280,28 @@ mod tests {
             logs: vec!["/log/7".into()],
             adopted: false,
         };
-        let mut got: Vec<u32> =
-            survey.members(&kin, std::iter::empty(), |_| shared_log, closer).iter().map(|found| found.pid).collect();
+        let mut got: Vec<u32> = survey
+            .members(&kin, pinned.iter().copied(), |_| shared_log, closer)
+            .iter()
+            .map(|found| found.pid)
+            .collect();
         got.sort_unstable();
         assert_eq!(got, want, "{processes:?}");
+    }
+
+    #[test]
+    fn whoever_got_the_pid_of_one_that_ended_is_not_taken_for_it() {
+        // Here a process starts at the time that is its pid.
+        let nothing = &mut Invented::default();
+        let strangers = [(500, 1, 500), (501, 500, 500), (502, 500, 502)];
+        check_known((None, &[(500, 500)]), &strangers, nothing, false, &[500, 501, 502]);
+        check_known((None, &[(500, 499)]), &strangers, nothing, false, &[]);
+        // Its session is its own as long as nobody else has its number.
+        check_known((None, &[(500, 499)]), &strangers[1..2], nothing, false, &[501]);
+        // The same with a first process that was taken over.
+        let children = [(210, 200, 200), (211, 210, 211)];
+        check_known((Some(200), &[]), &children, nothing, false, &[210, 211]);
+        check_known((Some(199), &[]), &children, nothing, false, &[]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use self::cache::Cache;
 use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::notify::NotifyFolder;
-use super::procfs;
+use super::procfs::{self, Process};
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, spawn};
 use super::survivors::{self, Adopted, Search, Survivor, open_pid, pin};
@@ -179,7 +179,7 @@ impl Host {
             end_child(pid);
             format!("cannot watch the new process: {}", reason(&error))
         })?;
-        let mut running = Running::new(launch, pid, pidfd, mark, true);
+        let mut running = Running::new(launch, pid, pidfd, mark, None);
         running.channel = spawned.channel;
         running.notify = notify;
         if let Err(error) = self.watch_root(launch.id, running) {
@@ -281,8 +281,8 @@ impl Host {
     fn take_over(&mut self, launch: &Launch, survivor: &Survivor) -> io::Result<()> {
         // Gone by now, it is none that survived; what it left is found with its successor.
         let pidfd = pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?;
-        let pid = survivor.process.pid;
-        self.watch_root(launch.id, Running::new(launch, pid, pidfd, survivor.mark.clone(), false))?;
+        let Process { pid, start, .. } = survivor.process;
+        self.watch_root(launch.id, Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start)))?;
         if !survivor.filed {
             self.write_pid_file(Path::new(&launch.pid_file), pid, None);
         }

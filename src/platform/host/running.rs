@@ -18,6 +18,7 @@ pub(super) struct Running {
     pub(super) pidfd: OwnedFd,
     /// False: taken over from an earlier daemon, its status is for another to collect.
     pub(super) child: bool,
+    start: Option<u64>,
     pub(super) mark: String,
     pub(super) instance: String,
     list_id: u64,
@@ -37,7 +38,8 @@ pub(super) enum How {
 }
 
 impl Running {
-    pub(super) fn new(launch: &Launch, pid: u32, pidfd: OwnedFd, mark: String, child: bool) -> Self {
+    /// `start` is known of what is taken over, and of nothing else.
+    pub(super) fn new(launch: &Launch, pid: u32, pidfd: OwnedFd, mark: String, start: Option<u64>) -> Self {
         let logs = [&launch.out, &launch.error].into_iter().filter_map(|output| match output {
             Output::File(path) => Some(path.clone()),
             Output::Null => None,
@@ -45,7 +47,8 @@ impl Running {
         Self {
             pid,
             pidfd,
-            child,
+            child: start.is_none(),
+            start,
             mark,
             instance: launch.instance.to_string(),
             list_id: list_bits(launch),
@@ -60,6 +63,7 @@ impl Running {
     pub(super) fn kin(&self) -> Kin {
         Kin {
             root: Some(self.pid),
+            start: self.start,
             session: self.pid,
             mark: self.mark.clone(),
             instance: Some(self.instance.clone()),

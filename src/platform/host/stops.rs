@@ -209,7 +209,8 @@ impl Host {
         let shared = |log: &str| {
             running.iter().any(|(id, other)| *id != launch && other.logs.iter().any(|theirs| theirs == log))
         };
-        let mut found = survey.members(&stopping.kin, stopping.members.keys().copied(), shared, &mut self.cache);
+        let pinned = stopping.members.iter().map(|(pid, member)| (*pid, member.start));
+        let mut found = survey.members(&stopping.kin, pinned, shared, &mut self.cache);
         found.retain(|process| !self.roots.contains_key(&process.pid));
         found
     }
