@@ -805,3 +805,54 @@ fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
         assert_eq!(with_argument(&nap), Vec::<u32>::new());
     });
 }
+
+#[test]
+fn a_dead_process_that_a_tracer_holds_is_not_asked_about_all_the_time() {
+    use std::io::BufRead as _;
+    use std::process::Stdio;
+    if !needs_python() {
+        return;
+    }
+    alone("a_dead_process_that_a_tracer_holds_is_not_asked_about_all_the_time", || {
+        let mut stage = adopting_stage();
+        // PR_SET_PTRACER: anybody may trace it.
+        let script = r#"
+import ctypes, os, signal
+ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(2**64 - 1), 0, 0, 0)
+os.write(3, b'"ready"\n')
+signal.pause()
+"#;
+        let launch = Launch { channel: true, ..stage.launch("python3", &["-c", script]) };
+        let (pid, _) = stage.host.spawn(&launch).unwrap();
+        stage.until_event(&Event::Ready { launch: ID });
+        // PTRACE_SEIZE.
+        let script = r"
+import ctypes, sys
+held = ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), None, None) == 0
+print('held' if held else 'refused', flush=True)
+sys.stdin.read()
+";
+        let mut tracer = std::process::Command::new("python3")
+            .args(["-c", script, &pid.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        std::io::BufReader::new(tracer.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        if said == "refused\n" {
+            eprintln!("SKIPPED: nothing may be traced here");
+        } else {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), nix::sys::signal::Signal::SIGKILL)
+                .unwrap();
+            stage.until("its death", |_| procfs::process(pid).unwrap().is_some_and(|process| process.dead));
+            stage.host.dispatch();
+            assert!(!stage.host.dispatch(), "nothing new");
+            assert_eq!(stage.events, [Event::Ready { launch: ID }], "its status is not known yet");
+        }
+        tracer.wait().unwrap();
+        stage.host.kill(ID, true);
+        stage.until_event(&Event::TreeGone { launch: ID });
+        assert!(stage.events.contains(&Event::Exited { launch: ID, status: ExitStatus::Signal(9), left: false }));
+    });
+}

@@ -268,7 +268,12 @@ impl Host {
             let data = event.data;
             match Key::decode(data.u64()) {
                 Key::Root(launch) => {
-                    self.root_exited(launch);
+                    if !self.root_exited(launch)
+                        && let Some(held) = self.running.get(&launch)
+                    {
+                        // Dead, and a tracer has its status: SIGCHLD tells when it lets go.
+                        let _ = epoll::delete(&self.epoll, &held.pidfd);
+                    }
                 }
                 Key::Channel(launch) => self.channel_readable(launch),
                 Key::Notify(launch) => self.notify_readable(launch),
