@@ -17,10 +17,6 @@ use super::sys::Spawner;
 use super::tag::Tag;
 use crate::supervisor::{Launch, Output};
 
-/// Variables that describe another process's own channels; inherited, they would make an app talk into nothing.
-const NOT_INHERITED: [&str; 4] =
-    ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID", "NOTIFY_SOCKET"];
-
 /// Where programs are looked for without a PATH, as execvp(3) does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// Runs what is executable and in no format that the system knows, as execvp(3) does.
@@ -99,8 +95,7 @@ fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<
 
 /// Later ones win.
 fn environment<'a>(launch: &'a Launch, extras: &Extras<'a>, instance: &'a str) -> BTreeMap<&'a str, &'a str> {
-    let inherited = launch.ambient.iter().filter(|(name, _)| !NOT_INHERITED.contains(&name.as_str()));
-    let given = inherited.chain(&launch.env).map(|(name, value)| (name.as_str(), value.as_str()));
+    let given = launch.ambient.iter().chain(&launch.env).map(|(name, value)| (name.as_str(), value.as_str()));
     let mut env: BTreeMap<&str, &str> = given.collect();
     env.extend([(MARK_HOME, extras.home), (MARK_LAUNCH, extras.mark), (MARK_INSTANCE, instance)]);
     env.extend(extras.notify.map(|address| ("NOTIFY_SOCKET", address)));
