@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
     if !arguments.targets.is_empty() {
         instances = instances::select(&arguments.targets, &instances)?;
     }
-    let page = memory::page_bytes();
+    let page = rustix::param::page_size() as u64;
     let measured: Vec<Measured> = instances
         .into_iter()
         .map(|view| Measured { memory_bytes: view.pid.and_then(|pid| memory::resident(pid, page)), view })

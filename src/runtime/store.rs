@@ -29,7 +29,7 @@ use redb::{
 
 use super::{AppRecord, Save, State};
 use crate::base::Key;
-use crate::platform::{LockFile, LockKind, ensure_home};
+use crate::platform::{LockFile, LockKind, ensure_home, random_bytes};
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const APPS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("apps");
@@ -232,7 +232,7 @@ fn create(home: &Path, path: &Path) -> Result<(), StoreError> {
     let failed = |error: &io::Error| io_error("create", &fresh, error);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh);
     let file = file.map_err(|error| failed(&error))?;
-    let key = random_key().map_err(|error| failed(&error))?;
+    let key: [u8; 32] = random_bytes().map_err(|error| failed(&error))?;
     let fill = || -> Result<(), Fault> {
         let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
         let transaction = begin_write(&database)?;
@@ -412,13 +412,6 @@ fn system_error(error: redb::Error) -> io::Error {
         redb::Error::Io(error) => error,
         other => io::Error::other(other.to_string()),
     }
-}
-
-fn random_key() -> io::Result<[u8; 32]> {
-    use io::Read as _;
-    let mut key = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut key)?;
-    Ok(key)
 }
 
 #[cfg(test)]

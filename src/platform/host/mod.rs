@@ -17,6 +17,7 @@ use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::notify::NotifyFolder;
 use super::procfs::{self, Process};
+use super::random::random_bytes;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, spawn};
 use super::survivors::{self, Adopted, Search, Survivor, open_pid, pin};
@@ -448,11 +449,8 @@ impl Key {
 }
 
 fn nonce() -> io::Result<String> {
-    use io::Read as _;
     use std::fmt::Write as _;
-    let mut bytes = [0; 6];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
+    Ok(random_bytes::<6>()?.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     }))
