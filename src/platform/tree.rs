@@ -33,8 +33,6 @@ pub(super) struct Stopping {
     pub(super) kin: Kin,
     /// False: only the first process counts.
     pub(super) tree: bool,
-    /// Nobody asked for it, so nobody is told.
-    pub(super) silent: bool,
     pub(super) todo: Todo,
     /// What latecomers are sent: children that were forked while their parents were being signalled.
     pub(super) signal: Signal,

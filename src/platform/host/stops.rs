@@ -35,9 +35,7 @@ impl Host {
             };
             running.send(how);
             let kin = running.kin();
-            self.stopping
-                .entry(launch)
-                .or_insert_with(|| Stopping::new(kin, false, Todo::Nothing, Signal::KILL, false));
+            self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin, false, Todo::Nothing, Signal::KILL));
             return;
         }
         if how == How::Message
@@ -53,9 +51,8 @@ impl Host {
         let ended = || self.ended.values().find(|(ended, _)| *ended == launch).map(|(_, kin)| kin.clone());
         let by_mark = || Kin { mark: format!("{}.{}", self.nonce, launch.0), ..Kin::default() };
         let kin = || running.map(Running::kin).or_else(ended).unwrap_or_else(by_mark);
-        let stopping = self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin(), true, todo, signal, false));
+        let stopping = self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin(), true, todo, signal));
         // A stop that is under way becomes sterner, never milder.
-        stopping.silent = false;
         stopping.tree = true;
         stopping.killing |= how == How::Kill;
         if stopping.killing == (how == How::Kill) {
@@ -292,9 +289,7 @@ impl Host {
         for member in stopping.members.values() {
             self.members.remove(&member.key);
         }
-        if !stopping.silent {
-            self.events.push(Event::TreeGone { launch });
-        }
+        self.events.push(Event::TreeGone { launch });
     }
 }
 
@@ -310,8 +305,8 @@ fn send(pidfd: &OwnedFd, signal: Signal) {
 }
 
 impl Stopping {
-    pub(super) fn new(kin: Kin, tree: bool, todo: Todo, signal: Signal, silent: bool) -> Self {
+    pub(super) fn new(kin: Kin, tree: bool, todo: Todo, signal: Signal) -> Self {
         let killing = todo == Todo::Kill;
-        Self { kin, tree, silent, todo, signal, killing, members: BTreeMap::new(), rounds: 0 }
+        Self { kin, tree, todo, signal, killing, members: BTreeMap::new(), rounds: 0 }
     }
 }
