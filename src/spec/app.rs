@@ -171,10 +171,8 @@ impl Fingerprint {
         let (Self(before), Self(after)) = (&old.fingerprint, &new.fingerprint);
         let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let sides = names.into_iter().map(|name| (name, before.get(name), after.get(name)));
-        let at_place: HashMap<String, &String> = match old.cwd == new.cwd {
-            true => HashMap::new(),
-            false => after.iter().map(|(name, digest)| (new.place_of(name), digest)).collect(),
-        };
+        let elsewhere = after.iter().filter(|_| old.cwd != new.cwd);
+        let at_place: HashMap<String, &String> = elsewhere.map(|(name, digest)| (new.place_of(name), digest)).collect();
         let differing = sides.filter(|(name, old_digest, new_digest)| {
             let both = old_digest.is_some() && new_digest.is_some();
             // The name is relative to `cwd`, so with another `cwd` the file may be there under another name.

@@ -179,7 +179,9 @@ impl Host {
             Effect::Kill { launch, tree } => self.kill(launch, tree),
             Effect::Tree { launch, tree } => {
                 let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
-                known.into_iter().for_each(|held| held.whole = tree);
+                if let Some(held) = known {
+                    held.whole = tree;
+                }
             }
             Effect::Save { ticket, saves } => {
                 // One thread saves, in the order in which it was asked to.
