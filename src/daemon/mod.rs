@@ -27,7 +27,7 @@ use crate::platform::{
 };
 use crate::rpc::client::{HINT, SERVING};
 use crate::runtime::store::{Store, StoreError};
-use crate::runtime::{Core, State, Survivor, possible_launches};
+use crate::runtime::{Core, Intent, State, Survivor, possible_launches};
 use crate::supervisor::{Launch, Layout};
 use serve::Daemon;
 
@@ -99,7 +99,13 @@ fn adopt(host: &mut Host, state: &State, layout: &Layout) -> Vec<Survivor> {
             started_at_ms: adopted.started_at_ms,
         })
     };
-    host.adopt(&launches).into_iter().filter_map(survivor).collect()
+    let is_done = |id: &InstanceId| {
+        let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&id.slot));
+        known.is_some_and(|known| matches!(known.intent, Intent::Done { .. }))
+    };
+    let all = instances.iter().zip(&launches);
+    let done = all.filter(|(instance, _)| is_done(instance)).map(|(_, launch)| launch.id).collect();
+    host.adopt(&launches, &done).into_iter().filter_map(survivor).collect()
 }
 
 /// The one line that the command which started this waits for. Its pipe is closed by it: the log is standard output

@@ -136,23 +136,37 @@ pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
     launches.iter().filter_map(|launch| Some(search.find(launch).ok()??.adopted(launch.id))).collect()
 }
 
-/// Ends what carries this home's mark and belongs to no launch that is `spared`. Returns how many there were.
+/// What is not ended though nobody watches it.
+#[derive(Debug, Default)]
+pub(super) struct Spared {
+    /// Of single launches.
+    pub(super) marks: HashSet<String>,
+    /// All launches of an instance, by either of its names.
+    pub(super) instances: HashSet<String>,
+    pub(super) list_ids: HashSet<u64>,
+}
+
+/// Ends what carries this home's mark and belongs to nothing that is `spared`. Returns how many there were.
 ///
 /// The caller holds the home's lock, so another daemon of this home has lost it together with all that it knew.
-pub(super) fn end_leftovers(home: &str, spared: &HashSet<String>) -> usize {
+pub(super) fn end_leftovers(home: &str, spared: &Spared) -> usize {
     let mut ended = 0;
     let deadline = Instant::now() + LEFTOVERS_PATIENCE;
-    let spared_tags: HashSet<u64> = spared.iter().map(|mark| launch_bits(mark)).collect();
+    let spared_tags: HashSet<u64> = spared.marks.iter().map(|mark| launch_bits(mark)).collect();
     while Instant::now() < deadline {
         let Ok(table) = Table::scan() else { return ended };
         let ancestors = ancestors(&table);
         let is_marked = |process: &Process| match procfs::marks(process.pid) {
-            Some(Marks { home: Some(theirs), launch: Some(launch), .. }) => theirs == home && !spared.contains(&launch),
+            Some(Marks { home: Some(theirs), launch: Some(launch), instance, .. }) => {
+                let is_known = instance.is_some_and(|instance| spared.instances.contains(&instance));
+                theirs == home && !is_known && !spared.marks.contains(&launch)
+            }
             // A daemon whose lock was taken away with its folder: it would start anew what is ended here.
             Some(_) if procfs::is_daemon_of(process.pid, home) => true,
             _ => procfs::file_locks(process.pid)
                 .and_then(Tag::of_limit)
-                .is_some_and(|tag| tag.is_of(home) && !spared_tags.contains(&tag.launch)),
+                .filter(|tag| tag.is_of(home) && !spared.list_ids.contains(&tag.list_id))
+                .is_some_and(|tag| !spared_tags.contains(&tag.launch)),
         };
         let stray = |process: &Process| is_marked(process) && procfs::sees_home(process.pid, home);
         let others = table.processes.iter().filter(|process| !process.dead && !ancestors.contains(&process.pid));

@@ -1,6 +1,6 @@
 //! The host with real processes. Each test waits for states, with a bound, and never sleeps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -596,7 +596,7 @@ fn the_next_daemon_takes_over_what_is_known_and_ends_the_rest() {
         // A pid file that names somebody else's process is not believed.
         std::fs::write(stage.path("pids/liar.pid"), std::process::id().to_string()).unwrap();
         let candidates = [app(&stage, 1, "liar", ""), Launch { id: LaunchId(2), ..keep.clone() }];
-        let adopted = stage.host.adopt(&candidates);
+        let adopted = stage.host.adopt(&candidates, &HashSet::new());
         let [survivor] = &adopted[..] else { panic!("{adopted:?}") };
         assert_eq!((survivor.launch, survivor.pid), (LaunchId(2), keep_pid));
         assert_eq!(survivor.spec_digest, "digest of keep");
@@ -790,7 +790,7 @@ fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
         let candidates = [Launch { id: LaunchId(1), ..crashed }, Launch { id: LaunchId(2), ..launch.clone() }];
         let seen = super::unwatched(&candidates, stage.folder.path().to_str().unwrap());
         assert_eq!(seen.iter().map(|seen| seen.pid).collect::<Vec<_>>(), [pid], "the view without a daemon");
-        let adopted = stage.host.adopt(&candidates);
+        let adopted = stage.host.adopt(&candidates, &HashSet::new());
         assert_eq!(adopted, seen);
         assert_eq!(std::fs::read_to_string(&launch.pid_file).unwrap(), format!("{pid}\n"));
         assert_eq!((with_argument(&nap).len(), with_argument(&old_nap).len()), (1, 0));

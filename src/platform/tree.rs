@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use super::procfs::{Marks, Process, Table};
-use super::tag::{Tag, launch_bits};
+use super::tag::{Tag, launch_bits, list_bits};
 use crate::base::Signal;
+use crate::supervisor::Launch;
 
 /// How a launch is recognised among all processes.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,14 @@ pub(super) struct Kin {
     pub(super) logs: Vec<String>,
     /// Started by an earlier daemon: its orphans are not this one's.
     pub(super) adopted: bool,
+}
+
+impl Kin {
+    /// All that was ever started of an instance.
+    pub(super) fn of_instance(launch: &Launch) -> Self {
+        let instance = Some(launch.instance.to_string());
+        Self { instance, list_id: Some(list_bits(launch)), adopted: true, ..Self::default() }
+    }
 }
 
 /// A stop that goes on until nothing is left.

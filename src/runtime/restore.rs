@@ -32,7 +32,9 @@ pub fn possible_launches(state: &State, layout: &Layout) -> Vec<(InstanceId, Lau
 
 /// The table as the records say, with what survived in it. The second value is what survived and should not run.
 pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now: Now) -> (Table, Vec<InstanceId>) {
-    let first_launch = survivors.iter().map(|survivor| survivor.launch.0).max().unwrap_or(0) + 1;
+    let possible: BTreeMap<InstanceId, LaunchId> =
+        possible_launches(&state, &layout).into_iter().map(|(instance, launch)| (instance, launch.id)).collect();
+    let first_launch = possible.values().map(|launch| launch.0).max().unwrap_or(0) + 1;
     let mut table = Table::new(layout, first_launch);
     let State { apps, ambients, .. } = state;
     let nothing = Arc::new(BTreeMap::new());
@@ -40,12 +42,16 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
     for (name, record) in apps {
         let variables = Arc::clone(ambients.get(&record.ambient).unwrap_or(&nothing));
         let ambient = Ambient { digest: record.ambient.clone(), variables };
-        let machine = |intent| match intent {
+        let machine = |slot, intent| match intent {
             Intent::Up | Intent::Stopped => Machine::new(Arc::clone(&record.spec)),
-            Intent::Done { status } => Machine::completed(Arc::clone(&record.spec), status),
+            Intent::Done { status } => {
+                // What it has left behind, if anything, goes on until somebody stops it.
+                let remains = possible.get(&InstanceId::new(&name, slot)).filter(|_| record.spec.stop.tree);
+                Machine { remains: remains.copied(), ..Machine::completed(Arc::clone(&record.spec), status) }
+            }
         };
-        let new = |known: &InstanceRecord| Instance::new(known.id, machine(known.intent));
-        let instances = record.instances.iter().map(|(slot, known)| (*slot, new(known))).collect();
+        let new = |slot, known: &InstanceRecord| Instance::new(known.id, machine(slot, known.intent));
+        let instances = record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
         table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false });
     }
     let mut unwanted = Vec::new();

@@ -106,19 +106,28 @@ fn what_a_finished_process_leaves_goes_on_and_is_asked_to_end_like_any_other() {
             "#!/bin/sh\nsetsid sh serve.sh </dev/null >/dev/null 2>&1 &\nsh serve.sh </dev/null >/dev/null 2>&1 &\n";
         home.write("start.sh", lines);
         let mut fifo = home.fifo("fifo");
-        home.apply(&json!([{
+        let apps = json!([{
             "name": "a", "script": "./start.sh", "autorestart": false, "stop_signal": "SIGTERM", "kill_timeout": 600_000,
             "env": { "FIFO": fifo.path },
-        }]));
+        }]);
+        home.apply(&apps);
         let servers = [fifo.pid_of("server"), fifo.pid_of("server")];
         assert_eq!(home.state("a:0"), "completed");
         assert!(servers.into_iter().all(procs::alive));
+        // Nor does another daemon mind.
+        let daemon = home.daemon().expect("a daemon runs");
+        procs::signal(daemon, Signal::KILL);
+        assert!(procs::wait_gone(daemon, SOON));
+        home.apply(&apps).says("nothing to do");
+        assert_eq!(home.state("a:0"), "completed");
+        assert!(servers.into_iter().all(procs::alive), "{}", home.daemon_log());
         let target: &[&str] = if command == "kill" { &[] } else { &["a"] };
         home.ok(&[&[command], target].concat());
         for _ in 0..2 {
             fifo.line_of("asked");
         }
-        assert!(!servers.into_iter().any(procs::alive), "after `{command}`");
+        // They are nobody's children any more, so somebody else takes their status.
+        assert!(servers.into_iter().all(|pid| procs::wait_gone(pid, SOON)), "after `{command}`");
         // While somebody still reads what they say.
         home.ok(&["kill"]);
     }

@@ -20,7 +20,7 @@ use super::procfs::{self, Process};
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, spawn};
-use super::survivors::{self, Adopted, Search, Survivor, open_pid, pin};
+use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
@@ -67,7 +67,7 @@ pub struct Host {
     stopping: BTreeMap<LaunchId, Stopping>,
     /// By instance, the launch whose first process ended last without being asked to: what that left behind is looked
     /// for when a stop asks for it.
-    ended: HashMap<String, (LaunchId, Kin)>,
+    ended: HashMap<String, Ended>,
     /// By epoll key, which member of which stop.
     members: HashMap<u64, (LaunchId, u32)>,
     next_member: u64,
@@ -90,6 +90,15 @@ enum Key {
     Channel(LaunchId),
     Notify(LaunchId),
     Member(u64),
+}
+
+/// A first process that ended without being asked to.
+#[derive(Debug)]
+struct Ended {
+    launch: LaunchId,
+    kin: Kin,
+    /// Kept while others of the launch are there, one of which could be taken for the first without it.
+    pid_file: Option<(PathBuf, u32)>,
 }
 
 impl Host {
@@ -123,14 +132,23 @@ impl Host {
         Ok(host)
     }
 
-    /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark.
-    pub fn adopt(&mut self, launches: &[Launch]) -> Vec<Adopted> {
+    /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark. What
+    /// those that are `done` have left behind goes on until its launch is stopped.
+    pub fn adopt(&mut self, launches: &[Launch], done: &HashSet<LaunchId>) -> Vec<Adopted> {
         let mut adopted = Vec::new();
-        let mut spared: HashSet<String> = self.running.values().map(|running| running.mark.clone()).collect();
+        let mut spared = Spared::default();
+        spared.marks.extend(self.running.values().map(|running| running.mark.clone()));
         let mut complete = true;
         let home = self.home.clone();
         let mut search = Search::new(&home);
         for launch in launches {
+            if done.contains(&launch.id) {
+                let kin = Kin::of_instance(launch);
+                spared.instances.extend(kin.instance.clone());
+                spared.list_ids.extend(kin.list_id);
+                self.ended.insert(launch.instance.to_string(), Ended { launch: launch.id, kin, pid_file: None });
+                continue;
+            }
             match search.find(launch) {
                 Ok(Some(survivor)) if !self.roots.contains_key(&survivor.process.pid) => {
                     match self.take_over(launch, &survivor) {
@@ -140,7 +158,7 @@ impl Host {
                         }
                     }
                     // Not watched is no reason to end it.
-                    spared.insert(survivor.mark);
+                    spared.marks.insert(survivor.mark);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -149,7 +167,7 @@ impl Host {
                 }
             }
         }
-        self.any_adopted |= !adopted.is_empty();
+        self.any_adopted |= !adopted.is_empty() || !done.is_empty();
         if complete {
             let ended = survivors::end_leftovers(&self.home, &spared);
             if ended > 0 {
@@ -369,12 +387,15 @@ impl Host {
         };
         let Some(running) = self.running.remove(&launch) else { return false };
         self.roots.remove(&running.pid);
-        self.stale_pid_files.insert(running.pid_file.clone(), running.pid);
         let left = running.tree && !asked && self.left_behind(&running);
+        let mut pid_file = Some((running.pid_file.clone(), running.pid));
+        if !left {
+            self.stale_pid_files.extend(pid_file.take());
+        }
         if running.tree && !asked {
             // The session's number may be another's by the time somebody asks.
             let kin = Kin { root: None, session: 0, ..running.kin() };
-            self.ended.insert(running.instance.clone(), (launch, kin));
+            self.ended.insert(running.instance.clone(), Ended { launch, kin, pid_file });
         }
         self.events.push(Event::Exited { launch, status, left });
         if let Some(stopping) = self.stopping.get_mut(&launch) {

@@ -48,7 +48,7 @@ impl Host {
             How::Message => (Todo::Watch, Signal::TERM),
             How::Kill => (Todo::Kill, Signal::KILL),
         };
-        let ended = || self.ended.values().find(|(ended, _)| *ended == launch).map(|(_, kin)| kin.clone());
+        let ended = || self.ended.values().find(|ended| ended.launch == launch).map(|ended| ended.kin.clone());
         let by_mark = || Kin { mark: format!("{}.{}", self.nonce, launch.0), ..Kin::default() };
         let kin = || running.map(Running::kin).or_else(ended).unwrap_or_else(by_mark);
         let stopping = self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin(), true, todo, signal));
@@ -285,7 +285,8 @@ impl Host {
 
     pub(super) fn finish(&mut self, launch: LaunchId) {
         let Some(stopping) = self.stopping.remove(&launch) else { return };
-        self.ended.retain(|_, (ended, _)| *ended != launch);
+        let ended = self.ended.extract_if(|_, ended| ended.launch == launch);
+        self.stale_pid_files.extend(ended.filter_map(|(_, ended)| ended.pid_file));
         for member in stopping.members.values() {
             self.members.remove(&member.key);
         }

@@ -228,6 +228,15 @@ impl Host {
         let mut survivors = Vec::new();
         let mut adopted = BTreeSet::new();
         for (instance, launch) in possible_launches(&self.disk, &self.layout) {
+            let intent = self.disk.apps[&instance.app].instances[&instance.slot].intent;
+            if matches!(intent, Intent::Done { .. }) {
+                let left = self.trees.iter_mut().filter(|(_, tree)| tree.list_id == launch.env["pm_id"]);
+                for (key, tree) in left {
+                    tree.launch = launch.id;
+                    adopted.insert(*key);
+                }
+                continue;
+            }
             let Some(pid) = self.pid_files.get(&launch.pid_file) else { continue };
             let found = self.trees.iter_mut().find(|(_, tree)| tree.root_alive && tree.pid == *pid);
             let Some((key, tree)) = found else { continue };
