@@ -531,8 +531,9 @@ fn what_a_process_leaves_behind_is_told_and_ends_when_asked() {
                 stage.host.stop(ID, Signal::TERM, true);
             } else {
                 stage.host.kill(ID, true);
-                stage.until_event(&Event::TreeGone { launch: ID });
             }
+            stage.until_event(&Event::TreeGone { launch: ID });
+            assert_eq!(with_argument(&nap), Vec::<u32>::new());
         }
     });
 }
