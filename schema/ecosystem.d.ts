@@ -71,46 +71,46 @@ export interface App extends OtherSpellings {
    * @default "default"
    * @example "backend"
    */
-  namespace?: string | null;
+  namespace?: string | false | null;
   /**
    * The folder the app runs in, against the folder of this file; `~` is the home folder. Default: the file's folder.
    * @example "./api"
    * @example "/srv/api"
    */
-  cwd?: string | null;
+  cwd?: string | false | null;
   /**
    * Arguments after the script: a list, or a string that is split at white space.
    * @example ["--port", "3000"]
    * @example "--port 3000"
    */
-  args?: (string | number | boolean)[] | string | null;
+  args?: (string | number | boolean)[] | string | false | null;
   /**
    * What runs the script, a name in PATH or a path; `none` runs it directly. Without it the file's ending or first line decides. Default: by the script's ending.
    * @example "python3"
    * @example "none"
    */
-  interpreter?: string | null;
+  interpreter?: string | false | null;
   /**
    * Arguments for the interpreter, before the script.
    * @example ["--enable-source-maps"]
    */
-  node_args?: (string | number | boolean)[] | string | null;
+  node_args?: (string | number | boolean)[] | string | false | null;
   /**
    * Variables, on top of those of the shell that runs `pmrun apply`. Numbers and booleans become text, objects JSON.
    * @example {"NODE_ENV": "development", "PORT": 3000}
    */
-  env?: Variables | null;
+  env?: Variables | false | null;
   /**
    * Variables that win over `env` when `--env <name>` is given.
    * @example {"NODE_ENV": "production"}
    */
-  [overlay: `env_${string}`]: Variables | null | string | string[] | undefined;
+  [overlay: `env_${string}`]: Variables | false | null | string | string[] | undefined;
   /**
    * Files of `NAME=value` lines, read before `env`, against `cwd`; later files win.
    * @example ".env"
    * @example [".env", ".env.local"]
    */
-  env_file?: string[] | string | null;
+  env_file?: string[] | string | false | null;
   /**
    * Variables of the shell whose name contains one of these texts are not passed on.
    * @example ["AWS_", "SECRET"]
@@ -120,7 +120,7 @@ export interface App extends OtherSpellings {
    * Sets the variable PORT, and wins over `env`.
    * @example 3000
    */
-  port?: number | string | null;
+  port?: number | string | false | null;
   /**
    * How many copies run: a number, `max` or 0 for one a CPU, -1 for one less than that.
    * @default 1
@@ -128,7 +128,7 @@ export interface App extends OtherSpellings {
    * @example "max"
    * @example -1
    */
-  instances?: number | "max" | (string & {}) | null;
+  instances?: number | "max" | (string & {}) | false | null;
   /**
    * `fork` runs plain processes; `cluster` lets Node's instances share ports.
    * * `fork`: Plain processes, each on its own.
@@ -138,18 +138,18 @@ export interface App extends OtherSpellings {
    * @default "fork"
    * @example "fork"
    */
-  exec_mode?: "fork" | "cluster" | "fork_mode" | "cluster_mode" | "" | null;
+  exec_mode?: "fork" | "cluster" | "fork_mode" | "cluster_mode" | "" | false | null;
   /**
    * The variable that tells an instance its number, counted from 0.
    * @default "NODE_APP_INSTANCE"
    * @example "INSTANCE_ID"
    */
-  instance_var?: string | null;
+  instance_var?: string | false | null;
   /**
    * A variable of `env` that is one higher for each further instance.
    * @example "PORT"
    */
-  increment_var?: string | null;
+  increment_var?: string | false | null;
   /**
    * With `--env <name>` the app is called `<app>-<name>`.
    * @default false
@@ -167,12 +167,12 @@ export interface App extends OtherSpellings {
    * The app's earlier name: it goes on running under the new one.
    * @example "old-name"
    */
-  renamed_from?: string | null;
+  renamed_from?: string | false | null;
   /**
    * Apps of this file that have to be up before this one is started.
    * @example ["db"]
    */
-  depends_on?: string[] | string | null;
+  depends_on?: string[] | string | false | null;
   /**
    * `false` makes the app known without starting it.
    * @default true
@@ -189,32 +189,32 @@ export interface App extends OtherSpellings {
    * Exit codes that mean done: the app is not started again.
    * @example [0, 143]
    */
-  stop_exit_codes?: (number | string)[] | number | string | null;
+  stop_exit_codes?: (number | string)[] | number | string | false | null;
   /**
    * An app that ran for this long is up; a shorter run counts as unstable.
    * @default 1000
    * @example "5s"
    * @example 1000
    */
-  min_uptime?: number | string | null;
+  min_uptime?: number | string | false | null;
   /**
    * After so many unstable runs in a row the app is given up as errored.
    * @default 16
    * @example 10
    */
-  max_restarts?: number | string | null;
+  max_restarts?: number | string | false | null;
   /**
    * How long to wait before a restart.
    * @default 0
    * @example "3s"
    */
-  restart_delay?: number | string | null;
+  restart_delay?: number | string | false | null;
   /**
    * Waits this long before the first restart and half as long again before each further one, up to 15 seconds.
    * @default 0
    * @example 100
    */
-  exp_backoff_restart_delay?: number | string | null;
+  exp_backoff_restart_delay?: number | string | false | null;
   /**
    * The app says itself when it is up: `process.send('ready')` in Node, `READY=1` by sd_notify in anything else.
    * @default false
@@ -226,19 +226,19 @@ export interface App extends OtherSpellings {
    * @default 3000
    * @example "10s"
    */
-  listen_timeout?: number | string | null;
+  listen_timeout?: number | string | false | null;
   /**
    * The signal that asks the app to stop.
    * @default "SIGINT"
    * @example "SIGTERM"
    */
-  stop_signal?: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGILL" | "SIGABRT" | "SIGBUS" | "SIGFPE" | "SIGKILL" | "SIGUSR1" | "SIGSEGV" | "SIGUSR2" | "SIGPIPE" | "SIGALRM" | "SIGTERM" | "SIGXCPU" | "SIGWINCH" | (string & {}) | number | null;
+  stop_signal?: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGILL" | "SIGABRT" | "SIGBUS" | "SIGFPE" | "SIGKILL" | "SIGUSR1" | "SIGSEGV" | "SIGUSR2" | "SIGPIPE" | "SIGALRM" | "SIGTERM" | "SIGXCPU" | "SIGWINCH" | (string & {}) | number | false | null;
   /**
    * How long the app may take to stop before it is killed.
    * @default 1600
    * @example "10s"
    */
-  kill_timeout?: number | string | null;
+  kill_timeout?: number | string | false | null;
   /**
    * Ends all processes that the app has started, not only the first.
    * @default true
@@ -256,12 +256,12 @@ export interface App extends OtherSpellings {
    * @example "./logs/api.log"
    * @example "/dev/null"
    */
-  out_file?: string | null;
+  out_file?: string | false | null;
   /**
    * Where standard error goes. Default: ~/.pmrun/logs/<name>-error.log.
    * @example "./logs/api.err.log"
    */
-  error_file?: string | null;
+  error_file?: string | false | null;
   /**
    * All instances write to the same files, without `-1`, `-2` in their names.
    * @default false
@@ -278,7 +278,7 @@ export interface App extends OtherSpellings {
    * Where the process id is written, against `cwd`. Default: ~/.pmrun/pids/<name>-<id>.pid.
    * @example "./api.pid"
    */
-  pid_file?: string | null;
+  pid_file?: string | false | null;
   /**
    * Restarts the app when its files change: `true` for its folder, or paths. Not honoured yet: files are not watched.
    * @default false
@@ -290,40 +290,40 @@ export interface App extends OtherSpellings {
    * What `watch` does not look at. Not honoured yet: files are not watched.
    * @example ["node_modules", "logs"]
    */
-  ignore_watch?: (string | RegExp)[] | string | null;
+  ignore_watch?: (string | RegExp)[] | string | false | null;
   /**
    * How long files must be quiet before `watch` restarts. Not honoured yet: files are not watched.
    * @default 0
    * @example 1000
    */
-  watch_delay?: number | string | null;
+  watch_delay?: number | string | false | null;
   /**
    * Options of the file watcher. Not honoured yet: files are not watched.
    * @example {"usePolling": true}
    */
-  watch_options?: Record<string, unknown> | null;
+  watch_options?: Record<string, unknown> | false | null;
   /**
    * Restarts the app at the times of a cron pattern. Not honoured yet: nothing is restarted by schedule.
    * @example "0 3 * * *"
    */
-  cron_restart?: string | 0 | null;
+  cron_restart?: string | 0 | false | null;
   /**
    * Restarts an instance that uses more memory than this; 0 is no limit. Not honoured yet: memory is not watched.
    * @example "300M"
    * @example "1G"
    */
-  max_memory_restart?: number | string | null;
+  max_memory_restart?: number | string | false | null;
   /**
    * The user to run as. Not honoured yet: the app runs as the user who started pmrun.
    * @example "www-data"
    * @example 1000
    */
-  uid?: number | string | null;
+  uid?: number | string | false | null;
   /**
    * The group to run as. Not honoured yet: the app runs with the group of the user who started pmrun.
    * @example "www-data"
    */
-  gid?: number | string | null;
+  gid?: number | string | false | null;
   /**
    * One further file for both streams. Not honoured yet: no combined file is written, only `out_file` and `error_file`.
    * @example "./logs/all.log"
@@ -334,7 +334,7 @@ export interface App extends OtherSpellings {
    * Puts the time before each line. Not honoured yet: lines are written as the app writes them.
    * @example "YYYY-MM-DD HH:mm:ss"
    */
-  log_date_format?: string | null;
+  log_date_format?: string | false | null;
   /**
    * Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`. Not honoured yet: lines are written as the app writes them.
    * @default false
@@ -348,7 +348,7 @@ export interface App extends OtherSpellings {
    * @default "raw"
    * @example "json"
    */
-  log_type?: "raw" | "json" | "" | null;
+  log_type?: "raw" | "json" | "" | false | null;
   /** PM2: injects its metrics library. Means nothing here: nothing is injected into apps. */
   pmx?: boolean | string | null;
   /** PM2: switches `pmx`. Means nothing here: nothing is injected into apps. */
@@ -376,19 +376,19 @@ export interface App extends OtherSpellings {
   /** PM2: hides the console window. Means nothing here: it is about Windows. */
   windowsHide?: boolean | null;
   /** PM2: how often it looks whether a process is gone. Means nothing here: the end of a process is noticed at once. */
-  kill_retry_time?: number | string | null;
+  kill_retry_time?: number | string | false | null;
   /** PM2: forces fork mode. Means nothing here: `exec_mode` decides. */
   execute_command?: boolean | null;
   /** PM2: starts the same script twice. Means nothing here: apps are told apart by their names. */
   force?: boolean | null;
   /** PM2: an option of its API. Means nothing here: write the whole `name`. */
-  name_prefix?: string | null;
+  name_prefix?: string | false | null;
   /** PM2: always overwritten. Means nothing here: the user is the one who started pmrun. */
-  username?: string | null;
+  username?: string | false | null;
   /** PM2: commands after `pm2 pull`. Means nothing here: there is no `pull`. */
-  post_update?: unknown[] | string | null;
+  post_update?: unknown[] | string | false | null;
   /** PM2: internal. Means nothing here: it is internal to PM2. */
-  install_url?: string | null;
+  install_url?: string | false | null;
   /** PM2: internal. Means nothing here: it is internal to PM2. */
   write?: boolean | null;
 }

@@ -363,6 +363,31 @@ fn falsy_values_mean_what_they_say() {
 }
 
 #[test]
+fn what_a_false_condition_leaves_is_not_set() {
+    let plain = app(&json!({}));
+    for row in rows() {
+        let key = row.name.replace("<name>", "production");
+        let run = run(&with_script(&json!({ &key: false })));
+        match row.value.shapes() {
+            _ if matches!(row.name, "name" | "script") => {
+                assert_eq!(run.errors().len(), 1, "{key}: {:?}", run.lines());
+            }
+            shapes if shapes.contains(&Shape::Boolean) => assert_eq!(run.errors(), [""; 0], "{key}"),
+            _ => {
+                assert_eq!(run.lines(), [""; 0], "{key}");
+                assert_eq!(run.resolved.apps, [plain.clone()], "{key}");
+            }
+        }
+    }
+    // The other name counts, as in PM2.
+    let spec = app(&json!({ "out_file": false, "output": "/srv/x.log" }));
+    assert_eq!(spec.logs.out, LogTarget::Path("/srv/x.log".into()));
+    let document = json!({ "script": "x.sh", "env_production": false });
+    let run = run_on(&document, Some("production"), &Table::usual());
+    assert_eq!(run.errors().len(), 1, "it has no such profile: {:?}", run.lines());
+}
+
+#[test]
 fn values_are_coerced_as_in_pm2() {
     let instances = |value: Json| app(&json!({ "instances": value })).instances;
     for (written, want) in [

@@ -92,7 +92,12 @@ impl Decoder<'_> {
                 self.unknown(entry, whole);
                 continue;
             };
-            if row.value.may_be_empty() && entry.value.as_str() == Some("") {
+            let is_unset = match &entry.value.kind {
+                Kind::Bool(false) => row.false_is_unset(),
+                Kind::String(text) => text.is_empty() && row.value.may_be_empty(),
+                _ => false,
+            };
+            if is_unset {
                 continue;
             }
             let written = Written { row, rank, entry };

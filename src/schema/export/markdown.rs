@@ -8,7 +8,8 @@ const HEAD: &str = "\
 # Options of an app
 
 Made from pmrun's option table; `pmrun schema --format markdown` prints it. Each name that has a `_` is also known in
-camelCase. `null` is as if the option were not there.
+camelCase. `null` is as if the option were not there, and so is `false` where it is not among the values (but at `name` and
+`script`): what `condition && value` comes to.
 ";
 
 /// A reference of all options, in the table's order.

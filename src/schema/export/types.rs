@@ -1,4 +1,5 @@
-//! What each kind of value is in JSON Schema. `null` is unset at every option, as the decoder has it.
+//! What each kind of value is in JSON Schema. As the decoder has it, `null` is unset at every option, and `false` at
+//! every option that is neither switched nor required.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -29,6 +30,8 @@ const OPTIONAL_NAME: &str = r"^(\s*[^=\s\u0000][^=\u0000]*)?$";
 /// At least one character that shows, and none that steers a terminal.
 pub(super) const TITLE: &str =
     r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+
+const UNSET: &str = "As if it were not there.";
 
 /// The whole numbers that a double holds exactly.
 const SAFE: i64 = 9_007_199_254_740_991;
@@ -108,9 +111,31 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         }
     };
     match schema {
-        Json::Object(keywords) => keywords,
+        Json::Object(mut keywords) => {
+            if row.false_is_unset() {
+                admit_false(&mut keywords);
+            }
+            keywords
+        }
         _ => Map::new(),
     }
+}
+
+fn admit_false(keywords: &mut Map<String, Json>) {
+    let list = |keywords: &mut Map<String, Json>, keyword: &str, item: Json| match keywords.get_mut(keyword) {
+        Some(Json::Array(items)) => {
+            items.push(item);
+            true
+        }
+        _ => false,
+    };
+    if list(keywords, "type", "boolean".into()) {
+        keywords.insert("not".to_owned(), json!({ "const": true }));
+    }
+    if list(keywords, "enum", false.into()) {
+        list(keywords, "enumDescriptions", UNSET.into());
+    }
+    list(keywords, "anyOf", json!({ "const": false }));
 }
 
 /// The default as a value, where it is one: the table also says defaults in words.
@@ -138,7 +163,7 @@ fn text_pattern(option: &str) -> &'static str {
 fn choices(row: &Row) -> Json {
     let (values, docs): (Vec<&str>, Vec<&str>) = row.value.choices().iter().copied().unzip();
     let values: Vec<Json> = values.into_iter().map(Json::from).chain([Json::Null]).collect();
-    let docs: Vec<&str> = docs.into_iter().chain(["As if it were not there."]).collect();
+    let docs: Vec<&str> = docs.into_iter().chain([UNSET]).collect();
     json!({ "enum": values, "enumDescriptions": docs })
 }
 

@@ -114,19 +114,18 @@ fn typed(row: &Row) -> String {
         Value::Names(_) => "string[] | string",
         Value::Filter(_) => "string[] | string | false",
         Value::ExitCodes(_) => "(number | string)[] | number | string",
-        Value::Mode(_) | Value::LogType(_) => return choices(row) + " | null",
-        Value::Signal(_) => return signals() + " | (string & {}) | number | null",
+        Value::Mode(_) | Value::LogType(_) => &choices(row),
+        Value::Signal(_) => &(signals() + " | (string & {}) | number"),
         Value::Variables(_) | Value::Overlay(_) => "Variables",
         Value::PathOrFlag(_) => "string | boolean",
         Value::Watch(_) => "boolean | string[] | string",
         Value::Patterns(_) => "(string | RegExp)[] | string",
         Value::Code(_) => "string[] | \"git\" | (string & {}) | boolean",
         Value::Object(_) => "Record<string, unknown>",
-        Value::Ignored(shapes) => {
-            return shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | ") + " | null";
-        }
+        Value::Ignored(shapes) => &shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | "),
     };
-    format!("{value} | null")
+    let unset = if row.false_is_unset() { "false | null" } else { "null" };
+    format!("{value} | {unset}")
 }
 
 fn choices(row: &Row) -> String {

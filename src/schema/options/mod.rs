@@ -9,7 +9,7 @@ mod process;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::Value;
+use super::{Shape, Value};
 use crate::spec::Field;
 
 /// One option of an app.
@@ -93,6 +93,12 @@ impl Row {
     #[must_use]
     pub fn is_overlay(&self) -> bool {
         matches!(self.value, Value::Overlay(_))
+    }
+
+    /// Whether `false` says that it is not set: what `condition && value` comes to. PM2 drops most of such keys. Every
+    /// app has a name and a script, so that there it is a mistake.
+    pub(super) fn false_is_unset(&self) -> bool {
+        !self.value.shapes().contains(&Shape::Boolean) && !matches!(self.name, "name" | "script")
     }
 }
 
