@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest as _, Sha256};
 
-use super::glob::Glob;
+use super::glob::{Glob, PATTERNS_MAX};
 
 /// A fingerprint is taken at every `diff` and `apply`: what is larger than this belongs under `"git"`.
 const FILES_MAX: usize = 10_000;
@@ -40,9 +40,24 @@ pub(super) fn digest_file(path: &Path) -> io::Result<String> {
 /// Whether globs mean anything.
 ///
 /// # Errors
-/// A pattern that means nothing.
+/// A pattern that means nothing, or too many of them.
 pub(super) fn check(globs: &[String]) -> Result<(), String> {
-    globs.iter().try_for_each(|written| Glob::parse(written.strip_prefix('!').unwrap_or(written)).map(drop))
+    parse(globs).map(drop)
+}
+
+/// The patterns of what is wanted, and of what is not.
+fn parse(globs: &[String]) -> Result<(Vec<Glob>, Vec<Glob>), String> {
+    let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+    for written in globs {
+        match written.strip_prefix('!') {
+            Some(rest) => unwanted.extend(Glob::parse(rest)?),
+            None => wanted.extend(Glob::parse(written)?),
+        }
+        if wanted.len() + unwanted.len() > PATTERNS_MAX {
+            return Err(format!("the globs come to more than {PATTERNS_MAX} patterns"));
+        }
+    }
+    Ok((wanted, unwanted))
 }
 
 /// The files below a folder that one of the globs matches and none of those that begin with `!`, by their path
@@ -51,14 +66,7 @@ pub(super) fn check(globs: &[String]) -> Result<(), String> {
 /// # Errors
 /// A pattern that means nothing, a folder that cannot be read, too much of it.
 pub(super) fn find(folder: &Path, globs: &[String]) -> Result<BTreeSet<String>, String> {
-    let mut wanted = Vec::new();
-    let mut unwanted = Vec::new();
-    for written in globs {
-        match written.strip_prefix('!') {
-            Some(rest) => unwanted.extend(Glob::parse(rest)?),
-            None => wanted.extend(Glob::parse(written)?),
-        }
-    }
+    let (wanted, unwanted) = parse(globs)?;
     let mut search = Search { unwanted, found: BTreeSet::new(), bytes: 0 };
     for glob in &wanted {
         search.walk(folder, "", glob, &[0])?;
@@ -222,6 +230,8 @@ mod tests {
         for glob in ["", "/etc/*", "../x", "a[b"] {
             assert!(find(folder.path(), &[glob.to_owned()]).is_err(), "{glob:?}");
         }
+        let many = vec!["{a,b}".to_owned(); 501];
+        assert_eq!(check(&many).unwrap_err(), "the globs come to more than 1000 patterns");
     }
 
     #[test]

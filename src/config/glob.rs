@@ -3,6 +3,9 @@
 //! Wild cards pass over names that begin with a dot and over `node_modules`, as shells and build tools do; who
 //! means them writes them.
 
+/// As many patterns as a list of globs may come to, braces expanded: each is a walk through the folder.
+pub(super) const PATTERNS_MAX: usize = 1_000;
+
 /// One pattern without braces, as a list of parts, one a folder.
 #[derive(Debug)]
 pub(super) struct Glob {
@@ -20,12 +23,14 @@ impl Glob {
     /// The patterns that a written one stands for, braces expanded.
     ///
     /// # Errors
-    /// It is empty, absolute, leaves its folder, or a bracket is not closed.
+    /// It is empty, absolute, leaves its folder, comes to too many patterns, or a bracket is not closed.
     pub(super) fn parse(written: &str) -> Result<Vec<Self>, String> {
         if written.matches('{').count() > 8 {
             return Err(format!("`{written}` has too many braces"));
         }
-        expand(written).iter().map(|pattern| Self::parse_one(pattern, written)).collect()
+        let patterns = expand(written)
+            .ok_or_else(|| format!("the braces of one glob come to more than {PATTERNS_MAX} patterns"))?;
+        patterns.iter().map(|pattern| Self::parse_one(pattern, written)).collect()
     }
 
     fn parse_one(pattern: &str, written: &str) -> Result<Self, String> {
@@ -89,14 +94,23 @@ fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || name == "node_modules"
 }
 
-/// `a{b,c}d` is `abd` and `acd`; braces within braces are expanded in turn.
-fn expand(pattern: &str) -> Vec<String> {
-    let Some((open, close)) = braces(pattern) else { return vec![pattern.to_owned()] };
-    let (before, after) = (&pattern[..open], &pattern[close + 1..]);
-    alternatives(&pattern[open + 1..close])
-        .iter()
-        .flat_map(|alternative| expand(&format!("{before}{alternative}{after}")))
-        .collect()
+/// `a{b,c}d` is `abd` and `acd`; braces within braces are expanded in turn. None where that gets out of hand.
+fn expand(pattern: &str) -> Option<Vec<String>> {
+    let (mut open, mut done) = (vec![pattern.to_owned()], Vec::new());
+    while let Some(pattern) = open.pop() {
+        let Some((start, end)) = braces(&pattern) else {
+            done.push(pattern);
+            continue;
+        };
+        let (before, after) = (&pattern[..start], &pattern[end + 1..]);
+        let alternatives = alternatives(&pattern[start + 1..end]);
+        // Each that is open comes to one at least.
+        if open.len() + done.len() + alternatives.len() > PATTERNS_MAX {
+            return None;
+        }
+        open.extend(alternatives.iter().rev().map(|alternative| format!("{before}{alternative}{after}")));
+    }
+    Some(done)
 }
 
 fn braces(pattern: &str) -> Option<(usize, usize)> {
@@ -230,6 +244,16 @@ mod tests {
         for (pattern, path, want) in table {
             let globs = Glob::parse(pattern).unwrap();
             assert_eq!(globs.iter().any(|glob| glob.matches(path)), want, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn braces_are_expanded_in_order_and_within_bounds() {
+        assert_eq!(expand("a{b,c{d,e}}{f,}").unwrap(), ["abf", "ab", "acdf", "acd", "acef", "ace"]);
+        let ten = "{1,2,3,4,5,6,7,8,9,0}";
+        assert_eq!(expand(&ten.repeat(3)).unwrap().len(), PATTERNS_MAX);
+        for bomb in [ten.repeat(8), format!("{{{}}}", ",".repeat(1_000_000)), format!("{{{},x}}", ten.repeat(3))] {
+            assert!(Glob::parse(&bomb).unwrap_err().contains("more than 1000 patterns"));
         }
     }
 
