@@ -1,14 +1,14 @@
 //! Another version of a config as what runs (`diff --base`): no daemon is asked, no work tree is touched.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::error::CliError;
 use super::loading::{self, EntryFile, Talk};
 use super::terminal::Terminal;
-use crate::config::{self, Mapping, Place, World};
+use crate::config::{self, Mapping, Place, World, git};
 use crate::graph::Selection;
 use crate::plan::Snapshot;
 
@@ -40,7 +40,7 @@ pub(super) fn snapshot(
     if revision.is_empty() {
         return Err(CliError::usage("`--base git:` names no revision").hint("like `git:HEAD` or `git:origin/main`"));
     }
-    let checkout = Checkout::new(revision, &entry.path)?;
+    let checkout = Checkout::new(revision, &entry.path, &world.env)?;
     if !mapped(&checkout.mapping, &entry.path).exists() {
         terminal.say(format!("`{}` is new since `{revision}`", entry.named.display()));
         return Ok(Snapshot::default());
@@ -88,9 +88,9 @@ struct Checkout {
 }
 
 impl Checkout {
-    fn new(revision: &str, entry: &Path) -> Result<Self, CliError> {
+    fn new(revision: &str, entry: &Path, env: &BTreeMap<String, String>) -> Result<Self, CliError> {
         let folder = entry.parent().unwrap_or(Path::new("/"));
-        let git = Git { folder, index: None };
+        let git = Git { folder, env, index: None };
         let top = PathBuf::from(git.run(&["rev-parse", "--show-toplevel"])?);
         let prefix = git.run(&["rev-parse", "--show-prefix"])?;
         let tree = git
@@ -104,7 +104,7 @@ impl Checkout {
         let commit = |revision: &str| git.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", revision]);
         // What is only a tree is no commit, so it cannot be the one that is checked out.
         checkout.mapping.revision = Some(commit(&format!("{revision}^{{commit}}")).unwrap_or_else(|_| tree.clone()));
-        let git = Git { folder: &top, index: Some(checkout.folder.join("index")) };
+        let git = Git { folder: &top, env, index: Some(checkout.folder.join("index")) };
         git.run(&["read-tree", &tree])?;
         git.run(&["checkout-index", "--all", "--quiet", &format!("--prefix={}/", files.display())])?;
         fs::create_dir_all(files.join(&prefix)).map_err(|err| CliError::io("make", &files, &err))?;
@@ -157,6 +157,7 @@ fn scratch_folder() -> Result<PathBuf, CliError> {
 /// Runs git so that neither its index nor its work tree is written.
 struct Git<'a> {
     folder: &'a Path,
+    env: &'a BTreeMap<String, String>,
     /// Used in place of the repository's own.
     index: Option<PathBuf>,
 }
@@ -164,13 +165,8 @@ struct Git<'a> {
 impl Git<'_> {
     /// What it printed, without the last newline.
     fn run(&self, arguments: &[&str]) -> Result<String, CliError> {
-        let mut command = Command::new("git");
-        command.args(arguments).current_dir(self.folder).stdin(Stdio::null());
-        // Within a hook these point to the repository that the hook is of, which need not be the config's.
-        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"] {
-            command.env_remove(variable);
-        }
-        command.env("GIT_OPTIONAL_LOCKS", "0");
+        let mut command = git::command(self.folder, self.env);
+        command.args(arguments);
         if let Some(index) = &self.index {
             command.env("GIT_INDEX_FILE", index);
         }
@@ -197,16 +193,14 @@ impl Git<'_> {
 mod tests {
     use super::*;
 
-    fn git(folder: &Path, arguments: &[&str]) {
+    fn env() -> BTreeMap<String, String> {
+        std::env::vars().collect()
+    }
+
+    fn run(folder: &Path, arguments: &[&str]) {
         let identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
-        let output = Command::new("git")
-            .args(identity)
-            .args(arguments)
-            .current_dir(folder)
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_INDEX_FILE")
-            .output()
-            .expect("git is needed by this test");
+        let output =
+            git::command(folder, &env()).args(identity).args(arguments).output().expect("git is needed by this test");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -216,9 +210,9 @@ mod tests {
         let top = folder.path().join("repo");
         fs::create_dir_all(top.join("app")).unwrap();
         fs::write(top.join("app/eco.json"), "old").unwrap();
-        git(&top, &["init", "-q"]);
-        git(&top, &["add", "."]);
-        git(&top, &["commit", "-q", "-m", "first"]);
+        run(&top, &["init", "-q"]);
+        run(&top, &["add", "."]);
+        run(&top, &["commit", "-q", "-m", "first"]);
         fs::write(top.join("app/eco.json"), "new").unwrap();
         fs::write(top.join("app/later.json"), "new").unwrap();
         folder
@@ -228,7 +222,7 @@ mod tests {
     fn a_revision_is_read_beside_the_work_tree_and_cleaned_up() {
         let folder = repository();
         let entry = folder.path().join("repo/app/eco.json");
-        let checkout = Checkout::new("HEAD", &entry).unwrap();
+        let checkout = Checkout::new("HEAD", &entry, &env()).unwrap();
         let real = mapped(&checkout.mapping, &entry);
         assert_eq!(fs::read_to_string(&real).unwrap(), "old");
         assert_eq!(fs::read_to_string(&entry).unwrap(), "new");
@@ -243,12 +237,12 @@ mod tests {
         let folder = repository();
         let link = folder.path().join("current");
         symlink(folder.path().join("repo"), &link).unwrap();
-        let checkout = Checkout::new("HEAD", &link.join("app/eco.json")).unwrap();
+        let checkout = Checkout::new("HEAD", &link.join("app/eco.json"), &env()).unwrap();
         assert_eq!(checkout.mapping.named.seen, link);
 
         let inner = folder.path().join("app");
         symlink(folder.path().join("repo/app"), &inner).unwrap();
-        let checkout = Checkout::new("HEAD", &inner.join("eco.json")).unwrap();
+        let checkout = Checkout::new("HEAD", &inner.join("eco.json"), &env()).unwrap();
         assert_eq!(checkout.mapping.named.seen, inner);
         assert_eq!(fs::read_to_string(mapped(&checkout.mapping, &inner.join("eco.json"))).unwrap(), "old");
     }
@@ -257,10 +251,10 @@ mod tests {
     fn what_git_cannot_do_is_said() {
         let folder = repository();
         let entry = folder.path().join("repo/app/eco.json");
-        let error = Checkout::new("nowhere", &entry).unwrap_err().message;
+        let error = Checkout::new("nowhere", &entry, &env()).unwrap_err().message;
         assert!(error.starts_with("no revision `nowhere` in `"), "{error}");
         let outside = tempfile::tempdir().unwrap();
-        let error = Checkout::new("HEAD", &outside.path().join("eco.json")).unwrap_err().message;
+        let error = Checkout::new("HEAD", &outside.path().join("eco.json"), &env()).unwrap_err().message;
         assert!(error.contains("not a git repository"), "{error}");
     }
 

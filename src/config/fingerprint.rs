@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use sha2::{Digest as _, Sha256};
 
+use super::git;
 use super::glob::{Glob, PATTERNS_MAX};
 
 /// A fingerprint is taken at every `diff` and `apply`: what is larger than this belongs under `"git"`.
 const FILES_MAX: usize = 10_000;
 const BYTES_MAX: u64 = 200 << 20;
-
-/// A repository that a stranger has put into the work tree must not have us run what it names.
-const SAFELY: [&str; 4] = ["-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit"];
 
 /// SHA-256 of a file's content, in hexadecimal.
 pub(super) fn digest_file(path: &Path) -> io::Result<String> {
@@ -79,13 +77,8 @@ pub(super) fn find(folder: &Path, globs: &[String]) -> Result<BTreeSet<String>, 
 /// # Errors
 /// There is no git, no work tree, or no commit in it.
 pub(super) fn revision(folder: &Path, env: &BTreeMap<String, String>) -> Result<String, String> {
-    let output = Command::new("git")
-        .args(SAFELY)
+    let output = git::command(folder, env)
         .args(["rev-parse", "--verify", "HEAD"])
-        .current_dir(folder)
-        .env_clear()
-        .envs(env)
-        .stdin(Stdio::null())
         .output()
         .map_err(|err| format!("failed to run `git`: {err}"))?;
     if output.status.success() {
@@ -100,12 +93,8 @@ pub(super) fn ignored(folder: &Path, files: BTreeSet<String>, env: &BTreeMap<Str
     if files.is_empty() {
         return files;
     }
-    let spawned = Command::new("git")
-        .args(SAFELY)
+    let spawned = git::command(folder, env)
         .args(["check-ignore", "-z", "--stdin"])
-        .current_dir(folder)
-        .env_clear()
-        .envs(env)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

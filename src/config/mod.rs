@@ -4,6 +4,7 @@ mod bytes;
 mod discovery;
 mod dotenv;
 mod fingerprint;
+pub mod git;
 mod glob;
 mod inputs;
 pub mod js;

@@ -417,6 +417,29 @@ fn the_commit_that_is_checked_out_is_no_change_by_any_fingerprint() {
 }
 
 #[test]
+fn the_repository_is_the_configs_whoever_asks() {
+    if !needs_git() {
+        return;
+    }
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut app = stay("by-git");
+    app["fingerprint"] = json!("git");
+    home.write_json("eco.json", &json!([app]));
+    commit_all(&home);
+    // As in a hook of another repository.
+    for line in [&["diff", "eco.json", "--base", "git:HEAD"][..], &["validate", "eco.json"]] {
+        let mut command = home.command(line);
+        for (name, value) in
+            [("GIT_DIR", "/nowhere/.git"), ("GIT_INDEX_FILE", "/nowhere/index"), ("GIT_COMMON_DIR", "/x")]
+        {
+            command.env(name, value);
+        }
+        home.run_command(command, Duration::from_secs(30)).exited(0);
+    }
+}
+
+#[test]
 fn a_base_names_its_modules_as_the_work_tree_does_through_a_symlink_too() {
     if !needs_git() {
         return;
