@@ -9,6 +9,7 @@ mod apply;
 mod arguments;
 mod baseline;
 mod change;
+mod checkout;
 mod convert;
 mod diff;
 mod error;

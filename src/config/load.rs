@@ -30,13 +30,13 @@ pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection,
     let mut report = Report::default();
     let document = read_document(entry, world, &mut report);
     let folder = folder(entry, world);
+    let file = world.mapping.as_ref().and_then(|mapping| mapping.shown.as_deref()).unwrap_or(entry);
+    report.rename(entry, file);
     let mut loaded = match document {
-        Some(document) => {
-            resolve(&document, report, Request { file: entry, folder: &folder, profile, selection }, world)
-        }
+        Some(document) => resolve(&document, report, Request { file, folder: &folder, profile, selection }, world),
         None => Loaded { graph: None, origins: Origins::default(), report },
     };
-    loaded.report.shorten(entry);
+    loaded.report.shorten(file);
     loaded
 }
 
@@ -56,6 +56,11 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
     report.diagnostics.extend(decoded.diagnostics);
     let resolved = schema::resolve(decoded.drafts, request, &Machine::new(world, folder), &report.sources);
     report.diagnostics.extend(resolved.diagnostics);
+    if world.mapping.is_some() {
+        // An older version need not have the profile yet.
+        let profiles = report.diagnostics.iter_mut().filter(|diagnostic| diagnostic.code == Code::Profile);
+        profiles.for_each(|diagnostic| diagnostic.severity = Severity::Warning);
+    }
     report.diagnostics.retain(|diagnostic| {
         let at_fault = diagnostic.severity == Severity::Error && diagnostic.code != Code::NotFound;
         at_fault || !resolved.unselected.iter().any(|app| is_of(diagnostic, app))

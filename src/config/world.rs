@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,10 @@ pub struct Mapping {
     pub canonical: Place,
     /// The commit that the files are of, where git has them from.
     pub revision: Option<String>,
+    /// What git ignores, by where it would be among the files: no revision has it, so both versions have it alike.
+    pub ignored: BTreeSet<PathBuf>,
+    /// What messages call the file, where that is not the name that it stands for.
+    pub shown: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,13 +51,15 @@ impl Mapping {
     #[must_use]
     pub fn new(seen: PathBuf, real: PathBuf) -> Self {
         let canonical = Place { seen: canonical(&seen), real: canonical(&real) };
-        Self { named: Place { seen, real }, canonical, revision: None }
+        Self { named: Place { seen, real }, canonical, revision: None, ignored: BTreeSet::new(), shown: None }
     }
 
     /// Where the bytes of a path are; none where it is not another version's.
     #[must_use]
     pub fn real(&self, path: &Path) -> Option<PathBuf> {
-        self.named.real(path).or_else(|| self.canonical.real(path))
+        let real = self.named.real(path).or_else(|| self.canonical.real(path))?;
+        let is_ignored = !self.ignored.is_empty() && real.ancestors().any(|above| self.ignored.contains(above));
+        Some(if is_ignored && !real.exists() { path.to_owned() } else { real })
     }
 }
 

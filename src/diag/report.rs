@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::Code;
 use crate::document::{Location, Sources};
 
@@ -53,6 +55,24 @@ impl Diagnostic {
 impl Report {
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Calls a file by another name.
+    pub fn rename(&mut self, from: &Path, to: &Path) {
+        if from == to {
+            return;
+        }
+        self.sources.rename(from, to);
+        let [old, new] = [from, to].map(|path| format!("`{}`", path.display()));
+        for Diagnostic { message, location, .. } in &mut self.diagnostics {
+            *message = message.replace(&old, &new);
+            match location {
+                Location::File(file) | Location::Line { file, .. } | Location::Value { file, .. } if file == from => {
+                    to.clone_into(file);
+                }
+                _ => {}
+            }
+        }
     }
 
     #[must_use]

@@ -72,6 +72,13 @@ impl Sources {
         id
     }
 
+    /// Calls a file by another name.
+    pub fn rename(&mut self, from: &Path, to: &Path) {
+        for file in self.files.iter_mut().filter(|file| file.path == from) {
+            to.clone_into(&mut file.path);
+        }
+    }
+
     #[must_use]
     pub fn get(&self, id: SourceId) -> &Source {
         &self.files[id.0 as usize]

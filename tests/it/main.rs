@@ -9,6 +9,7 @@
 
 mod at_work;
 mod bad_input;
+mod base;
 mod commands;
 mod conformance;
 mod durability;

@@ -15,7 +15,7 @@ fn home_with(apps: &[&str]) -> Home {
     home
 }
 
-fn git(home: &Home, line: &str) -> Output {
+pub(crate) fn git(home: &Home, line: &str) -> Output {
     let line = format!(
         "git -C '{}' -c user.name=t -c user.email=t@example.org -c init.defaultBranch=main {line}",
         home.work.display()
@@ -25,19 +25,19 @@ fn git(home: &Home, line: &str) -> Output {
     output
 }
 
-fn commit_all(home: &Home) {
+pub(crate) fn commit_all(home: &Home) {
     for line in ["init -q", "add -A", "commit -qm all"] {
         git(home, line);
     }
 }
 
-fn action<'a>(plan: &'a Value, app: &str) -> &'a str {
+pub(crate) fn action<'a>(plan: &'a Value, app: &str) -> &'a str {
     let steps = plan["steps"].as_array().expect("steps");
     let step = steps.iter().find(|step| step["app"] == app).unwrap_or_else(|| panic!("no step of `{app}` in {plan}"));
     step["action"].as_str().expect("action")
 }
 
-fn validated(output: &Output) -> Value {
+pub(crate) fn validated(output: &Output) -> Value {
     let value: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/plan.schema.json");
     let schema = std::fs::read_to_string(path).expect("the schema is committed");
