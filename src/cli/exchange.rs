@@ -11,6 +11,7 @@ use super::progress::{self, Tally};
 use super::screen::Screen;
 use super::terminal::Terminal;
 use crate::base::Signal;
+use crate::config;
 use crate::plan::{Plan, Refusal, Stale};
 use crate::platform::Interrupts;
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
@@ -19,9 +20,6 @@ use crate::runtime::{Intent, TargetError};
 
 /// What only reads is answered within milliseconds, however much is at work.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Of files that may be configs.
-const CONFIG_ENDINGS: [&str; 9] = ["js", "cjs", "mjs", "json", "json5", "jsonc", "yaml", "yml", "toml"];
 
 /// What came of a command that changes something.
 #[derive(Debug)]
@@ -236,7 +234,7 @@ pub(super) fn unknown_target(problem: &TargetError) -> CliError {
     let error = CliError::error(problem.to_string());
     // PM2 takes the file for its apps.
     let ending = Path::new(&problem.target).extension().and_then(|ending| ending.to_str());
-    if ending.is_some_and(|ending| CONFIG_ENDINGS.contains(&ending)) {
+    if ending.is_some_and(|ending| config::endings().any(|known| known == ending)) {
         return error.hint(format!("`pmrun apply {}` starts, changes and stops what it declares", problem.target));
     }
     match (&problem.suggestion, &problem.problem) {
@@ -319,6 +317,10 @@ mod tests {
         ];
         for (answer, want) in table {
             assert_eq!(refused(answer).unwrap_err().exit, want);
+        }
+        for ending in config::endings() {
+            let target = TargetError { target: format!("eco.config.{ending}"), suggestion: None, problem: None };
+            assert!(unknown_target(&target).hint.unwrap().contains("pmrun apply eco.config."), "{ending}");
         }
         assert_eq!(
             stale_plan(&stale).message,

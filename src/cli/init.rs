@@ -20,9 +20,6 @@ use crate::schema::{self, export, options};
 const SHOWN: [&str; 7] =
     ["instances", "depends_on", "env_file", "stop_signal", "kill_timeout", "max_restarts", "fingerprint"];
 
-/// What a file of the first name may end in.
-const ENDINGS: [&str; 12] = ["js", "cjs", "mjs", "ts", "cts", "mts", "json", "json5", "jsonc", "yaml", "yml", "toml"];
-
 /// Programs by the names that they are usually given.
 const USUAL: [&str; 8] =
     ["server.js", "index.js", "app.js", "main.js", "src/index.js", "main.py", "app.py", "server.py"];
@@ -58,8 +55,8 @@ fn check(target: &Path, name: &str, force: bool, world: &World) -> Result<(), Cl
     if target.exists() && !force {
         return Err(CliError::error(format!("`{name}` is already there")).hint("`--force` overwrites it"));
     }
-    let others = ENDINGS.iter().map(|ending| world.cwd.join(format!("ecosystem.config.{ending}")));
-    if let Some(other) = others.into_iter().find(|other| other != target && other.exists()) {
+    let mut others = config::endings().map(|ending| world.cwd.join(format!("ecosystem.config.{ending}")));
+    if let Some(other) = others.find(|other| other != target && other.exists()) {
         let other = loading::shown(&other, world);
         let ending = target.extension().unwrap_or_default().display();
         return Err(CliError::error(format!("there is `{other}` already"))

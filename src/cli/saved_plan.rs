@@ -10,15 +10,13 @@ use serde_json::Value;
 use super::error::CliError;
 use super::exchange;
 use super::offline::{self, Source};
+use crate::config;
 use crate::plan::{Plan, SavedPlan, Seal, Snapshot, check_stale};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::{self, State, store};
 
 const VERSION: u32 = 1;
 const BYTES_MAX: u64 = 64 << 20;
-
-/// Endings of files that are configs without looking.
-const CONFIG_ENDINGS: [&str; 9] = ["js", "cjs", "mjs", "ts", "json5", "jsonc", "yaml", "yml", "toml"];
 
 /// A plan as its file has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +31,10 @@ pub(super) struct Kept {
 /// The saved plan in a file, or none when the file is something else: a config, or not there.
 pub(super) fn read(path: &Path) -> Result<Option<Kept>, CliError> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    // Plans are JSON, whatever their names; so may a config be, but not one of another format.
+    let is_config = ending != "json" && config::endings().any(|known| known == ending);
     // Opening a fifo waits for its writer.
-    if CONFIG_ENDINGS.contains(&ending) || !path.is_file() {
+    if is_config || !path.is_file() {
         return Ok(None);
     }
     let mut text = String::new();

@@ -60,11 +60,7 @@ fn is_script(word: &str, is_file: &dyn Fn(&str) -> bool) -> bool {
 fn is_ecosystem(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
-    match ending {
-        "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" => stem.ends_with(".config"),
-        "json" | "json5" | "jsonc" | "yaml" | "yml" | "toml" => true,
-        _ => false,
-    }
+    config::DATA.contains(&ending) || config::PROGRAMS.contains(&ending) && stem.ends_with(".config")
 }
 
 /// The script as a file of one app would describe it, so that the same rules hold.
@@ -133,6 +129,10 @@ mod tests {
         for (what, want) in table {
             assert_eq!(decide(what, &none), want, "{what:?}");
         }
+        for ending in config::endings() {
+            assert!(is_ecosystem(&format!("eco.config.{ending}")), "{ending}");
+        }
+        assert!(!is_ecosystem("server.ts") && !is_ecosystem("config.js"));
         let named = ScriptOptions { name: Some("x".into()), ..none };
         assert_eq!(decide(&["worker.py"], &named), script("worker.py"));
         assert_eq!(decide(&["api"], &named), Err(64));

@@ -22,8 +22,15 @@ pub enum DiscoveryError {
     Unusable { path: PathBuf, why: String },
 }
 
-const PROGRAMS: &[&str] = &["js", "cjs", "mjs", "ts", "cts", "mts"];
-const DATA: &[&str] = &["json", "json5", "jsonc", "yaml", "yml", "toml"];
+/// Endings of files that are run.
+pub const PROGRAMS: &[&str] = &["js", "cjs", "mjs", "ts", "cts", "mts"];
+/// Endings of files that are read.
+pub const DATA: &[&str] = &["json", "json5", "jsonc", "yaml", "yml", "toml"];
+
+/// Every ending that a config file may have.
+pub fn endings() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().chain(DATA).copied()
+}
 
 /// The names that PM2's users know. The first group wins over the second, within a group two are too many.
 const GROUPS: [&[&str]; 2] = [&["ecosystem.config"], &["ecosystem", "pm2.config", "process.config", "pm2", "process"]];
@@ -84,15 +91,15 @@ pub fn discover(folder: &Path) -> Result<Discovery, DiscoveryError> {
 }
 
 fn names(stem: &str) -> impl Iterator<Item = String> {
-    endings(stem).map(move |ending| format!("{stem}.{ending}"))
+    endings_of(stem).map(move |ending| format!("{stem}.{ending}"))
 }
 
 fn pattern(stem: &str) -> String {
-    format!("{stem}.{{{}}}", endings(stem).collect::<Vec<_>>().join(","))
+    format!("{stem}.{{{}}}", endings_of(stem).collect::<Vec<_>>().join(","))
 }
 
 /// A plain `process.js` or `pm2.js` is a program more often than a config.
-fn endings(stem: &str) -> impl Iterator<Item = &'static str> + use<> {
+fn endings_of(stem: &str) -> impl Iterator<Item = &'static str> + use<> {
     let programs = if matches!(stem, "process" | "pm2") { &[] } else { PROGRAMS };
     programs.iter().chain(DATA).copied()
 }

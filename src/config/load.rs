@@ -2,6 +2,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::World;
+use super::discovery::{PROGRAMS, endings};
 use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report, Severity};
 use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, to_json_text};
@@ -177,10 +178,10 @@ fn front(entry: &Path, report: &mut Report) -> Option<Front> {
         "json" | "json5" | "jsonc" => Front::Data(super::json::parse),
         "yaml" | "yml" => Front::Data(super::yaml::parse),
         "toml" => Front::Data(super::toml::parse),
-        "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" => Front::Program,
+        ending if PROGRAMS.contains(&ending) => Front::Program,
         _ => {
             let message = format!("`{}` has no ending that a config file has", entry.display());
-            let hint = "one of .js, .cjs, .mjs, .ts, .cts, .mts, .json, .json5, .jsonc, .yaml, .yml, .toml";
+            let hint = format!("one of .{}", endings().collect::<Vec<_>>().join(", ."));
             report.push(Diagnostic::error(Code::File, message, Location::File(entry.to_owned())).hint(hint));
             return None;
         }

@@ -19,7 +19,7 @@ mod world;
 mod writing;
 mod yaml;
 
-pub use discovery::{Discovery, DiscoveryError, discover};
+pub use discovery::{DATA, Discovery, DiscoveryError, PROGRAMS, discover, endings};
 pub use dotenv::parse as parse_dotenv;
 pub use inputs::{CommandRun, Hermetic, Inputs, Journal, Reading};
 pub use load::{
