@@ -120,10 +120,16 @@ pub(super) fn too_large(shown: &Path, size: Option<u64>) -> String {
     format!("`{}` is too large for a config{size}: at most 4 MB are read", shown.display())
 }
 
+/// What is said of a file that begins as UTF-16 does.
+pub(super) fn utf16(bytes: &[u8], shown: &Path) -> Option<Diagnostic> {
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let message = format!("`{}` is UTF-16, not UTF-8", shown.display());
+    is_utf16.then(|| refusal(message, shown).hint("save it as UTF-8"))
+}
+
 fn not_utf8(bytes: &[u8], shown: &Path) -> Diagnostic {
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        let message = format!("`{}` is UTF-16, not UTF-8", shown.display());
-        return Diagnostic::error(Code::File, message, Location::File(shown.to_owned())).hint("save it as UTF-8");
+    if let Some(problem) = utf16(bytes, shown) {
+        return problem;
     }
     let valid = std::str::from_utf8(bytes).err().map_or(bytes.len(), |error| error.valid_up_to());
     let before = String::from_utf8_lossy(&bytes[..valid]);

@@ -29,8 +29,8 @@ pub fn load(entry: &Path, profile: Option<&str>, world: &World) -> Loaded {
 #[must_use]
 pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection, world: &World) -> Loaded {
     let mut report = Report::default();
-    let document = read_document(entry, world, &mut report);
     let folder = folder(entry, world);
+    let document = if is_text(&folder, entry, &mut report) { read_document(entry, world, &mut report) } else { None };
     let file = world.mapping.as_ref().and_then(|mapping| mapping.shown.as_deref()).unwrap_or(entry);
     report.rename(entry, file);
     let mut loaded = match document {
@@ -48,7 +48,19 @@ pub fn load_node(folder: &Path, app: Node, world: &World) -> Loaded {
     let apps = Node::new(Kind::Sequence(vec![app]), None);
     let document = Node::new(Kind::Mapping(vec![Entry { key, value: apps }]), None);
     let request = Request { file: Path::new("command line"), folder, profile: None, selection: &Selection::All };
-    resolve(&document, Report::default(), request, world)
+    let mut report = Report::default();
+    is_text(folder, request.file, &mut report);
+    resolve(&document, report, request, world)
+}
+
+/// Whether a folder has a name that a config, and a state, can say.
+fn is_text(folder: &Path, file: &Path, report: &mut Report) -> bool {
+    if folder.to_str().is_none() {
+        let message = format!("the name of the folder `{}` is not UTF-8", folder.display());
+        let problem = Diagnostic::error(Code::File, message, Location::File(file.to_owned()));
+        report.push(problem.hint("an ecosystem is known by its folder, and its apps run there: give it another name"));
+    }
+    folder.to_str().is_some()
 }
 
 fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &World) -> Loaded {
@@ -210,6 +222,10 @@ enum Program {
 fn read_program(entry: &Path, world: &World, report: &mut Report) -> Option<Program> {
     let bytes = told(super::bytes::read_bytes(&real(entry, world), entry), report)?;
     world.reading.journal.file(&world.resolve_plain(entry), &bytes);
+    if let Some(problem) = super::bytes::utf16(&bytes, entry) {
+        report.push(problem);
+        return None;
+    }
     let literal = || {
         // Whoever asks for Node is to get Node.
         if world.engine != super::js::Engine::Embedded {

@@ -27,12 +27,22 @@ pub(super) fn replaceable(path: &Path) -> Result<(), String> {
     }
 }
 
+/// Holds what the kernel tells: nobody makes a file or a folder in it, and nothing says so before it is tried.
+fn is_the_kernels(folder: &Path) -> bool {
+    const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+    let kind = rustix::fs::statfs(folder).map(|found| found.f_type);
+    kind.is_ok_and(|kind| [rustix::fs::PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&kind))
+}
+
 /// Whether the nearest folder above that exists can take a file, or the folder that it has to be in.
 fn has_room(path: &Path) -> Result<(), String> {
     for above in path.ancestors().skip(1) {
         let shown = above.display();
         match fs::metadata(above) {
             Ok(metadata) if !metadata.is_dir() => return Err(format!("cannot be made: `{shown}` is not a folder")),
+            Ok(_) if is_the_kernels(above) => {
+                return Err(format!("cannot be made: nothing can be made in `{shown}`"));
+            }
             Ok(_) => {
                 return access(above, Access::WRITE_OK | Access::EXEC_OK)
                     .map_err(|err| format!("cannot be made: `{shown}` cannot be written: {}", reason(&err.into())));
@@ -68,6 +78,15 @@ mod tests {
         assert_eq!(replaceable(&path("file")), Ok(()));
         assert_eq!(replaceable(&path("folder")), Err("is a folder".to_owned()));
         assert!(!path("new").exists());
+        for (file, folder) in [("/proc/nope/x.log", "/proc"), ("/proc/x.log", "/proc"), ("/sys/nope/x.log", "/sys")] {
+            let why = format!("cannot be made: nothing can be made in `{folder}`");
+            assert_eq!(
+                (appendable(Path::new(file)), replaceable(Path::new(file))),
+                (Err(why.clone()), Err(why)),
+                "{file}"
+            );
+        }
+        assert_eq!(appendable(Path::new("/proc/self/fd/2")), Ok(()));
     }
 
     #[test]

@@ -132,12 +132,18 @@ fn absurd_values_are_one_error_at_every_option() {
         let accepted: &[&str] = match row.value {
             // Each needs a name; where an empty one stands for the default it is PM2's way to say so.
             Value::Text(_) if ["script", "name"].contains(&row.name) => &[],
-            Value::Text(_) | Value::Mode(_) | Value::LogType(_) | Value::Cron(_) | Value::Account(_) => &["''"],
+            Value::Text(_)
+            | Value::Mode(_)
+            | Value::LogType(_)
+            | Value::Cron(_)
+            | Value::Account(_)
+            | Value::Whole { .. }
+            | Value::Millis(_)
+            | Value::Bytes(_)
+            | Value::Signal(_) => &["''"],
             Value::Flag(_) => &["true"],
-            Value::Whole { .. } | Value::Millis(_) | Value::Bytes(_) | Value::Signal(_) => &["''"],
             Value::Words(_) | Value::Patterns(_) => &["[]", "''", "' '"],
-            Value::Names(_) | Value::Filter(_) => &["[]", "''"],
-            Value::ExitCodes(_) => &["[]", "''"],
+            Value::Names(_) | Value::Filter(_) | Value::ExitCodes(_) => &["[]", "''"],
             Value::Count(_) => &["-1", "'-1'", "''"],
             Value::Variables(_) | Value::Overlay(_) | Value::Object(_) => &["{}"],
             Value::PathOrFlag(_) => &["true", "''"],
@@ -375,7 +381,7 @@ fn what_a_false_condition_leaves_is_not_set() {
             shapes if shapes.contains(&Shape::Boolean) => assert_eq!(run.errors(), [""; 0], "{key}"),
             _ => {
                 assert_eq!(run.lines(), [""; 0], "{key}");
-                assert_eq!(run.resolved.apps, [plain.clone()], "{key}");
+                assert_eq!(run.resolved.apps, std::slice::from_ref(&plain), "{key}");
             }
         }
     }

@@ -445,3 +445,46 @@ fn a_stale_socket_and_a_stale_pid_are_no_problem() {
     home.until_state("a:0", "online");
     home.ok(&["stop", "a"]);
 }
+
+#[test]
+fn a_program_in_utf_16_is_said_to_be_one() {
+    let home = Home::new();
+    let text: Vec<u8> = "\u{feff}module.exports = {};".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for name in ["eco.config.js", "eco.config.ts", "eco.json"] {
+        home.write(name, &text);
+        home.exits(65, &["validate", name]).says(&format!("`{name}` is UTF-16, not UTF-8"));
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_text_is_refused_before_anything_is_started() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let home = Home::new();
+    let folder = home.work.join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).expect("mkdir");
+    std::fs::write(folder.join("eco.json"), r#"[{ "script": "sleep 1000" }]"#).expect("write");
+    std::fs::write(folder.join("eco.config.js"), "const a = []; module.exports = a;").expect("write");
+    for line in
+        [&["apply", "eco.json"][..], &["render", "eco.json"], &["validate", "eco.config.js"], &["start", "./x.sh"]]
+    {
+        let mut command = home.command(line);
+        command.current_dir(&folder);
+        let output = home.run_command(command, Duration::from_secs(30));
+        output.exited(65);
+        output.says("is not UTF-8");
+    }
+    assert!(home.daemon().is_none());
+}
+
+#[test]
+fn a_log_where_nothing_can_be_made_is_found_before_anything_is_stopped() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut app = stay("api");
+    home.apply(&json!([app]));
+    let pid = home.pid("api:0");
+    app["error_file"] = json!("/proc/nope/x.log");
+    home.write_json("eco.json", &json!([app]));
+    home.exits(65, &["apply", "eco.json"]).says("`/proc/nope/x.log` cannot be made");
+    assert_eq!(home.pid("api:0"), pid);
+}
