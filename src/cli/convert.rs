@@ -152,6 +152,13 @@ pub(super) fn say_lost(
     for lost in lost {
         terminal.say(format!("not kept: `{}`: {}", harmless(lost.path.as_bytes(), false), lost.why));
     }
+    let assigned: Vec<String> = world.reading.journal.take_assigned().into_keys().collect();
+    if !assigned.is_empty() {
+        let names = harmless(assigned.join(", ").as_bytes(), false);
+        terminal.say(format!(
+            "not kept: what the code puts into `process.env`: {names}; declare it in `env` or `env_file`"
+        ));
+    }
     for note in file.map(|file| notes(file, node, world)).unwrap_or_default() {
         terminal.say(note);
     }

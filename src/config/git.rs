@@ -28,7 +28,13 @@ const SAFELY: [&str; 4] = ["-c", "core.fsmonitor=false", "-c", "safe.bareReposit
 #[must_use]
 pub fn command(folder: &Path, env: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new("git");
-    command.args(SAFELY).current_dir(folder).env_clear().envs(wherever(env)).env("GIT_OPTIONAL_LOCKS", "0").stdin(Stdio::null());
+    command
+        .args(SAFELY)
+        .current_dir(folder)
+        .env_clear()
+        .envs(wherever(env))
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .stdin(Stdio::null());
     command
 }
 

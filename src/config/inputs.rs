@@ -90,6 +90,7 @@ pub struct CommandRun {
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     inputs: Rc<RefCell<Inputs>>,
+    assigned: Rc<RefCell<BTreeMap<String, String>>>,
     diagnostics: Rc<RefCell<Vec<Diagnostic>>>,
 }
 
@@ -174,6 +175,17 @@ impl Journal {
         inputs.host |= host;
         inputs.incomplete |= incomplete;
         inputs.confined_by.extend(confined_by);
+    }
+
+    /// What a program has put into its environment.
+    pub(super) fn assign(&self, variables: BTreeMap<String, String>) {
+        *self.assigned.borrow_mut() = variables;
+    }
+
+    /// What the program that was read last has put into its environment.
+    #[must_use]
+    pub fn take_assigned(&self) -> BTreeMap<String, String> {
+        self.assigned.take()
     }
 
     /// Something to tell the user besides how the reading ended.

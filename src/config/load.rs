@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -33,8 +34,11 @@ pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection,
     let document = if is_text(&folder, entry, &mut report) { read_document(entry, world, &mut report) } else { None };
     let file = world.mapping.as_ref().and_then(|mapping| mapping.shown.as_deref()).unwrap_or(entry);
     report.rename(entry, file);
+    let assigned = &world.reading.journal.take_assigned();
     let mut loaded = match document {
-        Some(document) => resolve(&document, report, Request { file, folder: &folder, profile, selection }, world),
+        Some(document) => {
+            resolve(&document, report, Request { file, folder: &folder, profile, selection, assigned }, world)
+        }
         None => Loaded { graph: None, origins: Origins::default(), report },
     };
     loaded.report.shorten(file);
@@ -47,7 +51,8 @@ pub fn load_node(folder: &Path, app: Node, world: &World) -> Loaded {
     let key = Key { text: "apps".to_owned(), span: None };
     let apps = Node::new(Kind::Sequence(vec![app]), None);
     let document = Node::new(Kind::Mapping(vec![Entry { key, value: apps }]), None);
-    let request = Request { file: Path::new("command line"), folder, profile: None, selection: &Selection::All };
+    let (file, selection, assigned) = (Path::new("command line"), &Selection::All, &BTreeMap::new());
+    let request = Request { file, folder, profile: None, selection, assigned };
     let mut report = Report::default();
     is_text(folder, request.file, &mut report);
     resolve(&document, report, request, world)

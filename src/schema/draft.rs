@@ -109,6 +109,12 @@ impl Draft {
         }
     }
 
+    /// Whether `filter_env` keeps a variable of the shell from it.
+    #[must_use]
+    pub fn filters(&self, name: &str) -> bool {
+        self.spec.filter_env.iter().any(|part| !part.is_empty() && name.contains(part))
+    }
+
     /// Where an option is written, else the app.
     #[must_use]
     pub fn at(&self, option: &str) -> &Mark {

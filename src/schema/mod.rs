@@ -34,7 +34,7 @@ mod tests;
 
 pub use draft::{CodeOption, Count, Draft, Mark, Outdone, Variable};
 pub use options::{Row, Status};
-pub use origins::{AppOrigin, CommandBy, EnvFile, InterpreterBy, Layer, Origins, ScriptBy, Written};
+pub use origins::{AppOrigin, CommandBy, EnvFile, InterpreterBy, Layer, Origins, PROGRAM, ScriptBy, Written};
 pub use portable::{Lost, portable};
 pub use resolve::{Request, Resolved, resolve};
 pub use shapes::{Decoded, decode};

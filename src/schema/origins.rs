@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::draft::{Draft, Mark, Outdone, Variable};
 use super::options::OVERLAY_PREFIX;
+use super::resolve::Request;
 use crate::diag;
 use crate::document::{Location, Sources};
 
@@ -17,6 +18,7 @@ pub struct Origins {
     names: Vec<String>,
     drafts: Vec<Draft>,
     found: Vec<Found>,
+    assigned: BTreeMap<String, String>,
     by_name: OnceLock<HashMap<String, usize>>,
 }
 
@@ -33,6 +35,8 @@ pub struct AppOrigin<'a> {
     pub draft: &'a Draft,
     /// In their order: later ones win.
     pub env_files: &'a [EnvFile],
+    /// What the config program has put into `process.env`.
+    pub assigned: &'a BTreeMap<String, String>,
     pub command: CommandBy,
 }
 
@@ -91,19 +95,31 @@ pub struct Layer<'a> {
 pub enum Written<'a> {
     Mark(Mark),
     EnvFile(&'a EnvFile),
+    /// Somewhere in the config program.
+    Program,
 }
+
+/// The key of what a config program has set.
+pub const PROGRAM: &str = "process.env";
 
 impl Origins {
     pub(super) fn new(
-        file: &Path,
-        profile: Option<&str>,
+        request: Request<'_>,
         sources: &Sources,
         names: Vec<String>,
         drafts: Vec<Draft>,
         found: Vec<Found>,
     ) -> Self {
-        let (file, profile, sources) = (file.to_owned(), profile.map(str::to_owned), sources.clone());
-        Self { file, profile, sources, names, drafts, found, by_name: OnceLock::new() }
+        Self {
+            file: request.file.to_owned(),
+            profile: request.profile.map(str::to_owned),
+            sources: sources.clone(),
+            names,
+            drafts,
+            found,
+            assigned: request.assigned.clone(),
+            by_name: OnceLock::new(),
+        }
     }
 
     #[must_use]
@@ -111,7 +127,7 @@ impl Origins {
         let index = || self.names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
         let at = *self.by_name.get_or_init(index).get(name)?;
         let Found { env_files, command } = self.found.get(at)?;
-        Some(AppOrigin { draft: self.drafts.get(at)?, env_files, command: *command })
+        Some(AppOrigin { draft: self.drafts.get(at)?, env_files, assigned: &self.assigned, command: *command })
     }
 
     #[must_use]
@@ -135,6 +151,7 @@ impl Origins {
             Some(name) => match app.variable(name, self.profile.as_deref()).into_iter().next()?.at {
                 Written::Mark(mark) => mark,
                 Written::EnvFile(file) => return Some(file.written.clone()),
+                Written::Program => return diag::place(&self.sources, &Location::File(self.file.clone())),
             },
         };
         diag::place(&self.sources, &self.location(&mark))
@@ -169,7 +186,7 @@ impl<'a> AppOrigin<'a> {
         self.draft.marks.get(option).or_else(|| self.draft.marks.get(instead))
     }
 
-    /// `env_file`, then `env`, then the profile's overlay, then `port`: this is that order, the other way round.
+    /// The program's, then `env_file`, then `env`, then the profile's overlay, then `port`: this is that order, the other way round.
     fn variable(self, name: &str, profile: Option<&str>) -> Vec<Layer<'a>> {
         let draft = self.draft;
         let mut layers = Vec::new();
@@ -190,6 +207,11 @@ impl<'a> AppOrigin<'a> {
         layers.extend(self.env_files.iter().rev().filter_map(|file| {
             let value = file.variables.get(name)?.clone();
             Some(Layer { key: "env_file".to_owned(), value: Some(value), at: Written::EnvFile(file) })
+        }));
+        layers.extend(self.assigned.get(name).filter(|_| !draft.filters(name)).map(|value| Layer {
+            key: PROGRAM.to_owned(),
+            value: Some(value.clone()),
+            at: Written::Program,
         }));
         layers
     }

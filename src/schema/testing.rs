@@ -161,10 +161,20 @@ pub(super) fn run_on(document: &serde_json::Value, profile: Option<&str>, machin
 }
 
 pub(super) fn run_node(document: &Node, profile: Option<&str>, machine: &Table) -> Run {
+    run_with(document, profile, &BTreeMap::new(), machine)
+}
+
+/// With what a config program has set in its environment.
+pub(super) fn run_with(
+    document: &Node,
+    profile: Option<&str>,
+    assigned: &BTreeMap<String, String>,
+    machine: &Table,
+) -> Run {
     let decoded = decode(document, Path::new(FILE));
     let sources = Sources::default();
     let selection = &crate::graph::Selection::All;
-    let request = Request { file: Path::new(FILE), folder: Path::new(FOLDER), profile, selection };
+    let request = Request { file: Path::new(FILE), folder: Path::new(FOLDER), profile, selection, assigned };
     let resolved = resolve(decoded.drafts, request, machine, &sources);
     let diagnostics = decoded.diagnostics.iter().chain(&resolved.diagnostics).cloned().collect();
     Run { resolved, diagnostics }

@@ -625,6 +625,32 @@ fn other_shapes_are_explained() {
 }
 
 #[test]
+fn what_a_program_sets_in_its_environment_lies_below_everything_else() {
+    let document = json!([
+        { "name": "a", "script": "x.sh", "env": { "A": "env" }, "port": 80, "env_file": ".env" },
+        { "name": "b", "script": "x.sh", "filter_env": ["SECRET"] },
+    ]);
+    let mut machine = Table::usual();
+    machine.add("/srv/site/.env", "B=file", false);
+    let assigned = ["A", "B", "C", "PORT", "MY_SECRET", "", "X=Y"].map(|name| (name.to_owned(), "program".to_owned()));
+    let assigned = &assigned.into_iter().collect();
+    let run = super::testing::run_with(&node(&document), None, assigned, &machine);
+    assert_eq!(run.lines(), [""; 0]);
+    let env = |at: usize| {
+        let pairs = run.resolved.apps[at].env.iter().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(env(0), "A=env B=file C=program MY_SECRET=program PORT=80");
+    assert_eq!(env(1), "A=program B=program C=program PORT=program");
+    let origins = &run.resolved.origins;
+    let keys = |app, path| origins.layers(app, path).into_iter().map(|layer| layer.key).collect::<Vec<_>>();
+    assert_eq!(keys("a", "env.A"), ["env", "process.env"]);
+    assert_eq!(keys("a", "env.B"), ["env_file", "process.env"]);
+    assert_eq!(keys("b", "env.MY_SECRET"), [""; 0]);
+    assert_eq!(origins.place("b", "env.C").as_deref(), Some(super::testing::FILE));
+}
+
+#[test]
 fn profiles_lie_over_env() {
     let mut machine = Table::usual();
     machine.add("/srv/site/.env", "A=file\nFILE=1\nPORT=1\n", false);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Home, procs, stay};
+use crate::support::{Home, needs_node, procs, stay};
 
 #[test]
 fn overlays_are_picked_by_env_and_an_unknown_one_is_an_error_that_lists_them() {
@@ -91,4 +91,67 @@ fn the_invoking_shells_environment_never_shows_up_as_a_difference() {
     home.ok(&["diff", "eco.json"]);
     home.ok(&["apply", "eco.json"]);
     assert_eq!(home.pids(), before);
+}
+
+/// What PM2, which evaluates a config in its own process, hands down to the apps.
+#[test]
+fn what_a_program_puts_into_its_environment_reaches_the_apps() {
+    let engines: &[&str] = if needs_node() { &["embedded", "node"] } else { &["embedded"] };
+    for engine in engines {
+        let mut home = Home::new();
+        home.set_env("PMRUN_JS_ENGINE", engine);
+        home.set_env("GIVEN", "shell");
+        home.set_env("CHANGED", "shell");
+        home.set_env("DELETED", "shell");
+        home.app("stay.sh", "stay.sh");
+        home.write(
+            "ecosystem.config.js",
+            "process.loadEnvFile('.env');\nprocess.env.CHANGED = 1;\nprocess.env.GIVEN = 'shell';\ndelete process.env.DELETED;\n\
+             module.exports = async () => {\n  process.env.LATE = 'late';\n  return { apps: [\n    \
+             { name: 'a', script: './stay.sh', env: { OWN: 'mine' } },\n    { name: 'b', script: './stay.sh', env: { FILED: 'b' } },\n  ] };\n};\n",
+        );
+        home.write(".env", "FILED=one\nOWN=two\nGIVEN=file\n");
+        home.ok(&["apply"]);
+        let environ = procs::environ(home.pid("a:0"));
+        for (name, want) in [
+            ("FILED", Some("one")),
+            ("OWN", Some("mine")),
+            ("CHANGED", Some("1")),
+            ("LATE", Some("late")),
+            ("GIVEN", Some("shell")),
+            ("DELETED", Some("shell")),
+        ] {
+            assert_eq!(environ.get(name).map(String::as_str), want, "{engine}: {name}");
+        }
+        let declared = home.json(&["render", "--json"]);
+        let names: Vec<&String> = declared["apps"][0]["env"].as_object().expect("variables").keys().collect();
+        assert_eq!(names, ["CHANGED", "FILED", "LATE", "OWN"], "{engine}");
+        let explained = home.ok(&["explain", "a.env.FILED"]);
+        explained.prints("set by the program, in `process.env`: ecosystem.config.js");
+        home.ok(&["explain", "a.env.OWN"])
+            .prints("over what the program sets in `process.env`, ecosystem.config.js: two");
+        // An edited file rolls the apps that get something else by it.
+        let before = home.pids();
+        home.write(".env", "FILED=two\nOWN=two\n");
+        home.exits(2, &["diff"]).prints("env.FILED: one -> two").prints("1 to restart, 1 unchanged");
+        home.ok(&["apply"]);
+        assert_ne!(home.pid("a:0"), before["a:0"]);
+        assert_eq!(home.pid("b:0"), before["b:0"]);
+        home.exits(0, &["diff"]);
+        home.ok(&["convert", "ecosystem.config.js", "--to", "yaml"])
+            .says("not kept: what the code puts into `process.env`: CHANGED, FILED, LATE, OWN");
+    }
+}
+
+#[test]
+fn a_hermetic_program_hands_down_what_it_sets_and_nothing_that_it_did_not_see() {
+    let mut home = Home::new();
+    home.set_env("SEEN", "shell");
+    home.app("stay.sh", "stay.sh");
+    home.write(
+        "ecosystem.config.js",
+        "process.env.SET = process.env.SEEN + '!';\nmodule.exports = [{ name: 'a', script: './stay.sh' }];\n",
+    );
+    let rendered = home.json(&["render", "--json", "--hermetic", "--allow-env", "SEEN"]);
+    assert_eq!(rendered["apps"][0]["env"], serde_json::json!({ "SET": "shell!" }));
 }

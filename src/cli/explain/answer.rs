@@ -206,6 +206,7 @@ impl Context<'_> {
         let Layer { key, value, at } = layer;
         let location = match at {
             Written::Mark(mark) => self.origins.location(&mark),
+            Written::Program => Location::File(self.file.to_owned()),
             Written::EnvFile(file) => {
                 let shown = PathBuf::from(shown(&file.path, self.world));
                 match config::env_file(&file.path, name, self.world) {

@@ -6,6 +6,7 @@ use super::super::terminal::{Colour, harmless, paint};
 use super::answer::{Answer, Context, DEFAULT, OWN_DEFAULTS, PMRUN, SHELL, Told};
 use crate::diag;
 use crate::document::Location;
+use crate::schema::PROGRAM;
 
 /// What is shown of a value where there are many.
 const SHORT: usize = 60;
@@ -83,6 +84,8 @@ fn sentence(Told { key, value, location }: &Told, holds: bool, path: &str, conte
         (SHELL, false) => format!("over what the shell has: {value}"),
         (PMRUN, true) => "set by pmrun itself".to_owned(),
         (PMRUN, false) => format!("over what pmrun sets: {value}"),
+        (PROGRAM, true) => format!("set by the program, in `{key}`: {place}"),
+        (PROGRAM, false) => format!("over what the program sets in `{key}`, {place}: {value}"),
         (_, true) => format!("set by `{key}` at {place}"),
         (_, false) => format!("over `{key}` at {place}: {value}"),
     }

@@ -80,7 +80,7 @@ fn work(orders: Orders, status: Option<File>, means: Option<&'static str>) -> io
         }),
     };
     let outcome = engine::run(orders, outside);
-    let account = Account { inputs: journal.inputs(), refusals: refusals.take() };
+    let account = Account { inputs: journal.inputs(), assigned: journal.take_assigned(), refusals: refusals.take() };
     send(wire::ACCOUNT, &serde_json::to_vec(&account)?)?;
     match outcome {
         Ok(exported) => send(wire::VALUE, &wire::encode(&exported)),

@@ -10,6 +10,8 @@ const entry = process.argv[1];
 const asText = process.argv.pop() === 'text';
 process.execArgv.length = 0;
 
+const given = { ...process.env };
+
 let sent = false;
 function send(message) {
   if (sent) return;
@@ -75,7 +77,10 @@ async function main() {
   }
   // JSON has no NaN, and an option that is one has to be named.
   const number = (_, held) => (typeof held === 'number' && !Number.isFinite(held) ? { [' number']: String(held) } : held);
-  send({ value: asText ? stringify(value) : stringify(value, number) });
+  const texts = ['string', 'number', 'boolean'];
+  const changed = ([key, value]) => texts.includes(typeof value) && given[key] !== String(value);
+  const assigned = Object.fromEntries(Object.entries(process.env ?? {}).filter(changed).map(([key, value]) => [key, String(value)]));
+  send({ value: { json: asText ? stringify(value) : stringify(value, number), assigned } });
   exit.call(process, 0);
 }
 main().catch(fail);

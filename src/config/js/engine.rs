@@ -2,6 +2,7 @@
 //! and `fault`. Another engine would have to bring `run`.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use boa_engine::builtins::promise::PromiseState;
 use boa_engine::context::HostHooks;
 use boa_engine::module::ModuleNamespace;
 use boa_engine::object::JsObject;
-use boa_engine::object::builtins::{JsFunction, JsPromise};
+use boa_engine::object::builtins::{JsArray, JsFunction, JsPromise};
 use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsString, JsValue, Script, Source, js_string};
 use jiff::Timestamp;
@@ -55,7 +56,11 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
     context.insert_data(host.clone());
     let trace = Trace::install(host.orders.trace, &mut context)
         .map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
-    let outcome = evaluate(&host, &trace, &mut context).map_err(|stop| match stop {
+    let outcome = evaluate(&host, &trace, &mut context).and_then(|exported| {
+        host.gate.journal.assign(assigned(&host, &mut context)?);
+        Ok(exported)
+    });
+    let outcome = outcome.map_err(|stop| match stop {
         Stop::Threw(error) => fault::failure(&error, &mut context),
         Stop::Failed(failure) => fault::shown(failure, &host, &context),
     });
@@ -169,6 +174,17 @@ fn boot(host: &Host, context: &mut Context) -> Result<JsObject, JsError> {
 pub(super) fn call(boot: &JsObject, name: &str, args: &[JsValue], context: &mut Context) -> Result<JsValue, JsError> {
     let function = boot.get(JsString::from(name), context)?.to_object(context)?;
     function.call(&JsValue::undefined(), args, context)
+}
+
+/// What the config has put into `process.env`.
+fn assigned(host: &Host, context: &mut Context) -> Result<BTreeMap<String, String>, JsError> {
+    let Some(boot) = host.boot.borrow().clone() else { return Ok(BTreeMap::new()) };
+    let list = call(&boot, "assigned", &[], context)?.to_object(context)?;
+    let list = JsArray::from_object(list)?;
+    let text = |index: u64, context: &mut Context| {
+        Ok::<_, JsError>(list.get(index, context)?.to_string(context)?.to_std_string_lossy())
+    };
+    (0..list.length(context)?).step_by(2).map(|at| Ok((text(at, context)?, text(at + 1, context)?))).collect()
 }
 
 /// What a module means to export: its default, unless the named exports hold the apps.

@@ -35,8 +35,12 @@ const CHANNEL: [&str; 2] = ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Answer {
-    /// JSON; null when there is nothing that JSON could hold.
-    Value(Option<String>),
+    Value {
+        /// None when there is nothing that JSON could hold.
+        json: Option<String>,
+        /// What was put into `process.env`.
+        assigned: BTreeMap<String, String>,
+    },
     Threw(Threw),
     Exited(String),
     /// Node ran out of things to do.
@@ -112,8 +116,12 @@ impl<'a> Evaluation<'a> {
 
     fn outcome(&self, answer: Answer, said: &str) -> Result<String, Failure> {
         match answer {
-            Answer::Value(Some(text)) => Ok(self.seen(&text)),
-            Answer::Value(None) => Err(super::fault::textless()),
+            Answer::Value { json: Some(text), assigned } => {
+                let seen = |(name, value): (_, String)| (name, self.seen(&value));
+                self.world.reading.journal.assign(assigned.into_iter().map(seen).collect());
+                Ok(self.seen(&text))
+            }
+            Answer::Value { json: None, .. } => Err(super::fault::textless()),
             Answer::Exited(call) => Err(super::fault::exited(&call)),
             Answer::Pending => Err(super::fault::unsettled()),
             Answer::Threw(threw) => Err(self.failure(&threw, said)),

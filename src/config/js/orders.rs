@@ -81,6 +81,8 @@ pub(super) struct Ran {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) inputs: Inputs,
+    /// What the config has put into `process.env`.
+    pub(super) assigned: BTreeMap<String, String>,
     /// What `--hermetic` refused. There is no result then, whatever comes after this.
     pub(super) refusals: Vec<Failure>,
 }

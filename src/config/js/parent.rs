@@ -226,9 +226,10 @@ impl Run {
                     }
                 }
                 wire::ACCOUNT => match serde_json::from_slice::<Account>(&payload) {
-                    Ok(Account { inputs, refusals }) => {
+                    Ok(Account { inputs, assigned, refusals }) => {
                         self.exposed = self.broker.hermetic && inputs.confined_by.len() < 2;
                         self.journal.merge(inputs);
+                        self.journal.assign(assigned);
                         self.refusals = refusals;
                     }
                     Err(_) => return Some(Step::Done(Err(broken("account")))),

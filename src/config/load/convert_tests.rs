@@ -26,7 +26,8 @@ fn world(folder: &Path) -> World {
 
 /// The graph less what says where it came from, else the errors.
 fn meaning(document: &Node, world: &World) -> Result<serde_json::Value, Vec<String>> {
-    let request = Request { file: Path::new("eco"), folder: &world.cwd, profile: None, selection: &Selection::All };
+    let (file, selection, assigned) = (Path::new("eco"), &Selection::All, &std::collections::BTreeMap::new());
+    let request = Request { file, folder: &world.cwd, profile: None, selection, assigned };
     let loaded = resolve(&bare(document), Report::default(), request, world);
     match loaded.graph {
         Some(graph) => Ok(serde_json::json!([graph.ecosystem.0, graph.apps, graph.deploy])),

@@ -19,10 +19,23 @@ pub(super) struct Environment {
     pub(super) files: BTreeMap<String, String>,
 }
 
+/// As PM2 has it, which evaluates a config in its own process: what the config sets is what its shell has, and
+/// `filter_env` filters it. No process can be given the rest.
+fn assigned_to<'a>(
+    draft: &'a Draft,
+    assigned: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (String, String)> + 'a {
+    let fits = |(name, value): &(&String, &String)| variable_name_problem(name).is_none() && !value.contains('\0');
+    let assigned = assigned.iter().filter(fits).filter(|(name, _)| !draft.filters(name));
+    assigned.map(|(name, value)| (name.clone(), value.clone()))
+}
+
 impl Resolver<'_> {
-    /// `env_file`, then `env`, then the profile's overlay, then `port`: later ones win.
+    /// What the config program has put into `process.env`, then `env_file`, then `env`, then the profile's overlay, then
+    /// `port`: later ones win.
     pub(super) fn environment(&mut self, draft: &Draft, cwd: &Path) -> Environment {
         let mut environment = Environment::default();
+        environment.values.extend(assigned_to(draft, self.request.assigned));
         for (index, written) in draft.env_files.iter().enumerate() {
             self.env_file(index, written, draft, cwd, &mut environment);
         }

@@ -6,6 +6,7 @@ mod environment;
 mod names;
 mod starting;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(super) use self::names::shown;
@@ -27,6 +28,8 @@ pub struct Request<'a> {
     pub profile: Option<&'a str>,
     /// What is asked for: nothing is said of what others lack on this machine.
     pub selection: &'a Selection,
+    /// Variables that the config program has put into its own environment.
+    pub assigned: &'a BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ pub fn resolve(
     }
     resolver.between(&apps, &drafts);
     let names = apps.iter().map(|app| app.name.clone()).collect();
-    let origins = Origins::new(request.file, request.profile, sources, names, drafts, found);
+    let origins = Origins::new(request, sources, names, drafts, found);
     Resolved { apps, origins, diagnostics: resolver.diagnostics, unselected }
 }
 

@@ -46,7 +46,8 @@ fn resolve(document: &Node, profile: Option<&str>) -> (Report, Option<Meaning>) 
     let (file, folder) = (Path::new("eco.json"), Path::new("/srv/site"));
     let decoded = schema::decode(document, file);
     let mut report = Report { diagnostics: decoded.diagnostics, ..Report::default() };
-    let request = Request { file, folder, profile, selection: &Selection::All };
+    let (selection, assigned) = (&Selection::All, &std::collections::BTreeMap::new());
+    let request = Request { file, folder, profile, selection, assigned };
     let resolved = schema::resolve(decoded.drafts, request, &Machine, &report.sources);
     report.diagnostics.extend(resolved.diagnostics);
     let meaning = (!report.has_errors()).then_some((decoded.ecosystem, decoded.deploy, resolved.apps));

@@ -136,6 +136,7 @@
     exports: () => main.exports,
     require: (path) => load(path, main || new Module(path)).exports,
     environment: () => builtin('process').env,
+    assigned: () => (made.has('process') ? host.assigned() : []),
     mode: () => {
       const { env } = builtin('process');
       return Object.hasOwn(env, 'NODE_ENV') ? env.NODE_ENV : undefined;

@@ -9,6 +9,7 @@ const asked = (target, key) => {
   if (typeof key === 'string' && !own.has(key) && (Object.hasOwn(target, key) || !(key in Object.prototype || key === 'toJSON' || key === 'then'))) host.variable(key);
 };
 const variables = host.env();
+const given = { ...variables };
 // Assignments become strings, as in Node: `process.env.PORT = 1` is read back as "1".
 const env = new Proxy(variables, {
   get(target, key) {
@@ -118,6 +119,13 @@ const process = {
     if ([0, facts.pid, -facts.pid].includes(Number(pid))) host.end(`process.kill(process.pid, ${JSON.stringify(signal)})`);
     throw new Error('process.kill is not available: a config may only read');
   },
+};
+// Names and values of what the config has put into `process.env`, one after the other.
+host.assigned = () => {
+  const now = process.env === env ? variables : process.env;
+  if (now === null || typeof now !== 'object') return [];
+  const texts = ['string', 'number', 'boolean'];
+  return Object.entries(now).filter(([key, value]) => texts.includes(typeof value) && given[key] !== String(value)).flat();
 };
 // Nothing ever happens to it: what listens hears nothing.
 Object.setPrototypeOf(process, require('events').prototype);
