@@ -461,3 +461,43 @@ fn deep_nesting_and_long_lists_do_not_kill_the_reader() {
     let output = refused(built);
     assert_eq!(output.signal, None, "{output}");
 }
+
+fn engines() -> &'static [&'static str] {
+    if needs_node() { &["embedded", "node"] } else { &["embedded"] }
+}
+
+#[test]
+fn modules_are_known_wherever_their_statements_stand() {
+    for engine in engines() {
+        let home = Home::new();
+        for (name, text) in [
+            ("end.config.mjs", "const apps = [];\nexport { apps }\n"),
+            ("end.config.js", "const apps = [];\nexport { apps }"),
+            ("line.config.mjs", "const x = 1; export default async () => ({ apps: [] })"),
+            ("block.config.mjs", "{ } export default async () => ({ apps: [] })"),
+            ("line.config.js", "const apps = []; export { apps };"),
+            ("comment.config.js", "/* us */ export const apps = [];"),
+            ("word.config.js", "const apps = [];\nconst exported = 'a; export default';\nmodule.exports = { apps };"),
+        ] {
+            home.write(name, text);
+            home.ok(&["render", "--raw", name, "--js-engine", engine]).prints(r#"{"apps":[]}"#);
+        }
+        home.write("line.config.ts", "const apps: string[] = []; export { apps };");
+        home.ok(&["render", "--raw", "line.config.ts"]).prints(r#"{"apps":[]}"#);
+        for (name, text) in [
+            ("class.config.mjs", "export default class { apps = [] }"),
+            ("class.config.cjs", "class A { apps = [] }\nmodule.exports = async () => A;"),
+        ] {
+            home.write(name, text);
+            home.exits(65, &["render", "--raw", name, "--js-engine", engine]).says("the config exports a class");
+        }
+    }
+    let home = Home::new();
+    for (name, text, place) in [
+        ("a.config.mjs", "const x = 1;\nexport const apps =\n", "a.config.mjs:2:19"),
+        ("a.config.js", "module.exports =", "a.config.js:1:"),
+    ] {
+        home.write(name, text);
+        home.exits(65, &["validate", name]).says("unexpected end of the file").says(place);
+    }
+}

@@ -71,7 +71,10 @@ async function main() {
   for (let left = 8; ; left--) {
     if (left === 0) throw new Error('the exported function returns functions without end');
     value = await value;
-    if (typeof value === 'function') value = value({ env: process.env, mode: process.env.NODE_ENV });
+    if (typeof value === 'function' && Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false) {
+      send('class');
+      exit.call(process, 1);
+    } else if (typeof value === 'function') value = value({ env: process.env, mode: process.env.NODE_ENV });
     else if (Object.prototype.toString.call(value) === '[object Module]' && chosen(value) !== value) value = chosen(value);
     else break;
   }

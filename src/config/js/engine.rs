@@ -228,6 +228,9 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
         if let Some(promise) = value.as_promise() {
             value = settle(host, &promise, context)?;
         } else if let Some(function) = value.as_callable() {
+            if call(boot, "isClass", std::slice::from_ref(&value), context)?.to_boolean() {
+                return Err(fault::class().into());
+            }
             let env = call(boot, "environment", &[], context)?;
             let mode = call(boot, "mode", &[], context)?;
             let given = JsObject::with_object_proto(context.intrinsics());

@@ -107,6 +107,11 @@ pub(super) fn textless() -> Failure {
         .hint("`undefined`, functions and symbols have no text in JSON")
 }
 
+pub(super) fn class() -> Failure {
+    Failure::new(Code::Export, "the config exports a class, which describes no apps")
+        .hint("export an object with `apps`, or a function that returns one")
+}
+
 pub(super) fn unsettled() -> Failure {
     Failure::new(Code::Unsettled, "the config waits for a promise that nothing settles")
         .hint("a config can wait for files and timers, not for the network")
@@ -236,6 +241,9 @@ fn frame(text: &str) -> Option<(String, u32, u32)> {
     }
     Some((file.to_owned(), line, column))
 }
+
+/// What the engine says of a file that ends too early.
+pub(super) const ABRUPT: &str = "abrupt end";
 
 /// The engine's syntax error as a failure: its message says where, in its last words.
 pub(super) fn syntax(message: &str, file: &Path, context: &Context) -> Failure {

@@ -62,9 +62,26 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
             if style == Format::Either && mentions_modules(&text) {
                 return module(host, path, context).map(Compiled::Module);
             }
-            Err(raise(host, fault::syntax(&fault::message(&error, context), path, context)))
+            Err(syntax(host, &error, path, &text, context))
         }
     }
+}
+
+fn syntax(host: &Host, error: &JsError, path: &Path, text: &str, context: &mut Context) -> JsError {
+    let mut failure = fault::syntax(&fault::message(error, context), path, context);
+    if failure.message == fault::ABRUPT {
+        // Where that is goes without saying, and is not said.
+        "unexpected end of the file".clone_into(&mut failure.message);
+        let (above, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
+        let line = if above.is_empty() { 1 } else { above.matches('\n').count() + 2 };
+        failure.position = u32::try_from(line).ok().zip(u32::try_from(last.chars().count().max(1)).ok());
+    }
+    // The bracket is the wrapper's.
+    let is_past_all = |(text, start, _): &(String, u32, u32)| *start as usize >= text.trim_end().len();
+    if failure.message == "unexpected `}`" && failure.excerpt.as_ref().is_some_and(is_past_all) {
+        "unexpected end of the file".clone_into(&mut failure.message);
+    }
+    raise(host, failure)
 }
 
 /// The namespace of a module that CommonJS requires, as Node 22 allows.
@@ -237,13 +254,16 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
     let mut parse = |before: &[(usize, &'static str)]| {
         let given = trace.prepare(path, &text, &code, Shape::Module, before);
         let mut parse = |given: &str| Module::parse(Source::from_bytes(given).with_path(path), None, context);
-        parse(&given).or_else(|_| parse(&trace.without(&code, Shape::Module, before)))
+        parse(&given)
+            .or_else(|_| parse(&trace.without(&code, Shape::Module, before)))
+            // The engine's parser wants a semicolon after a last `export { apps }`.
+            .or_else(|error| parse(&(given + "\n;")).map_err(|_| error))
     };
     let parsed = parse(&[]).or_else(|error| match async_default(&code) {
         Some(before) => parse(&before).map_err(|_| error),
         None => Err(error),
     });
-    let module = parsed.map_err(|error| raise(host, fault::syntax(&fault::message(&error, context), path, context)))?;
+    let module = parsed.map_err(|error| syntax(host, &error, path, &text, context))?;
     host.modules.borrow_mut().insert(path.to_owned(), module.clone());
     Ok(module)
 }
@@ -255,22 +275,27 @@ fn async_default(text: &str) -> Option<[(usize, &'static str); 2]> {
     let at = text.match_indices(WRITTEN).map(|(at, _)| at).find(|at| {
         let rest = text[at + WRITTEN.len()..].trim_start();
         let before = text[..*at].rsplit('\n').next().unwrap_or_default();
-        !rest.starts_with("function") && before.trim().is_empty()
+        !rest.starts_with("function") && begins_statement(before)
     })?;
     let name = at + "export ".len();
     Some([(name, "{ $default as default }; const $"), (name + "default".len(), " =")])
 }
 
-/// Whether a line starts with `import` or `export`, or something is awaited.
+/// Whether a statement begins with `import` or `export`, or something is awaited.
 fn mentions_modules(text: &str) -> bool {
-    text.lines().map(str::trim_start).any(|line| {
-        ["import", "export"].iter().any(|word| {
-            line.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', '{', '*', '"', '\'', '.', '\t']))
-        }) || line.contains("await ")
-            || line.contains("import.meta")
-            || line.contains(";import ")
-            || line.contains(";export ")
-    })
+    let begins = |(at, word): (usize, &str)| {
+        let rest = &text[at + word.len()..];
+        rest.starts_with([' ', '{', '*', '"', '\'', '.', '\t']) && begins_statement(&text[..at])
+    };
+    ["import", "export"].iter().any(|word| text.match_indices(word).any(begins))
+        || text.contains("await ")
+        || text.contains("import.meta")
+}
+
+/// Whether what follows a text may begin a statement, as far as its last character tells.
+fn begins_statement(before: &str) -> bool {
+    let before = before.trim_end_matches([' ', '\t']);
+    before.is_empty() || before.ends_with(['\n', ';', '}', '/'])
 }
 
 pub(super) struct Loader;

@@ -45,6 +45,8 @@ enum Answer {
     Exited(String),
     /// Node ran out of things to do.
     Pending,
+    /// It exports one.
+    Class,
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,6 +126,7 @@ impl<'a> Evaluation<'a> {
             Answer::Value { json: None, .. } => Err(super::fault::textless()),
             Answer::Exited(call) => Err(super::fault::exited(&call)),
             Answer::Pending => Err(super::fault::unsettled()),
+            Answer::Class => Err(super::fault::class()),
             Answer::Threw(threw) => Err(self.failure(&threw, said)),
         }
     }

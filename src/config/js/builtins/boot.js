@@ -137,6 +137,8 @@
     require: (path) => load(path, main || new Module(path)).exports,
     environment: () => builtin('process').env,
     assigned: () => (made.has('process') ? host.assigned() : []),
+    // Of a class nobody may write the prototype.
+    isClass: (value) => Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false,
     mode: () => {
       const { env } = builtin('process');
       return Object.hasOwn(env, 'NODE_ENV') ? env.NODE_ENV : undefined;
