@@ -501,3 +501,44 @@ fn modules_are_known_wherever_their_statements_stand() {
         home.exits(65, &["validate", name]).says("unexpected end of the file").says(place);
     }
 }
+
+#[test]
+fn what_a_program_throws_when_nobody_is_there_to_catch_it_is_an_error() {
+    for engine in engines() {
+        let home = Home::new();
+        for (index, bad) in [
+            "async function main() { throw new Error('boom'); }\nmain();\nmodule.exports = { apps: [] };",
+            "Promise.resolve().then(() => { throw new Error('boom'); });\nmodule.exports = { apps: [] };",
+            "setTimeout(() => { throw new Error('boom'); }, 0);\nmodule.exports = { apps: [] };",
+            "setImmediate(() => Promise.reject(new Error('boom')));\nmodule.exports = { apps: [] };",
+            "module.exports = async () => { Promise.reject(new Error('boom')); return { apps: [] }; };",
+            "module.exports = new Promise((done) => { Promise.reject(new Error('boom')); setTimeout(done, 5, { apps: [] }); });",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let name = format!("bad{index}.config.js");
+            home.write(&name, bad);
+            let output = home.exits(65, &["render", "--raw", &name, "--js-engine", engine]);
+            output.says("config threw: boom").says(&format!("{name}:"));
+        }
+        home.write("throws.mjs", "throw new Error('boom');\n");
+        for (index, good) in [
+            "const p = Promise.reject(new Error('boom'));\np.catch(() => {});\nmodule.exports = { apps: [] };",
+            "module.exports = (async () => { try { await import('./gone.mjs'); } catch {} return { apps: [] }; })();",
+            "module.exports = (async () => { try { await import('./throws.mjs'); } catch {} return { apps: [] }; })();",
+            "try { require('./throws.mjs'); } catch {}\nmodule.exports = { apps: [] };",
+            "const a = Promise.allSettled([Promise.reject(1)]);\nmodule.exports = a.then(() => ({ apps: [] }));",
+            "setTimeout(() => { throw new Error('boom'); }, 60_000).unref?.();\nmodule.exports = { apps: [] };",
+            "setInterval(() => {}, 1);\nmodule.exports = { apps: [] };",
+            "process.on('unhandledRejection', () => {});\nPromise.reject(new Error('boom'));\nmodule.exports = { apps: [] };",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let name = format!("good{index}.config.js");
+            home.write(&name, good);
+            home.ok(&["render", "--raw", &name, "--js-engine", engine]).prints(r#"{"apps":[]}"#);
+        }
+    }
+}

@@ -78,12 +78,17 @@ async function main() {
     else if (Object.prototype.toString.call(value) === '[object Module]' && chosen(value) !== value) value = chosen(value);
     else break;
   }
+  // What was rejected by now, and is not handled, ends Node.
+  await new Promise((done) => setImmediate(done));
   // JSON has no NaN, and an option that is one has to be named.
   const number = (_, held) => (typeof held === 'number' && !Number.isFinite(held) ? { [' number']: String(held) } : held);
   const texts = ['string', 'number', 'boolean'];
   const changed = ([key, value]) => texts.includes(typeof value) && given[key] !== String(value);
   const assigned = Object.fromEntries(Object.entries(process.env ?? {}).filter(changed).map(([key, value]) => [key, String(value)]));
-  send({ value: { json: asText ? stringify(value) : stringify(value, number), assigned } });
+  const json = asText ? stringify(value) : stringify(value, number);
+  // So does what a timer throws that is due at once.
+  await new Promise((done) => setTimeout(done, 1));
+  send({ value: { json, assigned } });
   exit.call(process, 0);
 }
 main().catch(fail);

@@ -5,9 +5,9 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use boa_engine::builtins::promise::PromiseState;
+use boa_engine::builtins::promise::{OperationType, Promise, PromiseState};
 use boa_engine::context::HostHooks;
 use boa_engine::module::ModuleNamespace;
 use boa_engine::object::JsObject;
@@ -62,6 +62,7 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
     });
     let outcome = outcome.map_err(|stop| match stop {
         Stop::Threw(error) => fault::failure(&error, &mut context),
+        Stop::Unhandled(error) => fault::unhandled(fault::failure(&error, &mut context)),
         Stop::Failed(failure) => fault::shown(failure, &host, &context),
     });
     refused(host.gate.refusals().into_iter().map(|refusal| fault::shown(refusal, &host, &context)).collect());
@@ -75,6 +76,8 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
 
 enum Stop {
     Threw(JsError),
+    /// A promise was rejected, and nothing was there to handle it.
+    Unhandled(JsError),
     Failed(Failure),
 }
 
@@ -136,10 +139,25 @@ fn evaluate(host: &Rc<Host>, trace: &Rc<Trace>, context: &mut Context) -> Result
         exports = transpiled(call(&boot, "exports", &[], context)?, exports, context)?;
     }
     let value = unwrapped(host, &boot, exports, context)?;
+    context.run_jobs()?;
+    unhandled(host, context)?;
+    let exported = exported(host, &value, walker, &stringify, trace, context)?;
+    turn(host, context)?;
+    Ok(exported)
+}
+
+fn exported(
+    host: &Host,
+    value: &JsValue,
+    walker: Walker,
+    stringify: &JsFunction,
+    trace: &Trace,
+    context: &mut Context,
+) -> Result<Exported, Stop> {
     if !host.orders.stringify {
-        return Ok(walker.walk(&value, trace.whole(&host.entry), context)?);
+        return Ok(walker.walk(value, trace.whole(&host.entry), context)?);
     }
-    match stringify.call(&JsValue::undefined(), std::slice::from_ref(&value), context) {
+    match stringify.call(&JsValue::undefined(), std::slice::from_ref(value), context) {
         Ok(text) => {
             let Some(text) = text.as_string() else {
                 return Err(fault::textless().into());
@@ -147,7 +165,7 @@ fn evaluate(host: &Rc<Host>, trace: &Rc<Trace>, context: &mut Context) -> Result
             Ok(Exported { node: Node::new(Kind::String(text.to_std_string_lossy()), None), files: Vec::new() })
         }
         // The walker knows the path of what cannot be held.
-        Err(error) => Err(walker.walk(&value, None, context).err().map_or(Stop::Threw(error), Stop::from)),
+        Err(error) => Err(walker.walk(value, None, context).err().map_or(Stop::Threw(error), Stop::from)),
     }
 }
 
@@ -258,9 +276,12 @@ fn settle(host: &Host, promise: &JsPromise, context: &mut Context) -> Result<JsV
             return Err(fault::exited(&call).into());
         }
         match promise.state() {
-            PromiseState::Fulfilled(value) => return Ok(value),
             PromiseState::Rejected(reason) => return Err(Stop::Threw(JsError::from_opaque(reason))),
-            PromiseState::Pending => {}
+            PromiseState::Fulfilled(value) => {
+                unhandled(host, context)?;
+                return Ok(value);
+            }
+            PromiseState::Pending => unhandled(host, context)?,
         }
         let Some((due, timer)) = host.next_timer() else {
             return Err(fault::unsettled().into());
@@ -268,6 +289,33 @@ fn settle(host: &Host, promise: &JsPromise, context: &mut Context) -> Result<JsV
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         timer.callback.call(&JsValue::undefined(), &[], context)?;
     }
+}
+
+/// As Node does when there are no more jobs: what was rejected by then and has no handler ends the program.
+fn unhandled(host: &Host, context: &mut Context) -> Result<(), Stop> {
+    let rejected = host.take_rejected();
+    let Some(first) = rejected.first() else { return Ok(()) };
+    let PromiseState::Rejected(reason) = JsPromise::from_object(first.clone())?.state() else { return Ok(()) };
+    let boot = host.boot.borrow().clone();
+    let listens = boot.map(|boot| call(&boot, "listens", &[js_string!("unhandledRejection").into()], context));
+    if listens.transpose()?.is_some_and(|listens| listens.to_boolean()) {
+        return Ok(());
+    }
+    Err(Stop::Unhandled(JsError::from_opaque(reason)))
+}
+
+/// Runs the timers that are due at once. The others are for a program that goes on, and this one has said what it has to.
+fn turn(host: &Host, context: &mut Context) -> Result<(), Stop> {
+    let until = Instant::now() + Duration::from_millis(1);
+    while host.ended().is_none()
+        && let Some((due, timer)) = host.next_timer_until(until)
+    {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        timer.callback.call(&JsValue::undefined(), &[], context)?;
+        context.run_jobs()?;
+        unhandled(host, context)?;
+    }
+    Ok(())
 }
 
 /// Local time: the engine's own answer is UTC in a program with threads.
@@ -279,5 +327,13 @@ impl HostHooks for Hooks {
     fn local_timezone_offset_seconds(&self, unix_time_seconds: i64) -> i32 {
         let zone = self.zone.get_or_init(TimeZone::system);
         Timestamp::from_second(unix_time_seconds).map_or(0, |time| zone.to_offset(time).seconds())
+    }
+
+    fn promise_rejection_tracker(&self, promise: &JsObject<Promise>, operation: OperationType, context: &mut Context) {
+        let (host, promise) = (Host::of(context), promise.clone().upcast());
+        match operation {
+            OperationType::Reject => host.reject(promise),
+            OperationType::Handle => host.handle(&promise),
+        }
     }
 }

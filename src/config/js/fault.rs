@@ -112,6 +112,11 @@ pub(super) fn class() -> Failure {
         .hint("export an object with `apps`, or a function that returns one")
 }
 
+pub(super) fn unhandled(failure: Failure) -> Failure {
+    let advice = "a promise was rejected with it, which nothing awaits or catches";
+    Failure { hint: failure.hint.or_else(|| Some(advice.to_owned())), ..failure }
+}
+
 pub(super) fn unsettled() -> Failure {
     Failure::new(Code::Unsettled, "the config waits for a promise that nothing settles")
         .hint("a config can wait for files and timers, not for the network")

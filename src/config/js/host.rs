@@ -45,6 +45,8 @@ pub(super) struct Host {
     faults: RefCell<Vec<(String, Failure)>>,
     /// The call that ended the program, as it would be written.
     ended: RefCell<Option<String>>,
+    /// Promises that were rejected, and have no handler so far.
+    rejected: RefCell<Vec<JsObject>>,
     timers: RefCell<BTreeMap<(Instant, u32), Timer>>,
     timers_made: Cell<u32>,
     pub(super) modules: RefCell<HashMap<PathBuf, Module>>,
@@ -78,6 +80,7 @@ impl Host {
             ask,
             faults: RefCell::default(),
             ended: RefCell::default(),
+            rejected: RefCell::default(),
             timers: RefCell::default(),
             timers_made: Cell::new(0),
             modules: RefCell::default(),
@@ -147,6 +150,19 @@ impl Host {
         self.ended.borrow().clone()
     }
 
+    pub(super) fn reject(&self, promise: JsObject) {
+        self.rejected.borrow_mut().push(promise);
+    }
+
+    /// Somebody looks at how a promise has ended.
+    pub(super) fn handle(&self, promise: &JsObject) {
+        self.rejected.borrow_mut().retain(|known| !JsObject::equals(known, promise));
+    }
+
+    pub(super) fn take_rejected(&self) -> Vec<JsObject> {
+        self.rejected.take()
+    }
+
     pub(super) fn add_timer(&self, callback: JsFunction, delay: Duration, repeat: bool) -> u32 {
         let id = self.timers_made.get() + 1;
         self.timers_made.set(id);
@@ -157,6 +173,12 @@ impl Host {
 
     pub(super) fn clear_timer(&self, id: u32) {
         self.timers.borrow_mut().retain(|(_, known), _| *known != id);
+    }
+
+    /// The same, where it is due by then.
+    pub(super) fn next_timer_until(&self, until: Instant) -> Option<(Instant, Timer)> {
+        let is_due = self.timers.borrow().first_key_value().is_some_and(|((due, _), _)| *due <= until);
+        if is_due { self.next_timer() } else { None }
     }
 
     /// The timer that is due next, and when. One that repeats is set again.

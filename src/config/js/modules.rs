@@ -88,6 +88,7 @@ fn syntax(host: &Host, error: &JsError, path: &Path, text: &str, context: &mut C
 pub(super) fn import_now(module: &Module, path: &Path, host: &Host, context: &mut Context) -> JsResult<JsValue> {
     let promise = module.load_link_evaluate(context);
     context.run_jobs()?;
+    host.handle(&promise.clone().into());
     match promise.state() {
         PromiseState::Fulfilled(_) => Ok(module.namespace(context).into()),
         PromiseState::Rejected(reason) => Err(JsError::from_opaque(reason)),

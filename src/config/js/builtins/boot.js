@@ -137,6 +137,7 @@
     require: (path) => load(path, main || new Module(path)).exports,
     environment: () => builtin('process').env,
     assigned: () => (made.has('process') ? host.assigned() : []),
+    listens: (event) => made.has('process') && builtin('process').listenerCount(event) > 0,
     // Of a class nobody may write the prototype.
     isClass: (value) => Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false,
     mode: () => {
