@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
@@ -100,18 +99,14 @@ pub(super) fn process(pid: u32) -> io::Result<Option<Process>> {
     read_stat(&open_dir(c"/proc")?, pid.to_string().as_bytes())
 }
 
-/// The children of this process, threads' included. None where the kernel does not list them (`CONFIG_PROC_CHILDREN`).
+/// The children of this process's first thread, which starts all apps and is given all orphans (`find_new_reaper` in the
+/// kernel takes the first living thread). None where the kernel does not list them (`CONFIG_PROC_CHILDREN`).
 pub(super) fn own_children() -> Option<Vec<u32>> {
     let me = std::process::id();
-    let of = |thread: &Path| std::fs::read_to_string(thread.join("children"));
-    of(Path::new(&format!("/proc/self/task/{me}"))).ok()?;
-    let threads = std::fs::read_dir("/proc/self/task").ok()?.filter_map(Result::ok);
-    // A thread that has ended since has left its children to another.
-    let listed: Vec<String> = threads.filter_map(|thread| of(&thread.path()).ok()).collect();
-    Some(listed.iter().flat_map(|pids| pids.split_ascii_whitespace()).filter_map(|pid| pid.parse().ok()).collect())
+    let listed = std::fs::read_to_string(format!("/proc/self/task/{me}/children")).ok()?;
+    Some(listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// None when it is gone or somebody else's.
 pub(super) fn marks(pid: u32) -> Option<Marks> {
     let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut marks = Marks::default();
