@@ -1,5 +1,6 @@
 //! Commands that change apps that are known: `stop`, `restart`, `delete`, `resurrect`.
 
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use super::arguments::Targets;
@@ -7,7 +8,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
 use super::{apply, exchange, surroundings};
+use crate::platform::{self, Use};
 use crate::rpc::wire::{Answer, Request};
+use crate::spec::AppSpec;
 
 pub(super) fn stop(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
     run(&Request::Stop { targets: arguments.targets.clone() }, "stopped", Exit::Error, terminal)
@@ -30,17 +33,46 @@ pub(super) fn resurrect(terminal: &mut Terminal) -> Result<Exit, CliError> {
 fn check_code(targets: &[String]) -> Result<(), CliError> {
     let request = Request::Show { targets: targets.to_vec(), reveal: true };
     let Some(Answer::Show { apps }) = exchange::ask(&surroundings::home()?, request)? else { return Ok(()) };
-    let missing = |path: &str| Path::new(path).is_absolute() && matches!(Path::new(path).try_exists(), Ok(false));
-    for spec in apps.iter().map(|app| &app.spec) {
-        let needed =
-            [("folder", Some(&spec.cwd)), ("script", Some(&spec.script)), ("interpreter", spec.interpreter.as_ref())];
-        let gone = needed.into_iter().find_map(|(what, path)| Some((what, path.filter(|path| missing(path))?)));
-        if let Some((what, path)) = gone {
-            let message = format!("the {what} `{path}` of app `{}` does not exist: nothing was restarted", spec.name);
-            return Err(CliError::error(message).hint("put it back, or `pmrun apply` a file that names another"));
+    for app in &apps {
+        if let Some(problem) = obstacle(&app.spec) {
+            return Err(CliError::error(format!("{problem}: nothing was restarted"))
+                .hint("put it right, or `pmrun apply` a file that says it otherwise"));
         }
     }
     Ok(())
+}
+
+/// Why an app could not be started again, as far as that shows: what is found by its name in the app's PATH is not looked for.
+fn obstacle(spec: &AppSpec) -> Option<String> {
+    let problem = |path: &str, access| {
+        let path = Path::new(path);
+        let denied = path.is_absolute().then(|| platform::may(path, access).err())??;
+        Some(match (denied.kind(), access) {
+            (ErrorKind::NotFound, _) => "does not exist".to_owned(),
+            (ErrorKind::PermissionDenied, Use::Run) => "is not executable".to_owned(),
+            (ErrorKind::PermissionDenied, Use::Enter) => "may not be entered".to_owned(),
+            _ => format!("cannot be used: {}", platform::reason(&denied)),
+        })
+    };
+    let script = if spec.interpreter.is_some() { Use::Read } else { Use::Run };
+    let needed = [
+        ("folder", Some(spec.cwd.clone()), Use::Enter),
+        ("script", Some(spec.script.clone()), script),
+        ("interpreter", spec.interpreter.clone(), Use::Run),
+        ("interpreter", first_line(spec), Use::Run),
+    ];
+    needed.into_iter().find_map(|(what, path, access)| {
+        let path = path?;
+        Some(format!("the {what} `{path}` of app `{}` {}", spec.name, problem(&path, access)?))
+    })
+}
+
+/// The interpreter that a script names that is run by itself.
+fn first_line(spec: &AppSpec) -> Option<String> {
+    let mut head = [0; 256];
+    let length = std::fs::File::open(&spec.script).ok()?.read(&mut head).ok().filter(|_| spec.interpreter.is_none())?;
+    let line = head[..length].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()?.split_whitespace().next().map(str::to_owned)
 }
 
 /// Each starts a daemon where none runs: only it may change what is recorded, and one rule is easier to keep in mind

@@ -31,7 +31,13 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
             let snapshot = baseline::snapshot(written, &entry, profile, &selection, &world, terminal)?;
             plan(&graph, &snapshot, &policy(&options, selection, random::key()?))
         }
-        None => against_what_runs(graph, &options, selection, arguments.out.is_some())?,
+        // As it is recorded.
+        None => against_what_runs(
+            Graph { file: entry.path.to_string_lossy().into_owned(), ..graph },
+            &options,
+            selection,
+            arguments.out.is_some(),
+        )?,
     };
     show(&plan, &origins, arguments, terminal)?;
     if !plan.refusals.is_empty() {

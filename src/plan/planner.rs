@@ -107,7 +107,7 @@ fn gone(desired: &Graph, actual: &Snapshot, policy: &PlanPolicy, renames: &BTree
     let mut steps = Vec::with_capacity(gone.len());
     for name in ordered(&dependents) {
         let after = dependents[name].iter().filter(|dependent| done.contains(*dependent));
-        steps.push(Step::delete(name, gone[name], after.map(|name| (*name).to_owned()).collect()));
+        steps.push(Step::delete(name, gone[name], &desired.file, after.map(|name| (*name).to_owned()).collect()));
         done.insert(name);
     }
     steps

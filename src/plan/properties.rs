@@ -107,7 +107,12 @@ fn known(owners: &'static [Option<&'static str>]) -> impl Strategy<Value = Actua
             let unknown = unknown && liveness != Liveness::Completed || liveness == Liveness::Stopped;
             (slot, ActualInstance { liveness, launched: (!unknown).then_some(launched) })
         });
-        ActualApp { ecosystem: owner.map(|id| EcosystemId(id.to_owned())), instances: instances.collect(), spec }
+        ActualApp {
+            ecosystem: owner.map(|id| EcosystemId(id.to_owned())),
+            file: None,
+            instances: instances.collect(),
+            spec,
+        }
     })
 }
 
@@ -369,7 +374,7 @@ proptest! {
         let known = old.map(|old| {
             let spec = Arc::new(old);
             let instance = ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&spec)) };
-            ("api".to_owned(), ActualApp { ecosystem: Some(ours()), spec, instances: [(0, instance)].into() })
+            ("api".to_owned(), ActualApp { ecosystem: Some(ours()), file: None, spec, instances: [(0, instance)].into() })
         });
         let actual = Snapshot { generation: 1, apps: known.into_iter().collect() };
         let policy = PlanPolicy::new(Key([3; 32]));

@@ -123,6 +123,7 @@ impl Story {
         let slots = extra.get("slots").map_or_else(all_up, |slots| serde_json::from_value(slots.clone()).unwrap());
         let instances = slots.iter().map(|state| instance(state, &spec));
         let app = ActualApp {
+            file: None,
             ecosystem: owner.as_str().map(|owner| EcosystemId(owner.to_owned())),
             instances: (0..).zip(instances).collect(),
             spec: Arc::clone(&spec),

@@ -16,6 +16,8 @@ pub struct Snapshot {
 pub struct ActualApp {
     /// None was started by hand and belongs to no file.
     pub ecosystem: Option<EcosystemId>,
+    /// The file that it was last applied from, absolute; None where no file runs.
+    pub file: Option<String>,
     /// As it was last applied: what the manager goes by.
     pub spec: Arc<AppSpec>,
     /// By slot.
@@ -52,7 +54,7 @@ impl Snapshot {
             let instances = (0..spec.instances).map(|slot| (slot, instance())).collect();
             (
                 app.name.clone(),
-                ActualApp { ecosystem: Some(graph.ecosystem.clone()), spec: Arc::clone(&spec), instances },
+                ActualApp { ecosystem: Some(graph.ecosystem.clone()), file: None, spec: Arc::clone(&spec), instances },
             )
         });
         Self { generation: 0, apps: apps.collect() }

@@ -73,7 +73,11 @@ pub enum Reason {
     /// The file has it, nothing of that name is known.
     NewInFile,
     /// The file no longer has it.
-    GoneFromFile,
+    GoneFromFile {
+        /// Where it came from, when that is another file of the same ecosystem.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
     /// A field that needs this action differs: one reason a changed path.
     Changed {
         path: String,
@@ -204,12 +208,13 @@ impl Step {
         Self { action: Action::Create, ..Self::keep(app, reasons) }
     }
 
-    pub(super) fn delete(app: &str, known: &ActualApp, after: Vec<String>) -> Self {
+    pub(super) fn delete(app: &str, known: &ActualApp, file: &str, after: Vec<String>) -> Self {
+        let from = known.file.clone().filter(|from| from.starts_with('/') && file.starts_with('/') && from != file);
         Self {
             action: Action::Delete,
             remove: known.instances.keys().copied().collect(),
             after,
-            ..Self::keep(app, vec![Reason::GoneFromFile])
+            ..Self::keep(app, vec![Reason::GoneFromFile { from }])
         }
     }
 }

@@ -89,7 +89,11 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
     let text = match reason {
         Reason::NewInFile | Reason::Changed { .. } | Reason::CodeChanged { .. } | Reason::Unchanged => return None,
         Reason::ScaledUp { .. } | Reason::ScaledDown { .. } if scaled() => return None,
-        Reason::GoneFromFile => "the file no longer has it".to_owned(),
+        Reason::GoneFromFile { from: None } => "the file no longer has it".to_owned(),
+        Reason::GoneFromFile { from: Some(from) } => format!(
+            "the file does not have it; it came from {} (without a `name`, the files of one folder are one ecosystem)",
+            shown_name(from)
+        ),
         Reason::Renamed { from } => format!("renamed from {}", shown_name(from)),
         Reason::ScaledUp { from, to } | Reason::ScaledDown { from, to } => format!("instances there: {from} -> {to}"),
         Reason::Stopped { slots } => format!("should run and is stopped: {}", instances(step, slots)),

@@ -4,6 +4,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 /// `PMRUN_HOME`, else `.pmrun` in the user's home folder. Absolute; not made.
 ///
 /// `variable` looks a variable up, so that tests need not change the real ones.
@@ -30,6 +32,24 @@ pub fn default_home(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathB
 /// The system's, when it cannot be made.
 pub fn ensure_home(home: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(home)
+}
+
+/// What somebody wants of a file or a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    Read,
+    Run,
+    Enter,
+}
+
+/// # Errors
+/// Why this process may not.
+pub fn may(path: &Path, wanted: Use) -> io::Result<()> {
+    let access = match wanted {
+        Use::Read => Access::READ_OK,
+        Use::Run | Use::Enter => Access::EXEC_OK,
+    };
+    Ok(rustix::fs::access(path, access)?)
 }
 
 /// Who this process is.

@@ -29,7 +29,7 @@ mod tree;
 pub use brood::{Brood, Ended};
 pub use clock::Clock;
 pub use foreground::{Interrupts, terminal_size};
-pub use home::{default_home, ensure_home, user_id};
+pub use home::{Use, default_home, ensure_home, may, user_id};
 pub use host::{Event, Host};
 pub use lock::{LockFile, LockKind};
 pub use memory::{give_back, one_arena};

@@ -46,7 +46,14 @@ impl NotifyFolder {
             None => path.clone(),
             Some(handle) => format!("/proc/{}/fd/{}/{name}", std::process::id(), handle.as_raw_fd()).into(),
         };
-        let socket = UnixDatagram::bind(&address)?;
+        let socket = match UnixDatagram::bind(&address) {
+            // Somebody has tidied up. Where it is reached by its handle, that is of the folder that is gone.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.handle.is_none() => {
+                super::ensure_home(&self.path)?;
+                UnixDatagram::bind(&address)?
+            }
+            bound => bound?,
+        };
         socket.set_nonblocking(true)?;
         Ok(Notify { socket, path, address: address.to_string_lossy().into_owned() })
     }
@@ -122,5 +129,8 @@ mod tests {
             drop(notify);
             assert_eq!(std::fs::read_dir(home.join("notify")).unwrap().count(), 0);
         }
+        let sockets = NotifyFolder::open(folder.path()).unwrap();
+        std::fs::remove_dir_all(folder.path().join("notify")).unwrap();
+        assert!(sockets.bind("ab12.8").is_ok(), "the folder is made again");
     }
 }

@@ -85,6 +85,7 @@ pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
         };
         ActualApp {
             ecosystem: record.ecosystem.clone(),
+            file: record.file.clone(),
             spec: Arc::clone(&record.spec),
             instances: record.instances.iter().map(|(slot, known)| (*slot, instance(*slot, known))).collect(),
         }
@@ -135,6 +136,7 @@ fn actual(app: &App) -> ActualApp {
     let there = app.instances.iter().filter(|(slot, _)| !app.is_leaving(**slot));
     ActualApp {
         ecosystem: app.record.ecosystem.clone(),
+        file: app.record.file.clone(),
         spec: Arc::clone(&app.record.spec),
         instances: there.map(|(slot, instance)| (*slot, actual_instance(&instance.machine))).collect(),
     }

@@ -1,6 +1,8 @@
 //! The other commands, and how apps are named to them.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -401,6 +403,21 @@ fn a_restart_stops_nothing_that_cannot_be_started() {
     std::fs::rename(&script, home.work.join("elsewhere.sh")).expect("rename");
     home.exits(1, &["restart", "a"]).says("does not exist: nothing was restarted");
     assert_eq!(home.pid("a:0"), pid);
+    let app = |name: &str| json!({ "name": name, "script": format!("./{name}"), "interpreter": "none" });
+    for (name, mode, line, said) in [
+        ("plain", 0o644, "#!/bin/sh", "plain` of app `plain` is not executable: nothing was restarted"),
+        ("odd", 0o755, "#!/no/such/sh", "interpreter `/no/such/sh` of app `odd` does not exist"),
+    ] {
+        let script = home.app("stay.sh", name);
+        std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("chmod");
+        home.write_json("other.json", &json!({ "name": name, "apps": [app(name)] }));
+        home.ok(&["apply", "other.json"]);
+        let pid = home.pid(&format!("{name}:0"));
+        std::fs::write(&script, format!("{line}\n")).expect("write");
+        std::fs::set_permissions(&script, Permissions::from_mode(mode)).expect("chmod");
+        home.exits(1, &["restart", name]).says(said);
+        assert_eq!(home.pid(&format!("{name}:0")), pid);
+    }
 }
 
 #[test]
