@@ -267,6 +267,7 @@ pub(super) struct Diff {
 
     /// Compare with another version of the file instead of with what runs; needs no daemon
     ///
+    /// A FILE is read as if it stood where the config is: what it requires and names is looked for there.
     /// Files that git ignores are in no revision: those that `fingerprint` matches count as the same on both sides.
     #[arg(long, value_name = "git:REV|FILE", conflicts_with = "out")]
     pub base: Option<String>,

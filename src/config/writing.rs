@@ -23,6 +23,8 @@ pub(super) fn appendable(path: &Path) -> Result<(), String> {
 pub(super) fn replaceable(path: &Path) -> Result<(), String> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err("is a folder".to_owned()),
+        // It would be replaced, and removed in the end.
+        Ok(metadata) if !metadata.is_file() => Err("is not a regular file".to_owned()),
         _ => has_room(path),
     }
 }

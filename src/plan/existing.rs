@@ -94,7 +94,12 @@ impl Slots {
                         slots.outdated.push(slot);
                     }
                 }
-                Liveness::Completed if current(launched.unwrap_or(&actual.spec)) => slots.completed = true,
+                // One that is to be started again from now on is: the new policy only acts when something ends.
+                Liveness::Completed
+                    if current(launched.unwrap_or(&actual.spec)) && (actual.spec.restart.auto || !app.restart.auto) =>
+                {
+                    slots.completed = true;
+                }
                 _ if !app.autostart => slots.idle = true,
                 Liveness::Completed => slots.rerun.push(slot),
                 Liveness::Stopped => slots.stopped.push(slot),

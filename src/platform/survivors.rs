@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -64,7 +65,7 @@ impl<'a> Search<'a> {
     /// # Errors
     /// When processes cannot be looked at.
     pub(super) fn find(&mut self, launch: &Launch) -> io::Result<Option<Survivor>> {
-        let filed = std::fs::read_to_string(&launch.pid_file).ok().and_then(|text| text.trim().parse().ok());
+        let filed = pid_in(Path::new(&launch.pid_file));
         if let Some(pid) = filed {
             // What else bears the marks of a process that has ended descends from it.
             let Some(process) = procfs::process(pid)?.filter(|process| !process.dead) else { return Ok(None) };
@@ -73,6 +74,10 @@ impl<'a> Search<'a> {
             {
                 return Ok(survivor(&process, &marks, true));
             }
+        }
+        // What it started is on its own: none of that is to be taken for it.
+        if !launch.tree {
+            return Ok(None);
         }
         // Its descendants may lead sessions too, and so may those of its predecessors.
         let mut firsts: HashMap<Option<&str>, &(Process, Marks)> = HashMap::new();
@@ -112,6 +117,12 @@ impl<'a> Search<'a> {
         let same = procfs::process(process.pid)?.is_some_and(|now| now.start == process.start && !now.dead);
         Ok((same && marks.home.as_deref() == Some(self.home)).then_some((process, marks)))
     }
+}
+
+/// A pid file is a short regular file, or none: a FIFO is not waited for, a device not read without end.
+fn pid_in(path: &Path) -> Option<u32> {
+    std::fs::metadata(path).ok().filter(|file| file.is_file() && file.len() <= 64)?;
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 fn is_of(marks: &Marks, launch: &Launch) -> bool {
@@ -157,8 +168,10 @@ pub(super) fn end_leftovers(home: &str, spared: &Spared) -> usize {
         let Ok(table) = Table::scan() else { return ended };
         let ancestors = ancestors(&table);
         let is_marked = |process: &Process| match procfs::marks(process.pid) {
-            Some(Marks { home: Some(theirs), launch: Some(launch), instance, .. }) => {
-                let is_known = instance.is_some_and(|instance| spared.instances.contains(&instance));
+            Some(Marks { home: Some(theirs), launch: Some(launch), instance, list_id, .. }) => {
+                // Since a rename the instance is called otherwise, and its number is the same.
+                let is_known = instance.is_some_and(|instance| spared.instances.contains(&instance))
+                    || list_id.and_then(|id| id.parse().ok()).is_some_and(|id| spared.list_ids.contains(&id));
                 theirs == home && !is_known && !spared.marks.contains(&launch)
             }
             // A daemon whose lock was taken away with its folder: it would start anew what is ended here.

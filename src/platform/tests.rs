@@ -788,7 +788,8 @@ fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
         let root = std::fs::read_to_string(&crashed.pid_file).unwrap().trim().parse().unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(root), nix::sys::signal::Signal::SIGKILL).unwrap();
         stage.until("its death", |_| procfs::process(root.cast_unsigned()).unwrap().is_none_or(|root| root.dead));
-        let candidates = [Launch { id: LaunchId(1), ..crashed }, Launch { id: LaunchId(2), ..launch.clone() }];
+        let candidates =
+            [Launch { id: LaunchId(1), tree: true, ..crashed }, Launch { id: LaunchId(2), ..launch.clone() }];
         let seen = super::unwatched(&candidates, stage.folder.path().to_str().unwrap());
         assert_eq!(seen.iter().map(|seen| seen.pid).collect::<Vec<_>>(), [pid], "the view without a daemon");
         let adopted = stage.host.adopt(&candidates, &HashSet::new());

@@ -125,7 +125,7 @@ fn what_a_program_puts_into_its_environment_reaches_the_apps() {
         }
         let declared = home.json(&["render", "--json"]);
         let names: Vec<&String> = declared["apps"][0]["env"].as_object().expect("variables").keys().collect();
-        assert_eq!(names, ["CHANGED", "FILED", "LATE", "OWN"], "{engine}");
+        assert_eq!(names, ["CHANGED", "FILED", "GIVEN", "LATE", "OWN"], "{engine}");
         let explained = home.ok(&["explain", "a.env.FILED"]);
         explained.prints("set by the program, in `process.env`: ecosystem.config.js");
         home.ok(&["explain", "a.env.OWN"])
@@ -138,8 +138,12 @@ fn what_a_program_puts_into_its_environment_reaches_the_apps() {
         assert_ne!(home.pid("a:0"), before["a:0"]);
         assert_eq!(home.pid("b:0"), before["b:0"]);
         home.exits(0, &["diff"]);
+        // A shell that has them already makes no difference.
+        home.set_env("FILED", "two");
+        home.set_env("LATE", "late");
+        home.exits(0, &["diff"]);
         home.ok(&["convert", "ecosystem.config.js", "--to", "yaml"])
-            .says("not kept: what the code puts into `process.env`: CHANGED, FILED, LATE, OWN");
+            .says("not kept: what the code puts into `process.env`: CHANGED, FILED, GIVEN, LATE, OWN");
     }
 }
 

@@ -1,16 +1,41 @@
 // Runs in the user's own Node: evaluates the config named on the command line, and writes what it exports to descriptor 0,
 // a socket of pmrun's. The embedded engine does the same in Rust.
 'use strict';
-const { writeSync } = require('node:fs');
+const { readFileSync, writeSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const { pathToFileURL } = require('node:url');
-const { inspect } = require('node:util');
+const { inspect, parseEnv } = require('node:util');
 const { stringify } = JSON;
 const entry = process.argv[1];
 const asText = process.argv.pop() === 'text';
 process.execArgv.length = 0;
 
+// What the config sets, and what it looks for by name before it goes through all of them, as in `builtins/process.js`.
 const given = { ...process.env };
+const set = new Set();
+let enumerated = false;
+process.env = new Proxy(process.env, {
+  getOwnPropertyDescriptor(target, key) {
+    if (!enumerated) set.add(key);
+    return Reflect.getOwnPropertyDescriptor(target, key);
+  },
+  ownKeys(target) {
+    enumerated = true;
+    return Reflect.ownKeys(target);
+  },
+  set(target, key, value) {
+    set.add(key);
+    target[key] = value;
+    return true;
+  },
+});
+const loadEnvFile = process.loadEnvFile;
+if (loadEnvFile) {
+  process.loadEnvFile = (path = '.env') => {
+    loadEnvFile.call(process, path);
+    for (const key of Object.keys(parseEnv(readFileSync(path, 'utf8')))) set.add(key);
+  };
+}
 
 let sent = false;
 function send(message) {
@@ -83,7 +108,7 @@ async function main() {
   // JSON has no NaN, and an option that is one has to be named.
   const number = (_, held) => (typeof held === 'number' && !Number.isFinite(held) ? { [' number']: String(held) } : held);
   const texts = ['string', 'number', 'boolean'];
-  const changed = ([key, value]) => texts.includes(typeof value) && given[key] !== String(value);
+  const changed = ([key, value]) => texts.includes(typeof value) && (set.has(key) || given[key] !== String(value));
   const assigned = Object.fromEntries(Object.entries(process.env ?? {}).filter(changed).map(([key, value]) => [key, String(value)]));
   const json = asText ? stringify(value) : stringify(value, number);
   // So does what a timer throws that is due at once.

@@ -21,7 +21,7 @@ use super::random::random_bytes;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, spawn};
 use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
-use super::tag::{Tag, launch_bits};
+use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
 use crate::base::{ExitStatus, Signal};
@@ -148,6 +148,11 @@ impl Host {
                 spared.list_ids.extend(kin.list_id);
                 self.ended.insert(launch.instance.to_string(), Ended { launch: launch.id, kin, pid_file: None });
                 continue;
+            }
+            if !launch.tree {
+                // What it has started is left alone, whatever becomes of it.
+                spared.instances.insert(launch.instance.to_string());
+                spared.list_ids.insert(list_bits(launch));
             }
             match search.find(launch) {
                 Ok(Some(survivor)) if !self.roots.contains_key(&survivor.process.pid) => {

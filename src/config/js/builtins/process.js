@@ -5,6 +5,10 @@ const started = host.now();
 // What is looked at is recorded, but for what the config has set itself. A variable that may not be seen is not among the
 // target's, and asking for it by name is refused.
 const own = new Set();
+// Looked for by name before anything went through all of them, as readers of env files do with each name in the file: what
+// was there already wins, and is as much the config's as what was not.
+const tested = new Set();
+let enumerated = false;
 const asked = (target, key) => {
   if (typeof key === 'string' && !own.has(key) && (Object.hasOwn(target, key) || !(key in Object.prototype || key === 'toJSON' || key === 'then'))) host.variable(key);
 };
@@ -21,11 +25,13 @@ const env = new Proxy(variables, {
     return key in target;
   },
   getOwnPropertyDescriptor(target, key) {
+    if (!enumerated) tested.add(key);
     if (Object.hasOwn(target, key)) asked(target, key);
     else if (typeof key === 'string') host.variableIsSet(key);
     return Reflect.getOwnPropertyDescriptor(target, key);
   },
   ownKeys(target) {
+    enumerated = true;
     host.allVariables();
     return Reflect.ownKeys(target);
   },
@@ -120,12 +126,14 @@ const process = {
     throw new Error('process.kill is not available: a config may only read');
   },
 };
-// Names and values of what the config has put into `process.env`, one after the other.
+// Names and values of what the config has put into `process.env`, one after the other. Where it put what was there already,
+// or found it there, too: whether the shell that runs us has it must make no difference to what is declared.
 host.assigned = () => {
   const now = process.env === env ? variables : process.env;
   if (now === null || typeof now !== 'object') return [];
   const texts = ['string', 'number', 'boolean'];
-  return Object.entries(now).filter(([key, value]) => texts.includes(typeof value) && given[key] !== String(value)).flat();
+  const set = (key, value) => own.has(key) || tested.has(key) || given[key] !== String(value);
+  return Object.entries(now).filter(([key, value]) => texts.includes(typeof value) && set(key, value)).flat();
 };
 // Nothing ever happens to it: what listens hears nothing.
 Object.setPrototypeOf(process, require('events').prototype);
