@@ -30,8 +30,9 @@ pub(super) fn parse(text: &str, source: SourceId) -> (Option<Node>, Vec<Diagnost
     root.span = Some(origin.span(&(0..text.len())));
     // The parser lets `1_000x` pass as a number, and only its own values refuse it.
     let odd = reader.odd.into_inner().into_iter().take(SHOWN);
-    let odd: Vec<_> =
-        odd.map(|range| Diagnostic::error(Code::Syntax, "this is no number", origin.at(&range))).collect();
+    let odd: Vec<_> = odd
+        .map(|range| Diagnostic::error(Code::Syntax, "this is no number, or one that is too large", origin.at(&range)))
+        .collect();
     if odd.is_empty() { (Some(root), problems) } else { (None, odd) }
 }
 
@@ -97,7 +98,8 @@ fn cover(outer: Span, inner: Span) -> Span {
 
 fn integral(text: &str, radix: u32) -> Option<f64> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+    // TOML's integers have 64 bits, and one that has more is an error.
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) || i64::from_str_radix(text, radix).is_err() {
         return None;
     }
     match (radix, text.starts_with('-')) {
