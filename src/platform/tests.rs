@@ -1,6 +1,7 @@
 //! The host with real processes. Each test waits for states, with a bound, and never sleeps.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,16 +101,23 @@ impl Stage {
 }
 
 /// Runs the test in a process that has no other tests in it: it adopts orphans and reaps whatever ends.
+#[expect(unsafe_code, reason = "runs between fork and exec, where little is allowed")]
 fn alone(name: &str, body: impl FnOnce()) {
     const INSIDE: &str = "PMRUN_TEST_ALONE";
     if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return body();
     }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([&format!("platform::tests::{name}"), "--exact", "--nocapture", "--test-threads=1"])
-        .env(INSIDE, name)
-        .output()
-        .unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args([&format!("platform::tests::{name}"), "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(INSIDE, name);
+    // Another test may be starting an app at this moment, and then its tag is on this process and all that it starts.
+    let untag = || {
+        super::tag::take_off();
+        Ok(())
+    };
+    // SAFETY: it makes two system calls and nothing else.
+    unsafe { command.pre_exec(untag) };
+    let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && said.contains("1 passed"),
