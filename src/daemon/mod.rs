@@ -25,7 +25,7 @@ use crate::base::InstanceId;
 use crate::platform::{
     Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason,
 };
-use crate::rpc::client::{HINT, LOCK, SERVING};
+use crate::rpc::client::{HINT, SERVING};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{Core, Intent, State, Survivor, possible_launches};
 use crate::supervisor::{Launch, Layout};
@@ -57,7 +57,7 @@ fn start(home: &Path) -> Result<(), String> {
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
     // Before there are threads: they inherit what is blocked.
     let signals = Signals::block().map_err(cannot("watch signals"))?;
-    let lock = LockFile::acquire(&home.join(LOCK), LockKind::Exclusive, LOCK_PATIENCE)
+    let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
         .map_err(cannot("lock `daemon.lock`"))?
         .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
     let mut store = Store::open(home).map_err(|error| with_hint(&error))?;

@@ -11,8 +11,6 @@ use crate::platform::{LockFile, LockKind, ensure_home, reason, short_address};
 
 /// The socket's name in `PMRUN_HOME`.
 pub const SOCKET: &str = "pmrun.sock";
-/// What a daemon holds as long as it runs.
-pub const LOCK: &str = "daemon.lock";
 /// Where the daemon's own few lines go.
 pub const DAEMON_LOG: &str = "pmrun.log";
 /// What the daemon writes to its standard output when it serves; anything else is why it does not.

@@ -4,23 +4,22 @@
 //! the other end's hang-up, or until so much waits for a slow reader that it is cut off.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::client::{LOCK, SOCKET};
+use super::client::SOCKET;
 use super::frame;
 use super::wire::{Answer, Call, PROTOCOL};
-use crate::platform::{Removals, awaitable, short_address};
+use crate::platform::short_address;
 
 /// What may wait for a reader that does not read. The daemon must not grow with it.
 const WAITING_BYTES_MAX: u64 = 64 << 20;
@@ -63,10 +62,7 @@ struct Outgoing {
 /// The listening socket. Dropping it stops new connections; those that are open go on.
 #[derive(Debug)]
 pub struct Server {
-    home: PathBuf,
     listener: UnixListener,
-    /// None where the system has no more watches: then a socket that is taken away stays away.
-    removals: Option<(Removals, AsyncFd<OwnedFd>)>,
     /// Given up for a moment when no more files may be opened, so that a command can still get in.
     spare: Option<OwnedFd>,
     next_client: u64,
@@ -94,22 +90,25 @@ impl Server {
     /// # Errors
     /// The system's.
     pub fn bind(home: &Path) -> io::Result<Self> {
-        let listener = listen(home)?;
-        let removals = Removals::of(home).and_then(|removals| {
-            let told = awaitable(removals.as_fd().try_clone_to_owned()?)?;
-            Ok((removals, told))
-        });
-        let removals = removals.ok();
-        Ok(Self { home: home.to_owned(), listener, removals, spare: spare(), next_client: 0 })
+        let path = home.join(SOCKET);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let (address, _folder) = short_address(home, SOCKET)?;
+        // The socket must not exist with other permissions for even a moment.
+        let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+        let bound = std::os::unix::net::UnixListener::bind(address);
+        rustix::process::umask(umask);
+        let listener = bound?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: UnixListener::from_std(listener)?, spare: spare(), next_client: 0 })
     }
 
     /// Accepts for ever; `alive` is held by every connection.
     pub async fn serve(mut self, sink: UnboundedSender<FromClient>, alive: tokio::sync::mpsc::Sender<()>) {
         loop {
-            let Some(stream) = self.accept().await else {
-                self.listen_again();
-                continue;
-            };
+            let stream = self.accept().await;
             if !may_command(&stream) {
                 continue;
             }
@@ -123,29 +122,12 @@ impl Server {
         }
     }
 
-    /// None when something was removed from the folder.
-    async fn accept(&mut self) -> Option<UnixStream> {
+    async fn accept(&mut self) -> UnixStream {
         loop {
-            let removed = async {
-                match &self.removals {
-                    Some((removals, told)) => match told.readable().await {
-                        Ok(mut guard) => {
-                            guard.clear_ready();
-                            removals.clear();
-                        }
-                        Err(_) => std::future::pending().await,
-                    },
-                    None => std::future::pending().await,
-                }
-            };
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = removed => return None,
-            };
-            match accepted {
+            match self.listener.accept().await {
                 Ok((stream, _)) => {
                     self.spare = self.spare.take().or_else(spare);
-                    return Some(stream);
+                    return stream;
                 }
                 Err(_) if self.spare.is_some() => self.spare = None,
                 // Nothing tells when files can be opened again.
@@ -153,41 +135,6 @@ impl Server {
             }
         }
     }
-
-    /// Somebody who tidied up may have taken the socket: without it nobody could ever command this daemon again, nor
-    /// start another one beside it.
-    fn listen_again(&mut self) {
-        let is_there = |name| std::fs::symlink_metadata(self.home.join(name)).is_ok();
-        match (is_there(LOCK), is_there(SOCKET)) {
-            (true, false) => {
-                if let Ok(listener) = listen(&self.home) {
-                    self.listener = listener;
-                }
-            }
-            // Everything is being removed, the state too: what is recorded from now on would be lost. The next command
-            // starts a daemon that takes this one's place.
-            (false, true) => {
-                let _ = std::fs::remove_file(self.home.join(SOCKET));
-            }
-            _ => {}
-        }
-    }
-}
-
-fn listen(home: &Path) -> io::Result<UnixListener> {
-    let path = home.join(SOCKET);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let (address, _folder) = short_address(home, SOCKET)?;
-    // The socket must not exist with other permissions for even a moment.
-    let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let bound = std::os::unix::net::UnixListener::bind(address);
-    rustix::process::umask(umask);
-    let listener = bound?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
 }
 
 fn spare() -> Option<OwnedFd> {

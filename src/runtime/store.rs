@@ -153,7 +153,7 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
         Ok(false) => return Ok(None),
         Err(error) => return Err(io_error("read", &path, &error)),
     }
-    let lock = home.join(crate::rpc::client::LOCK);
+    let lock = home.join("daemon.lock");
     let held = || StoreError::Held { path: path.display().to_string() };
     let _lock = LockFile::acquire(&lock, LockKind::Shared, READ_PATIENCE)
         .map_err(|error| io_error("lock", &lock, &error))?
@@ -178,7 +178,7 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
 /// # Errors
 /// When it cannot be read or made, or a daemon holds it.
 pub fn key(home: &Path) -> Result<Key, StoreError> {
-    let path = home.join(crate::rpc::client::LOCK);
+    let path = home.join("daemon.lock");
     ensure_home(home).map_err(|error| io_error("create", home, &error))?;
     let _lock = LockFile::acquire(&path, LockKind::Exclusive, READ_PATIENCE)
         .map_err(|error| io_error("lock", &path, &error))?

@@ -368,23 +368,6 @@ fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
 }
 
 #[test]
-fn a_socket_that_was_taken_away_is_put_back() {
-    let home = two();
-    let (daemon, pids) = (home.daemon(), home.pids());
-    for _ in 0..3 {
-        let socket = home.folder.join("pmrun.sock");
-        std::fs::remove_file(&socket).expect("it was there");
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while !socket.exists() {
-            assert!(std::time::Instant::now() < deadline, "{}", home.daemon_log());
-            std::thread::yield_now();
-        }
-        home.ok(&["ping"]);
-        assert_eq!((home.daemon(), home.pids()), (daemon, pids.clone()));
-    }
-}
-
-#[test]
 fn a_daemon_whose_home_was_deleted_is_replaced_with_all_that_it_runs() {
     let home = two();
     let (daemon, pids) = (home.daemon().expect("a daemon runs"), home.pids());
