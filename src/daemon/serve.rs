@@ -121,8 +121,6 @@ impl Daemon {
     /// the last answers go out then.
     pub(super) async fn end(mut self, lock: LockFile) {
         self.server.abort();
-        // The kernel takes some 30 ms to close what watches a folder: not after the command has been told of the end.
-        let _ = (&mut self.server).await;
         self.host.tidy();
         for name in [SOCKET, "pmrun.pid"] {
             let _ = std::fs::remove_file(self.home.join(name));
