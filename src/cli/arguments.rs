@@ -158,6 +158,10 @@ pub(super) struct Access {
     pub allow_read: Vec<PathBuf>,
 }
 
+fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "a whole number from 1 on".to_owned())
+}
+
 /// Milliseconds.
 fn duration(text: &str) -> Result<u64, String> {
     match parse_millis(text) {
@@ -222,7 +226,7 @@ pub(super) struct Apply {
     ///
     /// Without it 16, of which those that do not say when they are ready (`wait_ready`) count only while they are
     /// launched: 500 plain apps are launched within a second, and their `min_uptime` passes for all of them together.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub parallel: Option<NonZeroU32>,
 
     /// When another command is at work, exit with 75 instead of waiting for its end

@@ -1,4 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,53 @@ impl Mapping {
         let is_ignored = !self.ignored.is_empty() && real.ancestors().any(|above| self.ignored.contains(above));
         Some(if is_ignored && !real.exists() { path.to_owned() } else { real })
     }
+
+    /// What a command is told, where its paths lead to this version's files.
+    #[must_use]
+    pub fn told(&self, text: &str) -> String {
+        [&self.named, &self.canonical].iter().fold(text.to_owned(), |text, place| {
+            let told = renamed(text.as_bytes(), &place.seen, &place.real, |path| {
+                self.real(path).is_some_and(|real| real != path)
+            });
+            String::from_utf8_lossy(&told).into_owned()
+        })
+    }
+
+    /// What a command that knows nothing of the mapping printed, in the names that everything else has.
+    #[must_use]
+    pub fn printed(&self, text: &[u8]) -> Vec<u8> {
+        let canonical = renamed(text, &self.canonical.real, &self.canonical.seen, |_| true);
+        renamed(&canonical, &self.named.real, &self.named.seen, |_| true)
+    }
+}
+
+/// The text with one folder's name for another's, wherever a path below it that is to be changed begins.
+fn renamed(text: &[u8], from: &Path, to: &Path, is_meant: impl Fn(&Path) -> bool) -> Vec<u8> {
+    let (from, to) = (from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(&first) = rest.first() {
+        let before = out.last().copied();
+        let is_start = before.is_none_or(|byte| !in_name(byte) && byte != b'/');
+        match rest.strip_prefix(from) {
+            Some(after) if is_start && after.first().is_none_or(|byte| !in_name(*byte)) && from.len() > 1 => {
+                let length = after.iter().take_while(|byte| in_name(**byte) || **byte == b'/').count();
+                let path = &rest[..from.len() + length];
+                out.extend_from_slice(if is_meant(Path::new(OsStr::from_bytes(path))) { to } else { from });
+                rest = after;
+            }
+            _ => {
+                out.push(first);
+                rest = &rest[1..];
+            }
+        }
+    }
+    out
+}
+
+/// What may stand in a name that nobody had to quote.
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-+~".contains(&byte) || !byte.is_ascii()
 }
 
 impl Place {
@@ -162,5 +211,24 @@ mod tests {
         assert_eq!(world().real(Path::new("/srv/site/a.js")), Path::new("/tmp/old/a.js"));
         assert_eq!(world().real(Path::new("/srv/site")), Path::new("/tmp/old"));
         assert_eq!(world().real(Path::new("/srv/sites")), Path::new("/srv/sites"));
+    }
+
+    #[test]
+    fn commands_are_told_where_the_files_are_and_what_they_print_is_named_as_usual() {
+        let mut mapping = world().mapping.unwrap();
+        mapping.ignored.insert("/tmp/old/.env".into());
+        let table = [
+            ("/srv/site", "/tmp/old"),
+            ("cat /srv/site/a.js /srv/sites/b", "cat /tmp/old/a.js /srv/sites/b"),
+            ("cd '/srv/site' && git -C \"/srv/site/x\" log", "cd '/tmp/old' && git -C \"/tmp/old/x\" log"),
+            ("--work-tree=/srv/site:/srv/site", "--work-tree=/tmp/old:/tmp/old"),
+            ("old/srv/site/a /srv", "old/srv/site/a /srv"),
+            ("cat /srv/site/.env", "cat /srv/site/.env"),
+        ];
+        for (said, want) in table {
+            assert_eq!(mapping.told(said), want, "{said}");
+            assert_eq!(String::from_utf8(mapping.printed(want.as_bytes())).unwrap(), said, "{want}");
+        }
+        assert_eq!(mapping.printed(b"/tmp/old\n\xff/tmp/older"), b"/srv/site\n\xff/tmp/older");
     }
 }

@@ -536,6 +536,20 @@ fn unknown_keys_are_asked_about() {
 }
 
 #[test]
+fn names_break_no_line_and_turn_no_text() {
+    for name in ["a\nb", "a\u{1b}[2J", "gpj.\u{202e}exe", "a\u{2066}b", "a\u{2028}b"] {
+        let document = json!([{ "name": name, "script": "x.sh" }]);
+        let run = run_on(&document, None, &Table::usual());
+        let errors = run.errors();
+        assert!(errors.iter().any(|error| error.contains("contains a control character")), "{name:?}: {errors:?}");
+    }
+    // Joined emoji and right-to-left scripts are names like others.
+    for name in ["👩\u{200d}🚀", "שרת"] {
+        assert_eq!(app(&json!({ "name": name })).name, name);
+    }
+}
+
+#[test]
 fn an_option_that_is_said_twice_counts_once() {
     let spec = app(&json!({ "exec_interpreter": "node", "interpreter": "sh" }));
     assert_eq!(spec.interpreter.as_deref(), Some("sh"));

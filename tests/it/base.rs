@@ -54,6 +54,27 @@ fn a_config_that_asks_git_is_told_of_the_revision() {
 }
 
 #[test]
+fn paths_that_git_is_asked_for_and_told_are_those_of_the_work_tree() {
+    if !needs_git() {
+        return;
+    }
+    let program = "const { execSync, execFileSync } = require('child_process');\nconst path = require('path');\n\
+         const ask = (words) => execSync(words).toString().trim();\n\
+         module.exports = [{ name: 'a', script: path.join(__dirname, 'stay.sh'), cwd: ask('git rev-parse --show-toplevel'), env: {\n  \
+         HERE: ask('pwd'),\n  SUBJECT: execFileSync('git', ['log', '-1', '--format=%s', '--', __filename]).toString(),\n  \
+         INSIDE: ask(`cd '${__dirname}' && git rev-parse HEAD`),\n  WORDS: ask(`cat ${__dirname}/words`),\n  \
+         LOCAL: ask(`cat ${__dirname}/local`),\n} }];\n";
+    let home = committed(&[("ecosystem.config.js", program), ("words", "one"), (".gitignore", "local\n")]);
+    home.write("local", "mine");
+    home.exits(0, &["diff", "--base", "git:HEAD"]);
+    home.write("words", "two");
+    let plan = validated(&home.exits(2, &["diff", "--base", "git:HEAD", "--json"]));
+    let changes = plan["steps"][0]["changes"].as_array().expect("changes");
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!((&changes[0]["old"], &changes[0]["new"]), (&json!("one"), &json!("two")));
+}
+
+#[test]
 fn what_git_ignores_is_the_same_on_both_sides() {
     if !needs_git() {
         return;

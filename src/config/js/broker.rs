@@ -121,10 +121,11 @@ impl Broker {
 
     fn start<'a>(&mut self, command: &'a Command) -> io::Result<(u32, Streams<'a>)> {
         let cwd = self.files.real(&command.cwd);
-        let program = find(&command.file, &cwd, &command.env)?;
+        let told = |text: &String| self.files.told(text);
+        let env: Vec<(String, String)> = command.env.iter().map(|(name, value)| (name.clone(), told(value))).collect();
+        let program = find(&told(&command.file), &cwd, &env)?;
         let mut process = process::Command::new(program);
-        process.args(&command.args).current_dir(cwd).env_clear();
-        process.envs(command.env.iter().map(|(name, value)| (name, value)));
+        process.args(command.args.iter().map(told)).current_dir(cwd).env_clear().envs(env);
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let most = command.output_max.unwrap_or(OUTPUT_DEFAULT).min(OUTPUT_MAX);
         let child = self.brood.start(&mut process)?;
@@ -158,6 +159,7 @@ impl Broker {
             self.brood.end();
         }
         let (stdout, stderr) = streams.taken();
+        let (stdout, stderr) = (self.files.printed(stdout), self.files.printed(stderr));
         let (status, signal) = ended.map_or((None, Some(SIGTERM)), |ended| (ended.exit, ended.signal));
         Ok(Ran { pid, status, signal, stdout, stderr, code: code.map(str::to_owned) })
     }

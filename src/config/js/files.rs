@@ -83,6 +83,18 @@ impl Files {
         Ok(self.mapping.as_ref().and_then(|mapping| mapping.canonical.seen(&found)).unwrap_or(found))
     }
 
+    /// What a command is told, and what it prints: it knows nothing of the mapping.
+    pub(super) fn told(&self, text: &str) -> String {
+        self.mapping.as_ref().map_or_else(|| text.to_owned(), |mapping| mapping.told(text))
+    }
+
+    pub(super) fn printed(&self, text: Vec<u8>) -> Vec<u8> {
+        match &self.mapping {
+            Some(mapping) => mapping.printed(&text),
+            None => text,
+        }
+    }
+
     /// The same of a path that may not be there: its end keeps its name.
     pub(super) fn canonical_as_far(&self, path: &Path) -> PathBuf {
         let known = path.ancestors().find_map(|above| {

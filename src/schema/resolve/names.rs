@@ -40,7 +40,7 @@ impl Resolver<'_> {
         } else if name.len() > NAME_BYTES_MAX {
             let message = format!("`name` is {} bytes long, at most {NAME_BYTES_MAX} are allowed", name.len());
             self.error(Code::Value, message, at);
-        } else if name.contains(char::is_control) {
+        } else if name.contains(char::is_control) || name.contains(turns_text) {
             self.error(Code::Value, format!("`name` contains a control character: {name:?}"), at);
         }
     }
@@ -157,13 +157,18 @@ fn default_name(script: &str) -> String {
     }
 }
 
+/// What breaks a line or turns the reading direction of what follows: a name with it could pass for another in a list.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A name in a message: 300 characters of it help nobody.
 pub(in crate::schema) fn shown(name: &str) -> String {
     const SHOWN: usize = 60;
     let mut text = String::new();
     for c in name.chars().take(SHOWN) {
         // Control characters are shown as what they are.
-        if c.is_control() { text.extend(c.escape_debug()) } else { text.push(c) }
+        if c.is_control() || turns_text(c) { text.extend(c.escape_debug()) } else { text.push(c) }
     }
     if name.chars().count() > SHOWN {
         text.push_str("...");
