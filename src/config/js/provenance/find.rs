@@ -68,6 +68,13 @@ impl Trace {
         {
             found.value = Some(origin);
         }
+        // A text says it for itself, through whatever it came here.
+        if found.value.is_none_or(|place| place.computed)
+            && let Some(text) = value.as_string()
+            && let Some(place) = self.texts.borrow().find(&text)
+        {
+            found.value = Some(place);
+        }
         Ok(found)
     }
 
@@ -113,9 +120,12 @@ impl Trace {
                 let literal = record.downcast_ref::<Record>().and_then(|record| record.literal);
                 (literal == Some(*site)).then_some(Place::written(written.spot))
             }
-            Worth::Computed => {
-                seen.is_none_or(|seen| JsValue::same_value(seen, value)).then_some(Place::computed(written.spot))
+            Worth::OneOf(scalars) => {
+                let mut same = scalars.iter().filter(|(_, scalar)| is(scalar, value));
+                let one = same.next().filter(|_| same.next().is_none());
+                one.map_or_else(|| computed(written, seen, value), |(spot, _)| Some(Place::written(*spot)))
             }
+            Worth::Computed | Worth::Member { .. } => computed(written, seen, value),
         }
     }
 
@@ -154,7 +164,8 @@ impl Trace {
             let seen = seen.and_then(|seen| record.seen.get(seen));
             let place = self.place(written, seen, asked.value, context);
             if place.is_some() || maybe.is_empty() {
-                let value = place.unwrap_or(Place::computed(*at));
+                let member = self.member(written, record, asked, context)?;
+                let value = member.or(place).unwrap_or(Place::computed(*at));
                 return Ok(Some(Found { key: Some(Place::written(*at)), value: Some(value) }));
             }
         }
@@ -163,6 +174,24 @@ impl Trace {
             _ if literal.whole.bytes.end == 0 => None,
             _ => Some(Found::computed(literal.whole)),
         })
+    }
+
+    /// Where the property that an entry takes from another object was written, if that is known for certain.
+    fn member(
+        &self,
+        written: &Value,
+        record: &Record,
+        asked: Asked<'_>,
+        context: &mut Context,
+    ) -> JsResult<Option<Place>> {
+        let Worth::Member { slot, key } = &written.worth else { return Ok(None) };
+        let object = record.operands.get(*slot as usize).and_then(JsValue::as_object);
+        let Some(object) = object else { return Ok(None) };
+        if !data(&object, &key_of(key)).is_some_and(|held| JsValue::same_value(&held, asked.value)) {
+            return Ok(None);
+        }
+        let found = self.entry(&object, Asked { key, ..asked.hop() }, context)?;
+        Ok(found.and_then(|found| found.value).filter(|place| !place.computed))
     }
 
     fn in_array(
@@ -209,6 +238,11 @@ impl Trace {
         }
         elsewhere
     }
+}
+
+/// The bytes of what computed a value, while it is that value.
+fn computed(written: &Value, seen: Option<&JsValue>, value: &JsValue) -> Option<Place> {
+    seen.is_none_or(|seen| JsValue::same_value(seen, value)).then_some(Place::computed(written.spot))
 }
 
 fn is(scalar: &Scalar, value: &JsValue) -> bool {

@@ -7,13 +7,15 @@
 //!             └────────────── find ◀──────────────────┘    (after the run, for every key and value)
 //! ```
 //!
-//! Records hang on objects by a `WeakMap`, so nothing lives longer for them. Whatever cannot be traced with certainty
+//! Records hang on objects by a `WeakMap`, so nothing lives longer for them. A text is known by its bytes, wherever it is
+//! carried (`origin`); a number only as far as the program's text says what a name stands for (`rewrite::flow`). Whatever cannot be traced with certainty
 //! has no place of its own; the nearest one around it then stands for it, and says that it does.
 
 mod brackets;
 mod explain;
 mod find;
 mod known;
+mod origin;
 mod rewrite;
 mod site;
 #[cfg(test)]
@@ -35,6 +37,7 @@ use boa_engine::{
 
 pub(super) use self::brackets::Odd;
 pub(super) use self::find::Found;
+use self::origin::Texts;
 use self::rewrite::Facts;
 pub(super) use self::rewrite::Shape;
 use self::site::{Entry, Item, Object, Scalar, Site, SiteId, Value, Worth};
@@ -100,6 +103,7 @@ pub(super) struct Trace {
     files: RefCell<Vec<File>>,
     sites: RefCell<Vec<Rc<Site>>>,
     records: JsWeakMap,
+    texts: RefCell<Texts>,
     /// Spread operands and written objects whose literal or key is not evaluated yet.
     pending: RefCell<Vec<(SiteId, u32, JsValue)>>,
     /// What marks have refused, by the message.
@@ -117,6 +121,7 @@ impl Trace {
             files: RefCell::default(),
             sites: RefCell::default(),
             records: JsWeakMap::new(context),
+            texts: RefCell::default(),
             pending: RefCell::default(),
             refused: RefCell::default(),
             order: Cell::new(0),
@@ -218,7 +223,12 @@ impl Trace {
             Kind::Null => Worth::Scalar(Scalar::Null),
             Kind::Bool(value) => Worth::Scalar(Scalar::Bool(*value)),
             Kind::Number(value) => Worth::Scalar(Scalar::Number(*value)),
-            Kind::String(text) => Worth::Scalar(Scalar::Text(text.clone())),
+            Kind::String(text) => {
+                if let (Some(inner), Some(spot)) = (inner.and_then(|inner| inner.as_string()), spot(file, node)) {
+                    self.texts.borrow_mut().know(&inner, spot);
+                }
+                Worth::Scalar(Scalar::Text(text.clone()))
+            }
             Kind::Sequence(_) | Kind::Mapping(_) => {
                 nested.extend(inner.map(|inner| (node.clone(), inner)));
                 Worth::Computed
@@ -296,7 +306,7 @@ impl Trace {
         let files = self.files.borrow();
         let value = files.iter().find(|file| file.path == path)?.facts.whole.as_ref()?;
         Some(match value.worth {
-            Worth::Computed => Place::computed(value.spot),
+            Worth::Computed | Worth::OneOf(_) | Worth::Member { .. } => Place::computed(value.spot),
             Worth::Scalar(_) | Worth::Literal(_) => Place::written(value.spot),
         })
     }
@@ -322,6 +332,17 @@ impl Trace {
 
     fn site(&self, id: SiteId) -> Option<Rc<Site>> {
         self.sites.borrow().get(id as usize).cloned()
+    }
+
+    /// A text of the program, as a string by which it can be told; None where the mark is about something else.
+    fn own(&self, id: SiteId, value: &JsValue) -> Option<JsValue> {
+        let site = self.site(id)?;
+        let Site::Text { at, own } = site.as_ref() else { return None };
+        let own = own.get_or_init(|| {
+            let text = value.as_string().unwrap_or_default();
+            self.texts.borrow_mut().add(&text, *at)
+        });
+        Some(own.clone().into())
     }
 
     /// A mark was evaluated.
@@ -406,13 +427,13 @@ impl Trace {
                 Some(Site::Object(literal)) => {
                     for entry in &literal.entries {
                         match entry {
-                            Entry::Named { key, value, .. } if value.worth == Worth::Computed => {
+                            Entry::Named { key, value, .. } if value.worth.is_computed() => {
                                 record.seen.push(data(object, &key_of(key)).unwrap_or_default());
                             }
-                            Entry::Spread { .. } => record.operands.push(JsValue::undefined()),
                             _ => {}
                         }
                     }
+                    record.operands = vec![JsValue::undefined(); literal.slots as usize];
                 }
                 Some(Site::Array { items, .. }) => {
                     record.operands = items
@@ -515,7 +536,11 @@ fn mark(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
     if let Some(id) = args.first().and_then(JsValue::as_number) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sites are small and whole")]
         let id = id as SiteId;
-        Trace::of(context).met(id, &value, context)?;
+        let trace = Trace::of(context);
+        if let Some(own) = trace.own(id, &value) {
+            return Ok(own);
+        }
+        trace.met(id, &value, context)?;
     }
     Ok(value)
 }

@@ -1,6 +1,10 @@
 //! What is known of a place in a program before it runs.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::rc::Rc;
+
+use boa_engine::JsString;
 
 use super::text::Bytes;
 
@@ -40,6 +44,20 @@ pub(super) enum Worth {
     /// An object or array literal.
     Literal(SiteId),
     Computed,
+    /// One of these, if its value says so; computed otherwise.
+    OneOf(Rc<[(Spot, Scalar)]>),
+    /// A property of the object that was told by this number.
+    Member {
+        slot: u32,
+        key: String,
+    },
+}
+
+impl Worth {
+    /// Only its value says whether it is still what the expression made.
+    pub(super) fn is_computed(&self) -> bool {
+        matches!(self, Self::Computed | Self::OneOf(_) | Self::Member { .. })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +110,8 @@ pub(super) struct Object {
     pub(super) names: HashMap<String, (usize, Option<usize>)>,
     /// The entries whose keys are not known before they are evaluated.
     pub(super) open: Vec<usize>,
+    /// How many objects are told of: what it spreads, and whose properties it takes.
+    pub(super) slots: u32,
 }
 
 impl Object {
@@ -99,17 +119,23 @@ impl Object {
         let mut names = HashMap::new();
         let mut open = Vec::new();
         let mut computed = 0;
+        let mut slots = 0;
         for (index, entry) in entries.iter().enumerate() {
             match entry {
+                Entry::Spread { slot, .. }
+                | Entry::Named { value: Value { worth: Worth::Member { slot, .. }, .. }, .. } => slots = slot + 1,
+                _ => {}
+            }
+            match entry {
                 Entry::Named { key, value, .. } => {
-                    let is_computed = value.worth == Worth::Computed;
+                    let is_computed = value.worth.is_computed();
                     names.insert(key.clone(), (index, is_computed.then_some(computed)));
                     computed += usize::from(is_computed);
                 }
                 Entry::Unnamed { .. } | Entry::Spread { .. } => open.push(index),
             }
         }
-        Self { whole, entries, names, open }
+        Self { whole, entries, names, open, slots }
     }
 }
 
@@ -148,6 +174,11 @@ pub(super) enum Site {
     /// What `for (... of x)` goes through.
     Iterate {
         at: Spot,
+    },
+    /// A text in quotes, and the string that stands for it.
+    Text {
+        at: Spot,
+        own: OnceCell<JsString>,
     },
     /// A name that the file does not declare.
     Free,

@@ -115,7 +115,7 @@ fn values_come_from_their_bytes() {
             &[
                 "[0].script = ~a.js path.join('/a', 'b.js')",
                 "[0].port: a.js port",
-                "[0].port = ~a.js port",
+                "[0].port = a.js 3",
                 "[0].x = ~a.js `a${port}`",
                 "[0].y = ~a.js [1, 2].map(String).join()",
                 "[0].z = ~a.js process.env.STAGE || 'dev'",
@@ -165,7 +165,7 @@ fn values_come_from_their_bytes() {
                 "[0].args[1] = a.js '--b'",
                 "[0].args[2] = a.js '--c'",
                 "[0].args[3] = a.js '--d'",
-                "[0].l[0] = ~a.js ['z', 'y']",
+                "[0].l[0] = a.js 'y'",
             ],
         ),
         (
@@ -183,7 +183,7 @@ fn values_come_from_their_bytes() {
         ),
         (
             "class App { constructor(name) { this.name = name; this.script = 's.js'; } }\nmodule.exports = [new App('x')];",
-            &["[0].name: a.js name", "[0].name = ~a.js name", "[0].script = a.js 's.js'", "[0] = ~a.js new App('x')"],
+            &["[0].name: a.js name", "[0].name = a.js 'x'", "[0].script = a.js 's.js'", "[0] = ~a.js new App('x')"],
         ),
         (
             "exports.apps = [{ name: 'é😀',\r\n  bad: 1 }];\nexports.deploy = make();\nfunction make() { return JSON.parse('{\"a\": 1}'); }",
@@ -262,7 +262,7 @@ fn values_come_from_other_files() {
             &[
                 "apps: a.mjs apps",
                 "apps[0].name = b.mjs 'x'",
-                "apps[0].port = ~a.mjs ports.web",
+                "apps[0].port = p.json 80",
                 "apps[0].web = p.json 80",
                 "deploi: a.mjs deploi",
                 "deploi = a.mjs 1",
@@ -270,7 +270,7 @@ fn values_come_from_other_files() {
         ),
         (
             &[("a.mjs", "const x = 'm';\nexport default { apps: [{ name: 'n', mode: x }] };")],
-            &["apps: a.mjs apps", "apps[0].name = a.mjs 'n'", "apps[0].mode = ~a.mjs x"],
+            &["apps: a.mjs apps", "apps[0].name = a.mjs 'n'", "apps[0].mode = a.mjs 'm'"],
         ),
         (
             &[("a.mjs", "export default async ({ env }) => ({ apps: [{ name: env.STAGE }] });")],
@@ -285,6 +285,120 @@ fn values_come_from_other_files() {
                 ),
             ],
             &["apps[0] = ~a.js merge({ a: 1 }, { b: 2 })", "apps[0].a: ~a.js merge({ a: 1 }, { b: 2 })"],
+        ),
+    ];
+    let wrong: Vec<String> = table.iter().filter_map(|(files, wanted)| wrong(files, wanted)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn values_keep_their_place_through_names() {
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: &[Case<'_>] = &[
+        // Texts, through whatever carries them.
+        (
+            &[(
+                "a.js",
+                "const app = (name, mode = 'fork') => ({ name, mode, script: `${name}.js` });\n\
+                 const map = new Map([['k', 'from a map']]); class C { kind = 'field' }\n\
+                 const [first, , third = 'third'] = ['one', 'two']; const { deep: { x: y } } = { deep: { x: 'inner' } };\n\
+                 module.exports = [app('web'), app('api', 'cluster'), ...['p', 'q'].map((name) => ({ name })), \
+                 { a: map.get('k'), b: new C().kind, c: first, d: third, e: y, f: process.env.NOPE || 'else', g: 'a,b'.split(',')[1], \
+                 h: ' x '.trim(), i: 'q' + first, j: [...new Set(['s', 's'])][0], k: Object.values({ z: 'held' })[0] }];",
+            )],
+            &[
+                "[0].name = a.js 'web'",
+                "[0].mode = a.js 'fork'",
+                "[0].script = ~a.js `${name}.js`",
+                "[1].name = a.js 'api'",
+                "[1].mode = a.js 'cluster'",
+                "[2].name = a.js 'p'",
+                "[3].name = a.js 'q'",
+                "[4].a = a.js 'from a map'",
+                "[4].b = a.js 'field'",
+                "[4].c = a.js 'one'",
+                "[4].d = a.js 'third'",
+                "[4].e = a.js 'inner'",
+                "[4].f = a.js 'else'",
+                "[4].g = ~a.js 'a,b'",
+                "[4].h = ~a.js ' x '",
+                "[4].i = ~a.js 'q' + first",
+                "[4].j = a.js 's'",
+                "[4].k = a.js 'held'",
+            ],
+        ),
+        (
+            &[
+                ("a.mjs", "import make, { MODE } from './lib/make.mjs';\nexport default [make('x', MODE)];"),
+                (
+                    "lib/make.mjs",
+                    "export const MODE = 'cluster';\nexport default (name, mode) => ({ name, mode, kind: 'made' });",
+                ),
+            ],
+            &["[0].name = a.mjs 'x'", "[0].mode = make.mjs 'cluster'", "[0].kind = make.mjs 'made'"],
+        ),
+        // Numbers and booleans, as far as the text says it.
+        (
+            &[(
+                "a.js",
+                "const N = 4, M = -1; let moved = 5; moved++; const defaults = { watch: true, n: 7 };\n\
+                 function app(name, instances, { port, cwd = null } = {}) { return { name, instances, port, cwd } }\n\
+                 const list = [{ p: 1 }, { p: 2 }];\n\
+                 module.exports = [{ a: N, b: M, c: moved, d: defaults.watch, e: N > 3 ? 8 : 9, f: N + 1, N },\n\
+                 app('x', 2, { port: 80 }), app('y', 3), ...list.map(({ p }) => ({ p })), ...list.map((one) => ({ q: one.p }))];\n\
+                 for (const r of [11, 12]) module.exports.push({ r });",
+            )],
+            &[
+                "[0].a = a.js 4",
+                "[0].b = a.js -1",
+                "[0].c = ~a.js moved",
+                "[0].d = a.js true",
+                "[0].e = a.js 8",
+                "[0].f = ~a.js N + 1",
+                "[0].N = a.js 4",
+                "[1].instances = a.js 2",
+                "[1].port = a.js 80",
+                "[1].cwd = a.js null",
+                "[2].instances = a.js 3",
+                "[3].p = a.js 1",
+                "[4].p = a.js 2",
+                "[5].q = a.js 1",
+                "[6].q = a.js 2",
+                "[7].r = a.js 11",
+                "[8].r = a.js 12",
+            ],
+        ),
+        // Where two may be meant, or somebody else may have called, the place is where the value is used.
+        (
+            &[
+                (
+                    "a.js",
+                    "const same = (n) => ({ n }); const { given } = require('./lib');\n\
+                     let late = 1; const read = () => late; late = 2; var twice = 6; var twice = 6;\n\
+                     const shadow = 3; const inner = (() => { const shadow = Number('3'); return { shadow } })();\n\
+                     module.exports = [same(1), same(1), given(5), { late: read(), twice }, inner];",
+                ),
+                ("lib.js", "const given = (n) => ({ n }); given(5); exports.given = given;"),
+            ],
+            &[
+                "[0].n = ~a.js n",
+                "[1].n = ~a.js n",
+                "[2].n = ~lib.js n",
+                "[3].late = ~a.js read()",
+                "[3].twice = ~a.js twice",
+                "[4].shadow = ~a.js shadow",
+            ],
+        ),
+        (
+            &[
+                (
+                    "a.js",
+                    "const p = require('./p.json'), l = require('./l');\nmodule.exports = [{ web: p.web, name: p.name, n: l.N, t: l.sub.t }];",
+                ),
+                ("p.json", "{\"web\": 80, \"name\": \"from json\"}"),
+                ("l.js", "exports.N = 3; exports.sub = { t: false };"),
+            ],
+            &["[0].web = p.json 80", "[0].name = p.json \"from json\"", "[0].n = l.js 3", "[0].t = l.js false"],
         ),
     ];
     let wrong: Vec<String> = table.iter().filter_map(|(files, wanted)| wrong(files, wanted)).collect();

@@ -150,10 +150,13 @@ impl Scribe<'_> {
 
     pub(super) fn call(&mut self, call: &Call) -> ControlFlow<()> {
         self.calls(call.span(), call.function());
-        if let (Expression::Identifier(callee), [argument, ..]) = (call.function(), call.args())
+        if let (Expression::Identifier(callee), [argument, rest @ ..]) = (call.function(), call.args())
             && self.names.text(callee.sym()) == "require"
         {
             self.request(argument);
+            if rest.is_empty() && scalar(argument, self.names.interner).is_some() {
+                return self.visit_expression(call.function());
+            }
         }
         match call.function() {
             // A direct `eval` is one by its name.

@@ -2,6 +2,7 @@
 
 use boa_ast::Spanned;
 use boa_ast::expression::Expression;
+use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::expression::literal::{ArrayLiteral, ObjectLiteral, PropertyDefinition};
 use boa_ast::property::{MethodDefinitionKind, PropertyName};
 use boa_ast::visitor::{VisitWith, Visitor};
@@ -19,9 +20,7 @@ impl Scribe<'_> {
             return None;
         }
         let id = self.add(start, end, Site::Free);
-        let spreads =
-            literal.properties().iter().any(|property| matches!(property, PropertyDefinition::SpreadObject(_)));
-        let told = !(spreads && self.pauses && pauses(literal));
+        let told = !(self.pauses && pauses(literal));
         let mut entries = Vec::new();
         let mut slot = 0;
         for property in literal.properties() {
@@ -31,6 +30,15 @@ impl Scribe<'_> {
                     slot += 1;
                     let _ = self.visit_expression(operand);
                     spread.map(|value| Entry::Spread { slot: slot - 1, value })
+                }
+                PropertyDefinition::Property(_, expression) if told => {
+                    let member = self.member(expression, id, slot);
+                    slot += u32::from(member.is_some());
+                    let mut entry = self.entry(property);
+                    if let (Some(Entry::Named { value, .. }), Some(member)) = (&mut entry, member) {
+                        value.worth = member;
+                    }
+                    entry
                 }
                 other => self.entry(other),
             };
@@ -45,6 +53,21 @@ impl Scribe<'_> {
         Some(self.first + id)
     }
 
+    /// `key: object.property`: tells the object, which may know where its property was written.
+    fn member(&mut self, expression: &Expression, literal: u32, slot: u32) -> Option<Worth> {
+        let Expression::PropertyAccess(PropertyAccess::Simple(access)) = expression else { return None };
+        let PropertyAccessField::Const(field) = access.field() else { return None };
+        // What the system hands in was written nowhere.
+        let outer = matches!(access.target(), Expression::PropertyAccess(_)) && self.names.is_defined(access.target());
+        if outer || self.names.is_defined(expression) || matches!(access.target(), Expression::This(_)) {
+            return None;
+        }
+        let (start, end) = self.extent(access.target(), &['.'])?;
+        let literal = self.first + literal;
+        self.add(start, end, Site::Spread { literal, slot });
+        Some(Worth::Member { slot, key: self.names.text(field.sym()) })
+    }
+
     pub(super) fn entry(&mut self, property: &PropertyDefinition) -> Option<Entry> {
         match property {
             PropertyDefinition::IdentifierReference(name) => {
@@ -52,7 +75,8 @@ impl Scribe<'_> {
                 let key = self.names.text(name.sym());
                 self.free(*name, Bytes::new(start, end));
                 let at = self.spot(start, end);
-                Some(Entry::Named { key, at, value: Value { spot: at, worth: Worth::Computed } })
+                let worth = self.one_of(self.flow.named(*name));
+                Some(Entry::Named { key, at, value: Value { spot: at, worth } })
             }
             PropertyDefinition::Property(name, expression) => {
                 let key = self.key(name);
@@ -101,7 +125,7 @@ impl Scribe<'_> {
                     Some(Scalar::Number(number)) => Some(js_number(number)),
                     _ => None,
                 };
-                if in_brackets {
+                if in_brackets && text.is_none() {
                     let _ = self.visit_expression(expression);
                 }
                 Some((text, self.spot(start, end)))

@@ -4,6 +4,7 @@
 //! the same. Only whole expressions are wrapped, never patterns, and no line is added. What is not certain is left alone.
 
 mod accesses;
+mod flow;
 mod literals;
 mod names;
 mod scribe;
@@ -17,6 +18,7 @@ use boa_engine::Source;
 use boa_interner::Interner;
 use boa_parser::Parser;
 
+use self::flow::Flow;
 use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
@@ -96,23 +98,25 @@ pub(super) fn rewrite(
     let mut interner = Interner::default();
     let mut parser = Parser::new(Source::from_bytes(&base));
     let mut names = Names { interner: &Interner::default(), declared: HashMap::new(), dynamic: false };
-    let scribe = match shape {
+    let marks = match shape {
         Shape::CommonJs => {
             let (program, _) = parser.parse_eval(false, &mut interner).ok()?;
             names.interner = &interner;
             let _ = program.visit_with(&mut names);
             names.declare_wrapper();
-            Scribe::over(code, &base, insertions, names, file, first).visit(&program)?
+            let flow = Flow::of(&program, &interner);
+            Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
         }
         Shape::Module => {
             let program = parser.parse_module(&Scope::new_global(), &mut interner).ok()?;
             names.interner = &interner;
             let _ = program.visit_with(&mut names);
-            Scribe::over(code, &base, insertions, names, file, first).visit(&program)?
+            let flow = Flow::of(&program, &interner);
+            Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
         }
     };
-    let (text, insertions) = inserted(code, shape, before, scribe.wraps, first)?;
-    Some(Rewritten { text, insertions, sites: scribe.sites, facts: scribe.facts })
+    let (text, insertions) = inserted(code, shape, before, marks.wraps, first)?;
+    Some(Rewritten { text, insertions, sites: marks.sites, facts: marks.facts })
 }
 
 /// The text with the wraps, which have to lie within each other.

@@ -1,5 +1,6 @@
 //! Which expressions are marked, and what is known of them.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use boa_ast::declaration::{Binding, Declaration, ExportDeclaration, ImportDeclaration, ImportKind, Variable};
@@ -7,9 +8,12 @@ use boa_ast::expression::Expression;
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField, SimplePropertyAccess};
 use boa_ast::expression::literal::{LiteralKind, TemplateElement};
 use boa_ast::expression::operator::assign::AssignTarget;
+use boa_ast::expression::operator::binary::BinaryOp;
 use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::update::UpdateTarget;
 use boa_ast::operations::{ContainsSymbol, contains};
+use boa_ast::property::PropertyName;
+use boa_ast::statement::Statement;
 use boa_ast::statement::iteration::ForOfLoop;
 use boa_ast::visitor::{VisitWith, Visitor};
 use boa_ast::{Position, Span, Spanned};
@@ -17,6 +21,7 @@ use boa_interner::Interner;
 
 use super::super::site::{Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, Insertions, Lines, skip_blank};
+use super::flow::Flow;
 use super::names::Names;
 use super::{Facts, Request, Wrap, quoted};
 
@@ -30,6 +35,7 @@ pub(super) struct Scribe<'a> {
     pub(super) lines: Lines,
     pub(super) insertions: Insertions,
     pub(super) names: Names<'a>,
+    pub(super) flow: &'a Flow<'a>,
     pub(super) file: u32,
     pub(super) first: SiteId,
     /// The literals around.
@@ -43,12 +49,19 @@ pub(super) struct Scribe<'a> {
     pub(super) broken: bool,
 }
 
+/// What one file is to be marked with.
+pub(super) struct Marks {
+    pub(super) wraps: Vec<Wrap>,
+    pub(super) sites: Vec<Site>,
+    pub(super) facts: Facts,
+}
+
 impl<'a> Scribe<'a> {
     pub(super) fn over(
         code: &'a str,
         base: &str,
         insertions: Insertions,
-        names: Names<'a>,
+        (names, flow): (Names<'a>, &'a Flow<'a>),
         file: u32,
         first: SiteId,
     ) -> Self {
@@ -57,6 +70,7 @@ impl<'a> Scribe<'a> {
             lines: Lines::of(base),
             insertions,
             names,
+            flow,
             file,
             first,
             depth: 0,
@@ -69,7 +83,7 @@ impl<'a> Scribe<'a> {
         }
     }
 
-    pub(super) fn visit<P: VisitWith>(mut self, program: &P) -> Option<Self> {
+    pub(super) fn visit<P: VisitWith>(mut self, program: &P) -> Option<Marks> {
         if self.names.dynamic {
             return None;
         }
@@ -77,7 +91,7 @@ impl<'a> Scribe<'a> {
         if self.wholes != 1 {
             self.facts.whole = None;
         }
-        (!self.broken).then_some(self)
+        (!self.broken).then_some(Marks { wraps: self.wraps, sites: self.sites, facts: self.facts })
     }
 
     pub(super) fn offset(&self, position: Position) -> Option<usize> {
@@ -179,7 +193,19 @@ impl<'a> Scribe<'a> {
 
     /// Literals get their number when they are visited: until then they count as computed.
     pub(super) fn worth(&self, expression: &Expression) -> Worth {
-        scalar(expression, self.names.interner).map_or(Worth::Computed, Worth::Scalar)
+        match scalar(expression, self.names.interner) {
+            Some(scalar) => Worth::Scalar(scalar),
+            None => self.one_of(self.flow.scalars(expression)),
+        }
+    }
+
+    pub(super) fn one_of(&self, expressions: Option<Vec<&Expression>>) -> Worth {
+        let place = |expression: &&Expression| {
+            let spot = self.start(expression).zip(self.end(expression)).map(|(start, end)| self.spot(start, end));
+            spot.zip(scalar(expression, self.names.interner))
+        };
+        let known: Option<Vec<_>> = expressions.and_then(|expressions| expressions.iter().map(place).collect());
+        known.map_or(Worth::Computed, |known| Worth::OneOf(known.into()))
     }
 
     /// Visits the expression; the site of the literal that it is.
@@ -228,9 +254,31 @@ impl<'a> Scribe<'a> {
                     _ => unary.visit_with(self),
                 }
             }
+            Expression::Literal(_) | Expression::TemplateLiteral(_) if is_text(expression) => {
+                self.text(expression);
+                ControlFlow::Continue(())
+            }
+            // What is compared or put together is handed on by neither.
+            Expression::Binary(binary) if !matches!(binary.op(), BinaryOp::Logical(_)) => [binary.lhs(), binary.rhs()]
+                .into_iter()
+                .filter(|side| !is_text(side))
+                .try_for_each(|side| self.visit_expression(side)),
             Expression::Call(call) => self.call(call),
             Expression::New(new) => self.construct(new),
             other => other.visit_with(self),
+        }
+    }
+}
+
+impl Scribe<'_> {
+    /// Gives a text in quotes a string of its own.
+    fn text(&mut self, expression: &Expression) {
+        let Some((start, end)) = self.span(expression.span()) else { return };
+        let text = &self.code[start..end];
+        let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"' | '`'));
+        if self.depth < DEPTH_MAX && quote.is_some_and(|quote| end - start > 2 && text.ends_with(quote)) {
+            let at = self.spot(start, end);
+            self.add(start, end, Site::Text { at, own: OnceCell::new() });
         }
     }
 }
@@ -241,6 +289,28 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
     fn visit_expression(&mut self, expression: &'ast Expression) -> ControlFlow<()> {
         self.inner(expression);
         ControlFlow::Continue(())
+    }
+
+    fn visit_statement(&mut self, statement: &'ast Statement) -> ControlFlow<()> {
+        match statement {
+            // `'use strict'` is none with a mark.
+            Statement::Expression(expression) if is_text(expression) => ControlFlow::Continue(()),
+            _ => statement.visit_with(self),
+        }
+    }
+
+    fn visit_property_access_field(&mut self, field: &'ast PropertyAccessField) -> ControlFlow<()> {
+        match field {
+            PropertyAccessField::Expr(name) if is_text(name) => ControlFlow::Continue(()),
+            _ => field.visit_with(self),
+        }
+    }
+
+    fn visit_property_name(&mut self, name: &'ast PropertyName) -> ControlFlow<()> {
+        match name {
+            PropertyName::Computed(name) if is_text(name) => ControlFlow::Continue(()),
+            _ => name.visit_with(self),
+        }
     }
 
     fn visit_variable(&mut self, variable: &'ast Variable) -> ControlFlow<()> {
@@ -319,6 +389,15 @@ pub(super) fn pauses<N: VisitWith>(node: &N) -> bool {
 
 fn is_prefix(code: &str, at: usize) -> bool {
     code[at..].starts_with("++") || code[at..].starts_with("--")
+}
+
+/// Whether an expression is only a text.
+fn is_text(expression: &Expression) -> bool {
+    match expression {
+        Expression::Literal(literal) => matches!(literal.kind(), LiteralKind::String(_)),
+        Expression::TemplateLiteral(template) => matches!(template.elements(), [TemplateElement::String(_)]),
+        _ => false,
+    }
 }
 
 /// The value that an expression writes down.

@@ -1,0 +1,653 @@
+//! Which written-down values a name can stand for, as far as the text alone says so for certain.
+//!
+//! Numbers, booleans and null cannot be told apart once the program runs, as texts can. What is found here is complete or
+//! nothing: every value that may have come to the place, through constants, parameters whose every call is known,
+//! items of lists and properties of literals. Among them the one that the place holds in the end is looked for.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use boa_ast::Position;
+use boa_ast::Spanned;
+use boa_ast::declaration::{Binding, ExportDeclaration, ExportSpecifier, LexicalDeclaration, VarDeclaration, Variable};
+use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
+use boa_ast::expression::literal::{ObjectLiteral, PropertyDefinition};
+use boa_ast::expression::operator::assign::{Assign, AssignTarget};
+use boa_ast::expression::operator::binary::BinaryOp;
+use boa_ast::expression::operator::unary::UnaryOp;
+use boa_ast::expression::operator::update::{Update, UpdateTarget};
+use boa_ast::expression::{Call, Expression, Identifier};
+use boa_ast::function::{
+    ArrowFunction, AsyncArrowFunction, AsyncFunctionDeclaration, AsyncFunctionExpression, FormalParameterList,
+    FunctionBody, FunctionDeclaration, FunctionExpression,
+};
+use boa_ast::pattern::{ArrayPatternElement, ObjectPatternElement, Pattern};
+use boa_ast::property::PropertyName;
+use boa_ast::statement::iteration::{ForInLoop, ForLoop, ForOfLoop, IterableLoopInitializer};
+use boa_ast::statement::{Block, Catch, Switch};
+use boa_ast::visitor::{VisitWith, Visitor};
+use boa_interner::{Interner, Sym};
+
+/// Names of names are followed this far.
+const HOPS_MAX: u32 = 30;
+/// A value that may be any of more is searched for in vain.
+const CANDIDATES_MAX: usize = 500;
+
+/// The names of one file, and what they are given.
+pub(super) struct Flow<'p> {
+    interner: &'p Interner,
+    scopes: Vec<Scope>,
+    current: usize,
+    names: Vec<Name<'p>>,
+    uses: HashMap<Position, (Sym, usize)>,
+    calls: Vec<(Sym, usize, &'p [Expression])>,
+    /// Uses other than calls: whoever gets a function may call it with anything.
+    handed: Vec<(Sym, usize)>,
+    assigned: Vec<(Sym, usize)>,
+    exporting: bool,
+}
+
+#[derive(Default)]
+struct Scope {
+    above: Option<usize>,
+    is_function: bool,
+    names: HashMap<Sym, usize>,
+}
+
+struct Name<'p> {
+    from: From<'p>,
+    /// The property of it that the name stands for, and what it is without one.
+    key: Option<Sym>,
+    default: Option<&'p Expression>,
+    calls: Vec<&'p [Expression]>,
+    /// Somebody else may call it.
+    handed: bool,
+    assigned: bool,
+}
+
+#[derive(Clone, Copy)]
+enum From<'p> {
+    Value(&'p Expression),
+    /// The function's name, and which of its parameters.
+    Parameter(usize, usize),
+    /// Any item of a list.
+    Item(&'p Expression),
+    Unknown,
+}
+
+/// Every value that may have come to a place.
+struct Search<'p> {
+    found: Vec<&'p Expression>,
+    hops: u32,
+}
+
+impl<'p> Flow<'p> {
+    pub(super) fn of<P: VisitWith>(program: &'p P, interner: &'p Interner) -> Self {
+        let scope = Scope { is_function: true, ..Scope::default() };
+        let mut flow = Self {
+            interner,
+            scopes: vec![scope],
+            current: 0,
+            names: Vec::new(),
+            uses: HashMap::new(),
+            calls: Vec::new(),
+            handed: Vec::new(),
+            assigned: Vec::new(),
+            exporting: false,
+        };
+        let _ = program.visit_with(&mut flow);
+        flow.settle();
+        flow
+    }
+
+    /// What was said of names before all of them were known.
+    fn settle(&mut self) {
+        for (sym, scope, arguments) in std::mem::take(&mut self.calls) {
+            if let Some(name) = self.resolve(sym, scope) {
+                self.names[name].calls.push(arguments);
+            }
+        }
+        for (sym, scope) in std::mem::take(&mut self.handed) {
+            if let Some(name) = self.resolve(sym, scope) {
+                self.names[name].handed = true;
+            }
+        }
+        for (sym, scope) in std::mem::take(&mut self.assigned) {
+            if let Some(name) = self.resolve(sym, scope) {
+                self.names[name].assigned = true;
+            }
+        }
+    }
+
+    fn resolve(&self, sym: Sym, scope: usize) -> Option<usize> {
+        let mut at = Some(scope);
+        while let Some(scope) = at.and_then(|at| self.scopes.get(at)) {
+            if let Some(name) = scope.names.get(&sym) {
+                return Some(*name);
+            }
+            at = scope.above;
+        }
+        None
+    }
+
+    /// The scalars that the expression may be; None where there may be others.
+    pub(super) fn scalars<'e>(&self, expression: &'e Expression) -> Option<Vec<&'e Expression>>
+    where
+        'p: 'e,
+    {
+        if matches!(expression.flatten(), Expression::Literal(_)) {
+            return None;
+        }
+        let mut search = Search { found: Vec::new(), hops: HOPS_MAX };
+        (self.values(expression, &mut search) && !search.found.is_empty()).then_some(search.found)
+    }
+
+    /// The same of a name alone.
+    pub(super) fn named<'e>(&self, name: Identifier) -> Option<Vec<&'e Expression>>
+    where
+        'p: 'e,
+    {
+        let mut search = Search { found: Vec::new(), hops: HOPS_MAX };
+        (self.name(name, &mut search) && !search.found.is_empty()).then_some(search.found)
+    }
+
+    /// Whether everything that the expression may be was found.
+    fn values<'e>(&self, expression: &'e Expression, search: &mut Search<'e>) -> bool
+    where
+        'p: 'e,
+    {
+        if search.hops == 0 || search.found.len() > CANDIDATES_MAX {
+            return false;
+        }
+        search.hops -= 1;
+        let complete = match expression.flatten() {
+            literal @ Expression::Literal(_) => {
+                search.found.push(literal);
+                true
+            }
+            signed @ Expression::Unary(unary) => match (unary.op(), unary.target().flatten()) {
+                (UnaryOp::Minus | UnaryOp::Plus, Expression::Literal(_)) => {
+                    search.found.push(signed);
+                    true
+                }
+                _ => false,
+            },
+            Expression::ObjectLiteral(_) | Expression::ArrayLiteral(_) | Expression::ArrowFunction(_) => true,
+            Expression::Identifier(name) => self.name(*name, search),
+            Expression::Conditional(either) => {
+                self.values(either.if_true(), search) && self.values(either.if_false(), search)
+            }
+            Expression::Binary(binary) if matches!(binary.op(), BinaryOp::Logical(_)) => {
+                self.values(binary.lhs(), search) && self.values(binary.rhs(), search)
+            }
+            Expression::PropertyAccess(PropertyAccess::Simple(access)) => match access.field() {
+                PropertyAccessField::Const(field) => self.property(access.target(), field.sym(), search),
+                PropertyAccessField::Expr(_) => false,
+            },
+            _ => false,
+        };
+        search.hops += 1;
+        complete
+    }
+
+    fn name<'e>(&self, name: Identifier, search: &mut Search<'e>) -> bool
+    where
+        'p: 'e,
+    {
+        let Some((sym, scope)) = self.uses.get(&name.span().start()) else { return false };
+        let Some(name) = self.resolve(*sym, *scope).and_then(|name| self.names.get(name)) else { return false };
+        self.given(name, None, search)
+    }
+
+    /// What a property of the expression's value may be.
+    fn property<'e>(&self, expression: &'e Expression, key: Sym, search: &mut Search<'e>) -> bool
+    where
+        'p: 'e,
+    {
+        if search.hops == 0 {
+            return false;
+        }
+        search.hops -= 1;
+        let complete = match expression.flatten() {
+            Expression::ObjectLiteral(literal) => self.entry(literal, key, search),
+            Expression::Identifier(name) => match self.uses.get(&name.span().start()) {
+                Some((sym, scope)) => match self.resolve(*sym, *scope).and_then(|name| self.names.get(name)) {
+                    Some(name) if name.key.is_none() => self.given(name, Some(key), search),
+                    _ => false,
+                },
+                None => false,
+            },
+            _ => false,
+        };
+        search.hops += 1;
+        complete
+    }
+
+    fn entry<'e>(&self, literal: &'e ObjectLiteral, key: Sym, search: &mut Search<'e>) -> bool
+    where
+        'p: 'e,
+    {
+        literal.properties().iter().all(|property| match property {
+            PropertyDefinition::Property(PropertyName::Literal(name), value) => {
+                name.sym() != key || self.values(value, search)
+            }
+            PropertyDefinition::IdentifierReference(name) => name.sym() != key || self.name(*name, search),
+            _ => false,
+        })
+    }
+
+    /// What a name, or a property of it, may hold.
+    fn given<'e>(&self, name: &Name<'p>, key: Option<Sym>, search: &mut Search<'e>) -> bool
+    where
+        'p: 'e,
+    {
+        if name.assigned || search.hops == 0 {
+            return false;
+        }
+        search.hops -= 1;
+        let key = key.or(name.key);
+        let take = |value: &'e Expression, search: &mut Search<'e>| match key {
+            Some(key) => self.property(value, key, search),
+            None => self.values(value, search),
+        };
+        let complete = match name.from {
+            From::Value(value) => take(value, search),
+            From::Item(list) => {
+                self.items(list, 0).is_some_and(|items| items.into_iter().all(|item| take(item, search)))
+            }
+            From::Parameter(function, index) => self.names.get(function).is_some_and(|function| {
+                let known = !function.handed && !function.assigned;
+                known
+                    && function.calls.iter().all(|arguments| {
+                        let before = arguments.iter().take(index + 1);
+                        let told = before.clone().all(|argument| !matches!(argument, Expression::Spread(_)));
+                        told && arguments.get(index).is_none_or(|argument| take(argument, search))
+                    })
+            }),
+            From::Unknown => false,
+        };
+        let complete = complete && name.default.is_none_or(|default| self.values(default, search));
+        search.hops += 1;
+        complete
+    }
+
+    fn items<'e>(&self, list: &'e Expression, hops: u32) -> Option<Vec<&'e Expression>>
+    where
+        'p: 'e,
+    {
+        match list.flatten() {
+            Expression::ArrayLiteral(list) => list
+                .as_ref()
+                .iter()
+                .flatten()
+                .map(|item| (!matches!(item, Expression::Spread(_))).then_some(item))
+                .collect(),
+            Expression::Identifier(name) if hops < HOPS_MAX => {
+                let (sym, scope) = self.uses.get(&name.span().start())?;
+                let name = self.names.get(self.resolve(*sym, *scope)?)?;
+                match name.from {
+                    From::Value(list) if !name.assigned && name.key.is_none() => self.items(list, hops + 1),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn declare(&mut self, scope: usize, name: Identifier, from: From<'p>) -> usize {
+        self.declare_part(scope, name, from, None, None)
+    }
+
+    fn declare_part(
+        &mut self,
+        scope: usize,
+        name: Identifier,
+        from: From<'p>,
+        key: Option<Sym>,
+        default: Option<&'p Expression>,
+    ) -> usize {
+        let index = self.names.len();
+        self.names.push(Name { from, key, default, calls: Vec::new(), handed: self.exporting, assigned: false });
+        // Of what is declared twice nothing is certain.
+        if let Some(before) = self.scopes[scope].names.insert(name.sym(), index) {
+            self.names[before].from = From::Unknown;
+            self.names[index].from = From::Unknown;
+            self.names[index].handed = true;
+        }
+        index
+    }
+
+    fn declare_pattern(&mut self, scope: usize, pattern: &'p Pattern, from: From<'p>) {
+        match pattern {
+            Pattern::Object(object) => {
+                for element in object.bindings() {
+                    match element {
+                        ObjectPatternElement::SingleName { name: PropertyName::Literal(key), ident, default_init } => {
+                            self.declare_part(scope, *ident, from, Some(key.sym()), default_init.as_ref());
+                        }
+                        ObjectPatternElement::SingleName { ident, .. }
+                        | ObjectPatternElement::RestProperty { ident, .. } => {
+                            self.declare(scope, *ident, From::Unknown);
+                        }
+                        ObjectPatternElement::Pattern { pattern, .. } => {
+                            self.declare_pattern(scope, pattern, From::Unknown);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Pattern::Array(array) => {
+                for element in array.bindings() {
+                    match element {
+                        ArrayPatternElement::SingleName { ident, .. }
+                        | ArrayPatternElement::SingleNameRest { ident } => {
+                            self.declare(scope, *ident, From::Unknown);
+                        }
+                        ArrayPatternElement::Pattern { pattern, .. } | ArrayPatternElement::PatternRest { pattern } => {
+                            self.declare_pattern(scope, pattern, From::Unknown);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn declare_binding(&mut self, scope: usize, binding: &'p Binding, from: From<'p>) -> Option<usize> {
+        match binding {
+            Binding::Identifier(name) => Some(self.declare(scope, *name, from)),
+            Binding::Pattern(pattern) => {
+                self.declare_pattern(scope, pattern, from);
+                None
+            }
+        }
+    }
+
+    fn variable(&mut self, scope: usize, variable: &'p Variable) -> ControlFlow<()> {
+        let from = variable.init().map_or(From::Unknown, From::Value);
+        let name = self.declare_binding(scope, variable.binding(), from);
+        if let Binding::Pattern(pattern) = variable.binding() {
+            self.visit_pattern(pattern)?;
+        }
+        match variable.init() {
+            Some(init) => match function(init) {
+                Some((parameters, body)) => self.enter(name.map(Caller::Name), parameters, body),
+                None => self.visit_expression(init),
+            },
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The scope that a `var` belongs to.
+    fn function_scope(&self) -> usize {
+        let mut at = self.current;
+        while !self.scopes[at].is_function {
+            let Some(above) = self.scopes[at].above else { break };
+            at = above;
+        }
+        at
+    }
+
+    fn within(&mut self, is_function: bool, visit: impl FnOnce(&mut Self) -> ControlFlow<()>) -> ControlFlow<()> {
+        let above = self.current;
+        let exporting = std::mem::replace(&mut self.exporting, false);
+        self.scopes.push(Scope { above: Some(above), is_function, names: HashMap::new() });
+        self.current = self.scopes.len() - 1;
+        let flow = visit(self);
+        self.current = above;
+        self.exporting = exporting;
+        flow
+    }
+
+    fn enter(
+        &mut self,
+        caller: Option<Caller<'p>>,
+        parameters: &'p FormalParameterList,
+        body: &'p FunctionBody,
+    ) -> ControlFlow<()> {
+        self.within(true, |flow| {
+            for (index, parameter) in parameters.as_ref().iter().enumerate() {
+                let from = match caller {
+                    _ if parameter.is_rest_param() => From::Unknown,
+                    Some(Caller::Name(name)) => From::Parameter(name, index),
+                    Some(Caller::Items(list)) if index == 0 => From::Item(list),
+                    _ => From::Unknown,
+                };
+                let (variable, scope) = (parameter.variable(), flow.current);
+                match variable.binding() {
+                    Binding::Identifier(name) => {
+                        flow.declare_part(scope, *name, from, None, variable.init());
+                    }
+                    Binding::Pattern(pattern) => {
+                        flow.declare_pattern(scope, pattern, from);
+                        flow.visit_pattern(pattern)?;
+                    }
+                }
+                if let Some(init) = variable.init() {
+                    flow.visit_expression(init)?;
+                }
+            }
+            flow.visit_function_body(body)
+        })
+    }
+
+    fn used(&mut self, name: Identifier) {
+        self.uses.insert(name.span().start(), (name.sym(), self.current));
+    }
+
+    fn is_call_on_items(&self, field: &PropertyAccessField) -> bool {
+        let PropertyAccessField::Const(field) = field else { return false };
+        let name = self.interner.resolve_expect(field.sym()).to_string();
+        matches!(name.as_str(), "map" | "flatMap" | "forEach" | "filter")
+    }
+}
+
+/// Who calls a function.
+#[derive(Clone, Copy)]
+enum Caller<'p> {
+    Name(usize),
+    /// A method of this list, with every item of it.
+    Items(&'p Expression),
+}
+
+fn function(expression: &Expression) -> Option<(&FormalParameterList, &FunctionBody)> {
+    match expression.flatten() {
+        Expression::ArrowFunction(function) => Some((function.parameters(), function.body())),
+        Expression::AsyncArrowFunction(function) => Some((function.parameters(), function.body())),
+        Expression::FunctionExpression(function) if function.name().is_none() => {
+            Some((function.parameters(), function.body()))
+        }
+        Expression::AsyncFunctionExpression(function) if function.name().is_none() => {
+            Some((function.parameters(), function.body()))
+        }
+        _ => None,
+    }
+}
+
+impl<'p> Visitor<'p> for Flow<'p> {
+    type BreakTy = ();
+
+    fn visit_expression(&mut self, expression: &'p Expression) -> ControlFlow<()> {
+        match expression {
+            Expression::Identifier(name) => {
+                self.used(*name);
+                self.handed.push((name.sym(), self.current));
+                ControlFlow::Continue(())
+            }
+            _ => expression.visit_with(self),
+        }
+    }
+
+    fn visit_property_definition(&mut self, property: &'p PropertyDefinition) -> ControlFlow<()> {
+        if let PropertyDefinition::IdentifierReference(name) = property {
+            self.used(*name);
+            self.handed.push((name.sym(), self.current));
+            return ControlFlow::Continue(());
+        }
+        property.visit_with(self)
+    }
+
+    fn visit_call(&mut self, call: &'p Call) -> ControlFlow<()> {
+        match call.function() {
+            Expression::Identifier(name) => self.calls.push((name.sym(), self.current, call.args())),
+            Expression::PropertyAccess(PropertyAccess::Simple(access)) if self.is_call_on_items(access.field()) => {
+                self.visit_expression(access.target())?;
+                if let [callback, rest @ ..] = call.args()
+                    && let Some((parameters, body)) = function(callback)
+                {
+                    self.enter(Some(Caller::Items(access.target())), parameters, body)?;
+                    return rest.iter().try_for_each(|argument| self.visit_expression(argument));
+                }
+            }
+            other => self.visit_expression(other)?,
+        }
+        call.args().iter().try_for_each(|argument| self.visit_expression(argument))
+    }
+
+    fn visit_assign(&mut self, assign: &'p Assign) -> ControlFlow<()> {
+        if let AssignTarget::Identifier(name) = assign.lhs() {
+            self.assigned.push((name.sym(), self.current));
+        } else {
+            self.visit_assign_target(assign.lhs())?;
+        }
+        self.visit_expression(assign.rhs())
+    }
+
+    fn visit_update(&mut self, update: &'p Update) -> ControlFlow<()> {
+        match update.target() {
+            UpdateTarget::Identifier(name) => self.assigned.push((name.sym(), self.current)),
+            UpdateTarget::PropertyAccess(access) => return access.visit_with(self),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Of a pattern, whether it declares or assigns: what it declares is known by its place in the scope already.
+    fn visit_identifier(&mut self, name: &'p Identifier) -> ControlFlow<()> {
+        if !self.scopes[self.current].names.contains_key(&name.sym()) {
+            self.assigned.push((name.sym(), self.current));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn visit_property_name(&mut self, name: &'p PropertyName) -> ControlFlow<()> {
+        match name {
+            PropertyName::Literal(_) => ControlFlow::Continue(()),
+            PropertyName::Computed(expression) => self.visit_expression(expression),
+        }
+    }
+
+    fn visit_property_access_field(&mut self, field: &'p PropertyAccessField) -> ControlFlow<()> {
+        match field {
+            PropertyAccessField::Const(_) => ControlFlow::Continue(()),
+            PropertyAccessField::Expr(expression) => self.visit_expression(expression),
+        }
+    }
+
+    fn visit_lexical_declaration(&mut self, declaration: &'p LexicalDeclaration) -> ControlFlow<()> {
+        let scope = self.current;
+        declaration.variable_list().as_ref().iter().try_for_each(|variable| self.variable(scope, variable))
+    }
+
+    fn visit_var_declaration(&mut self, declaration: &'p VarDeclaration) -> ControlFlow<()> {
+        let scope = self.function_scope();
+        declaration.0.as_ref().iter().try_for_each(|variable| self.variable(scope, variable))
+    }
+
+    fn visit_function_declaration(&mut self, function: &'p FunctionDeclaration) -> ControlFlow<()> {
+        let name = self.declare(self.current, function.name(), From::Unknown);
+        self.enter(Some(Caller::Name(name)), function.parameters(), function.body())
+    }
+
+    fn visit_async_function_declaration(&mut self, function: &'p AsyncFunctionDeclaration) -> ControlFlow<()> {
+        let name = self.declare(self.current, function.name(), From::Unknown);
+        self.enter(Some(Caller::Name(name)), function.parameters(), function.body())
+    }
+
+    fn visit_arrow_function(&mut self, function: &'p ArrowFunction) -> ControlFlow<()> {
+        self.enter(None, function.parameters(), function.body())
+    }
+
+    fn visit_async_arrow_function(&mut self, function: &'p AsyncArrowFunction) -> ControlFlow<()> {
+        self.enter(None, function.parameters(), function.body())
+    }
+
+    fn visit_function_expression(&mut self, function: &'p FunctionExpression) -> ControlFlow<()> {
+        self.within(false, |flow| {
+            if let Some(name) = function.name() {
+                flow.declare(flow.current, name, From::Unknown);
+            }
+            flow.enter(None, function.parameters(), function.body())
+        })
+    }
+
+    fn visit_async_function_expression(&mut self, function: &'p AsyncFunctionExpression) -> ControlFlow<()> {
+        self.within(false, |flow| {
+            if let Some(name) = function.name() {
+                flow.declare(flow.current, name, From::Unknown);
+            }
+            flow.enter(None, function.parameters(), function.body())
+        })
+    }
+
+    /// Of methods, generators and whatever else has no scope here.
+    fn visit_formal_parameter_list(&mut self, parameters: &'p FormalParameterList) -> ControlFlow<()> {
+        for parameter in parameters.as_ref() {
+            self.declare_binding(self.current, parameter.variable().binding(), From::Unknown);
+        }
+        parameters.visit_with(self)
+    }
+
+    fn visit_block(&mut self, block: &'p Block) -> ControlFlow<()> {
+        self.within(false, |flow| block.visit_with(flow))
+    }
+
+    fn visit_switch(&mut self, switch: &'p Switch) -> ControlFlow<()> {
+        self.within(false, |flow| switch.visit_with(flow))
+    }
+
+    fn visit_for_loop(&mut self, each: &'p ForLoop) -> ControlFlow<()> {
+        self.within(false, |flow| each.visit_with(flow))
+    }
+
+    fn visit_for_in_loop(&mut self, each: &'p ForInLoop) -> ControlFlow<()> {
+        self.within(false, |flow| each.visit_with(flow))
+    }
+
+    fn visit_for_of_loop(&mut self, each: &'p ForOfLoop) -> ControlFlow<()> {
+        self.within(false, |flow| {
+            match each.initializer() {
+                IterableLoopInitializer::Const(binding) | IterableLoopInitializer::Let(binding) => {
+                    flow.declare_binding(flow.current, binding, From::Item(each.iterable()));
+                }
+                IterableLoopInitializer::Var(variable) => {
+                    let scope = flow.function_scope();
+                    flow.declare_binding(scope, variable.binding(), From::Unknown);
+                }
+                IterableLoopInitializer::Identifier(name) => flow.assigned.push((name.sym(), flow.current)),
+                IterableLoopInitializer::Access(_) | IterableLoopInitializer::Pattern(_) => {}
+            }
+            each.visit_with(flow)
+        })
+    }
+
+    fn visit_catch(&mut self, catch: &'p Catch) -> ControlFlow<()> {
+        self.within(false, |flow| {
+            if let Some(binding) = catch.parameter() {
+                flow.declare_binding(flow.current, binding, From::Unknown);
+            }
+            catch.visit_with(flow)
+        })
+    }
+
+    fn visit_export_declaration(&mut self, export: &'p ExportDeclaration) -> ControlFlow<()> {
+        self.exporting = true;
+        let flow = export.visit_with(self);
+        self.exporting = false;
+        flow
+    }
+
+    fn visit_export_specifier(&mut self, export: &'p ExportSpecifier) -> ControlFlow<()> {
+        self.handed.push((export.private_name(), self.current));
+        ControlFlow::Continue(())
+    }
+}
