@@ -1,6 +1,10 @@
+use std::cell::Cell;
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,15 +14,40 @@ use rustix::process::{
     pidfd_send_signal, setrlimit, waitid,
 };
 
-use super::procfs::{Table, file_locks};
+use super::procfs::{Table, file_locks, process};
 use super::tag::Tag;
 
 /// A flood of processes that outruns a processor for this long is left to the system.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What a command writes to a file of its own, at most.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Every so many looks at their memory all processes are looked at.
+const THOROUGH: u32 = 5;
+
+/// What commands may take.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Processes and threads, of all of them at one time.
+    pub tasks: u64,
+    /// Of all of them together, less what they share.
+    pub memory_bytes: u64,
+    /// Where they may make folders.
+    pub project: PathBuf,
+}
+
+/// What they have taken too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excess {
+    Tasks,
+    Memory,
+}
+
 /// Commands that are run for a while, with everything that they start: dropping it ends them all.
 ///
-/// Each leads a process group, which the kernel ends as a whole, faster than it can fork. Who has left that is found by
+/// They may read, compute and use the network. What they write goes to a folder that is theirs alone (`TMPDIR`) and goes
+/// away with them; that, and that they signal nobody else, is seen to by Landlock where the kernel has it. Each leads a process group, which the kernel ends as a whole, faster than it can fork. Who has left that is found by
 /// the tag, which neither a new session nor the loss of its parents takes from it.
 #[derive(Debug)]
 pub struct Brood {
@@ -27,8 +56,10 @@ pub struct Brood {
     children: Vec<Child>,
     /// Processes and threads of the machine, before the first was started.
     before: u64,
-    /// Of them, at one time.
-    most: u64,
+    bounds: Bounds,
+    scratch: Option<PathBuf>,
+    /// How often their memory was looked at.
+    looks: Cell<u32>,
 }
 
 /// How a command ended.
@@ -40,10 +71,10 @@ pub struct Ended {
 
 impl Brood {
     #[must_use]
-    pub fn new(most: u64) -> Self {
+    pub fn new(bounds: Bounds) -> Self {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let tag = Tag::of_brood(&format!("{}.{}", std::process::id(), now.as_nanos()));
-        Self { tag, children: Vec::new(), before: 0, most }
+        Self { tag, children: Vec::new(), before: 0, bounds, scratch: None, looks: Cell::new(0) }
     }
 
     /// The child, whose pipes can be taken.
@@ -54,28 +85,48 @@ impl Brood {
         if self.children.is_empty() {
             self.before = tasks();
         }
-        self.mark(command);
+        let scratch = self.scratch()?;
+        command.env("TMPDIR", &scratch);
+        self.mark(command, super::confine::no_writes_but(&scratch, &self.bounds.project));
         let child = command.process_group(0).spawn()?;
         self.children.push(child);
         self.children.last_mut().ok_or(io::ErrorKind::NotFound.into())
     }
 
+    fn scratch(&mut self) -> io::Result<PathBuf> {
+        if let Some(scratch) = &self.scratch {
+            return Ok(scratch.clone());
+        }
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let name = format!("pmrun-config-{}-{}", std::process::id(), now.as_nanos());
+        let scratch = std::env::temp_dir().canonicalize()?.join(name);
+        DirBuilder::new().mode(0o700).create(&scratch)?;
+        Ok(self.scratch.insert(scratch).clone())
+    }
+
     /// The new process puts the tag on, and is killed when this one is: nobody would end it then. The kernel holds a
     /// flood up by itself where it does not come from root; for others it is the net below `exceeded`.
     #[expect(unsafe_code, reason = "runs between fork and exec, where little is allowed")]
-    fn mark(&self, command: &mut Command) {
+    fn mark(&self, command: &mut Command, mut confined: super::confine::Confined) {
         let tag = self.tag;
-        let most = self.before + self.most;
+        let most = self.before + self.bounds.tasks;
+        // A net below `exceeded`, which names the limit: high enough for what is only reserved.
+        let memory = self.bounds.memory_bytes.saturating_mul(8);
         let prepare = move || {
             tag.put_on();
             let limit = getrlimit(Resource::Nproc);
             let hard = limit.maximum.map_or(most, |hard| hard.min(most));
             setrlimit(Resource::Nproc, Rlimit { current: Some(hard), maximum: Some(hard) })?;
+            for (resource, most) in [(Resource::Data, memory), (Resource::Fsize, FILE_BYTES_MAX), (Resource::Core, 0)] {
+                let hard = getrlimit(resource).maximum.map_or(most, |hard| hard.min(most));
+                setrlimit(resource, Rlimit { current: Some(hard), maximum: Some(hard) })?;
+            }
             #[cfg(target_os = "linux")]
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            confined.begin();
             Ok(())
         };
-        // SAFETY: it does nothing but system calls: no allocation, no lock.
+        // SAFETY: it does nothing but system calls: no allocation, no lock. What it confines itself with was made before.
         unsafe { command.pre_exec(prepare) };
     }
 
@@ -95,22 +146,61 @@ impl Brood {
         Some(Ended { exit: status.exit_status(), signal: status.terminating_signal() })
     }
 
-    /// Whether there are too many of them. Cheap as long as the machine has not many more than before.
+    /// What they have taken too much of, if they have.
     #[must_use]
-    pub fn exceeded(&self) -> bool {
-        if self.children.is_empty() || tasks() <= self.before + self.most {
+    pub fn exceeded(&self) -> Option<Excess> {
+        if self.children.is_empty() {
+            return None;
+        }
+        if self.are_many() {
+            return Some(Excess::Tasks);
+        }
+        (self.memory_bytes() > self.bounds.memory_bytes).then_some(Excess::Memory)
+    }
+
+    /// Whether there are too many of them. Cheap as long as the machine has not many more than before.
+    fn are_many(&self) -> bool {
+        if tasks() <= self.before + self.bounds.tasks {
             return false;
         }
         // A flood that goes on leaves no time to count it.
         self.signal(Signal::STOP);
         let exceeded = Table::scan().map_or(true, |table| {
             let living = table.processes.iter().filter(|process| !process.dead);
-            living.filter(|process| self.is_ours(process.pid)).count() as u64 > self.most
+            living.filter(|process| self.is_ours(process.pid)).count() as u64 > self.bounds.tasks
         });
         if !exceeded {
             self.signal(Signal::CONT);
         }
         exceeded
+    }
+
+    /// What they hold alone. Who has lost its parents is looked for only now and then: that takes a look at every process.
+    fn memory_bytes(&self) -> u64 {
+        let looks = self.looks.replace(self.looks.get().wrapping_add(1));
+        let pids = if looks % THOROUGH == THOROUGH - 1 { self.all() } else { self.descendants() };
+        pids.iter().map(|pid| own_memory(*pid)).sum()
+    }
+
+    fn descendants(&self) -> Vec<u32> {
+        let mut pids: Vec<u32> = self.children.iter().map(Child::id).collect();
+        let mut at = 0;
+        while let Some(pid) = pids.get(at).copied() {
+            // More are counted elsewhere, and pids that are given anew while we look could lead in a circle.
+            if pids.len() < 4_096 {
+                pids.extend(children(pid));
+            }
+            at += 1;
+        }
+        pids
+    }
+
+    fn all(&self) -> Vec<u32> {
+        let first = self.children.first().and_then(|child| process(child.id()).ok()?);
+        let since = first.map_or(0, |first| first.start);
+        let table = Table::scan().unwrap_or_default();
+        let young = table.processes.iter().filter(|process| !process.dead && process.start >= since);
+        young.map(|process| process.pid).filter(|pid| self.is_ours(*pid)).collect()
     }
 
     fn signal(&self, signal: Signal) {
@@ -122,9 +212,15 @@ impl Brood {
 
     /// Ends all of them that still run. Those that became another user's stay.
     pub fn end(&mut self) {
-        if self.children.is_empty() {
-            return;
+        if !self.children.is_empty() {
+            self.kill_all();
         }
+        if let Some(scratch) = self.scratch.take() {
+            let _ = std::fs::remove_dir_all(scratch);
+        }
+    }
+
+    fn kill_all(&mut self) {
         self.signal(Signal::KILL);
         let begun = Instant::now();
         // Whoever is killed forks no more; who was forked during a look is found by the next one.
@@ -179,6 +275,20 @@ fn tasks() -> u64 {
     counts.and_then(|(_, total)| total.parse().ok()).unwrap_or(0)
 }
 
+/// As far as its first thread started them.
+fn children(pid: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Bytes of memory that a process shares with no file and no other (`resident` less `shared`, proc_pid_statm(5)).
+fn own_memory(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let mut pages = text.split_ascii_whitespace().skip(1).filter_map(|count| count.parse::<u64>().ok());
+    let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+    resident.saturating_sub(shared) * rustix::param::page_size() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
@@ -186,13 +296,17 @@ mod tests {
 
     use super::*;
 
+    fn brood(tasks: u64) -> Brood {
+        Brood::new(Bounds { tasks, memory_bytes: 128 << 20, project: std::env::temp_dir() })
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(20)
     }
 
     #[test]
     fn whoever_left_session_parents_and_environment_is_ended() {
-        let mut brood = Brood::new(1_000);
+        let mut brood = brood(1_000);
         let mut command = Command::new("sh");
         command.args(["-c", "(setsid env -i sleep 1000 &) ; sleep 1000 & exit 7"]).stdout(Stdio::piped());
         let mut output = brood.start(&mut command).unwrap().stdout.take().unwrap();
@@ -204,16 +318,73 @@ mod tests {
 
     #[test]
     fn how_a_command_ended_is_known_and_how_many_there_are() {
-        let mut brood = Brood::new(1_000);
+        let mut brood = brood(1_000);
         brood.start(Command::new("sh").args(["-c", "kill -9 $$"])).unwrap();
         assert_eq!(brood.ended(soon()), Some(Ended { exit: None, signal: Some(9) }));
         assert!(brood.start(&mut Command::new("/nowhere")).is_err());
         brood.start(Command::new("sleep").arg("1000")).unwrap();
         assert_eq!(brood.ended(Instant::now()), None);
-        assert!(!brood.exceeded());
-        (brood.before, brood.most) = (0, 1);
-        assert!(!brood.exceeded());
-        brood.most = 0;
-        assert!(brood.exceeded());
+        assert_eq!(brood.exceeded(), None);
+        (brood.before, brood.bounds.tasks) = (0, 1);
+        assert_eq!(brood.exceeded(), None);
+        brood.bounds.tasks = 0;
+        assert_eq!(brood.exceeded(), Some(Excess::Tasks));
+    }
+
+    #[test]
+    fn memory_is_counted_with_that_of_children() {
+        let mut brood = brood(1_000);
+        // A shell's variable of 256 MB, in a child of the shell.
+        let script = "(x=$(head -c 16000000 /dev/zero | tr '\\0' a); while :; do x=$x$x; sleep 0.1; done) & wait";
+        brood.start(Command::new("sh").args(["-c", script])).unwrap();
+        let until = soon();
+        while brood.exceeded().is_none() && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        assert_eq!(brood.exceeded(), Some(Excess::Memory));
+    }
+
+    #[test]
+    fn commands_write_only_to_their_own_folder_and_make_folders_in_the_project() {
+        // Signals are kept in from 6.12 on, and writes by every kernel that has Landlock.
+        let has_landlock = std::thread::spawn(|| super::super::confine::only_read(None).is_some()).join().unwrap();
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut release = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+        let keeps_signals = (release.next(), release.next()) >= (Some(6), Some(12));
+        if !has_landlock {
+            eprintln!("NOT TESTED: this kernel has no Landlock");
+            return;
+        }
+        let project = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(project.path().join("there"), "").unwrap();
+        let bounds = Bounds { tasks: 100, memory_bytes: 1 << 30, project: project.path().to_owned() };
+        let mut brood = Brood::new(bounds);
+        let own = std::process::id();
+        let table = [
+            ("echo x > \"$TMPDIR/file\" && cat \"$TMPDIR/file\" && rm \"$TMPDIR/file\"", true),
+            ("echo x > /dev/null", true),
+            ("mkdir -p made/inside && ls -d made/inside", true),
+            ("ls / && cat /proc/self/status", true),
+            ("echo x > new", false),
+            ("echo x >> there", false),
+            ("rm there", false),
+            ("mv there made/", false),
+            ("ln -s there link", false),
+            ("mkdir \"$OUTSIDE/folder\"", false),
+            ("echo x > \"$OUTSIDE/new\"", false),
+            (&format!("kill -0 {own}"), !keeps_signals),
+        ];
+        for (script, works) in table {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).current_dir(&project).env("OUTSIDE", outside.path());
+            brood.start(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
+            let ended = brood.ended(soon()).unwrap();
+            assert_eq!(ended.exit == Some(0), works, "{script}: {ended:?}");
+        }
+        let scratch = brood.scratch.clone().unwrap();
+        assert!(scratch.exists());
+        drop(brood);
+        assert!(!scratch.exists());
     }
 }

@@ -6,7 +6,7 @@
 //! computing and reading need: no sockets, no new process, no open for writing).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
@@ -56,6 +56,49 @@ pub fn only_read(readable: Option<&[PathBuf]>) -> Option<&'static str> {
         .and_then(|rules| rules.add_rules(path_beneath_rules(paths, AccessFs::ReadFile | AccessFs::ReadDir)))
         .and_then(RulesetCreated::restrict_self);
     restricted.ok().filter(|status| status.ruleset != RulesetStatus::NotEnforced).map(|_| "landlock")
+}
+
+/// What a command is confined with when it begins.
+#[derive(Debug)]
+pub(super) struct Confined(#[cfg(target_os = "linux")] Option<landlock::RulesetCreated>);
+
+/// Made before the command is forked, so that nothing has to be allocated in the fork: it may write below `scratch`, and
+/// to devices that keep nothing, make folders below `project`, and signal only what is confined like it.
+#[cfg(target_os = "linux")]
+pub(super) fn no_writes_but(scratch: &Path, project: &Path) -> Confined {
+    use landlock::{
+        ABI, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, Scope,
+        path_beneath_rules,
+    };
+    const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+    let all = AccessFs::from_write(ABI::V5);
+    let confined = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)
+        .and_then(|rules| rules.scope(Scope::Signal))
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rules(path_beneath_rules([scratch], all)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(DEVICES, AccessFs::WriteFile | AccessFs::Truncate)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules([project], AccessFs::MakeDir)));
+    Confined(confined.ok())
+}
+
+#[cfg(target_os = "linux")]
+impl Confined {
+    /// In the command, for good. Where the kernel has no Landlock nothing happens.
+    pub(super) fn begin(&mut self) {
+        let _ = self.0.take().map(landlock::RulesetCreated::restrict_self);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn no_writes_but(_scratch: &Path, _project: &Path) -> Confined {
+    Confined()
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Confined {
+    pub(super) fn begin(&mut self) {}
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -26,7 +26,7 @@ mod tag;
 mod tests;
 mod tree;
 
-pub use brood::{Brood, Ended};
+pub use brood::{Bounds, Brood, Ended, Excess};
 pub use clock::Clock;
 pub use foreground::{Interrupts, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};

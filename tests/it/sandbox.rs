@@ -101,9 +101,10 @@ fn output_has_limits_that_are_named() {
 
 #[test]
 fn commands_end_with_everything_that_they_started() {
-    // One that has cleared its environment, left its session and lost its parents; it says who it is in a file.
-    let hidden = "(setsid env -i sh -c 'echo $$ >pid; exec sleep 1000' >/dev/null 2>&1 &)";
-    for (after, end) in [("while [ ! -s pid ]; do :; done", ""), ("sleep 1000 | sleep 1000", "for (;;);")] {
+    // One that has cleared its environment, left its session and lost its parents; a folder's name says who it is.
+    let hidden = "(setsid env -i sh -c 'mkdir $$.pid; exec sleep 1000' >/dev/null 2>&1 &)";
+    let begun = "until ls -d *.pid >/dev/null 2>&1; do :; done";
+    for (after, end) in [(begun, ""), ("sleep 1000 | sleep 1000", "for (;;);")] {
         let apps = "module.exports = { apps: [{ name: 'a', script: './stay.sh' }] };";
         let line = serde_json::to_string(&format!("{hidden}; {after}")).expect("a string");
         let home = with(&format!("require('child_process').execSync({line});\n{end}{apps}"));
@@ -113,7 +114,9 @@ fn commands_end_with_everything_that_they_started() {
         } else {
             output.exited(65).says("longer than 3 s: it waited for the command `/bin/sh -c ");
         }
-        let pid = std::fs::read_to_string(home.work.join("pid")).expect("it has begun").trim().parse().expect("a pid");
+        let names = std::fs::read_dir(&home.work).expect("it is there").flatten();
+        let pid = names.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".pid")?.parse().ok()).next();
+        let pid = pid.expect("it has begun");
         assert!(procs::wait_gone(pid, BOUND), "{pid} is left");
     }
 }
@@ -131,6 +134,43 @@ fn a_flood_of_processes_is_ended() {
         let home = with(&format!("require('child_process').execSync('{flood}'); for (;;);"));
         ended(&home, &[]).says("error[process-limit]").says("has started more than 500 processes");
     }
+}
+
+#[test]
+fn commands_take_no_more_memory_than_the_config_may() {
+    let grow = "x=$(head -c 16000000 /dev/zero | tr '\\\\0' a); while :; do x=$x$x; sleep 0.1; done";
+    for grow in [grow.to_owned(), format!("({grow}) >/dev/null 2>&1 &")] {
+        let home = with(&format!("require('child_process').execSync(`{grow}`); for (;;);"));
+        ended(&home, &[]).says("error[memory-limit]").says("more than 512 MB of memory: the command `/bin/sh -c ");
+    }
+}
+
+#[test]
+fn commands_write_nothing_outside_of_their_own_folder() {
+    let home = with("");
+    let run = |command: &str| {
+        let line = serde_json::to_string(command).expect("a string");
+        let apps = "module.exports = { apps: [{ name: 'a', script: './stay.sh' }] };";
+        home.write("eco.config.js", format!("require('child_process').execSync({line});\n{apps}"));
+        home.run(&["validate", "eco.config.js"])
+    };
+    run("mkdir -p logs/deep && echo x > \"$TMPDIR/x\" && cat \"$TMPDIR/x\" >/dev/null").exited(0);
+    home.write("eco.config.js", "module.exports = { apps: [{ name: 'a', script: './stay.sh' }] };");
+    let inputs = inputs(&home, &["eco.config.js"]);
+    if !inputs["confined_by"].as_array().expect("a list").contains(&"landlock".into()) {
+        eprintln!("NOT TESTED: this kernel has no Landlock");
+        return;
+    }
+    for command in ["echo x > written", "rm stay.sh", "mkdir ../outside", "echo x > ../written"] {
+        let output = run(command);
+        output
+            .exited(65)
+            .says("error[thrown]")
+            .says("Permission denied")
+            .says("may write to no file")
+            .says("`--js-engine node`");
+    }
+    assert!(home.work.join("stay.sh").exists() && !home.work.join("written").exists());
 }
 
 #[test]

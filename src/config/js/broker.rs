@@ -14,7 +14,7 @@ use super::natives::code;
 use super::orders::{Command, Orders, Ran, Reply, Request};
 use crate::base::Signal;
 use crate::config::{CommandRun, Journal};
-use crate::platform::Brood;
+use crate::platform::{Bounds, Brood, Excess};
 
 /// What Node lets a command print unless it is told otherwise.
 const OUTPUT_DEFAULT: u64 = 1 << 20;
@@ -22,6 +22,8 @@ const OUTPUT_DEFAULT: u64 = 1 << 20;
 const OUTPUT_MAX: u64 = 16 << 20;
 /// Of all commands of a config together, at one time.
 pub(super) const PROCESSES_MAX: u64 = 500;
+/// How programs say that they may not write.
+const DENIALS: [&str; 3] = ["Permission denied", "EACCES", "permission denied"];
 /// How often they are counted.
 const LOOK: Duration = Duration::from_millis(50);
 /// What Node says has ended a command that it ended.
@@ -39,6 +41,8 @@ pub(super) struct Broker {
     brood: Brood,
     /// The command that was run last.
     last: String,
+    /// One of them failed of what it may not do.
+    pub(super) denied: bool,
 }
 
 impl Broker {
@@ -46,14 +50,17 @@ impl Broker {
         let files = Files::new(orders.mapping.clone());
         let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
         let folder = entry.parent().unwrap_or(Path::new("/"));
+        let project = project(folder, &orders.cwd);
+        let bounds = Bounds { tasks: PROCESSES_MAX, memory_bytes: orders.memory_bytes, project: project.clone() };
         Self {
-            project: project(folder, &orders.cwd),
+            project,
             files,
             hermetic: orders.hermetic.is_some(),
             deadline,
             journal,
-            brood: Brood::new(PROCESSES_MAX),
+            brood: Brood::new(bounds),
             last: String::new(),
+            denied: false,
         }
     }
 
@@ -74,7 +81,7 @@ impl Broker {
 
     /// What was left running is too much.
     pub(super) fn flooded(&self) -> Option<Cut> {
-        self.brood.exceeded().then(|| Cut { why: Why::Processes, command: self.last.clone() })
+        self.brood.exceeded().map(|excess| Cut { why: excess.into(), command: self.last.clone() })
     }
 
     /// As `mkdirSync` does, but only inside of the project.
@@ -104,7 +111,7 @@ impl Broker {
 
     fn run(&mut self, command: &Command) -> Result<Reply, Cut> {
         let argv: Vec<String> = std::iter::once(&command.file).chain(&command.args).cloned().collect();
-        self.last = argv.join(" ").chars().take(100).collect();
+        self.last = argv.join(" ").chars().take(100).map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
         let ran = match self.start(command) {
             Ok(started) => {
                 let followed = self.follow(started, command);
@@ -112,6 +119,8 @@ impl Broker {
             }
             Err(error) => Ran { code: Some(code(&error).to_owned()), ..Ran::default() },
         };
+        let said = String::from_utf8_lossy(&ran.stderr);
+        self.denied |= ran.status != Some(0) && DENIALS.iter().any(|denial| said.contains(denial));
         let named =
             |number| Signal::from_number(number).map_or(format!("signal {number}"), |signal| signal.to_string());
         let ended_by = ran.code.clone().or_else(|| ran.signal.map(named));
@@ -144,8 +153,8 @@ impl Broker {
             ended = self.brood.ended(until.min(Instant::now() + LOOK));
             if ended.is_none() && Instant::now() >= until {
                 followed = Followed::TooLong;
-            } else if self.brood.exceeded() {
-                followed = Followed::TooMany;
+            } else if let Some(excess) = self.brood.exceeded() {
+                followed = Followed::Excess(excess);
             }
         }
         let code = match followed {
@@ -153,7 +162,7 @@ impl Broker {
             Followed::TooMuch => Some("ENOBUFS"),
             Followed::TooLong if timeout.is_some() => Some("ETIMEDOUT"),
             Followed::TooLong => return Err(Why::Time),
-            Followed::TooMany => return Err(Why::Processes),
+            Followed::Excess(excess) => return Err(excess.into()),
         };
         if code.is_some() {
             self.brood.end();
@@ -177,6 +186,17 @@ pub(super) enum Why {
     Time,
     /// More than `PROCESSES_MAX`.
     Processes,
+    /// More than the config itself may have.
+    Memory,
+}
+
+impl From<Excess> for Why {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Tasks => Self::Processes,
+            Excess::Memory => Self::Memory,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +204,7 @@ enum Followed {
     Whole,
     TooMuch,
     TooLong,
-    TooMany,
+    Excess(Excess),
 }
 
 /// A command's pipes, as long as they are open.
@@ -216,11 +236,11 @@ impl<'a> Streams<'a> {
         }
     }
 
-    fn follow(&mut self, until: Instant, flooded: impl Fn() -> bool) -> Followed {
+    fn follow(&mut self, until: Instant, flooded: impl Fn() -> Option<Excess>) -> Followed {
         while self.stdout.is_some() || self.stderr.is_some() {
             let Some(left) = until.checked_duration_since(Instant::now()) else { return Followed::TooLong };
-            if flooded() {
-                return Followed::TooMany;
+            if let Some(excess) = flooded() {
+                return Followed::Excess(excess);
             }
             let Ok((writable, out, err)) = self.ready(left.min(LOOK)) else { return Followed::TooLong };
             if writable {

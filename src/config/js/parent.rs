@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::broker::{Broker, Cut, PROCESSES_MAX, Why};
+use super::modules::USE_NODE;
 use super::orders::{Account, Failure, Orders, Request, shown};
 use super::running::{Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::values::Exported;
@@ -78,7 +79,7 @@ fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -
     let journal = &world.reading.journal;
     let mut refusals = Vec::new();
     let outcome = Run::start(orders, world.reading.limits, journal).and_then(|mut run| {
-        let outcome = run.finish();
+        let outcome = run.finish().map(|outcome| outcome.map_err(|failure| run.advised(failure)));
         refusals = std::mem::take(&mut run.refusals);
         if run.exposed {
             let message =
@@ -170,6 +171,16 @@ impl Run {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Where a command has failed of what it may not do, the config has failed of it most likely.
+    fn advised(&self, failure: Failure) -> Failure {
+        if self.broker.denied && failure.code == Code::Thrown && failure.hint.is_none() {
+            return failure.hint(format!(
+                "a command that a config runs may write to no file and signal nobody; {USE_NODE}, without these bounds"
+            ));
+        }
+        failure
     }
 
     fn finish(&mut self) -> io::Result<Result<Exported, Failure>> {
@@ -311,6 +322,10 @@ fn cut_short(Cut { why, command }: &Cut, limits: Limits) -> Failure {
             format!("a command of the config has started more than {PROCESSES_MAX} processes"),
         )
         .hint(format!("it was ended with all of them: `{command}`")),
+        Why::Memory => {
+            let failure = too_large(limits);
+            Failure { message: format!("{}: the command `{command}` took it", failure.message), ..failure }
+        }
     }
 }
 

@@ -89,12 +89,15 @@ fn run(orders: Orders) -> Ran {
         let sink = Rc::clone(&printed);
         let journal = Journal::default();
         let broker = Broker::new(&orders, Instant::now() + Duration::from_mins(1), journal.clone());
-        let broker = RefCell::new(broker);
+        let broker = Rc::new(RefCell::new(Some(broker)));
+        let served = Rc::clone(&broker);
         let refused = Rc::new(RefCell::new(Vec::new()));
         let outside = Outside {
             print: Box::new(move |text| sink.borrow_mut().push_str(text)),
             ask: Box::new(move |request| {
-                broker.borrow_mut().serve(request).map_err(|_| io::ErrorKind::TimedOut.into())
+                let mut broker = served.borrow_mut();
+                let reply = broker.as_mut().map(|broker| broker.serve(request));
+                reply.and_then(Result::ok).ok_or(io::ErrorKind::TimedOut.into())
             }),
             journal: journal.clone(),
             refused: Box::new({
@@ -103,6 +106,8 @@ fn run(orders: Orders) -> Ran {
             }),
         };
         let result = engine::run(orders, outside);
+        // The engine may keep what it was given.
+        drop(broker.take());
         let refused = refused.take();
         let printed = printed.borrow().clone();
         let result = result.map(|exported| exported.node);
