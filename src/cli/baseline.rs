@@ -25,7 +25,7 @@ pub(super) fn snapshot(
         if !file.exists() {
             let error = CliError::error(format!("no such file: `{written}`"));
             // `main` and `HEAD~1` may be meant as revisions, `old/eco.json` hardly.
-            let is_revision = Path::new(written).extension().is_none();
+            let is_revision = Path::new(written).extension().is_none() && written != "git";
             return Err(if is_revision {
                 error.hint(format!("a revision is written as `git:{written}`"))
             } else {
@@ -34,7 +34,9 @@ pub(super) fn snapshot(
         }
         let seen = seen_as(&entry.path, &file);
         let mapping = Mapping { shown: Some(written.into()), ..Mapping::new(seen.clone(), file) };
-        return read(&EntryFile::at(seen, world), mapping, written, profile, selection, world, terminal);
+        let entry = EntryFile::at(seen, world);
+        let world = World { mapping: Some(mapping), ..world.clone() };
+        return read(&entry, written, profile, selection, &world, &|| Ok(()), terminal);
     };
     if revision.is_empty() {
         return Err(CliError::usage("`--base git:` names no revision").hint("like `git:HEAD` or `git:origin/main`"));
@@ -45,10 +47,9 @@ pub(super) fn snapshot(
         return Ok(Snapshot::default());
     }
     // Its programs' commands are to find the checkout, whoever runs us.
-    let world = World { env: git::wherever(&world.env), ..world.clone() };
-    let snapshot = read(entry, checkout.mapping.clone(), written, profile, selection, &world, terminal);
-    checkout.check()?;
-    snapshot
+    let mapping = Some(checkout.mapping.clone());
+    let world = World { env: git::wherever(&world.env), mapping, ..world.clone() };
+    read(entry, written, profile, selection, &world, &|| checkout.check(), terminal)
 }
 
 /// A base file stands where the entry stands. One of another format keeps its own name there.
@@ -61,15 +62,16 @@ fn seen_as(entry: &Path, file: &Path) -> PathBuf {
 
 fn read(
     entry: &EntryFile,
-    mapping: Mapping,
     written: &str,
     profile: Option<&str>,
     selection: &Selection,
     world: &World,
+    check: &dyn Fn() -> Result<(), CliError>,
     terminal: &mut Terminal,
 ) -> Result<Snapshot, CliError> {
-    let world = World { mapping: Some(mapping), ..world.clone() };
-    let loaded = config::load_selected(&entry.named, profile, selection, &world);
+    let loaded = config::load_selected(&entry.named, profile, selection, world);
+    // What came of a file that was not read to its end is nobody's concern.
+    check()?;
     if loaded.report.has_errors() {
         terminal.say(format!("in the base, `{written}`:"));
     }

@@ -28,14 +28,16 @@ impl Checkout {
         let folder = entry.parent().unwrap_or(Path::new("/"));
         let interrupts = Interrupts::hold().map_err(|err| CliError::error(format!("cannot hold signals: {err}")))?;
         let interrupts = RefCell::new(interrupts);
-        let source = Source::find(folder, revision, &Git { folder, env: &world.env, interrupts: &interrupts })?;
+        let source =
+            Source::find(folder, revision, &Git { folder, index: None, env: &world.env, interrupts: &interrupts })?;
 
         let scratch = scratch_folder()?;
-        let files = scratch.join("tree");
+        // Configs name apps after the folder that git says they are in.
+        let files = scratch.join(source.top.file_name().unwrap_or(OsStr::new("tree")));
         let mapping = source.mapping(folder, &files);
         // Made before anything else can fail, so that it is taken away whatever happens.
         let checkout = Self { mapping, folder: scratch, interrupts };
-        let git = Git { folder: &files, env: &world.env, interrupts: &checkout.interrupts };
+        let git = Git { folder: &files, index: None, env: &world.env, interrupts: &checkout.interrupts };
         source.check_out(&files, &git)?;
         // Where the config is, and where it is run: they need not be in the revision.
         let folders = [files.join(&source.prefix), checkout.mapping.real(&world.cwd).unwrap_or_else(|| files.clone())];
@@ -93,7 +95,7 @@ struct Source {
     commit: Option<String>,
     /// Where the revision is a branch, its full name.
     branch: Option<String>,
-    /// What git ignores, relative to the work tree; a folder stands for all that is in it.
+    /// What no revision has, relative to the work tree; a folder stands for all that is in it.
     ignored: Vec<PathBuf>,
 }
 
@@ -110,18 +112,20 @@ impl Source {
         })?;
         let branch = parse(&["--symbolic-full-name"], revision).ok();
         let ignored = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
-        let ignored = Git { folder: &top, ..*git }.run(&ignored)?;
+        let there = Git { folder: &top, ..*git };
+        let ignored = there.run(&ignored)?;
+        let ignored: Vec<PathBuf> = ignored
+            .split_terminator('\0')
+            // Other names cannot be handed to a config's process.
+            .filter(|name| !name.contains('\u{fffd}'))
+            .map(|name| PathBuf::from(name.trim_end_matches('/')))
+            .collect();
         Ok(Self {
             prefix: git.say(&["rev-parse", "--show-prefix"])?,
             common: folder.join(git.say(&["rev-parse", "--git-common-dir"])?),
             commit: parse(&[], &format!("{revision}^{{commit}}")).ok(),
             branch: branch.filter(|name| name.starts_with("refs/heads/")),
-            // Other names cannot be handed to a config's process.
-            ignored: ignored
-                .split_terminator('\0')
-                .filter(|name| !name.contains('\u{fffd}'))
-                .map(|name| PathBuf::from(name.trim_end_matches('/')))
-                .collect(),
+            ignored,
             tree,
             top,
         })
@@ -147,7 +151,33 @@ impl Source {
             (None, None) => {}
         }
         git.quietly(&["read-tree", &self.tree])?;
-        git.quietly(&["checkout-index", "--all", "--quiet", "--index"])
+        git.quietly(&["checkout-index", "--all", "--quiet", "--index"])?;
+        if git.has(&format!("{}:.gitmodules", self.tree)) {
+            self.check_out_submodules(files, git)?;
+        }
+        Ok(())
+    }
+
+    /// Of those that are here and know the commit; the others stay empty, as a fresh clone has them.
+    fn check_out_submodules(&self, files: &Path, git: &Git<'_>) -> Result<(), CliError> {
+        let listed = git.run(&["ls-tree", "-r", "-z", &self.tree])?;
+        let links =
+            listed.split_terminator('\0').filter_map(|line| line.strip_prefix("160000 commit ")?.split_once('\t'));
+        for (commit, path) in links {
+            let folder = self.top.join(path);
+            // An empty one would answer for the repository that it is in.
+            if !folder.join(".git").exists() {
+                continue;
+            }
+            let index = files.join(".git").join("submodule-index");
+            let there = Git { folder: &folder, index: Some(&index), ..*git };
+            if there.has(commit) {
+                there.quietly(&["read-tree", commit])?;
+                let prefix = format!("--prefix={}/", files.join(path).display());
+                there.quietly(&["checkout-index", "--all", "--quiet", &prefix])?;
+            }
+        }
+        Ok(())
     }
 
     /// Node knows no mapping: it finds what git ignores beside the revision's files.
@@ -209,6 +239,8 @@ fn scratch_folder() -> Result<PathBuf, CliError> {
 #[derive(Clone, Copy)]
 struct Git<'a> {
     folder: &'a Path,
+    /// Instead of the repository's.
+    index: Option<&'a Path>,
     env: &'a BTreeMap<String, String>,
     interrupts: &'a RefCell<Interrupts>,
 }
@@ -226,8 +258,13 @@ impl Git<'_> {
         self.run(arguments).map(|said| said.trim_end_matches('\n').to_owned())
     }
 
+    fn has(&self, object: &str) -> bool {
+        self.run(&["cat-file", "-e", object]).is_ok()
+    }
+
     fn run(&self, arguments: &[&str]) -> Result<String, CliError> {
         let mut command = git::command(self.folder, self.env);
+        command.envs(self.index.map(|index| ("GIT_INDEX_FILE", index)));
         let output = command.args(arguments.iter().map(OsStr::new)).output();
         // It gets the terminal's signals as well, and fails of them.
         check(self.interrupts)?;

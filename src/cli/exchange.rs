@@ -59,17 +59,17 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
             Ok(Answer::Waiting { .. }) => {}
             Ok(answer) => return refused(answer).map(Some),
             Err(err) if is_hang_up(&err) => return Ok(None),
-            Err(err) if is_timeout(&err) => {
-                let message = format!("the daemon has not answered for {}s", READ_PATIENCE.as_secs());
-                let pid = std::fs::read_to_string(home.join("pmrun.pid")).unwrap_or_default();
-                return Err(CliError::new(Exit::Unreachable, message).hint(format!(
-                    "it may be suspended, or the machine overloaded: `ps -o stat,time -p {}`",
-                    pid.trim()
-                )));
-            }
+            Err(err) if is_timeout(&err) => return Err(silent(home)),
             Err(err) => return Err(lost(&err, home)),
         }
     }
+}
+
+fn silent(home: &Path) -> CliError {
+    let message = format!("the daemon has not answered for {}s", READ_PATIENCE.as_secs());
+    let pid = std::fs::read_to_string(home.join("pmrun.pid")).unwrap_or_default();
+    CliError::new(Exit::Unreachable, message)
+        .hint(format!("it may be suspended, or the machine overloaded: `ps -o stat,time -p {}`", pid.trim()))
 }
 
 /// Has something changed, by a daemon that is started when none runs; says on stderr how it goes. `begun` is given
@@ -156,19 +156,27 @@ fn follow(
 ) -> Result<Option<(Outcome, Tally)>, CliError> {
     let mut interrupts = Interrupts::hold().map_err(|err| CliError::error(format!("cannot hold signals: {err}")))?;
     let mut interrupted = None;
+    let mut heard = Instant::now();
     let mut tally = Tally::default();
     let done = |touched, failed, cancelled| Outcome { touched, failed, tally: Tally::default(), ms: 0, cancelled };
     loop {
         screen.refresh(terminal);
-        let readable = interrupts.wait(connection.as_fd(), screen.patience()).map_err(|err| lost(&err, home))?;
+        let left = interrupted.map(|_| READ_PATIENCE.saturating_sub(heard.elapsed()));
+        let patience = [screen.patience(), left].into_iter().flatten().min();
+        let readable = interrupts.wait(connection.as_fd(), patience).map_err(|err| lost(&err, home))?;
         if let Some(signal) = interrupts.take() {
             interrupted = Some(if signal == Signal::TERM { Exit::Terminated } else { Exit::Interrupted });
             // It may have answered, and hung up, already: what comes next says so.
             let _ = connection.cancel();
+            heard = Instant::now();
         }
         if !readable {
-            continue;
+            match interrupted {
+                Some(exit) if heard.elapsed() >= READ_PATIENCE => return Err(CliError { exit, ..silent(home) }),
+                _ => continue,
+            }
         }
+        heard = Instant::now();
         let answer =
             receive(connection, home).map_err(|err| CliError { exit: interrupted.unwrap_or(err.exit), ..err })?;
         match refused(answer)? {

@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::loading;
 use super::render::hide_words;
 use super::terminal::{Colour, Terminal, harmless, paint};
+use crate::base::shell_word;
 use crate::config::{CommandRun, Inputs, World};
 
 pub(super) fn show(
@@ -79,7 +80,7 @@ fn text(inputs: &Inputs, world: &World, colour: bool) -> String {
 }
 
 fn line(command: &CommandRun, world: &World) -> String {
-    let words: Vec<String> = command.argv.iter().map(|word| quoted(word)).collect();
+    let words: Vec<String> = command.argv.iter().map(|word| shell_word(word)).collect();
     let ended = match (command.exit, &command.ended_by) {
         (Some(exit), None) => format!("exit {exit}"),
         (_, Some(why)) => why.clone(),
@@ -92,16 +93,6 @@ fn folder(path: &Path, world: &World) -> String {
     if path == world.cwd { ".".to_owned() } else { loading::shown(path, world) }
 }
 
-/// As a shell would be told it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +102,7 @@ mod tests {
         for (word, want) in
             [("rev-parse", "rev-parse"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$X", "'$X'")]
         {
-            assert_eq!(quoted(word), want);
+            assert_eq!(shell_word(word), want);
         }
     }
 }

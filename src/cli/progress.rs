@@ -85,6 +85,10 @@ impl Tally {
         let words: Vec<String> = counts
             .enumerate()
             .map(|(at, (count, word))| match at {
+                // It is scaled down and goes on with the rest.
+                _ if word == "stopped" && verb == "applied" => {
+                    format!("{} stopped", counted(self.stopped.values().sum(), "instance"))
+                }
                 0 if word == verb => counted(count, "app"),
                 0 => format!("{} {word}", counted(count, "app")),
                 _ => format!("{count} {word}"),

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -64,52 +63,69 @@ impl Mapping {
         Some(if is_ignored && !real.exists() { path.to_owned() } else { real })
     }
 
-    /// What a command is told, where its paths lead to this version's files.
+    /// What a command is told: the names of files and folders that this version has lead to them. One file that
+    /// stands for another has no folder of its own, and goes by the name that it stands for.
     #[must_use]
     pub fn told(&self, text: &str) -> String {
-        [&self.named, &self.canonical].iter().fold(text.to_owned(), |text, place| {
-            let told = renamed(text.as_bytes(), &place.seen, &place.real, |path| {
-                self.real(path).is_some_and(|real| real != path)
-            });
-            String::from_utf8_lossy(&told).into_owned()
-        })
+        if self.revision.is_none() {
+            return text.to_owned();
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let is_start =
+                !out.ends_with(|c: char| c.is_alphanumeric() || "._-+~/".contains(c)) || out.ends_with("://");
+            if let Some((seen, real)) = is_start.then(|| self.moved(rest)).flatten() {
+                out.push_str(&real);
+                rest = &rest[seen..];
+            } else {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+        out
     }
 
-    /// What a command that knows nothing of the mapping printed, in the names that everything else has.
+    /// The work tree's name, where a text begins with a path in it that this version has: its length, and the other name.
+    fn moved(&self, text: &str) -> Option<(usize, String)> {
+        let found = [&self.named, &self.canonical].into_iter().find_map(|place| {
+            let seen = place.seen.to_str().filter(|seen| seen.len() > 1)?;
+            let rest = text.strip_prefix(seen)?;
+            (!rest.starts_with(in_name)).then_some((seen.len(), place))
+        });
+        let (length, place) = found?;
+        let end = text[length..].find(|c: char| !in_name(c) && c != '/').map_or(text.len(), |end| length + end);
+        let path = Path::new(text[..end].trim_end_matches('.'));
+        let is_there = self.real(path).is_some_and(|real| real != path && real.exists());
+        is_there.then(|| (length, place.real.to_string_lossy().into_owned()))
+    }
+
+    /// What a command that knows nothing of the mapping printed, in the names that everything else has. The folder's name
+    /// is one that nothing else has.
     #[must_use]
     pub fn printed(&self, text: &[u8]) -> Vec<u8> {
-        let canonical = renamed(text, &self.canonical.real, &self.canonical.seen, |_| true);
-        renamed(&canonical, &self.named.real, &self.named.seen, |_| true)
-    }
-}
-
-/// The text with one folder's name for another's, wherever a path below it that is to be changed begins.
-fn renamed(text: &[u8], from: &Path, to: &Path, is_meant: impl Fn(&Path) -> bool) -> Vec<u8> {
-    let (from, to) = (from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(&first) = rest.first() {
-        let before = out.last().copied();
-        let is_start = before.is_none_or(|byte| !in_name(byte) && byte != b'/');
-        match rest.strip_prefix(from) {
-            Some(after) if is_start && after.first().is_none_or(|byte| !in_name(*byte)) && from.len() > 1 => {
-                let length = after.iter().take_while(|byte| in_name(**byte) || **byte == b'/').count();
-                let path = &rest[..from.len() + length];
-                out.extend_from_slice(if is_meant(Path::new(OsStr::from_bytes(path))) { to } else { from });
+        if self.revision.is_none() {
+            return text.to_owned();
+        }
+        let (from, to) = (self.canonical.real.as_os_str().as_bytes(), self.canonical.seen.as_os_str().as_bytes());
+        let mut out = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(&first) = rest.first() {
+            if let Some(after) = rest.strip_prefix(from) {
+                out.extend_from_slice(to);
                 rest = after;
-            }
-            _ => {
+            } else {
                 out.push(first);
                 rest = &rest[1..];
             }
         }
+        out
     }
-    out
 }
 
-/// What may stand in a name that nobody had to quote.
-fn in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"._-+~".contains(&byte) || !byte.is_ascii()
+/// What goes on in a name that nobody had to quote.
+fn in_name(c: char) -> bool {
+    c.is_alphanumeric() || "._-+@~%#".contains(c)
 }
 
 impl Place {
@@ -215,20 +231,35 @@ mod tests {
 
     #[test]
     fn commands_are_told_where_the_files_are_and_what_they_print_is_named_as_usual() {
-        let mut mapping = world().mapping.unwrap();
-        mapping.ignored.insert("/tmp/old/.env".into());
+        let folder = tempfile::tempdir().unwrap();
+        let old = folder.path().canonicalize().unwrap();
+        for file in ["a.js", "x/y"] {
+            std::fs::create_dir_all(old.join(file).parent().unwrap()).unwrap();
+            std::fs::write(old.join(file), "").unwrap();
+        }
+        let mut mapping = Mapping::new("/srv/site".into(), old.clone());
+        mapping.revision = Some("4f2a".to_owned());
+        mapping.ignored.insert(old.join(".env"));
+        let old = old.to_str().unwrap();
         let table = [
-            ("/srv/site", "/tmp/old"),
-            ("cat /srv/site/a.js /srv/sites/b", "cat /tmp/old/a.js /srv/sites/b"),
-            ("cd '/srv/site' && git -C \"/srv/site/x\" log", "cd '/tmp/old' && git -C \"/tmp/old/x\" log"),
-            ("--work-tree=/srv/site:/srv/site", "--work-tree=/tmp/old:/tmp/old"),
-            ("old/srv/site/a /srv", "old/srv/site/a /srv"),
-            ("cat /srv/site/.env", "cat /srv/site/.env"),
+            ("/srv/site", "OLD"),
+            ("cat /srv/site/a.js /srv/sites/a.js", "cat OLD/a.js /srv/sites/a.js"),
+            ("cd '/srv/site' && git -C \"/srv/site/x\" log", "cd 'OLD' && git -C \"OLD/x\" log"),
+            ("--work-tree=/srv/site:/srv/site", "--work-tree=OLD:OLD"),
+            ("old/srv/site/a.js /srv", "old/srv/site/a.js /srv"),
+            // Ignored, not in this version, and other folders' names.
+            ("cat /srv/site/.env /srv/site/new", "cat /srv/site/.env /srv/site/new"),
+            ("ls /srv/site@tmp /srv/site~ /srv/site@2/a.js", "ls /srv/site@tmp /srv/site~ /srv/site@2/a.js"),
+            ("see file:///srv/site/a.js.", "see file://OLD/a.js."),
         ];
         for (said, want) in table {
+            let want = want.replace("OLD", old);
             assert_eq!(mapping.told(said), want, "{said}");
             assert_eq!(String::from_utf8(mapping.printed(want.as_bytes())).unwrap(), said, "{want}");
         }
-        assert_eq!(mapping.printed(b"/tmp/old\n\xff/tmp/older"), b"/srv/site\n\xff/tmp/older");
+        assert_eq!(mapping.printed(&[old.as_bytes(), b"\n\xff"].concat()), b"/srv/site\n\xff");
+        // A base that is one file has no folder of its own.
+        let mapping = Mapping { revision: None, ..mapping };
+        assert_eq!(mapping.told("cat /srv/site/a.js"), "cat /srv/site/a.js");
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use notify::short_address;
 pub use random::random_bytes;
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon};
 pub use survivors::{Adopted, unwatched};
-pub use sys::awaitable;
+pub use sys::{awaitable, interrupted};
 
 /// The system's words without their number.
 #[must_use]

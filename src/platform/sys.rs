@@ -41,6 +41,18 @@ pub(super) fn is_ignored(signal: nix::sys::signal::Signal) -> bool {
     }
 }
 
+/// Whether SIGINT or SIGTERM has come while it was held back, and nobody has taken it yet.
+#[expect(unsafe_code, reason = "asks for the pending signals")]
+#[must_use]
+pub fn interrupted() -> bool {
+    // SAFETY: sigpending(2) only writes the set that it is given, and sigismember(3) reads it.
+    unsafe {
+        let mut pending: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut pending) == 0
+            && [libc::SIGINT, libc::SIGTERM].iter().any(|signal| libc::sigismember(&raw const pending, *signal) == 1)
+    }
+}
+
 /// Closes every descriptor but the standard ones.
 #[expect(unsafe_code, reason = "closes descriptors by number")]
 pub(super) fn close_inherited() {

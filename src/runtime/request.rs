@@ -7,7 +7,7 @@ use super::operation::{Afterwards, Caller, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
 use super::{TargetError, resolve, view};
-use crate::base::{InstanceId, Key, Now};
+use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{Action, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, plan, restrict};
 use crate::rpc::wire::{Answer, Apply, PlanOptions, Request};
@@ -187,7 +187,10 @@ fn start_script(
         let of = owner.map(|id| format!(" (of `{id}`)")).unwrap_or_default();
         return Err(Answer::Error {
             message: format!("there is an app `{}` already{of}", spec.name),
-            hint: Some(format!("give another name with --name, or delete it first: pmrun delete {}", spec.name)),
+            hint: Some(format!(
+                "give another name with --name, or delete it first: pmrun delete {}",
+                shell_word(&spec.name)
+            )),
         });
     }
     let step = Step {

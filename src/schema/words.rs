@@ -1,3 +1,5 @@
+use crate::base::shell_word;
+
 /// Splits a string option into words as PM2 does: at white space, quotes protecting it. Quotes around a whole word
 /// are taken off, quotes within one (`--x="y z"`) stay. Words that are empty are dropped: a list can hold them.
 pub(super) fn split_words(text: &str) -> Vec<String> {
@@ -17,21 +19,7 @@ pub(super) fn split_words(text: &str) -> Vec<String> {
 
 /// Appends arguments to a shell's command line so that each arrives as it is.
 pub(super) fn shell_append(line: &str, args: &[String]) -> String {
-    args.iter().fold(line.to_owned(), |mut line, arg| {
-        let plain = !arg.is_empty()
-            && arg.chars().all(|c| {
-                c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '=' | ':' | ',' | '@' | '%' | '+')
-            });
-        line.push(' ');
-        if plain {
-            line.push_str(arg);
-        } else {
-            line.push('\'');
-            line.push_str(&arg.replace('\'', r"'\''"));
-            line.push('\'');
-        }
-        line
-    })
+    args.iter().fold(line.to_owned(), |line, arg| format!("{line} {}", shell_word(arg)))
 }
 
 /// Where the first word ends: at white space outside of quotes. A quote that nothing closes is a letter.

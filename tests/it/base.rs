@@ -1,6 +1,8 @@
 //! `diff --base git:REV`: what a program of another revision finds, and that nothing is left of it.
 
-use std::time::Duration;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -63,15 +65,60 @@ fn paths_that_git_is_asked_for_and_told_are_those_of_the_work_tree() {
          module.exports = [{ name: 'a', script: path.join(__dirname, 'stay.sh'), cwd: ask('git rev-parse --show-toplevel'), env: {\n  \
          HERE: ask('pwd'),\n  SUBJECT: execFileSync('git', ['log', '-1', '--format=%s', '--', __filename]).toString(),\n  \
          INSIDE: ask(`cd '${__dirname}' && git rev-parse HEAD`),\n  WORDS: ask(`cat ${__dirname}/words`),\n  \
-         LOCAL: ask(`cat ${__dirname}/local`),\n} }];\n";
+         LOCAL: ask(`cat ${__dirname}/local`),\n  \
+         NAME: ask('basename $(git rev-parse --show-toplevel)'),\n  TOOL: ask('tool'),\n  OWN: ask('f=$(mktemp); echo ok > $f; cat $f'),\n} }];\n";
     let home = committed(&[("ecosystem.config.js", program), ("words", "one"), (".gitignore", "local\n")]);
     home.write("local", "mine");
-    home.exits(0, &["diff", "--base", "git:HEAD"]);
+    // What the environment names stays where it is: it is in no revision.
+    let tool = home.write("tools/tool", "#!/bin/sh\necho tool\n");
+    std::fs::set_permissions(tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let tools = home.work.join("tools");
+    let diff = |flags: &[&str]| {
+        let mut command = home.command(&[&["diff", "--base", "git:HEAD"], flags].concat());
+        let path = std::env::var("PATH").expect("there is one");
+        command.env("PATH", format!("{}:{path}", tools.display())).env("TMPDIR", &tools);
+        home.run_command(command, Duration::from_secs(30))
+    };
+    diff(&[]).exited(0);
     home.write("words", "two");
-    let plan = validated(&home.exits(2, &["diff", "--base", "git:HEAD", "--json"]));
+    let output = diff(&["--json"]);
+    output.exited(2);
+    let plan = validated(&output);
     let changes = plan["steps"][0]["changes"].as_array().expect("changes");
     assert_eq!(changes.len(), 1, "{changes:?}");
     assert_eq!((&changes[0]["old"], &changes[0]["new"]), (&json!("one"), &json!("two")));
+}
+
+#[test]
+fn a_base_file_goes_by_the_name_that_it_stands_for_in_commands_too() {
+    let program = "const { execSync } = require('child_process');\n\
+         module.exports = [{ name: 'a', script: './stay.sh', env: {\n  \
+         V: execSync(`cat $(dirname ${__filename})/.env; basename ${__filename}`).toString(),\n} }];\n";
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("ecosystem.config.js", program);
+    home.write(".env", "X=1");
+    home.write("elsewhere/base.config.js", program);
+    home.exits(0, &["diff", "--base", "elsewhere/base.config.js"]);
+}
+
+#[test]
+fn submodules_are_those_of_the_work_tree_where_they_are_at_the_same_commit() {
+    if !needs_git() {
+        return;
+    }
+    let home = committed(&[("ecosystem.config.js", "")]);
+    home.write("sub/x.js", "exports.x = 'one';\n");
+    git(&home, "init -q sub");
+    git(&home, "-C sub add .");
+    git(&home, "-C sub commit -q -m first");
+    home.write(".gitmodules", "[submodule \"sub\"]\n\tpath = sub\n\turl = ./sub\n");
+    home.write(
+        "ecosystem.config.js",
+        "module.exports = [{ name: 'a', script: './stay.sh', fingerprint: ['sub/**'], env: { X: require('./sub/x').x } }];\n",
+    );
+    commit_all(&home);
+    home.exits(0, &["diff", "--base", "git:HEAD"]);
 }
 
 #[test]
@@ -116,29 +163,44 @@ fn an_interrupt_leaves_nothing_behind() {
     if !needs_git() {
         return;
     }
-    for (signal, code, word) in [(Signal::INT, 130, "interrupted"), (Signal::TERM, 143, "terminated")] {
+    let apps = "module.exports = [{ name: 'a', script: './stay.sh' }];\n";
+    for (end, signal, code, word) in
+        [("for (;;);", Signal::INT, 130, "interrupted"), ("execSync('sleep 1000');", Signal::TERM, 143, "terminated")]
+    {
         let home = Home::new();
         home.app("stay.sh", "stay.sh");
-        let mut started = home.fifo("started");
         let gate = home.fifo("gate");
-        let waits = format!(
-            "require('child_process').execSync('echo here > {}; read x < {}');\nmodule.exports = [];\n",
-            started.path.display(),
-            gate.path.display()
+        let path = gate.path.clone();
+        let waits = format!("execSync('mkdir here; read x < {}');", path.display());
+        home.write(
+            "ecosystem.config.js",
+            format!("const {{ execSync }} = require('child_process');\n{waits}\n{end}\n{apps}"),
         );
-        home.write("ecosystem.config.js", waits);
         commit_all(&home);
-        home.write("ecosystem.config.js", "module.exports = [{ name: 'a', script: './stay.sh' }];\n");
-        let (child, _, err) = home.start_command(&mut home.command(&["diff", "--base", "git:HEAD"]));
-        assert_eq!(started.line(), "here");
+        home.write("ecosystem.config.js", apps);
+        let line = ["diff", "--base", "git:HEAD", "--eval-timeout", "60s"];
+        let (child, _, err) = home.start_command(&mut home.command(&line));
+        // There is somebody to read it once the base is evaluated.
+        drop(gate);
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let mut writer = std::fs::File::options();
+        writer.write(true).custom_flags(nix::libc::O_NONBLOCK);
+        let mut writer = loop {
+            match writer.open(&path) {
+                Ok(writer) => break writer,
+                Err(error) => assert!(Instant::now() < deadline, "nobody reads: {error}"),
+            }
+        };
+        writer.write_all(b"go\n").expect("a reader");
         assert!(!is_empty(&home));
+        let begun = Instant::now();
         procs::signal(child.id(), signal);
-        std::fs::write(&gate.path, "go\n").expect("a reader");
         let (status, _) = procs::finish(child);
         let said = std::fs::read_to_string(err).expect("it is there");
         assert_eq!(status.code(), Some(code), "{said}");
-        assert!(said.contains(word), "{said}");
+        assert!(said.contains(word) && begun.elapsed() < Duration::from_secs(20), "{said}");
         assert!(is_empty(&home), "{word}");
+        assert!(!home.work.join("here").exists());
     }
 }
 

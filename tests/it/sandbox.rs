@@ -115,7 +115,7 @@ fn commands_end_with_everything_that_they_started() {
             output.exited(65).says("longer than 3 s: it waited for the command `/bin/sh -c ");
         }
         let names = std::fs::read_dir(&home.work).expect("it is there").flatten();
-        let pid = names.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".pid")?.parse().ok()).next();
+        let pid = names.into_iter().find_map(|entry| entry.file_name().to_str()?.strip_suffix(".pid")?.parse().ok());
         let pid = pid.expect("it has begun");
         assert!(procs::wait_gone(pid, BOUND), "{pid} is left");
     }

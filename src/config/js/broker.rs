@@ -14,7 +14,7 @@ use super::natives::code;
 use super::orders::{Command, Orders, Ran, Reply, Request};
 use crate::base::Signal;
 use crate::config::{CommandRun, Journal};
-use crate::platform::{Bounds, Brood, Excess};
+use crate::platform::{Bounds, Brood, Excess, interrupted};
 
 /// What Node lets a command print unless it is told otherwise.
 const OUTPUT_DEFAULT: u64 = 1 << 20;
@@ -51,7 +51,7 @@ impl Broker {
         let entry = files.canonical(&orders.entry).unwrap_or_else(|_| orders.entry.clone());
         let folder = entry.parent().unwrap_or(Path::new("/"));
         let project = project(folder, &orders.cwd);
-        let bounds = Bounds { tasks: PROCESSES_MAX, memory_bytes: orders.memory_bytes, project: project.clone() };
+        let bounds = Bounds { tasks: PROCESSES_MAX, memory_bytes: orders.memory_bytes, project: files.real(&project) };
         Self {
             project,
             files,
@@ -131,7 +131,13 @@ impl Broker {
     fn start<'a>(&mut self, command: &'a Command) -> io::Result<(u32, Streams<'a>)> {
         let cwd = self.files.real(&command.cwd);
         let told = |text: &String| self.files.told(text);
-        let env: Vec<(String, String)> = command.env.iter().map(|(name, value)| (name.clone(), told(value))).collect();
+        // Who is asked where it stands goes by `PWD`; other variables name what no revision has: caches, programs.
+        let here = |name: &str| matches!(name, "PWD" | "OLDPWD");
+        let env = command
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), if here(name) { told(value) } else { value.clone() }));
+        let env: Vec<(String, String)> = env.collect();
         let program = find(&told(&command.file), &cwd, &env)?;
         let mut process = process::Command::new(program);
         process.args(command.args.iter().map(told)).current_dir(cwd).env_clear().envs(env);
@@ -151,7 +157,7 @@ impl Broker {
         // It may have closed its output long before it ends.
         while followed == Followed::Whole && ended.is_none() {
             ended = self.brood.ended(until.min(Instant::now() + LOOK));
-            if ended.is_none() && Instant::now() >= until {
+            if ended.is_none() && (Instant::now() >= until || interrupted()) {
                 followed = Followed::TooLong;
             } else if let Some(excess) = self.brood.exceeded() {
                 followed = Followed::Excess(excess);
@@ -238,7 +244,9 @@ impl<'a> Streams<'a> {
 
     fn follow(&mut self, until: Instant, flooded: impl Fn() -> Option<Excess>) -> Followed {
         while self.stdout.is_some() || self.stderr.is_some() {
-            let Some(left) = until.checked_duration_since(Instant::now()) else { return Followed::TooLong };
+            let left = until.checked_duration_since(Instant::now());
+            // Whoever was interrupted says that instead.
+            let Some(left) = left.filter(|_| !interrupted()) else { return Followed::TooLong };
             if let Some(excess) = flooded() {
                 return Followed::Excess(excess);
             }

@@ -15,9 +15,12 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use super::Limits;
 use super::orders::Failure;
 use crate::diag::Code;
+use crate::platform::interrupted;
 
 /// More than any graph of apps needs.
 pub(super) const OUTPUT_MAX: usize = 64 << 20;
+/// How long somebody who wants the command to end may have to wait for it.
+const ATTENTION: Duration = Duration::from_millis(200);
 /// What a config may print before the rest is left out.
 const CONSOLE_MAX: usize = 1 << 20;
 
@@ -73,7 +76,24 @@ impl Running {
     }
 
     /// Waits for something to be said, but no longer than this.
+    ///
+    /// # Errors
+    /// The system's; also when somebody wants the command to end, who is held back (`Interrupts`).
     pub(super) fn hear(&mut self, most: Duration) -> io::Result<Heard> {
+        let until = Instant::now().checked_add(most);
+        loop {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            let heard = self.hear_once(left.min(ATTENTION))?;
+            if interrupted() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if !matches!(heard, Heard::Nothing) || left <= ATTENTION {
+                return Ok(heard);
+            }
+        }
+    }
+
+    fn hear_once(&mut self, most: Duration) -> io::Result<Heard> {
         let Some(left) = self.deadline.checked_duration_since(Instant::now()) else { return Ok(Heard::Late) };
         let mut fds: Vec<_> = self.pipes.iter().map(|(_, file)| PollFd::new(file, PollFlags::IN)).collect();
         match poll(&mut fds, Some(&Timespec::try_from(left.min(most)).unwrap_or_default())) {
