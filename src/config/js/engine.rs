@@ -19,6 +19,7 @@ use jiff::tz::TimeZone;
 
 use super::fault;
 use super::host::{Host, Outside};
+use super::language;
 use super::modules::Loader;
 use super::natives;
 use super::orders::{Failure, Orders};
@@ -55,6 +56,8 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
     context.runtime_limits_mut().set_stack_size_limit(VALUES_MAX);
     context.insert_data(host.clone());
     let trace = Trace::install(host.orders.trace, &mut context)
+        .map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
+    language::install(&host, &mut context)
         .map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
     let outcome = evaluate(&host, &trace, &mut context).and_then(|exported| {
         host.gate.journal.assign(assigned(&host, &mut context)?);

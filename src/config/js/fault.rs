@@ -6,12 +6,14 @@ use boa_engine::object::JsObject;
 use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsValue, js_string};
 
+use super::early::{self, Early};
 use super::engine::RECURSION_MAX;
 use super::host::Host;
 use super::modules::USE_NODE;
 use super::orders::Failure;
-use super::provenance::{Odd, Spot, Trace};
+use super::provenance::{Odd, Shape, Spot, Trace};
 use super::source::OWN;
+use super::words::{TOO_DEEP, of_syntax};
 use crate::diag::Code;
 
 /// How far causes of causes are followed, and how many of one error are told.
@@ -22,8 +24,11 @@ pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     let host = Host::of(context);
     let frame = place(&error.to_string()).or_else(|| place(&stack(error, context)?));
     let trace = Trace::of(context);
-    let at = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
-    let (mut failure, at) = describe(error, at, &host, context);
+    let known = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
+    // Of some errors the engine only knows the file.
+    let start = frame.as_ref().and_then(|(file, _, _)| trace.at(Path::new(file), 0, 0));
+    let (mut failure, at) = describe(error, known.or(start), &host, context);
+    let at = at.filter(|at| known.is_some() || Some(*at) != start);
     if failure.file.is_none() {
         let known = at.and_then(|spot| trace.file(spot.file)).map(|(path, _)| path);
         failure.file = known.or(frame.map(|(file, _, _)| file.into()));
@@ -50,10 +55,15 @@ fn excerpt(trace: &Trace, spot: Spot) -> Option<(String, u32, u32)> {
     Some((text.to_string(), spot.bytes.start, spot.bytes.end))
 }
 
+/// The frames of an error as the engine has them.
+pub(super) fn frames(error: &JsValue, context: &mut Context) -> Option<String> {
+    let genuine = Host::of(context).genuine_stack.borrow().clone()?;
+    Some(genuine.call(error, &[], context).ok()?.as_string()?.to_std_string_lossy())
+}
+
 /// The frames that a rejected promise's error remembers.
 fn stack(error: &JsError, context: &mut Context) -> Option<String> {
-    let object = error.as_opaque()?.as_object()?;
-    Some(object.get(js_string!("stack"), context).ok()?.as_string()?.to_std_string_lossy())
+    frames(error.as_opaque()?, context)
 }
 
 /// The message of a thrown value, as Node would print its first line: `TypeError: x is not a function`.
@@ -62,6 +72,7 @@ pub(super) fn message(error: &JsError, context: &mut Context) -> String {
         let message = native.message();
         return match native.kind().to_string().as_str() {
             "Error" => message.to_owned(),
+            "UriError" => format!("URIError: {message}"),
             kind => format!("{kind}: {message}"),
         };
     }
@@ -77,14 +88,14 @@ fn describe(error: &JsError, at: Option<Spot>, host: &Host, context: &mut Contex
         return (exited(&call), called);
     }
     if error.as_engine().is_some() {
-        return (recursion(), None);
+        return (recursion(), called);
     }
     let message = message(error, context);
     if let Some(known) = host.noted(bare(&message)) {
         return (known, called);
     }
     if message.contains("Maximum call stack size exceeded") {
-        return (recursion(), None);
+        return (recursion(), called);
     }
     let (message, at) = trace.explain(&message, at);
     let message = format!("config threw: {message}");
@@ -123,8 +134,11 @@ pub(super) fn unsettled() -> Failure {
 }
 
 pub(super) fn recursion() -> Failure {
-    Failure::new(Code::DepthLimit, "the config is nested too deeply or recursing without end")
-        .hint(format!("at most {RECURSION_MAX} calls may be open, and 256 MB of stack be used"))
+    Failure::new(
+        Code::DepthLimit,
+        "Maximum call stack size exceeded: the config recurses without end or is nested too deeply",
+    )
+    .hint(format!("at most {RECURSION_MAX} calls may be open, and 256 MB of stack be used"))
 }
 
 /// What a thrown value says of itself. Whatever its getters and methods throw in turn is passed over.
@@ -214,6 +228,9 @@ fn advice(message: &str) -> Option<(Code, &'static str)> {
     {
         return Some((Code::Unsupported, USE_NODE));
     }
+    if message.contains(TOO_DEEP) {
+        return Some((Code::DepthLimit, USE_NODE));
+    }
     if message.ends_with("is not available: a config may only read") {
         return Some((Code::Refused, ""));
     }
@@ -234,12 +251,13 @@ pub(super) fn place(text: &str) -> Option<(String, u32, u32)> {
 }
 
 /// `name (/srv/a.js:3:7)`
-fn frame(text: &str) -> Option<(String, u32, u32)> {
+pub(super) fn frame(text: &str) -> Option<(String, u32, u32)> {
     let inside = text.strip_suffix(')')?;
     let inside = &inside[inside.find(" (")? + 2..];
     let mut parts = inside.rsplitn(3, ':');
-    let column: u32 = parts.next()?.parse().ok()?;
-    let line: u32 = parts.next()?.parse().ok()?;
+    // Of some places the engine does not know the line.
+    let mut number = || parts.next().and_then(|part| if part == "?" { Some(0) } else { part.parse().ok() });
+    let (column, line): (u32, u32) = (number()?, number()?);
     let file = parts.next()?;
     if file.starts_with(OWN) || !file.starts_with('/') {
         return None;
@@ -251,9 +269,12 @@ fn frame(text: &str) -> Option<(String, u32, u32)> {
 pub(super) const ABRUPT: &str = "abrupt end";
 
 /// The engine's syntax error as a failure: its message says where, in its last words.
-pub(super) fn syntax(message: &str, file: &Path, context: &Context) -> Failure {
+pub(super) fn syntax(message: &str, file: &Path, code: &str, shape: Shape, context: &Context) -> Failure {
     let (text, position) = parts(message);
     let trace = Trace::of(context);
+    if let Some(refused) = early::refused(code, shape) {
+        return early(&refused, file, &trace);
+    }
     let spot = position.and_then(|(line, column)| trace.spot(file, line, column));
     // The engine notices a regular expression without an end on the next line.
     let known = spot.filter(|_| !text.contains("not allowed in regular expressions"));
@@ -266,17 +287,38 @@ pub(super) fn syntax(message: &str, file: &Path, context: &Context) -> Failure {
         }
         None => {
             let above = spot.filter(|_| text.contains("','")).and_then(|spot| trace.end_above(spot));
-            (reworded(text), spot, above.map(missing_comma))
+            let literal = spot.and_then(|spot| pattern(&trace, spot));
+            (of_syntax(text, &reworded(text), literal.as_deref()), spot, above.map(missing_comma))
         }
     };
+    let deep = message.contains(TOO_DEEP);
     Failure {
-        code: Code::Syntax,
+        code: if deep { Code::DepthLimit } else { Code::Syntax },
         message,
         file: Some(file.to_owned()),
         position: spot.and_then(|spot| trace.position(spot)),
         excerpt: spot.and_then(|spot| excerpt(&trace, spot)),
-        hint,
+        hint: if deep { Some(USE_NODE.to_owned()) } else { hint },
     }
+}
+
+/// What V8 refuses before it runs a file.
+pub(super) fn early(refused: &Early, file: &Path, trace: &Trace) -> Failure {
+    let spot = trace.at(file, refused.start, refused.end);
+    Failure {
+        file: Some(file.to_owned()),
+        position: spot.and_then(|spot| trace.position(spot)),
+        excerpt: spot.and_then(|spot| excerpt(trace, spot)),
+        ..Failure::new(Code::Syntax, refused.message.clone())
+    }
+}
+
+/// The regular expression that starts at a place.
+fn pattern(trace: &Trace, spot: Spot) -> Option<String> {
+    let (_, text) = trace.file(spot.file)?;
+    let rest = text.get(spot.bytes.start as usize..)?.strip_prefix('/')?;
+    let line = rest.lines().next()?;
+    Some(format!("/{}", &line[..=line.rfind('/')?]))
 }
 
 fn missing_comma(line: usize) -> String {

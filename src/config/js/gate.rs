@@ -146,8 +146,7 @@ pub(super) fn denied(message: &str, context: &mut Context) -> JsError {
 fn place(context: &mut Context) -> Option<(PathBuf, (u32, u32))> {
     let constructor = context.intrinsics().constructors().error().constructor();
     let error = constructor.construct(&[], None, context).ok()?;
-    let stack = error.get(js_string!("stack"), context).ok()?;
-    let (file, line, column) = fault::place(&stack.as_string()?.to_std_string_lossy())?;
+    let (file, line, column) = fault::place(&fault::frames(&error.into(), context)?)?;
     let trace = Trace::of(context);
     let spot = trace.spot(Path::new(&file), line, column);
     let spot = trace.callee(spot).or(spot)?;

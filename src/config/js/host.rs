@@ -52,6 +52,8 @@ pub(super) struct Host {
     pub(super) modules: RefCell<HashMap<PathBuf, Module>>,
     /// What `boot.js` returned.
     pub(super) boot: RefCell<Option<JsObject>>,
+    /// The engine's own frames of an error.
+    pub(super) genuine_stack: RefCell<Option<JsFunction>>,
     /// Those of `source::GLOBALS` that are there, as bits.
     pub(super) provided: Cell<u32>,
     /// The entry, when it turned out to be a module: it is evaluated apart, because it may await at its top level.
@@ -85,6 +87,7 @@ impl Host {
             timers_made: Cell::new(0),
             modules: RefCell::default(),
             boot: RefCell::default(),
+            genuine_stack: RefCell::default(),
             provided: Cell::new(0),
             entry_module: RefCell::default(),
             orders,

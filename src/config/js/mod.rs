@@ -23,16 +23,20 @@
 
 mod broker;
 mod child;
+mod early;
 mod engine;
 mod fault;
 mod files;
 mod gate;
 mod host;
 mod host_facts;
+mod json_words;
+mod language;
 mod modules;
 mod natives;
 mod node;
 mod orders;
+mod outline;
 mod parent;
 mod provenance;
 mod resolver;
@@ -44,6 +48,7 @@ mod tests;
 mod typescript;
 mod values;
 mod wire;
+mod words;
 
 use std::path::{Path, PathBuf};
 

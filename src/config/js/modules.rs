@@ -11,9 +11,11 @@ use boa_engine::{
     Context, JsError, JsNativeError, JsResult, JsString, JsValue, Module, NativeFunction, Script, Source, js_string,
 };
 
+use super::early;
 use super::engine::call;
 use super::fault;
 use super::host::Host;
+use super::json_words::complaint;
 use super::orders::Failure;
 use super::provenance::{Shape, Trace};
 use super::resolver::{self, Format, Style};
@@ -55,20 +57,34 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
             let mut parse = |given: &str| Script::parse(Source::from_bytes(given).with_path(path), None, context);
             let parsed = parse(&given).or_else(|_| parse(&trace.without(&code, Shape::CommonJs, &[])));
             let error = match parsed {
-                Ok(script) => return script.evaluate(context).map(Compiled::Function),
+                Ok(script) => {
+                    unambiguous(host, path, &code, Shape::CommonJs, context)?;
+                    return script.evaluate(context).map(Compiled::Function);
+                }
                 Err(error) => error,
             };
             // As Node does: a file that does not say what it is, and that only a module's grammar accepts, is a module.
-            if style == Format::Either && mentions_modules(&text) {
+            if style == Format::Either
+                && (mentions_modules(&text) || redeclares_wrapper(&fault::message(&error, context)))
+            {
                 return module(host, path, context).map(Compiled::Module);
             }
-            Err(syntax(host, &error, path, &text, context))
+            Err(syntax(host, &error, path, &code, Shape::CommonJs, context))
         }
     }
 }
 
-fn syntax(host: &Host, error: &JsError, path: &Path, text: &str, context: &mut Context) -> JsError {
-    let mut failure = fault::syntax(&fault::message(error, context), path, context);
+/// Refuses a name that is declared twice, as the engine does not in functions.
+fn unambiguous(host: &Host, path: &Path, code: &str, shape: Shape, context: &Context) -> JsResult<()> {
+    let foreign = path.components().any(|part| part.as_os_str() == "node_modules");
+    match early::declared_twice(code, shape).filter(|_| !foreign) {
+        Some(refused) => Err(raise(host, fault::early(&refused, path, &Trace::of(context)))),
+        None => Ok(()),
+    }
+}
+
+fn syntax(host: &Host, error: &JsError, path: &Path, text: &str, shape: Shape, context: &mut Context) -> JsError {
+    let mut failure = fault::syntax(&fault::message(error, context), path, text, shape, context);
     if failure.message == fault::ABRUPT {
         // Where that is goes without saying, and is not said.
         "unexpected end of the file".clone_into(&mut failure.message);
@@ -235,8 +251,7 @@ fn json(host: &Host, path: &Path, context: &mut Context) -> JsResult<JsValue> {
         }
         Err(error) => {
             Trace::of(context).know_text(path, &text);
-            let said = error.to_string();
-            let said = said.split(" at line ").next().unwrap_or_default();
+            let said = complaint(&text.encode_utf16().collect::<Vec<_>>()).unwrap_or_else(|| error.to_string());
             let position = u32::try_from(error.line()).ok().zip(u32::try_from(error.column().max(1)).ok());
             let failure = Failure::new(Code::Syntax, format!("`{}` is not JSON: {said}", path.display()));
             Err(raise(host, Failure { file: Some(path.to_owned()), position, ..failure }))
@@ -264,7 +279,8 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
         Some(before) => parse(&before).map_err(|_| error),
         None => Err(error),
     });
-    let module = parsed.map_err(|error| syntax(host, &error, path, &text, context))?;
+    let module = parsed.map_err(|error| syntax(host, &error, path, &code, Shape::Module, context))?;
+    unambiguous(host, path, &code, Shape::Module, context)?;
     host.modules.borrow_mut().insert(path.to_owned(), module.clone());
     Ok(module)
 }
@@ -280,6 +296,12 @@ fn async_default(text: &str) -> Option<[(usize, &'static str); 2]> {
     })?;
     let name = at + "export ".len();
     Some([(name, "{ $default as default }; const $"), (name + "default".len(), " =")])
+}
+
+/// Whether the file declares a name that Node's wrapper has: in a module there is none.
+fn redeclares_wrapper(message: &str) -> bool {
+    let declared = |name: &str| message.contains(&format!("formal parameter `{name}` declared in lexically"));
+    ["exports", "require", "module", "__filename", "__dirname"].into_iter().any(declared)
 }
 
 /// Whether a statement begins with `import` or `export`, or something is awaited.

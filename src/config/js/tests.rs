@@ -1,5 +1,7 @@
 //! The engine in this process, without the child: text in, JSON or a failure out.
 
+mod words;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -177,7 +179,10 @@ fn values_that_no_config_holds() {
             "the exported value is nested deeper than 200 levels",
         ),
         ("new Promise(() => {})", "the config waits for a promise that nothing settles"),
-        ("(function f() { return f() })()", "the config is nested too deeply or recursing without end"),
+        (
+            "(function f() { return f() })()",
+            "Maximum call stack size exceeded: the config recurses without end or is nested too deeply",
+        ),
     ] {
         let ran = Case::new(&[("pm.config.js", &format!("module.exports = {expression}"))]).run();
         assert_eq!(ran.result.unwrap_err().message, want, "{expression}");
@@ -328,7 +333,7 @@ fn failures_say_where() {
         ),
         check_failure(
             &[("a.js", "require('./j.json')"), ("j.json", "{\n  'a': 1}")],
-            "j.json:2:3: `{DIR}/j.json` is not JSON: key must be a string",
+            "j.json:2:3: `{DIR}/j.json` is not JSON: Expected property name or '}' in JSON at position 4",
         ),
         check_failure(&[("a.js", "1\nprocess.exit(2)")], "a.js:2:9: the config called `process.exit(2)`"),
         check_failure(&[("a.js", "try { process.exit(2) } catch {}")], ": the config called `process.exit(2)`"),
@@ -361,7 +366,7 @@ fn failures_say_where() {
         ),
         check_failure(
             &[("a.js", "module.exports = JSON.parse('{')")],
-            "a.js:1:23: config threw: SyntaxError: EOF while parsing an object at line 1 column 1",
+            "a.js:1:23: config threw: SyntaxError: Expected property name or '}' in JSON at position 1",
         ),
         check_failure(
             &[("a.js", "module.exports = Promise.reject(new Error('later'))")],

@@ -117,7 +117,11 @@
 
   // What V8 has beyond the language, and packages count on.
   Object.defineProperty(Error, 'captureStackTrace', {
-    value: (target) => void Object.defineProperty(target, 'stack', { value: String(target), configurable: true, writable: true }),
+    value: (target, above) => {
+      const [, ...all] = new Error().stack.split('\n');
+      const frames = all.slice(typeof above === 'function' && above.name ? all.findIndex((frame) => frame.startsWith(`    at ${above.name} `)) + 1 : 0);
+      Object.defineProperty(target, 'stack', { value: [String(target), ...frames].join('\n'), configurable: true, writable: true });
+    },
     configurable: true,
     writable: true,
   });

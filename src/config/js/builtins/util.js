@@ -33,7 +33,7 @@ function show(value, depth, above, indent) {
   }
   if (value === null) return 'null';
   if (above.includes(value)) return '[Circular *1]';
-  if (value instanceof Error) return value.stack ? `${value}\n${value.stack}` : `[${value}]`;
+  if (value instanceof Error) return value.stack?.includes('\n') ? value.stack : `[${value.stack ?? value}]`;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
   if (value instanceof RegExp) return String(value);
   if (value instanceof String || value instanceof Number || value instanceof Boolean) return `[${value.constructor.name}: ${show(value.valueOf(), depth, above, indent)}]`;

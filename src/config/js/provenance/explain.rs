@@ -6,8 +6,10 @@ use super::brackets::{Odd, odd};
 use super::rewrite::Request;
 use super::site::Spot;
 use super::text::{Bytes, Lines};
-use super::{File, Trace};
+use super::{File, Shape, Trace};
+use crate::config::js::outline::{self, Iterated, Outline};
 use crate::config::js::source::WRAPPER;
+use crate::config::js::words::in_v8s_words;
 
 impl Trace {
     /// The bytes at a line and column of what the engine was given. None where it only knows the file.
@@ -22,6 +24,12 @@ impl Trace {
         let at = file.insertions.back(given).min(file.text.len());
         let bytes = Bytes::new(at, at + token(&file.text, at));
         Some(Spot { file: u32::try_from(index).unwrap_or(u32::MAX), bytes })
+    }
+
+    /// These bytes of a file.
+    pub(in crate::config::js) fn at(&self, path: &Path, start: usize, end: usize) -> Option<Spot> {
+        let index = self.files.borrow().iter().rposition(|file| file.path == path)?;
+        Some(Spot { file: u32::try_from(index).ok()?, bytes: Bytes::new(start, end) })
     }
 
     /// The line and column of bytes, both from 1.
@@ -105,38 +113,126 @@ impl Trace {
         if let Some((_, spot)) = self.refused.borrow().iter().rev().find(|(refused, _)| refused == bare) {
             return (message.to_owned(), Some(*spot));
         }
-        if let Some(name) = bare.strip_suffix(" is not defined") {
-            return (message.to_owned(), named(&files, name, at).or(at));
+        if !class.ends_with("Error") || class == "Error" {
+            return unchanged;
         }
         if let Some(name) = bare.strip_prefix("could not find export `").and_then(|rest| rest.strip_suffix('`')) {
-            let spot = imported(&files, name).map(|(spot, _)| spot);
-            let from = imported(&files, name).map_or(String::new(), |(_, request)| request.specifier.clone());
-            let text = format!("The requested module '{from}' does not provide an export named '{name}'");
-            return (said(text), spot.or(at));
-        }
-        let (Some(file), Some(spot)) = (file, at) else { return unchanged };
-        match bare {
-            "not a callable function" | "not a constructor" => {
-                let Some(callee) = file.facts.calls.get(&spot.bytes.start) else { return unchanged };
-                let text = callee.whole.of(&file.text).split_whitespace().collect::<Vec<_>>().join(" ");
-                let what = if bare.ends_with("function") { "a function" } else { "a constructor" };
-                (said(format!("{text} is not {what}")), Some(Spot { bytes: callee.name, ..spot }))
+            let lacks = |from: &str| format!("The requested module '{from}' does not provide an export named '{name}'");
+            if let Some((spot, request)) = imported(&files, name) {
+                return (said(lacks(&request.specifier)), Some(spot));
             }
-            "cannot convert 'null' or 'undefined' to object" => {
-                let name = spot.bytes.of(&file.text);
-                let read = file.text[..spot.bytes.start as usize].trim_end().ends_with(['.', '[']);
-                if !read {
-                    return (said("Cannot read properties of undefined or null".to_owned()), at);
-                }
-                let name = name.trim_matches(['\'', '"', '`']);
-                (said(format!("Cannot read properties of undefined or null (reading '{name}')")), at)
-            }
-            _ => match bare.strip_prefix("cannot mutate an immutable binding") {
-                Some(_) => (said("Assignment to constant variable.".to_owned()), at),
-                None => unchanged,
-            },
+            let handed = handed_on(&files, name);
+            let Some((spot, from)) = handed.first() else { return (said(lacks("")), at) };
+            // A name that is only ever handed on goes in a circle.
+            let circle = format!("Detected cycle while resolving name '{name}' in '{from}'");
+            return (said(if handed.len() > 1 { circle } else { lacks(from) }), Some(*spot));
         }
+        let missing = bare.strip_suffix(" is not defined");
+        if missing.is_some() || bare == "access of uninitialized binding" {
+            if let Some((name, bytes)) = too_early(file, at, missing) {
+                let text = format!("Cannot access '{name}' before initialization");
+                return (said(text), at.map(|spot| Spot { bytes, ..spot }));
+            }
+            if let Some(name) = missing {
+                let undeclared = || {
+                    let (file, spot) = (file?, at?);
+                    let from = spot.bytes.start as usize;
+                    let (start, end) = outline::undeclared(&file.text, shape(file), name, from)?;
+                    Some(Spot { bytes: Bytes::new(start, end), ..spot })
+                };
+                return (message.to_owned(), named(&files, name, at).or_else(undeclared).or(at));
+            }
+        }
+        let (text, bytes) = match (file, at) {
+            (Some(file), Some(spot)) => reworded(file, spot, bare).unwrap_or((bare.to_owned(), spot.bytes)),
+            _ => (bare.to_owned(), Bytes::new(0, 0)),
+        };
+        let text = in_v8s_words(&text).map_or(text.clone(), |words| words.into_owned());
+        (said(text), at.map(|spot| Spot { bytes, ..spot }))
     }
+}
+
+/// The engine's words for what a place says more of.
+fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
+    let (text, shape, start) = (file.text.as_ref(), shape(file), spot.bytes.start as usize);
+    let same = |text: String| Some((text, spot.bytes));
+    let outline = || Outline::of(text, shape);
+    let not_iterable = |it: Iterated| {
+        (format!("{} is not iterable", one_line(&text[it.whole.0..it.whole.1])), Bytes::new(it.place.0, it.place.1))
+    };
+    match bare {
+        "not a callable function" | "not a constructor" => {
+            let callee = file.facts.calls.get(&spot.bytes.start)?;
+            let what = if bare.ends_with("function") { "a function" } else { "a constructor" };
+            Some((format!("{} is not {what}", one_line(callee.whole.of(text))), callee.name))
+        }
+        "class constructor cannot be invoked without 'new'" => {
+            let callee = file.facts.calls.get(&spot.bytes.start)?;
+            let name = one_line(callee.whole.of(text));
+            Some((format!("Class constructor {name} cannot be invoked without 'new'"), callee.name))
+        }
+        "access of uninitialized binding" => {
+            let name = spot.bytes.of(text);
+            is_name(name).then(|| (format!("Cannot access '{name}' before initialization"), spot.bytes))
+        }
+        "cannot convert 'null' or 'undefined' to object" => {
+            let name = spot.bytes.of(text).trim_matches(['\'', '"', '`']);
+            if let Some(name) = outline()?.written(start) {
+                return same(format!("Cannot set properties of undefined or null (setting '{name}')"));
+            }
+            match name {
+                "(" => outline()?.spread(start).map(not_iterable),
+                "[" | "." => outline()?.iterated(start).map(not_iterable),
+                _ if text[..start].trim_end().ends_with(['.', '[']) => {
+                    same(format!("Cannot read properties of undefined or null (reading '{name}')"))
+                }
+                _ => same("Cannot read properties of undefined or null".to_owned()),
+            }
+        }
+        "Cannot destructure 'undefined' value" | "Cannot destructure 'null' value" => {
+            let value = bare.split('\'').nth(1)?;
+            let outline = outline()?;
+            let pattern = outline.pattern()?;
+            let name = &pattern.name;
+            let said = if pattern.is_nested {
+                format!("Cannot read properties of {value} (reading '{name}')")
+            } else {
+                format!("Cannot destructure property '{name}' of '{value}' as it is {value}.")
+            };
+            Some((said, Bytes::new(pattern.at.0, pattern.at.1)))
+        }
+        _ if bare.starts_with("value with type `") => {
+            let called = spot.bytes.of(text) == "(" || text[..start].trim_end().ends_with("new");
+            let found = if called { outline()?.spread(start) } else { outline()?.iterated(start) };
+            if called && found.is_none() {
+                let kind = bare.split('`').nth(1)?;
+                return same(format!("{kind} is not iterable (cannot read property Symbol(Symbol.iterator))"));
+            }
+            found.map(not_iterable)
+        }
+        _ if bare.starts_with("cannot mutate an immutable binding") => {
+            same("Assignment to constant variable.".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '$'))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn shape(file: &File) -> Shape {
+    if file.given.starts_with(WRAPPER) && !file.text.starts_with(WRAPPER) { Shape::CommonJs } else { Shape::Module }
+}
+
+fn too_early(file: Option<&File>, at: Option<Spot>, name: Option<&str>) -> Option<(String, Bytes)> {
+    let (file, from) = (file?, at?.bytes.start as usize);
+    let (name, (start, end)) = outline::too_early(&file.text, shape(file), name, from)?;
+    Some((name, Bytes::new(start, end)))
 }
 
 /// The use of an undeclared name that the engine means: the one at the place or the first one behind it.
@@ -155,6 +251,16 @@ fn imported<'a>(files: &'a [File], name: &str) -> Option<(Spot, &'a Request)> {
             Some((Spot { file: u32::try_from(index).ok()?, bytes: *bytes }, request))
         })
     })
+}
+
+/// Where files export a name that another one exports, and its specifier.
+fn handed_on(files: &[File], name: &str) -> Vec<(Spot, String)> {
+    let found = files.iter().enumerate().filter_map(|(index, file)| {
+        let outline = Outline::of(&file.text, shape(file))?;
+        let ((start, end), from) = outline.reexport(name)?;
+        Some((Spot { file: u32::try_from(index).ok()?, bytes: Bytes::new(start, end) }, from.to_owned()))
+    });
+    found.collect()
 }
 
 /// How long the word or the mark at a byte is.

@@ -1,0 +1,171 @@
+//! What goes wrong in a program, in the words and at the places of Node 20.
+
+use super::{Case, check, check_failure};
+use crate::diag::Code;
+
+fn told(table: &[(&str, &str)]) {
+    let wrong: Vec<String> = table.iter().filter_map(|(text, want)| check_failure(&[("a.js", text)], want)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names_that_are_used_too_early() {
+    told(&[
+        (
+            "console.log(a); let a = 1",
+            "a.js:1:13: config threw: ReferenceError: Cannot access 'a' before initialization",
+        ),
+        (
+            "const f = () => b;\nf();\nconst b = 2",
+            "a.js:1:17: config threw: ReferenceError: Cannot access 'b' before initialization",
+        ),
+        ("const a = a + 1", "a.js:1:11: config threw: ReferenceError: Cannot access 'a' before initialization"),
+        (
+            "class B extends C {} class C {}",
+            "a.js:1:17: config threw: ReferenceError: Cannot access 'C' before initialization",
+        ),
+        (
+            "function f(a = b, b) {} f()",
+            "a.js:1:16: config threw: ReferenceError: Cannot access 'b' before initialization",
+        ),
+        (
+            "module.exports = { apps: [{ script: name }] }; const name = 'x'",
+            "a.js:1:37: config threw: ReferenceError: Cannot access 'name' before initialization",
+        ),
+        ("{ let b; b } b", "a.js:1:14: config threw: ReferenceError: b is not defined"),
+        ("new Missing()", "a.js:1:5: config threw: ReferenceError: Missing is not defined"),
+        ("'use strict'; x = 5", "a.js:1:15: config threw: ReferenceError: x is not defined"),
+    ]);
+}
+
+#[test]
+fn what_cannot_be_iterated_or_taken_apart() {
+    told(&[
+        ("for (const x of 5) {}", "a.js:1:17: config threw: TypeError: 5 is not iterable"),
+        ("const n = 5; const a = [...n]", "a.js:1:28: config threw: TypeError: n is not iterable"),
+        ("const n = {}; const [a] = n", "a.js:1:27: config threw: TypeError: n is not iterable"),
+        ("const a = { b: {} };\nfor (const x of a.b) {}", "a.js:2:19: config threw: TypeError: a.b is not iterable"),
+        ("Math.max(...{})", "a.js:1:13: config threw: TypeError: {} is not iterable"),
+        ("(() => 1)(...undefined)", "a.js:1:14: config threw: TypeError: undefined is not iterable"),
+        (
+            "module.exports = [...process.env.NOPE]",
+            "a.js:1:34: config threw: TypeError: process.env.NOPE is not iterable",
+        ),
+        (
+            "Object.fromEntries(5)",
+            "a.js:1:8: config threw: TypeError: number is not iterable (cannot read property Symbol(Symbol.iterator))",
+        ),
+        (
+            "function f({ a }) {}\nf()",
+            "a.js:1:14: config threw: TypeError: Cannot destructure property 'a' of 'undefined' as it is undefined.",
+        ),
+        (
+            "const { a: { b } } = {}",
+            "a.js:1:14: config threw: TypeError: Cannot read properties of undefined (reading 'b')",
+        ),
+        (
+            "let v = null; v.x = 1",
+            "a.js:1:15: config threw: TypeError: Cannot set properties of undefined or null (setting 'x')",
+        ),
+        ("Object.keys(null)", "a.js:1:8: config threw: TypeError: Cannot convert undefined or null to object"),
+    ]);
+}
+
+#[test]
+fn errors_of_the_language() {
+    told(&[
+        ("class A {}\nA()", "a.js:2:1: config threw: TypeError: Class constructor A cannot be invoked without 'new'"),
+        (
+            "const a = {}; a.b = a; JSON.stringify(a)",
+            "a.js:1:29: config threw: TypeError: Converting circular structure to JSON",
+        ),
+        ("decodeURIComponent('%')", "a.js:1:1: config threw: URIError: URI malformed"),
+        ("[].reduce((a) => a)", "a.js:1:4: config threw: TypeError: Reduce of empty array with no initial value"),
+        ("new RegExp('(')", "a.js:1:1: config threw: SyntaxError: Invalid regular expression: Unterminated group"),
+        ("const r = /(/", "a.js:1:11: Invalid regular expression: /(/: Unterminated group"),
+        ("const r = /a/gg", "a.js:1:11: Invalid regular expression flags"),
+        (
+            "JSON.parse('{a: 1}')",
+            "a.js:1:6: config threw: SyntaxError: Expected property name or '}' in JSON at position 1",
+        ),
+        ("JSON.parse(undefined)", "a.js:1:6: config threw: SyntaxError: \"undefined\" is not valid JSON"),
+        (
+            "throw new Error('value with type `number` is not iterable')",
+            "a.js:1:7: config threw: value with type `number` is not iterable",
+        ),
+    ]);
+    let circle = [("a.mjs", "import './b.mjs'; export { a } from './b.mjs'"), ("b.mjs", "export { a } from './a.mjs'")];
+    let want = "a.mjs:1:28: config threw: SyntaxError: Detected cycle while resolving name 'a' in './b.mjs'";
+    assert_eq!(check_failure(&circle, want), None);
+    let lacks = [("a.mjs", "export { a } from './b.mjs'"), ("b.mjs", "export const b = 1")];
+    let want =
+        "a.mjs:1:10: config threw: SyntaxError: The requested module './b.mjs' does not provide an export named 'a'";
+    assert_eq!(check_failure(&lacks, want), None);
+}
+
+#[test]
+fn what_is_refused_before_it_runs() {
+    told(&[
+        ("let a = 1;\nlet a = 2", "a.js:2:5: Identifier 'a' has already been declared"),
+        ("const a = 1;\nfunction a() {}", "a.js:2:1: Identifier 'a' has already been declared"),
+        ("function f() { const q = 1; const q = 2 }", "a.js:1:35: Identifier 'q' has already been declared"),
+        ("(q) => { let q }", "a.js:1:14: Identifier 'q' has already been declared"),
+        ("break", "a.js:1:1: Illegal break statement"),
+        ("for (;;) { (() => { break })() }", "a.js:1:21: Illegal break statement"),
+        ("function f() { super.x }", "a.js:1:16: 'super' keyword unexpected here"),
+        ("1 = 2", "a.js:1:1: Invalid left-hand side in assignment"),
+        ("const a", "a.js:1:7: Missing initializer in const declaration"),
+        (
+            "function f() { await x }",
+            "a.js:1:16: await is only valid in async functions and the top level bodies of modules",
+        ),
+        (
+            "const o = { __proto__: 1, __proto__: 2 }",
+            "a.js:1:27: Duplicate __proto__ fields are not allowed in object literals",
+        ),
+    ]);
+    // Node runs it as a module, where the name is free.
+    assert_eq!(check_failure(&[("a.js", "const require = 1")], "{}"), None);
+    let common =
+        check_failure(&[("a.cjs", "const require = 1")], "a.cjs:1:7: Identifier 'require' has already been declared");
+    assert_eq!(common, None);
+}
+
+#[test]
+fn limits_are_named() {
+    let recursing = "Maximum call stack size exceeded: the config recurses without end or is nested too deeply";
+    for (text, want) in [
+        ("function f() { return f() + 1 }\nf()", recursing),
+        ("JSON.parse('['.repeat(5000))", "JSON.parse: the text is nested deeper than 127 levels"),
+        (
+            "new RegExp('('.repeat(5000) + ')'.repeat(5000))",
+            "config threw: SyntaxError: Invalid regular expression: Regular expression is too deeply nested: pmrun's own engine reads 256 levels",
+        ),
+    ] {
+        let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
+        assert_eq!((failure.code, failure.message.as_str()), (Code::DepthLimit, want), "{text}");
+    }
+}
+
+#[test]
+fn stacks_are_the_users() {
+    let stack = |text: &str| Case::new(&[("a.js", text)]).run().json();
+    for (text, want) in [
+        (
+            "function f() { throw new RangeError('no') }\ntry {\n  const a = {}; f({ a: [{}] }, {})\n} catch (e) { module.exports = e.stack.split('\\n') }",
+            r#"["RangeError: no","    at f ({DIR}/a.js:1:22)","    at Object.<anonymous> ({DIR}/a.js:3:17)"]"#,
+        ),
+        (
+            "try { null.x } catch (e) { module.exports = e.stack.split('\\n') }",
+            r#"["TypeError: Cannot read properties of null (reading 'x')","    at Object.<anonymous> ({DIR}/a.js:1:12)"]"#,
+        ),
+        (
+            "class E extends Error { constructor(m) { super(m); Error.captureStackTrace(this, E) } }\nmodule.exports = new E('m').stack.split('\\n')",
+            r#"["Error: m","    at Object.<anonymous> ({DIR}/a.js:2:18)"]"#,
+        ),
+        ("const e = new Error('m'); e.stack = 'own'; module.exports = e.stack", r#""own""#),
+    ] {
+        assert_eq!(stack(text), want, "{text}");
+    }
+    check(&[("require('util').inspect(new Error('x')).split('\\n')[0]", r#""Error: x""#)]);
+}
