@@ -12,7 +12,7 @@ use super::host::Host;
 use super::modules::USE_NODE;
 use super::orders::Failure;
 use super::provenance::{Odd, Shape, Spot, Trace};
-use super::source::OWN;
+use super::source::{OWN, lacking};
 use super::words::{TOO_DEEP, of_syntax};
 use crate::diag::Code;
 
@@ -99,6 +99,10 @@ fn describe(error: &JsError, at: Option<Spot>, host: &Host, context: &mut Contex
     }
     let (message, at) = trace.explain(&message, at);
     let message = format!("config threw: {message}");
+    if let Some(lacks) = lacks_of_node(&message, &trace) {
+        let advice = format!("pmrun's own engine does not have {lacks}: {USE_NODE}");
+        return (Failure::new(Code::Unsupported, message).hint(advice), trace.callee(at).or(at));
+    }
     let failure = match advice(&message) {
         Some((code, "")) => Failure::new(code, message),
         Some((code, advice)) => Failure::new(code, message).hint(advice),
@@ -211,6 +215,22 @@ fn bare(message: &str) -> &str {
         Some((class, rest)) if class.ends_with("Error") && class.chars().all(char::is_alphanumeric) => rest,
         _ => message,
     }
+}
+
+/// What Node has, and the stand-in for its module does not, where a message is about that.
+fn lacks_of_node(message: &str, trace: &Trace) -> Option<String> {
+    let bare = bare(message.strip_prefix("config threw: ").unwrap_or(message));
+    let called = bare.strip_suffix(" is not a function").or_else(|| bare.strip_suffix(" is not a constructor"));
+    let (owner, name) = match called {
+        Some(callee) => callee.rsplit_once(['.', '?']).unwrap_or(("", callee)),
+        None => {
+            let (module, name) =
+                bare.strip_prefix("The requested module '")?.split_once("' does not provide an export named '")?;
+            (module, name.strip_suffix('\'')?)
+        }
+    };
+    let meant = |module: &&str| *module == owner || trace.requests(module);
+    lacking(name).find(meant).map(|module| format!("`{module}.{name}`"))
 }
 
 /// What kind of error the message is, and what helps.

@@ -52,6 +52,8 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "fs" => ("fs", include_str!("builtins/fs.js")),
         "fs/promises" => ("fs/promises", "module.exports = require('fs').promises;"),
         "pmrun:collate" => ("pmrun:collate", include_str!("builtins/collate.js")),
+        "pmrun:dates" => ("pmrun:dates", include_str!("builtins/dates.js")),
+        "pmrun:locale" => ("pmrun:locale", include_str!("builtins/locale.js")),
         "pmrun:errors" => ("pmrun:errors", include_str!("builtins/errors.js")),
         "pmrun:globals" => ("pmrun:globals", include_str!("builtins/globals.js")),
         "module" => ("module", include_str!("builtins/module.js")),
@@ -106,6 +108,46 @@ pub(super) fn is_nodes(name: &str) -> bool {
         "zlib",
     ];
     name.starts_with("node:") || NAMES.contains(&name.split('/').next().unwrap_or(name))
+}
+
+/// What Node's modules have and the stand-ins do not.
+const LACKING: [(&str, &str); 12] = [
+    ("assert", "rejects doesNotThrow doesNotReject doesNotMatch"),
+    ("buffer", "transcode isUtf8 isAscii Blob File resolveObjectURL"),
+    ("console", "profile profileEnd timeStamp"),
+    (
+        "crypto",
+        "checkPrime checkPrimeSync createDiffieHellman createECDH createSecretKey diffieHellman generatePrime \
+         generatePrimeSync getCiphers getCurves hkdf hkdfSync pbkdf2 generateKeyPair generateKey generateKeySync \
+         privateEncrypt publicDecrypt randomFill randomFillSync scrypt sign verify X509Certificate createCipher \
+         createDecipher",
+    ),
+    ("events", "addAbortListener on getEventListeners getMaxListeners setMaxListeners listenerCount"),
+    (
+        "fs",
+        "close fdatasync fdatasyncSync fstat fsync fsyncSync futimesSync lchownSync lutimesSync openAsBlob read readv \
+         readvSync statfs statfsSync unwatchFile ReadStream WriteStream globSync glob",
+    ),
+    ("module", "register runMain wrap SourceMap"),
+    ("os", "setPriority"),
+    ("path", "matchesGlob"),
+    (
+        "process",
+        "binding dlopen openStdin initgroups setgroups setegid seteuid setgid setuid setSourceMapsEnabled \
+         setUncaughtExceptionCaptureCallback",
+    ),
+    ("timers", "setInterval scheduler"),
+    (
+        "util",
+        "getSystemErrorMap getSystemErrorName getSystemErrorMessage getCallSites isBoolean isBuffer isNull isNumber isString \
+         isObject isFunction isError isPrimitive log aborted parseArgs MIMEType MIMEParams transferableAbortController \
+         isExternal isArgumentsObject isBoxedPrimitive isWeakMap isWeakSet isDataView isAnyArrayBuffer isArrayBufferView",
+    ),
+];
+
+/// The modules of Node's that have this, where their stand-ins do not.
+pub(super) fn lacking(name: &str) -> impl Iterator<Item = &'static str> {
+    LACKING.iter().filter(move |(_, names)| names.split(' ').any(|known| known == name)).map(|(module, _)| *module)
 }
 
 /// A `#!` line becomes a comment of the same width.

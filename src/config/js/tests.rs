@@ -1,5 +1,6 @@
 //! The engine in this process, without the child: text in, JSON or a failure out.
 
+mod stand_ins;
 mod words;
 
 use std::cell::RefCell;

@@ -125,7 +125,9 @@ const fs = {
   Dirent,
   existsSync(path) {
     try {
-      return path !== '' && host.exists(toPath(path));
+      const named = toPath(path);
+      // Only a folder has a name with a slash at its end.
+      return named !== '' && host.exists(named) && (!named.endsWith('/') || fs.statSync(named).isDirectory());
     } catch {
       return false;
     }

@@ -119,6 +119,7 @@ const process = {
     const parsed = host.dotenv(require('fs').readFileSync(path, 'utf8'));
     for (const key of Object.keys(parsed)) if (!Object.hasOwn(env, key)) env[key] = parsed[key];
   },
+  getBuiltinModule: (name) => (host.isBuiltin(name) ? require(name.replace(/^node:/, '')) : undefined),
   kill(pid, signal = 'SIGTERM') {
     // Signal 0 only asks whether there is such a process.
     if (Number(pid) === facts.pid && signal === 0) return true;

@@ -7,11 +7,19 @@ const quote = (text) => {
 function inspect(value, options, ...legacy) {
   // The older form: showHidden, depth, colors.
   if (typeof options === 'boolean') options = { depth: legacy[0] === undefined ? 2 : legacy[0] };
-  const depth = options && typeof options === 'object' && options.depth !== undefined ? (options.depth ?? Infinity) : 2;
-  return show(value, depth, [], 0);
+  const outer = asked;
+  asked = { ...inspect.defaultOptions, ...(typeof options === 'object' ? options : undefined) };
+  try {
+    return show(value, asked.depth ?? Infinity, [], 0);
+  } finally {
+    asked = outer;
+  }
 }
 inspect.custom = Symbol.for('nodejs.util.inspect.custom');
-inspect.defaultOptions = { depth: 2, colors: false };
+inspect.defaultOptions = { depth: 2, colors: false, compact: 3, breakLength: 80, maxArrayLength: 100, showHidden: false };
+// What the value that is being shown is shown with, and how deep its last part was.
+let asked = inspect.defaultOptions;
+let deepest = 0;
 
 function show(value, depth, above, indent) {
   const custom = value !== null && typeof value === 'object' && value[inspect.custom];
@@ -25,7 +33,7 @@ function show(value, depth, above, indent) {
     case 'number': return Object.is(value, -0) ? '-0' : String(value);
     case 'function': {
       const parent = Object.getPrototypeOf(value);
-      if (/^class\b/.test(Function.prototype.toString.call(value))) return `[class ${value.name || '(anonymous)'}${parent?.name ? ` extends ${parent.name}` : ''}]`;
+      if (Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false) return `[class ${value.name || '(anonymous)'}${parent?.name ? ` extends ${parent.name}` : ''}]`;
       return `[${value.constructor?.name || 'Function'}${value.name ? ': ' + value.name : ' (anonymous)'}]`;
     }
     case 'object': break;
@@ -40,7 +48,9 @@ function show(value, depth, above, indent) {
   if (value instanceof require('buffer').Buffer) return `<Buffer${Array.from(value.subarray(0, 50), (byte) => ' ' + byte.toString(16).padStart(2, '0')).join('')}${value.length > 50 ? ` ... ${value.length - 50} more byte${value.length > 51 ? 's' : ''}` : ''}>`;
   const name = value.constructor && value.constructor.name;
   const bare = Array.isArray(value) ? '[Array]' : `[${name || 'Object: null prototype'}]`;
-  if (above.length > depth) return bare;
+  const isEmpty = value instanceof Map || value instanceof Set ? value.size === 0 : Reflect.ownKeys(value).length === (Array.isArray(value) ? 1 : 0);
+  if (above.length > depth && !isEmpty) return bare;
+  if (!isEmpty) deepest = above.length;
   const inner = [...above, value];
   const one = (item) => show(item, depth, inner, indent + 2);
   const property = (key) => {
@@ -50,27 +60,34 @@ function show(value, depth, above, indent) {
   };
   const keys = [...Object.keys(value), ...Object.getOwnPropertySymbols(value).filter((key) => Object.prototype.propertyIsEnumerable.call(value, key))];
   if (value instanceof Promise) return 'Promise {}';
-  if (value instanceof Map) return wrap(`Map(${value.size}) {`, Array.from(value, ([k, v]) => `${one(k)} => ${one(v)}`), '}', indent);
-  if (value instanceof Set) return wrap(`Set(${value.size}) {`, Array.from(value, one), '}', indent);
+  if (value instanceof Map) return wrap(`Map(${value.size}) {`, Array.from(value, ([k, v]) => `${one(k)} => ${one(v)}`), '}', indent, above);
+  if (value instanceof Set) return wrap(`Set(${value.size}) {`, Array.from(value, one), '}', indent, above);
   if (Array.isArray(value)) {
-    const items = Array.from(value.slice(0, 100), (item, i) => (i in value ? one(item) : '<1 empty item>'));
-    if (value.length > 100) items.push(`... ${value.length - 100} more items`);
-    return wrap('[', [...items, ...keys.filter((key) => !/^\d+$/.test(String(key))).map(property)], ']', indent);
+    const shown = Math.max(0, asked.maxArrayLength ?? Infinity);
+    const items = Array.from(value.slice(0, shown), (item, i) => (i in value ? one(item) : '<1 empty item>'));
+    if (value.length > shown) items.push(more(value.length - shown));
+    if (asked.showHidden) items.push(`[length]: ${value.length}`);
+    return wrap('[', [...items, ...keys.filter((key) => !/^\d+$/.test(String(key))).map(property)], ']', indent, above);
   }
-  if (ArrayBuffer.isView(value)) return wrap(`${name}(${value.length}) [`, Array.from(value.subarray(0, 100), String), ']', indent);
+  if (ArrayBuffer.isView(value)) return wrap(`${name}(${value.length}) [`, Array.from(value.subarray(0, 100), String), ']', indent, above);
   const prefix = name === 'Object' ? '{' : name ? `${name} {` : '[Object: null prototype] {';
-  return wrap(prefix, keys.map(property), '}', indent);
+  return wrap(prefix, keys.map(property), '}', indent, above);
 }
 
-function wrap(open, parts, close, indent) {
+const more = (count) => `... ${count} more item${count === 1 ? '' : 's'}`;
+
+// On one line, if that is short and few things are within each other.
+function wrap(open, parts, close, indent, above) {
   if (!parts.length) return open + close;
-  const line = `${open} ${parts.join(', ')} ${close}`;
-  if (line.length + indent <= 76 && !line.includes('\n')) return line;
+  const length = parts.reduce((sum, part) => sum + part.length, 2 * parts.length + indent + open.length + 10);
+  const flat = typeof asked.compact === 'number' && deepest - above.length < asked.compact && length <= asked.breakLength;
+  if (flat && !parts.some((part) => part.includes('\n'))) return `${open} ${parts.join(', ')} ${close}`;
   const pad = ' '.repeat(indent + 2);
   return `${open}\n${pad}${parts.join(`,\n${pad}`)}\n${' '.repeat(indent)}${close}`;
 }
 
 function format(...args) {
+  if (args.length === 1 && typeof args[0] === 'string') return args[0];
   if (typeof args[0] !== 'string') return args.map(word).join(' ');
   let next = 1;
   const first = args[0].replace(/%([sdifjoOc%])/g, (whole, kind) => {
@@ -78,16 +95,31 @@ function format(...args) {
     if (next >= args.length) return whole;
     const value = args[next++];
     switch (kind) {
-      case 's': return typeof value === 'object' && value !== null ? inspect(value, { depth: 0 }) : String(value);
+      case 's': return asText(value);
       case 'd': return typeof value === 'bigint' ? `${value}n` : String(Number(value));
       case 'i': return String(Number.parseInt(value, 10));
       case 'f': return String(Number.parseFloat(value));
-      case 'j': return JSON.stringify(value);
+      case 'j': return asJson(value);
       case 'c': return '';
-      default: return inspect(value, { depth: 4 });
+      case 'o': return inspect(value, { depth: 4, showHidden: true });
+      default: return inspect(value);
     }
   });
   return [first, ...args.slice(next).map(word)].join(' ');
+}
+function asText(value) {
+  if (typeof value === 'bigint' || Object.is(value, -0)) return inspect(value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  const own = [Object, Array, Error, Map, Set, Date].every((known) => value.toString !== known.prototype.toString);
+  return typeof value.toString === 'function' && own ? String(value) : inspect(value, { depth: 0 });
+}
+function asJson(value) {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (/circular|cyclic/i.test(error.message)) return '[Circular]';
+    throw error;
+  }
 }
 const word = (value) => (typeof value === 'string' ? value : inspect(value));
 

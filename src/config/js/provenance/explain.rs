@@ -95,6 +95,16 @@ impl Trace {
         Some(Spot { file: u32::try_from(index).unwrap_or(u32::MAX), bytes: request.at })
     }
 
+    /// Whether a file of the user's requires or imports a module of Node's.
+    pub(in crate::config::js) fn requests(&self, module: &str) -> bool {
+        let is_it = |specifier: &str| {
+            let name = specifier.strip_prefix("node:").unwrap_or(specifier);
+            name.split('/').next() == Some(module)
+        };
+        let files = self.files.borrow();
+        files.iter().flat_map(|file| &file.facts.requests).any(|request| is_it(&request.specifier))
+    }
+
     /// The name of what is called, where the place is a call's bracket.
     pub(in crate::config::js) fn callee(&self, at: Option<Spot>) -> Option<Spot> {
         let files = self.files.borrow();

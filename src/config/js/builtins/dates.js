@@ -1,0 +1,36 @@
+// Dates as people write them, which the language leaves to its engines: read as V8 does.
+const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
+const zones = { z: 0, ut: 0, utc: 0, gmt: 0, est: -5, edt: -4, cst: -6, cdt: -5, mst: -7, mdt: -6, pst: -8, pdt: -7 };
+// A time; an offset; a number; a word. Anything else stands between them.
+const part = /(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?|([+-])(\d{1,2}):?(\d{2})?(?![\d-])|(\d+)|([a-z]+)/gi;
+
+function parse(text) {
+  const numbers = [];
+  let [month, clock, offset, half] = [];
+  for (const [, h, m, s = 0, fraction = '', sign, hours, minutes, number, named] of text.replace(/\([^)]*\)?/g, ' ').matchAll(part)) {
+    const word = named?.toLowerCase();
+    if (h !== undefined) clock = [Number(h), Number(m), Number(s), Math.trunc(Number(`0.${fraction}0`) * 1000)];
+    else if (number !== undefined) numbers.push(Number(number));
+    // Before there is a time, it is a number behind a dash.
+    else if (sign && !clock && offset === undefined) numbers.push(Number(hours + (minutes ?? '')));
+    else if (sign) offset = (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes ?? 0));
+    else if (word === 'am' || word === 'pm') half = word;
+    else if (Object.hasOwn(zones, word) && (clock || numbers.length)) offset = zones[word] * 60;
+    else if (months.includes(word.slice(0, 3))) month = months.indexOf(word.slice(0, 3));
+    else if (numbers.length && word !== 't') return NaN;
+  }
+  if (numbers.length > 3 || numbers.length === 0) return NaN;
+  let [year, day] = [];
+  if (month !== undefined) [day, year = 2001] = numbers[0] > 31 ? [numbers[1], numbers[0]] : numbers;
+  else if (numbers[0] > 31) [year, month, day = 1] = [numbers[0], numbers[1] - 1, numbers[2]];
+  else [month, day = 1, year = 2001] = [numbers[0] - 1, numbers[1], numbers[2]];
+  if (year < 50) year += 2000;
+  else if (year < 100) year += 1900;
+  let [h, m, s, ms] = clock ?? [0, 0, 0, 0];
+  if (half) h = (h % 12) + (half === 'pm' ? 12 : 0);
+  if (!(month >= 0 && month < 12 && day >= 1 && day <= 31) || h > 24 || m > 59 || s > 59) return NaN;
+  if (offset === undefined) return new Date(year, month, day, h, m, s, ms).getTime();
+  return Date.UTC(year, month, day, h, m - offset, s, ms);
+}
+
+module.exports = { parse };

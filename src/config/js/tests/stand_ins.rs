@@ -1,0 +1,110 @@
+//! What stands in for parts of Node, beside what Node 20 prints; and what is said of the parts that nothing stands in for.
+
+use super::{Case, check, check_files};
+use crate::diag::Code;
+
+#[test]
+fn what_the_engine_lacks_names_the_way_out() {
+    let node = "`--js-engine node` runs the config with Node";
+    for (text, lacks) in [
+        ("const util = require('util'); util.parseArgs({})", "`util.parseArgs`: "),
+        ("const { parseArgs } = require('node:util'); parseArgs({})", "`util.parseArgs`: "),
+        ("require('path').matchesGlob('a', 'b')", "`path.matchesGlob`: "),
+        ("process.binding('fs')", "`process.binding`: "),
+        ("const fs = require('fs'); new fs.ReadStream('a')", "`fs.ReadStream`: "),
+        ("import { scrypt } from 'crypto'; export default scrypt", "`crypto.scrypt`: "),
+    ] {
+        let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
+        let want = format!("pmrun's own engine does not have {lacks}{node}");
+        assert_eq!((failure.code, failure.hint.as_deref()), (Code::Unsupported, Some(want.as_str())), "{text}");
+        assert!(failure.position.is_some(), "{text}");
+    }
+    for text in [
+        "new Intl.NumberFormat()",
+        "(1).toLocaleString('de-DE')",
+        "new Date(0).toLocaleDateString('en', { month: 'short' })",
+    ] {
+        let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
+        assert_eq!((failure.code, failure.hint.as_deref()), (Code::Unsupported, Some(node)), "{text}");
+    }
+    // Of what is nobody's, nothing is said.
+    for text in ["const util = require('util'); util.parseArg({})", "const a = {}; a.parseArgs()"] {
+        let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
+        assert_eq!((failure.code, failure.hint), (Code::Thrown, None), "{text}");
+    }
+}
+
+#[test]
+fn dates_as_people_write_them() {
+    check(&[
+        (
+            "['July 1, 2020 UTC', '2020-07-01 12:00Z', 'Wed, 01 Jul 2020 12:00:00 GMT', '1 July 2020 10:00 PM GMT', 'Jul 1 2020 12:00:00 GMT+0200 (CEST)', 'Tue Mar 01 2022 00:00:00 UTC', '2020-07-01 12:00:00 +0200', '07/01/2020 UTC'].map((text) => Date.parse(text))",
+            "[1593561600000,1593604800000,1593604800000,1593640800000,1593597600000,1646092800000,1593597600000,1593561600000]",
+        ),
+        (
+            "['2020/07/01', '07/01/2020', 'July 1, 2020', '2020-7-1'].map((text) => new Date(text).getTime() - new Date(2020, 6, 1).getTime())",
+            "[0,0,0,0]",
+        ),
+        (
+            "['garbage', '2020-13-45 1', 'July 99, 2020', '13'].map((text) => String(new Date(text)))",
+            r#"["Invalid Date","Invalid Date","Invalid Date","Invalid Date"]"#,
+        ),
+        (
+            "[new Date(0) instanceof Date, new Date(0).constructor === Date, new Date(2020, 0).getFullYear(), typeof Date(), new (class extends Date {})('July 1, 2020').getMonth()]",
+            r#"[true,true,2020,"string",6]"#,
+        ),
+    ]);
+}
+
+#[test]
+fn numbers_and_dates_for_people() {
+    check(&[
+        (
+            "[1234567.891, 0.0005, -0, 1e21, NaN, 999.9996, 1.005].map((n) => n.toLocaleString())",
+            r#"["1,234,567.891","0.001","-0","1,000,000,000,000,000,000,000","NaN","1,000","1.005"]"#,
+        ),
+        (
+            "[(1234.5).toLocaleString('en-US', { minimumFractionDigits: 2 }), (1.005).toLocaleString(undefined, { maximumFractionDigits: 2 })]",
+            r#"["1,234.50","1.01"]"#,
+        ),
+        (
+            "(d => [d.toLocaleDateString(), d.toLocaleTimeString(), d.toLocaleString('en-US')])(new Date(2024, 0, 2, 15, 4, 5))",
+            "[\"1/2/2024\",\"3:04:05\u{202f}PM\",\"1/2/2024, 3:04:05\u{202f}PM\"]",
+        ),
+    ]);
+}
+
+#[test]
+fn values_as_node_shows_them() {
+    let shown = |call: &str| Case::new(&[("a.js", &format!("module.exports = require('util').{call}"))]).run().json();
+    for (call, want) in [
+        (
+            "inspect({ a: {}, b: [], c: { d: 1 }, e: [1], m: new Map() }, { depth: 0 })",
+            "{ a: {}, b: [], c: [Object], e: [Array], m: Map(0) {} }",
+        ),
+        ("inspect({ a: 1, b: [1, 2] }, { compact: false })", "{\\n  a: 1,\\n  b: [\\n    1,\\n    2\\n  ]\\n}"),
+        ("inspect([0, 1, 2, 3], { maxArrayLength: 2 })", "[ 0, 1, ... 2 more items ]"),
+        ("inspect([0, 1, 2], { maxArrayLength: 2 })", "[ 0, 1, ... 1 more item ]"),
+        ("inspect({ a: { b: { c: {} } } }, { depth: null })", "{ a: { b: { c: {} } } }"),
+        (
+            "inspect({ a: { b: { c: { d: { e: {} } } } } }, { depth: null })",
+            "{\\n  a: {\\n    b: { c: { d: { e: {} } } }\\n  }\\n}",
+        ),
+        ("inspect(class A {})", "[class A]"),
+        ("format('%%')", "%%"),
+        ("format('%% %s', 1)", "% 1"),
+        ("format('%s %s %s', -0, 5n, { toString() { return 'own' } })", "-0 5n own"),
+        ("format('%o', [1])", "[ 1, [length]: 1 ]"),
+        ("format('%O', { a: { b: { c: { d: 1 } } } })", "{ a: { b: { c: [Object] } } }"),
+        ("format('%j', (() => { const a = {}; a.a = a; return a })())", "[Circular]"),
+    ] {
+        assert_eq!(shown(call), format!("\"{want}\""), "{call}");
+    }
+}
+
+#[test]
+fn only_folders_end_in_a_slash() {
+    let text =
+        "const { existsSync: is } = require('fs'); module.exports = [is('a.js'), is('a.js/'), is('d/'), is('no/')]";
+    check_files(&[("a.js", text), ("d/x", "")], "[true,false,true,false]");
+}
