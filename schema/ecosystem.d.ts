@@ -2,8 +2,10 @@
 //
 // In a `.js` file, with this file beside it as `pmrun.d.ts`:
 //
+//     // @ts-check
 //     /** @type {import("./pmrun").Config} */
-//     module.exports = { apps: [{ name: "api", script: "./api.js" }] };
+//     const config = { apps: [{ name: "api", script: "./api.js" }] };
+//     module.exports = config;
 
 /** What a config exports: an ecosystem, a list of apps, one app, or a function or promise of one of these. */
 export type Config = Plain | Promise<Plain> | ((given: Given) => Plain | Promise<Plain>);

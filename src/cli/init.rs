@@ -173,8 +173,9 @@ fn text(document: &Node, to: ConfigFormat, format: Format) -> Result<String, Cli
                 _ => ("module.exports =", bare.strip_prefix("module.exports = ")),
             };
             let literal = literal.unwrap_or(&bare);
+            // Without its first line editors complete a `.js` file but find nothing wrong with it.
             format!(
-                "{comments}\n/** @type {{import(\"./pmrun\").Config}} */\nconst config = {literal}\n{export} config;\n"
+                "// @ts-check\n{comments}\n/** @type {{import(\"./pmrun\").Config}} */\nconst config = {literal}\n{export} config;\n"
             )
         }
         ConfigFormat::Ts => {

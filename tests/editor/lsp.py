@@ -82,7 +82,9 @@ class Server:
             if self.pulls:
                 answer = self.request("textDocument/diagnostic", {"textDocument": {"uri": path.as_uri()}})
                 self.problems[path.as_uri()] = answer.get("items", [])
-            messages = [one["message"] for one in self.problems.get(path.as_uri(), [])]
+            found = self.problems.get(path.as_uri(), [])
+            # Hints and information are no problems.
+            messages = [one["message"] for one in found if one.get("severity", 1) <= 2]
             if any(wanted in message for message in messages):
                 return messages
             try:

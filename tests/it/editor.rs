@@ -185,7 +185,7 @@ fn a_saved_plan_is_no_config() {
 #[test]
 fn a_first_file_is_made_of_what_is_there() {
     for (format, line) in [
-        ("js", "/** @type {import(\"./pmrun\").Config} */"),
+        ("js", "\n/** @type {import(\"./pmrun\").Config} */\nconst config = {"),
         ("ts", "import type { Config } from \"./pmrun\";"),
         ("json5", "$schema: \"./pmrun.schema.json\""),
         ("json", "\"$schema\": \"./pmrun.schema.json\""),
@@ -202,6 +202,7 @@ fn a_first_file_is_made_of_what_is_there() {
         home.ok(&["init", "--format", format]).says(&format!("{name}: written, 2 apps from Procfile"));
         let text = std::fs::read_to_string(home.work.join(&name)).expect("written");
         assert!(text.contains(line), "{text}");
+        assert_eq!(text.starts_with("// @ts-check\n"), format == "js", "{text}");
         assert!(format == "json" || text.contains("instances"), "{text}");
         home.ok(&["validate", "--strict", &name]).prints("ok, 2 apps");
         home.exits(1, &["init", "--format", format]).says("already there");
