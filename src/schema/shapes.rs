@@ -153,10 +153,11 @@ impl Decoder<'_> {
                 _ => {
                     let message = format!("unknown top-level key `{}`", shown(key));
                     let diagnostic = Diagnostic::warning(Code::UnknownOption, message, mark.location(self.file));
+                    let belongs = "options belong to an app, in `apps`";
                     let hint = match (closest(key, TOP_LEVEL), options::find(key)) {
-                        (_, Some(_)) => Some("options belong to an app, in `apps`".to_owned()),
+                        (_, Some(_)) => Some(belongs.to_owned()),
                         (Some(known), None) => Some(format!("did you mean `{known}`?")),
-                        (None, None) => None,
+                        (None, None) => options::meant(key).map(|near| format!("did you mean `{near}`? {}", belongs)),
                     };
                     self.push(match hint {
                         Some(hint) => diagnostic.hint(hint),

@@ -69,19 +69,53 @@ fn a_code_is_found_as_it_is_shown() {
     home.exits(1, &["explain", "unknown-opton"]).says("did you mean `unknown-option`?");
 }
 
-/// Each line: severity, code, line.
+/// Severity, code and line of each, in the order that they are told in.
+const TWENTY: &str = "\
+    error value 10, error value 11, error value 12, error value 13, error value 14, error value 15, error value 17, \
+    error not-found 21, error unknown-dependency 24, error value 25, error value 28, error duplicate-name 30, \
+    error missing 31, error shape 32, warning unknown-option 3, warning unknown-option 8, warning unknown-option 9, \
+    warning unknown-option 16, warning not-honoured 22, warning duplicate-option 27, info meaningless 23";
+
+/// The same of a file whose lines say it.
+fn told_by_comments(text: &str) -> String {
+    let mut all: Vec<(usize, usize, String)> = Vec::new();
+    for (line, text) in text.lines().enumerate().skip(1) {
+        let Some((_, told)) = text.split_once(" # ") else { continue };
+        let rank = ["error", "warning", "info"].iter().position(|severity| told.starts_with(severity));
+        all.push((rank.expect("a severity"), line + 1, format!("{told} {}", line + 1)));
+    }
+    all.sort_unstable();
+    all.into_iter().map(|(.., told)| told).collect::<Vec<_>>().join(", ")
+}
+
 #[test]
 fn twenty_mistakes_are_twenty_diagnostics_the_most_severe_first_then_by_place() {
-    let want = "\
-        error value 10, error value 11, error value 12, error value 13, error value 14, error value 15, error value 17, \
-        error not-found 21, error unknown-dependency 24, error value 25, error value 28, error duplicate-name 30, \
-        error missing 31, error shape 32, warning unknown-option 3, warning unknown-option 8, warning unknown-option 9, \
-        warning unknown-option 16, warning not-honoured 22, warning duplicate-option 27, info meaningless 23";
     let home = home();
-    let json5 = std::fs::read_to_string(fixture("mistakes").join("twenty.json5")).expect("it is there");
-    home.write("twenty.json5", &json5);
-    home.write("twenty.config.js", json5.replacen('{', "module.exports = {", 1));
-    for file in ["twenty.json5", "twenty.config.js"] {
+    let read = |name: &str| std::fs::read_to_string(fixture("mistakes").join(name)).expect("it is there");
+    let json5 = read("twenty.json5");
+    let mut files = vec![("twenty.json5", json5.clone(), TWENTY.to_owned())];
+    for (file, head) in [
+        ("twenty.config.js", "module.exports = {"),
+        // Lists and calls, so that it has to be run.
+        ("twenty.config.cjs", "module.exports = Object.assign({}, {"),
+        ("twenty.config.mjs", "export default {"),
+        ("twenty.config.ts", "interface Any { [key: string]: unknown }; const all: Any = {"),
+    ] {
+        let tail = match file {
+            "twenty.config.cjs" => ");\n",
+            "twenty.config.ts" => ";\nexport default all satisfies Any;\n",
+            _ => "",
+        };
+        files.push((file, json5.replacen('{', head, 1) + tail, TWENTY.to_owned()));
+    }
+    for file in ["twenty.yaml", "twenty.toml"] {
+        let text = read(file);
+        let want = told_by_comments(&text);
+        files.push((file, text, want));
+    }
+    for (file, text, want) in files {
+        home.write(file, text);
+        assert_eq!(want.split(", ").count(), 21, "{want}");
         let output = home.exits(65, &["validate", "--json", file]);
         let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let line = |one: &Value| {
@@ -107,7 +141,13 @@ fn what_was_meant_is_suggested_wherever_something_is_named() {
         "eco.yaml",
         "apps:\n- {name: api, script: ./api.sh, env_production: {A: 1}}\n- {name: web, script: ./web.sh}\n",
     );
-    let table: [(&str, &[&str], &str); 10] = [
+    let table: [(&str, &[&str], &str); 16] = [
+        ("envProduction: {A: 1}", &["validate", "a.yaml"], "`env_production`"),
+        ("env-production: {A: 1}", &["validate", "a.yaml"], "`env_production`"),
+        ("envproduction: {A: 1}", &["validate", "a.yaml"], "`env_production`"),
+        ("ENV_production: {A: 1}", &["validate", "a.yaml"], "`env_production`"),
+        ("instance: 2", &["validate", "a.yaml"], "`instances`"),
+        ("replicas: 2", &["validate", "a.yaml"], "`instances`"),
         ("maxMemory: 1G", &["validate", "a.yaml"], "`max_memory_restart`"),
         ("max_memory: 1G", &["validate", "a.yaml"], "`max_memory_restart`"),
         ("instnaces: 2", &["validate", "a.yaml"], "`instances`"),

@@ -80,7 +80,7 @@ fn value(path: &str, app: &str) -> Result<Value, CliError> {
         }
         Some((row, _)) => Ok(Value::Option(row)),
         None => {
-            let near = closest(path, options::keys()).map(|near| format!("{app}.{near}"));
+            let near = options::meant(path).map(|near| format!("{app}.{near}"));
             let error = CliError::error(format!("apps have no option `{path}`"));
             let hint = format!("`pmrun explain {app}` lists what it has; a variable is `{app}.env.NAME`");
             Err(if near.is_some() { error.suggest(near.as_deref()) } else { error.hint(hint) })

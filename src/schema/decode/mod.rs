@@ -12,7 +12,6 @@ use super::draft::{Draft, Mark, Outdone};
 use super::options::{self, OVERLAY_PREFIX, Row, Status};
 use super::resolve::shown;
 use super::value::Value;
-use crate::base::closest;
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node, js_number, to_json, to_json_text};
 
@@ -132,7 +131,7 @@ impl Decoder<'_> {
             mark.location(self.file),
         );
         // A file of 100,000 keys that are no options is no file with typing errors.
-        let near = if self.diagnostics.len() < SUGGESTIONS_MAX { closest(key, options::keys()) } else { None };
+        let near = if self.diagnostics.len() < SUGGESTIONS_MAX { options::meant(key) } else { None };
         self.diagnostics.push(match near {
             Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
             None => diagnostic,

@@ -4,10 +4,13 @@ mod files;
 mod later;
 mod lifecycle;
 mod meaningless;
+mod meant;
 mod process;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+
+pub use meant::meant;
 
 use super::{Shape, Value};
 use crate::spec::Field;
@@ -68,7 +71,7 @@ pub fn find(key: &str) -> Option<(&'static Row, usize)> {
 }
 
 /// Every way to write an option, for suggestions.
-pub fn keys() -> impl Iterator<Item = &'static str> {
+fn keys() -> impl Iterator<Item = &'static str> {
     rows().flat_map(Row::names)
 }
 
