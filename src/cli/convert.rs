@@ -7,8 +7,8 @@ use super::loading::{self, EntryFile, Talk};
 use super::terminal::{Terminal, harmless};
 use super::{saved_plan, surroundings};
 use crate::config::{self, World};
-use crate::diag::Severity;
-use crate::document::{Format, Kind, Node, write};
+use crate::diag::{self, Severity};
+use crate::document::{Format, Kind, Location, Node, Sources, Span, write};
 use crate::plan::holds_secret;
 use crate::schema;
 
@@ -19,12 +19,12 @@ pub(super) fn run(arguments: &arguments::Convert, terminal: &mut Terminal) -> Re
         check_place(&file, out, arguments.force, &world)?;
     }
     saved_plan::refuse(&file.path, &file.named)?;
-    let document = read(&file, &world, terminal)?;
+    let (document, sources) = read(&file, &world, terminal)?;
     let target = arguments.out.as_deref().unwrap_or(&file.path);
     let format = format(arguments.to, &loading::absolute(target, &world));
     let (node, lost) = schema::portable(&document, format);
     let (node, head) = without_schema(node, format);
-    let text = head + &proven(&node, format)?;
+    let text = head + &proven(&node, format).map_err(|unsaid| unsaid.at(place(&document, &unsaid.path, &sources)))?;
     match &arguments.out {
         Some(out) => save(&loading::absolute(out, &world), &text, arguments.force)?,
         None => terminal.print(&text)?,
@@ -40,13 +40,35 @@ pub(super) fn run(arguments: &arguments::Convert, terminal: &mut Terminal) -> Re
 
 /// What a file says, when all of it is understood: what is wrong has no meaning that could be kept. Whether its
 /// scripts are here does not matter.
-fn read(file: &EntryFile, world: &World, terminal: &mut Terminal) -> Result<Node, CliError> {
+fn read(file: &EntryFile, world: &World, terminal: &mut Terminal) -> Result<(Node, Sources), CliError> {
     let (document, mut report) = config::load_document(&file.named, world);
     if let Some(document) = &document {
         report.diagnostics.extend(schema::decode(document, &file.named).diagnostics);
     }
     report.diagnostics.retain(|diagnostic| diagnostic.severity == Severity::Error);
-    loading::judge(document, &report, false, Talk::Warnings, terminal)
+    let document = loading::judge(document, &report, false, Talk::Warnings, terminal)?;
+    Ok((document, report.sources))
+}
+
+/// Where the key at the end of a path was written.
+fn place(document: &Node, path: &str, sources: &Sources) -> Option<String> {
+    let span = key_at(document, path)?;
+    diag::place(sources, &Location::At { span, path: path.to_owned() })
+}
+
+/// Paths are as [`difference`] makes them.
+fn key_at(node: &Node, path: &str) -> Option<Span> {
+    match &node.kind {
+        Kind::Sequence(items) => {
+            let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+            key_at(items.get(index.parse::<usize>().ok()?)?, rest)
+        }
+        Kind::Mapping(entries) => entries.iter().find_map(|entry| {
+            let rest = path.strip_prefix('.').unwrap_or(path).strip_prefix(entry.key.text.as_str())?;
+            if rest.is_empty() { entry.key.span.or(entry.value.span) } else { key_at(&entry.value, rest) }
+        }),
+        _ => None,
+    }
 }
 
 /// Whether the ecosystem is a part of a package.json.
@@ -107,29 +129,76 @@ fn without_schema(node: Node, format: Format) -> (Node, String) {
     (Node::new(Kind::Mapping(entries), node.span), head)
 }
 
-/// The text of a document, once it has been read back as the same one.
-pub(super) fn proven(node: &Node, format: Format) -> Result<String, CliError> {
-    let text = write(node, format);
-    match config::read_back(&text, format) {
-        Some(back) if same(&back, node) => Ok(text),
-        _ => Err(CliError::error("this file has keys or values that the other format cannot say the same way")
-            .hint("`--to json5` can")),
+/// A key or value that does not come back from a format.
+pub(super) struct Unsaid {
+    path: String,
+    format: Format,
+}
+
+impl Unsaid {
+    pub(super) fn at(&self, place: Option<String>) -> CliError {
+        let at = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        let path = harmless(self.path.as_bytes(), false);
+        let (name, why) = match self.format {
+            Format::CommonJs | Format::Module => ("JavaScript", ": to it this key is no key like others"),
+            Format::Json => ("JSON", ""),
+            Format::Json5 => ("JSON5", ""),
+            Format::Yaml => ("YAML", ""),
+            Format::Toml => ("TOML", ""),
+        };
+        let what = if path.is_empty() { "this file".to_owned() } else { format!("`{path}`") };
+        CliError::error(format!("{at}{name} cannot say {what} so that it means the same{why}")).hint("`--to json5` can")
     }
 }
 
-fn same(one: &Node, other: &Node) -> bool {
-    match (&one.kind, &other.kind) {
-        (Kind::Sequence(one), Kind::Sequence(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
-        }
-        (Kind::Mapping(one), Kind::Mapping(other)) => {
-            let alike = |(one, other): (&crate::document::Entry, &crate::document::Entry)| {
-                one.key.text == other.key.text && same(&one.value, &other.value)
-            };
-            one.len() == other.len() && one.iter().zip(other).all(alike)
-        }
-        (one, other) => one == other,
+/// The text of a document, once it has been read back as the same one.
+pub(super) fn proven(node: &Node, format: Format) -> Result<String, Unsaid> {
+    let text = write(node, format);
+    let unsaid = match config::read_back(&text, format) {
+        Some(back) => difference(node, &back, ""),
+        None => Some(special(node, "").unwrap_or_default()),
+    };
+    match unsaid {
+        Some(path) => Err(Unsaid { path, format }),
+        None => Ok(text),
     }
+}
+
+/// The path of a key by which JavaScript means something else.
+fn special(node: &Node, path: &str) -> Option<String> {
+    match &node.kind {
+        Kind::Sequence(items) => {
+            items.iter().enumerate().find_map(|(index, item)| special(item, &format!("{path}[{index}]")))
+        }
+        Kind::Mapping(entries) => entries.iter().find_map(|entry| {
+            let key = entry.key.text.as_str();
+            let path = below(path, key);
+            if matches!(key, "__proto__" | "__esModule" | "") { Some(path) } else { special(&entry.value, &path) }
+        }),
+        _ => None,
+    }
+}
+
+/// The first path at which two documents are not the same.
+fn difference(one: &Node, other: &Node, path: &str) -> Option<String> {
+    match (&one.kind, &other.kind) {
+        (Kind::Sequence(one), Kind::Sequence(other)) if one.len() == other.len() => one
+            .iter()
+            .zip(other)
+            .enumerate()
+            .find_map(|(index, (one, other))| difference(one, other, &format!("{path}[{index}]"))),
+        (Kind::Mapping(one), Kind::Mapping(other)) if one.len() == other.len() => {
+            one.iter().zip(other).find_map(|(one, other)| {
+                let path = below(path, &one.key.text);
+                if one.key.text == other.key.text { difference(&one.value, &other.value, &path) } else { Some(path) }
+            })
+        }
+        (one, other) => (one != other).then(|| path.to_owned()),
+    }
+}
+
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 pub(super) fn save(path: &Path, text: &str, force: bool) -> Result<(), CliError> {
@@ -150,7 +219,11 @@ pub(super) fn say_lost(
     terminal: &mut Terminal,
 ) {
     for lost in lost {
-        terminal.say(format!("not kept: `{}`: {}", harmless(lost.path.as_bytes(), false), lost.why));
+        let path = harmless(lost.path.as_bytes(), false);
+        terminal.say(match lost.meant {
+            true => format!("written otherwise: `{path}`, {}", lost.why),
+            false => format!("not kept: `{path}`: {}", lost.why),
+        });
     }
     let assigned: Vec<String> = world.reading.journal.take_assigned().into_keys().collect();
     if !assigned.is_empty() {
@@ -180,6 +253,15 @@ fn notes(file: &EntryFile, node: &Node, world: &World) -> Vec<String> {
             "not kept: code; what it computed here and now is written, variables and paths of this machine among it"
                 .to_owned(),
         );
+        let mut halves = Vec::new();
+        // What the user wrote as it is, is meant.
+        if !text.contains(HALF) && !text.to_ascii_lowercase().contains("ufffd") {
+            find_halves(node, "", &mut halves);
+        }
+        notes.extend(halves.iter().map(|path| {
+            let path = harmless(path.as_bytes(), false);
+            format!("written otherwise: `{path}`, with U+FFFD for what is no text: half of a surrogate pair, or bytes that are not UTF-8")
+        }));
         let mut secrets = Vec::new();
         find_secrets(node, "", "", &text, &mut secrets);
         notes.extend(secrets.iter().map(|path| {
@@ -188,6 +270,31 @@ fn notes(file: &EntryFile, node: &Node, world: &World) -> Vec<String> {
         }));
     }
     notes
+}
+
+/// Stands where a program's text is none to the rest of the world; what is run is given the same.
+const HALF: char = '\u{fffd}';
+
+/// Paths of keys and values that hold it.
+fn find_halves(node: &Node, path: &str, found: &mut Vec<String>) {
+    match &node.kind {
+        Kind::String(text) if text.contains(HALF) => found.push(path.to_owned()),
+        Kind::Sequence(items) => {
+            for (index, item) in items.iter().enumerate() {
+                find_halves(item, &format!("{path}[{index}]"), found);
+            }
+        }
+        Kind::Mapping(entries) => {
+            for entry in entries {
+                let path = below(path, &entry.key.text);
+                if entry.key.text.contains(HALF) {
+                    found.push(path.clone());
+                }
+                find_halves(&entry.value, &path, found);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Paths of values that look like secrets and do not stand in the file that they came from.
@@ -204,7 +311,7 @@ fn find_secrets(node: &Node, path: &str, name: &str, text: &str, found: &mut Vec
         Kind::Mapping(entries) => {
             for entry in entries {
                 let key = &entry.key.text;
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = below(path, key);
                 find_secrets(&entry.value, &path, key, text, found);
             }
         }

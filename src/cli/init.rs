@@ -161,7 +161,7 @@ fn entry(key: &str, value: Node) -> Entry {
 
 /// The document with the editor's line, and with comments.
 fn text(document: &Node, to: ConfigFormat, format: Format) -> Result<String, CliError> {
-    let bare = convert::proven(document, format)?;
+    let bare = convert::proven(document, format).map_err(|unsaid| unsaid.at(None))?;
     let comments = comments(to);
     Ok(match to {
         ConfigFormat::Yaml => format!("# yaml-language-server: $schema=./{SCHEMA}\n{comments}{bare}"),
@@ -186,7 +186,7 @@ fn text(document: &Node, to: ConfigFormat, format: Format) -> Result<String, Cli
         }
         ConfigFormat::Json | ConfigFormat::Json5 => {
             let with = with_schema(document.clone());
-            let text = convert::proven(&with, format)?;
+            let text = convert::proven(&with, format).map_err(|unsaid| unsaid.at(None))?;
             if to == ConfigFormat::Json5 { comments + &text } else { text }
         }
     })

@@ -4,10 +4,8 @@
 //! What is accepted is what JavaScript and the JSON5 reader certainly read alike. Everything else, and everything that
 //! is an error, is left to the engine: None is never wrong, Some has to be right.
 
-use std::collections::HashSet;
-
 use super::js::Form;
-use crate::document::{Kind, Node, SourceId};
+use crate::document::{Entry, Kind, Node, SourceId, javascript_order};
 
 const BOM: &str = "\u{feff}";
 /// What the engine takes at most: it says so by itself.
@@ -277,14 +275,18 @@ fn means_the_same(node: &Node) -> bool {
     match &node.kind {
         Kind::Sequence(items) => items.iter().all(means_the_same),
         Kind::Mapping(entries) => {
-            let mut seen = HashSet::new();
-            entries.iter().all(|entry| {
+            // `__proto__` sets no key, `__esModule` chooses what is exported.
+            let is_plain = |entry: &Entry| {
                 let key = entry.key.text.as_str();
-                // `__proto__` sets no key, `__esModule` chooses what is exported, integers go first.
-                let special =
-                    matches!(key, "__proto__" | "__esModule") || key.bytes().all(|byte| byte.is_ascii_digit());
-                !special && seen.insert(key) && means_the_same(&entry.value)
-            })
+                !matches!(key, "__proto__" | "__esModule" | "") && means_the_same(&entry.value)
+            };
+            // Whole numbers go first, and a key that stands twice once.
+            let in_order = || {
+                let ordered = javascript_order(entries);
+                ordered.len() == entries.len()
+                    && ordered.into_iter().zip(entries).all(|(one, other)| std::ptr::eq(one, other))
+            };
+            entries.iter().all(is_plain) && in_order()
         }
         _ => true,
     }

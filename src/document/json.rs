@@ -12,7 +12,8 @@ pub fn to_json(node: &Node) -> Value {
         Kind::String(text) => Value::String(text.clone()),
         Kind::Sequence(items) => Value::Array(items.iter().map(to_json).collect()),
         Kind::Mapping(entries) => {
-            let pairs = ordered(entries).into_iter().map(|entry| (entry.key.text.clone(), to_json(&entry.value)));
+            let pairs =
+                javascript_order(entries).into_iter().map(|entry| (entry.key.text.clone(), to_json(&entry.value)));
             Value::Object(pairs.collect::<Map<_, _>>())
         }
     }
@@ -60,7 +61,7 @@ fn write(node: &Node, out: &mut String) {
         }
         Kind::Mapping(entries) => {
             out.push('{');
-            for (at, entry) in ordered(entries).into_iter().enumerate() {
+            for (at, entry) in javascript_order(entries).into_iter().enumerate() {
                 out.push_str(if at > 0 { "," } else { "" });
                 quote(&entry.key.text, out);
                 out.push(':');
@@ -78,7 +79,8 @@ fn quote(text: &str, out: &mut String) {
 
 /// The entries as an object of JavaScript's has them: keys that are indexes go first, by their number; of a key that
 /// stands twice the last value, at the first one's place.
-fn ordered(entries: &[Entry]) -> Vec<&Entry> {
+#[must_use]
+pub fn javascript_order(entries: &[Entry]) -> Vec<&Entry> {
     let mut at_key = std::collections::HashMap::with_capacity(entries.len());
     let mut kept: Vec<&Entry> = Vec::with_capacity(entries.len());
     for entry in entries {

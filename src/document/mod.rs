@@ -5,7 +5,7 @@ mod node;
 mod source;
 mod write;
 
-pub use json::{js_number, to_json, to_json_text};
+pub use json::{javascript_order, js_number, to_json, to_json_text};
 pub use node::{Entry, Key, Kind, Node};
 pub use source::{Location, Position, Source, SourceId, Sources, Span};
 pub use write::{Format, write};

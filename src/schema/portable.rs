@@ -1,23 +1,27 @@
 //! What a document is in another format: the same meaning, in values that this format has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::options;
 use super::value::Value;
-use crate::document::{Entry, Format, Key, Kind, Node, js_number, to_json_text};
+use crate::document::{Entry, Format, Key, Kind, Node, javascript_order, js_number, to_json_text};
 
-/// A value that could not be kept, and why.
+/// A value that is not written as it was, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     pub path: String,
     pub why: &'static str,
+    /// Whether what is written means the same.
+    pub meant: bool,
 }
 
-/// Makes a document one that a format can say. It resolves to the same apps, but for what is told.
+/// Makes a document one that a format can say. It resolves to the same apps, but for what is lost; what is not told
+/// is the same JSON.
 #[must_use]
 pub fn portable(document: &Node, format: Format) -> (Node, Vec<Lost>) {
     let mut fitting = Fitting { toml: format == Format::Toml, lost: Vec::new() };
     let node = fitting.document(document, "");
+    let node = if matches!(format, Format::CommonJs | Format::Module) { in_javascript_order(&node) } else { node };
     // TOML has no list at the top; there it is what `apps` holds.
     let node = match node.kind {
         Kind::Sequence(_) if fitting.toml => mapping(vec![entry("apps", node)]),
@@ -38,7 +42,7 @@ impl Fitting {
             Kind::Mapping(entries) if node.get("apps").is_some() => {
                 let fit = |this: &mut Self, entry: &Entry, path: &str| match entry.key.text.as_str() {
                     "apps" => Some(this.apps(&entry.value, path)),
-                    "name" if entry.value.kind == Kind::Null => None,
+                    "name" if this.toml && entry.value.kind == Kind::Null => this.unset(path),
                     _ => this.other(&entry.value, path),
                 };
                 self.entries(entries, path, true, fit)
@@ -94,17 +98,29 @@ impl Fitting {
         }
     }
 
-    /// Options have no order; one that is null is not set.
+    /// Options have no order; one that is null is not set, whatever stands after it.
     fn app(&mut self, node: &Node, path: &str) -> Node {
         let Some(entries) = node.entries() else {
             return self.other(node, path).unwrap_or_else(|| mapping(Vec::new()));
         };
-        let set: Vec<Entry> = entries.iter().filter(|entry| entry.value.kind != Kind::Null).cloned().collect();
-        self.entries(&set, path, true, |this, entry, path| {
+        let set = entries.iter().filter(|entry| entry.value.kind != Kind::Null);
+        let set: HashSet<&str> = set.map(|entry| entry.key.text.as_str()).collect();
+        let counts = |entry: &&Entry| entry.value.kind != Kind::Null || !set.contains(entry.key.text.as_str());
+        let counting: Vec<Entry> = entries.iter().filter(counts).cloned().collect();
+        self.entries(&counting, path, true, |this, entry, path| {
+            if entry.value.kind == Kind::Null && this.toml {
+                return this.unset(path);
+            }
             match options::find(&entry.key.text).map(|(row, _)| row.value) {
                 Some(Value::Variables(_) | Value::Overlay(_)) => this.variables(&entry.value, path),
                 Some(Value::Patterns(_)) => this.patterns(&entry.value, path),
-                Some(Value::Words(_)) => this.other(&words(&entry.value), path),
+                Some(Value::Words(_)) => {
+                    let words = words(&entry.value);
+                    if entry.value.items().is_some_and(|items| items.iter().any(is_no_number)) {
+                        this.otherwise(path, "as the text that the argument has in any case");
+                    }
+                    this.other(&words, path)
+                }
                 _ => this.other(&entry.value, path),
             }
         })
@@ -113,17 +129,17 @@ impl Fitting {
     /// Variables become text in the end: what a format cannot say is written as this text.
     fn variables(&mut self, node: &Node, path: &str) -> Option<Node> {
         let Some(entries) = node.entries() else { return self.other(node, path) };
-        let toml = self.toml;
-        let variables = self.entries(entries, path, true, |_, entry, _| {
+        let variables = self.entries(entries, path, true, |this, entry, path| {
             let text = match &entry.value.kind {
-                Kind::Number(number) if !number.is_finite() => Some(js_number(*number)),
-                Kind::Null if toml => Some("null".to_owned()),
-                Kind::Sequence(_) | Kind::Mapping(_) if toml && holds_null(&entry.value) => {
-                    Some(to_json_text(&entry.value))
+                Kind::Number(number) if !number.is_finite() => js_number(*number),
+                Kind::Null if this.toml => "null".to_owned(),
+                Kind::Sequence(_) | Kind::Mapping(_) if this.toml && holds_null(&entry.value) => {
+                    to_json_text(&entry.value)
                 }
-                _ => None,
+                _ => return Some(plain(&entry.value)),
             };
-            Some(text.map_or_else(|| plain(&entry.value), |text| Node::new(Kind::String(text), None)))
+            this.otherwise(path, "as the text that the variable has in any case");
+            Some(Node::new(Kind::String(text), None))
         });
         Some(variables)
     }
@@ -201,14 +217,41 @@ impl Fitting {
     }
 
     fn lost(&mut self, path: &str, why: &'static str) {
-        self.lost.push(Lost { path: path.to_owned(), why });
+        self.lost.push(Lost { path: path.to_owned(), why, meant: false });
     }
+
+    fn otherwise(&mut self, path: &str, how: &'static str) {
+        self.lost.push(Lost { path: path.to_owned(), why: how, meant: true });
+    }
+
+    fn unset(&mut self, path: &str) -> Option<Node> {
+        self.otherwise(path, "not at all: TOML has no `null`, which means that it is not set");
+        None
+    }
+}
+
+/// Keys that are whole numbers go first there, wherever they stand. What JSON is made of a document has this order,
+/// too.
+fn in_javascript_order(node: &Node) -> Node {
+    let kind = match &node.kind {
+        Kind::Sequence(items) => Kind::Sequence(items.iter().map(in_javascript_order).collect()),
+        Kind::Mapping(entries) => {
+            let ordered = javascript_order(entries).into_iter();
+            Kind::Mapping(ordered.map(|found| entry(&found.key.text, in_javascript_order(&found.value))).collect())
+        }
+        kind => kind.clone(),
+    };
+    Node::new(kind, None)
+}
+
+fn is_no_number(node: &Node) -> bool {
+    matches!(node.kind, Kind::Number(number) if !number.is_finite())
 }
 
 /// Arguments that are numbers are text in the end.
 fn words(node: &Node) -> Node {
     let word = |item: &Node| match item.kind {
-        Kind::Number(number) if !number.is_finite() => Node::new(Kind::String(js_number(number)), None),
+        Kind::Number(number) if is_no_number(item) => Node::new(Kind::String(js_number(number)), None),
         _ => item.clone(),
     };
     match node.items() {

@@ -109,6 +109,45 @@ fn a_converted_file_means_the_same_and_what_is_lost_is_said() {
 }
 
 #[test]
+fn what_is_written_otherwise_is_said_and_what_cannot_be_written_is_named() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write(
+        "ecosystem.config.js",
+        "module.exports = { apps: [{ name: 'a', script: './stay.sh', cwd: null, env: { B: 'x\\ud800', N: null, 2: 'two', 1: 'one' } }] };\n",
+    );
+    let want = graph(&home, "ecosystem.config.js");
+    for to in ["yaml", "toml", "json5", "json", "js"] {
+        let out = home.ok(&["convert", "ecosystem.config.js", "--to", to]);
+        out.says("written otherwise: `apps[0].env.B`, with U+FFFD");
+        let null = "written otherwise: `apps[0].env.N`, as the text that the variable has in any case";
+        let unset = "written otherwise: `apps[0].cwd`, not at all: TOML has no `null`";
+        if to == "toml" {
+            out.says(null).says(unset)
+        } else {
+            out.never_shows(null).never_shows(unset)
+        };
+        let name = format!("copy.{}", if to == "js" { "config.js" } else { to });
+        home.write(&name, &out.stdout);
+        assert_eq!(graph(&home, &name), want, "{}", out.stdout);
+        let raw = home.ok(&["render", "--raw", &name]).stdout;
+        assert!(to == "toml" || raw.contains(r#""cwd":null,"env":{"1":"one","2":"two","B":"#), "{raw}");
+    }
+
+    // The user's own character is kept, and nothing need be said.
+    home.write("own.config.js", "const b = 'x\\ufffd';\nmodule.exports = { script: './stay.sh', env: { B: b } };\n");
+    home.ok(&["convert", "own.config.js", "--to", "yaml"]).never_shows("written otherwise");
+
+    home.write(
+        "eco.json",
+        "{\"apps\": [\n  {\"script\": \"./stay.sh\", \"env\": {\"A\": \"1\", \"__proto__\": \"2\"}}\n]}\n",
+    );
+    home.exits(1, &["convert", "eco.json", "--to", "js"])
+        .says("eco.json:2:45: JavaScript cannot say `apps[0].env.__proto__` so that it means the same")
+        .says("`--to json5` can");
+}
+
+#[test]
 fn every_fixture_that_is_a_program_converts_to_what_it_means() {
     let mut count = 0;
     for folder in ["config/equiv", "config/js/shop"] {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::document::{to_json, write};
+use crate::document::{to_json, to_json_text, write};
 use crate::schema::{Lost, portable};
 
 const FORMATS: [Format; 6] =
@@ -93,8 +93,16 @@ fn what_a_format_cannot_say_is_told() {
     let text = "{apps: [{script: 'x.sh', env: {A: null, B: [null]}, watch_options: {depth: null}, cwd: null}], deploy: {a: null}}";
     let (document, _) = crate::config::json::parse(text, SourceId(0));
     let (node, lost) = portable(&document.unwrap(), Format::Toml);
-    let lost: Vec<String> = lost.into_iter().map(|lost| format!("{}: {}", lost.path, lost.why)).collect();
-    assert_eq!(lost, ["apps[0].watch_options.depth: TOML has no `null`", "deploy.a: TOML has no `null`"]);
+    let lost: Vec<String> =
+        lost.into_iter().map(|lost| format!("{} {}: {}", lost.meant, lost.path, lost.why)).collect();
+    let want = [
+        "true apps[0].env.A: as the text that the variable has in any case",
+        "true apps[0].env.B: as the text that the variable has in any case",
+        "false apps[0].watch_options.depth: TOML has no `null`",
+        "true apps[0].cwd: not at all: TOML has no `null`, which means that it is not set",
+        "false deploy.a: TOML has no `null`",
+    ];
+    assert_eq!(lost, want);
     let env = "script = \"x.sh\"\nwatch_options = {}\n\n[apps.env]\nA = \"null\"\nB = \"[null]\"\n";
     assert_eq!(write(&node, Format::Toml), format!("deploy = {{}}\n\n[[apps]]\n{env}"));
 }
@@ -226,9 +234,10 @@ fn value() -> impl Strategy<Value = Node> {
     })
 }
 
-/// Not one of those by which JavaScript means something else.
+/// Not the one by which JavaScript means something else, and the one that is refused for its sake.
 fn key() -> impl Strategy<Value = String> {
-    text().prop_filter("JavaScript's", |key| !key.bytes().all(|byte| byte.is_ascii_digit()) && key != "__proto__")
+    let text = text().prop_filter("JavaScript's", |key| !matches!(key.as_str(), "__proto__" | ""));
+    prop_oneof![4 => text, 1 => "[0-9]{1,2}"]
 }
 
 fn mapping(entries: Vec<(String, Node)>) -> Kind {
@@ -238,7 +247,8 @@ fn mapping(entries: Vec<(String, Node)>) -> Kind {
 fn document() -> impl Strategy<Value = Node> {
     let names: Vec<&str> = schema::options::rows().filter(|row| !row.is_overlay()).map(|row| row.name).collect();
     let option = (proptest::sample::select(names), value()).prop_map(|(key, value)| (key.to_owned(), value));
-    let env = proptest::collection::vec(("[A-Z]{1,3}", value()), 0..5).prop_map(|env| Node::new(mapping(env), None));
+    let env = proptest::collection::vec(("[A-Z]{1,3}|[0-9]{1,2}", value()), 0..5)
+        .prop_map(|env| Node::new(mapping(env), None));
     let env = ("env|env_production", env);
     let app = (proptest::collection::vec(option, 0..2), proptest::collection::vec(env, 0..3), "[a-z]{3}");
     let app = app.prop_map(|(options, env, name)| {
@@ -270,7 +280,12 @@ proptest! {
         let want = meaning(&document, &world);
         for format in FORMATS {
             let (back, lost) = there_and_back(&document, format);
-            let left_out = format == Format::Toml && lost.iter().any(|lost| lost.why.contains(" no "));
+            // A package is not what it was, and TOML has apps in tables, after everything else.
+            let whole = format != Format::Toml && document.get("pm2").is_none();
+            if whole && lost.is_empty() {
+                assert_eq!(to_json_text(&back), to_json_text(&document), "{format:?}");
+            }
+            let left_out = format == Format::Toml && lost.iter().any(|lost| !lost.meant && lost.why.contains(" no "));
             if want.is_ok() && !left_out {
                 assert_eq!(meaning(&back, &world), want, "{format:?}\n{}\n{}", to_json(&document), write(&bare(&back), format));
             }
