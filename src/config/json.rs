@@ -46,8 +46,8 @@ fn parse_once(text: &str) -> Result<ParseResult<'_>, ParseError> {
 }
 
 /// A text of the same length that the parser does not stumble over in these ways: it takes `true_x` for `true` and `_x`,
-/// and a byte order mark for no white space. The word's first letter is replaced, and names are read from the text as it
-/// was. Else the error.
+/// and a byte order mark for no white space, and knows no escapes in names. Letters are replaced, and names are read from
+/// the text as it was. Else the error.
 fn mend(text: &str, mut error: ParseError) -> Result<String, ParseError> {
     const TIMES_MAX: usize = 100;
     const MARK: &str = "\u{feff}";
@@ -57,6 +57,16 @@ fn mend(text: &str, mut error: ParseError) -> Result<String, ParseError> {
         let at = error.range().start;
         let before = mended.get(..at).unwrap_or_default();
         let before = before.strip_suffix('-').unwrap_or(before);
+        if let Some(escapes) = escapes_of_name(&mended, at) {
+            for at in escapes {
+                mended.replace_range(at..at + ESCAPE, "______");
+            }
+            match parse_once(&mended) {
+                Ok(_) => return Ok(mended),
+                Err(next) => error = next,
+            }
+            continue;
+        }
         match ["true", "false", "null"].into_iter().find(|word| before.ends_with(word)) {
             Some(word) if mended[before.len()..].starts_with(['_', '-']) => {
                 let start = before.len() - word.len();
@@ -73,6 +83,44 @@ fn mend(text: &str, mut error: ParseError) -> Result<String, ParseError> {
         }
     }
     Err(error)
+}
+
+/// The length of `\u0061`.
+const ESCAPE: usize = 6;
+
+/// Where the escapes of the name are that begins, or goes on, at a place.
+fn escapes_of_name(text: &str, mut at: usize) -> Option<Vec<usize>> {
+    let mut found = Vec::new();
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        if escaped(&text[at..]).is_some() {
+            found.push(at);
+            at += ESCAPE;
+        } else if c.is_alphanumeric() || matches!(c, '_' | '$') {
+            at += c.len_utf8();
+        } else {
+            break;
+        }
+    }
+    Some(found).filter(|found| !found.is_empty())
+}
+
+/// The character that `\u0061` stands for at the beginning of a text.
+fn escaped(text: &str) -> Option<char> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(digits, 16).ok().filter(|_| is_hex).and_then(char::from_u32)
+}
+
+/// A name without its escapes.
+fn unescaped(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(c) = rest.chars().next() {
+        let (c, length) = escaped(rest).map_or((c, c.len_utf8()), |c| (c, ESCAPE));
+        text.push(c);
+        rest = &rest[length..];
+    }
+    text
 }
 
 struct Reader<'a> {
@@ -100,14 +148,15 @@ impl Reader<'_> {
         let text = match property.name {
             ObjectPropName::String(literal) => self.string(literal),
             ObjectPropName::Word(word) => {
-                let text = self.text.get(range.start..range.end).unwrap_or(word.value);
-                if !is_identifier(text) {
-                    let message = format!("the key `{text}` has to be in quotes");
+                let written = self.text.get(range.start..range.end).unwrap_or(word.value);
+                let text = unescaped(written);
+                if !is_identifier(&text) {
+                    let message = format!("the key `{written}` has to be in quotes");
                     let place = self.origin.at(&(range.start..range.end));
-                    let hint = format!("write `\"{text}\"`");
+                    let hint = format!("write `\"{written}\"`");
                     self.problems.push(Diagnostic::error(Code::Syntax, message, place).hint(hint));
                 }
-                text.to_owned()
+                text
             }
         };
         let key = Key { text, span: Some(self.origin.span(&(range.start..range.end))) };

@@ -21,6 +21,10 @@ fn all_of_json5_is_read() {
         ("/* head */ [1, 2,]", json!([1, 2])),
         ("{a: 'x', $b_1: \"y\", 'c d': \"it's\",}", json!({"a": "x", "$b_1": "y", "c d": "it's"})),
         ("{é: 1, true: 2, null: 3, Infinity: 4}", json!({"é": 1, "true": 2, "null": 3, "Infinity": 4})),
+        (
+            r"{\u0061b: 1, c\u00E9d: {\u005f: [2]}, tru\u0065: 3, true\u0061: 4, é\u0031: 5}",
+            json!({"ab": 1, "céd": {"_": [2]}, "true": 3, "truea": 4, "é1": 5}),
+        ),
         ("[0x10, -0xFF, +1, .5, 5., 1e3, -2.5E-1]", json!([16, -255, 1, 0.5, 5, 1000, -0.25])),
         ("['a\\\nb', '\\x41\\u00e9\\ud83d\\ude00\\v\\0', \"\\'\"]", json!(["ab", "Aé😀\u{b}\0", "'"])),
         ("\u{feff}{\r\n\t\"a\":\u{a0}1\r\n}", json!({"a": 1})),
@@ -41,17 +45,19 @@ fn all_of_json5_is_read() {
 
 #[test]
 fn every_span_is_its_bytes() {
-    let text = "\u{feff}{\r\n  // é\r\n  \"é😀\": [1, 'x'],\r\n  b: {c: null}\r\n}\r\n";
+    let text = "\u{feff}{\r\n  // é\r\n  \"é😀\": [1, 'x'],\r\n  b: {c: null, a\\u0062: 2}\r\n}\r\n";
     let want = [
-        "{\r\n  // é\r\n  \"é😀\": [1, 'x'],\r\n  b: {c: null}\r\n}",
+        "{\r\n  // é\r\n  \"é😀\": [1, 'x'],\r\n  b: {c: null, a\\u0062: 2}\r\n}",
         "key \"é😀\"",
         "[1, 'x']",
         "1",
         "'x'",
         "key b",
-        "{c: null}",
+        "{c: null, a\\u0062: 2}",
         "key c",
         "null",
+        "key a\\u0062",
+        "2",
     ];
     assert_eq!(samples::spans(&check(text), text), want);
 }
@@ -71,6 +77,9 @@ fn problems_point_to_their_bytes() {
         ("{ a: api }", "`api` is not a value", "api"),
         ("{ a: undefined }", "`undefined` is not a value of JSON", "undefined"),
         ("{ a-b: 1 }", "the key `a-b` has to be in quotes", "a-b"),
+        (r"{ \u0031a: 1 }", r"the key `\u0031a` has to be in quotes", r"\u0031a"),
+        (r"{ a\u0020b: 1 }", r"the key `a\u0020b` has to be in quotes", r"a\u0020b"),
+        (r"{ a: \u0062 }", r"`\u0062` is not a value", r"\u0062"),
         ("{ 10: 1 }", "the key `10` has to be in quotes", "10"),
         ("{ a: 'x\n, b: 1 }'}", "this string is not closed on its line", "'x"),
         ("{ a: 'x }", "this string is never closed", "'x }"),

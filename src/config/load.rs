@@ -80,7 +80,8 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
         profiles.for_each(|diagnostic| diagnostic.severity = Severity::Warning);
     }
     report.diagnostics.retain(|diagnostic| {
-        let at_fault = diagnostic.severity == Severity::Error && diagnostic.code != Code::NotFound;
+        let at_fault =
+            diagnostic.severity == Severity::Error && !matches!(diagnostic.code, Code::NotFound | Code::Refused);
         at_fault || !resolved.unselected.iter().any(|app| is_of(diagnostic, app))
     });
     let ecosystem = decoded.ecosystem.unwrap_or_else(|| folder.to_string_lossy().into_owned());

@@ -32,15 +32,12 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Whether a config may make us read what it names: only what it may read itself. `own` says that its folder, and what
-    /// is below it, is the config's in any case.
+    /// Whether a config may make us read what it names: only what it may read itself.
     fn may_read(&self, path: &Path, own: bool) -> Result<(), String> {
-        let Some(hermetic) = &self.world.reading.hermetic else { return Ok(()) };
-        let canonical = |path: &Path| js::canonical(path, self.world);
-        let path = canonical(path);
-        if hermetic.allows_path(&path) || own && path.starts_with(canonical(&self.folder)) {
+        if !self.refuses(path, own) {
             return Ok(());
         }
+        let path = js::canonical(path, self.world);
         let shown = path.strip_prefix(&self.world.cwd).unwrap_or(&path).display();
         Err(format!("is refused by `--hermetic`: `--allow-read {shown}` allows it"))
     }
@@ -111,6 +108,13 @@ impl Surroundings for Machine<'_> {
 
     fn replaceable(&self, path: &Path) -> Result<(), String> {
         if self.world.mapping.is_some() { Ok(()) } else { writing::replaceable(path) }
+    }
+
+    fn refuses(&self, path: &Path, own: bool) -> bool {
+        let Some(hermetic) = &self.world.reading.hermetic else { return false };
+        let canonical = |path: &Path| js::canonical(path, self.world);
+        let path = canonical(path);
+        !(hermetic.allows_path(&path) || own && path.starts_with(canonical(&self.folder)))
     }
 
     fn env_file(&self, path: &Path) -> Result<EnvText, String> {

@@ -169,7 +169,8 @@ codes! {
         title: "the config program wants to do what it may not",
         text: "A config computes and reads. It cannot write files, use the network, or start what outlives it; it makes folders \
                (`mkdirSync`) in its project only. With `--hermetic` it runs no commands and sees no variables and files but those \
-               that `--allow-env` and `--allow-read` name; the hint says which flag would allow what was asked for.",
+               that `--allow-env` and `--allow-read` name; the hint says which flag would allow what was asked for. So it is with an \
+               `env_file`, and with a `fingerprint` outside of the project.",
         mistake: "mistake.config.js" ["--hermetic"],
         fix: "fix.config.js" ["--hermetic", "--allow-env", "NO_SUCH_PORT"]
     }

@@ -33,6 +33,10 @@ pub trait Surroundings {
     /// Why it cannot: the end of a sentence that begins with its path.
     fn replaceable(&self, path: &Path) -> Result<(), String>;
 
+    /// Whether `--hermetic` keeps a config from making us read a path. `own` says that the config's folder, and what is
+    /// below it, is its own in any case.
+    fn refuses(&self, path: &Path, own: bool) -> bool;
+
     /// What an env file holds.
     ///
     /// # Errors

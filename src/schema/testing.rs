@@ -95,6 +95,10 @@ impl Surroundings for Table {
         if globs.iter().any(|glob| glob == "[") { Err("`[` is not closed".to_owned()) } else { Ok(()) }
     }
 
+    fn refuses(&self, _: &Path, _: bool) -> bool {
+        false
+    }
+
     fn env_file(&self, path: &Path) -> Result<EnvText, String> {
         let (content, _) = self.files.get(path).ok_or("does not exist")?;
         let text = String::from_utf8_lossy(content);

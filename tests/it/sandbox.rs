@@ -375,9 +375,15 @@ fn data_files_make_nothing_be_read_that_is_not_allowed() {
     home.write("eco.json", format!(r#"{{ "apps": [{apps}] }}"#));
     let output = home.exits(65, &["validate", "eco.json", "--hermetic"]);
     output.says("is refused by `--hermetic`: `--allow-read .env` allows it").never_shows("create the file");
+    output.says("error[refused]").never_shows("not-found");
+    // Of an app that nobody asked for nothing is refused.
+    home.exits(2, &["diff", "eco.json", "--only", "b", "--hermetic"]);
+    home.exits(65, &["diff", "eco.json", "--only", "a", "--hermetic"]).says("error[refused]");
     home.ok(&["validate", "eco.json", "--hermetic", "--allow-read", ".env"]);
     home.write("eco.json", r#"{ "name": "c", "script": "/bin/true", "cwd": "/etc", "fingerprint": ["pass*"] }"#);
-    home.exits(65, &["validate", "eco.json", "--hermetic"]).says("the folder `/etc` is refused by `--hermetic`");
+    home.exits(65, &["validate", "eco.json", "--hermetic"])
+        .says("error[refused]")
+        .says("the folder `/etc` is refused by `--hermetic`");
     home.ok(&["validate", "eco.json", "--hermetic", "--allow-read", "/etc"]);
 }
 

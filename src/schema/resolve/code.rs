@@ -41,7 +41,7 @@ impl Resolver<'_> {
                 }
                 Err(why) => {
                     let message = format!("`fingerprint: \"git\"` of {}: {why}", title(draft));
-                    self.error(Code::NotFound, message, draft.at("fingerprint"));
+                    self.error(self.unread(cwd, Code::NotFound), message, draft.at("fingerprint"));
                 }
             },
         }
@@ -64,9 +64,15 @@ impl Resolver<'_> {
             }
             Ok(found) => parts.extend(found),
             Err(why) => {
-                self.error(Code::Value, format!("`fingerprint` of {}: {why}", title(draft)), draft.at("fingerprint"));
+                let message = format!("`fingerprint` of {}: {why}", title(draft));
+                self.error(self.unread(cwd, Code::Value), message, draft.at("fingerprint"));
             }
         }
+    }
+
+    /// The code of what kept a folder from being read.
+    fn unread(&self, folder: &Path, otherwise: Code) -> Code {
+        if self.surroundings.refuses(folder, true) { Code::Refused } else { otherwise }
     }
 }
 

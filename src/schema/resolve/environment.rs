@@ -58,7 +58,9 @@ impl Resolver<'_> {
                 let message = format!("`env_file` of {}: `{}` {why}", title(draft), path.display());
                 let missing = self.surroundings.entry(&path) == FileEntry::Missing;
                 let hint = missing.then(|| "create the file, or take it out of `env_file`".to_owned());
-                self.error_with_hint(Code::NotFound, message, &at, hint);
+                let refused = !missing && self.surroundings.refuses(&path, false);
+                let code = if refused { Code::Refused } else { Code::NotFound };
+                self.error_with_hint(code, message, &at, hint);
                 return;
             }
         };

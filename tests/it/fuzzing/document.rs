@@ -248,6 +248,10 @@ impl Surroundings for Machine {
         self.appendable(path)
     }
 
+    fn refuses(&self, _: &Path, _: bool) -> bool {
+        false
+    }
+
     fn env_file(&self, path: &Path) -> Result<EnvText, String> {
         let text = path.to_string_lossy();
         let read = || EnvText {
