@@ -81,6 +81,35 @@ fn annotations_name_lines_below_the_checkout() {
     home.exits(65, &["validate", "--format", "github", "gone.yaml"]).prints("::error file=w/gone.yaml::");
 }
 
+/// As GitHub's documentation has it: `%`, CR and LF of a message are encoded, `:` and `,` of a property besides.
+#[test]
+fn no_config_gives_github_a_command() {
+    let mut home = Home::new();
+    let root = home.work.to_string_lossy().into_owned();
+    home.set_env("GITHUB_WORKSPACE", &root);
+    home.app("stay.sh", "stay.sh");
+    let forged = "x\r::stop-commands::t\n::error file=a.js,line=1::forged%0A##[add-mask]x";
+    let app = json!({ "name": forged, "script": "./stay.sh", forged: 1, "exec_mode": forged, "depends_on": [forged, "no"],
+        "env": { forged: "1", "A=B": forged }, "port": forged, "cwd": forged });
+    let (file, encoded) = ("we,ird:%0A\n::debug::x.json", "we%2Cird%3A%250A%0A%3A%3Adebug%3A%3Ax.json");
+    home.write_json(file, &json!({ "apps": [app], forged: forged }));
+    let output = home.exits(65, &["validate", "--format", "github", file]);
+    let report: serde_json::Value =
+        serde_json::from_str(&home.exits(65, &["validate", "--json", file]).stdout).expect("JSON");
+    let lines: Vec<&str> = output.stdout.split(['\n', '\r']).filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), report["diagnostics"].as_array().expect("a list").len(), "{output}");
+    for line in lines {
+        let (command, message) = line[2..].split_once("::").expect("a command and its message");
+        let properties = command.split_once(' ').expect("properties").1;
+        let names: Vec<&str> = properties.split(',').filter_map(|one| Some(one.split_once('=')?.0)).collect();
+        assert_eq!(names, ["file", "line", "col"], "{line}");
+        assert!(properties.starts_with(&format!("file={encoded},line=")), "{line}");
+        assert!(!message.contains("forged%0A"), "{line}");
+    }
+    let said = |line: &str| line.trim_start().starts_with("::") || line.contains("##[");
+    assert!(!output.stderr.split(['\n', '\r']).any(said), "{output}");
+}
+
 #[test]
 fn a_converted_file_means_the_same_and_what_is_lost_is_said() {
     let mut home = Home::new();
