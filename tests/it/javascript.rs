@@ -503,6 +503,34 @@ fn modules_are_known_wherever_their_statements_stand() {
 }
 
 #[test]
+fn excerpts_of_typescript_are_its_users_lines() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    for (text, place, line) in [
+        (
+            "interface Ä { a: number }\nexport default { apps: [{ script: \"./stay.sh\" as string, instnaces: <number>1 }] } satisfies object;\n",
+            "t.config.ts:2:58",
+            "export default { apps: [{ script: \"./stay.sh\" as string, instnaces: <number>1 }] }",
+        ),
+        (
+            "const port: number | string = \"many\" as any;\nexport default [{ script: \"./stay.sh\", port: port as number }];\n",
+            "t.config.ts:2:46",
+            "export default [{ script: \"./stay.sh\", port: port as number }];",
+        ),
+        (
+            "const x: string = (undefined as any).foo as string;\nexport default [];\n",
+            "t.config.ts:1:38",
+            "const x: string = (undefined as any).foo as string;",
+        ),
+        ("const x: number = 1;\nconst y: number = x +* 2;\n", "t.config.ts:2:22", "const y: number = x +* 2;"),
+        ("enum Stage { Live }\nexport default [];\n", "t.config.ts:1:1", "enum Stage { Live }"),
+    ] {
+        home.write("t.config.ts", text);
+        home.run(&["validate", "t.config.ts"]).says(place).says(line);
+    }
+}
+
+#[test]
 fn what_a_program_throws_when_nobody_is_there_to_catch_it_is_an_error() {
     for engine in engines() {
         let home = Home::new();

@@ -49,7 +49,7 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
             Err(raise(host, failure.hint(hint)))
         }
         style @ (Format::CommonJs | Format::Either) => {
-            let text = text(host, path)?;
+            let text = text(host, path, context)?;
             provide(host, &text, context)?;
             let trace = Trace::of(context);
             let code = without_shebang(&text);
@@ -199,7 +199,7 @@ fn missing(host: &Host, specifier: &str, from: &Path, context: &Context) -> Fail
     failure.hint("it is neither built in nor in a `node_modules` folder at or above this file: is it installed?")
 }
 
-fn text(host: &Host, path: &Path) -> JsResult<String> {
+fn text(host: &Host, path: &Path, context: &Context) -> JsResult<String> {
     let text = host.files.read_text(path).map_err(|error| {
         let message = match error.kind() {
             std::io::ErrorKind::FileTooLarge => error.to_string(),
@@ -213,16 +213,24 @@ fn text(host: &Host, path: &Path) -> JsResult<String> {
             let failure = Failure::new(Code::DepthLimit, message);
             Err(raise(host, Failure { file: Some(path.to_owned()), position: Some((line, 1)), ..failure }))
         }
-        None if resolver::is_typescript(path) => without_types(host, path, &text),
+        None if resolver::is_typescript(path) => {
+            Trace::of(context).know_typed(path, &text);
+            without_types(host, path, &text)
+        }
         None => Ok(text),
     }
 }
 
 fn without_types(host: &Host, path: &Path, text: &str) -> JsResult<String> {
     typescript::strip(text).map_err(|refusal| {
+        let word =
+            text.get(refusal.at..).unwrap_or_default().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let end = text.ceil_char_boundary(refusal.at + word.len().max(1)).min(text.len());
+        let bytes = u32::try_from(refusal.at).ok().zip(u32::try_from(end).ok());
         let failure = Failure {
             file: Some(path.to_owned()),
             position: refusal.position(text),
+            excerpt: bytes.map(|(start, end)| (text.to_owned(), start, end)),
             ..Failure::new(Code::Syntax, refusal.message)
         };
         raise(host, Failure { hint: refusal.hint.map(str::to_owned), ..failure })
@@ -242,7 +250,7 @@ fn provide(host: &Host, text: &str, context: &mut Context) -> JsResult<()> {
 }
 
 fn json(host: &Host, path: &Path, context: &mut Context) -> JsResult<JsValue> {
-    let text = text(host, path)?;
+    let text = text(host, path, context)?;
     match serde_json::from_str(&text) {
         Ok(value) => {
             let value = JsValue::from_json(&value, context)?;
@@ -263,7 +271,7 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
     if let Some(module) = host.modules.borrow().get(path) {
         return Ok(module.clone());
     }
-    let text = text(host, path)?;
+    let text = text(host, path, context)?;
     provide(host, &text, context)?;
     let code = without_shebang(&text);
     let trace = Trace::of(context);

@@ -90,7 +90,7 @@ struct Record {
 /// A file that was run.
 struct File {
     path: PathBuf,
-    /// As it is on disk.
+    /// As it is on disk, less its types.
     text: Rc<str>,
     /// As the engine has it.
     given: String,
@@ -101,6 +101,8 @@ struct File {
 /// What one run knows of its values.
 pub(super) struct Trace {
     files: RefCell<Vec<File>>,
+    /// Files as they are on disk, types and all.
+    typed: RefCell<HashMap<PathBuf, Rc<str>>>,
     sites: RefCell<Vec<Rc<Site>>>,
     records: JsWeakMap,
     texts: RefCell<Texts>,
@@ -119,6 +121,7 @@ impl Trace {
     pub(super) fn install(on: bool, context: &mut Context) -> JsResult<Rc<Self>> {
         let trace = Rc::new(Self {
             files: RefCell::default(),
+            typed: RefCell::default(),
             sites: RefCell::default(),
             records: JsWeakMap::new(context),
             texts: RefCell::default(),
@@ -184,9 +187,17 @@ impl Trace {
         given
     }
 
-    /// The path and text of a file.
+    /// The path of a file, and its text as its user sees it, which has the same bytes but for types.
     pub(super) fn file(&self, index: u32) -> Option<(PathBuf, Rc<str>)> {
-        self.files.borrow().get(index as usize).map(|file| (file.path.clone(), file.text.clone()))
+        let (path, text) =
+            self.files.borrow().get(index as usize).map(|file| (file.path.clone(), file.text.clone()))?;
+        let typed = self.typed.borrow().get(&path).cloned();
+        Some((path, typed.filter(|typed| typed.len() == text.len()).unwrap_or(text)))
+    }
+
+    /// What a file holds before its types are taken out.
+    pub(super) fn know_typed(&self, path: &Path, text: &str) {
+        self.typed.borrow_mut().insert(path.to_owned(), text.into());
     }
 
     /// A text that errors may point into.
