@@ -119,7 +119,7 @@ export interface App extends OtherSpellings {
    */
   filter_env?: string[] | string | false | null;
   /**
-   * Sets the variable PORT, and wins over `env`.
+   * Sets the variable PORT, and wins over `env`. A whole number from 0 to 65535.
    * @example 3000
    */
   port?: number | string | false | null;
@@ -188,31 +188,31 @@ export interface App extends OtherSpellings {
    */
   autorestart?: boolean | null;
   /**
-   * Exit codes that mean done: the app is not started again.
+   * Exit codes that mean done: the app is not started again. An exit code (0 to 255), or a list of them.
    * @example [0, 143]
    */
   stop_exit_codes?: (number | string)[] | number | string | false | null;
   /**
-   * An app that ran for this long is up; a shorter run counts as unstable.
+   * An app that ran for this long is up; a shorter run counts as unstable. A number of milliseconds, or a duration such as "3s".
    * @default 1000
    * @example "5s"
    * @example 1000
    */
   min_uptime?: number | string | false | null;
   /**
-   * After so many unstable runs in a row the app is given up as errored.
+   * After so many unstable runs in a row the app is given up as errored. A whole number from 0 to 1000000.
    * @default 16
    * @example 10
    */
   max_restarts?: number | string | false | null;
   /**
-   * How long to wait before a restart.
+   * How long to wait before a restart. A number of milliseconds, or a duration such as "3s".
    * @default 0
    * @example "3s"
    */
   restart_delay?: number | string | false | null;
   /**
-   * Waits this long before the first restart and half as long again before each further one, up to 15 seconds.
+   * Waits this long before the first restart and half as long again before each further one, up to 15 seconds. A number of milliseconds, or a duration such as "3s".
    * @default 0
    * @example 100
    */
@@ -224,7 +224,7 @@ export interface App extends OtherSpellings {
    */
   wait_ready?: boolean | null;
   /**
-   * How long an app with `wait_ready` may take to say so.
+   * How long an app with `wait_ready` may take to say so. A number of milliseconds, or a duration such as "3s".
    * @default 3000
    * @example "10s"
    */
@@ -236,7 +236,7 @@ export interface App extends OtherSpellings {
    */
   stop_signal?: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGILL" | "SIGABRT" | "SIGBUS" | "SIGFPE" | "SIGKILL" | "SIGUSR1" | "SIGSEGV" | "SIGUSR2" | "SIGPIPE" | "SIGALRM" | "SIGTERM" | "SIGXCPU" | "SIGWINCH" | (string & {}) | number | false | null;
   /**
-   * How long the app may take to stop before it is killed.
+   * How long the app may take to stop before it is killed. A number of milliseconds, or a duration such as "3s".
    * @default 1600
    * @example "10s"
    */
@@ -294,7 +294,7 @@ export interface App extends OtherSpellings {
    */
   ignore_watch?: (string | RegExp)[] | string | false | null;
   /**
-   * How long files must be quiet before `watch` restarts. Not honoured yet: files are not watched.
+   * How long files must be quiet before `watch` restarts. A number of milliseconds, or a duration such as "3s". Not honoured yet: files are not watched.
    * @default 0
    * @example 1000
    */
@@ -305,24 +305,24 @@ export interface App extends OtherSpellings {
    */
   watch_options?: Record<string, unknown> | false | null;
   /**
-   * Restarts the app at the times of a cron pattern. Not honoured yet: nothing is restarted by schedule.
+   * Restarts the app at the times of a cron pattern. A cron pattern such as "0 3 * * *". Not honoured yet: nothing is restarted by schedule.
    * @example "0 3 * * *"
    */
   cron_restart?: string | 0 | false | null;
   /**
-   * Restarts an instance that uses more memory than this; 0 is no limit. Not honoured yet: memory is not watched.
+   * Restarts an instance that uses more memory than this; 0 is no limit. A number of bytes, or a size such as "300M". Not honoured yet: memory is not watched.
    * @example "300M"
    * @example "1G"
    */
   max_memory_restart?: number | string | false | null;
   /**
-   * The user to run as. Not honoured yet: the app runs as the user who started pmrun.
+   * The user to run as. A name, or a whole number from 0 to 4294967294. Not honoured yet: the app runs as the user who started pmrun.
    * @example "www-data"
    * @example 1000
    */
   uid?: number | string | false | null;
   /**
-   * The group to run as. Not honoured yet: the app runs with the group of the user who started pmrun.
+   * The group to run as. A name, or a whole number from 0 to 4294967294. Not honoured yet: the app runs with the group of the user who started pmrun.
    * @example "www-data"
    */
   gid?: number | string | false | null;
@@ -351,47 +351,110 @@ export interface App extends OtherSpellings {
    * @example "json"
    */
   log_type?: "raw" | "json" | "" | false | null;
-  /** PM2: injects its metrics library. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: injects its metrics library. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   pmx?: boolean | string | null;
-  /** PM2: switches `pmx`. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: switches `pmx`. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   automation?: boolean | null;
-  /** PM2: options of its metrics library. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: options of its metrics library. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   io?: boolean | object | string | null;
-  /** PM2: traces requests. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: traces requests. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   trace?: boolean | string | null;
-  /** PM2: switches `trace` off. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: switches `trace` off. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   disable_trace?: boolean | string | null;
-  /** PM2: more metrics. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: more metrics. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   deep_monitoring?: boolean | string | null;
-  /** PM2: more metrics. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: more metrics. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   event_loop_inspector?: boolean | string | null;
-  /** PM2: more metrics. Means nothing here: nothing is injected into apps. */
+  /**
+   * PM2: more metrics. Means nothing here: nothing is injected into apps.
+   * @deprecated
+   */
   v8?: boolean | string | null;
-  /** PM2: links the app to its hosted dashboard. Means nothing here: there is no hosted dashboard. */
+  /**
+   * PM2: links the app to its hosted dashboard. Means nothing here: there is no hosted dashboard.
+   * @deprecated
+   */
   km_link?: boolean | string | null;
-  /** PM2: reads the work tree's git data for its lists. Means nothing here: use `fingerprint: "git"` to restart by revision. */
+  /**
+   * PM2: reads the work tree's git data for its lists. Means nothing here: use `fingerprint: "git"` to restart by revision.
+   * @deprecated
+   */
   vizion?: boolean | null;
-  /** PM2: not read by its current version. Means nothing here: Node's `--enable-source-maps` in `node_args` does it. */
+  /**
+   * PM2: not read by its current version. Means nothing here: Node's `--enable-source-maps` in `node_args` does it.
+   * @deprecated
+   */
   source_map_support?: boolean | null;
-  /** PM2: keeps Node from reading source maps. Means nothing here: source maps are not switched on. */
+  /**
+   * PM2: keeps Node from reading source maps. Means nothing here: source maps are not switched on.
+   * @deprecated
+   */
   disable_source_map_support?: boolean | null;
-  /** PM2: hides the console window. Means nothing here: it is about Windows. */
+  /**
+   * PM2: hides the console window. Means nothing here: it is about Windows.
+   * @deprecated
+   */
   windowsHide?: boolean | null;
-  /** PM2: how often it looks whether a process is gone. Means nothing here: the end of a process is noticed at once. */
+  /**
+   * PM2: how often it looks whether a process is gone. Means nothing here: the end of a process is noticed at once.
+   * @deprecated
+   */
   kill_retry_time?: number | string | false | null;
-  /** PM2: forces fork mode. Means nothing here: `exec_mode` decides. */
+  /**
+   * PM2: forces fork mode. Means nothing here: `exec_mode` decides.
+   * @deprecated
+   */
   execute_command?: boolean | null;
-  /** PM2: starts the same script twice. Means nothing here: apps are told apart by their names. */
+  /**
+   * PM2: starts the same script twice. Means nothing here: apps are told apart by their names.
+   * @deprecated
+   */
   force?: boolean | null;
-  /** PM2: an option of its API. Means nothing here: write the whole `name`. */
+  /**
+   * PM2: an option of its API. Means nothing here: write the whole `name`.
+   * @deprecated
+   */
   name_prefix?: string | false | null;
-  /** PM2: always overwritten. Means nothing here: the user is the one who started pmrun. */
+  /**
+   * PM2: always overwritten. Means nothing here: the user is the one who started pmrun.
+   * @deprecated
+   */
   username?: string | false | null;
-  /** PM2: commands after `pm2 pull`. Means nothing here: there is no `pull`. */
+  /**
+   * PM2: commands after `pm2 pull`. Means nothing here: there is no `pull`.
+   * @deprecated
+   */
   post_update?: unknown[] | string | false | null;
-  /** PM2: internal. Means nothing here: it is internal to PM2. */
+  /**
+   * PM2: internal. Means nothing here: it is internal to PM2.
+   * @deprecated
+   */
   install_url?: string | false | null;
-  /** PM2: internal. Means nothing here: it is internal to PM2. */
+  /**
+   * PM2: internal. Means nothing here: it is internal to PM2.
+   * @deprecated
+   */
   write?: boolean | null;
 }
 

@@ -1,7 +1,8 @@
 use serde_json::{Map, Value as Json, json};
 
-use super::{description, types};
+use super::{description_of_value, types};
 use crate::schema::options::{self, OVERLAY_PREFIX, Row, Status};
+use crate::schema::value::Value;
 
 const ID: &str = "https://pmrun.dev/schema/ecosystem.schema.json";
 
@@ -103,7 +104,8 @@ fn app() -> Json {
     for row in options::rows().filter(|row| !row.is_overlay()) {
         properties.insert(row.name.to_owned(), option(row));
         for spelling in row.other_spellings() {
-            properties.insert(spelling, other_spelling(row));
+            let schema = other_spelling(row, &spelling);
+            properties.insert(spelling, schema);
         }
     }
     json!({
@@ -140,8 +142,9 @@ fn bare_app() -> Json {
 
 fn option(row: &Row) -> Json {
     let mut schema = Map::new();
-    schema.insert("description".to_owned(), description(row).into());
+    schema.insert("description".to_owned(), description_of_value(row).into());
     schema.append(&mut types::json_type(row));
+    explain_mistake(&mut schema, row, row.name);
     if let Some(default) = types::default(row) {
         schema.insert("default".to_owned(), default);
     }
@@ -161,12 +164,25 @@ fn is_suggested(row: &Row) -> bool {
 }
 
 /// The same type, whole: a `$ref` with a key beside it is read by some servers and not by others.
-fn other_spelling(row: &Row) -> Json {
+fn other_spelling(row: &Row, spelling: &str) -> Json {
     let mut schema = Map::new();
     schema.insert("description".to_owned(), format!("The same as `{}`.", row.name).into());
     schema.append(&mut types::json_type(row));
+    explain_mistake(&mut schema, row, spelling);
     quieten(&mut schema);
     schema.into()
+}
+
+/// What JSON's and YAML's servers say of a wrong value, in place of a regular expression.
+fn explain_mistake(schema: &mut Map<String, Json>, row: &Row, name: &str) {
+    let expects = match row.value {
+        Value::Text(_) if row.name == "interpreter" => {
+            "a program's name or path; no version of Node is installed".to_owned()
+        }
+        Value::Text(_) => "a string of more than white space".to_owned(),
+        _ => row.value.expects(),
+    };
+    schema.insert("errorMessage".to_owned(), format!("`{name}` must be {expects}").into());
 }
 
 /// Known, and not offered: JSON's and YAML's servers read this; TOML's has nothing that does it.

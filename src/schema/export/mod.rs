@@ -27,10 +27,37 @@ pub use markdown::markdown;
 pub use typescript::typescript;
 
 use super::options::{Row, Status};
+use super::value::Value;
 
 /// What an editor shows of an option.
 fn description(row: &Row) -> String {
+    described(row, row.doc.to_owned())
+}
+
+/// The same with the units and ranges that a type does not say.
+fn description_of_value(row: &Row) -> String {
     let mut text = row.doc.to_owned();
+    if is_more_than_a_type(&row.value) {
+        let expects = row.value.expects();
+        let (first, rest) = expects.split_at(1);
+        text.extend([" ", &first.to_uppercase(), rest, "."]);
+    }
+    described(row, text)
+}
+
+fn is_more_than_a_type(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::Whole { .. }
+            | Value::Millis(_)
+            | Value::Bytes(_)
+            | Value::Cron(_)
+            | Value::Account(_)
+            | Value::ExitCodes(_)
+    )
+}
+
+fn described(row: &Row, mut text: String) -> String {
     if !row.default.is_empty() && types::default(row).is_none() {
         text.extend([" Default: ", row.default, "."]);
     }

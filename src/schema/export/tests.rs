@@ -63,6 +63,34 @@ fn key_of(row: &Row) -> String {
 }
 
 #[test]
+fn every_word_that_is_offered_is_explained() {
+    let schema = super::json::schema();
+    let mut found = 0;
+    let mut look = vec![&schema];
+    while let Some(value) = look.pop() {
+        let words = value["enum"].as_array().filter(|words| words.iter().any(Json::is_string));
+        if let Some(words) = words {
+            let docs = value["enumDescriptions"].as_array().unwrap_or_else(|| panic!("{value}"));
+            assert_eq!(docs.len(), words.len(), "{value}");
+            assert!(docs.iter().all(|doc| doc.as_str().is_some_and(|doc| !doc.is_empty())), "{value}");
+            found += 1;
+        }
+        match value {
+            Json::Array(items) => look.extend(items),
+            Json::Object(entries) => look.extend(entries.values()),
+            _ => {}
+        }
+    }
+    assert!(found >= 3, "{found}");
+    for (name, option) in schema["definitions"]["app"]["properties"].as_object().unwrap() {
+        assert!(option["description"].as_str().is_some_and(|text| text.ends_with('.')), "{name}");
+        assert!(option["errorMessage"].as_str().is_some_and(|text| text.contains(name.as_str())), "{name}");
+    }
+    let kill = schema["definitions"]["app"]["properties"]["kill_timeout"]["description"].as_str().unwrap();
+    assert!(kill.ends_with("killed. A number of milliseconds, or a duration such as \"3s\"."), "{kill}");
+}
+
+#[test]
 fn the_committed_files_are_what_the_table_makes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
     for (name, fresh) in [("ecosystem.schema.json", json_schema()), ("ecosystem.d.ts", typescript())] {

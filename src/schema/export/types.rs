@@ -171,15 +171,39 @@ fn choices(row: &Row) -> Json {
 fn signal() -> Json {
     let names: Vec<&str> = Signal::names().collect();
     let numbers: Vec<i32> = names.iter().filter_map(|name| name.parse::<Signal>().ok()).map(Signal::number).collect();
+    let docs: Vec<&str> = names.iter().map(|name| signal_doc(name)).collect();
     let spelled: Vec<String> = names.iter().map(|name| any_case(&name[3..])).collect();
     let digits: Vec<String> = numbers.iter().map(i32::to_string).collect();
     let pattern = format!("^(({})?({})|{})?$", any_case("SIG"), spelled.join("|"), digits.join("|"));
     json!({ "anyOf": [
-        { "enum": names },
+        { "enum": names, "enumDescriptions": docs },
         { "type": "string", "pattern": pattern },
         { "enum": numbers },
         { "type": "null" },
     ] })
+}
+
+/// What programs take signals for.
+fn signal_doc(name: &str) -> &'static str {
+    match name {
+        "SIGHUP" => "The terminal is gone. Many servers read their config again.",
+        "SIGINT" => "Stop, as Ctrl-C says it.",
+        "SIGQUIT" => "Stop, and leave a core dump. nginx and others finish their requests first.",
+        "SIGILL" => "An illegal instruction.",
+        "SIGABRT" => "Abort, and leave a core dump.",
+        "SIGBUS" => "A bus error.",
+        "SIGFPE" => "An arithmetic error.",
+        "SIGKILL" => "Ends at once: the app cannot clean up.",
+        "SIGUSR1" => "The app's own. Node starts its debugger.",
+        "SIGSEGV" => "A memory error.",
+        "SIGUSR2" => "The app's own.",
+        "SIGPIPE" => "Nobody reads what is written.",
+        "SIGALRM" => "A timer has run out.",
+        "SIGTERM" => "Stop, as systemd, Docker and Kubernetes say it.",
+        "SIGXCPU" => "The limit of CPU time is reached.",
+        "SIGWINCH" => "The terminal's size has changed. Apache finishes its requests, then stops.",
+        _ => "",
+    }
 }
 
 fn any_case(word: &str) -> String {

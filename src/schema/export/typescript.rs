@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
-use super::{description, types};
-use crate::schema::options::{self, Row};
+use super::{description_of_value, types};
+use crate::schema::options::{self, Row, Status};
 use crate::schema::value::{Shape, Value};
 
 const HEAD: &str = r#"// Types of a pmrun ecosystem file, made from pmrun's option table; `pmrun schema --format ts` prints them.
@@ -88,12 +88,15 @@ pub fn typescript() -> String {
 }
 
 fn comment(row: &Row) -> String {
-    let mut lines = vec![description(row)];
+    let mut lines = vec![description_of_value(row)];
     for (value, doc) in row.value.choices().iter().filter(|(value, _)| !value.is_empty()) {
         lines.push(format!("* `{value}`: {doc}"));
     }
     if let Some(default) = types::default(row) {
         lines.push(format!("@default {default}"));
+    }
+    if matches!(row.status, Status::Meaningless(_)) {
+        lines.push("@deprecated".to_owned());
     }
     lines.extend(row.examples.iter().map(|example| format!("@example {example}")));
     // `**/` in a glob would end the comment.
