@@ -15,7 +15,9 @@ use serde_json::Value;
 
 use super::Limits;
 use super::files::{Files, normalise};
-use super::orders::Failure;
+use super::orders::{Failure, shown};
+use super::parent::settled;
+use super::provenance::likely;
 use super::running::{Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::source::find_quoted;
 use crate::config::World;
@@ -58,11 +60,17 @@ struct Threw {
     from: Option<PathBuf>,
 }
 
-/// What a config exports, by Node. Nodes have no spans.
+/// What a config exports, by Node, with the places that its text shows.
 pub(super) fn evaluate(entry: &Path, world: &World, sources: &mut Sources) -> Result<Node, Box<Diagnostic>> {
     let evaluation = Evaluation::new(entry, world);
     let node = evaluation.run(false).and_then(|text| match serde_json::from_str(&text) {
-        Ok(value) => Ok(node(value)),
+        Ok(value) => {
+            let files = likely::texts(&evaluation.real, |path| evaluation.files.read_text(path).ok());
+            let exported = likely::placed(node(value), &files);
+            let whole = exported.node.clone();
+            let name = |path: PathBuf| shown(evaluation.shown(&path), entry, &evaluation.entry);
+            Ok(settled(exported, name, sources).unwrap_or(whole))
+        }
         Err(error) => Err(Failure::new(Code::Engine, format!("the config's value cannot be read: {error}"))),
     });
     node.map_err(|failure| failure.into_diagnostic(entry, &evaluation.entry, sources))

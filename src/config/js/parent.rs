@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,16 @@ const NOISE_MAX: usize = 16 << 10;
 /// is told to the journal.
 pub(super) fn evaluate(entry: &Path, world: &World, sources: &mut Sources) -> Result<Node, Box<Diagnostic>> {
     let orders = Orders::new(entry, world);
-    let Exported { mut node, files } = follow(&orders, entry, world, sources)?;
-    let name = |path| shown(path, entry, &orders.entry);
+    let exported = follow(&orders, entry, world, sources)?;
+    settled(exported, |path| shown(path, entry, &orders.entry), sources).ok_or_else(|| {
+        let failure = broken("value");
+        failure.into_diagnostic(entry, &orders.entry, sources)
+    })
+}
+
+/// The value, whose files are among the sources by the names that they are shown by.
+pub(super) fn settled(exported: Exported, name: impl Fn(PathBuf) -> PathBuf, sources: &mut Sources) -> Option<Node> {
+    let Exported { mut node, files } = exported;
     let ids: Vec<SourceId> = files
         .into_iter()
         .map(|file| {
@@ -39,11 +47,8 @@ pub(super) fn evaluate(entry: &Path, world: &World, sources: &mut Sources) -> Re
             add(sources, &name(file.path), file.text)
         })
         .collect();
-    place(&mut node, &ids).ok_or_else(|| {
-        let failure = broken("value");
-        failure.into_diagnostic(entry, &orders.entry, sources)
-    })?;
-    Ok(node)
+    place(&mut node, &ids)?;
+    Some(node)
 }
 
 /// Gives the spans their sources.

@@ -68,7 +68,7 @@ pub(super) fn odd(text: &str) -> Option<Odd> {
 }
 
 /// Whether a `/` behind this starts a regular expression.
-fn is_pattern(before: &str) -> bool {
+pub(super) fn is_pattern(before: &str) -> bool {
     let word = before.rsplit(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '$')).next().unwrap_or_default();
     match before.chars().next_back() {
         None => true,
@@ -77,7 +77,7 @@ fn is_pattern(before: &str) -> bool {
     }
 }
 
-fn string(rest: &str, quote: char) -> Option<usize> {
+pub(super) fn string(rest: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in rest.char_indices().skip(1) {
         match c {
@@ -91,7 +91,7 @@ fn string(rest: &str, quote: char) -> Option<usize> {
     None
 }
 
-fn pattern(rest: &str) -> Option<usize> {
+pub(super) fn pattern(rest: &str) -> Option<usize> {
     let mut escaped = false;
     let mut class = false;
     for (at, c) in rest.char_indices().skip(1) {
@@ -109,7 +109,7 @@ fn pattern(rest: &str) -> Option<usize> {
 }
 
 /// How far a template's text goes, and whether it ends there or a `${` begins.
-fn template(rest: &str) -> Option<(usize, bool)> {
+pub(super) fn template(rest: &str) -> Option<(usize, bool)> {
     let mut escaped = false;
     for (at, c) in rest.char_indices() {
         match c {

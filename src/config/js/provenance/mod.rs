@@ -15,6 +15,7 @@ mod brackets;
 mod explain;
 mod find;
 mod known;
+pub(super) mod likely;
 mod origin;
 mod rewrite;
 mod site;
