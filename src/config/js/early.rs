@@ -69,7 +69,13 @@ fn first(code: &str, shape: Shape, is_meant: fn(&str) -> bool) -> Option<Early> 
 
 /// What the parser itself says is early, and knows the place of better than the engine.
 fn is_early(error: &OxcDiagnostic) -> bool {
-    let said = ["Duplicated export", "Missing initializer in const declaration", "Cannot assign to this expression"];
+    let said = [
+        "Duplicated export",
+        "Missing initializer in const declaration",
+        "Cannot assign to this expression",
+        "Invalid assignment in object literal",
+        "Expected function name",
+    ];
     said.iter().any(|said| error.message.starts_with(said))
 }
 
@@ -123,6 +129,8 @@ fn in_v8s_words(message: &str, text: &str) -> String {
         }
         _ if message.starts_with("`let` cannot be declared") => "let is disallowed as a lexically bound name",
         _ if message.contains("`__proto__`") => "Duplicate __proto__ fields are not allowed in object literals",
+        "Invalid assignment in object literal" => "Invalid shorthand property initializer",
+        "Expected function name" => "Function statements require a function name",
         "Cannot assign to this expression" => "Invalid left-hand side in assignment",
         "Multiple constructor implementations are not allowed." => "A class may only have one constructor",
         "'with' statements are not allowed" => "Strict mode code may not include a with statement",

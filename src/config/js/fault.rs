@@ -12,6 +12,7 @@ use super::host::Host;
 use super::modules::USE_NODE;
 use super::orders::Failure;
 use super::provenance::{Odd, Shape, Spot, Trace};
+use super::resolver;
 use super::source::{OWN, lacking};
 use super::words::{TOO_DEEP, of_syntax};
 use crate::diag::Code;
@@ -22,6 +23,7 @@ const CAUSES_MAX: u32 = 3;
 /// What an uncaught error means.
 pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     let host = Host::of(context);
+    let place = if error.as_opaque().is_some() { known_place } else { place };
     let frame = place(&error.to_string()).or_else(|| place(&stack(error, context)?));
     let trace = Trace::of(context);
     let known = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
@@ -45,6 +47,14 @@ pub(super) fn shown(mut failure: Failure, host: &Host, context: &Context) -> Fai
         && let Some(spot) = trace.bytes(file, line, column)
     {
         failure.excerpt = excerpt(&trace, spot);
+    }
+    // Types were blanked for the engine, byte for byte.
+    if let (Some(file), Some((text, _, _))) = (&failure.file, &mut failure.excerpt)
+        && resolver::is_typescript(file)
+        && let Ok(written) = host.files.read_text(file)
+        && written.len() == text.len()
+    {
+        *text = written;
     }
     failure.file = failure.file.map(|file| host.shown(&file));
     failure
@@ -268,6 +278,12 @@ pub(super) fn place(text: &str) -> Option<(String, u32, u32)> {
     let mut frames = text.lines().filter_map(|line| frame(line.trim_start().strip_prefix("at ")?)).peekable();
     let first = frames.peek().cloned();
     frames.find(|(file, _, _)| !file.contains("/node_modules/")).or(first)
+}
+
+/// The same, where the engine knows the line: not in constructors that nobody wrote.
+fn known_place(text: &str) -> Option<(String, u32, u32)> {
+    let known: Vec<&str> = text.lines().filter(|line| !line.ends_with(":?:?)")).collect();
+    place(&known.join("\n")).or_else(|| place(text))
 }
 
 /// `name (/srv/a.js:3:7)`

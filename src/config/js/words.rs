@@ -11,6 +11,12 @@ pub(super) fn in_v8s_words(bare: &str) -> Option<Cow<'static, str>> {
         "class constructor cannot be invoked without 'new'" => "Class constructor cannot be invoked without 'new'",
         "superclass must be a constructor" => "Class extends value is not a constructor or null",
         "right-hand side of 'instanceof' is not callable" => "Right-hand side of 'instanceof' is not callable",
+        "not a callable function" => "the called value is not a function",
+        "not a constructor" => "the called value is not a constructor",
+        "radix must be an integer at least 2 and no greater than 36" => {
+            "toString() radix argument must be between 2 and 36"
+        }
+        "abrupt end" => "Unexpected end of input",
         "cyclic object value" => "Converting circular structure to JSON",
         "cannot serialize bigint to JSON" => "Do not know how to serialize a BigInt",
         "invalid array length" | "Invalid array length" => "Invalid array length",
@@ -58,6 +64,10 @@ fn changing(bare: &str) -> Option<String> {
     }
     if let Some(text) = between("cannot convert string '", "' to bigint primitive") {
         return Some(format!("Cannot convert {text} to a BigInt"));
+    }
+    if let Some(number) = between("cannot convert ", " to a BigInt") {
+        let why = "cannot be converted to a BigInt because it is not an integer";
+        return Some(format!("The number {number} {why}"));
     }
     if let Some(kind) = between("right-hand side of 'in' should be an object, got `", "`") {
         return Some(format!("Cannot use 'in' operator to search for a key in a {kind}"));

@@ -48,11 +48,15 @@ function spawnSync(file, args, options) {
 }
 
 function execFileSync(file, args, options) {
+  if (typeof file !== 'string') throw require('pmrun:errors').argumentType('file', 'of type string', file);
   [args, options] = split(args, options);
   return check(spawnSync(file, args, options), [file, ...args].join(' '), options);
 }
 
-const execSync = (command, options) => check(run(shellOf(options), ['-c', String(command)], options), command, options);
+const execSync = (command, options) => {
+  if (typeof command !== 'string') throw require('pmrun:errors').argumentType('command', 'of type string', command);
+  return check(run(shellOf(options), ['-c', command], options), command, options);
+};
 
 // The others answer later, as their callers expect, but the command has run by then.
 const later = (file, args, options, shown, callback) => {

@@ -1,6 +1,6 @@
 // Timers and the other small globals of Node.
 const timer = (repeat) => (callback, delay, ...args) => {
-  if (typeof callback !== 'function') throw new TypeError('The "callback" argument must be of type function');
+  if (typeof callback !== 'function') throw require('pmrun:errors').argumentType('callback', 'of type function', callback);
   const id = host.timer(args.length ? () => callback(...args) : callback, Number(delay) || 0, repeat);
   return { id, ref() { return this; }, unref() { return this; }, hasRef: () => true, [Symbol.toPrimitive]: () => id };
 };

@@ -212,7 +212,7 @@ fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
             Some((said, Bytes::new(pattern.at.0, pattern.at.1)))
         }
         _ if bare.starts_with("value with type `") => {
-            let called = spot.bytes.of(text) == "(" || text[..start].trim_end().ends_with("new");
+            let called = matches!(spot.bytes.of(text), "(" | "new") || text[..start].trim_end().ends_with("new");
             let found = if called { outline()?.spread(start) } else { outline()?.iterated(start) };
             if called && found.is_none() {
                 let kind = bare.split('`').nth(1)?;

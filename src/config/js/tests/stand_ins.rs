@@ -103,6 +103,19 @@ fn values_as_node_shows_them() {
 }
 
 #[test]
+fn arguments_are_refused_in_nodes_words() {
+    let refused = |call: &str| Case::new(&[("a.js", call)]).run().result.unwrap_err().message;
+    let table = [
+        ("setTimeout(5)", "\"callback\" argument must be of type function. Received type number (5)"),
+        ("require('child_process').execSync()", "\"command\" argument must be of type string. Received undefined"),
+        ("require('child_process').execFileSync(null)", "\"file\" argument must be of type string. Received null"),
+    ];
+    for (call, want) in table {
+        assert_eq!(refused(call), format!("config threw: TypeError: The {want}"), "{call}");
+    }
+}
+
+#[test]
 fn only_folders_end_in_a_slash() {
     let text =
         "const { existsSync: is } = require('fs'); module.exports = [is('a.js'), is('a.js/'), is('d/'), is('no/')]";

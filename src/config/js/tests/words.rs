@@ -74,6 +74,13 @@ fn what_cannot_be_iterated_or_taken_apart() {
 #[test]
 fn errors_of_the_language() {
     told(&[
+        ("class V extends Error {}\nthrow new V('bad')", "a.js:2:7: config threw: bad"),
+        (
+            "[...new Set(5)]",
+            "a.js:1:5: config threw: TypeError: number is not iterable (cannot read property Symbol(Symbol.iterator))",
+        ),
+        ("const f = 5; f`x`", "a.js: config threw: TypeError: the called value is not a function"),
+        ("(5).toString(1)", "a.js:1:5: config threw: RangeError: toString() radix argument must be between 2 and 36"),
         ("class A {}\nA()", "a.js:2:1: config threw: TypeError: Class constructor A cannot be invoked without 'new'"),
         (
             "const a = {}; a.b = a; JSON.stringify(a)",
@@ -113,6 +120,8 @@ fn what_is_refused_before_it_runs() {
         ("break", "a.js:1:1: Illegal break statement"),
         ("for (;;) { (() => { break })() }", "a.js:1:21: Illegal break statement"),
         ("function f() { super.x }", "a.js:1:16: 'super' keyword unexpected here"),
+        ("module.exports = { apps = [] }", "a.js:1:20: Invalid shorthand property initializer"),
+        ("function () {}", "a.js:1:1: Function statements require a function name"),
         ("1 = 2", "a.js:1:1: Invalid left-hand side in assignment"),
         ("const a", "a.js:1:7: Missing initializer in const declaration"),
         (
@@ -124,6 +133,9 @@ fn what_is_refused_before_it_runs() {
             "a.js:1:27: Duplicate __proto__ fields are not allowed in object literals",
         ),
     ]);
+    let typed = Case::new(&[("a.ts", "let a: number = 1; let a: string = ''")]).run().result.unwrap_err();
+    assert_eq!(typed.message, "Identifier 'a' has already been declared");
+    assert_eq!(typed.excerpt.unwrap().0, "let a: number = 1; let a: string = ''");
     // Node runs it as a module, where the name is free.
     assert_eq!(check_failure(&[("a.js", "const require = 1")], "{}"), None);
     let common =
