@@ -231,13 +231,11 @@ fn bare(message: &str) -> &str {
 fn lacks_of_node(message: &str, trace: &Trace) -> Option<String> {
     let bare = bare(message.strip_prefix("config threw: ").unwrap_or(message));
     let called = bare.strip_suffix(" is not a function").or_else(|| bare.strip_suffix(" is not a constructor"));
-    let (owner, name) = match called {
-        Some(callee) => callee.rsplit_once(['.', '?']).unwrap_or(("", callee)),
-        None => {
-            let (module, name) =
-                bare.strip_prefix("The requested module '")?.split_once("' does not provide an export named '")?;
-            (module, name.strip_suffix('\'')?)
-        }
+    let (owner, name) = if let Some(callee) = called {
+        callee.rsplit_once(['.', '?']).unwrap_or(("", callee))
+    } else {
+        let rest = bare.strip_prefix("The requested module '")?.strip_suffix('\'')?;
+        rest.split_once("' does not provide an export named '")?
     };
     let meant = |module: &&str| *module == owner || trace.requests(module);
     lacking(name).find(meant).map(|module| format!("`{module}.{name}`"))

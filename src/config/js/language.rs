@@ -86,7 +86,7 @@ fn stack(this: &JsValue, _: &[JsValue], genuine: &JsFunction, context: &mut Cont
         && let (Some((line, column)), Some((end, _))) = (trace.position(spot), frame.rmatch_indices(':').nth(1))
     {
         frame.truncate(end);
-        frame.push_str(&format!(":{line}:{column})"));
+        *frame = format!("{frame}:{line}:{column})");
     }
     Ok(JsString::from([vec![header], shown].concat().join("\n")).into())
 }

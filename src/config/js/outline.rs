@@ -134,7 +134,7 @@ impl Outline {
             Expression::CallExpression(call) => call
                 .callee
                 .get_member_expr()
-                .and_then(|member| member.static_property_name())
+                .and_then(oxc_ast::ast::MemberExpression::static_property_name)
                 .is_some_and(|name| LISTING.contains(&name)),
             _ => false,
         }

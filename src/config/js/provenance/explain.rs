@@ -157,7 +157,7 @@ impl Trace {
             (Some(file), Some(spot)) => reworded(file, spot, bare).unwrap_or((bare.to_owned(), spot.bytes)),
             _ => (bare.to_owned(), Bytes::new(0, 0)),
         };
-        let text = in_v8s_words(&text).map_or(text.clone(), |words| words.into_owned());
+        let text = in_v8s_words(&text).map_or(text.clone(), std::borrow::Cow::into_owned);
         (said(text), at.map(|spot| Spot { bytes, ..spot }))
     }
 }
