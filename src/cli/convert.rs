@@ -220,9 +220,10 @@ pub(super) fn say_lost(
 ) {
     for lost in lost {
         let path = harmless(lost.path.as_bytes(), false);
-        terminal.say(match lost.meant {
-            true => format!("written otherwise: `{path}`, {}", lost.why),
-            false => format!("not kept: `{path}`: {}", lost.why),
+        terminal.say(if lost.meant {
+            format!("written otherwise: `{path}`, {}", lost.why)
+        } else {
+            format!("not kept: `{path}`: {}", lost.why)
         });
     }
     let assigned: Vec<String> = world.reading.journal.take_assigned().into_keys().collect();

@@ -157,7 +157,7 @@ impl Decoder<'_> {
                     let hint = match (closest(key, TOP_LEVEL), options::find(key)) {
                         (_, Some(_)) => Some(belongs.to_owned()),
                         (Some(known), None) => Some(format!("did you mean `{known}`?")),
-                        (None, None) => options::meant(key).map(|near| format!("did you mean `{near}`? {}", belongs)),
+                        (None, None) => options::meant(key).map(|near| format!("did you mean `{near}`? {belongs}")),
                     };
                     self.push(match hint {
                         Some(hint) => diagnostic.hint(hint),

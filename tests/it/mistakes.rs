@@ -165,4 +165,6 @@ fn what_was_meant_is_suggested_wherever_something_is_named() {
         let near = output.stderr.contains("did you mean") || output.stderr.contains("similar");
         assert!(near && output.stderr.contains(meant), "{option}: {output}");
     }
+    home.write("top.yaml", "envProduction: {A: 1}\napps: [{name: a, script: ./api.sh}]\n");
+    home.ok(&["validate", "top.yaml"]).says("did you mean `env_production`? options belong to an app, in `apps`");
 }
