@@ -57,7 +57,7 @@ fn large_texts_are_read_in_time() {
     let keys: Vec<String> = (0..50_000).map(|index| format!("k{index}: null,")).collect();
     let document = config::read_back(&format!("{{apps: [{{env: {{A: {{{}}}}}}}]}}", keys.concat()), Format::Json5);
     let document = document.expect("it is JSON5");
-    assert_eq!(schema::portable(&document, Format::Toml).1, []);
+    assert!(schema::portable(&document, Format::Toml).1.iter().all(|lost| lost.meant));
 }
 
 #[test]
