@@ -18,7 +18,7 @@ use super::files::{Files, normalise};
 use super::orders::{Failure, shown};
 use super::parent::settled;
 use super::provenance::likely;
-use super::running::{Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
+use super::running::{Console, Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::source::find_quoted;
 use crate::config::World;
 use crate::diag::{Code, Diagnostic};
@@ -110,7 +110,8 @@ impl<'a> Evaluation<'a> {
                 .hint("leave `--js-engine node` (or PMRUN_JS_ENGINE) out: pmrun's own engine can be confined"));
         }
         self.world.reading.journal.incomplete();
-        let run = Run::start(&mut self.command(as_text)?, self.limits);
+        let console = Console::of(&self.world.env);
+        let run = Run::start(&mut self.command(as_text)?, self.limits, console);
         let ended = run.and_then(|mut run| run.finish());
         match ended {
             Err(error) => Err(Failure::new(Code::Engine, format!("cannot run the config with Node: {error}"))),
@@ -247,12 +248,12 @@ enum End {
 }
 
 impl Run {
-    fn start(command: &mut Command, limits: Limits) -> io::Result<Self> {
+    fn start(command: &mut Command, limits: Limits, console: Console) -> io::Result<Self> {
         // As its stdin, from which there is nothing to be read.
         let (answers, theirs) = UnixStream::pair()?;
         answers.shutdown(Shutdown::Write)?;
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
-        let running = Running::start(command, Some(answers.into()), limits.deadline_ms)?;
+        let running = Running::start(command, Some(answers.into()), limits.deadline_ms, console)?;
         Ok(Self { running, memory_bytes: limits.memory_bytes, answer: Vec::new(), said: Vec::new() })
     }
 

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::broker::{Broker, Cut, PROCESSES_MAX, Why};
 use super::modules::USE_NODE;
 use super::orders::{Account, Failure, Orders, Request, shown};
-use super::running::{Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
+use super::running::{Console, Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::values::Exported;
 use super::{Limits, fault, wire};
 use crate::config::{Journal, World};
@@ -141,7 +141,7 @@ impl Run {
         command.arg("__eval").env_clear().stdin(Stdio::piped());
         // What `Date` goes by.
         command.envs(zone(orders).map(|zone| ("TZ", zone)));
-        let mut running = Running::start(&mut command, None, limits.deadline_ms)?;
+        let mut running = Running::start(&mut command, None, limits.deadline_ms, Console::of(&orders.env))?;
         let Some(answers) = running.take_stdin() else { return Err(io::Error::other("no pipe to it")) };
         rustix::io::ioctl_fionbio(&answers, true)?;
         let mut run = Self {

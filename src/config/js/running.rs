@@ -1,5 +1,7 @@
 //! The process that a config runs in: what it says, until it ends or its time is up.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -32,6 +34,7 @@ pub(super) struct Running {
     pipes: Vec<(Pipe, File)>,
     buffer: Vec<u8>,
     printed: usize,
+    console: Console,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,42 @@ pub(super) enum Pipe {
     Answers,
     Stdout,
     Stderr,
+}
+
+/// Where what a config prints goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Console {
+    Plain,
+    /// A runner of GitHub's, which obeys lines that begin with `::` or hold `##[` wherever they come from (GitHub's
+    /// workflow commands): a stranger's config must not speak to it.
+    Runner {
+        begins: bool,
+        hashes: u8,
+    },
+}
+
+impl Console {
+    /// By the variable that the runner sets.
+    pub(super) fn of(env: &BTreeMap<String, String>) -> Self {
+        if env.contains_key("GITHUB_ACTIONS") { Self::Runner { begins: true, hashes: 0 } } else { Self::Plain }
+    }
+
+    fn shown<'a>(&mut self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        let Self::Runner { begins, hashes } = self else { return Cow::Borrowed(text) };
+        let mut out = Vec::with_capacity(text.len() + 64);
+        for byte in text {
+            if *begins {
+                out.extend_from_slice(b"| ");
+            }
+            if *byte == b'[' && *hashes >= 2 {
+                out.push(b' ');
+            }
+            out.push(*byte);
+            *hashes = if *byte == b'#' { hashes.saturating_add(1) } else { 0 };
+            *begins = matches!(byte, b'\n' | b'\r');
+        }
+        Cow::Owned(out)
+    }
 }
 
 pub(super) enum Heard {
@@ -52,14 +91,19 @@ pub(super) enum Heard {
 
 impl Running {
     /// `answers` is listened to as well.
-    pub(super) fn start(command: &mut Command, answers: Option<OwnedFd>, deadline_ms: u64) -> io::Result<Self> {
+    pub(super) fn start(
+        command: &mut Command,
+        answers: Option<OwnedFd>,
+        deadline_ms: u64,
+        console: Console,
+    ) -> io::Result<Self> {
         let deadline = Instant::now() + Duration::from_millis(deadline_ms);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
         let pipes = [(Pipe::Answers, answers), (Pipe::Stdout, stdout), (Pipe::Stderr, stderr)];
         let pipes = pipes.into_iter().filter_map(|(pipe, fd)| Some((pipe, File::from(fd?)))).collect();
-        Ok(Self { child, deadline, pipes, buffer: vec![0; 64 << 10], printed: 0 })
+        Ok(Self { child, deadline, pipes, buffer: vec![0; 64 << 10], printed: 0, console })
     }
 
     pub(super) fn take_stdin(&mut self) -> Option<ChildStdin> {
@@ -118,9 +162,10 @@ impl Running {
             return;
         }
         self.printed += text.len();
+        let text = self.console.shown(text);
         let mut stderr = io::stderr().lock();
         // Nobody can be told that stderr is closed.
-        let _ = stderr.write_all(text);
+        let _ = stderr.write_all(&text);
         if self.printed > CONSOLE_MAX {
             let _ = stderr.write_all(b"... the config prints more than 1 MB: the rest is left out\n");
         }
@@ -175,4 +220,20 @@ pub(super) fn too_large(limits: Limits) -> Failure {
 pub(super) fn too_much() -> Failure {
     let message = format!("the config's output is larger than {} MB", OUTPUT_MAX >> 20);
     Failure::new(Code::OutputLimit, message).hint("does it build a value without end?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_gives_githubs_runner_no_command() {
+        let env = BTreeMap::from([("GITHUB_ACTIONS".to_owned(), "true".to_owned())]);
+        let mut console = Console::of(&env);
+        assert_eq!(console.shown(b"::error::x\nand ").as_ref(), b"| ::error::x\n| and ");
+        assert_eq!(console.shown(b"on ##[error]\r\n").as_ref(), b"on ## [error]\r| \n");
+        assert_eq!(console.shown(b"::stop-commands::t#").as_ref(), b"| ::stop-commands::t#");
+        assert_eq!(console.shown(b"#[add-mask]").as_ref(), b"# [add-mask]");
+        assert_eq!(Console::of(&BTreeMap::new()).shown(b"::x\n").as_ref(), b"::x\n");
+    }
 }

@@ -331,15 +331,14 @@ impl Search<'_> {
     }
 
     fn span(&mut self, spot: Spot, computed: bool) -> Option<Span> {
-        let source = match self.sources.get(&(spot.file, computed)) {
-            Some(known) => *known,
-            None => {
-                let (path, text) = self.files.get(spot.file)?.clone();
-                let new = u32::try_from(self.origins.len()).ok()?;
-                self.origins.push(Origin { path, text, computed });
-                self.sources.insert((spot.file, computed), new);
-                new
-            }
+        let source = if let Some(known) = self.sources.get(&(spot.file, computed)) {
+            *known
+        } else {
+            let (path, text) = self.files.get(spot.file)?.clone();
+            let new = u32::try_from(self.origins.len()).ok()?;
+            self.origins.push(Origin { path, text, computed });
+            self.sources.insert((spot.file, computed), new);
+            new
         };
         Some(Span { source: SourceId(source), start: spot.bytes.start, end: spot.bytes.end })
     }
