@@ -77,7 +77,10 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
 /// Refuses a name that is declared twice, as the engine does not in functions.
 fn unambiguous(host: &Host, path: &Path, code: &str, shape: Shape, context: &Context) -> JsResult<()> {
     let foreign = path.components().any(|part| part.as_os_str() == "node_modules");
-    match early::declared_twice(code, shape).filter(|_| !foreign) {
+    if foreign || Trace::of(context).is_unambiguous() {
+        return Ok(());
+    }
+    match early::declared_twice(code, shape) {
         Some(refused) => Err(raise(host, fault::early(&refused, path, &Trace::of(context)))),
         None => Ok(()),
     }

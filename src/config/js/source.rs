@@ -14,8 +14,11 @@ pub(super) const DEPTH_MAX: usize = 1_000;
 
 pub(super) const BOOT: &str = include_str!("builtins/boot.js");
 
-/// Globals that Node has and the language does not. `boot.js` makes each when a file names it.
-pub(super) const GLOBALS: [&str; 19] = [
+/// Globals that Node has and the language does not, and words of those that V8 understands more of. `boot.js` makes each
+/// when a file names it.
+pub(super) const GLOBALS: [&str; 21] = [
+    "Date",
+    "toLocale",
     "process",
     "console",
     "Buffer",

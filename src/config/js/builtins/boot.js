@@ -107,6 +107,7 @@
     globals[name] = 'pmrun:globals';
 
   function provide(name) {
+    if (name === 'Date' || name === 'toLocale') return builtin('pmrun:dates').install();
     if (Object.hasOwn(globalThis, name)) return;
     const module = builtin(globals[name]);
     const value = globals[name] === name ? module : module[name];
@@ -132,23 +133,6 @@
     configurable: true,
     writable: true,
   });
-
-  // What people write for a date, and how numbers and dates are written for people.
-  const genuine = Date.parse;
-  const parse = (text) => {
-    const time = genuine(text);
-    return Number.isNaN(time) ? builtin('pmrun:dates').parse(text) : time;
-  };
-  const hidden = (object, name, value) => Object.defineProperty(object, name, { value, configurable: true, writable: true });
-  hidden(Date, 'parse', { parse: (text) => parse(String(text)) }.parse);
-  const Dates = new Proxy(Date, {
-    construct: (target, args, made) => Reflect.construct(target, args.length === 1 && typeof args[0] === 'string' ? [parse(args[0])] : args, made),
-  });
-  hidden(globalThis, 'Date', Dates);
-  hidden(Date.prototype, 'constructor', Dates);
-  for (const name of ['toLocaleString', 'toLocaleDateString', 'toLocaleTimeString'])
-    hidden(Date.prototype, name, { [name](locales, options) { return builtin('pmrun:locale')[name](this, locales, options); } }[name]);
-  hidden(Number.prototype, 'toLocaleString', { toLocaleString(locales, options) { return builtin('pmrun:locale').number(this.valueOf(), locales, options); } }.toLocaleString);
 
   return {
     builtin,

@@ -33,4 +33,26 @@ function parse(text) {
   return Date.UTC(year, month, day, h, m - offset, s, ms);
 }
 
-module.exports = { parse };
+// What people write for a date, and how numbers and dates are written for people: put in place when a file names either.
+let installed = false;
+function install() {
+  if (installed) return;
+  installed = true;
+  const genuine = Date.parse;
+  const read = (text) => {
+    const time = genuine(text);
+    return Number.isNaN(time) ? parse(text) : time;
+  };
+  const hidden = (object, name, value) => Object.defineProperty(object, name, { value, configurable: true, writable: true });
+  hidden(Date, 'parse', { parse: (text) => read(String(text)) }.parse);
+  const Dates = new Proxy(Date, {
+    construct: (target, args, made) => Reflect.construct(target, args.length === 1 && typeof args[0] === 'string' ? [read(args[0])] : args, made),
+  });
+  hidden(globalThis, 'Date', Dates);
+  hidden(Date.prototype, 'constructor', Dates);
+  for (const name of ['toLocaleString', 'toLocaleDateString', 'toLocaleTimeString'])
+    hidden(Date.prototype, name, { [name](locales, options) { return require('pmrun:locale')[name](this, locales, options); } }[name]);
+  hidden(Number.prototype, 'toLocaleString', { toLocaleString(locales, options) { return require('pmrun:locale').number(this.valueOf(), locales, options); } }.toLocaleString);
+}
+
+module.exports = { install };

@@ -201,6 +201,11 @@ impl Trace {
         self.typed.borrow_mut().insert(path.to_owned(), text.into());
     }
 
+    /// Whether the file that was prepared last surely declares no name twice.
+    pub(super) fn is_unambiguous(&self) -> bool {
+        self.files.borrow().last().is_some_and(|file| file.facts.unambiguous)
+    }
+
     /// A text that errors may point into.
     pub(super) fn know_text(&self, path: &Path, text: &str) {
         self.files.borrow_mut().push(File {

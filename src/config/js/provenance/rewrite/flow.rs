@@ -4,7 +4,7 @@
 //! nothing: every value that may have come to the place, through constants, parameters whose every call is known,
 //! items of lists and properties of literals. Among them the one that the place holds in the end is looked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use boa_ast::Position;
@@ -18,9 +18,10 @@ use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::update::{Update, UpdateTarget};
 use boa_ast::expression::{Call, Expression, Identifier};
 use boa_ast::function::{
-    ArrowFunction, AsyncArrowFunction, AsyncFunctionDeclaration, AsyncFunctionExpression, FormalParameterList,
-    FunctionBody, FunctionDeclaration, FunctionExpression,
+    ArrowFunction, AsyncArrowFunction, AsyncFunctionDeclaration, AsyncFunctionExpression, AsyncGeneratorDeclaration,
+    ClassDeclaration, FormalParameterList, FunctionBody, FunctionDeclaration, FunctionExpression, GeneratorDeclaration,
 };
+use boa_ast::operations::bound_names;
 use boa_ast::pattern::{ArrayPatternElement, ObjectPatternElement, Pattern};
 use boa_ast::property::PropertyName;
 use boa_ast::statement::iteration::{ForInLoop, ForLoop, ForOfLoop, IterableLoopInitializer};
@@ -45,6 +46,11 @@ pub(super) struct Flow<'p> {
     handed: Vec<(Sym, usize)>,
     assigned: Vec<(Sym, usize)>,
     exporting: bool,
+    /// What `let`, `const` and `class` declare, and what everything else does.
+    lexical: HashSet<Sym>,
+    loose: HashSet<Sym>,
+    /// A scope has a name twice.
+    twice: bool,
 }
 
 #[derive(Default)]
@@ -94,10 +100,18 @@ impl<'p> Flow<'p> {
             handed: Vec::new(),
             assigned: Vec::new(),
             exporting: false,
+            lexical: HashSet::new(),
+            loose: HashSet::new(),
+            twice: false,
         };
         let _ = program.visit_with(&mut flow);
         flow.settle();
         flow
+    }
+
+    /// Whether a name may be declared twice where the language has it only once: the engine does not say so.
+    pub(super) fn may_declare_twice(&self) -> bool {
+        self.twice || !self.lexical.is_disjoint(&self.loose)
     }
 
     /// What was said of names before all of them were known.
@@ -313,6 +327,7 @@ impl<'p> Flow<'p> {
             self.names[before].from = From::Unknown;
             self.names[index].from = From::Unknown;
             self.names[index].handed = true;
+            self.twice = true;
         }
         index
     }
@@ -545,20 +560,42 @@ impl<'p> Visitor<'p> for Flow<'p> {
 
     fn visit_lexical_declaration(&mut self, declaration: &'p LexicalDeclaration) -> ControlFlow<()> {
         let scope = self.current;
+        let names = declaration.variable_list().as_ref().iter().flat_map(|variable| bound_names(variable.binding()));
+        self.lexical.extend(names);
         declaration.variable_list().as_ref().iter().try_for_each(|variable| self.variable(scope, variable))
     }
 
     fn visit_var_declaration(&mut self, declaration: &'p VarDeclaration) -> ControlFlow<()> {
         let scope = self.function_scope();
+        let names = declaration.0.as_ref().iter().flat_map(|variable| bound_names(variable.binding()));
+        self.loose.extend(names);
         declaration.0.as_ref().iter().try_for_each(|variable| self.variable(scope, variable))
     }
 
+    fn visit_class_declaration(&mut self, class: &'p ClassDeclaration) -> ControlFlow<()> {
+        self.declare(self.current, class.name(), From::Unknown);
+        self.lexical.insert(class.name().sym());
+        class.visit_with(self)
+    }
+
     fn visit_function_declaration(&mut self, function: &'p FunctionDeclaration) -> ControlFlow<()> {
+        self.loose.insert(function.name().sym());
         let name = self.declare(self.current, function.name(), From::Unknown);
         self.enter(Some(Caller::Name(name)), function.parameters(), function.body())
     }
 
+    fn visit_generator_declaration(&mut self, function: &'p GeneratorDeclaration) -> ControlFlow<()> {
+        self.loose.insert(function.name().sym());
+        function.visit_with(self)
+    }
+
+    fn visit_async_generator_declaration(&mut self, function: &'p AsyncGeneratorDeclaration) -> ControlFlow<()> {
+        self.loose.insert(function.name().sym());
+        function.visit_with(self)
+    }
+
     fn visit_async_function_declaration(&mut self, function: &'p AsyncFunctionDeclaration) -> ControlFlow<()> {
+        self.loose.insert(function.name().sym());
         let name = self.declare(self.current, function.name(), From::Unknown);
         self.enter(Some(Caller::Name(name)), function.parameters(), function.body())
     }
@@ -634,6 +671,7 @@ impl<'p> Visitor<'p> for Flow<'p> {
         self.within(false, |flow| {
             if let Some(binding) = catch.parameter() {
                 flow.declare_binding(flow.current, binding, From::Unknown);
+                flow.loose.extend(bound_names(binding));
             }
             catch.visit_with(flow)
         })

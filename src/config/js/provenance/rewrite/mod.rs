@@ -56,6 +56,8 @@ pub(super) struct Facts {
     pub(super) exports: Vec<Export>,
     /// The one value that is exported as a whole.
     pub(super) whole: Option<Value>,
+    /// The file was gone through, and no name can be declared in it twice where that is an error.
+    pub(super) unambiguous: bool,
 }
 
 /// What a call calls.
@@ -98,6 +100,7 @@ pub(super) fn rewrite(
     let mut interner = Interner::default();
     let mut parser = Parser::new(Source::from_bytes(&base));
     let mut names = Names { interner: &Interner::default(), declared: HashMap::new(), dynamic: false };
+    let unambiguous;
     let marks = match shape {
         Shape::CommonJs => {
             let (program, _) = parser.parse_eval(false, &mut interner).ok()?;
@@ -105,6 +108,7 @@ pub(super) fn rewrite(
             let _ = program.visit_with(&mut names);
             names.declare_wrapper();
             let flow = Flow::of(&program, &interner);
+            unambiguous = !flow.may_declare_twice();
             Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
         }
         Shape::Module => {
@@ -112,11 +116,12 @@ pub(super) fn rewrite(
             names.interner = &interner;
             let _ = program.visit_with(&mut names);
             let flow = Flow::of(&program, &interner);
+            unambiguous = !flow.may_declare_twice();
             Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
         }
     };
     let (text, insertions) = inserted(code, shape, before, marks.wraps, first)?;
-    Some(Rewritten { text, insertions, sites: marks.sites, facts: marks.facts })
+    Some(Rewritten { text, insertions, sites: marks.sites, facts: Facts { unambiguous, ..marks.facts } })
 }
 
 /// The text with the wraps, which have to lie within each other.
