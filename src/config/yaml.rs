@@ -420,6 +420,12 @@ fn explain(error: &ScanError, text: &str, read: usize, origin: Origin) -> Diagno
         return problem;
     }
     let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    if error.info().contains("found a tab")
+        && let Some(tab) = tab_in_indentation(text, at)
+    {
+        let problem = Diagnostic::error(Code::Syntax, "a tab in the indentation", origin.at(&(tab..tab + 1)));
+        return problem.hint("YAML is indented by spaces only");
+    }
     let rest = text.get(at..).unwrap_or("");
     let width = rest.chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
     let range = at..at + width;
@@ -458,6 +464,20 @@ fn explain(error: &ScanError, text: &str, read: usize, origin: Origin) -> Diagno
         }
         _ => problem(lower(&error.info())),
     }
+}
+
+/// The first tab that a line from here on is indented with.
+fn tab_in_indentation(text: &str, from: usize) -> Option<usize> {
+    let from = text.get(..from)?.rfind('\n').map_or(0, |at| at + 1);
+    let mut at = from;
+    for line in text[from..].split_inclusive('\n') {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indentation].find('\t') {
+            return Some(at + tab);
+        }
+        at += line.len();
+    }
+    None
 }
 
 /// A quote whose text goes on into lines that are not indented as part of it: forgotten at its end, most likely. It is

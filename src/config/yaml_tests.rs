@@ -114,6 +114,7 @@ fn problems_point_to_their_bytes() {
         ("a: [1, 2", "this `[` is never closed", "["),
         ("a: @daily", "a value cannot start with `@`", "@"),
         ("a:\n\t- b", "a tab in the indentation", "-"),
+        ("apps:\n  - name: a\n\tscript: a.js\n", "a tab in the indentation", "\t"),
         ("a: \"b", "this string is never closed", "\""),
         ("l:\n  - a: \"b\n    c: d\n    e: \"f\"\n", "this quote is not closed before the next line", "\""),
         ("l:\n  - a: 'b\n    c: \"d\"\n", "this quote is not closed before the next line", "'"),

@@ -9,5 +9,5 @@ mod report;
 
 pub use codes::{Code, Page, Sample};
 pub use github::render_github;
-pub use render::{excerpt, place, render_json, render_text};
+pub use render::{excerpt, is_computed, place, render_json, render_text};
 pub use report::{Diagnostic, Report, Severity};

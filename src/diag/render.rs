@@ -83,6 +83,12 @@ pub fn place(sources: &Sources, location: &Location) -> Option<String> {
     })
 }
 
+/// Whether what stands at a place computed the value, and is not the value.
+#[must_use]
+pub fn is_computed(sources: &Sources, location: &Location) -> bool {
+    Spot::of(sources, location).computed
+}
+
 /// The most severe first, then as they stand in the files. What has no place there, and what shares one, stays in the
 /// order in which it was found; problems of a file as a whole go first.
 pub(super) fn sorted(report: &Report) -> Vec<&Diagnostic> {

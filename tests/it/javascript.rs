@@ -112,6 +112,13 @@ fn what_is_thrown_is_shown_with_its_place_in_every_kind_of_module() {
         ("eco.config.cjs", "const a = 1;\nthrow new Error('no database');\n", "eco.config.cjs:2:"),
         ("eco.config.mjs", "const a = 1;\nthrow new Error('no database');\nexport default a;\n", "eco.config.mjs:2:"),
         ("by.config.js", "\nmodule.exports = require('./lib').apps;\n", "lib.js:3:"),
+        // Not where the error's class is.
+        (
+            "own.config.js",
+            "class A extends Error {\n  constructor(m) { super(m); }\n}\nclass B extends A { constructor(m) { super(m); } }\n\
+             const need = () => { throw new B('no database'); };\nneed();\n",
+            "own.config.js:5:",
+        ),
         ("by.config.mjs", "import { apps } from './lib.js';\nexport default apps;\n", "lib.js:3:"),
     ] {
         home.write("lib.js", "\n\nthrow new Error('no database');\n");
@@ -164,6 +171,51 @@ module.exports = {
     }
     let output = home.exits(65, &["validate", "eco.config.js"]);
     output.says("kill_timeout, computed here").says("instances: 'lots'").says("\"exec_mode\": \"clutser\"");
+}
+
+#[test]
+fn what_cannot_be_exported_points_to_where_it_comes_from() {
+    let home = with("");
+    for (text, place) in [
+        ("module.exports = [{\n  script: './stay.sh', max_restarts: 5n }];", "eco.config.js:2:38"),
+        ("const e = {};\ne.self = e;\nmodule.exports = [{ env: e }];", "eco.config.js:1:11"),
+    ] {
+        home.write("eco.config.js", text);
+        home.exits(65, &["validate", "eco.config.js"]).says("error[export]").says(place);
+    }
+}
+
+#[test]
+fn attributes_of_imports_may_have_their_older_name() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("apps.json", "[{ \"script\": \"./stay.sh\" }]");
+    home.write("eco.config.mjs", "import apps from './apps.json' assert { type: 'json' };\nexport default { apps };\n");
+    home.ok(&["validate", "eco.config.mjs"]);
+}
+
+#[test]
+fn places_of_what_node_ran_never_pass_for_more_than_they_are() {
+    if !needs_node() {
+        return;
+    }
+    let home = with("");
+    home.write(
+        "eco.config.js",
+        "const unused = { exec_mode: 'clustr' };\nmodule.exports = [{ script: './stay.sh', exec_mode: process.env.MODE, args: [{}] }];\n",
+    );
+    let mut command = home.command(&["validate", "--json", "--js-engine", "node", "eco.config.js"]);
+    command.env("MODE", "clustr");
+    let output = home.run_command(command, Duration::from_secs(30));
+    let json: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let diagnostics = json["diagnostics"].as_array().expect("a list");
+    assert!(!diagnostics.is_empty());
+    for diagnostic in diagnostics {
+        assert!(diagnostic["computed"] == true && diagnostic["line"].is_number(), "{diagnostic}");
+    }
+    // A module has no `require`, in Node either.
+    home.write("eco.config.mjs", "const p = require('path');\nexport default [];\n");
+    home.exits(65, &["validate", "--js-engine", "node", "eco.config.mjs"]).says("require is not defined");
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) fn document(what: &str, app: &str, answers: &[Answer], context: &Cont
             "line": position.map(|position| position.line),
             "column": position.map(|position| position.column),
             "path": path,
+            "computed": diag::is_computed(&context.sources, location),
         })
     };
     let answer = |Answer { path, value, layers, notes }: &Answer| {
@@ -76,7 +77,10 @@ pub(super) fn whole(app: &str, answer: &Answer, context: &Context<'_>, colour: b
 fn sentence(Told { key, value, location }: &Told, holds: bool, path: &str, context: &Context<'_>) -> String {
     let whose = if OWN_DEFAULTS.contains(&path) { "" } else { " (PM2's)" };
     let value = value.as_deref().unwrap_or_default();
-    let place = diag::place(&context.sources, location).unwrap_or_default();
+    let mut place = diag::place(&context.sources, location).unwrap_or_default();
+    if diag::is_computed(&context.sources, location) {
+        place.push_str(", computed there");
+    }
     match (key.as_str(), holds) {
         (DEFAULT, true) => format!("nothing sets it; default: {value}{whose}"),
         (DEFAULT, false) => format!("over the default: {value}{whose}"),

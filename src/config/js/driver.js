@@ -6,6 +6,8 @@ const { createRequire } = require('node:module');
 const { pathToFileURL } = require('node:url');
 const { inspect, parseEnv } = require('node:util');
 const { stringify } = JSON;
+// Globals of a script that is run by `-e`; a module has none of them.
+for (const name of ['require', 'module', 'exports', '__filename', '__dirname']) delete globalThis[name];
 const entry = process.argv[1];
 const asText = process.argv.pop() === 'text';
 process.execArgv.length = 0;

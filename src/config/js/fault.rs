@@ -11,7 +11,7 @@ use super::engine::RECURSION_MAX;
 use super::host::Host;
 use super::modules::USE_NODE;
 use super::orders::Failure;
-use super::provenance::{Odd, Shape, Spot, Trace};
+use super::provenance::{Odd, Place, Shape, Spot, Trace};
 use super::resolver;
 use super::source::{OWN, lacking};
 use super::words::{TOO_DEEP, of_syntax};
@@ -20,11 +20,18 @@ use crate::diag::Code;
 /// How far causes of causes are followed, and how many of one error are told.
 const CAUSES_MAX: u32 = 3;
 
+/// Classes of classes of an error.
+const CLASSES_MAX: usize = 50;
+
 /// What an uncaught error means.
 pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     let host = Host::of(context);
-    let place = if error.as_opaque().is_some() { known_place } else { place };
-    let frame = place(&error.to_string()).or_else(|| place(&stack(error, context)?));
+    let own = error.as_opaque().map(|value| classes(value));
+    let find = |text: &str| match &own {
+        Some(own) => thrown_place(text, own),
+        None => place(text),
+    };
+    let frame = find(&error.to_string()).or_else(|| find(&stack(error, context)?));
     let trace = Trace::of(context);
     let known = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
     // Of some errors the engine only knows the file.
@@ -38,6 +45,17 @@ pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
         failure.excerpt = at.and_then(|spot| excerpt(&trace, spot));
     }
     shown(failure, &host, context)
+}
+
+/// What is exported and cannot be held, where it comes from.
+pub(super) fn unfit(mut failure: Failure, place: Option<Place>, host: &Host, context: &Context) -> Failure {
+    let trace = Trace::of(context);
+    if let Some(spot) = place.map(|place| place.spot) {
+        failure.file = trace.file(spot.file).map(|(path, _)| path);
+        failure.position = trace.position(spot);
+        failure.excerpt = excerpt(&trace, spot);
+    }
+    shown(failure, host, context)
 }
 
 /// What a failure needs for its excerpt, and the name of its file for a person.
@@ -250,7 +268,20 @@ fn advice(message: &str) -> Option<(Code, &'static str)> {
             "the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`",
         ));
     }
-    let lacking = ["Intl", "WebAssembly", "AbortController", "EventTarget", "Blob", "MessageChannel"];
+    let lacking = [
+        "Intl",
+        "WebAssembly",
+        "AbortController",
+        "EventTarget",
+        "Event",
+        "Blob",
+        "MessageChannel",
+        "BroadcastChannel",
+        "FormData",
+        "Headers",
+        "Request",
+        "Response",
+    ];
     if lacking.iter().any(|name| missing(name))
         || message.contains("is not available to a config in pmrun's own engine")
     {
@@ -278,10 +309,33 @@ pub(super) fn place(text: &str) -> Option<(String, u32, u32)> {
     frames.find(|(file, _, _)| !file.contains("/node_modules/")).or(first)
 }
 
-/// The same, where the engine knows the line: not in constructors that nobody wrote.
-fn known_place(text: &str) -> Option<(String, u32, u32)> {
+/// The same, where the engine knows the line: not in constructors that nobody wrote, and not in those of the error's own
+/// classes, which say nothing of who threw it.
+fn thrown_place(text: &str, own: &[String]) -> Option<(String, u32, u32)> {
     let known: Vec<&str> = text.lines().filter(|line| !line.ends_with(":?:?)")).collect();
-    place(&known.join("\n")).or_else(|| place(text))
+    let is_own = |line: &&&str| {
+        let called = line.trim_start().strip_prefix("at ").and_then(|frame| frame.split(" (").next());
+        called.is_none_or(|called| own.iter().any(|class| class == called))
+    };
+    let outside: Vec<&str> = known.iter().skip_while(is_own).copied().collect();
+    place(&outside.join("\n")).or_else(|| place(&known.join("\n"))).or_else(|| place(text))
+}
+
+/// The names of the classes of a thrown value that the config has written.
+fn classes(value: &JsValue) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut above = value.as_object().and_then(|object| object.prototype());
+    while let Some(object) = above.filter(|_| names.len() < CLASSES_MAX) {
+        let held = |object: &JsObject, key: boa_engine::JsString| {
+            object.borrow().properties().get(&key.into()).and_then(|property| property.value().cloned())
+        };
+        let name = held(&object, js_string!("constructor"))
+            .and_then(|constructor| held(&constructor.as_object()?, js_string!("name")))
+            .and_then(|name| name.as_string().map(|name| name.to_std_string_lossy()));
+        names.extend(name.filter(|name| name != "Error" && name != "Object"));
+        above = object.prototype();
+    }
+    names
 }
 
 /// `name (/srv/a.js:3:7)`

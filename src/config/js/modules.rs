@@ -19,7 +19,7 @@ use super::json_words::complaint;
 use super::orders::Failure;
 use super::provenance::{Shape, Trace};
 use super::resolver::{self, Format, Style};
-use super::source::{DEPTH_MAX, GLOBALS, find_quoted, is_nodes, too_deep, without_shebang};
+use super::source::{DEPTH_MAX, GLOBALS, find_quoted, is_nodes, too_deep, with_attributes, without_shebang};
 use super::typescript;
 use crate::diag::Code;
 
@@ -277,6 +277,7 @@ fn module(host: &Host, path: &Path, context: &mut Context) -> JsResult<Module> {
     let text = text(host, path, context)?;
     provide(host, &text, context)?;
     let code = without_shebang(&text);
+    let code = with_attributes(&code);
     let trace = Trace::of(context);
     let mut parse = |before: &[(usize, &'static str)]| {
         let given = trace.prepare(path, &text, &code, Shape::Module, before);

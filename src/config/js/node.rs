@@ -150,7 +150,9 @@ impl<'a> Evaluation<'a> {
         };
         let code = threw.code.as_deref().unwrap_or_default();
         let mut failure = Failure::new(Code::Thrown, format!("config threw: {named}"));
-        let mut place = head(stack).or_else(|| stack.lines().find_map(frame));
+        let frames = || stack.lines().filter_map(frame);
+        let own = || frames().find(|(file, _, _)| !file.components().any(|part| part.as_os_str() == "node_modules"));
+        let mut place = head(stack).or_else(|| own().or_else(|| frames().next()));
         if threw.name.as_deref() == Some("SyntaxError") {
             failure = Failure::new(Code::Syntax, message);
             place = place.or_else(|| said.lines().find_map(|line| head(&format!("{line}\n"))));

@@ -161,6 +161,20 @@ pub(super) fn without_shebang(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// `import x from "./x.json" assert { type: "json" }`, as Node 16 to 20 have it, becomes what the language has made of
+/// it, in the same width.
+pub(super) fn with_attributes(text: &str) -> Cow<'_, str> {
+    const OLD: &str = "assert";
+    let mut out = Cow::Borrowed(text);
+    for (at, _) in text.match_indices(OLD) {
+        let before = text[..at].trim_end().ends_with(['\'', '"']);
+        if before && text[at + OLD.len()..].trim_start().starts_with('{') {
+            out.to_mut().replace_range(at..at + OLD.len(), "with  ");
+        }
+    }
+    out
+}
+
 /// The line (from 1) on which brackets are nested deeper than the engine can read.
 pub(super) fn too_deep(text: &str) -> Option<u32> {
     let mut depth = 0_usize;

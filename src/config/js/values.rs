@@ -38,7 +38,7 @@ pub(super) struct Origin {
 pub(super) enum Unfit {
     /// A getter, a `toJSON` or a proxy threw.
     Threw(JsError),
-    Value(String),
+    Value(String, Option<Place>),
     TooMuch(String),
     TooDeep(String),
 }
@@ -153,10 +153,8 @@ impl Walker {
             Kind::String(text)
         } else if value.is_bigint() {
             let advice = "write a number or a string";
-            return Err(Unfit::Value(format!(
-                "{} is a BigInt, which a config cannot hold: {advice}",
-                self.shown_path()
-            )));
+            let message = format!("{} is a BigInt, which a config cannot hold: {advice}", self.shown_path());
+            return Err(Unfit::Value(message, place));
         } else {
             match value.as_object() {
                 Some(object) if !object.is_callable() => self.object(&object, place, context)?,
@@ -189,7 +187,7 @@ impl Walker {
 
     fn object(&mut self, object: &JsObject, place: Option<Place>, context: &mut Context) -> Result<Kind, Unfit> {
         if self.above.iter().any(|above| JsObject::equals(above, object)) {
-            return Err(Unfit::Value(format!("{} contains itself", self.shown_path())));
+            return Err(Unfit::Value(format!("{} contains itself", self.shown_path()), place));
         }
         if self.above.len() >= DEPTH_MAX {
             return Err(Unfit::TooDeep(format!("the exported value is nested deeper than {DEPTH_MAX} levels")));

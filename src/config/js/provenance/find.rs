@@ -68,9 +68,8 @@ impl Trace {
         {
             found.value = Some(origin);
         }
-        // A text says it for itself, through whatever it came here.
-        if found.value.is_none_or(|place| place.computed)
-            && let Some(text) = value.as_string()
+        // A text says it for itself, through whatever it came here: another of the same words may have been there before.
+        if let Some(text) = value.as_string()
             && let Some(place) = self.texts.borrow().find(&text)
         {
             found.value = Some(place);

@@ -1,8 +1,8 @@
 //! Where the values of a program that ran elsewhere were written: as far as its text shows it.
 //!
 //! Nothing is run or parsed: keys and literals are looked for in the files by their words. An entry whose key and value
-//! both stand there is where a value comes from; of several, in the order in which they stand. Whatever is found by less
-//! says that it was computed there.
+//! both stand there is most likely where a value comes from; of several, in the order in which they stand. That the same
+//! words stand there proves nothing, so each of these places says that it is where the value was computed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(in crate::config::js) fn placed(node: Node, files: &[Text]) -> Exported {
     }
     let (taken, origins, sources) = (HashMap::new(), Vec::new(), HashMap::new());
     let mut search = Search { index: &index, files, taken, origins, sources };
-    let node = search.whole(node);
+    let node = search.whole(node, None);
     Exported { node, files: search.origins }
 }
 
@@ -257,14 +257,19 @@ struct Search<'a> {
     /// How often one of several places of the same key and value was taken.
     taken: HashMap<String, usize>,
     origins: Vec<Origin>,
-    sources: HashMap<(usize, bool), u32>,
+    /// By the file.
+    sources: HashMap<usize, u32>,
 }
 
 impl Search<'_> {
-    fn whole(&mut self, mut node: Node) -> Node {
+    /// What has no place of its own is where `above` is, which it is a part of.
+    fn whole(&mut self, mut node: Node, above: Option<Span>) -> Node {
+        let above = node.span.or(above);
         node.kind = match node.kind {
-            Kind::Sequence(items) => Kind::Sequence(items.into_iter().map(|item| self.item(item)).collect()),
-            Kind::Mapping(entries) => Kind::Mapping(entries.into_iter().map(|entry| self.entry(entry)).collect()),
+            Kind::Sequence(items) => Kind::Sequence(items.into_iter().map(|item| self.item(item, above)).collect()),
+            Kind::Mapping(entries) => {
+                Kind::Mapping(entries.into_iter().map(|entry| self.entry(entry, above)).collect())
+            }
             other => other,
         };
         // What is wrong with a whole is told where its first part is.
@@ -273,37 +278,35 @@ impl Search<'_> {
             Kind::Mapping(entries) => entries.iter().find_map(|entry| entry.key.span.or(entry.value.span)),
             _ => None,
         };
-        node.span = node.span.or(first.and_then(|span| self.computed(span)));
+        node.span = node.span.or(first).or(above);
         node
     }
 
-    fn item(&mut self, mut node: Node) -> Node {
+    fn item(&mut self, mut node: Node, above: Option<Span>) -> Node {
         if let Some(scalar) = scalar_of(&node.kind) {
             node.span = self.literal(&scalar);
         }
-        self.whole(node)
+        self.whole(node, above)
     }
 
-    fn entry(&mut self, mut entry: Entry) -> Entry {
+    fn entry(&mut self, mut entry: Entry, above: Option<Span>) -> Entry {
         let key = entry.key.text.clone();
         let Some(scalar) = scalar_of(&entry.value.kind) else {
-            entry.key.span = self.key(&key);
-            entry.value.span = entry.key.span.and_then(|span| self.computed(span));
-            entry.value = self.whole(entry.value);
+            entry.key.span = self.key(&key).or(above);
+            entry.value = self.whole(entry.value, entry.key.span);
             return entry;
         };
         let index = self.index;
-        let same: Vec<_> =
-            index.entries.get(&key).into_iter().flatten().filter(|(_, _, known)| *known == scalar).collect();
+        let entries = index.entries.get(&key).into_iter().flatten();
+        let same: Vec<_> = entries.filter(|(_, _, known)| *known == scalar).collect();
         let turn = if same.len() > 1 { self.turn(format!("{key} {scalar:?}")) } else { 0 };
         if let Some((at, value, _)) = same.get(turn.min(same.len().wrapping_sub(1))) {
-            entry.key.span = self.span(*at, false);
-            entry.value.span = self.span(*value, same.len() > 1);
+            entry.key.span = self.span(*at);
+            entry.value.span = self.span(*value);
             return entry;
         }
-        entry.key.span = self.key(&key);
-        let at_key = entry.key.span.and_then(|span| self.computed(span));
-        entry.value.span = self.literal(&scalar).or(at_key);
+        entry.key.span = self.key(&key).or(above);
+        entry.value.span = self.literal(&scalar).or(entry.key.span);
         entry
     }
 
@@ -311,7 +314,7 @@ impl Search<'_> {
     fn key(&mut self, key: &str) -> Option<Span> {
         let places = self.index.keys.get(key)?;
         let turn = if places.len() > 1 { self.turn(key.to_owned()) } else { 0 };
-        self.span(*places.get(turn.min(places.len() - 1))?, places.len() > 1)
+        self.span(*places.get(turn.min(places.len() - 1))?)
     }
 
     /// The only place where such a text or number stands.
@@ -321,7 +324,7 @@ impl Search<'_> {
         }
         let mut same = self.index.literals.iter().filter(|(_, known)| known == scalar);
         let (spot, _) = same.next().filter(|_| same.next().is_none())?;
-        self.span(*spot, false)
+        self.span(*spot)
     }
 
     fn turn(&mut self, what: String) -> usize {
@@ -330,22 +333,17 @@ impl Search<'_> {
         *taken - 1
     }
 
-    fn span(&mut self, spot: Spot, computed: bool) -> Option<Span> {
-        let source = if let Some(known) = self.sources.get(&(spot.file, computed)) {
+    fn span(&mut self, spot: Spot) -> Option<Span> {
+        let source = if let Some(known) = self.sources.get(&spot.file) {
             *known
         } else {
             let (path, text) = self.files.get(spot.file)?.clone();
             let new = u32::try_from(self.origins.len()).ok()?;
-            self.origins.push(Origin { path, text, computed });
-            self.sources.insert((spot.file, computed), new);
+            self.origins.push(Origin { path, text, computed: true });
+            self.sources.insert(spot.file, new);
             new
         };
         Some(Span { source: SourceId(source), start: spot.bytes.start, end: spot.bytes.end })
-    }
-
-    fn computed(&mut self, span: Span) -> Option<Span> {
-        let ((file, _), _) = self.sources.iter().find(|(_, source)| **source == span.source.0)?;
-        self.span(Spot { file: *file, bytes: Bytes { start: span.start, end: span.end } }, true)
     }
 }
 
@@ -365,13 +363,13 @@ mod tests {
 
     use super::*;
 
-    /// `path = text`, `~` where it is computed.
+    /// `path = text`
     fn places(exported: &Exported) -> Vec<String> {
         fn shown(exported: &Exported, span: Option<Span>) -> String {
             span.map_or("nowhere".to_owned(), |span| {
                 let file = &exported.files[span.source.0 as usize];
-                let text = &file.text[span.start as usize..span.end as usize];
-                format!("{}{text}", if file.computed { "~" } else { "" })
+                assert!(file.computed);
+                file.text[span.start as usize..span.end as usize].to_owned()
             })
         }
         fn walk(exported: &Exported, node: &Node, path: &str, out: &mut Vec<String>) {
@@ -432,8 +430,8 @@ mod tests {
             ".apps[0].watch = 'v'",
             ".apps[1].name = 'api'",
             ".apps[1].port = 81",
-            ".apps[1].computed = nowhere",
-            ".apps[1].delay = ~delay",
+            ".apps[1].computed = apps",
+            ".apps[1].delay = delay",
             ".apps[2].instnaces: instnaces",
             ".apps[2].instnaces = 2",
             ".apps[2].args[0] = '-x'",

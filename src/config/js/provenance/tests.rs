@@ -405,6 +405,16 @@ fn values_keep_their_place_through_names() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn of_equal_texts_the_one_that_came_is_told() {
+    let text =
+        "let mode = 'zz'; const later = () => ({ mode: 'zz' });\n({ mode } = later());\nmodule.exports = [{ mode }];";
+    let exported = run(&[("a.js", text)], true).unwrap();
+    let Kind::Sequence(items) = &exported.node.kind else { panic!("a list") };
+    let span = items[0].get("mode").and_then(|mode| mode.span).unwrap();
+    assert_eq!(span.start as usize, text.rfind("'zz'").unwrap());
+}
+
 /// Programs whose value is the same whether they are marked or not; each is marked, so that this says something.
 const SEMANTICS: &[&str] = &[
     "'use strict'; module.exports = [(function () { return this === undefined })(), { a: 1 }]",

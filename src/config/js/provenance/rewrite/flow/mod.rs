@@ -45,6 +45,8 @@ pub(super) struct Flow<'p> {
     loose: HashSet<Sym>,
     /// A scope has a name twice.
     twice: bool,
+    /// What names hold can change behind the text's back.
+    dynamic: bool,
 }
 
 #[derive(Default)]
@@ -97,6 +99,7 @@ impl<'p> Flow<'p> {
             lexical: HashSet::new(),
             loose: HashSet::new(),
             twice: false,
+            dynamic: false,
         };
         let _ = program.visit_with(&mut flow);
         flow.settle();
@@ -164,7 +167,7 @@ impl<'p> Flow<'p> {
     where
         'p: 'e,
     {
-        if search.hops == 0 || search.found.len() > CANDIDATES_MAX {
+        if search.hops == 0 || search.found.len() > CANDIDATES_MAX || self.dynamic {
             return false;
         }
         search.hops -= 1;
@@ -249,7 +252,7 @@ impl<'p> Flow<'p> {
     where
         'p: 'e,
     {
-        if name.assigned || search.hops == 0 {
+        if name.assigned || search.hops == 0 || self.dynamic {
             return false;
         }
         search.hops -= 1;

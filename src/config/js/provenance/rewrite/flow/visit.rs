@@ -17,6 +17,7 @@ use boa_ast::property::PropertyName;
 use boa_ast::statement::iteration::{ForInLoop, ForLoop, ForOfLoop, IterableLoopInitializer};
 use boa_ast::statement::{Block, Catch, Switch};
 use boa_ast::visitor::{VisitWith, Visitor};
+use boa_interner::Sym;
 
 use super::{Caller, Flow, From, function};
 
@@ -45,6 +46,8 @@ impl<'p> Visitor<'p> for Flow<'p> {
 
     fn visit_call(&mut self, call: &'p Call) -> ControlFlow<()> {
         match call.function() {
+            // It may assign to any name that it sees.
+            Expression::Identifier(name) if name.sym() == Sym::EVAL => self.dynamic = true,
             Expression::Identifier(name) => self.calls.push((name.sym(), self.current, call.args())),
             Expression::PropertyAccess(PropertyAccess::Simple(access)) if self.is_call_on_items(access.field()) => {
                 self.visit_expression(access.target())?;
@@ -61,10 +64,14 @@ impl<'p> Visitor<'p> for Flow<'p> {
     }
 
     fn visit_assign(&mut self, assign: &'p Assign) -> ControlFlow<()> {
-        if let AssignTarget::Identifier(name) = assign.lhs() {
-            self.assigned.push((name.sym(), self.current));
-        } else {
-            self.visit_assign_target(assign.lhs())?;
+        match assign.lhs() {
+            AssignTarget::Identifier(name) => self.assigned.push((name.sym(), self.current)),
+            AssignTarget::Pattern(pattern) => {
+                let scope = self.current;
+                self.assigned.extend(bound_names(pattern).into_iter().map(|name| (name, scope)));
+                self.visit_pattern(pattern)?;
+            }
+            AssignTarget::Access(_) => self.visit_assign_target(assign.lhs())?,
         }
         self.visit_expression(assign.rhs())
     }
@@ -202,7 +209,11 @@ impl<'p> Visitor<'p> for Flow<'p> {
                     flow.declare_binding(scope, variable.binding(), From::Unknown);
                 }
                 IterableLoopInitializer::Identifier(name) => flow.assigned.push((name.sym(), flow.current)),
-                IterableLoopInitializer::Access(_) | IterableLoopInitializer::Pattern(_) => {}
+                IterableLoopInitializer::Pattern(pattern) => {
+                    let scope = flow.current;
+                    flow.assigned.extend(bound_names(pattern).into_iter().map(|name| (name, scope)));
+                }
+                IterableLoopInitializer::Access(_) => {}
             }
             each.visit_with(flow)
         })
