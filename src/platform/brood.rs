@@ -14,7 +14,7 @@ use rustix::process::{
     pidfd_send_signal, setrlimit, waitid,
 };
 
-use super::procfs::{Table, file_locks, process};
+use super::procfs::{Table, file_locks, own_children, process};
 use super::tag::Tag;
 
 /// A flood of processes that outruns a processor for this long is left to the system.
@@ -47,8 +47,10 @@ pub enum Excess {
 /// Commands that are run for a while, with everything that they start: dropping it ends them all.
 ///
 /// They may read, compute and use the network. What they write goes to a folder that is theirs alone (`TMPDIR`) and goes
-/// away with them; that, and that they signal nobody else, is seen to by Landlock where the kernel has it. Each leads a process group, which the kernel ends as a whole, faster than it can fork. Who has left that is found by
-/// the tag, which neither a new session nor the loss of its parents takes from it.
+/// away with them; that, and that they signal nobody else, is seen to by Landlock and seccomp where the kernel has them.
+/// Each leads a process group, which the kernel ends as a whole, faster than it can fork. Who has left that is found by
+/// the tag, which neither a new session nor the loss of its parents takes from it, and among the orphans that are given
+/// to this process (`take_in_orphans`).
 #[derive(Debug)]
 pub struct Brood {
     tag: Tag,
@@ -60,6 +62,8 @@ pub struct Brood {
     scratch: Option<PathBuf>,
     /// How often their memory was looked at.
     looks: Cell<u32>,
+    /// This process's other children, where it is given all orphans.
+    others: Option<Vec<u32>>,
 }
 
 /// How a command ended.
@@ -74,7 +78,16 @@ impl Brood {
     pub fn new(bounds: Bounds) -> Self {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let tag = Tag::of_brood(&format!("{}.{}", std::process::id(), now.as_nanos()));
-        Self { tag, children: Vec::new(), before: 0, bounds, scratch: None, looks: Cell::new(0) }
+        Self { tag, children: Vec::new(), before: 0, bounds, scratch: None, looks: Cell::new(0), others: None }
+    }
+
+    /// Orphans of commands become this process's children from now on. Only for a process that starts no others but them:
+    /// what else it has started is known by now.
+    pub fn take_in_orphans(&mut self) {
+        #[cfg(target_os = "linux")]
+        if rustix::process::set_child_subreaper(Pid::from_raw(1)).is_ok() {
+            self.others = own_children();
+        }
     }
 
     /// The child, whose pipes can be taken.
@@ -87,7 +100,7 @@ impl Brood {
         }
         let scratch = self.scratch()?;
         command.env("TMPDIR", &scratch);
-        self.mark(command, super::confine::no_writes_but(&scratch, &self.bounds.project));
+        self.mark(command, super::confine::for_command(&scratch, &self.bounds.project));
         let child = command.process_group(0).spawn()?;
         self.children.push(child);
         self.children.last_mut().ok_or(io::ErrorKind::NotFound.into())
@@ -99,7 +112,9 @@ impl Brood {
         }
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let name = format!("pmrun-config-{}-{}", std::process::id(), now.as_nanos());
-        let scratch = std::env::temp_dir().canonicalize()?.join(name);
+        // One that is not there is nobody's fault who only runs a command.
+        let parent = std::env::temp_dir().canonicalize().or_else(|_| PathBuf::from("/tmp").canonicalize())?;
+        let scratch = parent.join(name);
         DirBuilder::new().mode(0o700).create(&scratch)?;
         Ok(self.scratch.insert(scratch).clone())
     }
@@ -123,6 +138,7 @@ impl Brood {
             }
             #[cfg(target_os = "linux")]
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            super::sys::close_inherited_on_exec();
             confined.begin();
             Ok(())
         };
@@ -175,15 +191,25 @@ impl Brood {
         exceeded
     }
 
-    /// What they hold alone. Who has lost its parents is looked for only now and then: that takes a look at every process.
+    /// Who has lost its parents is looked for only now and then, where it did not become a child of ours: that takes a look at
+    /// every process.
     fn memory_bytes(&self) -> u64 {
         let looks = self.looks.replace(self.looks.get().wrapping_add(1));
-        let pids = if looks % THOROUGH == THOROUGH - 1 { self.all() } else { self.descendants() };
-        pids.iter().map(|pid| own_memory(*pid)).sum()
+        let thorough = self.others.is_none() && looks % THOROUGH == THOROUGH - 1;
+        let pids = if thorough { self.all() } else { self.descendants() };
+        let most = pids.iter().map(|pid| memory(*pid, Memory::Resident)).sum();
+        // Memory that a fork shares with its parent is in both: only when it would be too much, it is told apart.
+        if most > self.bounds.memory_bytes { pids.iter().map(|pid| memory(*pid, Memory::Shared)).sum() } else { most }
     }
 
+    /// As far as they are known by their parents.
     fn descendants(&self) -> Vec<u32> {
-        let mut pids: Vec<u32> = self.children.iter().map(Child::id).collect();
+        let mut pids: Vec<u32> = match &self.others {
+            Some(others) => {
+                own_children().unwrap_or_default().into_iter().filter(|pid| !others.contains(pid)).collect()
+            }
+            None => self.children.iter().map(Child::id).collect(),
+        };
         let mut at = 0;
         while let Some(pid) = pids.get(at).copied() {
             // More are counted elsewhere, and pids that are given anew while we look could lead in a circle.
@@ -223,6 +249,8 @@ impl Brood {
     fn kill_all(&mut self) {
         self.signal(Signal::KILL);
         let begun = Instant::now();
+        // Whoever forks and ends over and over is outrun by looking only at those who can be its.
+        while self.kill_descendants() > 0 && begun.elapsed() < PATIENCE {}
         // Whoever is killed forks no more; who was forked during a look is found by the next one.
         while self.kill_each() > 0 && begun.elapsed() < PATIENCE {
             std::thread::yield_now();
@@ -231,6 +259,24 @@ impl Brood {
             // Killed above; one that cannot be must not hold us up.
             let _ = child.try_wait();
         }
+    }
+
+    /// How many of those that are known by their parents were there to be killed.
+    fn kill_descendants(&self) -> usize {
+        let Some(others) = &self.others else { return 0 };
+        let mut killed = 0;
+        for pid in self.descendants() {
+            let lives = process(pid).ok().flatten().is_some_and(|process| !process.dead);
+            killed += usize::from(lives && self.kill(pid).is_some());
+        }
+        // Nobody else waits for orphans, and as zombies they would count as processes.
+        for pid in own_children().unwrap_or_default() {
+            let is_orphan = !others.contains(&pid) && self.children.iter().all(|child| child.id() != pid);
+            if let Some(pid) = Pid::from_raw(pid.cast_signed()).filter(|_| is_orphan) {
+                let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+            }
+        }
+        killed
     }
 
     /// How many were there to be killed.
@@ -261,6 +307,11 @@ impl Brood {
 impl Drop for Brood {
     fn drop(&mut self) {
         self.end();
+        #[cfg(target_os = "linux")]
+        if self.others.is_some() {
+            // What is started from now on is to lose its parents as usual.
+            let _ = rustix::process::set_child_subreaper(None);
+        }
     }
 }
 
@@ -281,12 +332,25 @@ fn children(pid: u32) -> Vec<u32> {
     listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
-/// Bytes of memory that a process shares with no file and no other (`resident` less `shared`, proc_pid_statm(5)).
-fn own_memory(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let mut pages = text.split_ascii_whitespace().skip(1).filter_map(|count| count.parse::<u64>().ok());
-    let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
-    resident.saturating_sub(shared) * rustix::param::page_size() as u64
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// All that is resident and of no file (proc_pid_status(5)).
+    Resident,
+    /// Its share of that: what others have as well is divided among them (proc_pid_smaps_rollup, Linux 5.9).
+    Shared,
+}
+
+fn memory(pid: u32, kind: Memory) -> u64 {
+    let (file, lines) = match kind {
+        Memory::Resident => ("status", ["RssAnon:", "RssShmem:"]),
+        Memory::Shared => ("smaps_rollup", ["Pss_Anon:", "Pss_Shmem:"]),
+    };
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let kilobytes = |line: &str| {
+        let rest = lines.iter().find_map(|name| line.strip_prefix(name))?;
+        rest.trim().split(' ').next()?.parse::<u64>().ok()
+    };
+    text.lines().filter_map(kilobytes).sum::<u64>() * 1_024
 }
 
 #[cfg(test)]
@@ -345,6 +409,25 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_is_shared_by_a_fork_counts_once_and_what_is_shared_with_all_counts() {
+        let Ok(python) = Command::new("python3").arg("--version").output() else {
+            eprintln!("NOT TESTED: there is no python3");
+            return;
+        };
+        assert!(python.status.success());
+        let fork = "import os,time\nx=bytearray(60<<20)\n[os.fork() or time.sleep(1000) for _ in range(4)]\nprint(1,flush=True)\ntime.sleep(1000)";
+        let shared = "import mmap,time\nx=mmap.mmap(-1,200<<20)\nfor i in range(0,200<<20,4096): x[i]=1\nprint(1,flush=True)\ntime.sleep(1000)";
+        for (program, excess) in [(fork, None), (shared, Some(Excess::Memory))] {
+            let mut brood = brood(1_000);
+            let mut command = Command::new("python3");
+            let child = brood.start(command.args(["-c", program]).stdout(Stdio::piped())).unwrap();
+            let mut ready = [0; 1];
+            child.stdout.take().unwrap().read_exact(&mut ready).unwrap();
+            assert_eq!(brood.exceeded(), excess, "{program}");
+        }
+    }
+
+    #[test]
     fn commands_write_only_to_their_own_folder_and_make_folders_in_the_project() {
         // Signals are kept in from 6.12 on, and writes by every kernel that has Landlock.
         let has_landlock = std::thread::spawn(|| super::super::confine::only_read(None).is_some()).join().unwrap();
@@ -372,6 +455,13 @@ mod tests {
             ("mv there made/", false),
             ("ln -s there link", false),
             ("mkdir \"$OUTSIDE/folder\"", false),
+            ("chmod 600 there", false),
+            ("chown 0 there", false),
+            ("mknod \"$TMPDIR/null\" c 1 3", false),
+            ("mkfifo \"$TMPDIR/pipe\"", true),
+            (&format!("prlimit --pid {own} --core=0:0"), false),
+            ("bash -c 'ulimit -x 7'", false),
+            ("echo x >&9", false),
             ("echo x > \"$OUTSIDE/new\"", false),
             (&format!("kill -0 {own}"), !keeps_signals),
         ];

@@ -9,7 +9,34 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::base::Signal;
 
-/// SIGINT and SIGTERM to a command that is at work, held back once: the first can be answered in good order, the next
+/// What ends a command from outside.
+pub(super) const ENDINGS: [Nix; 4] = [Nix::SIGINT, Nix::SIGTERM, Nix::SIGHUP, Nix::SIGQUIT];
+
+/// While this is there, what would end the command only makes `interrupted` true: there is something to be put in order
+/// first. It ends the command when this goes away, unless somebody else holds it back.
+#[derive(Debug)]
+pub struct Postponed {
+    before: SigSet,
+}
+
+impl Postponed {
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        // What is ignored (`nohup`, a script's `&`) would come once it is held back.
+        let held: SigSet = ENDINGS.into_iter().filter(|signal| !super::sys::is_ignored(*signal)).collect();
+        let before = held.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Postponed {
+    fn drop(&mut self) {
+        let _ = self.before.thread_set_mask();
+    }
+}
+
+/// What ends a command that is at work, held back once: the first can be answered in good order, the next
 /// ends the command as if nothing had ever been held back.
 #[derive(Debug)]
 pub struct Interrupts {
@@ -24,7 +51,7 @@ impl Interrupts {
     /// The system's.
     pub fn hold() -> io::Result<Self> {
         // What is ignored (`nohup`, a script's `&`) would come once it is held back.
-        let held = [Nix::SIGINT, Nix::SIGTERM].into_iter().filter(|signal| !super::sys::is_ignored(*signal));
+        let held = ENDINGS.into_iter().filter(|signal| !super::sys::is_ignored(*signal));
         let mask: SigSet = held.collect();
         mask.thread_block()?;
         match SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC) {

@@ -28,7 +28,7 @@ mod tree;
 
 pub use brood::{Bounds, Brood, Ended, Excess};
 pub use clock::Clock;
-pub use foreground::{Interrupts, terminal_size};
+pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};
 pub use host::{Event, Host};
 pub use lock::{LockFile, LockKind};

@@ -41,7 +41,7 @@ pub(super) fn is_ignored(signal: nix::sys::signal::Signal) -> bool {
     }
 }
 
-/// Whether SIGINT or SIGTERM has come while it was held back, and nobody has taken it yet.
+/// Whether somebody wants this process to end, which is held back, and nobody has taken notice of it yet.
 #[expect(unsafe_code, reason = "asks for the pending signals")]
 #[must_use]
 pub fn interrupted() -> bool {
@@ -49,8 +49,17 @@ pub fn interrupted() -> bool {
     unsafe {
         let mut pending: libc::sigset_t = std::mem::zeroed();
         libc::sigpending(&raw mut pending) == 0
-            && [libc::SIGINT, libc::SIGTERM].iter().any(|signal| libc::sigismember(&raw const pending, *signal) == 1)
+            && super::foreground::ENDINGS
+                .iter()
+                .any(|signal| libc::sigismember(&raw const pending, *signal as libc::c_int) == 1)
     }
+}
+
+/// Whatever this process was handed beyond the standard descriptors does not go on to what it executes.
+#[expect(unsafe_code, reason = "marks descriptors by number")]
+pub(super) fn close_inherited_on_exec() {
+    // SAFETY: close_range(2) with this flag closes nothing in this process.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 4_u32) };
 }
 
 /// Closes every descriptor but the standard ones.

@@ -1,8 +1,9 @@
 //! A config that would hang, exhaust or escape ends within its limits; what it read is known; strangers' can be read safely.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Home, Output, needs_git, needs_node, procs, skipped};
@@ -114,11 +115,55 @@ fn commands_end_with_everything_that_they_started() {
         } else {
             output.exited(65).says("longer than 3 s: it waited for the command `/bin/sh -c ");
         }
-        let names = std::fs::read_dir(&home.work).expect("it is there").flatten();
-        let pid = names.into_iter().find_map(|entry| entry.file_name().to_str()?.strip_suffix(".pid")?.parse().ok());
-        let pid = pid.expect("it has begun");
+        let pid = hidden_of(&home).expect("it has begun");
         assert!(procs::wait_gone(pid, BOUND), "{pid} is left");
     }
+}
+
+/// Who has made a folder of the name of its pid.
+fn hidden_of(home: &Home) -> Option<u32> {
+    let mut names = std::fs::read_dir(&home.work).expect("it is there").flatten();
+    names.find_map(|entry| entry.file_name().to_str()?.strip_suffix(".pid")?.parse().ok())
+}
+
+#[test]
+fn an_interrupt_ends_what_a_config_has_started_too() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let home = with(
+            "require('child_process').execSync(\"echo x > $TMPDIR/x; setsid sh -c 'mkdir $$.pid; exec sleep 1000' & sleep 1000\");",
+        );
+        let mut command = home.command(&["validate", "eco.config.js", "--eval-timeout", "60s"]);
+        let (child, _, _) = home.start_command(&mut command);
+        let deadline = Instant::now() + BOUND;
+        let pid = loop {
+            match hidden_of(&home) {
+                Some(pid) => break pid,
+                None => assert!(Instant::now() < deadline, "it has not begun"),
+            }
+        };
+        procs::signal(child.id(), signal);
+        let (status, _) = procs::finish(child);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(signal.as_raw()), "{status}");
+        assert!(procs::wait_gone(pid, BOUND), "{pid} is left");
+        assert_eq!(std::fs::read_dir(home.temporary()).expect("it is there").count(), 0);
+    }
+}
+
+#[test]
+fn who_forks_and_ends_over_and_over_is_ended() {
+    if !crate::support::needs_python() {
+        return;
+    }
+    // Ten of them, each a process after the other that nobody waits for; the last ones would make a folder.
+    let comet = "import os\nnull = os.open('/dev/null', os.O_RDWR)\nos.dup2(null, 1); os.dup2(null, 2)\nfor _ in range(10):\n  if os.fork() == 0: break\nelse: os._exit(0)\nfor n in range(1000):\n  if os.fork(): os._exit(0)\n  os.setsid()\nos.mkdir('survived')";
+    let home = with(&format!(
+        "require('child_process').execFileSync('python3', ['-c', {}]);\nmodule.exports = {{ apps: [{{ name: 'a', script: './stay.sh' }}] }};",
+        serde_json::to_string(comet).expect("a string")
+    ));
+    let output = home.run(&["validate", "eco.config.js"]);
+    assert!(output.took < BOUND, "{output}");
+    let left = procs::of_folder(&home.work);
+    assert!(left.is_empty() && !home.work.join("survived").exists(), "{left:?}");
 }
 
 #[test]

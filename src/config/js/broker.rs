@@ -64,6 +64,11 @@ impl Broker {
         }
     }
 
+    /// What commands leave behind is this process's from now on.
+    pub(super) fn take_in_orphans(&mut self) {
+        self.brood.take_in_orphans();
+    }
+
     /// What ended the config instead, where something did.
     pub(super) fn serve(&mut self, request: Request) -> Result<Reply, Cut> {
         match request {
@@ -243,12 +248,16 @@ impl<'a> Streams<'a> {
     }
 
     fn follow(&mut self, until: Instant, flooded: impl Fn() -> Option<Excess>) -> Followed {
+        let mut looked = Instant::now();
         while self.stdout.is_some() || self.stderr.is_some() {
             let left = until.checked_duration_since(Instant::now());
             // Whoever was interrupted says that instead.
             let Some(left) = left.filter(|_| !interrupted()) else { return Followed::TooLong };
-            if let Some(excess) = flooded() {
-                return Followed::Excess(excess);
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                if let Some(excess) = flooded() {
+                    return Followed::Excess(excess);
+                }
             }
             let Ok((writable, out, err)) = self.ready(left.min(LOOK)) else { return Followed::TooLong };
             if writable {

@@ -67,7 +67,7 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
         Stop::Threw(error) => fault::failure(&error, &mut context),
         Stop::Unhandled(error) => fault::unhandled(fault::failure(&error, &mut context)),
         Stop::Failed(failure) => fault::shown(failure, &host, &context),
-        Stop::Unfit(failure, place) => fault::unfit(failure, place, &host, &context),
+        Stop::Unfit(failure, place) => fault::unfit(*failure, place, &host, &context),
     });
     refused(host.gate.refusals().into_iter().map(|refusal| fault::shown(refusal, &host, &context)).collect());
     // Dropping a deep value recurses, and the process is about to end.
@@ -84,7 +84,7 @@ enum Stop {
     Unhandled(JsError),
     Failed(Failure),
     /// What is exported cannot be held, and where it comes from.
-    Unfit(Failure, Option<super::provenance::Place>),
+    Unfit(Box<Failure>, Option<super::provenance::Place>),
 }
 
 impl From<JsError> for Stop {
@@ -103,7 +103,7 @@ impl From<Unfit> for Stop {
     fn from(unfit: Unfit) -> Self {
         match unfit {
             Unfit::Threw(error) => Self::Threw(error),
-            Unfit::Value(message, place) => Self::Unfit(Failure::new(Code::Export, message), place),
+            Unfit::Value(message, place) => Self::Unfit(Box::new(Failure::new(Code::Export, message)), place),
             Unfit::TooMuch(message) => Self::Failed(Failure::new(Code::OutputLimit, message)),
             Unfit::TooDeep(message) => Self::Failed(Failure::new(Code::DepthLimit, message)),
         }

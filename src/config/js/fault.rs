@@ -26,7 +26,7 @@ const CLASSES_MAX: usize = 50;
 /// What an uncaught error means.
 pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     let host = Host::of(context);
-    let own = error.as_opaque().map(|value| classes(value));
+    let own = error.as_opaque().map(classes);
     let find = |text: &str| match &own {
         Some(own) => thrown_place(text, own),
         None => place(text),

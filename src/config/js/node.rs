@@ -23,6 +23,7 @@ use super::source::find_quoted;
 use crate::config::World;
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Key, Kind, Node, Sources};
+use crate::platform::Postponed;
 
 const DRIVER: &str = include_str!("driver.js");
 
@@ -111,8 +112,10 @@ impl<'a> Evaluation<'a> {
         }
         self.world.reading.journal.incomplete();
         let console = Console::of(&self.world.env);
+        let postponed = Postponed::new();
         let run = Run::start(&mut self.command(as_text)?, self.limits, console);
         let ended = run.and_then(|mut run| run.finish());
+        drop(postponed);
         match ended {
             Err(error) => Err(Failure::new(Code::Engine, format!("cannot run the config with Node: {error}"))),
             Ok(End::Late) => Err(too_slow(self.limits)),

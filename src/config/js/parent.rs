@@ -18,6 +18,7 @@ use super::{Limits, fault, wire};
 use crate::config::{Journal, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Kind, Location, Node, SourceId, Sources, Span};
+use crate::platform::Postponed;
 
 /// What the runtime says before it aborts is short.
 const NOISE_MAX: usize = 16 << 10;
@@ -83,6 +84,8 @@ pub(super) fn stringify(entry: &Path, world: &World, sources: &mut Sources) -> R
 fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -> Result<Exported, Box<Diagnostic>> {
     let journal = &world.reading.journal;
     let mut refusals = Vec::new();
+    // What the config has started ends with it, whatever else ends.
+    let postponed = Postponed::new();
     let outcome = Run::start(orders, world.reading.limits, journal).and_then(|mut run| {
         let outcome = run.finish().map(|outcome| outcome.map_err(|failure| run.advised(failure)));
         refusals = std::mem::take(&mut run.refusals);
@@ -93,6 +96,7 @@ fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -
         }
         outcome
     });
+    drop(postponed);
     let outcome =
         outcome.unwrap_or_else(|error| Err(Failure::new(Code::Engine, format!("cannot run the config: {error}"))));
     let mut diagnostic = |failure: Failure| failure.into_diagnostic(entry, &orders.entry, sources);
@@ -145,7 +149,11 @@ impl Run {
         let Some(answers) = running.take_stdin() else { return Err(io::Error::other("no pipe to it")) };
         rustix::io::ioctl_fionbio(&answers, true)?;
         let mut run = Self {
-            broker: Broker::new(orders, running.deadline, journal.clone()),
+            broker: {
+                let mut broker = Broker::new(orders, running.deadline, journal.clone());
+                broker.take_in_orphans();
+                broker
+            },
             running,
             answers,
             journal: journal.clone(),
