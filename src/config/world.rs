@@ -107,20 +107,24 @@ impl Mapping {
         if self.revision.is_none() {
             return text.to_owned();
         }
-        let (from, to) = (self.canonical.real.as_os_str().as_bytes(), self.canonical.seen.as_os_str().as_bytes());
-        let mut out = Vec::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(&first) = rest.first() {
-            if let Some(after) = rest.strip_prefix(from) {
-                out.extend_from_slice(to);
-                rest = after;
-            } else {
-                out.push(first);
-                rest = &rest[1..];
-            }
-        }
-        out
+        replaced(text, self.canonical.real.as_os_str().as_bytes(), self.canonical.seen.as_os_str().as_bytes())
     }
+}
+
+/// The text with one name for another, wherever it stands.
+pub(super) fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(&first) = rest.first() {
+        if let Some(after) = rest.strip_prefix(from).filter(|_| !from.is_empty()) {
+            out.extend_from_slice(to);
+            rest = after;
+        } else {
+            out.push(first);
+            rest = &rest[1..];
+        }
+    }
+    out
 }
 
 /// What goes on in a name that nobody had to quote.

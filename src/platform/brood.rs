@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -104,6 +104,12 @@ impl Brood {
         let child = command.process_group(0).spawn()?;
         self.children.push(child);
         self.children.last_mut().ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    /// What commands are told as `TMPDIR`, once there was one.
+    #[must_use]
+    pub fn temporary(&self) -> Option<&Path> {
+        self.scratch.as_deref()
     }
 
     fn scratch(&mut self) -> io::Result<PathBuf> {

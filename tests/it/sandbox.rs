@@ -219,6 +219,18 @@ fn commands_write_nothing_outside_of_their_own_folder() {
 }
 
 #[test]
+fn what_is_named_after_the_temporary_folder_stays_the_same() {
+    let home = with(
+        "const said = require('child_process').execSync('echo ${TMPDIR:-/tmp}/x.sock').toString().trim();\n\
+         module.exports = { apps: [{ name: 'a', script: './stay.sh', env: { SOCKET: said } }] };",
+    );
+    home.ok(&["apply", "eco.config.js"]);
+    home.exits(0, &["diff", "eco.config.js"]);
+    let socket = home.temporary().join("x.sock");
+    assert_eq!(procs::environ(home.pid("a:0")).get("SOCKET").map(String::as_str), socket.to_str());
+}
+
+#[test]
 fn nothing_is_written_but_folders_in_the_project() {
     let home = with("");
     for (call, said) in [

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use super::files::Files;
 use super::natives::code;
 use super::orders::{Command, Orders, Ran, Reply, Request};
 use crate::base::Signal;
+use crate::config::world::replaced;
 use crate::config::{CommandRun, Journal};
 use crate::platform::{Bounds, Brood, Excess, interrupted};
 
@@ -152,6 +154,16 @@ impl Broker {
         Ok((child.id(), Streams::of(child, &command.input, usize::try_from(most).unwrap_or(usize::MAX))))
     }
 
+    /// What a command printed, in the names that are the same whenever it is run: not that of the folder which is its
+    /// `TMPDIR` this time, or nothing that is named after it would ever stay as it is.
+    fn printed(&self, text: Vec<u8>, command: &Command) -> Vec<u8> {
+        let text = self.files.printed(text);
+        let Some(temporary) = self.brood.temporary() else { return text };
+        let usual = command.env.iter().find(|(name, value)| name == "TMPDIR" && !value.is_empty());
+        let usual = usual.map_or("/tmp", |(_, value)| value.trim_end_matches('/'));
+        replaced(&text, temporary.as_os_str().as_bytes(), usual.as_bytes())
+    }
+
     /// To its end, and that of its output: as Node does.
     fn follow(&mut self, (pid, mut streams): (u32, Streams<'_>), command: &Command) -> Result<Ran, Why> {
         let timeout = command.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
@@ -179,7 +191,7 @@ impl Broker {
             self.brood.end();
         }
         let (stdout, stderr) = streams.taken();
-        let (stdout, stderr) = (self.files.printed(stdout), self.files.printed(stderr));
+        let (stdout, stderr) = (self.printed(stdout, command), self.printed(stderr, command));
         let (status, signal) = ended.map_or((None, Some(SIGTERM)), |ended| (ended.exit, ended.signal));
         Ok(Ran { pid, status, signal, stdout, stderr, code: code.map(str::to_owned) })
     }
