@@ -128,7 +128,7 @@ fn hidden_of(home: &Home) -> Option<u32> {
 
 #[test]
 fn an_interrupt_ends_what_a_config_has_started_too() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for signal in [Signal::INT, Signal::TERM] {
         let home = with(
             "require('child_process').execSync(\"echo x > $TMPDIR/x; setsid sh -c 'mkdir $$.pid; exec sleep 1000' & sleep 1000\");",
         );

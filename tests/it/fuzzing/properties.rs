@@ -40,6 +40,8 @@ fn json(bytes: &[u8]) {
         (Ok(value), Some(node)) => assert!(same(&to_json(&node), &value), "{text:?}"),
         (Err(_), None) => {}
         (Ok(_), None) => assert!(is_refused_on_purpose(text), "json5 takes it: {text:?}"),
+        // A number of any length is one in JavaScript.
+        (Err(error), Some(_)) if error.to_string().starts_with("overflow parsing number") => {}
         (Err(error), Some(_)) => panic!("json5 does not take it: {text:?}: {error}"),
     }
 }
@@ -61,7 +63,8 @@ fn yaml(bytes: &[u8]) {
 fn toml(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let node = read(text, Format::Toml);
-    match (text.trim_start_matches('\u{feff}').parse::<toml::Table>(), node) {
+    // One byte order mark is none of the text's.
+    match (text.strip_prefix('\u{feff}').unwrap_or(text).parse::<toml::Table>(), node) {
         (Ok(table), Some(node)) => assert!(same(&to_json(&node), &toml_value(&table.into())), "{text:?}"),
         (Err(_), None) => {}
         (taken, node) => panic!("{text:?}: {:?}, {node:?}", taken.err()),
