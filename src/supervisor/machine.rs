@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{ErrorReason, LaunchId, State, StopPhase};
+use super::{Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono};
 use crate::spec::AppSpec;
 
@@ -25,6 +25,8 @@ pub struct Machine {
     /// The last launch whose first process ended by itself: what that started may still be there, and goes with the
     /// next stop.
     pub remains: Option<LaunchId>,
+    /// Why the process that runs, or is about to, was started, where that was pmrun's own doing.
+    pub cause: Option<Cause>,
 }
 
 impl Machine {
@@ -41,6 +43,7 @@ impl Machine {
             backoff: 0,
             last_exit: None,
             remains: None,
+            cause: None,
         }
     }
 

@@ -12,5 +12,5 @@ mod table;
 
 pub use launch::{Launch, LaunchId, Layout, Output, launch, log_outputs, pid_file, safe_name};
 pub use machine::{Machine, deadline};
-pub use state::{By, ErrorReason, State, StopPhase, Then};
+pub use state::{By, Cause, ErrorReason, State, StopPhase, Then};
 pub use step::{Ask, Event, Transition, backoff_ms, step};

@@ -78,6 +78,39 @@ pub enum StopPhase {
     Killed { deadline: Mono },
 }
 
+/// Why pmrun replaces, or starts again, what nobody asked it to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// One of its files changed; relative to what is watched.
+    Files { path: String },
+    /// The time of `cron_restart` has come.
+    Cron,
+    /// It uses more than `max_memory_restart`.
+    Memory { bytes: u64 },
+}
+
+impl Cause {
+    /// Whether it is a reason to start what does not run, as long as nobody stopped it: an app that was given up on is
+    /// worth a try when its files have changed, and a job that is done runs again when its time comes.
+    #[must_use]
+    pub fn revives(&self) -> bool {
+        match self {
+            Self::Files { .. } | Self::Cron => true,
+            Self::Memory { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files { path } => write!(f, "`{path}` changed (watch)"),
+            Self::Cron => f.write_str("its time has come (cron_restart)"),
+            Self::Memory { bytes } => write!(f, "it uses {bytes} bytes (max_memory_restart)"),
+        }
+    }
+}
+
 /// What comes after a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{By, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
+use super::{By, Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
 use crate::base::{ExitStatus, Mono, Now, Signal};
 use crate::spec::AppSpec;
 
@@ -28,6 +28,10 @@ pub enum Event {
     Stop,
     /// It should run, and not in the process that it has now.
     Restart,
+    /// As `Restart`, of pmrun's own accord: what somebody stopped stays stopped.
+    Renew {
+        cause: Cause,
+    },
     /// Other rules hold from now on.
     Policy(Arc<AppSpec>),
 
@@ -100,6 +104,7 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
         Event::Start { by } => next.start(by),
         Event::Stop => next.stop(),
         Event::Restart => next.restart(),
+        Event::Renew { cause } => next.renew(cause),
         Event::Policy(policy) => next.policy(policy),
         Event::Spawned { launch, pid } => next.spawned(launch, pid),
         Event::SpawnFailed { launch, reason } => next.spawn_failed(launch, reason),
@@ -155,6 +160,7 @@ impl Next {
     }
 
     fn stop(&mut self) {
+        self.machine.cause = None;
         match self.machine.state.clone() {
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
                 self.kill(launch, pid, Then::Stop);
@@ -203,6 +209,36 @@ impl Next {
                 self.start(By::Command);
             }
         }
+    }
+
+    fn renew(&mut self, cause: Cause) {
+        match self.machine.state.clone() {
+            // What is on its way is brought there.
+            State::Stopped
+            | State::Stopping { then: Then::Stop | Then::Restart, .. }
+            | State::Errored { reason: ErrorReason::WouldNotDie { .. } } => return,
+            State::Stopping { launch, pid, phase, then: Then::Again { .. } } => {
+                self.machine.state = State::Stopping { launch, pid, phase, then: Then::Restart };
+            }
+            State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Restart),
+            State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
+                self.ask_to_stop(launch, pid, Then::Restart);
+            }
+            State::Waiting { .. } | State::Errored { .. } | State::Completed { .. } => {
+                if !cause.revives() {
+                    return;
+                }
+                self.forgive();
+                match self.machine.remains {
+                    Some(launch) => self.end_remains(launch, Then::Restart),
+                    None => {
+                        self.machine.restarts += 1;
+                        self.launch(By::Policy);
+                    }
+                }
+            }
+        }
+        self.machine.cause = Some(cause);
     }
 
     fn spawned(&mut self, spawned: LaunchId, pid: u32) {
@@ -311,6 +347,7 @@ impl Next {
 
     /// What an exit that nobody asked for leads to.
     fn ended(&mut self, status: ExitStatus, uptime_ms: u64, left: bool) {
+        self.machine.cause = None;
         let rules = &self.machine.policy.restart;
         let stable = uptime_ms >= rules.min_uptime_ms.max(STABLE_MS_MIN);
         self.machine.unstable = if stable { 0 } else { self.machine.unstable + 1 };
@@ -360,6 +397,7 @@ impl Next {
 
     /// Asked for by somebody: earlier crashes are not held against it.
     fn forgive(&mut self) {
+        self.machine.cause = None;
         self.machine.unstable = 0;
         self.machine.backoff = 0;
     }

@@ -86,6 +86,8 @@ fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
         Event::Start { by: By::Policy },
         Event::Stop,
         Event::Restart,
+        Event::Renew { cause: Cause::Cron },
+        Event::Renew { cause: Cause::Memory { bytes: 1 << 30 } },
         Event::Policy(Arc::clone(policy)),
         Event::Spawned { launch: THIS, pid: 11 },
         Event::SpawnFailed { launch: THIS, reason: "no such file".to_owned() },
@@ -260,6 +262,26 @@ fn what_a_process_leaves_behind_is_asked_to_end_before_the_next_is_started() {
     let ended =
         step(&machine(&alone, State::Online { launch: THIS, pid: 1, since: Mono(0) }), exited(true), NOW, FRESH);
     assert_eq!(ended.asks, [Ask::Launch { launch: FRESH }]);
+}
+
+#[test]
+fn what_somebody_stopped_is_not_renewed() {
+    let renew = |state: State, cause: Cause| {
+        let next = step(&machine(&spec(|_| {}), state), Event::Renew { cause }, NOW, FRESH);
+        (next.machine.state, next.machine.cause)
+    };
+    let cron = || Cause::Cron;
+    let memory = || Cause::Memory { bytes: 1 };
+    let done = || State::Completed { status: ExitStatus::Code(0) };
+    let launching = State::Launching { launch: FRESH, by: By::Policy };
+    assert_eq!(renew(State::Stopped, cron()), (State::Stopped, None));
+    let stopping = |then| State::Stopping { launch: THIS, pid: None, phase: StopPhase::Spawning, then };
+    assert_eq!(renew(stopping(Then::Stop), cron()), (stopping(Then::Stop), None));
+    assert_eq!(renew(done(), cron()), (launching, Some(Cause::Cron)));
+    assert_eq!(renew(done(), memory()), (done(), None));
+    let (state, cause) = renew(State::Online { launch: THIS, pid: 1, since: Mono(0) }, memory());
+    assert!(matches!(state, State::Stopping { then: Then::Restart, .. }));
+    assert_eq!(cause, Some(memory()));
 }
 
 #[test]
