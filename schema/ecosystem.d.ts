@@ -200,7 +200,7 @@ export interface App extends OtherSpellings {
    */
   min_uptime?: number | string | false | null;
   /**
-   * After so many unstable runs in a row the app is given up as errored. A whole number from 0 to 1000000.
+   * After so many unstable runs, with no long one in between, the app is given up as errored. A whole number from 0 to 1000000.
    * @default 16
    * @example 10
    */
@@ -217,6 +217,12 @@ export interface App extends OtherSpellings {
    * @example 100
    */
   exp_backoff_restart_delay?: number | string | false | null;
+  /**
+   * A process that has run for this long is replaced, up to a tenth earlier so that instances do not all go at once; 0 is never. A number of milliseconds, or a duration such as "3s".
+   * @default 0
+   * @example "24h"
+   */
+  max_age?: number | string | false | null;
   /**
    * The app says itself when it is up: `process.send('ready')` in Node, `READY=1` by sd_notify in anything else.
    * @default false
@@ -502,6 +508,8 @@ export interface OtherSpellings {
   restartDelay?: App["restart_delay"];
   /** @deprecated The same as `exp_backoff_restart_delay`. */
   expBackoffRestartDelay?: App["exp_backoff_restart_delay"];
+  /** @deprecated The same as `max_age`. */
+  maxAge?: App["max_age"];
   /** @deprecated The same as `wait_ready`. */
   waitReady?: App["wait_ready"];
   /** @deprecated The same as `listen_timeout`. */

@@ -82,7 +82,7 @@ mod tests {
     fn an_app_is_shown_with_each_of_its_instances() {
         let mut view = InstanceView::sample(3, "api", 0);
         view.state = "errored".to_owned();
-        view.detail = Some("16 unstable runs in a row".to_owned());
+        view.detail = Some("16 unstable runs".to_owned());
         view.last_exit = Some(ExitStatus::Code(1));
         let app = AppView { spec: AppSpec::new("api", "/srv/api.js", "/srv"), file: None, instances: vec![view] };
         let want = "\
@@ -93,7 +93,7 @@ api
 
 api:0  errored
   id         3
-  why        16 unstable runs in a row
+  why        16 unstable runs
   restarts   0
   last exit  exit code 1
   mode       fork

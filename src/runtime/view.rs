@@ -178,10 +178,16 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
     use supervisor::State;
     match &machine.state {
         State::Waiting { until } => Some(format!("starts again in {}", format_millis(until.ms_since(now.mono)))),
-        State::Starting { late: true, .. } => Some("has not said that it is ready (wait_ready)".to_owned()),
+        State::Starting { late: true, .. } => {
+            let within = format_millis(machine.policy.readiness.timeout_ms);
+            Some(format!("not ready within {within} (listen_timeout); it goes on running"))
+        }
         State::Stopping { phase: StopPhase::Killed { .. }, .. } => Some("killed, something is still there".to_owned()),
         State::Errored { reason: ErrorReason::CrashLoop { runs, status } } => {
-            Some(format!("{runs} unstable runs in a row, last {status}"))
+            Some(format!("{runs} unstable runs, last {status}"))
+        }
+        State::Errored { reason: reason @ ErrorReason::SpawnFailed { again: Some(at), .. } } => {
+            Some(format!("{reason}; tried again in {}", format_millis(at.ms_since(now.mono))))
         }
         State::Errored { reason } => Some(reason.to_string()),
         State::Completed { status } => Some(status.to_string()),

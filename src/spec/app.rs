@@ -67,7 +67,7 @@ pub enum ExecMode {
 pub struct RestartPolicy {
     /// `autorestart`
     pub auto: bool,
-    /// Unstable runs in a row after which an app is errored: 16 launches by default.
+    /// Unstable runs, with no long one in between, after which an app is errored: 16 launches by default.
     pub max_restarts: u32,
     /// A run shorter than this is unstable; one that lasts this long is up.
     pub min_uptime_ms: u64,
@@ -76,6 +76,9 @@ pub struct RestartPolicy {
     pub backoff_ms: u64,
     /// Exit codes that end in `completed` instead of a restart.
     pub stop_exit_codes: Vec<i32>,
+    /// A process that has run for so long, up to a tenth less, is replaced; 0 is never.
+    #[serde(default)]
+    pub max_age_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,6 +237,7 @@ impl Default for RestartPolicy {
             delay_ms: 0,
             backoff_ms: 0,
             stop_exit_codes: Vec::new(),
+            max_age_ms: 0,
         }
     }
 }

@@ -40,6 +40,7 @@ pub enum Field {
     RestartDelay,
     ExpBackoffRestartDelay,
     StopExitCodes,
+    MaxAge,
     StopSignal,
     KillTimeout,
     Treekill,
@@ -69,7 +70,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -90,6 +91,7 @@ impl Field {
         Self::RestartDelay,
         Self::ExpBackoffRestartDelay,
         Self::StopExitCodes,
+        Self::MaxAge,
         Self::StopSignal,
         Self::KillTimeout,
         Self::Treekill,
@@ -138,6 +140,7 @@ impl Field {
             | Self::RestartDelay
             | Self::ExpBackoffRestartDelay
             | Self::StopExitCodes
+            | Self::MaxAge
             | Self::StopSignal
             | Self::KillTimeout
             | Self::Treekill
@@ -225,6 +228,7 @@ impl Field {
             Self::RestartDelay => "restart_delay",
             Self::ExpBackoffRestartDelay => "exp_backoff_restart_delay",
             Self::StopExitCodes => "stop_exit_codes",
+            Self::MaxAge => "max_age",
             Self::StopSignal => "stop_signal",
             Self::KillTimeout => "kill_timeout",
             Self::Treekill => "treekill",

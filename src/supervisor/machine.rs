@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::pacing;
 use super::{Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono};
 use crate::spec::AppSpec;
@@ -17,9 +18,9 @@ pub struct Machine {
     pub adopted: bool,
     /// Times it was started again, by policy or by command.
     pub restarts: u32,
-    /// Runs in a row that were shorter than `min_uptime`.
+    /// Runs shorter than `min_uptime` since the last long one.
     pub unstable: u32,
-    /// Waits so far of the exponential backoff.
+    /// Waits so far of the backoff.
     pub backoff: u32,
     pub last_exit: Option<ExitStatus>,
     /// The last launch whose first process ended by itself: what that started may still be there, and goes with the
@@ -80,6 +81,11 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
     let policy = &machine.policy;
     match &machine.state {
         State::Waiting { until } => Some(*until),
+        State::Online { launch, since, .. } => {
+            let age = policy.restart.max_age_ms;
+            (age > 0).then(|| since.plus_ms(pacing::age_ms(age, *launch)))
+        }
+        State::Errored { reason: ErrorReason::SpawnFailed { again, .. } } => *again,
         State::Starting { since, late: false, .. } if machine.says_ready() => {
             Some(since.plus_ms(policy.readiness.timeout_ms))
         }
@@ -91,13 +97,8 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
         | State::Stopped
         | State::Starting { late: true, .. }
         | State::Launching { .. }
-        | State::Online { .. }
         | State::Errored {
-            reason:
-                ErrorReason::CrashLoop { .. }
-                | ErrorReason::SpawnFailed(_)
-                | ErrorReason::Exited(_)
-                | ErrorReason::WouldNotDie { .. },
+            reason: ErrorReason::CrashLoop { .. } | ErrorReason::Exited(_) | ErrorReason::WouldNotDie { .. },
         }
         | State::Completed { .. } => None,
     }

@@ -5,6 +5,7 @@
 
 mod launch;
 mod machine;
+mod pacing;
 mod state;
 mod step;
 #[cfg(test)]
@@ -12,5 +13,5 @@ mod table;
 
 pub use launch::{Launch, LaunchId, Layout, Output, launch, log_outputs, pid_file, safe_name};
 pub use machine::{Machine, deadline};
-pub use state::{By, Cause, ErrorReason, State, StopPhase, Then};
-pub use step::{Ask, Event, Transition, backoff_ms, step};
+pub use state::{Cause, ErrorReason, State, StopPhase, Then};
+pub use step::{Ask, Event, Transition, step};

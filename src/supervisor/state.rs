@@ -26,7 +26,6 @@ pub enum State {
     /// The host was asked for a process and has not answered yet.
     Launching {
         launch: LaunchId,
-        by: By,
     },
     /// It runs, and is not up yet.
     Starting {
@@ -59,15 +58,6 @@ pub enum State {
     },
 }
 
-/// Who wants a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// Somebody waits for it: when it cannot be started, say so at once.
-    Command,
-    /// It ran before: when it cannot be started just now, try again later.
-    Policy,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopPhase {
     /// There may be no process yet to signal; the host's answer to the launch decides.
@@ -87,6 +77,8 @@ pub enum Cause {
     Cron,
     /// It uses more than `max_memory_restart`.
     Memory { bytes: u64 },
+    /// It has run for `max_age`.
+    Age,
 }
 
 impl Cause {
@@ -96,7 +88,7 @@ impl Cause {
     pub fn revives(&self) -> bool {
         match self {
             Self::Files { .. } | Self::Cron => true,
-            Self::Memory { .. } => false,
+            Self::Memory { .. } | Self::Age => false,
         }
     }
 }
@@ -107,6 +99,7 @@ impl fmt::Display for Cause {
             Self::Files { path } => write!(f, "`{path}` changed (watch)"),
             Self::Cron => f.write_str("its time has come (cron_restart)"),
             Self::Memory { bytes } => write!(f, "it uses {bytes} bytes (max_memory_restart)"),
+            Self::Age => f.write_str("it has run for long enough (max_age)"),
         }
     }
 }
@@ -125,10 +118,10 @@ pub enum Then {
 /// Why an instance was given up on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ErrorReason {
-    /// It ended too soon too many times in a row.
+    /// It ended too soon too many times, with no long run in between.
     CrashLoop { runs: u32, status: ExitStatus },
-    /// The system's own words.
-    SpawnFailed(String),
+    /// The system's own words, and when it is tried again.
+    SpawnFailed { reason: String, again: Option<Mono> },
     /// It failed, and is not to be started again (`autorestart: false`).
     Exited(ExitStatus),
     /// Something of it outlived SIGKILL. It is still watched, so that no second process is put beside it; what was to
@@ -141,9 +134,9 @@ impl fmt::Display for ErrorReason {
         match self {
             Self::CrashLoop { runs: 1, status } => write!(f, "it ended too soon: {status}"),
             Self::CrashLoop { runs, status } => {
-                write!(f, "it ended too soon {runs} times in a row (max_restarts), last: {status}")
+                write!(f, "it ended too soon {runs} times (max_restarts), last: {status}")
             }
-            Self::SpawnFailed(reason) => write!(f, "cannot be started: {reason}"),
+            Self::SpawnFailed { reason, .. } => write!(f, "cannot be started: {reason}"),
             Self::Exited(status) => write!(f, "it ended: {status} (autorestart is off)"),
             Self::WouldNotDie { pid: Some(pid), .. } => {
                 write!(f, "would not die: pid {pid} or a child outlives SIGKILL")
@@ -160,10 +153,11 @@ impl State {
         match self {
             Self::Stopped => "stopped",
             Self::Waiting { .. } => "waiting",
-            Self::Launching { .. } | Self::Starting { .. } => "starting",
+            Self::Launching { .. } | Self::Starting { late: false, .. } => "starting",
             Self::Online { .. } => "online",
             Self::Stopping { .. } => "stopping",
-            Self::Errored { .. } => "errored",
+            // It goes on running, and is online as soon as it says so after all.
+            Self::Starting { late: true, .. } | Self::Errored { .. } => "errored",
             Self::Completed { .. } => "completed",
         }
     }
@@ -186,7 +180,7 @@ impl State {
     #[must_use]
     pub fn launch(&self) -> Option<LaunchId> {
         match self {
-            Self::Launching { launch, .. }
+            Self::Launching { launch }
             | Self::Starting { launch, .. }
             | Self::Online { launch, .. }
             | Self::Stopping { launch, .. }
@@ -198,6 +192,14 @@ impl State {
     /// Nothing happens to it any more unless somebody asks.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Errored { .. } | Self::Completed { .. })
+        match self {
+            Self::Stopped | Self::Completed { .. } => true,
+            Self::Errored { reason } => !matches!(reason, ErrorReason::SpawnFailed { again: Some(_), .. }),
+            Self::Waiting { .. }
+            | Self::Launching { .. }
+            | Self::Starting { .. }
+            | Self::Online { .. }
+            | Self::Stopping { .. } => false,
+        }
     }
 }

@@ -1,29 +1,17 @@
 use std::sync::Arc;
 
-use super::{By, Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
+use super::pacing::{self, Ended, Run};
+use super::{Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
 use crate::base::{ExitStatus, Mono, Now, Signal};
 use crate::spec::AppSpec;
 
-/// PM2's longest wait between two starts.
-const BACKOFF_MS_MAX: u64 = 15_000;
-/// A run that is shorter is never a stable one, whatever `min_uptime` says: an app that ends at once would be started
-/// hundreds of times a second for ever. PM2 refuses a `min_uptime` below it.
-const STABLE_MS_MIN: u64 = 100;
-/// A run of this length ends a backoff, as PM2's `EXP_BACKOFF_RESET_TIMER`.
-const BACKOFF_RESET_MS: u64 = 30_000;
 /// SIGKILL works at once unless the system is in trouble (a hung disk); it gets at least this long.
 const KILL_MS_MIN: u64 = 5_000;
-/// How long to wait before trying again to start what could not be started, where no delay is configured: the
-/// reason (no memory, too many processes, a script that is just being replaced) does not go away in no time.
-const SPAWN_RETRY_MS: u64 = 1_000;
-
 /// What happens to an instance.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// It should run. Nothing when it does.
-    Start {
-        by: By,
-    },
+    Start,
     /// It should not run.
     Stop,
     /// It should run, and not in the process that it has now.
@@ -101,7 +89,7 @@ pub struct Transition {
 pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Transition {
     let mut next = Next { machine: machine.clone(), asks: Vec::new(), now: now.mono, fresh };
     match event {
-        Event::Start { by } => next.start(by),
+        Event::Start => next.start(),
         Event::Stop => next.stop(),
         Event::Restart => next.restart(),
         Event::Renew { cause } => next.renew(cause),
@@ -116,20 +104,6 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
     Transition { machine: next.machine, asks: next.asks }
 }
 
-/// How long the exponential backoff waits the `attempt`th time, counted from 0.
-#[must_use]
-pub fn backoff_ms(first: u64, attempt: u32) -> u64 {
-    // Rounded down at each turn as PM2 does, so that the series is the same number by number.
-    let mut delay = first.min(BACKOFF_MS_MAX);
-    for _ in 0..attempt {
-        if delay >= BACKOFF_MS_MAX {
-            break;
-        }
-        delay = (delay.saturating_mul(3) / 2).min(BACKOFF_MS_MAX);
-    }
-    delay
-}
-
 /// A transition while it is made.
 struct Next {
     machine: Machine,
@@ -139,7 +113,7 @@ struct Next {
 }
 
 impl Next {
-    fn start(&mut self, by: By) {
+    fn start(&mut self) {
         match self.machine.state.clone() {
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
                 self.forgive();
@@ -149,7 +123,7 @@ impl Next {
                 self.forgive();
                 match self.machine.remains {
                     Some(launch) => self.end_remains(launch, Then::Restart),
-                    None => self.launch(by),
+                    None => self.launch(),
                 }
             }
             State::Stopping { launch, pid, phase, .. } => {
@@ -206,7 +180,7 @@ impl Next {
             | State::Stopping { .. }
             | State::Errored { .. }
             | State::Completed { .. } => {
-                self.start(By::Command);
+                self.start();
             }
         }
     }
@@ -233,7 +207,7 @@ impl Next {
                     Some(launch) => self.end_remains(launch, Then::Restart),
                     None => {
                         self.machine.restarts += 1;
-                        self.launch(By::Policy);
+                        self.launch();
                     }
                 }
             }
@@ -260,17 +234,12 @@ impl Next {
 
     fn spawn_failed(&mut self, failed: LaunchId, reason: String) {
         match self.machine.state.clone() {
-            State::Launching { launch, by: By::Command } if launch == failed => {
-                self.give_up(ErrorReason::SpawnFailed(reason));
-            }
-            State::Launching { launch, by: By::Policy } if launch == failed => {
+            State::Launching { launch } if launch == failed => {
                 self.machine.unstable += 1;
-                if self.machine.unstable >= self.machine.policy.restart.max_restarts {
-                    self.give_up(ErrorReason::SpawnFailed(reason));
-                } else {
-                    let delay = self.delay_ms().max(SPAWN_RETRY_MS);
-                    self.wait(delay);
-                }
+                let (failures, rules) = (self.machine.unstable, &self.machine.policy.restart);
+                let again = (rules.auto && failures < rules.max_restarts)
+                    .then(|| self.now.plus_ms(pacing::spawn_retry_ms(failures, rules, failed)));
+                self.give_up(ErrorReason::SpawnFailed { reason, again });
             }
             State::Stopping { launch, phase: StopPhase::Spawning, then, .. } if launch == failed => self.gone(then),
             _ => {}
@@ -321,10 +290,11 @@ impl Next {
             return;
         }
         match self.machine.state.clone() {
-            State::Waiting { .. } => {
+            State::Waiting { .. } | State::Errored { reason: ErrorReason::SpawnFailed { .. } } => {
                 self.machine.restarts += 1;
-                self.launch(By::Policy);
+                self.launch();
             }
+            State::Online { .. } => self.renew(Cause::Age),
             State::Starting { launch, pid, since, .. } => {
                 if self.machine.says_ready() {
                     self.machine.state = State::Starting { launch, pid, since, late: true };
@@ -339,7 +309,6 @@ impl Next {
             State::Stopping { phase: StopPhase::Spawning, .. }
             | State::Stopped
             | State::Launching { .. }
-            | State::Online { .. }
             | State::Errored { .. }
             | State::Completed { .. } => {}
         }
@@ -348,10 +317,15 @@ impl Next {
     /// What an exit that nobody asked for leads to.
     fn ended(&mut self, status: ExitStatus, uptime_ms: u64, left: bool) {
         self.machine.cause = None;
-        let rules = &self.machine.policy.restart;
-        let stable = uptime_ms >= rules.min_uptime_ms.max(STABLE_MS_MIN);
-        self.machine.unstable = if stable { 0 } else { self.machine.unstable + 1 };
-        if uptime_ms >= BACKOFF_RESET_MS.max(rules.min_uptime_ms) {
+        let rules = Arc::clone(&self.machine.policy);
+        let rules = &rules.restart;
+        let run = pacing::judged(uptime_ms, rules);
+        match run {
+            Run::Short => self.machine.unstable += 1,
+            Run::Doubtful => {}
+            Run::Long => self.machine.unstable = 0,
+        }
+        if pacing::ends_backoff(uptime_ms, rules) {
             self.machine.backoff = 0;
         }
         let runs = self.machine.unstable;
@@ -364,10 +338,13 @@ impl Next {
             } else {
                 self.give_up(ErrorReason::Exited(status));
             }
-        } else if !stable && runs >= rules.max_restarts {
+        } else if run == Run::Short && runs >= rules.max_restarts {
             self.give_up(ErrorReason::CrashLoop { runs, status });
         } else {
-            let delay_ms = self.delay_ms();
+            let crashed = !status.is_success();
+            let ended = Ended { uptime_ms, run, crashed, unstable: runs, backoff: self.machine.backoff };
+            let (delay_ms, turn) = pacing::wait(&ended, rules, self.fresh);
+            self.machine.backoff += u32::from(turn);
             match self.machine.remains.filter(|_| left) {
                 Some(launch) => self.end_remains(launch, Then::Again { delay_ms }),
                 None => self.again(delay_ms),
@@ -380,19 +357,8 @@ impl Next {
             self.wait(delay_ms);
         } else {
             self.machine.restarts += 1;
-            self.launch(By::Policy);
+            self.launch();
         }
-    }
-
-    /// How long to wait now; counts one turn of the backoff.
-    fn delay_ms(&mut self) -> u64 {
-        let rules = &self.machine.policy.restart;
-        if rules.backoff_ms == 0 {
-            return rules.delay_ms;
-        }
-        let delay = backoff_ms(rules.backoff_ms, self.machine.backoff);
-        self.machine.backoff += 1;
-        delay
     }
 
     /// Asked for by somebody: earlier crashes are not held against it.
@@ -402,10 +368,10 @@ impl Next {
         self.machine.backoff = 0;
     }
 
-    fn launch(&mut self, by: By) {
+    fn launch(&mut self) {
         self.machine.launched = Some(Arc::clone(&self.machine.policy));
         self.machine.adopted = false;
-        self.machine.state = State::Launching { launch: self.fresh, by };
+        self.machine.state = State::Launching { launch: self.fresh };
         self.asks.push(Ask::Launch { launch: self.fresh });
     }
 
@@ -449,7 +415,7 @@ impl Next {
             Then::Stop => self.machine.state = State::Stopped,
             Then::Restart => {
                 self.machine.restarts += 1;
-                self.launch(By::Command);
+                self.launch();
             }
             Then::Again { delay_ms } => self.again(delay_ms),
         }

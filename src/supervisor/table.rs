@@ -58,8 +58,7 @@ fn states() -> Vec<State> {
         State::Stopped,
         State::Waiting { until: later },
         State::Waiting { until: due },
-        State::Launching { launch, by: By::Command },
-        State::Launching { launch, by: By::Policy },
+        State::Launching { launch },
         State::Starting { launch, pid, since, late: false },
         State::Starting { launch, pid, since: Mono(90_000), late: false },
         State::Starting { launch, pid, since: Mono(90_000), late: true },
@@ -75,6 +74,8 @@ fn states() -> Vec<State> {
         State::Errored { reason: ErrorReason::Exited(ExitStatus::Code(1)) },
         State::Errored { reason: ErrorReason::WouldNotDie { launch, pid: Some(pid), then: Then::Stop } },
         State::Errored { reason: ErrorReason::WouldNotDie { launch, pid: Some(pid), then: Then::Restart } },
+        State::Errored { reason: ErrorReason::SpawnFailed { reason: "no such file".to_owned(), again: Some(due) } },
+        State::Errored { reason: ErrorReason::SpawnFailed { reason: "no such file".to_owned(), again: None } },
         State::Completed { status: ExitStatus::Code(0) },
     ]
 }
@@ -82,8 +83,7 @@ fn states() -> Vec<State> {
 fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
     let exited = |launch, status| Event::Exited { launch, status, left: false };
     vec![
-        Event::Start { by: By::Command },
-        Event::Start { by: By::Policy },
+        Event::Start,
         Event::Stop,
         Event::Restart,
         Event::Renew { cause: Cause::Cron },
@@ -184,26 +184,18 @@ fn terminal_states_want_no_waking() {
     }
 }
 
-#[test]
-fn the_backoff_is_pm2s_series() {
-    let series: Vec<u64> = (0..15).map(|attempt| backoff_ms(100, attempt)).collect();
-    let pm2 = [100, 150, 225, 337, 505, 757, 1135, 1702, 2553, 3829, 5743, 8614, 12921, 15000, 15000];
-    assert_eq!(series, pm2);
-    assert_eq!(backoff_ms(u64::MAX, 3), 15_000);
-}
-
 /// Runs it until it rests, each process ending after `run_ms`; how many were started and where it ended.
 fn launches(policy: &Arc<AppSpec>, run_ms: u64, most: u32) -> (u32, State) {
     let mut machine = Machine::new(Arc::clone(policy));
     let mut now = 0;
     let mut count = 0;
-    let mut event = Event::Start { by: By::Command };
+    let mut event = Event::Start;
     loop {
         let at = Now { mono: Mono(now), wall: Wall(0) };
         let next = step(&machine, event, at, LaunchId(u64::from(count) + 1));
         machine = next.machine;
         event = match machine.state {
-            State::Launching { launch, .. } => {
+            State::Launching { launch } => {
                 count += 1;
                 if count > most {
                     return (count, machine.state);
@@ -273,7 +265,7 @@ fn what_somebody_stopped_is_not_renewed() {
     let cron = || Cause::Cron;
     let memory = || Cause::Memory { bytes: 1 };
     let done = || State::Completed { status: ExitStatus::Code(0) };
-    let launching = State::Launching { launch: FRESH, by: By::Policy };
+    let launching = State::Launching { launch: FRESH };
     assert_eq!(renew(State::Stopped, cron()), (State::Stopped, None));
     let stopping = |then| State::Stopping { launch: THIS, pid: None, phase: StopPhase::Spawning, then };
     assert_eq!(renew(stopping(Then::Stop), cron()), (stopping(Then::Stop), None));
@@ -327,7 +319,7 @@ fn every_order_of_events_ends_where_it_was_asked_to() {
             fresh += 1;
             let at = Now { mono: Mono(now), wall: Wall(0) };
             *machine = step(machine, event, at, LaunchId(fresh)).machine;
-            if let State::Launching { launch, .. } | State::Stopping { launch, phase: StopPhase::Spawning, .. } =
+            if let State::Launching { launch } | State::Stopping { launch, phase: StopPhase::Spawning, .. } =
                 machine.state
             {
                 *machine = step(machine, Event::Spawned { launch, pid: 2 }, at, LaunchId(u64::MAX)).machine;
@@ -346,7 +338,7 @@ fn every_order_of_events_ends_where_it_was_asked_to() {
                 }
                 2 => {
                     wanted_up = true;
-                    Event::Start { by: By::Command }
+                    Event::Start
                 }
                 3 => Event::Exited { launch, status: ExitStatus::Signal(9), left: false },
                 4 => Event::TreeGone { launch },

@@ -150,7 +150,7 @@ impl Operation {
         let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
         // What never ran has said nothing: the last lines there are another run's.
         let known = known.filter(|(_, instance)| {
-            !matches!(&instance.machine.state, State::Errored { reason: ErrorReason::SpawnFailed(_) })
+            !matches!(&instance.machine.state, State::Errored { reason: ErrorReason::SpawnFailed { .. } })
         });
         let error_log =
             known.and_then(|(app, instance)| match outputs(&app.record, id.slot, instance, &around.table.layout).1 {

@@ -13,7 +13,7 @@ use super::work::Aim;
 use super::{Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
-use crate::supervisor::{By, Event, State};
+use crate::supervisor::{Event, State};
 
 /// Instances that may be on their way up at the same time, where the caller has no limit of its own.
 ///
@@ -261,11 +261,10 @@ impl Operation {
             running.queued -= 1;
             running.in_flight.insert(id.slot, flight);
             self.starting.insert(id.clone());
-            let by = if self.rigour == Rigour::Lenient { By::Policy } else { By::Command };
             around.feed(
                 &id,
                 match start {
-                    Start::First => Event::Start { by },
+                    Start::First => Event::Start,
                     Start::Anew => Event::Restart,
                 },
             );

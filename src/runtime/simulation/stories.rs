@@ -189,7 +189,7 @@ fn what_depends_on_a_failure_is_not_begun_and_the_rest_is() {
     assert_eq!(
         failed,
         [
-            "db: it ended too soon 16 times in a row (max_restarts), last: exit code 1",
+            "db: it ended too soon 16 times (max_restarts), last: exit code 1",
             "api: `db`, which it depends on, is not up",
             "web: `api`, which it depends on, is not up",
         ]
@@ -242,7 +242,7 @@ fn one_that_was_told_late_comes_up_later() {
     let mut world = World::calm();
     let slow = app("a", "ready 5000", |_| {});
     assert_eq!(done(world.ask(apply(&[slow]))).1.len(), 1);
-    assert_eq!(states(&mut world), ["a:0 starting 100"]);
+    assert_eq!(states(&mut world), ["a:0 errored 100"]);
     // Asked for again, nobody waits for what has no deadline any more.
     assert_eq!(done(world.ask(Request::Start { targets: targets(&["a"]) })).1.len(), 1);
     let later = world.host.mono + 3_000;
