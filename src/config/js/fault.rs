@@ -33,7 +33,11 @@ pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     };
     let frame = find(&error.to_string()).or_else(|| find(&stack(error, context)?));
     let trace = Trace::of(context);
-    let known = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
+    let spot = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
+    // An error is made where it is meant to be; of anything else, `throw` is the place, through whatever it came here.
+    let thrown = || trace.thrown(error.as_opaque()?);
+    let known =
+        if error.as_opaque().is_some_and(JsValue::is_object) { spot.or_else(thrown) } else { thrown().or(spot) };
     // Of some errors the engine only knows the file.
     let start = frame.as_ref().and_then(|(file, _, _)| trace.at(Path::new(file), 0, 0));
     let (mut failure, at) = describe(error, known.or(start), &host, context);

@@ -12,6 +12,7 @@
 //! has no place of its own; the nearest one around it then stands for it, and says that it does.
 
 mod brackets;
+mod doing;
 mod explain;
 mod find;
 mod known;
@@ -37,6 +38,8 @@ use boa_engine::{
 };
 
 pub(super) use self::brackets::Odd;
+use self::doing::Doing;
+pub(super) use self::explain::token;
 pub(super) use self::find::Found;
 use self::origin::Texts;
 use self::rewrite::Facts;
@@ -113,6 +116,7 @@ pub(super) struct Trace {
     refused: RefCell<Vec<(String, Spot)>>,
     order: Cell<u32>,
     /// How many operands are kept for each literal.
+    doing: RefCell<Doing>,
     operands: RefCell<HashMap<SiteId, u32>>,
     on: bool,
 }
@@ -130,6 +134,7 @@ impl Trace {
             refused: RefCell::default(),
             order: Cell::new(0),
             operands: RefCell::default(),
+            doing: RefCell::default(),
             on,
         });
         context.insert_data(trace.clone());
@@ -391,6 +396,10 @@ impl Trace {
             }
             _ => Step::Nothing,
         };
+            Some(Site::Operation { of, .. }) => {
+                self.doing.borrow_mut().note(of, id, value);
+                Step::Nothing
+            }
         match step {
             Step::Made => match value.as_object() {
                 Some(object) => self.made(id, &object, context),

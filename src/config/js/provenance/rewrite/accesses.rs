@@ -62,6 +62,7 @@ impl Scribe<'_> {
 
     pub(super) fn assign(&mut self, assign: &Assign) {
         let rhs = assign.rhs();
+        self.augmented(assign);
         if let AssignTarget::Access(PropertyAccess::Simple(access)) = assign.lhs() {
             let plain = assign.op() == AssignOp::Assign;
             let start = self.start(rhs);

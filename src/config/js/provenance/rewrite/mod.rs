@@ -7,6 +7,7 @@ mod accesses;
 mod flow;
 mod literals;
 mod names;
+mod operations;
 mod scribe;
 
 use std::borrow::Cow;
@@ -56,6 +57,8 @@ pub(super) struct Facts {
     pub(super) exports: Vec<Export>,
     /// The one value that is exported as a whole.
     pub(super) whole: Option<Value>,
+    /// Some of its arithmetic does not tell of itself.
+    pub(super) untold: bool,
     /// The file was gone through, and no name can be declared in it twice where that is an error.
     pub(super) unambiguous: bool,
 }

@@ -4,13 +4,14 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use boa_ast::declaration::{Binding, Declaration, ExportDeclaration, ImportDeclaration, ImportKind, Variable};
-use boa_ast::expression::Expression;
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField, SimplePropertyAccess};
 use boa_ast::expression::literal::{LiteralKind, TemplateElement};
 use boa_ast::expression::operator::assign::AssignTarget;
 use boa_ast::expression::operator::binary::BinaryOp;
 use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::update::UpdateTarget;
+use boa_ast::expression::{Expression, Identifier};
+use boa_ast::function::ClassDeclaration;
 use boa_ast::operations::{ContainsSymbol, contains};
 use boa_ast::property::PropertyName;
 use boa_ast::statement::Statement;
@@ -23,10 +24,11 @@ use super::super::site::{Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, Insertions, Lines, skip_blank};
 use super::flow::Flow;
 use super::names::Names;
+use super::operations::may_fail;
 use super::{Facts, Request, Wrap, quoted};
 
 /// The mark doubles how deep the engine's parser goes.
-const DEPTH_MAX: u32 = 100;
+pub(super) const DEPTH_MAX: u32 = 100;
 
 pub(super) struct Scribe<'a> {
     /// The file as it is.
@@ -42,6 +44,8 @@ pub(super) struct Scribe<'a> {
     pub(super) depth: u32,
     /// The text has words that interrupt a literal's evaluation.
     pub(super) pauses: bool,
+    /// Its arithmetic may fail.
+    pub(super) fails: bool,
     pub(super) sites: Vec<Site>,
     pub(super) wraps: Vec<Wrap>,
     pub(super) facts: Facts,
@@ -75,6 +79,7 @@ impl<'a> Scribe<'a> {
             first,
             depth: 0,
             pauses: code.contains("await") || code.contains("yield"),
+            fails: may_fail(code),
             sites: Vec::new(),
             wraps: Vec::new(),
             facts: Facts::default(),
@@ -251,7 +256,10 @@ impl<'a> Scribe<'a> {
                         access.visit_with(self)
                     }
                     (UnaryOp::Delete, _) | (UnaryOp::TypeOf, Expression::Identifier(_)) => ControlFlow::Continue(()),
-                    _ => unary.visit_with(self),
+                    _ => {
+                        self.unary(unary);
+                        unary.visit_with(self)
+                    }
                 }
             }
             Expression::Literal(_) | Expression::TemplateLiteral(_) if is_text(expression) => {
@@ -259,10 +267,19 @@ impl<'a> Scribe<'a> {
                 ControlFlow::Continue(())
             }
             // What is compared or put together is handed on by neither.
-            Expression::Binary(binary) if !matches!(binary.op(), BinaryOp::Logical(_)) => [binary.lhs(), binary.rhs()]
-                .into_iter()
-                .filter(|side| !is_text(side))
-                .try_for_each(|side| self.visit_expression(side)),
+            Expression::Binary(binary) if !matches!(binary.op(), BinaryOp::Logical(_)) => {
+                self.binary(binary);
+                let sides = [binary.lhs(), binary.rhs()].into_iter().filter(|side| !is_text(side));
+                sides.into_iter().try_for_each(|side| self.visit_expression(side))
+            }
+            Expression::TemplateLiteral(template) => {
+                self.template(template);
+                template.visit_with(self)
+            }
+            Expression::ClassExpression(class) => {
+                self.extends(class.super_ref());
+                class.visit_with(self)
+            }
             Expression::Call(call) => self.call(call),
             Expression::New(new) => self.construct(new),
             other => other.visit_with(self),
@@ -310,10 +327,19 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
         match name {
             PropertyName::Computed(name) if is_text(name) => ControlFlow::Continue(()),
             _ => name.visit_with(self),
+            Statement::Throw(throw) => {
+                self.thrown(throw.target());
+                statement.visit_with(self)
+            }
         }
     }
 
     fn visit_variable(&mut self, variable: &'ast Variable) -> ControlFlow<()> {
+    fn visit_class_declaration(&mut self, class: &'ast ClassDeclaration) -> ControlFlow<()> {
+        self.extends(class.super_ref());
+        class.visit_with(self)
+    }
+
         if let (Binding::Pattern(pattern), Some(init)) = (variable.binding(), variable.init()) {
             self.unpack(pattern, init);
         }
@@ -384,6 +410,12 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
 
 /// Whether evaluating it may be left and come back to.
 pub(super) fn pauses<N: VisitWith>(node: &N) -> bool {
+            ExportDeclaration::DefaultClassDeclaration(class) => {
+                if let Some((start, end)) = self.span(class.name().span()) {
+                    self.wholes += 1;
+                    self.facts.whole = Some(Value { spot: self.spot(start, end), worth: Worth::Computed });
+                }
+            }
     contains(node, ContainsSymbol::AwaitExpression) || contains(node, ContainsSymbol::YieldExpression)
 }
 
