@@ -241,6 +241,33 @@ impl<'a> Visit<'a> for Outline {
     }
 }
 
+/// Where the program throws a value that is no error and that is shown like this: the only such `throw`, or the only one
+/// that is not of something else for sure.
+pub(super) fn throws(code: &str, shape: Shape, shown: &str) -> Vec<(Range, bool)> {
+    struct Throws<'s>(&'s str, Vec<(Span, bool)>);
+    impl<'a> Visit<'a> for Throws<'_> {
+        fn visit_throw_statement(&mut self, it: &ThrowStatement<'a>) {
+            let written = match &it.argument {
+                Expression::NewExpression(_) => None,
+                Expression::StringLiteral(text) => (text.value == self.0).then_some(true),
+                Expression::NullLiteral(_) => (self.0 == "null").then_some(true),
+                Expression::NumericLiteral(number) => (number.raw_str() == self.0).then_some(true),
+                Expression::Identifier(name) if name.name == "undefined" => (self.0 == "undefined").then_some(true),
+                _ => Some(false),
+            };
+            self.1.extend(written.map(|written| (it.argument.span(), written)));
+            walk::walk_throw_statement(self, it);
+        }
+    }
+    let found = read(code, shape, |program, base| {
+        let mut throws = Throws(shown, Vec::new());
+        throws.visit_program(program);
+        let range = |span: Span| ((span.start as usize).saturating_sub(base), (span.end as usize).saturating_sub(base));
+        throws.1.into_iter().map(|(span, written)| (range(span), written)).collect()
+    });
+    found.unwrap_or_default()
+}
+
 /// A name that is used before its declaration has run, and the bytes of the use: at or behind a byte. The engine says the
 /// name where the use is in a function that was called too early, and only there.
 pub(super) fn too_early(code: &str, shape: Shape, name: Option<&str>, from: usize) -> Option<(String, Range)> {
