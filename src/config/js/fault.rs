@@ -265,7 +265,7 @@ fn lacks_of_node(message: &str, trace: &Trace) -> Option<String> {
 
 /// What kind of error the message is, and what helps.
 fn advice(message: &str) -> Option<(Code, &'static str)> {
-    let missing = |name: &str| message.contains(&format!("{name} is not defined"));
+    let missing = |name: &str| message.contains(&format!(" {name} is not defined"));
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
         return Some((
             Code::Thrown,
@@ -285,6 +285,19 @@ fn advice(message: &str) -> Option<(Code, &'static str)> {
         "Headers",
         "Request",
         "Response",
+        "AbortSignal",
+        "CompressionStream",
+        "CryptoKey",
+        "CustomEvent",
+        "DecompressionStream",
+        "DOMException",
+        "File",
+        "MessageEvent",
+        "MessagePort",
+        "ReadableStream",
+        "TransformStream",
+        "WritableStream",
+        "navigator",
     ];
     if lacking.iter().any(|name| missing(name))
         || message.contains("is not available to a config in pmrun's own engine")

@@ -255,3 +255,31 @@ fn what_is_thrown_has_the_place_of_its_throw() {
     let class = [("a.mjs", "export default class X {}")];
     assert_eq!(check_failure(&class, "a.mjs:1:22: the config exports a class, which describes no apps"), None);
 }
+
+#[test]
+fn what_the_engine_lacks_leads_to_node() {
+    for text in [
+        "crypto.subtle.digest('SHA-256', new Uint8Array(1))",
+        "const { subtle } = require('crypto').webcrypto; subtle.digest()",
+        "process.report.getReport()",
+        "require('fs').createReadStream('a.js')",
+        "require('fs').watch('.')",
+        "module.exports = require('fs/promises').open('a.js')",
+        "new ReadableStream()",
+        "require('worker_threads')",
+        "require('node:http')",
+        "require('wasi')",
+        "process.binding('fs')",
+    ] {
+        let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
+        let hint = failure.hint.unwrap_or_default();
+        assert!(hint.contains("--js-engine node"), "{text}: {} {hint}", failure.message);
+        assert!(failure.position.is_some(), "{text}");
+    }
+    let ran = Case::new(&[("a.js", "module.exports = [typeof crypto.subtle, MyRequest]")]).run();
+    let failure = ran.result.unwrap_err();
+    assert_eq!(
+        (failure.message.as_str(), failure.hint),
+        ("config threw: ReferenceError: MyRequest is not defined", None)
+    );
+}
