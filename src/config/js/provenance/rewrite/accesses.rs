@@ -75,7 +75,7 @@ impl Scribe<'_> {
                 None => self.worth(rhs),
             };
             if let Some(spot) = spot {
-                let value = Value { spot, worth };
+                let value = Value { spot: if plain { self.made_at(rhs, spot, &worth) } else { spot }, worth };
                 if plain && self.is_exports(access) {
                     self.wholes += 1;
                     self.facts.whole = Some(value.clone());

@@ -193,7 +193,22 @@ impl<'a> Scribe<'a> {
 
     pub(super) fn value(&self, expression: &Expression, followed_by: &[char]) -> Option<Value> {
         let (start, end) = self.extent(expression, followed_by)?;
-        Some(Value { spot: self.spot(start, end), worth: self.worth(expression) })
+        let worth = self.worth(expression);
+        Some(Value { spot: self.made_at(expression, self.spot(start, end), &worth), worth })
+    }
+
+    /// Where a value was made, if the expression there only names it.
+    pub(super) fn made_at(&self, expression: &Expression, at: Spot, worth: &Worth) -> Spot {
+        match expression.flatten() {
+            Expression::Identifier(name) => self.named_at(*name, at, worth),
+            _ => at,
+        }
+    }
+
+    pub(super) fn named_at(&self, name: Identifier, at: Spot, worth: &Worth) -> Spot {
+        let maker = Some(name).filter(|_| *worth == Worth::Computed).and_then(|name| self.flow.maker(name));
+        let known = maker.and_then(|maker| self.start(maker).zip(self.end(maker))).filter(|(start, end)| start < end);
+        known.map_or(at, |(start, end)| self.spot(start, end))
     }
 
     /// Literals get their number when they are visited: until then they count as computed.
@@ -312,8 +327,17 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
         match statement {
             // `'use strict'` is none with a mark.
             Statement::Expression(expression) if is_text(expression) => ControlFlow::Continue(()),
+            Statement::Throw(throw) => {
+                self.thrown(throw.target());
+                statement.visit_with(self)
+            }
             _ => statement.visit_with(self),
         }
+    }
+
+    fn visit_class_declaration(&mut self, class: &'ast ClassDeclaration) -> ControlFlow<()> {
+        self.extends(class.super_ref());
+        class.visit_with(self)
     }
 
     fn visit_property_access_field(&mut self, field: &'ast PropertyAccessField) -> ControlFlow<()> {
@@ -327,19 +351,10 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
         match name {
             PropertyName::Computed(name) if is_text(name) => ControlFlow::Continue(()),
             _ => name.visit_with(self),
-            Statement::Throw(throw) => {
-                self.thrown(throw.target());
-                statement.visit_with(self)
-            }
         }
     }
 
     fn visit_variable(&mut self, variable: &'ast Variable) -> ControlFlow<()> {
-    fn visit_class_declaration(&mut self, class: &'ast ClassDeclaration) -> ControlFlow<()> {
-        self.extends(class.super_ref());
-        class.visit_with(self)
-    }
-
         if let (Binding::Pattern(pattern), Some(init)) = (variable.binding(), variable.init()) {
             self.unpack(pattern, init);
         }
@@ -395,6 +410,12 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
                 self.facts.whole = spot.map(|spot| Value { spot, worth });
                 return ControlFlow::Continue(());
             }
+            ExportDeclaration::DefaultClassDeclaration(class) => {
+                if let Some((start, end)) = self.span(class.name().span()) {
+                    self.wholes += 1;
+                    self.facts.whole = Some(Value { spot: self.spot(start, end), worth: Worth::Computed });
+                }
+            }
             ExportDeclaration::ReExport { specifier, .. } => {
                 let specifier = self.names.text(specifier.sym());
                 if let Some(at) = quoted(self.code, &specifier, 0) {
@@ -410,12 +431,6 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
 
 /// Whether evaluating it may be left and come back to.
 pub(super) fn pauses<N: VisitWith>(node: &N) -> bool {
-            ExportDeclaration::DefaultClassDeclaration(class) => {
-                if let Some((start, end)) = self.span(class.name().span()) {
-                    self.wholes += 1;
-                    self.facts.whole = Some(Value { spot: self.spot(start, end), worth: Worth::Computed });
-                }
-            }
     contains(node, ContainsSymbol::AwaitExpression) || contains(node, ContainsSymbol::YieldExpression)
 }
 
