@@ -557,3 +557,20 @@ fn what_a_name_holds_was_computed_where_it_was_made() {
     let failed: Vec<String> = table.iter().filter_map(|(text, wanted)| wrong(&[("a.js", text)], wanted)).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+#[test]
+fn an_equal_text_behind_the_texts_back_is_not_the_written_one() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "const a = { x: 'one', y: 'one' }; Reflect.set(a, 'x', ['o', 'ne'].join('')); module.exports = a;",
+            &["x = ~a.js 'one'", "y = a.js 'one'"],
+        ),
+        (
+            "const a = { x: 'one' }; Object.defineProperty(a, 'x', { value: 'o' + 'ne' }); module.exports = [a, { ...a }];",
+            &["[0].x = ~a.js 'one'", "[1].x = ~a.js 'one'"],
+        ),
+        ("const a = { x: 'one' }; Reflect.set(a, 'x', a.x.trim()); module.exports = a;", &["x = a.js 'one'"]),
+    ];
+    let failed: Vec<String> = table.iter().filter_map(|(text, wanted)| wrong(&[("a.js", text)], wanted)).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
