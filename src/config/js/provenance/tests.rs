@@ -574,3 +574,14 @@ fn an_equal_text_behind_the_texts_back_is_not_the_written_one() {
     let failed: Vec<String> = table.iter().filter_map(|(text, wanted)| wrong(&[("a.js", text)], wanted)).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+#[test]
+fn the_marks_word_in_a_text_or_a_comment_costs_no_places() {
+    let text = "// $pmrun is not $pmrun's\nmodule.exports = { a: 'of $pmrun', b: 5 };";
+    assert_eq!(wrong(&[("a.js", text)], &["a = a.js 'of $pmrun'", "b = a.js 5"]), None);
+    let named = "const $pmrun = 1; module.exports = { b: $pmrun };";
+    assert_eq!(
+        run(&[("a.js", named)], true).map(|it| it.node.kind),
+        run(&[("a.js", named)], false).map(|it| it.node.kind)
+    );
+}
