@@ -219,6 +219,35 @@ fn places_of_what_node_ran_never_pass_for_more_than_they_are() {
 }
 
 #[test]
+fn what_fails_in_node_is_one_diagnostic_with_a_place() {
+    if !needs_node() {
+        return;
+    }
+    let home = with("");
+    home.write("bad.json", "{\n  \"a\": }\n");
+    home.write("thrower.js", "const n = 1;\nthrow 'inner';\n");
+    for (index, (text, place, said)) in [
+        ("const n = 1;\nrequire('./bad.json');", "bad.json:2:8", "is not JSON: Unexpected token '}'"),
+        ("const n = 1;\nJSON.parse('{a');", "bad1.config.js:2:6", "config threw: SyntaxError: Expected property name"),
+        ("const n = 1;\nmodule.exports = { apps: [{ n: 10n }] };", "bad2.config.js:2:29", "`apps[0].n` is a BigInt"),
+        ("const n = { a: [{}] };\nn.a[0].c = n;\nmodule.exports = n;", "bad3.config.js", "`a[0].c` contains itself"),
+        ("const n = 1;\nthrow null;", "bad4.config.js:2:7", "config threw: null"),
+        ("const n = 1;\nrequire('./thrower');", "thrower.js:2:7", "config threw: inner"),
+        ("const n = 1;\nprocess.exit(3);", "bad6.config.js:2:9", "the config called `process.exit(3)`"),
+        ("const n = 1;\nnull.x;", "bad7.config.js:2:6", "Cannot read properties of null"),
+        ("const n = 1;\nconst m = ;", "bad8.config.js:2:11", "Unexpected token ';'"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("bad{index}.config.js");
+        home.write(&name, text);
+        let output = home.exits(65, &["validate", "--js-engine", "node", &name]);
+        output.says(place).says(said).never_shows("    at ");
+    }
+}
+
+#[test]
 fn every_problem_of_a_module_points_to_its_bytes() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");

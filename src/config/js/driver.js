@@ -56,7 +56,7 @@ function send(message) {
 let ended;
 const exit = process.exit;
 process.exit = (code) => {
-  ended ??= `process.exit(${code ?? ''})`;
+  ended ??= { call: `process.exit(${code ?? ''})`, stack: String(new Error().stack) };
   return exit.call(process, code);
 };
 process.on('exit', () => send(ended ? { exited: ended } : 'pending'));
@@ -70,7 +70,9 @@ function fail(error) {
       : { message: typeof error === 'string' ? error : inspect(error) },
   });
   // Of a module that does not parse only Node itself can say where, on its way out.
-  if (known && error.name === 'SyntaxError' && !/^(?:file:\/\/)?\/.*:\d+\n/.test(error.stack)) {
+  const frame = String(error?.stack).split('\n').find((line) => /^ +at /.test(line) && !line.endsWith('(<anonymous>)'));
+  const placed = /^(?:file:\/\/)?\/.*:\d+\n/.test(error?.stack) || /^\/.*\.json: /.test(error?.message) || (frame && !/\bnode:/.test(frame));
+  if (known && error.name === 'SyntaxError' && !placed) {
     process.removeListener('uncaughtException', fail);
     setImmediate(() => {
       throw error;
@@ -107,12 +109,42 @@ async function main() {
   }
   // What was rejected by now, and is not handled, ends Node.
   await new Promise((done) => setImmediate(done));
-  // JSON has no NaN, and an option that is one has to be named.
-  const number = (_, held) => (typeof held === 'number' && !Number.isFinite(held) ? { [' number']: String(held) } : held);
+  let unfit;
+  const above = [];
+  const path = [];
+  function held(key, value) {
+    while (above.length > 0 && above.at(-1) !== this) {
+      above.pop();
+      path.pop();
+    }
+    // JSON has no NaN, and an option that is one has to be named.
+    if (typeof value === 'number' && !Number.isFinite(value)) return { [' number']: String(value) };
+    const step = Array.isArray(this) ? Number(key) : key;
+    const big = typeof value === 'bigint' || value instanceof BigInt;
+    if (big || above.includes(value)) {
+      unfit ??= { big, path: [...path, step].slice(1) };
+      return null;
+    }
+    if (typeof value === 'object' && value !== null) {
+      above.push(value);
+      path.push(step);
+    }
+    return value;
+  }
   const texts = ['string', 'number', 'boolean'];
   const changed = ([key, value]) => texts.includes(typeof value) && (set.has(key) || given[key] !== String(value));
   const assigned = Object.fromEntries(Object.entries(process.env ?? {}).filter(changed).map(([key, value]) => [key, String(value)]));
-  const json = asText ? stringify(value) : stringify(value, number);
+  let json;
+  try {
+    json = asText ? stringify(value) : stringify(value, held);
+  } catch (error) {
+    if (asText) json = stringify(value, held);
+    if (!unfit) throw error;
+  }
+  if (unfit) {
+    send({ unfit: { ...unfit, json } });
+    exit.call(process, 1);
+  }
   // So does what a timer throws that is due at once.
   await new Promise((done) => setTimeout(done, 1));
   send({ value: { json, assigned } });

@@ -166,7 +166,7 @@ fn exported(
     match stringify.call(&JsValue::undefined(), std::slice::from_ref(value), context) {
         Ok(text) => {
             let Some(text) = text.as_string() else {
-                return Err(fault::textless().into());
+                return Err(Stop::Unfit(Box::new(fault::textless()), trace.whole(&host.entry)));
             };
             Ok(Exported { node: Node::new(Kind::String(text.to_std_string_lossy()), None), files: Vec::new() })
         }
@@ -253,7 +253,7 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
             value = settle(host, &promise, context)?;
         } else if let Some(function) = value.as_callable() {
             if call(boot, "isClass", std::slice::from_ref(&value), context)?.to_boolean() {
-                return Err(fault::class().into());
+                return Err(Stop::Unfit(Box::new(fault::class()), Trace::of(context).whole(&host.entry)));
             }
             let env = call(boot, "environment", &[], context)?;
             let mode = call(boot, "mode", &[], context)?;
@@ -271,7 +271,8 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
             return Ok(value);
         }
     }
-    Err(Stop::Failed(Failure::new(Code::Export, "the exported function returns functions without end")))
+    let endless = Failure::new(Code::Export, "the exported function returns functions without end");
+    Err(Stop::Unfit(Box::new(endless), Trace::of(context).whole(&host.entry)))
 }
 
 /// Runs jobs and timers until the promise has an outcome.

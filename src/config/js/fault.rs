@@ -33,7 +33,11 @@ pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     };
     let frame = find(&error.to_string()).or_else(|| find(&stack(error, context)?));
     let trace = Trace::of(context);
-    let known = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
+    let spot = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
+    // An error is made where it is meant to be; of anything else, `throw` is the place, through whatever it came here.
+    let thrown = || trace.thrown(error.as_opaque()?);
+    let known =
+        if error.as_opaque().is_some_and(JsValue::is_object) { spot.or_else(thrown) } else { thrown().or(spot) };
     // Of some errors the engine only knows the file.
     let start = frame.as_ref().and_then(|(file, _, _)| trace.at(Path::new(file), 0, 0));
     let (mut failure, at) = describe(error, known.or(start), &host, context);
@@ -261,7 +265,7 @@ fn lacks_of_node(message: &str, trace: &Trace) -> Option<String> {
 
 /// What kind of error the message is, and what helps.
 fn advice(message: &str) -> Option<(Code, &'static str)> {
-    let missing = |name: &str| message.contains(&format!("{name} is not defined"));
+    let missing = |name: &str| message.contains(&format!(" {name} is not defined"));
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
         return Some((
             Code::Thrown,
@@ -281,6 +285,19 @@ fn advice(message: &str) -> Option<(Code, &'static str)> {
         "Headers",
         "Request",
         "Response",
+        "AbortSignal",
+        "CompressionStream",
+        "CryptoKey",
+        "CustomEvent",
+        "DecompressionStream",
+        "DOMException",
+        "File",
+        "MessageEvent",
+        "MessagePort",
+        "ReadableStream",
+        "TransformStream",
+        "WritableStream",
+        "navigator",
     ];
     if lacking.iter().any(|name| missing(name))
         || message.contains("is not available to a config in pmrun's own engine")

@@ -1,5 +1,10 @@
 //! What V8 says of a text that `JSON.parse` refuses.
 
+use std::path::Path;
+
+use super::orders::Failure;
+use crate::diag::Code;
+
 /// A text as V8 counts it, and how far it is read.
 struct Reader<'a> {
     units: &'a [u16],
@@ -11,6 +16,14 @@ struct Reader<'a> {
 enum Open {
     List,
     Object,
+}
+
+/// A file that should be JSON and is not.
+pub(super) fn not_json(path: &Path, text: &str, error: &serde_json::Error) -> Failure {
+    let said = complaint(&text.encode_utf16().collect::<Vec<_>>()).unwrap_or_else(|| error.to_string());
+    let position = u32::try_from(error.line()).ok().zip(u32::try_from(error.column().max(1)).ok());
+    let failure = Failure::new(Code::Syntax, format!("`{}` is not JSON: {said}", path.display()));
+    Failure { file: Some(path.to_owned()), position, ..failure }
 }
 
 /// V8's message; None for JSON.

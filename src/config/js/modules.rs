@@ -15,7 +15,7 @@ use super::early;
 use super::engine::call;
 use super::fault;
 use super::host::Host;
-use super::json_words::complaint;
+use super::json_words::not_json;
 use super::orders::Failure;
 use super::provenance::{Shape, Trace};
 use super::resolver::{self, Format, Style};
@@ -262,10 +262,7 @@ fn json(host: &Host, path: &Path, context: &mut Context) -> JsResult<JsValue> {
         }
         Err(error) => {
             Trace::of(context).know_text(path, &text);
-            let said = complaint(&text.encode_utf16().collect::<Vec<_>>()).unwrap_or_else(|| error.to_string());
-            let position = u32::try_from(error.line()).ok().zip(u32::try_from(error.column().max(1)).ok());
-            let failure = Failure::new(Code::Syntax, format!("`{}` is not JSON: {said}", path.display()));
-            Err(raise(host, Failure { file: Some(path.to_owned()), position, ..failure }))
+            Err(raise(host, not_json(path, &text, &error)))
         }
     }
 }

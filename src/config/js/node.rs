@@ -15,11 +15,14 @@ use serde_json::Value;
 
 use super::Limits;
 use super::files::{Files, normalise};
+use super::json_words::not_json;
 use super::orders::{Failure, shown};
+use super::outline::throws;
 use super::parent::settled;
-use super::provenance::likely;
+use super::provenance::{Shape, likely, token};
 use super::running::{Console, Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::source::find_quoted;
+use super::values::{Step, a_bigint, a_circle};
 use crate::config::World;
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Key, Kind, Node, Sources};
@@ -45,11 +48,27 @@ enum Answer {
         assigned: BTreeMap<String, String>,
     },
     Threw(Threw),
-    Exited(String),
+    Exited(Exited),
+    /// It exports what no file can hold.
+    Unfit(Unfit),
     /// Node ran out of things to do.
     Pending,
     /// It exports one.
     Class,
+}
+
+#[derive(Debug, Deserialize)]
+struct Exited {
+    call: String,
+    stack: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Unfit {
+    big: bool,
+    path: Vec<Step>,
+    /// The rest of it.
+    json: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,8 +85,7 @@ pub(super) fn evaluate(entry: &Path, world: &World, sources: &mut Sources) -> Re
     let evaluation = Evaluation::new(entry, world);
     let node = evaluation.run(false).and_then(|text| match serde_json::from_str(&text) {
         Ok(value) => {
-            let files = likely::texts(&evaluation.real, |path| evaluation.files.read_text(path).ok());
-            let exported = likely::placed(node(value), &files);
+            let exported = likely::placed(node(value), &evaluation.texts());
             let whole = exported.node.clone();
             let name = |path: PathBuf| shown(evaluation.shown(&path), entry, &evaluation.entry);
             Ok(settled(exported, name, sources).unwrap_or(whole))
@@ -136,7 +154,10 @@ impl<'a> Evaluation<'a> {
                 Ok(self.seen(&text))
             }
             Answer::Value { json: None, .. } => Err(super::fault::textless()),
-            Answer::Exited(call) => Err(super::fault::exited(&call)),
+            Answer::Exited(Exited { call, stack }) => {
+                Err(self.placed(super::fault::exited(&call), stack.lines().find_map(frame)))
+            }
+            Answer::Unfit(unfit) => Err(self.unfit(&unfit)),
             Answer::Pending => Err(super::fault::unsettled()),
             Answer::Class => Err(super::fault::class()),
             Answer::Threw(threw) => Err(self.failure(&threw, said)),
@@ -157,8 +178,15 @@ impl<'a> Evaluation<'a> {
         let own = || frames().find(|(file, _, _)| !file.components().any(|part| part.as_os_str() == "node_modules"));
         let mut place = head(stack).or_else(|| own().or_else(|| frames().next()));
         if threw.name.as_deref() == Some("SyntaxError") {
-            failure = Failure::new(Code::Syntax, message);
+            if let Some(failure) = self.not_json(message) {
+                return failure;
+            }
+            if head(stack).is_some() || place.is_none() {
+                failure = Failure::new(Code::Syntax, message);
+            }
             place = place.or_else(|| said.lines().find_map(|line| head(&format!("{line}\n"))));
+        } else if threw.stack.is_none() {
+            place = self.throw(message);
         } else if code.ends_with("MODULE_NOT_FOUND") {
             failure = Failure::new(Code::MissingModule, first).hint("Node looked for it: is it installed?");
             let missing = first.split('\'').nth(1).unwrap_or_default();
@@ -166,9 +194,78 @@ impl<'a> Evaluation<'a> {
         } else if code == "ERR_UNKNOWN_FILE_EXTENSION" {
             failure = failure.hint("Node 22.18 and later run TypeScript; so does pmrun without `--js-engine node`");
         }
+        self.placed(failure, place)
+    }
+
+    fn placed(&self, mut failure: Failure, place: Option<(PathBuf, u32, u32)>) -> Failure {
         if let Some((file, line, column)) = place {
             failure.file = Some(self.shown(&file));
             failure.position = Some((line, column));
+            failure.excerpt = self.files.read_text(&file).ok().and_then(|text| {
+                let (start, end) = word(&text, line, column)?;
+                Some((text, start, end))
+            });
+        }
+        failure
+    }
+
+    fn texts(&self) -> Vec<likely::Text> {
+        likely::texts(&self.real, |path| self.files.read_text(path).ok())
+    }
+
+    /// A required file that is no JSON: Node's message begins with its name.
+    fn not_json(&self, message: &str) -> Option<Failure> {
+        let file = path(&message[..message.find(".json: ")? + ".json".len()])?;
+        let text = self.files.read_text(&file).ok()?;
+        let text = text.trim_start_matches('\u{feff}');
+        let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
+        let failure = not_json(&self.shown(&file), text, &error);
+        let place = failure.position.map(|(line, column)| (file, line, column));
+        Some(self.placed(failure, place))
+    }
+
+    /// Where what is no error was thrown: only the text can say.
+    fn throw(&self, shown: &str) -> Option<(PathBuf, u32, u32)> {
+        let texts = self.texts();
+        let of = |(path, text): &likely::Text| {
+            let found = [Shape::CommonJs, Shape::Module].map(|shape| throws(text, shape, shown));
+            let found = found.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+            found.into_iter().map(|((start, _), written)| (path.clone(), text.clone(), start, written)).collect()
+        };
+        let all: Vec<_> = texts.iter().flat_map(|text| -> Vec<_> { of(text) }).collect();
+        let written = all.iter().any(|(.., written)| *written);
+        let mut meant = all.iter().filter(|(.., is_written)| *is_written == written);
+        let (path, text, start, _) = meant.next().filter(|_| meant.next().is_none())?;
+        let line = text[..*start].matches('\n').count() + 1;
+        let column = text[..*start].rsplit('\n').next().unwrap_or_default().encode_utf16().count() + 1;
+        Some((path.clone(), u32::try_from(line).ok()?, u32::try_from(column).ok()?))
+    }
+
+    fn unfit(&self, unfit: &Unfit) -> Failure {
+        let message = if unfit.big { a_bigint(&unfit.path) } else { a_circle(&unfit.path) };
+        let mut failure = Failure::new(Code::Export, message);
+        let Some(Ok(value)) = unfit.json.as_deref().map(serde_json::from_str) else { return failure };
+        let exported = likely::placed(node(value), &self.texts());
+        let mut at = (exported.node.span, &exported.node);
+        for step in &unfit.path {
+            let inner = match (step, &at.1.kind) {
+                (Step::Index(index), Kind::Sequence(items)) => {
+                    items.get(usize::try_from(*index).unwrap_or(usize::MAX)).map(|item| (item.span, item))
+                }
+                (Step::Key(key), Kind::Mapping(entries)) => {
+                    let entry = entries.iter().find(|entry| entry.key.text == *key);
+                    entry.map(|entry| (entry.key.span.or(entry.value.span), &entry.value))
+                }
+                _ => None,
+            };
+            let Some(inner) = inner else { return failure };
+            at = inner;
+        }
+        if let Some(span) = at.0
+            && let Some(origin) = exported.files.get(span.source.0 as usize)
+        {
+            failure.file = Some(self.shown(&origin.path));
+            failure.excerpt = Some((origin.text.to_string(), span.start, span.end));
         }
         failure
     }
@@ -321,6 +418,21 @@ fn frame(line: &str) -> Option<(PathBuf, u32, u32)> {
     let column = parts.next()?.parse().ok()?;
     let line = parts.next()?.parse().ok()?;
     Some((path(parts.next()?)?, line, column))
+}
+
+/// The bytes of the word at a line and column, as Node counts them.
+fn word(text: &str, line: u32, column: u32) -> Option<(u32, u32)> {
+    let start: usize = text.split_inclusive('\n').take((line as usize).checked_sub(1)?).map(str::len).sum();
+    let mut left = (column as usize).checked_sub(1)?;
+    let mut at = start;
+    for c in text.get(start..)?.chars().take_while(|c| *c != '\n') {
+        if left == 0 {
+            break;
+        }
+        left = left.saturating_sub(c.len_utf16());
+        at += c.len_utf8();
+    }
+    Some((u32::try_from(at).ok()?, u32::try_from(at + token(text, at)).ok()?))
 }
 
 fn path(written: &str) -> Option<PathBuf> {

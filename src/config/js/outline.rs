@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 
 use oxc_ast::ast::{
-    Argument, ArrayExpressionElement, AssignmentExpression, AssignmentTarget, BindingPattern, CallExpression,
-    ExportNamedDeclaration, Expression, ForOfStatement, ObjectPattern, VariableDeclarator,
+    Argument, ArrayExpressionElement, ArrayPattern, AssignmentExpression, AssignmentTarget, BindingPattern,
+    CallExpression, ExportNamedDeclaration, Expression, ForOfStatement, ObjectPattern, ThrowStatement,
+    VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_semantic::{Semantic, SemanticBuilder, SymbolFlags, SymbolId};
@@ -48,6 +49,8 @@ pub(super) struct Outline {
     spread: Vec<(usize, Iterated)>,
     written: Vec<(Range, String)>,
     patterns: Vec<Pattern>,
+    /// Lists that are taken apart and have no name: parameters, items, what is inside of other patterns.
+    lists_apart: Vec<Range>,
     reexports: Vec<(String, Range, String)>,
     /// Names that are declared with a list.
     lists: HashSet<String>,
@@ -102,6 +105,11 @@ impl Outline {
     /// The only one that has no name for what it takes apart.
     pub(super) fn pattern(&self) -> Option<&Pattern> {
         self.patterns.first().filter(|_| self.patterns.len() == 1)
+    }
+
+    /// The only list that has no name and is taken apart, where nothing else can be.
+    pub(super) fn list_apart(&self) -> Option<Range> {
+        self.lists_apart.first().copied().filter(|_| self.lists_apart.len() == 1)
     }
 
     /// Where a name is exported from another file, and from which one.
@@ -174,14 +182,22 @@ impl<'a> Visit<'a> for Outline {
         }
         // What a declaration takes apart has a name; what is inside of it has none.
         self.depth += u32::from(matches!(it.id, BindingPattern::ObjectPattern(_)) && it.init.is_some());
-        let outer = self.patterns.len();
+        let (outer, lists) = (self.patterns.len(), self.lists_apart.len());
         walk::walk_variable_declarator(self, it);
+        if matches!(it.id, BindingPattern::ArrayPattern(_)) && it.init.is_some() {
+            self.lists_apart.remove(lists);
+        }
         if matches!(it.id, BindingPattern::ObjectPattern(_)) && it.init.is_some() {
             self.depth -= 1;
             if self.patterns.len() > outer {
                 self.patterns.remove(outer);
             }
         }
+    }
+
+    fn visit_array_pattern(&mut self, it: &ArrayPattern<'a>) {
+        self.lists_apart.push(self.range(it.span));
+        walk::walk_array_pattern(self, it);
     }
 
     fn visit_object_pattern(&mut self, it: &ObjectPattern<'a>) {
@@ -223,6 +239,33 @@ impl<'a> Visit<'a> for Outline {
         }
         walk::walk_export_named_declaration(self, it);
     }
+}
+
+/// Where the program throws a value that is no error and that is shown like this: the only such `throw`, or the only one
+/// that is not of something else for sure.
+pub(super) fn throws(code: &str, shape: Shape, shown: &str) -> Vec<(Range, bool)> {
+    struct Throws<'s>(&'s str, Vec<(Span, bool)>);
+    impl<'a> Visit<'a> for Throws<'_> {
+        fn visit_throw_statement(&mut self, it: &ThrowStatement<'a>) {
+            let written = match &it.argument {
+                Expression::NewExpression(_) => None,
+                Expression::StringLiteral(text) => (text.value == self.0).then_some(true),
+                Expression::NullLiteral(_) => (self.0 == "null").then_some(true),
+                Expression::NumericLiteral(number) => (number.raw_str() == self.0).then_some(true),
+                Expression::Identifier(name) if name.name == "undefined" => (self.0 == "undefined").then_some(true),
+                _ => Some(false),
+            };
+            self.1.extend(written.map(|written| (it.argument.span(), written)));
+            walk::walk_throw_statement(self, it);
+        }
+    }
+    let found = read(code, shape, |program, base| {
+        let mut throws = Throws(shown, Vec::new());
+        throws.visit_program(program);
+        let range = |span: Span| ((span.start as usize).saturating_sub(base), (span.end as usize).saturating_sub(base));
+        throws.1.into_iter().map(|(span, written)| (range(span), written)).collect()
+    });
+    found.unwrap_or_default()
 }
 
 /// A name that is used before its declaration has run, and the bytes of the use: at or behind a byte. The engine says the

@@ -84,7 +84,7 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
 
 /// Modules that Node has and pmrun does not stand in for.
 pub(super) fn is_nodes(name: &str) -> bool {
-    const NAMES: [&str; 24] = [
+    const NAMES: [&str; 26] = [
         "async_hooks",
         "cluster",
         "constants",
@@ -104,9 +104,11 @@ pub(super) fn is_nodes(name: &str) -> bool {
         "stream",
         "string_decoder",
         "tls",
+        "trace_events",
         "tty",
         "v8",
         "vm",
+        "wasi",
         "worker_threads",
         "zlib",
     ];

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use boa_engine::object::JsObject;
 use boa_engine::object::builtins::JsFunction;
 use boa_engine::{Context, JsBigInt, JsError, JsString, JsValue, js_string};
+use serde::Deserialize;
 
 use super::provenance::{Found, Place, Trace};
 use crate::document::{Entry, Key, Kind, Node, SourceId, Span};
@@ -61,9 +62,12 @@ pub(super) struct Walker {
     bytes: usize,
 }
 
-enum Step {
-    Key(String),
+/// A step of a path into a value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Step {
     Index(u64),
+    Key(String),
 }
 
 impl Walker {
@@ -152,9 +156,7 @@ impl Walker {
             self.count(0, text.len())?;
             Kind::String(text)
         } else if value.is_bigint() {
-            let advice = "write a number or a string";
-            let message = format!("{} is a BigInt, which a config cannot hold: {advice}", self.shown_path());
-            return Err(Unfit::Value(message, place));
+            return Err(Unfit::Value(a_bigint(&self.path), place));
         } else {
             match value.as_object() {
                 Some(object) if !object.is_callable() => self.object(&object, place, context)?,
@@ -187,7 +189,7 @@ impl Walker {
 
     fn object(&mut self, object: &JsObject, place: Option<Place>, context: &mut Context) -> Result<Kind, Unfit> {
         if self.above.iter().any(|above| JsObject::equals(above, object)) {
-            return Err(Unfit::Value(format!("{} contains itself", self.shown_path()), place));
+            return Err(Unfit::Value(a_circle(&self.path), place));
         }
         if self.above.len() >= DEPTH_MAX {
             return Err(Unfit::TooDeep(format!("the exported value is nested deeper than {DEPTH_MAX} levels")));
@@ -247,23 +249,31 @@ impl Walker {
         }
         Ok(())
     }
+}
 
-    /// `apps[0].env`, in backticks.
-    fn shown_path(&self) -> String {
-        if self.path.is_empty() {
-            return "the exported value".to_owned();
-        }
-        let mut out = String::new();
-        for step in &self.path {
-            match step {
-                Step::Index(index) => out.extend(["[", &index.to_string(), "]"]),
-                Step::Key(key) if out.is_empty() => out.push_str(key),
-                Step::Key(key) => {
-                    out.push('.');
-                    out.push_str(key);
-                }
+pub(super) fn a_bigint(path: &[Step]) -> String {
+    format!("{} is a BigInt, which a config cannot hold: write a number or a string", shown(path))
+}
+
+pub(super) fn a_circle(path: &[Step]) -> String {
+    format!("{} contains itself", shown(path))
+}
+
+/// `apps[0].env`, in backticks.
+fn shown(path: &[Step]) -> String {
+    if path.is_empty() {
+        return "the exported value".to_owned();
+    }
+    let mut out = String::new();
+    for step in path {
+        match step {
+            Step::Index(index) => out.extend(["[", &index.to_string(), "]"]),
+            Step::Key(key) if out.is_empty() => out.push_str(key),
+            Step::Key(key) => {
+                out.push('.');
+                out.push_str(key);
             }
         }
-        format!("`{out}`")
     }
+    format!("`{out}`")
 }

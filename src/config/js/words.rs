@@ -30,6 +30,8 @@ pub(super) fn in_v8s_words(bare: &str) -> Option<Cow<'static, str>> {
         "argument must not be a symbol" | "cannot convert symbol to number" => {
             "Cannot convert a Symbol value to a number"
         }
+        "cannot convert object to primitive value" => "Cannot convert object to primitive value",
+        "argument must not be a bigint" => "Cannot convert a BigInt value to a number",
         "Object.defineProperty: expected 'this' to be an Object" => "Object.defineProperty called on non-object",
         "invalid escape character found" | "invalid UTF-8 encoding found" => "URI malformed",
         "cannot get key and value from primitive item of `iterable`" => "Iterator value is not an entry object",

@@ -1,6 +1,6 @@
 // Node's `crypto`, as far as configs name and number things: digests and random values.
 const { Buffer } = require('buffer');
-const { missing } = require('pmrun:errors');
+const { absent, missing } = require('pmrun:errors');
 
 const idOf = (name) => String(name).toLowerCase().replace(/^sha-?(1|2(?:24|56)|384|512)$/, 'sha$1');
 const binaryOf = (data, encoding) => (typeof data === 'string' ? Buffer.from(data, encoding) : Buffer.from(data)).toString('latin1');
@@ -55,6 +55,7 @@ function getRandomValues(array) {
   return array;
 }
 
+const subtle = absent('crypto.subtle', 'decrypt deriveBits deriveKey digest encrypt exportKey generateKey importKey sign unwrapKey verify wrapKey');
 const crypto = {
   createHash: (name) => new Hash(name),
   createHmac,
@@ -65,7 +66,8 @@ const crypto = {
   randomUUID,
   getRandomValues,
   timingSafeEqual: (a, b) => Buffer.from(a).equals(Buffer.from(b)),
-  webcrypto: { getRandomValues, randomUUID },
+  subtle,
+  webcrypto: { getRandomValues, randomUUID, subtle },
 };
 for (const name of ['createCipheriv', 'createDecipheriv', 'createSign', 'createVerify', 'createPrivateKey', 'createPublicKey', 'pbkdf2Sync', 'scryptSync', 'generateKeyPairSync', 'publicEncrypt', 'privateDecrypt'])
   crypto[name] = () => {

@@ -1,6 +1,6 @@
 // Node's `fs` for readers. A config may make folders (many make the one for their logs); it writes nothing else.
 const { Buffer } = require('buffer');
-const { argumentType, argumentValue, coded } = require('pmrun:errors');
+const { argumentType, argumentValue, coded, missing } = require('pmrun:errors');
 
 const toPath = (path) => {
   if (path && typeof path === 'object' && typeof path.href === 'string') return require('url').fileURLToPath(path);
@@ -169,7 +169,11 @@ fs.realpathSync.native = fs.realpathSync;
 
 for (const name of ['writeFile', 'appendFile', 'unlink', 'rm', 'rmdir', 'rename', 'copyFile', 'cp', 'chmod', 'chown', 'symlink', 'link', 'truncate', 'mkdtemp', 'utimes', 'write', 'writev', 'fchmod', 'ftruncate'])
   for (const whole of [name, name + 'Sync']) fs[whole] = refuse(whole);
-for (const name of ['createWriteStream', 'createReadStream', 'watch', 'watchFile']) fs[name] = refuse(name);
+fs.createWriteStream = refuse('createWriteStream');
+for (const name of ['createReadStream', 'open', 'watch', 'watchFile'])
+  fs[name] = () => {
+    throw missing('fs.' + name);
+  };
 
 fs.promises = { constants };
 for (const name of ['readFile', 'readdir', 'stat', 'lstat', 'realpath', 'readlink', 'access', 'mkdir', 'opendir']) {
@@ -180,9 +184,12 @@ for (const name of ['readFile', 'readdir', 'stat', 'lstat', 'realpath', 'readlin
     fs.promises[name](...args).then((value) => callback(null, value), (error) => callback(error));
   };
 }
-for (const name of ['writeFile', 'appendFile', 'unlink', 'rm', 'rmdir', 'rename', 'copyFile', 'cp', 'chmod', 'mkdtemp', 'open'])
+for (const name of ['writeFile', 'appendFile', 'unlink', 'rm', 'rmdir', 'rename', 'copyFile', 'cp', 'chmod', 'mkdtemp'])
   fs.promises[name] = async () => refuse('promises.' + name)();
-fs.open = refuse('open');
+for (const name of ['open', 'watch'])
+  fs.promises[name] = () => {
+    throw missing('fs.promises.' + name);
+  };
 fs.exists = (path, callback) => void Promise.resolve(fs.existsSync(path)).then(callback);
 fs.exists[Symbol.for('nodejs.util.promisify.custom')] = async (path) => fs.existsSync(path);
 

@@ -99,6 +99,7 @@ const process = {
   abort() {
     host.end('process.abort()');
   },
+  get report() { return require('pmrun:errors').absent('process.report', 'getReport writeReport'); },
   nextTick: (callback, ...args) => void Promise.resolve().then(() => callback(...args)),
   hrtime,
   uptime: () => (host.now() - started) / 1000,

@@ -67,20 +67,43 @@ function show(value, depth, above, indent) {
     const items = Array.from(value.slice(0, shown), (item, i) => (i in value ? one(item) : '<1 empty item>'));
     if (value.length > shown) items.push(more(value.length - shown));
     if (asked.showHidden) items.push(`[length]: ${value.length}`);
-    return wrap('[', [...items, ...keys.filter((key) => !/^\d+$/.test(String(key))).map(property)], ']', indent, above);
+    return wrap('[', [...items, ...keys.filter((key) => !/^\d+$/.test(String(key))).map(property)], ']', indent, above, value);
   }
-  if (ArrayBuffer.isView(value)) return wrap(`${name}(${value.length}) [`, Array.from(value.subarray(0, 100), String), ']', indent, above);
+  if (ArrayBuffer.isView(value)) return wrap(`${name}(${value.length}) [`, Array.from(value.subarray(0, 100), String), ']', indent, above, value);
   const prefix = name === 'Object' ? '{' : name ? `${name} {` : '[Object: null prototype] {';
   return wrap(prefix, keys.map(property), '}', indent, above);
+}
+
+// Many short items stand in columns: about as wide as high, numbers to the right.
+function columned(parts, list, indent) {
+  const count = list.length > parts.length || /^\.\.\. \d+ more items?$/.test(parts.at(-1)) ? parts.length - 1 : parts.length;
+  const lengths = parts.slice(0, count).map((part) => part.length);
+  const longest = Math.max(...lengths) + 2;
+  const total = lengths.reduce((sum, length) => sum + length + 2, 0);
+  if (longest * 3 + indent >= asked.breakLength || (total / longest <= 5 && longest > 8)) return parts;
+  const width = Math.max(longest - 3 - Math.sqrt(longest - total / parts.length), 1);
+  const most = Math.floor((asked.breakLength - indent) / longest);
+  const columns = Math.min(Math.round(Math.sqrt(2.5 * width * count) / width), most, asked.compact * 4, 15);
+  if (columns <= 1) return parts;
+  const widths = Array.from({ length: columns }, (_, column) => Math.max(...lengths.filter((_, at) => at % columns === column)));
+  const right = parts.every((_, at) => at >= list.length || typeof list[at] === 'number' || typeof list[at] === 'bigint');
+  const rows = [];
+  for (let at = 0; at < count; at += columns) {
+    const row = parts.slice(at, Math.min(at + columns, count));
+    const padded = (part, column) => (right ? part.padStart(widths[column]) : column < row.length - 1 ? `${part},`.padEnd(widths[column] + 1) : part);
+    rows.push(row.map(padded).join(right ? ', ' : ' '));
+  }
+  return [...rows, ...parts.slice(count)];
 }
 
 const more = (count) => `... ${count} more item${count === 1 ? '' : 's'}`;
 
 // On one line, if that is short and few things are within each other.
-function wrap(open, parts, close, indent, above) {
-  if (!parts.length) return open + close;
+function wrap(open, all, close, indent, above, list) {
+  if (!all.length) return open + close;
+  const parts = list && all.length > 6 && typeof asked.compact === 'number' && asked.compact >= 1 ? columned(all, list, indent) : all;
   const length = parts.reduce((sum, part) => sum + part.length, 2 * parts.length + indent + open.length + 10);
-  const flat = typeof asked.compact === 'number' && deepest - above.length < asked.compact && length <= asked.breakLength;
+  const flat = typeof asked.compact === 'number' && deepest - above.length < asked.compact && parts.length === all.length && length <= asked.breakLength;
   if (flat && !parts.some((part) => part.includes('\n'))) return `${open} ${parts.join(', ')} ${close}`;
   const pad = ' '.repeat(indent + 2);
   return `${open}\n${pad}${parts.join(`,\n${pad}`)}\n${' '.repeat(indent)}${close}`;

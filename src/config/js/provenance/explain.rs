@@ -153,6 +153,14 @@ impl Trace {
                 return (message.to_owned(), named(&files, name, at).or_else(undeclared).or(at));
             }
         }
+        // Of these the engine knows the function at best.
+        let only_these = ["right-hand side of 'in", "superclass must", "cannot mix BigInt"];
+        let of_operation = only_these.iter().any(|said| bare.starts_with(said));
+        let without_place = at.filter(|at| of_operation || at.bytes == Bytes::new(0, 0));
+        if let Some((text, bytes)) = without_place.and_then(|at| self.failed(bare, at.file)) {
+            let text = in_v8s_words(&text).map_or(text.clone(), std::borrow::Cow::into_owned);
+            return (said(text), at.map(|spot| Spot { bytes, ..spot }));
+        }
         let (text, bytes) = match (file, at) {
             (Some(file), Some(spot)) => reworded(file, spot, bare).unwrap_or((bare.to_owned(), spot.bytes)),
             _ => (bare.to_owned(), Bytes::new(0, 0)),
@@ -213,6 +221,13 @@ fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
         }
         _ if bare.starts_with("value with type `") => {
             let called = matches!(spot.bytes.of(text), "(" | "new") || text[..start].trim_end().ends_with("new");
+            if spot.bytes == Bytes::new(0, 0)
+                && let Some((start, end)) = outline()?.list_apart()
+            {
+                let kind = bare.split('`').nth(1)?;
+                let said = format!("{kind} is not iterable (cannot read property Symbol(Symbol.iterator))");
+                return Some((said, Bytes::new(start, end)));
+            }
             let found = if called { outline()?.spread(start) } else { outline()?.iterated(start) };
             if called && found.is_none() {
                 let kind = bare.split('`').nth(1)?;
@@ -274,7 +289,7 @@ fn handed_on(files: &[File], name: &str) -> Vec<(Spot, String)> {
 }
 
 /// How long the word or the mark at a byte is.
-fn token(text: &str, at: usize) -> usize {
+pub(in crate::config::js) fn token(text: &str, at: usize) -> usize {
     let rest = text.get(at..).unwrap_or_default();
     let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
     let word: usize = rest.chars().take_while(|c| part(*c)).map(char::len_utf8).sum();

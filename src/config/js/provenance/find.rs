@@ -69,10 +69,13 @@ impl Trace {
             found.value = Some(origin);
         }
         // A text says it for itself, through whatever it came here: another of the same words may have been there before.
-        if let Some(text) = value.as_string()
-            && let Some(place) = self.texts.borrow().find(&text)
-        {
-            found.value = Some(place);
+        if let Some(text) = value.as_string() {
+            let texts = self.texts.borrow();
+            let place = texts.find(&text);
+            // An equal text that is not the one that was written there has been put in its place.
+            let other =
+                found.value.filter(|at| !at.computed && texts.tells(at.spot)).map(|at| Place::computed(at.spot));
+            found.value = place.or(other).or(found.value);
         }
         Ok(found)
     }

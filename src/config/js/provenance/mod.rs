@@ -12,6 +12,7 @@
 //! has no place of its own; the nearest one around it then stands for it, and says that it does.
 
 mod brackets;
+mod doing;
 mod explain;
 mod find;
 mod known;
@@ -37,6 +38,8 @@ use boa_engine::{
 };
 
 pub(super) use self::brackets::Odd;
+use self::doing::Doing;
+pub(super) use self::explain::token;
 pub(super) use self::find::Found;
 use self::origin::Texts;
 use self::rewrite::Facts;
@@ -46,8 +49,10 @@ pub(super) use self::site::{Place, Spot};
 use self::text::{Bytes, Insertions};
 use crate::document::{Kind, Node, js_number};
 
-/// The name of the function that marks values. A file that has this word is left alone.
+/// The name of the function that marks values. A file that has this name is left alone.
 const MARK: &str = "$pmrun";
+/// What begins a mark.
+const OPEN: &str = "$pmrun(";
 /// What ends a mark, so that it can be told from the program's own brackets.
 const CLOSE: &str = "/*$pmrun*/)";
 /// Between a mark and the word before it.
@@ -111,6 +116,7 @@ pub(super) struct Trace {
     pending: RefCell<Vec<(SiteId, u32, JsValue)>>,
     /// What marks have refused, by the message.
     refused: RefCell<Vec<(String, Spot)>>,
+    doing: RefCell<Doing>,
     order: Cell<u32>,
     /// How many operands are kept for each literal.
     operands: RefCell<HashMap<SiteId, u32>>,
@@ -128,6 +134,7 @@ impl Trace {
             texts: RefCell::default(),
             pending: RefCell::default(),
             refused: RefCell::default(),
+            doing: RefCell::default(),
             order: Cell::new(0),
             operands: RefCell::default(),
             on,
@@ -389,6 +396,10 @@ impl Trace {
             Some(Site::Iterate { at }) if value.is_null_or_undefined() => {
                 Step::Refuse(format!("{} is not iterable", self.text_at(*at)), *at)
             }
+            Some(Site::Operation { of, .. }) => {
+                self.doing.borrow_mut().note(of, id, value);
+                Step::Nothing
+            }
             _ => Step::Nothing,
         };
         match step {
@@ -627,8 +638,7 @@ fn replace(
 
 fn without_marks(text: &str) -> String {
     let text = text.replace(CLOSE, "").replace(APART, "");
-    let open = [MARK, "("].concat();
-    let mut parts = text.split(open.as_str());
+    let mut parts = text.split(OPEN);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         out.push_str(part.split_once(',').map_or(part, |(_, rest)| rest));

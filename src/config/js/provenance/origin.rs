@@ -5,7 +5,7 @@
 //! the same bytes: so the address of a string's bytes tells which text it is, or was cut out of. A string that
 //! was put together has bytes that nobody wrote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use boa_engine::{JsStr, JsString};
 
@@ -17,9 +17,13 @@ const TEXTS_MAX: usize = 20_000;
 /// The engine has some words only once; one with this behind it is not among them.
 const BEHIND: JsStr<'_> = JsStr::latin1(b"\0");
 
-/// By the address of their first byte.
 #[derive(Default)]
-pub(super) struct Texts(BTreeMap<usize, Text>);
+pub(super) struct Texts {
+    /// By the address of their first byte.
+    known: BTreeMap<usize, Text>,
+    /// Where there is a text that can be told from all others.
+    spots: HashSet<Spot>,
+}
 
 struct Text {
     /// Kept, so that nothing else gets its bytes.
@@ -30,26 +34,36 @@ struct Text {
 impl Texts {
     /// A string of the same characters, with bytes of its own.
     pub(super) fn add(&mut self, text: &JsString, spot: Spot) -> JsString {
-        if self.0.len() >= TEXTS_MAX || text.is_empty() {
+        if self.known.len() >= TEXTS_MAX || text.is_empty() {
             return text.clone();
         }
         let held = JsString::concat(text.as_str(), BEHIND);
         let own = held.slice(0, text.len());
-        self.0.insert(bytes(&own).start, Text { held: own.clone(), spot });
+        self.insert(&own, spot);
         own
     }
 
     /// A string that already has its own, unless the engine has it only once.
     pub(super) fn know(&mut self, text: &JsString, spot: Spot) {
-        if self.0.len() < TEXTS_MAX && !text.is_static() && !text.is_empty() {
-            self.0.insert(bytes(text).start, Text { held: text.clone(), spot });
+        if self.known.len() < TEXTS_MAX && !text.is_static() && !text.is_empty() {
+            self.insert(text, spot);
         }
+    }
+
+    fn insert(&mut self, text: &JsString, spot: Spot) {
+        self.known.insert(bytes(text).start, Text { held: text.clone(), spot });
+        self.spots.insert(spot);
+    }
+
+    /// Whether the text that is written there can be told from others of the same characters.
+    pub(super) fn tells(&self, spot: Spot) -> bool {
+        self.spots.contains(&spot)
     }
 
     /// Where a string was written, or what it was cut out of.
     pub(super) fn find(&self, text: &JsString) -> Option<Place> {
         let found = bytes(text);
-        let (start, known) = self.0.range(..=found.start).next_back()?;
+        let (start, known) = self.known.range(..=found.start).next_back()?;
         let whole = bytes(&known.held);
         if found.is_empty() || found.end > whole.end {
             return None;

@@ -180,8 +180,26 @@ pub(super) enum Site {
         at: Spot,
         own: OnceCell<JsString>,
     },
+    /// What is about to happen once this is evaluated.
+    Operation {
+        of: Operation,
+        at: Spot,
+    },
     /// A name that the file does not declare.
     Free,
+}
+
+/// What can fail without the engine saying where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// The key, where it is written down.
+    In(Option<String>),
+    InstanceOf,
+    Extends,
+    Arithmetic,
+    /// A value in a template.
+    Text,
+    Throw,
 }
 
 /// A module's `export const name = value`.

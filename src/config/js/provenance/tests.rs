@@ -386,7 +386,7 @@ fn values_keep_their_place_through_names() {
                 "[2].n = ~lib.js n",
                 "[3].late = ~a.js read()",
                 "[3].twice = ~a.js twice",
-                "[4].shadow = ~a.js shadow",
+                "[4].shadow = ~a.js Number('3')",
             ],
         ),
         (
@@ -519,4 +519,69 @@ fn real_programs_mean_the_same_and_every_value_has_a_place() {
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_a_name_holds_was_computed_where_it_was_made() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "const base = 'x'; const q = base + 'y'; const r = q; module.exports = { q, r, s: q, t: [q] };",
+            &["q = ~a.js base + 'y'", "r = ~a.js base + 'y'", "s = ~a.js base + 'y'", "t[0] = ~a.js base + 'y'"],
+        ),
+        (
+            "const path = require('path'); const n = 5; const a = path.join('a', 'b'), b = String(n), c = `${n}y`,\n\
+             d = ['a', 'b'].join(''), e = 'abc'.replace('a', 'z'), f = 2 * n, g = process.env.NOPE || 2 * 3;\n\
+             module.exports = { a, b, c, d, e, f, g };",
+            &[
+                "a = ~a.js path.join('a', 'b')",
+                "b = ~a.js String(n)",
+                "c = ~a.js `${n}y`",
+                "d = ~a.js ['a', 'b'].join('')",
+                "e = ~a.js 'abc'.replace('a', 'z')",
+                "f = ~a.js 2 * n",
+                "g = ~a.js process.env.NOPE || 2 * 3",
+            ],
+        ),
+        (
+            "const app = (name, { max }) => ({ name, max }); const { pid } = { pid: 1 + process.pid };\n\
+             module.exports = [app('a' + 1, { max: 2 * 3 })].concat({ pid });",
+            &["[0].name = ~a.js 'a' + 1", "[0].max = ~a.js 2 * 3", "[1].pid = ~a.js 1 + process.pid"],
+        ),
+        // Of what is given more than once, only the use is certain.
+        (
+            "let q = 1 + 1; q = 2 + 2; const app = (name) => ({ name }); const o = {}; o.z = q;\n\
+             module.exports = [{ q }, app('a' + 1), app('b' + 1), o];",
+            &["[0].q = ~a.js q", "[1].name = ~a.js name", "[2].name = ~a.js name", "[3].z = ~a.js q"],
+        ),
+    ];
+    let failed: Vec<String> = table.iter().filter_map(|(text, wanted)| wrong(&[("a.js", text)], wanted)).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn an_equal_text_behind_the_texts_back_is_not_the_written_one() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "const a = { x: 'one', y: 'one' }; Reflect.set(a, 'x', ['o', 'ne'].join('')); module.exports = a;",
+            &["x = ~a.js 'one'", "y = a.js 'one'"],
+        ),
+        (
+            "const a = { x: 'one' }; Object.defineProperty(a, 'x', { value: 'o' + 'ne' }); module.exports = [a, { ...a }];",
+            &["[0].x = ~a.js 'one'", "[1].x = ~a.js 'one'"],
+        ),
+        ("const a = { x: 'one' }; Reflect.set(a, 'x', a.x.trim()); module.exports = a;", &["x = a.js 'one'"]),
+    ];
+    let failed: Vec<String> = table.iter().filter_map(|(text, wanted)| wrong(&[("a.js", text)], wanted)).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn the_marks_word_in_a_text_or_a_comment_costs_no_places() {
+    let text = "// $pmrun is not $pmrun's\nmodule.exports = { a: 'of $pmrun', b: 5 };";
+    assert_eq!(wrong(&[("a.js", text)], &["a = a.js 'of $pmrun'", "b = a.js 5"]), None);
+    let named = "const $pmrun = 1; module.exports = { b: $pmrun };";
+    assert_eq!(
+        run(&[("a.js", named)], true).map(|it| it.node.kind),
+        run(&[("a.js", named)], false).map(|it| it.node.kind)
+    );
 }

@@ -121,3 +121,36 @@ fn only_folders_end_in_a_slash() {
         "const { existsSync: is } = require('fs'); module.exports = [is('a.js'), is('a.js/'), is('d/'), is('no/')]";
     check_files(&[("a.js", text), ("d/x", "")], "[true,false,true,false]");
 }
+
+#[test]
+fn what_is_printed_looks_as_in_node() {
+    let printed = |text: &str| Case::new(&[("a.js", text)]).run().printed;
+    for (text, want) in [
+        ("console.log([1, 2, 3, 4, 5, 6, 70])", "[\n  1, 2,  3, 4,\n  5, 6, 70\n]\n"),
+        (
+            "console.log(['apple', 'banana', 'cherry', 'date', 'elder', 'fig', 'grape', 'hazel'])",
+            "[\n  'apple',  'banana',\n  'cherry', 'date',\n  'elder',  'fig',\n  'grape',  'hazel'\n]\n",
+        ),
+        ("console.log([1, 2, 3, 4, 5, 6])", "[ 1, 2, 3, 4, 5, 6 ]\n"),
+        (
+            "console.log(Array.from({ length: 102 }, () => 5))",
+            &format!(
+                "[\n{}  5, 5, 5, 5,\n  ... 2 more items\n]\n",
+                "  5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5,\n".repeat(8)
+            ),
+        ),
+        (
+            "console.table([{ a: 1, b: 'x' }, { a: 2, c: true }])",
+            "┌─────────┬───┬─────┬──────┐\n│ (index) │ a │ b   │ c    │\n├─────────┼───┼─────┼──────┤\n\
+             │ 0       │ 1 │ 'x' │      │\n│ 1       │ 2 │     │ true │\n└─────────┴───┴─────┴──────┘\n",
+        ),
+        (
+            "console.table(new Map([['a', 1]]))",
+            "┌───────────────────┬─────┬────────┐\n│ (iteration index) │ Key │ Values │\n├───────────────────┼─────┼────────┤\n\
+             │ 0                 │ 'a' │ 1      │\n└───────────────────┴─────┴────────┘\n",
+        ),
+        ("console.table(5)", "5\n"),
+    ] {
+        assert_eq!(printed(text), want, "{text}");
+    }
+}

@@ -181,3 +181,105 @@ fn stacks_are_the_users() {
     }
     check(&[("require('util').inspect(new Error('x')).split('\\n')[0]", r#""Error: x""#)]);
 }
+
+#[test]
+fn operations_that_the_engine_has_no_place_of() {
+    told(&[
+        (
+            "const s = 'str';\nif ('k' in s) {}",
+            "a.js:2:9: config threw: TypeError: Cannot use 'in' operator to search for 'k' in str",
+        ),
+        (
+            "const o = {}; 1 in o; const f = (k, t) => k in t;\nf('a', 5)",
+            "a.js:1:45: config threw: TypeError: Cannot use 'in' operator to search for a key in a number",
+        ),
+        (
+            "const x = {};\nconst y = x instanceof 5;",
+            "a.js:2:13: config threw: TypeError: Right-hand side of 'instanceof' is not an object",
+        ),
+        (
+            "const f = async () => ({} instanceof (await 'x'));\nmodule.exports = f()",
+            "a.js:1:27: config threw: TypeError: Right-hand side of 'instanceof' is not an object",
+        ),
+        (
+            "const n = 1; const m = n + 1;\nconst y = 5n + n; const z = n + n",
+            "a.js:2:14: config threw: TypeError: Cannot mix BigInt and other types, use explicit conversions",
+        ),
+        (
+            "let n = 1;\nn *= BigInt(2)",
+            "a.js:2:6: config threw: TypeError: Cannot mix BigInt and other types, use explicit conversions",
+        ),
+        ("const n = 1;\n+5n", "a.js:2:1: config threw: TypeError: Cannot convert a BigInt value to a number"),
+        (
+            "const n = Symbol('x');\nconst a = 'a' + n",
+            "a.js:2:15: config threw: TypeError: Cannot convert a Symbol value to a string",
+        ),
+        (
+            "const n = Symbol('x');\nconst a = `a${1}${n}${2}`",
+            "a.js:2:19: config threw: TypeError: Cannot convert a Symbol value to a string",
+        ),
+        (
+            "const o = Object.create(null);\nconst a = 'a' + o",
+            "a.js:2:15: config threw: TypeError: Cannot convert object to primitive value",
+        ),
+        (
+            "const n = 1;\nclass A extends n {}",
+            "a.js:2:17: config threw: TypeError: Class extends value is not a constructor or null",
+        ),
+        (
+            "const n = 1;\nfor (const [a] of [n]) {}",
+            "a.js:2:12: config threw: TypeError: number is not iterable (cannot read property Symbol(Symbol.iterator))",
+        ),
+        (
+            "function f([a]) {}\nf(1)",
+            "a.js:1:12: config threw: TypeError: number is not iterable (cannot read property Symbol(Symbol.iterator))",
+        ),
+        (
+            "const [a, [b]] = [1, 2]",
+            "a.js:1:11: config threw: TypeError: number is not iterable (cannot read property Symbol(Symbol.iterator))",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_thrown_has_the_place_of_its_throw() {
+    told(&[
+        ("module.exports = async () => {\n  await null; throw 'x' }", "a.js:2:21: config threw: x"),
+        ("try { throw 'a' } catch {}\nthrow null", "a.js:2:7: config threw: null"),
+        ("function f() { throw undefined }\nf()", "a.js:1:22: config threw: undefined"),
+        ("module.exports = async () => {\n  await null; throw { a: 1 } }", "a.js:2:21: config threw: {\"a\":1}"),
+        ("const n = 1;\nmodule.exports = class X {}", "a.js:2:18: the config exports a class, which describes no apps"),
+    ]);
+    let required = [("a.js", "require('./b')"), ("b.js", "const n = 1;\nthrow 'inner'")];
+    assert_eq!(check_failure(&required, "b.js:2:7: config threw: inner"), None);
+    let class = [("a.mjs", "export default class X {}")];
+    assert_eq!(check_failure(&class, "a.mjs:1:22: the config exports a class, which describes no apps"), None);
+}
+
+#[test]
+fn what_the_engine_lacks_leads_to_node() {
+    for text in [
+        "crypto.subtle.digest('SHA-256', new Uint8Array(1))",
+        "const { subtle } = require('crypto').webcrypto; subtle.digest()",
+        "process.report.getReport()",
+        "require('fs').createReadStream('a.js')",
+        "require('fs').watch('.')",
+        "module.exports = require('fs/promises').open('a.js')",
+        "new ReadableStream()",
+        "require('worker_threads')",
+        "require('node:http')",
+        "require('wasi')",
+        "process.binding('fs')",
+    ] {
+        let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
+        let hint = failure.hint.unwrap_or_default();
+        assert!(hint.contains("--js-engine node"), "{text}: {} {hint}", failure.message);
+        assert!(failure.position.is_some(), "{text}");
+    }
+    let ran = Case::new(&[("a.js", "module.exports = [typeof crypto.subtle, MyRequest]")]).run();
+    let failure = ran.result.unwrap_err();
+    assert_eq!(
+        (failure.message.as_str(), failure.hint),
+        ("config threw: ReferenceError: MyRequest is not defined", None)
+    );
+}

@@ -62,6 +62,7 @@ impl Scribe<'_> {
 
     pub(super) fn assign(&mut self, assign: &Assign) {
         let rhs = assign.rhs();
+        self.augmented(assign);
         if let AssignTarget::Access(PropertyAccess::Simple(access)) = assign.lhs() {
             let plain = assign.op() == AssignOp::Assign;
             let start = self.start(rhs);
@@ -74,7 +75,7 @@ impl Scribe<'_> {
                 None => self.worth(rhs),
             };
             if let Some(spot) = spot {
-                let value = Value { spot, worth };
+                let value = Value { spot: if plain { self.made_at(rhs, spot, &worth) } else { spot }, worth };
                 if plain && self.is_exports(access) {
                     self.wholes += 1;
                     self.facts.whole = Some(value.clone());

@@ -76,7 +76,8 @@ impl Scribe<'_> {
                 self.free(*name, Bytes::new(start, end));
                 let at = self.spot(start, end);
                 let worth = self.one_of(self.flow.named(*name));
-                Some(Entry::Named { key, at, value: Value { spot: at, worth } })
+                let spot = self.named_at(*name, at, &worth);
+                Some(Entry::Named { key, at, value: Value { spot, worth } })
             }
             PropertyDefinition::Property(name, expression) => {
                 let key = self.key(name);

@@ -7,6 +7,7 @@ mod accesses;
 mod flow;
 mod literals;
 mod names;
+mod operations;
 mod scribe;
 
 use std::borrow::Cow;
@@ -23,7 +24,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK};
+use super::{APART, CLOSE, MARK, OPEN};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -56,6 +57,8 @@ pub(super) struct Facts {
     pub(super) exports: Vec<Export>,
     /// The one value that is exported as a whole.
     pub(super) whole: Option<Value>,
+    /// Some of its arithmetic does not tell of itself.
+    pub(super) untold: bool,
     /// The file was gone through, and no name can be declared in it twice where that is an error.
     pub(super) unambiguous: bool,
 }
@@ -93,7 +96,8 @@ pub(super) fn rewrite(
     file: u32,
     first: SiteId,
 ) -> Option<Rewritten> {
-    if code.len() > LENGTH_MAX || code.contains(MARK) {
+    let has_marks = [APART, OPEN].iter().any(|mark| code.contains(mark));
+    if code.len() > LENGTH_MAX || has_marks {
         return None;
     }
     let (base, insertions) = plain(code, shape, before);
@@ -104,6 +108,7 @@ pub(super) fn rewrite(
     let marks = match shape {
         Shape::CommonJs => {
             let (program, _) = parser.parse_eval(false, &mut interner).ok()?;
+            not_named(&interner)?;
             names.interner = &interner;
             let _ = program.visit_with(&mut names);
             names.declare_wrapper();
@@ -113,6 +118,7 @@ pub(super) fn rewrite(
         }
         Shape::Module => {
             let program = parser.parse_module(&Scope::new_global(), &mut interner).ok()?;
+            not_named(&interner)?;
             names.interner = &interner;
             let _ = program.visit_with(&mut names);
             let flow = Flow::of(&program, &interner);
@@ -122,6 +128,11 @@ pub(super) fn rewrite(
     };
     let (text, insertions) = inserted(code, shape, before, marks.wraps, first)?;
     Some(Rewritten { text, insertions, sites: marks.sites, facts: Facts { unambiguous, ..marks.facts } })
+}
+
+/// No name of the program is the mark's.
+fn not_named(interner: &Interner) -> Option<()> {
+    interner.get(MARK).is_none().then_some(())
 }
 
 /// The text with the wraps, which have to lie within each other.

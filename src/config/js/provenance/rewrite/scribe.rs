@@ -4,13 +4,14 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use boa_ast::declaration::{Binding, Declaration, ExportDeclaration, ImportDeclaration, ImportKind, Variable};
-use boa_ast::expression::Expression;
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField, SimplePropertyAccess};
 use boa_ast::expression::literal::{LiteralKind, TemplateElement};
 use boa_ast::expression::operator::assign::AssignTarget;
 use boa_ast::expression::operator::binary::BinaryOp;
 use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::update::UpdateTarget;
+use boa_ast::expression::{Expression, Identifier};
+use boa_ast::function::ClassDeclaration;
 use boa_ast::operations::{ContainsSymbol, contains};
 use boa_ast::property::PropertyName;
 use boa_ast::statement::Statement;
@@ -23,10 +24,11 @@ use super::super::site::{Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, Insertions, Lines, skip_blank};
 use super::flow::Flow;
 use super::names::Names;
+use super::operations::may_fail;
 use super::{Facts, Request, Wrap, quoted};
 
 /// The mark doubles how deep the engine's parser goes.
-const DEPTH_MAX: u32 = 100;
+pub(super) const DEPTH_MAX: u32 = 100;
 
 pub(super) struct Scribe<'a> {
     /// The file as it is.
@@ -42,6 +44,8 @@ pub(super) struct Scribe<'a> {
     pub(super) depth: u32,
     /// The text has words that interrupt a literal's evaluation.
     pub(super) pauses: bool,
+    /// Its arithmetic may fail.
+    pub(super) fails: bool,
     pub(super) sites: Vec<Site>,
     pub(super) wraps: Vec<Wrap>,
     pub(super) facts: Facts,
@@ -75,6 +79,7 @@ impl<'a> Scribe<'a> {
             first,
             depth: 0,
             pauses: code.contains("await") || code.contains("yield"),
+            fails: may_fail(code),
             sites: Vec::new(),
             wraps: Vec::new(),
             facts: Facts::default(),
@@ -188,7 +193,22 @@ impl<'a> Scribe<'a> {
 
     pub(super) fn value(&self, expression: &Expression, followed_by: &[char]) -> Option<Value> {
         let (start, end) = self.extent(expression, followed_by)?;
-        Some(Value { spot: self.spot(start, end), worth: self.worth(expression) })
+        let worth = self.worth(expression);
+        Some(Value { spot: self.made_at(expression, self.spot(start, end), &worth), worth })
+    }
+
+    /// Where a value was made, if the expression there only names it.
+    pub(super) fn made_at(&self, expression: &Expression, at: Spot, worth: &Worth) -> Spot {
+        match expression.flatten() {
+            Expression::Identifier(name) => self.named_at(*name, at, worth),
+            _ => at,
+        }
+    }
+
+    pub(super) fn named_at(&self, name: Identifier, at: Spot, worth: &Worth) -> Spot {
+        let maker = Some(name).filter(|_| *worth == Worth::Computed).and_then(|name| self.flow.maker(name));
+        let known = maker.and_then(|maker| self.start(maker).zip(self.end(maker))).filter(|(start, end)| start < end);
+        known.map_or(at, |(start, end)| self.spot(start, end))
     }
 
     /// Literals get their number when they are visited: until then they count as computed.
@@ -251,7 +271,10 @@ impl<'a> Scribe<'a> {
                         access.visit_with(self)
                     }
                     (UnaryOp::Delete, _) | (UnaryOp::TypeOf, Expression::Identifier(_)) => ControlFlow::Continue(()),
-                    _ => unary.visit_with(self),
+                    _ => {
+                        self.unary(unary);
+                        unary.visit_with(self)
+                    }
                 }
             }
             Expression::Literal(_) | Expression::TemplateLiteral(_) if is_text(expression) => {
@@ -259,10 +282,19 @@ impl<'a> Scribe<'a> {
                 ControlFlow::Continue(())
             }
             // What is compared or put together is handed on by neither.
-            Expression::Binary(binary) if !matches!(binary.op(), BinaryOp::Logical(_)) => [binary.lhs(), binary.rhs()]
-                .into_iter()
-                .filter(|side| !is_text(side))
-                .try_for_each(|side| self.visit_expression(side)),
+            Expression::Binary(binary) if !matches!(binary.op(), BinaryOp::Logical(_)) => {
+                self.binary(binary);
+                let sides = [binary.lhs(), binary.rhs()].into_iter().filter(|side| !is_text(side));
+                sides.into_iter().try_for_each(|side| self.visit_expression(side))
+            }
+            Expression::TemplateLiteral(template) => {
+                self.template(template);
+                template.visit_with(self)
+            }
+            Expression::ClassExpression(class) => {
+                self.extends(class.super_ref());
+                class.visit_with(self)
+            }
             Expression::Call(call) => self.call(call),
             Expression::New(new) => self.construct(new),
             other => other.visit_with(self),
@@ -295,8 +327,17 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
         match statement {
             // `'use strict'` is none with a mark.
             Statement::Expression(expression) if is_text(expression) => ControlFlow::Continue(()),
+            Statement::Throw(throw) => {
+                self.thrown(throw.target());
+                statement.visit_with(self)
+            }
             _ => statement.visit_with(self),
         }
+    }
+
+    fn visit_class_declaration(&mut self, class: &'ast ClassDeclaration) -> ControlFlow<()> {
+        self.extends(class.super_ref());
+        class.visit_with(self)
     }
 
     fn visit_property_access_field(&mut self, field: &'ast PropertyAccessField) -> ControlFlow<()> {
@@ -368,6 +409,12 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
                 self.wholes += 1;
                 self.facts.whole = spot.map(|spot| Value { spot, worth });
                 return ControlFlow::Continue(());
+            }
+            ExportDeclaration::DefaultClassDeclaration(class) => {
+                if let Some((start, end)) = self.span(class.name().span()) {
+                    self.wholes += 1;
+                    self.facts.whole = Some(Value { spot: self.spot(start, end), worth: Worth::Computed });
+                }
             }
             ExportDeclaration::ReExport { specifier, .. } => {
                 let specifier = self.names.text(specifier.sym());

@@ -162,6 +162,48 @@ impl<'p> Flow<'p> {
         (self.name(name, &mut search) && !search.found.is_empty()).then_some(search.found)
     }
 
+    /// The expression that made what a name holds: that of its declaration, or of the only call of its function.
+    pub(super) fn maker<'e>(&self, name: Identifier) -> Option<&'e Expression>
+    where
+        'p: 'e,
+    {
+        let mut found = self.made(name)?;
+        for _ in 0..HOPS_MAX {
+            let Expression::Identifier(name) = found.flatten() else { break };
+            let Some(further) = self.made(*name) else { break };
+            found = further;
+        }
+        Some(found)
+    }
+
+    fn made(&self, name: Identifier) -> Option<&'p Expression> {
+        let (sym, scope) = self.uses.get(&name.span().start())?;
+        let name = self.names.get(self.resolve(*sym, *scope)?)?;
+        if name.assigned || name.default.is_some() || self.dynamic {
+            return None;
+        }
+        let value = match name.from {
+            From::Value(value) => value,
+            From::Parameter(function, index) => {
+                let function = self.names.get(function).filter(|it| !it.handed && !it.assigned)?;
+                let [arguments] = function.calls.as_slice() else { return None };
+                let told = arguments.iter().take(index + 1).all(|it| !matches!(it, Expression::Spread(_)));
+                arguments.get(index).filter(|_| told)?
+            }
+            From::Item(_) | From::Unknown => return None,
+        };
+        let Some(key) = name.key else { return Some(value) };
+        let Expression::ObjectLiteral(literal) = value.flatten() else { return None };
+        let mut found = None;
+        for property in literal.properties() {
+            let PropertyDefinition::Property(PropertyName::Literal(known), value) = property else { return None };
+            if known.sym() == key {
+                found = Some(value);
+            }
+        }
+        found
+    }
+
     /// Whether everything that the expression may be was found.
     fn values<'e>(&self, expression: &'e Expression, search: &mut Search<'e>) -> bool
     where
