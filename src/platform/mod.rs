@@ -9,6 +9,7 @@ mod brood;
 mod channel;
 mod clock;
 pub mod confine;
+mod confined;
 mod foreground;
 mod home;
 mod host;
