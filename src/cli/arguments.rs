@@ -79,6 +79,9 @@ pub(super) enum Command {
     /// Be the daemon
     #[command(name = "__daemon", hide = true)]
     Daemon,
+    /// End what a config's commands have left, when whoever reads it has ended
+    #[command(name = "__keep", hide = true)]
+    Keep { tag: u64, folder: std::path::PathBuf },
 }
 
 impl Command {
@@ -105,7 +108,8 @@ impl Command {
             | Self::Resurrect
             | Self::Kill
             | Self::Eval
-            | Self::Daemon => false,
+            | Self::Daemon
+            | Self::Keep { .. } => false,
         }
     }
 }
@@ -618,6 +622,7 @@ mod tests {
             "--no-color list",
             "__eval",
             "__daemon",
+            "__keep 1 /tmp/x",
         ];
         for line in lines {
             parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));

@@ -10,18 +10,25 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group, pidfd_open,
-    pidfd_send_signal, setrlimit, waitid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process, kill_process_group,
+    pidfd_open, pidfd_send_signal, setrlimit, waitid,
 };
 
-use super::procfs::{Table, file_locks, own_children, process};
+use super::keeper::{Keeper, remove};
+use super::procfs::{Table, file_locks, own_children};
 use super::tag::Tag;
 
 /// A flood of processes that outruns a processor for this long is left to the system.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What they wrote is taken away within this, or by the keeper.
+const REMOVAL: Duration = Duration::from_millis(500);
+
 /// What a command writes to a file of its own, at most.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// How the folder of theirs begins.
+pub(super) const SCRATCH: &str = "pmrun-config-";
 
 /// Every so many looks at their memory all processes are looked at.
 const THOROUGH: u32 = 5;
@@ -64,6 +71,9 @@ pub struct Brood {
     looks: Cell<u32>,
     /// This process's other children, where it is given all orphans.
     others: Option<Vec<u32>>,
+    /// Whether there is to be a keeper.
+    kept: bool,
+    keeper: Option<Keeper>,
 }
 
 /// How a command ended.
@@ -78,7 +88,17 @@ impl Brood {
     pub fn new(bounds: Bounds) -> Self {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let tag = Tag::of_brood(&format!("{}.{}", std::process::id(), now.as_nanos()));
-        Self { tag, children: Vec::new(), before: 0, bounds, scratch: None, looks: Cell::new(0), others: None }
+        Self {
+            tag,
+            children: Vec::new(),
+            before: 0,
+            bounds,
+            scratch: None,
+            looks: Cell::new(0),
+            others: None,
+            kept: false,
+            keeper: None,
+        }
     }
 
     /// Orphans of commands become this process's children from now on. Only for a process that starts no others but them:
@@ -90,17 +110,27 @@ impl Brood {
         }
     }
 
+    /// From the first command on somebody waits for an end of this process that leaves it no time to end them.
+    pub fn be_kept(&mut self) {
+        self.kept = true;
+    }
+
     /// The child, whose pipes can be taken.
     ///
     /// # Errors
     /// The system's.
     pub fn start(&mut self, command: &mut Command) -> io::Result<&mut Child> {
+        let scratch = self.scratch()?;
+        if self.kept && self.keeper.is_none() {
+            let keeper = Keeper::start(self.tag, &scratch)?;
+            self.others.iter_mut().for_each(|others| others.push(keeper.pid()));
+            self.keeper = Some(keeper);
+        }
         if self.children.is_empty() {
             self.before = tasks();
         }
-        let scratch = self.scratch()?;
         command.env("TMPDIR", &scratch);
-        self.mark(command, super::confine::for_command(&scratch, &self.bounds.project));
+        self.mark(command, super::confined::for_command(&scratch, &self.bounds.project));
         let child = command.process_group(0).spawn()?;
         self.children.push(child);
         self.children.last_mut().ok_or(io::ErrorKind::NotFound.into())
@@ -117,7 +147,7 @@ impl Brood {
             return Ok(scratch.clone());
         }
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let name = format!("pmrun-config-{}-{}", std::process::id(), now.as_nanos());
+        let name = format!("{SCRATCH}{}-{}", std::process::id(), now.as_nanos());
         // One that is not there is nobody's fault who only runs a command.
         let parent = std::env::temp_dir().canonicalize().or_else(|_| PathBuf::from("/tmp").canonicalize())?;
         let scratch = parent.join(name);
@@ -128,7 +158,7 @@ impl Brood {
     /// The new process puts the tag on, and is killed when this one is: nobody would end it then. The kernel holds a
     /// flood up by itself where it does not come from root; for others it is the net below `exceeded`.
     #[expect(unsafe_code, reason = "runs between fork and exec, where little is allowed")]
-    fn mark(&self, command: &mut Command, mut confined: super::confine::Confined) {
+    fn mark(&self, command: &mut Command, mut confined: super::confined::Confined) {
         let tag = self.tag;
         let most = self.before + self.bounds.tasks;
         // A net below `exceeded`, which names the limit: high enough for what is only reserved.
@@ -174,6 +204,8 @@ impl Brood {
         if self.children.is_empty() {
             return None;
         }
+        // Nobody else waits for orphans: of who forks and ends over and over there would be thousands to look at.
+        self.living();
         if self.are_many() {
             return Some(Excess::Tasks);
         }
@@ -228,7 +260,7 @@ impl Brood {
     }
 
     fn all(&self) -> Vec<u32> {
-        let first = self.children.first().and_then(|child| process(child.id()).ok()?);
+        let first = self.children.first().and_then(|child| super::procfs::process(child.id()).ok()?);
         let since = first.map_or(0, |first| first.start);
         let table = Table::scan().unwrap_or_default();
         let young = table.processes.iter().filter(|process| !process.dead && process.start >= since);
@@ -247,8 +279,12 @@ impl Brood {
         if !self.children.is_empty() {
             self.kill_all();
         }
-        if let Some(scratch) = self.scratch.take() {
-            let _ = std::fs::remove_dir_all(scratch);
+        let removed = self.scratch.take().is_none_or(|scratch| match &self.keeper {
+            Some(_) => remove(&scratch, Instant::now() + REMOVAL),
+            None => std::fs::remove_dir_all(scratch).is_ok(),
+        });
+        if let Some(keeper) = self.keeper.take() {
+            keeper.dismiss(removed);
         }
     }
 
@@ -267,47 +303,56 @@ impl Brood {
         }
     }
 
-    /// How many of those that are known by their parents were there to be killed.
+    /// How many of this process's own were there to be killed: orphans become its own. Nobody but this reaps them, so that
+    /// a pid is who it was, and each costs one call: a fork takes longer than a look at them all.
     fn kill_descendants(&self) -> usize {
-        let Some(others) = &self.others else { return 0 };
-        let mut killed = 0;
-        for pid in self.descendants() {
-            let lives = process(pid).ok().flatten().is_some_and(|process| !process.dead);
-            killed += usize::from(lives && self.kill(pid).is_some());
+        for pid in self.own() {
+            let _ = kill_process(pid, Signal::KILL);
         }
-        // Nobody else waits for orphans, and as zombies they would count as processes.
-        for pid in own_children().unwrap_or_default() {
-            let is_orphan = !others.contains(&pid) && self.children.iter().all(|child| child.id() != pid);
-            if let Some(pid) = Pid::from_raw(pid.cast_signed()).filter(|_| is_orphan) {
-                let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-            }
-        }
-        killed
+        self.living()
+    }
+
+    /// Commands, and the orphans that this process was given.
+    fn own(&self) -> Vec<Pid> {
+        let Some(others) = &self.others else { return Vec::new() };
+        let own = own_children().unwrap_or_default();
+        let own = own.into_iter().filter(|pid| !others.contains(pid));
+        own.filter_map(|pid| Pid::from_raw(pid.cast_signed())).collect()
+    }
+
+    /// How many of them live; orphans that do not are reaped.
+    fn living(&self) -> usize {
+        let lives = |pid: &Pid| {
+            let started = self.children.iter().any(|child| child.id().cast_signed() == pid.as_raw_nonzero().get());
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            let options = if started { options | WaitIdOptions::NOWAIT } else { options };
+            matches!(waitid(WaitId::Pid(*pid), options), Ok(None))
+        };
+        self.own().iter().filter(|pid| lives(pid)).count()
     }
 
     /// How many were there to be killed.
     fn kill_each(&self) -> usize {
-        let Ok(table) = Table::scan() else { return 0 };
-        let own = std::process::id();
-        let candidates = table.processes.iter().filter(|process| !process.dead && process.pid != own);
-        candidates.filter(|process| self.kill(process.pid).is_some()).count()
-    }
-
-    fn kill(&self, pid: u32) -> Option<()> {
-        if !self.is_ours(pid) {
-            return None;
-        }
-        let pinned = pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok()?;
-        // The pid may have become another's before it was pinned.
-        if !self.is_ours(pid) {
-            return None;
-        }
-        pidfd_send_signal(&pinned, Signal::KILL).ok()
+        kill_tagged(self.tag)
     }
 
     fn is_ours(&self, pid: u32) -> bool {
         file_locks(pid).and_then(Tag::of_limit) == Some(self.tag)
     }
+}
+
+/// How many bore it and were there to be killed.
+pub(super) fn kill_tagged(tag: Tag) -> usize {
+    let Ok(table) = Table::scan() else { return 0 };
+    let own = std::process::id();
+    let candidates = table.processes.iter().filter(|process| !process.dead && process.pid != own);
+    let kill = |pid: u32| {
+        let pinned = pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok()?;
+        // Whoever has its pid now is either who was pinned, or that one is gone.
+        file_locks(pid).and_then(Tag::of_limit).filter(|found| *found == tag)?;
+        pidfd_send_signal(&pinned, Signal::KILL).ok()
+    };
+    candidates.filter(|process| kill(process.pid).is_some()).count()
 }
 
 impl Drop for Brood {
@@ -436,12 +481,10 @@ mod tests {
     #[test]
     fn commands_write_only_to_their_own_folder_and_make_folders_in_the_project() {
         // Signals are kept in from 6.12 on, and writes by every kernel that has Landlock.
-        let has_landlock = std::thread::spawn(|| super::super::confine::only_read(None).is_some()).join().unwrap();
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut release = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
         let keeps_signals = (release.next(), release.next()) >= (Some(6), Some(12));
-        if !has_landlock {
-            eprintln!("NOT TESTED: this kernel has no Landlock");
+        if !super::super::confine::has_landlock() {
             return;
         }
         let project = tempfile::tempdir().unwrap();
@@ -461,8 +504,6 @@ mod tests {
             ("mv there made/", false),
             ("ln -s there link", false),
             ("mkdir \"$OUTSIDE/folder\"", false),
-            ("chmod 600 there", false),
-            ("chown 0 there", false),
             ("mknod \"$TMPDIR/null\" c 1 3", false),
             ("mkfifo \"$TMPDIR/pipe\"", true),
             (&format!("prlimit --pid {own} --core=0:0"), false),

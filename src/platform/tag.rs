@@ -20,6 +20,8 @@ pub(super) struct Tag {
     pub(super) launch: u64,
 }
 
+/// No path.
+const NO_HOME: &str = "no home";
 const HOME_BITS: u32 = 21;
 const LIST_BITS: u32 = 18;
 const LAUNCH_BITS: u32 = 24;
@@ -31,7 +33,11 @@ impl Tag {
 
     /// Of commands that no daemon knows of.
     pub(super) fn of_brood(name: &str) -> Self {
-        Self { home: home_bits("no home"), list_id: digest_bits(name, LIST_BITS), launch: launch_bits(name) }
+        Self { home: home_bits(NO_HOME), list_id: digest_bits(name, LIST_BITS), launch: launch_bits(name) }
+    }
+
+    pub(super) fn is_of_brood(self) -> bool {
+        self.home == home_bits(NO_HOME)
     }
 
     /// Of any launch of this home.
@@ -56,7 +62,7 @@ impl Tag {
     }
 
     /// Below 2^63: the highest values mean that there is no limit.
-    fn bits(self) -> u64 {
+    pub(super) fn bits(self) -> u64 {
         (self.home << (LIST_BITS + LAUNCH_BITS)) | (self.list_id << LAUNCH_BITS) | self.launch
     }
 

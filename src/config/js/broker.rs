@@ -69,6 +69,7 @@ impl Broker {
     /// What commands leave behind is this process's from now on.
     pub(super) fn take_in_orphans(&mut self) {
         self.brood.take_in_orphans();
+        self.brood.be_kept();
     }
 
     /// What ended the config instead, where something did.

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use boa_engine::object::builtins::{JsArray, JsFunction};
+use boa_engine::object::builtins::{AlignedVec, JsArray, JsArrayBuffer, JsFunction};
 use boa_engine::object::{JsObject, ObjectInitializer};
 use boa_engine::property::Attribute;
 use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
@@ -36,10 +36,12 @@ const FILE_MAX: u64 = 64 << 20;
 
 /// The object that `boot.js` gets.
 pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
-    let table: [(&str, Native); 32] = [
+    let table: [(&str, Native); 34] = [
         ("access", access),
         ("allVariables", all_variables),
+        ("binaryOf", binary_of),
         ("builtin", builtin_function),
+        ("bytesOf", bytes_of),
         ("chdir", chdir),
         ("clearTimer", clear_timer),
         ("compile", compile),
@@ -463,6 +465,26 @@ fn utf8_encode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult
 fn utf8_decode(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let bytes = bytes(args, 0, context)?;
     Ok(JsString::from(String::from_utf8_lossy(&bytes).as_ref()).into())
+}
+
+/// An `ArrayBuffer` of such a string; of what is no byte its lower half.
+fn bytes_of(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let text = args.first().map_or_else(|| Ok(JsString::default()), |text| text.to_string(context))?;
+    let bytes = AlignedVec::from_iter(64, text.iter().map(|unit| unit.to_le_bytes()[0]));
+    Ok(JsArrayBuffer::from_byte_block(bytes, context)?.into())
+}
+
+/// `binaryOf(buffer, start, length)`: the string of an `ArrayBuffer`'s part.
+fn binary_of(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let Some(buffer) = args.first().and_then(JsValue::as_object) else { return Ok(JsValue::undefined()) };
+    let buffer = JsArrayBuffer::from_object(buffer.clone())?;
+    let whole = |index: usize, context: &mut Context| args.get(index).map_or(Ok(0), |value| value.to_length(context));
+    let (start, length) = (whole(1, context)?, whole(2, context)?);
+    let part = |data: &[u8]| {
+        let start = usize::try_from(start).ok()?;
+        Some(binary(data.get(start..start.checked_add(usize::try_from(length).ok()?)?)?))
+    };
+    Ok(buffer.data().and_then(|data| part(&data)).unwrap_or_default())
 }
 
 /// The digest of bytes; undefined for an algorithm that is not there.

@@ -190,7 +190,8 @@ impl Run {
     fn advised(&self, failure: Failure) -> Failure {
         if self.broker.denied && failure.code == Code::Thrown && failure.hint.is_none() {
             return failure.hint(format!(
-                "a command that a config runs may write to no file and signal nobody; {USE_NODE}, without these bounds"
+                "a command that a config runs may write to no file, open no local socket and signal nobody; {USE_NODE}, \
+                 without these bounds"
             ));
         }
         failure

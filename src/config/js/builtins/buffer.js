@@ -33,6 +33,7 @@ function fromBase64(text) {
 }
 
 const binaryOf = (bytes) => {
+  if (bytes.buffer instanceof ArrayBuffer) return host.binaryOf(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let out = '';
   for (let i = 0; i < bytes.length; i += 4096) out += String.fromCharCode.apply(null, bytes.subarray(i, i + 4096));
   return out;
@@ -75,10 +76,7 @@ const toBytes = (value, encoding) => (typeof value === 'string' ? Buffer.from(va
 class Buffer extends Uint8Array {
   static from(value, encoding, length) {
     if (typeof value === 'string') {
-      const binary = encodingOf(encoding).read(value);
-      const out = new Buffer(binary.length);
-      for (let i = 0; i < binary.length; i++) out[i] = binary.charCodeAt(i);
-      return out;
+      return new Buffer(host.bytesOf(encodingOf(encoding).read(value)));
     }
     if (value instanceof ArrayBuffer) return new Buffer(value, encoding, length);
     if (value === null || typeof value !== 'object')
