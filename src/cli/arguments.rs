@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -79,6 +80,11 @@ pub(super) enum Command {
     /// Be the daemon
     #[command(name = "__daemon", hide = true)]
     Daemon,
+}
+
+/// Whether these are the arguments that the child of a config is run with.
+pub(super) fn is_eval(args: impl Iterator<Item = OsString>) -> bool {
+    args.skip(1).eq(["__eval"])
 }
 
 impl Command {
