@@ -1,4 +1,5 @@
-// Node's `path`, both kinds: POSIX, and `win32` for those who join Windows paths by hand.
+// All of Node's `path`, both kinds: POSIX, and `win32` for those who join Windows paths by hand. What configs call most is
+// done by `paths.rs`, in the same way; this is read when something else is called, or to complain.
 const { argumentType } = require('pmrun:errors');
 
 const check = (value, name) => {
@@ -153,7 +154,4 @@ function onWindows(text) {
 }
 const posix = make('/', ':', slash, (text) => ({ device: '', absolute: slash(text[0]), length: slash(text[0]) ? 1 : 0 }), (a, b) => a === b, () => host.cwd());
 const win32 = make('\\', ';', either, onWindows, (a, b) => a.toLowerCase() === b.toLowerCase(), () => host.cwd());
-posix._makeLong = posix.toNamespacedPath;
-posix.posix = win32.posix = posix;
-posix.win32 = win32.win32 = win32;
-module.exports = posix;
+module.exports = { posix, win32 };
