@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -82,6 +83,11 @@ pub(super) enum Command {
     /// End what a config's commands have left, when whoever reads it has ended
     #[command(name = "__keep", hide = true)]
     Keep { tag: u64, folder: std::path::PathBuf },
+}
+
+/// Whether these are the arguments that the child of a config is run with.
+pub(super) fn is_eval(args: impl Iterator<Item = OsString>) -> bool {
+    args.skip(1).eq(["__eval"])
 }
 
 impl Command {

@@ -55,6 +55,10 @@ use self::terminal::Terminal;
 /// The program: reads its arguments, does what they say, and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
+    // A command waits for this one, and making the parser of all commands takes longer than a look.
+    if arguments::is_eval(std::env::args_os()) {
+        return crate::config::js::child_main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => return not_parsed(&err).into(),

@@ -107,7 +107,7 @@ fn an_app_that_never_says_it_is_ready_is_reported_and_goes_on() {
     home.write_json("eco.json", &json!([app]));
     let output = home.exits(3, &["apply", "eco.json"]);
     output.says("`a:0`").says("not ready").says("talk of a:0");
-    assert_eq!(home.state("a:0"), "starting");
+    assert_eq!(home.state("a:0"), "errored");
     assert!(procs::alive(home.pid("a:0")));
 }
 

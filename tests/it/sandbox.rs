@@ -160,7 +160,7 @@ fn who_forks_and_ends_over_and_over_is_ended() {
         return;
     }
     // Ten of them, each a process after the other that nobody waits for; the last ones would make a folder.
-    let comet = "import os\nnull = os.open('/dev/null', os.O_RDWR)\nos.dup2(null, 1); os.dup2(null, 2)\nfor _ in range(10):\n  if os.fork() == 0: break\nelse: os._exit(0)\nfor n in range(1000):\n  if os.fork(): os._exit(0)\n  os.setsid()\nos.mkdir('survived')";
+    let comet = "import os\nnull = os.open('/dev/null', os.O_RDWR)\nos.dup2(null, 1); os.dup2(null, 2)\nfor _ in range(4):\n  if os.fork() == 0: break\nelse: os._exit(0)\nfor n in range(300):\n  if os.fork(): os._exit(0)\n  os.setsid()\nos.mkdir('survived')";
     let home = with(&format!(
         "require('child_process').execFileSync('python3', ['-c', {}]);\nmodule.exports = {{ apps: [{{ name: 'a', script: './stay.sh' }}] }};",
         serde_json::to_string(comet).expect("a string")

@@ -12,6 +12,7 @@ use boa_engine::context::HostHooks;
 use boa_engine::module::ModuleNamespace;
 use boa_engine::object::JsObject;
 use boa_engine::object::builtins::{JsArray, JsFunction, JsPromise};
+use boa_engine::optimizer::OptimizerOptions;
 use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsString, JsValue, Script, Source, js_string};
 use jiff::Timestamp;
@@ -52,6 +53,8 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
     let built = Context::builder().module_loader(Rc::new(Loader)).host_hooks(hooks).build();
     let mut context =
         built.map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
+    // Folding constants takes longer than what it saves a program that runs once. Modules are never optimised.
+    context.set_optimizer_options(OptimizerOptions::empty());
     context.runtime_limits_mut().set_recursion_limit(RECURSION_MAX);
     context.runtime_limits_mut().set_stack_size_limit(VALUES_MAX);
     context.insert_data(host.clone());

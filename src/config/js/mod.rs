@@ -38,6 +38,7 @@ mod node;
 mod orders;
 mod outline;
 mod parent;
+mod paths;
 mod provenance;
 mod resolver;
 mod running;

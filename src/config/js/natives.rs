@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use boa_engine::object::builtins::{AlignedVec, JsArray, JsArrayBuffer, JsFunction};
-use boa_engine::object::{JsObject, ObjectInitializer};
+use boa_engine::object::{FunctionObjectBuilder, JsObject, ObjectInitializer};
 use boa_engine::property::Attribute;
 use boa_engine::{Context, JsError, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source};
 use md5::Md5;
@@ -22,7 +22,7 @@ use super::modules::{self, Compiled, text_value};
 use super::orders::{Failure, Reply, Request};
 use super::resolver::{self, Style};
 use super::source::{OWN, builtin};
-use super::{host_facts, spawning};
+use super::{host_facts, paths, spawning};
 use crate::config::dotenv;
 use crate::diag::Code;
 
@@ -36,7 +36,7 @@ const FILE_MAX: u64 = 64 << 20;
 
 /// The object that `boot.js` gets.
 pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
-    let table: [(&str, Native); 34] = [
+    let table: [(&str, Native); 37] = [
         ("access", access),
         ("allVariables", all_variables),
         ("binaryOf", binary_of),
@@ -53,8 +53,11 @@ pub(super) fn object(_host: &Host, context: &mut Context) -> JsObject {
         ("exists", exists),
         ("facts", host_facts::machine),
         ("isBuiltin", is_builtin),
+        ("later", later),
         ("mkdir", mkdir),
+        ("modulePaths", module_paths),
         ("now", now),
+        ("path", paths::path),
         ("print", print),
         ("process", host_facts::process),
         ("random", random),
@@ -189,6 +192,35 @@ fn builtin_function(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsR
     let wrapped = format!("(function (module, require, host, makeRequire) {{ 'use strict'; {source}\n}})");
     let path = format!("{OWN}{name}");
     Script::parse(Source::from_bytes(&wrapped).with_path(Path::new(&path)), None, context)?.evaluate(context)
+}
+
+/// `later(require, module, name, length)`: a function that is one of a module's once it is called.
+fn later(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let require = args.first().cloned().unwrap_or_default().to_object(context)?;
+    let (module, name) = (text(args, 1, context)?, JsString::from(text(args, 2, context)?));
+    let length = args.get(3).cloned().unwrap_or_default().to_length(context)?;
+    let call = NativeFunction::from_copy_closure_with_captures(
+        |this, args, (require, module, name): &(JsObject, JsString, JsString), context| {
+            let module = require.call(&JsValue::undefined(), &[module.clone().into()], context)?;
+            let function = module.to_object(context)?.get(name.clone(), context)?;
+            function.to_object(context)?.call(this, args, context)
+        },
+        (require, JsString::from(module), name.clone()),
+    );
+    let function = FunctionObjectBuilder::new(context.realm(), call).name(name);
+    Ok(function.length(usize::try_from(length).unwrap_or(0)).build().into())
+}
+
+/// The folders that a module's packages are looked for in.
+fn module_paths(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let folder = text(args, 0, context)?;
+    let parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    let above = (0..=parts.len()).rev().map(|count| &parts[..count]);
+    let folders = above.filter(|above| above.last() != Some(&"node_modules")).map(|above| {
+        let all: Vec<&str> = [""].iter().chain(above).chain(&["node_modules"]).copied().collect();
+        JsString::from(all.join("/")).into()
+    });
+    Ok(JsArray::from_iter(folders, context).into())
 }
 
 fn is_builtin(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {

@@ -260,6 +260,8 @@ impl Run {
                     Err(_) => return Some(Step::Done(Err(broken("account")))),
                 },
                 wire::VALUE => {
+                    // It has said everything: its end takes as long as what we make of that.
+                    self.running.end();
                     return Some(Step::Done(wire::decode(&payload).ok_or_else(|| broken("value"))));
                 }
                 wire::FAILURE => {

@@ -14,7 +14,7 @@ pub(super) const DEPTH_MAX: usize = 1_000;
 
 pub(super) const BOOT: &str = include_str!("builtins/boot.js");
 
-/// Globals that Node has and the language does not, and words of those that V8 understands more of. `boot.js` makes each
+/// Globals that Node has and the language does not, and words of those that V8 understands more of. `provide.js` makes each
 /// when a file names it.
 pub(super) const GLOBALS: [&str; 21] = [
     "Date",
@@ -58,6 +58,10 @@ pub(super) fn builtin(name: &str) -> Option<(&'static str, &'static str)> {
         "pmrun:dates" => ("pmrun:dates", include_str!("builtins/dates.js")),
         "pmrun:locale" => ("pmrun:locale", include_str!("builtins/locale.js")),
         "pmrun:errors" => ("pmrun:errors", include_str!("builtins/errors.js")),
+        "pmrun:language" => ("pmrun:language", include_str!("builtins/language.js")),
+        "pmrun:provide" => ("pmrun:provide", include_str!("builtins/provide.js")),
+        "pmrun:require" => ("pmrun:require", include_str!("builtins/require.js")),
+        "pmrun:paths" => ("pmrun:paths", include_str!("builtins/paths.js")),
         "pmrun:globals" => ("pmrun:globals", include_str!("builtins/globals.js")),
         "module" => ("module", include_str!("builtins/module.js")),
         "os" => ("os", include_str!("builtins/os.js")),

@@ -154,3 +154,31 @@ fn what_is_printed_looks_as_in_node() {
         assert_eq!(printed(text), want, "{text}");
     }
 }
+
+#[test]
+fn the_quick_half_of_path_does_what_the_whole_one_does() {
+    let program = r"
+        const quick = require('path');
+        const whole = require('pmrun:paths').posix;
+        const parts = ['', '.', '..', '/', '//', 'a', 'b.js', '.env', '..a', 'a.', 'a..b', 'é☃', '\ud800', 'a/', '/a', './a', '../..', '/a//b/./..', 'a/b/../../..', '//a/b//', '/.', '/..', undefined, 7];
+        const said = (call) => { try { return ['is', call()]; } catch (error) { return [error.code, error.message]; } };
+        const wrong = [];
+        const compare = (name, ...args) => {
+          const [got, want] = [said(() => quick[name](...args)), said(() => whole[name](...args))];
+          if (got[0] !== want[0] || got[1] !== want[1]) wrong.push(`${name}(${args.map(String)}): ${got}, not ${want}`);
+        };
+        for (const name of ['isAbsolute', 'normalize', 'join', 'resolve', 'dirname', 'basename', 'extname', 'relative', 'toNamespacedPath']) {
+          compare(name);
+          for (const a of parts) {
+            compare(name, a);
+            for (const b of parts) compare(name, a, b);
+          }
+          if (quick[name].name !== whole[name].name || quick[name].length !== whole[name].length) wrong.push(name);
+        }
+        for (const a of parts) for (const b of parts) compare('join', a, '..', b), compare('resolve', 'x', a, b);
+        const own = (path) => Object.keys(path).filter((key) => !['_makeLong', 'posix', 'win32'].includes(key)).join();
+        if (own(quick) !== own(whole)) wrong.push(own(quick));
+        module.exports = { wrong: wrong.slice(0, 20) };
+    ";
+    assert_eq!(Case::new(&[("a.js", program)]).run().json(), r#"{"wrong":[]}"#);
+}
