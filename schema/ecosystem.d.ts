@@ -218,6 +218,19 @@ export interface App extends OtherSpellings {
    */
   exp_backoff_restart_delay?: number | string | false | null;
   /**
+   * Restarts the app at the times of a cron pattern: minute, hour, day of the month, month, day of the week, and seconds before them if there are six. Where both days are given both must fit. With `autorestart: false` it is a job that runs at these times. What somebody has stopped stays stopped. A cron pattern such as "0 3 * * *".
+   * @example "0 3 * * *"
+   * @example "*∕30 * * * 1-5"
+   * @example "@daily"
+   */
+  cron_restart?: string | 0 | false | null;
+  /**
+   * The time zone of `cron_restart`. Default: the machine's.
+   * @example "Europe/Berlin"
+   * @example "UTC"
+   */
+  cron_timezone?: string | false | null;
+  /**
    * The app says itself when it is up: `process.send('ready')` in Node, `READY=1` by sd_notify in anything else.
    * @default false
    * @example true
@@ -304,11 +317,6 @@ export interface App extends OtherSpellings {
    * @example {"usePolling": true}
    */
   watch_options?: Record<string, unknown> | false | null;
-  /**
-   * Restarts the app at the times of a cron pattern. A cron pattern such as "0 3 * * *". Not honoured yet: nothing is restarted by schedule.
-   * @example "0 3 * * *"
-   */
-  cron_restart?: string | 0 | false | null;
   /**
    * Restarts an instance that uses more memory than this; 0 is no limit. A number of bytes, or a size such as "300M". Not honoured yet: memory is not watched.
    * @example "300M"
@@ -502,6 +510,16 @@ export interface OtherSpellings {
   restartDelay?: App["restart_delay"];
   /** @deprecated The same as `exp_backoff_restart_delay`. */
   expBackoffRestartDelay?: App["exp_backoff_restart_delay"];
+  /** @deprecated The same as `cron_restart`. */
+  cronRestart?: App["cron_restart"];
+  /** @deprecated The same as `cron_restart`. */
+  cron?: App["cron_restart"];
+  /** @deprecated The same as `cron_timezone`. */
+  cronTimezone?: App["cron_timezone"];
+  /** @deprecated The same as `cron_timezone`. */
+  cron_tz?: App["cron_timezone"];
+  /** @deprecated The same as `cron_timezone`. */
+  cronTz?: App["cron_timezone"];
   /** @deprecated The same as `wait_ready`. */
   waitReady?: App["wait_ready"];
   /** @deprecated The same as `listen_timeout`. */
@@ -562,10 +580,6 @@ export interface OtherSpellings {
   watchDelay?: App["watch_delay"];
   /** @deprecated The same as `watch_options`. */
   watchOptions?: App["watch_options"];
-  /** @deprecated The same as `cron_restart`. */
-  cronRestart?: App["cron_restart"];
-  /** @deprecated The same as `cron_restart`. */
-  cron?: App["cron_restart"];
   /** @deprecated The same as `max_memory_restart`. */
   maxMemoryRestart?: App["max_memory_restart"];
   /** @deprecated The same as `uid`. */

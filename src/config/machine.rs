@@ -66,6 +66,10 @@ impl Surroundings for Machine<'_> {
         self.world.cpus
     }
 
+    fn knows_zone(&self, name: &str) -> bool {
+        crate::platform::time_zone(Some(name)).is_some()
+    }
+
     fn absolute(&self, base: &Path, written: &str) -> PathBuf {
         self.world.resolve(base, written)
     }

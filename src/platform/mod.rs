@@ -27,7 +27,7 @@ mod tests;
 mod tree;
 
 pub use brood::{Bounds, Brood, Ended, Excess};
-pub use clock::Clock;
+pub use clock::{Alarm, Clock, time_zone};
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};
 pub use host::{Event, Host};

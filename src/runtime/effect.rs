@@ -24,6 +24,8 @@ pub enum Effect {
     Save { ticket: Ticket, saves: Vec<Save> },
     /// `last` closes the exchange.
     Answer { client: ClientId, answer: Box<Answer>, last: bool },
+    /// A line for the daemon's log: what nobody is there to be told.
+    Notice(String),
     /// End the daemon; everything before has been done.
     Exit,
 }

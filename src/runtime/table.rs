@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::{AppRecord, Effect, Intent};
 use crate::base::{InstanceId, Mono, Now, sha256_hex};
+use crate::schedule::Agenda;
 use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, State, deadline, launch, step};
 
 /// An inherited environment and the digest that records refer to it by.
@@ -31,6 +32,8 @@ pub(super) struct App {
     pub(super) deleted: bool,
     /// Nobody knows whether its record is on disk.
     pub(super) unsaved: bool,
+    /// The times of `cron_restart`, while they are for something.
+    pub(super) agenda: Option<Agenda>,
 }
 
 #[derive(Debug)]

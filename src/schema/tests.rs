@@ -205,6 +205,9 @@ fn users_groups_and_cron_patterns_are_read_as_such() {
         ("0 3 * *", false),
         ("every day at three o'clock", false),
         ("5", false),
+        ("0 0 31 2 *", false),
+        ("0 0 1 1 * 2030 *", false),
+        ("1,, * * * *", false),
     ] {
         assert_eq!(run(&with_script(&json!({ "cron": pattern }))).errors().is_empty(), fine, "{pattern}");
     }
@@ -277,6 +280,7 @@ fn every_option_changes_the_app() {
         ("ignore_watch", json!("node_modules")),
         ("watch_options", json!({ "depth": 1 })),
         ("cron_restart", json!("0 0 * * *")),
+        ("cron_timezone", json!("UTC")),
         ("max_memory_restart", json!("300M")),
         ("uid", json!("www-data")),
         ("gid", json!(33)),
@@ -313,7 +317,6 @@ fn options_of_later_versions_warn_once_and_only_when_they_are_used() {
             [Shape::Object] => json!({ "a": 1 }),
             [Shape::List, ..] => json!(["a"]),
             [Shape::String] => json!("json"),
-            _ if row.name == "cron_restart" => json!("@daily"),
             _ => json!(100),
         };
         let run = run(&with_script(&json!({ row.name: used })));

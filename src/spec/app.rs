@@ -48,6 +48,8 @@ pub struct AppSpec {
     pub renamed_from: Option<String>,
     pub watch: Watch,
     pub cron_restart: Option<String>,
+    /// An IANA name; none is the machine's own zone.
+    pub cron_timezone: Option<String>,
     /// Bytes.
     pub max_memory_restart: Option<u64>,
     /// A user's name or number.
@@ -218,6 +220,7 @@ impl AppSpec {
             renamed_from: None,
             watch: Watch::default(),
             cron_restart: None,
+            cron_timezone: None,
             max_memory_restart: None,
             uid: None,
             gid: None,

@@ -62,6 +62,7 @@ pub enum Field {
     WatchDelay,
     WatchOptions,
     CronRestart,
+    CronTimezone,
     MaxMemoryRestart,
     Uid,
     Gid,
@@ -69,7 +70,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -112,6 +113,7 @@ impl Field {
         Self::WatchDelay,
         Self::WatchOptions,
         Self::CronRestart,
+        Self::CronTimezone,
         Self::MaxMemoryRestart,
         Self::Uid,
         Self::Gid,
@@ -149,6 +151,7 @@ impl Field {
             | Self::WatchDelay
             | Self::WatchOptions
             | Self::CronRestart
+            | Self::CronTimezone
             | Self::MaxMemoryRestart
             | Self::LogDateFormat
             | Self::LogType => Impact::Live,
@@ -191,7 +194,6 @@ impl Field {
                 | Self::IgnoreWatch
                 | Self::WatchDelay
                 | Self::WatchOptions
-                | Self::CronRestart
                 | Self::MaxMemoryRestart
                 | Self::LogFile
                 | Self::LogDateFormat
@@ -246,6 +248,7 @@ impl Field {
             Self::WatchDelay => "watch_delay",
             Self::WatchOptions => "watch_options",
             Self::CronRestart => "cron_restart",
+            Self::CronTimezone => "cron_timezone",
             Self::MaxMemoryRestart => "max_memory_restart",
             Self::Uid => "uid",
             Self::Gid => "gid",

@@ -12,6 +12,7 @@ mod bad_input;
 mod base;
 mod commands;
 mod conformance;
+mod cron;
 mod durability;
 mod editor;
 mod explain;

@@ -37,6 +37,10 @@ pub(super) fn after_each(world: &mut World) {
     if views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
         world.host.fail("a timer runs for nothing");
     }
+    let next = views.iter().filter_map(|view| view.next_run_at_ms).min();
+    if views.iter().all(|view| view.state == "stopped") && (world.core.wall_deadline().is_some() || next.is_some()) {
+        world.host.fail("a time is waited for that nothing is started at");
+    }
     let mut ids: Vec<u32> = views.iter().map(|view| view.id).collect();
     ids.dedup();
     if ids.len() != views.len() {
@@ -55,6 +59,7 @@ pub(super) fn after_exit(world: &World) {
 
 /// What should run runs, or was given up on, or ends again and again by itself. What should not does not.
 pub(super) fn at_rest(world: &mut World) {
+    world.settle_after_the_hour();
     let views = list(world);
     let mut known = 0;
     for (name, app) in world.host.disk.apps.clone() {
@@ -122,6 +127,7 @@ pub(super) fn apply_converges(world: &mut World) {
     };
     let calm = world.host.mono + super::CALM_MS;
     world.run_until(calm);
+    world.settle_after_the_hour();
     let Answer::Plan { plan } = world.ask(plan) else { world.host.fail("no plan") };
     // A rollout that failed, and what waited for it, is tried again; so is what was given up on.
     let failing = |name: &str| {

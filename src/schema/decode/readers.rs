@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::number::{SAFE, quantity, whole_number};
-use super::{Decoder, Reading};
+use super::{Decoder, Reading, found};
 use crate::base::{Signal, closest, parse_bytes, parse_millis};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node, js_number, to_json_text};
+use crate::schedule::Pattern;
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
@@ -131,7 +132,14 @@ impl Decoder<'_> {
         match &node.kind {
             Kind::Number(number) if *number == 0.0 => Some(None),
             Kind::String(text) if matches!(text.as_str(), "" | "0") => Some(None),
-            Kind::String(text) if is_cron(text) => Some(Some(text.clone())),
+            Kind::String(text) if text.trim().contains(char::is_whitespace) || text.trim().starts_with('@') => {
+                let problem = match Pattern::parse(text) {
+                    Ok(_) => return Some(Some(text.clone())),
+                    Err(problem) => problem,
+                };
+                self.error(Code::Value, format!("`{}`: {} {problem}", reading.key, found(node)), reading.mark);
+                None
+            }
             _ => self.wrong(reading, node),
         }
     }
@@ -344,15 +352,6 @@ impl Decoder<'_> {
             .collect();
         values.into_iter().collect()
     }
-}
-
-/// Five to seven fields, or a word such as `@daily`. What they mean is checked where times are made of them.
-fn is_cron(text: &str) -> bool {
-    let part = |c: char| c.is_ascii_alphanumeric() || "*/,-?#+".contains(c);
-    let fields = text.split_whitespace().count();
-    let word = text.trim().strip_prefix('@').is_some_and(|word| word.chars().all(|c| c.is_ascii_lowercase()));
-    word && text.trim().len() > 1
-        || (5..=7).contains(&fields) && text.split_whitespace().all(|field| field.chars().all(part))
 }
 
 /// As `useradd` takes it, and what directories of other systems have. Something that looks like a number is none.

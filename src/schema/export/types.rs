@@ -20,7 +20,7 @@ const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
 const MILLIS: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*)?$";
 const BYTES: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*)?$";
 /// `""` and 0 switch it off.
-const CRON: &str = r"^(0?|\s*@[a-z]+\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,6}\s*)$";
+const CRON: &str = r"^(0?|\s*@(yearly|annually|monthly|weekly|daily|hourly)\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,5}\s*)$";
 /// Letters beyond Latin, Greek, Cyrillic and the rest of this range are too rare in accounts to be listed.
 const ACCOUNT: &str =
     r"^(\s*[0-9]+\s*|[A-Za-z_\u00c0-\u1fff]([A-Za-z0-9_.$@\\+ \u00c0-\u1fff-]*[A-Za-z0-9_.$@\\+\u00c0-\u1fff-])?)?$";

@@ -46,16 +46,6 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::WatchOptions),
     },
     Row {
-        name: "cron_restart",
-        aliases: &["cron"],
-        value: Value::Cron(|app, pattern| app.spec.cron_restart = pattern),
-        default: "",
-        doc: "Restarts the app at the times of a cron pattern.",
-        examples: &[r#""0 3 * * *""#],
-        status: Status::Later("nothing is restarted by schedule"),
-        field: Some(Field::CronRestart),
-    },
-    Row {
         name: "max_memory_restart",
         aliases: &[],
         value: Value::Bytes(|app, bytes| app.spec.max_memory_restart = Some(bytes).filter(|bytes| *bytes > 0)),
