@@ -217,6 +217,10 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.kill(launch, tree);
             }
+            Effect::Measure { launches } => {
+                let measured = self.host.memory(&launches);
+                self.inputs.extend(measured.into_iter().map(|(launch, bytes)| Input::Memory { launch, bytes }));
+            }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Notice(text) => log::line(text),

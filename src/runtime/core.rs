@@ -1,5 +1,7 @@
 mod agendas;
+mod memory;
 
+pub(super) use memory::Measured;
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::tz::TimeZone;
@@ -144,6 +146,7 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),
@@ -160,7 +163,7 @@ impl Core {
             return None;
         }
         let resume = self.resume_at.filter(|_| self.current.is_none());
-        self.table.deadline().into_iter().chain(resume).min()
+        self.table.deadline().into_iter().chain(resume).chain(self.memory_deadline()).min()
     }
 
     /// Whether what should run is still to be started.
@@ -315,6 +318,7 @@ impl Core {
             self.keep_if_immortal(&id, out);
         }
         self.run_agendas(now, out);
+        self.measure(now, out);
     }
 
     /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.

@@ -194,7 +194,6 @@ impl Field {
                 | Self::IgnoreWatch
                 | Self::WatchDelay
                 | Self::WatchOptions
-                | Self::MaxMemoryRestart
                 | Self::LogFile
                 | Self::LogDateFormat
                 | Self::LogType

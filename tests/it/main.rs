@@ -19,6 +19,7 @@ mod explain;
 mod formats;
 mod fuzzing;
 mod javascript;
+mod memory;
 mod mistakes;
 mod only_what_changed;
 mod planning;

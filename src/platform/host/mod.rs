@@ -3,6 +3,7 @@ mod children;
 mod pid_file;
 mod running;
 mod stops;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;

@@ -34,7 +34,10 @@ pub(super) fn after_each(world: &mut World) {
         }
     }
     let resting = |view: &InstanceView| matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed");
-    if views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
+    // What has a limit of memory is looked at now and then.
+    let limited = world.host.disk.apps.values().chain(world.host.heard_disk.apps.values());
+    let unlimited = limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none());
+    if unlimited && views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
         world.host.fail("a timer runs for nothing");
     }
     let next = views.iter().filter_map(|view| view.next_run_at_ms).min();
@@ -73,10 +76,12 @@ pub(super) fn at_rest(world: &mut World) {
             let script = runs.map_or(app.spec.script.as_str(), |tree| tree.script.as_str());
             let allowed: &[&str] = match (instance.intent, script) {
                 (Intent::Stopped, _) => &["stopped"],
-                (Intent::Done { .. }, _) => &["completed"],
-                (Intent::Up, _) if view.state == "stopped" && world.host.unrecorded_stops.contains(&name) => {
+                (Intent::Done { .. } | Intent::Up, _)
+                    if view.state == "stopped" && world.host.unrecorded_stops.contains(&name) =>
+                {
                     &["stopped"]
                 }
+                (Intent::Done { .. }, _) => &["completed"],
                 (Intent::Up, "exit 1500 1") => &["online", "waiting", "starting", "errored"],
                 // One that was adopted counts as up: nobody knows whether it ever said so.
                 (Intent::Up, "never") => &["starting", "online", "errored"],

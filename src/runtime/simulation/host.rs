@@ -77,10 +77,12 @@ pub(super) struct Faults {
     pub(super) failing_saves: u64,
     pub(super) failing_spawns: u64,
     pub(super) duplicates: u64,
+    /// Processes that use more memory than they may.
+    pub(super) leaks: u64,
 }
 
 impl Faults {
-    pub(super) const NONE: Self = Self { failing_saves: 0, failing_spawns: 0, duplicates: 0 };
+    pub(super) const NONE: Self = Self { failing_saves: 0, failing_spawns: 0, duplicates: 0, leaks: 0 };
 }
 
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Host {
             saved_until: 0,
             // All of it for one seed.
             trace_lines: if std::env::var_os("PMRUN_SIM_SEED").is_some() { usize::MAX } else { 50 },
-            faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5 },
+            faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5, leaks: 20 },
             trees: BTreeMap::new(),
             heard_disk: disk.clone(),
             unrecorded_stops: BTreeSet::new(),
@@ -228,6 +230,14 @@ impl Host {
                 self.answers.entry(client).or_default().push(*answer);
                 if last {
                     *self.finished.entry(client).or_default() += 1;
+                }
+            }
+            Effect::Measure { launches } => {
+                for launch in launches {
+                    if self.of_launch(launch).is_some() {
+                        let grown = self.rng.percent(self.faults.leaks);
+                        self.after(0, Coming::Input(Input::Memory { launch, bytes: if grown { 200 } else { 10 } }));
+                    }
                 }
             }
             Effect::Notice(text) => self.note(&text),

@@ -131,7 +131,7 @@ fn only_what_changed_is_touched() {
     let mut apps = vec![app("a", "stay", |a| a.instances = 2), plain("b"), plain("c"), plain("d")];
     world.ask(apply(&apps));
     apps[0].instances = 3;
-    apps[1].max_memory_restart = Some(1);
+    apps[1].max_memory_restart = Some(100);
     apps[2].name = "e".to_owned();
     apps[2].renamed_from = Some("c".to_owned());
     apps[3].env.insert("X".to_owned(), "1".to_owned());
@@ -565,4 +565,42 @@ fn many_at_one_time_are_all_restarted_once() {
     world.ask(apply(&apps));
     run_to(&mut world, 4, 0);
     assert!(list(&mut world).iter().all(|view| view.restarts == 1 && view.state == "online"));
+}
+
+#[test]
+fn what_uses_too_much_memory_is_restarted_but_not_each_second() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("api", "stay", |app| app.max_memory_restart = Some(100)), plain("web")]));
+    let seconds = |world: &mut World, seconds: u64| {
+        let end = world.host.mono + seconds * 1_000;
+        world.run_until(end);
+        restarts(world)
+    };
+    assert_eq!(seconds(&mut world, 300), [0, 0], "ten are not too much");
+    world.host.faults.leaks = 100;
+    assert_eq!(seconds(&mut world, 32), [1, 0], "seen within the half minute");
+    let detail = list(&mut world)[0].detail.clone();
+    assert_eq!(detail.as_deref(), Some("restarted: it used 200B (max_memory_restart)"));
+    let restarted = seconds(&mut world, 300);
+    assert!((10..=11).contains(&restarted[0]), "each half minute: {restarted:?}");
+    world.host.faults.leaks = 0;
+    let settled = seconds(&mut world, 60);
+    assert_eq!(seconds(&mut world, 300), settled);
+    // Nobody is looked at when nobody has a limit.
+    world.ask(apply(&[plain("api"), plain("web")]));
+    assert_eq!((restarts(&mut world), world.core.deadline()), (settled, None));
+}
+
+#[test]
+fn what_is_stopped_or_taken_anew_is_not_judged_by_what_was() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("api", "stay", |app| app.max_memory_restart = Some(100))]));
+    let launch = world.host.trees.values().next().unwrap().launch;
+    world.ask(Request::Restart { targets: targets(&["api"]) });
+    world.feed(crate::runtime::Input::Memory { launch, bytes: 1_000 });
+    assert_eq!(states(&mut world), ["api:0 online 100"]);
+    let launch = world.host.trees.values().next().unwrap().launch;
+    world.ask(Request::Stop { targets: targets(&["api"]) });
+    world.feed(crate::runtime::Input::Memory { launch, bytes: 1_000 });
+    assert_eq!((states(&mut world), world.core.deadline()), (vec!["api:0 stopped".to_owned()], None));
 }

@@ -102,6 +102,7 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.stop.timeout_ms = *rng.pick(&[1_600, 50, 0]);
     app.stop.tree = !rng.percent(10);
     app.cron_restart = rng.pick(&[None, None, None, Some("0 * * * *".to_owned())]).clone();
+    app.max_memory_restart = *rng.pick(&[None, None, None, Some(100)]);
     app.depends_on = before.iter().filter(|_| rng.percent(30)).cloned().collect();
     app
 }

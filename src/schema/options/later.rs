@@ -46,16 +46,6 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::WatchOptions),
     },
     Row {
-        name: "max_memory_restart",
-        aliases: &[],
-        value: Value::Bytes(|app, bytes| app.spec.max_memory_restart = Some(bytes).filter(|bytes| *bytes > 0)),
-        default: "",
-        doc: "Restarts an instance that uses more memory than this; 0 is no limit.",
-        examples: &[r#""300M""#, r#""1G""#],
-        status: Status::Later("memory is not watched"),
-        field: Some(Field::MaxMemoryRestart),
-    },
-    Row {
         name: "uid",
         aliases: &["user"],
         value: Value::Account(|app, user| app.spec.uid = user),

@@ -112,6 +112,16 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::CronTimezone),
     },
     Row {
+        name: "max_memory_restart",
+        aliases: &[],
+        value: Value::Bytes(|app, bytes| app.spec.max_memory_restart = Some(bytes).filter(|bytes| *bytes > 0)),
+        default: "",
+        doc: "Restarts an instance that uses more memory than this with all that it has started; 0 is no limit.",
+        examples: &[r#""300M""#, r#""1G""#],
+        status: Status::Honoured,
+        field: Some(Field::MaxMemoryRestart),
+    },
+    Row {
         name: "wait_ready",
         aliases: &[],
         value: Value::Flag(|app, on| app.spec.readiness.wait_ready = on),
