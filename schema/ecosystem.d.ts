@@ -171,6 +171,28 @@ export interface App extends OtherSpellings {
    */
   renamed_from?: string | false | null;
   /**
+   * The user to run as, with its group, all that it is a member of, and its HOME. Only root can name another. A name, or a whole number from 0 to 4294967294. Default: who started pmrun.
+   * @example "www-data"
+   * @example 1000
+   */
+  uid?: number | string | false | null;
+  /**
+   * The group to run as. A name, or a whole number from 0 to 4294967294. Default: the user's.
+   * @example "www-data"
+   */
+  gid?: number | string | false | null;
+  /**
+   * What others may not do with files that the app makes, in octal. Octal digits in quotes, such as "027". Default: as of who started pmrun.
+   * @example "027"
+   */
+  umask?: string | false | null;
+  /**
+   * Takes less of the processor where others want it, up to 19; or more, down to -20, which only root may ask for. A whole number from -20 to 19.
+   * @default 0
+   * @example 10
+   */
+  nice?: number | string | false | null;
+  /**
    * Apps of this file that have to be up before this one is started.
    * @example ["db"]
    */
@@ -230,6 +252,12 @@ export interface App extends OtherSpellings {
    * @example "UTC"
    */
   cron_timezone?: string | false | null;
+  /**
+   * Restarts an instance that uses more memory than this with all that it has started; 0 is no limit. A number of bytes, or a size such as "300M".
+   * @example "300M"
+   * @example "1G"
+   */
+  max_memory_restart?: number | string | false | null;
   /**
    * The app says itself when it is up: `process.send('ready')` in Node, `READY=1` by sd_notify in anything else.
    * @default false
@@ -317,23 +345,6 @@ export interface App extends OtherSpellings {
    * @example {"usePolling": true}
    */
   watch_options?: Record<string, unknown> | false | null;
-  /**
-   * Restarts an instance that uses more memory than this; 0 is no limit. A number of bytes, or a size such as "300M". Not honoured yet: memory is not watched.
-   * @example "300M"
-   * @example "1G"
-   */
-  max_memory_restart?: number | string | false | null;
-  /**
-   * The user to run as. A name, or a whole number from 0 to 4294967294. Not honoured yet: the app runs as the user who started pmrun.
-   * @example "www-data"
-   * @example 1000
-   */
-  uid?: number | string | false | null;
-  /**
-   * The group to run as. A name, or a whole number from 0 to 4294967294. Not honoured yet: the app runs with the group of the user who started pmrun.
-   * @example "www-data"
-   */
-  gid?: number | string | false | null;
   /**
    * One further file for both streams. Not honoured yet: no combined file is written, only `out_file` and `error_file`.
    * @example "./logs/all.log"
@@ -498,6 +509,10 @@ export interface OtherSpellings {
   appendEnvToName?: App["append_env_to_name"];
   /** @deprecated The same as `renamed_from`. */
   renamedFrom?: App["renamed_from"];
+  /** @deprecated The same as `uid`. */
+  user?: App["uid"];
+  /** @deprecated The same as `gid`. */
+  group?: App["gid"];
   /** @deprecated The same as `depends_on`. */
   dependsOn?: App["depends_on"];
   /** @deprecated The same as `stop_exit_codes`. */
@@ -520,6 +535,8 @@ export interface OtherSpellings {
   cron_tz?: App["cron_timezone"];
   /** @deprecated The same as `cron_timezone`. */
   cronTz?: App["cron_timezone"];
+  /** @deprecated The same as `max_memory_restart`. */
+  maxMemoryRestart?: App["max_memory_restart"];
   /** @deprecated The same as `wait_ready`. */
   waitReady?: App["wait_ready"];
   /** @deprecated The same as `listen_timeout`. */
@@ -580,12 +597,6 @@ export interface OtherSpellings {
   watchDelay?: App["watch_delay"];
   /** @deprecated The same as `watch_options`. */
   watchOptions?: App["watch_options"];
-  /** @deprecated The same as `max_memory_restart`. */
-  maxMemoryRestart?: App["max_memory_restart"];
-  /** @deprecated The same as `uid`. */
-  user?: App["uid"];
-  /** @deprecated The same as `gid`. */
-  group?: App["gid"];
   /** @deprecated The same as `log_file`. */
   logFile?: App["log_file"];
   /** @deprecated The same as `log_file`. */

@@ -81,6 +81,7 @@ fn process_sees(field: Field) -> bool {
 enum Value<'a> {
     Flag(bool),
     Count(u32),
+    Whole(i32),
     Millis(u64),
     Bytes(Option<u64>),
     Text(Option<&'a str>),
@@ -129,6 +130,8 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         max_memory_restart,
         uid,
         gid,
+        umask,
+        nice,
     } = spec;
     [
         (Field::Name, Value::Text(Some(name))),
@@ -177,6 +180,8 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::MaxMemoryRestart, Value::Bytes(*max_memory_restart)),
         (Field::Uid, Value::Text(uid.as_deref())),
         (Field::Gid, Value::Text(gid.as_deref())),
+        (Field::Umask, Value::Text(umask.as_deref())),
+        (Field::Nice, Value::Whole(*nice)),
     ]
 }
 
@@ -214,6 +219,7 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
     match value {
         Value::Flag(flag) => Some(flag.to_string()),
         Value::Count(count) => Some(count.to_string()),
+        Value::Whole(number) => Some(number.to_string()),
         Value::Millis(ms) => Some(format_millis(*ms)),
         Value::Bytes(bytes) => bytes.map(exact_bytes),
         Value::Text(text) => text.map(|text| shown_text(text, key)),
@@ -329,6 +335,8 @@ mod tests {
             Field::MaxMemoryRestart => app.max_memory_restart = Some(5),
             Field::Uid => app.uid = text(),
             Field::Gid => app.gid = text(),
+            Field::Umask => app.umask = text(),
+            Field::Nice => app.nice = 5,
         }
         app
     }

@@ -80,30 +80,29 @@ mod tests {
         Agenda::new(pattern, None, Some(&TimeZone::UTC), Wall(START))
     }
 
-    /// What the clock says one after the other, in hours; which of them ran something.
-    fn runs(pattern: &str, clock: &[f64]) -> Vec<f64> {
+    /// What the clock says one after the other, in tenths of an hour; which of them ran something.
+    fn runs(pattern: &str, clock: &[u64]) -> Vec<u64> {
         let mut agenda = agenda(pattern);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hours")]
-        let at = |hours: f64| Wall(START + (hours * HOUR as f64) as u64);
-        clock.iter().copied().filter(|hours| agenda.turn(at(*hours), Some(&TimeZone::UTC))).collect()
+        let mut turn = |tenths: u64| agenda.turn(Wall(START + tenths * HOUR / 10), Some(&TimeZone::UTC));
+        clock.iter().copied().filter(|tenths| turn(*tenths)).collect()
     }
 
     #[test]
     fn what_a_clock_that_jumps_does() {
         // On time, and never before it.
-        assert_eq!(runs("0 3 * * *", &[0.0, 2.9, 3.0, 3.1, 26.9, 27.0]), [3.0, 27.0]);
+        assert_eq!(runs("0 3 * * *", &[0, 29, 30, 31, 269, 270]), [30, 270]);
         // Asleep over one: made up for on waking, once; and over three: still once.
-        assert_eq!(runs("0 3 * * *", &[2.0, 8.0, 8.1, 27.0]), [8.0, 27.0]);
-        assert_eq!(runs("0 3 * * *", &[2.0, 80.0, 80.1, 99.0]), [80.0, 99.0]);
+        assert_eq!(runs("0 3 * * *", &[20, 80, 81, 270]), [80, 270]);
+        assert_eq!(runs("0 3 * * *", &[20, 800, 801, 990]), [800, 990]);
         // What is older than a day is not made up for.
-        assert_eq!(runs("0 3 20 * *", &[2.0, 24.0 * 40.0]), [0.0; 0]);
+        assert_eq!(runs("0 3 20 * *", &[20, 9_600]), [0; 0]);
         // Set back: what has run does not run again.
-        assert_eq!(runs("0 3 * * *", &[3.0, 2.5, 3.0, 3.5, 27.0]), [3.0, 27.0]);
-        assert_eq!(runs("0 * * * *", &[3.0, 1.5, 2.0, 3.0, 4.0]), [3.0, 4.0]);
+        assert_eq!(runs("0 3 * * *", &[30, 25, 30, 35, 270]), [30, 270]);
+        assert_eq!(runs("0 * * * *", &[30, 15, 20, 30, 40]), [30, 40]);
         // Set back by more than three hours: the clock was wrong.
-        assert_eq!(runs("0 3 * * *", &[1_000.0, 1.0, 3.0, 27.0]), [1_000.0, 3.0, 27.0]);
+        assert_eq!(runs("0 3 * * *", &[10_000, 10, 30, 270]), [10_000, 30, 270]);
         // Back and forth again.
-        assert_eq!(runs("0 3 * * *", &[2.9, 2.0, 2.9, 3.0, 2.0, 3.0]), [3.0]);
+        assert_eq!(runs("0 3 * * *", &[29, 20, 29, 30, 20, 30]), [30]);
     }
 
     #[test]

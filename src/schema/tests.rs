@@ -132,12 +132,14 @@ fn absurd_values_are_one_error_at_every_option() {
         let accepted: &[&str] = match row.value {
             // Each needs a name; where an empty one stands for the default it is PM2's way to say so.
             Value::Text(_) if ["script", "name"].contains(&row.name) => &[],
+            Value::Whole { min, .. } if min < 0 => &["-1", "'-1'", "''"],
             Value::Text(_)
+            | Value::Whole { .. }
             | Value::Mode(_)
             | Value::LogType(_)
             | Value::Cron(_)
             | Value::Account(_)
-            | Value::Whole { .. }
+            | Value::Umask(_)
             | Value::Millis(_)
             | Value::Bytes(_)
             | Value::Signal(_) => &["''"],
@@ -284,6 +286,8 @@ fn every_option_changes_the_app() {
         ("max_memory_restart", json!("300M")),
         ("uid", json!("www-data")),
         ("gid", json!(33)),
+        ("umask", json!("027")),
+        ("nice", json!(10)),
         ("log_file", json!(true)),
         ("log_date_format", json!("HH:mm")),
         ("log_type", json!("json")),

@@ -27,6 +27,8 @@ pub enum Value {
     Cron(fn(&mut Draft, Option<String>)),
     /// A user or a group: its name, or its number.
     Account(fn(&mut Draft, Option<String>)),
+    /// Octal digits in a string: what a number means depends on the format.
+    Umask(fn(&mut Draft, Option<String>)),
     /// One exit code, or a list.
     ExitCodes(fn(&mut Draft, Vec<i32>)),
     Count(fn(&mut Draft, Count)),
@@ -72,7 +74,7 @@ impl Value {
     pub fn shapes(&self) -> &'static [Shape] {
         use Shape::{Boolean, List, Number, Object, String};
         match self {
-            Self::Text(_) | Self::Mode(_) | Self::LogType(_) => &[String],
+            Self::Text(_) | Self::Mode(_) | Self::LogType(_) | Self::Umask(_) => &[String],
             Self::Flag(_) => &[Boolean],
             Self::Whole { .. }
             | Self::Millis(_)
@@ -138,6 +140,7 @@ impl Value {
             Self::Filter(_) => "a list of strings, a string, or `false`".to_owned(),
             Self::Cron(_) => "a cron pattern such as \"0 3 * * *\"".to_owned(),
             Self::Account(_) => format!("a name, or a whole number from 0 to {ACCOUNT_MAX}"),
+            Self::Umask(_) => "octal digits in quotes, such as \"027\"".to_owned(),
             Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),

@@ -55,6 +55,12 @@ pub struct AppSpec {
     /// A user's name or number.
     pub uid: Option<String>,
     pub gid: Option<String>,
+    /// Three octal digits; none is what the daemon has.
+    #[serde(default)]
+    pub umask: Option<String>,
+    /// Added to the daemon's own.
+    #[serde(default)]
+    pub nice: i32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +230,8 @@ impl AppSpec {
             max_memory_restart: None,
             uid: None,
             gid: None,
+            umask: None,
+            nice: 0,
         }
     }
 }

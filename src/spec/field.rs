@@ -66,11 +66,13 @@ pub enum Field {
     MaxMemoryRestart,
     Uid,
     Gid,
+    Umask,
+    Nice,
 }
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -117,6 +119,8 @@ impl Field {
         Self::MaxMemoryRestart,
         Self::Uid,
         Self::Gid,
+        Self::Umask,
+        Self::Nice,
     ];
 
     /// The one place that decides what a change of an option costs.
@@ -179,7 +183,9 @@ impl Field {
             | Self::PidFile
             | Self::Code
             | Self::Uid
-            | Self::Gid => Impact::Reload,
+            | Self::Gid
+            | Self::Umask
+            | Self::Nice => Impact::Reload,
 
             Self::ExecMode => Impact::Recreate,
         }
@@ -197,8 +203,6 @@ impl Field {
                 | Self::LogFile
                 | Self::LogDateFormat
                 | Self::LogType
-                | Self::Uid
-                | Self::Gid
         )
     }
 
@@ -251,6 +255,8 @@ impl Field {
             Self::MaxMemoryRestart => "max_memory_restart",
             Self::Uid => "uid",
             Self::Gid => "gid",
+            Self::Umask => "umask",
+            Self::Nice => "nice",
         }
     }
 }

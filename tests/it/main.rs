@@ -7,6 +7,7 @@
 //! * a home whose path is long breaks the socket (108 bytes): homes are in `/tmp`, whatever TMPDIR says.
 //! * an orphan that nobody reaps looks alive to a check by pid: `support::procs` takes zombies for dead, and reaps.
 
+mod accounts;
 mod at_work;
 mod bad_input;
 mod base;

@@ -133,10 +133,7 @@ impl Decoder<'_> {
             Kind::Number(number) if *number == 0.0 => Some(None),
             Kind::String(text) if matches!(text.as_str(), "" | "0") => Some(None),
             Kind::String(text) if text.trim().contains(char::is_whitespace) || text.trim().starts_with('@') => {
-                let problem = match Pattern::parse(text) {
-                    Ok(_) => return Some(Some(text.clone())),
-                    Err(problem) => problem,
-                };
+                let Err(problem) = Pattern::parse(text) else { return Some(Some(text.clone())) };
                 self.error(Code::Value, format!("`{}`: {} {problem}", reading.key, found(node)), reading.mark);
                 None
             }
@@ -152,6 +149,25 @@ impl Decoder<'_> {
             (Some(Some(id)), _) => Some(Some(id.to_string())),
             (None, Kind::String(text)) if text.is_empty() => Some(None),
             (None, Kind::String(text)) if is_account_name(text) => Some(Some(text.clone())),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    /// The outer None is an error.
+    #[expect(clippy::option_option, reason = "an option that is written as not set")]
+    pub(super) fn umask(&mut self, reading: Reading<'_>, node: &Node) -> Option<Option<String>> {
+        let is_mask = |text: &str| {
+            let short = if text.len() == 4 { text.strip_prefix('0') } else { Some(text) };
+            short.is_some_and(|text| {
+                (1..=3).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'))
+            })
+        };
+        match &node.kind {
+            Kind::String(text) if text.is_empty() => Some(None),
+            Kind::String(text) if is_mask(text) => {
+                Some(u32::from_str_radix(text, 8).ok().map(|mask| format!("{mask:03o}")))
+            }
+            Kind::Number(_) => self.wrong_but(reading, node, "put it in quotes: it is octal then in every format"),
             _ => self.wrong(reading, node),
         }
     }

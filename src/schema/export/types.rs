@@ -22,6 +22,7 @@ const BYTES: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+
 /// `""` and 0 switch it off.
 const CRON: &str = r"^(0?|\s*@(yearly|annually|monthly|weekly|daily|hourly)\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,5}\s*)$";
 /// Letters beyond Latin, Greek, Cyrillic and the rest of this range are too rare in accounts to be listed.
+const UMASK: &str = "^(0?[0-7]{3}|[0-7]{1,2})?$";
 const ACCOUNT: &str =
     r"^(\s*[0-9]+\s*|[A-Za-z_\u00c0-\u1fff]([A-Za-z0-9_.$@\\+ \u00c0-\u1fff-]*[A-Za-z0-9_.$@\\+\u00c0-\u1fff-])?)?$";
 /// Of a variable.
@@ -69,6 +70,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         Value::Account(_) => {
             json!({ "type": ["string", "integer", "null"], "minimum": 0, "maximum": ACCOUNT_MAX, "pattern": ACCOUNT })
         }
+        Value::Umask(_) => json!({ "type": ["string", "null"], "pattern": UMASK }),
         Value::ExitCodes(_) => json!({
             "type": ["integer", "string", "array", "null"],
             "minimum": 0,

@@ -109,7 +109,7 @@ fn comment(row: &Row) -> String {
 
 fn typed(row: &Row) -> String {
     let value = match row.value {
-        Value::Text(_) => "string",
+        Value::Text(_) | Value::Umask(_) => "string",
         Value::Flag(_) => "boolean",
         Value::Whole { .. } | Value::Millis(_) | Value::Bytes(_) | Value::Account(_) => "number | string",
         Value::Cron(_) => "string | 0",

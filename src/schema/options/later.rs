@@ -46,26 +46,6 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::WatchOptions),
     },
     Row {
-        name: "uid",
-        aliases: &["user"],
-        value: Value::Account(|app, user| app.spec.uid = user),
-        default: "",
-        doc: "The user to run as.",
-        examples: &[r#""www-data""#, "1000"],
-        status: Status::Later("the app runs as the user who started pmrun"),
-        field: Some(Field::Uid),
-    },
-    Row {
-        name: "gid",
-        aliases: &["group"],
-        value: Value::Account(|app, group| app.spec.gid = group),
-        default: "",
-        doc: "The group to run as.",
-        examples: &[r#""www-data""#],
-        status: Status::Later("the app runs with the group of the user who started pmrun"),
-        field: Some(Field::Gid),
-    },
-    Row {
         name: "log_file",
         aliases: &["log"],
         value: Value::PathOrFlag(|app, target| {
