@@ -193,6 +193,12 @@ export interface App extends OtherSpellings {
    */
   nice?: number | string | false | null;
   /**
+   * Limits of each of the app's processes, as of setrlimit(2); soft and hard are the same. More than pmrun itself has, only root may give.
+   * @example {"nofile": 65536, "core": 0}
+   * @example {"nproc": "unlimited", "fsize": "1G"}
+   */
+  rlimits?: Record<string, number | string> | false | null;
+  /**
    * Apps of this file that have to be up before this one is started.
    * @example ["db"]
    */

@@ -82,6 +82,7 @@ enum Value<'a> {
     Flag(bool),
     Count(u32),
     Whole(i32),
+    Limits(&'a BTreeMap<String, Option<u64>>),
     Millis(u64),
     Bytes(Option<u64>),
     Text(Option<&'a str>),
@@ -132,6 +133,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         gid,
         umask,
         nice,
+        rlimits,
     } = spec;
     [
         (Field::Name, Value::Text(Some(name))),
@@ -182,6 +184,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::Gid, Value::Text(gid.as_deref())),
         (Field::Umask, Value::Text(umask.as_deref())),
         (Field::Nice, Value::Whole(*nice)),
+        (Field::Rlimits, Value::Limits(rlimits)),
     ]
 }
 
@@ -220,6 +223,11 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
         Value::Flag(flag) => Some(flag.to_string()),
         Value::Count(count) => Some(count.to_string()),
         Value::Whole(number) => Some(number.to_string()),
+        Value::Limits(limits) => {
+            let limit = |limit: &Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+            let limits: Vec<String> = limits.iter().map(|(name, value)| format!("{name}: {}", limit(value))).collect();
+            Some(format!("{{{}}}", limits.join(", ")))
+        }
         Value::Millis(ms) => Some(format_millis(*ms)),
         Value::Bytes(bytes) => bytes.map(exact_bytes),
         Value::Text(text) => text.map(|text| shown_text(text, key)),
@@ -337,6 +345,7 @@ mod tests {
             Field::Gid => app.gid = text(),
             Field::Umask => app.umask = text(),
             Field::Nice => app.nice = 5,
+            Field::Rlimits => _ = app.rlimits.insert("core".into(), Some(0)),
         }
         app
     }

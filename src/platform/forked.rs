@@ -1,5 +1,6 @@
 //! Starting a process that is not quite as this one, another user's for one: what posix_spawn(3) has no attribute for happens between fork and exec.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_long};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -21,11 +22,12 @@ pub(super) struct Own<'a> {
     pub(super) umask: Option<u32>,
     /// Added to this process's.
     pub(super) nice: i32,
+    pub(super) limits: &'a BTreeMap<String, Option<u64>>,
 }
 
 impl Own<'_> {
     pub(super) fn is_any(&self) -> bool {
-        self.account.is_some() || self.umask.is_some() || self.nice != 0
+        self.account.is_some() || self.umask.is_some() || self.nice != 0 || !self.limits.is_empty()
     }
 }
 
@@ -42,6 +44,7 @@ pub(super) struct Forker<'a> {
 #[derive(Clone, Copy)]
 enum Step {
     Prepare,
+    Limits,
     Nice,
     Groups,
     Group,
@@ -57,7 +60,7 @@ struct Plan {
     account: Option<(libc::uid_t, libc::gid_t, Vec<libc::gid_t>)>,
     umask: Option<libc::mode_t>,
     nice: c_int,
-    files: Option<libc::rlimit>,
+    limits: Vec<(libc::__rlimit_resource_t, libc::rlimit)>,
     program: *const c_char,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
@@ -76,16 +79,13 @@ impl<'a> Forker<'a> {
         let mut report = std::fs::File::from(ours);
         let theirs = super::spawn::out_of_the_way(theirs)?;
         let end = std::ptr::null();
-        let limit = |limit: Option<u64>| limit.unwrap_or(libc::RLIM_INFINITY);
         let plan = Plan {
             fds: self.fds.iter().map(OwnedFd::as_raw_fd).collect(),
             cwd: self.cwd.as_ptr(),
             account: self.own.account.map(|account| (account.uid, account.gid, account.groups.clone())),
             umask: self.own.umask,
             nice: self.own.nice,
-            files: self
-                .files
-                .map(|files| libc::rlimit { rlim_cur: limit(files.current), rlim_max: limit(files.maximum) }),
+            limits: self.limits(),
             program: program.as_ptr(),
             argv: args.iter().map(|arg| arg.as_ptr()).chain([end]).collect(),
             envp: env.iter().map(|pair| pair.as_ptr()).chain([end]).collect(),
@@ -107,9 +107,22 @@ impl<'a> Forker<'a> {
         }
     }
 
+    /// What this process changed of its own is given back first.
+    fn limits(&self) -> Vec<(libc::__rlimit_resource_t, libc::rlimit)> {
+        let limit = |limit: Option<u64>| limit.unwrap_or(libc::RLIM_INFINITY);
+        let files = self.files.map(|files| {
+            (libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: limit(files.current), rlim_max: limit(files.maximum) })
+        });
+        let own = self.own.limits.iter().filter_map(|(name, value)| {
+            Some((resource(name)?, libc::rlimit { rlim_cur: limit(*value), rlim_max: limit(*value) }))
+        });
+        files.into_iter().filter(|_| !self.own.limits.contains_key("nofile")).chain(own).collect()
+    }
+
     fn explain(&self, step: i32, error: io::Error) -> io::Error {
         let name = self.own.account.map_or("the same", |account| account.name.as_str());
         let what = match step {
+            step if step == Step::Limits as i32 => "set its limits (`rlimits`)".to_owned(),
             step if step == Step::Nice as i32 => format!("be {} nice", self.own.nice),
             step if step == Step::Groups as i32 => format!("take on the groups of user `{name}`"),
             step if step == Step::Group as i32 => format!("take on the group of user `{name}`"),
@@ -121,6 +134,23 @@ impl<'a> Forker<'a> {
         };
         io::Error::other(format!("cannot {what}: {}", reason(&error)))
     }
+}
+
+fn resource(name: &str) -> Option<libc::__rlimit_resource_t> {
+    Some(match name {
+        "as" => libc::RLIMIT_AS,
+        "core" => libc::RLIMIT_CORE,
+        "cpu" => libc::RLIMIT_CPU,
+        "data" => libc::RLIMIT_DATA,
+        "fsize" => libc::RLIMIT_FSIZE,
+        "memlock" => libc::RLIMIT_MEMLOCK,
+        "nofile" => libc::RLIMIT_NOFILE,
+        "nproc" => libc::RLIMIT_NPROC,
+        "rtprio" => libc::RLIMIT_RTPRIO,
+        "sigpending" => libc::RLIMIT_SIGPENDING,
+        "stack" => libc::RLIMIT_STACK,
+        _ => return None,
+    })
 }
 
 #[expect(unsafe_code, reason = "fork")]
@@ -158,8 +188,8 @@ unsafe fn become_it(plan: &Plan) -> ! {
         for (target, fd) in (0..).zip(&plan.fds) {
             told(Step::Prepare, c_long::from(libc::dup2(*fd, target)));
         }
-        if let Some(files) = &plan.files {
-            told(Step::Prepare, c_long::from(libc::setrlimit(libc::RLIMIT_NOFILE, files)));
+        for (resource, limit) in &plan.limits {
+            told(Step::Limits, c_long::from(libc::setrlimit(*resource, limit)));
         }
         if plan.nice != 0 {
             // Its result may be -1 where nothing is wrong.

@@ -78,7 +78,7 @@ fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<
     let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
     let candidates = candidates(launch, env.get("PATH").copied());
     let cwd = CString::new(launch.cwd.as_str())?;
-    let own = Own { account: extras.account, umask: launch.umask, nice: launch.nice };
+    let own = Own { account: extras.account, umask: launch.umask, nice: launch.nice, limits: &launch.limits };
     let forker = own.is_any().then(|| Forker::new(&fds, &cwd, own, extras.files));
     let spawner = Spawner::new(&fds, &cwd)?;
     let start = |program: &CStr, words: &[&CStr]| match &forker {

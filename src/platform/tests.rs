@@ -58,6 +58,7 @@ impl Stage {
             group: None,
             umask: None,
             nice: 0,
+            limits: BTreeMap::new(),
             tree: true,
         }
     }

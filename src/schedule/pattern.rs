@@ -49,7 +49,7 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let text = text.trim();
         if text.starts_with('@') {
-            let is_known = WORDS.iter().any(|word| word.eq_ignore_ascii_case(text));
+            let is_known = WORDS.contains(&text);
             return if is_known { parse(text).ok_or(PatternError::Unknown) } else { Err(PatternError::Word) };
         }
         let fields: Vec<&str> = text.split_whitespace().collect();
@@ -194,6 +194,7 @@ mod tests {
         let table = [
             ("* * * *", "has 4 fields"),
             ("0 0 0 1 1 * 2030", "has 7 fields"),
+            ("@Daily", "is no word for a pattern"),
             ("@reboot", "is no word for a pattern"),
             (",, * * * *", "has an empty item in `,,`"),
             ("0 , * * *", "has an empty item in `,`"),

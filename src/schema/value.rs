@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::{CodeOption, Count, Draft, Variable};
 use crate::base::Signal;
 use crate::spec::ExecMode;
@@ -29,6 +31,8 @@ pub enum Value {
     Account(fn(&mut Draft, Option<String>)),
     /// Octal digits in a string: what a number means depends on the format.
     Umask(fn(&mut Draft, Option<String>)),
+    /// An object of limits by their names: numbers, sizes, or `"unlimited"`.
+    Limits(fn(&mut Draft, BTreeMap<String, Option<u64>>)),
     /// One exit code, or a list.
     ExitCodes(fn(&mut Draft, Vec<i32>)),
     Count(fn(&mut Draft, Count)),
@@ -86,7 +90,7 @@ impl Value {
             Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
             Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
             Self::ExitCodes(_) => &[Number, String, List],
-            Self::Variables(_) | Self::Overlay(_) | Self::Object(_) => &[Object],
+            Self::Variables(_) | Self::Overlay(_) | Self::Object(_) | Self::Limits(_) => &[Object],
             Self::PathOrFlag(_) => &[Boolean, String],
             Self::Ignored(shapes) => shapes,
         }
@@ -141,6 +145,7 @@ impl Value {
             Self::Cron(_) => "a cron pattern such as \"0 3 * * *\"".to_owned(),
             Self::Account(_) => format!("a name, or a whole number from 0 to {ACCOUNT_MAX}"),
             Self::Umask(_) => "octal digits in quotes, such as \"027\"".to_owned(),
+            Self::Limits(_) => "an object of limits, such as `{ nofile: 65536 }`".to_owned(),
             Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),

@@ -61,7 +61,15 @@ pub struct AppSpec {
     /// Added to the daemon's own.
     #[serde(default)]
     pub nice: i32,
+    /// By name, as in [`LIMITS`]; none is no limit.
+    #[serde(default)]
+    pub rlimits: BTreeMap<String, Option<u64>>,
 }
+
+/// Limits of a process, by the names of setrlimit(2) in lower case and without `RLIMIT_`. `locks` is not among them:
+/// Linux has no use for it, and pmrun knows its processes by it.
+pub const LIMITS: [&str; 11] =
+    ["as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "rtprio", "sigpending", "stack"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -232,6 +240,7 @@ impl AppSpec {
             gid: None,
             umask: None,
             nice: 0,
+            rlimits: BTreeMap::new(),
         }
     }
 }

@@ -68,11 +68,12 @@ pub enum Field {
     Gid,
     Umask,
     Nice,
+    Rlimits,
 }
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -121,6 +122,7 @@ impl Field {
         Self::Gid,
         Self::Umask,
         Self::Nice,
+        Self::Rlimits,
     ];
 
     /// The one place that decides what a change of an option costs.
@@ -185,7 +187,8 @@ impl Field {
             | Self::Uid
             | Self::Gid
             | Self::Umask
-            | Self::Nice => Impact::Reload,
+            | Self::Nice
+            | Self::Rlimits => Impact::Reload,
 
             Self::ExecMode => Impact::Recreate,
         }
@@ -257,6 +260,7 @@ impl Field {
             Self::Gid => "gid",
             Self::Umask => "umask",
             Self::Nice => "nice",
+            Self::Rlimits => "rlimits",
         }
     }
 }

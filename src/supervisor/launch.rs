@@ -57,6 +57,8 @@ pub struct Launch {
     pub umask: Option<u32>,
     /// Added to the daemon's.
     pub nice: i32,
+    /// By the names of [`crate::spec::LIMITS`].
+    pub limits: BTreeMap<String, Option<u64>>,
     /// When its first process ends by itself, kill what is left of its process group.
     pub tree: bool,
 }
@@ -105,6 +107,7 @@ pub fn launch(
         group: spec.gid.clone(),
         umask: spec.umask.as_deref().and_then(|mask| u32::from_str_radix(mask, 8).ok()),
         nice: spec.nice,
+        limits: spec.rlimits.clone(),
         tree: spec.stop.tree,
         instance,
     }

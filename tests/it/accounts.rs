@@ -63,15 +63,15 @@ fn an_app_runs_as_its_user_and_its_files_are_the_users() {
 #[test]
 fn an_app_has_a_umask_and_a_niceness_of_its_own() {
     let home = Home::new();
-    let script = "umask; cut -d' ' -f19 /proc/self/stat; trap '' INT; ls /proc/self/fd | wc -l; exec sleep 600";
+    let script = "umask; cut -d' ' -f19 /proc/self/stat; trap '' INT; ls /proc/self/fd | wc -l; ulimit -n; ulimit -Hc; exec sleep 600";
     let app = json!({
-        "name": "api", "script": script, "umask": "027", "nice": 3, "min_uptime": 100, "fingerprint": false,
+        "name": "api", "script": script, "rlimits": { "nofile": 99, "core": 0 }, "umask": "027", "nice": 3, "min_uptime": 100, "fingerprint": false,
     });
     home.write_json("eco.json", &json!([app]));
     let own = home.run_command(home.shell("cut -d' ' -f19 /proc/self/stat"), std::time::Duration::from_secs(5));
     let own: i32 = own.stdout.trim().parse().expect("a number");
     home.ok(&["apply", "eco.json"]);
-    assert_eq!(home.log("api-out.log"), format!("0027\n{}\n4\n", (own + 3).min(19)));
+    assert_eq!(home.log("api-out.log"), format!("0027\n{}\n4\n99\n0\n", (own + 3).min(19)));
     home.ok(&["diff", "eco.json"]);
 }
 

@@ -1,6 +1,6 @@
 //! One reader a kind of value: the value, or nothing once everything that is wrong with it has been told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::number::{SAFE, quantity, whole_number};
 use super::{Decoder, Reading, found};
@@ -11,7 +11,7 @@ use crate::schedule::Pattern;
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
-use crate::spec::ExecMode;
+use crate::spec::{ExecMode, LIMITS};
 
 /// A year: longer waits are typing errors.
 pub(in crate::schema) const MILLIS_MAX: u64 = 31_536_000_000;
@@ -170,6 +170,36 @@ impl Decoder<'_> {
             Kind::Number(_) => self.wrong_but(reading, node, "put it in quotes: it is octal then in every format"),
             _ => self.wrong(reading, node),
         }
+    }
+
+    pub(super) fn limits(&mut self, reading: Reading<'_>, node: &Node) -> Option<BTreeMap<String, Option<u64>>> {
+        let Some(entries) = node.entries() else { return self.wrong(reading, node) };
+        let mut limits = Some(BTreeMap::new());
+        for entry in entries {
+            let name = &entry.key.text;
+            let value = match entry.value.as_str() {
+                Some("unlimited") => Some(None),
+                _ => quantity(&entry.value, parse_bytes).map(Some),
+            };
+            let known = LIMITS.contains(&name.as_str());
+            match value.filter(|_| known) {
+                Some(value) => limits.iter_mut().for_each(|limits| _ = limits.insert(name.clone(), value)),
+                None => {
+                    let message = if known {
+                        format!(
+                            "`{name}` in `{}` must be a number, a size, or \"unlimited\", not {}",
+                            reading.key,
+                            found(&entry.value)
+                        )
+                    } else {
+                        format!("`{}` has no limit `{name}`: there are {}", reading.key, LIMITS.join(", "))
+                    };
+                    self.error(Code::Value, message, &reading.mark.key(name, entry.value.span));
+                    limits = None;
+                }
+            }
+        }
+        limits
     }
 
     pub(super) fn exit_codes(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<i32>> {

@@ -126,6 +126,7 @@ fn typed(row: &Row) -> String {
         Value::Watch(_) => "boolean | string[] | string",
         Value::Patterns(_) => "(string | RegExp)[] | string",
         Value::Code(_) => "string[] | \"git\" | (string & {}) | boolean",
+        Value::Limits(_) => "Record<string, number | string>",
         Value::Object(_) => "Record<string, unknown>",
         Value::Ignored(shapes) => &shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | "),
     };

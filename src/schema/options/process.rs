@@ -237,4 +237,15 @@ pub(super) const ROWS: &[Row] = &[
         status: Status::Honoured,
         field: Some(Field::Nice),
     },
+    Row {
+        name: "rlimits",
+        aliases: &[],
+        value: Value::Limits(|app, limits| app.spec.rlimits = limits),
+        default: "",
+        doc: "Limits of each of the app's processes, as of setrlimit(2); soft and hard are the same. More than pmrun itself has, only \
+              root may give.",
+        examples: &[r#"{"nofile": 65536, "core": 0}"#, r#"{"nproc": "unlimited", "fsize": "1G"}"#],
+        status: Status::Honoured,
+        field: Some(Field::Rlimits),
+    },
 ];
