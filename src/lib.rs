@@ -27,6 +27,7 @@
 //! | [`document`], [`diag`] | values with the bytes they came from; what is said about them |
 //! | [`schema`] | the option table: names, types, defaults, documentation; from a document to specs |
 //! | [`supervisor`] | the state machine of one instance |
+//! | [`schedule`] | when a cron pattern's time comes |
 //! | [`runtime`] | the daemon's one state, its inputs and effects, and what of it is durable |
 //! | [`config`] | reading files: JavaScript, JSON, YAML, TOML; the only way in |
 //! | [`platform`] | processes, pidfds, signals, process trees, locks; the only `unsafe` code |
@@ -37,7 +38,7 @@
 //!
 //! # Invariants
 //!
-//! * The first eight rows are pure: no clock, no files, no processes, no environment, no threads, no printing
+//! * The first nine rows are pure: no clock, no files, no processes, no environment, no threads, no printing
 //!   ([`runtime::store`] excepted). Whatever they need to know is an argument. `tests/tidy.rs` holds them to it.
 //! * There is one planner. `diff` shows what it returns and `apply` does it, so that what is shown is what is done.
 //! * Two specs are compared by taking both apart without `..`: a new field does not compile until somebody has
@@ -76,6 +77,7 @@ pub mod plan;
 pub mod platform;
 pub mod rpc;
 pub mod runtime;
+pub mod schedule;
 pub mod schema;
 pub mod spec;
 pub mod supervisor;

@@ -65,12 +65,17 @@ fn text(measured: &[Measured], now_ms: u64, terminal: &Terminal) -> String {
 pub(super) fn uptime(view: &InstanceView, now_ms: u64) -> Option<String> {
     view.pid?;
     let seconds = now_ms.saturating_sub(view.started_at_ms?) / 1_000;
-    Some(match seconds {
+    Some(rough(seconds))
+}
+
+/// A span of time in its largest unit.
+pub(super) fn rough(seconds: u64) -> String {
+    match seconds {
         0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m", seconds / 60),
         3_600..86_400 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
-    })
+    }
 }
 
 pub(super) fn hue(state: &str) -> Colour {

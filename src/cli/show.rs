@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::error::CliError;
@@ -7,6 +9,7 @@ use super::exit::Exit;
 use super::offline::{self, Source};
 use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, exchange, facts, instances, list, surroundings};
+use crate::platform::time_zone;
 use crate::rpc::wire::{Answer, AppView, InstanceView, Request};
 use crate::runtime;
 
@@ -47,16 +50,17 @@ fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<AppView>, C
 }
 
 fn text(app: &AppView, now_ms: u64, colour: bool) -> String {
+    let zone = time_zone(app.spec.cron_timezone.as_deref());
     let name = paint(colour, Colour::Bold, &harmless(app.spec.name.as_bytes(), false));
     let mut facts = facts::facts(&app.spec);
     let ecosystem = app.instances.first().and_then(|instance| instance.ecosystem.clone());
     facts.push(("ecosystem".to_owned(), ecosystem.unwrap_or_else(|| "none, it was started by hand".to_owned())));
     facts.extend(app.file.clone().map(|file| ("file".to_owned(), file)));
-    let instances = app.instances.iter().map(|instance| instance_text(instance, now_ms, colour));
+    let instances = app.instances.iter().map(|instance| instance_text(instance, zone.as_ref(), now_ms, colour));
     format!("{name}\n{}{}", facts::lines(&facts), instances.collect::<String>())
 }
 
-fn instance_text(view: &InstanceView, now_ms: u64, colour: bool) -> String {
+fn instance_text(view: &InstanceView, zone: Option<&TimeZone>, now_ms: u64, colour: bool) -> String {
     let name = format!("{}:{}", harmless(view.name.as_bytes(), false), view.slot);
     let mut facts = vec![("id".to_owned(), view.id.to_string())];
     let mut fact = |name: &str, value: Option<String>| facts.extend(value.map(|value| (name.to_owned(), value)));
@@ -64,12 +68,20 @@ fn instance_text(view: &InstanceView, now_ms: u64, colour: bool) -> String {
     fact("pid", view.pid.map(|pid| pid.to_string()));
     fact("uptime", list::uptime(view, now_ms));
     fact("restarts", Some(view.restarts.to_string()));
+    fact("next run", view.next_run_at_ms.and_then(|at| next_run(at, now_ms, zone)));
     fact("last exit", view.last_exit.map(|status| status.to_string()));
     fact("mode", Some(view.mode.clone()));
     fact("out", Some(view.out_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
     fact("error", Some(view.error_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
     let state = paint(colour, list::hue(&view.state), &view.state);
     format!("\n{name}  {state}\n{}", facts::lines(&facts))
+}
+
+/// `2026-11-22 03:00:00 +01:00, in 11h`
+fn next_run(at_ms: u64, now_ms: u64, zone: Option<&TimeZone>) -> Option<String> {
+    let at = Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?.to_zoned(zone?.clone());
+    let wait = list::rough(at_ms.saturating_sub(now_ms) / 1_000);
+    Some(format!("{}, in {wait}", at.strftime("%Y-%m-%d %H:%M:%S %:z")))
 }
 
 #[cfg(test)]
@@ -84,22 +96,27 @@ mod tests {
         view.state = "errored".to_owned();
         view.detail = Some("16 unstable runs".to_owned());
         view.last_exit = Some(ExitStatus::Code(1));
-        let app = AppView { spec: AppSpec::new("api", "/srv/api.js", "/srv"), file: None, instances: vec![view] };
+        view.next_run_at_ms = Some(1_774_749_600_000);
+        let mut spec = AppSpec::new("api", "/srv/api.js", "/srv");
+        spec.cron_timezone = Some("UTC".to_owned());
+        let app = AppView { spec, file: None, instances: vec![view] };
         let want = "\
 api
-  script     /srv/api.js
-  cwd        /srv
-  ecosystem  none, it was started by hand
+  script         /srv/api.js
+  cwd            /srv
+  cron_timezone  UTC
+  ecosystem      none, it was started by hand
 
 api:0  errored
   id         3
   why        16 unstable runs
   restarts   0
+  next run   2026-03-29 02:00:00 +00:00, in 2h
   last exit  exit code 1
   mode       fork
   out        /logs/api-out.log
   error      /logs/api-error.log
 ";
-        assert_eq!(text(&app, 0, false), want);
+        assert_eq!(text(&app, 1_774_742_400_000, false), want);
     }
 }

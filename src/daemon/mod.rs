@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::base::InstanceId;
 use crate::platform::{
-    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason,
+    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason, time_zone,
 };
 use crate::rpc::client::{HINT, SERVING};
 use crate::runtime::store::{Store, StoreError};
@@ -71,7 +71,7 @@ fn start(home: &Path) -> Result<(), String> {
         let mut daemon = Daemon::new(home, clock, host, signals, store).map_err(cannot("serve"))?;
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
-        let (mut core, effects) = Core::restore(state, survivors, layout, clock.now());
+        let (mut core, effects) = Core::restore(state, survivors, layout, time_zone, clock.now());
         core.set_pid(std::process::id());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         daemon.end(lock).await;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::log;
 use super::saver::{Saved, Saver};
-use crate::platform::{Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
+use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Request};
@@ -32,6 +32,8 @@ pub(super) struct Daemon {
     host_ready: AsyncFd<OwnedFd>,
     signals: Signals,
     signals_ready: AsyncFd<OwnedFd>,
+    alarm: Alarm,
+    alarm_ready: AsyncFd<OwnedFd>,
     saver: Saver,
     saved: UnboundedReceiver<Saved>,
     server: JoinHandle<()>,
@@ -53,6 +55,7 @@ impl Daemon {
         let (to_loop, saved) = unbounded_channel();
         let (from_server, from_clients) = unbounded_channel();
         let alive = channel(1);
+        let alarm = Alarm::new()?;
         let server = Server::bind(home)?;
         std::fs::write(home.join("pmrun.pid"), format!("{}\n", std::process::id()))?;
         Ok(Self {
@@ -62,6 +65,8 @@ impl Daemon {
             host,
             signals_ready: awaitable(signals.as_fd().try_clone_to_owned()?)?,
             signals,
+            alarm_ready: awaitable(alarm.as_fd().try_clone_to_owned()?)?,
+            alarm,
             saver: Saver::start(store, to_loop)?,
             saved,
             server: tokio::spawn(server.serve(from_server, alive.0.clone())),
@@ -82,6 +87,11 @@ impl Daemon {
         self.perform_all(effects);
         self.settle(&mut core);
         while !self.ending {
+            if self.alarm.set(core.wall_deadline()) {
+                self.inputs.push_back(Input::Tick);
+                self.settle(&mut core);
+                continue;
+            }
             let deadline = core.deadline().map(|mono| tokio::time::Instant::from_std(self.clock.instant(mono)));
             let tick = async {
                 match deadline {
@@ -100,6 +110,11 @@ impl Daemon {
                     guard?.clear_ready();
                     let pending = self.signals.take();
                     self.signalled(pending);
+                }
+                guard = self.alarm_ready.readable() => {
+                    guard?.clear_ready();
+                    self.alarm.take();
+                    self.inputs.push_back(Input::Tick);
                 }
                 Some(event) = self.from_clients.recv() => self.client_did(event),
                 Some(saved) = self.saved.recv() => self.save_ended(saved),
@@ -202,8 +217,13 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.kill(launch, tree);
             }
+            Effect::Measure { launches } => {
+                let measured = self.host.memory(&launches);
+                self.inputs.extend(measured.into_iter().map(|(launch, bytes)| Input::Memory { launch, bytes }));
+            }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
+            Effect::Notice(text) => log::line(text),
             Effect::Exit => self.ending = true,
         }
     }

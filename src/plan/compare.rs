@@ -81,6 +81,8 @@ fn process_sees(field: Field) -> bool {
 enum Value<'a> {
     Flag(bool),
     Count(u32),
+    Whole(i32),
+    Limits(&'a BTreeMap<String, Option<u64>>),
     Millis(u64),
     Bytes(Option<u64>),
     Text(Option<&'a str>),
@@ -125,9 +127,13 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         renamed_from,
         watch: Watch { enabled: watched, paths, ignore, delay_ms: watch_delay_ms, options },
         cron_restart,
+        cron_timezone,
         max_memory_restart,
         uid,
         gid,
+        umask,
+        nice,
+        rlimits,
     } = spec;
     [
         (Field::Name, Value::Text(Some(name))),
@@ -173,9 +179,13 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::WatchDelay, Value::Millis(*watch_delay_ms)),
         (Field::WatchOptions, Value::Json(options.as_ref())),
         (Field::CronRestart, Value::Text(cron_restart.as_deref())),
+        (Field::CronTimezone, Value::Text(cron_timezone.as_deref())),
         (Field::MaxMemoryRestart, Value::Bytes(*max_memory_restart)),
         (Field::Uid, Value::Text(uid.as_deref())),
         (Field::Gid, Value::Text(gid.as_deref())),
+        (Field::Umask, Value::Text(umask.as_deref())),
+        (Field::Nice, Value::Whole(*nice)),
+        (Field::Rlimits, Value::Limits(rlimits)),
     ]
 }
 
@@ -213,6 +223,12 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
     match value {
         Value::Flag(flag) => Some(flag.to_string()),
         Value::Count(count) => Some(count.to_string()),
+        Value::Whole(number) => Some(number.to_string()),
+        Value::Limits(limits) => {
+            let limit = |limit: &Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+            let limits: Vec<String> = limits.iter().map(|(name, value)| format!("{name}: {}", limit(value))).collect();
+            Some(format!("{{{}}}", limits.join(", ")))
+        }
         Value::Millis(ms) => Some(format_millis(*ms)),
         Value::Bytes(bytes) => bytes.map(exact_bytes),
         Value::Text(text) => text.map(|text| shown_text(text, key)),
@@ -325,9 +341,13 @@ mod tests {
             Field::WatchDelay => app.watch.delay_ms = 5,
             Field::WatchOptions => app.watch.options = Some(serde_json::json!({ "x": 1 })),
             Field::CronRestart => app.cron_restart = text(),
+            Field::CronTimezone => app.cron_timezone = text(),
             Field::MaxMemoryRestart => app.max_memory_restart = Some(5),
             Field::Uid => app.uid = text(),
             Field::Gid => app.gid = text(),
+            Field::Umask => app.umask = text(),
+            Field::Nice => app.nice = 5,
+            Field::Rlimits => _ = app.rlimits.insert("core".into(), Some(0)),
         }
         app
     }

@@ -1,4 +1,12 @@
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::tz::TimeZone;
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 
 use crate::base::{Mono, Now, Wall};
 
@@ -29,6 +37,68 @@ impl Clock {
     pub fn instant(&self, mono: Mono) -> Instant {
         // Far beyond any uptime is as good as never, and cannot overflow.
         self.start + Duration::from_millis(mono.0.min(1 << 42))
+    }
+}
+
+/// Comes at a time of the wall clock; also whenever that is set, and when the machine wakes up: whoever waits for a
+/// time must look at the clock anew then.
+#[derive(Debug)]
+pub struct Alarm {
+    fd: OwnedFd,
+    armed: Option<Wall>,
+}
+
+impl Alarm {
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        let fd = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        Ok(Self { fd, armed: None })
+    }
+
+    /// True when the clock was set just now, so that nothing can be said of a time.
+    #[must_use]
+    pub fn set(&mut self, at: Option<Wall>) -> bool {
+        if at == self.armed {
+            return false;
+        }
+        self.armed = at;
+        // All zeros is no time at all.
+        let at = at.map_or_else(Timespec::default, |at| Timespec {
+            tv_sec: i64::try_from(at.0 / 1_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(at.0 % 1_000 * 1_000_000).unwrap_or(0).max(1),
+        });
+        let value = Itimerspec { it_interval: Timespec::default(), it_value: at };
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        let was_set = matches!(timerfd_settime(&self.fd, flags, &value), Err(Errno::CANCELED));
+        if was_set {
+            self.armed = None;
+        }
+        was_set
+    }
+
+    /// To be called when it has come.
+    pub fn take(&mut self) {
+        let mut count = [0; 8];
+        // The count, ECANCELED when the clock was set, or nothing yet: all is the same to who looks at the clock.
+        let _ = rustix::io::read(&self.fd, &mut count);
+        self.armed = None;
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A time zone by its IANA name, or the machine's own; none where the system does not know it.
+#[must_use]
+pub fn time_zone(name: Option<&str>) -> Option<TimeZone> {
+    match name {
+        Some("UTC") => Some(TimeZone::UTC),
+        Some(name) => TimeZone::get(name).ok(),
+        None => Some(TimeZone::system()),
     }
 }
 

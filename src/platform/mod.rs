@@ -5,12 +5,14 @@
 //! A pid is never signalled unless it is pinned: by a pidfd whose process was checked after it was opened, or by
 //! being a child that nobody has reaped yet.
 
+mod account;
 mod brood;
 mod channel;
 mod clock;
 pub mod confine;
 mod confined;
 mod foreground;
+mod forked;
 mod home;
 mod host;
 mod keeper;
@@ -28,8 +30,9 @@ mod tag;
 mod tests;
 mod tree;
 
+pub use account::check_account;
 pub use brood::{Bounds, Brood, Ended, Excess};
-pub use clock::Clock;
+pub use clock::{Alarm, Clock, time_zone};
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};
 pub use host::{Event, Host};

@@ -1,6 +1,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -22,7 +23,8 @@ pub(super) struct NotifyFolder {
 #[derive(Debug)]
 pub(super) struct Notify {
     socket: UnixDatagram,
-    path: PathBuf,
+    /// None has no name in the file system.
+    path: Option<PathBuf>,
     /// What the app is told.
     pub(super) address: String,
 }
@@ -40,7 +42,14 @@ impl NotifyFolder {
         Ok(Self { path, handle })
     }
 
-    pub(super) fn bind(&self, name: &str) -> io::Result<Notify> {
+    /// `open`: for an app of another user, who may not enter our home.
+    pub(super) fn bind(&self, name: &str, open: bool) -> io::Result<Notify> {
+        if open {
+            let name = format!("pmrun-notify-{name}");
+            let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+            socket.set_nonblocking(true)?;
+            return Ok(Notify { socket, path: None, address: format!("@{name}") });
+        }
         let path = self.path.join(name);
         let address = match &self.handle {
             None => path.clone(),
@@ -55,7 +64,7 @@ impl NotifyFolder {
             bound => bound?,
         };
         socket.set_nonblocking(true)?;
-        Ok(Notify { socket, path, address: address.to_string_lossy().into_owned() })
+        Ok(Notify { socket, path: Some(path), address: address.to_string_lossy().into_owned() })
     }
 }
 
@@ -83,7 +92,9 @@ impl AsFd for Notify {
 
 impl Drop for Notify {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -112,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for home in [folder.path().to_owned(), folder.path().join("x".repeat(200))] {
             let sockets = NotifyFolder::open(&home).unwrap();
-            let notify = sockets.bind("ab12.7").unwrap();
+            let notify = sockets.bind("ab12.7", false).unwrap();
             assert!(notify.address.len() <= SOCKET_PATH_BYTES_MAX);
             let app = UnixDatagram::unbound().unwrap();
             let mut scratch = [0; 256];
@@ -130,7 +141,12 @@ mod tests {
             assert_eq!(std::fs::read_dir(home.join("notify")).unwrap().count(), 0);
         }
         let sockets = NotifyFolder::open(folder.path()).unwrap();
+        let open = sockets.bind("ab12.9", true).unwrap();
+        let name = open.address.strip_prefix('@').unwrap();
+        let app = UnixDatagram::unbound().unwrap();
+        app.send_to_addr(b"READY=1", &SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+        assert!(open.read(&mut [0; 64]));
         std::fs::remove_dir_all(folder.path().join("notify")).unwrap();
-        assert!(sockets.bind("ab12.8").is_ok(), "the folder is made again");
+        assert!(sockets.bind("ab12.8", false).is_ok(), "the folder is made again");
     }
 }

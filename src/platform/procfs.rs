@@ -131,6 +131,21 @@ pub(super) fn marks(pid: u32) -> Option<Marks> {
     Some(marks)
 }
 
+/// Pages of memory, by proc_pid_statm(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pages {
+    pub(super) resident: u64,
+    /// Of these, what other processes may have too: of files, and shared memory.
+    pub(super) shared: u64,
+}
+
+pub(super) fn memory(pid: u32) -> Option<Pages> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse);
+    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(Pages { resident, shared })
+}
+
 /// The soft limit of file locks, which everybody may read; none when there is no limit or no such process.
 pub(super) fn file_locks(pid: u32) -> Option<u64> {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;

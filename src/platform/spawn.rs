@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::account::{self, Account};
 use super::channel::Channel;
+use super::forked::{Forker, Own};
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
 use super::sys::Spawner;
@@ -33,6 +35,8 @@ pub(super) struct Extras<'a> {
     pub(super) notify: Option<&'a str>,
     /// The limit of open files that the app gets, where this process has another.
     pub(super) files: Option<Rlimit>,
+    /// As whom it runs, where that is not as this process.
+    pub(super) account: Option<&'a Account>,
 }
 
 pub(super) struct Spawned {
@@ -41,12 +45,19 @@ pub(super) struct Spawned {
     pub(super) channel: Option<Channel>,
 }
 
+/// As whom a launch runs; none is as this process.
+///
+/// Errors are in words that name what was wrong with the app.
+pub(super) fn account(launch: &Launch) -> Result<Option<Account>, String> {
+    account::find(launch.user.as_deref(), launch.group.as_deref())
+}
+
 /// Starts the process; it has called exec when this returns.
 ///
 /// Errors are in words that name what was wrong with the app.
 pub(super) fn spawn(launch: &Launch, extras: &Extras<'_>) -> Result<Spawned, String> {
-    let (out, _) = open_output(&launch.out)?;
-    let (error, error_log_offset) = open_output(&launch.error)?;
+    let (out, _) = open_output(&launch.out, extras)?;
+    let (error, error_log_offset) = open_output(&launch.error, extras)?;
     let (channel, theirs) = open_channel(launch.channel)?;
     let mut fds = vec![out, error];
     fds.extend(theirs);
@@ -66,16 +77,23 @@ fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<
     let words = words.collect::<Result<Vec<_>, _>>()?;
     let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
     let candidates = candidates(launch, env.get("PATH").copied());
-    let spawner = Spawner::new(&fds, &CString::new(launch.cwd.as_str())?)?;
+    let cwd = CString::new(launch.cwd.as_str())?;
+    let own = Own { account: extras.account, umask: launch.umask, nice: launch.nice, limits: &launch.limits };
+    let forker = own.is_any().then(|| Forker::new(&fds, &cwd, own, extras.files));
+    let spawner = Spawner::new(&fds, &cwd)?;
+    let start = |program: &CStr, words: &[&CStr]| match &forker {
+        Some(forker) => forker.start(program, words, &pairs),
+        None => spawner.start(program, words, &pairs),
+    };
     let first_that_runs = || {
         // As execvp(3): what cannot be run does not hide what comes later, and is the better reason.
         let mut problem = io::Error::from(rustix::io::Errno::NOENT);
         for path in candidates {
             let path = CString::new(path.into_os_string().into_vec())?;
-            match spawner.start(&path, &words, &pairs) {
+            match start(&path, &words) {
                 Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
                     let shell: Vec<&CStr> = [SHELL, &path].into_iter().chain(words[1..].iter().copied()).collect();
-                    return spawner.start(SHELL, &shell, &pairs);
+                    return start(SHELL, &shell);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => {
@@ -90,13 +108,17 @@ fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<
         }
         Err(problem)
     };
-    extras.tag.on(|| with_files(extras.files, first_that_runs))
+    // A forked process sets the limit for itself.
+    extras.tag.on(|| with_files(extras.files.filter(|_| forker.is_none()), first_that_runs))
 }
 
 /// Later ones win.
 fn environment<'a>(launch: &'a Launch, extras: &Extras<'a>, instance: &'a str) -> BTreeMap<&'a str, &'a str> {
-    let given = launch.ambient.iter().chain(&launch.env).map(|(name, value)| (name.as_str(), value.as_str()));
-    let mut env: BTreeMap<&str, &str> = given.collect();
+    let pair = |(name, value): (&'a String, &'a String)| (name.as_str(), value.as_str());
+    let mut env: BTreeMap<&str, &str> = launch.ambient.iter().map(pair).collect();
+    let own = extras.account.into_iter().flat_map(|account| &account.variables);
+    env.extend(own.map(|(name, value)| (*name, value.as_str())));
+    env.extend(launch.env.iter().map(pair));
     env.extend([(MARK_HOME, extras.home), (MARK_LAUNCH, extras.mark), (MARK_INSTANCE, instance)]);
     env.extend(extras.notify.map(|address| ("NOTIFY_SOCKET", address)));
     if launch.channel {
@@ -118,7 +140,7 @@ fn candidates(launch: &Launch, path: Option<&str>) -> Vec<PathBuf> {
 }
 
 /// No descriptor may lie where another one goes.
-fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > TARGET_MAX { Ok(fd) } else { Ok(rustix::io::fcntl_dupfd_cloexec(&fd, TARGET_MAX + 1)?) }
 }
 
@@ -144,7 +166,7 @@ fn open_channel(wanted: bool) -> Result<(Option<Channel>, Option<OwnedFd>), Stri
 }
 
 /// And how long it is already.
-fn open_output(output: &Output) -> Result<(OwnedFd, u64), String> {
+fn open_output(output: &Output, extras: &Extras<'_>) -> Result<(OwnedFd, u64), String> {
     match output {
         Output::Null => match OpenOptions::new().write(true).open("/dev/null") {
             Ok(null) => Ok((null.into(), 0)),
@@ -152,7 +174,14 @@ fn open_output(output: &Output) -> Result<(OwnedFd, u64), String> {
         },
         Output::File(path) => {
             let said = |error: io::Error| format!("cannot open the log `{path}`: {}", reason(&error));
-            let file = open_log(Path::new(path)).map_err(said)?;
+            let file = match extras.account {
+                Some(account) => {
+                    account.open_log(Path::new(path), Path::new(extras.home), open_log).map_err(|error| {
+                        format!("cannot open the log `{path}` as user `{}`: {}", account.name, reason(&error))
+                    })?
+                }
+                None => open_log(Path::new(path)).map_err(said)?,
+            };
             let length = file.metadata().map_err(said)?.len();
             Ok((file.into(), length))
         }
@@ -179,6 +208,9 @@ fn open_log(path: &Path) -> io::Result<File> {
 /// The system gives one number for several mistakes.
 fn explain(launch: &Launch, error: &io::Error) -> String {
     let program = &launch.program;
+    if error.get_ref().is_some() {
+        return error.to_string();
+    }
     if let Some(problem) = folder_problem(&launch.cwd) {
         return format!("cannot enter the folder `{}`: {problem}", launch.cwd);
     }

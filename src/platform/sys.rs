@@ -62,6 +62,14 @@ pub(super) fn close_inherited_on_exec() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 4_u32) };
 }
 
+/// Which groups the calling thread is a member of, other threads left as they are.
+#[expect(unsafe_code, reason = "the C library would change all threads")]
+pub(super) fn set_groups_of_thread(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: setgroups(2) only reads the list that it is given.
+    let result = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Closes every descriptor but the standard ones.
 #[expect(unsafe_code, reason = "closes descriptors by number")]
 pub(super) fn close_inherited() {

@@ -54,6 +54,11 @@ impl Stage {
             pid_file: self.path("pids/app-0.pid"),
             channel: false,
             notify: false,
+            user: None,
+            group: None,
+            umask: None,
+            nice: 0,
+            limits: BTreeMap::new(),
             tree: true,
         }
     }

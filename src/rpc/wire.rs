@@ -257,6 +257,9 @@ pub struct InstanceView {
     /// Wall clock, milliseconds since 1970; of the process that runs.
     pub started_at_ms: Option<u64>,
     pub last_exit: Option<ExitStatus>,
+    /// Wall clock, milliseconds since 1970: when `cron_restart` starts it next.
+    #[serde(default)]
+    pub next_run_at_ms: Option<u64>,
     /// None is thrown away.
     pub out_file: Option<String>,
     pub error_file: Option<String>,
@@ -279,6 +282,7 @@ impl InstanceView {
             restarts: 0,
             started_at_ms: None,
             last_exit: None,
+            next_run_at_ms: None,
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),
         }

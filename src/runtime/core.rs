@@ -1,4 +1,10 @@
-use std::collections::VecDeque;
+mod agendas;
+mod memory;
+
+pub(super) use memory::Measured;
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::tz::TimeZone;
 
 use super::operation::{Afterwards, Caller, Operation, Surroundings};
 use super::request::{self, Begun};
@@ -7,10 +13,13 @@ use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view}
 use crate::base::{InstanceId, Key, Mono, Now};
 use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
-use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
+use crate::supervisor::{self, Cause, ErrorReason, Event, LaunchId, Layout};
 
 /// How long a daemon waits for the command that started it, which may have been killed meanwhile.
 const RESUME_MS: u64 = 1_000;
+
+/// Looks up a time zone by its name, or the machine's own.
+pub type Zones = fn(Option<&str>) -> Option<TimeZone>;
 
 /// The daemon's whole state and every decision it makes.
 #[derive(Debug)]
@@ -31,6 +40,9 @@ pub struct Core {
     commanded: bool,
     /// The daemon's own, for `ping`.
     pid: u32,
+    zones: Zones,
+    /// Apps that are started anew when it is recorded that they are to run.
+    renewals: BTreeMap<Ticket, (String, Cause)>,
 }
 
 /// A command that waits for its turn.
@@ -69,7 +81,13 @@ impl Core {
     /// should run and does not is started after the command that started the daemon, so that it acts on what was
     /// recorded: nothing is started only to be stopped or replaced.
     #[must_use]
-    pub fn restore(state: State, survivors: Vec<Survivor>, layout: Layout, now: Now) -> (Self, Vec<Effect>) {
+    pub fn restore(
+        state: State,
+        survivors: Vec<Survivor>,
+        layout: Layout,
+        zones: Zones,
+        now: Now,
+    ) -> (Self, Vec<Effect>) {
         let (generation, key) = (state.generation, state.key);
         let known = |survivor: &Survivor| {
             let app = state.apps.get(&survivor.instance.app);
@@ -91,11 +109,14 @@ impl Core {
             moved: VecDeque::new(),
             ending: Ending::No,
             pid: 0,
+            zones,
+            renewals: BTreeMap::new(),
         };
         for id in unwanted {
             core.feed(&id, Event::Stop, now, &mut out);
         }
         core.advance(now, &mut out);
+        core.keep_agendas(now, &mut out);
         (core, out)
     }
 
@@ -125,11 +146,13 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),
         }
         self.advance(now, &mut out);
+        self.keep_agendas(now, &mut out);
         out
     }
 
@@ -140,7 +163,7 @@ impl Core {
             return None;
         }
         let resume = self.resume_at.filter(|_| self.current.is_none());
-        self.table.deadline().into_iter().chain(resume).min()
+        self.table.deadline().into_iter().chain(resume).chain(self.memory_deadline()).min()
     }
 
     /// Whether what should run is still to be started.
@@ -278,6 +301,9 @@ impl Core {
     }
 
     fn saved(&mut self, ticket: Ticket, result: Result<(), String>, now: Now, out: &mut Vec<Effect>) {
+        if self.renewal_saved(ticket, &result, now, out) {
+            return;
+        }
         let Some(mut current) = self.current.take() else { return };
         let refused = current.saved(ticket, result, &mut self.around(now, out));
         match refused {
@@ -291,6 +317,8 @@ impl Core {
             self.feed(&id, Event::Tick, now, out);
             self.keep_if_immortal(&id, out);
         }
+        self.run_agendas(now, out);
+        self.measure(now, out);
     }
 
     /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.

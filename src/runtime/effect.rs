@@ -20,10 +20,14 @@ pub enum Effect {
     Kill { launch: LaunchId, tree: bool },
     /// Whether the descendants of a process end when it ends by itself; at first as its `Launch` says.
     Tree { launch: LaunchId, tree: bool },
+    /// Look how much memory they use; answered by a `Memory` for each that runs.
+    Measure { launches: Vec<LaunchId> },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
     /// `last` closes the exchange.
     Answer { client: ClientId, answer: Box<Answer>, last: bool },
+    /// A line for the daemon's log: what nobody is there to be told.
+    Notice(String),
     /// End the daemon; everything before has been done.
     Exit,
 }

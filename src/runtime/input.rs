@@ -49,6 +49,11 @@ pub enum Input {
     Ready {
         launch: LaunchId,
     },
+    /// What a process uses with all that it has started; the answer to `Measure`.
+    Memory {
+        launch: LaunchId,
+        bytes: u64,
+    },
     Saved {
         ticket: Ticket,
         result: Result<(), String>,

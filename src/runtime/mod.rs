@@ -28,7 +28,7 @@ mod target;
 mod view;
 mod work;
 
-pub use core::{Core, Survivor};
+pub use core::{Core, Survivor, Zones};
 pub use effect::{Effect, Save};
 pub use input::{ClientId, Input, Ticket};
 pub use record::{AppRecord, InstanceRecord, Intent, State};

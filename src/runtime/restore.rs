@@ -52,7 +52,7 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
         };
         let new = |slot, known: &InstanceRecord| Instance::new(known.id, machine(slot, known.intent));
         let instances = record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
-        table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false });
+        table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false, agenda: None });
     }
     let mut unwanted = Vec::new();
     for survivor in survivors {

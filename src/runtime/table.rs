@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::core::Measured;
 use super::{AppRecord, Effect, Intent};
 use crate::base::{InstanceId, Mono, Now, sha256_hex};
+use crate::schedule::Agenda;
 use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, State, deadline, launch, step};
 
 /// An inherited environment and the digest that records refer to it by.
@@ -31,6 +33,8 @@ pub(super) struct App {
     pub(super) deleted: bool,
     /// Nobody knows whether its record is on disk.
     pub(super) unsaved: bool,
+    /// The times of `cron_restart`, while they are for something.
+    pub(super) agenda: Option<Agenda>,
 }
 
 #[derive(Debug)]
@@ -42,11 +46,13 @@ pub(super) struct Instance {
     /// Wall clock; of the process that runs.
     pub(super) started_at_ms: Option<u64>,
     pub(super) error_log_offset: u64,
+    /// Where it has a limit of memory.
+    pub(super) measured: Option<Measured>,
 }
 
 impl Instance {
     pub(super) fn new(list_id: u32, machine: Machine) -> Self {
-        Self { machine, list_id, launched_as: None, started_at_ms: None, error_log_offset: 0 }
+        Self { machine, list_id, launched_as: None, started_at_ms: None, error_log_offset: 0, measured: None }
     }
 }
 

@@ -169,13 +169,25 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
         restarts: machine.restarts,
         started_at_ms: instance.started_at_ms.filter(|_| pid.is_some()),
         last_exit: machine.last_exit,
+        next_run_at_ms: next_run(app, machine),
         ..blank(&app.record, slot, instance.list_id, outputs(&app.record, slot, instance, layout))
     }
+}
+
+/// When its time comes next. What was stopped has none, though another instance may.
+fn next_run(app: &App, machine: &Machine) -> Option<u64> {
+    let next = app.agenda.as_ref()?.next()?;
+    (machine.state != supervisor::State::Stopped).then_some(next.0)
 }
 
 /// Why it is in its state, where that is not plain.
 fn detail(machine: &Machine, now: Now) -> Option<String> {
     use supervisor::State;
+    if let (Some(cause), State::Launching { .. } | State::Starting { late: false, .. } | State::Online { .. }) =
+        (&machine.cause, &machine.state)
+    {
+        return Some(format!("restarted: {cause}"));
+    }
     match &machine.state {
         State::Waiting { until } => Some(format!("starts again in {}", format_millis(until.ms_since(now.mono)))),
         State::Starting { late: true, .. } => {
@@ -227,6 +239,7 @@ fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error): (Output, Out
         restarts: 0,
         started_at_ms: None,
         last_exit: None,
+        next_run_at_ms: None,
         out_file: file(out),
         error_file: file(error),
     }

@@ -173,6 +173,7 @@ impl Work {
             instances: BTreeMap::new(),
             deleted: false,
             unsaved: false,
+            agenda: None,
         });
         app.record = record.clone();
         app.ambient = ambient;

@@ -6,6 +6,15 @@ pub trait Surroundings {
     /// CPUs that may be used.
     fn cpus(&self) -> u32;
 
+    /// Whether an app can be run as a user and a group, each by name or number.
+    ///
+    /// # Errors
+    /// Why not, as a sentence.
+    fn account(&self, user: Option<&str>, group: Option<&str>) -> Result<(), String>;
+
+    /// Whether the machine knows a time zone by this name.
+    fn knows_zone(&self, name: &str) -> bool;
+
     /// A path as a file writes it: `~` is the home folder, a relative one is below `base`.
     fn absolute(&self, base: &Path, written: &str) -> PathBuf;
 

@@ -43,6 +43,17 @@ impl Surroundings for Table {
         4
     }
 
+    fn account(&self, user: Option<&str>, group: Option<&str>) -> Result<(), String> {
+        match user.into_iter().chain(group).find(|name| *name == "nobody-here") {
+            Some(name) => Err(format!("there is no user `{name}` on this machine")),
+            None => Ok(()),
+        }
+    }
+
+    fn knows_zone(&self, name: &str) -> bool {
+        matches!(name, "UTC" | "Europe/Berlin")
+    }
+
     fn absolute(&self, base: &Path, written: &str) -> PathBuf {
         let path = match written.strip_prefix("~/") {
             Some(rest) => Path::new("/home/app").join(rest),

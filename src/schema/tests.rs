@@ -132,12 +132,14 @@ fn absurd_values_are_one_error_at_every_option() {
         let accepted: &[&str] = match row.value {
             // Each needs a name; where an empty one stands for the default it is PM2's way to say so.
             Value::Text(_) if ["script", "name"].contains(&row.name) => &[],
+            Value::Whole { min, .. } if min < 0 => &["-1", "'-1'", "''"],
             Value::Text(_)
+            | Value::Whole { .. }
             | Value::Mode(_)
             | Value::LogType(_)
             | Value::Cron(_)
             | Value::Account(_)
-            | Value::Whole { .. }
+            | Value::Umask(_)
             | Value::Millis(_)
             | Value::Bytes(_)
             | Value::Signal(_) => &["''"],
@@ -145,7 +147,7 @@ fn absurd_values_are_one_error_at_every_option() {
             Value::Words(_) | Value::Patterns(_) => &["[]", "''", "' '"],
             Value::Names(_) | Value::Filter(_) | Value::ExitCodes(_) => &["[]", "''"],
             Value::Count(_) => &["-1", "'-1'", "''"],
-            Value::Variables(_) | Value::Overlay(_) | Value::Object(_) => &["{}"],
+            Value::Variables(_) | Value::Overlay(_) | Value::Object(_) | Value::Limits(_) => &["{}"],
             Value::PathOrFlag(_) => &["true", "''"],
             Value::Watch(_) => &["true", "[]", "''"],
             Value::Code(_) => &["true", "[]"],
@@ -205,6 +207,9 @@ fn users_groups_and_cron_patterns_are_read_as_such() {
         ("0 3 * *", false),
         ("every day at three o'clock", false),
         ("5", false),
+        ("0 0 31 2 *", false),
+        ("0 0 1 1 * 2030 *", false),
+        ("1,, * * * *", false),
     ] {
         assert_eq!(run(&with_script(&json!({ "cron": pattern }))).errors().is_empty(), fine, "{pattern}");
     }
@@ -277,9 +282,13 @@ fn every_option_changes_the_app() {
         ("ignore_watch", json!("node_modules")),
         ("watch_options", json!({ "depth": 1 })),
         ("cron_restart", json!("0 0 * * *")),
+        ("cron_timezone", json!("UTC")),
         ("max_memory_restart", json!("300M")),
         ("uid", json!("www-data")),
         ("gid", json!(33)),
+        ("umask", json!("027")),
+        ("nice", json!(10)),
+        ("rlimits", json!({ "nofile": 100 })),
         ("log_file", json!(true)),
         ("log_date_format", json!("HH:mm")),
         ("log_type", json!("json")),
@@ -313,7 +322,6 @@ fn options_of_later_versions_warn_once_and_only_when_they_are_used() {
             [Shape::Object] => json!({ "a": 1 }),
             [Shape::List, ..] => json!(["a"]),
             [Shape::String] => json!("json"),
-            _ if row.name == "cron_restart" => json!("@daily"),
             _ => json!(100),
         };
         let run = run(&with_script(&json!({ row.name: used })));

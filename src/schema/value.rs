@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::{CodeOption, Count, Draft, Variable};
 use crate::base::Signal;
 use crate::spec::ExecMode;
@@ -27,6 +29,10 @@ pub enum Value {
     Cron(fn(&mut Draft, Option<String>)),
     /// A user or a group: its name, or its number.
     Account(fn(&mut Draft, Option<String>)),
+    /// Octal digits in a string: what a number means depends on the format.
+    Umask(fn(&mut Draft, Option<String>)),
+    /// An object of limits by their names: numbers, sizes, or `"unlimited"`.
+    Limits(fn(&mut Draft, BTreeMap<String, Option<u64>>)),
     /// One exit code, or a list.
     ExitCodes(fn(&mut Draft, Vec<i32>)),
     Count(fn(&mut Draft, Count)),
@@ -72,7 +78,7 @@ impl Value {
     pub fn shapes(&self) -> &'static [Shape] {
         use Shape::{Boolean, List, Number, Object, String};
         match self {
-            Self::Text(_) | Self::Mode(_) | Self::LogType(_) => &[String],
+            Self::Text(_) | Self::Mode(_) | Self::LogType(_) | Self::Umask(_) => &[String],
             Self::Flag(_) => &[Boolean],
             Self::Whole { .. }
             | Self::Millis(_)
@@ -84,7 +90,7 @@ impl Value {
             Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
             Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
             Self::ExitCodes(_) => &[Number, String, List],
-            Self::Variables(_) | Self::Overlay(_) | Self::Object(_) => &[Object],
+            Self::Variables(_) | Self::Overlay(_) | Self::Object(_) | Self::Limits(_) => &[Object],
             Self::PathOrFlag(_) => &[Boolean, String],
             Self::Ignored(shapes) => shapes,
         }
@@ -138,6 +144,8 @@ impl Value {
             Self::Filter(_) => "a list of strings, a string, or `false`".to_owned(),
             Self::Cron(_) => "a cron pattern such as \"0 3 * * *\"".to_owned(),
             Self::Account(_) => format!("a name, or a whole number from 0 to {ACCOUNT_MAX}"),
+            Self::Umask(_) => "octal digits in quotes, such as \"027\"".to_owned(),
+            Self::Limits(_) => "an object of limits, such as `{ nofile: 65536 }`".to_owned(),
             Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),

@@ -48,12 +48,28 @@ pub struct AppSpec {
     pub renamed_from: Option<String>,
     pub watch: Watch,
     pub cron_restart: Option<String>,
+    /// An IANA name; none is the machine's own zone.
+    pub cron_timezone: Option<String>,
     /// Bytes.
     pub max_memory_restart: Option<u64>,
     /// A user's name or number.
     pub uid: Option<String>,
     pub gid: Option<String>,
+    /// Three octal digits; none is what the daemon has.
+    #[serde(default)]
+    pub umask: Option<String>,
+    /// Added to the daemon's own.
+    #[serde(default)]
+    pub nice: i32,
+    /// By name, as in [`LIMITS`]; none is no limit.
+    #[serde(default)]
+    pub rlimits: BTreeMap<String, Option<u64>>,
 }
+
+/// Limits of a process, by the names of setrlimit(2) in lower case and without `RLIMIT_`. `locks` is not among them:
+/// Linux has no use for it, and pmrun knows its processes by it.
+pub const LIMITS: [&str; 11] =
+    ["as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "rtprio", "sigpending", "stack"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -221,9 +237,13 @@ impl AppSpec {
             renamed_from: None,
             watch: Watch::default(),
             cron_restart: None,
+            cron_timezone: None,
             max_memory_restart: None,
             uid: None,
             gid: None,
+            umask: None,
+            nice: 0,
+            rlimits: BTreeMap::new(),
         }
     }
 }

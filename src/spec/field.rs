@@ -63,14 +63,18 @@ pub enum Field {
     WatchDelay,
     WatchOptions,
     CronRestart,
+    CronTimezone,
     MaxMemoryRestart,
     Uid,
     Gid,
+    Umask,
+    Nice,
+    Rlimits,
 }
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 50] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -114,9 +118,13 @@ impl Field {
         Self::WatchDelay,
         Self::WatchOptions,
         Self::CronRestart,
+        Self::CronTimezone,
         Self::MaxMemoryRestart,
         Self::Uid,
         Self::Gid,
+        Self::Umask,
+        Self::Nice,
+        Self::Rlimits,
     ];
 
     /// The one place that decides what a change of an option costs.
@@ -152,6 +160,7 @@ impl Field {
             | Self::WatchDelay
             | Self::WatchOptions
             | Self::CronRestart
+            | Self::CronTimezone
             | Self::MaxMemoryRestart
             | Self::LogDateFormat
             | Self::LogType => Impact::Live,
@@ -179,7 +188,10 @@ impl Field {
             | Self::PidFile
             | Self::Code
             | Self::Uid
-            | Self::Gid => Impact::Reload,
+            | Self::Gid
+            | Self::Umask
+            | Self::Nice
+            | Self::Rlimits => Impact::Reload,
 
             Self::ExecMode => Impact::Recreate,
         }
@@ -194,13 +206,9 @@ impl Field {
                 | Self::IgnoreWatch
                 | Self::WatchDelay
                 | Self::WatchOptions
-                | Self::CronRestart
-                | Self::MaxMemoryRestart
                 | Self::LogFile
                 | Self::LogDateFormat
                 | Self::LogType
-                | Self::Uid
-                | Self::Gid
         )
     }
 
@@ -250,9 +258,13 @@ impl Field {
             Self::WatchDelay => "watch_delay",
             Self::WatchOptions => "watch_options",
             Self::CronRestart => "cron_restart",
+            Self::CronTimezone => "cron_timezone",
             Self::MaxMemoryRestart => "max_memory_restart",
             Self::Uid => "uid",
             Self::Gid => "gid",
+            Self::Umask => "umask",
+            Self::Nice => "nice",
+            Self::Rlimits => "rlimits",
         }
     }
 }

@@ -50,6 +50,15 @@ pub struct Launch {
     pub channel: bool,
     /// Give it `NOTIFY_SOCKET`.
     pub notify: bool,
+    /// As whom it runs: names or numbers; as the daemon without.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// None is the daemon's.
+    pub umask: Option<u32>,
+    /// Added to the daemon's.
+    pub nice: i32,
+    /// By the names of [`crate::spec::LIMITS`].
+    pub limits: BTreeMap<String, Option<u64>>,
     /// When its first process ends by itself, kill what is left of its process group.
     pub tree: bool,
 }
@@ -94,6 +103,11 @@ pub fn launch(
         pid_file: pid_file(spec, slot, list_id, layout),
         channel: is_node(spec) || spec.readiness.wait_ready || spec.stop.message,
         notify: spec.readiness.wait_ready,
+        user: spec.uid.clone(),
+        group: spec.gid.clone(),
+        umask: spec.umask.as_deref().and_then(|mask| u32::from_str_radix(mask, 8).ok()),
+        nice: spec.nice,
+        limits: spec.rlimits.clone(),
         tree: spec.stop.tree,
         instance,
     }

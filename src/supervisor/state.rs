@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::LaunchId;
-use crate::base::{ExitStatus, Mono};
+use crate::base::{ExitStatus, Mono, format_bytes};
 
 /// Where an instance is. Each state holds what is known in it and nothing else, so that there is no pid beside
 /// "stopped" and no timer beside "online".
@@ -98,7 +98,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Files { path } => write!(f, "`{path}` changed (watch)"),
             Self::Cron => f.write_str("its time has come (cron_restart)"),
-            Self::Memory { bytes } => write!(f, "it uses {bytes} bytes (max_memory_restart)"),
+            Self::Memory { bytes } => write!(f, "it used {} (max_memory_restart)", format_bytes(*bytes)),
             Self::Age => f.write_str("it has run for long enough (max_age)"),
         }
     }

@@ -7,17 +7,20 @@
 //! * a home whose path is long breaks the socket (108 bytes): homes are in `/tmp`, whatever TMPDIR says.
 //! * an orphan that nobody reaps looks alive to a check by pid: `support::procs` takes zombies for dead, and reaps.
 
+mod accounts;
 mod at_work;
 mod bad_input;
 mod base;
 mod commands;
 mod conformance;
+mod cron;
 mod durability;
 mod editor;
 mod explain;
 mod formats;
 mod fuzzing;
 mod javascript;
+mod memory;
 mod mistakes;
 mod only_what_changed;
 mod planning;

@@ -3,6 +3,7 @@ mod children;
 mod pid_file;
 mod running;
 mod stops;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -15,11 +16,12 @@ use rustix::event::{Timespec, epoll};
 use self::cache::Cache;
 use self::children::{end_child, reap_child};
 use self::running::{How, Running};
+use super::account::Account;
 use super::notify::NotifyFolder;
 use super::procfs::{self, Process};
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
-use super::spawn::{Extras, spawn};
+use super::spawn::{Extras, account, spawn};
 use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
@@ -188,7 +190,8 @@ impl Host {
     /// In words, with what was wrong with the app.
     pub fn spawn(&mut self, launch: &Launch) -> Result<(u32, u64), String> {
         let mark = format!("{}.{}", self.nonce, launch.id.0);
-        let notify = launch.notify.then(|| self.notify.bind(&mark)).transpose();
+        let account = account(launch)?;
+        let notify = launch.notify.then(|| self.notify.bind(&mark, account.is_some())).transpose();
         let notify = notify.map_err(|error| format!("cannot make its notify socket: {}", reason(&error)))?;
         let extras = Extras {
             home: &self.home,
@@ -196,6 +199,7 @@ impl Host {
             tag: Tag::new(launch, &self.home, &mark),
             notify: notify.as_ref().map(|notify| notify.address.as_str()),
             files: self.setup.files,
+            account: account.as_ref(),
         };
         let spawned = spawn(launch, &extras)?;
         let pid = spawned.pid;
@@ -212,7 +216,7 @@ impl Host {
         }
         let pid_file = Path::new(&launch.pid_file);
         let stale = self.stale_pid_files.remove(pid_file);
-        self.write_pid_file(pid_file, pid, stale);
+        self.write_pid_file(pid_file, pid, stale, account.as_ref());
         Ok((pid, spawned.error_log_offset))
     }
 
@@ -313,14 +317,24 @@ impl Host {
         let Process { pid, start, .. } = survivor.process;
         self.watch_root(launch.id, Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start)))?;
         if !survivor.filed {
-            self.write_pid_file(Path::new(&launch.pid_file), pid, None);
+            let account = account(launch).ok().flatten();
+            self.write_pid_file(Path::new(&launch.pid_file), pid, None, account.as_ref());
         }
         Ok(())
     }
 
     /// `stale` is what is in it of a process that has ended.
-    fn write_pid_file(&mut self, path: &Path, pid: u32, stale: Option<u32>) {
-        if let Err(error) = pid_file::write(path, pid, stale.is_some()) {
+    fn write_pid_file(&mut self, path: &Path, pid: u32, stale: Option<u32>, account: Option<&Account>) {
+        // Below our home nobody else may write. Elsewhere links may lie in wait: it is written as the user would.
+        let theirs = account.filter(|_| !path.starts_with(&self.home));
+        let written = match theirs {
+            Some(account) => match account.lend(|| pid_file::write(path, pid, false)) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => pid_file::write(path, pid, false),
+                written => written,
+            },
+            None => pid_file::write(path, pid, stale.is_some()),
+        };
+        if let Err(error) = written {
             self.notice(format!("cannot write the pid file `{}`: {}", path.display(), reason(&error)));
             // Without a pid file the process is found all the same, but not behind one that names another.
             if let Some(stale) = stale {

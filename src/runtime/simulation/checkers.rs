@@ -38,8 +38,15 @@ pub(super) fn after_each(world: &mut World) {
         let again = view.detail.as_deref().is_some_and(|detail| detail.contains("tried again in"));
         matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed") && !again
     };
-    if views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
+    // What has a limit of memory is looked at now and then.
+    let limited = world.host.disk.apps.values().chain(world.host.heard_disk.apps.values());
+    let unlimited = limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none());
+    if unlimited && views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
         world.host.fail("a timer runs for nothing");
+    }
+    let next = views.iter().filter_map(|view| view.next_run_at_ms).min();
+    if views.iter().all(|view| view.state == "stopped") && (world.core.wall_deadline().is_some() || next.is_some()) {
+        world.host.fail("a time is waited for that nothing is started at");
     }
     let mut ids: Vec<u32> = views.iter().map(|view| view.id).collect();
     ids.dedup();
@@ -59,6 +66,7 @@ pub(super) fn after_exit(world: &World) {
 
 /// What should run runs, or was given up on, or ends again and again by itself. What should not does not.
 pub(super) fn at_rest(world: &mut World) {
+    world.settle_after_the_hour();
     let views = list(world);
     let mut known = 0;
     for (name, app) in world.host.disk.apps.clone() {
@@ -72,10 +80,12 @@ pub(super) fn at_rest(world: &mut World) {
             let script = runs.map_or(app.spec.script.as_str(), |tree| tree.script.as_str());
             let allowed: &[&str] = match (instance.intent, script) {
                 (Intent::Stopped, _) => &["stopped"],
-                (Intent::Done { .. }, _) => &["completed"],
-                (Intent::Up, _) if view.state == "stopped" && world.host.unrecorded_stops.contains(&name) => {
+                (Intent::Done { .. } | Intent::Up, _)
+                    if view.state == "stopped" && world.host.unrecorded_stops.contains(&name) =>
+                {
                     &["stopped"]
                 }
+                (Intent::Done { .. }, _) => &["completed"],
                 (Intent::Up, "exit 1500 1") => &["online", "waiting", "starting", "errored"],
                 // One that was adopted counts as up: nobody knows whether it ever said so.
                 (Intent::Up, "never") => &["starting", "online", "errored"],
@@ -126,6 +136,7 @@ pub(super) fn apply_converges(world: &mut World) {
     };
     let calm = world.host.mono + super::CALM_MS;
     world.run_until(calm);
+    world.settle_after_the_hour();
     let Answer::Plan { plan } = world.ask(plan) else { world.host.fail("no plan") };
     // A rollout that failed, and what waited for it, is tried again; so is what was given up on.
     let failing = |name: &str| {

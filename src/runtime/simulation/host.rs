@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use jiff::tz::TimeZone;
+
 use super::rng::Rng;
 use crate::base::{ExitStatus, Key, Mono, Now, Wall};
 use crate::plan::spec_digest;
@@ -35,6 +37,19 @@ pub(super) enum Coming {
     },
     /// The user does something.
     User,
+    /// Somebody sets the clock, or the machine slept.
+    Clock {
+        by_ms: i64,
+    },
+}
+
+/// The machine's own is Berlin's.
+pub(super) fn zone(name: Option<&str>) -> Option<TimeZone> {
+    match name {
+        Some("UTC") => Some(TimeZone::UTC),
+        None => TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").ok(),
+        Some(_) => None,
+    }
 }
 
 /// A process and its descendants.
@@ -62,15 +77,19 @@ pub(super) struct Faults {
     pub(super) failing_saves: u64,
     pub(super) failing_spawns: u64,
     pub(super) duplicates: u64,
+    /// Processes that use more memory than they may.
+    pub(super) leaks: u64,
 }
 
 impl Faults {
-    pub(super) const NONE: Self = Self { failing_saves: 0, failing_spawns: 0, duplicates: 0 };
+    pub(super) const NONE: Self = Self { failing_saves: 0, failing_spawns: 0, duplicates: 0, leaks: 0 };
 }
 
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) mono: u64,
+    /// What the wall clock is ahead of the other.
+    pub(super) wall_offset: u64,
     pub(super) rng: Rng,
     pub(super) faults: Faults,
     pub(super) trees: BTreeMap<u64, Tree>,
@@ -98,12 +117,13 @@ impl Host {
         let disk = State { generation: 0, key: Key([7; 32]), apps: BTreeMap::new(), ambients: BTreeMap::new() };
         Self {
             mono: 1_000_000,
+            wall_offset: WALL_OFFSET,
             rng: Rng::new(seed),
             seed,
             saved_until: 0,
             // All of it for one seed.
             trace_lines: if std::env::var_os("PMRUN_SIM_SEED").is_some() { usize::MAX } else { 50 },
-            faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5 },
+            faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5, leaks: 20 },
             trees: BTreeMap::new(),
             heard_disk: disk.clone(),
             unrecorded_stops: BTreeSet::new(),
@@ -121,7 +141,12 @@ impl Host {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { mono: Mono(self.mono), wall: Wall(WALL_OFFSET + self.mono) }
+        Now { mono: Mono(self.mono), wall: Wall(self.wall_offset + self.mono) }
+    }
+
+    pub(super) fn set_clock(&mut self, by_ms: i64) {
+        self.wall_offset = self.wall_offset.checked_add_signed(by_ms).unwrap();
+        self.note(&format!("the clock is set by {by_ms} ms"));
     }
 
     pub(super) fn note(&mut self, line: &str) {
@@ -134,6 +159,18 @@ impl Host {
     pub(super) fn after(&mut self, delay_ms: u64, coming: Coming) {
         self.order += 1;
         self.queue.insert((self.mono + delay_ms, self.order), coming);
+    }
+
+    /// The earlier of two deadlines.
+    pub(super) fn earlier(&self, deadline: Option<Mono>, wall_deadline: Option<Wall>) -> Option<Mono> {
+        let by_wall = wall_deadline.map(|at| Mono(at.0.saturating_sub(self.wall_offset)));
+        deadline.into_iter().chain(by_wall).min()
+    }
+
+    /// When something comes next.
+    pub(super) fn comes_at(&self, deadline: Option<Mono>) -> Option<u64> {
+        let first = self.queue.keys().next().map(|key| key.0);
+        first.into_iter().chain(deadline.map(|deadline| deadline.0)).min()
     }
 
     /// The next thing that comes, unless a deadline comes first.
@@ -167,7 +204,7 @@ impl Host {
                 return alive.then_some(Input::Ready { launch });
             }
             Coming::SaveEnds { ticket, saves } => return Some(self.save(ticket, saves)),
-            Coming::User => {}
+            Coming::User | Coming::Clock { .. } => {}
         }
         None
     }
@@ -195,6 +232,15 @@ impl Host {
                     *self.finished.entry(client).or_default() += 1;
                 }
             }
+            Effect::Measure { launches } => {
+                for launch in launches {
+                    if self.of_launch(launch).is_some() {
+                        let grown = self.rng.percent(self.faults.leaks);
+                        self.after(0, Coming::Input(Input::Memory { launch, bytes: if grown { 200 } else { 10 } }));
+                    }
+                }
+            }
+            Effect::Notice(text) => self.note(&text),
             Effect::Exit => self.exited = true,
         }
     }

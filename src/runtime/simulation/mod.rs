@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use self::host::{Coming, Faults, Host};
 use self::rng::Rng;
 use super::{ClientId, Core, Input};
+use crate::base::Mono;
 use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Call, Request};
 
@@ -22,6 +23,9 @@ const SEEDS: u64 = 200;
 /// Longest that anything takes once faults have ceased: what was queued, and then sixteen launches with the longest
 /// backoff.
 const CALM_MS: u64 = 300_000;
+
+/// How far somebody sets the clock: minutes, hours, days.
+const CLOCK_STEPS_MS: [i64; 7] = [-600_000, 600_000, 3_600_000, -7_200_000, 86_400_000, -14_400_000, 3 * 86_400_000];
 
 struct World {
     host: Host,
@@ -38,7 +42,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let host = Host::new(seed);
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let (core, _) = Core::restore(host.disk.clone(), Vec::new(), host.layout.clone(), host.now());
+        let (core, _) = Core::restore(host.disk.clone(), Vec::new(), host.layout.clone(), host::zone, host.now());
         Self {
             host,
             core,
@@ -79,7 +83,7 @@ impl World {
         let survivors = self.host.adopt();
         self.host.note(&format!("another daemon starts, {} survive", survivors.len()));
         let (core, effects) =
-            Core::restore(self.host.disk.clone(), survivors, self.host.layout.clone(), self.host.now());
+            Core::restore(self.host.disk.clone(), survivors, self.host.layout.clone(), host::zone, self.host.now());
         self.core = core;
         for effect in effects {
             self.host.perform(effect);
@@ -114,8 +118,11 @@ impl World {
 
     /// One thing happens; whether anything did.
     fn turn(&mut self) -> bool {
-        let Some(coming) = self.host.next(self.core.deadline()) else { return false };
-        if matches!(coming, Coming::User) {
+        let Some(coming) = self.host.next(self.deadline()) else { return false };
+        if let Coming::Clock { by_ms } = coming {
+            self.host.set_clock(by_ms);
+            self.feed(Input::Tick);
+        } else if matches!(coming, Coming::User) {
             self.user();
         } else if let Some(input) = self.host.happens(coming) {
             if self.crashes && self.host.rng.percent(1) {
@@ -128,8 +135,19 @@ impl World {
         true
     }
 
+    fn deadline(&self) -> Option<Mono> {
+        self.host.earlier(self.core.deadline(), self.core.wall_deadline())
+    }
+
+    /// Until there is nothing more to come, or the next thing comes later than that.
     fn run_until(&mut self, end: u64) {
-        while self.host.mono < end && self.turn() {}
+        while let Some(at) = self.host.comes_at(self.deadline()) {
+            if at > end {
+                self.host.mono = self.host.mono.max(end);
+                return;
+            }
+            self.turn();
+        }
     }
 
     /// One in which nothing goes wrong and nobody does anything unasked.
@@ -138,6 +156,15 @@ impl World {
         world.host.faults = Faults::NONE;
         world.crashes = false;
         world
+    }
+
+    /// What runs at full hours has long done so.
+    fn settle_after_the_hour(&mut self) {
+        let into = self.host.now().wall.0 % 3_600_000;
+        if into < CALM_MS {
+            let end = self.host.mono + CALM_MS - into;
+            self.run_until(end);
+        }
     }
 
     fn unchecked(&mut self, end: u64) {
@@ -168,6 +195,10 @@ fn live(seed: u64) {
     for _ in 0..25 {
         at += world.host.rng.below(3_000);
         world.host.after(at, Coming::User);
+    }
+    for _ in 0..world.host.rng.below(4) {
+        let (at, by_ms) = (world.host.rng.below(at + 1), *world.host.rng.pick(&CLOCK_STEPS_MS));
+        world.host.after(at, Coming::Clock { by_ms });
     }
     let end = world.host.mono + at;
     world.run_until(end);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::World;
+use crate::base::ExitStatus;
 use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Apply, Failure, InstanceView, PlanOptions, ProgressKind, Request};
 use crate::runtime::{ClientId, Intent};
@@ -130,7 +131,7 @@ fn only_what_changed_is_touched() {
     let mut apps = vec![app("a", "stay", |a| a.instances = 2), plain("b"), plain("c"), plain("d")];
     world.ask(apply(&apps));
     apps[0].instances = 3;
-    apps[1].max_memory_restart = Some(1);
+    apps[1].max_memory_restart = Some(100);
     apps[2].name = "e".to_owned();
     apps[2].renamed_from = Some("c".to_owned());
     apps[3].env.insert("X".to_owned(), "1".to_owned());
@@ -450,4 +451,156 @@ fn five_hundred_apps_start_with_one_save_and_cost_nothing_to_look_at() {
     assert_eq!(world.host.disk.generation, 1);
     assert_eq!(done(world.ask(request)), (0, vec![]));
     assert_eq!(world.host.disk.generation, 1);
+}
+
+fn nightly(name: &str, script: &str, auto: bool) -> AppSpec {
+    app(name, script, |app| {
+        app.cron_restart = Some("0 3 * * *".to_owned());
+        app.cron_timezone = Some("UTC".to_owned());
+        app.restart.auto = auto;
+    })
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// To so many milliseconds before the next full hour of the day, by the wall clock.
+fn run_to(world: &mut World, hour: u64, before_ms: u64) {
+    let day = 24 * HOUR_MS;
+    let wall = world.host.now().wall.0;
+    let at = wall / day * day + hour * HOUR_MS - before_ms;
+    let at = if at > wall { at } else { at + day };
+    let end = world.host.mono + (at - wall);
+    world.run_until(end);
+}
+
+fn restarts(world: &mut World) -> Vec<u32> {
+    list(world).into_iter().map(|view| view.restarts).collect()
+}
+
+#[test]
+fn what_runs_is_restarted_at_its_time_and_what_was_stopped_is_not() {
+    let mut world = World::calm();
+    let apps = [nightly("api", "stay", true), nightly("idle", "stay", true), nightly("job", "exit 40 0", false)];
+    world.ask(apply(&apps));
+    world.ask(Request::Stop { targets: targets(&["idle"]) });
+    run_to(&mut world, 3, 1);
+    assert_eq!(states(&mut world), ["api:0 online 100", "idle:0 stopped", "job:0 completed"]);
+    let next: Vec<bool> = list(&mut world).iter().map(|view| view.next_run_at_ms.is_some()).collect();
+    assert_eq!(next, [true, false, true]);
+    let end = world.host.mono + 10_000;
+    world.run_until(end);
+    assert_eq!(restarts(&mut world), [1, 0, 1]);
+    let details: Vec<Option<String>> = list(&mut world).into_iter().map(|view| view.detail).collect();
+    let why = "restarted: its time has come (cron_restart)".to_owned();
+    assert_eq!(details, [Some(why), None, Some("exit code 0".to_owned())]);
+    // The job is recorded as done again, and a second apply has nothing to do.
+    assert_eq!(world.host.disk.apps["job"].instances[&0].intent, Intent::Done { status: ExitStatus::Code(0) });
+    assert_eq!(done(world.ask(apply(&apps))), (1, vec![]), "what was stopped is started, nothing else is touched");
+    assert_eq!(restarts(&mut world), [1, 0, 1]);
+    for day in 2..5 {
+        run_to(&mut world, 3, 1);
+        run_to(&mut world, 4, 0);
+        assert_eq!(restarts(&mut world), [day, day - 1, day]);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_runs_nothing_twice_and_makes_up_for_what_was_missed() {
+    let mut world = World::calm();
+    world.ask(apply(&[nightly("api", "stay", true)]));
+    let set = |world: &mut World, by_ms: i64| {
+        world.host.after(0, super::Coming::Clock { by_ms });
+        let end = world.host.mono + 5_000;
+        world.run_until(end);
+        restarts(world)[0]
+    };
+    let hours = |hours: i64| hours * 3_600_000;
+    run_to(&mut world, 2, 0);
+    assert_eq!(set(&mut world, hours(3)), 1, "asleep over it: made up for");
+    assert_eq!(set(&mut world, hours(-3)), 1, "set back to before it: it has run");
+    run_to(&mut world, 4, 0);
+    assert_eq!(restarts(&mut world), [1]);
+    run_to(&mut world, 4, 0);
+    assert_eq!(restarts(&mut world), [2]);
+    assert_eq!(set(&mut world, hours(24 * 5)), 3, "five were missed: one");
+    assert_eq!(set(&mut world, -hours(24 * 40)), 3, "the clock was wrong");
+    run_to(&mut world, 4, 0);
+    assert_eq!(restarts(&mut world), [4], "and goes by what it says now");
+}
+
+#[test]
+fn a_job_is_not_run_again_by_the_next_daemon_and_keeps_its_time() {
+    let mut world = World::calm();
+    world.ask(apply(&[nightly("job", "exit 40 0", false)]));
+    run_to(&mut world, 2, 0);
+    world.restart();
+    assert_eq!(states(&mut world), ["job:0 completed"]);
+    run_to(&mut world, 3, 1);
+    assert_eq!(restarts(&mut world), [0]);
+    run_to(&mut world, 4, 0);
+    assert_eq!((restarts(&mut world), states(&mut world)), (vec![1], vec!["job:0 completed".to_owned()]));
+}
+
+#[test]
+fn a_changed_pattern_holds_at_once_and_touches_no_process() {
+    let mut world = World::calm();
+    let mut api = nightly("api", "stay", true);
+    world.ask(apply(std::slice::from_ref(&api)));
+    let first = list(&mut world)[0].next_run_at_ms;
+    api.cron_timezone = None;
+    assert_eq!(done(world.ask(apply(std::slice::from_ref(&api)))), (1, vec![]));
+    let there = list(&mut world)[0].clone();
+    // Berlin's three o'clock comes first.
+    assert!(there.next_run_at_ms < first && there.pid == Some(100), "{first:?} {there:?}");
+    api.cron_restart = None;
+    world.ask(apply(&[api]));
+    assert_eq!((list(&mut world)[0].next_run_at_ms, world.core.wall_deadline()), (None, None));
+}
+
+#[test]
+fn many_at_one_time_are_all_restarted_once() {
+    let mut world = World::calm();
+    let apps: Vec<AppSpec> = (0..200).map(|number| nightly(&format!("a{number}"), "stay", true)).collect();
+    world.checked = false;
+    world.ask(apply(&apps));
+    run_to(&mut world, 4, 0);
+    assert!(list(&mut world).iter().all(|view| view.restarts == 1 && view.state == "online"));
+}
+
+#[test]
+fn what_uses_too_much_memory_is_restarted_but_not_each_second() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("api", "stay", |app| app.max_memory_restart = Some(100)), plain("web")]));
+    let seconds = |world: &mut World, seconds: u64| {
+        let end = world.host.mono + seconds * 1_000;
+        world.run_until(end);
+        restarts(world)
+    };
+    assert_eq!(seconds(&mut world, 300), [0, 0], "ten are not too much");
+    world.host.faults.leaks = 100;
+    assert_eq!(seconds(&mut world, 32), [1, 0], "seen within the half minute");
+    let detail = list(&mut world)[0].detail.clone();
+    assert_eq!(detail.as_deref(), Some("restarted: it used 200B (max_memory_restart)"));
+    let restarted = seconds(&mut world, 300);
+    assert!((10..=11).contains(&restarted[0]), "each half minute: {restarted:?}");
+    world.host.faults.leaks = 0;
+    let settled = seconds(&mut world, 60);
+    assert_eq!(seconds(&mut world, 300), settled);
+    // Nobody is looked at when nobody has a limit.
+    world.ask(apply(&[plain("api"), plain("web")]));
+    assert_eq!((restarts(&mut world), world.core.deadline()), (settled, None));
+}
+
+#[test]
+fn what_is_stopped_or_taken_anew_is_not_judged_by_what_was() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("api", "stay", |app| app.max_memory_restart = Some(100))]));
+    let launch = world.host.trees.values().next().unwrap().launch;
+    world.ask(Request::Restart { targets: targets(&["api"]) });
+    world.feed(crate::runtime::Input::Memory { launch, bytes: 1_000 });
+    assert_eq!(states(&mut world), ["api:0 online 100"]);
+    let launch = world.host.trees.values().next().unwrap().launch;
+    world.ask(Request::Stop { targets: targets(&["api"]) });
+    world.feed(crate::runtime::Input::Memory { launch, bytes: 1_000 });
+    assert_eq!((states(&mut world), world.core.deadline()), (vec!["api:0 stopped".to_owned()], None));
 }

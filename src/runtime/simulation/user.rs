@@ -45,7 +45,11 @@ pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
         return graph;
     }
     let index = usize::try_from(rng.below(graph.apps.len() as u64)).unwrap();
-    match rng.below(6) {
+    match rng.below(7) {
+        6 => {
+            let patterns = [None, Some("0 * * * *".to_owned()), Some("0 */2 * * *".to_owned())];
+            graph.apps[index].cron_restart = rng.pick(&patterns).clone();
+        }
         0 => graph.apps[index].instances = 1 + u32::try_from(rng.below(3)).unwrap(),
         1 => {
             graph.apps[index].env.insert("X".to_owned(), rng.below(5).to_string());
@@ -97,6 +101,8 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.restart.stop_exit_codes = rng.pick(&[vec![], vec![3]]).clone();
     app.stop.timeout_ms = *rng.pick(&[1_600, 50, 0]);
     app.stop.tree = !rng.percent(10);
+    app.cron_restart = rng.pick(&[None, None, None, Some("0 * * * *".to_owned())]).clone();
+    app.max_memory_restart = *rng.pick(&[None, None, None, Some(100)]);
     app.depends_on = before.iter().filter(|_| rng.percent(30)).cloned().collect();
     app
 }

@@ -171,6 +171,8 @@ impl Decoder<'_> {
             Value::Filter(set) => apply(set, draft, self.filter(reading, node)),
             Value::Cron(set) => apply(set, draft, self.cron(reading, node)),
             Value::Account(set) => apply(set, draft, self.account(reading, node)),
+            Value::Umask(set) => apply(set, draft, self.umask(reading, node)),
+            Value::Limits(set) => apply(set, draft, self.limits(reading, node)),
             Value::ExitCodes(set) => apply(set, draft, self.exit_codes(reading, node)),
             Value::Count(set) => apply(set, draft, self.count(reading, node)),
             // PM2's way of not setting it.

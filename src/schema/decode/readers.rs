@@ -1,16 +1,17 @@
 //! One reader a kind of value: the value, or nothing once everything that is wrong with it has been told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::number::{SAFE, quantity, whole_number};
-use super::{Decoder, Reading};
+use super::{Decoder, Reading, found};
 use crate::base::{Signal, closest, parse_bytes, parse_millis};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node, js_number, to_json_text};
+use crate::schedule::Pattern;
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
-use crate::spec::ExecMode;
+use crate::spec::{ExecMode, LIMITS};
 
 /// A year: longer waits are typing errors.
 pub(in crate::schema) const MILLIS_MAX: u64 = 31_536_000_000;
@@ -131,7 +132,11 @@ impl Decoder<'_> {
         match &node.kind {
             Kind::Number(number) if *number == 0.0 => Some(None),
             Kind::String(text) if matches!(text.as_str(), "" | "0") => Some(None),
-            Kind::String(text) if is_cron(text) => Some(Some(text.clone())),
+            Kind::String(text) if text.trim().contains(char::is_whitespace) || text.trim().starts_with('@') => {
+                let Err(problem) = Pattern::parse(text) else { return Some(Some(text.clone())) };
+                self.error(Code::Value, format!("`{}`: {} {problem}", reading.key, found(node)), reading.mark);
+                None
+            }
             _ => self.wrong(reading, node),
         }
     }
@@ -146,6 +151,55 @@ impl Decoder<'_> {
             (None, Kind::String(text)) if is_account_name(text) => Some(Some(text.clone())),
             _ => self.wrong(reading, node),
         }
+    }
+
+    /// The outer None is an error.
+    #[expect(clippy::option_option, reason = "an option that is written as not set")]
+    pub(super) fn umask(&mut self, reading: Reading<'_>, node: &Node) -> Option<Option<String>> {
+        let is_mask = |text: &str| {
+            let short = if text.len() == 4 { text.strip_prefix('0') } else { Some(text) };
+            short.is_some_and(|text| {
+                (1..=3).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'))
+            })
+        };
+        match &node.kind {
+            Kind::String(text) if text.is_empty() => Some(None),
+            Kind::String(text) if is_mask(text) => {
+                Some(u32::from_str_radix(text, 8).ok().map(|mask| format!("{mask:03o}")))
+            }
+            Kind::Number(_) => self.wrong_but(reading, node, "put it in quotes: it is octal then in every format"),
+            _ => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn limits(&mut self, reading: Reading<'_>, node: &Node) -> Option<BTreeMap<String, Option<u64>>> {
+        let Some(entries) = node.entries() else { return self.wrong(reading, node) };
+        let mut limits = Some(BTreeMap::new());
+        for entry in entries {
+            let name = &entry.key.text;
+            let value = match entry.value.as_str() {
+                Some("unlimited") => Some(None),
+                _ => quantity(&entry.value, parse_bytes).map(Some),
+            };
+            let known = LIMITS.contains(&name.as_str());
+            match value.filter(|_| known) {
+                Some(value) => limits.iter_mut().for_each(|limits| _ = limits.insert(name.clone(), value)),
+                None => {
+                    let message = if known {
+                        format!(
+                            "`{name}` in `{}` must be a number, a size, or \"unlimited\", not {}",
+                            reading.key,
+                            found(&entry.value)
+                        )
+                    } else {
+                        format!("`{}` has no limit `{name}`: there are {}", reading.key, LIMITS.join(", "))
+                    };
+                    self.error(Code::Value, message, &reading.mark.key(name, entry.value.span));
+                    limits = None;
+                }
+            }
+        }
+        limits
     }
 
     pub(super) fn exit_codes(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<i32>> {
@@ -344,15 +398,6 @@ impl Decoder<'_> {
             .collect();
         values.into_iter().collect()
     }
-}
-
-/// Five to seven fields, or a word such as `@daily`. What they mean is checked where times are made of them.
-fn is_cron(text: &str) -> bool {
-    let part = |c: char| c.is_ascii_alphanumeric() || "*/,-?#+".contains(c);
-    let fields = text.split_whitespace().count();
-    let word = text.trim().strip_prefix('@').is_some_and(|word| word.chars().all(|c| c.is_ascii_lowercase()));
-    word && text.trim().len() > 1
-        || (5..=7).contains(&fields) && text.split_whitespace().all(|field| field.chars().all(part))
 }
 
 /// As `useradd` takes it, and what directories of other systems have. Something that looks like a number is none.

@@ -53,6 +53,7 @@ fn is_more_than_a_type(value: &Value) -> bool {
             | Value::Bytes(_)
             | Value::Cron(_)
             | Value::Account(_)
+            | Value::Umask(_)
             | Value::ExitCodes(_)
     )
 }

@@ -7,6 +7,7 @@ use crate::base::Signal;
 use crate::schema::decode::MILLIS_MAX;
 use crate::schema::options::Row;
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, Value};
+use crate::spec::LIMITS;
 
 /// No text may hold a NUL: it could not be given to a process.
 const TEXT: &str = r"^[^\u0000]*$";
@@ -20,8 +21,11 @@ const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
 const MILLIS: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*)?$";
 const BYTES: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*)?$";
 /// `""` and 0 switch it off.
-const CRON: &str = r"^(0?|\s*@[a-z]+\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,6}\s*)$";
+const CRON: &str = r"^(0?|\s*@(yearly|annually|monthly|weekly|daily|hourly)\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,5}\s*)$";
 /// Letters beyond Latin, Greek, Cyrillic and the rest of this range are too rare in accounts to be listed.
+const LIMIT: &str =
+    r"^(unlimited|\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*)$";
+const UMASK: &str = "^(0?[0-7]{3}|[0-7]{1,2})?$";
 const ACCOUNT: &str =
     r"^(\s*[0-9]+\s*|[A-Za-z_\u00c0-\u1fff]([A-Za-z0-9_.$@\\+ \u00c0-\u1fff-]*[A-Za-z0-9_.$@\\+\u00c0-\u1fff-])?)?$";
 /// Of a variable.
@@ -69,6 +73,17 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         Value::Account(_) => {
             json!({ "type": ["string", "integer", "null"], "minimum": 0, "maximum": ACCOUNT_MAX, "pattern": ACCOUNT })
         }
+        Value::Umask(_) => json!({ "type": ["string", "null"], "pattern": UMASK }),
+        Value::Limits(_) => json!({
+            "type": ["object", "null"],
+            "propertyNames": { "pattern": format!("^({})$", LIMITS.join("|")) },
+            "additionalProperties": {
+                "type": ["integer", "string"],
+                "minimum": 0,
+                "maximum": SAFE,
+                "pattern": LIMIT,
+            },
+        }),
         Value::ExitCodes(_) => json!({
             "type": ["integer", "string", "array", "null"],
             "minimum": 0,

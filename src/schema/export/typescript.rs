@@ -109,7 +109,7 @@ fn comment(row: &Row) -> String {
 
 fn typed(row: &Row) -> String {
     let value = match row.value {
-        Value::Text(_) => "string",
+        Value::Text(_) | Value::Umask(_) => "string",
         Value::Flag(_) => "boolean",
         Value::Whole { .. } | Value::Millis(_) | Value::Bytes(_) | Value::Account(_) => "number | string",
         Value::Cron(_) => "string | 0",
@@ -126,6 +126,7 @@ fn typed(row: &Row) -> String {
         Value::Watch(_) => "boolean | string[] | string",
         Value::Patterns(_) => "(string | RegExp)[] | string",
         Value::Code(_) => "string[] | \"git\" | (string & {}) | boolean",
+        Value::Limits(_) => "Record<string, number | string>",
         Value::Object(_) => "Record<string, unknown>",
         Value::Ignored(shapes) => &shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | "),
     };

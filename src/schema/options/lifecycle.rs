@@ -1,6 +1,6 @@
 //! When an app is started, restarted, ready, and how it is stopped.
 
-use super::{Row, Status, count};
+use super::{Row, Status, count, not_empty};
 use crate::schema::value::Value;
 use crate::spec::Field;
 
@@ -98,6 +98,38 @@ pub(super) const ROWS: &[Row] = &[
         examples: &[r#""24h""#],
         status: Status::Honoured,
         field: Some(Field::MaxAge),
+    },
+    Row {
+        name: "cron_restart",
+        aliases: &["cron"],
+        value: Value::Cron(|app, pattern| app.spec.cron_restart = pattern),
+        default: "",
+        doc: "Restarts the app at the times of a cron pattern: minute, hour, day of the month, month, day of the week, and seconds \
+              before them if there are six. Where both days are given both must fit. With `autorestart: false` it is a \
+              job that runs at these times. What somebody has stopped stays stopped.",
+        examples: &[r#""0 3 * * *""#, r#""*/30 * * * 1-5""#, r#""@daily""#],
+        status: Status::Honoured,
+        field: Some(Field::CronRestart),
+    },
+    Row {
+        name: "cron_timezone",
+        aliases: &["cron_tz"],
+        value: Value::Text(|app, zone| app.spec.cron_timezone = not_empty(zone)),
+        default: "the machine's",
+        doc: "The time zone of `cron_restart`.",
+        examples: &[r#""Europe/Berlin""#, r#""UTC""#],
+        status: Status::Honoured,
+        field: Some(Field::CronTimezone),
+    },
+    Row {
+        name: "max_memory_restart",
+        aliases: &[],
+        value: Value::Bytes(|app, bytes| app.spec.max_memory_restart = Some(bytes).filter(|bytes| *bytes > 0)),
+        default: "",
+        doc: "Restarts an instance that uses more memory than this with all that it has started; 0 is no limit.",
+        examples: &[r#""300M""#, r#""1G""#],
+        status: Status::Honoured,
+        field: Some(Field::MaxMemoryRestart),
     },
     Row {
         name: "wait_ready",

@@ -182,6 +182,15 @@ impl Resolver<'_> {
                 self.error(Code::Value, format!("`{option}` is a variable's name that {why}"), draft.at(option));
             }
         }
+        if let Err(why) = self.surroundings.account(spec.uid.as_deref(), spec.gid.as_deref()) {
+            let option = if spec.uid.is_some() { "uid" } else { "gid" };
+            self.error(Code::NotFound, format!("`{option}` of {}: {why}", title(draft)), draft.at(option));
+        }
+        if let Some(zone) = spec.cron_timezone.as_deref().filter(|zone| !self.surroundings.knows_zone(zone)) {
+            let message = format!("`cron_timezone` of {}: this machine knows no time zone `{zone}`", title(draft));
+            let hint = "names are such as \"Europe/Berlin\" or \"UTC\"; a machine without any lacks the package tzdata";
+            self.error_with_hint(Code::NotFound, message, draft.at("cron_timezone"), Some(hint.to_owned()));
+        }
         let counted = spec.increment_var.as_ref().and_then(|name| Some((name, spec.env.get(name)?)));
         if let Some((name, value)) = counted
             && value.parse::<i64>().is_err()

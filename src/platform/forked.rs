@@ -1,0 +1,224 @@
+//! Starting a process that is not quite as this one, another user's for one: what posix_spawn(3) has no attribute for happens between fork and exec.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_long};
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use nix::libc;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Rlimit;
+
+use super::account::Account;
+use super::reason;
+
+/// The highest number of a signal.
+const SIGNAL_MAX: c_int = 64;
+
+/// What a process has of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Own<'a> {
+    pub(super) account: Option<&'a Account>,
+    pub(super) umask: Option<u32>,
+    /// Added to this process's.
+    pub(super) nice: i32,
+    pub(super) limits: &'a BTreeMap<String, Option<u64>>,
+}
+
+impl Own<'_> {
+    pub(super) fn is_any(&self) -> bool {
+        self.account.is_some() || self.umask.is_some() || self.nice != 0 || !self.limits.is_empty()
+    }
+}
+
+/// How such processes are started.
+pub(super) struct Forker<'a> {
+    fds: &'a [OwnedFd],
+    cwd: &'a CStr,
+    own: Own<'a>,
+    /// The limit of open files that the process gets, where this one has another.
+    files: Option<Rlimit>,
+}
+
+/// What the child did when the system refused it.
+#[derive(Clone, Copy)]
+enum Step {
+    Prepare,
+    Limits,
+    Nice,
+    Groups,
+    Group,
+    User,
+    Folder,
+    Exec,
+}
+
+/// Everything that the child needs, made before it is there: until exec it may only make system calls.
+struct Plan {
+    fds: Vec<c_int>,
+    cwd: *const c_char,
+    account: Option<(libc::uid_t, libc::gid_t, Vec<libc::gid_t>)>,
+    umask: Option<libc::mode_t>,
+    nice: c_int,
+    limits: Vec<(libc::__rlimit_resource_t, libc::rlimit)>,
+    program: *const c_char,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    report: c_int,
+}
+
+impl<'a> Forker<'a> {
+    /// As [`super::sys::Spawner::new`].
+    pub(super) fn new(fds: &'a [OwnedFd], cwd: &'a CStr, own: Own<'a>, files: Option<Rlimit>) -> Self {
+        Self { fds, cwd, own, files }
+    }
+
+    /// As [`super::sys::Spawner::start`].
+    pub(super) fn start(&self, program: &CStr, args: &[&CStr], env: &[CString]) -> io::Result<u32> {
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        let mut report = std::fs::File::from(ours);
+        let theirs = super::spawn::out_of_the_way(theirs)?;
+        let end = std::ptr::null();
+        let plan = Plan {
+            fds: self.fds.iter().map(OwnedFd::as_raw_fd).collect(),
+            cwd: self.cwd.as_ptr(),
+            account: self.own.account.map(|account| (account.uid, account.gid, account.groups.clone())),
+            umask: self.own.umask,
+            nice: self.own.nice,
+            limits: self.limits(),
+            program: program.as_ptr(),
+            argv: args.iter().map(|arg| arg.as_ptr()).chain([end]).collect(),
+            envp: env.iter().map(|pair| pair.as_ptr()).chain([end]).collect(),
+            report: theirs.as_raw_fd(),
+        };
+        let pid = fork_into(&plan)?;
+        drop(theirs);
+        let mut told = [0; 8];
+        match report.read_exact(&mut told) {
+            // Its end was closed by exec.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(pid),
+            Err(error) => Err(error),
+            Ok(()) => {
+                let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid.cast_signed()), None);
+                let (step, errno) = told.split_at(4);
+                let number = |bytes: &[u8]| bytes.try_into().map_or(0, i32::from_ne_bytes);
+                Err(self.explain(number(step), io::Error::from_raw_os_error(number(errno))))
+            }
+        }
+    }
+
+    /// What this process changed of its own is given back first.
+    fn limits(&self) -> Vec<(libc::__rlimit_resource_t, libc::rlimit)> {
+        let limit = |limit: Option<u64>| limit.unwrap_or(libc::RLIM_INFINITY);
+        let files = self.files.map(|files| {
+            (libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: limit(files.current), rlim_max: limit(files.maximum) })
+        });
+        let own = self.own.limits.iter().filter_map(|(name, value)| {
+            Some((resource(name)?, libc::rlimit { rlim_cur: limit(*value), rlim_max: limit(*value) }))
+        });
+        files.into_iter().filter(|_| !self.own.limits.contains_key("nofile")).chain(own).collect()
+    }
+
+    fn explain(&self, step: i32, error: io::Error) -> io::Error {
+        let name = self.own.account.map_or("the same", |account| account.name.as_str());
+        let what = match step {
+            step if step == Step::Limits as i32 => "set its limits (`rlimits`)".to_owned(),
+            step if step == Step::Nice as i32 => format!("be {} nice", self.own.nice),
+            step if step == Step::Groups as i32 => format!("take on the groups of user `{name}`"),
+            step if step == Step::Group as i32 => format!("take on the group of user `{name}`"),
+            step if step == Step::User as i32 => format!("become user `{name}`"),
+            step if step == Step::Folder as i32 => {
+                format!("enter the folder `{}` as user `{name}`", self.cwd.to_string_lossy())
+            }
+            _ => return error,
+        };
+        io::Error::other(format!("cannot {what}: {}", reason(&error)))
+    }
+}
+
+fn resource(name: &str) -> Option<libc::__rlimit_resource_t> {
+    Some(match name {
+        "as" => libc::RLIMIT_AS,
+        "core" => libc::RLIMIT_CORE,
+        "cpu" => libc::RLIMIT_CPU,
+        "data" => libc::RLIMIT_DATA,
+        "fsize" => libc::RLIMIT_FSIZE,
+        "memlock" => libc::RLIMIT_MEMLOCK,
+        "nofile" => libc::RLIMIT_NOFILE,
+        "nproc" => libc::RLIMIT_NPROC,
+        "rtprio" => libc::RLIMIT_RTPRIO,
+        "sigpending" => libc::RLIMIT_SIGPENDING,
+        "stack" => libc::RLIMIT_STACK,
+        _ => return None,
+    })
+}
+
+#[expect(unsafe_code, reason = "fork")]
+fn fork_into(plan: &Plan) -> io::Result<u32> {
+    // SAFETY: the child makes nothing but system calls, and ends in exec or _exit: no lock that another thread held
+    // is waited for, nothing is allocated, and nothing of Rust's is run down twice.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: this is the child.
+        0 => unsafe { become_it(plan) },
+        pid => Ok(pid.cast_unsigned()),
+    }
+}
+
+/// # Safety
+/// To be called in a child that was forked, whose pointers in `plan` are those of its parent.
+#[expect(unsafe_code, reason = "system calls between fork and exec")]
+unsafe fn become_it(plan: &Plan) -> ! {
+    // SAFETY: all strings end in zero and all lists in a null pointer; what the kernel writes to is on this stack.
+    // Users and groups are set by the calls themselves: the C library would tell threads that are not in this process.
+    unsafe {
+        let told = |step: Step, result: c_long| {
+            if result < 0 {
+                give_up(plan.report, step);
+            }
+        };
+        // No handler, nothing ignored: see `Spawner`. The kernel's own structure, all zeros being the default.
+        let default = [0_u64; 4];
+        for signal in 1..=SIGNAL_MAX {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8_usize);
+        }
+        let none = 0_u64;
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, std::ptr::null::<u64>(), 8_usize);
+        told(Step::Prepare, c_long::from(libc::setsid()));
+        for (target, fd) in (0..).zip(&plan.fds) {
+            told(Step::Prepare, c_long::from(libc::dup2(*fd, target)));
+        }
+        for (resource, limit) in &plan.limits {
+            told(Step::Limits, c_long::from(libc::setrlimit(*resource, limit)));
+        }
+        if plan.nice != 0 {
+            // Its result may be -1 where nothing is wrong.
+            *libc::__errno_location() = 0;
+            libc::nice(plan.nice);
+            told(Step::Nice, -c_long::from(*libc::__errno_location() != 0));
+        }
+        if let Some(umask) = plan.umask {
+            libc::umask(umask);
+        }
+        if let Some((uid, gid, groups)) = &plan.account {
+            told(Step::Groups, libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()));
+            told(Step::Group, libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid));
+            told(Step::User, libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid));
+        }
+        told(Step::Folder, c_long::from(libc::chdir(plan.cwd)));
+        libc::execve(plan.program, plan.argv.as_ptr(), plan.envp.as_ptr());
+        give_up(plan.report, Step::Exec)
+    }
+}
+
+/// # Safety
+/// As [`become_it`].
+#[expect(unsafe_code, reason = "tells the parent and ends")]
+unsafe fn give_up(report: c_int, step: Step) -> ! {
+    // SAFETY: eight bytes of this stack are read, and a pipe takes so few whole.
+    unsafe {
+        let told = [step as i32, *libc::__errno_location()];
+        libc::write(report, told.as_ptr().cast(), 8);
+        libc::_exit(127)
+    }
+}
