@@ -187,11 +187,7 @@ impl Field {
     pub fn is_honoured(self) -> bool {
         !matches!(
             self,
-            Self::Watch
-                | Self::IgnoreWatch
-                | Self::WatchDelay
-                | Self::WatchOptions
-                | Self::CronRestart
+            Self::CronRestart
                 | Self::MaxMemoryRestart
                 | Self::LogFile
                 | Self::LogDateFormat

@@ -27,3 +27,4 @@ mod running;
 mod sandbox;
 mod stopping;
 mod support;
+mod watching;

@@ -1,5 +1,6 @@
 //! What must hold, said apart from the code that makes it hold.
 
+use super::host::WALL_OFFSET;
 use super::{ClientId, World, user};
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Call, InstanceView, PlanOptions, Request};
@@ -34,7 +35,14 @@ pub(super) fn after_each(world: &mut World) {
         }
     }
     let resting = |view: &InstanceView| matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed");
-    if views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
+    for app in world.host.watches.apps.keys() {
+        let not_stopped = |view: &&InstanceView| view.name == *app && view.state != "stopped";
+        if !views.iter().any(|view| not_stopped(&view)) {
+            world.host.fail(&format!("{app} is watched, and nobody wants it to run"));
+        }
+    }
+    let waits = world.core.is_to_resume() || world.core.is_to_renew();
+    if views.iter().all(resting) && world.core.deadline().is_some() && !waits {
         world.host.fail("a timer runs for nothing");
     }
     let mut ids: Vec<u32> = views.iter().map(|view| view.id).collect();
@@ -96,6 +104,31 @@ pub(super) fn at_rest(world: &mut World) {
         || known + extra.count() != views.len()
     {
         world.host.fail("something is shown that is not on disk");
+    }
+}
+
+/// What runs has seen the last change of its files, no burst was answered twice, and what should be watched is.
+pub(super) fn changes_are_answered(world: &mut World) {
+    let views = list(world);
+    for view in views.iter().filter(|view| matches!(view.state.as_str(), "online" | "starting")) {
+        let (last, started) = (world.files.last.get(&view.name), view.started_at_ms);
+        if let (Some(last), Some(started)) = (last, started)
+            && started < WALL_OFFSET + last
+        {
+            world.host.fail(&format!("{}:{} has not seen the change at {last}", view.name, view.slot));
+        }
+    }
+    for (app, restarts) in &world.host.restarts_by_files {
+        let bursts = world.files.bursts.get(app).copied().unwrap_or(0);
+        if *restarts > bursts {
+            world.host.fail(&format!("{app} was restarted {restarts} times for {bursts} bursts"));
+        }
+    }
+    for (name, app) in &world.host.disk.apps {
+        let up = views.iter().any(|view| view.name == *name && view.state == "online");
+        if up && app.spec.watch.enabled != world.host.watches.apps.contains_key(name) {
+            world.host.fail(&format!("{name} is to be watched: {}, and is not so", app.spec.watch.enabled));
+        }
     }
 }
 

@@ -45,7 +45,8 @@ pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
         return graph;
     }
     let index = usize::try_from(rng.below(graph.apps.len() as u64)).unwrap();
-    match rng.below(6) {
+    match rng.below(7) {
+        6 => graph.apps[index].watch.enabled ^= true,
         0 => graph.apps[index].instances = 1 + u32::try_from(rng.below(3)).unwrap(),
         1 => {
             graph.apps[index].env.insert("X".to_owned(), rng.below(5).to_string());
@@ -97,6 +98,8 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.restart.stop_exit_codes = rng.pick(&[vec![], vec![3]]).clone();
     app.stop.timeout_ms = *rng.pick(&[1_600, 50, 0]);
     app.stop.tree = !rng.percent(10);
+    app.watch.enabled = rng.percent(40);
+    app.watch.delay_ms = *rng.pick(&[0, 0, 500]);
     app.depends_on = before.iter().filter(|_| rng.percent(30)).cloned().collect();
     app
 }
