@@ -252,7 +252,9 @@ impl Core {
         match super::resolve(targets, &view::views(&self.table, now)) {
             Ok(picked) => {
                 let mut apps = view::apps(&self.table, &picked, &self.key, reveal, now);
-                apps.iter_mut().for_each(|app| self.watching.annotate(&mut app.instances));
+                for app in &mut apps {
+                    self.watching.annotate(&mut app.instances);
+                }
                 Answer::Show { apps }
             }
             Err(error) => request::unknown(error),

@@ -86,8 +86,7 @@ impl WatchOption {
     pub fn accepts(self, value: &Value) -> bool {
         let is_text = |value: &Value| value.is_string() || is_regular_expression(value);
         match (self, value) {
-            (_, Value::Null) => true,
-            (Self::Flag | Self::Stability | Self::FlagOrNumber, Value::Bool(_)) => true,
+            (_, Value::Null) | (Self::Flag | Self::Stability | Self::FlagOrNumber, Value::Bool(_)) => true,
             (Self::Number | Self::FlagOrNumber, value) => number(value).is_some(),
             (Self::Patterns, Value::Array(items)) => items.iter().all(is_text),
             (Self::Patterns, value) => is_text(value),

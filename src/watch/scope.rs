@@ -8,8 +8,8 @@ use crate::spec::{AppSpec, WatchOptions};
 
 /// What is no change to an app, wherever it is: hidden files, what is installed, and what editors leave while they
 /// save. Patterns of the app come after these and may take them back in.
-const NEVER: [&str; 10] =
-    [".*", "node_modules", "*~", "4913", "*.swp", "*.swx", "\\#*#", "*___jb_tmp___", "*___jb_old___", "__pycache__"];
+const NEVER: [&str; 9] =
+    [".*", "node_modules", "*~", "*.swp", "*.swx", "\\#*#", "*___jb_tmp___", "*___jb_old___", "__pycache__"];
 
 /// What is watched for one app, and what of it counts. Pure but for one look: whether a path that reads like a glob is
 /// the name of something.
@@ -24,6 +24,9 @@ pub(super) struct Scope {
     /// Patterns that cannot be read.
     pub(super) problem: Option<String>,
 }
+
+/// vim makes and removes a file of this name to learn whether it may. A folder may be called so.
+const VIMS: &str = "4913";
 
 #[derive(Debug)]
 pub(super) struct Root {
@@ -82,7 +85,8 @@ impl Scope {
         if self.roots.iter().any(|root| root.base == path) {
             return false;
         }
-        self.home.as_ref().is_some_and(|home| path.starts_with(home))
+        (!is_folder && path.file_name() == Some(OsStr::new(VIMS)))
+            || self.home.as_ref().is_some_and(|home| path.starts_with(home))
             || self.ignore.matched(path, is_folder).is_ignore()
     }
 

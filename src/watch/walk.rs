@@ -53,9 +53,8 @@ pub(super) fn walk(scope: &Scope, own: &OwnFiles, start: &Path, tell: &mut dyn F
             let (inner, real) = (path.join(entry.file_name()), real.join(entry.file_name()));
             match folder_behind(scope, &entry, &inner, real) {
                 Some(real) if !scope.ignores(&inner, true) && scope.may_hold(&inner) => open.push((inner, real)),
-                Some(_) => {}
                 None if scope.counts(&inner) && !own.contains(&inner) => tell(&Found::File { path: &inner }),
-                None => {}
+                Some(_) | None => {}
             }
         }
     }

@@ -4,7 +4,7 @@ use super::stories::{app, apply, done, list, states, targets};
 use super::{Input, World};
 use crate::base::Mono;
 use crate::rpc::wire::Request;
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, LogTarget};
 
 fn watched(name: &str, script: &str, change: impl FnOnce(&mut AppSpec)) -> AppSpec {
     app(name, script, |app| {
@@ -108,6 +108,38 @@ fn watch_can_be_switched_on_and_off_and_no_process_notices() {
     wait(&mut world, 3_000);
     let view = &list(&mut world)[0];
     assert_eq!((view.pid, view.restarts), (pid, 0));
+}
+
+#[test]
+fn logs_of_what_runs_and_of_what_comes_are_own_files() {
+    let mut world = World::calm();
+    let logs_to = |path: &str| {
+        let path = path.to_owned();
+        watched("a", "deaf", |app| app.logs.out = LogTarget::Path(path))
+    };
+    done(world.ask(apply(&[logs_to("/p/old.log"), app("b", "stay", |_| {})])));
+    let has = |world: &World, path: &str| world.host.watches.own_files.contains(path);
+    assert!(has(&world, "/p/old.log") && has(&world, "/h/logs/b-out.log") && has(&world, "/h/pids/b-1.pid"));
+    world.call(apply(&[logs_to("/p/new.log"), app("b", "stay", |_| {})]), false);
+    wait(&mut world, 100);
+    assert_eq!(states(&mut world)[0].split(' ').nth(1), Some("stopping"));
+    assert!(has(&world, "/p/old.log") && has(&world, "/p/new.log"));
+}
+
+#[test]
+fn a_change_that_waits_goes_along_with_a_new_name() {
+    let mut world = World::calm();
+    done(world.ask(apply(&[watched("old", "stay", |app| app.watch.delay_ms = 700)])));
+    change(&mut world, "old", "x.js");
+    let renamed = watched("new", "stay", |app| {
+        app.watch.delay_ms = 700;
+        app.renamed_from = Some("old".to_owned());
+    });
+    done(world.ask(apply(&[renamed])));
+    assert_eq!(watches(&world), ["new"]);
+    assert_eq!(list(&mut world)[0].restarts, 0);
+    wait(&mut world, 3_000);
+    assert_eq!(list(&mut world)[0].restarts, 1);
 }
 
 #[test]

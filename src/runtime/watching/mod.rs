@@ -18,7 +18,7 @@ use super::{Effect, view};
 use crate::base::{InstanceId, Mono, Now};
 use crate::rpc::wire::InstanceView;
 use crate::spec::{AppSpec, LogTarget, WatchOptions};
-use crate::supervisor::{Cause, ErrorReason, Output, State, Then, pid_file};
+use crate::supervisor::{Cause, ErrorReason, Output, State, Then, log_outputs, pid_file};
 
 /// What is to be watched, all of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,7 +81,8 @@ impl Watching {
         let mut before = std::mem::take(&mut self.apps);
         for (name, spec) in wanted() {
             let fresh = Watched::new(spec);
-            let watched = match before.remove(name) {
+            let former = spec.renamed_from.as_ref();
+            let watched = match before.remove(name).or_else(|| before.remove(former?)) {
                 // The same files, perhaps by other rules: what has changed has changed.
                 Some(held) => Watched { burst: held.burst, habits: held.habits, trouble: held.trouble, ..fresh },
                 None => fresh,
@@ -191,8 +192,10 @@ fn own_files(table: &Table) -> BTreeSet<String> {
     for app in table.apps.values() {
         for (slot, instance) in &app.instances {
             let spec = &app.record.spec;
+            // Of the process that runs, and of the one that may be about to take its place.
             let (out, error) = view::outputs(&app.record, *slot, instance, &table.layout);
-            for output in [out, error] {
+            let (next_out, next_error) = log_outputs(spec, *slot, &table.layout);
+            for output in [out, error, next_out, next_error] {
                 if let Output::File(path) = output {
                     files.insert(path);
                 }
