@@ -260,6 +260,29 @@ export interface App extends OtherSpellings {
    */
   shutdown_with_message?: boolean | null;
   /**
+   * Restarts the app when its files change: `true` for its folder, or paths and globs against `cwd`. An app that was stopped stays so; one that was given up on, or is done, is started.
+   * @default false
+   * @example true
+   * @example ["src", "config/*.json"]
+   */
+  watch?: boolean | string[] | string | null;
+  /**
+   * What `watch` does not look at, as lines of a `.gitignore`. Never looked at: dotfiles, `node_modules` and what editors leave, unless `!` takes them back in; and the log and pid files of apps.
+   * @example ["logs", "/public/uploads", "*.sqlite", "!.env"]
+   */
+  ignore_watch?: (string | RegExp)[] | string | false | null;
+  /**
+   * How long files must be quiet before `watch` restarts, in milliseconds. Ten times as long, and two seconds at least, is the longest that it waits for quiet. A number of milliseconds, or a duration such as "3s".
+   * @default 0
+   * @example 1000
+   */
+  watch_delay?: number | string | false | null;
+  /**
+   * How files are watched, by the names of PM2's watcher: `usePolling` with `interval` and `binaryInterval`, `followSymlinks`, `ignored`, `depth`, `disableGlobbing`, `awaitWriteFinish`.
+   * @example {"usePolling": true, "interval": 500}
+   */
+  watch_options?: { usePolling?: boolean | null; interval?: number | null; binaryInterval?: number | null; followSymlinks?: boolean | null; ignored?: string | RegExp | (string | RegExp)[] | null; depth?: number | null; disableGlobbing?: boolean | null; awaitWriteFinish?: boolean | { stabilityThreshold?: number; pollInterval?: number } | null; ignoreInitial?: boolean | null; persistent?: boolean | null; atomic?: boolean | number | null; alwaysStat?: boolean | null; ignorePermissionErrors?: boolean | null } | false | null;
+  /**
    * Where standard output goes, against `cwd`; `/dev/null` throws it away. Default: ~/.pmrun/logs/<name>-out.log.
    * @example "./logs/api.log"
    * @example "/dev/null"
@@ -287,29 +310,6 @@ export interface App extends OtherSpellings {
    * @example "./api.pid"
    */
   pid_file?: string | false | null;
-  /**
-   * Restarts the app when its files change: `true` for its folder, or paths. Not honoured yet: files are not watched.
-   * @default false
-   * @example true
-   * @example ["src", "config"]
-   */
-  watch?: boolean | string[] | string | null;
-  /**
-   * What `watch` does not look at. Not honoured yet: files are not watched.
-   * @example ["node_modules", "logs"]
-   */
-  ignore_watch?: (string | RegExp)[] | string | false | null;
-  /**
-   * How long files must be quiet before `watch` restarts. A number of milliseconds, or a duration such as "3s". Not honoured yet: files are not watched.
-   * @default 0
-   * @example 1000
-   */
-  watch_delay?: number | string | false | null;
-  /**
-   * Options of the file watcher. Not honoured yet: files are not watched.
-   * @example {"usePolling": true}
-   */
-  watch_options?: Record<string, unknown> | false | null;
   /**
    * Restarts the app at the times of a cron pattern. A cron pattern such as "0 3 * * *". Not honoured yet: nothing is restarted by schedule.
    * @example "0 3 * * *"
@@ -528,6 +528,12 @@ export interface OtherSpellings {
   stopTimeout?: App["kill_timeout"];
   /** @deprecated The same as `shutdown_with_message`. */
   shutdownWithMessage?: App["shutdown_with_message"];
+  /** @deprecated The same as `ignore_watch`. */
+  ignoreWatch?: App["ignore_watch"];
+  /** @deprecated The same as `watch_delay`. */
+  watchDelay?: App["watch_delay"];
+  /** @deprecated The same as `watch_options`. */
+  watchOptions?: App["watch_options"];
   /** @deprecated The same as `out_file`. */
   outFile?: App["out_file"];
   /** @deprecated The same as `out_file`. */
@@ -564,12 +570,6 @@ export interface OtherSpellings {
   pidFile?: App["pid_file"];
   /** @deprecated The same as `pid_file`. */
   pid?: App["pid_file"];
-  /** @deprecated The same as `ignore_watch`. */
-  ignoreWatch?: App["ignore_watch"];
-  /** @deprecated The same as `watch_delay`. */
-  watchDelay?: App["watch_delay"];
-  /** @deprecated The same as `watch_options`. */
-  watchOptions?: App["watch_options"];
   /** @deprecated The same as `cron_restart`. */
   cronRestart?: App["cron_restart"];
   /** @deprecated The same as `cron_restart`. */

@@ -32,6 +32,7 @@
 //! | [`config`] | reading files: JavaScript, JSON, YAML, TOML; the only way in |
 //! | [`platform`] | processes, pidfds, signals, process trees, locks; the only `unsafe` code |
 //! | [`logs`] | reading back and following what apps write |
+//! | [`watch`] | file notifications: which folders are watched for whom, what is worth telling |
 //! | [`rpc`] | what goes over the control socket, and how |
 //! | [`daemon`] | the daemon put together |
 //! | [`cli`] | one file a command; the only code that prints |
@@ -81,3 +82,4 @@ pub mod schedule;
 pub mod schema;
 pub mod spec;
 pub mod supervisor;
+pub mod watch;

@@ -17,6 +17,7 @@ use crate::rpc::wire::{Answer, Request};
 use crate::runtime::store::Store;
 use crate::runtime::{ClientId, Core, Effect, Input};
 use crate::supervisor::{Launch, LaunchId};
+use crate::watch::{Report, Watcher};
 
 /// How long the last answers may take to be read when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -36,6 +37,8 @@ pub(super) struct Daemon {
     alarm_ready: AsyncFd<OwnedFd>,
     saver: Saver,
     saved: UnboundedReceiver<Saved>,
+    watcher: Watcher,
+    from_watcher: UnboundedReceiver<Report>,
     server: JoinHandle<()>,
     from_clients: UnboundedReceiver<FromClient>,
     clients: HashMap<ClientId, Replies>,
@@ -53,6 +56,7 @@ impl Daemon {
     /// From here on commands can connect.
     pub(super) fn new(home: &Path, clock: Clock, host: Host, signals: Signals, store: Store) -> io::Result<Self> {
         let (to_loop, saved) = unbounded_channel();
+        let (to_watch, from_watcher) = unbounded_channel();
         let (from_server, from_clients) = unbounded_channel();
         let alive = channel(1);
         let alarm = Alarm::new()?;
@@ -69,6 +73,8 @@ impl Daemon {
             alarm,
             saver: Saver::start(store, to_loop)?,
             saved,
+            watcher: Watcher::new(home, to_watch),
+            from_watcher,
             server: tokio::spawn(server.serve(from_server, alive.0.clone())),
             from_clients,
             clients: HashMap::new(),
@@ -118,6 +124,7 @@ impl Daemon {
                 }
                 Some(event) = self.from_clients.recv() => self.client_did(event),
                 Some(saved) = self.saved.recv() => self.save_ended(saved),
+                Some(report) = self.from_watcher.recv() => self.files_did(report),
                 () = tick => self.inputs.push_back(Input::Tick),
                 // Comes back after everything else that is ready has had its turn.
                 () = tokio::task::yield_now(), if !self.spawns.is_empty() => {}
@@ -164,6 +171,9 @@ impl Daemon {
         }
         while let Ok(saved) = self.saved.try_recv() {
             self.save_ended(saved);
+        }
+        while let Ok(report) = self.from_watcher.try_recv() {
+            self.files_did(report);
         }
     }
 
@@ -223,7 +233,8 @@ impl Daemon {
             }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
-            Effect::Notice(text) => log::line(text),
+            Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
+            Effect::Log(text) => log::line(text),
             Effect::Exit => self.ending = true,
         }
     }
@@ -279,6 +290,13 @@ impl Daemon {
             log::line(problem);
         }
         self.inputs.push_back(Input::Saved { ticket, result });
+    }
+
+    fn files_did(&mut self, report: Report) {
+        self.inputs.push_back(match report {
+            Report::Changed { app, paths, count, more } => Input::FilesChanged { app, paths, count, more },
+            Report::Trouble { app, trouble } => Input::WatchTrouble { app, trouble },
+        });
     }
 
     fn signalled(&mut self, pending: Pending) {

@@ -1,14 +1,17 @@
 mod agendas;
 mod memory;
+mod renew;
 
-pub(super) use memory::Measured;
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::tz::TimeZone;
 
+pub(super) use self::memory::Measured;
+
 use super::operation::{Afterwards, Caller, Operation, Surroundings};
 use super::request::{self, Begun};
 use super::table::{Ambient, Moved, Table};
+use super::watching::Watching;
 use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view};
 use crate::base::{InstanceId, Key, Mono, Now};
 use crate::plan::Seal;
@@ -34,6 +37,9 @@ pub struct Core {
     /// What happened to instances since the command at work last looked.
     moved: VecDeque<Moved>,
     ending: Ending,
+    watching: Watching,
+    /// What is started when it is recorded that it should run.
+    reviving: BTreeMap<Ticket, renew::Revived>,
     /// When what should run and does not is started, unless a command ends before. None: it was.
     resume_at: Option<Mono>,
     /// A command has had its turn.
@@ -42,7 +48,6 @@ pub struct Core {
     pid: u32,
     zones: Zones,
     /// Apps that are started anew when it is recorded that they are to run.
-    renewals: BTreeMap<Ticket, (String, Cause)>,
 }
 
 /// A command that waits for its turn.
@@ -108,15 +113,17 @@ impl Core {
             tickets: 0,
             moved: VecDeque::new(),
             ending: Ending::No,
+            watching: Watching::default(),
+            reviving: BTreeMap::new(),
             pid: 0,
             zones,
-            renewals: BTreeMap::new(),
         };
         for id in unwanted {
             core.feed(&id, Event::Stop, now, &mut out);
         }
         core.advance(now, &mut out);
         core.keep_agendas(now, &mut out);
+        core.watching.follow(&mut core.table, &mut out);
         (core, out)
     }
 
@@ -148,11 +155,14 @@ impl Core {
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
+            Input::FilesChanged { app, paths, count, more } => self.watching.changed(&app, paths, count, more, now),
+            Input::WatchTrouble { app, trouble } => self.watching.trouble(&app, trouble, &mut out),
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),
         }
         self.advance(now, &mut out);
         self.keep_agendas(now, &mut out);
+        self.watching.follow(&mut self.table, &mut out);
         out
     }
 
@@ -163,13 +173,20 @@ impl Core {
             return None;
         }
         let resume = self.resume_at.filter(|_| self.current.is_none());
-        self.table.deadline().into_iter().chain(resume).chain(self.memory_deadline()).min()
+        let changes = self.watching.deadline(|app| self.is_at_work_on(app));
+        self.table.deadline().into_iter().chain(resume).chain(self.memory_deadline()).chain(changes).min()
     }
 
     /// Whether what should run is still to be started.
     #[cfg(test)]
     pub(super) fn is_to_resume(&self) -> bool {
         self.resume_at.is_some()
+    }
+
+    /// Whether a change of files is still to be answered.
+    #[cfg(test)]
+    pub(super) fn is_to_renew(&self) -> bool {
+        self.watching.deadline(|_| false).is_some()
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
@@ -226,7 +243,11 @@ impl Core {
             Request::Ping => {
                 Some(Answer::Pong { version: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL, pid: self.pid })
             }
-            Request::List => Some(Answer::List { instances: view::views(&self.table, now) }),
+            Request::List => {
+                let mut instances = view::views(&self.table, now);
+                self.watching.annotate(&mut instances);
+                Some(Answer::List { instances })
+            }
             Request::Show { targets, reveal } => Some(self.show(targets, *reveal, now)),
             Request::Plan { graph, options } => {
                 Some(match request::plan_now(graph, options, &view::snapshot(&self.table, self.generation), self.key) {
@@ -250,7 +271,13 @@ impl Core {
         let all = ["all".to_owned()];
         let targets = if targets.is_empty() { &all } else { targets };
         match super::resolve(targets, &view::views(&self.table, now)) {
-            Ok(picked) => Answer::Show { apps: view::apps(&self.table, &picked, &self.key, reveal, now) },
+            Ok(picked) => {
+                let mut apps = view::apps(&self.table, &picked, &self.key, reveal, now);
+                for app in &mut apps {
+                    self.watching.annotate(&mut app.instances);
+                }
+                Answer::Show { apps }
+            }
             Err(error) => request::unknown(error),
         }
     }
@@ -301,7 +328,7 @@ impl Core {
     }
 
     fn saved(&mut self, ticket: Ticket, result: Result<(), String>, now: Now, out: &mut Vec<Effect>) {
-        if self.renewal_saved(ticket, &result, now, out) {
+        if self.revive(ticket, result.is_ok(), now, out) {
             return;
         }
         let Some(mut current) = self.current.take() else { return };
@@ -319,6 +346,14 @@ impl Core {
         }
         self.run_agendas(now, out);
         self.measure(now, out);
+        let current = self.current.as_ref();
+        let busy = |app: &str| current.is_some_and(|current| current.is_at_work_on(app));
+        let due = self.watching.due(&self.table, now, busy, out);
+        self.renew(due, now, out);
+    }
+
+    fn is_at_work_on(&self, app: &str) -> bool {
+        self.current.as_ref().is_some_and(|current| current.is_at_work_on(app))
     }
 
     /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.
@@ -401,7 +436,7 @@ impl Core {
     fn record_completions(&mut self, out: &mut Vec<Effect>) {
         let mut saves = Vec::new();
         for name in std::mem::take(&mut self.table.completed) {
-            if self.current.as_ref().is_some_and(|current| current.is_at_work_on(&name)) {
+            if self.is_at_work_on(&name) || self.is_reviving(&name) {
                 self.table.completed.insert(name);
                 continue;
             }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{AppRecord, ClientId, Ticket};
+use super::{AppRecord, ClientId, Ticket, Watches};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
 use crate::supervisor::{Launch, LaunchId};
@@ -26,8 +26,10 @@ pub enum Effect {
     Save { ticket: Ticket, saves: Vec<Save> },
     /// `last` closes the exchange.
     Answer { client: ClientId, answer: Box<Answer>, last: bool },
-    /// A line for the daemon's log: what nobody is there to be told.
-    Notice(String),
+    /// From now on exactly this is watched; changes come back as `FilesChanged`.
+    Watch(Box<Watches>),
+    /// A line for the daemon's own log.
+    Log(String),
     /// End the daemon; everything before has been done.
     Exit,
 }

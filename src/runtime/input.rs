@@ -58,6 +58,19 @@ pub enum Input {
         ticket: Ticket,
         result: Result<(), String>,
     },
+    /// Files that are watched for an app have changed: `count` times in all, these among them, relative to its folder.
+    FilesChanged {
+        app: String,
+        paths: Vec<String>,
+        count: usize,
+        /// There were other paths as well.
+        more: bool,
+    },
+    /// Why not all files of an app can be watched, or that they are again.
+    WatchTrouble {
+        app: String,
+        trouble: Option<String>,
+    },
     /// A deadline may have passed (`Core::deadline`).
     Tick,
     /// SIGTERM or SIGINT to the daemon.

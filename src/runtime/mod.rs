@@ -26,6 +26,7 @@ pub mod store;
 mod table;
 mod target;
 mod view;
+mod watching;
 mod work;
 
 pub use core::{Core, Survivor, Zones};
@@ -35,3 +36,4 @@ pub use record::{AppRecord, InstanceRecord, Intent, State};
 pub use restore::possible_launches;
 pub use target::{Target, TargetError, resolve};
 pub use view::{Unwatched, offline_apps, offline_snapshot, offline_views};
+pub use watching::Watches;

@@ -48,11 +48,21 @@ pub(super) struct Instance {
     pub(super) error_log_offset: u64,
     /// Where it has a limit of memory.
     pub(super) measured: Option<Measured>,
+    /// When the host was last asked for a process of it.
+    pub(super) asked_at: Option<Mono>,
 }
 
 impl Instance {
     pub(super) fn new(list_id: u32, machine: Machine) -> Self {
-        Self { machine, list_id, launched_as: None, started_at_ms: None, error_log_offset: 0, measured: None }
+        Self {
+            machine,
+            list_id,
+            launched_as: None,
+            started_at_ms: None,
+            error_log_offset: 0,
+            measured: None,
+            asked_at: None,
+        }
     }
 }
 
@@ -86,6 +96,8 @@ pub(super) struct Table {
     launches: BTreeMap<LaunchId, InstanceId>,
     /// Apps of which an instance completed since it was last recorded.
     pub(super) completed: BTreeSet<String>,
+    /// Apps that a command has had its say on since it was last looked at.
+    pub(super) touched: BTreeSet<String>,
 }
 
 impl Table {
@@ -97,6 +109,7 @@ impl Table {
             next_launch: first_launch,
             launches: BTreeMap::new(),
             completed: BTreeSet::new(),
+            touched: BTreeSet::new(),
         }
     }
 
@@ -162,6 +175,7 @@ impl Table {
                     self.launches.insert(fresh, id.clone());
                     instance.launched_as = Some(id.app.clone());
                     instance.started_at_ms = None;
+                    instance.asked_at = Some(now.mono);
                     let spec = &instance.machine.policy;
                     let variables = &app.ambient.variables;
                     let launch = launch(fresh, spec, id.slot, instance.list_id, &self.layout, variables);

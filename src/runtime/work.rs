@@ -150,6 +150,7 @@ impl Work {
 
     /// Makes the table say what is durable now. Starts and stops nothing.
     pub(super) fn install(&self, table: &mut Table, now: Now, out: &mut Vec<Effect>) {
+        table.touched.insert(self.app.clone());
         if let Some(from) = &self.renamed_from {
             table.rename(from, &self.app);
         }

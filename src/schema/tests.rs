@@ -147,7 +147,7 @@ fn absurd_values_are_one_error_at_every_option() {
             Value::Words(_) | Value::Patterns(_) => &["[]", "''", "' '"],
             Value::Names(_) | Value::Filter(_) | Value::ExitCodes(_) => &["[]", "''"],
             Value::Count(_) => &["-1", "'-1'", "''"],
-            Value::Variables(_) | Value::Overlay(_) | Value::Object(_) | Value::Limits(_) => &["{}"],
+            Value::Variables(_) | Value::Overlay(_) | Value::WatchOptions(_) | Value::Limits(_) => &["{}"],
             Value::PathOrFlag(_) => &["true", "''"],
             Value::Watch(_) => &["true", "[]", "''"],
             Value::Code(_) => &["true", "[]"],

@@ -51,7 +51,8 @@ pub enum Value {
     /// result is data) is passed over.
     Patterns(fn(&mut Draft, Vec<String>)),
     Code(fn(&mut Draft, CodeOption)),
-    Object(fn(&mut Draft, serde_json::Value)),
+    /// An object of the file watcher's options.
+    WatchOptions(fn(&mut Draft, serde_json::Value)),
     /// Checked for its type and dropped: for options that mean nothing here.
     Ignored(&'static [Shape]),
 }
@@ -90,7 +91,7 @@ impl Value {
             Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
             Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
             Self::ExitCodes(_) => &[Number, String, List],
-            Self::Variables(_) | Self::Overlay(_) | Self::Object(_) | Self::Limits(_) => &[Object],
+            Self::Variables(_) | Self::Overlay(_) | Self::WatchOptions(_) | Self::Limits(_) => &[Object],
             Self::PathOrFlag(_) => &[Boolean, String],
             Self::Ignored(shapes) => shapes,
         }
@@ -156,7 +157,7 @@ impl Value {
             Self::Watch(_) => "`true`, `false`, a path, or a list of paths".to_owned(),
             Self::Patterns(_) => "a list of patterns, or a string".to_owned(),
             Self::Code(_) => "`false`, \"git\", or a list of globs".to_owned(),
-            Self::Object(_) => "an object".to_owned(),
+            Self::WatchOptions(_) => "an object".to_owned(),
             Self::Ignored(shapes) => shapes.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or "),
         }
     }

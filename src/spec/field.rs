@@ -202,13 +202,7 @@ impl Field {
     pub fn is_honoured(self) -> bool {
         !matches!(
             self,
-            Self::Watch
-                | Self::IgnoreWatch
-                | Self::WatchDelay
-                | Self::WatchOptions
-                | Self::LogFile
-                | Self::LogDateFormat
-                | Self::LogType
+            Self::LogFile | Self::LogDateFormat | Self::LogType
         )
     }
 

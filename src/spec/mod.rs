@@ -6,9 +6,11 @@
 mod app;
 mod field;
 mod graph_id;
+mod watch_options;
 
 pub use app::{
     AppSpec, ExecMode, Fingerprint, FingerprintBy, LIMITS, LogTarget, Logs, Readiness, RestartPolicy, StopPolicy, Watch,
 };
 pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;
+pub use watch_options::{WatchOption, WatchOptions};

@@ -336,10 +336,10 @@ fn options_that_mean_nothing_here_are_named_by_validate() {
     let home = with_stay();
     home.write_json(
         "eco.json",
-        &json!([{ "name": "a", "script": "./stay.sh", "pmx": false, "vizion": false, "watch": true }]),
+        &json!([{ "name": "a", "script": "./stay.sh", "pmx": false, "vizion": false, "exec_mode": "cluster" }]),
     );
     let output = home.ok(&["validate", "eco.json"]);
-    output.says("`pmx`").says("`vizion`").says("`watch`");
+    output.says("`pmx`").says("`vizion`").says("`exec_mode`");
     // Not an error even where warnings are.
     home.write_json("eco.json", &json!([{ "name": "a", "script": "./stay.sh", "pmx": false }]));
     home.ok(&["validate", "--strict", "eco.json"]);

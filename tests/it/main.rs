@@ -30,3 +30,4 @@ mod running;
 mod sandbox;
 mod stopping;
 mod support;
+mod watching;

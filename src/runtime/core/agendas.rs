@@ -2,10 +2,10 @@
 
 use super::Core;
 use crate::base::{InstanceId, Now, Wall};
-use crate::runtime::table::{Ambient, App};
-use crate::runtime::{Effect, Intent, Save, Ticket};
+use crate::runtime::Effect;
+use crate::runtime::table::App;
 use crate::schedule::Agenda;
-use crate::supervisor::{Cause, ErrorReason, Event, State, Then};
+use crate::supervisor::{Cause, ErrorReason, State, Then};
 
 impl Core {
     /// When `Tick` is wanted next by the wall clock, and whenever that is set.
@@ -30,7 +30,7 @@ impl Core {
                 let agenda = Agenda::new(pattern, zone, (self.zones)(zone).as_ref(), now.wall);
                 if agenda.next().is_none() {
                     let zone = zone.unwrap_or("of the machine");
-                    out.push(Effect::Notice(format!(
+                    out.push(Effect::Log(format!(
                         "`{name}` has no times: its cron pattern or the time zone `{zone}` is not known here"
                     )));
                 }
@@ -49,59 +49,11 @@ impl Core {
             }
             let zone = (self.zones)(agenda.zone());
             if agenda.turn(now.wall, zone.as_ref()) {
-                due.push(name.clone());
+                let slots = app.record.instances.keys().filter(|_| !app.deleted);
+                due.extend(slots.map(|slot| (InstanceId::new(name, *slot), Cause::Cron)));
             }
         }
-        for name in due {
-            self.renew(&name, &Cause::Cron, now, out);
-        }
-    }
-
-    /// Starts all instances of an app anew, of pmrun's own accord.
-    ///
-    /// Of what is recorded as done it is recorded first that it is to run, as of everything that is started.
-    pub(super) fn renew(&mut self, name: &str, cause: &Cause, now: Now, out: &mut Vec<Effect>) {
-        let Some(app) = self.table.apps.get_mut(name).filter(|app| !app.deleted) else { return };
-        let mut done = false;
-        for instance in app.record.instances.values_mut() {
-            if cause.revives() && matches!(instance.intent, Intent::Done { .. }) {
-                instance.intent = Intent::Up;
-                done = true;
-            }
-        }
-        if done {
-            app.unsaved = true;
-            let Ambient { digest, variables } = app.ambient.clone();
-            let saves =
-                vec![Save::Ambient(digest, variables), Save::App(name.to_owned(), Box::new(app.record.clone()))];
-            self.tickets += 1;
-            self.renewals.insert(Ticket(self.tickets), (name.to_owned(), cause.clone()));
-            out.push(Effect::Save { ticket: Ticket(self.tickets), saves });
-            return;
-        }
-        let slots: Vec<u32> = app.record.instances.keys().copied().collect();
-        for slot in slots {
-            self.feed(&InstanceId::new(name, slot), Event::Renew { cause: cause.clone() }, now, out);
-        }
-    }
-
-    /// Whether the save was about a renewal. One that failed is none: its next time is the next chance.
-    pub(super) fn renewal_saved(
-        &mut self,
-        ticket: Ticket,
-        result: &Result<(), String>,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) -> bool {
-        let Some((name, cause)) = self.renewals.remove(&ticket) else { return false };
-        let taken = self.current.as_ref().is_some_and(|current| current.is_at_work_on(&name));
-        if result.is_ok() && !taken {
-            self.renew(&name, &cause, now, out);
-        } else {
-            // What is done after all is recorded so, once nobody is at work on it.
-            self.table.completed.insert(name);
-        }
-        true
+        self.renew(due, now, out);
     }
 }
 

@@ -70,7 +70,7 @@ impl Core {
         instance.measured = Some(Measured { launch, last: Some((now.mono, bytes)), next });
         // What a command is at work on may be about to end anyway.
         if bytes > limit && !too_soon && !is_at_work {
-            out.push(Effect::Notice(format!(
+            out.push(Effect::Log(format!(
                 "`{id}` is restarted: it uses {}, more than {} (max_memory_restart)",
                 format_bytes(bytes),
                 format_bytes(limit)

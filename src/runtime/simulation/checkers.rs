@@ -1,5 +1,6 @@
 //! What must hold, said apart from the code that makes it hold.
 
+use super::host::WALL_OFFSET;
 use super::{ClientId, World, user};
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Call, InstanceView, PlanOptions, Request};
@@ -41,7 +42,14 @@ pub(super) fn after_each(world: &mut World) {
     // What has a limit of memory is looked at now and then.
     let limited = world.host.disk.apps.values().chain(world.host.heard_disk.apps.values());
     let unlimited = limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none());
-    if unlimited && views.iter().all(resting) && world.core.deadline().is_some() && !world.core.is_to_resume() {
+    for app in world.host.watches.apps.keys() {
+        let not_stopped = |view: &&InstanceView| view.name == *app && view.state != "stopped";
+        if !views.iter().any(|view| not_stopped(&view)) {
+            world.host.fail(&format!("{app} is watched, and nobody wants it to run"));
+        }
+    }
+    let waits = world.core.is_to_resume() || world.core.is_to_renew();
+    if unlimited && views.iter().all(resting) && world.core.deadline().is_some() && !waits {
         world.host.fail("a timer runs for nothing");
     }
     let next = views.iter().filter_map(|view| view.next_run_at_ms).min();
@@ -110,6 +118,31 @@ pub(super) fn at_rest(world: &mut World) {
         || known + extra.count() != views.len()
     {
         world.host.fail("something is shown that is not on disk");
+    }
+}
+
+/// What runs has seen the last change of its files, no burst was answered twice, and what should be watched is.
+pub(super) fn changes_are_answered(world: &mut World) {
+    let views = list(world);
+    for view in views.iter().filter(|view| matches!(view.state.as_str(), "online" | "starting")) {
+        let (last, started) = (world.files.last.get(&view.name), view.started_at_ms);
+        if let (Some(last), Some(started)) = (last, started)
+            && started < WALL_OFFSET + last
+        {
+            world.host.fail(&format!("{}:{} has not seen the change at {last}", view.name, view.slot));
+        }
+    }
+    // In all, for a change that waits goes along with an app's new name.
+    let restarts: u32 = world.host.restarts_by_files.values().sum();
+    let bursts: u32 = world.files.bursts.values().sum();
+    if restarts > bursts {
+        world.host.fail(&format!("{restarts} restarts for {bursts} bursts"));
+    }
+    for (name, app) in &world.host.disk.apps {
+        let up = views.iter().any(|view| view.name == *name && view.state == "online");
+        if up && app.spec.watch.enabled != world.host.watches.apps.contains_key(name) {
+            world.host.fail(&format!("{name} is to be watched: {}, and is not so", app.spec.watch.enabled));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::rng::Rng;
 use crate::base::{ExitStatus, Key, Mono, Now, Wall};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
-use crate::runtime::{ClientId, Effect, Input, Intent, Save, State, Survivor, Ticket, possible_launches};
+use crate::runtime::{ClientId, Effect, Input, Intent, Save, State, Survivor, Ticket, Watches, possible_launches};
 use crate::supervisor::{Launch, LaunchId, Layout};
 
 pub(super) const WALL_OFFSET: u64 = 1_700_000_000_000;
@@ -37,6 +37,8 @@ pub(super) enum Coming {
     },
     /// The user does something.
     User,
+    /// Files change.
+    Files,
     /// Somebody sets the clock, or the machine slept.
     Clock {
         by_ms: i64,
@@ -102,6 +104,10 @@ pub(super) struct Host {
     pub(super) answers: BTreeMap<ClientId, Vec<Answer>>,
     pub(super) finished: BTreeMap<ClientId, u32>,
     pub(super) exited: bool,
+    /// What the core wants to be watched.
+    pub(super) watches: Watches,
+    /// Restarts because of files, by app.
+    pub(super) restarts_by_files: BTreeMap<String, u32>,
     pub(super) layout: Layout,
     seed: u64,
     saved_until: u64,
@@ -132,6 +138,8 @@ impl Host {
             answers: BTreeMap::new(),
             finished: BTreeMap::new(),
             exited: false,
+            watches: Watches::default(),
+            restarts_by_files: BTreeMap::new(),
             layout: Layout { home: "/h".to_owned() },
             queue: BTreeMap::new(),
             order: 0,
@@ -204,7 +212,7 @@ impl Host {
                 return alive.then_some(Input::Ready { launch });
             }
             Coming::SaveEnds { ticket, saves } => return Some(self.save(ticket, saves)),
-            Coming::User | Coming::Clock { .. } => {}
+            Coming::User | Coming::Files | Coming::Clock { .. } => {}
         }
         None
     }
@@ -240,7 +248,13 @@ impl Host {
                     }
                 }
             }
-            Effect::Notice(text) => self.note(&text),
+            Effect::Watch(watches) => self.watches = *watches,
+            Effect::Log(text) => {
+                if let Some((app, _)) = text.split_once(": restarts: ") {
+                    *self.restarts_by_files.entry(app.to_owned()).or_default() += 1;
+                }
+                self.note(&text);
+            }
             Effect::Exit => self.exited = true,
         }
     }

@@ -5,16 +5,17 @@
 //! happened.
 
 mod checkers;
+mod files;
 mod host;
 mod rng;
 mod stories;
 mod user;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::host::{Coming, Faults, Host};
 use self::rng::Rng;
-use super::{ClientId, Core, Input};
+use super::{ClientId, Core, Input, Watches};
 use crate::base::Mono;
 use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Call, Request};
@@ -36,6 +37,17 @@ struct World {
     vanished: BTreeSet<ClientId>,
     crashes: bool,
     checked: bool,
+    files: Files,
+}
+
+/// What became of files that are watched.
+#[derive(Default)]
+struct Files {
+    made: u64,
+    /// Changes close together, by app.
+    bursts: BTreeMap<String, u32>,
+    /// When the last change was that the daemon heard of, by app.
+    last: BTreeMap<String, u64>,
 }
 
 impl World {
@@ -51,10 +63,14 @@ impl World {
             vanished: BTreeSet::new(),
             crashes: true,
             checked: true,
+            files: Files::default(),
         }
     }
 
     fn feed(&mut self, input: Input) {
+        if let Input::FilesChanged { app, .. } = &input {
+            self.files.last.insert(app.clone(), self.host.mono);
+        }
         self.host.note(&format!("{input:?}").chars().take(300).collect::<String>());
         if let Input::Spawned { launch, .. } = &input {
             for tree in self.host.trees.values_mut().filter(|tree| tree.launch == *launch) {
@@ -65,6 +81,8 @@ impl World {
         for effect in effects {
             self.host.perform(effect);
         }
+        let Watches { apps, .. } = &self.host.watches;
+        self.files.last.retain(|app, _| apps.contains_key(app));
         if self.checked {
             checkers::after_each(self);
         }
@@ -77,6 +95,8 @@ impl World {
     /// A daemon ends, by a signal or a command, and another starts.
     fn restart(&mut self) {
         self.host.exited = false;
+        self.files.last.clear();
+        self.host.watches = Watches::default();
         self.host.daemon_dies();
         self.vanished
             .extend((1..=self.next_client).map(ClientId).filter(|client| !self.host.finished.contains_key(client)));
@@ -116,6 +136,25 @@ impl World {
         }
     }
 
+    /// Some files of an app change, one soon after the other.
+    fn files_change(&mut self) {
+        let watched: Vec<String> = self.host.watches.apps.keys().cloned().collect();
+        if watched.is_empty() {
+            return;
+        }
+        let app = self.host.rng.pick(&watched).clone();
+        *self.files.bursts.entry(app.clone()).or_default() += 1;
+        let more = self.host.rng.below(4);
+        for _ in 0..=more {
+            self.files.made += 1;
+            let paths = vec![format!("src/{}/a.js", self.files.made)];
+            let count = usize::try_from(1 + self.host.rng.below(60)).unwrap();
+            let delay = self.host.rng.below(6);
+            let input = Input::FilesChanged { app: app.clone(), paths, count, more: false };
+            self.host.after(delay, Coming::Input(input));
+        }
+    }
+
     /// One thing happens; whether anything did.
     fn turn(&mut self) -> bool {
         let Some(coming) = self.host.next(self.deadline()) else { return false };
@@ -124,6 +163,8 @@ impl World {
             self.feed(Input::Tick);
         } else if matches!(coming, Coming::User) {
             self.user();
+        } else if matches!(coming, Coming::Files) {
+            self.files_change();
         } else if let Some(input) = self.host.happens(coming) {
             if self.crashes && self.host.rng.percent(1) {
                 self.host.note("the daemon is killed");
@@ -200,6 +241,10 @@ fn live(seed: u64) {
         let (at, by_ms) = (world.host.rng.below(at + 1), *world.host.rng.pick(&CLOCK_STEPS_MS));
         world.host.after(at, Coming::Clock { by_ms });
     }
+    for _ in 0..25 {
+        let when = world.host.rng.below(at + 1);
+        world.host.after(when, Coming::Files);
+    }
     let end = world.host.mono + at;
     world.run_until(end);
     world.host.faults = Faults::NONE;
@@ -207,6 +252,7 @@ fn live(seed: u64) {
     let calm = world.host.mono + CALM_MS;
     world.run_until(calm);
     checkers::at_rest(&mut world);
+    checkers::changes_are_answered(&mut world);
     checkers::every_client_was_answered_once(&world);
     checkers::apply_converges(&mut world);
 }

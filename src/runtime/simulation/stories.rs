@@ -10,7 +10,7 @@ use crate::rpc::wire::{Answer, Apply, Failure, InstanceView, PlanOptions, Progre
 use crate::runtime::{ClientId, Intent};
 use crate::spec::{AppSpec, EcosystemId};
 
-fn app(name: &str, script: &str, change: impl FnOnce(&mut AppSpec)) -> AppSpec {
+pub(super) fn app(name: &str, script: &str, change: impl FnOnce(&mut AppSpec)) -> AppSpec {
     let mut app = AppSpec::new(name, script, "/p");
     app.readiness.wait_ready = script.starts_with("ready") || script == "never";
     change(&mut app);
@@ -21,7 +21,7 @@ fn plain(name: &str) -> AppSpec {
     app(name, "stay", |_| {})
 }
 
-fn apply(apps: &[AppSpec]) -> Request {
+pub(super) fn apply(apps: &[AppSpec]) -> Request {
     apply_with(apps, None)
 }
 
@@ -41,11 +41,11 @@ fn apply_with(apps: &[AppSpec], parallel: Option<NonZeroU32>) -> Request {
     }))
 }
 
-fn targets(names: &[&str]) -> Vec<String> {
+pub(super) fn targets(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn list(world: &mut World) -> Vec<InstanceView> {
+pub(super) fn list(world: &mut World) -> Vec<InstanceView> {
     match world.ask(Request::List) {
         Answer::List { instances } => instances,
         other => panic!("{other:?}"),
@@ -53,7 +53,7 @@ fn list(world: &mut World) -> Vec<InstanceView> {
 }
 
 /// `api:0 online 100`, in the order of `list`.
-fn states(world: &mut World) -> Vec<String> {
+pub(super) fn states(world: &mut World) -> Vec<String> {
     let line = |view: InstanceView| {
         let pid = view.pid.map_or_else(String::new, |pid| format!(" {pid}"));
         format!("{}:{} {}{pid}", view.name, view.slot, view.state)
@@ -62,7 +62,7 @@ fn states(world: &mut World) -> Vec<String> {
 }
 
 /// How many were touched, and what failed, as `app: reason`.
-fn done(answer: Answer) -> (usize, Vec<String>) {
+pub(super) fn done(answer: Answer) -> (usize, Vec<String>) {
     let line = |failure: Failure| format!("{}: {}", failure.app, failure.reason);
     match answer {
         Answer::Done { touched, failed } => (touched, failed.into_iter().map(line).collect()),

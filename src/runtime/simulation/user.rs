@@ -50,6 +50,7 @@ pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
             let patterns = [None, Some("0 * * * *".to_owned()), Some("0 */2 * * *".to_owned())];
             graph.apps[index].cron_restart = rng.pick(&patterns).clone();
         }
+        7 => graph.apps[index].watch.enabled ^= true,
         0 => graph.apps[index].instances = 1 + u32::try_from(rng.below(3)).unwrap(),
         1 => {
             graph.apps[index].env.insert("X".to_owned(), rng.below(5).to_string());
@@ -103,6 +104,8 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.stop.tree = !rng.percent(10);
     app.cron_restart = rng.pick(&[None, None, None, Some("0 * * * *".to_owned())]).clone();
     app.max_memory_restart = *rng.pick(&[None, None, None, Some(100)]);
+    app.watch.enabled = rng.percent(40);
+    app.watch.delay_ms = *rng.pick(&[0, 0, 500]);
     app.depends_on = before.iter().filter(|_| rng.percent(30)).cloned().collect();
     app
 }

@@ -13,7 +13,7 @@ use super::options::{self, OVERLAY_PREFIX, Row, Status};
 use super::resolve::shown;
 use super::value::Value;
 use crate::diag::{Code, Diagnostic};
-use crate::document::{Entry, Kind, Node, js_number, to_json, to_json_text};
+use crate::document::{Entry, Kind, Node, js_number, to_json_text};
 
 /// Reads values by the table and notes everything that is wrong with them.
 pub(super) struct Decoder<'a> {
@@ -195,10 +195,7 @@ impl Decoder<'_> {
             }
             Value::Patterns(set) => apply(set, draft, self.patterns(reading, node)),
             Value::Code(set) => apply(set, draft, self.code(reading, node)),
-            Value::Object(set) => {
-                let value = if node.entries().is_some() { Some(to_json(node)) } else { self.wrong(reading, node) };
-                apply(set, draft, value);
-            }
+            Value::WatchOptions(set) => apply(set, draft, self.watch_options(reading, node)),
             Value::Ignored(_) => {
                 if !accepts(&written.row.value, node) {
                     self.wrong::<()>(reading, node);

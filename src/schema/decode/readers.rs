@@ -6,12 +6,13 @@ use super::number::{SAFE, quantity, whole_number};
 use super::{Decoder, Reading, found};
 use crate::base::{Signal, closest, parse_bytes, parse_millis};
 use crate::diag::{Code, Diagnostic};
-use crate::document::{Entry, Kind, Node, js_number, to_json_text};
+use crate::document::{Entry, Kind, Node, js_number, to_json, to_json_text};
 use crate::schedule::Pattern;
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
+use crate::schema::resolve::shown;
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
-use crate::spec::{ExecMode, LIMITS};
+use crate::spec::{ExecMode, LIMITS, WatchOption};
 
 /// A year: longer waits are typing errors.
 pub(in crate::schema) const MILLIS_MAX: u64 = 31_536_000_000;
@@ -344,6 +345,31 @@ impl Decoder<'_> {
             Kind::Bool(on) => Some((*on, Vec::new())),
             _ => self.names(reading, node).map(|paths| (!paths.is_empty(), paths)),
         }
+    }
+
+    /// Names that no watcher knows are carried along: PM2 hands them on, and they harm nobody.
+    pub(super) fn watch_options(&mut self, reading: Reading<'_>, node: &Node) -> Option<serde_json::Value> {
+        let Some(entries) = node.entries() else { return self.wrong(reading, node) };
+        let mut fine = true;
+        for Entry { key, value } in entries {
+            let mark = reading.mark.key(&key.text, value.span);
+            let Some(option) = WatchOption::find(&key.text) else {
+                let message = format!("unknown option `{}` in `{}`", shown(&key.text), reading.key);
+                let diagnostic = Diagnostic::warning(Code::UnknownOption, message, mark.location(self.file));
+                self.push(match closest(&key.text, WatchOption::names()) {
+                    Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
+                    None => diagnostic,
+                });
+                continue;
+            };
+            if !option.accepts(&to_json(value)) {
+                fine = false;
+                let (name, expects) = (&key.text, option.expects());
+                let message = format!("`{name}` in `{}` must be {expects}, not {}", reading.key, found(value));
+                self.error(Code::Value, message, &mark);
+            }
+        }
+        fine.then(|| to_json(node))
     }
 
     pub(super) fn patterns(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {

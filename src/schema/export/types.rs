@@ -7,7 +7,7 @@ use crate::base::Signal;
 use crate::schema::decode::MILLIS_MAX;
 use crate::schema::options::Row;
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, Value};
-use crate::spec::LIMITS;
+use crate::spec::{LIMITS, WatchOption};
 
 /// No text may hold a NUL: it could not be given to a process.
 const TEXT: &str = r"^[^\u0000]*$";
@@ -119,7 +119,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "pattern": NAMED_NOT_EMPTY,
             "items": named_items(),
         }),
-        Value::Object(_) => json!({ "type": ["object", "null"] }),
+        Value::WatchOptions(_) => watch_options(),
         Value::Ignored(shapes) => {
             let names = shapes.iter().map(|shape| shape.json_name()).chain(["null"]).collect::<Vec<_>>();
             json!({ "type": names })
@@ -151,6 +151,38 @@ fn admit_false(keywords: &mut Map<String, Json>) {
         list(keywords, "enumDescriptions", UNSET.into());
     }
     list(keywords, "anyOf", json!({ "const": false }));
+}
+
+/// Names that nobody knows are worth a warning, as those of options are.
+fn watch_options() -> Json {
+    let number = json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 86_400_000 });
+    let part = json!({ "type": "integer", "minimum": 0, "maximum": 86_400_000 });
+    let properties = WatchOption::ALL.into_iter().map(|(name, option, doc)| {
+        let mut schema = match option {
+            WatchOption::Flag => json!({ "type": ["boolean", "null"] }),
+            WatchOption::Number => number.clone(),
+            WatchOption::Patterns => json!({
+                "type": ["string", "object", "array", "null"],
+                "maxProperties": 0,
+                "items": { "type": ["string", "object"], "maxProperties": 0 },
+            }),
+            WatchOption::Stability => json!({
+                "type": ["boolean", "object", "null"],
+                "properties": { "stabilityThreshold": part, "pollInterval": part },
+                "additionalProperties": false,
+            }),
+            WatchOption::FlagOrNumber => {
+                json!({ "type": ["boolean", "integer", "null"], "minimum": 0, "maximum": 86_400_000 })
+            }
+        };
+        schema["description"] = doc.into();
+        (name.to_owned(), schema)
+    });
+    json!({
+        "type": ["object", "null"],
+        "properties": properties.collect::<Map<_, _>>(),
+        "additionalProperties": false,
+    })
 }
 
 /// The default as a value, where it is one: the table also says defaults in words.

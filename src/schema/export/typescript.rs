@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use super::{description_of_value, types};
 use crate::schema::options::{self, Row, Status};
 use crate::schema::value::{Shape, Value};
+use crate::spec::WatchOption;
 
 const HEAD: &str = r#"// Types of a pmrun ecosystem file, made from pmrun's option table; `pmrun schema --format ts` prints them.
 //
@@ -127,7 +128,7 @@ fn typed(row: &Row) -> String {
         Value::Patterns(_) => "(string | RegExp)[] | string",
         Value::Code(_) => "string[] | \"git\" | (string & {}) | boolean",
         Value::Limits(_) => "Record<string, number | string>",
-        Value::Object(_) => "Record<string, unknown>",
+        Value::WatchOptions(_) => &watch_options(),
         Value::Ignored(shapes) => &shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | "),
     };
     let unset = if row.false_is_unset() { "false | null" } else { "null" };
@@ -136,6 +137,20 @@ fn typed(row: &Row) -> String {
 
 fn choices(row: &Row) -> String {
     row.value.choices().iter().map(|(value, _)| format!("{value:?}")).collect::<Vec<_>>().join(" | ")
+}
+
+fn watch_options() -> String {
+    let fields = WatchOption::ALL.map(|(name, option, _)| {
+        let value = match option {
+            WatchOption::Flag => "boolean",
+            WatchOption::Number => "number",
+            WatchOption::Patterns => "string | RegExp | (string | RegExp)[]",
+            WatchOption::Stability => "boolean | { stabilityThreshold?: number; pollInterval?: number }",
+            WatchOption::FlagOrNumber => "boolean | number",
+        };
+        format!("{name}?: {value} | null")
+    });
+    format!("{{ {} }}", fields.join("; "))
 }
 
 fn signals() -> String {

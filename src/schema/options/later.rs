@@ -6,46 +6,6 @@ use crate::spec::Field;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
-        name: "watch",
-        aliases: &[],
-        value: Value::Watch(|app, on, paths| (app.spec.watch.enabled, app.spec.watch.paths) = (on, paths)),
-        default: "false",
-        doc: "Restarts the app when its files change: `true` for its folder, or paths.",
-        examples: &["true", r#"["src", "config"]"#],
-        status: Status::Later("files are not watched"),
-        field: Some(Field::Watch),
-    },
-    Row {
-        name: "ignore_watch",
-        aliases: &[],
-        value: Value::Patterns(|app, patterns| app.spec.watch.ignore = patterns),
-        default: "",
-        doc: "What `watch` does not look at.",
-        examples: &[r#"["node_modules", "logs"]"#],
-        status: Status::Later("files are not watched"),
-        field: Some(Field::IgnoreWatch),
-    },
-    Row {
-        name: "watch_delay",
-        aliases: &[],
-        value: Value::Millis(|app, ms| app.spec.watch.delay_ms = ms),
-        default: "0",
-        doc: "How long files must be quiet before `watch` restarts.",
-        examples: &["1000"],
-        status: Status::Later("files are not watched"),
-        field: Some(Field::WatchDelay),
-    },
-    Row {
-        name: "watch_options",
-        aliases: &[],
-        value: Value::Object(|app, options| app.spec.watch.options = Some(options)),
-        default: "",
-        doc: "Options of the file watcher.",
-        examples: &[r#"{"usePolling": true}"#],
-        status: Status::Later("files are not watched"),
-        field: Some(Field::WatchOptions),
-    },
-    Row {
         name: "log_file",
         aliases: &["log"],
         value: Value::PathOrFlag(|app, target| {

@@ -6,6 +6,7 @@ mod lifecycle;
 mod meaningless;
 mod meant;
 mod process;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -47,9 +48,10 @@ pub enum Status {
 pub const OVERLAY_PREFIX: &str = "env_";
 
 /// Titles, and the options below each, as the documentation shows them.
-const GROUPS: [(&str, &[Row]); 5] = [
+const GROUPS: [(&str, &[Row]); 6] = [
     ("What is run", process::ROWS),
     ("Start, restart, stop", lifecycle::ROWS),
+    ("Restart when files change", watch::ROWS),
     ("Files", files::ROWS),
     ("Not honoured yet", later::ROWS),
     ("Accepted, and without meaning here", meaningless::ROWS),

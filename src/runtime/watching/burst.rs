@@ -1,0 +1,87 @@
+use crate::base::Mono;
+
+/// So many changes are one save of an editor, which writes its file in several steps.
+const FEW: usize = 32;
+const SETTLE_FEW_MS: u64 = 10;
+/// A build or a checkout has pauses.
+const SETTLE_MANY_MS: u64 = 100;
+/// How many times the wait for quiet a restart is put off at most, when it never becomes quiet.
+const PATIENCE: u64 = 10;
+const PATIENCE_MS_MIN: u64 = 2_000;
+
+/// Changes that one restart answers.
+#[derive(Clone, Debug)]
+pub(super) struct Burst {
+    first: Mono,
+    /// What was started later has seen all of it.
+    pub(super) last: Mono,
+    count: usize,
+    /// The paths, and when each changed first.
+    pub(super) paths: Vec<(String, Mono)>,
+    /// There were more paths than are kept.
+    pub(super) more: bool,
+}
+
+impl Burst {
+    /// As many paths as are kept.
+    const PATHS_MAX: usize = 256;
+
+    pub(super) fn new(now: Mono) -> Self {
+        Self { first: now, last: now, count: 0, paths: Vec::new(), more: false }
+    }
+
+    pub(super) fn add(&mut self, paths: Vec<String>, count: usize, more: bool, now: Mono) {
+        self.last = now;
+        self.count = self.count.saturating_add(count);
+        self.more |= more;
+        for path in paths {
+            if self.paths.len() == Self::PATHS_MAX {
+                self.more = true;
+                break;
+            }
+            if !self.paths.iter().any(|(known, _)| *known == path) {
+                self.paths.push((path, now));
+            }
+        }
+    }
+
+    /// When it is answered, unless more comes before.
+    pub(super) fn due(&self, quiet_ms: u64) -> Mono {
+        let settle = if self.count <= FEW { SETTLE_FEW_MS } else { SETTLE_MANY_MS };
+        let longest = quiet_ms.saturating_mul(PATIENCE).max(PATIENCE_MS_MIN);
+        self.last.plus_ms(quiet_ms.max(settle)).min(self.first.plus_ms(longest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: &[u64], quiet_ms: u64) -> u64 {
+        let mut burst = Burst::new(Mono(ms[0]));
+        for ms in ms {
+            burst.add(vec!["a".to_owned()], 1, false, Mono(*ms));
+        }
+        burst.due(quiet_ms).0
+    }
+
+    #[test]
+    fn one_restart_comes_when_it_has_become_quiet() {
+        assert_eq!(at(&[1_000], 0), 1_010);
+        assert_eq!(at(&[1_000, 1_004], 0), 1_014);
+        assert_eq!(at(&[1_000], 500), 1_500);
+        assert_eq!(at(&[1_000, 1_400], 500), 1_900);
+        // Many are waited for longer: their writer may pause.
+        assert_eq!(at(&(1_000..1_100).collect::<Vec<_>>(), 0), 1_199);
+        // It is never put off for ever.
+        assert_eq!(at(&(0..300).map(|turn| turn * 9).collect::<Vec<_>>(), 0), 2_000);
+        assert_eq!(at(&(0..100).map(|turn| turn * 400).collect::<Vec<_>>(), 500), 5_000);
+    }
+
+    #[test]
+    fn what_it_remembers_is_bounded() {
+        let mut burst = Burst::new(Mono(0));
+        burst.add((0..1_000).map(|number| number.to_string()).collect(), 1_000, false, Mono(1));
+        assert_eq!((burst.paths.len(), burst.more), (Burst::PATHS_MAX, true));
+    }
+}

@@ -1,0 +1,157 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::burst::Burst;
+use crate::base::Mono;
+
+/// A change that comes later than this after a start has nothing to do with it.
+const AT_START_MS: u64 = 10_000;
+/// After so many starts in a row a path is taken to be written by the app itself. Nobody can tell who wrote a file; a
+/// person who saves the same one over and over does it seconds later, and not at the same moment each time.
+const STARTS: u32 = 8;
+/// For a folder in which each start writes a file of another name.
+const STARTS_FOLDER: u32 = 12;
+/// Within this after the start, moments need not be the same.
+const SOON_MS: u64 = 1_000;
+
+/// What an app writes at each start. Without it, a file that is watched and written at start is a restart for ever.
+#[derive(Debug, Default)]
+pub(super) struct Habits {
+    /// By path, or by folder with a `/` at its end.
+    streaks: BTreeMap<String, Streak>,
+    paused: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Streak {
+    starts: u32,
+    shortest_ms: u64,
+    longest_ms: u64,
+}
+
+impl Habits {
+    /// Whether changes of a path are passed over.
+    pub(super) fn is_paused(&self, path: &str) -> bool {
+        !self.paused.is_empty() && (self.paused.contains(path) || self.paused.contains(folder_of(path)))
+    }
+
+    /// What the app is found to write at each start, as of this burst. `started`: its last start, by whatever reason.
+    pub(super) fn judge(&mut self, burst: &Burst, started: Option<Mono>) -> Vec<String> {
+        let mut now: BTreeMap<String, Streak> = BTreeMap::new();
+        for (path, at) in &burst.paths {
+            let Some(after_ms) = started.filter(|started| started <= at).map(|started| at.ms_since(started)) else {
+                continue;
+            };
+            if after_ms > AT_START_MS {
+                continue;
+            }
+            for key in [path.as_str(), folder_of(path)] {
+                if !now.contains_key(key) {
+                    now.insert(key.to_owned(), Streak::after(self.streaks.get(key), after_ms));
+                }
+            }
+        }
+        let of_path: Vec<String> =
+            now.iter().filter(|(key, streak)| streak.starts >= starts(key)).map(|(key, _)| key.clone()).collect();
+        self.streaks = now;
+        let found: Vec<String> = of_path.into_iter().filter(|key| !self.is_paused(key)).collect();
+        // A folder says no more than its one file does.
+        let only_folders = found.iter().all(|key| key.ends_with('/'));
+        let found: Vec<String> = found.into_iter().filter(|key| only_folders || !key.ends_with('/')).collect();
+        self.paused.extend(found.iter().cloned());
+        found
+    }
+
+    /// For people; None where nothing is paused.
+    pub(super) fn note(&self) -> Option<String> {
+        let first = self.paused.first()?;
+        let others = match self.paused.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let verb = if others.is_empty() && !first.ends_with('/') { "is" } else { "are" };
+        let what = if first.ends_with('/') { "files in " } else { "" };
+        Some(format!(
+            "watch: {what}`{first}`{others} {verb} written by the app itself at each start (add it to ignore_watch)"
+        ))
+    }
+}
+
+impl Streak {
+    fn after(before: Option<&Self>, after_ms: u64) -> Self {
+        let first = Self { starts: 1, shortest_ms: after_ms, longest_ms: after_ms };
+        let Some(before) = before else { return first };
+        let (shortest_ms, longest_ms) = (before.shortest_ms.min(after_ms), before.longest_ms.max(after_ms));
+        let spread_max = if longest_ms <= SOON_MS { SOON_MS } else { longest_ms / 5 };
+        if longest_ms - shortest_ms > spread_max {
+            return first;
+        }
+        Self { starts: before.starts + 1, shortest_ms, longest_ms }
+    }
+}
+
+fn starts(key: &str) -> u32 {
+    if key.ends_with('/') { STARTS_FOLDER } else { STARTS }
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rfind('/').map_or("./", |slash| &path[..=slash])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Starts and the moments after each at which paths change; after how many it is found out.
+    fn found_after(turns: impl IntoIterator<Item = (u64, Vec<String>)>) -> Option<(usize, Vec<String>)> {
+        let mut habits = Habits::default();
+        for (turn, (after_ms, paths)) in turns.into_iter().enumerate() {
+            let started = Mono(turn as u64 * 60_000);
+            let at = started.plus_ms(after_ms);
+            let mut burst = Burst::new(at);
+            burst.add(paths, 1, false, at);
+            let found = habits.judge(&burst, Some(started));
+            if !found.is_empty() {
+                assert!(found.iter().all(|path| habits.is_paused(path)));
+                return Some((turn + 1, found));
+            }
+        }
+        None
+    }
+
+    fn one(path: &str) -> Vec<String> {
+        vec![path.to_owned()]
+    }
+
+    #[test]
+    fn what_is_written_at_each_start_is_found() {
+        let at = |after: &'static [u64]| (0..30_usize).map(|turn| (after[turn % after.len()], one("src/x.txt")));
+        assert_eq!(found_after(at(&[3])), Some((8, one("src/x.txt"))));
+        assert_eq!(found_after(at(&[3, 900, 40])), Some((8, one("src/x.txt"))));
+        assert_eq!(found_after(at(&[5_000, 5_400])), Some((8, one("src/x.txt"))));
+        // Somebody saves it again and again.
+        assert_eq!(found_after(at(&[1_200, 2_400, 1_900, 1_400])), None);
+        assert_eq!(found_after(at(&[11_000])), None);
+        assert_eq!(found_after(at(&[3, 3, 3, 3, 3, 3, 3, 8_000])), None);
+    }
+
+    #[test]
+    fn another_name_each_time_is_found_by_its_folder() {
+        let turns = (0..30_usize).map(|turn| (20, vec![format!("tmp/{turn}.json")]));
+        assert_eq!(found_after(turns), Some((12, one("tmp/"))));
+        // Many files that a person changes in turn are not at each start.
+        let turns = (0..30_usize).map(|turn| (3_000 * (turn as u64 % 3), vec![format!("src/{turn}.js")]));
+        assert_eq!(found_after(turns), None);
+    }
+
+    #[test]
+    fn the_note_names_what_and_the_way_out() {
+        let mut habits = Habits::default();
+        assert_eq!(habits.note(), None);
+        habits.paused.insert("src/x.txt".to_owned());
+        let note = habits.note().unwrap();
+        assert_eq!(note, "watch: `src/x.txt` is written by the app itself at each start (add it to ignore_watch)");
+        habits.paused.insert("tmp/".to_owned());
+        assert!(habits.note().unwrap().contains("`src/x.txt` and 1 more are written"));
+        assert!(habits.is_paused("tmp/a") && !habits.is_paused("tmp/a/b") && !habits.is_paused("a"));
+    }
+}

@@ -1,0 +1,210 @@
+//! Restarts because files changed: who is watched, which changes one restart answers, and which are the app's own.
+//!
+//! Invariants:
+//! * An app is watched while somebody wants it to run: what was stopped is neither watched nor started.
+//! * A restart answers changes that came before the process that runs was asked for; that has seen them.
+//! * Nothing is armed while no change waits.
+
+mod burst;
+mod habits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use self::burst::Burst;
+use self::habits::Habits;
+use super::table::{App, Instance, Table};
+use super::{Effect, view};
+use crate::base::{InstanceId, Mono, Now};
+use crate::rpc::wire::InstanceView;
+use crate::spec::{AppSpec, LogTarget, WatchOptions};
+use crate::supervisor::{Cause, ErrorReason, Output, State, Then, log_outputs, pid_file};
+
+/// What is to be watched, all of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watches {
+    pub apps: BTreeMap<String, Arc<AppSpec>>,
+    /// Log and pid files of all apps, absolute: they change because apps run.
+    pub own_files: Arc<BTreeSet<String>>,
+}
+
+/// What is known of the apps that are watched.
+#[derive(Debug, Default)]
+pub(super) struct Watching {
+    apps: BTreeMap<String, Watched>,
+    own_files: Arc<BTreeSet<String>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    spec: Arc<AppSpec>,
+    /// `watch_delay`, or what `watch_options` says.
+    quiet_ms: u64,
+    burst: Option<Burst>,
+    habits: Habits,
+    /// Why not everything is watched that should be.
+    trouble: Option<String>,
+}
+
+impl Watched {
+    fn new(spec: &Arc<AppSpec>) -> Self {
+        let quiet_ms = spec.watch.delay_ms.max(WatchOptions::of(&spec.watch).stability_ms);
+        let spec = Arc::clone(spec);
+        Self { spec, quiet_ms, burst: None, habits: Habits::default(), trouble: None }
+    }
+}
+
+impl Watching {
+    /// Says what is to be watched, where that has changed.
+    pub(super) fn follow(&mut self, table: &mut Table, out: &mut Vec<Effect>) {
+        let touched = std::mem::take(&mut table.touched);
+        for name in &touched {
+            if let Some(watched) = self.apps.get_mut(name) {
+                watched.habits = Habits::default();
+            }
+        }
+        let wanted = || table.apps.iter().filter(|(_, app)| is_wanted(app)).map(|(name, app)| (name, &app.record.spec));
+        let known = self.apps.iter().map(|(name, watched)| (name, &watched.spec));
+        let same = wanted()
+            .map(|(name, spec)| (name, Arc::as_ptr(spec)))
+            .eq(known.map(|(name, spec)| (name, Arc::as_ptr(spec))));
+        if same && (touched.is_empty() || self.apps.is_empty()) {
+            return;
+        }
+        let own_files = own_files(table);
+        if same && own_files == *self.own_files {
+            return;
+        }
+        if own_files != *self.own_files {
+            self.own_files = Arc::new(own_files);
+        }
+        let mut before = std::mem::take(&mut self.apps);
+        for (name, spec) in wanted() {
+            let fresh = Watched::new(spec);
+            let former = spec.renamed_from.as_ref();
+            let watched = match before.remove(name).or_else(|| before.remove(former?)) {
+                // The same files, perhaps by other rules: what has changed has changed.
+                Some(held) => Watched { burst: held.burst, habits: held.habits, trouble: held.trouble, ..fresh },
+                None => fresh,
+            };
+            self.apps.insert(name.clone(), watched);
+        }
+        let apps = self.apps.iter().map(|(name, watched)| (name.clone(), Arc::clone(&watched.spec))).collect();
+        out.push(Effect::Watch(Box::new(Watches { apps, own_files: Arc::clone(&self.own_files) })));
+    }
+
+    /// Files of an app have changed.
+    pub(super) fn changed(&mut self, app: &str, paths: Vec<String>, count: usize, more: bool, now: Now) {
+        let Some(watched) = self.apps.get_mut(app) else { return };
+        let paths: Vec<String> = paths.into_iter().filter(|path| !watched.habits.is_paused(path)).collect();
+        if !paths.is_empty() || more {
+            watched.burst.get_or_insert_with(|| Burst::new(now.mono)).add(paths, count, more, now.mono);
+        }
+    }
+
+    pub(super) fn trouble(&mut self, app: &str, trouble: Option<String>, out: &mut Vec<Effect>) {
+        let Some(watched) = self.apps.get_mut(app) else { return };
+        if let Some(trouble) = trouble.as_ref().filter(|trouble| watched.trouble.as_ref() != Some(trouble)) {
+            out.push(Effect::Log(format!("{app}: watch: {trouble}")));
+        }
+        watched.trouble = trouble;
+    }
+
+    /// When the next restart is due. Apps that a command is at work on are left to it until it is done.
+    pub(super) fn deadline(&self, busy: impl Fn(&str) -> bool) -> Option<Mono> {
+        self.waiting().filter(|(name, _)| !busy(name)).map(|(_, due)| due).min()
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = (&String, Mono)> {
+        self.apps.iter().filter_map(|(name, watched)| Some((name, watched.burst.as_ref()?.due(watched.quiet_ms))))
+    }
+
+    /// The instances that are to be renewed now, and why.
+    pub(super) fn due(
+        &mut self,
+        table: &Table,
+        now: Now,
+        busy: impl Fn(&str) -> bool,
+        out: &mut Vec<Effect>,
+    ) -> Vec<(InstanceId, Cause)> {
+        let due: Vec<String> =
+            self.waiting().filter(|(name, at)| *at <= now.mono && !busy(name)).map(|(name, _)| name.clone()).collect();
+        let mut renewed = Vec::new();
+        for name in due {
+            let Some(watched) = self.apps.get_mut(&name) else { continue };
+            let (Some(burst), Some(app)) = (watched.burst.take(), table.apps.get(&name)) else { continue };
+            let outdated =
+                app.instances.iter().filter(|(slot, one)| !app.is_leaving(**slot) && is_outdated(one, &burst));
+            let slots: Vec<u32> = outdated.map(|(slot, _)| *slot).collect();
+            if slots.is_empty() {
+                continue;
+            }
+            let started = app.instances.values().filter_map(|instance| instance.asked_at).max();
+            if !watched.habits.judge(&burst, started).is_empty() {
+                out.extend(watched.habits.note().map(|note| Effect::Log(format!("{name}: {note}"))));
+            }
+            let path = burst.paths.iter().map(|(path, _)| path).find(|path| !watched.habits.is_paused(path));
+            let path = match path {
+                Some(path) => path.clone(),
+                None if burst.more => "many files".to_owned(),
+                None => continue,
+            };
+            let cause = Cause::Files { path };
+            out.push(Effect::Log(format!("{name}: restarts: {cause}")));
+            renewed.extend(slots.into_iter().map(|slot| (InstanceId::new(&name, slot), cause.clone())));
+        }
+        renewed
+    }
+
+    /// What is worth knowing of the apps that are shown.
+    pub(super) fn annotate(&self, views: &mut [InstanceView]) {
+        for view in views.iter_mut().filter(|view| view.detail.is_none()) {
+            let Some(watched) = self.apps.get(&view.name) else { continue };
+            let trouble = || watched.trouble.as_ref().map(|trouble| format!("watch: {trouble}"));
+            view.detail = watched.habits.note().or_else(trouble);
+        }
+    }
+}
+
+fn is_wanted(app: &App) -> bool {
+    app.record.spec.watch.enabled
+        && app.instances.iter().any(|(slot, one)| !app.is_leaving(*slot) && !is_stopped(&one.machine.state))
+}
+
+fn is_stopped(state: &State) -> bool {
+    matches!(
+        state,
+        State::Stopped
+            | State::Stopping { then: Then::Stop, .. }
+            | State::Errored { reason: ErrorReason::WouldNotDie { then: Then::Stop, .. } }
+    )
+}
+
+/// Whether it has not seen the last of the changes, and is not on its way to a process that will.
+fn is_outdated(instance: &Instance, burst: &Burst) -> bool {
+    let state = &instance.machine.state;
+    let on_its_way = matches!(state, State::Stopping { .. }) || is_stopped(state);
+    !on_its_way && instance.asked_at.is_none_or(|asked| asked <= burst.last)
+}
+
+fn own_files(table: &Table) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for app in table.apps.values() {
+        for (slot, instance) in &app.instances {
+            let spec = &app.record.spec;
+            // Of the process that runs, and of the one that may be about to take its place.
+            let (out, error) = view::outputs(&app.record, *slot, instance, &table.layout);
+            let (next_out, next_error) = log_outputs(spec, *slot, &table.layout);
+            for output in [out, error, next_out, next_error] {
+                if let Output::File(path) = output {
+                    files.insert(path);
+                }
+            }
+            files.insert(pid_file(spec, *slot, instance.list_id, &table.layout));
+            if let Some(LogTarget::Path(path)) = &spec.logs.combined {
+                files.insert(path.clone());
+            }
+        }
+    }
+    files
+}
