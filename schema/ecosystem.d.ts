@@ -277,6 +277,31 @@ export interface App extends OtherSpellings {
    */
   disable_logs?: boolean | null;
   /**
+   * One further file for both streams; `true` is `~/.pmrun/logs/<name>-all.log`.
+   * @example "./logs/all.log"
+   * @example true
+   */
+  log_file?: string | boolean | null;
+  /**
+   * Puts the time before each line, in dayjs' tokens.
+   * @example "YYYY-MM-DD HH:mm:ss"
+   */
+  log_date_format?: string | false | null;
+  /**
+   * Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`.
+   * @default false
+   * @example true
+   */
+  time?: boolean | null;
+  /**
+   * `json` makes each line an object: `message`, `timestamp`, `type`, `process_id`, `app_name`, `sequence`.
+   * * `raw`: Lines as the app writes them.
+   * * `json`: Each line as a JSON object.
+   * @default "raw"
+   * @example "json"
+   */
+  log_type?: "raw" | "json" | "" | false | null;
+  /**
    * Where the process id is written, against `cwd`. Default: ~/.pmrun/pids/<name>-<id>.pid.
    * @example "./api.pid"
    */
@@ -326,31 +351,6 @@ export interface App extends OtherSpellings {
    * @example "www-data"
    */
   gid?: number | string | false | null;
-  /**
-   * One further file for both streams. Not honoured yet: no combined file is written, only `out_file` and `error_file`.
-   * @example "./logs/all.log"
-   * @example true
-   */
-  log_file?: string | boolean | null;
-  /**
-   * Puts the time before each line. Not honoured yet: lines are written as the app writes them.
-   * @example "YYYY-MM-DD HH:mm:ss"
-   */
-  log_date_format?: string | false | null;
-  /**
-   * Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`. Not honoured yet: lines are written as the app writes them.
-   * @default false
-   * @example true
-   */
-  time?: boolean | null;
-  /**
-   * `json` makes each line an object. Not honoured yet: lines are written as the app writes them.
-   * * `raw`: Lines as the app writes them.
-   * * `json`: Each line as a JSON object.
-   * @default "raw"
-   * @example "json"
-   */
-  log_type?: "raw" | "json" | "" | false | null;
   /**
    * PM2: injects its metrics library. Means nothing here: nothing is injected into apps.
    * @deprecated
@@ -552,6 +552,14 @@ export interface OtherSpellings {
   combineLogs?: App["merge_logs"];
   /** @deprecated The same as `disable_logs`. */
   disableLogs?: App["disable_logs"];
+  /** @deprecated The same as `log_file`. */
+  logFile?: App["log_file"];
+  /** @deprecated The same as `log_file`. */
+  log?: App["log_file"];
+  /** @deprecated The same as `log_date_format`. */
+  logDateFormat?: App["log_date_format"];
+  /** @deprecated The same as `log_type`. */
+  logType?: App["log_type"];
   /** @deprecated The same as `pid_file`. */
   pidFile?: App["pid_file"];
   /** @deprecated The same as `pid_file`. */
@@ -572,14 +580,6 @@ export interface OtherSpellings {
   user?: App["uid"];
   /** @deprecated The same as `gid`. */
   group?: App["gid"];
-  /** @deprecated The same as `log_file`. */
-  logFile?: App["log_file"];
-  /** @deprecated The same as `log_file`. */
-  log?: App["log_file"];
-  /** @deprecated The same as `log_date_format`. */
-  logDateFormat?: App["log_date_format"];
-  /** @deprecated The same as `log_type`. */
-  logType?: App["log_type"];
   /** @deprecated The same as `disable_trace`. */
   disableTrace?: App["disable_trace"];
   /** @deprecated The same as `deep_monitoring`. */

@@ -79,6 +79,9 @@ pub(super) enum Command {
     /// Be the daemon
     #[command(name = "__daemon", hide = true)]
     Daemon,
+    /// Write what apps say to their logs (what the daemon starts where something is added to it)
+    #[command(name = "__log", hide = true)]
+    Pump,
 }
 
 impl Command {
@@ -105,7 +108,8 @@ impl Command {
             | Self::Resurrect
             | Self::Kill
             | Self::Eval
-            | Self::Daemon => false,
+            | Self::Daemon
+            | Self::Pump => false,
         }
     }
 }
@@ -618,6 +622,7 @@ mod tests {
             "--no-color list",
             "__eval",
             "__daemon",
+            "__log",
         ];
         for line in lines {
             parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));

@@ -62,6 +62,7 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
+        Command::Pump => return crate::logs::pump::main(),
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
@@ -98,7 +99,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Kill => kill::run(terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Version(arguments) => version::run(arguments, terminal),
-        Command::Eval | Command::Daemon => Err(CliError::usage("these are run by pmrun itself")),
+        Command::Eval | Command::Daemon | Command::Pump => Err(CliError::usage("these are run by pmrun itself")),
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `pmrun.log` | the daemon's own few lines |
 //! | `state` | what should run: [`crate::runtime::store`] |
 //! | `notify/` | a socket for each app that says `READY=1` |
+//! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
 mod log;

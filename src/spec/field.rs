@@ -149,15 +149,13 @@ impl Field {
             | Self::WatchDelay
             | Self::WatchOptions
             | Self::CronRestart
-            | Self::MaxMemoryRestart
-            | Self::LogDateFormat
-            | Self::LogType => Impact::Live,
+            | Self::MaxMemoryRestart => Impact::Live,
 
             Self::Instances => Impact::Scale,
 
             // Given to the process when it starts: its command, its environment, its open files. `wait_ready` and
-            // `shutdown_with_message` decide whether it gets a channel, log files where its output goes;
-            // its pid file is written then, too.
+            // `shutdown_with_message` decide whether it gets a channel, log files where its output goes,
+            // what is to be added to its lines whether it writes to a pipe; its pid file is written then, too.
             Self::Script
             | Self::Args
             | Self::Interpreter
@@ -173,6 +171,8 @@ impl Field {
             | Self::ErrorFile
             | Self::LogFile
             | Self::MergeLogs
+            | Self::LogDateFormat
+            | Self::LogType
             | Self::PidFile
             | Self::Code
             | Self::Uid
@@ -193,9 +193,6 @@ impl Field {
                 | Self::WatchOptions
                 | Self::CronRestart
                 | Self::MaxMemoryRestart
-                | Self::LogFile
-                | Self::LogDateFormat
-                | Self::LogType
                 | Self::Uid
                 | Self::Gid
         )
@@ -258,11 +255,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_of_log_lines_is_the_managers_and_files_of_a_process_are_the_process_own() {
-        for field in [Field::LogDateFormat, Field::LogType] {
-            assert_eq!(field.impact(), Impact::Live, "{field:?}");
-        }
-        for field in [Field::OutFile, Field::ErrorFile, Field::MergeLogs, Field::PidFile] {
+    fn what_a_process_writes_to_is_its_own() {
+        let pipes = [Field::LogFile, Field::LogDateFormat, Field::LogType];
+        for field in [Field::OutFile, Field::ErrorFile, Field::MergeLogs, Field::PidFile].into_iter().chain(pipes) {
             assert_eq!(field.impact(), Impact::Reload, "{field:?}");
         }
     }

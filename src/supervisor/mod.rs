@@ -10,7 +10,7 @@ mod step;
 #[cfg(test)]
 mod table;
 
-pub use launch::{Launch, LaunchId, Layout, Output, launch, log_outputs, pid_file, safe_name};
+pub use launch::{Framing, Launch, LaunchId, Layout, Output, combined_log, launch, log_outputs, pid_file, safe_name};
 pub use machine::{Machine, deadline};
 pub use state::{By, Cause, ErrorReason, State, StopPhase, Then};
 pub use step::{Ask, Event, Transition, backoff_ms, step};

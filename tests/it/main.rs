@@ -18,6 +18,7 @@ mod explain;
 mod formats;
 mod fuzzing;
 mod javascript;
+mod logging;
 mod mistakes;
 mod only_what_changed;
 mod planning;

@@ -1,6 +1,7 @@
 mod cache;
 mod children;
 mod pid_file;
+mod pumped;
 mod running;
 mod stops;
 
@@ -17,9 +18,10 @@ use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::notify::NotifyFolder;
 use super::procfs::{self, Process};
+use super::pump::PumpLink;
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
-use super::spawn::{Extras, spawn};
+use super::spawn::{Extras, Outputs, spawn};
 use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
@@ -61,6 +63,7 @@ pub struct Host {
     setup: ProcessSetup,
     epoll: OwnedFd,
     notify: NotifyFolder,
+    pump: PumpLink,
     running: HashMap<LaunchId, Running>,
     roots: HashMap<u32, LaunchId>,
     requests: Vec<(LaunchId, How, bool)>,
@@ -90,7 +93,11 @@ enum Key {
     Channel(LaunchId),
     Notify(LaunchId),
     Member(u64),
+    Pump,
 }
+
+/// No member gets this far.
+const PUMP_KEY: u64 = !(3 << 62);
 
 /// A first process that ended without being asked to.
 #[derive(Debug)]
@@ -114,6 +121,7 @@ impl Host {
             setup,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
+            pump: PumpLink::new(home),
             running: HashMap::new(),
             roots: HashMap::new(),
             requests: Vec::new(),
@@ -190,6 +198,9 @@ impl Host {
         let mark = format!("{}.{}", self.nonce, launch.id.0);
         let notify = launch.notify.then(|| self.notify.bind(&mark)).transpose();
         let notify = notify.map_err(|error| format!("cannot make its notify socket: {}", reason(&error)))?;
+        let outputs = Outputs::open(launch)?;
+        // Before there is a process: if none comes of it, the pipes end, and nothing is left over there.
+        self.pump_out(outputs.piped.as_ref())?;
         let extras = Extras {
             home: &self.home,
             mark: &mark,
@@ -197,7 +208,7 @@ impl Host {
             notify: notify.as_ref().map(|notify| notify.address.as_str()),
             files: self.setup.files,
         };
-        let spawned = spawn(launch, &extras)?;
+        let (spawned, piped) = spawn(launch, &extras, outputs)?;
         let pid = spawned.pid;
         let pidfd = open_pid(pid).map_err(|error| {
             end_child(pid);
@@ -206,6 +217,7 @@ impl Host {
         let mut running = Running::new(launch, pid, pidfd, mark, None);
         running.channel = spawned.channel;
         running.notify = notify;
+        running.piped = piped;
         if let Err(error) = self.watch_root(launch.id, running) {
             end_child(pid);
             return Err(format!("cannot watch the new process: {}", reason(&error)));
@@ -302,6 +314,7 @@ impl Host {
                 Key::Channel(launch) => self.channel_readable(launch),
                 Key::Notify(launch) => self.notify_readable(launch),
                 Key::Member(key) => self.member_exited(key),
+                Key::Pump => self.pump_ended(),
             }
         }
         !events.is_empty()
@@ -311,7 +324,9 @@ impl Host {
         // Gone by now, it is none that survived; what it left is found with its successor.
         let pidfd = pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?;
         let Process { pid, start, .. } = survivor.process;
-        self.watch_root(launch.id, Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start)))?;
+        let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
+        running.piped = self.take_over_pipes(launch, pid);
+        self.watch_root(launch.id, running)?;
         if !survivor.filed {
             self.write_pid_file(Path::new(&launch.pid_file), pid, None);
         }
@@ -390,7 +405,8 @@ impl Host {
         } else {
             ExitStatus::Unknown
         };
-        let Some(running) = self.running.remove(&launch) else { return false };
+        let Some(mut running) = self.running.remove(&launch) else { return false };
+        self.pump_released(running.piped.take());
         self.roots.remove(&running.pid);
         let left = running.tree && !asked && self.left_behind(&running);
         let mut pid_file = Some((running.pid_file.clone(), running.pid));
@@ -460,6 +476,7 @@ impl Key {
             Self::Channel(LaunchId(id)) => id | 1 << 62,
             Self::Notify(LaunchId(id)) => id | 2 << 62,
             Self::Member(key) => key | 3 << 62,
+            Self::Pump => PUMP_KEY | 3 << 62,
         }
     }
 
@@ -469,6 +486,7 @@ impl Key {
             0 => Self::Root(LaunchId(id)),
             1 => Self::Channel(LaunchId(id)),
             2 => Self::Notify(LaunchId(id)),
+            _ if id == PUMP_KEY => Self::Pump,
             _ => Self::Member(id),
         }
     }

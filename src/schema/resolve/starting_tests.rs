@@ -73,7 +73,7 @@ fn the_program_of_a_command_line_has_to_be_there() {
 #[test]
 fn files_of_its_own_have_to_be_writable() {
     let machine = Table::usual();
-    for option in ["out_file", "error_file", "pid_file"] {
+    for option in ["out_file", "error_file", "log_file", "pid_file"] {
         let want = format!("{option}: `{option}` of `apps[0]`: `/locked/x` cannot be written: permission denied");
         check(&machine, &json!({ option: "/locked/x" }), &[&want]);
         check(&machine, &json!({ option: "logs/x" }), &[]);
