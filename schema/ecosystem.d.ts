@@ -302,6 +302,24 @@ export interface App extends OtherSpellings {
    */
   log_type?: "raw" | "json" | "" | false | null;
   /**
+   * From what size on a log is rotated: what was written moves to `NAME.log.1` and so on; 0 is never. A number of bytes, or a size such as "300M". Default: 10M.
+   * @example "50M"
+   * @example 0
+   */
+  log_max_size?: number | string | false | null;
+  /**
+   * How many rotated files of a log are kept. A whole number from 1 to 10000.
+   * @default 10
+   * @example 30
+   */
+  log_retain?: number | string | false | null;
+  /**
+   * Whether rotated files are compressed by gzip, all but the newest.
+   * @default true
+   * @example false
+   */
+  log_compress?: boolean | null;
+  /**
    * Where the process id is written, against `cwd`. Default: ~/.pmrun/pids/<name>-<id>.pid.
    * @example "./api.pid"
    */
@@ -560,6 +578,12 @@ export interface OtherSpellings {
   logDateFormat?: App["log_date_format"];
   /** @deprecated The same as `log_type`. */
   logType?: App["log_type"];
+  /** @deprecated The same as `log_max_size`. */
+  logMaxSize?: App["log_max_size"];
+  /** @deprecated The same as `log_retain`. */
+  logRetain?: App["log_retain"];
+  /** @deprecated The same as `log_compress`. */
+  logCompress?: App["log_compress"];
   /** @deprecated The same as `pid_file`. */
   pidFile?: App["pid_file"];
   /** @deprecated The same as `pid_file`. */

@@ -81,15 +81,14 @@ impl DateFormat {
         while let Some(first) = rest.chars().next() {
             let bracketed = bracketed(rest).map(|(_, after)| after);
             let token = TOKENS.into_iter().find(|token| rest.starts_with(token)).map(|token| &rest[token.len()..]);
-            match bracketed.or(token) {
-                Some(after) => rest = after,
-                None => {
-                    rest = &rest[first.len_utf8()..];
-                    // `%` is strftime's; an opening bracket here has none that closes it.
-                    if first.is_alphabetic() || matches!(first, '%' | '[') {
-                        word.push(first);
-                        continue;
-                    }
+            if let Some(after) = bracketed.or(token) {
+                rest = after;
+            } else {
+                rest = &rest[first.len_utf8()..];
+                // `%` is strftime's; an opening bracket here has none that closes it.
+                if first.is_alphabetic() || matches!(first, '%' | '[') {
+                    word.push(first);
+                    continue;
                 }
             }
             words.push(std::mem::take(&mut word));

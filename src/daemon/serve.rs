@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::log;
 use super::saver::{Saved, Saver};
+use crate::logs::rotate::Rotator;
 use crate::platform::{Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
@@ -29,6 +30,7 @@ pub(super) struct Daemon {
     home: PathBuf,
     clock: Clock,
     host: Host,
+    rotator: Rotator,
     host_ready: AsyncFd<OwnedFd>,
     signals: Signals,
     signals_ready: AsyncFd<OwnedFd>,
@@ -49,7 +51,14 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// From here on commands can connect.
-    pub(super) fn new(home: &Path, clock: Clock, host: Host, signals: Signals, store: Store) -> io::Result<Self> {
+    pub(super) fn new(
+        home: &Path,
+        clock: Clock,
+        host: Host,
+        rotator: Rotator,
+        signals: Signals,
+        store: Store,
+    ) -> io::Result<Self> {
         let (to_loop, saved) = unbounded_channel();
         let (from_server, from_clients) = unbounded_channel();
         let alive = channel(1);
@@ -60,6 +69,7 @@ impl Daemon {
             clock,
             host_ready: awaitable(host.readiness()?)?,
             host,
+            rotator,
             signals_ready: awaitable(signals.as_fd().try_clone_to_owned()?)?,
             signals,
             saver: Saver::start(store, to_loop)?,
@@ -202,6 +212,11 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.kill(launch, tree);
             }
+            // A start that is still to come brings its own.
+            Effect::Rotation { launch, rotation } => {
+                self.spawn_before(launch);
+                self.rotator.change(launch.0, rotation);
+            }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Exit => self.ending = true,
@@ -212,7 +227,10 @@ impl Daemon {
         for launch in self.spawns.drain(..at_most.min(self.spawns.len())) {
             let launch = &*launch;
             let input = match self.host.spawn(launch) {
-                Ok((pid, error_log_offset)) => Input::Spawned { launch: launch.id, pid, error_log_offset },
+                Ok((pid, error_log_offset)) => {
+                    watch_logs(&self.rotator, launch);
+                    Input::Spawned { launch: launch.id, pid, error_log_offset }
+                }
                 Err(reason) => Input::SpawnFailed { launch: launch.id, reason },
             };
             self.inputs.push_back(input);
@@ -274,7 +292,10 @@ impl Daemon {
     fn hear_host(&mut self) {
         for event in self.host.take_events() {
             let input = match event {
-                Event::Exited { launch, status, left } => Input::Exited { launch, status, left },
+                Event::Exited { launch, status, left } => {
+                    self.rotator.forget(launch.0);
+                    Input::Exited { launch, status, left }
+                }
                 Event::TreeGone { launch } => Input::TreeGone { launch },
                 Event::Ready { launch } => Input::Ready { launch },
                 Event::Notice(text) => {
@@ -285,4 +306,9 @@ impl Daemon {
             self.inputs.push_back(input);
         }
     }
+}
+
+pub(super) fn watch_logs(rotator: &Rotator, launch: &Launch) {
+    let files = launch.log_files().into_iter().map(PathBuf::from).collect();
+    rotator.look(launch.id.0, files, launch.rotation.clone());
 }

@@ -8,6 +8,7 @@ mod follow;
 mod frame;
 mod lines;
 pub mod pump;
+pub mod rotate;
 mod tail;
 
 pub use follow::{FollowError, Follower, Sink};

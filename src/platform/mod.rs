@@ -34,7 +34,7 @@ pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};
 pub use host::{Event, Host};
 pub use lock::{LockFile, LockKind};
-pub use memory::{give_back, one_arena};
+pub use memory::{give_back, low_priority, one_arena};
 pub(crate) use notify::short_address;
 pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream};
 pub use random::random_bytes;

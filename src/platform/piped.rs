@@ -11,8 +11,8 @@ use crate::supervisor::{Framing, Launch, Output};
 /// The pipes that a process was given, by their inodes: stdout's, stderr's. By this a later daemon knows them from
 /// others that the process has put in their place.
 pub(super) const MARK_PIPES: &str = "PMRUN_PIPES";
-/// As much as an app can write while others are read.
-const PIPE_BYTES: usize = 256 << 10;
+/// As much as an app can write while others are read, before it has to wait.
+const PIPE_BYTES: usize = 1 << 20;
 
 /// The reading ends of a process's output, and what is to be done with it.
 ///

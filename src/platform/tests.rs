@@ -52,6 +52,7 @@ impl Stage {
             out: Output::File(self.path("logs/out.log")),
             error: Output::File(self.path("logs/error.log")),
             framing: None,
+            rotation: crate::spec::Rotation::default(),
             pid_file: self.path("pids/app-0.pid"),
             channel: false,
             notify: false,

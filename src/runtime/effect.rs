@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::{AppRecord, ClientId, Ticket};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
+use crate::spec::Rotation;
 use crate::supervisor::{Launch, LaunchId};
 
 /// What the core asks of the world. Effects are performed in order.
@@ -20,6 +21,8 @@ pub enum Effect {
     Kill { launch: LaunchId, tree: bool },
     /// Whether the descendants of a process end when it ends by itself; at first as its `Launch` says.
     Tree { launch: LaunchId, tree: bool },
+    /// When its logs are rotated; at first as its `Launch` says.
+    Rotation { launch: LaunchId, rotation: Rotation },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
     /// `last` closes the exchange.

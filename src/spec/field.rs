@@ -52,6 +52,9 @@ pub enum Field {
     MergeLogs,
     LogDateFormat,
     LogType,
+    LogMaxSize,
+    LogRetain,
+    LogCompress,
     PidFile,
     DependsOn,
     Code,
@@ -69,7 +72,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -102,6 +105,9 @@ impl Field {
         Self::MergeLogs,
         Self::LogDateFormat,
         Self::LogType,
+        Self::LogMaxSize,
+        Self::LogRetain,
+        Self::LogCompress,
         Self::PidFile,
         Self::DependsOn,
         Self::Code,
@@ -149,7 +155,10 @@ impl Field {
             | Self::WatchDelay
             | Self::WatchOptions
             | Self::CronRestart
-            | Self::MaxMemoryRestart => Impact::Live,
+            | Self::MaxMemoryRestart
+            | Self::LogMaxSize
+            | Self::LogRetain
+            | Self::LogCompress => Impact::Live,
 
             Self::Instances => Impact::Scale,
 
@@ -234,6 +243,9 @@ impl Field {
             Self::MergeLogs => "merge_logs",
             Self::LogDateFormat => "log_date_format",
             Self::LogType => "log_type",
+            Self::LogMaxSize => "log_max_size",
+            Self::LogRetain => "log_retain",
+            Self::LogCompress => "log_compress",
             Self::PidFile => "pid_file",
             Self::DependsOn => "depends_on",
             Self::Code | Self::Fingerprint => "fingerprint",

@@ -8,7 +8,8 @@ mod field;
 mod graph_id;
 
 pub use app::{
-    AppSpec, ExecMode, Fingerprint, FingerprintBy, LogTarget, Logs, Readiness, RestartPolicy, StopPolicy, Watch,
+    AppSpec, ExecMode, Fingerprint, FingerprintBy, LogTarget, Logs, Readiness, RestartPolicy, Rotation, StopPolicy,
+    Watch,
 };
 pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{InstanceId, sha256_hex};
 use crate::plan::spec_digest;
-use crate::spec::{AppSpec, LogTarget};
+use crate::spec::{AppSpec, LogTarget, Rotation};
 
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
@@ -48,6 +48,7 @@ pub struct Launch {
     /// What it writes passes through pmrun, which adds something or puts both streams into one file; none: it writes
     /// its files itself.
     pub framing: Option<Framing>,
+    pub rotation: Rotation,
     pub pid_file: String,
     /// Give it Node's channel on a socket pair (`NODE_CHANNEL_FD`).
     pub channel: bool,
@@ -75,6 +76,19 @@ pub struct Framing {
     pub date_format: Option<String>,
     /// Each line is an object.
     pub json: bool,
+}
+
+impl Launch {
+    /// Every file that what it writes goes to.
+    #[must_use]
+    pub fn log_files(&self) -> Vec<String> {
+        let own = [&self.out, &self.error].into_iter().filter_map(|output| match output {
+            Output::File(path) => Some(path.clone()),
+            Output::Null => None,
+        });
+        let combined = self.framing.as_ref().and_then(|framing| framing.combined.clone());
+        own.chain(combined).collect()
+    }
 }
 
 /// Where files go when nothing else is said: `PMRUN_HOME` and what is below it.
@@ -108,6 +122,7 @@ pub fn launch(
         out,
         error,
         framing: framing(spec, slot, list_id, layout),
+        rotation: spec.logs.rotation.clone(),
         pid_file: pid_file(spec, slot, list_id, layout),
         channel: is_node(spec) || spec.readiness.wait_ready || spec.stop.message,
         notify: spec.readiness.wait_ready,

@@ -1,11 +1,13 @@
 //! What pmrun adds to lines, and that none is torn, glued or lost on the way: whoever is killed meanwhile.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, procs};
+use crate::support::{Home, needs_python, procs};
 
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -180,7 +182,7 @@ fn instances_that_share_a_file_do_not_tear_each_others_lines() {
 fn an_endless_line_goes_out_in_pieces_and_nothing_grows() {
     let home = Home::new();
     let line = "head -c 20000000 /dev/zero | tr '\\0' x; exec sleep 1000";
-    home.apply(&json!([with(shell_app("e", line), &json!({ "time": true }))]));
+    home.apply(&json!([with(shell_app("e", line), &json!({ "time": true, "log_max_size": 0 }))]));
     let text = || home.log("e-out.log");
     until(&home, "most of it", || text().len() > 19_900_000);
     let process = log_process(&home).expect("a log process");
@@ -237,4 +239,111 @@ fn the_log_process_holds_nothing_of_the_daemons() {
     let app = home.pid("a:0");
     let app_fds = std::fs::read_dir(format!("/proc/{app}/fd")).expect("fds").count();
     assert_eq!(app_fds, 3, "the app has its three");
+}
+
+/// Rotated files of a log by number; of those that are not compressed, how many there are.
+fn rotated_files(home: &Home, name: &str) -> (BTreeMap<u64, PathBuf>, usize) {
+    let entries = std::fs::read_dir(home.folder.join("logs")).expect("logs").flatten();
+    let mut plain = 0;
+    let files = entries.filter_map(|entry| {
+        let file = entry.file_name().into_string().ok()?;
+        let number = file.strip_prefix(name)?.strip_prefix('.')?;
+        plain += usize::from(!number.ends_with(".gz"));
+        Some((number.trim_end_matches(".gz").trim_end_matches(".part").parse().ok()?, entry.path()))
+    });
+    (files.collect(), plain)
+}
+
+/// A log and all that was rotated out of it, the oldest first; none while that is going on.
+fn whole_log(home: &Home, name: &str) -> Option<String> {
+    let (files, plain) = rotated_files(home, name);
+    let mut text = String::new();
+    for path in files.values().filter(|_| plain <= 1) {
+        let bytes = std::fs::read(path).ok()?;
+        if path.extension().is_some_and(|extension| extension == "gz") {
+            let mut decoder = flate2::read::GzDecoder::new(bytes.as_slice());
+            std::io::Read::read_to_string(&mut decoder, &mut text).ok()?;
+        } else {
+            text.push_str(std::str::from_utf8(&bytes).expect("UTF-8"));
+        }
+    }
+    (plain <= 1).then(|| text + &home.log(name))
+}
+
+/// By hand with `PMRUN_TEST_LINES=1250000 PMRUN_TEST_PAUSE=0`: five million at full speed.
+fn every_line_arrives_while_logs_are_rotated(options: &Value) {
+    if !needs_python() {
+        return;
+    }
+    let home = Home::new();
+    home.app("lines.py", "lines.py");
+    let variable = |name: &str, usual: &str| std::env::var(name).unwrap_or_else(|_| usual.to_owned());
+    let lines = variable("PMRUN_TEST_LINES", "60000");
+    let app = json!({
+        "name": "l", "script": "lines.py", "autorestart": false, "log_max_size": "300K", "log_retain": 10_000,
+        "env": { "LINES": lines, "PAUSE": variable("PMRUN_TEST_PAUSE", "0.001") }, "min_uptime": 1,
+    });
+    let begun = Instant::now();
+    home.apply(&json!([with(app, options)]));
+    let (mut follower, out, _) = home.start_command(&mut home.command(&["logs", "l", "-f", "--out", "--lines", "0"]));
+    home.until_state_within("l:0", "completed", Duration::from_mins(5));
+    let took = begun.elapsed();
+    let lines: usize = lines.parse().expect("a number");
+    let is_blank = |line: &str| !line.is_empty() && line.bytes().all(|byte| byte == b' ');
+    let text = std::cell::RefCell::new(String::new());
+    until(&home, "all lines to be in the log, and rotated", || {
+        if home.log("l-out.log").len() > 300 << 10 {
+            return false;
+        }
+        *text.borrow_mut() = whole_log(&home, "l-out.log").unwrap_or_default();
+        text.borrow().lines().filter(|line| !is_blank(line)).count() >= 4 * lines
+    });
+    let text = text.into_inner();
+    let rotated = rotated_files(&home, "l-out.log").0.len();
+    assert!(rotated > 4, "{rotated} files");
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for line in text.lines().filter(|line| !is_blank(line)) {
+        let own = line.rsplit_once(": ").map_or(line, |(_, own)| own);
+        let (name, rest) = own.split_once(' ').unwrap_or_else(|| panic!("torn: {line:?}"));
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        assert_eq!(rest, format!("{count} of some length, as lines have"), "{line:?}");
+    }
+    assert_eq!(counts, ["a", "b", "c", "d"].into_iter().map(|name| (name, lines)).collect());
+    let last = text.lines().last().expect("a line").to_owned();
+    until(&home, "the follower to have got there", || {
+        std::fs::read_to_string(&out).is_ok_and(|out| out.lines().last() == Some(last.as_str()))
+    });
+    let _ = follower.kill();
+    procs::finish(follower);
+    let followed = std::fs::read_to_string(&out).expect("what it printed");
+    let begin = followed.lines().next().expect("a line");
+    let from = text.find(&format!("{begin}\n")).expect("a line of the log");
+    let want = text[from..].lines().filter(|line| !is_blank(line));
+    assert!(followed.lines().eq(want), "the follower got every line once");
+    let mb = f64::from(u32::try_from(text.len() >> 10).expect("size")) / 1024.0;
+    eprintln!("{} lines, {mb:.0} MB, {rotated} files, {:.1} s", 4 * lines, took.as_secs_f64());
+}
+
+#[test]
+fn every_line_arrives_while_the_app_writes_its_file_itself() {
+    every_line_arrives_while_logs_are_rotated(&json!({}));
+}
+
+#[test]
+fn every_line_arrives_while_lines_pass_through() {
+    every_line_arrives_while_logs_are_rotated(&json!({ "log_date_format": "HH:mm:ss.SSS" }));
+}
+
+#[test]
+fn a_new_size_holds_from_now_on() {
+    let home = Home::new();
+    let mut app = shell_app("a", "head -c 200000 /dev/zero | tr '\\0' '\\n'; exec sleep 1000");
+    home.apply(&json!([app]));
+    let pid = home.pid("a:0");
+    app["log_max_size"] = json!("50K");
+    home.apply(&json!([app])).prints("~ a").never_shows("restart");
+    assert_eq!(home.pid("a:0"), pid);
+    until(&home, "rotation", || home.log("a-out.log").len() < 10_000);
+    until(&home, "all of it", || whole_log(&home, "a-out.log").is_some_and(|text| text.len() == 200_000));
 }

@@ -33,6 +33,8 @@ use crate::platform::{Heard, PumpCaller, PumpOrder, PumpSocket, give_back, reaso
 
 /// Most of what is read at a time; lines of it go out in one write.
 const BLOCK: usize = 256 << 10;
+/// Whoever writes more than this at a time is not kept waiting for more to come.
+const MUCH: usize = 32 << 10;
 /// Small writes are collected for as long when they come one after the other: each by itself costs ten times as much.
 const GATHER: Duration = Duration::from_millis(2);
 /// How long it waits for somebody to come before it ends.
@@ -89,7 +91,8 @@ impl Pump {
 
     fn run(&mut self) -> io::Result<()> {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(256);
-        let mut began = Instant::now();
+        // When the last turn was that brought little.
+        let mut poor: Option<Instant> = None;
         let mut rested = false;
         loop {
             let idle = self.callers.is_empty() && self.sources.is_empty();
@@ -109,14 +112,13 @@ impl Pump {
                 continue;
             }
             rested = false;
-            if let Some(early) = GATHER.checked_sub(began.elapsed())
+            if let Some(early) = poor.and_then(|poor| GATHER.checked_sub(poor.elapsed()))
                 && !self.sources.is_empty()
             {
                 std::thread::sleep(early);
             }
             let full = self.turn(events.iter().map(|event| event.data.u64()));
-            // When the last turn brought more than one read takes there is nothing to wait for.
-            began = if full { began - GATHER } else { Instant::now() };
+            poor = (!full).then(Instant::now);
         }
     }
 
@@ -126,7 +128,7 @@ impl Pump {
         give_back();
     }
 
-    /// True when there is more to be read at once.
+    /// True when it was worth its while.
     fn turn(&mut self, keys: impl Iterator<Item = u64>) -> bool {
         let now = Zoned::now();
         let mut full = false;
@@ -138,8 +140,7 @@ impl Pump {
                 self.hear(key);
             } else if let Some(source) = self.sources.get_mut(&key) {
                 match source.read(&mut self.block, &now) {
-                    Turn::Emptied => {}
-                    Turn::Full => full = true,
+                    Turn::Read(length) => full |= length >= MUCH,
                     Turn::Ended => self.end(key),
                 }
             }
@@ -172,7 +173,7 @@ impl Pump {
         let form = Rc::new(Form::new(order));
         for (stream, pipe) in order.streams.iter().zip(pipes) {
             let Some(id) = source::pipe_id(&pipe) else { continue };
-            let files = stream.files.iter().map(|path| self.file(path.into())).collect();
+            let files = stream.files.iter().map(|path| self.file(path)).collect();
             // Given again by a daemon that cannot know that it is here.
             if self.sources.values().any(|known| known.id == id) {
                 continue;
@@ -188,9 +189,9 @@ impl Pump {
         self.forget_files();
     }
 
-    fn file(&mut self, path: PathBuf) -> Rc<RefCell<LogFile>> {
-        let new = || Rc::new(RefCell::new(LogFile::new(path.clone())));
-        Rc::clone(self.files.entry(path.clone()).or_insert_with(new))
+    fn file(&mut self, path: &str) -> Rc<RefCell<LogFile>> {
+        let new = || Rc::new(RefCell::new(LogFile::new(path.into())));
+        Rc::clone(self.files.entry(path.into()).or_insert_with(new))
     }
 
     fn end(&mut self, key: u64) {

@@ -19,9 +19,8 @@ pub(super) struct Source {
 }
 
 pub(super) enum Turn {
-    /// There is nothing more for now.
-    Emptied,
-    Full,
+    /// So many bytes; there may be more.
+    Read(usize),
     /// Nobody has the other end any more, and everything is written.
     Ended,
 }
@@ -46,7 +45,7 @@ impl Source {
     pub(super) fn read(&mut self, block: &mut [u8], now: &Zoned) -> Turn {
         let length = match rustix::io::read(&self.pipe, &mut *block) {
             Ok(length) => length,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Turn::Emptied,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Turn::Read(0),
             Err(_) => 0,
         };
         self.form.set_time(now);
@@ -67,10 +66,6 @@ impl Source {
                 file.borrow_mut().append(&lines, note);
             }
         }
-        match length {
-            0 => Turn::Ended,
-            length if length == block.len() => Turn::Full,
-            _ => Turn::Emptied,
-        }
+        if length == 0 { Turn::Ended } else { Turn::Read(length) }
     }
 }

@@ -405,8 +405,10 @@ impl Host {
         } else {
             ExitStatus::Unknown
         };
-        let Some(mut running) = self.running.remove(&launch) else { return false };
-        self.pump_released(running.piped.take());
+        let Some(running) = self.running.remove(&launch) else { return false };
+        if running.piped.is_some() {
+            self.pump_released();
+        }
         self.roots.remove(&running.pid);
         let left = running.tree && !asked && self.left_behind(&running);
         let mut pid_file = Some((running.pid_file.clone(), running.pid));

@@ -42,8 +42,8 @@ impl Host {
     }
 
     /// The process has ended; what its descendants write is read all the same.
-    pub(super) fn pump_released(&mut self, piped: Option<Piped>) {
-        if piped.is_some() && self.running.values().all(|running| running.piped.is_none()) {
+    pub(super) fn pump_released(&mut self) {
+        if self.running.values().all(|running| running.piped.is_none()) {
             self.pump.release();
         }
     }
