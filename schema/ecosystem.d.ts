@@ -306,6 +306,49 @@ export interface App extends OtherSpellings {
    */
   disable_logs?: boolean | null;
   /**
+   * One further file for both streams; `true` is `~/.pmrun/logs/<name>-all.log`.
+   * @example "./logs/all.log"
+   * @example true
+   */
+  log_file?: string | boolean | null;
+  /**
+   * Puts the time before each line, in dayjs' tokens.
+   * @example "YYYY-MM-DD HH:mm:ss"
+   */
+  log_date_format?: string | false | null;
+  /**
+   * Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`.
+   * @default false
+   * @example true
+   */
+  time?: boolean | null;
+  /**
+   * `json` makes each line an object: `message`, `timestamp`, `type`, `process_id`, `app_name`, `sequence`.
+   * * `raw`: Lines as the app writes them.
+   * * `json`: Each line as a JSON object.
+   * @default "raw"
+   * @example "json"
+   */
+  log_type?: "raw" | "json" | "" | false | null;
+  /**
+   * From what size on a log is rotated: what was written moves to `NAME.log.1` and so on; 0 is never. A number of bytes, or a size such as "300M". Default: 10M.
+   * @example "50M"
+   * @example 0
+   */
+  log_max_size?: number | string | false | null;
+  /**
+   * How many rotated files of a log are kept. A whole number from 1 to 10000.
+   * @default 10
+   * @example 30
+   */
+  log_retain?: number | string | false | null;
+  /**
+   * Whether rotated files are compressed by gzip, all but the newest.
+   * @default true
+   * @example false
+   */
+  log_compress?: boolean | null;
+  /**
    * Where the process id is written, against `cwd`. Default: ~/.pmrun/pids/<name>-<id>.pid.
    * @example "./api.pid"
    */
@@ -332,31 +375,6 @@ export interface App extends OtherSpellings {
    * @example "www-data"
    */
   gid?: number | string | false | null;
-  /**
-   * One further file for both streams. Not honoured yet: no combined file is written, only `out_file` and `error_file`.
-   * @example "./logs/all.log"
-   * @example true
-   */
-  log_file?: string | boolean | null;
-  /**
-   * Puts the time before each line. Not honoured yet: lines are written as the app writes them.
-   * @example "YYYY-MM-DD HH:mm:ss"
-   */
-  log_date_format?: string | false | null;
-  /**
-   * Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`. Not honoured yet: lines are written as the app writes them.
-   * @default false
-   * @example true
-   */
-  time?: boolean | null;
-  /**
-   * `json` makes each line an object. Not honoured yet: lines are written as the app writes them.
-   * * `raw`: Lines as the app writes them.
-   * * `json`: Each line as a JSON object.
-   * @default "raw"
-   * @example "json"
-   */
-  log_type?: "raw" | "json" | "" | false | null;
   /**
    * PM2: injects its metrics library. Means nothing here: nothing is injected into apps.
    * @deprecated
@@ -566,6 +584,20 @@ export interface OtherSpellings {
   combineLogs?: App["merge_logs"];
   /** @deprecated The same as `disable_logs`. */
   disableLogs?: App["disable_logs"];
+  /** @deprecated The same as `log_file`. */
+  logFile?: App["log_file"];
+  /** @deprecated The same as `log_file`. */
+  log?: App["log_file"];
+  /** @deprecated The same as `log_date_format`. */
+  logDateFormat?: App["log_date_format"];
+  /** @deprecated The same as `log_type`. */
+  logType?: App["log_type"];
+  /** @deprecated The same as `log_max_size`. */
+  logMaxSize?: App["log_max_size"];
+  /** @deprecated The same as `log_retain`. */
+  logRetain?: App["log_retain"];
+  /** @deprecated The same as `log_compress`. */
+  logCompress?: App["log_compress"];
   /** @deprecated The same as `pid_file`. */
   pidFile?: App["pid_file"];
   /** @deprecated The same as `pid_file`. */
@@ -580,14 +612,6 @@ export interface OtherSpellings {
   user?: App["uid"];
   /** @deprecated The same as `gid`. */
   group?: App["gid"];
-  /** @deprecated The same as `log_file`. */
-  logFile?: App["log_file"];
-  /** @deprecated The same as `log_file`. */
-  log?: App["log_file"];
-  /** @deprecated The same as `log_date_format`. */
-  logDateFormat?: App["log_date_format"];
-  /** @deprecated The same as `log_type`. */
-  logType?: App["log_type"];
   /** @deprecated The same as `disable_trace`. */
   disableTrace?: App["disable_trace"];
   /** @deprecated The same as `deep_monitoring`. */

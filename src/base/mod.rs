@@ -1,5 +1,6 @@
 //! Plain values that everything else is made of: ids, times, sizes, signals, digests, names of secrets. No I/O.
 
+mod date_format;
 mod digest;
 mod exit;
 mod id;
@@ -11,6 +12,7 @@ mod signal;
 mod suggest;
 mod time;
 
+pub use date_format::{Civil, DateFormat};
 pub use digest::{Key, keyed_checksum, keyed_digest, sha256_hex};
 pub use exit::ExitStatus;
 pub use id::InstanceId;

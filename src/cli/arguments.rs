@@ -80,6 +80,9 @@ pub(super) enum Command {
     /// Be the daemon
     #[command(name = "__daemon", hide = true)]
     Daemon,
+    /// Write what apps say to their logs (what the daemon starts where something is added to it)
+    #[command(name = "__log", hide = true)]
+    Pump,
     /// End what a config's commands have left, when whoever reads it has ended
     #[command(name = "__keep", hide = true)]
     Keep { tag: u64, folder: std::path::PathBuf },
@@ -115,6 +118,7 @@ impl Command {
             | Self::Kill
             | Self::Eval
             | Self::Daemon
+            | Self::Pump
             | Self::Keep { .. } => false,
         }
     }
@@ -629,6 +633,7 @@ mod tests {
             "__eval",
             "__daemon",
             "__keep 1 /tmp/x",
+            "__log",
         ];
         for line in lines {
             parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));

@@ -77,7 +77,12 @@ fn log_files(views: &[InstanceView], out: bool, error: bool) -> Vec<LogFile> {
     let mut files: Vec<LogFile> = Vec::new();
     let mut by_path = std::collections::BTreeMap::<PathBuf, usize>::new();
     for (view, label) in views.iter().zip(instances::labels(views)) {
-        let streams = [(out, &view.out_file, Stream::Out), (error, &view.error_file, Stream::Error)];
+        let nowhere_else = view.out_file.is_none() && view.error_file.is_none();
+        let streams = [
+            (out, &view.out_file, Stream::Out),
+            (error, &view.error_file, Stream::Error),
+            (nowhere_else, &view.log_file, Stream::Out),
+        ];
         for (wanted, path, stream) in streams {
             let Some(path) = path.as_ref().filter(|_| wanted).map(PathBuf::from) else { continue };
             if let Some(known) = by_path.get(&path) {
@@ -169,7 +174,11 @@ mod tests {
                 pair("quiet", "/logs/quiet.log"),
             ]
         );
-        assert_eq!(named(&[quiet], true, false), []);
+        assert_eq!(named(&[quiet.clone()], true, false), []);
+        quiet.log_file = Some("/logs/all.log".into());
+        assert_eq!(named(&[quiet.clone()], true, true), [pair("quiet", "/logs/quiet.log")]);
+        quiet.error_file = None;
+        assert_eq!(named(&[quiet], true, true), [pair("quiet", "/logs/all.log")]);
         a.error_file.clone_from(&a.out_file);
         assert_eq!(named(&[a], true, true), [pair("api", "/logs/api-out.log")]);
     }

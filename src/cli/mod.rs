@@ -67,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
         Command::Keep { tag, folder } => return crate::platform::keep(tag, &folder),
+        Command::Pump => return crate::logs::pump::main(),
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
@@ -103,7 +104,9 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Kill => kill::run(terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Version(arguments) => version::run(arguments, terminal),
-        Command::Eval | Command::Daemon | Command::Keep { .. } => Err(CliError::usage("these are run by pmrun itself")),
+        Command::Eval | Command::Daemon | Command::Pump | Command::Keep { .. } => {
+            Err(CliError::usage("these are run by pmrun itself"))
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::rpc::wire::{Failure, Progress, ProgressKind};
 /// How many failed instances are shown with their last words.
 const DETAILED_MAX: usize = 10;
 const LAST_LINES: usize = 10;
+/// Lines that pass through pmrun arrive a moment later: so often, and so long, it is looked again for the first ones.
+const LOOKS_MAX: u32 = 10;
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 /// How many names are listed.
 const LISTED_MAX: usize = 12;
 /// Bytes of a line in an excerpt; `pmrun logs` shows it whole.
@@ -161,6 +164,7 @@ fn listed(names: &[String]) -> String {
 
 /// What went wrong with each instance, with the last of what it wrote to stderr since it was started.
 pub(super) fn failures(failed: &[Failure], terminal: &mut Terminal) {
+    let mut looks = LOOKS_MAX;
     for (at, failure) in failed.iter().enumerate() {
         let mark = paint(terminal.colour_err, Colour::Red, "error:");
         let name = subject(&failure.app, failure.slot);
@@ -169,14 +173,18 @@ pub(super) fn failures(failed: &[Failure], terminal: &mut Terminal) {
         if at < DETAILED_MAX
             && let Some(path) = &failure.error_log
         {
-            excerpt(Path::new(path), failure.error_log_offset, terminal);
+            while !excerpt(Path::new(path), failure.error_log_offset, terminal) && looks > 0 {
+                looks -= 1;
+                std::thread::sleep(LOOK_EVERY);
+            }
         }
     }
 }
 
-fn excerpt(path: &Path, offset: u64, terminal: &mut Terminal) {
+/// False when there is nothing to be shown.
+fn excerpt(path: &Path, offset: u64, terminal: &mut Terminal) -> bool {
     // A file that cannot be read says nothing about why the app failed.
-    let Ok(mut tail) = Tail::open(path, LAST_LINES, offset) else { return };
+    let Ok(mut tail) = Tail::open(path, LAST_LINES, offset) else { return false };
     let mut said = false;
     while let Ok(Some(line)) = tail.next_line() {
         if !said {
@@ -186,6 +194,7 @@ fn excerpt(path: &Path, offset: u64, terminal: &mut Terminal) {
         let bytes = &line.bytes[..line.bytes.len().min(EXCERPT_LINE_MAX)];
         terminal.say(format!("  | {}", harmless(bytes, false)));
     }
+    said
 }
 
 /// `api:0`, or `api` where the whole app is meant.

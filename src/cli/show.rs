@@ -73,6 +73,7 @@ fn instance_text(view: &InstanceView, zone: Option<&TimeZone>, now_ms: u64, colo
     fact("mode", Some(view.mode.clone()));
     fact("out", Some(view.out_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
     fact("error", Some(view.error_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
+    fact("both", view.log_file.clone());
     let state = paint(colour, list::hue(&view.state), &view.state);
     format!("\n{name}  {state}\n{}", facts::lines(&facts))
 }

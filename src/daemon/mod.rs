@@ -11,6 +11,7 @@
 //! | `pmrun.log` | the daemon's own few lines |
 //! | `state` | what should run: [`crate::runtime::store`] |
 //! | `notify/` | a socket for each app that says `READY=1` |
+//! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
 mod log;
@@ -21,7 +22,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::base::InstanceId;
+use crate::base::{InstanceId, parse_bytes};
+use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
     Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason, time_zone,
 };
@@ -29,7 +31,7 @@ use crate::rpc::client::{HINT, SERVING};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{Core, Intent, State, Survivor, possible_launches};
 use crate::supervisor::{Launch, Layout};
-use serve::Daemon;
+use serve::{Daemon, watch_logs};
 
 /// How long another daemon may take to end, or a reader to read.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -66,9 +68,11 @@ fn start(home: &Path) -> Result<(), String> {
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
     let clock = Clock::start();
-    let survivors = adopt(&mut host, &state, &layout);
+    let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
+    let rotator = rotator.map_err(cannot("start a thread"))?;
+    let survivors = adopt(&mut host, &rotator, home, &state, &layout);
     runtime.block_on(async {
-        let mut daemon = Daemon::new(home, clock, host, signals, store).map_err(cannot("serve"))?;
+        let mut daemon = Daemon::new(home, clock, host, rotator, signals, store).map_err(cannot("serve"))?;
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
         let (mut core, effects) = Core::restore(state, survivors, layout, time_zone, clock.now());
@@ -79,6 +83,14 @@ fn start(home: &Path) -> Result<(), String> {
     })
 }
 
+/// What all rotated logs may take.
+fn log_budget() -> Result<u64, String> {
+    match std::env::var("PMRUN_LOGS_MAX") {
+        Err(_) => Ok(BUDGET_DEFAULT),
+        Ok(text) => parse_bytes(&text).ok_or_else(|| format!("PMRUN_LOGS_MAX is no size such as `4G`: `{text}`")),
+    }
+}
+
 /// As one text, which the command that started this takes apart again.
 fn with_hint(error: &StoreError) -> String {
     let hint = error.hint().map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
@@ -86,10 +98,11 @@ fn with_hint(error: &StoreError) -> String {
 }
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.
-fn adopt(host: &mut Host, state: &State, layout: &Layout) -> Vec<Survivor> {
+fn adopt(host: &mut Host, rotator: &Rotator, home: &Path, state: &State, layout: &Layout) -> Vec<Survivor> {
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, layout).into_iter().unzip();
     let survivor = |adopted: Adopted| {
         let known = launches.iter().position(|launch| launch.id == adopted.launch)?;
+        watch_logs(rotator, home, launches.get(known)?);
         Some(Survivor {
             launch: adopted.launch,
             instance: instances.get(known)?.clone(),

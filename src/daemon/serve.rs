@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::log;
 use super::saver::{Saved, Saver};
+use crate::logs::rotate::Rotator;
 use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
@@ -30,6 +31,7 @@ pub(super) struct Daemon {
     home: PathBuf,
     clock: Clock,
     host: Host,
+    rotator: Rotator,
     host_ready: AsyncFd<OwnedFd>,
     signals: Signals,
     signals_ready: AsyncFd<OwnedFd>,
@@ -54,7 +56,14 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// From here on commands can connect.
-    pub(super) fn new(home: &Path, clock: Clock, host: Host, signals: Signals, store: Store) -> io::Result<Self> {
+    pub(super) fn new(
+        home: &Path,
+        clock: Clock,
+        host: Host,
+        rotator: Rotator,
+        signals: Signals,
+        store: Store,
+    ) -> io::Result<Self> {
         let (to_loop, saved) = unbounded_channel();
         let (to_watch, from_watcher) = unbounded_channel();
         let (from_server, from_clients) = unbounded_channel();
@@ -67,6 +76,7 @@ impl Daemon {
             clock,
             host_ready: awaitable(host.readiness()?)?,
             host,
+            rotator,
             signals_ready: awaitable(signals.as_fd().try_clone_to_owned()?)?,
             signals,
             alarm_ready: awaitable(alarm.as_fd().try_clone_to_owned()?)?,
@@ -231,6 +241,11 @@ impl Daemon {
                 let measured = self.host.memory(&launches);
                 self.inputs.extend(measured.into_iter().map(|(launch, bytes)| Input::Memory { launch, bytes }));
             }
+            // A start that is still to come brings its own.
+            Effect::Rotation { launch, rotation } => {
+                self.spawn_before(launch);
+                self.rotator.change(launch.0, rotation);
+            }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
@@ -243,7 +258,10 @@ impl Daemon {
         for launch in self.spawns.drain(..at_most.min(self.spawns.len())) {
             let launch = &*launch;
             let input = match self.host.spawn(launch) {
-                Ok((pid, error_log_offset)) => Input::Spawned { launch: launch.id, pid, error_log_offset },
+                Ok((pid, error_log_offset)) => {
+                    watch_logs(&self.rotator, &self.home, launch);
+                    Input::Spawned { launch: launch.id, pid, error_log_offset }
+                }
                 Err(reason) => Input::SpawnFailed { launch: launch.id, reason },
             };
             self.inputs.push_back(input);
@@ -312,7 +330,10 @@ impl Daemon {
     fn hear_host(&mut self) {
         for event in self.host.take_events() {
             let input = match event {
-                Event::Exited { launch, status, left } => Input::Exited { launch, status, left },
+                Event::Exited { launch, status, left } => {
+                    self.rotator.forget(launch.0);
+                    Input::Exited { launch, status, left }
+                }
                 Event::TreeGone { launch } => Input::TreeGone { launch },
                 Event::Ready { launch } => Input::Ready { launch },
                 Event::Notice(text) => {
@@ -323,4 +344,12 @@ impl Daemon {
             self.inputs.push_back(input);
         }
     }
+}
+
+/// Files in a folder of another user are left alone: whoever may put links there would have root follow them.
+pub(super) fn watch_logs(rotator: &Rotator, home: &Path, launch: &Launch) {
+    let is_own = launch.user.is_none() && launch.group.is_none();
+    let files = launch.log_files().into_iter().map(PathBuf::from);
+    let files = files.filter(|file| is_own || file.starts_with(home)).collect();
+    rotator.look(launch.id.0, files, launch.rotation.clone());
 }

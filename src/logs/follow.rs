@@ -299,6 +299,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_rotated_meanwhile_comes_once() {
+        use crate::logs::rotate::{compress, rotate, rotated};
+        use crate::spec::Rotation;
+
+        let rotation = Rotation { max_size: 40_000, retain: 1_000, compress: true };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        append(&path, "0\n");
+        let lines = follow(&[&path], 1);
+        expect(&lines, "0 0");
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        let mut written = 0;
+        for round in 0..60 {
+            let numbers = (written + 1..=written + 4_000).map(|number| number.to_string());
+            let text = numbers.collect::<Vec<_>>().join("\n") + "\n";
+            written += 4_000;
+            file.write_all(text.as_bytes()).unwrap();
+            // Now and then the reader is far behind, and what it lacks is compressed.
+            if round % 7 > 2 {
+                rotate(&path, &rotation).unwrap();
+                compress(&path).unwrap();
+            }
+        }
+        assert!(rotated(&path).len() > 10);
+        for number in 1..=written {
+            expect(&lines, &format!("0 {number}"));
+        }
+    }
+
+    #[test]
     fn files_in_folders_that_are_not_there_yet_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let (near, far) = (folder.path().join("b.log"), folder.path().join("x/y/c.log"));

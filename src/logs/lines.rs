@@ -1,6 +1,11 @@
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+
+use super::rotate::{data_start, from, lock_shared, rotated, taken};
 
 /// Bytes of a line that are kept; the rest is counted.
 pub const LINE_MAX: usize = 1 << 20;
@@ -13,14 +18,26 @@ pub struct Line {
     pub cut: u64,
 }
 
-/// The lines of a file that may be growing.
+/// The lines of a file that may be growing, and out of which the beginning may be taken meanwhile.
 #[derive(Debug)]
 pub struct Lines {
     reader: BufReader<File>,
-    /// Bytes of the file that were read.
-    position: u64,
+    path: PathBuf,
+    /// Where reading has got to, counted from the first byte that was ever in the file.
+    place: u64,
+    /// How much of that is no longer there, as far as is known here.
+    taken: u64,
+    /// What was taken out before it was read, where it went to.
+    missed: Option<Missed>,
+    /// That was read; where to go on in the file is to be found.
+    astray: bool,
     /// The beginning of a line whose end has not been written yet.
     partial: Line,
+}
+
+struct Missed {
+    number: u64,
+    reader: Box<dyn BufRead + Send>,
 }
 
 impl Lines {
@@ -29,33 +46,127 @@ impl Lines {
     /// # Errors
     /// When it cannot be opened, or is no regular file: opening a pipe would wait for its writer.
     pub fn open(path: &Path, from: u64) -> io::Result<Self> {
-        Self::new(open_regular(path)?, from)
+        let file = open_regular(path)?;
+        let taken = taken(&file);
+        let from = if from == 0 { data_start(&file)? } else { from };
+        Self::new(file, path, from, taken)
     }
 
-    pub(super) fn new(mut file: File, from: u64) -> io::Result<Self> {
+    /// From an offset that was so when so much was taken out.
+    pub(super) fn new(mut file: File, path: &Path, from: u64, taken: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(from))?;
-        Ok(Self { reader: BufReader::with_capacity(64 << 10, file), position: from, partial: Line::default() })
+        Ok(Self {
+            reader: BufReader::with_capacity(64 << 10, file),
+            path: path.to_owned(),
+            place: taken + from,
+            taken,
+            missed: None,
+            astray: false,
+            partial: Line::default(),
+        })
     }
 
     /// The next line that is complete; none where the file ends for now.
     pub fn next_complete(&mut self) -> io::Result<Option<Line>> {
         loop {
-            let bytes = match self.reader.fill_buf() {
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
-                result => result?,
+            self.fill()?;
+            let at_beginning = self.missed.is_none() && self.place == self.taken && self.partial.bytes.is_empty();
+            let bytes = match &mut self.missed {
+                Some(missed) => missed.reader.fill_buf()?,
+                None => self.reader.buffer(),
             };
             if bytes.is_empty() {
                 return Ok(None);
             }
-            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', bytes);
             self.partial.push(&bytes[..end.unwrap_or(bytes.len())]);
-            let taken = end.map_or(bytes.len(), |end| end + 1);
-            self.reader.consume(taken);
-            self.position += taken as u64;
+            let read = end.map_or(bytes.len(), |end| end + 1);
+            match &mut self.missed {
+                Some(missed) => missed.reader.consume(read),
+                None => self.reader.consume(read),
+            }
+            self.place += read as u64;
             if end.is_some() {
-                return Ok(Some(std::mem::take(&mut self.partial)));
+                let line = std::mem::take(&mut self.partial);
+                // Spaces are what is left of a line that was rotated.
+                let rest = at_beginning && self.taken > 0 && !line.bytes.is_empty();
+                if !(rest && line.bytes.iter().all(|byte| *byte == b' ')) {
+                    return Ok(Some(line));
+                }
             }
         }
+    }
+
+    /// Reads, when everything that was read is used up.
+    fn fill(&mut self) -> io::Result<()> {
+        loop {
+            match self.fill_once() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => return Err(err),
+            }
+        }
+    }
+
+    /// False when it is to be tried again, elsewhere.
+    fn fill_once(&mut self) -> io::Result<bool> {
+        if let Some(missed) = &mut self.missed {
+            if !missed.reader.fill_buf()?.is_empty() {
+                return Ok(true);
+            }
+            let number = missed.number;
+            self.missed = self.next_missed(number);
+            self.astray = self.missed.is_none();
+            return Ok(false);
+        }
+        if self.reader.buffer().is_empty() {
+            self.fill_locked()?;
+        }
+        Ok(self.missed.is_none())
+    }
+
+    /// Nothing is taken out of the file while this looks how much was, and reads.
+    fn fill_locked(&mut self) -> io::Result<()> {
+        let file = self.reader.get_ref().try_clone()?;
+        let _unlock = lock_shared(&file);
+        let taken = taken(&file);
+        if taken != self.taken || self.astray {
+            self.taken = taken;
+            if !self.astray {
+                self.missed = self.next_missed(0);
+                if self.missed.is_some() {
+                    return Ok(());
+                }
+            }
+            self.astray = false;
+            self.place = self.place.max(taken);
+            self.reader.seek(SeekFrom::Start(self.place - taken))?;
+        }
+        self.reader.fill_buf().map(|_| ())
+    }
+
+    /// The rotated file that goes on where reading has got to; only of those that come after one.
+    fn next_missed(&mut self, after: u64) -> Option<Missed> {
+        if self.place >= self.taken {
+            return None;
+        }
+        let mut found: Option<(u64, u64, File, bool)> = None;
+        for rotated in rotated(&self.path).into_iter().filter(|rotated| rotated.number > after) {
+            let Ok(file) = File::open(&rotated.path) else { continue };
+            let Some(begin) = from(&file) else { continue };
+            // The last one that begins before, else the first one.
+            if begin <= self.place || found.is_none() {
+                found = Some((rotated.number, begin, file, rotated.compressed));
+            }
+        }
+        let (number, begin, file, compressed) = found?;
+        let mut reader: Box<dyn BufRead + Send> =
+            if compressed { Box::new(BufReader::new(GzDecoder::new(file))) } else { Box::new(BufReader::new(file)) };
+        let skipped = self.place.saturating_sub(begin);
+        io::copy(&mut (&mut reader).take(skipped), &mut io::sink()).ok()?;
+        self.place = self.place.max(begin);
+        Some(Missed { number, reader })
     }
 
     /// What stands after the last line's end.
@@ -66,9 +177,14 @@ impl Lines {
 
     /// Begins anew when the file has become shorter than what was read of it.
     pub(super) fn rewind_if_truncated(&mut self) -> io::Result<()> {
-        if self.file().metadata()?.len() < self.position {
+        let file = self.reader.get_ref().try_clone()?;
+        let unlock = lock_shared(&file);
+        let known = self.missed.is_none() && !self.astray && taken(&file) == self.taken;
+        let truncated = known && file.metadata()?.len() < self.place - self.taken;
+        drop(unlock);
+        if truncated {
             self.reader.seek(SeekFrom::Start(0))?;
-            self.position = 0;
+            self.place = self.taken;
             self.partial = Line::default();
         }
         Ok(())
@@ -76,6 +192,12 @@ impl Lines {
 
     pub(super) fn file(&self) -> &File {
         self.reader.get_ref()
+    }
+}
+
+impl fmt::Debug for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Missed").field("number", &self.number).finish_non_exhaustive()
     }
 }
 

@@ -5,9 +5,13 @@
 //! [`LINE_MAX`] whatever they hold; following is woken by the kernel and costs nothing while nothing is written.
 
 mod follow;
+mod frame;
 mod lines;
+pub mod pump;
+pub mod rotate;
 mod tail;
 
 pub use follow::{FollowError, Follower, Sink};
+pub use frame::{Framer, PIECE_MAX};
 pub use lines::{LINE_MAX, Line, Lines};
 pub use tail::Tail;

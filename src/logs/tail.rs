@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::lines::{LINE_MAX, Line, Lines, open_regular};
+use super::rotate::{data_start, taken};
 
 const BLOCK: usize = 64 << 10;
 
@@ -20,11 +21,14 @@ impl Tail {
     /// When the file cannot be opened or read, or is no regular file.
     pub fn open(path: &Path, count: usize, floor: u64) -> io::Result<Self> {
         let file = open_regular(path)?;
+        let taken = taken(&file);
         let end = file.metadata()?.len();
         // A file that is shorter than it was has been truncated since: all of it is new.
         let floor = if floor > end { 0 } else { floor };
+        // What was rotated may have left a hole.
+        let floor = floor.max(data_start(&file)?).min(end);
         let start = start(&file, end, floor, count)?;
-        Ok(Self { lines: Lines::new(file, start)? })
+        Ok(Self { lines: Lines::new(file, path, start, taken)? })
     }
 
     /// The next line; a last one that has no end yet is one too.

@@ -8,7 +8,7 @@ use super::redact::{shown_digest, shown_env, shown_list, shown_text};
 use crate::base::{Key, Signal, format_bytes, format_millis, parse_bytes, sha256_hex};
 use crate::spec::{
     AppSpec, ExecMode, Field, Fingerprint as Code, FingerprintBy, Impact, LogTarget, Logs, Readiness, RestartPolicy,
-    StopPolicy, Watch,
+    Rotation, StopPolicy, Watch,
 };
 
 /// Every field in which two specs differ, in the order of [`AppSpec`]'s, secrets hidden.
@@ -119,7 +119,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         restart: RestartPolicy { auto, max_restarts, min_uptime_ms, delay_ms, backoff_ms, stop_exit_codes, max_age_ms },
         stop: StopPolicy { signal, timeout_ms: kill_timeout_ms, tree, message },
         readiness: Readiness { wait_ready, timeout_ms: listen_timeout_ms },
-        logs: Logs { out, error, combined, merge, date_format, json },
+        logs: Logs { out, error, combined, merge, date_format, json, rotation: Rotation { max_size, retain, compress } },
         pid_file,
         depends_on,
         fingerprint: Code(code),
@@ -169,6 +169,9 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::MergeLogs, Value::Flag(*merge)),
         (Field::LogDateFormat, Value::Text(date_format.as_deref())),
         (Field::LogType, Value::Text(Some(if *json { "json" } else { "raw" }))),
+        (Field::LogMaxSize, Value::Bytes(Some(*max_size))),
+        (Field::LogRetain, Value::Count(*retain)),
+        (Field::LogCompress, Value::Flag(*compress)),
         (Field::PidFile, Value::Text(pid_file.as_deref())),
         (Field::DependsOn, Value::Words(depends_on)),
         (Field::Code, Value::Digests(code)),
@@ -331,6 +334,9 @@ mod tests {
             Field::MergeLogs => app.logs.merge = true,
             Field::LogDateFormat => app.logs.date_format = text(),
             Field::LogType => app.logs.json = true,
+            Field::LogMaxSize => app.logs.rotation.max_size = 5,
+            Field::LogRetain => app.logs.rotation.retain = 5,
+            Field::LogCompress => app.logs.rotation.compress = false,
             Field::PidFile => app.pid_file = text(),
             Field::DependsOn => app.depends_on = words(),
             Field::Code => _ = app.fingerprint.0.insert("api.js".into(), "aa".into()),

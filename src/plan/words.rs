@@ -132,7 +132,6 @@ fn instances(step: &Step, slots: &[u32]) -> String {
 pub(super) fn why(change: &Change, step: &Step) -> &'static str {
     match change.impact {
         Impact::None => "no process is touched",
-        _ if !change.field.is_honoured() => "has no effect yet",
         Impact::Live => "takes effect at once",
         Impact::Scale => "adds or removes instances, the others stay",
         Impact::Reload | Impact::Recreate if step.replace.is_empty() && step.start.is_empty() => {

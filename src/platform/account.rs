@@ -3,12 +3,13 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getgrouplist, getgroups, setfsgid, setfsuid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, chownat, fchown, mkdirat, openat2};
 use rustix::io::Errno;
 
+use super::spawn::open_log;
 use super::{reason, sys};
 
 /// As whom a process runs, where that is not who this process is.
@@ -22,6 +23,29 @@ pub(super) struct Account {
     pub(super) name: String,
     /// `HOME` and what else login(1) sets.
     pub(super) variables: Vec<(&'static str, String)>,
+}
+
+/// Opens logs for another user, as [`Account::open_log`] does.
+#[derive(Clone, Debug)]
+pub struct LogOwner {
+    account: Account,
+    home: PathBuf,
+}
+
+impl LogOwner {
+    /// None is this process's own user. `home` is `PMRUN_HOME`.
+    ///
+    /// # Errors
+    /// In words: there is no such user or group any more.
+    pub fn find(user: Option<&str>, group: Option<&str>, home: &Path) -> Result<Option<Self>, String> {
+        Ok(find(user, group)?.map(|account| Self { account, home: home.to_owned() }))
+    }
+
+    /// # Errors
+    /// The system's.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        self.account.open_log(path, &self.home, open_log)
+    }
 }
 
 /// What keeps apps from being run as somebody; the end of a sentence.

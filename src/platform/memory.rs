@@ -32,6 +32,12 @@ pub fn give_back() {
 #[cfg(not(target_os = "linux"))]
 pub fn give_back() {}
 
+/// What the calling thread does can wait for everything else.
+pub fn low_priority() {
+    // Of a thread, on Linux: setpriority(2), NOTES.
+    let _ = rustix::process::setpriority_process(None, 19);
+}
+
 /// Keeps the allocator to one heap: each further thread would reserve 128 MB of address space for one of its own.
 pub fn one_arena() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

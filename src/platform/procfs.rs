@@ -146,6 +146,14 @@ pub(super) fn memory(pid: u32) -> Option<Pages> {
     Some(Pages { resident, shared })
 }
 
+/// A variable that a process was started with.
+pub(super) fn variable(pid: u32, name: &str) -> Option<String> {
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut values = environ.split(|byte| *byte == 0).filter_map(|pair| pair.strip_prefix(name.as_bytes()));
+    let value = values.find_map(|rest| rest.strip_prefix(b"="))?;
+    String::from_utf8(value.to_owned()).ok()
+}
+
 /// The soft limit of file locks, which everybody may read; none when there is no limit or no such process.
 pub(super) fn file_locks(pid: u32) -> Option<u64> {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;

@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::account::{self, Account};
 use super::channel::Channel;
 use super::forked::{Forker, Own};
+use super::piped::{MARK_PIPES, Piped};
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
 use super::sys::Spawner;
@@ -52,25 +53,61 @@ pub(super) fn account(launch: &Launch) -> Result<Option<Account>, String> {
     account::find(launch.user.as_deref(), launch.group.as_deref())
 }
 
+/// What a process gets as stdout and stderr.
+pub(super) struct Outputs {
+    out: OwnedFd,
+    error: OwnedFd,
+    error_log_offset: u64,
+    /// Where those are pipes.
+    pub(super) piped: Option<Piped>,
+}
+
+impl Outputs {
+    /// Files are opened even when they are written by somebody else: what is wrong with them is wrong with the app.
+    pub(super) fn open(launch: &Launch, home: &str, account: Option<&Account>) -> Result<Self, String> {
+        let (mut out, _) = open_output(&launch.out, home, account)?;
+        let (mut error, error_log_offset) = open_output(&launch.error, home, account)?;
+        let mut piped = None;
+        if let Some(framing) = &launch.framing {
+            if let Some(path) = &framing.combined {
+                open_output(&Output::File(path.clone()), home, account)?;
+            }
+            let pipes = Piped::open(launch, framing);
+            let (ours, theirs) =
+                pipes.map_err(|error| format!("cannot make the pipes for its output: {}", reason(&error)))?;
+            piped = Some(ours);
+            for (is_error, theirs) in theirs {
+                *(if is_error { &mut error } else { &mut out }) = theirs;
+            }
+        }
+        Ok(Self { out, error, error_log_offset, piped })
+    }
+}
+
 /// Starts the process; it has called exec when this returns.
 ///
 /// Errors are in words that name what was wrong with the app.
-pub(super) fn spawn(launch: &Launch, extras: &Extras<'_>) -> Result<Spawned, String> {
-    let (out, _) = open_output(&launch.out, extras)?;
-    let (error, error_log_offset) = open_output(&launch.error, extras)?;
+pub(super) fn spawn(
+    launch: &Launch,
+    extras: &Extras<'_>,
+    outputs: Outputs,
+) -> Result<(Spawned, Option<Piped>), String> {
+    let Outputs { out, error, error_log_offset, piped } = outputs;
     let (channel, theirs) = open_channel(launch.channel)?;
     let mut fds = vec![out, error];
     fds.extend(theirs);
-    let pid = start(launch, extras, fds).map_err(|error| explain(launch, &error))?;
-    Ok(Spawned { pid, error_log_offset, channel })
+    let pipes = piped.as_ref().map(Piped::mark);
+    let pid = start(launch, extras, pipes.as_deref(), fds).map_err(|error| explain(launch, &error))?;
+    Ok((Spawned { pid, error_log_offset, channel }, piped))
 }
 
 /// `fds` follow stdin.
-fn start(launch: &Launch, extras: &Extras<'_>, fds: Vec<OwnedFd>) -> io::Result<u32> {
+fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<OwnedFd>) -> io::Result<u32> {
     let null = File::open("/dev/null")?.into();
     let fds = std::iter::once(null).chain(fds).map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
     let instance = launch.instance.to_string();
-    let env = environment(launch, extras, &instance);
+    let mut env = environment(launch, extras, &instance);
+    env.extend(pipes.map(|pipes| (MARK_PIPES, pipes)));
     let pairs = env.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
     let words = std::iter::once(&launch.program).chain(&launch.args).map(|word| CString::new(word.as_str()));
@@ -166,7 +203,7 @@ fn open_channel(wanted: bool) -> Result<(Option<Channel>, Option<OwnedFd>), Stri
 }
 
 /// And how long it is already.
-fn open_output(output: &Output, extras: &Extras<'_>) -> Result<(OwnedFd, u64), String> {
+fn open_output(output: &Output, home: &str, account: Option<&Account>) -> Result<(OwnedFd, u64), String> {
     match output {
         Output::Null => match OpenOptions::new().write(true).open("/dev/null") {
             Ok(null) => Ok((null.into(), 0)),
@@ -174,9 +211,9 @@ fn open_output(output: &Output, extras: &Extras<'_>) -> Result<(OwnedFd, u64), S
         },
         Output::File(path) => {
             let said = |error: io::Error| format!("cannot open the log `{path}`: {}", reason(&error));
-            let file = match extras.account {
+            let file = match account {
                 Some(account) => {
-                    account.open_log(Path::new(path), Path::new(extras.home), open_log).map_err(|error| {
+                    account.open_log(Path::new(path), Path::new(home), open_log).map_err(|error| {
                         format!("cannot open the log `{path}` as user `{}`: {}", account.name, reason(&error))
                     })?
                 }
@@ -188,7 +225,11 @@ fn open_output(output: &Output, extras: &Extras<'_>) -> Result<(OwnedFd, u64), S
     }
 }
 
-fn open_log(path: &Path) -> io::Result<File> {
+/// Opens a file to append to; its folder is made when missing.
+///
+/// # Errors
+/// The system's.
+pub fn open_log(path: &Path) -> io::Result<File> {
     let open = || {
         // Opening a fifo that nobody reads would block the whole daemon.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();

@@ -78,6 +78,18 @@ pub(super) fn close_inherited() {
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
 }
 
+/// The descriptor that this process was handed beyond the standard ones; every other is closed.
+#[expect(unsafe_code, reason = "takes and closes descriptors by number")]
+pub(super) fn inherited_descriptor() -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: called first thing in a process, before it opened any descriptor of its own: what is open was inherited,
+    // and no object in this process owns it. That it is open is asked first.
+    unsafe {
+        libc::close_range(4, libc::c_uint::MAX, 0);
+        (libc::fcntl(3, libc::F_SETFD, libc::FD_CLOEXEC) == 0).then(|| OwnedFd::from_raw_fd(3))
+    }
+}
+
 /// How processes are started: what becomes of the descriptors, the folder, the session and the signals.
 ///
 /// By posix_spawn(3): until exec the child borrows this process's memory, where a fork would copy its page tables.

@@ -51,6 +51,8 @@ impl Stage {
             env: BTreeMap::new(),
             out: Output::File(self.path("logs/out.log")),
             error: Output::File(self.path("logs/error.log")),
+            framing: None,
+            rotation: crate::spec::Rotation::default(),
             pid_file: self.path("pids/app-0.pid"),
             channel: false,
             notify: false,

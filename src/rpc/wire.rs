@@ -263,6 +263,9 @@ pub struct InstanceView {
     /// None is thrown away.
     pub out_file: Option<String>,
     pub error_file: Option<String>,
+    /// Both streams, where they go to a further file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_file: Option<String>,
 }
 
 #[cfg(test)]
@@ -285,6 +288,7 @@ impl InstanceView {
             next_run_at_ms: None,
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),
+            log_file: None,
         }
     }
 }

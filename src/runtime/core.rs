@@ -16,7 +16,7 @@ use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view}
 use crate::base::{InstanceId, Key, Mono, Now};
 use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
-use crate::supervisor::{self, Cause, ErrorReason, Event, LaunchId, Layout};
+use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
 
 /// How long a daemon waits for the command that started it, which may have been killed meanwhile.
 const RESUME_MS: u64 = 1_000;
@@ -47,7 +47,6 @@ pub struct Core {
     /// The daemon's own, for `ping`.
     pid: u32,
     zones: Zones,
-    /// Apps that are started anew when it is recorded that they are to run.
 }
 
 /// A command that waits for its turn.

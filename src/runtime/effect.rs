@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::{AppRecord, ClientId, Ticket, Watches};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
+use crate::spec::Rotation;
 use crate::supervisor::{Launch, LaunchId};
 
 /// What the core asks of the world. Effects are performed in order.
@@ -22,6 +23,8 @@ pub enum Effect {
     Tree { launch: LaunchId, tree: bool },
     /// Look how much memory they use; answered by a `Memory` for each that runs.
     Measure { launches: Vec<LaunchId> },
+    /// When its logs are rotated; at first as its `Launch` says.
+    Rotation { launch: LaunchId, rotation: Rotation },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
     /// `last` closes the exchange.

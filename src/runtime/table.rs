@@ -167,6 +167,12 @@ impl Table {
         let instance = app.instances.get_mut(&id.slot)?;
         let before = instance.machine.state.clone();
         let next = step(&instance.machine, event, now, LaunchId(self.next_launch));
+        let rotation = &next.machine.policy.logs.rotation;
+        if *rotation != instance.machine.policy.logs.rotation
+            && let Some(launch) = next.machine.state.launch()
+        {
+            out.push(Effect::Rotation { launch, rotation: rotation.clone() });
+        }
         instance.machine = next.machine;
         for ask in next.asks {
             match ask {

@@ -7,7 +7,7 @@ use crate::base::{InstanceId, Key, Now, format_millis};
 use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::spec::{AppSpec, ExecMode};
-use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, log_outputs};
+use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, combined_log, log_outputs};
 
 /// What `list` shows when no daemon runs: everything known, nothing running.
 #[must_use]
@@ -120,7 +120,7 @@ pub(super) fn apps(table: &Table, picked: &[InstanceId], key: &Key, reveal: bool
 }
 
 /// Where the process of an instance writes, or the last one did: after a rename, to the files of the former name.
-pub(super) fn outputs(record: &AppRecord, slot: u32, instance: &Instance, layout: &Layout) -> (Output, Output) {
+pub(super) fn outputs(record: &AppRecord, slot: u32, instance: &Instance, layout: &Layout) -> Logs {
     let spec = instance.machine.launched.as_ref().unwrap_or(&record.spec);
     logs(spec, instance.launched_as.as_deref(), slot, layout)
 }
@@ -211,14 +211,21 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
     }
 }
 
-fn logs(spec: &AppSpec, launched_as: Option<&str>, slot: u32, layout: &Layout) -> (Output, Output) {
+fn logs(spec: &AppSpec, launched_as: Option<&str>, slot: u32, layout: &Layout) -> Logs {
+    let of = |spec: &AppSpec| {
+        let (out, error) = log_outputs(spec, slot, layout);
+        (out, error, combined_log(spec, slot, layout))
+    };
     match launched_as.filter(|former| *former != spec.name) {
-        Some(former) => log_outputs(&AppSpec { name: former.to_owned(), ..spec.clone() }, slot, layout),
-        None => log_outputs(spec, slot, layout),
+        Some(former) => of(&AppSpec { name: former.to_owned(), ..spec.clone() }),
+        None => of(spec),
     }
 }
 
-fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error): (Output, Output)) -> InstanceView {
+/// stdout's, stderr's, and the one for both.
+type Logs = (Output, Output, Option<String>);
+
+fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error, log_file): Logs) -> InstanceView {
     let file = |output| match output {
         Output::File(path) => Some(path),
         Output::Null => None,
@@ -242,6 +249,7 @@ fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error): (Output, Out
         next_run_at_ms: None,
         out_file: file(out),
         error_file: file(error),
+        log_file,
     }
 }
 

@@ -179,7 +179,7 @@ impl<'a> AppOrigin<'a> {
     /// Where an option is written, or the one that stands for it.
     fn mark(self, option: &str) -> Option<&'a Mark> {
         let instead = match option {
-            "out_file" | "error_file" if self.draft.disable_logs => "disable_logs",
+            "out_file" | "error_file" | "log_file" if self.draft.disable_logs => "disable_logs",
             "log_date_format" if self.draft.time => "time",
             _ => return self.draft.marks.get(option),
         };

@@ -314,34 +314,6 @@ fn every_option_changes_the_app() {
 }
 
 #[test]
-fn options_of_later_versions_warn_once_and_only_when_they_are_used() {
-    for row in rows() {
-        let Status::Later(effect) = row.status else { continue };
-        let used = match row.value.shapes() {
-            [Shape::Boolean, ..] => json!(true),
-            [Shape::Object] => json!({ "a": 1 }),
-            [Shape::List, ..] => json!(["a"]),
-            [Shape::String] => json!("json"),
-            _ => json!(100),
-        };
-        let run = run(&with_script(&json!({ row.name: used })));
-        assert_eq!(run.diagnostics.len(), 1, "{}: {:?}", row.name, run.lines());
-        assert_eq!((run.diagnostics[0].severity, run.diagnostics[0].code), (Severity::Warning, Code::NotHonoured));
-        assert_eq!(run.diagnostics[0].message, format!("`{}` is not honoured yet: {effect}", row.name));
-        let off = match row.value.shapes() {
-            [Shape::Boolean, ..] => json!(false),
-            [Shape::Object] => json!({}),
-            [Shape::List, ..] => json!([]),
-            [Shape::String] => json!(""),
-            _ => json!(0),
-        };
-        // 0 is root.
-        let off = if ["uid", "gid"].contains(&row.name) { json!("") } else { off };
-        check(&json!({ row.name: off }), &[]);
-    }
-}
-
-#[test]
 fn meaningless_options_are_one_line_of_information() {
     for row in rows() {
         let Status::Meaningless(why) = row.status else { continue };
@@ -983,7 +955,7 @@ fn the_example_has_every_honoured_option_once() {
             (Status::Honoured, "name") => apps + 1,
             (Status::Honoured, "script") => apps,
             (Status::Honoured, _) => 1,
-            (Status::Later(_) | Status::Meaningless(_), _) => 0,
+            (Status::Meaningless(_), _) => 0,
         };
         assert_eq!(keys.remove(key.as_str()).unwrap_or(0), want, "{key}");
         for alias in row.aliases {

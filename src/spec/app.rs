@@ -129,6 +129,18 @@ pub struct Logs {
     pub date_format: Option<String>,
     /// `json` makes every line an object.
     pub json: bool,
+    #[serde(default)]
+    pub rotation: Rotation,
+}
+
+/// When what was written is put aside. Of each of an instance's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Bytes; 0 is never.
+    pub max_size: u64,
+    /// How many rotated files are kept.
+    pub retain: u32,
+    pub compress: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,6 +286,12 @@ impl Default for Readiness {
     }
 }
 
+impl Default for Rotation {
+    fn default() -> Self {
+        Self { max_size: 10 << 20, retain: 10, compress: true }
+    }
+}
+
 impl Default for Logs {
     fn default() -> Self {
         Self {
@@ -283,6 +301,7 @@ impl Default for Logs {
             merge: false,
             date_format: None,
             json: false,
+            rotation: Rotation::default(),
         }
     }
 }

@@ -53,6 +53,9 @@ pub enum Field {
     MergeLogs,
     LogDateFormat,
     LogType,
+    LogMaxSize,
+    LogRetain,
+    LogCompress,
     PidFile,
     DependsOn,
     Code,
@@ -74,7 +77,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 53] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -108,6 +111,9 @@ impl Field {
         Self::MergeLogs,
         Self::LogDateFormat,
         Self::LogType,
+        Self::LogMaxSize,
+        Self::LogRetain,
+        Self::LogCompress,
         Self::PidFile,
         Self::DependsOn,
         Self::Code,
@@ -130,10 +136,6 @@ impl Field {
     /// The one place that decides what a change of an option costs.
     #[must_use]
     pub fn impact(self) -> Impact {
-        // A restart would buy nothing.
-        if !self.is_honoured() {
-            return Impact::Live;
-        }
         match self {
             // Planning only. A changed name is another app unless `renamed_from` says otherwise, and then it
             // moves nothing.
@@ -162,14 +164,15 @@ impl Field {
             | Self::CronRestart
             | Self::CronTimezone
             | Self::MaxMemoryRestart
-            | Self::LogDateFormat
-            | Self::LogType => Impact::Live,
+            | Self::LogMaxSize
+            | Self::LogRetain
+            | Self::LogCompress => Impact::Live,
 
             Self::Instances => Impact::Scale,
 
             // Given to the process when it starts: its command, its environment, its open files. `wait_ready` and
-            // `shutdown_with_message` decide whether it gets a channel, log files where its output goes;
-            // its pid file is written then, too.
+            // `shutdown_with_message` decide whether it gets a channel, log files where its output goes,
+            // what is to be added to its lines whether it writes to a pipe; its pid file is written then, too.
             Self::Script
             | Self::Args
             | Self::Interpreter
@@ -185,6 +188,8 @@ impl Field {
             | Self::ErrorFile
             | Self::LogFile
             | Self::MergeLogs
+            | Self::LogDateFormat
+            | Self::LogType
             | Self::PidFile
             | Self::Code
             | Self::Uid
@@ -195,15 +200,6 @@ impl Field {
 
             Self::ExecMode => Impact::Recreate,
         }
-    }
-
-    /// Whether anything acts on it yet.
-    #[must_use]
-    pub fn is_honoured(self) -> bool {
-        !matches!(
-            self,
-            Self::LogFile | Self::LogDateFormat | Self::LogType
-        )
     }
 
     /// The option's name in a config file.
@@ -243,6 +239,9 @@ impl Field {
             Self::MergeLogs => "merge_logs",
             Self::LogDateFormat => "log_date_format",
             Self::LogType => "log_type",
+            Self::LogMaxSize => "log_max_size",
+            Self::LogRetain => "log_retain",
+            Self::LogCompress => "log_compress",
             Self::PidFile => "pid_file",
             Self::DependsOn => "depends_on",
             Self::Code | Self::Fingerprint => "fingerprint",
@@ -268,19 +267,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_of_log_lines_is_the_managers_and_files_of_a_process_are_the_process_own() {
-        for field in [Field::LogDateFormat, Field::LogType] {
-            assert_eq!(field.impact(), Impact::Live, "{field:?}");
-        }
-        for field in [Field::OutFile, Field::ErrorFile, Field::MergeLogs, Field::PidFile] {
+    fn what_a_process_writes_to_is_its_own() {
+        let pipes = [Field::LogFile, Field::LogDateFormat, Field::LogType];
+        for field in [Field::OutFile, Field::ErrorFile, Field::MergeLogs, Field::PidFile].into_iter().chain(pipes) {
             assert_eq!(field.impact(), Impact::Reload, "{field:?}");
-        }
-    }
-
-    #[test]
-    fn what_nothing_acts_on_yet_restarts_nothing() {
-        for field in Field::ALL.into_iter().filter(|field| !field.is_honoured()) {
-            assert_eq!(field.impact(), Impact::Live, "{field:?}");
         }
     }
 }

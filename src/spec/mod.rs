@@ -9,7 +9,8 @@ mod graph_id;
 mod watch_options;
 
 pub use app::{
-    AppSpec, ExecMode, Fingerprint, FingerprintBy, LIMITS, LogTarget, Logs, Readiness, RestartPolicy, StopPolicy, Watch,
+    AppSpec, ExecMode, Fingerprint, FingerprintBy, LIMITS, LogTarget, Logs, Readiness, RestartPolicy, Rotation,
+    StopPolicy, Watch,
 };
 pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{InstanceId, sha256_hex};
 use crate::plan::spec_digest;
-use crate::spec::{AppSpec, LogTarget};
+use crate::spec::{AppSpec, LogTarget, Rotation};
 
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
@@ -45,6 +45,10 @@ pub struct Launch {
     pub env: BTreeMap<String, String>,
     pub out: Output,
     pub error: Output,
+    /// What it writes passes through pmrun, which adds something or puts both streams into one file; none: it writes
+    /// its files itself.
+    pub framing: Option<Framing>,
+    pub rotation: Rotation,
     pub pid_file: String,
     /// Give it Node's channel on a socket pair (`NODE_CHANNEL_FD`).
     pub channel: bool,
@@ -68,6 +72,32 @@ pub enum Output {
     /// Opened for appending by the process itself; its folder is made when missing.
     File(String),
     Null,
+}
+
+/// What pmrun makes of the lines that pass through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Framing {
+    /// The instance, as `list` numbers it.
+    pub process_id: u32,
+    /// A further file for both streams.
+    pub combined: Option<String>,
+    /// Before each line, or in each record.
+    pub date_format: Option<String>,
+    /// Each line is an object.
+    pub json: bool,
+}
+
+impl Launch {
+    /// Every file that what it writes goes to.
+    #[must_use]
+    pub fn log_files(&self) -> Vec<String> {
+        let own = [&self.out, &self.error].into_iter().filter_map(|output| match output {
+            Output::File(path) => Some(path.clone()),
+            Output::Null => None,
+        });
+        let combined = self.framing.as_ref().and_then(|framing| framing.combined.clone());
+        own.chain(combined).collect()
+    }
 }
 
 /// Where files go when nothing else is said: `PMRUN_HOME` and what is below it.
@@ -100,6 +130,8 @@ pub fn launch(
         env,
         out,
         error,
+        framing: framing(spec, slot, list_id, layout),
+        rotation: spec.logs.rotation.clone(),
         pid_file: pid_file(spec, slot, list_id, layout),
         channel: is_node(spec) || spec.readiness.wait_ready || spec.stop.message,
         notify: spec.readiness.wait_ready,
@@ -116,16 +148,40 @@ pub fn launch(
 /// Where an instance's stdout and stderr go.
 #[must_use]
 pub fn log_outputs(spec: &AppSpec, slot: u32, layout: &Layout) -> (Output, Output) {
+    let output = |target, stream| log_output(spec, target, stream, slot, layout);
+    (output(&spec.logs.out, "out"), output(&spec.logs.error, "error"))
+}
+
+/// The further file that both of an instance's streams go to.
+#[must_use]
+pub fn combined_log(spec: &AppSpec, slot: u32, layout: &Layout) -> Option<String> {
+    match log_output(spec, spec.logs.combined.as_ref()?, "all", slot, layout) {
+        Output::File(path) => Some(path),
+        Output::Null => None,
+    }
+}
+
+fn log_output(spec: &AppSpec, target: &LogTarget, stream: &str, slot: u32, layout: &Layout) -> Output {
     let slot = if spec.logs.merge { 0 } else { slot };
-    let output = |target: &LogTarget, stream: &str| match target {
+    match target {
         LogTarget::Null => Output::Null,
         LogTarget::Path(path) => Output::File(numbered(path, slot)),
         LogTarget::Default => {
             let path = format!("{}/logs/{}-{stream}.log", layout.home, safe_name(&spec.name));
             Output::File(numbered(&path, slot))
         }
-    };
-    (output(&spec.logs.out, "out"), output(&spec.logs.error, "error"))
+    }
+}
+
+/// None where there is nothing to add, or nowhere to write it.
+fn framing(spec: &AppSpec, slot: u32, process_id: u32, layout: &Layout) -> Option<Framing> {
+    let combined = combined_log(spec, slot, layout);
+    let date_format = spec.logs.date_format.clone();
+    let json = spec.logs.json;
+    let written = spec.logs.out != LogTarget::Null || spec.logs.error != LogTarget::Null;
+    let framing = Framing { process_id, combined, date_format, json };
+    let adds = framing.date_format.is_some() || json;
+    (framing.combined.is_some() || written && adds).then_some(framing)
 }
 
 /// Where an instance's pid is written.
@@ -322,6 +378,25 @@ mod tests {
         assert_eq!(log_outputs(&spec, 1, &layout()), (file("/l.d/x.log"), Output::Null));
         spec.pid_file = Some("/run/.pid".to_owned());
         assert_eq!(pid_file(&spec, 1, 8, &layout()), "/run/.pid-1");
+    }
+
+    #[test]
+    fn output_passes_through_pmrun_only_where_something_is_to_be_done_with_it() {
+        let framing = |change: fn(&mut crate::spec::Logs)| {
+            let mut spec = AppSpec::new("api", "/x", "/");
+            change(&mut spec.logs);
+            launched(&spec, 1, &[]).framing
+        };
+        assert_eq!(framing(|_| ()), None);
+        let plain = Framing { process_id: 3, combined: None, date_format: None, json: false };
+        assert_eq!(framing(|logs| logs.json = true), Some(Framing { json: true, ..plain.clone() }));
+        let combined = framing(|logs| logs.combined = Some(LogTarget::Default));
+        assert_eq!(combined, Some(Framing { combined: Some("/h/logs/api-all-1.log".to_owned()), ..plain }));
+        let nowhere = framing(|logs| {
+            (logs.out, logs.error) = (LogTarget::Null, LogTarget::Null);
+            (logs.combined, logs.json) = (Some(LogTarget::Null), true);
+        });
+        assert_eq!(nowhere, None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod step;
 #[cfg(test)]
 mod table;
 
-pub use launch::{Launch, LaunchId, Layout, Output, launch, log_outputs, pid_file, safe_name};
+pub use launch::{Framing, Launch, LaunchId, Layout, Output, combined_log, launch, log_outputs, pid_file, safe_name};
 pub use machine::{Machine, deadline};
 pub use state::{Cause, ErrorReason, State, StopPhase, Then};
 pub use step::{Ask, Event, Transition, step};

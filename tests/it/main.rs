@@ -21,6 +21,7 @@ mod formats;
 mod fuzzing;
 mod javascript;
 mod memory;
+mod logging;
 mod mistakes;
 mod only_what_changed;
 mod planning;

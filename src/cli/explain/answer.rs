@@ -118,9 +118,8 @@ impl Context<'_> {
         };
         let mut notes = derived::notes(self, row);
         match row.status {
-            Status::Later(effect) if written => notes.push(format!("not honoured yet: {effect}")),
             Status::Meaningless(why) => notes.push(format!("it means nothing here: {why}")),
-            Status::Honoured | Status::Later(_) => {}
+            Status::Honoured => {}
         }
         Answer { path: row.name.to_owned(), value, layers, notes }
     }

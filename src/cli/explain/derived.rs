@@ -43,6 +43,7 @@ pub(super) fn notes(context: &Context<'_>, row: &Row) -> Vec<String> {
         }
         "out_file" => resolved(&draft.out_file, draft.out_file.as_ref().map(|_| ""), &against_cwd),
         "error_file" => resolved(&draft.error_file, draft.error_file.as_ref().map(|_| ""), &against_cwd),
+        "log_file" => resolved(&draft.log_file, draft.log_file.as_ref().map(|_| ""), &against_cwd),
         "pid_file" => resolved(&draft.pid_file, spec.pid_file.as_deref(), &against_cwd),
         "log_date_format" if draft.time => Some("`time` stands for this format".to_owned()),
         "fingerprint" => stands_for_code(&spec.fingerprint),
@@ -109,7 +110,7 @@ pub(super) fn computed(context: &Context<'_>, name: &str) -> Option<String> {
         "pm_id" => of("the instance's id in `pmrun list`"),
         "PMRUN_HOME" => of("the folder of the daemon that runs the app"),
         "PMRUN_INSTANCE" => of("the app's name, `:`, and the instance's number"),
-        "PMRUN_SPEC" | "PMRUN_LAUNCH" => of("by which a later daemon knows the process"),
+        "PMRUN_SPEC" | "PMRUN_LAUNCH" | "PMRUN_PIPES" => of("by which a later daemon knows the process"),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 mod cache;
 mod children;
 mod pid_file;
+mod pumped;
 mod running;
 mod stops;
 mod usage;
@@ -19,9 +20,10 @@ use self::running::{How, Running};
 use super::account::Account;
 use super::notify::NotifyFolder;
 use super::procfs::{self, Process};
+use super::pump::PumpLink;
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
-use super::spawn::{Extras, account, spawn};
+use super::spawn::{Extras, Outputs, account, spawn};
 use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
@@ -63,6 +65,7 @@ pub struct Host {
     setup: ProcessSetup,
     epoll: OwnedFd,
     notify: NotifyFolder,
+    pump: PumpLink,
     running: HashMap<LaunchId, Running>,
     roots: HashMap<u32, LaunchId>,
     requests: Vec<(LaunchId, How, bool)>,
@@ -92,7 +95,11 @@ enum Key {
     Channel(LaunchId),
     Notify(LaunchId),
     Member(u64),
+    Pump,
 }
+
+/// No member gets this far.
+const PUMP_KEY: u64 = !(3 << 62);
 
 /// A first process that ended without being asked to.
 #[derive(Debug)]
@@ -116,6 +123,7 @@ impl Host {
             setup,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
+            pump: PumpLink::new(home),
             running: HashMap::new(),
             roots: HashMap::new(),
             requests: Vec::new(),
@@ -193,6 +201,9 @@ impl Host {
         let account = account(launch)?;
         let notify = launch.notify.then(|| self.notify.bind(&mark, account.is_some())).transpose();
         let notify = notify.map_err(|error| format!("cannot make its notify socket: {}", reason(&error)))?;
+        let outputs = Outputs::open(launch, &self.home, account.as_ref())?;
+        // Before there is a process: if none comes of it, the pipes end, and nothing is left over there.
+        self.pump_out(outputs.piped.as_ref())?;
         let extras = Extras {
             home: &self.home,
             mark: &mark,
@@ -201,7 +212,7 @@ impl Host {
             files: self.setup.files,
             account: account.as_ref(),
         };
-        let spawned = spawn(launch, &extras)?;
+        let (spawned, piped) = spawn(launch, &extras, outputs)?;
         let pid = spawned.pid;
         let pidfd = open_pid(pid).map_err(|error| {
             end_child(pid);
@@ -210,6 +221,7 @@ impl Host {
         let mut running = Running::new(launch, pid, pidfd, mark, None);
         running.channel = spawned.channel;
         running.notify = notify;
+        running.piped = piped;
         if let Err(error) = self.watch_root(launch.id, running) {
             end_child(pid);
             return Err(format!("cannot watch the new process: {}", reason(&error)));
@@ -306,6 +318,7 @@ impl Host {
                 Key::Channel(launch) => self.channel_readable(launch),
                 Key::Notify(launch) => self.notify_readable(launch),
                 Key::Member(key) => self.member_exited(key),
+                Key::Pump => self.pump_ended(),
             }
         }
         !events.is_empty()
@@ -315,7 +328,9 @@ impl Host {
         // Gone by now, it is none that survived; what it left is found with its successor.
         let pidfd = pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?;
         let Process { pid, start, .. } = survivor.process;
-        self.watch_root(launch.id, Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start)))?;
+        let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
+        running.piped = self.take_over_pipes(launch, pid);
+        self.watch_root(launch.id, running)?;
         if !survivor.filed {
             let account = account(launch).ok().flatten();
             self.write_pid_file(Path::new(&launch.pid_file), pid, None, account.as_ref());
@@ -405,6 +420,9 @@ impl Host {
             ExitStatus::Unknown
         };
         let Some(running) = self.running.remove(&launch) else { return false };
+        if running.piped.is_some() {
+            self.pump_released();
+        }
         self.roots.remove(&running.pid);
         let left = running.tree && !asked && self.left_behind(&running);
         let mut pid_file = Some((running.pid_file.clone(), running.pid));
@@ -474,6 +492,7 @@ impl Key {
             Self::Channel(LaunchId(id)) => id | 1 << 62,
             Self::Notify(LaunchId(id)) => id | 2 << 62,
             Self::Member(key) => key | 3 << 62,
+            Self::Pump => PUMP_KEY | 3 << 62,
         }
     }
 
@@ -483,6 +502,7 @@ impl Key {
             0 => Self::Root(LaunchId(id)),
             1 => Self::Channel(LaunchId(id)),
             2 => Self::Notify(LaunchId(id)),
+            _ if id == PUMP_KEY => Self::Pump,
             _ => Self::Member(id),
         }
     }

@@ -7,6 +7,7 @@ use super::children::raw_signal;
 use crate::base::Signal;
 use crate::platform::channel::Channel;
 use crate::platform::notify::Notify;
+use crate::platform::piped::Piped;
 use crate::platform::tag::list_bits;
 use crate::platform::tree::Kin;
 use crate::supervisor::{Launch, Output};
@@ -27,6 +28,7 @@ pub(super) struct Running {
     pub(super) tree: bool,
     pub(super) channel: Option<Channel>,
     pub(super) notify: Option<Notify>,
+    pub(super) piped: Option<Piped>,
 }
 
 /// How a stop begins.
@@ -57,6 +59,7 @@ impl Running {
             tree: launch.tree,
             channel: None,
             notify: None,
+            piped: None,
         }
     }
 

@@ -222,6 +222,7 @@ impl Host {
             Effect::Spawn(launch) => self.spawn(*launch),
             Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
             Effect::Kill { launch, tree } => self.kill(launch, tree),
+            Effect::Rotation { .. } => {}
             Effect::Tree { launch, tree } => {
                 let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
                 if let Some(held) = known {

@@ -138,17 +138,11 @@ impl Decoder<'_> {
         });
     }
 
-    /// Tells when an option has no effect. One that is written only to be switched off has the effect it asks for.
+    /// Tells when an option has no effect.
     fn announce(&mut self, written: &Written<'_>, mark: &Mark) {
         let key = &written.entry.key.text;
         match written.row.status {
             Status::Honoured => {}
-            Status::Later(effect) => {
-                if !is_off(&written.row.value, &written.entry.value) {
-                    let message = format!("`{key}` is not honoured yet: {effect}");
-                    self.warning(Code::NotHonoured, message, mark);
-                }
-            }
             Status::Meaningless(why) => {
                 let message = format!("`{key}` means nothing here: {why}");
                 self.push(Diagnostic::info(Code::Meaningless, message, mark.location(self.file)));
@@ -282,23 +276,6 @@ fn accepts(value: &Value, node: &Node) -> bool {
         Kind::Mapping(_) => Shape::Object,
     };
     value.shapes().contains(&shape)
-}
-
-/// Written only to say that it is not wanted. The user 0 is root, and somebody's wish.
-fn is_off(value: &Value, node: &Node) -> bool {
-    let is_id = matches!(value, Value::Account(_));
-    match &node.kind {
-        Kind::Null | Kind::Bool(false) => true,
-        Kind::Bool(true) => false,
-        Kind::Number(number) => *number == 0.0 && !is_id,
-        Kind::String(text) => match value {
-            Value::LogType(_) => matches!(text.as_str(), "" | "raw"),
-            Value::Cron(_) | Value::Bytes(_) | Value::Millis(_) => matches!(text.as_str(), "" | "0"),
-            _ => text.is_empty(),
-        },
-        Kind::Sequence(items) => items.is_empty(),
-        Kind::Mapping(entries) => entries.is_empty(),
-    }
 }
 
 /// What a message calls a value: itself where it is short, else its type.

@@ -64,7 +64,6 @@ fn described(row: &Row, mut text: String) -> String {
     }
     match row.status {
         Status::Honoured => {}
-        Status::Later(effect) => text.extend([" Not honoured yet: ", effect, "."]),
         Status::Meaningless(why) => text.extend([" Means nothing here: ", why, "."]),
     }
     text

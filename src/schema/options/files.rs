@@ -1,7 +1,7 @@
 //! Where output and pids go.
 
 use super::{Row, Status, not_empty};
-use crate::schema::value::Value;
+use crate::schema::value::{PathOrFlag, Value};
 use crate::spec::Field;
 
 pub(super) const ROWS: &[Row] = &[
@@ -44,6 +44,86 @@ pub(super) const ROWS: &[Row] = &[
         examples: &["true"],
         status: Status::Honoured,
         field: None,
+    },
+    Row {
+        name: "log_file",
+        aliases: &["log"],
+        value: Value::PathOrFlag(|app, target| {
+            app.log_file = match target {
+                PathOrFlag::Flag(false) => None,
+                PathOrFlag::Flag(true) => Some(String::new()),
+                PathOrFlag::Path(path) => not_empty(path),
+            }
+        }),
+        default: "",
+        doc: "One further file for both streams; `true` is `~/.pmrun/logs/<name>-all.log`.",
+        examples: &[r#""./logs/all.log""#, "true"],
+        status: Status::Honoured,
+        field: Some(Field::LogFile),
+    },
+    Row {
+        name: "log_date_format",
+        aliases: &[],
+        value: Value::Text(|app, text| app.spec.logs.date_format = not_empty(text)),
+        default: "",
+        doc: "Puts the time before each line, in dayjs' tokens.",
+        examples: &[r#""YYYY-MM-DD HH:mm:ss""#],
+        status: Status::Honoured,
+        field: Some(Field::LogDateFormat),
+    },
+    Row {
+        name: "time",
+        aliases: &[],
+        value: Value::Flag(|app, on| app.time = on),
+        default: "false",
+        doc: "Puts the time before each line, as `YYYY-MM-DDTHH:mm:ss`.",
+        examples: &["true"],
+        status: Status::Honoured,
+        field: None,
+    },
+    Row {
+        name: "log_type",
+        aliases: &[],
+        value: Value::LogType(|app, json| app.spec.logs.json = json),
+        default: "raw",
+        doc: "`json` makes each line an object: `message`, `timestamp`, `type`, `process_id`, `app_name`, `sequence`.",
+        examples: &[r#""json""#],
+        status: Status::Honoured,
+        field: Some(Field::LogType),
+    },
+    Row {
+        name: "log_max_size",
+        aliases: &[],
+        value: Value::Bytes(|app, bytes| app.spec.logs.rotation.max_size = bytes),
+        default: "10M",
+        doc: "From what size on a log is rotated: what was written moves to `NAME.log.1` and so on; 0 is never.",
+        examples: &[r#""50M""#, "0"],
+        status: Status::Honoured,
+        field: Some(Field::LogMaxSize),
+    },
+    Row {
+        name: "log_retain",
+        aliases: &[],
+        value: Value::Whole {
+            min: 1,
+            max: 10_000,
+            set: |app, files| app.spec.logs.rotation.retain = super::count(files),
+        },
+        default: "10",
+        doc: "How many rotated files of a log are kept.",
+        examples: &["30"],
+        status: Status::Honoured,
+        field: Some(Field::LogRetain),
+    },
+    Row {
+        name: "log_compress",
+        aliases: &[],
+        value: Value::Flag(|app, on| app.spec.logs.rotation.compress = on),
+        default: "true",
+        doc: "Whether rotated files are compressed by gzip, all but the newest.",
+        examples: &["false"],
+        status: Status::Honoured,
+        field: Some(Field::LogCompress),
     },
     Row {
         name: "pid_file",

@@ -1,7 +1,6 @@
 //! The option table: one row an option, every app attribute of PM2 among them.
 
 mod files;
-mod later;
 mod lifecycle;
 mod meaningless;
 mod meant;
@@ -38,8 +37,6 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Honoured,
-    /// Carried along without effect, and what that means. Using it is a warning.
-    Later(&'static str),
     /// PM2's, and why it has no meaning here. Using it is worth a line of information.
     Meaningless(&'static str),
 }
@@ -48,12 +45,11 @@ pub enum Status {
 pub const OVERLAY_PREFIX: &str = "env_";
 
 /// Titles, and the options below each, as the documentation shows them.
-const GROUPS: [(&str, &[Row]); 6] = [
+const GROUPS: [(&str, &[Row]); 5] = [
     ("What is run", process::ROWS),
     ("Start, restart, stop", lifecycle::ROWS),
     ("Restart when files change", watch::ROWS),
     ("Files", files::ROWS),
-    ("Not honoured yet", later::ROWS),
     ("Accepted, and without meaning here", meaningless::ROWS),
 ];
 

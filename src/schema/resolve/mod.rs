@@ -13,6 +13,7 @@ pub(super) use self::names::shown;
 use super::draft::{Count, Draft, Mark};
 use super::origins::{CommandBy, Found, Origins};
 use super::{FileEntry, Surroundings};
+use crate::base::DateFormat;
 use crate::diag::{Code, Diagnostic, place};
 use crate::document::Sources;
 use crate::graph::Selection;
@@ -169,6 +170,13 @@ impl Resolver<'_> {
         }
         if draft.time {
             spec.logs.date_format = Some("YYYY-MM-DDTHH:mm:ss".to_owned());
+        }
+        let unknown = spec.logs.date_format.as_deref().map(DateFormat::unknown).unwrap_or_default();
+        if let Some(first) = unknown.first() {
+            let message = format!("`{first}` in `log_date_format` is none of dayjs' tokens and is written as it is");
+            let place = draft.at("log_date_format").location(self.request.file);
+            let hint = "tokens are such as `YYYY-MM-DD HH:mm:ss.SSS Z`; text stands in brackets: `[at] HH:mm`";
+            self.diagnostics.push(Diagnostic::warning(Code::Value, message, place).hint(hint));
         }
         spec.pid_file = draft.pid_file.as_ref().map(|path| text(&self.surroundings.absolute(cwd, path)));
     }

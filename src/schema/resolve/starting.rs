@@ -105,6 +105,7 @@ impl Resolver<'_> {
         let files = [
             ("out_file", &draft.out_file, log(&spec.logs.out)),
             ("error_file", &draft.error_file, log(&spec.logs.error)),
+            ("log_file", &draft.log_file, spec.logs.combined.as_ref().and_then(log)),
             ("pid_file", &draft.pid_file, spec.pid_file.clone()),
         ];
         for (option, written, path) in files {

@@ -73,7 +73,7 @@ fn the_program_of_a_command_line_has_to_be_there() {
 #[test]
 fn files_of_its_own_have_to_be_writable() {
     let machine = Table::usual();
-    for option in ["out_file", "error_file", "pid_file"] {
+    for option in ["out_file", "error_file", "log_file", "pid_file"] {
         let want = format!("{option}: `{option}` of `apps[0]`: `/locked/x` cannot be written: permission denied");
         check(&machine, &json!({ option: "/locked/x" }), &[&want]);
         check(&machine, &json!({ option: "logs/x" }), &[]);
@@ -197,14 +197,4 @@ fn root_is_a_user_that_somebody_may_wish_for() {
     }
     let lines = run(&json!([{ "script": "x.sh", "user": "nobody-here" }])).lines();
     assert!(lines[0].contains("there is no user `nobody-here` on this machine"), "{lines:?}");
-}
-
-#[test]
-fn options_of_later_versions_are_the_fields_that_nothing_acts_on() {
-    use crate::schema::options::{Status, rows};
-    for row in rows() {
-        if let Some(field) = row.field {
-            assert_eq!(field.is_honoured(), !matches!(row.status, Status::Later(_)), "{}", row.name);
-        }
-    }
 }

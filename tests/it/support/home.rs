@@ -244,6 +244,14 @@ impl Home {
     }
 
     #[track_caller]
+    pub(crate) fn until_state_within(&self, instance: &str, state: &str, bound: Duration) {
+        let deadline = Instant::now() + bound;
+        while self.state(instance) != state {
+            assert!(Instant::now() < deadline, "waited for `{instance}` to be {state}{}", self.daemon_log());
+        }
+    }
+
+    #[track_caller]
     pub(crate) fn until_state(&self, instance: &str, state: &str) -> Instance {
         let holds = |list: &[Instance]| list.iter().any(|one| one.label() == instance && one.state() == state);
         let list = self.until(&format!("`{instance}` to be {state}"), holds);

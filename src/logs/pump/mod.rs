@@ -1,0 +1,223 @@
+//! The process that apps' output passes through where something is added to it, or both streams go to one file.
+//!
+//! It is none of the daemon's threads: the pipes must have a reader when the daemon is killed, or the apps would die
+//! of it. One for all apps, because one costs little. It is handed the reading ends over a socket in `PMRUN_HOME`, goes
+//! on without a daemon until all writers are gone, and the next daemon finds it by that socket. When it is the one
+//! that is killed, the daemon, which keeps the same ends open, starts another: apps wait meanwhile, at most.
+//!
+//! An app waits, too, when its pipe is full, which happens when the disk takes less than the app writes. A disk that
+//! takes nothing at all keeps nobody waiting: lines are dropped and counted.
+
+mod file;
+mod form;
+mod source;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use jiff::Zoned;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use self::file::LogFile;
+use self::form::Form;
+use self::source::{Source, Turn};
+use crate::platform::{Heard, LogOwner, PumpCaller, PumpOrder, PumpSocket, give_back, reason};
+
+/// Most of what is read at a time; lines of it go out in one write.
+const BLOCK: usize = 256 << 10;
+/// Whoever writes more than this at a time is not kept waiting for more to come.
+const MUCH: usize = 32 << 10;
+/// Small writes are collected for as long when they come one after the other: each by itself costs ten times as much.
+const GATHER: Duration = Duration::from_millis(2);
+/// How long it waits for somebody to come before it ends.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long nothing has to happen before memory is given back.
+const QUIET: Duration = Duration::from_secs(5);
+
+const LISTENER: u64 = 0;
+
+/// Reads and writes until nobody is left who writes or gives orders.
+#[must_use]
+pub fn main() -> ExitCode {
+    match PumpSocket::inherited().and_then(Pump::new).and_then(|mut pump| pump.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("the log process cannot go on: {}", reason(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Into the daemon's own log.
+fn say(text: fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    let _ = writeln!(io::stderr().lock(), "{now} {text}");
+}
+
+struct Pump {
+    socket: PumpSocket,
+    epoll: OwnedFd,
+    callers: HashMap<u64, PumpCaller>,
+    sources: HashMap<u64, Source>,
+    next_key: u64,
+    /// By path, so that those who share a file do not tear each other's lines.
+    files: HashMap<PathBuf, Rc<RefCell<LogFile>>>,
+    block: Vec<u8>,
+}
+
+impl Pump {
+    fn new(socket: PumpSocket) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        watch(&epoll, &socket, LISTENER)?;
+        Ok(Self {
+            socket,
+            epoll,
+            callers: HashMap::new(),
+            sources: HashMap::new(),
+            next_key: LISTENER + 1,
+            files: HashMap::new(),
+            block: Vec::new(),
+        })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(256);
+        // When the last turn was that brought little.
+        let mut poor: Option<Instant> = None;
+        let mut rested = false;
+        loop {
+            let idle = self.callers.is_empty() && self.sources.is_empty();
+            let patience = if idle { Some(LINGER) } else { (!rested).then_some(QUIET) };
+            let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if events.is_empty() {
+                if idle {
+                    return Ok(());
+                }
+                rested = true;
+                self.rest();
+                continue;
+            }
+            rested = false;
+            if let Some(early) = poor.and_then(|poor| GATHER.checked_sub(poor.elapsed()))
+                && !self.sources.is_empty()
+            {
+                std::thread::sleep(early);
+            }
+            let full = self.turn(events.iter().map(|event| event.data.u64()));
+            poor = (!full).then(Instant::now);
+        }
+    }
+
+    /// Nothing happens for now.
+    fn rest(&mut self) {
+        self.block = Vec::new();
+        give_back();
+    }
+
+    /// True when it was worth its while.
+    fn turn(&mut self, keys: impl Iterator<Item = u64>) -> bool {
+        let now = Zoned::now();
+        let mut full = false;
+        self.block.resize(BLOCK, 0);
+        for key in keys {
+            if key == LISTENER {
+                self.accept();
+            } else if self.callers.contains_key(&key) {
+                self.hear(key);
+            } else if let Some(source) = self.sources.get_mut(&key) {
+                match source.read(&mut self.block, &now) {
+                    Turn::Read(length) => full |= length >= MUCH,
+                    Turn::Ended => self.end(key),
+                }
+            }
+        }
+        full
+    }
+
+    fn accept(&mut self) {
+        while let Some(caller) = self.socket.accept() {
+            let key = self.key();
+            match watch(&self.epoll, &caller, key) {
+                Ok(()) => _ = self.callers.insert(key, caller),
+                Err(error) => say(format_args!("the log process cannot hear the daemon: {}", reason(&error))),
+            }
+        }
+    }
+
+    fn hear(&mut self, key: u64) {
+        loop {
+            let Some(caller) = self.callers.get(&key) else { return };
+            match caller.receive() {
+                Heard::Order(order, pipes) => self.obey(&order, pipes),
+                Heard::Nothing => return,
+                Heard::Closed => _ = self.callers.remove(&key),
+            }
+        }
+    }
+
+    fn obey(&mut self, order: &PumpOrder, pipes: Vec<OwnedFd>) {
+        let form = Rc::new(Form::new(order));
+        let home = std::env::var_os("PMRUN_HOME").map(PathBuf::from).unwrap_or_default();
+        // What it writes is read in any case, or it would have to wait for ever.
+        let owner = LogOwner::find(order.user.as_deref(), order.group.as_deref(), &home);
+        if let Err(problem) = &owner {
+            say(format_args!("what `{}` writes is lost: {problem}", order.app));
+        }
+        for (stream, pipe) in order.streams.iter().zip(pipes) {
+            let Some(id) = source::pipe_id(&pipe) else { continue };
+            let files = match &owner {
+                Ok(owner) => stream.files.iter().map(|path| self.file(path, owner.as_ref())).collect(),
+                Err(_) => Vec::new(),
+            };
+            // Given again by a daemon that cannot know that it is here.
+            if self.sources.values().any(|known| known.id == id) {
+                continue;
+            }
+            let key = self.key();
+            match watch(&self.epoll, &pipe, key) {
+                Ok(()) => {
+                    _ = self.sources.insert(key, Source::new(pipe, id, stream.error, Rc::clone(&form), files));
+                }
+                Err(error) => say(format_args!("cannot read what `{}` writes: {}", order.app, reason(&error))),
+            }
+        }
+        self.forget_files();
+    }
+
+    fn file(&mut self, path: &str, owner: Option<&LogOwner>) -> Rc<RefCell<LogFile>> {
+        let new = || Rc::new(RefCell::new(LogFile::new(path.into(), owner.cloned())));
+        Rc::clone(self.files.entry(path.into()).or_insert_with(new))
+    }
+
+    fn end(&mut self, key: u64) {
+        self.sources.remove(&key);
+        self.forget_files();
+    }
+
+    fn forget_files(&mut self) {
+        self.files.retain(|_, file| Rc::strong_count(file) > 1);
+    }
+
+    fn key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+}
+
+fn watch(epoll: &OwnedFd, fd: &impl AsFd, key: u64) -> io::Result<()> {
+    Ok(epoll::add(epoll, fd, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?)
+}

@@ -1,0 +1,71 @@
+use std::cell::RefCell;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use jiff::Zoned;
+
+use super::file::LogFile;
+use super::form::Form;
+use crate::logs::frame::Framer;
+
+/// One stream of a process.
+pub(super) struct Source {
+    pipe: OwnedFd,
+    pub(super) id: (u64, u64),
+    error: bool,
+    framer: Framer,
+    form: Rc<Form>,
+    files: Vec<Rc<RefCell<LogFile>>>,
+}
+
+pub(super) enum Turn {
+    /// So many bytes; there may be more.
+    Read(usize),
+    /// Nobody has the other end any more, and everything is written.
+    Ended,
+}
+
+/// The same for whoever has one of the pipe's ends.
+pub(super) fn pipe_id(pipe: &impl AsFd) -> Option<(u64, u64)> {
+    rustix::fs::fstat(pipe).ok().map(|stat| (stat.st_dev, stat.st_ino))
+}
+
+impl Source {
+    pub(super) fn new(
+        pipe: OwnedFd,
+        id: (u64, u64),
+        error: bool,
+        form: Rc<Form>,
+        files: Vec<Rc<RefCell<LogFile>>>,
+    ) -> Self {
+        Self { pipe, id, error, framer: Framer::default(), form, files }
+    }
+
+    /// Reads once, so that others get their turn, and writes what has become complete.
+    pub(super) fn read(&mut self, block: &mut [u8], now: &Zoned) -> Turn {
+        let length = match rustix::io::read(&self.pipe, &mut *block) {
+            Ok(length) => length,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Turn::Read(0),
+            Err(_) => 0,
+        };
+        self.form.set_time(now);
+        let mut lines = Vec::with_capacity(length + length / 4 + 256);
+        let (form, error) = (&self.form, self.error);
+        if length == 0 {
+            self.framer.finish(|line| form.line(line, error, &mut lines));
+        } else {
+            self.framer.push(&block[..length], |line| form.line(line, error, &mut lines));
+        }
+        if !lines.is_empty() {
+            let note = |text: &str| {
+                let mut note = Vec::new();
+                form.line(text.as_bytes(), error, &mut note);
+                note
+            };
+            for file in &self.files {
+                file.borrow_mut().append(&lines, note);
+            }
+        }
+        if length == 0 { Turn::Ended } else { Turn::Read(length) }
+    }
+}

@@ -1,0 +1,314 @@
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FallocateFlags, FlockOperation, XattrFlags, fallocate, fgetxattr, flock, fsetxattr};
+use rustix::io::Errno;
+
+use super::names;
+use crate::spec::Rotation;
+
+/// How much was taken out of the beginning of a file, in decimal.
+const TAKEN: &str = "user.pmrun.taken";
+/// Of a rotated file: how much was taken out of the log before it.
+const FROM: &str = "user.pmrun.from";
+/// Where no line ends within this, the log is cut anywhere.
+const LINE_SOUGHT: u64 = 1 << 20;
+/// How long a reader may hold the lock; it needs it for single reads.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where a log is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    /// The first byte that is there.
+    start: u64,
+    /// What comes before goes, in whole blocks.
+    blocks: u64,
+    /// What comes before is copied; as much of the line as lies behind the blocks stays as spaces.
+    lines: u64,
+}
+
+/// Copies the head of a log that is too big to files of its own and takes it out. False when it is small enough.
+pub(super) fn take(path: &Path, rotation: &Rotation) -> io::Result<bool> {
+    if path.metadata()?.len() < rotation.max_size || !path.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let log = OpenOptions::new().read(true).write(true).open(path)?;
+    let start = data_start(&log)?;
+    let size = log.metadata()?.len();
+    if rotation.max_size == 0 || size.saturating_sub(start) < rotation.max_size {
+        return Ok(false);
+    }
+    let block = rustix::fs::fstatfs(&log).ok().and_then(|stat| u64::try_from(stat.f_bsize).ok()).unwrap_or(4096);
+    let Some(cut) = cut(&log, start, size, block.max(512))? else { return Ok(false) };
+    let result = copy(&log, path, cut, rotation).and_then(|()| {
+        // Nobody reads from now on until it is done; with the file the lock goes.
+        lock_exclusive(&log);
+        take_out(&log, cut)
+    });
+    if let Err(error) = result {
+        for (_, part) in names::parts(path) {
+            let _ = std::fs::remove_file(part);
+        }
+        return Err(error);
+    }
+    Ok(true)
+}
+
+/// At least one byte stays: a file cannot be taken out as a whole.
+fn cut(log: &File, start: u64, size: u64, block: u64) -> io::Result<Option<Cut>> {
+    let mut at = (size - 1) / block * block;
+    let cut = |blocks, lines| (blocks > start).then_some(Cut { start, blocks, lines });
+    loop {
+        if at == 0 {
+            return Ok(None);
+        }
+        match line_end_from(log, at - 1, size)? {
+            None => break,
+            // Nothing but a newline would stay, which looks like a line: it takes the next line along.
+            Some(end) if end == at + 1 => match line_end_from(log, end, size)? {
+                Some(end) => return Ok(cut(at, end)),
+                None => at -= block,
+            },
+            Some(end) => return Ok(cut(at, end)),
+        }
+    }
+    // The last line begins before the block: it stays.
+    let earliest = at.saturating_sub(LINE_SOUGHT).max(start);
+    Ok(match last_line_end(log, earliest, at)? {
+        Some(end) => cut(end.saturating_sub(2) / block * block, end),
+        None if at - earliest < LINE_SOUGHT => None,
+        None => cut(at, at),
+    })
+}
+
+/// What follows the first newline at or behind a place.
+fn line_end_from(log: &File, from: u64, size: u64) -> io::Result<Option<u64>> {
+    let mut bytes = vec![0; usize::try_from(size - from).unwrap_or(usize::MAX).min(64 << 10)];
+    log.read_exact_at(&mut bytes, from)?;
+    Ok(memchr::memchr(b'\n', &bytes).map(|at| from + at as u64 + 1))
+}
+
+fn last_line_end(log: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let mut bytes = vec![0; usize::try_from(to - from).unwrap_or_default()];
+    log.read_exact_at(&mut bytes, from)?;
+    Ok(memchr::memrchr(b'\n', &bytes).map(|at| from + at as u64 + 1))
+}
+
+/// In pieces of about the size that a log may have, the newest as many as are kept; on disk when this returns.
+fn copy(log: &File, path: &Path, cut: Cut, rotation: &Rotation) -> io::Result<()> {
+    let meta = log.metadata()?;
+    let taken = taken(log);
+    let mut number = names::next_number(path);
+    let kept = u64::from(rotation.retain).saturating_mul(rotation.max_size);
+    let mut from = cut.start;
+    if cut.lines - from > kept {
+        let earliest = cut.lines - kept;
+        from = line_end_from(log, earliest - 1, cut.lines)?.unwrap_or(earliest);
+    }
+    while from < cut.lines {
+        let mut to = cut.lines;
+        if to - from > rotation.max_size {
+            to = line_end_from(log, from + rotation.max_size - 1, cut.lines)?.unwrap_or(from + rotation.max_size);
+        }
+        let (part, _) = names::next(path, number);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&part)?;
+        // As the log is: for its owner only, if that is so.
+        file.set_permissions(meta.permissions())?;
+        let _ = std::os::unix::fs::fchown(&file, Some(meta.uid()), Some(meta.gid()));
+        let mut source = log;
+        source.seek(SeekFrom::Start(from))?;
+        if io::copy(&mut source.take(to - from), &mut file)? != to - from {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let _ = fsetxattr(&file, FROM, (taken + from).to_string().as_bytes(), XattrFlags::empty());
+        file.sync_data()?;
+        (from, number) = (to, number + 1);
+    }
+    Ok(())
+}
+
+fn take_out(log: &File, cut: Cut) -> io::Result<()> {
+    let taken = taken(log);
+    let keep = |value: u64| fsetxattr(log, TAKEN, value.to_string().as_bytes(), XattrFlags::empty());
+    // Without the attribute nobody could follow.
+    if cut.start == 0 && keep(taken).is_ok() {
+        let rest = usize::try_from(cut.lines - cut.blocks).unwrap_or_default();
+        let mut was = vec![0; rest.saturating_sub(1)];
+        log.read_exact_at(&mut was, cut.blocks)?;
+        log.write_all_at(&vec![b' '; was.len()], cut.blocks)?;
+        match fallocate(log, FallocateFlags::COLLAPSE_RANGE, 0, cut.blocks) {
+            Ok(()) => {
+                keep(taken + cut.blocks)?;
+                return Ok(());
+            }
+            Err(_) => log.write_all_at(&was, cut.blocks)?,
+        }
+    }
+    match fallocate(log, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, cut.lines) {
+        Err(Errno::OPNOTSUPP) => Err(io::Error::other("its file system can take nothing out of a file")),
+        result => Ok(result?),
+    }
+}
+
+/// Somebody who was stopped in the middle of a read is not waited for.
+fn lock_exclusive(log: &File) {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match flock(log, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::AGAIN) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Ok(()) | Err(_) => return,
+        }
+    }
+}
+
+/// While it is held, nothing is taken out of the file. Released by [`Unlock`]'s end.
+pub fn lock_shared(log: &File) -> Unlock<'_> {
+    let _ = flock(log, FlockOperation::LockShared);
+    Unlock(log)
+}
+
+#[derive(Debug)]
+pub struct Unlock<'a>(&'a File);
+
+impl Drop for Unlock<'_> {
+    fn drop(&mut self) {
+        let _ = flock(self.0, FlockOperation::Unlock);
+    }
+}
+
+/// How much was taken out of the beginning of a log since it was made.
+pub fn taken(log: &File) -> u64 {
+    number(log, TAKEN).unwrap_or(0)
+}
+
+/// Of a rotated file: how much was taken out of its log before it.
+pub fn from(rotated: &File) -> Option<u64> {
+    number(rotated, FROM)
+}
+
+/// So that a compressed file is found like the one that it was made of.
+pub(super) fn keep_from(source: &File, target: &File) {
+    if let Some(from) = from(source) {
+        let _ = fsetxattr(target, FROM, from.to_string().as_bytes(), XattrFlags::empty());
+    }
+}
+
+fn number(file: &File, name: &str) -> Option<u64> {
+    let mut text = [0_u8; 24];
+    let length = fgetxattr(file, name, &mut text[..]).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.parse().ok()
+}
+
+/// Where a log begins that has a hole in its place.
+///
+/// # Errors
+/// The system's.
+pub fn data_start(log: &File) -> io::Result<u64> {
+    let data = match rustix::fs::seek(log, rustix::fs::SeekFrom::Data(0)) {
+        Ok(0) => return Ok(0),
+        Ok(data) => data,
+        // Nothing but a hole, or no such question.
+        Err(Errno::NXIO) => return Ok(log.metadata()?.len()),
+        Err(_) => return Ok(0),
+    };
+    // A hole begins and ends with pages.
+    let mut bytes = vec![0; 64 << 10];
+    let length = log.read_at(&mut bytes, data)?;
+    let zeros = bytes[..length].iter().take_while(|byte| **byte == 0).count();
+    Ok(data + zeros as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::logs::rotate::{compress, rotate, rotated};
+
+    fn rotation(max_size: u64) -> Rotation {
+        Rotation { max_size, retain: 1_000, compress: false }
+    }
+
+    /// Of all rotated files and the log.
+    fn lines(path: &Path) -> Vec<String> {
+        let files = rotated(path).into_iter().map(|file| file.path).chain([path.to_owned()]);
+        let text: String = files.map(|file| std::fs::read_to_string(file).unwrap().replace('\0', "")).collect();
+        text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+    }
+
+    fn check(folder: &Path) {
+        let path = folder.join("a.log");
+        let mut log = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        let mut written = 0;
+        for round in 1..5_u64 {
+            for _ in 0..2_000 {
+                written += 1;
+                writeln!(log, "line {written} of some length").unwrap();
+            }
+            assert!(rotate(&path, &rotation(20_000)).unwrap(), "round {round}");
+            assert!(path.metadata().unwrap().blocks() * 512 <= 3 * 4096);
+            let want: Vec<String> = (1..=written).map(|number| format!("line {number} of some length")).collect();
+            assert_eq!(lines(&path), want);
+        }
+        assert!(!rotate(&path, &rotation(20_000)).unwrap());
+        for file in rotated(&path) {
+            let text = std::fs::read_to_string(&file.path).unwrap();
+            assert!(
+                text.ends_with('\n') && text.starts_with([' ', 'l']) && text.len() < 21_000,
+                "{}",
+                file.path.display()
+            );
+        }
+        let before = rotated(&path).len();
+        compress(&path).unwrap();
+        let after = rotated(&path);
+        assert_eq!((after.len(), after.iter().filter(|file| !file.compressed).count()), (before, 1));
+        let text = std::fs::read(&after[0].path).unwrap();
+        let mut first = String::new();
+        flate2::read::GzDecoder::new(text.as_slice()).read_to_string(&mut first).unwrap();
+        assert!(first.starts_with("line 1 of"));
+    }
+
+    #[test]
+    fn a_head_that_is_taken_out_is_in_the_rotated_files() {
+        check(tempfile::tempdir().unwrap().path());
+    }
+
+    #[test]
+    fn where_nothing_can_be_taken_out_a_hole_is_made() {
+        let Ok(folder) = tempfile::tempdir_in("/dev/shm") else { return };
+        check(folder.path());
+    }
+
+    #[test]
+    fn no_line_is_added_where_a_block_ends_with_a_line() {
+        for (before, after) in [(4095, 9), (4096, 9), (4097, 9), (4096, 0), (8192, 0), (8191, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.log");
+            let text = format!("first\n{}\n{}", "a".repeat(before - 6), "b\n".repeat(after));
+            std::fs::write(&path, &text).unwrap();
+            let _ = rotate(&path, &rotation(100)).unwrap();
+            assert_eq!(lines(&path), text.lines().collect::<Vec<_>>(), "{before} {after}");
+            assert!(!std::fs::read_to_string(&path).unwrap().starts_with('\n'), "{before} {after}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_kept_is_copied_and_an_endless_line_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let text = (0..10_000).map(|number| number.to_string()).collect::<Vec<_>>().join("\n") + "\n";
+        std::fs::write(&path, &text).unwrap();
+        rotate(&path, &Rotation { retain: 2, ..rotation(10_000) }).unwrap();
+        assert_eq!(rotated(&path).len(), 2);
+        assert_eq!(lines(&path).last().unwrap(), "9999");
+        let endless = folder.path().join("e.log");
+        std::fs::write(&endless, vec![b'x'; 5 << 20]).unwrap();
+        assert!(rotate(&endless, &rotation(1 << 20)).unwrap());
+        let total: u64 = rotated(&endless).iter().map(|file| file.bytes).sum();
+        assert!(endless.metadata().unwrap().len() <= 4096 && total >= (5 << 20) - 4096);
+    }
+}

@@ -1,0 +1,121 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A file that is being written.
+const PART: &str = ".part";
+
+/// The earlier part of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    pub path: PathBuf,
+    pub number: u64,
+    pub compressed: bool,
+    pub(super) bytes: u64,
+    pub(super) modified: SystemTime,
+}
+
+/// What was rotated out of a log, the oldest first.
+#[must_use]
+pub fn rotated(log: &Path) -> Vec<Rotated> {
+    let mut files = in_folder(log.parent(), |name| log.file_name().is_some_and(|log| log == name));
+    files.sort_by_key(|file| (file.number, file.compressed));
+    // Both are there when it ended between making one and removing the other.
+    files.dedup_by_key(|file| file.number);
+    files
+}
+
+/// What was rotated out of any log of a folder.
+pub(super) fn all_rotated(folder: &Path) -> Vec<Rotated> {
+    in_folder(Some(folder), |name| name.to_string_lossy().ends_with(".log"))
+}
+
+/// The next file that a part of the log goes to, and its name once that is whole.
+pub(super) fn next(log: &Path, number: u64) -> (PathBuf, PathBuf) {
+    let named = with_suffix(log, &format!(".{number}"));
+    (with_suffix(&named, PART), named)
+}
+
+pub(super) fn next_number(log: &Path) -> u64 {
+    rotated(log).last().map_or(0, |file| file.number).max(parts(log).last().map_or(0, |part| part.0)) + 1
+}
+
+/// What was taken out of the log, or may have been, gets its name.
+pub(super) fn finish(log: &Path) -> io::Result<()> {
+    for (_, part) in parts(log) {
+        fs::rename(&part, part.with_extension(""))?;
+    }
+    Ok(())
+}
+
+pub(super) fn retain(log: &Path, count: u32) {
+    let files = rotated(log);
+    let surplus = files.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+    for file in &files[..surplus] {
+        let _ = fs::remove_file(&file.path);
+    }
+}
+
+pub(super) fn parts(log: &Path) -> Vec<(u64, PathBuf)> {
+    let Some(name) = log.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Vec::new() };
+    let entries = log.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let part = |entry: fs::DirEntry| {
+        let entry_name = entry.file_name();
+        let number = entry_name.to_str()?.strip_prefix(&name)?.strip_prefix('.')?.strip_suffix(PART)?.parse().ok()?;
+        Some((number, entry.path()))
+    };
+    let mut parts: Vec<(u64, PathBuf)> = entries.filter_map(part).collect();
+    parts.sort();
+    parts
+}
+
+fn in_folder(folder: Option<&Path>, of: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<Rotated> {
+    let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    entries.filter_map(|entry| file(&entry, &of)).collect()
+}
+
+fn file(entry: &fs::DirEntry, of: impl Fn(&std::ffi::OsStr) -> bool) -> Option<Rotated> {
+    let path = entry.path();
+    let compressed = path.extension().is_some_and(|extension| extension == "gz");
+    let plain = if compressed { path.with_extension("") } else { path.clone() };
+    let number = plain.extension()?.to_str()?.parse().ok()?;
+    if !of(plain.file_stem()?) {
+        return None;
+    }
+    let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+    let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Some(Rotated { path, number, compressed, bytes: meta.len(), modified })
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_tell_the_order_and_others_files_are_nobodys() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.log");
+        for name in
+            ["a.log", "a.log.9", "a.log.10", "a.log.2.gz", "a.log.2", "a.log.x", "a.logs.3", "b.log.4", "a.log.11.part"]
+        {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        let numbers = |log: &Path| rotated(log).iter().map(|file| (file.number, file.compressed)).collect::<Vec<_>>();
+        assert_eq!(numbers(&log), [(2, false), (9, false), (10, false)]);
+        assert_eq!(next_number(&log), 12);
+        finish(&log).unwrap();
+        assert_eq!(numbers(&log), [(2, false), (9, false), (10, false), (11, false)]);
+        retain(&log, 2);
+        assert_eq!(rotated(&log).last().unwrap().number, 11);
+        assert!(!folder.path().join("a.log.9").exists() && folder.path().join("b.log.4").exists());
+        super::super::keep_within(folder.path(), 0);
+        assert!(rotated(&log).is_empty() && log.exists() && !folder.path().join("b.log.4").exists());
+    }
+}

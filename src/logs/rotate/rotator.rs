@@ -1,0 +1,199 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::{compress, keep_within, rotate};
+use crate::platform::{low_priority, reason};
+use crate::spec::Rotation;
+
+/// How often files are looked at that hardly grow: what an app may write at most beyond its log's size is what it
+/// writes in this time. A look at a thousand files is some two milliseconds.
+const CALM: Duration = Duration::from_secs(30);
+/// Of what has just been started.
+const FIRST: Duration = Duration::from_secs(1);
+/// Of files that grow fast.
+const HASTY: Duration = Duration::from_millis(250);
+
+/// The thread that keeps logs small. It sleeps without a timeout when there is nothing to look at.
+#[derive(Debug)]
+pub struct Rotator {
+    orders: Sender<Order>,
+}
+
+#[derive(Debug)]
+enum Order {
+    /// Somebody writes to these.
+    Look(u64, Vec<PathBuf>, Rotation),
+    Change(u64, Rotation),
+    Forget(u64),
+}
+
+#[derive(Debug)]
+struct Watched {
+    rotation: Rotation,
+    bytes: u64,
+    looked: Instant,
+    next: Instant,
+    /// That it could not be rotated was said.
+    said: bool,
+}
+
+impl Rotator {
+    /// `say` gets a line for the daemon's log.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start(logs: PathBuf, budget: u64, say: fn(String)) -> std::io::Result<Self> {
+        let (orders, heard) = channel();
+        let run = move || {
+            low_priority();
+            Files { writers: BTreeMap::new(), watched: HashMap::new(), logs, budget, say }.run(&heard);
+        };
+        std::thread::Builder::new().name("rotator".to_owned()).stack_size(512 << 10).spawn(run)?;
+        Ok(Self { orders })
+    }
+
+    pub fn look(&self, writer: u64, files: Vec<PathBuf>, rotation: Rotation) {
+        // The thread ends only with this sender.
+        let _ = self.orders.send(Order::Look(writer, files, rotation));
+    }
+
+    pub fn change(&self, writer: u64, rotation: Rotation) {
+        let _ = self.orders.send(Order::Change(writer, rotation));
+    }
+
+    /// It writes no more; what it has written is looked at once again.
+    pub fn forget(&self, writer: u64) {
+        let _ = self.orders.send(Order::Forget(writer));
+    }
+}
+
+#[derive(Debug)]
+struct Files {
+    writers: BTreeMap<u64, Vec<PathBuf>>,
+    watched: HashMap<PathBuf, Watched>,
+    logs: PathBuf,
+    budget: u64,
+    say: fn(String),
+}
+
+impl Files {
+    fn run(&mut self, orders: &Receiver<Order>) {
+        loop {
+            let order = match self.watched.values().map(|file| file.next).min() {
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(next) => orders.recv_timeout(next.saturating_duration_since(Instant::now())),
+            };
+            match order {
+                Ok(order) => self.obey(order),
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Look(writer, paths, rotation) => {
+                for path in &paths {
+                    self.set(path, &rotation);
+                }
+                self.writers.insert(writer, paths);
+            }
+            Order::Change(writer, rotation) => {
+                for path in self.writers.get(&writer).cloned().unwrap_or_default() {
+                    self.set(&path, &rotation);
+                }
+            }
+            Order::Forget(writer) => _ = self.writers.remove(&writer),
+        }
+    }
+
+    fn set(&mut self, path: &Path, rotation: &Rotation) {
+        let now = Instant::now();
+        if let Some(known) = self.watched.get_mut(path) {
+            if known.rotation != *rotation {
+                (known.rotation, known.next) = (rotation.clone(), now + HASTY);
+            }
+            return;
+        }
+        let bytes = path.metadata().map_or(0, |meta| meta.len());
+        let file = Watched { rotation: rotation.clone(), bytes, looked: now, next: now + FIRST, said: false };
+        self.watched.insert(path.to_owned(), file);
+    }
+
+    fn look(&mut self) {
+        let now = Instant::now();
+        // What is due soon is looked at as well.
+        let due = |file: &Watched| file.next <= now + file.next.saturating_duration_since(file.looked) / 4;
+        let mut rotated = Vec::new();
+        for (path, file) in self.watched.iter_mut().filter(|(_, file)| due(file)) {
+            if file.look(path, now, self.say) {
+                rotated.push((path.clone(), file.rotation.compress));
+            }
+        }
+        let written: HashSet<&PathBuf> = self.writers.values().flatten().collect();
+        self.watched.retain(|path, file| file.looked < now || written.contains(path));
+        let any = !rotated.is_empty();
+        for (path, _) in rotated.into_iter().filter(|(_, compresses)| *compresses) {
+            if let Err(error) = compress(&path) {
+                (self.say)(format!("cannot compress what was rotated of `{}`: {}", path.display(), reason(&error)));
+            }
+        }
+        if any {
+            keep_within(&self.logs, self.budget);
+        }
+    }
+}
+
+impl Watched {
+    /// Whether it was rotated.
+    fn look(&mut self, path: &Path, now: Instant, say: fn(String)) -> bool {
+        let Ok(meta) = path.metadata() else {
+            (self.looked, self.next) = (now, now + CALM);
+            return false;
+        };
+        let grown = meta.len().saturating_sub(self.bytes);
+        let passed = now.saturating_duration_since(self.looked);
+        let mut rotated = false;
+        if self.rotation.max_size > 0 && meta.len() >= self.rotation.max_size {
+            match rotate(path, &self.rotation) {
+                Ok(done) => (rotated, self.said) = (done, false),
+                Err(error) if self.said => drop(error),
+                Err(error) => {
+                    self.said = true;
+                    say(format!("cannot rotate `{}`: {}", path.display(), reason(&error)));
+                }
+            }
+        }
+        let now = Instant::now();
+        let next = if self.said { CALM } else { pause(grown, passed, self.rotation.max_size) };
+        self.bytes = path.metadata().map_or(0, |meta| meta.len());
+        (self.looked, self.next) = (now, now + next);
+        rotated
+    }
+}
+
+/// Half the time in which a file that grows like this becomes too big.
+fn pause(grown: u64, passed: Duration, max_size: u64) -> Duration {
+    let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
+    match (max_size / 2).saturating_mul(passed_ms).checked_div(grown) {
+        Some(ms) => Duration::from_millis(ms).clamp(HASTY, CALM),
+        None => CALM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_fast_is_looked_at_often() {
+        let s = Duration::from_secs;
+        assert_eq!(pause(0, s(30), 10 << 20), CALM);
+        assert_eq!(pause(1, s(30), 10 << 20), CALM);
+        assert_eq!(pause(10 << 20, s(10), 10 << 20), s(5));
+        assert_eq!(pause(u64::MAX, s(1), 10 << 20), HASTY);
+    }
+}

@@ -1,0 +1,60 @@
+//! Output that passes through the log process: handing it over, and starting another when that one ends.
+
+use super::{Host, Key};
+use crate::platform::piped::Piped;
+use crate::platform::{pump, reason};
+use crate::supervisor::Launch;
+
+impl Host {
+    pub(super) fn pump_out(&mut self, piped: Option<&Piped>) -> Result<(), String> {
+        let Some(Piped { order, pipes }) = piped else { return Ok(()) };
+        if self.pump.send(order, pipes).map_err(|error| pump::explain(&error))? {
+            self.watch_pump();
+        }
+        Ok(())
+    }
+
+    /// The log process goes on with them in any case; should it end, they are kept.
+    pub(super) fn take_over_pipes(&mut self, launch: &Launch, pid: u32) -> Option<Piped> {
+        launch.framing.as_ref()?;
+        let piped = Piped::of_survivor(launch, pid);
+        if let Err(problem) = self.pump_out(piped.as_ref()) {
+            self.notice(problem);
+        }
+        piped
+    }
+
+    /// While anybody waits for what they write to be read, there has to be somebody who reads it.
+    pub(super) fn pump_ended(&mut self) {
+        let again = self.pump.died();
+        let mut running = std::mem::take(&mut self.running);
+        let piped: Vec<&Piped> = running.values().filter_map(|running| running.piped.as_ref()).collect();
+        if !piped.is_empty() {
+            self.notice("the log process has ended".to_owned());
+        }
+        for piped in piped.into_iter().filter(|_| again) {
+            if let Err(problem) = self.pump_out(Some(piped)) {
+                self.notice(problem);
+                break;
+            }
+        }
+        std::mem::swap(&mut self.running, &mut running);
+    }
+
+    /// The process has ended; what its descendants write is read all the same.
+    pub(super) fn pump_released(&mut self) {
+        if self.running.values().all(|running| running.piped.is_none()) {
+            self.pump.release();
+        }
+    }
+
+    fn watch_pump(&mut self) {
+        let Some(link) = self.pump.fd() else { return };
+        let (data, flags) =
+            (rustix::event::epoll::EventData::new_u64(Key::Pump.encode()), super::epoll::EventFlags::IN);
+        if let Err(error) = super::epoll::add(&self.epoll, link, data, flags) {
+            let error = error.into();
+            self.notice(format!("cannot watch the log process: {}", reason(&error)));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+use super::procfs;
+use super::pump::{PumpOrder, PumpStream};
+use crate::supervisor::{Framing, Launch, Output};
+
+/// The pipes that a process was given, by their inodes: stdout's, stderr's. By this a later daemon knows them from
+/// others that the process has put in their place.
+pub(super) const MARK_PIPES: &str = "PMRUN_PIPES";
+/// As much as an app can write while others are read, before it has to wait.
+const PIPE_BYTES: usize = 1 << 20;
+
+/// The reading ends of a process's output, and what is to be done with it.
+///
+/// They are read by another process. As long as they are kept here, too, the end of that one is not the app's.
+#[derive(Debug)]
+pub(super) struct Piped {
+    pub(super) order: PumpOrder,
+    /// As many as the order has streams.
+    pub(super) pipes: Vec<OwnedFd>,
+}
+
+impl Piped {
+    /// With the writing ends, and whether each is stderr's.
+    pub(super) fn open(launch: &Launch, framing: &Framing) -> io::Result<(Self, Vec<(bool, OwnedFd)>)> {
+        let order = order(launch, framing);
+        let (mut pipes, mut theirs) = (Vec::new(), Vec::new());
+        for stream in &order.streams {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+            // The app's end blocks, as a file would.
+            rustix::io::ioctl_fionbio(&read, true)?;
+            // There is a limit for all of a user's pipes.
+            let _ = fcntl_setpipe_size(&write, PIPE_BYTES);
+            pipes.push(read);
+            theirs.push((stream.error, write));
+        }
+        Ok((Self { order, pipes }, theirs))
+    }
+
+    /// The value of [`MARK_PIPES`].
+    pub(super) fn mark(&self) -> String {
+        let mut inodes = [0, 0];
+        for (stream, pipe) in self.order.streams.iter().zip(&self.pipes) {
+            inodes[usize::from(stream.error)] = rustix::fs::fstat(pipe).map_or(0, |stat| stat.st_ino);
+        }
+        let [out, error] = inodes;
+        format!("{out},{error}")
+    }
+
+    /// Of a process that an earlier daemon has started; none where it writes elsewhere by now.
+    pub(super) fn of_survivor(launch: &Launch, pid: u32) -> Option<Self> {
+        let mut order = order(launch, launch.framing.as_ref()?);
+        let mark = procfs::variable(pid, MARK_PIPES)?;
+        let (out, error) = mark.split_once(',')?;
+        let mut pipes = Vec::new();
+        order.streams.retain(|stream| {
+            let (inode, number) = if stream.error { (error, 2) } else { (out, 1) };
+            let pipe = reading_end(pid, number)
+                .filter(|pipe| rustix::fs::fstat(pipe).is_ok_and(|stat| stat.st_ino.to_string() == inode));
+            let is_there = pipe.is_some();
+            pipes.extend(pipe);
+            is_there
+        });
+        (!pipes.is_empty()).then_some(Self { order, pipes })
+    }
+}
+
+fn order(launch: &Launch, framing: &Framing) -> PumpOrder {
+    let stream = |error: bool, output: &Output| {
+        let own = match output {
+            Output::File(path) => Some(path.clone()),
+            Output::Null => None,
+        };
+        let mut files: Vec<String> = own.into_iter().chain(framing.combined.clone()).collect();
+        files.dedup();
+        (!files.is_empty()).then_some(PumpStream { error, files })
+    };
+    PumpOrder {
+        app: launch.instance.app.clone(),
+        process_id: framing.process_id,
+        json: framing.json,
+        date_format: framing.date_format.clone(),
+        user: launch.user.clone(),
+        group: launch.group.clone(),
+        streams: [(false, &launch.out), (true, &launch.error)].into_iter().filter_map(|(e, o)| stream(e, o)).collect(),
+    }
+}
+
+/// Of a pipe that another process has the writing end of.
+fn reading_end(pid: u32, number: u32) -> Option<OwnedFd> {
+    let path = format!("/proc/{pid}/fd/{number}");
+    let is_pipe = |link: std::path::PathBuf| link.to_string_lossy().starts_with("pipe:");
+    std::fs::read_link(&path).ok().filter(|link| is_pipe(link.clone()))?;
+    rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()
+}

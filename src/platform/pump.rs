@@ -1,0 +1,264 @@
+//! Both ends of the way to the process that apps' output passes through: `crate::logs` has what it does.
+
+use std::ffi::{CStr, CString};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, recvmsg, sendmsg,
+    socket_with,
+};
+use serde::{Deserialize, Serialize};
+
+use super::notify::short_address;
+use super::spawn::out_of_the_way;
+use super::sys::Spawner;
+use super::{reason, sys};
+
+/// In `PMRUN_HOME`. The number is the protocol's: a later daemon that speaks another starts a process of its own.
+const SOCKET: &str = "logs-1.sock";
+/// What it is started with: this very program, even when its file was replaced.
+const PROGRAM: &CStr = c"/proc/self/exe";
+const WORDS: [&CStr; 2] = [c"pmrun", c"__log"];
+const ORDER_BYTES_MAX: usize = 192 << 10;
+const PIPES_MAX: usize = 2;
+/// How long it may take to hear an order while it waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// One that dies more often than this in [`DEATHS_WITHIN`] is not started again before the next app is.
+const DEATHS_MAX: usize = 5;
+const DEATHS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What is to be done with what a process writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PumpOrder {
+    pub app: String,
+    pub process_id: u32,
+    #[serde(default)]
+    pub json: bool,
+    #[serde(default)]
+    pub date_format: Option<String>,
+    /// As whom its files are opened, where that is not as the daemon's user.
+    #[serde(default)]
+    pub user: Option<String>,
+    #[serde(default)]
+    pub group: Option<String>,
+    /// One for each reading end that comes with this.
+    pub streams: Vec<PumpStream>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PumpStream {
+    pub error: bool,
+    /// Absolute.
+    pub files: Vec<String>,
+}
+
+/// The daemon's end.
+#[derive(Debug)]
+pub(super) struct PumpLink {
+    home: PathBuf,
+    link: Option<OwnedFd>,
+    deaths: Vec<Instant>,
+}
+
+impl PumpLink {
+    pub(super) fn new(home: &Path) -> Self {
+        Self { home: home.to_owned(), link: None, deaths: Vec::new() }
+    }
+
+    /// Hands over the reading ends. True when there is a new connection to be watched.
+    pub(super) fn send(&mut self, order: &PumpOrder, pipes: &[OwnedFd]) -> io::Result<bool> {
+        let bytes = serde_json::to_vec(order).map_err(io::Error::other)?;
+        if bytes.len() > ORDER_BYTES_MAX {
+            return Err(io::Error::other("its log options are too long"));
+        }
+        if let Some(link) = &self.link {
+            match send(link, &bytes, pipes) {
+                // It has just ended.
+                Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => self.link = None,
+                result => return result.map(|()| false).map_err(Into::into),
+            }
+        }
+        let link = match connect_to(&self.home) {
+            Ok(link) if send(&link, &bytes, pipes).is_ok() => link,
+            _ => {
+                let link = start(&self.home)?;
+                send(&link, &bytes, pipes)?;
+                link
+            }
+        };
+        self.link = Some(link);
+        Ok(true)
+    }
+
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.link.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Nobody needs it any more.
+    pub(super) fn release(&mut self) {
+        self.link = None;
+    }
+
+    /// It has ended. Whether another should be started.
+    pub(super) fn died(&mut self) -> bool {
+        self.link = None;
+        self.deaths.retain(|death| death.elapsed() < DEATHS_WITHIN);
+        self.deaths.push(Instant::now());
+        self.deaths.len() <= DEATHS_MAX
+    }
+}
+
+fn connect_to(home: &Path) -> io::Result<OwnedFd> {
+    let (address, _handle) = address(home)?;
+    let link = new_socket()?;
+    connect(&link, &address)?;
+    Ok(link)
+}
+
+/// It can be spoken to before it runs: the socket is there already.
+fn start(home: &Path) -> io::Result<OwnedFd> {
+    let (address, _handle) = address(home)?;
+    let _ = std::fs::remove_file(home.join(SOCKET));
+    let listener = new_socket()?;
+    bind(&listener, &address)?;
+    listen(&listener, 16)?;
+    let null: OwnedFd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into();
+    let log = rustix::io::fcntl_dupfd_cloexec(io::stderr(), 0)?;
+    let fds = [null.try_clone()?, null, log, listener].into_iter().map(out_of_the_way);
+    let fds = fds.collect::<io::Result<Vec<_>>>()?;
+    // Nothing of the daemon's environment but what times are told by: it must not look like a part of an app.
+    let mut env = vec![format!("PMRUN_HOME={}", home.display())];
+    for name in ["TZ", "TZDIR"] {
+        env.extend(std::env::var(name).ok().map(|value| format!("{name}={value}")));
+    }
+    let env = env.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
+    Spawner::new(&fds, c"/")?.start(PROGRAM, &WORDS, &env)?;
+    connect_to(home)
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    Ok(socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+fn address(home: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
+    let (path, handle) = short_address(home, SOCKET)?;
+    Ok((SocketAddrUnix::new(path)?, handle))
+}
+
+fn send(link: &OwnedFd, bytes: &[u8], pipes: &[OwnedFd]) -> Result<(), Errno> {
+    let deadline = Instant::now() + PATIENCE;
+    let pipes: Vec<BorrowedFd<'_>> = pipes.iter().take(PIPES_MAX).map(AsFd::as_fd).collect();
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES_MAX))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&pipes));
+        match sendmsg(link, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(Errno::AGAIN);
+                }
+                let _ = poll(&mut [PollFd::new(link, PollFlags::OUT)], Timespec::try_from(left).ok().as_ref());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The other end: where daemons come to.
+#[derive(Debug)]
+pub struct PumpSocket(OwnedFd);
+
+/// A daemon that has come.
+#[derive(Debug)]
+pub struct PumpCaller(OwnedFd);
+
+/// What a daemon said.
+#[derive(Debug)]
+pub enum Heard {
+    Order(PumpOrder, Vec<OwnedFd>),
+    Nothing,
+    Closed,
+}
+
+impl PumpSocket {
+    /// The one that this process was started with. To be called first thing.
+    ///
+    /// # Errors
+    /// When it was started by somebody else.
+    pub fn inherited() -> io::Result<Self> {
+        let listener = sys::inherited_descriptor()
+            .filter(|fd| rustix::net::sockopt::socket_acceptconn(fd).unwrap_or(false))
+            .ok_or_else(|| io::Error::other("it is started by pmrun itself"))?;
+        rustix::io::ioctl_fionbio(&listener, true)?;
+        let mut blocked = nix::sys::signal::SigSet::empty();
+        // Its apps end, and then it does; a file that may grow no more is an error.
+        for signal in [
+            nix::sys::signal::Signal::SIGHUP,
+            nix::sys::signal::Signal::SIGINT,
+            nix::sys::signal::Signal::SIGTERM,
+            nix::sys::signal::Signal::SIGXFSZ,
+        ] {
+            blocked.add(signal);
+        }
+        blocked.thread_block()?;
+        Ok(Self(listener))
+    }
+
+    pub fn accept(&self) -> Option<PumpCaller> {
+        accept_with(&self.0, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok().map(PumpCaller)
+    }
+}
+
+impl AsFd for PumpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl PumpCaller {
+    /// Never blocks.
+    #[must_use]
+    pub fn receive(&self) -> Heard {
+        let mut bytes = vec![0; ORDER_BYTES_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES_MAX))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let length = match recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags) {
+            Ok(message) => message.bytes,
+            Err(Errno::AGAIN | Errno::INTR) => return Heard::Nothing,
+            Err(_) => return Heard::Closed,
+        };
+        let mut pipes = Vec::new();
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                pipes.extend(fds);
+            }
+        }
+        // Nobody sends an empty message, and one that makes no sense comes from somebody who cannot be understood.
+        match serde_json::from_slice(&bytes[..length]) {
+            Ok(order) => Heard::Order(order, pipes),
+            Err(_) => Heard::Closed,
+        }
+    }
+}
+
+impl AsFd for PumpCaller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// In words, for whoever wanted an app to be started.
+pub(super) fn explain(error: &io::Error) -> String {
+    format!("cannot hand its output to the log process: {}", reason(error))
+}
