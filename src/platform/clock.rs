@@ -105,3 +105,38 @@ pub fn time_zone(name: Option<&str>) -> Option<TimeZone> {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    fn comes_within(alarm: &Alarm, seconds: i64) -> bool {
+        let mut fds = [PollFd::new(alarm, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })).unwrap() == 1
+    }
+
+    #[test]
+    fn the_alarm_comes_at_its_time_and_at_once_when_that_is_over() {
+        let clock = Clock::start();
+        let mut alarm = Alarm::new().unwrap();
+        assert!(!comes_within(&alarm, 0));
+        let at = Wall(clock.now().wall.0 + 20);
+        assert!(!alarm.set(Some(at)));
+        assert!(comes_within(&alarm, 10) && clock.now().wall >= at);
+        alarm.take();
+        assert!(!comes_within(&alarm, 0));
+        for over in [at, Wall(0)] {
+            assert!(!alarm.set(Some(over)) && comes_within(&alarm, 10), "{over:?}");
+            alarm.take();
+        }
+        assert!(!alarm.set(Some(Wall(u64::MAX))) && !alarm.set(None) && !comes_within(&alarm, 0));
+    }
+
+    #[test]
+    fn zones_are_known_by_name() {
+        assert!(time_zone(None).is_some() && time_zone(Some("UTC")).is_some());
+        assert!(time_zone(Some("Mars/Olympus")).is_none() && time_zone(Some("../UTC")).is_none());
+    }
+}
