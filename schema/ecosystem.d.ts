@@ -171,6 +171,34 @@ export interface App extends OtherSpellings {
    */
   renamed_from?: string | false | null;
   /**
+   * The user to run as, with its group, all that it is a member of, and its HOME. Only root can name another. A name, or a whole number from 0 to 4294967294. Default: who started pmrun.
+   * @example "www-data"
+   * @example 1000
+   */
+  uid?: number | string | false | null;
+  /**
+   * The group to run as. A name, or a whole number from 0 to 4294967294. Default: the user's.
+   * @example "www-data"
+   */
+  gid?: number | string | false | null;
+  /**
+   * What others may not do with files that the app makes, in octal. Octal digits in quotes, such as "027". Default: as of who started pmrun.
+   * @example "027"
+   */
+  umask?: string | false | null;
+  /**
+   * Takes less of the processor where others want it, up to 19; or more, down to -20, which only root may ask for. A whole number from -20 to 19.
+   * @default 0
+   * @example 10
+   */
+  nice?: number | string | false | null;
+  /**
+   * Limits of each of the app's processes, as of setrlimit(2); soft and hard are the same. More than pmrun itself has, only root may give.
+   * @example {"nofile": 65536, "core": 0}
+   * @example {"nproc": "unlimited", "fsize": "1G"}
+   */
+  rlimits?: Record<string, number | string> | false | null;
+  /**
    * Apps of this file that have to be up before this one is started.
    * @example ["db"]
    */
@@ -223,6 +251,25 @@ export interface App extends OtherSpellings {
    * @example "24h"
    */
   max_age?: number | string | false | null;
+  /**
+   * Restarts the app at the times of a cron pattern: minute, hour, day of the month, month, day of the week, and seconds before them if there are six. Where both days are given both must fit. With `autorestart: false` it is a job that runs at these times. What somebody has stopped stays stopped. A cron pattern such as "0 3 * * *".
+   * @example "0 3 * * *"
+   * @example "*∕30 * * * 1-5"
+   * @example "@daily"
+   */
+  cron_restart?: string | 0 | false | null;
+  /**
+   * The time zone of `cron_restart`. Default: the machine's.
+   * @example "Europe/Berlin"
+   * @example "UTC"
+   */
+  cron_timezone?: string | false | null;
+  /**
+   * Restarts an instance that uses more memory than this with all that it has started; 0 is no limit. A number of bytes, or a size such as "300M".
+   * @example "300M"
+   * @example "1G"
+   */
+  max_memory_restart?: number | string | false | null;
   /**
    * The app says itself when it is up: `process.send('ready')` in Node, `READY=1` by sd_notify in anything else.
    * @default false
@@ -353,28 +400,6 @@ export interface App extends OtherSpellings {
    * @example "./api.pid"
    */
   pid_file?: string | false | null;
-  /**
-   * Restarts the app at the times of a cron pattern. A cron pattern such as "0 3 * * *". Not honoured yet: nothing is restarted by schedule.
-   * @example "0 3 * * *"
-   */
-  cron_restart?: string | 0 | false | null;
-  /**
-   * Restarts an instance that uses more memory than this; 0 is no limit. A number of bytes, or a size such as "300M". Not honoured yet: memory is not watched.
-   * @example "300M"
-   * @example "1G"
-   */
-  max_memory_restart?: number | string | false | null;
-  /**
-   * The user to run as. A name, or a whole number from 0 to 4294967294. Not honoured yet: the app runs as the user who started pmrun.
-   * @example "www-data"
-   * @example 1000
-   */
-  uid?: number | string | false | null;
-  /**
-   * The group to run as. A name, or a whole number from 0 to 4294967294. Not honoured yet: the app runs with the group of the user who started pmrun.
-   * @example "www-data"
-   */
-  gid?: number | string | false | null;
   /**
    * PM2: injects its metrics library. Means nothing here: nothing is injected into apps.
    * @deprecated
@@ -514,6 +539,10 @@ export interface OtherSpellings {
   appendEnvToName?: App["append_env_to_name"];
   /** @deprecated The same as `renamed_from`. */
   renamedFrom?: App["renamed_from"];
+  /** @deprecated The same as `uid`. */
+  user?: App["uid"];
+  /** @deprecated The same as `gid`. */
+  group?: App["gid"];
   /** @deprecated The same as `depends_on`. */
   dependsOn?: App["depends_on"];
   /** @deprecated The same as `stop_exit_codes`. */
@@ -528,6 +557,18 @@ export interface OtherSpellings {
   expBackoffRestartDelay?: App["exp_backoff_restart_delay"];
   /** @deprecated The same as `max_age`. */
   maxAge?: App["max_age"];
+  /** @deprecated The same as `cron_restart`. */
+  cronRestart?: App["cron_restart"];
+  /** @deprecated The same as `cron_restart`. */
+  cron?: App["cron_restart"];
+  /** @deprecated The same as `cron_timezone`. */
+  cronTimezone?: App["cron_timezone"];
+  /** @deprecated The same as `cron_timezone`. */
+  cron_tz?: App["cron_timezone"];
+  /** @deprecated The same as `cron_timezone`. */
+  cronTz?: App["cron_timezone"];
+  /** @deprecated The same as `max_memory_restart`. */
+  maxMemoryRestart?: App["max_memory_restart"];
   /** @deprecated The same as `wait_ready`. */
   waitReady?: App["wait_ready"];
   /** @deprecated The same as `listen_timeout`. */
@@ -602,16 +643,6 @@ export interface OtherSpellings {
   pidFile?: App["pid_file"];
   /** @deprecated The same as `pid_file`. */
   pid?: App["pid_file"];
-  /** @deprecated The same as `cron_restart`. */
-  cronRestart?: App["cron_restart"];
-  /** @deprecated The same as `cron_restart`. */
-  cron?: App["cron_restart"];
-  /** @deprecated The same as `max_memory_restart`. */
-  maxMemoryRestart?: App["max_memory_restart"];
-  /** @deprecated The same as `uid`. */
-  user?: App["uid"];
-  /** @deprecated The same as `gid`. */
-  group?: App["gid"];
   /** @deprecated The same as `disable_trace`. */
   disableTrace?: App["disable_trace"];
   /** @deprecated The same as `deep_monitoring`. */

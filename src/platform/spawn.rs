@@ -212,11 +212,9 @@ fn open_output(output: &Output, home: &str, account: Option<&Account>) -> Result
         Output::File(path) => {
             let said = |error: io::Error| format!("cannot open the log `{path}`: {}", reason(&error));
             let file = match account {
-                Some(account) => {
-                    account.open_log(Path::new(path), Path::new(home), open_log).map_err(|error| {
-                        format!("cannot open the log `{path}` as user `{}`: {}", account.name, reason(&error))
-                    })?
-                }
+                Some(account) => account.open_log(Path::new(path), Path::new(home), open_log).map_err(|error| {
+                    format!("cannot open the log `{path}` as user `{}`: {}", account.name, reason(&error))
+                })?,
                 None => open_log(Path::new(path)).map_err(said)?,
             };
             let length = file.metadata().map_err(said)?.len();
