@@ -245,7 +245,9 @@ fn mapping(entries: Vec<(String, Node)>) -> Kind {
 }
 
 fn document() -> impl Strategy<Value = Node> {
-    let names: Vec<&str> = schema::options::rows().filter(|row| !row.is_overlay()).map(|row| row.name).collect();
+    // Every app has a name and a script already.
+    let others = schema::options::rows().filter(|row| !row.is_overlay() && !["name", "script"].contains(&row.name));
+    let names: Vec<&str> = others.map(|row| row.name).collect();
     let option = (proptest::sample::select(names), value()).prop_map(|(key, value)| (key.to_owned(), value));
     let env = proptest::collection::vec(("[A-Z]{1,3}|[0-9]{1,2}", value()), 0..5)
         .prop_map(|env| Node::new(mapping(env), None));

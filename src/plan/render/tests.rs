@@ -147,5 +147,5 @@ fn who_reads_a_changed_option_is_told() {
     assert_eq!(why(|app| app.restart.max_restarts = 1), "takes effect at once");
     assert_eq!(why(|app| app.max_memory_restart = Some(1)), "takes effect at once");
     assert_eq!(why(|app| app.uid = Some("0".into())), "the process reads it at its start");
-    assert_eq!(why(|app| app.watch.enabled = true), "has no effect yet");
+    assert_eq!(why(|app| app.watch.enabled = true), "takes effect at once");
 }

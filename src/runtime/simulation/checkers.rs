@@ -1,6 +1,5 @@
 //! What must hold, said apart from the code that makes it hold.
 
-use super::host::WALL_OFFSET;
 use super::{ClientId, World, user};
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Call, InstanceView, PlanOptions, Request};
@@ -125,9 +124,9 @@ pub(super) fn at_rest(world: &mut World) {
 pub(super) fn changes_are_answered(world: &mut World) {
     let views = list(world);
     for view in views.iter().filter(|view| matches!(view.state.as_str(), "online" | "starting")) {
-        let (last, started) = (world.files.last.get(&view.name), view.started_at_ms);
-        if let (Some(last), Some(started)) = (last, started)
-            && started < WALL_OFFSET + last
+        let runs = world.host.trees.values().find(|tree| tree.root_alive && Some(tree.pid) == view.pid);
+        if let (Some(last), Some(tree)) = (world.files.last.get(&view.name), runs)
+            && tree.started < *last
         {
             world.host.fail(&format!("{}:{} has not seen the change at {last}", view.name, view.slot));
         }

@@ -66,6 +66,8 @@ pub(super) struct Tree {
     pub(super) root_alive: bool,
     pub(super) children: BTreeSet<u32>,
     pub(super) started_at_ms: u64,
+    /// By the clock that never jumps.
+    pub(super) started: u64,
     /// The app's own setting, for what is left when the first process ends by itself.
     pub(super) whole: bool,
     /// Whether the core knows its pid.
@@ -341,6 +343,7 @@ impl Host {
             root_alive: true,
             children: self.children(&script),
             started_at_ms: self.now().wall.0,
+            started: self.mono,
             whole: launch.tree,
             announced: false,
             watched: None,

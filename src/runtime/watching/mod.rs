@@ -158,10 +158,15 @@ impl Watching {
 
     /// What is worth knowing of the apps that are shown.
     pub(super) fn annotate(&self, views: &mut [InstanceView]) {
-        for view in views.iter_mut().filter(|view| view.detail.is_none()) {
+        // What keeps it from being watched says more than why it was last restarted.
+        let is_open =
+            |view: &InstanceView| view.detail.as_deref().is_none_or(|detail| detail.starts_with("restarted: "));
+        for view in views.iter_mut().filter(|view| is_open(view)) {
             let Some(watched) = self.apps.get(&view.name) else { continue };
             let trouble = || watched.trouble.as_ref().map(|trouble| format!("watch: {trouble}"));
-            view.detail = watched.habits.note().or_else(trouble);
+            if let Some(note) = watched.habits.note().or_else(trouble) {
+                view.detail = Some(note);
+            }
         }
     }
 }
