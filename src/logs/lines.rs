@@ -2,6 +2,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
@@ -9,6 +10,10 @@ use super::rotate::{data_start, from, lock_shared, rotated, taken};
 
 /// Bytes of a line that are kept; the rest is counted.
 pub const LINE_MAX: usize = 1 << 20;
+
+/// How often, and how long after each other, a rotated file is looked for.
+const LOOKS: u32 = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// One line, without what ended it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +34,8 @@ pub struct Lines {
     taken: u64,
     /// What was taken out before it was read, where it went to.
     missed: Option<Missed>,
-    /// That was read; where to go on in the file is to be found.
-    astray: bool,
+    /// The number of what was read of that last: where to go on is to be found.
+    astray: Option<u64>,
     /// The beginning of a line whose end has not been written yet.
     partial: Line,
 }
@@ -61,7 +66,7 @@ impl Lines {
             place: taken + from,
             taken,
             missed: None,
-            astray: false,
+            astray: None,
             partial: Line::default(),
         })
     }
@@ -117,7 +122,7 @@ impl Lines {
             }
             let number = missed.number;
             self.missed = self.next_missed(number);
-            self.astray = self.missed.is_none();
+            self.astray = self.missed.is_none().then_some(number);
             return Ok(false);
         }
         if self.reader.buffer().is_empty() {
@@ -131,15 +136,13 @@ impl Lines {
         let file = self.reader.get_ref().try_clone()?;
         let _unlock = lock_shared(&file);
         let taken = taken(&file);
-        if taken != self.taken || self.astray {
+        if taken != self.taken || self.astray.is_some() {
             self.taken = taken;
-            if !self.astray {
-                self.missed = self.next_missed(0);
-                if self.missed.is_some() {
-                    return Ok(());
-                }
+            let after = self.astray.take().unwrap_or(0);
+            self.missed = self.next_missed(after);
+            if self.missed.is_some() {
+                return Ok(());
             }
-            self.astray = false;
             self.place = self.place.max(taken);
             self.reader.seek(SeekFrom::Start(self.place - taken))?;
         }
@@ -151,6 +154,26 @@ impl Lines {
         if self.place >= self.taken {
             return None;
         }
+        let mut found = self.look_for_missed(after);
+        // A file that is being compressed is not there for a moment; one that was removed does not come back.
+        for _ in 1..LOOKS {
+            if found.as_ref().is_some_and(|(_, begin, _, _)| *begin <= self.place) {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+            found = self.look_for_missed(after);
+        }
+        let (number, begin, file, compressed) = found?;
+        let mut reader: Box<dyn BufRead + Send> =
+            if compressed { Box::new(BufReader::new(GzDecoder::new(file))) } else { Box::new(BufReader::new(file)) };
+        let skipped = self.place.saturating_sub(begin);
+        io::copy(&mut (&mut reader).take(skipped), &mut io::sink()).ok()?;
+        self.place = self.place.max(begin);
+        Some(Missed { number, reader })
+    }
+
+    /// Its number, its place, and whether it is compressed.
+    fn look_for_missed(&self, after: u64) -> Option<(u64, u64, File, bool)> {
         let mut found: Option<(u64, u64, File, bool)> = None;
         for rotated in rotated(&self.path).into_iter().filter(|rotated| rotated.number > after) {
             let Ok(file) = File::open(&rotated.path) else { continue };
@@ -160,13 +183,7 @@ impl Lines {
                 found = Some((rotated.number, begin, file, rotated.compressed));
             }
         }
-        let (number, begin, file, compressed) = found?;
-        let mut reader: Box<dyn BufRead + Send> =
-            if compressed { Box::new(BufReader::new(GzDecoder::new(file))) } else { Box::new(BufReader::new(file)) };
-        let skipped = self.place.saturating_sub(begin);
-        io::copy(&mut (&mut reader).take(skipped), &mut io::sink()).ok()?;
-        self.place = self.place.max(begin);
-        Some(Missed { number, reader })
+        found
     }
 
     /// What stands after the last line's end.
@@ -179,7 +196,7 @@ impl Lines {
     pub(super) fn rewind_if_truncated(&mut self) -> io::Result<()> {
         let file = self.reader.get_ref().try_clone()?;
         let unlock = lock_shared(&file);
-        let known = self.missed.is_none() && !self.astray && taken(&file) == self.taken;
+        let known = self.missed.is_none() && self.astray.is_none() && taken(&file) == self.taken;
         let truncated = known && file.metadata()?.len() < self.place - self.taken;
         drop(unlock);
         if truncated {

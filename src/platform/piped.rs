@@ -11,8 +11,12 @@ use crate::supervisor::{Framing, Launch, Output};
 /// The pipes that a process was given, by their inodes: stdout's, stderr's. By this a later daemon knows them from
 /// others that the process has put in their place.
 pub(super) const MARK_PIPES: &str = "PMRUN_PIPES";
-/// As much as an app can write while others are read, before it has to wait.
-const PIPE_BYTES: usize = 1 << 20;
+/// As much as an app can write while others are read, before it has to wait. Not more: what all pipes of a user may
+/// hold is limited to 64 MB (`pipe-user-pages-soft`), and beyond that every further one, an app's own too, is tiny.
+const PIPE_BYTES: usize = 256 << 10;
+
+/// How often a pipe is looked for, which may be moved about meanwhile.
+const LOOKS: u32 = 50;
 
 /// The reading ends of a process's output, and what is to be done with it.
 ///
@@ -58,9 +62,7 @@ impl Piped {
         let (out, error) = mark.split_once(',')?;
         let mut pipes = Vec::new();
         order.streams.retain(|stream| {
-            let (inode, number) = if stream.error { (error, 2) } else { (out, 1) };
-            let pipe = reading_end(pid, number)
-                .filter(|pipe| rustix::fs::fstat(pipe).is_ok_and(|stat| stat.st_ino.to_string() == inode));
+            let pipe = reading_end(pid, if stream.error { error } else { out });
             let is_there = pipe.is_some();
             pipes.extend(pipe);
             is_there
@@ -90,10 +92,18 @@ fn order(launch: &Launch, framing: &Framing) -> PumpOrder {
     }
 }
 
-/// Of a pipe that another process has the writing end of.
-fn reading_end(pid: u32, number: u32) -> Option<OwnedFd> {
-    let path = format!("/proc/{pid}/fd/{number}");
-    let is_pipe = |link: std::path::PathBuf| link.to_string_lossy().starts_with("pipe:");
-    std::fs::read_link(&path).ok().filter(|link| is_pipe(link.clone()))?;
-    rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()
+/// Of a pipe that another process has the writing end of, under whatever number: a shell that runs `echo x >&2` has put
+/// its stdout aside for that long.
+fn reading_end(pid: u32, inode: &str) -> Option<OwnedFd> {
+    let name = format!("pipe:[{inode}]");
+    let find = || {
+        let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten().map(|fd| fd.path());
+        let path = fds
+            .into_iter()
+            .find(|path| std::fs::read_link(path).is_ok_and(|link| link.as_os_str() == name.as_str()))?;
+        let pipe = rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        // It may have been moved just now, and something else be there.
+        rustix::fs::fstat(&pipe).is_ok_and(|stat| stat.st_ino.to_string() == inode).then_some(pipe)
+    };
+    (0..LOOKS).find_map(|_| find())
 }

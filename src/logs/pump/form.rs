@@ -1,7 +1,8 @@
 use std::cell::{Cell, RefCell};
+use std::io::Write as _;
 
 use jiff::Zoned;
-use serde::Serialize;
+use serde_json::json;
 
 use crate::base::{Civil, DateFormat};
 use crate::platform::PumpOrder;
@@ -14,20 +15,8 @@ pub(super) struct Form {
     json: bool,
     date_format: Option<DateFormat>,
     sequence: Cell<u64>,
-    /// How the moment is written, which many lines have in common.
-    time: RefCell<(i64, String)>,
-}
-
-/// PM2's keys, and a number that tells whether one is missing.
-#[derive(Serialize)]
-struct Record<'a> {
-    message: &'a str,
-    timestamp: &'a str,
-    #[serde(rename = "type")]
-    stream: &'a str,
-    process_id: u32,
-    app_name: &'a str,
-    sequence: u64,
+    /// What the lines of a moment have in common, for stdout and stderr: what goes before each, or after the message.
+    common: RefCell<(i64, [String; 2])>,
 }
 
 impl Form {
@@ -38,44 +27,67 @@ impl Form {
             json: order.json,
             date_format: order.date_format.as_deref().map(DateFormat::parse),
             sequence: Cell::new(0),
-            time: RefCell::new((i64::MIN, String::new())),
+            common: RefCell::new((i64::MIN, Default::default())),
         }
     }
 
     /// To be called before lines of this moment are written.
     pub(super) fn set_time(&self, now: &Zoned) {
-        let mut time = self.time.borrow_mut();
+        let mut common = self.common.borrow_mut();
         let ms = now.timestamp().as_millisecond();
-        if time.0 == ms {
+        if common.0 == ms {
             return;
         }
-        time.0 = ms;
-        time.1.clear();
+        common.0 = ms;
+        let mut time = String::new();
         match &self.date_format {
-            Some(format) => format.write(&civil(now), &mut time.1),
-            None if self.json => time.1 = now.timestamp().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+            Some(format) => format.write(&civil(now), &mut time),
+            None if self.json => time = now.timestamp().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
             None => return,
         }
-        if !self.json {
-            time.1.push_str(": ");
-        }
+        common.1 = if self.json {
+            ["out", "err"].map(|stream| self.record_end(&time, stream))
+        } else {
+            time.push_str(": ");
+            [time.clone(), time]
+        };
+    }
+
+    /// PM2's keys, and a number that tells whether one is missing.
+    fn record_end(&self, time: &str, stream: &str) -> String {
+        let (time, app) = (json!(time), json!(self.app));
+        let process_id = self.process_id;
+        format!(r#","timestamp":{time},"type":"{stream}","process_id":{process_id},"app_name":{app},"sequence":"#)
     }
 
     pub(super) fn line(&self, line: &[u8], error: bool, out: &mut Vec<u8>) {
-        let time = self.time.borrow();
+        let common = self.common.borrow();
+        let common = common.1[usize::from(error)].as_bytes();
         if self.json {
-            let message = String::from_utf8_lossy(line);
-            let stream = if error { "err" } else { "out" };
             let sequence = self.sequence.replace(self.sequence.get() + 1);
-            let (process_id, app_name) = (self.process_id, self.app.as_str());
-            let record = Record { message: &message, timestamp: &time.1, stream, process_id, app_name, sequence };
-            // Strings and numbers, into memory: it cannot fail.
-            let _ = serde_json::to_writer(&mut *out, &record);
+            out.extend_from_slice(b"{\"message\":");
+            write_string(line, out);
+            out.extend_from_slice(common);
+            // Into memory: it cannot fail.
+            let _ = writeln!(out, "{sequence}}}");
         } else {
-            out.extend_from_slice(time.1.as_bytes());
+            out.extend_from_slice(common);
             out.extend_from_slice(line);
+            out.push(b'\n');
         }
-        out.push(b'\n');
+    }
+}
+
+/// As JSON. Most lines hold nothing that would have to be escaped, and are copied.
+fn write_string(line: &[u8], out: &mut Vec<u8>) {
+    // Without an early end, so that many bytes are looked at at once.
+    let special = |any: bool, byte: &u8| any | (*byte < b' ') | (*byte >= 0x7f) | (*byte == b'"') | (*byte == b'\\');
+    if line.iter().fold(false, special) {
+        let _ = serde_json::to_writer(out, &String::from_utf8_lossy(line));
+    } else {
+        out.push(b'"');
+        out.extend_from_slice(line);
+        out.push(b'"');
     }
 }
 

@@ -72,6 +72,7 @@ struct Pump {
     /// By path, so that those who share a file do not tear each other's lines.
     files: HashMap<PathBuf, Rc<RefCell<LogFile>>>,
     block: Vec<u8>,
+    lines: Vec<u8>,
 }
 
 impl Pump {
@@ -86,6 +87,7 @@ impl Pump {
             next_key: LISTENER + 1,
             files: HashMap::new(),
             block: Vec::new(),
+            lines: Vec::new(),
         })
     }
 
@@ -124,7 +126,7 @@ impl Pump {
 
     /// Nothing happens for now.
     fn rest(&mut self) {
-        self.block = Vec::new();
+        (self.block, self.lines) = (Vec::new(), Vec::new());
         give_back();
     }
 
@@ -139,7 +141,7 @@ impl Pump {
             } else if self.callers.contains_key(&key) {
                 self.hear(key);
             } else if let Some(source) = self.sources.get_mut(&key) {
-                match source.read(&mut self.block, &now) {
+                match source.read(&mut self.block, &mut self.lines, &now) {
                     Turn::Read(length) => full |= length >= MUCH,
                     Turn::Ended => self.end(key),
                 }

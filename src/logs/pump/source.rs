@@ -42,19 +42,19 @@ impl Source {
     }
 
     /// Reads once, so that others get their turn, and writes what has become complete.
-    pub(super) fn read(&mut self, block: &mut [u8], now: &Zoned) -> Turn {
+    pub(super) fn read(&mut self, block: &mut [u8], lines: &mut Vec<u8>, now: &Zoned) -> Turn {
         let length = match rustix::io::read(&self.pipe, &mut *block) {
             Ok(length) => length,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Turn::Read(0),
             Err(_) => 0,
         };
         self.form.set_time(now);
-        let mut lines = Vec::with_capacity(length + length / 4 + 256);
+        lines.clear();
         let (form, error) = (&self.form, self.error);
         if length == 0 {
-            self.framer.finish(|line| form.line(line, error, &mut lines));
+            self.framer.finish(|line| form.line(line, error, lines));
         } else {
-            self.framer.push(&block[..length], |line| form.line(line, error, &mut lines));
+            self.framer.push(&block[..length], |line| form.line(line, error, lines));
         }
         if !lines.is_empty() {
             let note = |text: &str| {
@@ -63,7 +63,7 @@ impl Source {
                 note
             };
             for file in &self.files {
-                file.borrow_mut().append(&lines, note);
+                file.borrow_mut().append(lines, note);
             }
         }
         if length == 0 { Turn::Ended } else { Turn::Read(length) }

@@ -43,17 +43,19 @@ pub(super) fn take(path: &Path, rotation: &Rotation) -> io::Result<bool> {
     }
     let block = rustix::fs::fstatfs(&log).ok().and_then(|stat| u64::try_from(stat.f_bsize).ok()).unwrap_or(4096);
     let Some(cut) = cut(&log, start, size, block.max(512))? else { return Ok(false) };
-    let result = copy(&log, path, cut, rotation).and_then(|()| {
-        // Nobody reads from now on until it is done; with the file the lock goes.
+    let taken = copy(&log, path, cut, rotation).and_then(|()| {
+        // Nobody reads from now on until what was taken out has its name; with the file the lock goes.
         lock_exclusive(&log);
         take_out(&log, cut)
     });
-    if let Err(error) = result {
+    if let Err(error) = taken {
+        // It is all in the log still.
         for (_, part) in names::parts(path) {
             let _ = std::fs::remove_file(part);
         }
         return Err(error);
     }
+    names::finish(path)?;
     Ok(true)
 }
 
@@ -138,14 +140,15 @@ fn take_out(log: &File, cut: Cut) -> io::Result<()> {
         let rest = usize::try_from(cut.lines - cut.blocks).unwrap_or_default();
         let mut was = vec![0; rest.saturating_sub(1)];
         log.read_exact_at(&mut was, cut.blocks)?;
-        log.write_all_at(&vec![b' '; was.len()], cut.blocks)?;
-        match fallocate(log, FallocateFlags::COLLAPSE_RANGE, 0, cut.blocks) {
-            Ok(()) => {
-                keep(taken + cut.blocks)?;
-                return Ok(());
-            }
-            Err(_) => log.write_all_at(&was, cut.blocks)?,
+        let out = log.write_all_at(&vec![b' '; was.len()], cut.blocks).and_then(|()| {
+            keep(taken + cut.blocks)?;
+            Ok(fallocate(log, FallocateFlags::COLLAPSE_RANGE, 0, cut.blocks)?)
+        });
+        if out.is_ok() {
+            return Ok(());
         }
+        log.write_all_at(&was, cut.blocks)?;
+        keep(taken)?;
     }
     match fallocate(log, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, cut.lines) {
         Err(Errno::OPNOTSUPP) => Err(io::Error::other("its file system can take nothing out of a file")),

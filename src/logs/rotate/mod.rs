@@ -37,7 +37,6 @@ pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
     names::finish(path)?;
     let rotated = head::take(path, rotation)?;
     if rotated {
-        names::finish(path)?;
         names::retain(path, rotation.retain);
     }
     Ok(rotated)
