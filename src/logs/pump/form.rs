@@ -81,8 +81,9 @@ impl Form {
 /// As JSON. Most lines hold nothing that would have to be escaped, and are copied.
 fn write_string(line: &[u8], out: &mut Vec<u8>) {
     // Without an early end, so that many bytes are looked at at once.
-    let special = |any: bool, byte: &u8| any | (*byte < b' ') | (*byte >= 0x7f) | (*byte == b'"') | (*byte == b'\\');
-    if line.iter().fold(false, special) {
+    let is = |yes: bool| u8::from(yes);
+    let special = |byte: u8| is(byte < b' ') | is(byte >= 0x7f) | is(byte == b'"') | is(byte == b'\\');
+    if line.iter().fold(0, |any, byte| any | special(*byte)) > 0 {
         let _ = serde_json::to_writer(out, &String::from_utf8_lossy(line));
     } else {
         out.push(b'"');
