@@ -102,7 +102,7 @@ const WORLDLY: &[&str] = &[
 const MAY_SLEEP: &[(&str, &str)] = &[];
 
 /// More packages than this in Cargo.lock need a reason in the commit that raises it.
-const LOCKED_PACKAGES_MAX: usize = 320;
+const LOCKED_PACKAGES_MAX: usize = 330;
 
 #[test]
 fn arrows_between_layers_point_downwards() {

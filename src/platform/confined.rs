@@ -246,7 +246,7 @@ mod calls {
     /// Typing into the terminal that this is run from, and attributes of files: those of `_IOW` of ext4's letter, which all
     /// file systems share, of XFS's and of btrfs's.
     fn controls() -> Option<Vec<SeccompRule>> {
-        const TYPING: [u64; 2] = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
+        const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
         const WRITES: u64 = 0x4000_0000;
         let typing = TYPING.map(|call| rule(1, Length::Dword, Op::Eq, call));
         let changing = [b'f', b'X', 0x94]
@@ -400,6 +400,8 @@ mod tests {
 
     #[test]
     fn commands_have_no_way_around() {
+        use nix::libc;
+
         if !has_seccomp() {
             return;
         }
@@ -409,7 +411,6 @@ mod tests {
                 "import ctypes as c, os; l = c.CDLL(None, use_errno=True); l.syscall({call}, {args}); os._exit(c.get_errno())"
             )
         };
-        use nix::libc;
         for (program, errno) in [
             (call(libc::SYS_clone3, "0, 0"), libc::ENOSYS),
             (call(libc::SYS_io_uring_setup, "1, 0"), libc::ENOSYS),
@@ -464,10 +465,8 @@ mod tests {
     fn root_is_left_nothing_but_reading() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret"), "text").unwrap();
-        let (root, wanted) = match nix::unistd::geteuid().is_root() {
-            true => (true, "0000000000000006"),
-            false => (false, "0000000000000000"),
-        };
+        let (root, wanted) =
+            if nix::unistd::geteuid().is_root() { (true, "0000000000000006") } else { (false, "0000000000000000") };
         for set in ["CapEff", "CapPrm"] {
             check(folder.path(), &["grep", set, "/proc/self/status"], true, wanted);
         }

@@ -203,12 +203,11 @@ impl Next {
                     return;
                 }
                 self.forgive();
-                match self.machine.remains {
-                    Some(launch) => self.end_remains(launch, Then::Restart),
-                    None => {
-                        self.machine.restarts += 1;
-                        self.launch();
-                    }
+                if let Some(launch) = self.machine.remains {
+                    self.end_remains(launch, Then::Restart);
+                } else {
+                    self.machine.restarts += 1;
+                    self.launch();
                 }
             }
         }

@@ -166,7 +166,7 @@ fn an_app_that_writes_what_is_watched_is_found_out() {
     app["ignore_watch"] = json!(["gen"]);
     home.write_json("eco.json", &json!([app]));
     home.ok(&["apply", "eco.json"]);
-    home.until("no longer named", |list| list[0].0["detail"].is_null());
+    home.until("no longer named", |list| list[0].0["detail"] != json!(note));
 }
 
 #[test]

@@ -183,22 +183,24 @@ impl Decoder<'_> {
                 _ => quantity(&entry.value, parse_bytes).map(Some),
             };
             let known = LIMITS.contains(&name.as_str());
-            match value.filter(|_| known) {
-                Some(value) => limits.iter_mut().for_each(|limits| _ = limits.insert(name.clone(), value)),
-                None => {
-                    let message = if known {
-                        format!(
-                            "`{name}` in `{}` must be a number, a size, or \"unlimited\", not {}",
-                            reading.key,
-                            found(&entry.value)
-                        )
-                    } else {
-                        format!("`{}` has no limit `{name}`: there are {}", reading.key, LIMITS.join(", "))
-                    };
-                    self.error(Code::Value, message, &reading.mark.key(name, entry.value.span));
-                    limits = None;
-                }
+            if let Some(value) = value.filter(|_| known) {
+                limits = limits.map(|mut limits| {
+                    limits.insert(name.clone(), value);
+                    limits
+                });
+                continue;
             }
+            let message = if known {
+                format!(
+                    "`{name}` in `{}` must be a number, a size, or \"unlimited\", not {}",
+                    reading.key,
+                    found(&entry.value)
+                )
+            } else {
+                format!("`{}` has no limit `{name}`: there are {}", reading.key, LIMITS.join(", "))
+            };
+            self.error(Code::Value, message, &reading.mark.key(name, entry.value.span));
+            limits = None;
         }
         limits
     }
