@@ -7,14 +7,23 @@ use super::loading::{self, Talk};
 use super::terminal::{Terminal, counted};
 use super::{saved_plan, surroundings};
 use crate::config::World;
+use crate::diag::{Code, Diagnostic, Report};
+use crate::document::Location;
 use crate::{config, diag};
 
 pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world_for(&arguments.source.access)?;
-    let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
-    saved_plan::refuse(&entry.path, &entry.named)?;
-    let loaded = config::load(&entry.named, arguments.source.env.as_deref(), &world);
     let format = if arguments.json { ReportFormat::Json } else { arguments.format };
+    let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal);
+    let entry = entry.and_then(|entry| saved_plan::refuse(&entry.path, &entry.named).map(|()| entry));
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => {
+            report_no_file(&error, format, terminal)?;
+            return Err(error);
+        }
+    };
+    let loaded = config::load(&entry.named, arguments.source.env.as_deref(), &world);
     let talk = match format {
         ReportFormat::Text => Talk::All,
         ReportFormat::Json => {
@@ -33,6 +42,21 @@ pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> R
         terminal.print(format!("{file}: ok, {}\n", counted(graph.apps.len(), "app")))?;
     }
     Ok(Exit::Done)
+}
+
+/// For programs: that there is nothing to read is a problem as any other.
+fn report_no_file(error: &CliError, format: ReportFormat, terminal: &mut Terminal) -> Result<(), CliError> {
+    let diagnostic = Diagnostic::error(Code::File, error.message.clone(), Location::Nowhere);
+    let mut report = Report::default();
+    report.push(match &error.hint {
+        Some(hint) => diagnostic.hint(hint.clone()),
+        None => diagnostic,
+    });
+    match format {
+        ReportFormat::Text => Ok(()),
+        ReportFormat::Json => terminal.json(&diag::render_json(&report)),
+        ReportFormat::Github => terminal.print(diag::render_github(&report, false, Path::to_owned)),
+    }
 }
 
 /// GitHub finds a file by its path below the checkout, wherever the command is run.

@@ -39,9 +39,20 @@ fn one(diagnostic: &Diagnostic, report: &Report, strict: bool, path: &impl Fn(&P
     format!("::{command}{space}{}::{}\n", properties.join(","), data(&message))
 }
 
-/// A message may have lines, and none of them may be a command of its own.
+/// A message may have lines, and none of them may be a command of its own. What would steer a terminal is shown.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let mut data = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '%' => data.push_str("%25"),
+            '\r' => data.push_str("%0D"),
+            '\n' => data.push_str("%0A"),
+            c if steers(c) => data.extend(c.escape_default()),
+            c => data.push(c),
+        }
+    }
+    data
 }
 
 fn property(text: &str) -> String {
@@ -62,14 +73,14 @@ mod tests {
         report.push(Diagnostic::warning(Code::UnknownOption, "unknown option `x`", at));
         let value = Location::Value { file: "eco.js".into(), path: "apps[0].env".to_owned() };
         report.push(Diagnostic::info(Code::Meaningless, "nothing", value));
-        let message = "100%\r\n::error::forged";
+        let message = "100%\r\n::error::forged\x1b[2J";
         report.push(Diagnostic::error(Code::File, message, Location::File("eco.js".into())).hint("a\nb"));
         report.push(Diagnostic::error(Code::File, "nowhere", Location::Nowhere));
         let below = |path: &Path| Path::new("site").join(path);
         assert_eq!(
             render_github(&report, false, below),
             "::error::nowhere\n\
-             ::error file=site/eco.js::100%25%0D%0A::error::forged%0Ahint: a%0Ab\n\
+             ::error file=site/eco.js::100%25%0D%0A::error::forged\\u{1b}[2J%0Ahint: a%0Ab\n\
              ::warning file=site/a%2Cb%3Ac.json,line=2,col=3::unknown option `x`\n\
              ::notice file=site/eco.js::apps[0].env: nothing\n"
         );

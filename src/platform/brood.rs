@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -30,7 +30,10 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// How the folder of theirs begins.
 pub(super) const SCRATCH: &str = "pmrun-config-";
 
-/// Every so many looks at their memory all processes are looked at.
+/// What commands make in their folder, at most: more takes long to remove.
+const ENTRIES_MAX: u64 = 20_000;
+
+/// Every so many looks at their memory all processes are looked at, and what they have written.
 const THOROUGH: u32 = 5;
 
 /// What commands may take.
@@ -49,6 +52,8 @@ pub struct Bounds {
 pub enum Excess {
     Tasks,
     Memory,
+    /// As much as of memory: their folder may lie in it.
+    Disk,
 }
 
 /// Commands that are run for a while, with everything that they start: dropping it ends them all.
@@ -209,7 +214,12 @@ impl Brood {
         if self.are_many() {
             return Some(Excess::Tasks);
         }
-        (self.memory_bytes() > self.bounds.memory_bytes).then_some(Excess::Memory)
+        if self.memory_bytes() > self.bounds.memory_bytes {
+            return Some(Excess::Memory);
+        }
+        let looks_at_disk = self.looks.get() % THOROUGH == 1;
+        let disk = self.scratch.as_deref().filter(|_| looks_at_disk).map_or(0, disk_bytes);
+        (disk > self.bounds.memory_bytes).then_some(Excess::Disk)
     }
 
     /// Whether there are too many of them. Cheap as long as the machine has not many more than before.
@@ -281,7 +291,7 @@ impl Brood {
         }
         let removed = self.scratch.take().is_none_or(|scratch| match &self.keeper {
             Some(_) => remove(&scratch, Instant::now() + REMOVAL),
-            None => std::fs::remove_dir_all(scratch).is_ok(),
+            None => remove(&scratch, Instant::now() + PATIENCE),
         });
         if let Some(keeper) = self.keeper.take() {
             keeper.dismiss(removed);
@@ -377,10 +387,16 @@ fn tasks() -> u64 {
     counts.and_then(|(_, total)| total.parse().ok()).unwrap_or(0)
 }
 
-/// As far as its first thread started them.
+/// Whichever of its threads started them.
 fn children(pid: u32) -> Vec<u32> {
-    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    let listed = |thread| std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).unwrap_or_default();
+    let listed: Vec<String> = threads(pid).into_iter().map(listed).collect();
+    listed.iter().flat_map(|pids| pids.split_ascii_whitespace()).filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn threads(pid: u32) -> Vec<u32> {
+    let listed = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    listed.filter_map(|thread| thread.file_name().to_str()?.parse().ok()).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -396,12 +412,38 @@ fn memory(pid: u32, kind: Memory) -> u64 {
         Memory::Resident => ("status", ["RssAnon:", "RssShmem:"]),
         Memory::Shared => ("smaps_rollup", ["Pss_Anon:", "Pss_Shmem:"]),
     };
-    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let kilobytes = |line: &str| {
         let rest = lines.iter().find_map(|name| line.strip_prefix(name))?;
         rest.trim().split(' ').next()?.parse::<u64>().ok()
     };
-    text.lines().filter_map(kilobytes).sum::<u64>() * 1_024
+    let of = |path: String| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let told: Vec<u64> = text.lines().filter_map(kilobytes).collect();
+        (!told.is_empty()).then(|| told.iter().sum::<u64>() * 1_024)
+    };
+    // One whose first thread has ended has its memory all the same: its other threads tell.
+    let other = || threads(pid).into_iter().find_map(|thread| of(format!("/proc/{pid}/task/{thread}/{file}")));
+    of(format!("/proc/{pid}/{file}")).or_else(other).unwrap_or(0)
+}
+
+/// What is in a folder, on the disk; beyond a number of entries it is too much in any case.
+fn disk_bytes(folder: &Path) -> u64 {
+    let (mut bytes, mut entries) = (0, 0);
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            entries += 1;
+            if entries > ENTRIES_MAX {
+                return u64::MAX;
+            }
+            let Ok(meta) = entry.metadata() else { continue };
+            bytes += meta.blocks() * 512;
+            if meta.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -457,6 +499,25 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(brood.exceeded(), Some(Excess::Memory));
+    }
+
+    #[test]
+    fn what_a_thread_has_started_counts_and_so_does_what_is_written() {
+        let forked = "import os,threading,time\ndef go():\n  if os.fork() == 0:\n    x=bytearray(200<<20); time.sleep(1000)\nt=threading.Thread(target=go); t.start(); time.sleep(1000)";
+        let written = "import os,time\nfor i in range(4):\n  open(os.environ['TMPDIR']+f'/{i}','wb').write(bytes(40<<20))\ntime.sleep(1000)";
+        for (program, excess) in [(forked, Excess::Memory), (written, Excess::Disk)] {
+            let mut brood = brood(1_000);
+            if brood.start(Command::new("python3").args(["-c", program])).is_err() {
+                eprintln!("NOT TESTED: there is no python3");
+                return;
+            }
+            let until = soon();
+            while brood.exceeded().is_none() && Instant::now() < until {
+                std::thread::yield_now();
+            }
+            let found = (0..20).find_map(|_| brood.exceeded());
+            assert_eq!(found, Some(excess), "{program}");
+        }
     }
 
     #[test]

@@ -189,8 +189,15 @@ mod calls {
 
     /// Who is told that the kernel is too old for these goes another way: flags of `clone3` lie where no filter sees them,
     /// and `io_uring` makes calls that none is asked about.
-    const UNKNOWN: &[libc::c_long] =
-        &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+    const UNKNOWN: &[libc::c_long] = &[
+        libc::SYS_clone3,
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+        // Memory that no process has mapped is counted for none.
+        libc::SYS_memfd_create,
+        libc::SYS_memfd_secret,
+    ];
 
     /// In the order to be applied: of two that answer the same call, the later one is heard. A program of another
     /// architecture is ended.
@@ -231,8 +238,9 @@ mod calls {
             rules.insert(call, vec![another(0)?]);
         }
         rules.insert(libc::SYS_sched_setattr, vec![another(0)?]);
-        for call in [libc::SYS_setpriority, libc::SYS_ioprio_set] {
-            rules.insert(call, vec![another(1)?]);
+        // 0 is oneself only where a process is meant: as a user it is all that one's user runs.
+        for (call, process) in [(libc::SYS_setpriority, 0), (libc::SYS_ioprio_set, 1)] {
+            rules.insert(call, vec![rule(0, Length::Dword, Op::Ne, process)?, another(1)?]);
         }
         // In a user namespace of its own it would be root.
         let users = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
@@ -414,6 +422,10 @@ mod tests {
         for (program, errno) in [
             (call(libc::SYS_clone3, "0, 0"), libc::ENOSYS),
             (call(libc::SYS_io_uring_setup, "1, 0"), libc::ENOSYS),
+            (call(libc::SYS_memfd_create, "b'x', 0"), libc::ENOSYS),
+            // Of all that the user runs.
+            (call(libc::SYS_setpriority, "2, 0, 9"), libc::EPERM),
+            (call(libc::SYS_setpriority, "0, 0, 9"), 0),
             (call(libc::SYS_unshare, "0x10000000"), libc::EPERM),
             (call(libc::SYS_unshare, "0x10020000"), libc::EPERM),
             (call(libc::SYS_clone, "0x10000011, 0, 0, 0, 0"), libc::EPERM),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -59,13 +60,15 @@ pub fn keep(tag: u64, scratch: &Path) -> ExitCode {
     }
     let own = scratch.file_name().is_some_and(|name| name.to_string_lossy().starts_with(super::brood::SCRATCH));
     if own {
-        let _ = fs::remove_dir_all(scratch);
+        let _ = remove(scratch, Instant::now() + PATIENCE);
     }
     ExitCode::SUCCESS
 }
 
 /// Whether all of it is gone by then.
 pub(super) fn remove(folder: &Path, until: Instant) -> bool {
+    // Made in a mode that keeps its owner out, it could not be looked into.
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
     let Ok(entries) = fs::read_dir(folder) else { return false };
     for entry in entries.flatten() {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());

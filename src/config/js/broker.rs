@@ -18,6 +18,8 @@ use crate::config::world::replaced;
 use crate::config::{CommandRun, Journal};
 use crate::platform::{Bounds, Brood, Excess, interrupted};
 
+/// Folders that a config may make.
+const FOLDERS_MAX: usize = 1_000;
 /// What Node lets a command print unless it is told otherwise.
 const OUTPUT_DEFAULT: u64 = 1 << 20;
 /// However much it is told.
@@ -45,6 +47,8 @@ pub(super) struct Broker {
     last: String,
     /// One of them failed of what it may not do.
     pub(super) denied: bool,
+    /// That were made.
+    folders: usize,
 }
 
 impl Broker {
@@ -63,6 +67,7 @@ impl Broker {
             brood: Brood::new(bounds),
             last: String::new(),
             denied: false,
+            folders: 0,
         }
     }
 
@@ -93,26 +98,44 @@ impl Broker {
     }
 
     /// As `mkdirSync` does, but only inside of the project.
-    fn make_folder(&self, path: &Path, recursive: bool) -> Reply {
+    fn make_folder(&mut self, path: &Path, recursive: bool) -> Reply {
         let real = self.files.real(path);
+        let place = self.files.canonical_as_far(path);
+        let refused = if !place.starts_with(&self.project) {
+            let project = self.project.display();
+            Some(format!("a config makes folders only in its project, which is `{project}`"))
+        } else if place.components().any(|part| part.as_os_str() == ".git") {
+            Some("a config makes no folders in `.git`: git takes some for locks".to_owned())
+        } else if self.folders >= FOLDERS_MAX {
+            Some(format!("a config makes {FOLDERS_MAX} folders at most"))
+        } else {
+            None
+        };
+        // Whether there is something elsewhere is nothing that strangers are told.
+        if let Some(why) = refused.clone().filter(|_| self.hermetic) {
+            return Reply::Refused(why);
+        }
         if recursive && real.is_dir() {
             return Reply::Made(None);
         }
         if real.symlink_metadata().is_ok() {
             return Reply::Failed(nix::errno::Errno::EEXIST as i32);
         }
-        if !self.files.canonical_as_far(path).starts_with(&self.project) {
-            let project = self.project.display();
-            return Reply::Refused(format!("a config makes folders only in its project, which is `{project}`"));
+        if let Some(why) = refused {
+            return Reply::Refused(why);
         }
         // Another version's files are left alone.
         if self.files.is_mapped(path) {
             return Reply::Made(None);
         }
-        let first = path.ancestors().take_while(|folder| !folder.exists()).last().map(Path::to_owned);
+        let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+        let (count, first) = (missing.len(), missing.last().map(|first| (*first).to_owned()));
         let made = if recursive { fs::create_dir_all(path) } else { fs::create_dir(path) };
         match made {
-            Ok(()) => Reply::Made(first.filter(|_| recursive)),
+            Ok(()) => {
+                self.folders += count;
+                Reply::Made(first.filter(|_| recursive))
+            }
             Err(error) => Reply::Failed(error.raw_os_error().unwrap_or(nix::libc::EIO)),
         }
     }
@@ -212,6 +235,8 @@ pub(super) enum Why {
     Processes,
     /// More than the config itself may have.
     Memory,
+    /// They wrote as much to their folder.
+    Disk,
 }
 
 impl From<Excess> for Why {
@@ -219,6 +244,7 @@ impl From<Excess> for Why {
         match excess {
             Excess::Tasks => Self::Processes,
             Excess::Memory => Self::Memory,
+            Excess::Disk => Self::Disk,
         }
     }
 }

@@ -342,6 +342,8 @@ fn cut_short(Cut { why, command }: &Cut, limits: Limits) -> Failure {
             let failure = too_large(limits);
             Failure { message: format!("{}: the command `{command}` took it", failure.message), ..failure }
         }
+        Why::Disk => Failure::new(Code::MemoryLimit, "commands of the config wrote too much to their TMPDIR")
+            .hint(format!("they were ended, and it is gone; the last one was `{command}`")),
     }
 }
 

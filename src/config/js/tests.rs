@@ -559,6 +559,11 @@ fn files() {
             r#""fs.writeFileSync is not available: a config may only read""#,
         ),
         ("require('fs').statSync('/no', {throwIfNoEntry: false}) === undefined", "true"),
+        (
+            "['/proc/1/environ', '/proc/self/cwd/../../../../../../../../proc/1/environ'].map((path) => { try { return require('fs').readFileSync(path) } catch (e) { return e.code } })",
+            r#"["EACCES","EACCES"]"#,
+        ),
+        ("require('fs').readFileSync('/proc/self/stat').length > 10", "true"),
     ]);
 }
 
@@ -755,6 +760,13 @@ fn a_link_leads_nowhere_that_is_not_allowed() {
 }
 
 #[test]
+fn whether_there_are_folders_elsewhere_is_not_told() {
+    let text = "module.exports = ['/', '/etc/passwd', '/no/such'].map((path) => { try { return require('fs').mkdirSync(path, {recursive: true}) ?? 'made' } catch (e) { return e.code } })";
+    let ran = hermetic(&[("a.js", text)], &[], &[]);
+    assert_eq!(ran.json(), r#"["EACCES","EACCES","EACCES"]"#);
+}
+
+#[test]
 fn folders_are_made_in_the_project_only() {
     let mkdir = |cwd: &str, path: &str, recursive: bool| {
         let text = format!(
@@ -775,6 +787,7 @@ fn folders_are_made_in_the_project_only() {
         ("p", "../q", true, r#""EACCES""#),
         ("p", "out/q", true, r#""EACCES""#),
         ("p", "/", true, r#""made""#),
+        ("p", ".git/index.lock", true, r#""EACCES""#),
         ("p/sub", "../logs", true, r#""EACCES""#),
         ("p/there", "../sub/logs", false, r#""made""#),
         ("p/there", "logs", false, r#""EACCES""#),
