@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{InstanceId, sha256_hex};
 use crate::plan::spec_digest;
-use crate::spec::{AppSpec, LogTarget, Rotation};
+use crate::spec::{AppSpec, ExecMode, LogTarget, Rotation};
 
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
@@ -262,6 +262,22 @@ fn environment(
         env.insert(spec.instance_var.clone(), instance.slot.to_string());
     }
     env.insert("pm_id".to_owned(), list_id.to_string());
+    // What programs that know PM2 ask for: loggers for `name`, schedulers for `instances`. What the file declares wins.
+    let mode = match spec.exec_mode {
+        ExecMode::Fork => "fork_mode",
+        ExecMode::Cluster => "cluster_mode",
+    };
+    let of_pm2 = [
+        ("name", spec.name.clone()),
+        ("namespace", spec.namespace.clone()),
+        ("exec_mode", mode.to_owned()),
+        ("instances", spec.instances.to_string()),
+        ("pm_cwd", spec.cwd.clone()),
+        ("pm_exec_path", spec.script.clone()),
+    ];
+    for (name, value) in of_pm2 {
+        env.entry(name.to_owned()).or_insert(value);
+    }
     env.insert("PMRUN_HOME".to_owned(), layout.home.clone());
     env.insert("PMRUN_INSTANCE".to_owned(), instance.to_string());
     env.insert("PMRUN_SPEC".to_owned(), spec_digest(spec));
@@ -346,6 +362,7 @@ mod tests {
         assert_eq!(env("PORT"), Some("3002"));
         assert_eq!(env("NODE_APP_INSTANCE"), Some("2"));
         assert_eq!(env("pm_id"), Some("3"));
+        assert_eq!((env("name"), env("exec_mode"), env("pm_exec_path")), (Some("api"), Some("fork_mode"), Some("/a/api")));
         assert_eq!(env("PMRUN_HOME"), Some("/h"));
         assert_eq!(env("PMRUN_INSTANCE"), Some("api:2"));
         assert!(env("PMRUN_SPEC").is_some_and(|digest| !digest.is_empty()));
