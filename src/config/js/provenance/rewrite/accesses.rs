@@ -186,7 +186,12 @@ impl Scribe<'_> {
             Some(field) => field,
             None => (start, end),
         };
-        let callee = Callee { whole: Bytes::new(start, end), name: Bytes::new(from, to) };
+        let until = self.offset(span.end()).unwrap_or(bracket);
+        let callee = Callee {
+            whole: Bytes::new(start, end),
+            name: Bytes::new(from, to),
+            rest: Bytes::new(bracket, until.max(bracket)),
+        };
         self.facts.calls.insert(u32::try_from(bracket).unwrap_or(u32::MAX), callee);
     }
 

@@ -4,6 +4,7 @@
 //! the same. Only whole expressions are wrapped, never patterns, and no line is added. What is not certain is left alone.
 
 mod accesses;
+mod chains;
 mod flow;
 mod literals;
 mod names;
@@ -69,6 +70,8 @@ pub(super) struct Callee {
     pub(super) whole: Bytes,
     /// Of `a.b.c()`, the `c`; of `new A()`, the `new A`.
     pub(super) name: Bytes,
+    /// From its bracket to its end.
+    pub(super) rest: Bytes,
 }
 
 #[derive(Debug)]

@@ -169,8 +169,7 @@ impl<'a> Scribe<'a> {
             Expression::Await(awaited) => self.end(awaited.target()),
             other => {
                 let end = self.offset(other.span().end())?;
-                let bracket = matches!(other, Expression::Optional(_)) && self.next(end) == Some(']');
-                Some(if bracket { skip_blank(self.code, end) + 1 } else { end })
+                Some(end)
             }
         }
     }
@@ -294,6 +293,14 @@ impl<'a> Scribe<'a> {
             Expression::ClassExpression(class) => {
                 self.extends(class.super_ref());
                 class.visit_with(self)
+            }
+            Expression::Optional(optional) => {
+                self.optional(optional);
+                optional.visit_with(self)
+            }
+            Expression::TaggedTemplate(tagged) => {
+                self.tagged(tagged);
+                tagged.visit_with(self)
             }
             Expression::Call(call) => self.call(call),
             Expression::New(new) => self.construct(new),
