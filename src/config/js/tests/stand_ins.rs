@@ -4,6 +4,26 @@ use super::{Case, check, check_files};
 use crate::diag::Code;
 
 #[test]
+fn what_commands_say_goes_where_they_are_told() {
+    for (stdio, printed, want) in [
+        ("'inherit'", "out\nerr\n", "[null,null]"),
+        ("[0, 1, 2]", "out\nerr\n", "[null,null]"),
+        ("['ignore', process.stdout, 'pipe']", "out\n", "[null,\"err\\n\"]"),
+        ("['ignore', 2, process.stderr]", "out\nerr\n", "[null,null]"),
+        ("['ignore', 'ignore', null]", "", "[null,\"err\\n\"]"),
+        ("[0]", "", "[\"out\\n\",\"err\\n\"]"),
+    ] {
+        let text = format!(
+            "const {{ spawnSync }} = require('child_process');\n\
+             const r = spawnSync('sh', ['-c', 'echo out; echo err >&2'], {{ stdio: {stdio}, encoding: 'utf8' }});\n\
+             module.exports = [r.stdout, r.stderr];"
+        );
+        let ran = Case::new(&[("a.js", &text)]).run();
+        assert_eq!((ran.json().as_str(), ran.printed.as_str()), (want, printed), "{stdio}");
+    }
+}
+
+#[test]
 fn what_the_engine_lacks_names_the_way_out() {
     let node = "`--js-engine node` runs the config with Node";
     for (text, lacks) in [
