@@ -213,6 +213,9 @@ fn places_of_what_node_ran_never_pass_for_more_than_they_are() {
     for diagnostic in diagnostics {
         assert!(diagnostic["computed"] == true && diagnostic["line"].is_number(), "{diagnostic}");
     }
+    // What has a `then` is awaited.
+    home.write("then.config.js", "module.exports = { then(done) { done({ apps: [{ script: './stay.sh' }] }) } };\n");
+    home.exits(0, &["validate", "--js-engine", "node", "then.config.js"]);
     // A module has no `require`, in Node either.
     home.write("eco.config.mjs", "const p = require('path');\nexport default [];\n");
     home.exits(65, &["validate", "--js-engine", "node", "eco.config.mjs"]).says("require is not defined");

@@ -92,8 +92,11 @@ function chosen(module) {
 }
 
 async function main() {
-  const module = await import(pathToFileURL(entry).href);
   const { cache } = createRequire(entry);
+  const module = await import(pathToFileURL(entry).href).catch((error) => {
+    // What Node says of a CommonJS export that has a `then`: it is awaited below.
+    if (error?.code !== 'ERR_VM_MODULE_NOT_MODULE' || !cache[entry]?.loaded) throw error;
+  });
   const known = cache[entry];
   let value = known ? known.exports : chosen(module);
   if (known && value?.__esModule && typeof value !== 'function') value = chosen(value);

@@ -1,6 +1,6 @@
 //! What stands in for parts of Node, beside what Node 20 prints; and what is said of the parts that nothing stands in for.
 
-use super::{Case, check, check_files};
+use super::{Case, check, check_failure, check_files};
 use crate::diag::Code;
 
 #[test]
@@ -21,6 +21,22 @@ fn what_commands_say_goes_where_they_are_told() {
         let ran = Case::new(&[("a.js", &text)]).run();
         assert_eq!((ran.json().as_str(), ran.printed.as_str()), (want, printed), "{stdio}");
     }
+}
+
+#[test]
+fn exports_with_a_then_are_awaited() {
+    let then = "{ then(done) { setTimeout(() => done({ apps: [1] }), 1) } }";
+    for (name, text) in [
+        ("a.js", format!("module.exports = {then}")),
+        ("a.js", format!("module.exports = async () => ({then})")),
+        ("a.mjs", format!("export default {then}")),
+        ("a.js", format!("module.exports = Object.assign(() => 1, {then})")),
+        ("a.js", "module.exports = { then: 5, apps: [1] }; delete module.exports.then".to_owned()),
+    ] {
+        check_files(&[(name, &text)], r#"{"apps":[1]}"#);
+    }
+    let refused = "module.exports = { then(done, fail) { fail(new Error('no')) } }";
+    assert_eq!(check_failure(&[("a.js", refused)], "a.js:1:44: config threw: no"), None);
 }
 
 #[test]
