@@ -6,7 +6,7 @@ use super::brackets::{Odd, odd};
 use super::rewrite::Request;
 use super::site::Spot;
 use super::text::{Bytes, Lines};
-use super::{File, Shape, Trace};
+use super::{File, OPEN, Shape, Trace};
 use crate::config::js::outline::{self, Iterated, Outline};
 use crate::config::js::source::WRAPPER;
 use crate::config::js::words::in_v8s_words;
@@ -231,13 +231,8 @@ fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
         "Cannot destructure 'undefined' value" | "Cannot destructure 'null' value" => {
             let value = bare.split('\'').nth(1)?;
             let outline = outline()?;
-            let pattern = outline.pattern()?;
-            let name = &pattern.name;
-            let said = if pattern.is_nested {
-                format!("Cannot read properties of {value} (reading '{name}')")
-            } else {
-                format!("Cannot destructure property '{name}' of '{value}' as it is {value}.")
-            };
+            let pattern = outline.pattern(value, file.given.contains(OPEN))?;
+            let said = pattern.refuses(value, text);
             Some((said, Bytes::new(pattern.at.0, pattern.at.1)))
         }
         _ if bare.starts_with("value with type `") => {

@@ -57,6 +57,8 @@ const MARK: &str = "$pmrun";
 const OPEN: &str = "$pmrun(";
 /// What ends a mark, so that it can be told from the program's own brackets.
 const CLOSE: &str = "/*$pmrun*/)";
+/// What a mark is given that stands for nothing of the program's.
+const NOTHING: &str = "$pmrun";
 /// Between a mark and the word before it.
 const APART: &str = "/*$pmrun*/";
 
@@ -407,6 +409,7 @@ impl Trace {
                 let property = first.as_ref().map_or(String::new(), |first| format!("property '{first}' of "));
                 Step::Refuse(format!("Cannot destructure {property}'{text}' as it is {said}."), *at)
             }
+            Some(Site::Missing { said, at }) => Step::Refuse(said.clone(), *at),
             Some(Site::Iterate { at }) if value.is_null_or_undefined() => {
                 Step::Refuse(format!("{} is not iterable", self.text_at(*at)), *at)
             }
@@ -651,6 +654,12 @@ fn replace(
 }
 
 fn without_marks(text: &str) -> String {
+    let mut text = text.to_owned();
+    let alone = format!(",{NOTHING}{CLOSE}");
+    while let Some(end) = text.find(&alone) {
+        let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
+        text.replace_range(start..end + alone.len(), "");
+    }
     let text = text.replace(CLOSE, "").replace(APART, "");
     let mut parts = text.split(OPEN);
     let mut out = parts.next().unwrap_or_default().to_owned();

@@ -171,6 +171,11 @@ pub(super) enum Site {
         first: Option<String>,
         at: Spot,
     },
+    /// What stands where a pattern inside of another one finds nothing: what is said then, and where.
+    Missing {
+        said: String,
+        at: Spot,
+    },
     /// What `for (... of x)` goes through.
     Iterate {
         at: Spot,

@@ -115,6 +115,53 @@ fn steps_of_optional_chains() {
 }
 
 #[test]
+fn patterns_inside_of_patterns() {
+    let read = |at: &str, value: &str, name: &str| {
+        format!("a.js:{at}: config threw: TypeError: Cannot read properties of {value} (reading '{name}')")
+    };
+    let apart = |at: &str, said: &str| format!("a.js:{at}: config threw: TypeError: Cannot destructure {said}");
+    let iterated = |at: &str| {
+        let said = "undefined is not iterable (cannot read property Symbol(Symbol.iterator))";
+        format!("a.js:{at}: config threw: TypeError: {said}")
+    };
+    let table = [
+        ("const { a: { b: { c } } } = { a: {} }", read("1:19", "undefined", "c")),
+        ("const { a: { b: { c } }, d: { e } } = {}", read("1:14", "undefined", "b")),
+        (
+            "const apps = [{ name: 'a' }];\napps.map(({ name, opts: { port } }) => ({ name, port }))",
+            read("2:27", "undefined", "port"),
+        ),
+        ("let z;\nconst f = ([a]) => a;\nf()", iterated("2:12")),
+        ("const { a: [b], c: { d } } = { c: {} }", iterated("1:12")),
+        ("for (const { a: { b } } of [{}]) {}", read("1:19", "undefined", "b")),
+        ("const { a, ...r } = null", apart("1:21", "property 'a' of 'null' as it is null.")),
+        ("const { ...r } = null", apart("1:18", "'null' as it is null.")),
+        ("const o = {};\nconst { a } = o?.apps;", apart("2:15", "property 'a' of 'o?.apps' as it is undefined.")),
+        ("const o = {};\nconst { a } = o.x || o.y\n", apart("2:9", "property 'a' of 'o.x || o.y' as it is undefined.")),
+        ("function f(x, { b: { c } }) {}\nf(1, {})", read("1:22", "undefined", "c")),
+        ("let c;\n({ b: { c } } = {});", read("2:9", "undefined", "c")),
+        ("const [{ c }, { d }] = [{}]", read("1:17", "undefined", "d")),
+        ("const { b: { c } } = { b: null }", read("1:14", "null", "c")),
+        // Of several, nobody says which.
+        (
+            "const f = ({ a }) => a, g = ({ b }) => b;\nf()",
+            "a.js: config threw: TypeError: Cannot destructure 'undefined' as it is undefined.".to_owned(),
+        ),
+        (
+            "const f = ({ a }) => a, g = ({ b } = {}) => b;\nf()",
+            apart("1:14", "property 'a' of 'undefined' as it is undefined."),
+        ),
+    ];
+    let wrong: Vec<String> = table.iter().filter_map(|(text, want)| check_failure(&[("a.js", text)], want)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let sound = "const f = ({ a: { b }, c: [d, { e } = { e: 5 }] }, [[g]]) => [b, d, e, g];\n\
+                 let h; [{ h }] = [{ h: 6 }];\n\
+                 module.exports = [...f({ a: { b: 1 }, c: [2] }, [[4]]), h, f.length, String(f)]";
+    let own = "({ a: { b }, c: [d, { e } = { e: 5 }] }, [[g]]) => [b, d, e, g]";
+    super::check_files(&[("a.js", sound)], &format!("[1,2,5,4,6,2,{own:?}]"));
+}
+
+#[test]
 fn errors_of_the_language() {
     told(&[
         ("class V extends Error {}\nthrow new V('bad')", "a.js:2:7: config threw: bad"),

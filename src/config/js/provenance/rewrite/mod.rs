@@ -25,7 +25,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK, OPEN};
+use super::{APART, CLOSE, MARK, NOTHING, OPEN};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -157,6 +157,11 @@ fn inserted(
         }
         if open.last().is_some_and(|end| *end < wrap.end) {
             return None;
+        }
+        // Behind a pattern, as what it is where there is nothing.
+        if wrap.start == wrap.end {
+            all.push((wrap.start, format!("={MARK}({},{NOTHING}{CLOSE}", first + wrap.site).into()));
+            continue;
         }
         let joins =
             code[..wrap.start].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii());

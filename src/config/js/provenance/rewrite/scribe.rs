@@ -13,6 +13,7 @@ use boa_ast::expression::operator::update::UpdateTarget;
 use boa_ast::expression::{Expression, Identifier};
 use boa_ast::function::ClassDeclaration;
 use boa_ast::operations::{ContainsSymbol, contains};
+use boa_ast::pattern::Pattern;
 use boa_ast::property::PropertyName;
 use boa_ast::statement::Statement;
 use boa_ast::statement::iteration::ForOfLoop;
@@ -366,6 +367,11 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
             self.unpack(pattern, init);
         }
         variable.visit_with(self)
+    }
+
+    fn visit_pattern(&mut self, pattern: &'ast Pattern) -> ControlFlow<()> {
+        self.nested(pattern);
+        pattern.visit_with(self)
     }
 
     fn visit_for_of_loop(&mut self, each: &'ast ForOfLoop) -> ControlFlow<()> {
