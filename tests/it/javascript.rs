@@ -213,9 +213,18 @@ fn places_of_what_node_ran_never_pass_for_more_than_they_are() {
     for diagnostic in diagnostics {
         assert!(diagnostic["computed"] == true && diagnostic["line"].is_number(), "{diagnostic}");
     }
+    // What has a `then` is awaited.
+    home.write("then.config.js", "module.exports = { then(done) { done({ apps: [{ script: './stay.sh' }] }) } };\n");
+    home.exits(0, &["validate", "--js-engine", "node", "then.config.js"]);
     // A module has no `require`, in Node either.
     home.write("eco.config.mjs", "const p = require('path');\nexport default [];\n");
     home.exits(65, &["validate", "--js-engine", "node", "eco.config.mjs"]).says("require is not defined");
+    home.write("eco.config.mjs", "const n = 1;\nmodule.exports = [];\n");
+    let output = home.exits(65, &["validate", "--js-engine", "node", "eco.config.mjs"]);
+    output.says("ReferenceError: module is not defined in ES module scope").says("eco.config.mjs:2:1").says("`.cjs`");
+    // Nor does anything else know Node's modules unasked.
+    home.write("eco.config.js", "const n = 1;\nmodule.exports = { apps: [], n: os.cpus() };\n");
+    home.exits(65, &["validate", "--js-engine", "node", "eco.config.js"]).says("os is not defined");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 // a socket of pmrun's. The embedded engine does the same in Rust.
 'use strict';
 const { readFileSync, writeSync } = require('node:fs');
-const { createRequire } = require('node:module');
+const { builtinModules, createRequire } = require('node:module');
 const { pathToFileURL } = require('node:url');
 const { inspect, parseEnv } = require('node:util');
 const { stringify } = JSON;
-// Globals of a script that is run by `-e`; a module has none of them.
-for (const name of ['require', 'module', 'exports', '__filename', '__dirname']) delete globalThis[name];
+// Globals of a script that is run by `-e`; other files have none of them.
+const scripts = ['require', 'module', 'exports', '__filename', '__dirname', ...builtinModules];
+const everywhere = ['console', 'crypto', 'process'];
 const entry = process.argv[1];
 const asText = process.argv.pop() === 'text';
 process.execArgv.length = 0;
@@ -92,8 +93,11 @@ function chosen(module) {
 }
 
 async function main() {
-  const module = await import(pathToFileURL(entry).href);
   const { cache } = createRequire(entry);
+  const module = await import(pathToFileURL(entry).href).catch((error) => {
+    // What Node says of a CommonJS export that has a `then`: it is awaited below.
+    if (error?.code !== 'ERR_VM_MODULE_NOT_MODULE' || !cache[entry]?.loaded) throw error;
+  });
   const known = cache[entry];
   let value = known ? known.exports : chosen(module);
   if (known && value?.__esModule && typeof value !== 'function') value = chosen(value);
@@ -150,4 +154,8 @@ async function main() {
   send({ value: { json, assigned } });
   exit.call(process, 0);
 }
-main().catch(fail);
+// Some of them Node puts back once the script is done.
+setImmediate(() => {
+  for (const name of scripts) if (!everywhere.includes(name)) delete globalThis[name];
+  main().catch(fail);
+});

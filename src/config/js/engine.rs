@@ -252,7 +252,7 @@ fn transpiled(exports: JsValue, fallback: JsValue, context: &mut Context) -> Res
 fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Context) -> Result<JsValue, Stop> {
     let mut value = exports;
     for _ in 0..UNWRAPS_MAX {
-        if let Some(promise) = value.as_promise() {
+        if let Some(promise) = awaited(&value, context)? {
             value = settle(host, &promise, context)?;
         } else if let Some(function) = value.as_callable() {
             if call(boot, "isClass", std::slice::from_ref(&value), context)?.to_boolean() {
@@ -276,6 +276,16 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
     }
     let endless = Failure::new(Code::Export, "the exported function returns functions without end");
     Err(Stop::Unfit(Box::new(endless), Trace::of(context).whole(&host.entry)))
+}
+
+/// The promise that a value is, or that its `then` makes it.
+fn awaited(value: &JsValue, context: &mut Context) -> Result<Option<JsPromise>, Stop> {
+    let Some(object) = value.as_object().filter(|object| !object.is::<ModuleNamespace>()) else { return Ok(None) };
+    if let Some(promise) = value.as_promise() {
+        return Ok(Some(promise));
+    }
+    let then = object.get(js_string!("then"), context)?;
+    Ok(if then.is_callable() { Some(JsPromise::resolve(value.clone(), context)?) } else { None })
 }
 
 /// Runs jobs and timers until the promise has an outcome.

@@ -20,6 +20,10 @@ use crate::diag::Code;
 /// How far causes of causes are followed, and how many of one error are told.
 const CAUSES_MAX: u32 = 3;
 
+/// Why a file has no `module`.
+pub(super) const RUN_AS_MODULE: &str =
+    "the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`";
+
 /// Classes of classes of an error.
 const CLASSES_MAX: usize = 50;
 
@@ -267,10 +271,7 @@ fn lacks_of_node(message: &str, trace: &Trace) -> Option<String> {
 fn advice(message: &str) -> Option<(Code, &'static str)> {
     let missing = |name: &str| message.contains(&format!(" {name} is not defined"));
     if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
-        return Some((
-            Code::Thrown,
-            "the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`",
-        ));
+        return Some((Code::Thrown, RUN_AS_MODULE));
     }
     let lacking = [
         "Intl",

@@ -191,6 +191,10 @@ impl<'a> Evaluation<'a> {
             failure = Failure::new(Code::MissingModule, first).hint("Node looked for it: is it installed?");
             let missing = first.split('\'').nth(1).unwrap_or_default();
             place = self.request(threw.from.as_deref(), first, missing).or(place);
+        } else if first.ends_with(" is not defined in ES module scope") {
+            let name = threw.name.as_deref().unwrap_or_default();
+            failure =
+                Failure::new(Code::Thrown, format!("config threw: {name}: {first}")).hint(super::fault::RUN_AS_MODULE);
         } else if code == "ERR_UNKNOWN_FILE_EXTENSION" {
             failure = failure.hint("Node 22.18 and later run TypeScript; so does pmrun without `--js-engine node`");
         }

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use oxc_ast::ast::{
-    Argument, ArrayExpressionElement, ArrayPattern, AssignmentExpression, AssignmentTarget, BindingPattern,
-    CallExpression, ExportNamedDeclaration, Expression, ForOfStatement, ObjectPattern, ThrowStatement,
-    VariableDeclarator,
+    Argument, ArrayExpressionElement, ArrayPattern, AssignmentExpression, AssignmentPattern, AssignmentTarget,
+    BindingPattern, CallExpression, ExportNamedDeclaration, Expression, ForOfStatement, FormalParameter, FunctionBody,
+    ObjectPattern, ThrowStatement, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_semantic::{Semantic, SemanticBuilder, SymbolFlags, SymbolId};
@@ -65,12 +65,46 @@ pub(super) struct Iterated {
     pub(super) place: Range,
 }
 
-/// The first property that an object is taken apart for, where nothing names the object.
+/// What is taken apart, and the first property that it is taken apart for.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
-    pub(super) name: String,
+    pub(super) name: Option<String>,
     pub(super) at: Range,
-    pub(super) is_nested: bool,
+    pub(super) of: Apart,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Apart {
+    /// A parameter or an item, which has no name.
+    Unnamed,
+    /// Something inside of another pattern.
+    Nested,
+    /// The value of a declaration, which tells of itself where its end is sure.
+    Declared { value: Range, sure: bool },
+    /// What has a value of its own where there is none.
+    Otherwise,
+}
+
+impl Pattern {
+    /// What V8 says of a value that it was to be.
+    pub(super) fn refuses(&self, value: &str, code: &str) -> String {
+        let Some(name) = &self.name else {
+            return match self.of {
+                Apart::Declared { .. } => format!("Cannot destructure '{value}' as it is {value}."),
+                _ => format!("{value} is not iterable (cannot read property Symbol(Symbol.iterator))"),
+            };
+        };
+        match self.of {
+            Apart::Nested => format!("Cannot read properties of {value} (reading '{name}')"),
+            Apart::Declared { value: (start, end), .. } => {
+                let text = code[start..end].split_whitespace().collect::<Vec<_>>().join(" ");
+                format!("Cannot destructure property '{name}' of '{text}' as it is {value}.")
+            }
+            Apart::Unnamed | Apart::Otherwise => {
+                format!("Cannot destructure property '{name}' of '{value}' as it is {value}.")
+            }
+        }
+    }
 }
 
 impl Outline {
@@ -102,9 +136,16 @@ impl Outline {
         around.min_by_key(|((start, end), _)| end - start).map(|(_, name)| name.as_str())
     }
 
-    /// The only one that has no name for what it takes apart.
-    pub(super) fn pattern(&self) -> Option<&Pattern> {
-        self.patterns.first().filter(|_| self.patterns.len() == 1)
+    /// The only one that may have failed for such a value. With marks, those for which nothing is there tell of themselves.
+    pub(super) fn pattern(&self, value: &str, marked: bool) -> Option<&Pattern> {
+        let nothing = value == "undefined";
+        let mut left = self.patterns.iter().filter(|pattern| match pattern.of {
+            Apart::Unnamed => true,
+            Apart::Nested => !(marked && nothing),
+            Apart::Declared { sure, .. } => !(marked && sure),
+            Apart::Otherwise => !nothing,
+        });
+        left.next().filter(|_| left.next().is_none())
     }
 
     /// The only list that has no name and is taken apart, where nothing else can be.
@@ -115,6 +156,11 @@ impl Outline {
     /// Where a name is exported from another file, and from which one.
     pub(super) fn reexport(&self, name: &str) -> Option<(Range, &str)> {
         self.reexports.iter().find(|(known, _, _)| known == name).map(|(_, at, from)| (*at, from.as_str()))
+    }
+
+    fn apart(&mut self, name: Option<String>, span: Span) {
+        let of = if self.depth > 0 { Apart::Nested } else { Apart::Unnamed };
+        self.patterns.push(Pattern { name, at: self.range(span), of });
     }
 
     fn range(&self, span: Span) -> Range {
@@ -149,6 +195,22 @@ impl Outline {
     }
 }
 
+/// Whether a declaration of it is marked.
+fn is_sure(init: &Expression<'_>) -> bool {
+    matches!(
+        init,
+        Expression::Identifier(_)
+            | Expression::CallExpression(_)
+            | Expression::StaticMemberExpression(_)
+            | Expression::ComputedMemberExpression(_)
+            | Expression::ParenthesizedExpression(_)
+            | Expression::ChainExpression(_)
+            | Expression::NullLiteral(_)
+            | Expression::ObjectExpression(_)
+            | Expression::ArrayExpression(_)
+    )
+}
+
 impl<'a> Visit<'a> for Outline {
     fn visit_for_of_statement(&mut self, it: &ForOfStatement<'a>) {
         self.iterates(&it.right);
@@ -180,36 +242,64 @@ impl<'a> Visit<'a> for Outline {
             }
             _ => {}
         }
-        // What a declaration takes apart has a name; what is inside of it has none.
-        self.depth += u32::from(matches!(it.id, BindingPattern::ObjectPattern(_)) && it.init.is_some());
         let (outer, lists) = (self.patterns.len(), self.lists_apart.len());
         walk::walk_variable_declarator(self, it);
-        if matches!(it.id, BindingPattern::ArrayPattern(_)) && it.init.is_some() {
-            self.lists_apart.remove(lists);
-        }
-        if matches!(it.id, BindingPattern::ObjectPattern(_)) && it.init.is_some() {
-            self.depth -= 1;
-            if self.patterns.len() > outer {
-                self.patterns.remove(outer);
+        if let Some(init) = &it.init {
+            if matches!(it.id, BindingPattern::ArrayPattern(_)) {
+                self.lists_apart.remove(lists);
             }
+            let value = self.range(init.span());
+            if !it.id.is_binding_identifier()
+                && let Some(pattern) = self.patterns.get_mut(outer)
+            {
+                pattern.of = Apart::Declared { value, sure: is_sure(init) };
+            }
+        }
+    }
+
+    fn visit_formal_parameter(&mut self, it: &FormalParameter<'a>) {
+        let outer = self.patterns.len();
+        walk::walk_formal_parameter(self, it);
+        if it.initializer.is_some()
+            && !it.pattern.is_binding_identifier()
+            && let Some(pattern) = self.patterns.get_mut(outer)
+        {
+            pattern.of = Apart::Otherwise;
+        }
+    }
+
+    fn visit_assignment_pattern(&mut self, it: &AssignmentPattern<'a>) {
+        let outer = self.patterns.len();
+        walk::walk_assignment_pattern(self, it);
+        if !it.left.is_binding_identifier()
+            && let Some(pattern) = self.patterns.get_mut(outer)
+        {
+            pattern.of = Apart::Otherwise;
         }
     }
 
     fn visit_array_pattern(&mut self, it: &ArrayPattern<'a>) {
         self.lists_apart.push(self.range(it.span));
+        self.apart(None, it.span);
+        self.depth += 1;
         walk::walk_array_pattern(self, it);
+        self.depth -= 1;
     }
 
     fn visit_object_pattern(&mut self, it: &ObjectPattern<'a>) {
-        if let Some(first) = it.properties.first()
-            && let Some(name) = first.key.static_name()
-        {
-            let at = self.range(first.key.span());
-            self.patterns.push(Pattern { name: name.to_string(), at, is_nested: self.depth > 0 });
-        }
+        let first = it.properties.first().and_then(|first| Some((first.key.static_name()?, first.key.span())));
+        let (name, span) = first.map_or((Some(String::new()), it.span), |(name, span)| (Some(name.into_owned()), span));
+        self.apart(name, span);
         self.depth += 1;
         walk::walk_object_pattern(self, it);
         self.depth -= 1;
+    }
+
+    /// What a function does has nothing to do with the pattern around it.
+    fn visit_function_body(&mut self, it: &FunctionBody<'a>) {
+        let depth = std::mem::take(&mut self.depth);
+        walk::walk_function_body(self, it);
+        self.depth = depth;
     }
 
     fn visit_assignment_expression(&mut self, it: &AssignmentExpression<'a>) {
@@ -380,15 +470,21 @@ mod tests {
 
     #[test]
     fn patterns_without_a_name_are_found() {
+        let property = |name: &str| Some(format!("Cannot destructure property '{name}' of 'null' as it is null."));
         for (code, want) in [
-            ("function f({ a, b }) {}", Some(("a", false))),
-            ("const { a: { b } } = {}", Some(("b", true))),
-            ("const [{ b }] = []", Some(("b", false))),
+            ("function f({ a, b }) {}", property("a")),
+            ("const { a: { b } } = x()", Some("Cannot read properties of null (reading 'b')".to_owned())),
+            ("const [{ b }] = []", Some("Cannot read properties of null (reading 'b')".to_owned())),
             ("const { a } = b", None),
+            ("f(({ a } = {}) => a)", property("a")),
             ("f(({ a }) => a, ({ b }) => b)", None),
+            (
+                "const { a } = b ? c : d",
+                Some("Cannot destructure property 'a' of 'b ? c : d' as it is null.".to_owned()),
+            ),
         ] {
             let outline = Outline::of(code, Shape::CommonJs).unwrap();
-            let found = outline.pattern().map(|pattern| (pattern.name.as_str(), pattern.is_nested));
+            let found = outline.pattern("null", true).map(|pattern| pattern.refuses("null", code));
             assert_eq!(found, want, "{code}");
         }
     }

@@ -12,7 +12,9 @@ function run(file, args, options = {}) {
   const [stdout, stderr] = [show(raw.stdout), show(raw.stderr)];
   const result = { pid: raw.pid, output: [null, stdout, stderr], stdout, stderr, status: raw.status ?? null, signal: raw.signal ?? null };
   for (const fd of [1, 2]) {
-    const to = typeof options.stdio === 'string' ? options.stdio : Array.isArray(options.stdio) ? options.stdio[fd] : undefined;
+    const given = typeof options.stdio === 'string' ? options.stdio : Array.isArray(options.stdio) ? options.stdio[fd] : undefined;
+    // A number or a stream: one of our own, that all go to the same place.
+    const to = [1, 2].includes(given?.fd ?? given) ? 'inherit' : given;
     if (to === 'inherit' || to === 'ignore') {
       if (to === 'inherit') host.print(String(result.output[fd]));
       result.output[fd] = result[fd === 1 ? 'stdout' : 'stderr'] = null;

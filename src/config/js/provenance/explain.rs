@@ -6,7 +6,7 @@ use super::brackets::{Odd, odd};
 use super::rewrite::Request;
 use super::site::Spot;
 use super::text::{Bytes, Lines};
-use super::{File, Shape, Trace};
+use super::{File, OPEN, Shape, Trace};
 use crate::config::js::outline::{self, Iterated, Outline};
 use crate::config::js::source::WRAPPER;
 use crate::config::js::words::in_v8s_words;
@@ -153,6 +153,12 @@ impl Trace {
                 return (message.to_owned(), named(&files, name, at).or_else(undeclared).or(at));
             }
         }
+        if let Some((file, spot)) = file.zip(at)
+            && self.is_anothers(file, spot, bare)
+        {
+            let text = in_v8s_words(bare).unwrap_or(std::borrow::Cow::Borrowed(bare));
+            return (said(text.into_owned()), None);
+        }
         // Of these the engine knows the function at best.
         let only_these = ["right-hand side of 'in", "superclass must", "cannot mix BigInt"];
         let of_operation = only_these.iter().any(|said| bare.starts_with(said));
@@ -167,6 +173,21 @@ impl Trace {
         };
         let text = in_v8s_words(&text).map_or(text.clone(), std::borrow::Cow::into_owned);
         (said(text), at.map(|spot| Spot { bytes, ..spot }))
+    }
+}
+
+impl Trace {
+    /// Whether the place that the engine has is only around the one that failed, which it does not know.
+    fn is_anothers(&self, file: &File, spot: Spot, bare: &str) -> bool {
+        let may_be = ["not a callable function", "not a constructor", "cannot convert 'null' or 'undefined' to object"];
+        if !may_be.contains(&bare) || spot.bytes == Bytes::new(0, 0) {
+            return false;
+        }
+        match file.facts.calls.get(&spot.bytes.start) {
+            Some(call) => self.has_unsure(spot.file, call.rest),
+            // A function or a literal does not fail itself.
+            None => matches!(spot.bytes.of(&file.text), "{" | "=" | "}") || spot.bytes.of(&file.text) == "function",
+        }
     }
 }
 
@@ -210,13 +231,8 @@ fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
         "Cannot destructure 'undefined' value" | "Cannot destructure 'null' value" => {
             let value = bare.split('\'').nth(1)?;
             let outline = outline()?;
-            let pattern = outline.pattern()?;
-            let name = &pattern.name;
-            let said = if pattern.is_nested {
-                format!("Cannot read properties of {value} (reading '{name}')")
-            } else {
-                format!("Cannot destructure property '{name}' of '{value}' as it is {value}.")
-            };
+            let pattern = outline.pattern(value, file.given.contains(OPEN))?;
+            let said = pattern.refuses(value, text);
             Some((said, Bytes::new(pattern.at.0, pattern.at.1)))
         }
         _ if bare.starts_with("value with type `") => {

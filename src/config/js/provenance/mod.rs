@@ -12,6 +12,7 @@
 //! has no place of its own; the nearest one around it then stands for it, and says that it does.
 
 mod brackets;
+mod chain;
 mod doing;
 mod explain;
 mod find;
@@ -25,7 +26,7 @@ mod tests;
 mod text;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -38,6 +39,7 @@ use boa_engine::{
 };
 
 pub(super) use self::brackets::Odd;
+use self::chain::Followed;
 use self::doing::Doing;
 pub(super) use self::explain::token;
 pub(super) use self::find::Found;
@@ -55,6 +57,8 @@ const MARK: &str = "$pmrun";
 const OPEN: &str = "$pmrun(";
 /// What ends a mark, so that it can be told from the program's own brackets.
 const CLOSE: &str = "/*$pmrun*/)";
+/// What a mark is given that stands for nothing of the program's.
+const NOTHING: &str = "$pmrun";
 /// Between a mark and the word before it.
 const APART: &str = "/*$pmrun*/";
 
@@ -117,6 +121,8 @@ pub(super) struct Trace {
     /// What marks have refused, by the message.
     refused: RefCell<Vec<(String, Spot)>>,
     doing: RefCell<Doing>,
+    /// Chains of which nobody can say beforehand whether they fail.
+    unsure: RefCell<HashSet<SiteId>>,
     order: Cell<u32>,
     /// How many operands are kept for each literal.
     operands: RefCell<HashMap<SiteId, u32>>,
@@ -135,6 +141,7 @@ impl Trace {
             pending: RefCell::default(),
             refused: RefCell::default(),
             doing: RefCell::default(),
+            unsure: RefCell::default(),
             order: Cell::new(0),
             operands: RefCell::default(),
             on,
@@ -379,7 +386,16 @@ impl Trace {
             Refuse(String, Spot),
             Nothing,
         }
-        let step = match self.sites.borrow().get(id as usize).map(Rc::as_ref) {
+        let site = self.site(id);
+        let step = match site.as_deref() {
+            Some(Site::Chain(chain)) => match chain.follow(value, context) {
+                Followed::Fails(said, at) => Step::Refuse(said, at),
+                Followed::Unsure => {
+                    self.unsure_of(id);
+                    Step::Nothing
+                }
+                Followed::Sound => Step::Nothing,
+            },
             Some(Site::Object(_) | Site::Array { .. }) => Step::Made,
             Some(Site::Spread { literal, slot }) => Step::Pending(*literal, *slot),
             Some(Site::Write { key: Some(key), .. }) => Step::Written(key.clone()),
@@ -393,6 +409,7 @@ impl Trace {
                 let property = first.as_ref().map_or(String::new(), |first| format!("property '{first}' of "));
                 Step::Refuse(format!("Cannot destructure {property}'{text}' as it is {said}."), *at)
             }
+            Some(Site::Missing { said, at }) => Step::Refuse(said.clone(), *at),
             Some(Site::Iterate { at }) if value.is_null_or_undefined() => {
                 Step::Refuse(format!("{} is not iterable", self.text_at(*at)), *at)
             }
@@ -637,6 +654,12 @@ fn replace(
 }
 
 fn without_marks(text: &str) -> String {
+    let mut text = text.to_owned();
+    let alone = format!(",{NOTHING}{CLOSE}");
+    while let Some(end) = text.find(&alone) {
+        let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
+        text.replace_range(start..end + alone.len(), "");
+    }
     let text = text.replace(CLOSE, "").replace(APART, "");
     let mut parts = text.split(OPEN);
     let mut out = parts.next().unwrap_or_default().to_owned();

@@ -171,6 +171,11 @@ pub(super) enum Site {
         first: Option<String>,
         at: Spot,
     },
+    /// What stands where a pattern inside of another one finds nothing: what is said then, and where.
+    Missing {
+        said: String,
+        at: Spot,
+    },
     /// What `for (... of x)` goes through.
     Iterate {
         at: Spot,
@@ -180,6 +185,8 @@ pub(super) enum Site {
         at: Spot,
         own: OnceCell<JsString>,
     },
+    /// What a chain of properties and calls begins with.
+    Chain(Chain),
     /// What is about to happen once this is evaluated.
     Operation {
         of: Operation,
@@ -187,6 +194,31 @@ pub(super) enum Site {
     },
     /// A name that the file does not declare.
     Free,
+}
+
+/// `a?.b.c()`, and a.b`text`.
+#[derive(Clone, Debug)]
+pub(super) struct Chain {
+    /// Each with whether it is left out where there is nothing.
+    pub(super) steps: Vec<(bool, Step)>,
+    pub(super) whole: Spot,
+    /// It begins with `process.env`.
+    pub(super) variables: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Read {
+        name: String,
+        at: Spot,
+    },
+    Call {
+        callee: String,
+        at: Spot,
+        /// Its arguments do nothing.
+        plain: bool,
+    },
+    Unknown,
 }
 
 /// What can fail without the engine saying where.

@@ -1,7 +1,43 @@
 //! What stands in for parts of Node, beside what Node 20 prints; and what is said of the parts that nothing stands in for.
 
-use super::{Case, check, check_files};
+use super::{Case, check, check_failure, check_files};
 use crate::diag::Code;
+
+#[test]
+fn what_commands_say_goes_where_they_are_told() {
+    for (stdio, printed, want) in [
+        ("'inherit'", "out\nerr\n", "[null,null]"),
+        ("[0, 1, 2]", "out\nerr\n", "[null,null]"),
+        ("['ignore', process.stdout, 'pipe']", "out\n", "[null,\"err\\n\"]"),
+        ("['ignore', 2, process.stderr]", "out\nerr\n", "[null,null]"),
+        ("['ignore', 'ignore', null]", "", "[null,\"err\\n\"]"),
+        ("[0]", "", "[\"out\\n\",\"err\\n\"]"),
+    ] {
+        let text = format!(
+            "const {{ spawnSync }} = require('child_process');\n\
+             const r = spawnSync('sh', ['-c', 'echo out; echo err >&2'], {{ stdio: {stdio}, encoding: 'utf8' }});\n\
+             module.exports = [r.stdout, r.stderr];"
+        );
+        let ran = Case::new(&[("a.js", &text)]).run();
+        assert_eq!((ran.json().as_str(), ran.printed.as_str()), (want, printed), "{stdio}");
+    }
+}
+
+#[test]
+fn exports_with_a_then_are_awaited() {
+    let then = "{ then(done) { setTimeout(() => done({ apps: [1] }), 1) } }";
+    for (name, text) in [
+        ("a.js", format!("module.exports = {then}")),
+        ("a.js", format!("module.exports = async () => ({then})")),
+        ("a.mjs", format!("export default {then}")),
+        ("a.js", format!("module.exports = Object.assign(() => 1, {then})")),
+        ("a.js", "module.exports = { then: 5, apps: [1] }; delete module.exports.then".to_owned()),
+    ] {
+        check_files(&[(name, &text)], r#"{"apps":[1]}"#);
+    }
+    let refused = "module.exports = { then(done, fail) { fail(new Error('no')) } }";
+    assert_eq!(check_failure(&[("a.js", refused)], "a.js:1:44: config threw: no"), None);
+}
 
 #[test]
 fn what_the_engine_lacks_names_the_way_out() {

@@ -72,6 +72,96 @@ fn what_cannot_be_iterated_or_taken_apart() {
 }
 
 #[test]
+fn steps_of_optional_chains() {
+    let read = |at: &str, name: &str| {
+        format!("a.js:{at}: config threw: TypeError: Cannot read properties of undefined (reading '{name}')")
+    };
+    let called = |at: &str, name: &str| format!("a.js:{at}: config threw: TypeError: {name} is not a function");
+    let nowhere = "a.js: config threw: TypeError: the called value is not a function".to_owned();
+    let table = [
+        (
+            "const path = require('path'), cfg = {};\nconst dir = path.join(\n  __dirname,\n  cfg?.dir(),\n);",
+            called("4:8", "cfg?.dir"),
+        ),
+        (
+            "const p = { config: {} }, mk = (a) => a;\nmk('a', p.config?.getPort('x'))",
+            called("2:19", "p.config?.getPort"),
+        ),
+        ("const cfg = {};\nconst x = cfg?.get('port')", called("2:16", "cfg?.get")),
+        ("const cfg = {};\nconst x = cfg?.[`get`]('port')", called("2:17", "cfg?.[`get`]")),
+        ("const cfg = {};\nconst y = cfg?.db.host", read("2:19", "host")),
+        ("const y = process.env?.NOPE.split(',')", read("1:29", "split")),
+        ("const o = {};\nmodule.exports = { apps: [{ name: 'a', script: o?.x.y }] }", read("2:53", "y")),
+        ("const o = {};\nfunction f() {\n  return o?.x.y;\n}\nf()", read("3:15", "y")),
+        ("const o = {};\n[1].map((v) => o?.b.c(v)).join('')", read("2:21", "c")),
+        ("const o = { f: 1 };\nString(o.f?.())", called("2:10", "o.f")),
+        ("const o = { a: 'x' };\nString(o?.a.nope())", called("2:13", "o?.a.nope")),
+        ("const sql = {};\nconst q = sql.raw`x`", called("2:15", "sql.raw")),
+        ("const sql = {};\n{\nconst q = sql`x`\n}", called("3:11", "sql")),
+        // Who failed is only known to the engine, which does not say it.
+        ("const o = { f() { return {} } };\nString(o?.f().g())", nowhere.clone()),
+        ("const o = { get f() { return 1 } };\nString(o?.f())", nowhere),
+        // What is sound is not blamed, and neither is what comes before.
+        ("const o = { f: () => 1 };\nlet mk;\nmk(o?.f(), o?.g?.h.i, o.h?.())", called("3:1", "mk")),
+        ("const o = {};\ntry { o?.f() } catch {}\nlet mk;\nmk(1)", called("4:1", "mk")),
+    ];
+    let wrong: Vec<String> = table.iter().filter_map(|(text, want)| check_failure(&[("a.js", text)], want)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Nothing else changes.
+    let sound = "const o = { f() { return this.n }, n: 2, a: [[7]], 'x-y': null, t(s) { return s.raw[0] + this.n } };\n\
+                 const none = null;\n\
+                 module.exports = [o?.f(), o.f?.(), o?.a?.[0][0], none?.b.c.d(), o['x-y']?.z, o?.['f'](), o.t`q`, (o?.f)(), 'ab'?.length, [1]?.at?.(0)]";
+    super::check_files(&[("a.js", sound)], "[2,2,7,null,null,2,\"q2\",2,2,1]");
+}
+
+#[test]
+fn patterns_inside_of_patterns() {
+    let read = |at: &str, value: &str, name: &str| {
+        format!("a.js:{at}: config threw: TypeError: Cannot read properties of {value} (reading '{name}')")
+    };
+    let apart = |at: &str, said: &str| format!("a.js:{at}: config threw: TypeError: Cannot destructure {said}");
+    let iterated = |at: &str| {
+        let said = "undefined is not iterable (cannot read property Symbol(Symbol.iterator))";
+        format!("a.js:{at}: config threw: TypeError: {said}")
+    };
+    let table = [
+        ("const { a: { b: { c } } } = { a: {} }", read("1:19", "undefined", "c")),
+        ("const { a: { b: { c } }, d: { e } } = {}", read("1:14", "undefined", "b")),
+        (
+            "const apps = [{ name: 'a' }];\napps.map(({ name, opts: { port } }) => ({ name, port }))",
+            read("2:27", "undefined", "port"),
+        ),
+        ("let z;\nconst f = ([a]) => a;\nf()", iterated("2:12")),
+        ("const { a: [b], c: { d } } = { c: {} }", iterated("1:12")),
+        ("for (const { a: { b } } of [{}]) {}", read("1:19", "undefined", "b")),
+        ("const { a, ...r } = null", apart("1:21", "property 'a' of 'null' as it is null.")),
+        ("const { ...r } = null", apart("1:18", "'null' as it is null.")),
+        ("const o = {};\nconst { a } = o?.apps;", apart("2:15", "property 'a' of 'o?.apps' as it is undefined.")),
+        ("const o = {};\nconst { a } = o.x || o.y\n", apart("2:9", "property 'a' of 'o.x || o.y' as it is undefined.")),
+        ("function f(x, { b: { c } }) {}\nf(1, {})", read("1:22", "undefined", "c")),
+        ("let c;\n({ b: { c } } = {});", read("2:9", "undefined", "c")),
+        ("const [{ c }, { d }] = [{}]", read("1:17", "undefined", "d")),
+        ("const { b: { c } } = { b: null }", read("1:14", "null", "c")),
+        // Of several, nobody says which.
+        (
+            "const f = ({ a }) => a, g = ({ b }) => b;\nf()",
+            "a.js: config threw: TypeError: Cannot destructure 'undefined' as it is undefined.".to_owned(),
+        ),
+        (
+            "const f = ({ a }) => a, g = ({ b } = {}) => b;\nf()",
+            apart("1:14", "property 'a' of 'undefined' as it is undefined."),
+        ),
+    ];
+    let wrong: Vec<String> = table.iter().filter_map(|(text, want)| check_failure(&[("a.js", text)], want)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let sound = "const f = ({ a: { b }, c: [d, { e } = { e: 5 }] }, [[g]]) => [b, d, e, g];\n\
+                 let h; [{ h }] = [{ h: 6 }];\n\
+                 module.exports = [...f({ a: { b: 1 }, c: [2] }, [[4]]), h, f.length, String(f)]";
+    let own = "({ a: { b }, c: [d, { e } = { e: 5 }] }, [[g]]) => [b, d, e, g]";
+    super::check_files(&[("a.js", sound)], &format!("[1,2,5,4,6,2,{own:?}]"));
+}
+
+#[test]
 fn errors_of_the_language() {
     told(&[
         ("class V extends Error {}\nthrow new V('bad')", "a.js:2:7: config threw: bad"),
@@ -79,7 +169,7 @@ fn errors_of_the_language() {
             "[...new Set(5)]",
             "a.js:1:5: config threw: TypeError: number is not iterable (cannot read property Symbol(Symbol.iterator))",
         ),
-        ("const f = 5; f`x`", "a.js: config threw: TypeError: the called value is not a function"),
+        ("const f = 5; f`x`", "a.js:1:14: config threw: TypeError: f is not a function"),
         ("(5).toString(1)", "a.js:1:5: config threw: RangeError: toString() radix argument must be between 2 and 36"),
         ("class A {}\nA()", "a.js:2:1: config threw: TypeError: Class constructor A cannot be invoked without 'new'"),
         (

@@ -7,7 +7,7 @@ use boa_ast::expression::access::{PropertyAccess, PropertyAccessField, SimplePro
 use boa_ast::expression::operator::assign::{Assign, AssignOp, AssignTarget};
 use boa_ast::expression::operator::update::{Update, UpdateTarget};
 use boa_ast::expression::{Call, Expression, Identifier, New};
-use boa_ast::pattern::{ObjectPatternElement, Pattern};
+use boa_ast::pattern::{ArrayPatternElement, ObjectPatternElement, Pattern};
 use boa_ast::property::PropertyName;
 use boa_ast::visitor::{VisitWith, Visitor};
 use boa_ast::{Span, Spanned};
@@ -15,7 +15,8 @@ use boa_interner::Sym;
 
 use super::super::known;
 use super::super::site::{Export, Scalar, Site, Spot, Value, Worth};
-use super::super::text::Bytes;
+use super::super::text::{Bytes, skip_blank};
+use super::super::token;
 use super::scribe::{Scribe, pauses, scalar};
 use super::{Callee, Request};
 use crate::document::js_number;
@@ -186,7 +187,12 @@ impl Scribe<'_> {
             Some(field) => field,
             None => (start, end),
         };
-        let callee = Callee { whole: Bytes::new(start, end), name: Bytes::new(from, to) };
+        let until = self.offset(span.end()).unwrap_or(bracket);
+        let callee = Callee {
+            whole: Bytes::new(start, end),
+            name: Bytes::new(from, to),
+            rest: Bytes::new(bracket, until.max(bracket)),
+        };
         self.facts.calls.insert(u32::try_from(bracket).unwrap_or(u32::MAX), callee);
     }
 
@@ -235,16 +241,11 @@ impl Scribe<'_> {
                 | Expression::Call(_)
                 | Expression::PropertyAccess(_)
                 | Expression::Parenthesized(_)
-        );
+                | Expression::Optional(_)
+        ) || scalar(init, self.names.interner) == Some(Scalar::Null);
         let (Some(start), Some(end), true) = (self.start(init), self.end(init), sure) else { return };
         let first = match pattern {
-            Pattern::Object(object) => object.bindings().first().and_then(|element| match element {
-                ObjectPatternElement::SingleName { name: PropertyName::Literal(name), .. }
-                | ObjectPatternElement::Pattern { name: PropertyName::Literal(name), .. } => {
-                    Some(self.names.text(name.sym()))
-                }
-                _ => None,
-            }),
+            Pattern::Object(_) => self.first_of(pattern),
             Pattern::Array(_) => {
                 let at = self.spot(start, end);
                 self.add(start, end, Site::Iterate { at });
@@ -253,6 +254,66 @@ impl Scribe<'_> {
         };
         let at = self.spot(start, end);
         self.add(start, end, Site::Unpack { first, at });
+    }
+
+    /// The name of the first property that an object is taken apart for.
+    fn first_of(&self, pattern: &Pattern) -> Option<String> {
+        let Pattern::Object(object) = pattern else { return None };
+        match object.bindings().first()? {
+            ObjectPatternElement::SingleName { name: PropertyName::Literal(name), .. }
+            | ObjectPatternElement::AssignmentPropertyAccess { name: PropertyName::Literal(name), .. }
+            | ObjectPatternElement::Pattern { name: PropertyName::Literal(name), .. } => {
+                Some(self.names.text(name.sym()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts a mark behind each pattern inside of this one: it stands for what is not there.
+    pub(super) fn nested(&mut self, pattern: &Pattern) {
+        let inner: Vec<&Pattern> = match pattern {
+            Pattern::Object(object) => {
+                let bindings = object.bindings().iter();
+                bindings
+                    .filter_map(|element| match element {
+                        ObjectPatternElement::Pattern { pattern, default_init: None, .. } => Some(pattern),
+                        _ => None,
+                    })
+                    .collect()
+            }
+            Pattern::Array(list) => {
+                let bindings = list.bindings().iter();
+                bindings
+                    .filter_map(|element| match element {
+                        ArrayPatternElement::Pattern { pattern, default_init: None } => Some(pattern),
+                        _ => None,
+                    })
+                    .collect()
+            }
+        };
+        for pattern in inner {
+            let Some((start, end)) = self.span(pattern.span()) else { continue };
+            let is_whole = self.code[start..end].starts_with(['{', '[']) && self.code[..end].ends_with(['}', ']']);
+            if !is_whole || !matches!(self.next(end), Some(',' | '}' | ']')) {
+                continue;
+            }
+            let first = self.first_of(pattern);
+            let (said, at) = match (first, pattern) {
+                (Some(name), _) => {
+                    let from = skip_blank(self.code, start + 1);
+                    let said = format!("Cannot read properties of undefined (reading '{name}')");
+                    (said, self.spot(from, from + token(self.code, from)))
+                }
+                (None, Pattern::Object(_)) => {
+                    ("Cannot destructure 'undefined' as it is undefined.".to_owned(), self.spot(start, end))
+                }
+                (None, Pattern::Array(_)) => {
+                    let said = "undefined is not iterable (cannot read property Symbol(Symbol.iterator))";
+                    (said.to_owned(), self.spot(start, end))
+                }
+            };
+            self.add(end, end, Site::Missing { said, at });
+        }
     }
 
     pub(super) fn export_variables(&mut self, variables: &[Variable]) {

@@ -4,6 +4,7 @@
 //! the same. Only whole expressions are wrapped, never patterns, and no line is added. What is not certain is left alone.
 
 mod accesses;
+mod chains;
 mod flow;
 mod literals;
 mod names;
@@ -24,7 +25,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK, OPEN};
+use super::{APART, CLOSE, MARK, NOTHING, OPEN};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -69,6 +70,8 @@ pub(super) struct Callee {
     pub(super) whole: Bytes,
     /// Of `a.b.c()`, the `c`; of `new A()`, the `new A`.
     pub(super) name: Bytes,
+    /// From its bracket to its end.
+    pub(super) rest: Bytes,
 }
 
 #[derive(Debug)]
@@ -154,6 +157,11 @@ fn inserted(
         }
         if open.last().is_some_and(|end| *end < wrap.end) {
             return None;
+        }
+        // Behind a pattern, as what it is where there is nothing.
+        if wrap.start == wrap.end {
+            all.push((wrap.start, format!("={MARK}({},{NOTHING}{CLOSE}", first + wrap.site).into()));
+            continue;
         }
         let joins =
             code[..wrap.start].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii());

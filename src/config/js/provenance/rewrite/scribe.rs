@@ -13,6 +13,7 @@ use boa_ast::expression::operator::update::UpdateTarget;
 use boa_ast::expression::{Expression, Identifier};
 use boa_ast::function::ClassDeclaration;
 use boa_ast::operations::{ContainsSymbol, contains};
+use boa_ast::pattern::Pattern;
 use boa_ast::property::PropertyName;
 use boa_ast::statement::Statement;
 use boa_ast::statement::iteration::ForOfLoop;
@@ -169,8 +170,7 @@ impl<'a> Scribe<'a> {
             Expression::Await(awaited) => self.end(awaited.target()),
             other => {
                 let end = self.offset(other.span().end())?;
-                let bracket = matches!(other, Expression::Optional(_)) && self.next(end) == Some(']');
-                Some(if bracket { skip_blank(self.code, end) + 1 } else { end })
+                Some(end)
             }
         }
     }
@@ -295,6 +295,14 @@ impl<'a> Scribe<'a> {
                 self.extends(class.super_ref());
                 class.visit_with(self)
             }
+            Expression::Optional(optional) => {
+                self.optional(optional);
+                optional.visit_with(self)
+            }
+            Expression::TaggedTemplate(tagged) => {
+                self.tagged(tagged);
+                tagged.visit_with(self)
+            }
             Expression::Call(call) => self.call(call),
             Expression::New(new) => self.construct(new),
             other => other.visit_with(self),
@@ -359,6 +367,11 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
             self.unpack(pattern, init);
         }
         variable.visit_with(self)
+    }
+
+    fn visit_pattern(&mut self, pattern: &'ast Pattern) -> ControlFlow<()> {
+        self.nested(pattern);
+        pattern.visit_with(self)
     }
 
     fn visit_for_of_loop(&mut self, each: &'ast ForOfLoop) -> ControlFlow<()> {

@@ -1,0 +1,101 @@
+//! `a?.b.c()` and tagged templates: the engine says no place of what fails in them, or that of the call around them. So it is
+//! looked at before, without running anything of the config's, what they are about to find.
+
+use boa_engine::property::PropertyKey;
+use boa_engine::{Context, JsString, JsValue};
+
+use super::Trace;
+use super::site::{Chain, SiteId, Spot, Step};
+use super::text::Bytes;
+
+/// Objects above each other.
+const ABOVE_MAX: usize = 100;
+
+/// What following a chain has come to.
+pub(super) enum Followed {
+    /// It does not fail.
+    Sound,
+    /// Some of it is only known when it runs.
+    Unsure,
+    Fails(String, Spot),
+}
+
+impl Chain {
+    pub(super) fn follow(&self, target: &JsValue, context: &mut Context) -> Followed {
+        let mut value = target.clone();
+        for (index, (optional, step)) in self.steps.iter().enumerate() {
+            if *optional && value.is_null_or_undefined() {
+                return Followed::Sound;
+            }
+            match step {
+                Step::Read { name, at } if value.is_null_or_undefined() => {
+                    let said = format!("Cannot read properties of {} (reading '{name}')", value.display());
+                    return Followed::Fails(said, *at);
+                }
+                Step::Read { name, .. } => match held(&value, name, self.variables && index == 0, context) {
+                    Some(inner) => value = inner,
+                    None => return Followed::Unsure,
+                },
+                Step::Call { callee, at, plain } => {
+                    if value.is_callable() {
+                        return if index + 1 == self.steps.len() { Followed::Sound } else { Followed::Unsure };
+                    }
+                    let fails = || Followed::Fails(format!("{callee} is not a function"), *at);
+                    return if *plain { fails() } else { Followed::Unsure };
+                }
+                Step::Unknown => return Followed::Unsure,
+            }
+        }
+        Followed::Sound
+    }
+}
+
+impl Trace {
+    /// What nobody can say whether it fails is not to be mistaken for the call around it.
+    pub(super) fn unsure_of(&self, id: SiteId) {
+        self.unsure.borrow_mut().insert(id);
+    }
+
+    /// Whether something that may have failed instead stands in these bytes.
+    pub(super) fn has_unsure(&self, file: u32, within: Bytes) -> bool {
+        let unsure = self.unsure.borrow();
+        unsure.iter().filter_map(|id| self.site(*id)).any(|site| match site.as_ref() {
+            super::site::Site::Chain(Chain { whole, .. }) => {
+                whole.file == file && within.start <= whole.bytes.start && whole.bytes.end <= within.end
+            }
+            _ => false,
+        })
+    }
+}
+
+/// What a property holds, if that can be said without running anything of the config's.
+fn held(value: &JsValue, name: &str, variables: bool, context: &mut Context) -> Option<JsValue> {
+    let key: PropertyKey = JsString::from(name).into();
+    if variables {
+        // It is ours, and is asked the same in a moment.
+        return value.as_object()?.get(key, context).ok();
+    }
+    let constructors = context.intrinsics().constructors();
+    let wrapper = if value.is_string() && name != "length" && name.parse::<u64>().is_err() {
+        Some(constructors.string().prototype())
+    } else if value.is_number() {
+        Some(constructors.number().prototype())
+    } else {
+        value.is_boolean().then(|| constructors.boolean().prototype())
+    };
+    let mut object = wrapper.clone().or_else(|| value.as_object())?;
+    for _ in 0..ABOVE_MAX {
+        if !object.is_ordinary() && !object.is_array() && wrapper.as_ref() != Some(&object) {
+            return None;
+        }
+        let property = object.borrow().properties().get(&key);
+        if let Some(property) = property {
+            return property.value().cloned();
+        }
+        match object.prototype() {
+            Some(above) => object = above,
+            None => return Some(JsValue::undefined()),
+        }
+    }
+    None
+}
