@@ -362,7 +362,10 @@ mod tests {
         assert_eq!(env("PORT"), Some("3002"));
         assert_eq!(env("NODE_APP_INSTANCE"), Some("2"));
         assert_eq!(env("pm_id"), Some("3"));
-        assert_eq!((env("name"), env("exec_mode"), env("pm_exec_path")), (Some("api"), Some("fork_mode"), Some("/a/api")));
+        assert_eq!(
+            (env("name"), env("exec_mode"), env("pm_exec_path")),
+            (Some("api"), Some("fork_mode"), Some("/a/api"))
+        );
         assert_eq!(env("PMRUN_HOME"), Some("/h"));
         assert_eq!(env("PMRUN_INSTANCE"), Some("api:2"));
         assert!(env("PMRUN_SPEC").is_some_and(|digest| !digest.is_empty()));
