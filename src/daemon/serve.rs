@@ -350,6 +350,10 @@ impl Daemon {
 pub(super) fn watch_logs(rotator: &Rotator, home: &Path, launch: &Launch) {
     let is_own = launch.user.is_none() && launch.group.is_none();
     let files = launch.log_files().into_iter().map(PathBuf::from);
-    let files = files.filter(|file| is_own || file.starts_with(home)).collect();
+    let (files, left): (Vec<_>, Vec<_>) = files.partition(|file| is_own || file.starts_with(home));
+    if let Some(file) = left.first().filter(|_| launch.rotation.max_size > 0) {
+        let (instance, file) = (&launch.instance, file.display());
+        log::line(format_args!("`{instance}` runs as another user: `{file}` is not rotated outside of PMRUN_HOME"));
+    }
     rotator.look(launch.id.0, files, launch.rotation.clone());
 }

@@ -191,6 +191,13 @@ pub enum Heard {
 }
 
 impl PumpSocket {
+    /// Nobody can come any more: while it is there, whoever wants one is answered by this process, and makes no other.
+    pub fn remove(&self) {
+        if let Some(home) = std::env::var_os("PMRUN_HOME") {
+            let _ = std::fs::remove_file(Path::new(&home).join(SOCKET));
+        }
+    }
+
     /// The one that this process was started with. To be called first thing.
     ///
     /// # Errors

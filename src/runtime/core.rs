@@ -154,7 +154,9 @@ impl Core {
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
-            Input::FilesChanged { app, paths, count, more } => self.watching.changed(&app, paths, count, more, now),
+            Input::FilesChanged { app, paths, count, more } => {
+                self.watching.changed(&self.table, &app, paths, count, more, now);
+            }
             Input::WatchTrouble { app, trouble } => self.watching.trouble(&app, trouble, &mut out),
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),

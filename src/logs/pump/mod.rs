@@ -107,6 +107,8 @@ impl Pump {
             }
             if events.is_empty() {
                 if idle {
+                    // Whoever comes now starts another.
+                    self.socket.remove();
                     return Ok(());
                 }
                 rested = true;

@@ -1,7 +1,7 @@
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -10,13 +10,21 @@ use flate2::write::GzEncoder;
 /// Twice as fast as the usual 6, and hardly larger for logs.
 const LEVEL: u32 = 4;
 
+/// Whoever may write to the folder could have made one.
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
 /// Puts `FILE.gz` in the place of a file; at every moment one of them is whole.
 pub(super) fn compress(path: &Path) -> io::Result<()> {
     let (part, whole) = (with(path, ".gz.part"), with(path, ".gz"));
-    let mut source = File::open(path)?;
+    let mut source = OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?;
     let meta = source.metadata()?;
-    // What is there was left by a crash.
-    let target = OpenOptions::new().write(true).create(true).truncate(true).open(&part)?;
+    // What is there was left by a crash, or is a link that somebody has put there to have another file written.
+    if let Err(error) = fs::remove_file(&part)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let target = OpenOptions::new().write(true).create_new(true).open(&part)?;
     target.set_permissions(meta.permissions())?;
     super::head::keep_from(&source, &target);
     let _ = std::os::unix::fs::fchown(&target, Some(meta.uid()), Some(meta.gid()));

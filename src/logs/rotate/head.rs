@@ -32,10 +32,20 @@ struct Cut {
 
 /// Copies the head of a log that is too big to files of its own and takes it out. False when it is small enough.
 pub(super) fn take(path: &Path, rotation: &Rotation) -> io::Result<bool> {
-    if path.metadata()?.len() < rotation.max_size || !path.metadata()?.is_file() {
+    let meta = path.metadata()?;
+    if meta.len() < rotation.max_size || !meta.is_file() {
         return Ok(false);
     }
+    // A link that its owner could not have followed to there is none of an app's: `log -> /etc/passwd`.
+    let is_trusted = |link: std::fs::Metadata| !link.is_symlink() || [0, meta.uid()].contains(&link.uid());
+    if !path.symlink_metadata().is_ok_and(is_trusted) {
+        return Err(io::Error::other("it is a link of somebody else's"));
+    }
     let log = OpenOptions::new().read(true).write(true).open(path)?;
+    let same = log.metadata()?;
+    if (same.dev(), same.ino()) != (meta.dev(), meta.ino()) {
+        return Ok(false);
+    }
     let start = data_start(&log)?;
     let size = log.metadata()?.len();
     if rotation.max_size == 0 || size.saturating_sub(start) < rotation.max_size {

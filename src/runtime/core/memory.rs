@@ -23,6 +23,8 @@ pub(in crate::runtime) struct Measured {
     launch: LaunchId,
     last: Option<(Mono, u64)>,
     next: Mono,
+    /// At the first look already.
+    too_large: bool,
 }
 
 impl Core {
@@ -41,10 +43,11 @@ impl Core {
             let due = watched(instance).filter(|watched| watched.next <= now.mono.plus_ms(TOGETHER_MS));
             if let Some(Watched { launch, .. }) = due {
                 launches.push(launch);
-                let last =
-                    instance.measured.as_ref().filter(|known| known.launch == launch).and_then(|known| known.last);
+                let known = instance.measured.as_ref().filter(|known| known.launch == launch);
+                let (last, too_large) =
+                    (known.and_then(|known| known.last), known.is_some_and(|known| known.too_large));
                 // Whom nobody can tell anything of is asked after again in a while.
-                instance.measured = Some(Measured { launch, last, next: now.mono.plus_ms(FAR_MS) });
+                instance.measured = Some(Measured { launch, last, next: now.mono.plus_ms(FAR_MS), too_large });
             }
         }
         out.push(Effect::Measure { launches });
@@ -60,14 +63,18 @@ impl Core {
             return;
         };
         let last = instance.measured.as_ref().and_then(|known| known.last);
+        let too_large = match last {
+            None => bytes > limit,
+            Some(_) => instance.measured.as_ref().is_some_and(|known| known.too_large),
+        };
         let wait_ms = wait_ms(limit, bytes, last.map(|(at, before)| (now.mono.ms_since(at), before)));
         let mut next = now.mono.plus_ms(wait_ms);
         let again = matches!(instance.machine.cause, Some(Cause::Memory { .. }));
-        let too_soon = again && now.mono.ms_since(since) < AGAIN_MS;
+        let too_soon = again && too_large && now.mono.ms_since(since) < AGAIN_MS;
         if too_soon {
             next = next.max(since.plus_ms(AGAIN_MS));
         }
-        instance.measured = Some(Measured { launch, last: Some((now.mono, bytes)), next });
+        instance.measured = Some(Measured { launch, last: Some((now.mono, bytes)), next, too_large });
         // What a command is at work on may be about to end anyway.
         if bytes > limit && !too_soon && !is_at_work {
             out.push(Effect::Log(format!(

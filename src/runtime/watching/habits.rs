@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::burst::Burst;
 use crate::base::Mono;
@@ -10,6 +10,8 @@ const AT_START_MS: u64 = 10_000;
 const STARTS: u32 = 8;
 /// For a folder in which each start writes a file of another name.
 const STARTS_FOLDER: u32 = 12;
+/// What has not changed for so long, and does long after a start, is not what an app writes at its start.
+const QUIET_MS: u64 = 60_000;
 /// Within this after the start, moments need not be the same.
 const SOON_MS: u64 = 1_000;
 
@@ -18,7 +20,8 @@ const SOON_MS: u64 = 1_000;
 pub(super) struct Habits {
     /// By path, or by folder with a `/` at its end.
     streaks: BTreeMap<String, Streak>,
-    paused: BTreeSet<String>,
+    /// And when each changed last.
+    paused: BTreeMap<String, Mono>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +32,25 @@ struct Streak {
 }
 
 impl Habits {
-    /// Whether changes of a path are passed over.
-    pub(super) fn is_paused(&self, path: &str) -> bool {
-        !self.paused.is_empty() && (self.paused.contains(path) || self.paused.contains(folder_of(path)))
+    /// Whether changes of a path are passed over. That an app writes files beside it is nothing against its `script`.
+    pub(super) fn is_paused(&self, path: &str, script: Option<&str>) -> bool {
+        let by_folder = || script != Some(path) && self.paused.contains_key(folder_of(path));
+        !self.paused.is_empty() && (self.paused.contains_key(path) || by_folder())
+    }
+
+    /// A path changes, and `started` is the app's last start. One that was quiet and changes long after a start is not
+    /// (only) written at starts: from now on it counts again.
+    pub(super) fn changes(&mut self, path: &str, at: Mono, started: Option<Mono>) {
+        let late = started.is_some_and(|started| at.ms_since(started) > AT_START_MS);
+        for key in [path, folder_of(path)] {
+            let Some(last) = self.paused.get_mut(key) else { continue };
+            if late && at.ms_since(*last) > QUIET_MS {
+                self.paused.remove(key);
+                self.streaks.clear();
+            } else {
+                *last = at;
+            }
+        }
     }
 
     /// What the app is found to write at each start, as of this burst. `started`: its last start, by whatever reason.
@@ -53,17 +72,17 @@ impl Habits {
         let of_path: Vec<String> =
             now.iter().filter(|(key, streak)| streak.starts >= starts(key)).map(|(key, _)| key.clone()).collect();
         self.streaks = now;
-        let found: Vec<String> = of_path.into_iter().filter(|key| !self.is_paused(key)).collect();
+        let found: Vec<String> = of_path.into_iter().filter(|key| !self.is_paused(key, None)).collect();
         // A folder says no more than its one file does.
         let only_folders = found.iter().all(|key| key.ends_with('/'));
         let found: Vec<String> = found.into_iter().filter(|key| only_folders || !key.ends_with('/')).collect();
-        self.paused.extend(found.iter().cloned());
+        self.paused.extend(found.iter().map(|key| (key.clone(), burst.last)));
         found
     }
 
     /// For people; None where nothing is paused.
     pub(super) fn note(&self) -> Option<String> {
-        let first = self.paused.first()?;
+        let (first, _) = self.paused.first_key_value()?;
         let others = match self.paused.len() - 1 {
             0 => String::new(),
             others => format!(" and {others} more"),
@@ -111,7 +130,7 @@ mod tests {
             burst.add(paths, 1, false, at);
             let found = habits.judge(&burst, Some(started));
             if !found.is_empty() {
-                assert!(found.iter().all(|path| habits.is_paused(path)));
+                assert!(found.iter().all(|path| habits.is_paused(path, None)));
                 return Some((turn + 1, found));
             }
         }
@@ -147,11 +166,19 @@ mod tests {
     fn the_note_names_what_and_the_way_out() {
         let mut habits = Habits::default();
         assert_eq!(habits.note(), None);
-        habits.paused.insert("src/x.txt".to_owned());
+        habits.paused.insert("src/x.txt".to_owned(), Mono(0));
         let note = habits.note().unwrap();
         assert_eq!(note, "watch: `src/x.txt` is written by the app itself at each start (add it to ignore_watch)");
-        habits.paused.insert("tmp/".to_owned());
+        habits.paused.insert("tmp/".to_owned(), Mono(9_990_000));
         assert!(habits.note().unwrap().contains("`src/x.txt` and 1 more are written"));
-        assert!(habits.is_paused("tmp/a") && !habits.is_paused("tmp/a/b") && !habits.is_paused("a"));
+        assert!(habits.is_paused("tmp/a", None) && !habits.is_paused("tmp/a/b", None) && !habits.is_paused("a", None));
+        assert!(!habits.is_paused("tmp/a", Some("tmp/a")), "its own code");
+        // Somebody else's change, when all was quiet.
+        habits.changes("tmp/a", Mono(10_000_000), Some(Mono(9_999_000)));
+        assert!(habits.is_paused("tmp/a", None), "at a start");
+        habits.changes("tmp/a", Mono(10_030_000), Some(Mono(9_999_000)));
+        assert!(habits.is_paused("tmp/a", None), "not quiet");
+        habits.changes("tmp/a", Mono(10_100_000), Some(Mono(9_999_000)));
+        assert!(!habits.is_paused("tmp/a", None));
     }
 }

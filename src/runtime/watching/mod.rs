@@ -94,9 +94,14 @@ impl Watching {
     }
 
     /// Files of an app have changed.
-    pub(super) fn changed(&mut self, app: &str, paths: Vec<String>, count: usize, more: bool, now: Now) {
+    pub(super) fn changed(&mut self, table: &Table, app: &str, paths: Vec<String>, count: usize, more: bool, now: Now) {
         let Some(watched) = self.apps.get_mut(app) else { return };
-        let paths: Vec<String> = paths.into_iter().filter(|path| !watched.habits.is_paused(path)).collect();
+        let started = table.apps.get(app).and_then(last_start);
+        for path in &paths {
+            watched.habits.changes(path, now.mono, started);
+        }
+        let script = script(&watched.spec);
+        let paths: Vec<String> = paths.into_iter().filter(|path| !watched.habits.is_paused(path, script)).collect();
         if !paths.is_empty() || more {
             watched.burst.get_or_insert_with(|| Burst::new(now.mono)).add(paths, count, more, now.mono);
         }
@@ -139,11 +144,15 @@ impl Watching {
             if slots.is_empty() {
                 continue;
             }
-            let started = app.instances.values().filter_map(|instance| instance.asked_at).max();
+            let started = last_start(app);
             if !watched.habits.judge(&burst, started).is_empty() {
                 out.extend(watched.habits.note().map(|note| Effect::Log(format!("{name}: {note}"))));
             }
-            let path = burst.paths.iter().map(|(path, _)| path).find(|path| !watched.habits.is_paused(path));
+            let path = burst
+                .paths
+                .iter()
+                .map(|(path, _)| path)
+                .find(|path| !watched.habits.is_paused(path, script(&watched.spec)));
             let path = match path {
                 Some(path) => path.clone(),
                 None if burst.more => "many files".to_owned(),
@@ -169,6 +178,15 @@ impl Watching {
             }
         }
     }
+}
+
+fn last_start(app: &App) -> Option<Mono> {
+    app.instances.values().filter_map(|instance| instance.asked_at).max()
+}
+
+/// Below its folder, as changes are told.
+fn script(spec: &AppSpec) -> Option<&str> {
+    spec.script.strip_prefix(&spec.cwd)?.strip_prefix('/')
 }
 
 fn is_wanted(app: &App) -> bool {
