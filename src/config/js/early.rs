@@ -15,6 +15,8 @@ use super::source::{WRAPPER, WRAPPER_END};
 /// Larger files are bundles, which nobody writes by hand.
 const LENGTH_MAX: usize = 256 << 10;
 
+const SECOND_DEFAULT: &str = "A module cannot have multiple default exports";
+
 /// A refusal in V8's words, and the bytes that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Early {
@@ -46,8 +48,13 @@ fn first(code: &str, shape: Shape, is_meant: fn(&str) -> bool) -> Option<Early> 
             let again =
                 ["already been declared", "Duplicated export", "Multiple constructor", "A `continue` statement"];
             // What was there before comes first.
-            let label =
-                if again.iter().any(|said| error.message.contains(said)) { labels.last() } else { labels.first() };
+            let label = if error.message.contains(SECOND_DEFAULT) {
+                labels.iter().max_by_key(|label| label.offset())
+            } else if again.iter().any(|said| error.message.contains(said)) {
+                labels.last()
+            } else {
+                labels.first()
+            };
             let span = Span::sized(u32::try_from(label?.offset()).ok()?, u32::try_from(label?.len()).ok()?);
             early(declaration(text, span), in_v8s_words(&error.message, span.source_text(text)))
         };
@@ -71,6 +78,7 @@ fn first(code: &str, shape: Shape, is_meant: fn(&str) -> bool) -> Option<Early> 
 fn is_early(error: &OxcDiagnostic) -> bool {
     let said = [
         "Duplicated export",
+        SECOND_DEFAULT,
         "Missing initializer in const declaration",
         "Cannot assign to this expression",
         "Invalid assignment in object literal",
@@ -124,6 +132,7 @@ fn in_v8s_words(message: &str, text: &str) -> String {
         _ if message.starts_with("The keyword '") => "Unexpected strict mode reserved word",
         _ if message.starts_with("'0'-prefixed octal") => "Octal literals are not allowed in strict mode.",
         _ if message.starts_with("Export '") => return format!("{message} in module"),
+        _ if message.starts_with(SECOND_DEFAULT) => "Duplicate export of 'default'",
         _ if message.starts_with("Duplicated export") => {
             return message.replace("Duplicated export", "Duplicate export of");
         }

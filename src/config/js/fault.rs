@@ -20,6 +20,8 @@ use crate::diag::Code;
 /// How far causes of causes are followed, and how many of one error are told.
 const CAUSES_MAX: u32 = 3;
 
+const COMMENT: &str = "a comment begins with `//` here";
+
 /// Why a file has no `module`.
 pub(super) const RUN_AS_MODULE: &str =
     "the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`";
@@ -394,7 +396,9 @@ pub(super) fn syntax(message: &str, file: &Path, code: &str, shape: Shape, conte
         None => {
             let above = spot.filter(|_| text.contains("','")).and_then(|spot| trace.end_above(spot));
             let literal = spot.and_then(|spot| pattern(&trace, spot));
-            (of_syntax(text, &reworded(text), literal.as_deref()), spot, above.map(missing_comma))
+            let comment = spot.is_some_and(|spot| is_comment(&trace, spot));
+            let hint = if comment { Some(COMMENT.to_owned()) } else { above.map(missing_comma) };
+            (of_syntax(text, &reworded(text), literal.as_deref()), spot, hint)
         }
     };
     let deep = message.contains(TOO_DEEP);
@@ -425,6 +429,13 @@ fn pattern(trace: &Trace, spot: Spot) -> Option<String> {
     let rest = text.get(spot.bytes.start as usize..)?.strip_prefix('/')?;
     let line = rest.lines().next()?;
     Some(format!("/{}", &line[..=line.rfind('/')?]))
+}
+
+/// Whether a line begins there as comments do elsewhere.
+fn is_comment(trace: &Trace, spot: Spot) -> bool {
+    let Some((_, text)) = trace.file(spot.file) else { return false };
+    let Some((before, rest)) = text.split_at_checked(spot.bytes.start as usize) else { return false };
+    rest.starts_with('#') && before.rsplit('\n').next().is_some_and(|line| line.trim().is_empty())
 }
 
 fn missing_comma(line: usize) -> String {

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 /// A limit of the engine's.
 pub(super) const TOO_DEEP: &str = "Regular expression is too deeply nested";
 
+/// V8's words for what no program has.
+const NO_TOKEN: &str = "Invalid or unexpected token";
+
 /// The engine's words as V8 has them, where no place is needed to say more.
 pub(super) fn in_v8s_words(bare: &str) -> Option<Cow<'static, str>> {
     let fixed = match bare {
@@ -121,7 +124,12 @@ pub(super) fn of_syntax(text: &str, reworded: &str, pattern: Option<&str>) -> St
     if text.contains("regular expression flag") {
         return "Invalid regular expression flags".to_owned();
     }
+    let mut marked = reworded.strip_prefix("unexpected '").unwrap_or_default().chars();
+    if marked.next().is_some() && marked.as_str() == "'" {
+        return NO_TOKEN.to_owned();
+    }
     let fixed = match reworded {
+        "Abrupt end: Expecting private identifier" => NO_TOKEN,
         "unexpected `await`" | "invalid await usage" => {
             "await is only valid in async functions and the top level bodies of modules"
         }

@@ -4,7 +4,7 @@ use boa_engine::object::JsObject;
 use boa_engine::{Context, JsResult, JsValue};
 
 use super::site::{Entry, Item, Object, Place, Scalar, Site, SiteId, Spot, Value, Worth};
-use super::{Record, Trace, data, key_of, length};
+use super::{Record, Trace, Written, data, key_of, length};
 
 /// Copies of copies are followed this far.
 const HOPS_MAX: u32 = 200;
@@ -86,7 +86,8 @@ impl Trace {
         if asked.hops == 0 {
             return Ok(None);
         }
-        let (written, site) = record.written.get(asked.key).map_or((0, None), |(order, site)| (*order, Some(*site)));
+        let (written, site) =
+            record.written.get(asked.key).map_or((0, None), |written| (written.order, Some(*written)));
         let newer = record.assigned_order.iter().zip(&record.assigned).rev();
         for (_, source) in newer.take_while(|(order, _)| **order > written) {
             let Some(source) = source.as_object() else { return Ok(None) };
@@ -105,11 +106,12 @@ impl Trace {
         }
     }
 
-    fn write(&self, site: SiteId, value: &JsValue, context: &mut Context) -> Option<Found> {
-        let site = self.site(site)?;
-        let Site::Write { at, value: written, .. } = site.as_ref() else { return None };
+    fn write(&self, how: Written, value: &JsValue, context: &mut Context) -> Option<Found> {
+        let site = self.site(how.site)?;
+        let Site::Write { key, at, value: written } = site.as_ref() else { return None };
         let place = self.place(written, None, value, context);
-        Some(Found { key: Some(Place::written(*at)), value: Some(place.unwrap_or(Place::computed(*at))) })
+        let here = if key.is_some() { Place::written(*at) } else { Place::computed(*at) };
+        Some(Found { key: Some(how.name.unwrap_or(here)), value: Some(place.unwrap_or(Place::computed(*at))) })
     }
 
     /// The bytes of an expression, if they are still what the value comes from.

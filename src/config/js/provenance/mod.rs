@@ -16,6 +16,7 @@ mod chain;
 mod doing;
 mod explain;
 mod find;
+mod keys;
 mod known;
 pub(super) mod likely;
 mod origin;
@@ -88,13 +89,21 @@ struct Record {
     operands: Vec<JsValue>,
     /// Its values when it was made, for those entries that can only be told by them.
     seen: Vec<JsValue>,
-    /// Keys that were written since, the order and where.
+    /// Keys that were written since.
     #[unsafe_ignore_trace]
-    written: HashMap<String, (u32, SiteId)>,
+    written: HashMap<String, Written>,
     /// What `Object.assign` copied into it, in order; null for what is not known any more.
     assigned: Vec<JsValue>,
     #[unsafe_ignore_trace]
     assigned_order: Vec<u32>,
+}
+
+/// How a key was written: in which order, where, and what its name was taken from, if it was computed.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    order: u32,
+    site: SiteId,
+    name: Option<Place>,
 }
 
 /// A file that was run.
@@ -124,6 +133,8 @@ pub(super) struct Trace {
     /// Chains of which nobody can say beforehand whether they fail.
     unsure: RefCell<HashSet<SiteId>>,
     order: Cell<u32>,
+    /// How many names have bytes of their own.
+    names: Cell<u32>,
     /// How many operands are kept for each literal.
     operands: RefCell<HashMap<SiteId, u32>>,
     on: bool,
@@ -143,6 +154,7 @@ impl Trace {
             doing: RefCell::default(),
             unsure: RefCell::default(),
             order: Cell::new(0),
+            names: Cell::new(0),
             operands: RefCell::default(),
             on,
         });
@@ -150,6 +162,7 @@ impl Trace {
         if on {
             bind_mark(context)?;
             wrap_assign(context)?;
+            keys::wrap(context)?;
             wrap_to_string(context)?;
         }
         Ok(trace)
@@ -446,12 +459,15 @@ impl Trace {
                     },
                 };
                 match found.and_then(|(_, _, target)| target.as_object()) {
-                    Some(object) => self.wrote(&object, key, write, context),
+                    Some(object) => {
+                        let name = value.as_string().and_then(|name| self.texts.borrow().find(&name));
+                        self.wrote(&object, key, (write, name), context)
+                    }
                     None => Ok(()),
                 }
             }
             Step::Written(key) => match value.as_object() {
-                Some(object) => self.wrote(&object, key, id, context),
+                Some(object) => self.wrote(&object, key, (id, None), context),
                 None => Ok(()),
             },
             Step::Refuse(message, at) => {
@@ -524,11 +540,17 @@ impl Trace {
         *kept <= OPERANDS_MAX
     }
 
-    fn wrote(&self, object: &JsObject, key: String, site: SiteId, context: &mut Context) -> JsResult<()> {
+    fn wrote(
+        &self,
+        object: &JsObject,
+        key: String,
+        (site, name): (SiteId, Option<Place>),
+        context: &mut Context,
+    ) -> JsResult<()> {
         let order = self.next_order();
         let record = self.recorded(object, context)?;
         if let Some(mut record) = record.downcast_mut::<Record>() {
-            record.written.insert(key, (order, site));
+            record.written.insert(key, Written { order, site, name });
         }
         Ok(())
     }

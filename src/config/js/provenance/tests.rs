@@ -153,7 +153,7 @@ fn values_come_from_their_bytes() {
                 "apps[0].cwd = a.js '/srv'",
                 "apps[0].watch: a.js 'watch'",
                 "apps[0].watch = a.js true",
-                "apps[0].x: a.js k",
+                "apps[0].x: a.js 'x'",
                 "apps[0].x = ~a.js 'v' + k",
                 "apps[0].max = ~a.js 1",
             ],
@@ -584,4 +584,37 @@ fn the_marks_word_in_a_text_or_a_comment_costs_no_places() {
         run(&[("a.js", named)], true).map(|it| it.node.kind),
         run(&[("a.js", named)], false).map(|it| it.node.kind)
     );
+}
+
+#[test]
+fn keys_that_are_copied_keep_their_place() {
+    let base = "const b = { name: 'a',\n  instnaces: 2, 'x-y': 3, ['z' + 1]: 4 }, r = {};\n";
+    let told = ["instnaces: a.js instnaces", "x-y: a.js 'x-y'", "name: a.js name", "name = a.js 'a'", "z1: ~a.js k"];
+    for copy in [
+        "for (const [k, v] of Object.entries(b)) r[k] = v; module.exports = r",
+        "Object.keys(b).forEach((k) => { r[k] = b[k] }); module.exports = r",
+        "Object.entries(b).filter(([k]) => k).sort().map(([k, v]) => { r[k] = v }); module.exports = r",
+    ] {
+        let text = format!("{base}{copy}");
+        assert_eq!(wrong(&[("a.js", &text)], &told), None);
+    }
+    for (text, told) in [
+        // The engine has these names only once, wherever they come from.
+        ("const b = { foo: 1 }, r = {}; for (const k in b) { r[k] = b[k] } module.exports = r", "foo: ~a.js k"),
+        ("const f = (o, k, v) => { o[k] = v; return o };\nmodule.exports = f({}, 'foo', 1)", "foo: a.js 'foo'"),
+        ("const k = 'fo' + 'o', r = {}; r[k] = 1; module.exports = r", "foo: ~a.js k"),
+        ("const r = {}; for (const k of 'bar foo'.split(' ')) r[k] = 1; module.exports = r", "foo: ~a.js 'bar foo'"),
+        ("const r = {}; r['foo'] = 1; module.exports = r", "foo: a.js 'foo'"),
+        (
+            "const [a, b] = [{ foo: 1 }, { foo: 2 }], r = {};\nObject.keys(b).map((k) => r[k] = a[k]); module.exports = r",
+            "foo: a.js foo",
+        ),
+    ] {
+        assert_eq!(wrong(&[("a.js", text)], &[told]), None);
+    }
+    let text = "const a = { b: 1, c: 2 }; Object.defineProperty(a, 'd', { value: 1 }); a.e = 3;\n\
+                module.exports = [Object.keys(a), Object.entries(a), Object.keys('ab'), Object.entries([5]), Object.keys.name, Object.entries.length]";
+    let exported = run(&[("a.js", text)], true).unwrap();
+    let want = r#"[["b","c","e"],[["b",1],["c",2],["e",3]],["0","1"],[["0",5]],"keys",1]"#;
+    assert_eq!(to_json_text(&exported.node).split_whitespace().collect::<String>(), want);
 }

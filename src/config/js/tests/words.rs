@@ -201,6 +201,14 @@ fn errors_of_the_language() {
 }
 
 #[test]
+fn comments_of_other_languages() {
+    for (text, want) in [("# my config\n", true), ("x = {\n  #comment\n}", true), ("x = { # y }", false)] {
+        let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
+        assert_eq!(failure.hint.is_some_and(|hint| hint.contains("`//`")), want, "{text}");
+    }
+}
+
+#[test]
 fn what_is_refused_before_it_runs() {
     told(&[
         ("let a = 1;\nlet a = 2", "a.js:2:5: Identifier 'a' has already been declared"),
@@ -208,6 +216,12 @@ fn what_is_refused_before_it_runs() {
         ("function f() { const q = 1; const q = 2 }", "a.js:1:35: Identifier 'q' has already been declared"),
         ("(q) => { let q }", "a.js:1:14: Identifier 'q' has already been declared"),
         ("break", "a.js:1:1: Illegal break statement"),
+        ("# my config\nmodule.exports = []", "a.js:1:1: Invalid or unexpected token"),
+        ("module.exports = [\n  # one\n]", "a.js:2:3: Invalid or unexpected token"),
+        ("module.exports = [@x]", "a.js:1:19: Invalid or unexpected token"),
+        ("export default [];\nexport default [1];", "a.js:2:8: Duplicate export of 'default'"),
+        ("const x = [];\nexport default [];\nexport { x as default };", "a.js:3:15: Duplicate export of 'default'"),
+        ("export default function f() {}\nexport default class {}", "a.js:2:8: Duplicate export of 'default'"),
         ("for (;;) { (() => { break })() }", "a.js:1:21: Illegal break statement"),
         ("function f() { super.x }", "a.js:1:16: 'super' keyword unexpected here"),
         ("module.exports = { apps = [] }", "a.js:1:20: Invalid shorthand property initializer"),

@@ -1,0 +1,65 @@
+//! Names of properties that a program goes through: each is given bytes of its own, by which it can be told where it was
+//! written, as texts can (`origin`).
+
+use boa_engine::object::JsObject;
+use boa_engine::object::builtins::JsArray;
+use boa_engine::{Context, JsResult, JsString, JsValue};
+
+use super::{SEEN_MAX, Trace, data, key_of, replace};
+
+/// Names in all: what goes through the same object again and again is no config.
+const NAMES_MAX: u32 = 4_000;
+
+/// `Object.keys` and `Object.entries`.
+pub(super) fn wrap(context: &mut Context) -> JsResult<()> {
+    replace("Object", None, "keys", 1, context, |genuine, this, args, context| {
+        let listed = genuine.call(this, args, context)?;
+        told(args.first(), &listed, false, context)?;
+        Ok(listed)
+    })?;
+    replace("Object", None, "entries", 1, context, |genuine, this, args, context| {
+        let listed = genuine.call(this, args, context)?;
+        told(args.first(), &listed, true, context)?;
+        Ok(listed)
+    })
+}
+
+fn told(of: Option<&JsValue>, listed: &JsValue, pairs: bool, context: &mut Context) -> JsResult<()> {
+    let (Some(object), Some(listed)) = (of.and_then(JsValue::as_object), listed.as_object()) else { return Ok(()) };
+    let trace = Trace::of(context);
+    if object.is_array() || trace.is_unknown(&object, context) {
+        return Ok(());
+    }
+    let list = JsArray::from_object(listed)?;
+    let length = list.length(context)?;
+    if length > SEEN_MAX as u64 {
+        return Ok(());
+    }
+    for index in 0..length {
+        let item = list.get(index, context)?;
+        let pair = item.as_object().filter(|_| pairs);
+        let name = if let Some(pair) = &pair { pair.get(0, context)? } else { item };
+        let Some(own) = name.as_string().map(|name| trace.own_name(&object, &name, context)).transpose()?.flatten()
+        else {
+            continue;
+        };
+        match pair {
+            Some(pair) => pair.create_data_property_or_throw(0, own, context)?,
+            None => list.create_data_property_or_throw(index, own, context)?,
+        };
+    }
+    Ok(())
+}
+
+impl Trace {
+    fn own_name(&self, object: &JsObject, name: &JsString, context: &mut Context) -> JsResult<Option<JsString>> {
+        if self.names.get() >= NAMES_MAX {
+            return Ok(None);
+        }
+        let key = name.to_std_string_lossy();
+        let Some(value) = data(object, &key_of(&key)) else { return Ok(None) };
+        let place = self.find(object, &key, &value, context)?.key.filter(|place| !place.computed);
+        self.names.set(self.names.get() + u32::from(place.is_some()));
+        Ok(place.map(|place| self.texts.borrow_mut().add(name, place.spot)))
+    }
+}
