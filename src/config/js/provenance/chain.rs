@@ -5,7 +5,7 @@ use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsString, JsValue};
 
 use super::Trace;
-use super::site::{Chain, SiteId, Spot, Step};
+use super::site::{Chain, Spot, Step};
 use super::text::Bytes;
 
 /// Objects above each other.
@@ -51,20 +51,11 @@ impl Chain {
 }
 
 impl Trace {
-    /// What nobody can say whether it fails is not to be mistaken for the call around it.
-    pub(super) fn unsure_of(&self, id: SiteId) {
-        self.unsure.borrow_mut().insert(id);
-    }
-
     /// Whether something that may have failed instead stands in these bytes.
     pub(super) fn has_unsure(&self, file: u32, within: Bytes) -> bool {
         let unsure = self.unsure.borrow();
-        unsure.iter().filter_map(|id| self.site(*id)).any(|site| match site.as_ref() {
-            super::site::Site::Chain(Chain { whole, .. }) => {
-                whole.file == file && within.start <= whole.bytes.start && whole.bytes.end <= within.end
-            }
-            _ => false,
-        })
+        let inside = |bytes: Bytes| within.start <= bytes.start && bytes.end <= within.end;
+        unsure.iter().any(|whole| whole.file == file && inside(whole.bytes))
     }
 }
 

@@ -184,7 +184,10 @@ impl Trace {
             return false;
         }
         match file.facts.calls.get(&spot.bytes.start) {
-            Some(call) => self.has_unsure(spot.file, call.rest),
+            Some(call) => {
+                let inside = |start: &Bytes| call.rest.start < start.start && start.end < call.rest.end;
+                file.facts.unfollowed.iter().any(inside) || self.has_unsure(spot.file, call.rest)
+            }
             // A function or a literal does not fail itself.
             None => matches!(spot.bytes.of(&file.text), "{" | "=" | "}") || spot.bytes.of(&file.text) == "function",
         }

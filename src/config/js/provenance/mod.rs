@@ -131,7 +131,7 @@ pub(super) struct Trace {
     refused: RefCell<Vec<(String, Spot)>>,
     doing: RefCell<Doing>,
     /// Chains of which nobody can say beforehand whether they fail.
-    unsure: RefCell<HashSet<SiteId>>,
+    unsure: RefCell<HashSet<Spot>>,
     order: Cell<u32>,
     /// How many names have bytes of their own.
     names: Cell<u32>,
@@ -404,7 +404,7 @@ impl Trace {
             Some(Site::Chain(chain)) => match chain.follow(value, context) {
                 Followed::Fails(said, at) => Step::Refuse(said, at),
                 Followed::Unsure => {
-                    self.unsure_of(id);
+                    self.unsure.borrow_mut().insert(chain.whole);
                     Step::Nothing
                 }
                 Followed::Sound => Step::Nothing,
@@ -421,6 +421,10 @@ impl Trace {
                 let (said, text) = (value.display(), self.text_at(*at));
                 let property = first.as_ref().map_or(String::new(), |first| format!("property '{first}' of "));
                 Step::Refuse(format!("Cannot destructure {property}'{text}' as it is {said}."), *at)
+            }
+            Some(Site::Done { whole }) => {
+                self.unsure.borrow_mut().remove(whole);
+                Step::Nothing
             }
             Some(Site::Missing { said, at }) => Step::Refuse(said.clone(), *at),
             Some(Site::Iterate { at }) if value.is_null_or_undefined() => {

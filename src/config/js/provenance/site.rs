@@ -187,6 +187,10 @@ pub(super) enum Site {
     },
     /// What a chain of properties and calls begins with.
     Chain(Chain),
+    /// A chain that has come to its end.
+    Done {
+        whole: Spot,
+    },
     /// What is about to happen once this is evaluated.
     Operation {
         of: Operation,

@@ -78,6 +78,7 @@ fn steps_of_optional_chains() {
     };
     let called = |at: &str, name: &str| format!("a.js:{at}: config threw: TypeError: {name} is not a function");
     let nowhere = "a.js: config threw: TypeError: the called value is not a function".to_owned();
+    let begins = "a.js:2:8: config threw: TypeError: the called value is not a function".to_owned();
     let table = [
         (
             "const path = require('path'), cfg = {};\nconst dir = path.join(\n  __dirname,\n  cfg?.dir(),\n);",
@@ -99,10 +100,13 @@ fn steps_of_optional_chains() {
         ("const sql = {};\nconst q = sql.raw`x`", called("2:15", "sql.raw")),
         ("const sql = {};\n{\nconst q = sql`x`\n}", called("3:11", "sql")),
         // Who failed is only known to the engine, which does not say it.
-        ("const o = { f() { return {} } };\nString(o?.f().g())", nowhere.clone()),
-        ("const o = { get f() { return 1 } };\nString(o?.f())", nowhere),
+        ("const o = { f() { return {} } };\nString(o?.f().g())", begins.clone()),
+        ("const o = { f() { return {} } };\nString([o?.f().g()])", begins.clone()),
+        ("class A { f() { return {} } };\nString(new A()?.f().g())", nowhere),
+        ("const o = { get f() { return 1 } };\nString(o?.f())", begins),
         // What is sound is not blamed, and neither is what comes before.
         ("const o = { f: () => 1 };\nlet mk;\nmk(o?.f(), o?.g?.h.i, o.h?.())", called("3:1", "mk")),
+        ("const o = { f() { return {} } };\nlet mk;\nmk(o?.f().g)", called("3:1", "mk")),
         ("const o = {};\ntry { o?.f() } catch {}\nlet mk;\nmk(1)", called("4:1", "mk")),
     ];
     let wrong: Vec<String> = table.iter().filter_map(|(text, want)| check_failure(&[("a.js", text)], want)).collect();
@@ -110,8 +114,8 @@ fn steps_of_optional_chains() {
     // Nothing else changes.
     let sound = "const o = { f() { return this.n }, n: 2, a: [[7]], 'x-y': null, t(s) { return s.raw[0] + this.n } };\n\
                  const none = null;\n\
-                 module.exports = [o?.f(), o.f?.(), o?.a?.[0][0], none?.b.c.d(), o['x-y']?.z, o?.['f'](), o.t`q`, (o?.f)(), 'ab'?.length, [1]?.at?.(0)]";
-    super::check_files(&[("a.js", sound)], "[2,2,7,null,null,2,\"q2\",2,2,1]");
+                 module.exports = [o?.f(), o.f?.(), o?.a?.[0][0], none?.b.c.d(), o['x-y']?.z, o?.['f'](), o.t`q`, (o?.f)(), ((f) => f)(o?.f(1).toFixed) === (1).toFixed, 'ab'?.length, [1]?.at?.(0)]";
+    super::check_files(&[("a.js", sound)], "[2,2,7,null,null,2,\"q2\",2,true,2,1]");
 }
 
 #[test]

@@ -165,7 +165,10 @@ impl Scribe<'_> {
             Expression::Identifier(name) if name.sym() == Sym::EVAL => {}
             function => self.visit_expression(function)?,
         }
-        call.args().iter().try_for_each(|argument| self.visit_expression(argument))
+        call.args().iter().try_for_each(|argument| {
+            self.done(argument);
+            self.visit_expression(argument)
+        })
     }
 
     pub(super) fn calls(&mut self, span: Span, function: &Expression) {

@@ -7,6 +7,7 @@ use boa_ast::expression::{Expression, Optional, OptionalOperation, OptionalOpera
 
 use super::super::known;
 use super::super::site::{Chain, Scalar, Site, Spot, Step};
+use super::super::text::Bytes;
 use super::scribe::{DEPTH_MAX, Scribe, scalar};
 use crate::document::js_number;
 
@@ -17,7 +18,10 @@ impl Scribe<'_> {
         let called =
             matches!(optional.chain().first().map(OptionalOperation::kind), Some(OptionalOperationKind::Call { .. }));
         let (Some(start), Some(mut end)) = (self.start(target), self.end(target)) else { return };
-        let Some(mut begun) = self.beginning(target, called, &['?']) else { return };
+        let Some(mut begun) = self.beginning(target, called, &['?']) else {
+            self.facts.unfollowed.push(Bytes::new(start, end));
+            return;
+        };
         for operation in optional.chain() {
             let step = match operation.kind() {
                 OptionalOperationKind::SimplePropertyAccess { field } => self.field(field),
@@ -37,6 +41,18 @@ impl Scribe<'_> {
             end = next;
         }
         self.chain(begun, self.spot(start, end));
+    }
+
+    /// A chain that is an argument tells that it has not failed, lest it be taken for the call.
+    pub(super) fn done(&mut self, argument: &Expression) {
+        if let Expression::Optional(optional) = argument
+            && !matches!(optional.target(), Expression::New(_))
+            && let Some((start, end)) = self.extent(argument, &[',', ')'])
+            && self.depth < DEPTH_MAX
+        {
+            let whole = self.spot(start, end);
+            self.add(start, end, Site::Done { whole });
+        }
     }
 
     /// a.b`text`

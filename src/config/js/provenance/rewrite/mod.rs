@@ -56,6 +56,8 @@ pub(super) struct Facts {
     /// What is required and imported, with the names that are imported from it.
     pub(super) requests: Vec<Request>,
     pub(super) exports: Vec<Export>,
+    /// What optional chains begin with that are not marked.
+    pub(super) unfollowed: Vec<Bytes>,
     /// The one value that is exported as a whole.
     pub(super) whole: Option<Value>,
     /// Some of its arithmetic does not tell of itself.
