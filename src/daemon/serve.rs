@@ -102,6 +102,8 @@ impl Daemon {
     pub(super) async fn run(&mut self, mut core: Core, effects: Vec<Effect>) -> io::Result<()> {
         self.perform_all(effects);
         self.settle(&mut core);
+        // Logs of what an earlier daemon has started.
+        self.rotator.flush();
         while !self.ending {
             if self.alarm.set(core.wall_deadline()) {
                 self.inputs.push_back(Input::Tick);
@@ -168,6 +170,9 @@ impl Daemon {
 
     /// After work, once nobody waits for anything: idle is what a daemon is most of the time.
     fn rest(&mut self) {
+        if self.clients.is_empty() {
+            self.rotator.flush();
+        }
         if self.worked && self.clients.is_empty() && !self.ending {
             self.worked = false;
             give_back();

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,11 +15,15 @@ const CALM: Duration = Duration::from_secs(30);
 const FIRST: Duration = Duration::from_secs(1);
 /// Of files that grow fast.
 const HASTY: Duration = Duration::from_millis(250);
+/// Who keeps the daemon busy for ever keeps no log from being looked at.
+const PENDING_MAX: usize = 4_096;
 
 /// The thread that keeps logs small. It sleeps without a timeout when there is nothing to look at.
 #[derive(Debug)]
 pub struct Rotator {
-    orders: Sender<Order>,
+    orders: Sender<Vec<Order>>,
+    /// Not sent yet. Woken for each of them, the thread would take its time from what starts five hundred apps.
+    pending: RefCell<Vec<Order>>,
 }
 
 #[derive(Debug)]
@@ -51,21 +56,36 @@ impl Rotator {
             Files { writers: BTreeMap::new(), watched: HashMap::new(), logs, budget, say }.run(&heard);
         };
         std::thread::Builder::new().name("rotator".to_owned()).stack_size(512 << 10).spawn(run)?;
-        Ok(Self { orders })
+        Ok(Self { orders, pending: RefCell::default() })
+    }
+
+    /// There is time for it now.
+    pub fn flush(&self) {
+        let pending = self.pending.take();
+        if !pending.is_empty() {
+            // The thread ends only with this sender.
+            let _ = self.orders.send(pending);
+        }
+    }
+
+    fn order(&self, order: Order) {
+        self.pending.borrow_mut().push(order);
+        if self.pending.borrow().len() >= PENDING_MAX {
+            self.flush();
+        }
     }
 
     pub fn look(&self, writer: u64, files: Vec<PathBuf>, rotation: Rotation) {
-        // The thread ends only with this sender.
-        let _ = self.orders.send(Order::Look(writer, files, rotation));
+        self.order(Order::Look(writer, files, rotation));
     }
 
     pub fn change(&self, writer: u64, rotation: Rotation) {
-        let _ = self.orders.send(Order::Change(writer, rotation));
+        self.order(Order::Change(writer, rotation));
     }
 
     /// It writes no more; what it has written is looked at once again.
     pub fn forget(&self, writer: u64) {
-        let _ = self.orders.send(Order::Forget(writer));
+        self.order(Order::Forget(writer));
     }
 }
 
@@ -79,14 +99,14 @@ struct Files {
 }
 
 impl Files {
-    fn run(&mut self, orders: &Receiver<Order>) {
+    fn run(&mut self, orders: &Receiver<Vec<Order>>) {
         loop {
             let order = match self.watched.values().map(|file| file.next).min() {
                 None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(next) => orders.recv_timeout(next.saturating_duration_since(Instant::now())),
             };
             match order {
-                Ok(order) => self.obey(order),
+                Ok(orders) => orders.into_iter().for_each(|order| self.obey(order)),
                 Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
