@@ -16,6 +16,7 @@ const NAMED: &str = r"^(\s*[^\s\u0000][^\u0000]*)?$";
 const NAMED_NOT_EMPTY: &str = r"^\s*[^\s\u0000][^\u0000]*$";
 const DIGITS: &str = r"^\s*[0-9]+\s*$";
 const DIGITS_OR_NOTHING: &str = r"^(\s*[0-9]+\s*)?$";
+const NICE: &str = r"^(\s*(-0*(1?[0-9]|20)|0*1?[0-9])\s*)?$";
 const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
 /// There is no half of a millisecond, nor of a byte.
 const MILLIS: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*)?$";
@@ -47,7 +48,9 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         Value::Text(_) => json!({ "type": ["string", "null"], "pattern": text_pattern(row.name) }),
         Value::Flag(_) => json!({ "type": ["boolean", "null"] }),
         Value::Whole { min, max, .. } => {
-            json!({ "type": ["integer", "string", "null"], "minimum": min, "maximum": max, "pattern": DIGITS_OR_NOTHING })
+            // Bounds are for numbers; of the texts these few can be told.
+            let pattern = if (min, max) == (-20, 19) { NICE } else { DIGITS_OR_NOTHING };
+            json!({ "type": ["integer", "string", "null"], "minimum": min, "maximum": max, "pattern": pattern })
         }
         Value::Millis(_) => {
             json!({ "type": ["integer", "string", "null"], "minimum": 0, "maximum": MILLIS_MAX, "pattern": MILLIS })
