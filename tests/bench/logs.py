@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 WRITER = """
-import os, sys, time
+import os, signal, sys, time
 line = b"%s\\n" % (b"a line of a hundred bytes, as logs have them " * 3)[:99]
 block = line * (65536 // len(line))
 left = int(sys.argv[1]) * 1000000 // len(block)
@@ -31,7 +31,7 @@ for _ in range(left):
 took = time.monotonic() - began
 with open(sys.argv[2], "w") as fifo:
     fifo.write(f"{took} {left * len(block)} {left * (len(block) // len(line))}\\n")
-time.sleep(1000000)
+signal.pause()
 """
 
 

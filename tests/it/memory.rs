@@ -5,12 +5,12 @@ use serde_json::json;
 use crate::support::{Home, needs_python};
 
 /// Takes 60 MB in a grandchild that left its session, and stays.
-const GREEDY: &str = "import subprocess, sys, time
+const GREEDY: &str = "import signal, subprocess, sys
 if len(sys.argv) > 1:
     held = bytearray(60 << 20)
-    time.sleep(600)
+    signal.pause()
 subprocess.Popen([sys.executable, __file__, 'child'], start_new_session=True)
-time.sleep(600)
+signal.pause()
 ";
 
 #[test]
@@ -20,7 +20,7 @@ fn an_instance_whose_children_use_too_much_is_restarted_and_it_is_said_why() {
     }
     let home = Home::new();
     home.write("greedy.py", GREEDY);
-    home.write("plain.py", "import time\ntime.sleep(600)\n");
+    home.write("plain.py", "import signal\nsignal.pause()\n");
     let app = |name: &str, limit: &str| json!({ "name": name, "script": format!("{name}.py"), "max_memory_restart": limit, "min_uptime": 100 });
     home.write_json("eco.json", &json!([app("greedy", "50M"), app("plain", "50M")]));
     home.ok(&["apply", "eco.json"]);
