@@ -199,10 +199,12 @@ export interface App extends OtherSpellings {
    */
   rlimits?: Record<string, number | string> | false | null;
   /**
-   * Apps of this file that have to be up before this one is started.
+   * Apps of this file that have to be up before this one is started; it is stopped before them. As an object, what each must be: `started`, `ready` (the default), `healthy` or `completed`; and with `on_exit` what becomes of this app when that one ends: `ignore` (the default), `restart` once it is back, or `stop` until it is back. While one is not up, this app is not started again by itself, but waits.
    * @example ["db"]
+   * @example {"db": "healthy", "migrate": "completed"}
+   * @example {"cache": {"on_exit": "restart"}}
    */
-  depends_on?: string[] | string | false | null;
+  depends_on?: string[] | string | Record<string, "started" | "ready" | "healthy" | "completed" | { condition?: "started" | "ready" | "healthy" | "completed"; on_exit?: "ignore" | "restart" | "stop" }> | false | null;
   /**
    * `false` makes the app known without starting it.
    * @default true
@@ -282,6 +284,13 @@ export interface App extends OtherSpellings {
    * @example "10s"
    */
   listen_timeout?: number | string | false | null;
+  /**
+   * Asks each instance again and again whether it works: one of `http`, `tcp` and `exec`. It is up when the first probe passes, within `startup`; later it is shown as `unhealthy` when `unhealthy_threshold` probes in a row have failed, and restarted unless `action` says otherwise. `$PORT` in it is the instance's own variable.
+   * @example {"http": "http://127.0.0.1:3000/health"}
+   * @example {"tcp": "localhost:$PORT", "interval": "5s", "action": "none"}
+   * @example {"exec": ["./check.sh", "--fast"], "timeout": "2s"}
+   */
+  health_check?: { http: string; interval?: number | string; timeout?: number | string; startup?: number | string; unhealthy_threshold?: number | string; healthy_threshold?: number | string; action?: "restart" | "reload" | "none" } | { tcp: string; interval?: number | string; timeout?: number | string; startup?: number | string; unhealthy_threshold?: number | string; healthy_threshold?: number | string; action?: "restart" | "reload" | "none" } | { exec: string | string[]; interval?: number | string; timeout?: number | string; startup?: number | string; unhealthy_threshold?: number | string; healthy_threshold?: number | string; action?: "restart" | "reload" | "none" } | false | null;
   /**
    * The signal that asks the app to stop.
    * @default "SIGINT"
@@ -573,6 +582,8 @@ export interface OtherSpellings {
   waitReady?: App["wait_ready"];
   /** @deprecated The same as `listen_timeout`. */
   listenTimeout?: App["listen_timeout"];
+  /** @deprecated The same as `health_check`. */
+  healthCheck?: App["health_check"];
   /** @deprecated The same as `stop_signal`. */
   stopSignal?: App["stop_signal"];
   /** @deprecated The same as `stop_signal`. */

@@ -32,6 +32,7 @@
 //! | [`config`] | reading files: JavaScript, JSON, YAML, TOML; the only way in |
 //! | [`platform`] | processes, pidfds, signals, process trees, locks; the only `unsafe` code |
 //! | [`logs`] | reading back and following what apps write |
+//! | [`health`] | health checks over the network: what is asked, and how often |
 //! | [`watch`] | file notifications: which folders are watched for whom, what is worth telling |
 //! | [`rpc`] | what goes over the control socket, and how |
 //! | [`daemon`] | the daemon put together |
@@ -76,6 +77,7 @@ pub mod daemon;
 pub mod diag;
 pub mod document;
 pub mod graph;
+pub mod health;
 pub mod logs;
 pub mod plan;
 pub mod platform;

@@ -81,7 +81,7 @@ pub(super) fn rough(seconds: u64) -> String {
 pub(super) fn hue(state: &str) -> Colour {
     match state {
         "online" => Colour::Green,
-        "errored" => Colour::Red,
+        "errored" | "unhealthy" => Colour::Red,
         "stopped" | "completed" => Colour::Dim,
         _ => Colour::Yellow,
     }

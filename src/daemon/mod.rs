@@ -14,6 +14,7 @@
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
+mod checks;
 mod log;
 mod saver;
 mod serve;

@@ -8,8 +8,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::checks::Checks;
 use super::log;
 use super::saver::{Saved, Saver};
+use crate::health;
 use crate::logs::rotate::Rotator;
 use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
 use crate::rpc::client::SOCKET;
@@ -39,6 +41,8 @@ pub(super) struct Daemon {
     alarm_ready: AsyncFd<OwnedFd>,
     saver: Saver,
     saved: UnboundedReceiver<Saved>,
+    checks: Checks,
+    from_checks: UnboundedReceiver<health::Report>,
     watcher: Watcher,
     from_watcher: UnboundedReceiver<Report>,
     server: JoinHandle<()>,
@@ -66,6 +70,7 @@ impl Daemon {
     ) -> io::Result<Self> {
         let (to_loop, saved) = unbounded_channel();
         let (to_watch, from_watcher) = unbounded_channel();
+        let (to_checks, from_checks) = unbounded_channel();
         let (from_server, from_clients) = unbounded_channel();
         let alive = channel(1);
         let alarm = Alarm::new()?;
@@ -83,6 +88,8 @@ impl Daemon {
             alarm,
             saver: Saver::start(store, to_loop)?,
             saved,
+            checks: Checks::new(to_checks),
+            from_checks,
             watcher: Watcher::new(home, to_watch),
             from_watcher,
             server: tokio::spawn(server.serve(from_server, alive.0.clone())),
@@ -137,6 +144,7 @@ impl Daemon {
                 Some(event) = self.from_clients.recv() => self.client_did(event),
                 Some(saved) = self.saved.recv() => self.save_ended(saved),
                 Some(report) = self.from_watcher.recv() => self.files_did(report),
+                Some(report) = self.from_checks.recv() => self.check_did(report),
                 () = tick => self.inputs.push_back(Input::Tick),
                 // Comes back after everything else that is ready has had its turn.
                 () = tokio::task::yield_now(), if !self.spawns.is_empty() => {}
@@ -189,6 +197,9 @@ impl Daemon {
         }
         while let Ok(report) = self.from_watcher.try_recv() {
             self.files_did(report);
+        }
+        while let Ok(report) = self.from_checks.try_recv() {
+            self.check_did(report);
         }
     }
 
@@ -246,6 +257,7 @@ impl Daemon {
                 let measured = self.host.memory(&launches);
                 self.inputs.extend(measured.into_iter().map(|(launch, bytes)| Input::Memory { launch, bytes }));
             }
+            Effect::Check { launch, check } => self.checks.set(launch, check),
             // A start that is still to come brings its own.
             Effect::Rotation { launch, rotation } => {
                 self.spawn_before(launch);
@@ -322,6 +334,12 @@ impl Daemon {
         });
     }
 
+    fn check_did(&mut self, report: health::Report) {
+        if let Some((launch, result)) = self.checks.heard(report, &mut self.host) {
+            self.inputs.push_back(Input::Probed { launch, result });
+        }
+    }
+
     fn signalled(&mut self, pending: Pending) {
         if pending.child {
             self.host.reap();
@@ -334,6 +352,7 @@ impl Daemon {
 
     fn hear_host(&mut self) {
         for event in self.host.take_events() {
+            let Some(event) = self.checks.host_did(event, &mut self.host) else { continue };
             let input = match event {
                 Event::Exited { launch, status, left } => {
                     self.rotator.forget(launch.0);

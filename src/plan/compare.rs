@@ -7,8 +7,8 @@ use super::Change;
 use super::redact::{shown_digest, shown_env, shown_list, shown_text};
 use crate::base::{Key, Signal, format_bytes, format_millis, parse_bytes, sha256_hex};
 use crate::spec::{
-    AppSpec, ExecMode, Field, Fingerprint as Code, FingerprintBy, Impact, LogTarget, Logs, Readiness, RestartPolicy,
-    Rotation, StopPolicy, Watch,
+    AppSpec, ExecMode, Field, Fingerprint as Code, FingerprintBy, HealthCheck, Impact, LogTarget, Logs, Need, Probe,
+    Readiness, RestartPolicy, Rotation, StopPolicy, Watch,
 };
 
 /// Every field in which two specs differ, in the order of [`AppSpec`]'s, secrets hidden.
@@ -87,6 +87,8 @@ enum Value<'a> {
     Bytes(Option<u64>),
     Text(Option<&'a str>),
     Words(&'a [String]),
+    Needs { apps: &'a [String], needs: &'a BTreeMap<String, Need> },
+    Health(Option<&'a HealthCheck>),
     Codes(&'a [i32]),
     Vars(&'a BTreeMap<String, String>),
     Digests(&'a BTreeMap<String, String>),
@@ -122,6 +124,8 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         logs: Logs { out, error, combined, merge, date_format, json, rotation: Rotation { max_size, retain, compress } },
         pid_file,
         depends_on,
+        needs,
+        health_check,
         fingerprint: Code(code),
         fingerprint_by,
         renamed_from,
@@ -173,7 +177,8 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::LogRetain, Value::Count(*retain)),
         (Field::LogCompress, Value::Flag(*compress)),
         (Field::PidFile, Value::Text(pid_file.as_deref())),
-        (Field::DependsOn, Value::Words(depends_on)),
+        (Field::DependsOn, Value::Needs { apps: depends_on, needs }),
+        (Field::HealthCheck, Value::Health(health_check.as_ref())),
         (Field::Code, Value::Digests(code)),
         (Field::Fingerprint, Value::By(fingerprint_by)),
         (Field::RenamedFrom, Value::Text(renamed_from.as_deref())),
@@ -236,6 +241,12 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
         Value::Bytes(bytes) => bytes.map(exact_bytes),
         Value::Text(text) => text.map(|text| shown_text(text, key)),
         Value::Words(words) => Some(shown_list(words, key)),
+        Value::Needs { apps, needs } => {
+            let need = |app: &String| needs.get(app).map(ToString::to_string).unwrap_or_default();
+            let apps: Vec<String> = apps.iter().map(|app| format!("{}{}", shown_text(app, key), need(app))).collect();
+            Some(format!("[{}]", apps.join(", ")))
+        }
+        Value::Health(check) => check.map(|check| shown_check(check, key)),
         Value::Codes(codes) => {
             let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
             Some(format!("[{}]", codes.join(", ")))
@@ -261,6 +272,35 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
     }
 }
 
+/// What differs from the defaults.
+fn shown_check(check: &HealthCheck, key: &Key) -> String {
+    described(check, |text| shown_text(text, key), |words| shown_list(words, key))
+}
+
+fn described(check: &HealthCheck, text: impl Fn(&str) -> String, list: impl Fn(&[String]) -> String) -> String {
+    let HealthCheck { probe, interval_ms, timeout_ms, startup_ms, unhealthy_threshold, healthy_threshold, action } =
+        check;
+    let usual = HealthCheck::new(probe.clone());
+    let millis =
+        |name: &str, value: u64, usual: u64| (value != usual).then(|| format!("{name}: {}", format_millis(value)));
+    let count = |name: &str, value: u32, usual: u32| (value != usual).then(|| format!("{name}: {value}"));
+    let probe = match probe {
+        Probe::Http(url) => format!("http: {}", text(url)),
+        Probe::Tcp(address) => format!("tcp: {}", text(address)),
+        Probe::Exec(words) => format!("exec: {}", list(words)),
+    };
+    let parts = [
+        Some(probe),
+        millis("interval", *interval_ms, usual.interval_ms),
+        millis("timeout", *timeout_ms, usual.timeout_ms),
+        millis("startup", *startup_ms, usual.startup_ms),
+        count("unhealthy_threshold", *unhealthy_threshold, usual.unhealthy_threshold),
+        count("healthy_threshold", *healthy_threshold, usual.healthy_threshold),
+        (*action != usual.action).then(|| format!("action: {}", action.word())),
+    ];
+    format!("{{{}}}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
 /// The same as [`shown`], with every secret in it.
 fn plain(value: &Value<'_>) -> Option<String> {
     let list = |words: &[String]| {
@@ -274,6 +314,7 @@ fn plain(value: &Value<'_>) -> Option<String> {
         Value::Log(Some(LogTarget::Path(path))) => Some(path.clone()),
         Value::Watched { enabled: true, paths } if !paths.is_empty() => Some(list(paths)),
         Value::Json(json) => json.map(Json::to_string),
+        Value::Health(check) => check.map(|check| described(check, str::to_owned, list)),
         // Nothing of the rest is text that could hold one.
         other => shown(other, &Key([0; 32])),
     }
@@ -339,6 +380,7 @@ mod tests {
             Field::LogCompress => app.logs.rotation.compress = false,
             Field::PidFile => app.pid_file = text(),
             Field::DependsOn => app.depends_on = words(),
+            Field::HealthCheck => app.health_check = Some(HealthCheck::new(Probe::Tcp("localhost:1".into()))),
             Field::Code => _ = app.fingerprint.0.insert("api.js".into(), "aa".into()),
             Field::Fingerprint => app.fingerprint_by = FingerprintBy::Git,
             Field::RenamedFrom => app.renamed_from = text(),

@@ -1,4 +1,5 @@
 mod agendas;
+mod dependencies;
 mod memory;
 mod renew;
 
@@ -120,7 +121,9 @@ impl Core {
         for id in unwanted {
             core.feed(&id, Event::Stop, now, &mut out);
         }
-        core.advance(now, &mut out);
+        core.table.check_all(&mut out);
+        core.keep_needs(now, &mut out);
+        core.go_on(now, &mut out);
         core.keep_agendas(now, &mut out);
         core.watching.follow(&mut core.table, &mut out);
         (core, out)
@@ -152,6 +155,7 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
             Input::FilesChanged { app, paths, count, more } => {
@@ -161,7 +165,7 @@ impl Core {
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),
         }
-        self.advance(now, &mut out);
+        self.go_on(now, &mut out);
         self.keep_agendas(now, &mut out);
         self.watching.follow(&mut self.table, &mut out);
         out
@@ -182,6 +186,11 @@ impl Core {
     #[cfg(test)]
     pub(super) fn is_to_resume(&self) -> bool {
         self.resume_at.is_some()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending != Ending::No
     }
 
     /// Whether a change of files is still to be answered.
@@ -393,9 +402,44 @@ impl Core {
             caller.tell(ends(), true, out);
         }
         self.moved.clear();
-        let ids: Vec<InstanceId> = self.table.ids().collect();
+        self.stop_next(now, out);
+    }
+
+    /// What nothing that still runs depends on.
+    fn stop_next(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let runs = |name: &str| {
+            let app = self.table.apps.get(name);
+            app.is_some_and(|app| app.instances.values().any(|instance| !instance.machine.state.is_terminal()))
+        };
+        let running: Vec<&String> = self.table.apps.keys().filter(|name| runs(name)).collect();
+        let is_needed = |name: &String| {
+            let mut others = running.iter().filter_map(|other| self.table.apps.get(*other));
+            others.any(|other| other.record.spec.depends_on.contains(name) && other.record.spec.name != *name)
+        };
+        let mut next: Vec<&String> = running.iter().copied().filter(|name| !is_needed(name)).collect();
+        if next.is_empty() {
+            // A circle: the apps that run may have come from several versions of a file.
+            next = running;
+        }
+        let stops = |state: &supervisor::State| {
+            matches!(state, supervisor::State::Stopping { then: supervisor::Then::Stop, .. })
+        };
+        let apps = next.into_iter().filter_map(|name| Some((name, self.table.apps.get(name)?)));
+        let ids: Vec<InstanceId> = apps
+            .flat_map(|(name, app)| app.instances.iter().map(move |(slot, instance)| (name, slot, instance)))
+            .filter(|(_, _, instance)| !instance.machine.state.is_terminal() && !stops(&instance.machine.state))
+            .map(|(name, slot, _)| InstanceId::new(name, *slot))
+            .collect();
         for id in ids {
             self.feed(&id, Event::Stop, now, out);
+        }
+    }
+
+    /// Until nothing follows from anything any more.
+    fn go_on(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.advance(now, out);
+        while self.keep_needs(now, out) {
+            self.advance(now, out);
         }
     }
 
@@ -427,6 +471,9 @@ impl Core {
             }
         }
         self.record_completions(out);
+        if self.ending == Ending::Stopping {
+            self.stop_next(now, out);
+        }
         if self.ending == Ending::Stopping && self.is_at_rest() {
             self.end(out);
         }

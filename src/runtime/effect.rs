@@ -5,7 +5,7 @@ use super::{AppRecord, ClientId, Ticket, Watches};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
 use crate::spec::Rotation;
-use crate::supervisor::{Launch, LaunchId};
+use crate::supervisor::{Check, Launch, LaunchId};
 
 /// What the core asks of the world. Effects are performed in order.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub enum Effect {
     Tree { launch: LaunchId, tree: bool },
     /// Look how much memory they use; answered by a `Memory` for each that runs.
     Measure { launches: Vec<LaunchId> },
+    /// Look after its health by this, or no longer; answered by `Probed`.
+    Check { launch: LaunchId, check: Option<Box<Check>> },
     /// When its logs are rotated; at first as its `Launch` says.
     Rotation { launch: LaunchId, rotation: Rotation },
     /// Make it durable, all of it or nothing; answered by `Saved`.

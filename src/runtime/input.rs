@@ -49,6 +49,11 @@ pub enum Input {
     Ready {
         launch: LaunchId,
     },
+    /// What a health check found. Failures always, passes until it is plain that it passes.
+    Probed {
+        launch: LaunchId,
+        result: Result<(), String>,
+    },
     /// What a process uses with all that it has started; the answer to `Measure`.
     Memory {
         launch: LaunchId,

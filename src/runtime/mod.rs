@@ -16,6 +16,7 @@
 mod core;
 mod effect;
 mod input;
+mod needs;
 mod operation;
 mod record;
 mod request;

@@ -11,7 +11,7 @@ use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{Action, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, plan, restrict};
 use crate::rpc::wire::{Answer, Apply, PlanOptions, Request};
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, Condition};
 use crate::supervisor::State;
 
 /// A command whose turn has come, and what is to be said first.
@@ -164,13 +164,19 @@ fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, 
         }
         after.insert(need);
     }
-    operation.add(step.app.clone(), Aim::Apply { step: Box::new(step.clone()), declared }, after);
+    let conditions = declared.iter().flat_map(|declared| conditions(&declared.spec)).collect();
+    operation.add_needing(step.app.clone(), Aim::Apply { step: Box::new(step.clone()), declared }, after, conditions);
+}
+
+fn conditions(spec: &AppSpec) -> impl Iterator<Item = (String, Condition)> {
+    spec.depends_on.iter().map(|name| (name.clone(), spec.need(name).condition))
 }
 
 fn slots_on_their_way(table: &Table, app: &str) -> Vec<u32> {
     let Some(app) = table.apps.get(app).filter(|app| !app.deleted) else { return Vec::new() };
-    let on_its_way =
-        |state: &State| matches!(state, State::Launching { .. } | State::Starting { .. } | State::Waiting { .. });
+    let on_its_way = |state: &State| {
+        matches!(state, State::Launching { .. } | State::Starting { .. } | State::Waiting { .. } | State::Blocked)
+    };
     let slots =
         app.instances.iter().filter(|(slot, instance)| !app.is_leaving(**slot) && on_its_way(&instance.machine.state));
     slots.map(|(slot, _)| *slot).collect()
@@ -223,9 +229,13 @@ fn by_app(ids: Vec<InstanceId>) -> ByApp {
 }
 
 fn dependencies_first(operation: &mut Operation, apps: ByApp, table: &Table, aim: impl Fn(Vec<u32>) -> Aim) {
+    let among: BTreeSet<String> = apps.keys().cloned().collect();
     for (name, slots) in apps {
-        let needs = table.apps.get(&name).map(|app| app.record.spec.depends_on.iter().cloned().collect());
-        operation.add(name, aim(slots), needs.unwrap_or_default());
+        let spec = table.apps.get(&name).map(|app| &app.record.spec);
+        let needs: BTreeMap<String, Condition> = spec.into_iter().flat_map(|spec| conditions(spec)).collect();
+        // Of others only the order counts: whoever starts an app by its name wants it now.
+        let among = needs.iter().filter(|(need, _)| among.contains(*need)).map(|(need, one)| (need.clone(), *one));
+        operation.add_needing(name, aim(slots), needs.keys().cloned().collect(), among.collect());
     }
 }
 

@@ -87,7 +87,7 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
     Some(intent)
 }
 
-/// Starts what should run and does not, in the order of dependencies. What a command has started since and seen fail, or
+/// Starts what should run and does not; what depends on something that is not up waits for it. What a command has started since and seen fail, or
 /// end, is not started a second time.
 pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
     let caller =
@@ -102,8 +102,7 @@ pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
         let slots: Vec<u32> = app.instances.keys().copied().filter(down).collect();
         if !slots.is_empty() {
             any = true;
-            let after: BTreeSet<String> = app.record.spec.depends_on.iter().cloned().collect();
-            operation.add(name.clone(), Aim::Up { slots, renew: false }, after);
+            operation.add(name.clone(), Aim::Up { slots, renew: false }, BTreeSet::new());
         }
     }
     any.then_some(operation)

@@ -5,7 +5,7 @@ use super::core::Measured;
 use super::{AppRecord, Effect, Intent};
 use crate::base::{InstanceId, Mono, Now, sha256_hex};
 use crate::schedule::Agenda;
-use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, State, deadline, launch, step};
+use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, State, check, deadline, launch, step};
 
 /// An inherited environment and the digest that records refer to it by.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub(super) struct Instance {
     pub(super) error_log_offset: u64,
     /// Where it has a limit of memory.
     pub(super) measured: Option<Measured>,
+    /// What it depends on that ended while it ran, and that it is to be restarted after.
+    pub(super) lost: BTreeSet<String>,
     /// When the host was last asked for a process of it.
     pub(super) asked_at: Option<Mono>,
 }
@@ -61,6 +63,7 @@ impl Instance {
             started_at_ms: None,
             error_log_offset: 0,
             measured: None,
+            lost: BTreeSet::new(),
             asked_at: None,
         }
     }
@@ -166,6 +169,7 @@ impl Table {
         let app = self.apps.get_mut(&id.app)?;
         let instance = app.instances.get_mut(&id.slot)?;
         let before = instance.machine.state.clone();
+        let checked = instance.machine.checked().map(|(launch, check)| (launch, check.clone()));
         let next = step(&instance.machine, event, now, LaunchId(self.next_launch));
         let rotation = &next.machine.policy.logs.rotation;
         if *rotation != instance.machine.policy.logs.rotation
@@ -200,6 +204,15 @@ impl Table {
                 Ask::Tree { launch, tree } => out.push(Effect::Tree { launch, tree }),
             }
         }
+        let now_checked = instance.machine.checked();
+        if now_checked != checked.as_ref().map(|(launch, check)| (*launch, check)) {
+            if let Some((launch, _)) = checked
+                && now_checked.is_none_or(|(now, _)| now != launch)
+            {
+                out.push(Effect::Check { launch, check: None });
+            }
+            out.extend(checking(&app.ambient, instance, id.slot, &self.layout));
+        }
         let after = instance.machine.state.clone();
         if let Some(launch) = before.launch()
             && after.launch() != Some(launch)
@@ -211,6 +224,15 @@ impl Table {
         }
         self.forget_if_gone(id);
         (before != after).then(|| Moved { instance: id.clone(), before, after })
+    }
+
+    /// Has everything looked after that has a health check: what an earlier daemon started.
+    pub(super) fn check_all(&self, out: &mut Vec<Effect>) {
+        for app in self.apps.values() {
+            for (slot, instance) in &app.instances {
+                out.extend(checking(&app.ambient, instance, *slot, &self.layout));
+            }
+        }
     }
 
     /// Takes out a slot that went away and has no process any more, and its app with its last slot.
@@ -238,4 +260,10 @@ impl Table {
             self.completed.insert(to.to_owned());
         }
     }
+}
+
+fn checking(ambient: &Ambient, instance: &Instance, slot: u32, layout: &Layout) -> Option<Effect> {
+    let (launch, _) = instance.machine.checked()?;
+    let check = check(launch, &instance.machine.policy, slot, instance.list_id, layout, &ambient.variables)?;
+    Some(Effect::Check { launch, check: Some(Box::new(check)) })
 }

@@ -6,7 +6,7 @@ use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Key, Now, format_millis};
 use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView};
-use crate::spec::{AppSpec, ExecMode};
+use crate::spec::{AppSpec, ExecMode, Probe};
 use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, combined_log, log_outputs};
 
 /// What `list` shows when no daemon runs: everything known, nothing running.
@@ -149,9 +149,9 @@ fn actual_instance(machine: &Machine) -> ActualInstance {
     let next = Some(Arc::clone(&machine.policy));
     let (liveness, launched) = match &machine.state {
         State::Launching { .. } | State::Starting { .. } | State::Online { .. } => (Liveness::Up, launched),
-        State::Waiting { .. } | State::Stopping { then: Then::Restart | Then::Again { .. }, .. } => {
-            (Liveness::Up, next)
-        }
+        State::Waiting { .. }
+        | State::Blocked
+        | State::Stopping { then: Then::Restart | Then::Again { .. } | Then::Block, .. } => (Liveness::Up, next),
         State::Stopped | State::Stopping { then: Then::Stop, .. } => (Liveness::Stopped, None),
         State::Completed { .. } => (Liveness::Completed, launched),
         State::Errored { .. } => (Liveness::Errored, None),
@@ -183,16 +183,21 @@ fn next_run(app: &App, machine: &Machine) -> Option<u64> {
 /// Why it is in its state, where that is not plain.
 fn detail(machine: &Machine, now: Now) -> Option<String> {
     use supervisor::State;
-    if let (Some(cause), State::Launching { .. } | State::Starting { late: false, .. } | State::Online { .. }) =
-        (&machine.cause, &machine.state)
+    if let (
+        Some(cause),
+        State::Launching { .. } | State::Starting { late: false, .. } | State::Online { healthy: true, .. },
+    ) = (&machine.cause, &machine.state)
     {
         return Some(format!("restarted: {cause}"));
     }
     match &machine.state {
         State::Waiting { until } => Some(format!("starts again in {}", format_millis(until.ms_since(now.mono)))),
-        State::Starting { late: true, .. } => {
-            let within = format_millis(machine.policy.readiness.timeout_ms);
-            Some(format!("not ready within {within} (listen_timeout); it goes on running"))
+        State::Blocked => Some(format!("for {}", machine.unmet.join(", "))),
+        State::Starting { late: true, awaits, .. } => {
+            Some(format!("{}; it goes on running", machine.lateness(*awaits)))
+        }
+        State::Online { healthy: false, .. } => {
+            Some(format!("{} (health_check)", machine.ailment.as_deref().unwrap_or("no answer")))
         }
         State::Stopping { phase: StopPhase::Killed { .. }, .. } => Some("killed, something is still there".to_owned()),
         State::Errored { reason: ErrorReason::CrashLoop { runs, status } } => {
@@ -279,5 +284,10 @@ fn hidden(spec: &AppSpec, key: &Key) -> AppSpec {
     spec.args = shown_words(&spec.args, key);
     spec.interpreter_args = shown_words(&spec.interpreter_args, key);
     spec.script = shown_text(&spec.script, key);
+    match spec.health_check.as_mut().map(|check| &mut check.probe) {
+        Some(Probe::Exec(words)) => *words = shown_words(words, key),
+        Some(Probe::Http(text) | Probe::Tcp(text)) => *text = shown_text(text, key),
+        None => {}
+    }
     spec
 }

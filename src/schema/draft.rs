@@ -35,13 +35,16 @@ pub struct Draft {
     /// one again.
     pub outdone: Vec<Outdone>,
     /// Where the items of lists of names are.
-    pub items: BTreeMap<&'static str, Vec<Option<Span>>>,
+    pub items: BTreeMap<&'static str, Vec<Item>>,
     /// Where each option is written, by its canonical name. An option that is marked and has no value had one
     /// that was wrong, and has been reported.
     pub marks: BTreeMap<&'static str, Mark>,
     /// The app itself.
     pub whole: Mark,
 }
+
+/// Where an item of a list of names is; with its key where the list is an object.
+pub(super) type Item = (Option<String>, Option<Span>);
 
 /// How many instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +129,8 @@ impl Draft {
     pub fn item(&self, option: &str, index: usize) -> Mark {
         let list = self.at(option);
         match self.items.get(option).and_then(|items| items.get(index)) {
-            Some(span) => list.item(index, *span),
+            Some((None, span)) => list.item(index, *span),
+            Some((Some(key), span)) => list.key(key, *span),
             None => list.clone(),
         }
     }

@@ -20,6 +20,7 @@ mod draft;
 pub mod export;
 pub mod options;
 mod origins;
+mod parts;
 mod portable;
 mod resolve;
 mod shapes;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{CodeOption, Count, Draft, Variable};
 use crate::base::Signal;
-use crate::spec::ExecMode;
+use crate::spec::{ExecMode, HealthCheck, Need};
 
 /// What an option's value may be, and the function that stores it.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,10 @@ pub enum Value {
     Words(fn(&mut Draft, Vec<String>)),
     /// A list, or one string that stays whole.
     Names(fn(&mut Draft, Vec<String>)),
+    /// As `Names`, or an object of what is needed of each.
+    Needs(fn(&mut Draft, Vec<(String, Need)>)),
+    /// An object by [`super::parts::HEALTH_CHECK`].
+    HealthCheck(fn(&mut Draft, HealthCheck)),
     /// As `Names`, or `false` for none.
     Filter(fn(&mut Draft, Vec<String>)),
     /// A cron pattern, or 0 for none.
@@ -89,9 +93,12 @@ impl Value {
             | Self::Count(_)
             | Self::Signal(_) => &[Number, String],
             Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
+            Self::Needs(_) => &[List, String, Object],
             Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
             Self::ExitCodes(_) => &[Number, String, List],
-            Self::Variables(_) | Self::Overlay(_) | Self::WatchOptions(_) | Self::Limits(_) => &[Object],
+            Self::Variables(_) | Self::Overlay(_) | Self::WatchOptions(_) | Self::Limits(_) | Self::HealthCheck(_) => {
+                &[Object]
+            }
             Self::PathOrFlag(_) => &[Boolean, String],
             Self::Ignored(shapes) => shapes,
         }
@@ -142,6 +149,8 @@ impl Value {
             Self::Bytes(_) => "a number of bytes, or a size such as \"300M\"".to_owned(),
             Self::Words(_) => "a list of strings, or a string".to_owned(),
             Self::Names(_) => "a string, or a list of strings".to_owned(),
+            Self::Needs(_) => "an app's name, a list of names, or an object such as `{ db: \"healthy\" }`".to_owned(),
+            Self::HealthCheck(_) => "an object such as `{ http: \"http://127.0.0.1:3000/health\" }`".to_owned(),
             Self::Filter(_) => "a list of strings, a string, or `false`".to_owned(),
             Self::Cron(_) => "a cron pattern such as \"0 3 * * *\"".to_owned(),
             Self::Account(_) => format!("a name, or a whole number from 0 to {ACCOUNT_MAX}"),

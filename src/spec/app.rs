@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::{HealthCheck, Need};
 use crate::base::Signal;
 
 /// One app, resolved: overlays merged, paths absolute, defaults filled in.
@@ -40,6 +41,11 @@ pub struct AppSpec {
     /// Absolute; none is the default in `PMRUN_HOME/pids`.
     pub pid_file: Option<String>,
     pub depends_on: Vec<String>,
+    /// Of those in `depends_on` of which more is asked than the usual.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub needs: BTreeMap<String, Need>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     pub fingerprint: Fingerprint,
     /// What the fingerprint was asked to be of. When that changes, the code that runs has not.
     #[serde(default, skip_serializing_if = "FingerprintBy::is_default")]
@@ -215,6 +221,12 @@ impl Fingerprint {
 }
 
 impl AppSpec {
+    /// What it needs of an app that it depends on.
+    #[must_use]
+    pub fn need(&self, app: &str) -> Need {
+        self.needs.get(app).copied().unwrap_or_default()
+    }
+
     /// Where a file of the fingerprint is.
     fn place_of(&self, name: &str) -> String {
         if name.starts_with('/') { name.to_owned() } else { format!("{}/{name}", self.cwd.trim_end_matches('/')) }
@@ -244,6 +256,8 @@ impl AppSpec {
             logs: Logs::default(),
             pid_file: None,
             depends_on: Vec::new(),
+            needs: BTreeMap::new(),
+            health_check: None,
             fingerprint: Fingerprint::default(),
             fingerprint_by: FingerprintBy::default(),
             renamed_from: None,

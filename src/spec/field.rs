@@ -58,6 +58,7 @@ pub enum Field {
     LogCompress,
     PidFile,
     DependsOn,
+    HealthCheck,
     Code,
     Fingerprint,
     RenamedFrom,
@@ -77,7 +78,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -116,6 +117,7 @@ impl Field {
         Self::LogCompress,
         Self::PidFile,
         Self::DependsOn,
+        Self::HealthCheck,
         Self::Code,
         Self::Fingerprint,
         Self::RenamedFrom,
@@ -156,6 +158,7 @@ impl Field {
             | Self::Treekill
             | Self::ListenTimeout
             | Self::DependsOn
+            | Self::HealthCheck
             | Self::Fingerprint
             | Self::Watch
             | Self::IgnoreWatch
@@ -244,6 +247,7 @@ impl Field {
             Self::LogCompress => "log_compress",
             Self::PidFile => "pid_file",
             Self::DependsOn => "depends_on",
+            Self::HealthCheck => "health_check",
             Self::Code | Self::Fingerprint => "fingerprint",
             Self::RenamedFrom => "renamed_from",
             Self::Watch => "watch",

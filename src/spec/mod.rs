@@ -6,6 +6,8 @@
 mod app;
 mod field;
 mod graph_id;
+mod health;
+mod needs;
 mod watch_options;
 
 pub use app::{
@@ -14,4 +16,6 @@ pub use app::{
 };
 pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;
+pub use health::{HealthAction, HealthCheck, Probe};
+pub use needs::{Condition, Need, OnExit};
 pub use watch_options::{WatchOption, WatchOptions};

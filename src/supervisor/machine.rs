@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::pacing;
-use super::{Cause, ErrorReason, LaunchId, State, StopPhase};
-use crate::base::{ExitStatus, Mono};
-use crate::spec::AppSpec;
+use super::{Awaits, Cause, ErrorReason, LaunchId, State, StopPhase};
+use crate::base::{ExitStatus, Mono, format_millis};
+use crate::spec::{AppSpec, HealthCheck};
 
 /// Everything that the state machine knows of one instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,12 @@ pub struct Machine {
     /// The last launch whose first process ended by itself: what that started may still be there, and goes with the
     /// next stop.
     pub remains: Option<LaunchId>,
+    /// What it depends on and is not as it must be; as text for people.
+    pub unmet: Vec<String>,
+    /// Results of its health check in a row that speak against what it is taken for.
+    pub streak: u32,
+    /// What the last health check that failed said.
+    pub ailment: Option<String>,
     /// Why the process that runs, or is about to, was started, where that was pmrun's own doing.
     pub cause: Option<Cause>,
 }
@@ -44,6 +50,9 @@ impl Machine {
             backoff: 0,
             last_exit: None,
             remains: None,
+            unmet: Vec::new(),
+            streak: 0,
+            ailment: None,
             cause: None,
         }
     }
@@ -64,13 +73,52 @@ impl Machine {
         pid: u32,
         since: Mono,
     ) -> Self {
-        Self { state: State::Online { launch, pid, since }, launched, adopted: true, ..Self::new(policy) }
+        Self {
+            state: State::Online { launch, pid, since, healthy: true },
+            launched,
+            adopted: true,
+            ..Self::new(policy)
+        }
     }
 
-    /// Whether the running process is one that says itself when it is ready.
+    /// What has to come before a process that was just started is up.
     #[must_use]
-    pub fn says_ready(&self) -> bool {
-        self.launched.as_ref().is_some_and(|spec| spec.readiness.wait_ready)
+    pub fn to_await(&self) -> Awaits {
+        let ready = self.launched.as_ref().is_some_and(|spec| spec.readiness.wait_ready);
+        Awaits { ready, health: self.policy.health_check.is_some() }
+    }
+
+    /// The launch whose health is to be looked after.
+    #[must_use]
+    pub fn checked(&self) -> Option<(LaunchId, &HealthCheck)> {
+        match &self.state {
+            State::Starting { launch, .. } | State::Online { launch, .. } => {
+                Some((*launch, self.policy.health_check.as_ref()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// How long it may take until it is up, where that is more than a matter of time.
+    #[must_use]
+    pub fn patience_ms(&self, awaits: Awaits) -> u64 {
+        let policy = &self.policy;
+        let health = policy.health_check.as_ref().filter(|_| awaits.health).map_or(0, |check| check.startup_ms);
+        let ready = if awaits.ready { policy.readiness.timeout_ms } else { 0 };
+        health.max(ready)
+    }
+
+    /// Why it is not up, when that has taken too long.
+    #[must_use]
+    pub fn lateness(&self, awaits: Awaits) -> String {
+        let within = format_millis(self.patience_ms(awaits));
+        match &self.ailment {
+            Some(ailment) if awaits.health => {
+                format!("no health check passed within {within} (health_check.startup): {ailment}")
+            }
+            _ if awaits.health => format!("no health check passed within {within} (health_check.startup)"),
+            _ => format!("not ready within {within} (listen_timeout)"),
+        }
     }
 }
 
@@ -86,8 +134,8 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
             (age > 0).then(|| since.plus_ms(pacing::age_ms(age, *launch)))
         }
         State::Errored { reason: ErrorReason::SpawnFailed { again, .. } } => *again,
-        State::Starting { since, late: false, .. } if machine.says_ready() => {
-            Some(since.plus_ms(policy.readiness.timeout_ms))
+        State::Starting { since, awaits, late: false, .. } if awaits.any() => {
+            Some(since.plus_ms(machine.patience_ms(*awaits)))
         }
         State::Starting { since, late: false, .. } => Some(since.plus_ms(policy.restart.min_uptime_ms)),
         State::Stopping { phase: StopPhase::Asked { deadline } | StopPhase::Killed { deadline }, .. } => {
@@ -95,6 +143,7 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
         }
         State::Stopping { phase: StopPhase::Spawning, .. }
         | State::Stopped
+        | State::Blocked
         | State::Starting { late: true, .. }
         | State::Launching { .. }
         | State::Errored {

@@ -116,6 +116,11 @@ pub(super) fn age_ms(max_age_ms: u64, launch: LaunchId) -> u64 {
     max_age_ms - (max_age_ms / 10) * spread(launch) / 1_000
 }
 
+/// A tenth more or less.
+pub(super) fn around(ms: u64, launch: LaunchId) -> u64 {
+    ms - ms / 10 + (ms / 5) * spread(launch) / 1_000
+}
+
 /// 0 to 1,000, evenly: a step of `SplitMix64`, which takes numbers in a row far apart.
 fn spread(launch: LaunchId) -> u64 {
     let mut bits = launch.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -15,6 +15,8 @@ use crate::base::{ExitStatus, Mono, format_bytes};
 ///  (any with a process)  └───────── waiting ◀──────── again, later
 /// ```
 ///
+/// What depends on an app that is not up is `blocked` instead of launched, where nobody insists.
+///
 /// To add a state: the compiler then asks for it in `step`, `deadline`, the views and the table test.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
@@ -23,6 +25,8 @@ pub enum State {
     Waiting {
         until: Mono,
     },
+    /// It should run, and is started when what it depends on is as it must be.
+    Blocked,
     /// The host was asked for a process and has not answered yet.
     Launching {
         launch: LaunchId,
@@ -32,13 +36,16 @@ pub enum State {
         launch: LaunchId,
         pid: u32,
         since: Mono,
-        /// It did not say in time that it is ready, and this was reported.
+        awaits: Awaits,
+        /// What it awaits did not come in time, and this was reported.
         late: bool,
     },
     Online {
         launch: LaunchId,
         pid: u32,
         since: Mono,
+        /// By its health check, where it has one.
+        healthy: bool,
     },
     /// Its whole tree is on its way out; left only when nothing of it is there any more.
     Stopping {
@@ -56,6 +63,22 @@ pub enum State {
     Completed {
         status: ExitStatus,
     },
+}
+
+/// What has to come before an instance is up. With nothing of it, `min_uptime` has to pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Awaits {
+    /// It says so itself.
+    pub ready: bool,
+    /// Its health check passes.
+    pub health: bool,
+}
+
+impl Awaits {
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.ready || self.health
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +102,10 @@ pub enum Cause {
     Memory { bytes: u64 },
     /// It has run for `max_age`.
     Age,
+    /// Its health check failed.
+    Unhealthy { reason: String },
+    /// What it depends on ended, and is back.
+    Dependency { app: String },
 }
 
 impl Cause {
@@ -88,7 +115,7 @@ impl Cause {
     pub fn revives(&self) -> bool {
         match self {
             Self::Files { .. } | Self::Cron => true,
-            Self::Memory { .. } | Self::Age => false,
+            Self::Memory { .. } | Self::Age | Self::Unhealthy { .. } | Self::Dependency { .. } => false,
         }
     }
 }
@@ -100,6 +127,8 @@ impl fmt::Display for Cause {
             Self::Cron => f.write_str("its time has come (cron_restart)"),
             Self::Memory { bytes } => write!(f, "it used {} (max_memory_restart)", format_bytes(*bytes)),
             Self::Age => f.write_str("it has run for long enough (max_age)"),
+            Self::Unhealthy { reason } => write!(f, "it was unhealthy: {reason} (health_check)"),
+            Self::Dependency { app } => write!(f, "`{app}`, which it depends on, was started again (on_exit)"),
         }
     }
 }
@@ -113,6 +142,8 @@ pub enum Then {
     Again {
         delay_ms: u64,
     },
+    /// It is started again when what it depends on is back.
+    Block,
 }
 
 /// Why an instance was given up on.
@@ -152,9 +183,10 @@ impl State {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
-            Self::Waiting { .. } => "waiting",
+            Self::Waiting { .. } | Self::Blocked => "waiting",
             Self::Launching { .. } | Self::Starting { late: false, .. } => "starting",
-            Self::Online { .. } => "online",
+            Self::Online { healthy: true, .. } => "online",
+            Self::Online { healthy: false, .. } => "unhealthy",
             Self::Stopping { .. } => "stopping",
             // It goes on running, and is online as soon as it says so after all.
             Self::Starting { late: true, .. } | Self::Errored { .. } => "errored",
@@ -170,6 +202,7 @@ impl State {
             Self::Stopping { pid, .. } | Self::Errored { reason: ErrorReason::WouldNotDie { pid, .. } } => *pid,
             Self::Stopped
             | Self::Waiting { .. }
+            | Self::Blocked
             | Self::Launching { .. }
             | Self::Errored { .. }
             | Self::Completed { .. } => None,
@@ -185,7 +218,9 @@ impl State {
             | Self::Online { launch, .. }
             | Self::Stopping { launch, .. }
             | Self::Errored { reason: ErrorReason::WouldNotDie { launch, .. } } => Some(*launch),
-            Self::Stopped | Self::Waiting { .. } | Self::Errored { .. } | Self::Completed { .. } => None,
+            Self::Stopped | Self::Waiting { .. } | Self::Blocked | Self::Errored { .. } | Self::Completed { .. } => {
+                None
+            }
         }
     }
 
@@ -196,6 +231,7 @@ impl State {
             Self::Stopped | Self::Completed { .. } => true,
             Self::Errored { reason } => !matches!(reason, ErrorReason::SpawnFailed { again: Some(_), .. }),
             Self::Waiting { .. }
+            | Self::Blocked
             | Self::Launching { .. }
             | Self::Starting { .. }
             | Self::Online { .. }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::pacing::{self, Ended, Run};
 use super::{Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
 use crate::base::{ExitStatus, Mono, Now, Signal};
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, HealthAction};
 
 /// SIGKILL works at once unless the system is in trouble (a hung disk); it gets at least this long.
 const KILL_MS_MIN: u64 = 5_000;
@@ -12,6 +12,8 @@ const KILL_MS_MIN: u64 = 5_000;
 pub enum Event {
     /// It should run. Nothing when it does.
     Start,
+    /// As `Start`, when what it depends on is as it must be.
+    Resume,
     /// It should not run.
     Stop,
     /// It should run, and not in the process that it has now.
@@ -22,6 +24,11 @@ pub enum Event {
     },
     /// Other rules hold from now on.
     Policy(Arc<AppSpec>),
+    /// What it depends on and is not as it must be. With `ended`, that is why it is stopped until it is.
+    Needs {
+        unmet: Vec<String>,
+        ended: bool,
+    },
 
     // From the host, about one launch. One about another launch than the current is out of date and changes nothing.
     Spawned {
@@ -43,6 +50,11 @@ pub enum Event {
     },
     Ready {
         launch: LaunchId,
+    },
+    /// What its health check found; with why, where it failed.
+    Probed {
+        launch: LaunchId,
+        result: Result<(), String>,
     },
 
     /// The deadline may have passed.
@@ -90,15 +102,18 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
     let mut next = Next { machine: machine.clone(), asks: Vec::new(), now: now.mono, fresh };
     match event {
         Event::Start => next.start(),
+        Event::Resume => next.resume(),
         Event::Stop => next.stop(),
         Event::Restart => next.restart(),
         Event::Renew { cause } => next.renew(cause),
         Event::Policy(policy) => next.policy(policy),
+        Event::Needs { unmet, ended } => next.needs(unmet, ended),
         Event::Spawned { launch, pid } => next.spawned(launch, pid),
         Event::SpawnFailed { launch, reason } => next.spawn_failed(launch, reason),
         Event::Exited { launch, status, left } => next.exited(launch, status, left),
         Event::TreeGone { launch } => next.tree_gone(launch),
         Event::Ready { launch } => next.ready(launch),
+        Event::Probed { launch, result } => next.probed(launch, result),
         Event::Tick => next.tick(),
     }
     Transition { machine: next.machine, asks: next.asks }
@@ -119,7 +134,11 @@ impl Next {
                 self.forgive();
                 self.kill(launch, pid, Then::Restart);
             }
-            State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Blocked
+            | State::Completed { .. }
+            | State::Errored { .. } => {
                 self.forgive();
                 match self.machine.remains {
                     Some(launch) => self.end_remains(launch, Then::Restart),
@@ -139,12 +158,14 @@ impl Next {
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
                 self.kill(launch, pid, Then::Stop);
             }
-            State::Stopped | State::Waiting { .. } | State::Completed { .. } | State::Errored { .. } => {
-                match self.machine.remains {
-                    Some(launch) => self.end_remains(launch, Then::Stop),
-                    None => self.machine.state = State::Stopped,
-                }
-            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Blocked
+            | State::Completed { .. }
+            | State::Errored { .. } => match self.machine.remains {
+                Some(launch) => self.end_remains(launch, Then::Stop),
+                None => self.machine.state = State::Stopped,
+            },
             State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Stop),
             State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
                 self.ask_to_stop(launch, pid, Then::Stop);
@@ -163,6 +184,49 @@ impl Next {
             self.asks.push(Ask::Tree { launch, tree });
         }
         self.machine.policy = policy;
+        // What nobody looks at any more is not waited for, and not held against it.
+        if self.machine.policy.health_check.is_none() {
+            (self.machine.streak, self.machine.ailment) = (0, None);
+            match &mut self.machine.state {
+                State::Starting { awaits, .. } if awaits.health => {
+                    awaits.health = false;
+                    self.come_up();
+                }
+                State::Online { healthy, .. } => *healthy = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn resume(&mut self) {
+        if self.machine.state == State::Stopped && self.machine.remains.is_none() && !self.machine.unmet.is_empty() {
+            self.machine.state = State::Blocked;
+        } else {
+            self.start();
+        }
+    }
+
+    fn needs(&mut self, unmet: Vec<String>, ended: bool) {
+        self.machine.unmet = unmet;
+        if ended && !self.machine.unmet.is_empty() {
+            match self.machine.state.clone() {
+                State::Waiting { .. } => self.machine.state = State::Blocked,
+                State::Launching { launch } => self.stop_when_spawned(launch, Then::Block),
+                State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
+                    self.ask_to_stop(launch, pid, Then::Block);
+                }
+                State::Stopping { launch, pid, phase, then: Then::Again { .. } | Then::Restart } => {
+                    self.machine.state = State::Stopping { launch, pid, phase, then: Then::Block };
+                }
+                State::Stopping { .. }
+                | State::Stopped
+                | State::Blocked
+                | State::Errored { .. }
+                | State::Completed { .. } => {}
+            }
+        } else if self.machine.state == State::Blocked && self.machine.unmet.is_empty() {
+            self.launch_again();
+        }
     }
 
     fn restart(&mut self) {
@@ -177,6 +241,7 @@ impl Next {
             }
             State::Stopped
             | State::Waiting { .. }
+            | State::Blocked
             | State::Stopping { .. }
             | State::Errored { .. }
             | State::Completed { .. } => {
@@ -189,7 +254,8 @@ impl Next {
         match self.machine.state.clone() {
             // What is on its way is brought there.
             State::Stopped
-            | State::Stopping { then: Then::Stop | Then::Restart, .. }
+            | State::Blocked
+            | State::Stopping { then: Then::Stop | Then::Restart | Then::Block, .. }
             | State::Errored { reason: ErrorReason::WouldNotDie { .. } } => return,
             State::Stopping { launch, pid, phase, then: Then::Again { .. } } => {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Restart };
@@ -217,12 +283,12 @@ impl Next {
     fn spawned(&mut self, spawned: LaunchId, pid: u32) {
         match self.machine.state.clone() {
             State::Launching { launch, .. } if launch == spawned => {
-                let at_once = !self.machine.says_ready() && self.machine.policy.restart.min_uptime_ms == 0;
-                self.machine.state = if at_once {
-                    State::Online { launch, pid, since: self.now }
-                } else {
-                    State::Starting { launch, pid, since: self.now, late: false }
-                };
+                let awaits = self.machine.to_await();
+                (self.machine.streak, self.machine.ailment) = (0, None);
+                self.machine.state = State::Starting { launch, pid, since: self.now, awaits, late: false };
+                if self.machine.policy.restart.min_uptime_ms == 0 {
+                    self.come_up();
+                }
             }
             State::Stopping { launch, phase: StopPhase::Spawning, then, .. } if launch == spawned => {
                 self.ask_to_stop(launch, pid, then);
@@ -261,6 +327,7 @@ impl Next {
             | State::Errored { .. }
             | State::Stopped
             | State::Waiting { .. }
+            | State::Blocked
             | State::Completed { .. } => {}
         }
     }
@@ -276,11 +343,79 @@ impl Next {
     }
 
     fn ready(&mut self, ready: LaunchId) {
-        if let State::Starting { launch, pid, since, .. } = self.machine.state
-            && launch == ready
-            && self.machine.says_ready()
+        if let State::Starting { launch, awaits, .. } = &mut self.machine.state
+            && *launch == ready
+            && awaits.ready
         {
-            self.machine.state = State::Online { launch, pid, since };
+            awaits.ready = false;
+            self.come_up();
+        }
+    }
+
+    /// What has nothing to wait for any more is up.
+    fn come_up(&mut self) {
+        if let State::Starting { launch, pid, since, awaits, .. } = self.machine.state
+            && !awaits.any()
+        {
+            self.machine.state = State::Online { launch, pid, since, healthy: true };
+        }
+    }
+
+    fn probed(&mut self, probed: LaunchId, result: Result<(), String>) {
+        let Some((_, check)) = self.machine.checked().filter(|(launch, _)| *launch == probed) else { return };
+        let (to_heal, to_ail) = (check.healthy_threshold, check.unhealthy_threshold);
+        let passed = result.is_ok();
+        if let Err(ailment) = result {
+            self.machine.ailment = Some(ailment);
+        }
+        let believed = matches!(self.machine.state, State::Online { healthy: true, .. });
+        self.machine.streak = if passed == believed { 0 } else { self.machine.streak + 1 };
+        let enough = self.machine.streak >= if believed { to_ail } else { to_heal };
+        if passed == believed || !enough {
+            return;
+        }
+        self.machine.streak = 0;
+        match &mut self.machine.state {
+            State::Starting { awaits, .. } => {
+                awaits.health = false;
+                self.machine.ailment = None;
+                self.come_up();
+            }
+            State::Online { healthy: healthy @ false, .. } => {
+                *healthy = true;
+                self.machine.ailment = None;
+            }
+            State::Online { healthy, .. } => {
+                *healthy = false;
+                self.treat(false);
+            }
+            _ => {}
+        }
+    }
+
+    /// Something is done about what is unhealthy, or has not become healthy in time. Not for ever where nothing helps:
+    /// what has come up so often without getting anywhere is left as it is.
+    fn treat(&mut self, never_up: bool) {
+        let (State::Starting { launch, pid, since, .. } | State::Online { launch, pid, since, .. }) =
+            self.machine.state
+        else {
+            return;
+        };
+        let policy = Arc::clone(&self.machine.policy);
+        let acts = policy.health_check.as_ref().is_some_and(|check| check.action != HealthAction::None);
+        if !acts || !policy.restart.auto {
+            return;
+        }
+        let run = if never_up { Run::Short } else { pacing::judged(self.now.ms_since(since), &policy.restart) };
+        match run {
+            Run::Short => self.machine.unstable += 1,
+            Run::Doubtful => {}
+            Run::Long => self.machine.unstable = 0,
+        }
+        if self.machine.unstable < policy.restart.max_restarts {
+            let reason = self.machine.ailment.clone().unwrap_or_else(|| "no answer".to_owned());
+            self.ask_to_stop(launch, pid, Then::Again { delay_ms: policy.restart.delay_ms });
+            self.machine.cause = Some(Cause::Unhealthy { reason });
         }
     }
 
@@ -289,16 +424,16 @@ impl Next {
             return;
         }
         match self.machine.state.clone() {
-            State::Waiting { .. } | State::Errored { reason: ErrorReason::SpawnFailed { .. } } => {
-                self.machine.restarts += 1;
-                self.launch();
-            }
+            State::Waiting { .. } | State::Errored { reason: ErrorReason::SpawnFailed { .. } } => self.launch_again(),
             State::Online { .. } => self.renew(Cause::Age),
-            State::Starting { launch, pid, since, .. } => {
-                if self.machine.says_ready() {
-                    self.machine.state = State::Starting { launch, pid, since, late: true };
+            State::Starting { launch, pid, since, awaits, .. } => {
+                if awaits.any() {
+                    self.machine.state = State::Starting { launch, pid, since, awaits, late: true };
+                    if awaits.health {
+                        self.treat(true);
+                    }
                 } else {
-                    self.machine.state = State::Online { launch, pid, since };
+                    self.come_up();
                 }
             }
             State::Stopping { launch, pid, phase: StopPhase::Asked { .. }, then } => self.kill(launch, pid, then),
@@ -307,6 +442,7 @@ impl Next {
             }
             State::Stopping { phase: StopPhase::Spawning, .. }
             | State::Stopped
+            | State::Blocked
             | State::Launching { .. }
             | State::Errored { .. }
             | State::Completed { .. } => {}
@@ -355,8 +491,18 @@ impl Next {
         if delay_ms > 0 {
             self.wait(delay_ms);
         } else {
-            self.machine.restarts += 1;
+            self.launch_again();
+        }
+    }
+
+    /// Of pmrun's own accord: nothing is started only to find what it depends on missing.
+    fn launch_again(&mut self) {
+        if self.machine.unmet.is_empty() {
+            self.machine.restarts += u32::from(self.machine.last_exit.is_some() || self.machine.unstable > 0);
             self.launch();
+        } else {
+            self.machine.launched = None;
+            self.machine.state = State::Blocked;
         }
     }
 
@@ -417,6 +563,7 @@ impl Next {
                 self.launch();
             }
             Then::Again { delay_ms } => self.again(delay_ms),
+            Then::Block => self.launch_again(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::{ExitStatus, Mono, Now, Wall};
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, HealthCheck, Probe};
 
 const NOW: Now = Now { mono: Mono(100_000), wall: Wall(1_000_000) };
 const THIS: LaunchId = LaunchId(1);
@@ -46,6 +46,13 @@ fn specs() -> Vec<(&'static str, Arc<AppSpec>)> {
                 s.stop.tree = false;
             }),
         ),
+        (
+            "health_check with unhealthy_threshold 1",
+            spec(|s| {
+                let check = HealthCheck::new(Probe::Tcp("localhost:1".to_owned()));
+                s.health_check = Some(HealthCheck { unhealthy_threshold: 1, ..check });
+            }),
+        ),
     ]
 }
 
@@ -53,22 +60,31 @@ fn states() -> Vec<State> {
     let (launch, pid, since) = (THIS, 10, Mono(99_900));
     let due = Mono(99_999);
     let later = Mono(100_500);
+    let (none, ready) = (Awaits::default(), Awaits { ready: true, ..Awaits::default() });
+    let health = Awaits { health: true, ..none };
     let stopping = |phase, then| State::Stopping { launch, pid: Some(pid), phase, then };
     vec![
         State::Stopped,
         State::Waiting { until: later },
         State::Waiting { until: due },
         State::Launching { launch },
-        State::Starting { launch, pid, since, late: false },
-        State::Starting { launch, pid, since: Mono(90_000), late: false },
-        State::Starting { launch, pid, since: Mono(90_000), late: true },
-        State::Online { launch, pid, since: Mono(90_000) },
+        State::Blocked,
+        State::Starting { launch, pid, since, awaits: none, late: false },
+        State::Starting { launch, pid, since: Mono(50_000), awaits: none, late: false },
+        State::Starting { launch, pid, since: Mono(50_000), awaits: ready, late: false },
+        State::Starting { launch, pid, since: Mono(50_000), awaits: ready, late: true },
+        State::Starting { launch, pid, since, awaits: health, late: false },
+        State::Starting { launch, pid, since: Mono(50_000), awaits: health, late: false },
+        State::Starting { launch, pid, since: Mono(50_000), awaits: health, late: true },
+        State::Online { launch, pid, since: Mono(50_000), healthy: true },
+        State::Online { launch, pid, since: Mono(50_000), healthy: false },
         State::Stopping { launch, pid: None, phase: StopPhase::Spawning, then: Then::Stop },
         State::Stopping { launch, pid: None, phase: StopPhase::Spawning, then: Then::Restart },
         stopping(StopPhase::Asked { deadline: later }, Then::Stop),
         stopping(StopPhase::Asked { deadline: due }, Then::Restart),
         stopping(StopPhase::Asked { deadline: later }, Then::Again { delay_ms: 0 }),
         stopping(StopPhase::Asked { deadline: later }, Then::Again { delay_ms: 500 }),
+        stopping(StopPhase::Asked { deadline: later }, Then::Block),
         stopping(StopPhase::Killed { deadline: later }, Then::Restart),
         stopping(StopPhase::Killed { deadline: due }, Then::Stop),
         State::Errored { reason: ErrorReason::Exited(ExitStatus::Code(1)) },
@@ -84,6 +100,7 @@ fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
     let exited = |launch, status| Event::Exited { launch, status, left: false };
     vec![
         Event::Start,
+        Event::Resume,
         Event::Stop,
         Event::Restart,
         Event::Renew { cause: Cause::Cron },
@@ -96,6 +113,9 @@ fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
         exited(THIS, ExitStatus::Signal(9)),
         Event::TreeGone { launch: THIS },
         Event::Ready { launch: THIS },
+        Event::Probed { launch: THIS, result: Ok(()) },
+        Event::Probed { launch: THIS, result: Err("refused".to_owned()) },
+        Event::Needs { unmet: vec!["`db` to be ready".to_owned()], ended: true },
         Event::Tick,
     ]
 }
@@ -107,6 +127,7 @@ fn about_another_launch() -> Vec<Event> {
         Event::Exited { launch: OTHER, status: ExitStatus::Code(0), left: false },
         Event::TreeGone { launch: OTHER },
         Event::Ready { launch: OTHER },
+        Event::Probed { launch: OTHER, result: Err("refused".to_owned()) },
     ]
 }
 
@@ -234,7 +255,7 @@ fn a_crash_loop_ends_after_max_restarts_launches() {
 #[test]
 fn what_a_process_leaves_behind_is_asked_to_end_before_the_next_is_started() {
     let policy = spec(|s| s.restart.delay_ms = 500);
-    let online = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0) });
+    let online = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true });
     let exited = |left| Event::Exited { launch: THIS, status: ExitStatus::Code(1), left };
     let asked = Ask::Stop { launch: THIS, signal: crate::base::Signal::INT, tree: true };
     let ended = step(&online, exited(true), NOW, FRESH);
@@ -245,14 +266,19 @@ fn what_a_process_leaves_behind_is_asked_to_end_before_the_next_is_started() {
     // What nobody starts again keeps what it has left until somebody asks.
     let once = spec(|s| s.restart.auto = false);
     let done = Event::Exited { launch: THIS, status: ExitStatus::Code(0), left: true };
-    let done = step(&machine(&once, State::Online { launch: THIS, pid: 1, since: Mono(0) }), done, NOW, FRESH);
+    let done =
+        step(&machine(&once, State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true }), done, NOW, FRESH);
     assert_eq!((&done.machine.state, done.asks), (&State::Completed { status: ExitStatus::Code(0) }, vec![]));
     assert_eq!(step(&done.machine, Event::Stop, NOW, FRESH).asks, std::slice::from_ref(&asked));
     assert_eq!(step(&done.machine, Event::Restart, NOW, FRESH).asks, [asked]);
     // With `treekill: false` they are on their own.
     let alone = spec(|s| s.stop.tree = false);
-    let ended =
-        step(&machine(&alone, State::Online { launch: THIS, pid: 1, since: Mono(0) }), exited(true), NOW, FRESH);
+    let ended = step(
+        &machine(&alone, State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true }),
+        exited(true),
+        NOW,
+        FRESH,
+    );
     assert_eq!(ended.asks, [Ask::Launch { launch: FRESH }]);
 }
 
@@ -271,7 +297,7 @@ fn what_somebody_stopped_is_not_renewed() {
     assert_eq!(renew(stopping(Then::Stop), cron()), (stopping(Then::Stop), None));
     assert_eq!(renew(done(), cron()), (launching, Some(Cause::Cron)));
     assert_eq!(renew(done(), memory()), (done(), None));
-    let (state, cause) = renew(State::Online { launch: THIS, pid: 1, since: Mono(0) }, memory());
+    let (state, cause) = renew(State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true }, memory());
     assert!(matches!(state, State::Stopping { then: Then::Restart, .. }));
     assert_eq!(cause, Some(memory()));
 }
@@ -279,7 +305,7 @@ fn what_somebody_stopped_is_not_renewed() {
 #[test]
 fn whether_descendants_end_too_can_be_changed_while_it_runs() {
     let policy = spec(|_| {});
-    let online = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0) });
+    let online = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true });
     let alone = || Event::Policy(spec(|s| s.stop.tree = false));
     assert_eq!(step(&online, alone(), NOW, FRESH).asks, [Ask::Tree { launch: THIS, tree: false }]);
     assert_eq!(step(&online, Event::Policy(policy.clone()), NOW, FRESH).asks, []);
@@ -289,7 +315,10 @@ fn whether_descendants_end_too_can_be_changed_while_it_runs() {
 #[test]
 fn a_changed_timeout_holds_at_once() {
     let policy = spec(|_| {});
-    let starting = machine(&policy, State::Starting { launch: THIS, pid: 1, since: Mono(0), late: false });
+    let starting = machine(
+        &policy,
+        State::Starting { launch: THIS, pid: 1, since: Mono(0), awaits: Awaits::default(), late: false },
+    );
     assert_eq!(deadline(&starting), Some(Mono(1_000)));
     let longer = step(&starting, Event::Policy(spec(|s| s.restart.min_uptime_ms = 7_000)), NOW, FRESH).machine;
     assert_eq!(deadline(&longer), Some(Mono(7_000)));
@@ -310,7 +339,7 @@ fn every_order_of_events_ends_where_it_was_asked_to() {
     let policy = spec(|_| {});
     let kinds = 6_usize;
     for code in 0..kinds.pow(5) {
-        let mut machine = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0) });
+        let mut machine = machine(&policy, State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true });
         let mut wanted_up = true;
         let mut now = 10_000;
         let mut fresh = 1;

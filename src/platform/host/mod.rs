@@ -226,9 +226,12 @@ impl Host {
             end_child(pid);
             return Err(format!("cannot watch the new process: {}", reason(&error)));
         }
-        let pid_file = Path::new(&launch.pid_file);
-        let stale = self.stale_pid_files.remove(pid_file);
-        self.write_pid_file(pid_file, pid, stale, account.as_ref());
+        // A health check has none.
+        if !launch.pid_file.is_empty() {
+            let pid_file = Path::new(&launch.pid_file);
+            let stale = self.stale_pid_files.remove(pid_file);
+            self.write_pid_file(pid_file, pid, stale, account.as_ref());
+        }
         Ok((pid, spawned.error_log_offset))
     }
 

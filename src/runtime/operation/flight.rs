@@ -3,9 +3,10 @@
 use super::{Operation, Phase, Rigour, Surroundings};
 use crate::base::{InstanceId, Mono, format_millis};
 use crate::rpc::wire::{Failure, ProgressKind};
-use crate::runtime::table::Moved;
+use crate::runtime::needs::{Outlook, outlook};
+use crate::runtime::table::{Moved, Table};
 use crate::runtime::view::outputs;
-use crate::supervisor::{ErrorReason, Machine, Output, State, Then};
+use crate::supervisor::{Cause, ErrorReason, Machine, Output, State, Then};
 
 /// When a command stops waiting for an instance that keeps ending. Its policy goes on restarting it.
 ///
@@ -39,6 +40,15 @@ enum Verdict {
 impl Operation {
     pub(super) fn moved(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
         let id = &moved.instance;
+        // Somebody may wait for it to become what it was not when it was done with, or for what will not come now.
+        self.stirred |= self.held.contains(&id.app);
+        match moved.after {
+            State::Errored { .. } | State::Stopped | State::Starting { late: true, .. } => {
+                self.look_at_blocked(None, around);
+            }
+            State::Waiting { .. } | State::Blocked => self.look_at_blocked(Some(&id.app), around),
+            _ => {}
+        }
         let is_ours = self.running(&id.app).is_some_and(|running| running.in_flight.contains_key(&id.slot));
         if !is_ours {
             return;
@@ -60,28 +70,45 @@ impl Operation {
             State::Launching { .. }
                 | State::Starting { .. }
                 | State::Online { .. }
-                | State::Stopping { then: Then::Again { .. }, .. }
+                | State::Stopping { then: Then::Again { .. } | Then::Block, .. }
         );
         let crashed = ran
             && match &moved.after {
-                State::Waiting { .. } => true,
+                // Not by the command: that was longer ago than anybody is patient.
+                State::Stopping { .. } => !matches!(moved.before, State::Stopping { .. }),
+                State::Waiting { .. } | State::Blocked => true,
                 State::Launching { launch, .. } => moved.before.launch() != Some(*launch),
                 _ => false,
             };
         self.judge(id, crashed, around);
     }
 
+    /// What waits for others, which may not come any more; or for one that `ended`.
+    fn look_at_blocked(&mut self, ended: Option<&str>, around: &mut Surroundings<'_>) {
+        let waits = |id: &InstanceId| {
+            around.table.instance(id).is_some_and(|instance| {
+                let machine = &instance.machine;
+                let needs = |app: &str| machine.policy.depends_on.iter().any(|need| need == app);
+                machine.state == State::Blocked && ended.is_none_or(needs)
+            })
+        };
+        let waiting: Vec<InstanceId> = self.in_flight().filter(waits).collect();
+        for id in waiting {
+            self.judge(&id, ended.is_some(), around);
+        }
+    }
+
+    fn in_flight(&self) -> impl Iterator<Item = InstanceId> {
+        let running = self.tasks.iter().filter_map(|(app, task)| match &task.phase {
+            Phase::Running(running) => Some((app, running)),
+            Phase::Pending | Phase::Saving | Phase::Done | Phase::Failed => None,
+        });
+        running.flat_map(|(app, running)| running.in_flight.keys().map(move |slot| InstanceId::new(app, *slot)))
+    }
+
     /// Everything in flight once more: what had to be waited for need not be any more.
     pub(super) fn look_again(&mut self, around: &mut Surroundings<'_>) {
-        let in_flight: Vec<InstanceId> = self
-            .tasks
-            .iter()
-            .filter_map(|(app, task)| match &task.phase {
-                Phase::Running(running) => Some(running.in_flight.keys().map(move |slot| InstanceId::new(app, *slot))),
-                Phase::Pending | Phase::Saving | Phase::Done | Phase::Failed => None,
-            })
-            .flatten()
-            .collect();
+        let in_flight: Vec<InstanceId> = self.in_flight().collect();
         for id in in_flight {
             self.judge(&id, false, around);
         }
@@ -101,7 +128,8 @@ impl Operation {
             Some(instance) => {
                 let state = &instance.machine.state;
                 let policy = &instance.machine.policy;
-                let until_up = self.parallel.is_some() || policy.readiness.wait_ready;
+                let says = policy.readiness.wait_ready || policy.health_check.is_some();
+                let until_up = self.parallel.is_some() || says;
                 let holds = (until_up && patient) || matches!(state, State::Launching { .. });
                 if !holds {
                     self.starting.remove(id);
@@ -112,6 +140,10 @@ impl Operation {
                 match goal {
                     Goal::Down => down(state),
                     Goal::Up if !patient && settled(state) => Verdict::Arrived,
+                    Goal::Up if *state == State::Blocked => {
+                        let again = crashed && after_ms >= CRASH_PATIENCE_MS;
+                        blocked(&instance.machine, again, around.table)
+                    }
                     Goal::Up => up(&instance.machine, flight, crashed, around.now.mono),
                 }
             }
@@ -183,9 +215,13 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
         State::Online { .. } | State::Completed { .. } => Verdict::Arrived,
         State::Errored { reason } => Verdict::Failed(reason.to_string()),
         State::Stopped => Verdict::Failed("it was stopped".to_owned()),
-        State::Starting { late: true, .. } => {
-            let after = format_millis(machine.policy.readiness.timeout_ms);
-            Verdict::Failed(format!("not ready within {after} (listen_timeout); it goes on running"))
+        State::Starting { late: true, awaits, .. } => {
+            Verdict::Failed(format!("{}; it goes on running", machine.lateness(*awaits)))
+        }
+        State::Stopping { then: Then::Again { .. }, .. }
+            if let Some(cause @ Cause::Unhealthy { .. }) = &machine.cause =>
+        {
+            Verdict::Failed(format!("{cause}; it is restarted"))
         }
         State::Waiting { until } => {
             let wait_ms = until.ms_since(now);
@@ -195,9 +231,24 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
                 Verdict::Wait
             }
         }
+        State::Stopping { .. } if crashed && waited_ms >= CRASH_PATIENCE_MS => {
+            let cause = machine.cause.as_ref().map_or_else(|| "it ended".to_owned(), ToString::to_string);
+            Verdict::Failed(format!("{cause}; it is started again and again"))
+        }
         State::Launching { .. } if crashed && waited_ms >= CRASH_PATIENCE_MS => {
             Verdict::Failed(format!("{}; it is started again and again", ended()))
         }
-        State::Launching { .. } | State::Starting { .. } | State::Stopping { .. } => Verdict::Wait,
+        State::Blocked | State::Launching { .. } | State::Starting { .. } | State::Stopping { .. } => Verdict::Wait,
+    }
+}
+
+/// What it depends on may still come up, unless that ends `again` and again.
+fn blocked(machine: &Machine, again: bool, table: &Table) -> Verdict {
+    let spec = &machine.policy;
+    let mut outlooks = spec.depends_on.iter().map(|app| outlook(table, app, spec.need(app).condition));
+    if again || outlooks.any(|outlook| outlook == Outlook::WillNot) {
+        Verdict::Failed(format!("it waits for {}", machine.unmet.join(", ")))
+    } else {
+        Verdict::Wait
     }
 }

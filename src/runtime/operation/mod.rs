@@ -13,6 +13,7 @@ use super::work::Aim;
 use super::{Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
+use crate::spec::Condition;
 use crate::supervisor::{Event, State};
 
 /// Instances that may be on their way up at the same time, where the caller has no limit of its own.
@@ -41,6 +42,8 @@ pub(super) struct Operation {
     starting: BTreeSet<InstanceId>,
     /// No further step is begun, nobody waits for what comes of the others.
     given_up: bool,
+    /// Apps that are done with and that somebody waits for to become what they are not yet.
+    held: BTreeSet<String>,
     /// Tasks may have become ready since they were last looked at.
     stirred: bool,
     /// Something was begun or saved.
@@ -59,6 +62,8 @@ enum Start {
 struct Task {
     aim: Aim,
     after: BTreeSet<String>,
+    /// Of those that it comes after and needs: what they must be.
+    needs: BTreeMap<String, Condition>,
     phase: Phase,
 }
 
@@ -108,6 +113,7 @@ impl Operation {
             queue: VecDeque::new(),
             starting: BTreeSet::new(),
             given_up: false,
+            held: BTreeSet::new(),
             stirred: true,
             begun_any: false,
             touched: 0,
@@ -122,8 +128,18 @@ impl Operation {
 
     /// Apps in `after` that have no task are not waited for.
     pub(super) fn add(&mut self, app: String, aim: Aim, after: BTreeSet<String>) {
+        self.add_needing(app, aim, after, BTreeMap::new());
+    }
+
+    pub(super) fn add_needing(
+        &mut self,
+        app: String,
+        aim: Aim,
+        after: BTreeSet<String>,
+        needs: BTreeMap<String, Condition>,
+    ) {
         self.touched += usize::from(!aim.is_silent());
-        self.tasks.insert(app, Task { aim, after, phase: Phase::Pending });
+        self.tasks.insert(app, Task { aim, after, needs, phase: Phase::Pending });
     }
 
     /// Whether it may still record or start something of an app.
@@ -264,6 +280,8 @@ impl Operation {
             around.feed(
                 &id,
                 match start {
+                    // What it depends on comes up in its own time, and it then.
+                    Start::First if self.rigour == Rigour::Lenient => Event::Resume,
                     Start::First => Event::Start,
                     Start::Anew => Event::Restart,
                 },

@@ -1,11 +1,15 @@
 //! What becomes ready at one moment: made durable in one go, and only then begun.
 
+use std::collections::BTreeSet;
+
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
 use crate::base::InstanceId;
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
+use crate::runtime::needs::{Outlook, is_met, outlook};
 use crate::runtime::work::Work;
 use crate::runtime::{Effect, Save, Ticket};
+use crate::spec::Condition;
 use crate::supervisor::Event;
 
 #[derive(Debug)]
@@ -91,6 +95,7 @@ impl Operation {
         enum Turn {
             Now,
             Later,
+            Held(String),
             Never(String),
         }
         let mut ready = Vec::new();
@@ -99,7 +104,18 @@ impl Operation {
                 let strict = self.rigour == Rigour::Strict && task.aim.brings_up();
                 let mut turn = Turn::Now;
                 for other in &task.after {
+                    let condition = task.needs.get(other).copied().filter(|_| strict);
+                    let is_started = || outlook(around.table, other, Condition::Started) == Outlook::Met;
+                    // What has come up was ready and healthy once; that may be over, and it may still have to do its work.
+                    let outlook = condition.and_then(|condition| match condition {
+                        Condition::Started | Condition::Ready => None,
+                        Condition::Healthy if is_met(around.table, other, condition) => Some(Outlook::Met),
+                        Condition::Healthy | Condition::Completed => Some(outlook(around.table, other, condition)),
+                    });
                     match self.tasks.get(other) {
+                        // Enough for who needs no more.
+                        Some(Task { phase: Phase::Running(_) | Phase::Failed, .. })
+                            if condition == Some(Condition::Started) && is_started() => {}
                         Some(Task { phase: Phase::Failed, aim, .. }) if strict && aim.brings_up() => {
                             return Turn::Never(other.clone());
                         }
@@ -107,22 +123,31 @@ impl Operation {
                         None if strict && task.aim.applies_processes() && is_down(around.table, other) => {
                             return Turn::Never(other.clone());
                         }
-                        None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => {}
+                        None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => match outlook {
+                            Some(Outlook::WillNot) => return Turn::Never(other.clone()),
+                            Some(Outlook::MayCome) => turn = Turn::Held(other.clone()),
+                            Some(Outlook::Met) | None => {}
+                        },
+                        // Its move may be all that is waited for.
+                        Some(_) if condition == Some(Condition::Started) => turn = Turn::Held(other.clone()),
                         Some(_) => turn = Turn::Later,
                     }
                 }
                 turn
             };
             let mut skipped = Vec::new();
+            let mut held = BTreeSet::new();
             ready.clear();
             for (app, task) in self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Pending)) {
                 match turn(task) {
                     Turn::Now => ready.push(app.clone()),
                     Turn::Later => {}
+                    Turn::Held(other) => _ = held.insert(other),
                     Turn::Never(failed) => skipped.push((app.clone(), failed)),
                 }
             }
             if skipped.is_empty() {
+                self.held = held;
                 return ready;
             }
             for (app, failed) in skipped {
@@ -136,6 +161,7 @@ impl Operation {
 
     fn is_stuck(&self) -> bool {
         self.pending().next().is_some()
+            && self.held.iter().all(|app| self.pending().any(|pending| pending == app))
             && !self.tasks.values().any(|task| matches!(task.phase, Phase::Saving | Phase::Running(_)))
     }
 

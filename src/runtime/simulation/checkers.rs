@@ -3,7 +3,8 @@
 use super::{ClientId, World, user};
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Call, InstanceView, PlanOptions, Request};
-use crate::runtime::{Effect, Input, Intent};
+use crate::runtime::{Effect, Input, Intent, State};
+use crate::spec::OnExit;
 
 /// Asked without a turn of the world.
 fn list(world: &mut World) -> Vec<InstanceView> {
@@ -41,13 +42,15 @@ pub(super) fn after_each(world: &mut World) {
     // What has a limit of memory is looked at now and then.
     let limited = world.host.disk.apps.values().chain(world.host.heard_disk.apps.values());
     let unlimited = limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none());
-    for app in world.host.watches.apps.keys() {
+    let watched = world.host.watches.apps.keys().filter(|_| !world.core.is_ending());
+    for app in watched {
         let not_stopped = |view: &&InstanceView| view.name == *app && view.state != "stopped";
         if !views.iter().any(|view| not_stopped(&view)) {
             world.host.fail(&format!("{app} is watched, and nobody wants it to run"));
         }
     }
-    let waits = world.core.is_to_resume() || world.core.is_to_renew();
+    // What runs until its dependents have ended goes by rules that the disk need not have any more.
+    let waits = world.core.is_to_resume() || world.core.is_to_renew() || world.core.is_ending();
     if unlimited && views.iter().all(resting) && world.core.deadline().is_some() && !waits {
         world.host.fail("a timer runs for nothing");
     }
@@ -96,11 +99,15 @@ pub(super) fn at_rest(world: &mut World) {
                 (Intent::Up, "exit 1500 1") => &["online", "waiting", "starting", "errored"],
                 // One that was adopted counts as up: nobody knows whether it ever said so.
                 (Intent::Up, "never") => &["starting", "online", "errored"],
+                (Intent::Up, "ill") => &["starting", "online", "errored", "unhealthy", "stopping"],
                 (Intent::Up, _) => &["online", "errored", "completed"],
             };
+            // What depends on something that is not up waits for it.
+            let waits = view.state == "waiting" && view.detail.as_deref().is_some_and(|detail| is_true(detail, &views));
             // What outlived SIGKILL is shown as such until somebody asks again.
             let immortal = view.detail.as_deref().is_some_and(|detail| detail.starts_with("would not die"));
-            if !allowed.contains(&view.state.as_str()) && !immortal {
+            let restless = instance.intent == Intent::Up && is_restless(&world.host.disk, &name);
+            if !allowed.contains(&view.state.as_str()) && !immortal && !waits && !restless {
                 let intent = instance.intent;
                 world
                     .host
@@ -118,6 +125,32 @@ pub(super) fn at_rest(world: &mut World) {
     {
         world.host.fail("something is shown that is not on disk");
     }
+}
+
+/// Whether an app goes up and down with one that ends again and again by itself.
+fn is_restless(disk: &State, name: &str) -> bool {
+    let Some(app) = disk.apps.get(name) else { return false };
+    app.spec.depends_on.iter().any(|other| {
+        let ends =
+            disk.apps.get(other).is_some_and(|other| ["exit 1500 1", "ill"].contains(&other.spec.script.as_str()));
+        app.spec.need(other).on_exit != OnExit::Ignore && ends || is_restless(disk, other)
+    })
+}
+
+/// Whether an instance waits for what really is not as it must be: "for `db` to be ready, ...".
+fn is_true(detail: &str, views: &[InstanceView]) -> bool {
+    let Some(wanted) = detail.strip_prefix("for ") else { return false };
+    wanted.split(", ").all(|want| {
+        let mut parts = want.split('`').skip(1);
+        let (Some(app), Some(condition)) = (parts.next(), parts.next()) else { return false };
+        let met: &[&str] = match condition {
+            " to be started" => &["starting", "online", "unhealthy", "completed"],
+            " to be ready" => &["online", "unhealthy", "completed"],
+            " to be completed" => &["completed"],
+            _ => return false,
+        };
+        views.iter().filter(|view| view.name == app).all(|view| !met.contains(&view.state.as_str()))
+    })
 }
 
 /// What runs has seen the last change of its files, no burst was answered twice, and what should be watched is.

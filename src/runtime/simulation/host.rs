@@ -39,6 +39,10 @@ pub(super) enum Coming {
     User,
     /// Files change.
     Files,
+    /// A health check is made.
+    Probe {
+        launch: LaunchId,
+    },
     /// Somebody sets the clock, or the machine slept.
     Clock {
         by_ms: i64,
@@ -83,10 +87,12 @@ pub(super) struct Faults {
     pub(super) duplicates: u64,
     /// Processes that use more memory than they may.
     pub(super) leaks: u64,
+    /// Health checks that fail for once.
+    pub(super) illness: u64,
 }
 
 impl Faults {
-    pub(super) const NONE: Self = Self { failing_saves: 0, failing_spawns: 0, duplicates: 0, leaks: 0 };
+    pub(super) const NONE: Self = Self { failing_saves: 0, failing_spawns: 0, duplicates: 0, leaks: 0, illness: 0 };
 }
 
 #[derive(Debug)]
@@ -111,6 +117,8 @@ pub(super) struct Host {
     /// Restarts because of files, by app.
     pub(super) restarts_by_files: BTreeMap<String, u32>,
     pub(super) layout: Layout,
+    /// Whose health is looked after.
+    pub(super) checked: BTreeSet<LaunchId>,
     seed: u64,
     saved_until: u64,
     trace_lines: usize,
@@ -131,7 +139,7 @@ impl Host {
             saved_until: 0,
             // All of it for one seed.
             trace_lines: if std::env::var_os("PMRUN_SIM_SEED").is_some() { usize::MAX } else { 50 },
-            faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5, leaks: 20 },
+            faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5, leaks: 20, illness: 10 },
             trees: BTreeMap::new(),
             heard_disk: disk.clone(),
             unrecorded_stops: BTreeSet::new(),
@@ -143,6 +151,7 @@ impl Host {
             watches: Watches::default(),
             restarts_by_files: BTreeMap::new(),
             layout: Layout { home: "/h".to_owned() },
+            checked: BTreeSet::new(),
             queue: BTreeMap::new(),
             order: 0,
             pid_files: BTreeMap::new(),
@@ -214,6 +223,7 @@ impl Host {
                 return alive.then_some(Input::Ready { launch });
             }
             Coming::SaveEnds { ticket, saves } => return Some(self.save(ticket, saves)),
+            Coming::Probe { launch } => return self.probe(launch),
             Coming::User | Coming::Files | Coming::Clock { .. } => {}
         }
         None
@@ -225,6 +235,7 @@ impl Host {
             Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
             Effect::Kill { launch, tree } => self.kill(launch, tree),
             Effect::Rotation { .. } => {}
+            Effect::Check { launch, check } => self.check(launch, check.is_some()),
             Effect::Tree { launch, tree } => {
                 let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
                 if let Some(held) = known {
@@ -262,13 +273,36 @@ impl Host {
         }
     }
 
+    /// From now on it is probed, or no longer.
+    fn check(&mut self, launch: LaunchId, on: bool) {
+        if on {
+            self.checked.insert(launch);
+            self.after(100, Coming::Probe { launch });
+        } else {
+            self.checked.remove(&launch);
+        }
+    }
+
+    /// An instance answers as its script says: `ill` never does, others fail now and then.
+    fn probe(&mut self, launch: LaunchId) -> Option<Input> {
+        let tree = self.of_launch(launch).and_then(|key| self.trees.get(&key)).filter(|tree| tree.root_alive)?;
+        if !self.checked.contains(&launch) {
+            return None;
+        }
+        let is_ill = tree.script.starts_with("ill");
+        let fails = is_ill || self.rng.percent(self.faults.illness);
+        self.after(1_000, Coming::Probe { launch });
+        let result = if fails { Err("refused".to_owned()) } else { Ok(()) };
+        Some(Input::Probed { launch, result })
+    }
+
     /// The daemon is gone; what it had not heard yet nobody hears, and a save may have come through or not.
     pub(super) fn daemon_dies(&mut self) {
         let queue = std::mem::take(&mut self.queue);
         let mut through = true;
         for ((at, order), coming) in queue {
             match coming {
-                Coming::Input(_) | Coming::Ready { .. } => {}
+                Coming::Input(_) | Coming::Ready { .. } | Coming::Probe { .. } => {}
                 Coming::SaveEnds { saves, .. } => {
                     through = through && self.rng.percent(50);
                     if through {
@@ -281,6 +315,7 @@ impl Host {
             }
         }
         self.heard_disk = self.disk.clone();
+        self.checked.clear();
         for tree in self.trees.values_mut() {
             tree.watched = None;
         }

@@ -7,6 +7,7 @@
 mod checkers;
 mod files;
 mod host;
+mod needs;
 mod rng;
 mod stories;
 mod user;

@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 use super::rng::Rng;
 use crate::graph::Graph;
 use crate::rpc::wire::{Apply, PlanOptions, Request};
-use crate::spec::{AppSpec, EcosystemId};
+use crate::spec::{AppSpec, Condition, EcosystemId, HealthAction, HealthCheck, Need, OnExit, Probe};
 
-const SCRIPTS: [&str; 14] = [
+const SCRIPTS: [&str; 15] = [
     "stay",
     "stay",
     "stay 2",
@@ -23,6 +23,7 @@ const SCRIPTS: [&str; 14] = [
     "deaf",
     "undead",
     "nospawn",
+    "ill",
 ];
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -35,7 +36,22 @@ pub(super) fn graph(rng: &mut Rng) -> Graph {
             apps.push(app(name, &before, rng));
         }
     }
-    Graph { ecosystem, file: "/p/ecosystem.json5".to_owned(), profile: None, apps, deploy: None }
+    let mut graph = Graph { ecosystem, file: "/p/ecosystem.json5".to_owned(), profile: None, apps, deploy: None };
+    need_what_can_come(&mut graph);
+    graph
+}
+
+/// Nobody waits for the end of what never ends, as the file's checks have it.
+fn need_what_can_come(graph: &mut Graph) {
+    let ends = |app: &AppSpec| app.script.starts_with("exit") && !app.restart.auto;
+    let jobs: Vec<String> = graph.apps.iter().filter(|app| ends(app)).map(|app| app.name.clone()).collect();
+    for app in &mut graph.apps {
+        for (name, need) in &mut app.needs {
+            if need.condition == Condition::Completed && !jobs.contains(name) {
+                need.condition = Condition::Ready;
+            }
+        }
+    }
 }
 
 /// The same file, edited.
@@ -65,10 +81,12 @@ pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
             let gone = graph.apps.remove(index).name;
             for app in &mut graph.apps {
                 app.depends_on.retain(|need| *need != gone);
+                app.needs.remove(&gone);
             }
         }
         _ => rename(&mut graph, index),
     }
+    need_what_can_come(&mut graph);
     graph
 }
 
@@ -85,6 +103,9 @@ fn rename(graph: &mut Graph, index: usize) {
         for need in &mut app.depends_on {
             if *need == old {
                 need.clone_from(&new);
+                if let Some(kept) = app.needs.remove(&old) {
+                    app.needs.insert(new.clone(), kept);
+                }
             }
         }
     }
@@ -107,6 +128,18 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.watch.enabled = rng.percent(40);
     app.watch.delay_ms = *rng.pick(&[0, 0, 500]);
     app.depends_on = before.iter().filter(|_| rng.percent(30)).cloned().collect();
+    for name in &app.depends_on {
+        let need = Need {
+            condition: *rng.pick(&[Condition::Ready, Condition::Ready, Condition::Started, Condition::Completed]),
+            on_exit: *rng.pick(&[OnExit::Ignore, OnExit::Ignore, OnExit::Restart, OnExit::Stop]),
+        };
+        app.needs.insert(name.clone(), need);
+    }
+    if rng.percent(30) {
+        let check = HealthCheck::new(Probe::Tcp("localhost:1".to_owned()));
+        let action = *rng.pick(&[HealthAction::Restart, HealthAction::None]);
+        app.health_check = Some(HealthCheck { unhealthy_threshold: 2, startup_ms: 5_000, action, ..check });
+    }
     app
 }
 

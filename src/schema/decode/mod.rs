@@ -1,6 +1,7 @@
 //! From a document's values to drafts, by the option table.
 
 mod number;
+mod objects;
 mod readers;
 
 use std::collections::HashMap;
@@ -59,8 +60,15 @@ impl Decoder<'_> {
         for written in self.choose(entries, skip, &whole, &mut draft.outdone) {
             let Written { row, entry, .. } = written;
             let mark = whole.key(&entry.key.text, entry.value.span);
-            if let (Value::Names(_), Kind::Sequence(items)) = (row.value, &entry.value.kind) {
-                draft.items.insert(row.name, items.iter().map(|item| item.span).collect());
+            match (row.value, &entry.value.kind) {
+                (Value::Names(_) | Value::Needs(_), Kind::Sequence(items)) => {
+                    draft.items.insert(row.name, items.iter().map(|item| (None, item.span)).collect());
+                }
+                (Value::Needs(_), Kind::Mapping(entries)) => {
+                    let keys = entries.iter().map(|entry| (Some(entry.key.text.clone()), entry.key.span));
+                    draft.items.insert(row.name, keys.collect());
+                }
+                _ => {}
             }
             let before = self.diagnostics.len();
             self.option(&written, &mark, &mut draft);
@@ -162,6 +170,8 @@ impl Decoder<'_> {
             Value::Bytes(set) => apply(set, draft, self.bytes(reading, node)),
             Value::Words(set) => apply(set, draft, self.words(reading, node)),
             Value::Names(set) => apply(set, draft, self.names(reading, node)),
+            Value::Needs(set) => apply(set, draft, self.needs(reading, node)),
+            Value::HealthCheck(set) => apply(set, draft, self.health_check(reading, node)),
             Value::Filter(set) => apply(set, draft, self.filter(reading, node)),
             Value::Cron(set) => apply(set, draft, self.cron(reading, node)),
             Value::Account(set) => apply(set, draft, self.account(reading, node)),

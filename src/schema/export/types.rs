@@ -6,8 +6,9 @@ use serde_json::{Map, Value as Json, json};
 use crate::base::Signal;
 use crate::schema::decode::MILLIS_MAX;
 use crate::schema::options::Row;
+use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, Value};
-use crate::spec::{LIMITS, WatchOption};
+use crate::spec::{Condition, LIMITS, WatchOption};
 
 /// No text may hold a NUL: it could not be given to a process.
 const TEXT: &str = r"^[^\u0000]*$";
@@ -20,6 +21,7 @@ const NICE: &str = r"^(\s*(-0*(1?[0-9]|20)|0*1?[0-9])\s*)?$";
 const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
 /// There is no half of a millisecond, nor of a byte.
 const MILLIS: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*)?$";
+const MILLIS_NOT_EMPTY: &str = r"^\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*$";
 const BYTES: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*)?$";
 /// `""` and 0 switch it off.
 const CRON: &str = r"^(0?|\s*@(yearly|annually|monthly|weekly|daily|hourly)\s*|\s*[A-Za-z0-9*/,?#+-]+(\s+[A-Za-z0-9*/,?#+-]+){4,5}\s*)$";
@@ -64,6 +66,24 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "items": { "type": ["string", "number", "boolean"], "pattern": TEXT },
         }),
         Value::Names(_) => json!({ "type": ["array", "string", "null"], "pattern": NAMED, "items": named_items() }),
+        Value::Needs(_) => json!({
+            "type": ["array", "string", "object", "null"],
+            "pattern": NAMED,
+            "items": named_items(),
+            "propertyNames": { "pattern": NAMED_NOT_EMPTY },
+            "additionalProperties": { "anyOf": [
+                { "enum": Condition::WORDS.map(|(word, _)| word), "enumDescriptions": Condition::WORDS.map(|(_, doc)| doc) },
+                object(NEED),
+            ] },
+        }),
+        Value::HealthCheck(_) => {
+            let mut schema = object(HEALTH_CHECK);
+            schema["type"] = json!(["object", "null"]);
+            // `null` has no keys that could be asked for.
+            schema["if"] = json!({ "type": "object" });
+            schema["then"] = json!({ "oneOf": PROBES.map(|probe| json!({ "required": [probe] })) });
+            schema
+        }
         Value::Filter(_) => json!({
             "type": ["array", "string", "boolean", "null"],
             "not": { "const": true },
@@ -154,6 +174,42 @@ fn admit_false(keywords: &mut Map<String, Json>) {
         list(keywords, "enumDescriptions", UNSET.into());
     }
     list(keywords, "anyOf", json!({ "const": false }));
+}
+
+/// An object of parts. Names that nobody knows are worth a warning, as those of options are.
+fn object(parts: &[Part]) -> Json {
+    let properties = parts.iter().map(|part| {
+        let mut schema = match part.kind {
+            PartKind::Millis => json!({
+                "type": ["integer", "string"],
+                "minimum": 0,
+                "maximum": MILLIS_MAX,
+                "pattern": MILLIS_NOT_EMPTY,
+            }),
+            PartKind::Count { min, max } => {
+                json!({ "type": ["integer", "string"], "minimum": min, "maximum": max, "pattern": DIGITS })
+            }
+            PartKind::Word(words) => {
+                let (values, docs): (Vec<&str>, Vec<&str>) = words.iter().copied().unzip();
+                json!({ "enum": values, "enumDescriptions": docs })
+            }
+            PartKind::Text { pattern, .. } => json!({ "type": "string", "pattern": pattern }),
+            PartKind::Command => json!({
+                "type": ["string", "array"],
+                "pattern": NAMED_NOT_EMPTY,
+                "minItems": 1,
+                "items": [{ "type": "string", "pattern": NAMED_NOT_EMPTY }],
+                "additionalItems": { "type": "string", "pattern": TEXT },
+            }),
+        };
+        schema["description"] = part.doc.into();
+        (part.name.to_owned(), schema)
+    });
+    json!({
+        "type": "object",
+        "properties": properties.collect::<Map<_, _>>(),
+        "additionalProperties": false,
+    })
 }
 
 /// Names that nobody knows are worth a warning, as those of options are.

@@ -2,8 +2,9 @@ use std::fmt::Write as _;
 
 use super::{description_of_value, types};
 use crate::schema::options::{self, Row, Status};
+use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind};
 use crate::schema::value::{Shape, Value};
-use crate::spec::WatchOption;
+use crate::spec::{Condition, WatchOption};
 
 const HEAD: &str = r#"// Types of a pmrun ecosystem file, made from pmrun's option table; `pmrun schema --format ts` prints them.
 //
@@ -118,6 +119,8 @@ fn typed(row: &Row) -> String {
         Value::Count(_) => "number | \"max\" | (string & {})",
         Value::Words(_) => "(string | number | boolean)[] | string",
         Value::Names(_) => "string[] | string",
+        Value::Needs(_) => &needs(),
+        Value::HealthCheck(_) => &object(HEALTH_CHECK, &PROBES),
         Value::Filter(_) => "string[] | string | false",
         Value::ExitCodes(_) => "(number | string)[] | number | string",
         Value::Mode(_) | Value::LogType(_) => &choices(row),
@@ -137,6 +140,39 @@ fn typed(row: &Row) -> String {
 
 fn choices(row: &Row) -> String {
     row.value.choices().iter().map(|(value, _)| format!("{value:?}")).collect::<Vec<_>>().join(" | ")
+}
+
+fn needs() -> String {
+    let words = words(&Condition::WORDS);
+    format!("string[] | string | Record<string, {words} | {}>", object(NEED, &[]))
+}
+
+/// With `one_of` it has exactly one of these: that is one type for each.
+fn object(parts: &[Part], one_of: &[&str]) -> String {
+    let field = |part: &Part, mark: &str| {
+        let value = match part.kind {
+            PartKind::Millis | PartKind::Count { .. } => "number | string".to_owned(),
+            PartKind::Word(list) => words(list),
+            PartKind::Text { .. } => "string".to_owned(),
+            PartKind::Command => "string | string[]".to_owned(),
+        };
+        format!("{}{mark}: {value}", part.name)
+    };
+    let common = parts.iter().filter(|part| !one_of.contains(&part.name)).map(|part| field(part, "?"));
+    let common: Vec<String> = common.collect();
+    if one_of.is_empty() {
+        return format!("{{ {} }}", common.join("; "));
+    }
+    let kinds = parts.iter().filter(|part| one_of.contains(&part.name)).map(|part| {
+        let mut fields = vec![field(part, "")];
+        fields.extend(common.iter().cloned());
+        format!("{{ {} }}", fields.join("; "))
+    });
+    kinds.collect::<Vec<_>>().join(" | ")
+}
+
+fn words(words: &[(&str, &str)]) -> String {
+    words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" | ")
 }
 
 fn watch_options() -> String {

@@ -2,16 +2,26 @@
 
 use super::{Row, Status, count, not_empty};
 use crate::schema::value::Value;
-use crate::spec::Field;
+use crate::spec::{Field, Need};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "depends_on",
         aliases: &[],
-        value: Value::Names(|app, names| app.spec.depends_on = names),
+        value: Value::Needs(|app, needs| {
+            app.spec.depends_on = needs.iter().map(|(name, _)| name.clone()).collect();
+            app.spec.needs = needs.into_iter().filter(|(_, need)| *need != Need::default()).collect();
+        }),
         default: "",
-        doc: "Apps of this file that have to be up before this one is started.",
-        examples: &[r#"["db"]"#],
+        doc: "Apps of this file that have to be up before this one is started; it is stopped before them. As an object, what \
+              each must be: `started`, `ready` (the default), `healthy` or `completed`; and with `on_exit` what becomes of \
+              this app when that one ends: `ignore` (the default), `restart` once it is back, or `stop` until it is back. \
+              While one is not up, this app is not started again by itself, but waits.",
+        examples: &[
+            r#"["db"]"#,
+            r#"{"db": "healthy", "migrate": "completed"}"#,
+            r#"{"cache": {"on_exit": "restart"}}"#,
+        ],
         status: Status::Honoured,
         field: Some(Field::DependsOn),
     },
@@ -150,6 +160,22 @@ pub(super) const ROWS: &[Row] = &[
         examples: &[r#""10s""#],
         status: Status::Honoured,
         field: Some(Field::ListenTimeout),
+    },
+    Row {
+        name: "health_check",
+        aliases: &[],
+        value: Value::HealthCheck(|app, check| app.spec.health_check = Some(check)),
+        default: "",
+        doc: "Asks each instance again and again whether it works: one of `http`, `tcp` and `exec`. It is up when the first \
+              probe passes, within `startup`; later it is shown as `unhealthy` when `unhealthy_threshold` probes in a row \
+              have failed, and restarted unless `action` says otherwise. `$PORT` in it is the instance's own variable.",
+        examples: &[
+            r#"{"http": "http://127.0.0.1:3000/health"}"#,
+            r#"{"tcp": "localhost:$PORT", "interval": "5s", "action": "none"}"#,
+            r#"{"exec": ["./check.sh", "--fast"], "timeout": "2s"}"#,
+        ],
+        status: Status::Honoured,
+        field: Some(Field::HealthCheck),
     },
     Row {
         name: "stop_signal",

@@ -144,6 +144,7 @@ mod tests {
             ("depends", "depends_on"),
             ("depend-on", "depends_on"),
             ("dependson", "depends_on"),
+            ("healthcheck", "health_check"),
             ("max_restart", "max_restarts"),
             ("stdout", "out_file"),
             ("replicas", "instances"),
@@ -152,9 +153,7 @@ mod tests {
         for (key, want) in table {
             assert_eq!(meant(key).as_deref(), Some(want), "{key}");
         }
-        for key in
-            ["", "x", "env_\u{0}x".trim_start_matches("env_"), "envelope", "completely", "environs", "healthcheck"]
-        {
+        for key in ["", "x", "env_\u{0}x".trim_start_matches("env_"), "envelope", "completely", "environs", "wealthy"] {
             assert_eq!(meant(key), None, "{key}");
         }
     }

@@ -6,7 +6,7 @@ use crate::diag::Code;
 use crate::graph::circles;
 use crate::schema::Mark;
 use crate::schema::draft::Draft;
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, Condition};
 
 /// Long enough for any name, short enough for a table, a lock file and a message.
 const NAME_BYTES_MAX: usize = 1_000;
@@ -110,6 +110,7 @@ impl Resolver<'_> {
                 }
             }
         }
+        self.conditions(apps, drafts);
         let edges: Vec<(&str, Vec<&str>)> =
             apps.iter().map(|app| (app.name.as_str(), app.depends_on.iter().map(String::as_str).collect())).collect();
         for cycle in circles(edges) {
@@ -117,6 +118,33 @@ impl Resolver<'_> {
             let draft = apps.iter().position(|app| app.name == start).and_then(|at| drafts.get(at));
             let mark = draft.map(|draft| draft.at("depends_on").clone()).unwrap_or_default();
             self.error(Code::DependencyCircle, format!("apps depend on each other in a circle: {cycle}"), &mark);
+        }
+    }
+
+    /// Conditions that could never be met.
+    fn conditions(&mut self, apps: &[AppSpec], drafts: &[Draft]) {
+        let by_name: BTreeMap<&str, &AppSpec> = apps.iter().map(|app| (app.name.as_str(), app)).collect();
+        for (app, draft) in apps.iter().zip(drafts) {
+            for (index, needed) in app.depends_on.iter().enumerate() {
+                let Some(other) = by_name.get(needed.as_str()) else { continue };
+                let (name, needed) = (shown(&app.name), shown(needed));
+                let problem = match app.need(&other.name).condition {
+                    Condition::Healthy if other.health_check.is_none() => Some((
+                        format!("app `{name}` needs `{needed}` to be healthy, which has no `health_check`"),
+                        format!("give `{needed}` a `health_check`, or need it to be \"ready\""),
+                    )),
+                    Condition::Completed if other.restart.auto && other.restart.stop_exit_codes.is_empty() => Some((
+                        format!(
+                            "app `{name}` needs `{needed}` to be completed, which is started again whenever it ends"
+                        ),
+                        format!("give `{needed}` `autorestart: false`"),
+                    )),
+                    _ => None,
+                };
+                if let Some((message, hint)) = problem {
+                    self.error_with_hint(Code::Conflict, message, &draft.item("depends_on", index), Some(hint));
+                }
+            }
         }
     }
 

@@ -1,0 +1,108 @@
+//! Health checks: asks what runs whether it works.
+//!
+//! One task a check, on the daemon's own loop. It decides when to ask ([`Check::wait_ms`] says how long to wait) and
+//! tells what came of it; what follows from that is the state machine's. A check that goes on passing is told of no
+//! more: what is well costs the daemon a connection each interval, and nothing else.
+
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::base::{ExitStatus, format_millis};
+use crate::supervisor::{Check, Launch, LaunchId, ProbeAsk};
+
+/// What a check has to tell.
+#[derive(Debug)]
+pub enum Report {
+    Probed {
+        launch: LaunchId,
+        result: Result<(), String>,
+    },
+    /// A process is to be started, and how it ended to be answered.
+    Run {
+        of: LaunchId,
+        launch: Box<Launch>,
+        answer: oneshot::Sender<Result<ExitStatus, String>>,
+    },
+    /// Nobody waits any more for what was started for this launch.
+    Abandon {
+        of: LaunchId,
+    },
+}
+
+/// All checks that are being made.
+#[derive(Debug)]
+pub struct Prober {
+    to_loop: UnboundedSender<Report>,
+    tasks: HashMap<LaunchId, JoinHandle<()>>,
+}
+
+impl Prober {
+    #[must_use]
+    pub fn new(to_loop: UnboundedSender<Report>) -> Self {
+        Self { to_loop, tasks: HashMap::new() }
+    }
+
+    /// From now on by this check, or none. Must be called on the loop that the checks shall run on.
+    pub fn set(&mut self, launch: LaunchId, check: Option<Box<Check>>) {
+        if let Some(task) = self.tasks.remove(&launch) {
+            task.abort();
+            let _ = self.to_loop.send(Report::Abandon { of: launch });
+        }
+        if let Some(check) = check {
+            self.tasks.insert(launch, tokio::spawn(look_after(check, self.to_loop.clone())));
+        }
+    }
+}
+
+async fn look_after(check: Box<Check>, to_loop: UnboundedSender<Report>) {
+    let (mut probes, mut passes) = (0_u32, 0_u32);
+    let mut ever_passed = false;
+    loop {
+        sleep(Duration::from_millis(check.wait_ms(probes, ever_passed))).await;
+        probes = probes.wrapping_add(1);
+        let result = probed(&check, &to_loop).await;
+        let passed = result.is_ok();
+        ever_passed |= passed;
+        passes = if passed { passes.saturating_add(1) } else { 0 };
+        let is_news = !passed || passes <= check.passes_told;
+        if is_news && to_loop.send(Report::Probed { launch: check.launch, result }).is_err() {
+            return;
+        }
+    }
+}
+
+async fn probed(check: &Check, to_loop: &UnboundedSender<Report>) -> Result<(), String> {
+    let ask = async {
+        match &check.ask {
+            ProbeAsk::Http(url) => probe::http(url).await,
+            ProbeAsk::Tcp(address) => probe::tcp(address).await.map(drop),
+            ProbeAsk::Exec(launch) => exec(check.launch, launch, to_loop).await,
+        }
+    };
+    if let Ok(result) = timeout(Duration::from_millis(check.timeout_ms), ask).await {
+        return result;
+    }
+    if matches!(check.ask, ProbeAsk::Exec(_)) {
+        let _ = to_loop.send(Report::Abandon { of: check.launch });
+    }
+    Err(format!("no answer within {}", format_millis(check.timeout_ms)))
+}
+
+async fn exec(of: LaunchId, launch: &Launch, to_loop: &UnboundedSender<Report>) -> Result<(), String> {
+    let (answer, answered) = oneshot::channel();
+    let gone = || "the daemon is ending".to_owned();
+    to_loop.send(Report::Run { of, launch: Box::new(launch.clone()), answer }).map_err(|_| gone())?;
+    match answered.await.map_err(|_| gone())?? {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("its command ended: {status}")),
+    }
+}

@@ -1,0 +1,93 @@
+//! One question over the network.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::platform::reason;
+
+/// Nobody's status line and headers are longer; of what comes after them nothing is read.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+const HEADERS_MAX: usize = 100;
+
+/// Passes when somebody accepts a connection.
+pub(super) async fn tcp(address: &str) -> Result<TcpStream, String> {
+    let (host, port) = address.rsplit_once(':').ok_or_else(|| format!("`{address}` names no port"))?;
+    let port: u16 = port.parse().map_err(|_| format!("`{port}` is no port"))?;
+    connect(host, port).await
+}
+
+/// Passes when the answer's status is from 200 to 399.
+pub(super) async fn http(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let target = target.split('#').next().unwrap_or_default();
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port.parse().map_err(|_| format!("`{port}` is no port"))?),
+        _ => (host, 80),
+    };
+    let mut stream = connect(name, port).await?;
+    let request = format!(
+        "GET {slash}{target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pmrun/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    stream.write_all(request.as_bytes()).await.map_err(|error| reason(&error))?;
+    match status(&mut stream).await? {
+        200..=399 => Ok(()),
+        status => Err(format!("status {status}")),
+    }
+}
+
+/// Of an answer, past those that say that it is on its way.
+async fn status(stream: &mut TcpStream) -> Result<u16, String> {
+    let mut head = Vec::with_capacity(1 << 10);
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(&head) {
+            Ok(httparse::Status::Complete(length)) => match response.code {
+                Some(100..=199) => {
+                    head.drain(..length);
+                    continue;
+                }
+                Some(code) => return Ok(code),
+                None => return Err("no status in the answer".to_owned()),
+            },
+            Ok(httparse::Status::Partial) if head.len() < HEAD_BYTES_MAX => {}
+            Ok(httparse::Status::Partial) | Err(_) => return Err("the answer is not HTTP".to_owned()),
+        }
+        match stream.read_buf(&mut head).await {
+            Ok(0) => return Err("the connection was closed without an answer".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(reason(&error)),
+        }
+    }
+}
+
+/// Names other than `localhost` are looked up each time: what they stand for changes.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+    let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
+    let addresses: Vec<SocketAddr> = match bare.parse::<IpAddr>() {
+        Ok(address) => vec![(address, port).into()],
+        Err(_) if bare.eq_ignore_ascii_case("localhost") => {
+            vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+        }
+        Err(_) => {
+            let found = tokio::net::lookup_host((bare, port)).await;
+            found.map_err(|error| format!("`{bare}` cannot be looked up: {}", reason(&error)))?.collect()
+        }
+    };
+    let mut problem = io::Error::other(format!("`{bare}` has no address"));
+    for (index, address) in addresses.into_iter().enumerate() {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            // That there is no IPv6 is not what is wrong.
+            Err(error) if index == 0 => problem = error,
+            Err(_) => {}
+        }
+    }
+    Err(reason(&problem).to_lowercase())
+}

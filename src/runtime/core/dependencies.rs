@@ -1,0 +1,82 @@
+//! What becomes of apps when those that they depend on come and go.
+
+use super::{Core, Ending};
+use crate::base::{InstanceId, Now};
+use crate::runtime::Effect;
+use crate::runtime::needs::is_met;
+use crate::runtime::table::App;
+use crate::spec::{Condition, OnExit};
+use crate::supervisor::{Cause, Event, State};
+
+impl Core {
+    /// Tells each instance which of its needs are not met, where that has changed, and restarts what asked for it when
+    /// what it depends on is back. Whether there was anything to tell.
+    pub(super) fn keep_needs(&mut self, now: Now, out: &mut Vec<Effect>) -> bool {
+        if self.ending != Ending::No {
+            return false;
+        }
+        let mut events = Vec::new();
+        let dependents: Vec<String> =
+            self.table.apps.iter().filter(|(_, app)| has_needs(app)).map(|(name, _)| name.clone()).collect();
+        for name in dependents {
+            let Some(app) = self.table.apps.get(&name) else { continue };
+            let spec = std::sync::Arc::clone(&app.record.spec);
+            let (mut unmet, mut ended) = (Vec::new(), false);
+            let (mut lost, mut back) = (Vec::new(), Vec::new());
+            for other in &spec.depends_on {
+                let need = spec.need(other);
+                let is_met = is_met(&self.table, other, need.condition);
+                if !is_met {
+                    unmet.push(wanted(other, need.condition));
+                    // That a job is not done yet is no end of it.
+                    ended |= need.on_exit == OnExit::Stop && need.condition != Condition::Completed;
+                }
+                if need.on_exit == OnExit::Restart {
+                    if is_met { &mut back } else { &mut lost }.push(other.clone());
+                }
+            }
+            let Some(app) = self.table.apps.get_mut(&name) else { continue };
+            for (slot, instance) in &mut app.instances {
+                let id = InstanceId::new(&name, *slot);
+                let runs = matches!(instance.machine.state, State::Starting { .. } | State::Online { .. });
+                if runs {
+                    instance.lost.extend(lost.iter().cloned());
+                    let returned = back.iter().find(|other| instance.lost.contains(*other));
+                    events.extend(returned.map(|other| {
+                        let cause = Cause::Dependency { app: other.clone() };
+                        (id.clone(), Event::Renew { cause })
+                    }));
+                } else {
+                    instance.lost.clear();
+                }
+                if runs && events.last().is_some_and(|(last, _)| *last == id) {
+                    instance.lost.clear();
+                }
+                // Only news is told: what a command has started all the same is left alone until what it depends on has
+                // come and gone.
+                if instance.machine.unmet != unmet {
+                    events.push((id, Event::Needs { unmet: unmet.clone(), ended }));
+                }
+            }
+        }
+        let any = !events.is_empty();
+        for (id, event) in events {
+            self.feed(&id, event, now, out);
+        }
+        any
+    }
+}
+
+/// What was never told anything has nothing to be told when there is nothing to tell.
+fn has_needs(app: &App) -> bool {
+    !app.record.spec.depends_on.is_empty() || app.instances.values().any(|instance| !instance.machine.unmet.is_empty())
+}
+
+fn wanted(app: &str, condition: Condition) -> String {
+    match condition {
+        Condition::Started => format!("`{app}` to be started"),
+        Condition::Ready => format!("`{app}` to be ready"),
+        Condition::Healthy => format!("`{app}` to be healthy"),
+        Condition::Completed => format!("`{app}` to be completed"),
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether an app is what another needs it to be.
+
+use std::collections::BTreeSet;
+
+use super::table::{App, Table};
+use crate::base::ExitStatus;
+use crate::spec::Condition;
+use crate::supervisor::{Machine, State};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    Met,
+    MayCome,
+    /// Not by itself.
+    WillNot,
+}
+
+/// Of all instances of an app. What nobody knows is not waited for, nor what only ever starts by hand
+/// (`autostart: false`) and is down: whoever needs it is started without it from the beginning.
+pub(super) fn outlook(table: &Table, app: &str, condition: Condition) -> Outlook {
+    look(table, app, condition, &mut BTreeSet::new())
+}
+
+fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTreeSet<&'a str>) -> Outlook {
+    let Some(app) = known(table, app).filter(|_| seen.insert(app)) else { return Outlook::Met };
+    let unmet: Vec<&Machine> = there(app).filter(|machine| !meets(machine, condition)).collect();
+    let spec = &app.record.spec;
+    let will_not = |machine: &&Machine| {
+        matches!(machine.state, State::Stopped | State::Errored { .. } | State::Starting { late: true, .. })
+    };
+    let is_blocked = unmet.iter().any(|machine| machine.state == State::Blocked);
+    if unmet.is_empty() {
+        Outlook::Met
+    } else if unmet.iter().any(will_not)
+        || is_blocked
+            && spec
+                .depends_on
+                .iter()
+                .any(|other| look(table, other, spec.need(other).condition, seen) == Outlook::WillNot)
+    {
+        Outlook::WillNot
+    } else {
+        Outlook::MayCome
+    }
+}
+
+/// Whether at least one instance is as it must be: one of several that crashes takes nobody with it.
+pub(super) fn is_met(table: &Table, app: &str, condition: Condition) -> bool {
+    known(table, app).is_none_or(|app| there(app).any(|machine| meets(machine, condition)))
+}
+
+fn known<'a>(table: &'a Table, app: &str) -> Option<&'a App> {
+    let app = table.apps.get(app).filter(|app| !app.deleted && there(app).next().is_some())?;
+    let is_left_out = !app.record.spec.autostart && there(app).all(|machine| machine.state == State::Stopped);
+    (!is_left_out).then_some(app)
+}
+
+fn there(app: &App) -> impl Iterator<Item = &Machine> {
+    app.instances.iter().filter(|(slot, _)| !app.is_leaving(**slot)).map(|(_, instance)| &instance.machine)
+}
+
+/// A job that is done was started, and was up.
+fn meets(machine: &Machine, condition: Condition) -> bool {
+    match (&machine.state, condition) {
+        (State::Completed { .. }, _)
+        | (State::Starting { .. }, Condition::Started)
+        | (State::Online { .. }, Condition::Started | Condition::Ready)
+        | (State::Online { healthy: true, .. }, Condition::Healthy) => true,
+        // A job whose time has come again has been done before.
+        (State::Launching { .. } | State::Starting { .. } | State::Online { .. }, Condition::Completed) => {
+            machine.last_exit.is_some_and(ExitStatus::is_success)
+        }
+        _ => false,
+    }
+}

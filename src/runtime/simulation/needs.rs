@@ -1,0 +1,244 @@
+//! What apps need of each other, and what health checks find.
+
+use super::World;
+use super::host::Coming;
+use super::stories::{app, apply, done, list, states, targets};
+use crate::base::ExitStatus;
+use crate::rpc::wire::Request;
+use crate::runtime::Input;
+use crate::spec::{AppSpec, Condition, HealthAction, HealthCheck, Need, OnExit, Probe};
+
+fn needs(name: &str, condition: Condition, on_exit: OnExit) -> impl FnOnce(&mut AppSpec) {
+    let name = name.to_owned();
+    move |app| {
+        app.needs.insert(name.clone(), Need { condition, on_exit });
+        app.depends_on.push(name);
+    }
+}
+
+fn checked(app: &mut AppSpec) {
+    let check = HealthCheck::new(Probe::Tcp("localhost:1".to_owned()));
+    app.health_check = Some(HealthCheck { startup_ms: 5_000, unhealthy_threshold: 2, ..check });
+}
+
+/// When each was started, by name.
+fn started(world: &World, name: &str) -> u64 {
+    let tree = world.host.trees.values().find(|tree| tree.marker == format!("{name}:0"));
+    tree.map_or(0, |tree| tree.started)
+}
+
+fn ends(world: &mut World, name: &str, code: i32) {
+    let trees = world.host.trees.iter();
+    let tree = trees.into_iter().find(|(_, tree)| tree.marker == format!("{name}:0")).map(|(key, _)| *key).unwrap();
+    world.host.after(1, Coming::RootEnds { tree, status: ExitStatus::Code(code) });
+    let end = world.host.mono + 2;
+    world.run_until(end);
+}
+
+fn passes(world: &mut World, ms: u64) {
+    let end = world.host.mono + ms;
+    world.run_until(end);
+}
+
+/// The state and what is said of it.
+fn said(world: &mut World, name: &str) -> String {
+    let view = list(world).into_iter().find(|view| view.name == name).unwrap();
+    format!("{}: {}", view.state, view.detail.unwrap_or_default())
+}
+
+#[test]
+fn each_condition_is_waited_for() {
+    let table =
+        [(Condition::Started, 0), (Condition::Ready, 900), (Condition::Healthy, 900), (Condition::Completed, 900)];
+    for (condition, at_least) in table {
+        let mut world = World::calm();
+        let db = match condition {
+            Condition::Completed => app("db", "exit 900 0", |app| app.restart.auto = false),
+            _ => app("db", "ready 900", checked),
+        };
+        let apps = [db, app("web", "stay", needs("db", condition, OnExit::Ignore))];
+        let begun = world.host.mono;
+        assert_eq!(done(world.ask(apply(&apps))), (2, vec![]), "{condition:?}");
+        let waited = started(&world, "web") - begun;
+        assert!(waited >= at_least && waited < at_least + 500, "{condition:?}: {waited}");
+    }
+}
+
+#[test]
+fn what_needs_a_job_that_fails_is_not_begun() {
+    let mut world = World::calm();
+    let job = app("job", "exit 900 1", |app| app.restart.auto = false);
+    let apps = [job, app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore))];
+    let (_, failed) = done(world.ask(apply(&apps)));
+    assert_eq!(failed.last().unwrap(), "web: `job`, which it depends on, is not up");
+    assert_eq!(states(&mut world), ["job:0 errored"]);
+}
+
+#[test]
+fn what_ends_while_its_dependency_is_down_waits_for_it() {
+    let mut world = World::calm();
+    let apps = [
+        app("db", "stay", |app| app.restart.delay_ms = 10_000),
+        app("web", "stay", needs("db", Condition::Ready, OnExit::Ignore)),
+    ];
+    world.ask(apply(&apps));
+    ends(&mut world, "db", 1);
+    assert_eq!(said(&mut world, "web"), "online: ", "it goes on");
+    ends(&mut world, "web", 1);
+    assert_eq!(said(&mut world, "web"), "waiting: for `db` to be ready");
+    passes(&mut world, 10_500);
+    assert_eq!(said(&mut world, "web"), "waiting: for `db` to be ready", "started is not ready");
+    passes(&mut world, 2_000);
+    assert_eq!(said(&mut world, "web"), "online: ");
+    // Whoever says so starts it without.
+    ends(&mut world, "db", 1);
+    ends(&mut world, "web", 1);
+    world.ask(Request::Start { targets: targets(&["web"]) });
+    passes(&mut world, 2_000);
+    assert_eq!(said(&mut world, "web"), "online: ");
+    // And whoever stops it has it stopped.
+    ends(&mut world, "web", 1);
+    world.ask(Request::Stop { targets: targets(&["web"]) });
+    passes(&mut world, 20_000);
+    assert_eq!(said(&mut world, "web"), "stopped: ");
+}
+
+#[test]
+fn it_is_restarted_or_stopped_with_what_it_depends_on_where_it_says_so() {
+    for (on_exit, meanwhile) in [(OnExit::Restart, "online: "), (OnExit::Stop, "waiting: for `db` to be ready")] {
+        let mut world = World::calm();
+        let apps = [
+            app("db", "stay", |app| app.restart.delay_ms = 10_000),
+            app("web", "stay", needs("db", Condition::Ready, on_exit)),
+        ];
+        world.ask(apply(&apps));
+        let before = started(&world, "web");
+        ends(&mut world, "db", 1);
+        passes(&mut world, 5_000);
+        assert_eq!(said(&mut world, "web"), meanwhile, "{on_exit:?}");
+        passes(&mut world, 10_000);
+        assert!(said(&mut world, "web").starts_with("online"), "{on_exit:?}");
+        assert!(started(&world, "web") > before + 10_000, "{on_exit:?}");
+        // Once.
+        let once = started(&world, "web");
+        passes(&mut world, 60_000);
+        assert_eq!(started(&world, "web"), once, "{on_exit:?}");
+    }
+}
+
+#[test]
+fn one_of_several_instances_takes_nobody_with_it() {
+    let mut world = World::calm();
+    let apps = [
+        app("db", "stay", |app| (app.instances, app.restart.delay_ms) = (2, 10_000)),
+        app("web", "stay", needs("db", Condition::Ready, OnExit::Stop)),
+    ];
+    world.ask(apply(&apps));
+    let before = started(&world, "web");
+    ends(&mut world, "db", 1);
+    passes(&mut world, 30_000);
+    assert_eq!((said(&mut world, "web").as_str(), started(&world, "web")), ("online: ", before));
+}
+
+#[test]
+fn a_new_daemon_starts_in_order_and_what_waits_says_so() {
+    let mut world = World::calm();
+    let apps = [
+        app("db", "ready 900", |_| {}),
+        app("web", "stay", needs("db", Condition::Ready, OnExit::Ignore)),
+        app("top", "stay", needs("web", Condition::Started, OnExit::Ignore)),
+    ];
+    world.ask(apply(&apps));
+    world.feed(Input::Terminate);
+    let begun = world.host.mono;
+    passes(&mut world, 2_000);
+    assert_eq!(said(&mut world, "web"), "waiting: for `db` to be ready");
+    assert_eq!(said(&mut world, "top"), "waiting: for `web` to be started");
+    passes(&mut world, 60_000);
+    assert!(states(&mut world).iter().all(|state| state.contains(" online ")));
+    let [db, web, top] = ["db", "web", "top"].map(|name| started(&world, name));
+    assert!(begun < db && db + 900 <= web && web <= top, "{db} {web} {top}");
+}
+
+#[test]
+fn a_daemon_that_ends_stops_dependents_first() {
+    let mut world = World::calm();
+    let apps = [
+        app("db", "stay", |_| {}),
+        app("web", "deaf", needs("db", Condition::Ready, OnExit::Ignore)),
+        app("top", "deaf", needs("web", Condition::Ready, OnExit::Ignore)),
+    ];
+    world.ask(apply(&apps));
+    world.feed(Input::Terminate);
+    let runs = |world: &World, name: &str| world.host.trees.values().any(|tree| tree.marker == format!("{name}:0"));
+    passes(&mut world, 1_000);
+    assert!(["db", "web", "top"].iter().all(|name| runs(&world, name)), "the last one is asked to end, and is deaf");
+    passes(&mut world, 1_000);
+    assert!(runs(&world, "db") && runs(&world, "web") && !runs(&world, "top"));
+}
+
+#[test]
+fn what_is_healthy_is_up_and_what_is_not_is_restarted() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("web", "stay", checked)]));
+    assert_eq!(said(&mut world, "web"), "online: ");
+    let first = started(&world, "web");
+    let launch = world.host.trees.values().next().unwrap().launch;
+    let fails = |world: &mut World| world.feed(Input::Probed { launch, result: Err("refused".to_owned()) });
+    fails(&mut world);
+    assert_eq!(said(&mut world, "web"), "online: ", "one is none");
+    passes(&mut world, 2_000);
+    fails(&mut world);
+    assert_eq!(said(&mut world, "web"), "online: ", "a pass came in between");
+    fails(&mut world);
+    passes(&mut world, 5_000);
+    assert_eq!(said(&mut world, "web"), "online: restarted: it was unhealthy: refused (health_check)");
+    assert!(started(&world, "web") > first);
+}
+
+#[test]
+fn what_is_only_watched_is_shown_as_unhealthy_and_left_alone() {
+    let mut world = World::calm();
+    let quiet = |app: &mut AppSpec| {
+        checked(app);
+        app.health_check.as_mut().unwrap().action = HealthAction::None;
+    };
+    world.ask(apply(&[app("web", "stay", quiet)]));
+    let (first, launch) = (started(&world, "web"), world.host.trees.values().next().unwrap().launch);
+    for _ in 0..2 {
+        world.feed(Input::Probed { launch, result: Err("status 503".to_owned()) });
+    }
+    assert_eq!(said(&mut world, "web"), "unhealthy: status 503 (health_check)");
+    passes(&mut world, 2_000);
+    assert_eq!(said(&mut world, "web"), "online: ");
+    assert_eq!(started(&world, "web"), first);
+}
+
+#[test]
+fn what_never_becomes_healthy_is_told_and_not_restarted_for_ever() {
+    let mut world = World::calm();
+    let ill = |app: &mut AppSpec| {
+        checked(app);
+        app.restart.max_restarts = 3;
+    };
+    let (_, failed) = done(world.ask(apply(&[app("web", "ill", ill)])));
+    assert_eq!(failed, ["web: it was unhealthy: refused (health_check); it is restarted"]);
+    passes(&mut world, 120_000);
+    let last = started(&world, "web");
+    let want = "errored: no health check passed within 5s (health_check.startup): refused; it goes on running";
+    assert_eq!(said(&mut world, "web"), want);
+    passes(&mut world, 120_000);
+    assert_eq!(started(&world, "web"), last);
+    assert_eq!(list(&mut world)[0].restarts, 2);
+}
+
+#[test]
+fn a_check_that_is_taken_out_is_forgotten() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("web", "ill", checked)]));
+    let (first, plain) = (started(&world, "web"), app("web", "ill", |_| {}));
+    world.ask(apply(&[plain]));
+    passes(&mut world, 60_000);
+    assert_eq!(said(&mut world, "web").split(':').next(), Some("online"));
+    assert!(started(&world, "web") >= first && world.host.checked.is_empty());
+}

@@ -1,0 +1,153 @@
+//! What objects that are one option's value consist of. As with options, one row feeds the decoder, the schema and the
+//! types.
+
+use crate::spec::{Condition, HealthAction, OnExit};
+
+/// One key of such an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    pub(super) kind: PartKind,
+    pub(super) doc: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PartKind {
+    /// Milliseconds as a number, or a string with a unit.
+    Millis,
+    Count {
+        min: u32,
+        max: u32,
+    },
+    /// One of these words.
+    Word(&'static [(&'static str, &'static str)]),
+    /// A string that fits a pattern, and what to call it.
+    Text {
+        pattern: &'static str,
+        expects: &'static str,
+        fits: fn(&str) -> bool,
+    },
+    /// A list of words, or a command line.
+    Command,
+}
+
+/// `http://host:port/path`; no TLS.
+const URL: &str = r"^http://[A-Za-z0-9._${}:\[\]-]+([/?][!-~]*)?$";
+const ADDRESS: &str = r"^[A-Za-z0-9._${}:\[\]-]+:([0-9]{1,5}|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})$";
+
+pub(super) const NEED: &[Part] = &[
+    Part {
+        name: "condition",
+        kind: PartKind::Word(&Condition::WORDS),
+        doc: "What it must be before the app is started. Default: ready.",
+    },
+    Part {
+        name: "on_exit",
+        kind: PartKind::Word(&OnExit::WORDS),
+        doc: "What becomes of the app when it ends. Default: ignore.",
+    },
+];
+
+pub(super) const HEALTH_CHECK: &[Part] = &[
+    Part {
+        name: "http",
+        kind: PartKind::Text {
+            pattern: URL,
+            expects: "a URL such as \"http://127.0.0.1:3000/health\" (for https, use `exec` with curl)",
+            fits: is_url,
+        },
+        doc: "A URL that is asked for; a status from 200 to 399 passes.",
+    },
+    Part {
+        name: "tcp",
+        kind: PartKind::Text {
+            pattern: ADDRESS,
+            expects: "a host and a port, such as \"localhost:5432\"",
+            fits: is_address,
+        },
+        doc: "A host and a port; it passes when a connection is accepted.",
+    },
+    Part {
+        name: "exec",
+        kind: PartKind::Command,
+        doc: "A command, run in the app's folder with its variables and as its user; it passes when it exits with 0.",
+    },
+    Part {
+        name: "interval",
+        kind: PartKind::Millis,
+        doc: "From the end of one probe to the next, give or take a tenth; 100ms at least. Default: 10s.",
+    },
+    Part { name: "timeout", kind: PartKind::Millis, doc: "A probe that takes longer has failed. Default: 5s." },
+    Part {
+        name: "startup",
+        kind: PartKind::Millis,
+        doc: "How long an instance may take until its first pass; failures until then do not count, and it is asked more often. \
+              Default: 30s.",
+    },
+    Part {
+        name: "unhealthy_threshold",
+        kind: PartKind::Count { min: 1, max: 1_000 },
+        doc: "So many failures in a row make an instance unhealthy. Default: 3.",
+    },
+    Part {
+        name: "healthy_threshold",
+        kind: PartKind::Count { min: 1, max: 1_000 },
+        doc: "So many passes in a row make it healthy again. Default: 1.",
+    },
+    Part {
+        name: "action",
+        kind: PartKind::Word(&HealthAction::WORDS),
+        doc: "What is done about an instance that is unhealthy. Default: restart.",
+    },
+];
+
+/// What a health check asks: exactly one of these.
+pub(super) const PROBES: [&str; 3] = ["http", "tcp", "exec"];
+
+pub(super) fn part(parts: &'static [Part], name: &str) -> Option<&'static Part> {
+    parts.iter().find(|part| part.name == name)
+}
+
+fn is_url(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("http://") else { return false };
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    is_host(host) && path.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let digits = !port.is_empty() && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    let variable = port.strip_prefix('$').is_some_and(|name| {
+        let name = name.strip_prefix('{').map_or(Some(name), |braced| braced.strip_suffix('}'));
+        name.is_some_and(is_variable)
+    });
+    is_host(host) && (digits || variable)
+}
+
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._${}:[]-".contains(c))
+}
+
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+impl PartKind {
+    /// The end of "must be".
+    pub(super) fn expects(self) -> String {
+        match self {
+            Self::Millis => "a number of milliseconds, or a duration such as \"3s\"".to_owned(),
+            Self::Count { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Word(words) => {
+                let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+                match words.as_slice() {
+                    [first @ .., last] => format!("{} or {last}", first.join(", ")),
+                    [] => String::new(),
+                }
+            }
+            Self::Text { expects, .. } => expects.to_owned(),
+            Self::Command => "a command line, or a list of a program and its arguments".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Health checks and what apps need of each other, with real processes and connections.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, procs, stay};
+
+/// Answers every request with 200 or 503, until it is dropped with the test's process.
+fn server() -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let well = Arc::new(AtomicBool::new(true));
+    let answers = Arc::clone(&well);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten().take(10_000) {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 1024]);
+            let status = if answers.load(Ordering::SeqCst) { "200 OK" } else { "503 Busy" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    (port, well)
+}
+
+fn detail(home: &Home, name: &str) -> String {
+    let shown = home.json(&["show", name, "--json"]);
+    shown["apps"][0]["instances"][0]["detail"].as_str().unwrap_or_default().to_owned()
+}
+
+fn checked(name: &str, check: &Value) -> Value {
+    let mut app = stay(name);
+    app["health_check"] = check.clone();
+    app
+}
+
+#[test]
+fn an_app_is_up_when_it_answers_and_restarted_when_it_does_not() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let (port, well) = server();
+    let mut api = checked("api", &json!({ "http": "http://127.0.0.1:$PORT/health", "interval": 100, "unhealthy_threshold": 2 }));
+    api["env"] = json!({ "PORT": port });
+    api["min_uptime"] = json!("1h");
+    home.write_json("eco.json", &json!([api]));
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.state("api:0"), "online", "the check says so, long before `min_uptime`");
+    let pid = home.pid("api:0");
+    well.store(false, Ordering::SeqCst);
+    home.until("it is restarted", |all| all[0].restarts() == 1);
+    well.store(true, Ordering::SeqCst);
+    home.until("it is up again", |all| all[0].state() == "online" && all[0].pid() != Some(pid));
+    assert_eq!(detail(&home, "api"), "restarted: it was unhealthy: status 503 (health_check)");
+}
+
+#[test]
+fn what_does_not_answer_in_time_is_told_with_the_reason() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let check = json!({ "tcp": format!("localhost:{port}"), "startup": 300, "action": "none" });
+    home.write_json("eco.json", &json!([checked("api", &check)]));
+    home.exits(3, &["apply", "eco.json"])
+        .says("no health check passed within 300ms (health_check.startup): connection refused; it goes on running");
+    assert!(procs::alive(home.pid("api:0")));
+    // It comes up after all.
+    let _listener = TcpListener::bind(("127.0.0.1", port)).expect("the same port");
+    home.until_state("api:0", "online");
+}
+
+#[test]
+fn a_command_checks_with_the_apps_variables_and_leaves_nothing_behind() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("check.sh", "echo \"$PORT $NODE_APP_INSTANCE\" >> asked; test -e well");
+    home.write("well", "");
+    let check = json!({ "exec": "sh ./check.sh", "interval": 100, "unhealthy_threshold": 1, "action": "none" });
+    let mut api = checked("api", &check);
+    api["env"] = json!({ "PORT": 80 });
+    home.write_json("eco.json", &json!([api]));
+    home.ok(&["apply", "eco.json"]);
+    std::fs::remove_file(home.folder().join("well")).expect("it is there");
+    home.until_state("api:0", "unhealthy");
+    assert_eq!(detail(&home, "api"), "its command ended: exit code 1 (health_check)");
+    assert!(home.log_of("asked").lines().all(|line| line == "80 0"));
+    // One that hangs is ended, and counts as failed.
+    home.write("check.sh", "sleep 1000 & wait");
+    home.write_json("eco.json", &json!([{ "name": "api", "script": "./stay.sh", "env": { "PORT": 80 },
+        "health_check": { "exec": ["sh", "./check.sh"], "interval": 100, "timeout": 200, "action": "none" } }]));
+    home.ok(&["apply", "eco.json"]);
+    home.until("it is told", |_| detail(&home, "api").contains("no answer within 200ms"));
+    home.ok(&["kill"]);
+    assert_eq!(procs::of_folder(home.folder()), Vec::<u32>::new());
+}
+
+#[test]
+fn what_needs_a_job_waits_until_it_is_done_and_a_dependency_takes_along_who_asked_for_it() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut gate = home.fifo("gate");
+    let job = json!({ "name": "job", "script": "echo here > gate; cat open", "autorestart": false });
+    let _open = home.fifo("open");
+    let mut web = stay("web");
+    web["depends_on"] = json!({ "job": "completed", "db": { "on_exit": "restart" } });
+    let apps = json!([job, stay("db"), web]);
+    home.write_json("eco.json", &apps);
+    let (child, _, _) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+    assert_eq!(gate.line(), "here");
+    home.until_state("db:0", "online");
+    assert!(!home.list().iter().any(|one| one.name() == "web"), "it is not begun");
+    home.write("open", "go");
+    let (status, said) = procs::finish(child);
+    assert!(status.success(), "{said}");
+    let web = home.pid("web:0");
+    procs::signal(home.pid("db:0"), nix::sys::signal::Signal::SIGKILL);
+    home.until("web is restarted", |all| {
+        all.iter().any(|one| one.name() == "web" && one.pid() != Some(web) && one.state() == "online")
+    });
+    assert_eq!(detail(&home, "web"), "restarted: `db`, which it depends on, was started again (on_exit)");
+}
