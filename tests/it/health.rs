@@ -42,7 +42,8 @@ fn an_app_is_up_when_it_answers_and_restarted_when_it_does_not() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");
     let (port, well) = server();
-    let mut api = checked("api", &json!({ "http": "http://127.0.0.1:$PORT/health", "interval": 100, "unhealthy_threshold": 2 }));
+    let mut api =
+        checked("api", &json!({ "http": "http://127.0.0.1:$PORT/health", "interval": 100, "unhealthy_threshold": 2 }));
     api["env"] = json!({ "PORT": port });
     api["min_uptime"] = json!("1h");
     home.write_json("eco.json", &json!([api]));
@@ -82,18 +83,21 @@ fn a_command_checks_with_the_apps_variables_and_leaves_nothing_behind() {
     api["env"] = json!({ "PORT": 80 });
     home.write_json("eco.json", &json!([api]));
     home.ok(&["apply", "eco.json"]);
-    std::fs::remove_file(home.folder().join("well")).expect("it is there");
+    std::fs::remove_file(home.work.join("well")).expect("it is there");
     home.until_state("api:0", "unhealthy");
     assert_eq!(detail(&home, "api"), "its command ended: exit code 1 (health_check)");
-    assert!(home.log_of("asked").lines().all(|line| line == "80 0"));
+    assert!(std::fs::read_to_string(home.work.join("asked")).expect("it was asked").lines().all(|line| line == "80 0"));
     // One that hangs is ended, and counts as failed.
     home.write("check.sh", "sleep 1000 & wait");
-    home.write_json("eco.json", &json!([{ "name": "api", "script": "./stay.sh", "env": { "PORT": 80 },
-        "health_check": { "exec": ["sh", "./check.sh"], "interval": 100, "timeout": 200, "action": "none" } }]));
+    home.write_json(
+        "eco.json",
+        &json!([{ "name": "api", "script": "./stay.sh", "env": { "PORT": 80 },
+        "health_check": { "exec": ["sh", "./check.sh"], "interval": 100, "timeout": 200, "action": "none" } }]),
+    );
     home.ok(&["apply", "eco.json"]);
     home.until("it is told", |_| detail(&home, "api").contains("no answer within 200ms"));
     home.ok(&["kill"]);
-    assert_eq!(procs::of_folder(home.folder()), Vec::<u32>::new());
+    assert_eq!(procs::of_folder(&home.work), Vec::<u32>::new());
 }
 
 #[test]
@@ -101,8 +105,7 @@ fn what_needs_a_job_waits_until_it_is_done_and_a_dependency_takes_along_who_aske
     let home = Home::new();
     home.app("stay.sh", "stay.sh");
     let mut gate = home.fifo("gate");
-    let job = json!({ "name": "job", "script": "echo here > gate; cat open", "autorestart": false });
-    let _open = home.fifo("open");
+    let job = json!({ "name": "job", "script": "mkfifo open; echo here > ../gate; cat open", "autorestart": false });
     let mut web = stay("web");
     web["depends_on"] = json!({ "job": "completed", "db": { "on_exit": "restart" } });
     let apps = json!([job, stay("db"), web]);
@@ -115,7 +118,7 @@ fn what_needs_a_job_waits_until_it_is_done_and_a_dependency_takes_along_who_aske
     let (status, said) = procs::finish(child);
     assert!(status.success(), "{said}");
     let web = home.pid("web:0");
-    procs::signal(home.pid("db:0"), nix::sys::signal::Signal::SIGKILL);
+    procs::signal(home.pid("db:0"), rustix::process::Signal::KILL);
     home.until("web is restarted", |all| {
         all.iter().any(|one| one.name() == "web" && one.pid() != Some(web) && one.state() == "online")
     });

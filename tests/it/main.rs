@@ -19,6 +19,7 @@ mod editor;
 mod explain;
 mod formats;
 mod fuzzing;
+mod health;
 mod javascript;
 mod logging;
 mod memory;
