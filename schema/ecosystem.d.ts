@@ -261,7 +261,21 @@ export interface App extends OtherSpellings {
    */
   cron_restart?: string | 0 | false | null;
   /**
-   * The time zone of `cron_restart`. Default: the machine's.
+   * Makes the app a job that is run at the times of this cron pattern, and not when it is applied. `start` puts its times in force, `restart` runs it now, `stop` ends both. A run that goes on is not ended by `apply`; the next one is by what is applied then. The last runs are in `show`. A cron pattern such as "0 3 * * *".
+   * @example "0 3 * * *"
+   */
+  schedule?: string | 0 | false | null;
+  /**
+   * What becomes of a run of `schedule` whose time has come while the one before goes on.
+   * * `skip`: There is no second run.
+   * * `queue`: It begins when the one before has ended; one at most waits.
+   * * `replace`: The one before is stopped first.
+   * @default "skip"
+   * @example "queue"
+   */
+  schedule_overlap?: "skip" | "queue" | "replace" | false | null;
+  /**
+   * The time zone of `cron_restart` and `schedule`. Default: the machine's.
    * @example "Europe/Berlin"
    * @example "UTC"
    */
@@ -570,6 +584,8 @@ export interface OtherSpellings {
   cronRestart?: App["cron_restart"];
   /** @deprecated The same as `cron_restart`. */
   cron?: App["cron_restart"];
+  /** @deprecated The same as `schedule_overlap`. */
+  scheduleOverlap?: App["schedule_overlap"];
   /** @deprecated The same as `cron_timezone`. */
   cronTimezone?: App["cron_timezone"];
   /** @deprecated The same as `cron_timezone`. */

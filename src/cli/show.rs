@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::offline::{self, Source};
 use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, exchange, facts, instances, list, surroundings};
+use crate::base::{Run, format_millis};
 use crate::platform::time_zone;
 use crate::rpc::wire::{Answer, AppView, InstanceView, Request};
 use crate::runtime;
@@ -69,6 +70,9 @@ fn instance_text(view: &InstanceView, zone: Option<&TimeZone>, now_ms: u64, colo
     fact("uptime", list::uptime(view, now_ms));
     fact("restarts", Some(view.restarts.to_string()));
     fact("next run", view.next_run_at_ms.and_then(|at| next_run(at, now_ms, zone)));
+    for (index, run) in runs(&view.runs, zone).into_iter().enumerate() {
+        fact(if index == 0 { "last runs" } else { "" }, Some(run));
+    }
     fact("last exit", view.last_exit.map(|status| status.to_string()));
     fact("mode", Some(view.mode.clone()));
     fact("out", Some(view.out_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
@@ -83,6 +87,21 @@ fn next_run(at_ms: u64, now_ms: u64, zone: Option<&TimeZone>) -> Option<String> 
     let at = Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?.to_zoned(zone?.clone());
     let wait = list::rough(at_ms.saturating_sub(now_ms) / 1_000);
     Some(format!("{}, in {wait}", at.strftime("%Y-%m-%d %H:%M:%S %:z")))
+}
+
+/// A job's last five, newest first: `2026-11-22 03:00:00 +01:00 exit code 0 after 4s`
+fn runs(runs: &[Run], zone: Option<&TimeZone>) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let zone = zone.cloned().unwrap_or(TimeZone::UTC);
+    let line = |run: &Run| {
+        let at = Timestamp::from_millisecond(i64::try_from(run.at_ms).ok()?).ok()?.to_zoned(zone.clone());
+        let outcome = match run.status {
+            Some(status) => format!("{status} after {}", format_millis(run.took_ms)),
+            None => "skipped: the run before went on".to_owned(),
+        };
+        Some(format!("{} {outcome}", at.strftime("%Y-%m-%d %H:%M:%S %:z")))
+    };
+    runs.iter().rev().take(SHOWN).filter_map(line).collect()
 }
 
 #[cfg(test)]

@@ -25,6 +25,12 @@ pub fn compare(was: &AppSpec, is: &AppSpec, key: &Key) -> Vec<Change> {
             differences(field, &old, &new, key, &mut changes);
         }
     }
+    // A job that goes on is let go on: the next run is by what holds then.
+    if was.schedule.is_some() && is.schedule.is_some() {
+        for change in changes.iter_mut().filter(|change| change.impact >= Impact::Reload) {
+            change.impact = Impact::Live;
+        }
+    }
     changes
 }
 
@@ -131,6 +137,8 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         renamed_from,
         watch: Watch { enabled: watched, paths, ignore, delay_ms: watch_delay_ms, options },
         cron_restart,
+        schedule,
+        schedule_overlap,
         cron_timezone,
         max_memory_restart,
         uid,
@@ -187,6 +195,8 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::WatchDelay, Value::Millis(*watch_delay_ms)),
         (Field::WatchOptions, Value::Json(options.as_ref())),
         (Field::CronRestart, Value::Text(cron_restart.as_deref())),
+        (Field::Schedule, Value::Text(schedule.as_deref())),
+        (Field::ScheduleOverlap, Value::Text(Some(schedule_overlap.word()))),
         (Field::CronTimezone, Value::Text(cron_timezone.as_deref())),
         (Field::MaxMemoryRestart, Value::Bytes(*max_memory_restart)),
         (Field::Uid, Value::Text(uid.as_deref())),
@@ -329,6 +339,7 @@ fn exact_bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Overlap;
 
     const KEY: Key = Key([7; 32]);
 
@@ -389,6 +400,8 @@ mod tests {
             Field::WatchDelay => app.watch.delay_ms = 5,
             Field::WatchOptions => app.watch.options = Some(serde_json::json!({ "x": 1 })),
             Field::CronRestart => app.cron_restart = text(),
+            Field::Schedule => app.schedule = text(),
+            Field::ScheduleOverlap => app.schedule_overlap = Overlap::Queue,
             Field::CronTimezone => app.cron_timezone = text(),
             Field::MaxMemoryRestart => app.max_memory_restart = Some(5),
             Field::Uid => app.uid = text(),

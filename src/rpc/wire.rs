@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::ExitStatus;
+use crate::base::{ExitStatus, Run};
 use crate::graph::Graph;
 use crate::plan::{Plan, Refusal, SavedPlan, Seal, Stale};
 use crate::spec::AppSpec;
@@ -249,7 +249,7 @@ pub struct InstanceView {
     /// `fork` or `cluster`.
     pub mode: String,
     pub pid: Option<u32>,
-    /// `stopped`, `waiting`, `starting`, `online`, `stopping`, `errored`, `completed`.
+    /// `stopped`, `waiting`, `starting`, `online`, `unhealthy`, `stopping`, `errored`, `completed`.
     pub state: String,
     /// Why it is in that state, where that is not plain.
     pub detail: Option<String>,
@@ -257,9 +257,12 @@ pub struct InstanceView {
     /// Wall clock, milliseconds since 1970; of the process that runs.
     pub started_at_ms: Option<u64>,
     pub last_exit: Option<ExitStatus>,
-    /// Wall clock, milliseconds since 1970: when `cron_restart` starts it next.
+    /// Wall clock, milliseconds since 1970: when `cron_restart` or `schedule` starts it next.
     #[serde(default)]
     pub next_run_at_ms: Option<u64>,
+    /// Of a job, the last few, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
     /// None is thrown away.
     pub out_file: Option<String>,
     pub error_file: Option<String>,
@@ -286,6 +289,7 @@ impl InstanceView {
             started_at_ms: None,
             last_exit: None,
             next_run_at_ms: None,
+            runs: Vec::new(),
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),
             log_file: None,

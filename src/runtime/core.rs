@@ -491,6 +491,11 @@ impl Core {
             let Some(app) = self.table.apps.get_mut(&name).filter(|app| !app.deleted) else { continue };
             let mut changed = false;
             for (slot, instance) in &app.instances {
+                if let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.runs != instance.runs) {
+                    record.runs.clone_from(&instance.runs);
+                    app.unsaved = true;
+                    changed = true;
+                }
                 if let supervisor::State::Completed { status } = instance.machine.state
                     && let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.intent == Intent::Up)
                 {

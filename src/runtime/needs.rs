@@ -26,7 +26,10 @@ fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTr
     let unmet: Vec<&Machine> = there(app).filter(|machine| !meets(machine, condition)).collect();
     let spec = &app.record.spec;
     let will_not = |machine: &&Machine| {
-        matches!(machine.state, State::Stopped | State::Errored { .. } | State::Starting { late: true, .. })
+        matches!(
+            machine.state,
+            State::Stopped | State::Scheduled | State::Errored { .. } | State::Starting { late: true, .. }
+        )
     };
     let is_blocked = unmet.iter().any(|machine| machine.state == State::Blocked);
     if unmet.is_empty() {
@@ -63,13 +66,15 @@ fn there(app: &App) -> impl Iterator<Item = &Machine> {
 fn meets(machine: &Machine, condition: Condition) -> bool {
     match (&machine.state, condition) {
         (State::Completed { .. }, _)
+        | (State::Scheduled, Condition::Started | Condition::Ready | Condition::Healthy)
         | (State::Starting { .. }, Condition::Started)
         | (State::Online { .. }, Condition::Started | Condition::Ready)
         | (State::Online { healthy: true, .. }, Condition::Healthy) => true,
         // A job whose time has come again has been done before.
-        (State::Launching { .. } | State::Starting { .. } | State::Online { .. }, Condition::Completed) => {
-            machine.last_exit.is_some_and(ExitStatus::is_success)
-        }
+        (
+            State::Scheduled | State::Launching { .. } | State::Starting { .. } | State::Online { .. },
+            Condition::Completed,
+        ) => machine.last_exit.is_some_and(ExitStatus::is_success),
         _ => false,
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ExitStatus, Key};
+use crate::base::{ExitStatus, Key, Run};
 use crate::plan::spec_digest;
 use crate::spec::{AppSpec, EcosystemId};
 
@@ -33,12 +33,15 @@ pub struct InstanceRecord {
     /// the process need not notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launched_spec: Option<String>,
+    /// Of a job, the last few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
 }
 
 impl InstanceRecord {
     #[must_use]
     pub fn new(id: u32, intent: Intent) -> Self {
-        Self { id, intent, launched_as: None, launched_spec: None }
+        Self { id, intent, launched_as: None, launched_spec: None, runs: Vec::new() }
     }
 
     /// Whether a process that says that it was started from `digest` is as good as one started from `spec`.

@@ -50,7 +50,10 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
                 Machine { remains: remains.copied(), ..Machine::completed(Arc::clone(&record.spec), status) }
             }
         };
-        let new = |slot, known: &InstanceRecord| Instance::new(known.id, machine(slot, known.intent));
+        let new = |slot, known: &InstanceRecord| {
+            let runs = known.runs.clone();
+            Instance { runs, ..Instance::new(known.id, machine(slot, known.intent)) }
+        };
         let instances = record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
         table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false, agenda: None });
     }

@@ -3,9 +3,12 @@ use std::sync::Arc;
 
 use super::core::Measured;
 use super::{AppRecord, Effect, Intent};
-use crate::base::{InstanceId, Mono, Now, sha256_hex};
+use crate::base::{InstanceId, Mono, Now, Run, sha256_hex};
 use crate::schedule::Agenda;
-use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, State, check, deadline, launch, step};
+use crate::supervisor::{Ask, Cause, Event, LaunchId, Layout, Machine, State, check, deadline, launch, step};
+
+/// Runs of a job that are kept.
+const RUNS_MAX: usize = 20;
 
 /// An inherited environment and the digest that records refer to it by.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ pub(super) struct App {
     pub(super) deleted: bool,
     /// Nobody knows whether its record is on disk.
     pub(super) unsaved: bool,
-    /// The times of `cron_restart`, while they are for something.
+    /// The times of `cron_restart` or `schedule`, while they are for something.
     pub(super) agenda: Option<Agenda>,
 }
 
@@ -50,6 +53,8 @@ pub(super) struct Instance {
     pub(super) measured: Option<Measured>,
     /// What it depends on that ended while it ran, and that it is to be restarted after.
     pub(super) lost: BTreeSet<String>,
+    /// Of a job, the last few.
+    pub(super) runs: Vec<Run>,
     /// When the host was last asked for a process of it.
     pub(super) asked_at: Option<Mono>,
 }
@@ -64,7 +69,26 @@ impl Instance {
             error_log_offset: 0,
             measured: None,
             lost: BTreeSet::new(),
+            runs: Vec::new(),
             asked_at: None,
+        }
+    }
+}
+
+impl Instance {
+    /// The run of a job that an event ends, or that it would have begun if the one before did not go on.
+    fn run(&self, event: &Event, now: Now) -> Option<Run> {
+        let Machine { state, policy, .. } = &self.machine;
+        policy.schedule.as_ref()?;
+        match event {
+            Event::Exited { launch, status, .. } if state.launch() == Some(*launch) => {
+                let at_ms = self.started_at_ms.unwrap_or(now.wall.0);
+                Some(Run { at_ms, took_ms: now.wall.0.saturating_sub(at_ms), status: Some(*status) })
+            }
+            Event::Renew { cause: Cause::Schedule } if state.launch().is_some() => {
+                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None })
+            }
+            _ => None,
         }
     }
 }
@@ -97,7 +121,7 @@ pub(super) struct Table {
     pub(super) next_list_id: u32,
     next_launch: u64,
     launches: BTreeMap<LaunchId, InstanceId>,
-    /// Apps of which an instance completed since it was last recorded.
+    /// Apps of which an instance completed, or ended a run, since it was last recorded.
     pub(super) completed: BTreeSet<String>,
     /// Apps that a command has had its say on since it was last looked at.
     pub(super) touched: BTreeSet<String>,
@@ -170,6 +194,7 @@ impl Table {
         let instance = app.instances.get_mut(&id.slot)?;
         let before = instance.machine.state.clone();
         let checked = instance.machine.checked().map(|(launch, check)| (launch, check.clone()));
+        let run = instance.run(&event, now);
         let next = step(&instance.machine, event, now, LaunchId(self.next_launch));
         let rotation = &next.machine.policy.logs.rotation;
         if *rotation != instance.machine.policy.logs.rotation
@@ -219,7 +244,14 @@ impl Table {
         {
             self.launches.remove(&launch);
         }
-        if matches!(after, State::Completed { .. }) {
+        // What is skipped changes nothing.
+        let run = run.filter(|run| run.status.is_some() || before == after && !instance.machine.queued);
+        if let Some(run) = run {
+            instance.runs.push(run);
+            let surplus = instance.runs.len().saturating_sub(RUNS_MAX);
+            instance.runs.drain(..surplus);
+        }
+        if run.is_some() || matches!(after, State::Completed { .. }) {
             self.completed.insert(id.app.clone());
         }
         self.forget_if_gone(id);

@@ -6,6 +6,7 @@ use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Key, Now, format_millis};
 use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView};
+use crate::schedule::Agenda;
 use crate::spec::{AppSpec, ExecMode, Probe};
 use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, combined_log, log_outputs};
 
@@ -19,6 +20,7 @@ pub fn offline_views(state: &State, layout: &Layout, unwatched: &Unwatched) -> V
             record.instances.iter().map(|(slot, instance)| {
                 let logs = logs(&record.spec, instance.launched_as.as_deref(), *slot, layout);
                 let mut view = blank(record, *slot, instance.id, logs);
+                view.runs.clone_from(&instance.runs);
                 if let Some(survivor) = unwatched.get(&InstanceId::new(view.name.as_str(), *slot)) {
                     view.pid = Some(survivor.pid);
                     view.started_at_ms = Some(survivor.started_at_ms);
@@ -144,14 +146,21 @@ fn actual(app: &App) -> ActualApp {
 
 fn actual_instance(machine: &Machine) -> ActualInstance {
     use supervisor::State;
-    let launched = machine.launched.clone();
+    // A run that goes on is let go on: the next is by what is known then.
+    let is_job = machine.policy.schedule.is_some();
+    let launched = if is_job { Some(Arc::clone(&machine.policy)) } else { machine.launched.clone() };
     // What is not there yet will be started from what is known then.
     let next = Some(Arc::clone(&machine.policy));
     let (liveness, launched) = match &machine.state {
+        // A command that made it a service was given up before it was started.
+        State::Scheduled if !is_job => (Liveness::Stopped, None),
         State::Launching { .. } | State::Starting { .. } | State::Online { .. } => (Liveness::Up, launched),
         State::Waiting { .. }
         | State::Blocked
-        | State::Stopping { then: Then::Restart | Then::Again { .. } | Then::Block, .. } => (Liveness::Up, next),
+        | State::Scheduled
+        | State::Stopping { then: Then::Restart | Then::Again { .. } | Then::Block | Then::Schedule, .. } => {
+            (Liveness::Up, next)
+        }
         State::Stopped | State::Stopping { then: Then::Stop, .. } => (Liveness::Stopped, None),
         State::Completed { .. } => (Liveness::Completed, launched),
         State::Errored { .. } => (Liveness::Errored, None),
@@ -165,11 +174,12 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
     InstanceView {
         pid,
         state: machine.state.word().to_owned(),
-        detail: detail(machine, now),
+        detail: planned(app, machine, now).or_else(|| detail(machine, now)),
         restarts: machine.restarts,
         started_at_ms: instance.started_at_ms.filter(|_| pid.is_some()),
         last_exit: machine.last_exit,
         next_run_at_ms: next_run(app, machine),
+        runs: instance.runs.clone(),
         ..blank(&app.record, slot, instance.list_id, outputs(&app.record, slot, instance, layout))
     }
 }
@@ -178,6 +188,34 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
 fn next_run(app: &App, machine: &Machine) -> Option<u64> {
     let next = app.agenda.as_ref()?.next()?;
     (machine.state != supervisor::State::Stopped).then_some(next.0)
+}
+
+/// What is said of a job between its runs.
+fn planned(app: &App, machine: &Machine, now: Now) -> Option<String> {
+    if machine.state != supervisor::State::Scheduled {
+        return None;
+    }
+    if machine.policy.schedule.is_none() {
+        return Some("no job any more: the next apply starts it".to_owned());
+    }
+    let next = match app.agenda.as_ref().and_then(Agenda::next) {
+        Some(next) => {
+            format!("runs in {}", roughly(next.0.saturating_sub(now.wall.0)))
+        }
+        None => "never runs: its time does not come".to_owned(),
+    };
+    let failed = machine.last_exit.filter(|status| !status.is_success());
+    Some(failed.map_or(next.clone(), |status| format!("{next}; the last run failed: {status}")))
+}
+
+/// In the largest unit of which it has two or more.
+fn roughly(ms: u64) -> String {
+    match ms / 1_000 {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7_200 => format!("{}m", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
 }
 
 /// Why it is in its state, where that is not plain.
@@ -209,6 +247,7 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
         State::Errored { reason } => Some(reason.to_string()),
         State::Completed { status } => Some(status.to_string()),
         State::Stopped
+        | State::Scheduled
         | State::Launching { .. }
         | State::Starting { .. }
         | State::Online { .. }
@@ -252,6 +291,7 @@ fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error, log_file): Lo
         started_at_ms: None,
         last_exit: None,
         next_run_at_ms: None,
+        runs: Vec::new(),
         out_file: file(out),
         error_file: file(error),
         log_file,

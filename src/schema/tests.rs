@@ -144,6 +144,7 @@ fn absurd_values_are_one_error_at_every_option() {
             | Value::Bytes(_)
             | Value::Signal(_) => &["''"],
             Value::Flag(_) => &["true"],
+            Value::Overlap(_) => &[],
             Value::Words(_) | Value::Patterns(_) => &["[]", "''", "' '"],
             Value::Names(_) | Value::Filter(_) | Value::ExitCodes(_) => &["[]", "''"],
             Value::Count(_) => &["-1", "'-1'", "''"],
@@ -285,6 +286,8 @@ fn every_option_changes_the_app() {
         ("ignore_watch", json!("node_modules")),
         ("watch_options", json!({ "depth": 1 })),
         ("cron_restart", json!("0 0 * * *")),
+        ("schedule", json!("0 0 * * *")),
+        ("schedule_overlap", json!("queue")),
         ("cron_timezone", json!("UTC")),
         ("max_memory_restart", json!("300M")),
         ("uid", json!("www-data")),

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{CodeOption, Count, Draft, Variable};
 use crate::base::Signal;
-use crate::spec::{ExecMode, HealthCheck, Need};
+use crate::spec::{ExecMode, HealthCheck, Need, Overlap};
 
 /// What an option's value may be, and the function that stores it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,7 @@ pub enum Value {
     Count(fn(&mut Draft, Count)),
     Mode(fn(&mut Draft, ExecMode)),
     LogType(fn(&mut Draft, bool)),
+    Overlap(fn(&mut Draft, Overlap)),
     Signal(fn(&mut Draft, Signal)),
     /// An object of variables.
     Variables(fn(&mut Draft, Vec<Variable>)),
@@ -83,7 +84,7 @@ impl Value {
     pub fn shapes(&self) -> &'static [Shape] {
         use Shape::{Boolean, List, Number, Object, String};
         match self {
-            Self::Text(_) | Self::Mode(_) | Self::LogType(_) | Self::Umask(_) => &[String],
+            Self::Text(_) | Self::Mode(_) | Self::LogType(_) | Self::Overlap(_) | Self::Umask(_) => &[String],
             Self::Flag(_) => &[Boolean],
             Self::Whole { .. }
             | Self::Millis(_)
@@ -120,6 +121,7 @@ impl Value {
                 ("json", "Each line as a JSON object."),
                 ("", "The same as `raw`."),
             ],
+            Self::Overlap(_) => &Overlap::WORDS,
             _ => &[],
         }
     }
@@ -160,6 +162,7 @@ impl Value {
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),
             Self::LogType(_) => "\"raw\" or \"json\"".to_owned(),
+            Self::Overlap(_) => "\"skip\", \"queue\" or \"replace\"".to_owned(),
             Self::Signal(_) => "a signal such as \"SIGTERM\"".to_owned(),
             Self::Variables(_) | Self::Overlay(_) => "an object of variables".to_owned(),
             Self::PathOrFlag(_) => "a path, `true`, or `false`".to_owned(),

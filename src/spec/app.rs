@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HealthCheck, Need};
+use super::{HealthCheck, Need, Overlap};
 use crate::base::Signal;
 
 /// One app, resolved: overlays merged, paths absolute, defaults filled in.
@@ -54,6 +54,11 @@ pub struct AppSpec {
     pub renamed_from: Option<String>,
     pub watch: Watch,
     pub cron_restart: Option<String>,
+    /// A job: run at the times of this pattern, and at no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    #[serde(default, skip_serializing_if = "Overlap::is_default")]
+    pub schedule_overlap: Overlap,
     /// An IANA name; none is the machine's own zone.
     pub cron_timezone: Option<String>,
     /// Bytes.
@@ -263,6 +268,8 @@ impl AppSpec {
             renamed_from: None,
             watch: Watch::default(),
             cron_restart: None,
+            schedule: None,
+            schedule_overlap: Overlap::Skip,
             cron_timezone: None,
             max_memory_restart: None,
             uid: None,

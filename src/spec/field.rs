@@ -67,6 +67,8 @@ pub enum Field {
     WatchDelay,
     WatchOptions,
     CronRestart,
+    Schedule,
+    ScheduleOverlap,
     CronTimezone,
     MaxMemoryRestart,
     Uid,
@@ -78,7 +80,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 56] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -126,6 +128,8 @@ impl Field {
         Self::WatchDelay,
         Self::WatchOptions,
         Self::CronRestart,
+        Self::Schedule,
+        Self::ScheduleOverlap,
         Self::CronTimezone,
         Self::MaxMemoryRestart,
         Self::Uid,
@@ -165,6 +169,7 @@ impl Field {
             | Self::WatchDelay
             | Self::WatchOptions
             | Self::CronRestart
+            | Self::ScheduleOverlap
             | Self::CronTimezone
             | Self::MaxMemoryRestart
             | Self::LogMaxSize
@@ -195,6 +200,7 @@ impl Field {
             | Self::LogType
             | Self::PidFile
             | Self::Code
+            | Self::Schedule
             | Self::Uid
             | Self::Gid
             | Self::Umask
@@ -255,6 +261,8 @@ impl Field {
             Self::WatchDelay => "watch_delay",
             Self::WatchOptions => "watch_options",
             Self::CronRestart => "cron_restart",
+            Self::Schedule => "schedule",
+            Self::ScheduleOverlap => "schedule_overlap",
             Self::CronTimezone => "cron_timezone",
             Self::MaxMemoryRestart => "max_memory_restart",
             Self::Uid => "uid",

@@ -8,6 +8,7 @@ mod field;
 mod graph_id;
 mod health;
 mod needs;
+mod overlap;
 mod watch_options;
 
 pub use app::{
@@ -18,4 +19,5 @@ pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;
 pub use health::{HealthAction, HealthCheck, Probe};
 pub use needs::{Condition, Need, OnExit};
+pub use overlap::Overlap;
 pub use watch_options::{WatchOption, WatchOptions};

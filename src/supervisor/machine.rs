@@ -32,6 +32,8 @@ pub struct Machine {
     pub streak: u32,
     /// What the last health check that failed said.
     pub ailment: Option<String>,
+    /// A run of the job is due as soon as the one before has ended.
+    pub queued: bool,
     /// Why the process that runs, or is about to, was started, where that was pmrun's own doing.
     pub cause: Option<Cause>,
 }
@@ -53,6 +55,7 @@ impl Machine {
             unmet: Vec::new(),
             streak: 0,
             ailment: None,
+            queued: false,
             cause: None,
         }
     }
@@ -144,6 +147,7 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
         State::Stopping { phase: StopPhase::Spawning, .. }
         | State::Stopped
         | State::Blocked
+        | State::Scheduled
         | State::Starting { late: true, .. }
         | State::Launching { .. }
         | State::Errored {

@@ -27,6 +27,8 @@ pub enum State {
     },
     /// It should run, and is started when what it depends on is as it must be.
     Blocked,
+    /// A job between its runs.
+    Scheduled,
     /// The host was asked for a process and has not answered yet.
     Launching {
         launch: LaunchId,
@@ -98,6 +100,8 @@ pub enum Cause {
     Files { path: String },
     /// The time of `cron_restart` has come.
     Cron,
+    /// The time of `schedule` has come.
+    Schedule,
     /// It uses more than `max_memory_restart`.
     Memory { bytes: u64 },
     /// It has run for `max_age`.
@@ -114,7 +118,7 @@ impl Cause {
     #[must_use]
     pub fn revives(&self) -> bool {
         match self {
-            Self::Files { .. } | Self::Cron => true,
+            Self::Files { .. } | Self::Cron | Self::Schedule => true,
             Self::Memory { .. } | Self::Age | Self::Unhealthy { .. } | Self::Dependency { .. } => false,
         }
     }
@@ -125,6 +129,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Files { path } => write!(f, "`{path}` changed (watch)"),
             Self::Cron => f.write_str("its time has come (cron_restart)"),
+            Self::Schedule => f.write_str("its time has come (schedule)"),
             Self::Memory { bytes } => write!(f, "it used {} (max_memory_restart)", format_bytes(*bytes)),
             Self::Age => f.write_str("it has run for long enough (max_age)"),
             Self::Unhealthy { reason } => write!(f, "it was unhealthy: {reason} (health_check)"),
@@ -144,6 +149,8 @@ pub enum Then {
     },
     /// It is started again when what it depends on is back.
     Block,
+    /// It is a job from now on, that waits for its time.
+    Schedule,
 }
 
 /// Why an instance was given up on.
@@ -183,7 +190,7 @@ impl State {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
-            Self::Waiting { .. } | Self::Blocked => "waiting",
+            Self::Waiting { .. } | Self::Blocked | Self::Scheduled => "waiting",
             Self::Launching { .. } | Self::Starting { late: false, .. } => "starting",
             Self::Online { healthy: true, .. } => "online",
             Self::Online { healthy: false, .. } => "unhealthy",
@@ -203,6 +210,7 @@ impl State {
             Self::Stopped
             | Self::Waiting { .. }
             | Self::Blocked
+            | Self::Scheduled
             | Self::Launching { .. }
             | Self::Errored { .. }
             | Self::Completed { .. } => None,
@@ -218,9 +226,12 @@ impl State {
             | Self::Online { launch, .. }
             | Self::Stopping { launch, .. }
             | Self::Errored { reason: ErrorReason::WouldNotDie { launch, .. } } => Some(*launch),
-            Self::Stopped | Self::Waiting { .. } | Self::Blocked | Self::Errored { .. } | Self::Completed { .. } => {
-                None
-            }
+            Self::Stopped
+            | Self::Waiting { .. }
+            | Self::Blocked
+            | Self::Scheduled
+            | Self::Errored { .. }
+            | Self::Completed { .. } => None,
         }
     }
 
@@ -232,6 +243,7 @@ impl State {
             Self::Errored { reason } => !matches!(reason, ErrorReason::SpawnFailed { again: Some(_), .. }),
             Self::Waiting { .. }
             | Self::Blocked
+            | Self::Scheduled
             | Self::Launching { .. }
             | Self::Starting { .. }
             | Self::Online { .. }

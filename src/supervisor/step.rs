@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::pacing::{self, Ended, Run};
 use super::{Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
 use crate::base::{ExitStatus, Mono, Now, Signal};
-use crate::spec::{AppSpec, HealthAction};
+use crate::spec::{AppSpec, HealthAction, Overlap};
 
 /// SIGKILL works at once unless the system is in trouble (a hung disk); it gets at least this long.
 const KILL_MS_MIN: u64 = 5_000;
@@ -14,6 +14,8 @@ pub enum Event {
     Start,
     /// As `Start`, when what it depends on is as it must be.
     Resume,
+    /// It is a job: it is run when its time comes, and not now.
+    Schedule,
     /// It should not run.
     Stop,
     /// It should run, and not in the process that it has now.
@@ -103,6 +105,7 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
     match event {
         Event::Start => next.start(),
         Event::Resume => next.resume(),
+        Event::Schedule => next.schedule(),
         Event::Stop => next.stop(),
         Event::Restart => next.restart(),
         Event::Renew { cause } => next.renew(cause),
@@ -137,6 +140,7 @@ impl Next {
             State::Stopped
             | State::Waiting { .. }
             | State::Blocked
+            | State::Scheduled
             | State::Completed { .. }
             | State::Errored { .. } => {
                 self.forgive();
@@ -154,6 +158,7 @@ impl Next {
 
     fn stop(&mut self) {
         self.machine.cause = None;
+        self.machine.queued = false;
         match self.machine.state.clone() {
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
                 self.kill(launch, pid, Then::Stop);
@@ -161,6 +166,7 @@ impl Next {
             State::Stopped
             | State::Waiting { .. }
             | State::Blocked
+            | State::Scheduled
             | State::Completed { .. }
             | State::Errored { .. } => match self.machine.remains {
                 Some(launch) => self.end_remains(launch, Then::Stop),
@@ -221,6 +227,7 @@ impl Next {
                 State::Stopping { .. }
                 | State::Stopped
                 | State::Blocked
+                | State::Scheduled
                 | State::Errored { .. }
                 | State::Completed { .. } => {}
             }
@@ -242,6 +249,7 @@ impl Next {
             State::Stopped
             | State::Waiting { .. }
             | State::Blocked
+            | State::Scheduled
             | State::Stopping { .. }
             | State::Errored { .. }
             | State::Completed { .. } => {
@@ -250,12 +258,78 @@ impl Next {
         }
     }
 
+    /// What runs by its schedule is let go on, what runs without one ends.
+    fn schedule(&mut self) {
+        let is_run = self.machine.launched.as_ref().is_some_and(|spec| spec.schedule.is_some());
+        match self.machine.state.clone() {
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Blocked
+            | State::Completed { .. }
+            | State::Errored {
+                reason: ErrorReason::CrashLoop { .. } | ErrorReason::Exited(_) | ErrorReason::SpawnFailed { .. },
+            } => match self.machine.remains {
+                Some(launch) => self.end_remains(launch, Then::Schedule),
+                None => self.rest(),
+            },
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
+                self.kill(launch, pid, Then::Schedule);
+            }
+            State::Launching { launch } if !is_run => self.stop_when_spawned(launch, Then::Schedule),
+            State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } if !is_run => {
+                self.ask_to_stop(launch, pid, Then::Schedule);
+            }
+            State::Stopping { launch, pid, phase, .. } => {
+                self.machine.state = State::Stopping { launch, pid, phase, then: Then::Schedule };
+            }
+            State::Scheduled | State::Launching { .. } | State::Starting { .. } | State::Online { .. } => {}
+        }
+    }
+
+    /// The time of the job's next run has come.
+    fn run(&mut self) {
+        match (self.machine.state.clone(), self.machine.policy.schedule_overlap) {
+            (State::Scheduled | State::Errored { reason: ErrorReason::SpawnFailed { .. } }, _) => {
+                self.launch();
+                self.machine.cause = Some(Cause::Schedule);
+            }
+            (State::Launching { launch }, Overlap::Replace) => self.stop_when_spawned(launch, Then::Restart),
+            (State::Starting { launch, pid, .. } | State::Online { launch, pid, .. }, Overlap::Replace) => {
+                self.ask_to_stop(launch, pid, Then::Restart);
+                self.machine.cause = Some(Cause::Schedule);
+            }
+            (
+                State::Launching { .. }
+                | State::Starting { .. }
+                | State::Online { .. }
+                | State::Stopping { then: Then::Schedule | Then::Again { .. }, .. },
+                Overlap::Queue,
+            ) => self.machine.queued = true,
+            _ => {}
+        }
+    }
+
+    /// Until its time comes.
+    fn rest(&mut self) {
+        self.machine.launched = None;
+        if std::mem::take(&mut self.machine.queued) {
+            self.launch();
+            self.machine.cause = Some(Cause::Schedule);
+        } else {
+            self.machine.state = State::Scheduled;
+        }
+    }
+
     fn renew(&mut self, cause: Cause) {
+        if cause == Cause::Schedule {
+            return self.run();
+        }
         match self.machine.state.clone() {
             // What is on its way is brought there.
             State::Stopped
             | State::Blocked
-            | State::Stopping { then: Then::Stop | Then::Restart | Then::Block, .. }
+            | State::Scheduled
+            | State::Stopping { then: Then::Stop | Then::Restart | Then::Block | Then::Schedule, .. }
             | State::Errored { reason: ErrorReason::WouldNotDie { .. } } => return,
             State::Stopping { launch, pid, phase, then: Then::Again { .. } } => {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Restart };
@@ -302,7 +376,8 @@ impl Next {
             State::Launching { launch } if launch == failed => {
                 self.machine.unstable += 1;
                 let (failures, rules) = (self.machine.unstable, &self.machine.policy.restart);
-                let again = (rules.auto && failures < rules.max_restarts)
+                let retried = rules.auto && self.machine.policy.schedule.is_none();
+                let again = (retried && failures < rules.max_restarts)
                     .then(|| self.now.plus_ms(pacing::spawn_retry_ms(failures, rules, failed)));
                 self.give_up(ErrorReason::SpawnFailed { reason, again });
             }
@@ -328,6 +403,7 @@ impl Next {
             | State::Stopped
             | State::Waiting { .. }
             | State::Blocked
+            | State::Scheduled
             | State::Completed { .. } => {}
         }
     }
@@ -443,6 +519,7 @@ impl Next {
             State::Stopping { phase: StopPhase::Spawning, .. }
             | State::Stopped
             | State::Blocked
+            | State::Scheduled
             | State::Launching { .. }
             | State::Errored { .. }
             | State::Completed { .. } => {}
@@ -453,6 +530,12 @@ impl Next {
     fn ended(&mut self, status: ExitStatus, uptime_ms: u64, left: bool) {
         self.machine.cause = None;
         let rules = Arc::clone(&self.machine.policy);
+        if rules.schedule.is_some() {
+            return match self.machine.remains.filter(|_| left) {
+                Some(launch) => self.end_remains(launch, Then::Schedule),
+                None => self.rest(),
+            };
+        }
         let rules = &rules.restart;
         let run = pacing::judged(uptime_ms, rules);
         match run {
@@ -564,6 +647,7 @@ impl Next {
             }
             Then::Again { delay_ms } => self.again(delay_ms),
             Then::Block => self.launch_again(),
+            Then::Schedule => self.rest(),
         }
     }
 

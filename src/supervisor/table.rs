@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::{ExitStatus, Mono, Now, Wall};
-use crate::spec::{AppSpec, HealthCheck, Probe};
+use crate::spec::{AppSpec, HealthCheck, Overlap, Probe};
 
 const NOW: Now = Now { mono: Mono(100_000), wall: Wall(1_000_000) };
 const THIS: LaunchId = LaunchId(1);
@@ -47,6 +47,13 @@ fn specs() -> Vec<(&'static str, Arc<AppSpec>)> {
             }),
         ),
         (
+            "schedule, schedule_overlap queue",
+            spec(|s| {
+                s.schedule = Some("0 3 * * *".to_owned());
+                s.schedule_overlap = Overlap::Queue;
+            }),
+        ),
+        (
             "health_check with unhealthy_threshold 1",
             spec(|s| {
                 let check = HealthCheck::new(Probe::Tcp("localhost:1".to_owned()));
@@ -69,6 +76,7 @@ fn states() -> Vec<State> {
         State::Waiting { until: due },
         State::Launching { launch },
         State::Blocked,
+        State::Scheduled,
         State::Starting { launch, pid, since, awaits: none, late: false },
         State::Starting { launch, pid, since: Mono(50_000), awaits: none, late: false },
         State::Starting { launch, pid, since: Mono(50_000), awaits: ready, late: false },
@@ -85,6 +93,7 @@ fn states() -> Vec<State> {
         stopping(StopPhase::Asked { deadline: later }, Then::Again { delay_ms: 0 }),
         stopping(StopPhase::Asked { deadline: later }, Then::Again { delay_ms: 500 }),
         stopping(StopPhase::Asked { deadline: later }, Then::Block),
+        stopping(StopPhase::Asked { deadline: later }, Then::Schedule),
         stopping(StopPhase::Killed { deadline: later }, Then::Restart),
         stopping(StopPhase::Killed { deadline: due }, Then::Stop),
         State::Errored { reason: ErrorReason::Exited(ExitStatus::Code(1)) },
@@ -101,9 +110,11 @@ fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
     vec![
         Event::Start,
         Event::Resume,
+        Event::Schedule,
         Event::Stop,
         Event::Restart,
         Event::Renew { cause: Cause::Cron },
+        Event::Renew { cause: Cause::Schedule },
         Event::Renew { cause: Cause::Memory { bytes: 1 << 30 } },
         Event::Policy(Arc::clone(policy)),
         Event::Spawned { launch: THIS, pid: 11 },

@@ -1,10 +1,11 @@
-//! What happens at the times of `cron_restart`.
+//! What happens at the times of `cron_restart` and `schedule`.
 
 use super::Core;
 use crate::base::{InstanceId, Now, Wall};
 use crate::runtime::Effect;
 use crate::runtime::table::App;
 use crate::schedule::Agenda;
+use crate::spec::AppSpec;
 use crate::supervisor::{Cause, ErrorReason, State, Then};
 
 impl Core {
@@ -21,7 +22,7 @@ impl Core {
     pub(super) fn keep_agendas(&mut self, now: Now, out: &mut Vec<Effect>) {
         for (name, app) in &mut self.table.apps {
             let spec = &app.record.spec;
-            let Some(pattern) = spec.cron_restart.as_deref().filter(|_| is_open(app)) else {
+            let Some(pattern) = times(spec).filter(|_| is_open(app)) else {
                 app.agenda = None;
                 continue;
             };
@@ -50,11 +51,17 @@ impl Core {
             let zone = (self.zones)(agenda.zone());
             if agenda.turn(now.wall, zone.as_ref()) {
                 let slots = app.record.instances.keys().filter(|_| !app.deleted);
-                due.extend(slots.map(|slot| (InstanceId::new(name, *slot), Cause::Cron)));
+                let cause = if app.record.spec.schedule.is_some() { Cause::Schedule } else { Cause::Cron };
+                due.extend(slots.map(|slot| (InstanceId::new(name, *slot), cause.clone())));
             }
         }
         self.renew(due, now, out);
     }
+}
+
+/// The pattern of the times at which something is to be done about an app.
+fn times(spec: &AppSpec) -> Option<&str> {
+    spec.schedule.as_deref().or(spec.cron_restart.as_deref())
 }
 
 /// Whether any of its instances is neither stopped nor on the way to that.

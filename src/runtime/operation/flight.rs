@@ -212,7 +212,7 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
     let ended = || machine.last_exit.map_or_else(|| "it ended".to_owned(), |status| status.to_string());
     let waited_ms = now.ms_since(flight.since);
     match &machine.state {
-        State::Online { .. } | State::Completed { .. } => Verdict::Arrived,
+        State::Online { .. } | State::Completed { .. } | State::Scheduled => Verdict::Arrived,
         State::Errored { reason } => Verdict::Failed(reason.to_string()),
         State::Stopped => Verdict::Failed("it was stopped".to_owned()),
         State::Starting { late: true, awaits, .. } => {

@@ -277,9 +277,14 @@ impl Operation {
             running.queued -= 1;
             running.in_flight.insert(id.slot, flight);
             self.starting.insert(id.clone());
+            let app = around.table.apps.get(&id.app);
+            let is_job = app.is_some_and(|app| app.record.spec.schedule.is_some());
+            let now = matches!(self.tasks.get(&id.app), Some(Task { aim: Aim::Up { renew: true, .. }, .. }));
             around.feed(
                 &id,
                 match start {
+                    // Only who restarts a job by its name wants it run now.
+                    _ if is_job && !now => Event::Schedule,
                     // What it depends on comes up in its own time, and it then.
                     Start::First if self.rigour == Rigour::Lenient => Event::Resume,
                     Start::First => Event::Start,

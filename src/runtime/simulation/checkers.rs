@@ -96,6 +96,9 @@ pub(super) fn at_rest(world: &mut World) {
                     &["stopped"]
                 }
                 (Intent::Done { .. }, _) => &["completed"],
+                (Intent::Up, _) if app.spec.schedule.is_some() => {
+                    &["waiting", "starting", "online", "unhealthy", "stopping", "errored"]
+                }
                 (Intent::Up, "exit 1500 1") => &["online", "waiting", "starting", "errored"],
                 // One that was adopted counts as up: nobody knows whether it ever said so.
                 (Intent::Up, "never") => &["starting", "online", "errored"],
@@ -106,8 +109,9 @@ pub(super) fn at_rest(world: &mut World) {
             let waits = view.state == "waiting" && view.detail.as_deref().is_some_and(|detail| is_true(detail, &views));
             // What outlived SIGKILL is shown as such until somebody asks again.
             let immortal = view.detail.as_deref().is_some_and(|detail| detail.starts_with("would not die"));
+            let given_up = view.detail.as_deref().is_some_and(|detail| detail.starts_with("no job any more"));
             let restless = instance.intent == Intent::Up && is_restless(&world.host.disk, &name);
-            if !allowed.contains(&view.state.as_str()) && !immortal && !waits && !restless {
+            if !allowed.contains(&view.state.as_str()) && !immortal && !waits && !restless && !given_up {
                 let intent = instance.intent;
                 world
                     .host

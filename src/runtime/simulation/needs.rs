@@ -6,7 +6,7 @@ use super::stories::{app, apply, done, list, states, targets};
 use crate::base::ExitStatus;
 use crate::rpc::wire::Request;
 use crate::runtime::Input;
-use crate::spec::{AppSpec, Condition, HealthAction, HealthCheck, Need, OnExit, Probe};
+use crate::spec::{AppSpec, Condition, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
 fn needs(name: &str, condition: Condition, on_exit: OnExit) -> impl FnOnce(&mut AppSpec) {
     let name = name.to_owned();
@@ -241,4 +241,76 @@ fn a_check_that_is_taken_out_is_forgotten() {
     passes(&mut world, 60_000);
     assert_eq!(said(&mut world, "web").split(':').next(), Some("online"));
     assert!(started(&world, "web") >= first && world.host.checked.is_empty());
+}
+
+#[test]
+fn a_job_runs_at_its_times_and_no_others() {
+    let mut world = World::calm();
+    let job = |change: fn(&mut AppSpec)| {
+        app("job", "exit 600000 0", |app| {
+            app.schedule = Some("0 * * * *".to_owned());
+            app.cron_timezone = Some("UTC".to_owned());
+            change(app);
+        })
+    };
+    assert_eq!(done(world.ask(apply(&[job(|_| {})]))), (1, vec![]));
+    assert!(said(&mut world, "job").starts_with("waiting: runs in "), "{}", said(&mut world, "job"));
+    assert!(world.host.trees.is_empty());
+    let next = list(&mut world)[0].next_run_at_ms.unwrap() - world.host.now().wall.0;
+    passes(&mut world, next + 1_000);
+    assert_eq!(world.host.trees.len(), 1);
+    // Another version does not end what runs, and nothing is left to do.
+    let (ran, newer) = (started(&world, "job"), job(|app| _ = app.env.insert("X".to_owned(), "1".to_owned())));
+    assert_eq!(done(world.ask(apply(std::slice::from_ref(&newer)))), (1, vec![]));
+    assert_eq!(done(world.ask(apply(&[newer]))), (0, vec![]));
+    assert_eq!(started(&world, "job"), ran);
+    passes(&mut world, 610_000);
+    assert!(said(&mut world, "job").starts_with("waiting: runs in "));
+    let runs = list(&mut world)[0].runs.clone();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].status, Some(ExitStatus::Code(0)));
+    assert!((600_000..601_000).contains(&runs[0].took_ms), "{runs:?}");
+    // Runs are remembered.
+    world.feed(Input::Terminate);
+    passes(&mut world, 5_000);
+    assert_eq!(list(&mut world)[0].runs, runs);
+    assert!(said(&mut world, "job").starts_with("waiting: runs in "), "{}", said(&mut world, "job"));
+    // By its name it is run now; stopped, it has no times.
+    world.ask(Request::Restart { targets: targets(&["job"]) });
+    assert_eq!(world.host.trees.len(), 1);
+    world.ask(Request::Stop { targets: targets(&["job"]) });
+    assert_eq!((said(&mut world, "job").as_str(), world.core.wall_deadline()), ("stopped: ", None));
+}
+
+#[test]
+fn runs_that_overlap_are_skipped_queued_or_replace_each_other() {
+    for (overlap, ran) in [(Overlap::Skip, 3), (Overlap::Queue, 4), (Overlap::Replace, 6)] {
+        let mut world = World::calm();
+        // An hour and a half each, every hour.
+        let job = app("job", "exit 5400000 0", |app| {
+            app.schedule = Some("0 * * * *".to_owned());
+            app.cron_timezone = Some("UTC".to_owned());
+            app.schedule_overlap = overlap;
+        });
+        world.ask(apply(&[job]));
+        let next = list(&mut world)[0].next_run_at_ms.unwrap() - world.host.now().wall.0;
+        passes(&mut world, next + 5 * 3_600_000 + 60_000);
+        let view = &list(&mut world)[0];
+        let skipped = view.runs.iter().filter(|run| run.status.is_none()).count();
+        let begun = view.runs.len() - skipped + usize::from(view.pid.is_some());
+        assert_eq!((begun, skipped > 0), (ran, overlap == Overlap::Skip), "{overlap:?} {:?}", view.runs);
+    }
+}
+
+#[test]
+fn a_service_becomes_a_job_and_a_job_a_service() {
+    let mut world = World::calm();
+    let job = app("x", "stay", |app| app.schedule = Some("0 3 * * *".to_owned()));
+    let service = app("x", "stay", |_| {});
+    world.ask(apply(std::slice::from_ref(&service)));
+    assert_eq!(done(world.ask(apply(std::slice::from_ref(&job)))), (1, vec![]));
+    assert!(said(&mut world, "x").starts_with("waiting: runs in "), "{}", said(&mut world, "x"));
+    assert!(world.host.trees.is_empty());
+    assert_eq!(done(world.ask(apply(&[service]))), (1, vec![]));
+    assert!(said(&mut world, "x").starts_with("online"));
 }

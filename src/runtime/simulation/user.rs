@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::rng::Rng;
 use crate::graph::Graph;
 use crate::rpc::wire::{Apply, PlanOptions, Request};
-use crate::spec::{AppSpec, Condition, EcosystemId, HealthAction, HealthCheck, Need, OnExit, Probe};
+use crate::spec::{AppSpec, Condition, EcosystemId, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
 const SCRIPTS: [&str; 15] = [
     "stay",
@@ -64,6 +64,7 @@ pub(super) fn edited(graph: &Graph, rng: &mut Rng) -> Graph {
     match rng.below(7) {
         6 => {
             let patterns = [None, Some("0 * * * *".to_owned()), Some("0 */2 * * *".to_owned())];
+            graph.apps[index].schedule = None;
             graph.apps[index].cron_restart = rng.pick(&patterns).clone();
         }
         7 => graph.apps[index].watch.enabled ^= true,
@@ -124,6 +125,10 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.stop.timeout_ms = *rng.pick(&[1_600, 50, 0]);
     app.stop.tree = !rng.percent(10);
     app.cron_restart = rng.pick(&[None, None, None, Some("0 * * * *".to_owned())]).clone();
+    if app.cron_restart.is_none() && rng.percent(15) {
+        app.schedule = Some("*/20 * * * *".to_owned());
+        app.schedule_overlap = *rng.pick(&[Overlap::Skip, Overlap::Queue, Overlap::Replace]);
+    }
     app.max_memory_restart = *rng.pick(&[None, None, None, Some(100)]);
     app.watch.enabled = rng.percent(40);
     app.watch.delay_ms = *rng.pick(&[0, 0, 500]);

@@ -183,6 +183,7 @@ impl Decoder<'_> {
             Value::Mode(_) if node.as_str() == Some("") => {}
             Value::Mode(set) => apply(set, draft, self.mode(reading, node)),
             Value::LogType(set) => apply(set, draft, self.log_type(reading, node)),
+            Value::Overlap(set) => apply(set, draft, self.overlap(reading, node)),
             Value::Signal(set) => apply(set, draft, self.signal(reading, node)),
             Value::Variables(set) => apply(set, draft, self.variables(reading, node)),
             Value::Overlay(set) => {

@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node};
 use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind, part};
 use crate::schema::resolve::shown;
-use crate::spec::{Condition, HealthAction, HealthCheck, Need, OnExit, Probe};
+use crate::spec::{Condition, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
 /// Shorter ones would be nothing but work.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -64,6 +64,13 @@ impl Decoder<'_> {
             condition: texts.get("condition").and_then(|word| Condition::named(word)).unwrap_or_default(),
             on_exit: texts.get("on_exit").and_then(|word| OnExit::named(word)).unwrap_or_default(),
         })
+    }
+
+    pub(super) fn overlap(&mut self, reading: Reading<'_>, node: &Node) -> Option<Overlap> {
+        match node.as_str().and_then(Overlap::named) {
+            Some(overlap) => Some(overlap),
+            None => self.wrong(reading, node),
+        }
     }
 
     pub(super) fn health_check(&mut self, reading: Reading<'_>, node: &Node) -> Option<HealthCheck> {

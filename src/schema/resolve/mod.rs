@@ -199,6 +199,11 @@ impl Resolver<'_> {
             let hint = "names are such as \"Europe/Berlin\" or \"UTC\"; a machine without any lacks the package tzdata";
             self.error_with_hint(Code::NotFound, message, draft.at("cron_timezone"), Some(hint.to_owned()));
         }
+        if spec.schedule.is_some() && spec.cron_restart.is_some() {
+            let message = format!("{} has both `schedule` and `cron_restart`", title(draft));
+            let hint = "`schedule` runs a job at its times, `cron_restart` restarts what runs anyway: keep one of them";
+            self.error_with_hint(Code::Conflict, message, draft.at("schedule"), Some(hint.to_owned()));
+        }
         let counted = spec.increment_var.as_ref().and_then(|name| Some((name, spec.env.get(name)?)));
         if let Some((name, value)) = counted
             && value.parse::<i64>().is_err()
