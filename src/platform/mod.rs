@@ -19,6 +19,7 @@ mod keeper;
 mod lock;
 mod memory;
 mod notify;
+mod oom;
 mod piped;
 mod procfs;
 mod pump;

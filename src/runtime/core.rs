@@ -13,7 +13,7 @@ use super::request::{self, Begun};
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
 use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view};
-use crate::base::{InstanceId, Key, Mono, Now};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now};
 use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
@@ -148,6 +148,9 @@ impl Core {
                 self.host(launch, Event::SpawnFailed { launch, reason }, now, &mut out);
             }
             Input::Exited { launch, status, left } => {
+                if let (ExitStatus::OutOfMemory(_), Some(id)) = (status, self.table.owner(launch)) {
+                    out.push(Effect::Log(format!("`{id}`: {status}")));
+                }
                 self.host(launch, Event::Exited { launch, status, left }, now, &mut out);
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),

@@ -20,6 +20,7 @@ mod explain;
 mod formats;
 mod fuzzing;
 mod javascript;
+mod limits;
 mod logging;
 mod memory;
 mod mistakes;

@@ -19,6 +19,7 @@ use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::account::Account;
 use super::notify::NotifyFolder;
+use super::oom::Killer;
 use super::procfs::{self, Process};
 use super::pump::PumpLink;
 use super::random::random_bytes;
@@ -28,7 +29,7 @@ use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
-use crate::base::{ExitStatus, Signal};
+use crate::base::{ExitStatus, Shortage, Signal};
 use crate::supervisor::{Launch, LaunchId};
 
 const EVENTS_PER_TURN: usize = 256;
@@ -77,6 +78,7 @@ pub struct Host {
     members: HashMap<u64, (LaunchId, u32)>,
     next_member: u64,
     cache: Cache,
+    killer: Killer,
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
     any_adopted: bool,
@@ -123,6 +125,7 @@ impl Host {
             setup,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
+            killer: Killer::new(None),
             pump: PumpLink::new(home),
             running: HashMap::new(),
             roots: HashMap::new(),
@@ -420,6 +423,11 @@ impl Host {
             ExitStatus::Unknown
         };
         let Some(running) = self.running.remove(&launch) else { return false };
+        let status = if status == ExitStatus::Signal(Signal::KILL.number()) && !asked {
+            self.who_killed(status)
+        } else {
+            status
+        };
         if running.piped.is_some() {
             self.pump_released();
         }
@@ -444,6 +452,13 @@ impl Host {
             }
         }
         true
+    }
+
+    /// Nobody here did.
+    fn who_killed(&mut self, status: ExitStatus) -> ExitStatus {
+        let Some(within) = self.killer.acted() else { return status };
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        ExitStatus::OutOfMemory(Shortage::Somewhere { within_ms })
     }
 
     /// Whether processes of a launch are still there though its first one has ended. What lost its parents is this
