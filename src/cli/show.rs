@@ -70,6 +70,7 @@ fn instance_text(view: &InstanceView, zone: Option<&TimeZone>, now_ms: u64, colo
     fact("restarts", Some(view.restarts.to_string()));
     fact("next run", view.next_run_at_ms.and_then(|at| next_run(at, now_ms, zone)));
     fact("last exit", view.last_exit.map(|status| status.to_string()));
+    fact("limits", view.limits_note.clone());
     fact("mode", Some(view.mode.clone()));
     fact("out", Some(view.out_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
     fact("error", Some(view.error_file.clone().unwrap_or_else(|| "thrown away".to_owned())));

@@ -23,11 +23,14 @@ pub(super) struct Own<'a> {
     /// Added to this process's.
     pub(super) nice: i32,
     pub(super) limits: &'a BTreeMap<String, Option<u64>>,
+    /// What a process that writes `0` to it gets into its cgroup by.
+    pub(super) group: Option<&'a OwnedFd>,
 }
 
 impl Own<'_> {
     pub(super) fn is_any(&self) -> bool {
-        self.account.is_some() || self.umask.is_some() || self.nice != 0 || !self.limits.is_empty()
+        let plain = self.account.is_none() && self.umask.is_none() && self.nice == 0;
+        !plain || !self.limits.is_empty() || self.group.is_some()
     }
 }
 
@@ -60,6 +63,8 @@ struct Plan {
     account: Option<(libc::uid_t, libc::gid_t, Vec<libc::gid_t>)>,
     umask: Option<libc::mode_t>,
     nice: c_int,
+    /// -1 is none.
+    group: c_int,
     limits: Vec<(libc::__rlimit_resource_t, libc::rlimit)>,
     program: *const c_char,
     argv: Vec<*const c_char>,
@@ -85,6 +90,7 @@ impl<'a> Forker<'a> {
             account: self.own.account.map(|account| (account.uid, account.gid, account.groups.clone())),
             umask: self.own.umask,
             nice: self.own.nice,
+            group: self.own.group.map_or(-1, OwnedFd::as_raw_fd),
             limits: self.limits(),
             program: program.as_ptr(),
             argv: args.iter().map(|arg| arg.as_ptr()).chain([end]).collect(),
@@ -185,6 +191,10 @@ unsafe fn become_it(plan: &Plan) -> ! {
         let none = 0_u64;
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, std::ptr::null::<u64>(), 8_usize);
         told(Step::Prepare, c_long::from(libc::setsid()));
+        if plan.group >= 0 {
+            // Who is not let in runs without: the parent looks where it is.
+            libc::write(plan.group, c"0".as_ptr().cast(), 1);
+        }
         for (target, fd) in (0..).zip(&plan.fds) {
             told(Step::Prepare, c_long::from(libc::dup2(*fd, target)));
         }

@@ -7,6 +7,7 @@
 
 mod account;
 mod brood;
+mod cgroup;
 mod channel;
 mod clock;
 pub mod confine;

@@ -260,6 +260,9 @@ pub struct InstanceView {
     /// Wall clock, milliseconds since 1970: when `cron_restart` starts it next.
     #[serde(default)]
     pub next_run_at_ms: Option<u64>,
+    /// What of its `limits` is not in force, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits_note: Option<String>,
     /// None is thrown away.
     pub out_file: Option<String>,
     pub error_file: Option<String>,
@@ -286,6 +289,7 @@ impl InstanceView {
             started_at_ms: None,
             last_exit: None,
             next_run_at_ms: None,
+            limits_note: None,
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),
             log_file: None,

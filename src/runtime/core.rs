@@ -155,6 +155,13 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Limits { launch, note } => {
+                let id = self.table.owner(launch);
+                if let Some(instance) = id.and_then(|id| self.table.apps.get_mut(&id.app)?.instances.get_mut(&id.slot))
+                {
+                    instance.limits_note = note;
+                }
+            }
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
             Input::FilesChanged { app, paths, count, more } => {

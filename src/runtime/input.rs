@@ -49,6 +49,12 @@ pub enum Input {
     Ready {
         launch: LaunchId,
     },
+    /// What of its `limits` is not in force, and why; none where all are. Comes after each start with some, and when
+    /// they have changed.
+    Limits {
+        launch: LaunchId,
+        note: Option<String>,
+    },
     /// What a process uses with all that it has started; the answer to `Measure`.
     Memory {
         launch: LaunchId,

@@ -48,6 +48,8 @@ pub(super) struct Instance {
     pub(super) error_log_offset: u64,
     /// Where it has a limit of memory.
     pub(super) measured: Option<Measured>,
+    /// What of its `limits` is not in force.
+    pub(super) limits_note: Option<String>,
     /// When the host was last asked for a process of it.
     pub(super) asked_at: Option<Mono>,
 }
@@ -61,6 +63,7 @@ impl Instance {
             started_at_ms: None,
             error_log_offset: 0,
             measured: None,
+            limits_note: None,
             asked_at: None,
         }
     }
@@ -173,6 +176,12 @@ impl Table {
         {
             out.push(Effect::Rotation { launch, rotation: rotation.clone() });
         }
+        let limits = next.machine.policy.limits;
+        if limits != instance.machine.policy.limits
+            && let Some(launch) = next.machine.state.launch()
+        {
+            out.push(Effect::Limits { launch, limits });
+        }
         instance.machine = next.machine;
         for ask in next.asks {
             match ask {
@@ -182,6 +191,7 @@ impl Table {
                     instance.launched_as = Some(id.app.clone());
                     instance.started_at_ms = None;
                     instance.asked_at = Some(now.mono);
+                    instance.limits_note = None;
                     let spec = &instance.machine.policy;
                     let variables = &app.ambient.variables;
                     let launch = launch(fresh, spec, id.slot, instance.list_id, &self.layout, variables);

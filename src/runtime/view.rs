@@ -170,6 +170,7 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
         started_at_ms: instance.started_at_ms.filter(|_| pid.is_some()),
         last_exit: machine.last_exit,
         next_run_at_ms: next_run(app, machine),
+        limits_note: instance.limits_note.clone(),
         ..blank(&app.record, slot, instance.list_id, outputs(&app.record, slot, instance, layout))
     }
 }
@@ -247,6 +248,7 @@ fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error, log_file): Lo
         started_at_ms: None,
         last_exit: None,
         next_run_at_ms: None,
+        limits_note: None,
         out_file: file(out),
         error_file: file(error),
         log_file,

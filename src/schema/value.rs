@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{CodeOption, Count, Draft, Variable};
 use crate::base::Signal;
-use crate::spec::ExecMode;
+use crate::spec::{ExecMode, Limits};
 
 /// What an option's value may be, and the function that stores it.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub enum Value {
     Umask(fn(&mut Draft, Option<String>)),
     /// An object of limits by their names: numbers, sizes, or `"unlimited"`.
     Limits(fn(&mut Draft, BTreeMap<String, Option<u64>>)),
+    /// An object of what an instance may use.
+    Uses(fn(&mut Draft, Limits)),
     /// One exit code, or a list.
     ExitCodes(fn(&mut Draft, Vec<i32>)),
     Count(fn(&mut Draft, Count)),
@@ -91,7 +93,9 @@ impl Value {
             Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
             Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
             Self::ExitCodes(_) => &[Number, String, List],
-            Self::Variables(_) | Self::Overlay(_) | Self::WatchOptions(_) | Self::Limits(_) => &[Object],
+            Self::Variables(_) | Self::Overlay(_) | Self::WatchOptions(_) | Self::Limits(_) | Self::Uses(_) => {
+                &[Object]
+            }
             Self::PathOrFlag(_) => &[Boolean, String],
             Self::Ignored(shapes) => shapes,
         }
@@ -147,6 +151,7 @@ impl Value {
             Self::Account(_) => format!("a name, or a whole number from 0 to {ACCOUNT_MAX}"),
             Self::Umask(_) => "octal digits in quotes, such as \"027\"".to_owned(),
             Self::Limits(_) => "an object of limits, such as `{ nofile: 65536 }`".to_owned(),
+            Self::Uses(_) => "an object such as `{ memory: \"512M\", cpu: 1.5, pids: 200 }`".to_owned(),
             Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),

@@ -73,11 +73,12 @@ pub enum Field {
     Umask,
     Nice,
     Rlimits,
+    Limits,
 }
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -131,6 +132,7 @@ impl Field {
         Self::Umask,
         Self::Nice,
         Self::Rlimits,
+        Self::Limits,
     ];
 
     /// The one place that decides what a change of an option costs.
@@ -166,7 +168,8 @@ impl Field {
             | Self::MaxMemoryRestart
             | Self::LogMaxSize
             | Self::LogRetain
-            | Self::LogCompress => Impact::Live,
+            | Self::LogCompress
+            | Self::Limits => Impact::Live,
 
             Self::Instances => Impact::Scale,
 
@@ -258,6 +261,7 @@ impl Field {
             Self::Umask => "umask",
             Self::Nice => "nice",
             Self::Rlimits => "rlimits",
+            Self::Limits => "limits",
         }
     }
 }

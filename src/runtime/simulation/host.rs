@@ -225,6 +225,7 @@ impl Host {
             Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
             Effect::Kill { launch, tree } => self.kill(launch, tree),
             Effect::Rotation { .. } => {}
+            Effect::Limits { launch, .. } => self.after(0, Coming::Input(Input::Limits { launch, note: None })),
             Effect::Tree { launch, tree } => {
                 let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
                 if let Some(held) = known {
