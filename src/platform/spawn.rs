@@ -38,7 +38,7 @@ pub(super) struct Extras<'a> {
     pub(super) files: Option<Rlimit>,
     /// As whom it runs, where that is not as this process.
     pub(super) account: Option<&'a Account>,
-    /// Of its cgroup.
+    /// The folder of its cgroup.
     pub(super) group: Option<OwnedFd>,
 }
 

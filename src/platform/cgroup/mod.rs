@@ -62,18 +62,17 @@ impl Groups {
         kernel::folder(std::process::id()).map(|(folder, _)| folder)
     }
 
-    /// A group for a launch: the file that who writes `0` to gets into it, and what of the limits is not in force. `name`
-    /// is the launch's alone.
+    /// A group for a launch: its folder, and what of the limits is not in force. `name` is the launch's alone.
     pub(super) fn open(&mut self, launch: LaunchId, name: &str, limits: &Limits) -> (Option<File>, Option<String>) {
         let folder = match self.make(name) {
             Ok(folder) => folder,
             Err(why) => return (None, Some(format!("not in force: {why}"))),
         };
-        let procs = File::options().write(true).open(folder.join("cgroup.procs"));
+        let opened = File::open(&folder);
         let note = self.set(&folder, &Limits::default(), limits);
         self.of.insert(launch, Group { folder, memory: limits.memory });
-        match procs {
-            Ok(procs) => (Some(procs), note),
+        match opened {
+            Ok(opened) => (Some(opened), note),
             Err(error) => (None, Some(format!("not in force: cannot enter the cgroup: {}", reason(&error)))),
         }
     }
@@ -82,7 +81,7 @@ impl Groups {
     pub(super) fn entered(&self, launch: LaunchId, pid: u32) -> Option<String> {
         let group = self.of.get(&launch)?;
         let is_in = kernel::folder(pid).is_none_or(|(folder, _)| folder == group.folder);
-        (!is_in).then(|| format!("not in force: the kernel let it not into `{}`", group.folder.display()))
+        (!is_in).then(|| "not in force: the kernel did not let it into its cgroup".to_owned())
     }
 
     /// Takes over the group of a launch that an earlier daemon started. False where it is in none.
@@ -117,8 +116,10 @@ impl Groups {
         if limits.is_none() {
             return None;
         }
-        let (procs, note) = self.open(launch, name, limits);
-        procs?;
+        let (opened, note) = self.open(launch, name, limits);
+        if opened.is_none() {
+            return note;
+        }
         let folder = self.of.get(&launch)?.folder.clone();
         let is_in = |pid: &u32| kernel::folder(*pid).is_none_or(|(theirs, _)| theirs == folder);
         // Who is forked by one that has been moved is in the group already.
@@ -173,7 +174,7 @@ impl Groups {
                 Ok(()) => return Ok(folder),
                 // Somebody has taken the place away: it is looked for anew.
                 Err(error) if first && error.kind() == io::ErrorKind::NotFound => self.place = None,
-                Err(error) => return Err(format!("cannot make the cgroup `{}`: {}", folder.display(), reason(&error))),
+                Err(error) => return Err(format!("its cgroup cannot be made: {}", reason(&error))),
             }
         }
         Err("its cgroup vanished".to_owned())

@@ -99,8 +99,10 @@ impl<T: Tree> Finder<'_, T> {
         let has = |folder: &Path| has_word(self.tree, &folder.join("cgroup.controllers"), controller);
         if !has(&self.own) {
             return Err(if has(&self.me.mount) {
-                let shown = self.shown();
-                format!("the cgroup above {shown} does not pass it on; {}", self.advice())
+                let user_service = "`Delegate=cpu memory pids` in `user@.service` has it do that";
+                let done = self.me.systemd && !self.me.is_root && self.tree.is_delegated(&self.own);
+                let advice = if done { user_service } else { self.advice() };
+                format!("the cgroup above {} does not pass it on; {advice}", self.shown())
             } else {
                 let what = "cgroup v2 has no such controller on this machine";
                 format!("{what}; where cgroup v1 has it, the kernel's parameter `cgroup_no_v1=all` brings it over")

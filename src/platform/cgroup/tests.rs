@@ -216,6 +216,12 @@ fn what_is_in_the_way_is_said_with_what_to_do() {
     check(&tree, &user, "not in force (memory, cpu, pids): other processes run in the cgroup `/user/terminal.scope`; ");
     let tree = Invented::new(ALL, scope).with("/g/user", |above| above.passes_on = words("memory pids"));
     check(&tree, &user, "not in force (cpu): the cgroup above `/user/terminal.scope` does not pass it on; ");
+    let tree = tree.with(scope, |own| own.delegated = true);
+    check(
+        &tree,
+        &user,
+        "not in force (cpu): the cgroup above `/user/terminal.scope` does not pass it on; `Delegate=cpu memory pids` in",
+    );
     // A machine on whose v2 hierarchy there is none of them.
     check(
         &Invented::new("hugetlb", scope),

@@ -8,15 +8,15 @@ use crate::spec::Limits;
 use crate::supervisor::{Launch, LaunchId, safe_name};
 
 impl Host {
-    /// What a process gets into its group by. Without one it runs all the same.
+    /// The folder of its group. Without one it runs all the same.
     pub(super) fn open_group(&mut self, launch: &Launch, mark: &str) -> Option<OwnedFd> {
         if launch.limits.is_none() {
             return None;
         }
         let name = group_name(&launch.instance.to_string(), mark);
-        let (procs, note) = self.groups.open(launch.id, &name, &launch.limits);
+        let (folder, note) = self.groups.open(launch.id, &name, &launch.limits);
         self.events.push(Event::Limits { launch: launch.id, note });
-        out_of_the_way(procs?.into()).ok()
+        out_of_the_way(folder?.into()).ok()
     }
 
     pub(super) fn entered_group(&mut self, launch: &Launch, pid: u32) {
