@@ -8,6 +8,7 @@
 //! * A group is new for each launch, so that its counts are that launch's. It is removed when the last of it has ended.
 
 mod kernel;
+mod pen;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::kernel::Kernel;
+pub(super) use self::pen::Pen;
 use self::place::{Place, Tree};
 use super::oom::count;
 use super::reason;

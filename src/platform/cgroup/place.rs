@@ -62,7 +62,7 @@ pub(super) fn find(tree: &impl Tree, me: &Me) -> Result<Place, String> {
         _ => me.group.clone(),
     };
     let finder = Finder { tree, me, main: own.join(main), own };
-    if me.systemd && me.is_root && !tree.is_delegated(&finder.own) {
+    if !may_use(tree, me, &finder.own) {
         return Err(format!("the cgroup {} is systemd's own; {}", finder.shown(), finder.advice()));
     }
     let folder = finder.own.join(&me.name);
@@ -82,6 +82,11 @@ pub(super) fn find(tree: &impl Tree, me: &Me) -> Result<Place, String> {
         }
     }
     Ok(Place { folder, missing })
+}
+
+/// Whether groups below this one are nobody's affair but ours. Where it is not root that asks, the kernel decides.
+pub(super) fn may_use(tree: &impl Tree, me: &Me, group: &Path) -> bool {
+    !(me.systemd && me.is_root) || tree.is_delegated(group)
 }
 
 struct Finder<'a, T> {
