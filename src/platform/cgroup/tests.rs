@@ -271,3 +271,41 @@ fn a_process_is_found_in_its_group_wherever_that_is_mounted() {
         assert_eq!(folder.as_deref(), want.map(Path::new), "{cgroup}");
     }
 }
+
+#[test]
+fn who_was_killed_at_its_limit_is_told_from_who_was_killed_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = LaunchId(1);
+    let kills = |memory: Option<u64>, events: Option<&str>, local: &str| {
+        let mut groups = Groups::new("/h");
+        groups.of.insert(launch, Group { folder: folder.path().to_owned(), memory });
+        let _ = std::fs::remove_file(folder.path().join("memory.events"));
+        let text = |kills: &str| format!("low 0\noom 0\noom_kill {kills}\noom_group_kill 0\n");
+        events.map(|kills| std::fs::write(folder.path().join("memory.events"), text(kills)).unwrap());
+        std::fs::write(folder.path().join("memory.events.local"), format!("oom {local}\n")).unwrap();
+        groups.kills(launch)
+    };
+    assert_eq!(kills(Some(9), None, "0"), None);
+    assert_eq!(kills(Some(9), Some("0"), "3"), Some(Kills::None));
+    assert_eq!(kills(Some(9), Some("1"), "1"), Some(Kills::AtLimit(9)));
+    assert_eq!(kills(Some(9), Some("1"), "0"), Some(Kills::Above));
+    assert_eq!(kills(None, Some("2"), "0"), Some(Kills::Above));
+    assert_eq!(Groups::new("/h").kills(launch), None);
+}
+
+#[test]
+fn a_group_goes_when_the_last_of_it_has_ended() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("api-0.x");
+    // As long as somebody is in it, it cannot be removed.
+    std::fs::create_dir_all(folder.join("somebody")).unwrap();
+    let mut groups = Groups::new("/h");
+    groups.of.insert(LaunchId(1), Group { folder: folder.clone(), memory: None });
+    groups.tidy();
+    groups.release(LaunchId(1));
+    groups.tidy();
+    assert!(folder.exists());
+    std::fs::remove_dir(folder.join("somebody")).unwrap();
+    groups.tidy();
+    assert!(!folder.exists() && groups.left.is_empty());
+}

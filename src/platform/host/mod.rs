@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -439,8 +440,7 @@ impl Host {
             ExitStatus::Unknown
         };
         let Some(running) = self.running.remove(&launch) else { return false };
-        let killed = status == ExitStatus::Signal(Signal::KILL.number()) && !asked;
-        let status = if killed { self.who_killed(launch, status) } else { status };
+        let status = if asked { status } else { self.who_killed(launch, status) };
         if running.piped.is_some() {
             self.pump_released();
         }
@@ -471,20 +471,22 @@ impl Host {
         true
     }
 
-    /// Nobody here did.
+    /// Nobody here did, if anybody did.
     fn who_killed(&mut self, launch: LaunchId, status: ExitStatus) -> ExitStatus {
-        // Asked in any case: what it counts is told once.
-        let acted = self.killer.acted();
+        let killed = status == ExitStatus::Signal(Signal::KILL.number());
+        if !killed && status != ExitStatus::Unknown {
+            return status;
+        }
+        // Looked at in any case: what it counts is told once.
+        let acted = if killed { self.killer.acted() } else { None };
+        let somewhere = |within: Duration| u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let shortage = match self.groups.kills(launch) {
-            Some(Kills::None) => return status,
-            Some(Kills::AtLimit(bytes)) => Shortage::Limit(bytes),
-            Some(Kills::Above) => Shortage::Above,
-            None => {
-                let Some(within) = acted else { return status };
-                Shortage::Somewhere { within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX) }
-            }
+            Some(Kills::None) => None,
+            Some(Kills::AtLimit(bytes)) => Some(Shortage::Limit(bytes)),
+            Some(Kills::Above) => Some(Shortage::Above),
+            None => acted.map(|within| Shortage::Somewhere { within_ms: somewhere(within) }),
         };
-        ExitStatus::OutOfMemory(shortage)
+        shortage.map_or(status, ExitStatus::OutOfMemory)
     }
 
     /// Whether processes of a launch are still there though its first one has ended. What lost its parents is this
