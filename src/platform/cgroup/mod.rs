@@ -124,19 +124,20 @@ impl Groups {
         }
         let folder = self.of.get(&launch)?.folder.clone();
         let is_in = |pid: &u32| kernel::folder(*pid).is_none_or(|(theirs, _)| theirs == folder);
+        let mut outside = || -> Vec<u32> { members().into_iter().filter(|pid| !is_in(pid)).collect() };
         // Who is forked by one that has been moved is in the group already.
         for _ in 0..place::ROUNDS {
-            let left: Vec<u32> = members().into_iter().filter(|pid| !is_in(pid)).collect();
+            let left = outside();
             if left.is_empty() {
-                break;
+                let counts = "memory that it has already counts from its next start on".to_owned();
+                return note.or_else(|| limits.memory.is_some().then_some(counts));
             }
             for pid in left {
                 // It may have ended.
                 let _ = Kernel.write(&folder.join("cgroup.procs"), &pid.to_string());
             }
         }
-        let counts = "memory that it has already counts from its next start on".to_owned();
-        note.or_else(|| limits.memory.is_some().then_some(counts))
+        Some("not in force: it cannot be moved into a cgroup while it runs; they are from its next start on".to_owned())
     }
 
     /// SIGKILL to everybody in the group at once, whoever forks meanwhile included (Linux 5.14).

@@ -281,7 +281,9 @@ fn who_was_killed_at_its_limit_is_told_from_who_was_killed_for_others() {
         groups.of.insert(launch, Group { folder: folder.path().to_owned(), memory });
         let _ = std::fs::remove_file(folder.path().join("memory.events"));
         let text = |kills: &str| format!("low 0\noom 0\noom_kill {kills}\noom_group_kill 0\n");
-        events.map(|kills| std::fs::write(folder.path().join("memory.events"), text(kills)).unwrap());
+        if let Some(kills) = events {
+            std::fs::write(folder.path().join("memory.events"), text(kills)).unwrap();
+        }
         std::fs::write(folder.path().join("memory.events.local"), format!("oom {local}\n")).unwrap();
         groups.kills(launch)
     };
