@@ -199,6 +199,12 @@ export interface App extends OtherSpellings {
    */
   rlimits?: Record<string, number | string> | false | null;
   /**
+   * What each instance may use with all that it has started: `memory` (swap is not used; at the limit the kernel ends all of the instance, and it is restarted), `cpu` (processors, or a share of one) and `pids` (processes and threads). By cgroup v2, where pmrun may make groups; where not, `apply` and `show` say so, and the app runs without.
+   * @example {"memory": "512M", "cpu": 1.5, "pids": 200}
+   * @example {"cpu": "50%"}
+   */
+  limits?: { memory?: number | string | null; cpu?: number | string | null; pids?: number | string | null } | false | null;
+  /**
    * Apps of this file that have to be up before this one is started; it is stopped before them. As an object, what each must be: `started`, `ready` (the default), `healthy` or `completed`; and with `on_exit` what becomes of this app when that one ends: `ignore` (the default), `restart` once it is back, or `stop` until it is back. While one is not up, this app is not started again by itself, but waits.
    * @example ["db"]
    * @example {"db": "healthy", "migrate": "completed"}

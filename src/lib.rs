@@ -30,7 +30,7 @@
 //! | [`schedule`] | when a cron pattern's time comes |
 //! | [`runtime`] | the daemon's one state, its inputs and effects, and what of it is durable |
 //! | [`config`] | reading files: JavaScript, JSON, YAML, TOML; the only way in |
-//! | [`platform`] | processes, pidfds, signals, process trees, locks; the only `unsafe` code |
+//! | [`platform`] | processes, pidfds, signals, process trees, cgroups, locks; the only `unsafe` code |
 //! | [`logs`] | reading back and following what apps write |
 //! | [`health`] | health checks over the network: what is asked, and how often |
 //! | [`watch`] | file notifications: which folders are watched for whom, what is worth telling |

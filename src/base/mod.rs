@@ -15,7 +15,7 @@ mod time;
 
 pub use date_format::{Civil, DateFormat};
 pub use digest::{Key, keyed_checksum, keyed_digest, sha256_hex};
-pub use exit::ExitStatus;
+pub use exit::{ExitStatus, Shortage};
 pub use id::InstanceId;
 pub use quantity::{format_bytes, format_millis, parse_bytes, parse_millis};
 pub use ranges::merge_ranges;

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use super::error::CliError;
 use super::exchange::{self, Outcome};
 use super::exit::Exit;
 use super::loading::EntryFile;
-use super::terminal::{Terminal, counted};
-use super::{diff, loading, progress, saved_plan, surroundings};
+use super::terminal::{Terminal, counted, harmless};
+use super::{diff, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
-use crate::graph::Graph;
+use crate::graph::{Graph, Selection};
 use crate::plan::{Plan, SavedPlan, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, PlanOptions, Request};
 
@@ -38,6 +38,7 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
         })?;
     }
     let origin = diff::origin(&origins);
+    let limited = limited(&graph, &selection);
     let request = request(graph, order, arguments.parallel, &world);
 
     let mut applied = None;
@@ -48,10 +49,35 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
         }
         applied = Some(plan);
     })?;
+    say_limits(&home, &limited, terminal)?;
     if arguments.json {
         terminal.json(&result(applied.as_ref(), &origin, &outcome))?;
     }
     conclude("applied", &outcome, Exit::NotReady, terminal)
+}
+
+/// The apps that are to have limits.
+fn limited(graph: &Graph, selection: &Selection) -> BTreeSet<String> {
+    let apps = graph.apps.iter().filter(|app| !app.limits.is_none() && selection.contains(&app.name));
+    apps.map(|app| app.name.clone()).collect()
+}
+
+/// What of them is not in force, each reason once. Nothing fails for it, but nobody is to believe in limits that are none.
+fn say_limits(home: &Path, limited: &BTreeSet<String>, terminal: &mut Terminal) -> Result<(), CliError> {
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let mut notes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for view in instances::all(home)?.into_iter().filter(|view| limited.contains(&view.name)) {
+        if let Some(note) = view.limits_note {
+            notes.entry(note).or_default().insert(format!("`{}`", harmless(view.name.as_bytes(), false)));
+        }
+    }
+    for (note, apps) in notes {
+        let apps = apps.into_iter().collect::<Vec<_>>().join(", ");
+        terminal.note(&format!("limits of {apps}: {}", harmless(note.as_bytes(), false)));
+    }
+    Ok(())
 }
 
 /// How to go on after an interruption.

@@ -85,7 +85,7 @@ pub(super) enum Command {
     Pump,
     /// End what a config's commands have left, when whoever reads it has ended
     #[command(name = "__keep", hide = true)]
-    Keep { tag: u64, folder: std::path::PathBuf },
+    Keep { tag: u64, folder: std::path::PathBuf, group: Option<std::path::PathBuf> },
 }
 
 /// Whether these are the arguments that the child of a config is run with.
@@ -633,6 +633,7 @@ mod tests {
             "__eval",
             "__daemon",
             "__keep 1 /tmp/x",
+            "__keep 1 /tmp/x /sys/fs/cgroup/x",
             "__log",
         ];
         for line in lines {

@@ -66,7 +66,7 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
-        Command::Keep { tag, folder } => return crate::platform::keep(tag, &folder),
+        Command::Keep { tag, folder, group } => return crate::platform::keep(tag, &folder, group.as_deref()),
         Command::Pump => return crate::logs::pump::main(),
         _ => {}
     }

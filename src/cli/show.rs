@@ -74,6 +74,7 @@ fn instance_text(view: &InstanceView, zone: Option<&TimeZone>, now_ms: u64, colo
         fact(if index == 0 { "last runs" } else { "" }, Some(run));
     }
     fact("last exit", view.last_exit.map(|status| status.to_string()));
+    fact("limits", view.limits_note.clone());
     fact("mode", Some(view.mode.clone()));
     fact("out", Some(view.out_file.clone().unwrap_or_else(|| "thrown away".to_owned())));
     fact("error", Some(view.error_file.clone().unwrap_or_else(|| "thrown away".to_owned())));

@@ -263,6 +263,10 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.rotator.change(launch.0, rotation);
             }
+            Effect::Limits { launch, limits } => {
+                self.spawn_before(launch);
+                self.host.set_limits(launch, &limits);
+            }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
@@ -360,6 +364,7 @@ impl Daemon {
                 }
                 Event::TreeGone { launch } => Input::TreeGone { launch },
                 Event::Ready { launch } => Input::Ready { launch },
+                Event::Limits { launch, note } => Input::Limits { launch, note },
                 Event::Notice(text) => {
                     log::line(text);
                     continue;

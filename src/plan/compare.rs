@@ -7,8 +7,8 @@ use super::Change;
 use super::redact::{shown_digest, shown_env, shown_list, shown_text};
 use crate::base::{Key, Signal, format_bytes, format_millis, parse_bytes, sha256_hex};
 use crate::spec::{
-    AppSpec, ExecMode, Field, Fingerprint as Code, FingerprintBy, HealthCheck, Impact, LogTarget, Logs, Need, Probe,
-    Readiness, RestartPolicy, Rotation, StopPolicy, Watch,
+    AppSpec, ExecMode, Field, Fingerprint as Code, FingerprintBy, HealthCheck, Impact, Limits, LogTarget, Logs, Need,
+    Probe, Readiness, RestartPolicy, Rotation, StopPolicy, Watch,
 };
 
 /// Every field in which two specs differ, in the order of [`AppSpec`]'s, secrets hidden.
@@ -89,6 +89,7 @@ enum Value<'a> {
     Count(u32),
     Whole(i32),
     Limits(&'a BTreeMap<String, Option<u64>>),
+    Uses(&'a Limits),
     Millis(u64),
     Bytes(Option<u64>),
     Text(Option<&'a str>),
@@ -146,6 +147,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         umask,
         nice,
         rlimits,
+        limits,
     } = spec;
     [
         (Field::Name, Value::Text(Some(name))),
@@ -204,6 +206,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::Umask, Value::Text(umask.as_deref())),
         (Field::Nice, Value::Whole(*nice)),
         (Field::Rlimits, Value::Limits(rlimits)),
+        (Field::Limits, Value::Uses(limits)),
     ]
 }
 
@@ -246,6 +249,15 @@ fn shown(value: &Value<'_>, key: &Key) -> Option<String> {
             let limit = |limit: &Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
             let limits: Vec<String> = limits.iter().map(|(name, value)| format!("{name}: {}", limit(value))).collect();
             Some(format!("{{{}}}", limits.join(", ")))
+        }
+        Value::Uses(Limits { memory, cpu_percent, pids }) => {
+            let limits = [
+                memory.map(|bytes| format!("memory: {}", exact_bytes(bytes))),
+                cpu_percent.map(|percent| format!("cpu: {percent}%")),
+                pids.map(|pids| format!("pids: {pids}")),
+            ];
+            let limits: Vec<String> = limits.into_iter().flatten().collect();
+            (!limits.is_empty()).then(|| format!("{{{}}}", limits.join(", ")))
         }
         Value::Millis(ms) => Some(format_millis(*ms)),
         Value::Bytes(bytes) => bytes.map(exact_bytes),
@@ -409,6 +421,7 @@ mod tests {
             Field::Umask => app.umask = text(),
             Field::Nice => app.nice = 5,
             Field::Rlimits => _ = app.rlimits.insert("core".into(), Some(0)),
+            Field::Limits => app.limits.pids = Some(5),
         }
         app
     }

@@ -14,6 +14,7 @@ use rustix::process::{
     pidfd_open, pidfd_send_signal, setrlimit, waitid,
 };
 
+use super::cgroup::Pen;
 use super::keeper::{Keeper, remove};
 use super::procfs::{Table, file_locks, own_children};
 use super::tag::Tag;
@@ -62,7 +63,7 @@ pub enum Excess {
 /// away with them; that, and that they signal nobody else, is seen to by Landlock and seccomp where the kernel has them.
 /// Each leads a process group, which the kernel ends as a whole, faster than it can fork. Who has left that is found by
 /// the tag, which neither a new session nor the loss of its parents takes from it, and among the orphans that are given
-/// to this process (`take_in_orphans`).
+/// to this process (`take_in_orphans`). Where a cgroup can be made they are in one, which ends whatever forks over and over.
 #[derive(Debug)]
 pub struct Brood {
     tag: Tag,
@@ -72,6 +73,7 @@ pub struct Brood {
     before: u64,
     bounds: Bounds,
     scratch: Option<PathBuf>,
+    pen: Option<Pen>,
     /// How often their memory was looked at.
     looks: Cell<u32>,
     /// This process's other children, where it is given all orphans.
@@ -99,6 +101,7 @@ impl Brood {
             before: 0,
             bounds,
             scratch: None,
+            pen: None,
             looks: Cell::new(0),
             others: None,
             kept: false,
@@ -126,8 +129,11 @@ impl Brood {
     /// The system's.
     pub fn start(&mut self, command: &mut Command) -> io::Result<&mut Child> {
         let scratch = self.scratch()?;
+        if self.pen.is_none() && self.children.is_empty() {
+            self.pen = scratch.file_name().and_then(|name| Pen::new(&name.to_string_lossy()));
+        }
         if self.kept && self.keeper.is_none() {
-            let keeper = Keeper::start(self.tag, &scratch)?;
+            let keeper = Keeper::start(self.tag, &scratch, self.pen.as_ref())?;
             self.others.iter_mut().for_each(|others| others.push(keeper.pid()));
             self.keeper = Some(keeper);
         }
@@ -164,12 +170,17 @@ impl Brood {
     /// flood up by itself where it does not come from root; for others it is the net below `exceeded`.
     #[expect(unsafe_code, reason = "runs between fork and exec, where little is allowed")]
     fn mark(&self, command: &mut Command, mut confined: super::confined::Confined) {
+        let entrance = self.pen.as_ref().and_then(|pen| pen.entrance().ok());
         let tag = self.tag;
         let most = self.before + self.bounds.tasks;
         // A net below `exceeded`, which names the limit: high enough for what is only reserved.
         let memory = self.bounds.memory_bytes.saturating_mul(8);
         let prepare = move || {
             tag.put_on();
+            if let Some(entrance) = &entrance {
+                // Who is not let in is ended all the same, only not so fast.
+                let _ = rustix::io::write(entrance, b"0");
+            }
             let limit = getrlimit(Resource::Nproc);
             let hard = limit.maximum.map_or(most, |hard| hard.min(most));
             setrlimit(Resource::Nproc, Rlimit { current: Some(hard), maximum: Some(hard) })?;
@@ -286,6 +297,10 @@ impl Brood {
 
     /// Ends all of them that still run. Those that became another user's stay.
     pub fn end(&mut self) {
+        if let Some(pen) = self.pen.take() {
+            // Whoever was not in it is looked for in any case.
+            pen.end();
+        }
         if !self.children.is_empty() {
             self.kill_all();
         }
@@ -471,6 +486,33 @@ mod tests {
         brood.end();
         // Both sleepers had it open.
         assert_eq!(output.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    /// Eight of them, each a process after the other in sessions of their own, that nobody waits for.
+    #[test]
+    fn who_forks_over_and_over_ends_at_one_moment_where_there_are_groups() {
+        let comet = "import os,time\nfor _ in range(8):\n  if os.fork() == 0: break\nelse: os._exit(0)\n\
+                     for n in range(100):\n  if os.fork(): os._exit(0)\n  os.setsid()\n  time.sleep(.02)\n\
+                     os.mkdir('survived')";
+        let project = tempfile::tempdir().unwrap();
+        let bounds = Bounds { tasks: 1_000, memory_bytes: 1 << 30, project: project.path().to_owned() };
+        let mut brood = Brood::new(bounds);
+        let mut command = Command::new("python3");
+        if brood.start(command.args(["-c", comet]).current_dir(&project)).is_err() {
+            eprintln!("NOT TESTED: there is no python3");
+            return;
+        }
+        assert_eq!(brood.ended(soon()), Some(Ended { exit: Some(0), signal: None }));
+        let Some(pen) = brood.pen.take() else {
+            eprintln!("NOT TESTED: no cgroup can be made");
+            return;
+        };
+        let members = || std::fs::read_to_string(pen.folder().join("cgroup.procs")).unwrap_or_default();
+        assert!(!members().is_empty());
+        assert!(pen.end());
+        assert!(!pen.folder().exists());
+        assert_eq!(kill_tagged(brood.tag), 0);
+        assert!(!project.path().join("survived").exists());
     }
 
     #[test]

@@ -12,6 +12,9 @@ use rustix::process::Rlimit;
 use super::account::Account;
 use super::reason;
 
+/// As in the kernel's `linux/sched.h`.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// The highest number of a signal.
 const SIGNAL_MAX: c_int = 64;
 
@@ -23,11 +26,14 @@ pub(super) struct Own<'a> {
     /// Added to this process's.
     pub(super) nice: i32,
     pub(super) limits: &'a BTreeMap<String, Option<u64>>,
+    /// The folder of the cgroup that it is to be in.
+    pub(super) group: Option<&'a OwnedFd>,
 }
 
 impl Own<'_> {
     pub(super) fn is_any(&self) -> bool {
-        self.account.is_some() || self.umask.is_some() || self.nice != 0 || !self.limits.is_empty()
+        let plain = self.account.is_none() && self.umask.is_none() && self.nice == 0;
+        !plain || !self.limits.is_empty() || self.group.is_some()
     }
 }
 
@@ -60,6 +66,8 @@ struct Plan {
     account: Option<(libc::uid_t, libc::gid_t, Vec<libc::gid_t>)>,
     umask: Option<libc::mode_t>,
     nice: c_int,
+    /// -1 is none.
+    group: c_int,
     limits: Vec<(libc::__rlimit_resource_t, libc::rlimit)>,
     program: *const c_char,
     argv: Vec<*const c_char>,
@@ -85,6 +93,7 @@ impl<'a> Forker<'a> {
             account: self.own.account.map(|account| (account.uid, account.gid, account.groups.clone())),
             umask: self.own.umask,
             nice: self.own.nice,
+            group: self.own.group.map_or(-1, OwnedFd::as_raw_fd),
             limits: self.limits(),
             program: program.as_ptr(),
             argv: args.iter().map(|arg| arg.as_ptr()).chain([end]).collect(),
@@ -157,18 +166,38 @@ fn resource(name: &str) -> Option<libc::__rlimit_resource_t> {
 fn fork_into(plan: &Plan) -> io::Result<u32> {
     // SAFETY: the child makes nothing but system calls, and ends in exec or _exit: no lock that another thread held
     // is waited for, nothing is allocated, and nothing of Rust's is run down twice.
-    match unsafe { libc::fork() } {
+    let (pid, is_in_group) = unsafe { fork_into_group(plan).map_or_else(|| (libc::fork(), false), |pid| (pid, true)) };
+    match pid {
         -1 => Err(io::Error::last_os_error()),
         // SAFETY: this is the child.
-        0 => unsafe { become_it(plan) },
+        0 => unsafe { become_it(plan, is_in_group) },
         pid => Ok(pid.cast_unsigned()),
     }
+}
+
+/// Born there, a process costs nothing more; to move it would have the kernel wait for all processors, some 10 ms.
+/// None where the system cannot (Linux 5.7), or the group may not have it: then it moves, or runs without.
+///
+/// # Safety
+/// As of fork(2).
+#[expect(unsafe_code, reason = "clone3(2) has no wrapper")]
+unsafe fn fork_into_group(plan: &Plan) -> Option<libc::pid_t> {
+    let group = u64::try_from(plan.group).ok()?;
+    // SAFETY: a structure of numbers, for which all zeros is valid. Without flags about memory, it is a fork.
+    let pid = unsafe {
+        let mut order: libc::clone_args = std::mem::zeroed();
+        order.flags = CLONE_INTO_CGROUP;
+        order.exit_signal = libc::SIGCHLD as u64;
+        order.cgroup = group;
+        libc::syscall(libc::SYS_clone3, &raw const order, size_of::<libc::clone_args>())
+    };
+    libc::pid_t::try_from(pid).ok().filter(|pid| *pid >= 0)
 }
 
 /// # Safety
 /// To be called in a child that was forked, whose pointers in `plan` are those of its parent.
 #[expect(unsafe_code, reason = "system calls between fork and exec")]
-unsafe fn become_it(plan: &Plan) -> ! {
+unsafe fn become_it(plan: &Plan, is_in_group: bool) -> ! {
     // SAFETY: all strings end in zero and all lists in a null pointer; what the kernel writes to is on this stack.
     // Users and groups are set by the calls themselves: the C library would tell threads that are not in this process.
     unsafe {
@@ -185,6 +214,11 @@ unsafe fn become_it(plan: &Plan) -> ! {
         let none = 0_u64;
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, std::ptr::null::<u64>(), 8_usize);
         told(Step::Prepare, c_long::from(libc::setsid()));
+        if plan.group >= 0 && !is_in_group {
+            // Who is not let in runs without: the parent looks where it is.
+            let procs = libc::openat(plan.group, c"cgroup.procs".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+            libc::write(procs, c"0".as_ptr().cast(), 1);
+        }
         for (target, fd) in (0..).zip(&plan.fds) {
             told(Step::Prepare, c_long::from(libc::dup2(*fd, target)));
         }

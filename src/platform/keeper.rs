@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::brood::kill_tagged;
+use super::cgroup::Pen;
 use super::tag::Tag;
 
 /// A command that was just being started puts its tag on within this.
@@ -23,9 +24,16 @@ pub(super) struct Keeper(Child);
 
 impl Keeper {
     /// In a process group of its own, so that what interrupts us leaves it.
-    pub(super) fn start(tag: Tag, scratch: &Path) -> io::Result<Self> {
+    pub(super) fn start(tag: Tag, scratch: &Path, pen: Option<&Pen>) -> io::Result<Self> {
         let mut command = Command::new("/proc/self/exe");
-        command.arg("__keep").arg(tag.bits().to_string()).arg(scratch).env_clear().current_dir("/").process_group(0);
+        command
+            .arg("__keep")
+            .arg(tag.bits().to_string())
+            .arg(scratch)
+            .args(pen.map(Pen::folder))
+            .env_clear()
+            .current_dir("/")
+            .process_group(0);
         Ok(Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
     }
 
@@ -47,19 +55,24 @@ impl Keeper {
 
 /// What the keeper does (`pmrun __keep`, hidden).
 #[must_use]
-pub fn keep(tag: u64, scratch: &Path) -> ExitCode {
+pub fn keep(tag: u64, scratch: &Path, pen: Option<&Path>) -> ExitCode {
     let mut told = [0];
     // Nobody but us is to be ended by a number that somebody has typed in.
     let Some(tag) = Tag::of_limit(tag).filter(|tag| tag.is_of_brood()) else { return ExitCode::FAILURE };
     if !matches!(io::stdin().read(&mut told), Ok(0)) {
         return ExitCode::SUCCESS;
     }
+    let is_of_brood = |folder: &Path| {
+        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(super::brood::SCRATCH))
+    };
+    if let Some(pen) = pen.filter(|pen| is_of_brood(pen)) {
+        Pen::at(pen).end();
+    }
     let begun = Instant::now();
     while (kill_tagged(tag) > 0 || begun.elapsed() < LATE) && begun.elapsed() < PATIENCE {
         thread::yield_now();
     }
-    let own = scratch.file_name().is_some_and(|name| name.to_string_lossy().starts_with(super::brood::SCRATCH));
-    if own {
+    if is_of_brood(scratch) {
         let _ = remove(scratch, Instant::now() + PATIENCE);
     }
     ExitCode::SUCCESS

@@ -7,6 +7,7 @@
 
 mod account;
 mod brood;
+mod cgroup;
 mod channel;
 mod clock;
 pub mod confine;
@@ -19,6 +20,7 @@ mod keeper;
 mod lock;
 mod memory;
 mod notify;
+mod oom;
 mod piped;
 mod procfs;
 mod pump;

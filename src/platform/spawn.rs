@@ -38,6 +38,8 @@ pub(super) struct Extras<'a> {
     pub(super) files: Option<Rlimit>,
     /// As whom it runs, where that is not as this process.
     pub(super) account: Option<&'a Account>,
+    /// The folder of its cgroup.
+    pub(super) group: Option<OwnedFd>,
 }
 
 pub(super) struct Spawned {
@@ -115,7 +117,8 @@ fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<Own
     let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
     let candidates = candidates(launch, env.get("PATH").copied());
     let cwd = CString::new(launch.cwd.as_str())?;
-    let own = Own { account: extras.account, umask: launch.umask, nice: launch.nice, limits: &launch.limits };
+    let group = extras.group.as_ref();
+    let own = Own { account: extras.account, umask: launch.umask, nice: launch.nice, limits: &launch.rlimits, group };
     let forker = own.is_any().then(|| Forker::new(&fds, &cwd, own, extras.files));
     let spawner = Spawner::new(&fds, &cwd)?;
     let start = |program: &CStr, words: &[&CStr]| match &forker {

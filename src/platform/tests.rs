@@ -60,7 +60,8 @@ impl Stage {
             group: None,
             umask: None,
             nice: 0,
-            limits: BTreeMap::new(),
+            rlimits: BTreeMap::new(),
+            limits: crate::spec::Limits::default(),
             tree: true,
         }
     }

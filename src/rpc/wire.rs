@@ -263,6 +263,9 @@ pub struct InstanceView {
     /// Of a job, the last few, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Run>,
+    /// What of its `limits` is not in force, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits_note: Option<String>,
     /// None is thrown away.
     pub out_file: Option<String>,
     pub error_file: Option<String>,
@@ -290,6 +293,7 @@ impl InstanceView {
             last_exit: None,
             next_run_at_ms: None,
             runs: Vec::new(),
+            limits_note: None,
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),
             log_file: None,

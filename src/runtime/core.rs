@@ -14,7 +14,7 @@ use super::request::{self, Begun};
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
 use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view};
-use crate::base::{InstanceId, Key, Mono, Now};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now};
 use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
@@ -151,11 +151,21 @@ impl Core {
                 self.host(launch, Event::SpawnFailed { launch, reason }, now, &mut out);
             }
             Input::Exited { launch, status, left } => {
+                if let (ExitStatus::OutOfMemory(_), Some(id)) = (status, self.table.owner(launch)) {
+                    out.push(Effect::Log(format!("`{id}`: {status}")));
+                }
                 self.host(launch, Event::Exited { launch, status, left }, now, &mut out);
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),
+            Input::Limits { launch, note } => {
+                let id = self.table.owner(launch);
+                if let Some(instance) = id.and_then(|id| self.table.apps.get_mut(&id.app)?.instances.get_mut(&id.slot))
+                {
+                    instance.limits_note = note;
+                }
+            }
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
             Input::FilesChanged { app, paths, count, more } => {

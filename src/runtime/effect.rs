@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::{AppRecord, ClientId, Ticket, Watches};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
-use crate::spec::Rotation;
+use crate::spec::{Limits, Rotation};
 use crate::supervisor::{Check, Launch, LaunchId};
 
 /// What the core asks of the world. Effects are performed in order.
@@ -27,6 +27,8 @@ pub enum Effect {
     Check { launch: LaunchId, check: Option<Box<Check>> },
     /// When its logs are rotated; at first as its `Launch` says.
     Rotation { launch: LaunchId, rotation: Rotation },
+    /// What it may use; at first as its `Launch` says. Answered by `Limits`.
+    Limits { launch: LaunchId, limits: Limits },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
     /// `last` closes the exchange.

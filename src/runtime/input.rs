@@ -54,6 +54,12 @@ pub enum Input {
         launch: LaunchId,
         result: Result<(), String>,
     },
+    /// What of its `limits` is not in force, and why; none where all are. Comes after each start with some, and when
+    /// they have changed.
+    Limits {
+        launch: LaunchId,
+        note: Option<String>,
+    },
     /// What a process uses with all that it has started; the answer to `Measure`.
     Memory {
         launch: LaunchId,

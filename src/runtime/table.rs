@@ -55,6 +55,8 @@ pub(super) struct Instance {
     pub(super) lost: BTreeSet<String>,
     /// Of a job, the last few.
     pub(super) runs: Vec<Run>,
+    /// What of its `limits` is not in force.
+    pub(super) limits_note: Option<String>,
     /// When the host was last asked for a process of it.
     pub(super) asked_at: Option<Mono>,
 }
@@ -70,6 +72,7 @@ impl Instance {
             measured: None,
             lost: BTreeSet::new(),
             runs: Vec::new(),
+            limits_note: None,
             asked_at: None,
         }
     }
@@ -202,6 +205,12 @@ impl Table {
         {
             out.push(Effect::Rotation { launch, rotation: rotation.clone() });
         }
+        let limits = next.machine.policy.limits;
+        if limits != instance.machine.policy.limits
+            && let Some(launch) = next.machine.state.launch()
+        {
+            out.push(Effect::Limits { launch, limits });
+        }
         instance.machine = next.machine;
         for ask in next.asks {
             match ask {
@@ -211,6 +220,7 @@ impl Table {
                     instance.launched_as = Some(id.app.clone());
                     instance.started_at_ms = None;
                     instance.asked_at = Some(now.mono);
+                    instance.limits_note = None;
                     let spec = &instance.machine.policy;
                     let variables = &app.ambient.variables;
                     let launch = launch(fresh, spec, id.slot, instance.list_id, &self.layout, variables);

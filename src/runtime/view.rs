@@ -180,6 +180,7 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
         last_exit: machine.last_exit,
         next_run_at_ms: next_run(app, machine),
         runs: instance.runs.clone(),
+        limits_note: instance.limits_note.clone(),
         ..blank(&app.record, slot, instance.list_id, outputs(&app.record, slot, instance, layout))
     }
 }
@@ -292,6 +293,7 @@ fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error, log_file): Lo
         last_exit: None,
         next_run_at_ms: None,
         runs: Vec::new(),
+        limits_note: None,
         out_file: file(out),
         error_file: file(error),
         log_file,

@@ -10,7 +10,7 @@ use super::testing::{FOLDER, Run, Table, decoded, line, node, run, run_node, run
 use super::{Row, Shape, Status, Value};
 use crate::diag::{Code, Severity};
 use crate::document::{Entry, Key, Kind, Node};
-use crate::spec::{AppSpec, ExecMode, Fingerprint, LogTarget};
+use crate::spec::{AppSpec, ExecMode, Fingerprint, Limits, LogTarget};
 
 fn key_of(row: &Row) -> String {
     row.name.replace("<name>", "production")
@@ -144,13 +144,14 @@ fn absurd_values_are_one_error_at_every_option() {
             | Value::Bytes(_)
             | Value::Signal(_) => &["''"],
             Value::Flag(_) => &["true"],
-            Value::Overlap(_) => &[],
             Value::Words(_) | Value::Patterns(_) => &["[]", "''", "' '"],
             Value::Names(_) | Value::Filter(_) | Value::ExitCodes(_) => &["[]", "''"],
             Value::Count(_) => &["-1", "'-1'", "''"],
-            Value::Variables(_) | Value::Overlay(_) | Value::WatchOptions(_) | Value::Limits(_) => &["{}"],
+            Value::Variables(_) | Value::Overlay(_) | Value::WatchOptions(_) | Value::Limits(_) | Value::Uses(_) => {
+                &["{}"]
+            }
             Value::Needs(_) => &["[]", "''", "{}"],
-            Value::HealthCheck(_) => &[],
+            Value::HealthCheck(_) | Value::Overlap(_) => &[],
             Value::PathOrFlag(_) => &["true", "''"],
             Value::Watch(_) => &["true", "[]", "''"],
             Value::Code(_) => &["true", "[]"],
@@ -173,6 +174,39 @@ fn absurd_values_are_one_error_at_every_option() {
             assert!(errors.iter().all(|error| error.contains(&format!(".{key}: `{key}` "))), "{errors:?}");
         }
     }
+}
+
+#[test]
+fn limits_are_what_people_write() {
+    let limits = |value: Json| app(&json!({ "limits": value })).limits;
+    for (cpu, want) in [
+        (json!(1.5), Some(150)),
+        (json!("1.5"), Some(150)),
+        (json!("150%"), Some(150)),
+        (json!(" 50 % "), Some(50)),
+        (json!(0.004), Some(1)),
+        (json!(0), None),
+        (json!(999), Some(99_900)),
+        (json!(null), None),
+    ] {
+        assert_eq!(limits(json!({ "cpu": cpu.clone() })).cpu_percent, want, "{cpu}");
+    }
+    let all = Limits { memory: Some(512 << 20), cpu_percent: Some(200), pids: Some(200) };
+    assert_eq!(limits(json!({ "memory": "512M", "cpu": 2, "pids": "200" })), all);
+    assert_eq!(limits(json!({ "memory": 0, "pids": 0 })), Limits::default());
+    let cpu = "error at apps[0].limits.cpu: `cpu` in `limits` must be a number of processors up to 999, or a share of one such as \"150%\", not";
+    for wrong in [json!(-1), json!(1_000), json!("1e2"), json!("%"), json!(".5"), json!("1000"), json!(true)] {
+        let found = if wrong.is_string() { wrong.to_string() } else { format!("`{wrong}`") };
+        check(&json!({ "limits": { "cpu": wrong } }), &[&format!("{cpu} {found}")]);
+    }
+    check(
+        &json!({ "limits": { "memory": "lots", "pids": 1.5, "cpus": 1 } }),
+        &[
+            "error at apps[0].limits.memory: `memory` in `limits` must be a number of bytes, or a size such as \"512M\", not \"lots\"",
+            "error at apps[0].limits.pids: `pids` in `limits` must be a whole number of processes, not `1.5`",
+            "error at apps[0].limits.cpus: `limits` has no limit `cpus`: there are memory, cpu, pids",
+        ],
+    );
 }
 
 #[test]
@@ -295,6 +329,7 @@ fn every_option_changes_the_app() {
         ("umask", json!("027")),
         ("nice", json!(10)),
         ("rlimits", json!({ "nofile": 100 })),
+        ("limits", json!({ "pids": 100 })),
         ("log_file", json!(true)),
         ("log_date_format", json!("HH:mm")),
         ("log_type", json!("json")),

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{CodeOption, Count, Draft, Variable};
 use crate::base::Signal;
-use crate::spec::{ExecMode, HealthCheck, Need, Overlap};
+use crate::spec::{ExecMode, HealthCheck, Limits, Need, Overlap};
 
 /// What an option's value may be, and the function that stores it.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub enum Value {
     Umask(fn(&mut Draft, Option<String>)),
     /// An object of limits by their names: numbers, sizes, or `"unlimited"`.
     Limits(fn(&mut Draft, BTreeMap<String, Option<u64>>)),
+    /// An object of what an instance may use.
+    Uses(fn(&mut Draft, Limits)),
     /// One exit code, or a list.
     ExitCodes(fn(&mut Draft, Vec<i32>)),
     Count(fn(&mut Draft, Count)),
@@ -97,9 +99,12 @@ impl Value {
             Self::Needs(_) => &[List, String, Object],
             Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
             Self::ExitCodes(_) => &[Number, String, List],
-            Self::Variables(_) | Self::Overlay(_) | Self::WatchOptions(_) | Self::Limits(_) | Self::HealthCheck(_) => {
-                &[Object]
-            }
+            Self::Variables(_)
+            | Self::Overlay(_)
+            | Self::WatchOptions(_)
+            | Self::Limits(_)
+            | Self::Uses(_)
+            | Self::HealthCheck(_) => &[Object],
             Self::PathOrFlag(_) => &[Boolean, String],
             Self::Ignored(shapes) => shapes,
         }
@@ -158,6 +163,7 @@ impl Value {
             Self::Account(_) => format!("a name, or a whole number from 0 to {ACCOUNT_MAX}"),
             Self::Umask(_) => "octal digits in quotes, such as \"027\"".to_owned(),
             Self::Limits(_) => "an object of limits, such as `{ nofile: 65536 }`".to_owned(),
+            Self::Uses(_) => "an object such as `{ memory: \"512M\", cpu: 1.5, pids: 200 }`".to_owned(),
             Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),

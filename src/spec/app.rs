@@ -75,6 +75,26 @@ pub struct AppSpec {
     /// By name, as in [`LIMITS`]; none is no limit.
     #[serde(default)]
     pub rlimits: BTreeMap<String, Option<u64>>,
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+}
+
+/// What an instance may use with all that it has started; none is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Hundredths of a processor.
+    pub cpu_percent: Option<u32>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+impl Limits {
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Limits of a process, by the names of setrlimit(2) in lower case and without `RLIMIT_`. `locks` is not among them:
@@ -277,6 +297,7 @@ impl AppSpec {
             umask: None,
             nice: 0,
             rlimits: BTreeMap::new(),
+            limits: Limits::default(),
         }
     }
 }

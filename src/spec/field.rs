@@ -76,11 +76,12 @@ pub enum Field {
     Umask,
     Nice,
     Rlimits,
+    Limits,
 }
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -137,6 +138,7 @@ impl Field {
         Self::Umask,
         Self::Nice,
         Self::Rlimits,
+        Self::Limits,
     ];
 
     /// The one place that decides what a change of an option costs.
@@ -174,7 +176,8 @@ impl Field {
             | Self::MaxMemoryRestart
             | Self::LogMaxSize
             | Self::LogRetain
-            | Self::LogCompress => Impact::Live,
+            | Self::LogCompress
+            | Self::Limits => Impact::Live,
 
             Self::Instances => Impact::Scale,
 
@@ -270,6 +273,7 @@ impl Field {
             Self::Umask => "umask",
             Self::Nice => "nice",
             Self::Rlimits => "rlimits",
+            Self::Limits => "limits",
         }
     }
 }

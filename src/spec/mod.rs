@@ -12,7 +12,7 @@ mod overlap;
 mod watch_options;
 
 pub use app::{
-    AppSpec, ExecMode, Fingerprint, FingerprintBy, LIMITS, LogTarget, Logs, Readiness, RestartPolicy, Rotation,
+    AppSpec, ExecMode, Fingerprint, FingerprintBy, LIMITS, Limits, LogTarget, Logs, Readiness, RestartPolicy, Rotation,
     StopPolicy, Watch,
 };
 pub use field::{Field, Impact};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{InstanceId, sha256_hex};
 use crate::plan::spec_digest;
-use crate::spec::{AppSpec, ExecMode, LogTarget, Rotation};
+use crate::spec::{AppSpec, ExecMode, Limits, LogTarget, Rotation};
 
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
@@ -62,7 +62,9 @@ pub struct Launch {
     /// Added to the daemon's.
     pub nice: i32,
     /// By the names of [`crate::spec::LIMITS`].
-    pub limits: BTreeMap<String, Option<u64>>,
+    pub rlimits: BTreeMap<String, Option<u64>>,
+    /// Of it with all that it starts.
+    pub limits: Limits,
     /// When its first process ends by itself, kill what is left of its process group.
     pub tree: bool,
 }
@@ -139,7 +141,8 @@ pub fn launch(
         group: spec.gid.clone(),
         umask: spec.umask.as_deref().and_then(|mask| u32::from_str_radix(mask, 8).ok()),
         nice: spec.nice,
-        limits: spec.rlimits.clone(),
+        rlimits: spec.rlimits.clone(),
+        limits: spec.limits,
         tree: spec.stop.tree,
         instance,
     }

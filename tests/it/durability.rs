@@ -331,6 +331,39 @@ fn a_full_disk_for_logs_harms_no_app() {
     home.exits(0, &["diff", "eco.json"]);
 }
 
+/// Where lines pass through pmrun. The app is not held up, what is lost is counted, and it is said once.
+#[test]
+fn a_disk_that_fills_up_under_a_log_stops_no_app_and_is_said_once() {
+    if !needs_root() {
+        return;
+    }
+    let mut home = Home::new();
+    let disk = home.work.join("disk");
+    if !small_disk(&mut home, &disk, "64k") {
+        return;
+    }
+    let mut fifo = home.fifo("fifo");
+    // More than the disk and the pipe take.
+    home.write(
+        "chatty.sh",
+        "#!/bin/sh\nyes 'a line that is written over and over' | head -n 20000\necho done >\"${FIFO}\"\nexec sleep 100000\n",
+    );
+    home.write_json(
+        "eco.json",
+        &json!([{
+            "name": "a", "script": "./chatty.sh", "min_uptime": 100, "log_type": "json", "out_file": "disk/a-out.log",
+            "fingerprint": false, "env": { "FIFO": fifo.path },
+        }]),
+    );
+    home.run(&["apply", "eco.json"]).exited(0);
+    fifo.line_of("done");
+    let pid = home.pid("a:0");
+    home.until("it is said", |_| home.daemon_log().contains("disk/a-out.log`: No space left on device"));
+    assert_eq!(home.daemon_log().matches("No space left on device").count(), 1, "{}", home.daemon_log());
+    assert_eq!(home.pid("a:0"), pid);
+    assert_eq!(home.state("a:0"), "online");
+}
+
 #[test]
 fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
     if !needs_root() {

@@ -21,6 +21,7 @@ mod formats;
 mod fuzzing;
 mod health;
 mod javascript;
+mod limits;
 mod logging;
 mod memory;
 mod mistakes;

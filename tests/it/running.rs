@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Home, needs_node, needs_python, procs, stay};
+use crate::support::{Home, Instance, needs_node, needs_python, procs, stay};
 
 /// Writes to a gate that a fixture reads from, as soon as it reads.
 fn open_gate(path: &std::path::Path) {
@@ -293,23 +293,75 @@ fn many_killed_at_once_all_come_back() {
     }
 }
 
+/// Half of them are jobs, half are services that stay the second time.
+#[test]
+fn three_hundred_that_end_at_once_are_all_taken_notice_of_once() {
+    const EACH: usize = 150;
+    let home = Home::new();
+    // Whoever opens the gate to write lets all of them go, as nobody reads from it before.
+    home.write(
+        "run.sh",
+        "#!/bin/sh\necho run >>\"runs-${name}-${NODE_APP_INSTANCE}\"\n\
+         [ \"${name}\" = service ] && [ \"$(wc -l <runs-service-${NODE_APP_INSTANCE})\" -gt 1 ] && exec sleep 100000\n\
+         read -r line <\"${GATE}\"\nexit 0\n",
+    );
+    let gate = home.work.join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let app = |name: &str, restart: bool| {
+        json!({
+            "name": name, "script": "./run.sh", "instances": EACH, "autorestart": restart, "min_uptime": 100,
+            "fingerprint": false, "env": { "GATE": gate },
+        })
+    };
+    home.apply(&json!([app("service", true), app("job", false)]));
+    let before = home.pids();
+    assert_eq!(before.len(), 2 * EACH);
+    drop(std::fs::OpenOptions::new().write(true).open(&gate).expect("somebody waits at the gate"));
+    let is_done = |one: &Instance| match one.name() {
+        "job" => one.state() == "completed" && one.restarts() == 0,
+        _ => one.state() == "online" && one.restarts() == 1 && one.pid() != before.get(&one.label()).copied(),
+    };
+    let list = home.until("all of them to be where they belong", |list| list.iter().all(is_done));
+    assert!(list.iter().all(|one| one.0["last_exit"] == json!({ "code": 0 })));
+    for one in &list {
+        let runs = std::fs::read_to_string(home.work.join(format!("runs-{}-{}", one.name(), one.0["slot"])));
+        let want = if one.name() == "job" { "run\n" } else { "run\nrun\n" };
+        assert_eq!(runs.expect("it ran"), want, "{}", one.label());
+    }
+    assert_eq!(procs::zombies_of(home.daemon().expect("a daemon runs")), [0; 0]);
+    for (instance, pids) in home.marked() {
+        assert_eq!(pids.len(), 1, "{instance}");
+    }
+}
+
 #[test]
 fn a_process_starts_clean() {
     let home = Home::new();
     let script = "#!/bin/sh\nls -l /proc/self/fd >&2\ncat /proc/self/status\necho \"$(cut -d ' ' -f 5,6 /proc/$$/stat) $$\"\n\
                   exec sleep 100000\n";
     home.write("look.sh", script);
-    home.apply(&json!([{ "name": "a", "script": "./look.sh", "min_uptime": 200 }]));
-    let pid = home.pid("a:0");
-    let out = home.log("a-out.log");
-    let line = |name: &str| {
-        let found = out.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {out}"));
-        found.trim().to_owned()
-    };
-    assert_eq!(line("SigIgn:").trim_start_matches('0'), "", "ignored signals");
-    assert_eq!(line("SigBlk:").trim_start_matches('0'), "", "blocked signals");
-    assert_eq!(out.lines().last(), Some(format!("{pid} {pid} {pid}").as_str()), "own group and session");
-    // 0, 1, 2, and the folder that `ls` itself reads.
-    let descriptors = home.log("a-error.log").lines().filter(|line| line.contains(" -> ")).count();
-    assert_eq!(descriptors, 4, "{}", home.log("a-error.log"));
+    // The second is started in the way of those that are another user's.
+    let app = |name: &str| json!({ "name": name, "script": "./look.sh", "min_uptime": 200, "fingerprint": false });
+    let mut own = app("own");
+    own["umask"] = json!("027");
+    let mut grouped = app("grouped");
+    grouped["limits"] = json!({ "pids": 100 });
+    home.write_json("eco.json", &json!([app("plain"), own, grouped]));
+    // As `nohup` and scripts leave it: what is ignored stays so over exec.
+    let line = format!("trap '' HUP INT QUIT PIPE TERM; exec '{}' apply eco.json", env!("CARGO_BIN_EXE_pmrun"));
+    home.run_command(home.shell(&line), Duration::from_secs(30)).exited(0);
+    for name in ["plain", "own", "grouped"] {
+        let pid = home.pid(&format!("{name}:0"));
+        let out = home.log(&format!("{name}-out.log"));
+        let line = |name: &str| {
+            let found = out.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {out}"));
+            found.trim().to_owned()
+        };
+        assert_eq!(line("SigIgn:").trim_start_matches('0'), "", "ignored signals");
+        assert_eq!(line("SigBlk:").trim_start_matches('0'), "", "blocked signals");
+        assert_eq!(out.lines().last(), Some(format!("{pid} {pid} {pid}").as_str()), "own group and session");
+        // 0, 1, 2, and the folder that `ls` itself reads.
+        let error = home.log(&format!("{name}-error.log"));
+        assert_eq!(error.lines().filter(|line| line.contains(" -> ")).count(), 4, "{error}");
+    }
 }

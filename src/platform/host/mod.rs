@@ -1,5 +1,6 @@
 mod cache;
 mod children;
+mod grouped;
 mod pid_file;
 mod pumped;
 mod running;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -18,7 +20,9 @@ use self::cache::Cache;
 use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::account::Account;
+use super::cgroup::{Groups, Kills};
 use super::notify::NotifyFolder;
+use super::oom::Killer;
 use super::procfs::{self, Process};
 use super::pump::PumpLink;
 use super::random::random_bytes;
@@ -28,7 +32,7 @@ use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
-use crate::base::{ExitStatus, Signal};
+use crate::base::{ExitStatus, Shortage, Signal};
 use crate::supervisor::{Launch, LaunchId};
 
 const EVENTS_PER_TURN: usize = 256;
@@ -51,6 +55,11 @@ pub enum Event {
     },
     Ready {
         launch: LaunchId,
+    },
+    /// What of its `limits` is not in force, and why; none where all of them are.
+    Limits {
+        launch: LaunchId,
+        note: Option<String>,
     },
     /// Something went wrong beside the point; a line for the daemon's log.
     Notice(String),
@@ -77,6 +86,8 @@ pub struct Host {
     members: HashMap<u64, (LaunchId, u32)>,
     next_member: u64,
     cache: Cache,
+    killer: Killer,
+    groups: Groups,
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
     any_adopted: bool,
@@ -118,11 +129,13 @@ impl Host {
         let home_text = home.to_string_lossy();
         let mut host = Self {
             cache: Cache::new(&home_text),
+            groups: Groups::new(&home_text),
             home: home_text.into_owned(),
             nonce: nonce()?,
             setup,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
+            killer: Killer::new(Groups::own()),
             pump: PumpLink::new(home),
             running: HashMap::new(),
             roots: HashMap::new(),
@@ -204,6 +217,7 @@ impl Host {
         let outputs = Outputs::open(launch, &self.home, account.as_ref())?;
         // Before there is a process: if none comes of it, the pipes end, and nothing is left over there.
         self.pump_out(outputs.piped.as_ref())?;
+        let group = self.open_group(launch, &mark);
         let extras = Extras {
             home: &self.home,
             mark: &mark,
@@ -211,11 +225,14 @@ impl Host {
             notify: notify.as_ref().map(|notify| notify.address.as_str()),
             files: self.setup.files,
             account: account.as_ref(),
+            group,
         };
-        let (spawned, piped) = spawn(launch, &extras, outputs)?;
+        let (spawned, piped) = spawn(launch, &extras, outputs).inspect_err(|_| self.groups.release(launch.id))?;
         let pid = spawned.pid;
+        self.entered_group(launch, pid);
         let pidfd = open_pid(pid).map_err(|error| {
             end_child(pid);
+            self.groups.release(launch.id);
             format!("cannot watch the new process: {}", reason(&error))
         })?;
         let mut running = Running::new(launch, pid, pidfd, mark, None);
@@ -224,6 +241,7 @@ impl Host {
         running.piped = piped;
         if let Err(error) = self.watch_root(launch.id, running) {
             end_child(pid);
+            self.groups.release(launch.id);
             return Err(format!("cannot watch the new process: {}", reason(&error)));
         }
         // A health check has none.
@@ -286,6 +304,7 @@ impl Host {
         for (path, pid) in self.stale_pid_files.drain() {
             pid_file::remove(&path, pid);
         }
+        self.groups.tidy();
     }
 
     /// Begins the stops that were asked for and goes on with those under way.
@@ -334,6 +353,7 @@ impl Host {
         let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
         running.piped = self.take_over_pipes(launch, pid);
         self.watch_root(launch.id, running)?;
+        self.adopt_group(launch, pid);
         if !survivor.filed {
             let account = account(launch).ok().flatten();
             self.write_pid_file(Path::new(&launch.pid_file), pid, None, account.as_ref());
@@ -423,6 +443,7 @@ impl Host {
             ExitStatus::Unknown
         };
         let Some(running) = self.running.remove(&launch) else { return false };
+        let status = if asked { status } else { self.who_killed(launch, status) };
         if running.piped.is_some() {
             self.pump_released();
         }
@@ -437,6 +458,10 @@ impl Host {
             let kin = Kin { root: None, session: 0, ..running.kin() };
             self.ended.insert(running.instance.clone(), Ended { launch, kin, pid_file });
         }
+        // Of the others it may be wanted to end them.
+        if !running.tree || !(left || asked) {
+            self.groups.release(launch);
+        }
         self.events.push(Event::Exited { launch, status, left });
         if let Some(stopping) = self.stopping.get_mut(&launch) {
             stopping.kin.root = None;
@@ -447,6 +472,24 @@ impl Host {
             }
         }
         true
+    }
+
+    /// Nobody here did, if anybody did.
+    fn who_killed(&mut self, launch: LaunchId, status: ExitStatus) -> ExitStatus {
+        let killed = status == ExitStatus::Signal(Signal::KILL.number());
+        if !killed && status != ExitStatus::Unknown {
+            return status;
+        }
+        // Looked at in any case: what it counts is told once.
+        let acted = if killed { self.killer.acted() } else { None };
+        let somewhere = |within: Duration| u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let shortage = match self.groups.kills(launch) {
+            Some(Kills::None) => None,
+            Some(Kills::AtLimit(bytes)) => Some(Shortage::Limit(bytes)),
+            Some(Kills::Above) => Some(Shortage::Above),
+            None => acted.map(|within| Shortage::Somewhere { within_ms: somewhere(within) }),
+        };
+        shortage.map_or(status, ExitStatus::OutOfMemory)
     }
 
     /// Whether processes of a launch are still there though its first one has ended. What lost its parents is this

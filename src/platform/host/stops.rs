@@ -124,6 +124,10 @@ impl Host {
     /// Freezes first, until nothing new turns up: what is frozen cannot fork away from what follows.
     fn kill_all(&mut self, kills: Vec<(LaunchId, Vec<Process>)>) {
         let launches: Vec<LaunchId> = kills.iter().map(|(launch, _)| *launch).collect();
+        // Where there is a group, all of it ends at once, however fast it forks. Who has left it is found as ever.
+        for launch in &launches {
+            self.groups.kill(*launch);
+        }
         let mut any_new = false;
         for (launch, found) in kills {
             if let Some(running) = self.running.get(&launch) {
@@ -285,6 +289,7 @@ impl Host {
 
     pub(super) fn finish(&mut self, launch: LaunchId) {
         let Some(stopping) = self.stopping.remove(&launch) else { return };
+        self.groups.release(launch);
         let ended = self.ended.extract_if(|_, ended| ended.launch == launch);
         self.stale_pid_files.extend(ended.filter_map(|(_, ended)| ended.pid_file));
         for member in stopping.members.values() {

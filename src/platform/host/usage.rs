@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::Host;
+use super::running::Running;
 use crate::platform::procfs::{self, Table};
 use crate::platform::reason;
 use crate::platform::tag::{Tag, launch_bits};
@@ -24,10 +25,7 @@ impl Host {
         let page = rustix::param::page_size() as u64;
         let running = launches.iter().filter_map(|launch| Some((*launch, self.running.get(launch)?)));
         let measured = running.map(|(launch, running)| {
-            let theirs = launch_bits(&running.mark);
-            let strays = orphans.iter().filter(|(_, launch)| *launch == theirs).map(|(pid, _)| *pid);
-            let strays = strays.chain(table.session(running.pid).map(|process| process.pid));
-            let members = descendants(&table, std::iter::once(running.pid).chain(strays));
+            let members = of_launch(&table, &orphans, running);
             let pages = members.into_iter().filter_map(|pid| {
                 let used = procfs::memory(pid)?;
                 Some(if pid == running.pid { used.resident } else { used.resident.saturating_sub(used.shared) })
@@ -35,6 +33,14 @@ impl Host {
             (launch, pages.sum::<u64>() * page)
         });
         measured.collect()
+    }
+
+    /// Everybody of a launch, its first process among them.
+    pub(super) fn members(&mut self, launch: LaunchId) -> Vec<u32> {
+        let table = self.with_spare_files(|_| Table::scan()).unwrap_or_default();
+        let orphans = self.orphans(&table);
+        let running = self.running.get(&launch);
+        running.map(|running| of_launch(&table, &orphans, running).into_iter().collect()).unwrap_or_default()
     }
 
     /// Processes of this home that lost their parents and became ours, and whose launch's they are.
@@ -46,6 +52,13 @@ impl Host {
         };
         others.filter_map(|child| launch(child.pid)).collect()
     }
+}
+
+fn of_launch(table: &Table, orphans: &[(u32, u64)], running: &Running) -> BTreeSet<u32> {
+    let theirs = launch_bits(&running.mark);
+    let strays = orphans.iter().filter(|(_, launch)| *launch == theirs).map(|(pid, _)| *pid);
+    let strays = strays.chain(table.session(running.pid).map(|process| process.pid));
+    descendants(table, std::iter::once(running.pid).chain(strays))
 }
 
 fn descendants(table: &Table, first: impl Iterator<Item = u32>) -> BTreeSet<u32> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::tz::TimeZone;
 
 use super::rng::Rng;
-use crate::base::{ExitStatus, Key, Mono, Now, Wall};
+use crate::base::{ExitStatus, Key, Mono, Now, Shortage, Wall};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::{ClientId, Effect, Input, Intent, Save, State, Survivor, Ticket, Watches, possible_launches};
@@ -236,6 +236,7 @@ impl Host {
             Effect::Kill { launch, tree } => self.kill(launch, tree),
             Effect::Rotation { .. } => {}
             Effect::Check { launch, check } => self.check(launch, check.is_some()),
+            Effect::Limits { launch, limits } => self.note_limits(launch, limits.pids),
             Effect::Tree { launch, tree } => {
                 let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
                 if let Some(held) = known {
@@ -386,6 +387,9 @@ impl Host {
         self.pid_files.insert(launch.pid_file, pid);
         let answered = self.rng.below(3);
         self.after(answered, Coming::Input(Input::Spawned { launch: launch.id, pid, error_log_offset: 0 }));
+        if !launch.limits.is_none() {
+            self.note_limits(launch.id, launch.limits.pids);
+        }
         self.note(&format!("spawn {} as {} pid {pid}: {script}", tree.marker, launch.id.0));
         let words: Vec<&str> = script.split(' ').collect();
         let number = |index: usize| words.get(index).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
@@ -393,10 +397,20 @@ impl Host {
         let ends = 3 + number(1) + self.rng.below(5);
         match words[0] {
             "exit" => self.after(ends, Coming::RootEnds { tree: key, status }),
+            "oom" => {
+                let status = ExitStatus::OutOfMemory(Shortage::Limit(1 << 20));
+                self.after(ends, Coming::RootEnds { tree: key, status });
+            }
             "ready" => self.after(ends, Coming::Ready { tree: key }),
             _ => {}
         }
         self.trees.insert(key, tree);
+    }
+
+    /// Here it is processes that cannot be limited.
+    fn note_limits(&mut self, launch: LaunchId, pids: Option<u32>) {
+        let note = pids.map(|_| "not in force (pids)".to_owned());
+        self.after(4, Coming::Input(Input::Limits { launch, note }));
     }
 
     fn children(&mut self, script: &str) -> BTreeSet<u32> {

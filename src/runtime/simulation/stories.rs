@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::World;
-use crate::base::ExitStatus;
+use crate::base::{ExitStatus, Shortage};
 use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Apply, Failure, InstanceView, PlanOptions, ProgressKind, Request};
 use crate::runtime::{ClientId, Intent};
@@ -603,4 +603,47 @@ fn what_is_stopped_or_taken_anew_is_not_judged_by_what_was() {
     world.ask(Request::Stop { targets: targets(&["api"]) });
     world.feed(crate::runtime::Input::Memory { launch, bytes: 1_000 });
     assert_eq!((states(&mut world), world.core.deadline()), (vec!["api:0 stopped".to_owned()], None));
+}
+
+#[test]
+fn limits_change_without_a_process_and_what_is_not_in_force_is_known() {
+    let mut world = World::calm();
+    let limited = |memory, pids| app("api", "stay", move |app| (app.limits.memory, app.limits.pids) = (memory, pids));
+    let note = |world: &mut World| {
+        let end = world.host.mono + 10;
+        world.run_until(end);
+        let view = list(world).remove(0);
+        assert_eq!((view.pid, view.restarts), (Some(100), 0));
+        view.limits_note
+    };
+    let why = || Some("not in force (pids)".to_owned());
+    for (memory, pids, want) in [
+        (None, None, None),
+        (Some(1 << 20), Some(9), why()),
+        (Some(1 << 20), None, None),
+        (None, Some(8), why()),
+        (None, None, None),
+        (None, Some(8), why()),
+    ] {
+        world.ask(apply(&[limited(memory, pids)]));
+        assert_eq!(note(&mut world), want, "{memory:?} {pids:?}");
+    }
+    // It is of the process that runs: the next is told of anew.
+    world.ask(Request::Restart { targets: targets(&["api"]) });
+    assert_eq!(list(&mut world)[0].limits_note, why());
+    world.ask(Request::Stop { targets: targets(&["api"]) });
+    world.ask(apply(&[limited(None, None)]));
+    world.ask(Request::Start { targets: targets(&["api"]) });
+    assert_eq!(list(&mut world)[0].limits_note, None);
+}
+
+#[test]
+fn a_death_for_want_of_memory_stays_known_and_is_logged() {
+    let mut world = World::calm();
+    let why = "out of memory: killed by the kernel at its limit of 1M";
+    let failed = vec![format!("api: it ended: {why} (autorestart is off)")];
+    assert_eq!(done(world.ask(apply(&[app("api", "oom", |app| app.restart.auto = false)]))), (1, failed));
+    assert!(world.host.trace.iter().any(|line| line.ends_with(&format!("`api:0`: {why}"))));
+    world.ask(Request::Stop { targets: targets(&["api"]) });
+    assert_eq!(list(&mut world)[0].last_exit, Some(ExitStatus::OutOfMemory(Shortage::Limit(1 << 20))));
 }

@@ -7,7 +7,7 @@ mod readers;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(super) use readers::{MILLIS_MAX, variable_name_problem};
+pub(super) use readers::{MILLIS_MAX, PIDS_MAX, variable_name_problem};
 
 use super::draft::{Draft, Mark, Outdone};
 use super::options::{self, OVERLAY_PREFIX, Row, Status};
@@ -177,6 +177,7 @@ impl Decoder<'_> {
             Value::Account(set) => apply(set, draft, self.account(reading, node)),
             Value::Umask(set) => apply(set, draft, self.umask(reading, node)),
             Value::Limits(set) => apply(set, draft, self.limits(reading, node)),
+            Value::Uses(set) => apply(set, draft, self.uses(reading, node)),
             Value::ExitCodes(set) => apply(set, draft, self.exit_codes(reading, node)),
             Value::Count(set) => apply(set, draft, self.count(reading, node)),
             // PM2's way of not setting it.

@@ -24,3 +24,24 @@ pub(super) fn quantity(node: &Node, parse: fn(&str) -> Option<u64>) -> Option<u6
         _ => None,
     }
 }
+
+/// Hundredths of a processor: `1.5`, `"1.5"` and `"150%"` are 150. What is written as more than nothing is that.
+pub(super) fn processors(node: &Node) -> Option<u32> {
+    let percent = match &node.kind {
+        Kind::Number(number) => number * 100.0,
+        Kind::String(text) => {
+            let text = text.trim();
+            let (digits, factor) = match text.strip_suffix('%') {
+                Some(percent) => (percent.trim_end(), 1.0),
+                None => (text, 100.0),
+            };
+            let plain =
+                digits.starts_with(|c: char| c.is_ascii_digit()) && digits.ends_with(|c: char| c.is_ascii_digit());
+            let plain = plain && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            digits.parse::<f64>().ok().filter(|_| plain)? * factor
+        }
+        _ => return None,
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+    (0.0..100_000.0).contains(&percent).then_some(if percent > 0.0 { (percent.round() as u32).max(1) } else { 0 })
+}

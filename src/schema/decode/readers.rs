@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::number::{SAFE, quantity, whole_number};
+use super::number::{SAFE, processors, quantity, whole_number};
 use super::{Decoder, Reading, found};
 use crate::base::{Signal, closest, parse_bytes, parse_millis};
 use crate::diag::{Code, Diagnostic};
@@ -12,7 +12,10 @@ use crate::schema::draft::{CodeOption, Count, Mark, Variable};
 use crate::schema::resolve::shown;
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
-use crate::spec::{ExecMode, LIMITS, WatchOption};
+use crate::spec::{ExecMode, LIMITS, Limits, WatchOption};
+
+/// More than Linux can number.
+pub(in crate::schema) const PIDS_MAX: i64 = 9_999_999;
 
 /// A year: longer waits are typing errors.
 pub(in crate::schema) const MILLIS_MAX: u64 = 31_536_000_000;
@@ -203,6 +206,41 @@ impl Decoder<'_> {
             limits = None;
         }
         limits
+    }
+
+    /// 0 is no limit, as for Docker.
+    pub(super) fn uses(&mut self, reading: Reading<'_>, node: &Node) -> Option<Limits> {
+        let Some(entries) = node.entries() else { return self.wrong(reading, node) };
+        let (mut limits, mut fine) = (Limits::default(), true);
+        for Entry { key, value } in entries {
+            let expects = match key.text.as_str() {
+                "memory" | "cpu" | "pids" if value.kind == Kind::Null => continue,
+                "memory" => {
+                    let bytes = quantity(value, parse_bytes);
+                    limits.memory = bytes.filter(|bytes| *bytes > 0);
+                    bytes.is_none().then_some("a number of bytes, or a size such as \"512M\"")
+                }
+                "cpu" => {
+                    let percent = processors(value);
+                    limits.cpu_percent = percent.filter(|percent| *percent > 0);
+                    percent.is_none().then_some("a number of processors up to 999, or a share of one such as \"150%\"")
+                }
+                "pids" => {
+                    let pids = whole_number(value).filter(|pids| (0..=PIDS_MAX).contains(pids));
+                    limits.pids = pids.and_then(|pids| u32::try_from(pids).ok()).filter(|pids| *pids > 0);
+                    pids.is_none().then_some("a whole number of processes")
+                }
+                _ => Some(""),
+            };
+            let Some(expects) = expects else { continue };
+            let message = match expects {
+                "" => format!("`{}` has no limit `{}`: there are memory, cpu, pids", reading.key, shown(&key.text)),
+                _ => format!("`{}` in `{}` must be {expects}, not {}", key.text, reading.key, found(value)),
+            };
+            self.error(Code::Value, message, &reading.mark.key(&key.text, value.span));
+            fine = false;
+        }
+        fine.then_some(limits)
     }
 
     pub(super) fn exit_codes(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<i32>> {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::base::Signal;
-use crate::schema::decode::MILLIS_MAX;
+use crate::schema::decode::{MILLIS_MAX, PIDS_MAX};
 use crate::schema::options::Row;
 use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, Value};
@@ -28,6 +28,9 @@ const CRON: &str = r"^(0?|\s*@(yearly|annually|monthly|weekly|daily|hourly)\s*|\
 /// Letters beyond Latin, Greek, Cyrillic and the rest of this range are too rare in accounts to be listed.
 const LIMIT: &str =
     r"^(unlimited|\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*)$";
+const SIZE: &str = r"^\s*(([0-9]+\.?0*|\.0+)\s*[bB]?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgG]([iI]?[bB])?)\s*$";
+const PROCESSORS: &str = r"^\s*([0-9]{1,3}(\.[0-9]+)?|[0-9]{1,5}(\.[0-9]+)?\s*%)\s*$";
+const PIDS: &str = r"^\s*[0-9]{1,7}\s*$";
 const UMASK: &str = "^(0?[0-7]{3}|[0-7]{1,2})?$";
 const ACCOUNT: &str =
     r"^(\s*[0-9]+\s*|[A-Za-z_\u00c0-\u1fff]([A-Za-z0-9_.$@\\+ \u00c0-\u1fff-]*[A-Za-z0-9_.$@\\+\u00c0-\u1fff-])?)?$";
@@ -107,6 +110,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
                 "pattern": LIMIT,
             },
         }),
+        Value::Uses(_) => uses(),
         Value::ExitCodes(_) => json!({
             "type": ["integer", "string", "array", "null"],
             "minimum": 0,
@@ -208,6 +212,22 @@ fn object(parts: &[Part]) -> Json {
     json!({
         "type": "object",
         "properties": properties.collect::<Map<_, _>>(),
+        "additionalProperties": false,
+    })
+}
+
+fn uses() -> Json {
+    let part = |ty: &str, end: i64, pattern: &str, doc: &str| {
+        let ty = [ty, "string", "null"];
+        json!({ "description": doc, "type": ty, "minimum": 0, "exclusiveMaximum": end, "pattern": pattern })
+    };
+    json!({
+        "type": ["object", "null"],
+        "properties": {
+            "memory": part("integer", SAFE + 1, SIZE, "A number of bytes, or a size such as \"512M\"."),
+            "cpu": part("number", 1_000, PROCESSORS, "How many processors, or a share of one such as \"150%\"."),
+            "pids": part("integer", PIDS_MAX + 1, PIDS, "How many processes and threads."),
+        },
         "additionalProperties": false,
     })
 }

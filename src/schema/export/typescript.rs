@@ -131,6 +131,9 @@ fn typed(row: &Row) -> String {
         Value::Patterns(_) => "(string | RegExp)[] | string",
         Value::Code(_) => "string[] | \"git\" | (string & {}) | boolean",
         Value::Limits(_) => "Record<string, number | string>",
+        Value::Uses(_) => {
+            "{ memory?: number | string | null; cpu?: number | string | null; pids?: number | string | null }"
+        }
         Value::WatchOptions(_) => &watch_options(),
         Value::Ignored(shapes) => &shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | "),
     };

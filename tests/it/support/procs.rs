@@ -67,6 +67,11 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((rest.next()?.chars().next()?, rest.next()?.parse().ok()?))
 }
 
+/// Children that have ended and that their parent has not taken notice of.
+pub(crate) fn zombies_of(parent: u32) -> Vec<u32> {
+    all().into_iter().filter(|pid| stat(*pid) == Some(('Z', parent))).collect()
+}
+
 pub(crate) fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
