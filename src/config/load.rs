@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::World;
 use super::discovery::{PROGRAMS, endings};
 use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report, Severity};
-use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, to_json_text};
+use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, Span, to_json_text};
 use crate::graph::{Graph, Selection};
 use crate::schema::{self, Origins, Request};
 use crate::spec::EcosystemId;
@@ -37,12 +37,41 @@ pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection,
     let assigned = &world.reading.journal.take_assigned();
     let mut loaded = match document {
         Some(document) => {
-            resolve(&document, report, Request { file, folder: &folder, profile, selection, assigned }, world)
+            let request = || Request { file, folder: &folder, profile, selection, assigned };
+            let read = report.clone();
+            let loaded = resolve(&document, report, request(), world);
+            match located(entry, &document, &loaded.report, read, world) {
+                Some((document, mut report)) => {
+                    report.rename(entry, file);
+                    resolve(&document, report, request(), world)
+                }
+                None => loaded,
+            }
         }
         None => Loaded { graph: None, origins: Origins::default(), report },
     };
     loaded.report.shorten(file);
     loaded
+}
+
+/// The document with the places of literals, where something is said of values that only were computed so far.
+fn located(entry: &Path, document: &Node, said: &Report, mut report: Report, world: &World) -> Option<(Node, Report)> {
+    let computed = |span: &Span| report.sources.get(span.source).computed;
+    let mut spans: HashSet<Span> = HashSet::new();
+    spans.extend(said.diagnostics.iter().filter_map(|diagnostic| match &diagnostic.location {
+        Location::At { span, .. } if said.sources.get(span.source).computed => Some(*span),
+        _ => None,
+    }));
+    if spans.is_empty() && !world.reading.exact {
+        return None;
+    }
+    let mut doubted = Vec::new();
+    document.each(&mut |node| {
+        let wanted = |span: &Span| world.reading.exact && computed(span) || spans.contains(span);
+        doubted.extend(node.span.filter(wanted).map(|_| node));
+    });
+    let node = super::js::settle(entry, world, document, &doubted, &mut report.sources)?;
+    Some((node, report))
 }
 
 /// One app that a command line describes, as a file in `folder` that says `{"apps": [app]}` would give it.

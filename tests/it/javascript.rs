@@ -154,9 +154,14 @@ module.exports = {
     app('web', { instances: 'lots' }),
     ...Object.keys(services).map((name) => app(name, services[name])),
     app('sum', { kill_timeout: 'a' + 'b' }),
+    require('./lib/timed')('a', -3), require('./lib/timed')('b', -3),
   ],
 };
 ",
+    );
+    home.write(
+        "lib/timed.js",
+        "module.exports = (name, kill_timeout) => ({ name, script: './stay.sh', kill_timeout });\n",
     );
     home.write("lib/base.js", "exports.defaults = {\n  max_restarts: 3, instnaces: 1,\n};\n");
     home.write("conf/services.json", "{\n  \"api\": { \"exec_mode\": \"clutser\" }\n}\n");
@@ -166,6 +171,9 @@ module.exports = {
         "conf/services.json:2:25 apps[1] (api).exec_mode `exec_mode` must be",
         "eco.config.js:9:32 (computed) apps[2] (sum).kill_timeout `kill_timeout` must be",
         "lib/base.js:2:20 apps[0] (web).instnaces unknown option `instnaces`",
+        // Which of two equal numbers it was, only another run tells.
+        "eco.config.js:10:33 apps[3] (a).kill_timeout `kill_timeout` must be",
+        "eco.config.js:10:66 apps[4] (b).kill_timeout `kill_timeout` must be",
     ] {
         assert!(told.iter().any(|line| line.starts_with(want)), "{want}\n{told:#?}");
     }

@@ -23,6 +23,7 @@
 
 mod broker;
 mod child;
+mod doubts;
 mod early;
 mod engine;
 mod fault;
@@ -54,6 +55,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 pub use child::child_main;
+pub use doubts::settle;
 #[cfg(test)]
 pub(super) use tests::exported_by_the_engine;
 

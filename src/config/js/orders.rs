@@ -3,6 +3,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::provenance::Scalar;
 use crate::config::{Hermetic, Inputs, Mapping, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Location, Position, Sources, Span};
@@ -24,6 +25,8 @@ pub(super) struct Orders {
     pub(super) stringify: bool,
     /// Whether values are traced to where they come from.
     pub(super) trace: bool,
+    /// Values of which nothing says so far which literals they come from: the config is run for the sake of that alone.
+    pub(super) doubts: Vec<Scalar>,
 }
 
 /// What the child asks of its parent, as it can do none of it: it has no way to write, and none to start a process.
@@ -148,6 +151,7 @@ impl Orders {
             hermetic: world.reading.hermetic.clone(),
             stringify: false,
             trace: true,
+            doubts: Vec::new(),
         }
     }
 }

@@ -81,7 +81,12 @@ pub(super) fn stringify(entry: &Path, world: &World, sources: &mut Sources) -> R
     Ok(exported.node.as_str().unwrap_or_default().to_owned())
 }
 
-fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -> Result<Exported, Box<Diagnostic>> {
+pub(super) fn follow(
+    orders: &Orders,
+    entry: &Path,
+    world: &World,
+    sources: &mut Sources,
+) -> Result<Exported, Box<Diagnostic>> {
     let journal = &world.reading.journal;
     let mut refusals = Vec::new();
     // What the config has started ends with it, whatever else ends.

@@ -25,6 +25,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trial;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -44,12 +45,14 @@ use self::chain::Followed;
 use self::doing::Doing;
 pub(super) use self::explain::token;
 pub(super) use self::find::Found;
+use self::keys::Looped;
 use self::origin::Texts;
 use self::rewrite::Facts;
 pub(super) use self::rewrite::Shape;
-use self::site::{Entry, Item, Object, Scalar, Site, SiteId, Value, Worth};
-pub(super) use self::site::{Place, Spot};
+use self::site::{Entry, Item, Object, Site, Value, Worth};
+pub(super) use self::site::{Place, Scalar, SiteId, Spot};
 use self::text::{Bytes, Insertions};
+pub(super) use self::trial::{Trial, With, is_tagged};
 use crate::document::{Kind, Node, js_number};
 
 /// The name of the function that marks values. A file that has this name is left alone.
@@ -75,7 +78,7 @@ const JSON_MAX: usize = 256 << 10;
 
 /// The program as the engine is given it: without marks, and with them where that can be.
 pub(super) fn marked(code: &str, shape: Shape) -> (String, Option<String>) {
-    let rewritten = rewrite::rewrite(code, shape, &[], 0, 0);
+    let rewritten = rewrite::rewrite(code, shape, &[], (0, 0), &Trial::default());
     (rewrite::plain(code, shape, &[]).0, rewritten.map(|rewritten| rewritten.text))
 }
 
@@ -133,16 +136,21 @@ pub(super) struct Trace {
     /// Chains of which nobody can say beforehand whether they fail.
     unsure: RefCell<HashSet<Spot>>,
     order: Cell<u32>,
+    /// What loops have gone through the keys of, and the keys that are told so far.
+    loops: RefCell<HashMap<SiteId, Looped>>,
     /// How many names have bytes of their own.
     names: Cell<u32>,
     /// How many operands are kept for each literal.
     operands: RefCell<HashMap<SiteId, u32>>,
     on: bool,
+    trial: Trial,
+    /// The way that the program has taken so far, in a trial.
+    way: Cell<u64>,
 }
 
 impl Trace {
     /// Sets the mark up in a fresh engine.
-    pub(super) fn install(on: bool, context: &mut Context) -> JsResult<Rc<Self>> {
+    pub(super) fn install(on: bool, trial: Trial, context: &mut Context) -> JsResult<Rc<Self>> {
         let trace = Rc::new(Self {
             files: RefCell::default(),
             typed: RefCell::default(),
@@ -154,9 +162,12 @@ impl Trace {
             doing: RefCell::default(),
             unsure: RefCell::default(),
             order: Cell::new(0),
+            loops: RefCell::default(),
             names: Cell::new(0),
             operands: RefCell::default(),
             on,
+            trial,
+            way: Cell::new(0),
         });
         context.insert_data(trace.clone());
         if on {
@@ -189,7 +200,7 @@ impl Trace {
             return rewrite::plain(code, shape, before).0;
         };
         let rewritten = if self.on && !foreign && text.len() == code.len() {
-            rewrite::rewrite(code, shape, before, file, first)
+            rewrite::rewrite(code, shape, before, (file, first), &self.trial)
         } else {
             None
         };
@@ -306,6 +317,7 @@ impl Trace {
             },
             _ => return Ok(()),
         };
+        self.doubt(&site, &object, context)?;
         let id = self.add(site);
         self.made(id, &object, context)?;
         nested.iter().try_for_each(|(node, value)| self.json(file, node, value, context))
@@ -409,6 +421,10 @@ impl Trace {
                 }
                 Followed::Sound => Step::Nothing,
             },
+            Some(Site::Keys) => {
+                self.looped(id, value);
+                Step::Nothing
+            }
             Some(Site::Object(_) | Site::Array { .. }) => Step::Made,
             Some(Site::Spread { literal, slot }) => Step::Pending(*literal, *slot),
             Some(Site::Write { key: Some(key), .. }) => Step::Written(key.clone()),
@@ -608,8 +624,12 @@ fn mark(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sites are small and whole")]
         let id = id as SiteId;
         let trace = Trace::of(context);
-        if let Some(own) = trace.own(id, &value) {
-            return Ok(own);
+        trace.pass(id, &value);
+        if let Some(other) = trace.own(id, &value).or_else(|| trace.substitute(id)) {
+            return Ok(other);
+        }
+        if let Some(key) = trace.own_key(id, &value, context)? {
+            return Ok(key.into());
         }
         trace.met(id, &value, context)?;
     }

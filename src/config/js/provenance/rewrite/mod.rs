@@ -10,6 +10,7 @@ mod literals;
 mod names;
 mod operations;
 mod scribe;
+mod tried;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK, NOTHING, OPEN};
+use super::{APART, CLOSE, MARK, NOTHING, OPEN, Trial};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -98,8 +99,8 @@ pub(super) fn rewrite(
     code: &str,
     shape: Shape,
     before: &[(usize, &'static str)],
-    file: u32,
-    first: SiteId,
+    (file, first): (u32, SiteId),
+    trial: &Trial,
 ) -> Option<Rewritten> {
     let has_marks = [APART, OPEN].iter().any(|mark| code.contains(mark));
     if code.len() > LENGTH_MAX || has_marks {
@@ -119,7 +120,7 @@ pub(super) fn rewrite(
             names.declare_wrapper();
             let flow = Flow::of(&program, &interner);
             unambiguous = !flow.may_declare_twice();
-            Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
+            Scribe::over(code, &base, insertions, (names, &flow), (file, first), trial).visit(&program)?
         }
         Shape::Module => {
             let program = parser.parse_module(&Scope::new_global(), &mut interner).ok()?;
@@ -128,7 +129,7 @@ pub(super) fn rewrite(
             let _ = program.visit_with(&mut names);
             let flow = Flow::of(&program, &interner);
             unambiguous = !flow.may_declare_twice();
-            Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
+            Scribe::over(code, &base, insertions, (names, &flow), (file, first), trial).visit(&program)?
         }
     };
     let (text, insertions) = inserted(code, shape, before, marks.wraps, first)?;

@@ -1,6 +1,7 @@
 //! Which expressions are marked, and what is known of them.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use boa_ast::declaration::{Binding, Declaration, ExportDeclaration, ImportDeclaration, ImportKind, Variable};
@@ -16,11 +17,12 @@ use boa_ast::operations::{ContainsSymbol, contains};
 use boa_ast::pattern::Pattern;
 use boa_ast::property::PropertyName;
 use boa_ast::statement::Statement;
-use boa_ast::statement::iteration::ForOfLoop;
+use boa_ast::statement::iteration::{ForInLoop, ForOfLoop, IterableLoopInitializer};
 use boa_ast::visitor::{VisitWith, Visitor};
 use boa_ast::{Position, Span, Spanned};
 use boa_interner::Interner;
 
+use super::super::Trial;
 use super::super::site::{Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, Insertions, Lines, skip_blank};
 use super::flow::Flow;
@@ -41,6 +43,9 @@ pub(super) struct Scribe<'a> {
     pub(super) flow: &'a Flow<'a>,
     pub(super) file: u32,
     pub(super) first: SiteId,
+    pub(super) trial: &'a Trial,
+    /// Loops through keys, by where they declare their names.
+    loops: HashMap<Position, SiteId>,
     /// The literals around.
     pub(super) depth: u32,
     /// The text has words that interrupt a literal's evaluation.
@@ -67,8 +72,8 @@ impl<'a> Scribe<'a> {
         base: &str,
         insertions: Insertions,
         (names, flow): (Names<'a>, &'a Flow<'a>),
-        file: u32,
-        first: SiteId,
+        (file, first): (u32, SiteId),
+        trial: &'a Trial,
     ) -> Self {
         Self {
             code,
@@ -78,6 +83,8 @@ impl<'a> Scribe<'a> {
             flow,
             file,
             first,
+            trial,
+            loops: HashMap::new(),
             depth: 0,
             pauses: code.contains("await") || code.contains("yield"),
             fails: may_fail(code),
@@ -245,9 +252,13 @@ impl<'a> Scribe<'a> {
     }
 
     pub(super) fn visit_other(&mut self, expression: &Expression) -> ControlFlow<()> {
+        if self.doubted(expression) {
+            return ControlFlow::Continue(());
+        }
         match expression {
             Expression::Identifier(name) => {
                 if let Some((start, end)) = self.span(name.span()) {
+                    self.key_of(*name, start, end);
                     self.name(*name, start, end);
                 }
                 ControlFlow::Continue(())
@@ -311,6 +322,16 @@ impl<'a> Scribe<'a> {
 }
 
 impl Scribe<'_> {
+    /// Gives a key that a loop has come to a string of its own.
+    fn key_of(&mut self, name: Identifier, start: usize, end: usize) {
+        let keys = self.flow.key_of(name).and_then(|each| self.loops.get(&each)).copied();
+        if let Some(keys) = keys
+            && self.depth < DEPTH_MAX
+        {
+            self.add(start, end, Site::KeyOf(keys));
+        }
+    }
+
     /// Gives a text in quotes a string of its own.
     fn text(&mut self, expression: &Expression) {
         let Some((start, end)) = self.span(expression.span()) else { return };
@@ -332,6 +353,7 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
     }
 
     fn visit_statement(&mut self, statement: &'ast Statement) -> ControlFlow<()> {
+        self.choice(statement);
         match statement {
             // `'use strict'` is none with a mark.
             Statement::Expression(expression) if is_text(expression) => ControlFlow::Continue(()),
@@ -350,14 +372,14 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
 
     fn visit_property_access_field(&mut self, field: &'ast PropertyAccessField) -> ControlFlow<()> {
         match field {
-            PropertyAccessField::Expr(name) if is_text(name) => ControlFlow::Continue(()),
+            PropertyAccessField::Expr(name) if scalar(name, self.names.interner).is_some() => ControlFlow::Continue(()),
             _ => field.visit_with(self),
         }
     }
 
     fn visit_property_name(&mut self, name: &'ast PropertyName) -> ControlFlow<()> {
         match name {
-            PropertyName::Computed(name) if is_text(name) => ControlFlow::Continue(()),
+            PropertyName::Computed(name) if scalar(name, self.names.interner).is_some() => ControlFlow::Continue(()),
             _ => name.visit_with(self),
         }
     }
@@ -382,6 +404,17 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
         {
             let at = self.spot(start, end);
             self.add(start, end, Site::Iterate { at });
+        }
+        each.visit_with(self)
+    }
+
+    fn visit_for_in_loop(&mut self, each: &'ast ForInLoop) -> ControlFlow<()> {
+        let keys = self.extent(each.target(), &[')']);
+        if let IterableLoopInitializer::Const(binding) | IterableLoopInitializer::Let(binding) = each.initializer()
+            && let (Binding::Identifier(name), Some((start, end))) = (binding, keys)
+        {
+            let site = self.add(start, end, Site::Keys);
+            self.loops.insert(name.span().start(), self.first + site);
         }
         each.visit_with(self)
     }
