@@ -22,6 +22,8 @@ pub struct Reading {
     pub hermetic: Option<Hermetic>,
     /// Places are wanted of all values, not only of those that something is said of.
     pub exact: bool,
+    /// GitHub's runner reads what is printed.
+    pub for_runner: bool,
     pub journal: Journal,
 }
 

@@ -191,7 +191,9 @@ impl Drawn {
         }
         let label = match &diagnostic.location {
             Location::At { span, path } => {
-                let computed = sources.get(span.source).computed.then_some("computed here");
+                let source = sources.get(span.source);
+                let how = if source.guessed { "perhaps from here" } else { "computed here" };
+                let computed = source.computed.then_some(how);
                 let parts = [Some(path.as_str()).filter(|path| !path.is_empty()), computed];
                 let parts: Vec<&str> = parts.into_iter().flatten().collect();
                 (!parts.is_empty()).then(|| clean(&parts.join(", ")))

@@ -108,6 +108,11 @@ fn no_config_gives_github_a_command() {
     }
     let said = |line: &str| line.trim_start().starts_with("::") || line.contains("##[");
     assert!(!output.stderr.split(['\n', '\r']).any(said), "{output}");
+    // What a program prints, wherever this runs.
+    home.write("eco.config.js", "console.log('::stop-commands::t\\n on ##[group]'); module.exports = { apps: [] };");
+    let output = home.run(&["validate", "--format", "github", "eco.config.js"]);
+    output.says("| ::stop-commands::t");
+    assert!(!output.stderr.split(['\n', '\r']).any(said), "{output}");
 }
 
 #[test]

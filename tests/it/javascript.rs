@@ -219,7 +219,24 @@ fn places_of_what_node_ran_never_pass_for_more_than_they_are() {
     let diagnostics = json["diagnostics"].as_array().expect("a list");
     assert!(!diagnostics.is_empty());
     for diagnostic in diagnostics {
-        assert!(diagnostic["computed"] == true && diagnostic["line"].is_number(), "{diagnostic}");
+        let of_mode = diagnostic["path"] == "[0].exec_mode";
+        assert!(diagnostic["computed"] == of_mode && diagnostic["line"] == 2, "{diagnostic}");
+    }
+    let said = |text: &str| {
+        home.write("eco.config.js", text);
+        home.exits(65, &["validate", "--js-engine", "node", "eco.config.js"])
+    };
+    // Where the embedded engine comes to the same, it knows more.
+    let same = "const no = { kill_timeout: -3 };\nconst mk = (n) => ({ script: './stay.sh', kill_timeout: n });\nmodule.exports = [mk(\n -3)];\n";
+    let output = said(same);
+    output.says("eco.config.js:4:2").says("kill_timeout\n");
+    assert!(!output.stderr.contains("computed") && !output.stderr.contains("perhaps"), "{output}");
+    said(&format!("require('worker_threads');\n{same}")).says("kill_timeout, perhaps from here");
+    for class in
+        ["const a = 1;\nmodule.exports = class App {};\n", "require('tls');\nclass App {}\nmodule.exports = App;\n"]
+    {
+        let line = class.lines().position(|line| line.starts_with("module")).unwrap_or_default() + 1;
+        said(class).says("exports a class").says(&format!("eco.config.js:{line}:18"));
     }
     // What has a `then` is awaited.
     home.write("then.config.js", "module.exports = { then(done) { done({ apps: [{ script: './stay.sh' }] }) } };\n");

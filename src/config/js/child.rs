@@ -79,7 +79,7 @@ fn work(orders: Orders, status: Option<File>, means: Option<&'static str>) -> io
             move |refused| *refusals.borrow_mut() = refused
         }),
     };
-    let outcome = if orders.doubts.is_empty() { engine::run(orders, outside) } else { doubts::run(&orders) };
+    let outcome = if orders.aside { doubts::run(&orders) } else { engine::run(orders, outside) };
     let account = Account { inputs: journal.inputs(), assigned: journal.take_assigned(), refusals: refusals.take() };
     send(wire::ACCOUNT, &serde_json::to_vec(&account)?)?;
     match outcome {

@@ -31,15 +31,17 @@ pub fn settle(entry: &Path, world: &World, node: &Node, doubted: &[&Node], sourc
             doubts.push(scalar);
         }
     }
+    // What Node ran has no places so far: where the embedded engine comes to the same, it knows them.
+    let embedded = world.engine == Engine::Embedded;
     // Commands are not run again.
-    if doubts.is_empty() || world.engine != Engine::Embedded || !world.reading.journal.inputs().commands.is_empty() {
+    if embedded && (doubts.is_empty() || !world.reading.journal.inputs().commands.is_empty()) {
         return None;
     }
     let limits = world.reading.limits;
     let limits = Limits { deadline_ms: limits.deadline_ms.min(DEADLINE_MS), ..limits };
     let reading = Reading { limits, journal: Journal::default(), ..world.reading.clone() };
     let world = World { reading, ..world.clone() };
-    let orders = Orders { doubts, ..Orders::new(entry, &world) };
+    let orders = Orders { aside: true, doubts, ..Orders::new(entry, &world) };
     let exported = parent::follow(&orders, entry, &world, &mut Sources::default()).ok()?;
     let settled = parent::settled(exported, |path| shown(path, entry, &orders.entry), sources)?;
     same(&settled, node).then_some(settled)
@@ -89,7 +91,8 @@ pub(super) fn run(orders: &Orders) -> Result<Exported, Failure> {
     let (mut exported, trace) = tried(With::Own)?;
     let seen = trace.observed();
     let alone = seen.literals.iter().filter(|(_, _, scalar)| !is_tagged(scalar)).map(|(site, ..)| With::Nothing(*site));
-    let trials: Vec<With> = [With::Tags].into_iter().chain(alone).take(TRIALS_MAX).collect();
+    let tags = Some(With::Tags).filter(|_| !seen.literals.is_empty());
+    let trials: Vec<With> = tags.into_iter().chain(alone).take(TRIALS_MAX).collect();
     for with in trials {
         let Ok((other, passed)) = tried(with) else { continue };
         // Whoever goes another way may find another one there.
@@ -162,7 +165,7 @@ impl Found<'_> {
             let known = self.files.iter().position(|file| file.path == path && !file.computed);
             let known = known.unwrap_or(self.files.len());
             if known == self.files.len() {
-                self.files.push(Origin { path, text: text.as_ref().into(), computed: false });
+                self.files.push(Origin { path, text: text.as_ref().into(), computed: false, guessed: false });
             }
             let known = u32::try_from(known).ok()?;
             self.sources.insert(spot.file, known);

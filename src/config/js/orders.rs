@@ -25,7 +25,9 @@ pub(super) struct Orders {
     pub(super) stringify: bool,
     /// Whether values are traced to where they come from.
     pub(super) trace: bool,
-    /// Values of which nothing says so far which literals they come from: the config is run for the sake of that alone.
+    /// The config is run for the sake of its places alone: nobody is to notice.
+    pub(super) aside: bool,
+    /// Values of which nothing says so far which literals they come from.
     pub(super) doubts: Vec<Scalar>,
 }
 
@@ -151,6 +153,7 @@ impl Orders {
             hermetic: world.reading.hermetic.clone(),
             stringify: false,
             trace: true,
+            aside: false,
             doubts: Vec::new(),
         }
     }

@@ -15,7 +15,7 @@ use super::orders::{Account, Failure, Orders, Request, shown};
 use super::running::{Console, Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::values::Exported;
 use super::{Limits, fault, wire};
-use crate::config::{Journal, World};
+use crate::config::{Journal, Reading, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Kind, Location, Node, SourceId, Sources, Span};
 use crate::platform::Postponed;
@@ -44,7 +44,11 @@ pub(super) fn settled(exported: Exported, name: impl Fn(PathBuf) -> PathBuf, sou
     let ids: Vec<SourceId> = files
         .into_iter()
         .map(|file| {
-            let add = if file.computed { Sources::add_computed } else { Sources::add };
+            let add = match (file.computed, file.guessed) {
+                (_, true) => Sources::add_guessed,
+                (true, false) => Sources::add_computed,
+                (false, false) => Sources::add,
+            };
             add(sources, &name(file.path), file.text)
         })
         .collect();
@@ -91,7 +95,7 @@ pub(super) fn follow(
     let mut refusals = Vec::new();
     // What the config has started ends with it, whatever else ends.
     let postponed = Postponed::new();
-    let outcome = Run::start(orders, world.reading.limits, journal).and_then(|mut run| {
+    let outcome = Run::start(orders, &world.reading).and_then(|mut run| {
         let outcome = run.finish().map(|outcome| outcome.map_err(|failure| run.advised(failure)));
         refusals = std::mem::take(&mut run.refusals);
         if run.exposed {
@@ -145,12 +149,15 @@ enum Step {
 }
 
 impl Run {
-    fn start(orders: &Orders, limits: Limits, journal: &Journal) -> io::Result<Self> {
+    fn start(orders: &Orders, reading: &Reading) -> io::Result<Self> {
+        let Reading { limits, journal, for_runner, .. } = reading;
+        let limits = *limits;
         let mut command = Command::new("/proc/self/exe");
         command.arg("__eval").env_clear().stdin(Stdio::piped());
         // What `Date` goes by.
         command.envs(zone(orders).map(|zone| ("TZ", zone)));
-        let mut running = Running::start(&mut command, None, limits.deadline_ms, Console::of(&orders.env))?;
+        let mut running =
+            Running::start(&mut command, None, limits.deadline_ms, Console::of(&orders.env, *for_runner))?;
         let Some(answers) = running.take_stdin() else { return Err(io::Error::other("no pipe to it")) };
         rustix::io::ioctl_fionbio(&answers, true)?;
         let mut run = Self {

@@ -2,7 +2,7 @@
 //!
 //! Nothing is run or parsed: keys and literals are looked for in the files by their words. An entry whose key and value
 //! both stand there is most likely where a value comes from; of several, in the order in which they stand. That the same
-//! words stand there proves nothing, so each of these places says that it is where the value was computed.
+//! words stand there proves nothing, so each of these places says that it is a guess.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -339,7 +339,7 @@ impl Search<'_> {
         } else {
             let (path, text) = self.files.get(spot.file)?.clone();
             let new = u32::try_from(self.origins.len()).ok()?;
-            self.origins.push(Origin { path, text, computed: true });
+            self.origins.push(Origin { path, text, computed: true, guessed: true });
             self.sources.insert(spot.file, new);
             new
         };
@@ -368,7 +368,7 @@ mod tests {
         fn shown(exported: &Exported, span: Option<Span>) -> String {
             span.map_or("nowhere".to_owned(), |span| {
                 let file = &exported.files[span.source.0 as usize];
-                assert!(file.computed);
+                assert!(file.guessed);
                 file.text[span.start as usize..span.end as usize].to_owned()
             })
         }

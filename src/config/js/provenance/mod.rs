@@ -82,6 +82,13 @@ pub(super) fn marked(code: &str, shape: Shape) -> (String, Option<String>) {
     (rewrite::plain(code, shape, &[]).0, rewritten.map(|rewritten| rewritten.text))
 }
 
+/// Where the one value is written that a program exports as a whole.
+pub(super) fn exported_whole(text: &str, shape: Shape) -> Option<Bytes> {
+    let code = super::source::without_shebang(text);
+    let rewritten = rewrite::rewrite(&code, shape, &[], (0, 0), &Trial::default())?;
+    rewritten.facts.whole.map(|whole| whole.spot.bytes)
+}
+
 /// What happened to one object.
 #[derive(Debug, Default, Traceable, Finalize, JsData)]
 struct Record {

@@ -36,6 +36,7 @@ fn run_file(entry: &Path, trace: bool) -> Result<Exported, Failure> {
         hermetic: None,
         stringify: false,
         trace,
+        aside: false,
         doubts: Vec::new(),
     };
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
