@@ -182,6 +182,21 @@ module.exports = {
 }
 
 #[test]
+fn what_fails_in_a_package_is_told_in_its_words_at_the_users_place() {
+    let home = with("const set = require('p');\nmodule.exports = { apps: [set({})] };\n");
+    home.write("node_modules/p/index.js", "module.exports = (it) => {\n  console.log('once');\n  it.a.b = 1;\n};\n");
+    let output = home.exits(65, &["validate", "eco.config.js"]);
+    output.says("Cannot set properties of undefined (setting 'b')").says("eco.config.js:2:27");
+    assert_eq!(output.stderr.matches("once").count(), 1, "{output}");
+    home.write(
+        "eco.config.js",
+        "const set = require('p');\ntry {\n  set({});\n} catch (error) {\n  throw new Error('no: ' + error.message);\n}\n",
+    );
+    let output = home.exits(65, &["validate", "eco.config.js"]);
+    output.says("no: Cannot set properties of undefined (setting 'b')").says("eco.config.js:5:9");
+}
+
+#[test]
 fn what_cannot_be_exported_points_to_where_it_comes_from() {
     let home = with("");
     for (text, place) in [

@@ -85,8 +85,8 @@ struct Stood<'a> {
 /// As when the config is run.
 pub(super) fn run(orders: &Orders) -> Result<Exported, Failure> {
     let tried = |with: With| {
-        let trial = Trial { wanted: orders.doubts.clone(), with };
-        engine::tried(Orders { doubts: Vec::new(), ..orders.clone() }, nothing_outside(), trial)
+        let trial = Trial { wanted: orders.doubts.clone(), with, packages: false };
+        engine::tried(orders.clone(), nothing_outside(), trial)
     };
     let (mut exported, trace) = tried(With::Own)?;
     let seen = trace.observed();
@@ -99,7 +99,7 @@ pub(super) fn run(orders: &Orders) -> Result<Exported, Failure> {
         if passed.observed().way != seen.way {
             continue;
         }
-        let trial = Trial { wanted: Vec::new(), with };
+        let trial = Trial { wanted: Vec::new(), with, packages: false };
         let stood = seen.literals.iter().filter_map(|(site, spot, scalar)| {
             Some(Stood { scalar, spot: *spot, other: trial.stands(*site, scalar)? })
         });
@@ -108,6 +108,17 @@ pub(super) fn run(orders: &Orders) -> Result<Exported, Failure> {
         found.compare(&mut exported.node, &other.node);
     }
     Ok(exported)
+}
+
+/// The same failure of a package's, in the words that its marks have for it.
+pub(super) fn worded(orders: Orders, failure: Failure) -> Failure {
+    let trial = Trial { packages: true, ..Trial::default() };
+    match engine::tried(orders, nothing_outside(), trial) {
+        Err(other) if (other.code, &other.file, other.position) == (failure.code, &failure.file, failure.position) => {
+            Failure { message: other.message, ..failure }
+        }
+        _ => failure,
+    }
 }
 
 /// It is not to be noticed that the config is run again.

@@ -119,6 +119,9 @@ pub(super) struct Failure {
     pub(super) hint: Option<String>,
     /// The file's text, and the bytes in it that are at fault.
     pub(super) excerpt: Option<(String, u32, u32)>,
+    /// A package has failed: run with marks in its files, it would say more.
+    #[serde(skip)]
+    pub(super) in_package: bool,
 }
 
 /// Codes by their names.
@@ -161,7 +164,7 @@ impl Orders {
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), file: None, position: None, hint: None, excerpt: None }
+        Self { code, message: message.into(), file: None, position: None, hint: None, excerpt: None, in_package: false }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -41,7 +41,7 @@ use boa_engine::{
 };
 
 pub(super) use self::brackets::Odd;
-use self::chain::Followed;
+use self::chain::{Followed, is_no_list};
 use self::doing::Doing;
 pub(super) use self::explain::token;
 pub(super) use self::find::Found;
@@ -63,6 +63,8 @@ const OPEN: &str = "$pmrun(";
 const CLOSE: &str = "/*$pmrun*/)";
 /// What a mark is given that stands for nothing of the program's.
 const NOTHING: &str = "$pmrun";
+/// What ends a mark that is a statement.
+const STATEMENT: &str = ";/*$pmrun*/";
 /// Between a mark and the word before it.
 const APART: &str = "/*$pmrun*/";
 
@@ -140,6 +142,12 @@ pub(super) struct Trace {
     /// What marks have refused, by the message.
     refused: RefCell<Vec<(String, Spot)>>,
     doing: RefCell<Doing>,
+    /// What was caught last.
+    caught: RefCell<Option<JsValue>>,
+    /// There was an error of a package's, which has no marks.
+    vague: Cell<bool>,
+    /// What was to be written to null (or undefined), by the place of the name: whether it was null, and the name.
+    nothing: RefCell<HashMap<Spot, (bool, String)>>,
     /// Chains of which nobody can say beforehand whether they fail.
     unsure: RefCell<HashSet<Spot>>,
     order: Cell<u32>,
@@ -167,6 +175,9 @@ impl Trace {
             pending: RefCell::default(),
             refused: RefCell::default(),
             doing: RefCell::default(),
+            caught: RefCell::default(),
+            vague: Cell::new(false),
+            nothing: RefCell::default(),
             unsure: RefCell::default(),
             order: Cell::new(0),
             loops: RefCell::default(),
@@ -182,6 +193,7 @@ impl Trace {
             wrap_assign(context)?;
             keys::wrap(context)?;
             wrap_to_string(context)?;
+            wrap_then(context)?;
         }
         Ok(trace)
     }
@@ -200,13 +212,13 @@ impl Trace {
         shape: Shape,
         before: &[(usize, &'static str)],
     ) -> String {
-        let foreign = path.components().any(|part| part.as_os_str() == "node_modules");
+        let foreign = is_foreign(path);
         let mut sites = self.sites.borrow_mut();
         let mut files = self.files.borrow_mut();
         let (Ok(file), Ok(first)) = (u32::try_from(files.len()), u32::try_from(sites.len())) else {
             return rewrite::plain(code, shape, before).0;
         };
-        let rewritten = if self.on && !foreign && text.len() == code.len() {
+        let rewritten = if self.on && (!foreign || self.trial.packages) && text.len() == code.len() {
             rewrite::rewrite(code, shape, before, (file, first), &self.trial)
         } else {
             None
@@ -428,12 +440,26 @@ impl Trace {
                 }
                 Followed::Sound => Step::Nothing,
             },
+            Some(Site::Caught) => {
+                super::fault::in_nodes_words(value, context);
+                self.caught.replace(Some(value.clone()));
+                Step::Nothing
+            }
             Some(Site::Keys) => {
                 self.looped(id, value);
                 Step::Nothing
             }
             Some(Site::Object(_) | Site::Array { .. }) => Step::Made,
-            Some(Site::Spread { literal, slot }) => Step::Pending(*literal, *slot),
+            Some(Site::Spread { literal, slot }) => match self.spread_list(*literal, *slot) {
+                Some(at) if is_no_list(value, context) => {
+                    Step::Refuse(format!("{} is not iterable", self.text_at(at)), self.name_in(at))
+                }
+                _ => Step::Pending(*literal, *slot),
+            },
+            Some(Site::Write { key: Some(key), at, .. }) if value.is_null_or_undefined() => {
+                self.nothing.borrow_mut().insert(*at, (value.is_null(), key.clone()));
+                Step::Nothing
+            }
             Some(Site::Write { key: Some(key), .. }) => Step::Written(key.clone()),
             Some(Site::Write { key: None, .. }) => Step::Pending(id, 0),
             Some(Site::Key { write }) => Step::Key(*write),
@@ -450,8 +476,9 @@ impl Trace {
                 Step::Nothing
             }
             Some(Site::Missing { said, at }) => Step::Refuse(said.clone(), *at),
-            Some(Site::Iterate { at }) if value.is_null_or_undefined() => {
-                Step::Refuse(format!("{} is not iterable", self.text_at(*at)), *at)
+            Some(Site::Iterate { at }) if is_no_list(value, context) => {
+                let place = if value.is_null_or_undefined() { *at } else { self.name_in(*at) };
+                Step::Refuse(format!("{} is not iterable", self.text_at(*at)), place)
             }
             Some(Site::Operation { of, .. }) => {
                 self.doing.borrow_mut().note(of, id, value);
@@ -485,6 +512,11 @@ impl Trace {
                         None => return Ok(()),
                     },
                 };
+                if let Some((_, _, target)) = found.as_ref().filter(|(_, _, target)| target.is_null_or_undefined())
+                    && let Some(Site::Write { at, .. }) = self.site(write).as_deref()
+                {
+                    self.nothing.borrow_mut().insert(*at, (target.is_null(), key.clone()));
+                }
                 match found.and_then(|(_, _, target)| target.as_object()) {
                     Some(object) => {
                         let name = value.as_string().and_then(|name| self.texts.borrow().find(&name));
@@ -560,6 +592,16 @@ impl Trace {
         Ok(())
     }
 
+    /// What a list spreads, by its number.
+    fn spread_list(&self, literal: SiteId, slot: u32) -> Option<Spot> {
+        let site = self.site(literal)?;
+        let Site::Array { items, .. } = site.as_ref() else { return None };
+        items.iter().find_map(|item| match item {
+            Item::Spread { slot: known, value } if *known == slot => Some(*value),
+            _ => None,
+        })
+    }
+
     fn may_keep(&self, literal: SiteId) -> bool {
         let mut operands = self.operands.borrow_mut();
         let kept = operands.entry(literal).or_default();
@@ -598,11 +640,27 @@ impl Trace {
         Ok(())
     }
 
+    /// Of `a.b.c`, the `c`.
+    fn name_in(&self, spot: Spot) -> Spot {
+        let files = self.files.borrow();
+        let text = files.get(spot.file as usize).map_or("", |file| spot.bytes.of(&file.text));
+        let name = text.rsplit('.').next().unwrap_or_default();
+        let is_name = name.len() < text.len() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
+        let end = spot.bytes.end;
+        let start = if is_name { end.saturating_sub(u32::try_from(name.len()).unwrap_or(0)) } else { spot.bytes.start };
+        Spot { bytes: Bytes { start, end }, ..spot }
+    }
+
     fn text_at(&self, spot: Spot) -> String {
         let files = self.files.borrow();
         let text = files.get(spot.file as usize).map_or("", |file| spot.bytes.of(&file.text));
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Whether a file is a package's.
+pub(super) fn is_foreign(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "node_modules")
 }
 
 fn spot(file: u32, node: &Node) -> Option<Spot> {
@@ -679,6 +737,24 @@ fn wrap_to_string(context: &mut Context) -> JsResult<()> {
     })
 }
 
+/// What a promise is rejected with is told in Node's words to whoever handles it.
+fn wrap_then(context: &mut Context) -> JsResult<()> {
+    replace("Promise", Some("prototype"), "then", 2, context, |genuine, this, args, context| {
+        let Some(handler) = args.get(1).and_then(JsValue::as_function) else {
+            return genuine.call(this, args, context);
+        };
+        let told = NativeFunction::from_copy_closure_with_captures(
+            |_, args, handler: &JsFunction, context| {
+                args.first().inspect(|reason| super::fault::in_nodes_words(reason, context));
+                handler.call(&JsValue::undefined(), args, context)
+            },
+            handler,
+        );
+        let told = FunctionObjectBuilder::new(context.realm(), told).length(1).build();
+        genuine.call(this, &[args.first().cloned().unwrap_or_default(), told.into()], context)
+    })
+}
+
 type Wrapped = fn(&JsFunction, &JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
 
 /// Puts a function of ours in the place of one of the language's.
@@ -708,6 +784,11 @@ fn replace(
 
 fn without_marks(text: &str) -> String {
     let mut text = text.to_owned();
+    let statement = format!(",{NOTHING}{CLOSE}{STATEMENT}");
+    while let Some(end) = text.find(&statement) {
+        let start = text[..end].rfind(OPEN).unwrap_or(end);
+        text.replace_range(start..end + statement.len(), "");
+    }
     let alone = format!(",{NOTHING}{CLOSE}");
     while let Some(end) = text.find(&alone) {
         let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);

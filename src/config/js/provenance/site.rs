@@ -208,6 +208,8 @@ pub(super) enum Site {
     },
     /// What decides which way a program takes.
     Choice,
+    /// What a `catch` has caught.
+    Caught,
     /// A name that the file does not declare.
     Free,
 }

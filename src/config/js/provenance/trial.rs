@@ -21,6 +21,8 @@ pub(in crate::config::js) struct Trial {
     /// Values whose literals are looked for.
     pub(in crate::config::js) wanted: Vec<Scalar>,
     pub(in crate::config::js) with: With,
+    /// The files of packages are marked as well.
+    pub(in crate::config::js) packages: bool,
 }
 
 /// What stands for the literals.

@@ -26,7 +26,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK, NOTHING, OPEN, Trial};
+use super::{APART, CLOSE, MARK, NOTHING, OPEN, STATEMENT, Trial};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -161,6 +161,10 @@ fn inserted(
         if open.last().is_some_and(|end| *end < wrap.end) {
             return None;
         }
+        if let Some(name) = &wrap.caught {
+            all.push((wrap.start, format!("{MARK}({},{name},{NOTHING}{CLOSE}{STATEMENT}", first + wrap.site).into()));
+            continue;
+        }
         // Behind a pattern, as what it is where there is nothing.
         if wrap.start == wrap.end {
             all.push((wrap.start, format!("={MARK}({},{NOTHING}{CLOSE}", first + wrap.site).into()));
@@ -189,6 +193,8 @@ struct Wrap {
     end: usize,
     /// Counted from the file's first one.
     site: u32,
+    /// It is a statement about what this name has caught.
+    caught: Option<String>,
 }
 
 /// Where a specifier stands in quotes.

@@ -16,8 +16,8 @@ use boa_ast::function::ClassDeclaration;
 use boa_ast::operations::{ContainsSymbol, contains};
 use boa_ast::pattern::Pattern;
 use boa_ast::property::PropertyName;
-use boa_ast::statement::Statement;
 use boa_ast::statement::iteration::{ForInLoop, ForOfLoop, IterableLoopInitializer};
+use boa_ast::statement::{Catch, Statement};
 use boa_ast::visitor::{VisitWith, Visitor};
 use boa_ast::{Position, Span, Spanned};
 use boa_interner::Interner;
@@ -135,7 +135,7 @@ impl<'a> Scribe<'a> {
     pub(super) fn add(&mut self, start: usize, end: usize, site: Site) -> u32 {
         let id = self.reserve();
         self.sites[id as usize] = site;
-        self.wraps.push(Wrap { start, end, site: id });
+        self.wraps.push(Wrap { start, end, site: id, caught: None });
         id
     }
 
@@ -332,6 +332,19 @@ impl Scribe<'_> {
         }
     }
 
+    /// Begins a handler with a mark of what it has caught.
+    fn caught(&mut self, name: Identifier) {
+        let Some((start, end)) = self.span(name.span()) else { return };
+        let behind = skip_blank(self.code, end);
+        let Some(text) = self.code[behind..].starts_with(')').then(|| self.code[start..end].to_owned()) else { return };
+        let block = skip_blank(self.code, behind + 1);
+        if self.code[block..].starts_with('{') {
+            let site = self.reserve();
+            self.sites[site as usize] = Site::Caught;
+            self.wraps.push(Wrap { start: block + 1, end: block + 1, site, caught: Some(text) });
+        }
+    }
+
     /// Gives a text in quotes a string of its own.
     fn text(&mut self, expression: &Expression) {
         let Some((start, end)) = self.span(expression.span()) else { return };
@@ -382,6 +395,13 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
             PropertyName::Computed(name) if scalar(name, self.names.interner).is_some() => ControlFlow::Continue(()),
             _ => name.visit_with(self),
         }
+    }
+
+    fn visit_catch(&mut self, catch: &'ast Catch) -> ControlFlow<()> {
+        if let Some(Binding::Identifier(name)) = catch.parameter() {
+            self.caught(*name);
+        }
+        catch.visit_with(self)
     }
 
     fn visit_variable(&mut self, variable: &'ast Variable) -> ControlFlow<()> {
