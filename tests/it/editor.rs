@@ -314,6 +314,22 @@ fn a_first_file_takes_over_what_pm2_has() {
     assert_eq!(home.json(&["render", "--raw"])["apps"][0]["name"], "api");
 }
 
+#[test]
+fn what_a_first_file_leaves_out_is_said() {
+    let home = Home::new();
+    home.write("Procfile", "# all\nweb: ./stay.sh\nweb server\nworker:\n");
+    let output = home.ok(&["init", "--format", "yaml"]);
+    output.says("Procfile:3: left out").says("web server\n").says("Procfile:4: left out").says("1 app from Procfile");
+    let home = Home::new();
+    home.write("package.json", "{ \"name\": \"api\", }");
+    let nowhere = home.work.join("nowhere");
+    std::os::unix::fs::symlink(&nowhere, home.work.join("pmrun.d.ts")).expect("symlink");
+    let output = home.ok(&["init"]);
+    output.says("package.json: nothing is taken from it, as it is not JSON").says("with an app to fill in");
+    output.says("pmrun.d.ts: left as it is");
+    assert!(!nowhere.exists() && home.work.join("pmrun.d.ts").is_symlink());
+}
+
 /// The servers themselves come from the network; `PMRUN_EDITOR_SERVERS` names a folder that has them.
 #[test]
 fn editors_complete_and_check() {

@@ -25,7 +25,7 @@ const COMMENT: &str = "a comment begins with `//` here";
 
 /// Why a file has no `module`.
 pub(super) const RUN_AS_MODULE: &str =
-    "the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`";
+    "the file is run as a module: write `export default { apps: [...] }`, or name it `.cjs` (TypeScript: `.cts`)";
 
 /// Classes of classes of an error.
 const CLASSES_MAX: usize = 50;
@@ -322,11 +322,26 @@ fn lacks_of_node(message: &str, trace: &Trace) -> Option<String> {
     lacking(name).find(meant).map(|module| format!("`{module}.{name}`"))
 }
 
+/// What a module has instead of what it lacks.
+pub(super) fn of_module(message: &str) -> Option<&'static str> {
+    let missing = |name: &str| message.contains(&format!(" {name} is not defined"));
+    if missing("__dirname") {
+        return Some("the file is run as a module, whose folder is `import.meta.dirname`");
+    }
+    if missing("__filename") {
+        return Some("the file is run as a module, whose name is `import.meta.filename`");
+    }
+    if missing("require") {
+        return Some("the file is run as a module: `import` what it needs, or name it `.cjs` (TypeScript: `.cts`)");
+    }
+    ["module", "exports"].iter().any(|name| missing(name)).then_some(RUN_AS_MODULE)
+}
+
 /// What kind of error the message is, and what helps.
 fn advice(message: &str) -> Option<(Code, &'static str)> {
     let missing = |name: &str| message.contains(&format!(" {name} is not defined"));
-    if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
-        return Some((Code::Thrown, RUN_AS_MODULE));
+    if let Some(advice) = of_module(message) {
+        return Some((Code::Thrown, advice));
     }
     let lacking = [
         "Intl",
@@ -354,6 +369,11 @@ fn advice(message: &str) -> Option<(Code, &'static str)> {
         "TransformStream",
         "WritableStream",
         "navigator",
+        "Worker",
+        "Temporal",
+        "Float16Array",
+        "DisposableStack",
+        "AsyncDisposableStack",
     ];
     if lacking.iter().any(|name| missing(name))
         || message.contains("is not available to a config in pmrun's own engine")

@@ -193,8 +193,9 @@ impl<'a> Evaluation<'a> {
             place = self.request(threw.from.as_deref(), first, missing).or(place);
         } else if first.ends_with(" is not defined in ES module scope") {
             let name = threw.name.as_deref().unwrap_or_default();
-            failure =
-                Failure::new(Code::Thrown, format!("config threw: {name}: {first}")).hint(super::fault::RUN_AS_MODULE);
+            let message = format!("config threw: {name}: {first}");
+            let advice = super::fault::of_module(&message).unwrap_or(super::fault::RUN_AS_MODULE);
+            failure = Failure::new(Code::Thrown, message).hint(advice);
         } else if code == "ERR_UNKNOWN_FILE_EXTENSION" {
             failure = failure.hint("Node 22.18 and later run TypeScript; so does pmrun without `--js-engine node`");
         }

@@ -392,6 +392,11 @@ fn what_the_engine_lacks_leads_to_node() {
         "require('node:http')",
         "require('wasi')",
         "process.binding('fs')",
+        "Array.fromAsync([1])",
+        "Uint8Array.fromBase64('')",
+        "new Worker('x')",
+        "Temporal.Now.instant()",
+        "new Float16Array(1)",
     ] {
         let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
         let hint = failure.hint.unwrap_or_default();
@@ -469,4 +474,17 @@ fn what_is_thrown_on_has_the_place_of_that_and_says_where_it_comes_from() {
     // The child runs it again for the rest of the words.
     assert_eq!(said, "config threw: no: Cannot set properties of undefined or null (setting 'b')");
     assert_eq!(hint, None);
+}
+
+#[test]
+fn a_module_is_told_what_it_has_instead() {
+    for (text, want) in [
+        ("export default { apps: [{ cwd: __dirname }] }", "`import.meta.dirname`"),
+        ("const a: string = __filename;\nexport default {}", "`import.meta.filename`"),
+        ("import 'path'; require('os')", "`import` what it needs"),
+        ("import 'path'; module.exports = {}", "`.cts`"),
+    ] {
+        let failure = Case::new(&[("a.ts", text)]).run().result.unwrap_err();
+        assert!(failure.hint.as_deref().unwrap_or_default().contains(want), "{text}: {failure:?}");
+    }
 }
