@@ -161,6 +161,21 @@ fn scalar(name: &str) -> Option<Scalar> {
     })
 }
 
+/// How long the block is that a text begins with.
+pub(super) fn block(text: &str) -> Option<usize> {
+    let mut open = 0_u32;
+    for token in tokens(text) {
+        match token.word {
+            Word::Mark('{') => open += 1,
+            Word::Mark('}') if open == 1 => return Some(token.bytes.end as usize),
+            Word::Mark('}') => open = open.checked_sub(1)?,
+            _ if open == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Words and marks, without comments and regular expressions. What does not end ends them.
 fn tokens(text: &str) -> Vec<Token> {
     let mut out = Vec::new();

@@ -65,6 +65,11 @@ const CLOSE: &str = "/*$pmrun*/)";
 const NOTHING: &str = "$pmrun";
 /// What ends a mark that is a statement.
 const STATEMENT: &str = ";/*$pmrun*/";
+/// What stands in, around and behind a pattern that a `catch` takes apart, and behind its block.
+const TAKING: &str = "$pmrun$e){let/*$pmrun*/ ";
+const TAKEN: &str = ",$pmrun$e/*$pmrun*/";
+const TOOK: &str = ";/*$pmrun;*/";
+const TAKEN_END: &str = "/*$pmrun}*/}";
 /// Between a mark and the word before it.
 const APART: &str = "/*$pmrun*/";
 
@@ -788,6 +793,13 @@ fn without_marks(text: &str) -> String {
     while let Some(end) = text.find(&statement) {
         let start = text[..end].rfind(OPEN).unwrap_or(end);
         text.replace_range(start..end + statement.len(), "");
+    }
+    while let Some(end) = text.find(TAKEN) {
+        let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
+        text.replace_range(start..end + TAKEN.len(), "");
+    }
+    for taken in [TAKING, TOOK, TAKEN_END] {
+        text = text.replace(taken, "");
     }
     let alone = format!(",{NOTHING}{CLOSE}");
     while let Some(end) = text.find(&alone) {

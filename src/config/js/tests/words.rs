@@ -454,6 +454,23 @@ fn what_is_caught_is_in_words_of_nodes() {
         let want = format!("{:?}", [want; 4]).replace("\", \"", "\",\"");
         super::check_files(&[("a.js", &text), ("node_modules/p/index.js", package)], &want);
     }
+    // As it is taken apart.
+    for (catch, want) in [
+        ("({ message }) { out.push(message) }", r#"["o.z is not a function"]"#),
+        (
+            "({ name: n, message: m = `}` }/* ) */) { if (/}/.test('}')) { out.push(`${`${n}`}`, m) } }",
+            r#"["TypeError","o.z is not a function"]"#,
+        ),
+        ("({ message: { length } }) {\n out.push(length) } finally { out.push(1) }", "[21,1]"),
+        ("({ message: [a, b] }) { { } (() => { out.push(a + b) })() }", r#"["o."]"#),
+    ] {
+        let text = format!(
+            "const out = [], o = {{}};\nconst f = () => {{ try {{ o.z() }} catch {catch} }}; f();\n\
+             module.exports = String(f).endsWith({:?}) ? out : String(f);",
+            format!("catch {catch} }}")
+        );
+        super::check_files(&[("a.js", &text)], want);
+    }
     let text = "const f = (a) => { try { a() } catch (/* it */ e /* ) */ ) /* { */ { let b; return e } };\nmodule.exports = String(f)";
     let own = text.split_once(" = ").unwrap().1.split_once(";\nmodule").unwrap().0;
     super::check_files(&[("a.js", text)], &format!("{own:?}"));

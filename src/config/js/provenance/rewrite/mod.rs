@@ -26,7 +26,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK, NOTHING, OPEN, STATEMENT, Trial};
+use super::{APART, CLOSE, MARK, NOTHING, OPEN, STATEMENT, TAKEN, Trial};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -161,8 +161,15 @@ fn inserted(
         if open.last().is_some_and(|end| *end < wrap.end) {
             return None;
         }
-        if let Some(name) = &wrap.caught {
-            all.push((wrap.start, format!("{MARK}({},{name},{NOTHING}{CLOSE}{STATEMENT}", first + wrap.site).into()));
+        let site = first + wrap.site;
+        let extra = match &wrap.extra {
+            None => None,
+            Some(Extra::Caught(name)) => Some(format!("{MARK}({site},{name},{NOTHING}{CLOSE}{STATEMENT}")),
+            Some(Extra::Taken) => Some(format!("={MARK}({site}{TAKEN}")),
+            Some(Extra::Text(text)) => Some((*text).to_owned()),
+        };
+        if let Some(extra) = extra {
+            all.push((wrap.start, extra.into()));
             continue;
         }
         // Behind a pattern, as what it is where there is nothing.
@@ -193,8 +200,17 @@ struct Wrap {
     end: usize,
     /// Counted from the file's first one.
     site: u32,
-    /// It is a statement about what this name has caught.
-    caught: Option<String>,
+    extra: Option<Extra>,
+}
+
+/// What is put in besides calls around expressions.
+enum Extra {
+    /// A statement about what this name has caught.
+    Caught(String),
+    /// `catch ({ message }) {}`, with a name for what is taken apart, so that it can be marked before:
+    /// `catch ($pmrun$e){let { message }=$pmrun(7,$pmrun$e);{}}`
+    Taken,
+    Text(&'static str),
 }
 
 /// Where a specifier stands in quotes.

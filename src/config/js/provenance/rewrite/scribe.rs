@@ -22,13 +22,13 @@ use boa_ast::visitor::{VisitWith, Visitor};
 use boa_ast::{Position, Span, Spanned};
 use boa_interner::Interner;
 
-use super::super::Trial;
 use super::super::site::{Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, Insertions, Lines, skip_blank};
+use super::super::{TAKEN_END, TAKING, TOOK, Trial, likely};
 use super::flow::Flow;
 use super::names::Names;
 use super::operations::may_fail;
-use super::{Facts, Request, Wrap, quoted};
+use super::{Extra, Facts, Request, Wrap, quoted};
 
 /// The mark doubles how deep the engine's parser goes.
 pub(super) const DEPTH_MAX: u32 = 100;
@@ -135,7 +135,7 @@ impl<'a> Scribe<'a> {
     pub(super) fn add(&mut self, start: usize, end: usize, site: Site) -> u32 {
         let id = self.reserve();
         self.sites[id as usize] = site;
-        self.wraps.push(Wrap { start, end, site: id, caught: None });
+        self.wraps.push(Wrap { start, end, site: id, extra: None });
         id
     }
 
@@ -341,8 +341,30 @@ impl Scribe<'_> {
         if self.code[block..].starts_with('{') {
             let site = self.reserve();
             self.sites[site as usize] = Site::Caught;
-            self.wraps.push(Wrap { start: block + 1, end: block + 1, site, caught: Some(text) });
+            self.put(block + 1, site, Extra::Caught(text));
         }
+    }
+
+    /// The same, where it is taken apart at once.
+    fn caught_apart(&mut self, pattern: &Pattern) {
+        let Some((start, end)) = self.span(pattern.span()) else { return };
+        let is_whole = self.code[start..end].starts_with(['{', '[']) && self.code[..end].ends_with(['}', ']']);
+        let behind = skip_blank(self.code, end);
+        if !is_whole || !self.code[behind..].starts_with(')') {
+            return;
+        }
+        let block = skip_blank(self.code, behind + 1);
+        let Some(length) = likely::block(&self.code[block..]) else { return };
+        let site = self.reserve();
+        self.sites[site as usize] = Site::Caught;
+        self.put(start, site, Extra::Text(TAKING));
+        self.put(end, site, Extra::Taken);
+        self.put(behind + 1, site, Extra::Text(TOOK));
+        self.put(block + length, site, Extra::Text(TAKEN_END));
+    }
+
+    fn put(&mut self, at: usize, site: u32, extra: Extra) {
+        self.wraps.push(Wrap { start: at, end: at, site, extra: Some(extra) });
     }
 
     /// Gives a text in quotes a string of its own.
@@ -398,8 +420,10 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
     }
 
     fn visit_catch(&mut self, catch: &'ast Catch) -> ControlFlow<()> {
-        if let Some(Binding::Identifier(name)) = catch.parameter() {
-            self.caught(*name);
+        match catch.parameter() {
+            Some(Binding::Identifier(name)) => self.caught(*name),
+            Some(Binding::Pattern(pattern)) => self.caught_apart(pattern),
+            None => {}
         }
         catch.visit_with(self)
     }
