@@ -183,7 +183,7 @@ fn describe(
         return (recursion(), called);
     }
     // Where a package has failed, its file has the words, and the user's the place.
-    let (inner, called) = innermost(&frames, &trace);
+    let (inner, called) = innermost(frames, &trace);
     let foreign = inner.filter(|inner| trace.file(inner.file).is_some_and(|(path, _)| is_foreign(&path)));
     let (message, at) = match foreign.filter(|inner| at.is_none_or(|at| at.file != inner.file)) {
         Some(inner) => (trace.explain(&message, Some(inner), &called).0, at),

@@ -57,7 +57,9 @@ fn each(node: &Node, path: &str, visit: &mut dyn FnMut(&str, &Node)) {
             items.iter().enumerate().for_each(|(index, item)| each(item, &format!("{path}[{index}]"), visit));
         }
         Kind::Mapping(entries) => {
-            entries.iter().for_each(|entry| each(&entry.value, &format!("{path}.{}", entry.key.text), visit));
+            for entry in entries {
+                each(&entry.value, &format!("{path}.{}", entry.key.text), visit);
+            }
         }
         _ => {}
     }

@@ -7,8 +7,9 @@ use boa_engine::object::JsObject;
 use boa_engine::object::builtins::JsArray;
 use boa_engine::{Context, JsResult, JsString, JsValue};
 
+use super::hooks::replace;
 use super::site::{Place, Site, SiteId};
-use super::{SEEN_MAX, Trace, data, key_of, replace};
+use super::{SEEN_MAX, Trace, data, key_of};
 
 /// Names in all: what goes through the same object again and again is no config.
 const NAMES_MAX: u32 = 4_000;

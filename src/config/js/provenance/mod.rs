@@ -16,6 +16,7 @@ mod chain;
 mod doing;
 mod explain;
 mod find;
+mod hooks;
 mod keys;
 mod known;
 pub(super) mod likely;
@@ -32,12 +33,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use boa_engine::object::builtins::{JsFunction, JsWeakMap};
-use boa_engine::object::{FunctionObjectBuilder, JsObject};
-use boa_engine::property::{PropertyDescriptor, PropertyKey};
+use boa_engine::object::JsObject;
+use boa_engine::object::builtins::JsWeakMap;
+use boa_engine::property::PropertyKey;
 use boa_engine::{
-    Context, Finalize, JsData, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source,
-    Trace as Traceable, js_string,
+    Context, Finalize, JsData, JsNativeError, JsResult, JsString, JsValue, Trace as Traceable, js_string,
 };
 
 pub(super) use self::brackets::Odd;
@@ -194,11 +194,8 @@ impl Trace {
         });
         context.insert_data(trace.clone());
         if on {
-            bind_mark(context)?;
-            wrap_assign(context)?;
+            hooks::install(context)?;
             keys::wrap(context)?;
-            wrap_to_string(context)?;
-            wrap_then(context)?;
         }
         Ok(trace)
     }
@@ -685,132 +682,4 @@ fn length(object: &JsObject) -> usize {
     let length = data(object, &js_string!("length").into()).and_then(|length| length.as_number());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths are whole and not negative")]
     length.map_or(0, |length| length as usize)
-}
-
-/// `$pmrun(site, value)`
-fn mark(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let value = args.get(1).cloned().unwrap_or_default();
-    if let Some(id) = args.first().and_then(JsValue::as_number) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sites are small and whole")]
-        let id = id as SiteId;
-        let trace = Trace::of(context);
-        trace.pass(id, &value);
-        if let Some(other) = trace.own(id, &value).or_else(|| trace.substitute(id)) {
-            return Ok(other);
-        }
-        if let Some(key) = trace.own_key(id, &value, context)? {
-            return Ok(key.into());
-        }
-        trace.met(id, &value, context)?;
-    }
-    Ok(value)
-}
-
-/// A name that all files see and that is a property of nothing.
-fn bind_mark(context: &mut Context) -> JsResult<()> {
-    let function = FunctionObjectBuilder::new(context.realm(), NativeFunction::from_fn_ptr(mark)).length(2).build();
-    let global = context.global_object();
-    let passed = js_string!("$pmrun$");
-    global.set(passed.clone(), function, true, context)?;
-    let source = Source::from_bytes("const $pmrun = globalThis.$pmrun$;").with_path(Path::new("pmrun:mark"));
-    Script::parse(source, None, context)?.evaluate(context)?;
-    global.delete_property_or_throw(passed, context)?;
-    Ok(())
-}
-
-/// `Object.assign` that tells what was assigned.
-fn wrap_assign(context: &mut Context) -> JsResult<()> {
-    replace("Object", None, "assign", 2, context, |genuine, this, args, context| {
-        let target = genuine.call(this, args, context)?;
-        if let Some(object) = target.as_object() {
-            Trace::of(context).assigned(&object, args.get(1..).unwrap_or_default(), context)?;
-        }
-        Ok(target)
-    })
-}
-
-/// A function's text is the one that was written.
-fn wrap_to_string(context: &mut Context) -> JsResult<()> {
-    replace("Function", Some("prototype"), "toString", 0, context, |genuine, this, args, context| {
-        let text = genuine.call(this, args, context)?;
-        match text.as_string() {
-            Some(found) if found.to_std_string_lossy().contains(MARK) => {
-                Ok(JsString::from(without_marks(&found.to_std_string_lossy())).into())
-            }
-            _ => Ok(text),
-        }
-    })
-}
-
-/// What a promise is rejected with is told in Node's words to whoever handles it.
-fn wrap_then(context: &mut Context) -> JsResult<()> {
-    replace("Promise", Some("prototype"), "then", 2, context, |genuine, this, args, context| {
-        let Some(handler) = args.get(1).and_then(JsValue::as_function) else {
-            return genuine.call(this, args, context);
-        };
-        let told = NativeFunction::from_copy_closure_with_captures(
-            |_, args, handler: &JsFunction, context| {
-                args.first().inspect(|reason| super::fault::in_nodes_words(reason, context));
-                handler.call(&JsValue::undefined(), args, context)
-            },
-            handler,
-        );
-        let told = FunctionObjectBuilder::new(context.realm(), told).length(1).build();
-        genuine.call(this, &[args.first().cloned().unwrap_or_default(), told.into()], context)
-    })
-}
-
-type Wrapped = fn(&JsFunction, &JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
-
-/// Puts a function of ours in the place of one of the language's.
-fn replace(
-    owner: &str,
-    inner: Option<&str>,
-    name: &str,
-    length: usize,
-    context: &mut Context,
-    wrapped: Wrapped,
-) -> JsResult<()> {
-    let mut object = context.global_object().get(JsString::from(owner), context)?.to_object(context)?;
-    if let Some(inner) = inner {
-        object = object.get(JsString::from(inner), context)?.to_object(context)?;
-    }
-    let Some(genuine) = object.get(JsString::from(name), context)?.as_function() else { return Ok(()) };
-    let call = NativeFunction::from_copy_closure_with_captures(
-        move |this, args, genuine: &JsFunction, context| wrapped(genuine, this, args, context),
-        genuine,
-    );
-    let function = FunctionObjectBuilder::new(context.realm(), call).name(JsString::from(name)).length(length).build();
-    let property =
-        PropertyDescriptor::builder().value(function).writable(true).enumerable(false).configurable(true).build();
-    object.define_property_or_throw(JsString::from(name), property, context)?;
-    Ok(())
-}
-
-fn without_marks(text: &str) -> String {
-    let mut text = text.to_owned();
-    let statement = format!(",{NOTHING}{CLOSE}{STATEMENT}");
-    while let Some(end) = text.find(&statement) {
-        let start = text[..end].rfind(OPEN).unwrap_or(end);
-        text.replace_range(start..end + statement.len(), "");
-    }
-    while let Some(end) = text.find(TAKEN) {
-        let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
-        text.replace_range(start..end + TAKEN.len(), "");
-    }
-    for taken in [TAKING, TOOK, TAKEN_END] {
-        text = text.replace(taken, "");
-    }
-    let alone = format!(",{NOTHING}{CLOSE}");
-    while let Some(end) = text.find(&alone) {
-        let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
-        text.replace_range(start..end + alone.len(), "");
-    }
-    let text = text.replace(CLOSE, "").replace(APART, "");
-    let mut parts = text.split(OPEN);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(part.split_once(',').map_or(part, |(_, rest)| rest));
-    }
-    out
 }
