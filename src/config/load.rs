@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::World;
 use super::discovery::{PROGRAMS, endings};
@@ -31,6 +32,7 @@ pub fn load(entry: &Path, profile: Option<&str>, world: &World) -> Loaded {
 pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection, world: &World) -> Loaded {
     let mut report = Report::default();
     let folder = folder(entry, world);
+    let started = Instant::now();
     let document = if is_text(&folder, entry, &mut report) { read_document(entry, world, &mut report) } else { None };
     let file = world.mapping.as_ref().and_then(|mapping| mapping.shown.as_deref()).unwrap_or(entry);
     report.rename(entry, file);
@@ -39,8 +41,10 @@ pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection,
         Some(document) => {
             let request = || Request { file, folder: &folder, profile, selection, assigned };
             let read = report.clone();
+            let is_quick = started.elapsed() < super::js::SOON;
             let loaded = resolve(&document, report, request(), world);
-            match located(entry, &document, &loaded.report, read, world) {
+            let better = if is_quick { located(entry, &document, &loaded.report, read, world) } else { None };
+            match better {
                 Some((document, mut report)) => {
                     report.rename(entry, file);
                     resolve(&document, report, request(), world)

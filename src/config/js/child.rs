@@ -79,8 +79,10 @@ fn work(orders: Orders, status: Option<File>, means: Option<&'static str>) -> io
             move |refused| *refusals.borrow_mut() = refused
         }),
     };
-    let outcome = if orders.aside { doubts::run(&orders) } else { engine::run(orders.clone(), outside) };
-    let outcome = outcome.map_err(|failure| if failure.in_package { doubts::worded(orders, failure) } else { failure });
+    let outcome = match orders.aside.clone() {
+        Some(aside) => doubts::run(orders, aside),
+        None => engine::run(orders, outside),
+    };
     let account = Account { inputs: journal.inputs(), assigned: journal.take_assigned(), refusals: refusals.take() };
     send(wire::ACCOUNT, &serde_json::to_vec(&account)?)?;
     match outcome {

@@ -1,12 +1,13 @@
 //! Which literals numbers, booleans and nulls come from that something is said of, where one run of the config does not tell: it
-//! is run again for that, with nothing that it could do besides (`provenance::Trial`).
+//! is run again for that, with nothing that it could do besides (`provenance::Trial`). So it is for the words of what fails in a
+//! package.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::engine;
 use super::host::Outside;
-use super::orders::{Failure, Orders, shown};
+use super::orders::{Aside, Failure, Orders, shown};
 use super::parent;
 use super::provenance::{Scalar, Spot, Trace, Trial, With, is_tagged};
 use super::values::{Exported, Origin};
@@ -37,14 +38,29 @@ pub fn settle(entry: &Path, world: &World, node: &Node, doubted: &[&Node], sourc
     if embedded && (doubts.is_empty() || !world.reading.journal.inputs().commands.is_empty()) {
         return None;
     }
-    let limits = world.reading.limits;
-    let limits = Limits { deadline_ms: limits.deadline_ms.min(DEADLINE_MS), ..limits };
-    let reading = Reading { limits, journal: Journal::default(), ..world.reading.clone() };
-    let world = World { reading, ..world.clone() };
-    let orders = Orders { aside: true, doubts, ..Orders::new(entry, &world) };
-    let exported = parent::follow(&orders, entry, &world, &mut Sources::default()).ok()?;
+    let orders = Orders::new(entry, world);
+    let exported = again(&orders, Aside::Places(doubts), &world.reading)?.ok()?;
     let settled = parent::settled(exported, |path| shown(path, entry, &orders.entry), sources)?;
     same(&settled, node).then_some(settled)
+}
+
+/// The same failure of a package's, in the words that its marks have for it.
+pub(super) fn worded(orders: &Orders, failure: Failure, reading: &Reading) -> Failure {
+    match again(orders, Aside::Words, reading) {
+        Some(Err(other))
+            if (other.code, &other.file, other.position) == (failure.code, &failure.file, failure.position) =>
+        {
+            Failure { message: other.message, ..failure }
+        }
+        _ => failure,
+    }
+}
+
+/// Runs it again, in a child of its own: it may need more than there is, and then nothing has happened.
+fn again(orders: &Orders, aside: Aside, reading: &Reading) -> Option<Result<Exported, Failure>> {
+    let limits = Limits { deadline_ms: reading.limits.deadline_ms.min(DEADLINE_MS), ..reading.limits };
+    let orders = Orders { aside: Some(aside), deadline_ms: limits.deadline_ms, ..orders.clone() };
+    parent::outcome(&orders, &Reading { limits, journal: Journal::default(), ..reading.clone() })
 }
 
 /// Whether two nodes are the same but for their places.
@@ -79,13 +95,24 @@ struct Stood<'a> {
     other: Kind,
 }
 
-/// The child's side: the config's value, with the places that trials find.
+/// The child's side.
 ///
 /// # Errors
 /// As when the config is run.
-pub(super) fn run(orders: &Orders) -> Result<Exported, Failure> {
+pub(super) fn run(orders: Orders, aside: Aside) -> Result<Exported, Failure> {
+    match aside {
+        Aside::Places(doubts) => located(&orders, &doubts),
+        Aside::Words => {
+            let trial = Trial { packages: true, ..Trial::default() };
+            engine::tried(orders, nothing_outside(), trial).map(|(exported, _)| exported)
+        }
+    }
+}
+
+/// The config's value, with the places that trials find.
+fn located(orders: &Orders, doubts: &[Scalar]) -> Result<Exported, Failure> {
     let tried = |with: With| {
-        let trial = Trial { wanted: orders.doubts.clone(), with, packages: false };
+        let trial = Trial { wanted: doubts.to_vec(), with, packages: false };
         engine::tried(orders.clone(), nothing_outside(), trial)
     };
     let (mut exported, trace) = tried(With::Own)?;
@@ -108,17 +135,6 @@ pub(super) fn run(orders: &Orders) -> Result<Exported, Failure> {
         found.compare(&mut exported.node, &other.node);
     }
     Ok(exported)
-}
-
-/// The same failure of a package's, in the words that its marks have for it.
-pub(super) fn worded(orders: Orders, failure: Failure) -> Failure {
-    let trial = Trial { packages: true, ..Trial::default() };
-    match engine::tried(orders, nothing_outside(), trial) {
-        Err(other) if (other.code, &other.file, other.position) == (failure.code, &failure.file, failure.position) => {
-            Failure { message: other.message, ..failure }
-        }
-        _ => failure,
-    }
 }
 
 /// It is not to be noticed that the config is run again.

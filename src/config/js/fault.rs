@@ -48,6 +48,10 @@ pub(super) fn in_nodes_words(value: &JsValue, context: &mut Context) {
     let trace = Trace::of(context);
     let text = frames(value, context).unwrap_or_default();
     let (spot, called) = innermost(&text, &trace);
+    // The config's own, whatever it says.
+    if spot.and_then(|spot| trace.call(spot)).is_some_and(|(name, _)| name.ends_with(&class)) {
+        return;
+    }
     let (said, _) = trace.explain(&format!("{class}: {bare}"), spot, &called);
     let said = said.strip_prefix(&format!("{class}: ")).unwrap_or(&said);
     if said != bare {

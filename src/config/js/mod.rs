@@ -56,6 +56,7 @@ use std::path::{Path, PathBuf};
 
 pub use child::child_main;
 pub use doubts::settle;
+pub(super) use parent::SOON;
 #[cfg(test)]
 pub(super) use tests::exported_by_the_engine;
 

@@ -25,10 +25,17 @@ pub(super) struct Orders {
     pub(super) stringify: bool,
     /// Whether values are traced to where they come from.
     pub(super) trace: bool,
-    /// The config is run for the sake of its places alone: nobody is to notice.
-    pub(super) aside: bool,
-    /// Values of which nothing says so far which literals they come from.
-    pub(super) doubts: Vec<Scalar>,
+    /// The config was run before, and nobody is to notice that it is run again.
+    pub(super) aside: Option<Aside>,
+}
+
+/// What a config is run again for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Aside {
+    /// Its places: nothing says so far which literals these values come from.
+    Places(Vec<Scalar>),
+    /// The words for what fails in a package.
+    Words,
 }
 
 /// What the child asks of its parent, as it can do none of it: it has no way to write, and none to start a process.
@@ -120,7 +127,6 @@ pub(super) struct Failure {
     /// The file's text, and the bytes in it that are at fault.
     pub(super) excerpt: Option<(String, u32, u32)>,
     /// A package has failed: run with marks in its files, it would say more.
-    #[serde(skip)]
     pub(super) in_package: bool,
 }
 
@@ -156,8 +162,7 @@ impl Orders {
             hermetic: world.reading.hermetic.clone(),
             stringify: false,
             trace: true,
-            aside: false,
-            doubts: Vec::new(),
+            aside: None,
         }
     }
 }

@@ -14,12 +14,14 @@ use super::modules::USE_NODE;
 use super::orders::{Account, Failure, Orders, Request, shown};
 use super::running::{Console, Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::values::Exported;
-use super::{Limits, fault, wire};
+use super::{Limits, doubts, fault, wire};
 use crate::config::{Journal, Reading, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Kind, Location, Node, SourceId, Sources, Span};
 use crate::platform::Postponed;
 
+/// A config that takes longer is not run again for better words or places.
+pub(in crate::config) const SOON: Duration = Duration::from_secs(1);
 /// What the runtime says before it aborts is short.
 const NOISE_MAX: usize = 16 << 10;
 
@@ -85,16 +87,12 @@ pub(super) fn stringify(entry: &Path, world: &World, sources: &mut Sources) -> R
     Ok(exported.node.as_str().unwrap_or_default().to_owned())
 }
 
-pub(super) fn follow(
-    orders: &Orders,
-    entry: &Path,
-    world: &World,
-    sources: &mut Sources,
-) -> Result<Exported, Box<Diagnostic>> {
+fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -> Result<Exported, Box<Diagnostic>> {
     let journal = &world.reading.journal;
     let mut refusals = Vec::new();
     // What the config has started ends with it, whatever else ends.
     let postponed = Postponed::new();
+    let started = Instant::now();
     let outcome = Run::start(orders, &world.reading).and_then(|mut run| {
         let outcome = run.finish().map(|outcome| outcome.map_err(|failure| run.advised(failure)));
         refusals = std::mem::take(&mut run.refusals);
@@ -108,6 +106,10 @@ pub(super) fn follow(
     drop(postponed);
     let outcome =
         outcome.unwrap_or_else(|error| Err(Failure::new(Code::Engine, format!("cannot run the config: {error}"))));
+    let outcome = outcome.map_err(|failure| {
+        let again = failure.in_package && started.elapsed() < SOON;
+        if again { doubts::worded(orders, failure, &world.reading) } else { failure }
+    });
     let mut diagnostic = |failure: Failure| failure.into_diagnostic(entry, &orders.entry, sources);
     // What the config made of a refusal, an error most likely, is not what is wrong.
     let mut refusals = refusals.into_iter();
@@ -119,6 +121,14 @@ pub(super) fn follow(
         }
         None => outcome.map_err(diagnostic),
     }
+}
+
+/// What comes of it, by itself; None when it cannot be run.
+pub(super) fn outcome(orders: &Orders, reading: &Reading) -> Option<Result<Exported, Failure>> {
+    let postponed = Postponed::new();
+    let outcome = Run::start(orders, reading).and_then(|mut run| run.finish());
+    drop(postponed);
+    outcome.ok()
 }
 
 /// A running child. Dropping it ends it, and what it started.

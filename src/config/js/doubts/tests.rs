@@ -33,7 +33,7 @@ fn places(files: Files) -> Vec<String> {
             let computed = node.span.is_some_and(|span| exported.files[span.source.0 as usize].computed);
             doubts.extend(scalar(&node.kind).filter(|_| computed));
         });
-        let settled = if doubts.is_empty() { exported.clone() } else { run(&Orders { doubts, ..orders }).unwrap() };
+        let settled = if doubts.is_empty() { exported.clone() } else { located(&orders, &doubts).unwrap() };
         assert!(same(&settled.node, &exported.node), "{files:?}");
         let mut out = Vec::new();
         each(&settled.node, "", &mut |path, node| {

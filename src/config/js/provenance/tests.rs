@@ -36,8 +36,7 @@ fn run_file(entry: &Path, trace: bool) -> Result<Exported, Failure> {
         hermetic: None,
         stringify: false,
         trace,
-        aside: false,
-        doubts: Vec::new(),
+        aside: None,
     };
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
     let outside = || Outside {

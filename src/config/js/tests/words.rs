@@ -440,6 +440,8 @@ fn what_is_caught_is_in_words_of_nodes() {
         ("p.call({})", "x.run is not a function"),
         ("p.late()", "Cannot access 'z' before initialization"),
         ("throw new TypeError('of my own')", "of my own"),
+        ("throw new TypeError('not a constructor')", "not a constructor"),
+        ("const t = TypeError('not a constructor'); throw t", "not a constructor"),
     ];
     for (code, want) in table {
         let text = format!(
