@@ -153,7 +153,7 @@ module.exports = {
   apps: [
     app('web', { instances: 'lots' }),
     ...Object.keys(services).map((name) => app(name, services[name])),
-    app('sum', { kill_timeout: 'a' + 'b' }),
+    app('sum', { kill_timeout: 'a' + 'b', env: { AT: Date.now() * 1000 + process.hrtime()[1] % 1000 } }),
     require('./lib/timed')('a', -3), require('./lib/timed')('b', -3),
   ],
 };

@@ -41,7 +41,13 @@ pub fn settle(entry: &Path, world: &World, node: &Node, doubted: &[&Node], sourc
     let orders = Orders::new(entry, world);
     let exported = again(&orders, Aside::Places(doubts), &world.reading)?.ok()?;
     let settled = parent::settled(exported, |path| shown(path, entry, &orders.entry), sources)?;
-    same(&settled, node).then_some(settled)
+    if same(&settled, node) {
+        return Some(settled);
+    }
+    // The time of day, a process's number: what is the same has the same places.
+    let mut node = node.clone();
+    take(&mut node, &settled);
+    embedded.then_some(node)
 }
 
 /// The same failure of a package's, in the words that its marks have for it.
@@ -61,6 +67,29 @@ fn again(orders: &Orders, aside: Aside, reading: &Reading) -> Option<Result<Expo
     let limits = Limits { deadline_ms: reading.limits.deadline_ms.min(DEADLINE_MS), ..reading.limits };
     let orders = Orders { aside: Some(aside), deadline_ms: limits.deadline_ms, ..orders.clone() };
     parent::outcome(&orders, &Reading { limits, journal: Journal::default(), ..reading.clone() })
+}
+
+/// Takes over the places of what is the same.
+fn take(node: &mut Node, settled: &Node) {
+    let known = match (&mut node.kind, &settled.kind) {
+        (Kind::Sequence(items), Kind::Sequence(others)) if items.len() == others.len() => {
+            items.iter_mut().zip(others).for_each(|(item, other)| take(item, other));
+            true
+        }
+        (Kind::Mapping(entries), Kind::Mapping(others)) => {
+            for (entry, other) in entries.iter_mut().zip(others) {
+                if entry.key.text != other.key.text {
+                    break;
+                }
+                take(&mut entry.value, &other.value);
+            }
+            false
+        }
+        (one, other) => one == other,
+    };
+    if known {
+        node.span = settled.span.or(node.span);
+    }
 }
 
 /// Whether two nodes are the same but for their places.
@@ -116,6 +145,9 @@ fn located(orders: &Orders, doubts: &[Scalar]) -> Result<Exported, Failure> {
         engine::tried(orders.clone(), nothing_outside(), trial)
     };
     let (mut exported, trace) = tried(With::Own)?;
+    if trace.is_by_chance() {
+        return Ok(exported);
+    }
     let seen = trace.observed();
     let alone = seen.literals.iter().filter(|(_, _, scalar)| !is_tagged(scalar)).map(|(site, ..)| With::Nothing(*site));
     let tags = Some(With::Tags).filter(|_| !seen.literals.is_empty());

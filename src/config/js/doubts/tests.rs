@@ -417,6 +417,13 @@ fn what_was_computed_blames_no_literal() {
             )],
             &[".apps[0].no = a.js -6"],
         ),
+        (
+            &[(
+                "a.js",
+                "const list = [-3, -3]; module.exports = { apps: [{ instances: list[Math.floor(Math.random() * 2)] }] };",
+            )],
+            &[".apps[0].instances = ~a.js list[Math.floor(Math.random() * 2)]"],
+        ),
     ];
     let wrong: Vec<String> = table.iter().filter_map(|(files, wanted)| check(files, wanted)).collect();
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), table.len(), wrong.join("\n"));

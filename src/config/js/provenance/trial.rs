@@ -114,6 +114,11 @@ impl Trace {
         Ok(())
     }
 
+    /// Whether the program takes its ways by chance: another run says nothing of this one.
+    pub(in crate::config::js) fn is_by_chance(&self) -> bool {
+        self.files.borrow().iter().any(|file| file.text.contains("Math.random"))
+    }
+
     pub(in crate::config::js) fn observed(&self) -> Observed {
         let sites = self.sites.borrow();
         let literals = sites.iter().enumerate().filter_map(|(id, site)| match site.as_ref() {
