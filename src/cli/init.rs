@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::loading::{self, EntryFile, Talk};
 use super::surroundings;
-use super::terminal::{Terminal, counted};
+use super::terminal::{Terminal, counted, harmless};
 use crate::config::{self, World};
 use crate::document::{Entry, Format, Key, Kind, Node};
 use crate::schema::{self, export, options};
@@ -27,6 +27,7 @@ const USUAL: [&str; 8] =
 /// The apps that were found, and where.
 struct Found {
     document: Node,
+    /// Empty where nothing was found, and there is one app to be filled in.
     from: String,
     /// Where it is a file that says more than a document can.
     file: Option<EntryFile>,
@@ -43,7 +44,10 @@ pub(super) fn run(arguments: &arguments::Init, terminal: &mut Terminal) -> Resul
     let text = text(&document, arguments.format, format)?;
     save(&target, &text, arguments.force)?;
     let count = schema::decode(&document, &target).drafts.len();
-    terminal.say(format!("{name}: written, {} from {}", counted(count, "app"), found.from));
+    terminal.say(match found.from.as_str() {
+        "" => format!("{name}: written, with an app to fill in: nothing here tells what runs"),
+        from => format!("{name}: written, {} from {from}", counted(count, "app")),
+    });
     convert::say_lost(&lost, found.file.as_ref(), &document, &world, terminal);
     help_editors(arguments.format, &world, terminal)?;
     terminal.say("now: pmrun validate, then pmrun diff and pmrun apply");
@@ -79,12 +83,21 @@ fn find(target: &Path, world: &World, terminal: &mut Terminal) -> Result<Found, 
         let document = loading::judge(document, &report, false, Talk::None, terminal)?;
         return Ok(Found { document, from: entry.named.display().to_string(), file: Some(entry) });
     }
-    let procfile = std::fs::read_to_string(world.cwd.join("Procfile")).ok().map(|text| processes(&text));
-    if let Some(apps) = procfile.filter(|apps| !apps.is_empty()) {
+    let procfile = std::fs::read_to_string(world.cwd.join("Procfile")).unwrap_or_default();
+    let (apps, dropped) = processes(&procfile);
+    for (number, line) in dropped {
+        let line = harmless(line.as_bytes(), false);
+        terminal.say(format!("Procfile:{number}: left out, as it is no `name: command`: {line}"));
+    }
+    if !apps.is_empty() {
         return Ok(Found { document: ecosystem(&apps), from: "Procfile".to_owned(), file: None });
     }
     let manifest = std::fs::read(world.cwd.join("package.json")).ok();
-    let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let manifest = manifest.map(|bytes| serde_json::from_slice::<Value>(&bytes)).transpose();
+    let manifest = manifest.unwrap_or_else(|error| {
+        terminal.say(format!("package.json: nothing is taken from it, as it is not JSON: {error}"));
+        None
+    });
     if let Some(manifest) = manifest {
         let apps = scripts(&manifest, manager(&world.cwd), |file| world.cwd.join(file).is_file());
         if !apps.is_empty() {
@@ -92,14 +105,15 @@ fn find(target: &Path, world: &World, terminal: &mut Terminal) -> Result<Found, 
         }
     }
     let script = USUAL.iter().find(|file| world.cwd.join(file).is_file());
-    let from = script.map_or("nothing that was found: fill in its script", |script| script);
     let app = json!({ "name": "app", "script": format!("./{}", script.unwrap_or(&"app.js")) });
-    Ok(Found { document: ecosystem(&[app]), from: from.to_owned(), file: None })
+    let from = script.map_or_else(String::new, |script| (*script).to_owned());
+    Ok(Found { document: ecosystem(&[app]), from, file: None })
 }
 
-/// `name: command` lines. Heroku's `release` runs once, when somebody asks for it.
-fn processes(text: &str) -> Vec<Value> {
-    let line = |line: &str| {
+/// `name: command` lines, and those that are none, by their numbers. Heroku's `release` runs once, when somebody asks for
+/// it.
+fn processes(text: &str) -> (Vec<Value>, Vec<(usize, &str)>) {
+    let app = |line: &str| {
         let (name, command) = line.split_once(':')?;
         let (name, command) = (name.trim(), command.trim());
         let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
@@ -108,7 +122,15 @@ fn processes(text: &str) -> Vec<Value> {
             _ => json!({ "name": name, "script": command }),
         })
     };
-    text.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(line).collect()
+    let (mut apps, mut dropped) = (Vec::new(), Vec::new());
+    for (index, line) in text.lines().enumerate() {
+        match app(line) {
+            _ if line.trim().is_empty() || line.trim_start().starts_with('#') => {}
+            Some(app) => apps.push(app),
+            None => dropped.push((index + 1, line)),
+        }
+    }
+    (apps, dropped)
 }
 
 /// Scripts of package.json that go on running; without any, what `main` names.
@@ -237,6 +259,11 @@ fn help_editors(to: ConfigFormat, world: &World, terminal: &mut Terminal) -> Res
             terminal.say(format!("{name}: left as it is; `{command}` prints this version's"));
             Ok(())
         }
+        // A link that leads nowhere is somebody's, too.
+        Err(_) if path.symlink_metadata().is_ok() => {
+            terminal.say(format!("{name}: left as it is, though it cannot be read; `{command}` prints this version's"));
+            Ok(())
+        }
         Err(_) => {
             save(&path, &text, false)?;
             terminal.say(format!("{name}: written, for editors; `{command}` prints it"));
@@ -252,8 +279,10 @@ mod tests {
     #[test]
     fn procfiles_name_apps() {
         let text = "# all\nweb: node server.js --port $PORT\n\nrelease: npm run migrate\nbroken\n: x\nworker:\n";
+        let (apps, dropped) = processes(text);
+        assert_eq!(dropped, [(5, "broken"), (6, ": x"), (7, "worker:")]);
         assert_eq!(
-            processes(text),
+            apps,
             [
                 json!({ "name": "web", "script": "node server.js --port $PORT" }),
                 json!({ "name": "release", "script": "npm run migrate", "autorestart": false, "autostart": false }),

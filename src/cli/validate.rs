@@ -12,8 +12,9 @@ use crate::document::Location;
 use crate::{config, diag};
 
 pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world_for(&arguments.source.access)?;
+    let mut world = surroundings::world_for(&arguments.source.access)?;
     let format = if arguments.json { ReportFormat::Json } else { arguments.format };
+    world.reading.for_runner = format == ReportFormat::Github;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal);
     let entry = entry.and_then(|entry| saved_plan::refuse(&entry.path, &entry.named).map(|()| entry));
     let entry = match entry {

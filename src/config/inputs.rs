@@ -20,6 +20,10 @@ pub struct Reading {
     pub limits: Limits,
     /// Nothing beyond it, where there is one (`--hermetic`).
     pub hermetic: Option<Hermetic>,
+    /// Places are wanted of all values, not only of those that something is said of.
+    pub exact: bool,
+    /// GitHub's runner reads what is printed.
+    pub for_runner: bool,
     pub journal: Journal,
 }
 

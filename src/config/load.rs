@@ -1,12 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::World;
 use super::discovery::{PROGRAMS, endings};
 use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report, Severity};
-use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, to_json_text};
+use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, Span, to_json_text};
 use crate::graph::{Graph, Selection};
 use crate::schema::{self, Origins, Request};
 use crate::spec::EcosystemId;
@@ -31,18 +32,50 @@ pub fn load(entry: &Path, profile: Option<&str>, world: &World) -> Loaded {
 pub fn load_selected(entry: &Path, profile: Option<&str>, selection: &Selection, world: &World) -> Loaded {
     let mut report = Report::default();
     let folder = folder(entry, world);
+    let started = Instant::now();
     let document = if is_text(&folder, entry, &mut report) { read_document(entry, world, &mut report) } else { None };
     let file = world.mapping.as_ref().and_then(|mapping| mapping.shown.as_deref()).unwrap_or(entry);
     report.rename(entry, file);
     let assigned = &world.reading.journal.take_assigned();
     let mut loaded = match document {
         Some(document) => {
-            resolve(&document, report, Request { file, folder: &folder, profile, selection, assigned }, world)
+            let request = || Request { file, folder: &folder, profile, selection, assigned };
+            let read = report.clone();
+            let is_quick = started.elapsed() < super::js::SOON;
+            let loaded = resolve(&document, report, request(), world);
+            let better = if is_quick { located(entry, &document, &loaded.report, read, world) } else { None };
+            match better {
+                Some((document, mut report)) => {
+                    report.rename(entry, file);
+                    resolve(&document, report, request(), world)
+                }
+                None => loaded,
+            }
         }
         None => Loaded { graph: None, origins: Origins::default(), report },
     };
     loaded.report.shorten(file);
     loaded
+}
+
+/// The document with the places of literals, where something is said of values that only were computed so far.
+fn located(entry: &Path, document: &Node, said: &Report, mut report: Report, world: &World) -> Option<(Node, Report)> {
+    let computed = |span: &Span| report.sources.get(span.source).computed;
+    let mut spans: HashSet<Span> = HashSet::new();
+    spans.extend(said.diagnostics.iter().filter_map(|diagnostic| match &diagnostic.location {
+        Location::At { span, .. } if said.sources.get(span.source).computed => Some(*span),
+        _ => None,
+    }));
+    if spans.is_empty() && !world.reading.exact {
+        return None;
+    }
+    let mut doubted = Vec::new();
+    document.each(&mut |node| {
+        let wanted = |span: &Span| world.reading.exact && computed(span) || spans.contains(span);
+        doubted.extend(node.span.filter(wanted).map(|_| node));
+    });
+    let node = super::js::settle(entry, world, document, &doubted, &mut report.sources)?;
+    Some((node, report))
 }
 
 /// One app that a command line describes, as a file in `folder` that says `{"apps": [app]}` would give it.

@@ -191,7 +191,9 @@ impl Drawn {
         }
         let label = match &diagnostic.location {
             Location::At { span, path } => {
-                let computed = sources.get(span.source).computed.then_some("computed here");
+                let source = sources.get(span.source);
+                let how = if source.guessed { "perhaps from here" } else { "computed here" };
+                let computed = source.computed.then_some(how);
                 let parts = [Some(path.as_str()).filter(|path| !path.is_empty()), computed];
                 let parts: Vec<&str> = parts.into_iter().flatten().collect();
                 (!parts.is_empty()).then(|| clean(&parts.join(", ")))
@@ -253,7 +255,10 @@ impl Known {
         let line = text[begin..].split('\n').next().unwrap_or("");
         let parts = mask::secrets(text, &(begin..begin + line.len()), &(start..end));
         let inside = parts.iter().any(|part| part.start + begin <= end && start <= part.end + begin);
-        let secrets = parts.into_iter().map(|part| line[part].trim().to_owned()).collect();
+        // What the place itself shows is none, whatever else on the line has the same words.
+        let shown = |secret: &String| !inside && text[start..end].contains(secret.as_str());
+        let secrets = parts.into_iter().map(|part| line[part].trim().to_owned());
+        let secrets = secrets.filter(|secret| !shown(secret)).collect();
         Self { secrets, inside }
     }
 
@@ -649,6 +654,19 @@ mod tests {
             ] {
                 assert!(!drawn.contains("LEAK"), "{text}\n{drawn}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_place_shows_is_said_whatever_is_secret_elsewhere() {
+        let text = r#"[{"env":{"DB_PASSWORD":"xx","API_KEY":"long-word"},"max":"xx"},{"max":"long-word"},{"max":7}]"#;
+        for value in ["\"xx\"", "\"long-word\"", "7"] {
+            let at = text.rfind(value).unwrap();
+            let mut report = report(text, at..at + value.len(), "apps[0].max");
+            report.diagnostics[0].message = format!("`max` must be a number, not {value}; `xx` is elsewhere");
+            let drawn = render_text(&report, false, false);
+            assert!(drawn.contains(&format!("not {value};")), "{drawn}");
+            assert_eq!(drawn.contains("`xx`"), value == "\"xx\"", "{drawn}");
         }
     }
 

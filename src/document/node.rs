@@ -60,6 +60,16 @@ impl Node {
         }
     }
 
+    /// Visits this node and all below it.
+    pub fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a Node)) {
+        visit(self);
+        match &self.kind {
+            Kind::Sequence(items) => items.iter().for_each(|item| item.each(visit)),
+            Kind::Mapping(entries) => entries.iter().for_each(|entry| entry.value.each(visit)),
+            _ => {}
+        }
+    }
+
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match &self.kind {

@@ -19,6 +19,8 @@ pub struct Source {
     pub text: Arc<str>,
     /// Spans into it are where a program computed something, not where it is written.
     pub computed: bool,
+    /// Spans into it are where something of the same words stands, and nobody knows more.
+    pub guessed: bool,
     /// Found on first use: most files are read without anything being said of them.
     lines: OnceLock<Lines>,
 }
@@ -61,7 +63,8 @@ pub enum Location {
 impl Sources {
     pub fn add(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).expect("fewer than 4 billion config files"));
-        self.files.push(Source { path: path.to_owned(), text: text.into(), computed: false, lines: OnceLock::new() });
+        let (path, text) = (path.to_owned(), text.into());
+        self.files.push(Source { path, text, computed: false, guessed: false, lines: OnceLock::new() });
         id
     }
 
@@ -69,6 +72,13 @@ impl Sources {
     pub fn add_computed(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
         let id = self.add(path, text);
         self.files[id.0 as usize].computed = true;
+        id
+    }
+
+    /// The same file once more, for what most likely comes from it.
+    pub fn add_guessed(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
+        let id = self.add_computed(path, text);
+        self.files[id.0 as usize].guessed = true;
         id
     }
 

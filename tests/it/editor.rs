@@ -108,6 +108,11 @@ fn no_config_gives_github_a_command() {
     }
     let said = |line: &str| line.trim_start().starts_with("::") || line.contains("##[");
     assert!(!output.stderr.split(['\n', '\r']).any(said), "{output}");
+    // What a program prints, wherever this runs.
+    home.write("eco.config.js", "console.log('::stop-commands::t\\n on ##[group]'); module.exports = { apps: [] };");
+    let output = home.run(&["validate", "--format", "github", "eco.config.js"]);
+    output.says("| ::stop-commands::t");
+    assert!(!output.stderr.split(['\n', '\r']).any(said), "{output}");
 }
 
 #[test]
@@ -307,6 +312,22 @@ fn a_first_file_takes_over_what_pm2_has() {
     let text = std::fs::read_to_string(home.work.join("ecosystem.config.js")).expect("written");
     assert!(text.contains("npm start") && text.contains("export default config;"), "{text}");
     assert_eq!(home.json(&["render", "--raw"])["apps"][0]["name"], "api");
+}
+
+#[test]
+fn what_a_first_file_leaves_out_is_said() {
+    let home = Home::new();
+    home.write("Procfile", "# all\nweb: ./stay.sh\nweb server\nworker:\n");
+    let output = home.ok(&["init", "--format", "yaml"]);
+    output.says("Procfile:3: left out").says("web server\n").says("Procfile:4: left out").says("1 app from Procfile");
+    let home = Home::new();
+    home.write("package.json", "{ \"name\": \"api\", }");
+    let nowhere = home.work.join("nowhere");
+    std::os::unix::fs::symlink(&nowhere, home.work.join("pmrun.d.ts")).expect("symlink");
+    let output = home.ok(&["init"]);
+    output.says("package.json: nothing is taken from it, as it is not JSON").says("with an app to fill in");
+    output.says("pmrun.d.ts: left as it is");
+    assert!(!nowhere.exists() && home.work.join("pmrun.d.ts").is_symlink());
 }
 
 /// The servers themselves come from the network; `PMRUN_EDITOR_SERVERS` names a folder that has them.

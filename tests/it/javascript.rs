@@ -153,10 +153,15 @@ module.exports = {
   apps: [
     app('web', { instances: 'lots' }),
     ...Object.keys(services).map((name) => app(name, services[name])),
-    app('sum', { kill_timeout: 'a' + 'b' }),
+    app('sum', { kill_timeout: 'a' + 'b', env: { AT: Date.now() * 1000 + process.hrtime()[1] % 1000 } }),
+    require('./lib/timed')('a', -3), require('./lib/timed')('b', -3),
   ],
 };
 ",
+    );
+    home.write(
+        "lib/timed.js",
+        "module.exports = (name, kill_timeout) => ({ name, script: './stay.sh', kill_timeout });\n",
     );
     home.write("lib/base.js", "exports.defaults = {\n  max_restarts: 3, instnaces: 1,\n};\n");
     home.write("conf/services.json", "{\n  \"api\": { \"exec_mode\": \"clutser\" }\n}\n");
@@ -166,11 +171,29 @@ module.exports = {
         "conf/services.json:2:25 apps[1] (api).exec_mode `exec_mode` must be",
         "eco.config.js:9:32 (computed) apps[2] (sum).kill_timeout `kill_timeout` must be",
         "lib/base.js:2:20 apps[0] (web).instnaces unknown option `instnaces`",
+        // Which of two equal numbers it was, only another run tells.
+        "eco.config.js:10:33 apps[3] (a).kill_timeout `kill_timeout` must be",
+        "eco.config.js:10:66 apps[4] (b).kill_timeout `kill_timeout` must be",
     ] {
         assert!(told.iter().any(|line| line.starts_with(want)), "{want}\n{told:#?}");
     }
     let output = home.exits(65, &["validate", "eco.config.js"]);
     output.says("kill_timeout, computed here").says("instances: 'lots'").says("\"exec_mode\": \"clutser\"");
+}
+
+#[test]
+fn what_fails_in_a_package_is_told_in_its_words_at_the_users_place() {
+    let home = with("const set = require('p');\nmodule.exports = { apps: [set({})] };\n");
+    home.write("node_modules/p/index.js", "module.exports = (it) => {\n  console.log('once');\n  it.a.b = 1;\n};\n");
+    let output = home.exits(65, &["validate", "eco.config.js"]);
+    output.says("Cannot set properties of undefined (setting 'b')").says("eco.config.js:2:27");
+    assert_eq!(output.stderr.matches("once").count(), 1, "{output}");
+    home.write(
+        "eco.config.js",
+        "const set = require('p');\ntry {\n  set({});\n} catch (error) {\n  throw new Error('no: ' + error.message);\n}\n",
+    );
+    let output = home.exits(65, &["validate", "eco.config.js"]);
+    output.says("no: Cannot set properties of undefined (setting 'b')").says("eco.config.js:5:9");
 }
 
 #[test]
@@ -211,7 +234,24 @@ fn places_of_what_node_ran_never_pass_for_more_than_they_are() {
     let diagnostics = json["diagnostics"].as_array().expect("a list");
     assert!(!diagnostics.is_empty());
     for diagnostic in diagnostics {
-        assert!(diagnostic["computed"] == true && diagnostic["line"].is_number(), "{diagnostic}");
+        let of_mode = diagnostic["path"] == "[0].exec_mode";
+        assert!(diagnostic["computed"] == of_mode && diagnostic["line"] == 2, "{diagnostic}");
+    }
+    let said = |text: &str| {
+        home.write("eco.config.js", text);
+        home.exits(65, &["validate", "--js-engine", "node", "eco.config.js"])
+    };
+    // Where the embedded engine comes to the same, it knows more.
+    let same = "const no = { kill_timeout: -3 };\nconst mk = (n) => ({ script: './stay.sh', kill_timeout: n });\nmodule.exports = [mk(\n -3)];\n";
+    let output = said(same);
+    output.says("eco.config.js:4:2").says("kill_timeout\n");
+    assert!(!output.stderr.contains("computed") && !output.stderr.contains("perhaps"), "{output}");
+    said(&format!("require('worker_threads');\n{same}")).says("kill_timeout, perhaps from here");
+    for class in
+        ["const a = 1;\nmodule.exports = class App {};\n", "require('tls');\nclass App {}\nmodule.exports = App;\n"]
+    {
+        let line = class.lines().position(|line| line.starts_with("module")).unwrap_or_default() + 1;
+        said(class).says("exports a class").says(&format!("eco.config.js:{line}:18"));
     }
     // What has a `then` is awaited.
     home.write("then.config.js", "module.exports = { then(done) { done({ apps: [{ script: './stay.sh' }] }) } };\n");

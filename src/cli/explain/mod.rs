@@ -20,7 +20,7 @@ use super::loading::{self, Talk};
 use super::terminal::Terminal;
 use super::{render, saved_plan, surroundings};
 use crate::base::closest;
-use crate::config::{self, Loaded, World};
+use crate::config::{self, Loaded, Reading, World};
 use crate::diag::Code;
 use crate::graph::{Graph, Selection};
 use crate::schema::Origins;
@@ -81,7 +81,9 @@ fn load(what: &str, source: &Source, world: &World, terminal: &mut Terminal) -> 
     })?;
     saved_plan::refuse(&file.path, &file.named)?;
     let selection = Selection::Only(ask::beginnings(what).map(str::to_owned).collect());
-    let loaded = config::load_selected(&file.named, source.env.as_deref(), &selection, world);
+    let reading = Reading { exact: true, ..world.reading.clone() };
+    let world = World { reading, ..world.clone() };
+    let loaded = config::load_selected(&file.named, source.env.as_deref(), &selection, &world);
     let Loaded { graph, origins, report } = loaded;
     let talk = if report.has_errors() { Talk::Warnings } else { Talk::None };
     loading::judge(graph, &report, false, talk, terminal).map(|graph| (graph, origins))

@@ -11,7 +11,7 @@ use nix::sys::resource::Resource;
 
 use super::host::Outside;
 use super::orders::{Account, Failure, Orders, Reply, Request};
-use super::{engine, wire};
+use super::{doubts, engine, wire};
 use crate::config::{Hermetic, Journal};
 use crate::platform::{confine, one_arena};
 
@@ -79,7 +79,10 @@ fn work(orders: Orders, status: Option<File>, means: Option<&'static str>) -> io
             move |refused| *refusals.borrow_mut() = refused
         }),
     };
-    let outcome = engine::run(orders, outside);
+    let outcome = match orders.aside.clone() {
+        Some(aside) => doubts::run(orders, aside),
+        None => engine::run(orders, outside),
+    };
     let account = Account { inputs: journal.inputs(), assigned: journal.take_assigned(), refusals: refusals.take() };
     send(wire::ACCOUNT, &serde_json::to_vec(&account)?)?;
     match outcome {

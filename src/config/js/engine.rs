@@ -24,7 +24,7 @@ use super::language;
 use super::modules::Loader;
 use super::natives;
 use super::orders::{Failure, Orders};
-use super::provenance::Trace;
+use super::provenance::{Trace, Trial};
 use super::resolver::{self, Format};
 use super::source::BOOT;
 use super::values::{Exported, Unfit, Walker};
@@ -46,6 +46,14 @@ const UNWRAPS_MAX: u32 = 8;
 /// # Errors
 /// When the config cannot be read, parsed or run to its end, or exports what no file can hold.
 pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure> {
+    tried(orders, outside, Trial::default()).map(|(exported, _)| exported)
+}
+
+/// The same, in a trial.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn tried(orders: Orders, outside: Outside, trial: Trial) -> Result<(Exported, Rc<Trace>), Failure> {
     let Outside { print, ask, journal, refused } = outside;
     let host = Rc::new(Host::new(orders, print, ask, journal));
     readable(&host)?;
@@ -58,7 +66,7 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
     context.runtime_limits_mut().set_recursion_limit(RECURSION_MAX);
     context.runtime_limits_mut().set_stack_size_limit(VALUES_MAX);
     context.insert_data(host.clone());
-    let trace = Trace::install(host.orders.trace, &mut context)
+    let trace = Trace::install(host.orders.trace, trial, &mut context)
         .map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
     language::install(&host, &mut context)
         .map_err(|error| Failure::new(Code::Engine, format!("the JavaScript engine did not start: {error}")))?;
@@ -77,7 +85,7 @@ pub(super) fn run(orders: Orders, outside: Outside) -> Result<Exported, Failure>
     std::mem::forget(context);
     match host.ended() {
         Some(call) if outcome.is_ok() => Err(fault::exited(&call)),
-        _ => outcome,
+        _ => outcome.map(|exported| (exported, trace)),
     }
 }
 

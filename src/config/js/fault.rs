@@ -11,10 +11,11 @@ use super::engine::RECURSION_MAX;
 use super::host::Host;
 use super::modules::USE_NODE;
 use super::orders::Failure;
-use super::provenance::{Odd, Place, Shape, Spot, Trace};
+use super::outline::Called;
+use super::provenance::{Odd, Place, Shape, Spot, Trace, is_foreign};
 use super::resolver;
 use super::source::{OWN, lacking};
-use super::words::{TOO_DEEP, of_syntax};
+use super::words::{TOO_DEEP, is_engines, of_syntax};
 use crate::diag::Code;
 
 /// How far causes of causes are followed, and how many of one error are told.
@@ -24,10 +25,40 @@ const COMMENT: &str = "a comment begins with `//` here";
 
 /// Why a file has no `module`.
 pub(super) const RUN_AS_MODULE: &str =
-    "the file is run as a module: name it `.cjs`, or write `export default { apps: [...] }`";
+    "the file is run as a module: write `export default { apps: [...] }`, or name it `.cjs` (TypeScript: `.cts`)";
 
 /// Classes of classes of an error.
 const CLASSES_MAX: usize = 50;
+
+/// Puts Node's words in the place of the engine's in an error that a program has caught.
+pub(super) fn in_nodes_words(value: &JsValue, context: &mut Context) {
+    let Some(object) = value.as_object().filter(|object| object.is::<boa_engine::builtins::error::Error>()) else {
+        return;
+    };
+    let message = js_string!("message");
+    let held = |object: &JsObject, key: &boa_engine::JsString| {
+        object.borrow().properties().get(&key.clone().into()).and_then(|property| property.value().cloned())
+    };
+    let Some(bare) = held(&object, &message).and_then(|said| said.as_string()).map(|said| said.to_std_string_lossy())
+    else {
+        return;
+    };
+    let name = object.prototype().and_then(|class| held(&class, &js_string!("name"))?.as_string());
+    let Some(class) = name.map(|name| name.to_std_string_lossy()).filter(|_| is_engines(&bare)) else { return };
+    let trace = Trace::of(context);
+    let text = frames(value, context).unwrap_or_default();
+    let (spot, called) = innermost(&text, &trace);
+    // The config's own, whatever it says.
+    if spot.and_then(|spot| trace.call(spot)).is_some_and(|(name, _)| name.ends_with(&class)) {
+        return;
+    }
+    let (said, _) = trace.explain(&format!("{class}: {bare}"), spot, &called);
+    let said = said.strip_prefix(&format!("{class}: ")).unwrap_or(&said);
+    if said != bare {
+        // An error that is frozen keeps its words.
+        let _ = object.set(message, boa_engine::JsString::from(said), false, context);
+    }
+}
 
 /// What an uncaught error means.
 pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
@@ -42,18 +73,33 @@ pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
     let spot = frame.as_ref().and_then(|(file, line, column)| trace.spot(Path::new(file), *line, *column));
     // An error is made where it is meant to be; of anything else, `throw` is the place, through whatever it came here.
     let thrown = || trace.thrown(error.as_opaque()?);
+    // What was caught and is thrown on has two places.
+    let again = error.as_opaque().filter(|value| trace.has_caught(value)).and_then(|_| thrown());
     let known =
         if error.as_opaque().is_some_and(JsValue::is_object) { spot.or_else(thrown) } else { thrown().or(spot) };
     // Of some errors the engine only knows the file.
     let start = frame.as_ref().and_then(|(file, _, _)| trace.at(Path::new(file), 0, 0));
-    let (mut failure, at) = describe(error, known.or(start), &host, context);
+    let frames = stack(error, context).filter(|frames| !frames.is_empty()).unwrap_or_else(|| error.to_string());
+    let (mut failure, at) = describe(error, (&frames, known.or(start)), &host, context);
     let at = at.filter(|at| known.is_some() || Some(*at) != start);
+    let first = at.zip(again).filter(|(first, again)| first != again);
+    if let Some((first, _)) = first
+        && failure.hint.is_none()
+        && let (Some((path, _)), Some((line, column))) = (trace.file(first.file), trace.position(first))
+    {
+        let here = again.is_some_and(|again| again.file == first.file);
+        let path = path.strip_prefix(host.cwd()).unwrap_or(&path).display();
+        let from = if here { format!("line {line}, column {column}") } else { format!("{path}:{line}:{column}") };
+        failure.hint = Some(format!("it was caught, and comes from {from}"));
+    }
+    let at = first.map(|(_, again)| again).or(at);
     if failure.file.is_none() {
         let known = at.and_then(|spot| trace.file(spot.file)).map(|(path, _)| path);
         failure.file = known.or(frame.map(|(file, _, _)| file.into()));
         failure.position = at.and_then(|spot| trace.position(spot));
         failure.excerpt = at.and_then(|spot| excerpt(&trace, spot));
     }
+    failure.in_package = trace.is_vague();
     shown(failure, &host, context)
 }
 
@@ -119,7 +165,12 @@ pub(super) fn message(error: &JsError, context: &mut Context) -> String {
 }
 
 /// What went wrong, and its place: better known than the engine's, where the message says more.
-fn describe(error: &JsError, at: Option<Spot>, host: &Host, context: &mut Context) -> (Failure, Option<Spot>) {
+fn describe(
+    error: &JsError,
+    (frames, at): (&str, Option<Spot>),
+    host: &Host,
+    context: &mut Context,
+) -> (Failure, Option<Spot>) {
     let trace = Trace::of(context);
     let called = trace.callee(at).or(at);
     if let Some(call) = host.ended() {
@@ -135,7 +186,13 @@ fn describe(error: &JsError, at: Option<Spot>, host: &Host, context: &mut Contex
     if message.contains("Maximum call stack size exceeded") {
         return (recursion(), called);
     }
-    let (message, at) = trace.explain(&message, at);
+    // Where a package has failed, its file has the words, and the user's the place.
+    let (inner, called) = innermost(frames, &trace);
+    let foreign = inner.filter(|inner| trace.file(inner.file).is_some_and(|(path, _)| is_foreign(&path)));
+    let (message, at) = match foreign.filter(|inner| at.is_none_or(|at| at.file != inner.file)) {
+        Some(inner) => (trace.explain(&message, Some(inner), &called).0, at),
+        None => trace.explain(&message, at, &called),
+    };
     let message = format!("config threw: {message}");
     if let Some(lacks) = lacks_of_node(&message, &trace) {
         let advice = format!("pmrun's own engine does not have {lacks}: {USE_NODE}");
@@ -269,11 +326,26 @@ fn lacks_of_node(message: &str, trace: &Trace) -> Option<String> {
     lacking(name).find(meant).map(|module| format!("`{module}.{name}`"))
 }
 
+/// What a module has instead of what it lacks.
+pub(super) fn of_module(message: &str) -> Option<&'static str> {
+    let missing = |name: &str| message.contains(&format!(" {name} is not defined"));
+    if missing("__dirname") {
+        return Some("the file is run as a module, whose folder is `import.meta.dirname`");
+    }
+    if missing("__filename") {
+        return Some("the file is run as a module, whose name is `import.meta.filename`");
+    }
+    if missing("require") {
+        return Some("the file is run as a module: `import` what it needs, or name it `.cjs` (TypeScript: `.cts`)");
+    }
+    ["module", "exports"].iter().any(|name| missing(name)).then_some(RUN_AS_MODULE)
+}
+
 /// What kind of error the message is, and what helps.
 fn advice(message: &str) -> Option<(Code, &'static str)> {
     let missing = |name: &str| message.contains(&format!(" {name} is not defined"));
-    if ["module", "exports", "require", "__dirname", "__filename"].iter().any(|name| missing(name)) {
-        return Some((Code::Thrown, RUN_AS_MODULE));
+    if let Some(advice) = of_module(message) {
+        return Some((Code::Thrown, advice));
     }
     let lacking = [
         "Intl",
@@ -301,6 +373,11 @@ fn advice(message: &str) -> Option<(Code, &'static str)> {
         "TransformStream",
         "WritableStream",
         "navigator",
+        "Worker",
+        "Temporal",
+        "Float16Array",
+        "DisposableStack",
+        "AsyncDisposableStack",
     ];
     if lacking.iter().any(|name| missing(name))
         || message.contains("is not available to a config in pmrun's own engine")
@@ -320,6 +397,25 @@ fn advice(message: &str) -> Option<(Code, &'static str)> {
         ));
     }
     None
+}
+
+/// Where an error was made, and what was called there: of a function that fails with its parameters only the call is known.
+fn innermost(text: &str, trace: &Trace) -> (Option<Spot>, Called) {
+    let frames = text.lines().filter_map(|line| line.trim_start().strip_prefix("at "));
+    let mut frames = frames.filter(|line| !line.ends_with("(native)") && !line.contains("(native at "));
+    let Some((first, (file, line, column))) = frames.next().and_then(|first| Some((first, frame(first)?))) else {
+        return (None, Called::default());
+    };
+    let spot = |file: &str, line, column| trace.spot(Path::new(file), line, column);
+    let at = spot(&file, line, column).or_else(|| trace.at(Path::new(&file), 0, 0));
+    let name = first.split(" (").next().filter(|name| *name != "<main>").map(str::to_owned);
+    let by = frames.next().and_then(frame).and_then(|(file, line, column)| spot(&file, line, column));
+    let called = by.and_then(|by| Some((by.file, trace.call(by)?)));
+    let same = called.as_ref().filter(|(file, _)| at.is_some_and(|at| at.file == *file));
+    let call = same.map(|(_, (_, bytes))| (bytes.start as usize, bytes.end as usize));
+    let names = name.into_iter().chain(called.map(|(_, (name, _))| name)).collect();
+    at.inspect(|at| trace.learn(at.file));
+    (at, Called { names, call })
 }
 
 /// The innermost frame in a file of the user's; in a package's, where there is no other.
@@ -409,6 +505,7 @@ pub(super) fn syntax(message: &str, file: &Path, code: &str, shape: Shape, conte
         position: spot.and_then(|spot| trace.position(spot)),
         excerpt: spot.and_then(|spot| excerpt(&trace, spot)),
         hint: if deep { Some(USE_NODE.to_owned()) } else { hint },
+        in_package: false,
     }
 }
 

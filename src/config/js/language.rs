@@ -12,6 +12,7 @@ use super::host::Host;
 use super::json_words::complaint;
 use super::modules::{USE_NODE, raise};
 use super::orders::Failure;
+use super::outline::Called;
 use super::provenance::Trace;
 use crate::diag::Code;
 
@@ -82,7 +83,7 @@ fn stack(this: &JsValue, _: &[JsValue], genuine: &JsFunction, context: &mut Cont
     let mut shown: Vec<String> = shown.take(FRAMES_MAX).collect();
     let header = header(&object, context)?;
     // What a mark throws stands at what it marks.
-    if let (Some(frame), (_, Some(spot))) = (shown.first_mut(), trace.explain(&header, None))
+    if let (Some(frame), (_, Some(spot))) = (shown.first_mut(), trace.explain(&header, None, &Called::default()))
         && let (Some((line, column)), Some((end, _))) = (trace.position(spot), frame.rmatch_indices(':').nth(1))
     {
         frame.truncate(end);

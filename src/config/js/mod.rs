@@ -23,6 +23,7 @@
 
 mod broker;
 mod child;
+mod doubts;
 mod early;
 mod engine;
 mod fault;
@@ -54,6 +55,8 @@ mod words;
 use std::path::{Path, PathBuf};
 
 pub use child::child_main;
+pub use doubts::settle;
+pub(super) use parent::SOON;
 #[cfg(test)]
 pub(super) use tests::exported_by_the_engine;
 

@@ -17,7 +17,7 @@ use super::fault;
 use super::host::Host;
 use super::json_words::not_json;
 use super::orders::Failure;
-use super::provenance::{Shape, Trace};
+use super::provenance::{Shape, Trace, is_foreign};
 use super::resolver::{self, Format, Style};
 use super::source::{DEPTH_MAX, GLOBALS, find_quoted, is_nodes, too_deep, with_attributes, without_shebang};
 use super::typescript;
@@ -76,8 +76,7 @@ pub(super) fn compile(host: &Host, path: &Path, context: &mut Context) -> JsResu
 
 /// Refuses a name that is declared twice, as the engine does not in functions.
 fn unambiguous(host: &Host, path: &Path, code: &str, shape: Shape, context: &Context) -> JsResult<()> {
-    let foreign = path.components().any(|part| part.as_os_str() == "node_modules");
-    if foreign || Trace::of(context).is_unambiguous() {
+    if is_foreign(path) || Trace::of(context).is_unambiguous() {
         return Ok(());
     }
     match early::declared_twice(code, shape) {

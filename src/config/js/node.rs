@@ -19,7 +19,7 @@ use super::json_words::not_json;
 use super::orders::{Failure, shown};
 use super::outline::throws;
 use super::parent::settled;
-use super::provenance::{Shape, likely, token};
+use super::provenance::{Shape, exported_whole, likely, token};
 use super::running::{Console, Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::source::find_quoted;
 use super::values::{Step, a_bigint, a_circle};
@@ -129,7 +129,7 @@ impl<'a> Evaluation<'a> {
                 .hint("leave `--js-engine node` (or PMRUN_JS_ENGINE) out: pmrun's own engine can be confined"));
         }
         self.world.reading.journal.incomplete();
-        let console = Console::of(&self.world.env);
+        let console = Console::of(&self.world.env, self.world.reading.for_runner);
         let postponed = Postponed::new();
         let run = Run::start(&mut self.command(as_text)?, self.limits, console);
         let ended = run.and_then(|mut run| run.finish());
@@ -159,7 +159,7 @@ impl<'a> Evaluation<'a> {
             }
             Answer::Unfit(unfit) => Err(self.unfit(&unfit)),
             Answer::Pending => Err(super::fault::unsettled()),
-            Answer::Class => Err(super::fault::class()),
+            Answer::Class => Err(self.class()),
             Answer::Threw(threw) => Err(self.failure(&threw, said)),
         }
     }
@@ -193,8 +193,9 @@ impl<'a> Evaluation<'a> {
             place = self.request(threw.from.as_deref(), first, missing).or(place);
         } else if first.ends_with(" is not defined in ES module scope") {
             let name = threw.name.as_deref().unwrap_or_default();
-            failure =
-                Failure::new(Code::Thrown, format!("config threw: {name}: {first}")).hint(super::fault::RUN_AS_MODULE);
+            let message = format!("config threw: {name}: {first}");
+            let advice = super::fault::of_module(&message).unwrap_or(super::fault::RUN_AS_MODULE);
+            failure = Failure::new(Code::Thrown, message).hint(advice);
         } else if code == "ERR_UNKNOWN_FILE_EXTENSION" {
             failure = failure.hint("Node 22.18 and later run TypeScript; so does pmrun without `--js-engine node`");
         }
@@ -209,6 +210,16 @@ impl<'a> Evaluation<'a> {
                 let (start, end) = word(&text, line, column)?;
                 Some((text, start, end))
             });
+        }
+        failure
+    }
+
+    fn class(&self) -> Failure {
+        let mut failure = super::fault::class();
+        if let Ok(text) = self.files.read_text(&self.real) {
+            let found = [Shape::Module, Shape::CommonJs].into_iter().find_map(|shape| exported_whole(&text, shape));
+            failure.excerpt = found.map(|at| (text, at.start, at.end));
+            failure.file = Some(self.shown(&self.real));
         }
         failure
     }

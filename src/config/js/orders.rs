@@ -3,6 +3,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::provenance::Scalar;
 use crate::config::{Hermetic, Inputs, Mapping, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Location, Position, Sources, Span};
@@ -24,6 +25,17 @@ pub(super) struct Orders {
     pub(super) stringify: bool,
     /// Whether values are traced to where they come from.
     pub(super) trace: bool,
+    /// The config was run before, and nobody is to notice that it is run again.
+    pub(super) aside: Option<Aside>,
+}
+
+/// What a config is run again for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Aside {
+    /// Its places: nothing says so far which literals these values come from.
+    Places(Vec<Scalar>),
+    /// The words for what fails in a package.
+    Words,
 }
 
 /// What the child asks of its parent, as it can do none of it: it has no way to write, and none to start a process.
@@ -114,6 +126,8 @@ pub(super) struct Failure {
     pub(super) hint: Option<String>,
     /// The file's text, and the bytes in it that are at fault.
     pub(super) excerpt: Option<(String, u32, u32)>,
+    /// A package has failed: run with marks in its files, it would say more.
+    pub(super) in_package: bool,
 }
 
 /// Codes by their names.
@@ -148,13 +162,14 @@ impl Orders {
             hermetic: world.reading.hermetic.clone(),
             stringify: false,
             trace: true,
+            aside: None,
         }
     }
 }
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), file: None, position: None, hint: None, excerpt: None }
+        Self { code, message: message.into(), file: None, position: None, hint: None, excerpt: None, in_package: false }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -1,15 +1,17 @@
 //! The places in a program that errors of its run are about: what it iterates over, takes apart, writes to and hands on. Made
 //! when there is an error, for its words.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use oxc_ast::ast::{
-    Argument, ArrayExpressionElement, ArrayPattern, AssignmentExpression, AssignmentPattern, AssignmentTarget,
-    BindingPattern, CallExpression, ExportNamedDeclaration, Expression, ForOfStatement, FormalParameter, FunctionBody,
-    ObjectPattern, ThrowStatement, VariableDeclarator,
+    Argument, ArrayExpressionElement, ArrayPattern, ArrowFunctionExpression, AssignmentExpression, AssignmentPattern,
+    AssignmentTarget, BindingPattern, CallExpression, Class, ClassElement, ExportNamedDeclaration, Expression,
+    ForOfStatement, FormalParameter, Function, FunctionBody, MethodDefinitionKind, ObjectPattern, ObjectProperty,
+    ThrowStatement, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
-use oxc_semantic::{Semantic, SemanticBuilder, SymbolFlags, SymbolId};
+use oxc_semantic::{ScopeFlags, Semantic, SemanticBuilder, SymbolFlags, SymbolId};
 use oxc_span::{GetSpan, Span};
 
 use super::early::read;
@@ -56,6 +58,9 @@ pub(super) struct Outline {
     lists: HashSet<String>,
     /// Patterns around.
     depth: u32,
+    /// What the next function is called, and whose parameters these are.
+    naming: Option<String>,
+    within: Option<String>,
 }
 
 /// An expression, and the part of it that V8 points to.
@@ -71,6 +76,17 @@ pub(super) struct Pattern {
     pub(super) name: Option<String>,
     pub(super) at: Range,
     pub(super) of: Apart,
+    /// The function whose parameter it is, by the name that it is called by.
+    pub(super) function: Option<String>,
+}
+
+/// How a function was called that the engine has no place in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Called {
+    /// What the function is called, by itself and by its caller.
+    pub(super) names: Vec<String>,
+    /// The bytes of the call, where it is in the same file.
+    pub(super) call: Option<Range>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,15 +153,26 @@ impl Outline {
     }
 
     /// The only one that may have failed for such a value. With marks, those for which nothing is there tell of themselves.
-    pub(super) fn pattern(&self, value: &str, marked: bool) -> Option<&Pattern> {
+    pub(super) fn pattern<'s>(&'s self, value: &str, marked: bool, called: &Called) -> Option<&'s Pattern> {
         let nothing = value == "undefined";
-        let mut left = self.patterns.iter().filter(|pattern| match pattern.of {
-            Apart::Unnamed => true,
-            Apart::Nested => !(marked && nothing),
-            Apart::Declared { sure, .. } => !(marked && sure),
-            Apart::Otherwise => !nothing,
-        });
-        left.next().filter(|_| left.next().is_none())
+        let left: Vec<&Pattern> = self
+            .patterns
+            .iter()
+            .filter(|pattern| match pattern.of {
+                Apart::Unnamed => true,
+                Apart::Nested => !(marked && nothing),
+                Apart::Declared { sure, .. } => !(marked && sure),
+                Apart::Otherwise => !nothing,
+            })
+            .collect();
+        let only = |fits: &dyn Fn(&Pattern) -> bool| {
+            let mut left = left.iter().filter(|pattern| fits(pattern));
+            left.next().filter(|_| left.next().is_none()).copied()
+        };
+        let named = |pattern: &Pattern| pattern.function.as_ref().is_some_and(|name| called.names.contains(name));
+        let inside = |at: Range, pattern: &Pattern| at.0 <= pattern.at.0 && pattern.at.1 <= at.1;
+        let within = |pattern: &Pattern| called.call.is_some_and(|call| inside(call, pattern));
+        only(&|_| true).or_else(|| only(&named)).or_else(|| only(&within))
     }
 
     /// The only list that has no name and is taken apart, where nothing else can be.
@@ -160,7 +187,8 @@ impl Outline {
 
     fn apart(&mut self, name: Option<String>, span: Span) {
         let of = if self.depth > 0 { Apart::Nested } else { Apart::Unnamed };
-        self.patterns.push(Pattern { name, at: self.range(span), of });
+        let function = self.within.clone();
+        self.patterns.push(Pattern { name, at: self.range(span), of, function });
     }
 
     fn range(&self, span: Span) -> Range {
@@ -240,6 +268,7 @@ impl<'a> Visit<'a> for Outline {
             (BindingPattern::BindingIdentifier(name), Some(init)) if self.is_list(init) => {
                 self.lists.insert(name.name.to_string());
             }
+            (BindingPattern::BindingIdentifier(name), Some(init)) => self.naming = named(init, &name.name),
             _ => {}
         }
         let (outer, lists) = (self.patterns.len(), self.lists_apart.len());
@@ -252,6 +281,7 @@ impl<'a> Visit<'a> for Outline {
             if !it.id.is_binding_identifier()
                 && let Some(pattern) = self.patterns.get_mut(outer)
             {
+                pattern.function = None;
                 pattern.of = Apart::Declared { value, sure: is_sure(init) };
             }
         }
@@ -297,9 +327,42 @@ impl<'a> Visit<'a> for Outline {
 
     /// What a function does has nothing to do with the pattern around it.
     fn visit_function_body(&mut self, it: &FunctionBody<'a>) {
-        let depth = std::mem::take(&mut self.depth);
+        let (depth, within) = (std::mem::take(&mut self.depth), self.within.take());
         walk::walk_function_body(self, it);
-        self.depth = depth;
+        (self.depth, self.within) = (depth, within);
+    }
+
+    fn visit_function(&mut self, it: &Function<'a>, flags: ScopeFlags) {
+        let naming = self.naming.take();
+        let name = it.id.as_ref().map(|id| id.name.to_string()).or(naming);
+        let within = std::mem::replace(&mut self.within, name);
+        walk::walk_function(self, it, flags);
+        self.within = within;
+    }
+
+    fn visit_arrow_function_expression(&mut self, it: &ArrowFunctionExpression<'a>) {
+        let naming = self.naming.take();
+        let within = std::mem::replace(&mut self.within, naming);
+        walk::walk_arrow_function_expression(self, it);
+        self.within = within;
+    }
+
+    fn visit_class(&mut self, it: &Class<'a>) {
+        let naming = self.naming.take();
+        let class = it.id.as_ref().map(|id| id.name.to_string()).or(naming);
+        for element in &it.body.body {
+            if let ClassElement::MethodDefinition(method) = element {
+                let constructs = method.kind == MethodDefinitionKind::Constructor;
+                self.naming = if constructs { class.clone() } else { method.key.static_name().map(Cow::into_owned) };
+            }
+            self.visit_class_element(element);
+        }
+        it.super_class.iter().for_each(|above| self.visit_expression(above));
+    }
+
+    fn visit_object_property(&mut self, it: &ObjectProperty<'a>) {
+        self.naming = it.key.static_name().and_then(|name| named(&it.value, &name));
+        walk::walk_object_property(self, it);
     }
 
     fn visit_assignment_expression(&mut self, it: &AssignmentExpression<'a>) {
@@ -317,6 +380,7 @@ impl<'a> Visit<'a> for Outline {
             _ => None,
         };
         if let Some(name) = name {
+            self.naming = named(&it.right, &name);
             self.written.push((self.range(it.left.span()), name));
         }
         walk::walk_assignment_expression(self, it);
@@ -329,6 +393,15 @@ impl<'a> Visit<'a> for Outline {
         }
         walk::walk_export_named_declaration(self, it);
     }
+}
+
+/// The name that a function or class is given by what it is put into.
+fn named(value: &Expression<'_>, name: &str) -> Option<String> {
+    let is_one = matches!(
+        value,
+        Expression::FunctionExpression(_) | Expression::ArrowFunctionExpression(_) | Expression::ClassExpression(_)
+    );
+    is_one.then(|| name.to_owned())
 }
 
 /// Where the program throws a value that is no error and that is shown like this: the only such `throw`, or the only one
@@ -484,7 +557,7 @@ mod tests {
             ),
         ] {
             let outline = Outline::of(code, Shape::CommonJs).unwrap();
-            let found = outline.pattern("null", true).map(|pattern| pattern.refuses("null", code));
+            let found = outline.pattern("null", true, &Called::default()).map(|pattern| pattern.refuses("null", code));
             assert_eq!(found, want, "{code}");
         }
     }

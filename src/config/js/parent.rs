@@ -14,12 +14,14 @@ use super::modules::USE_NODE;
 use super::orders::{Account, Failure, Orders, Request, shown};
 use super::running::{Console, Heard, OUTPUT_MAX, Pipe, Running, too_large, too_much, too_slow};
 use super::values::Exported;
-use super::{Limits, fault, wire};
-use crate::config::{Journal, World};
+use super::{Limits, doubts, fault, wire};
+use crate::config::{Journal, Reading, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Kind, Location, Node, SourceId, Sources, Span};
 use crate::platform::Postponed;
 
+/// A config that takes longer is not run again for better words or places.
+pub(in crate::config) const SOON: Duration = Duration::from_secs(1);
 /// What the runtime says before it aborts is short.
 const NOISE_MAX: usize = 16 << 10;
 
@@ -44,7 +46,11 @@ pub(super) fn settled(exported: Exported, name: impl Fn(PathBuf) -> PathBuf, sou
     let ids: Vec<SourceId> = files
         .into_iter()
         .map(|file| {
-            let add = if file.computed { Sources::add_computed } else { Sources::add };
+            let add = match (file.computed, file.guessed) {
+                (_, true) => Sources::add_guessed,
+                (true, false) => Sources::add_computed,
+                (false, false) => Sources::add,
+            };
             add(sources, &name(file.path), file.text)
         })
         .collect();
@@ -86,7 +92,8 @@ fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -
     let mut refusals = Vec::new();
     // What the config has started ends with it, whatever else ends.
     let postponed = Postponed::new();
-    let outcome = Run::start(orders, world.reading.limits, journal).and_then(|mut run| {
+    let started = Instant::now();
+    let outcome = Run::start(orders, &world.reading).and_then(|mut run| {
         let outcome = run.finish().map(|outcome| outcome.map_err(|failure| run.advised(failure)));
         refusals = std::mem::take(&mut run.refusals);
         if run.exposed {
@@ -99,6 +106,10 @@ fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -
     drop(postponed);
     let outcome =
         outcome.unwrap_or_else(|error| Err(Failure::new(Code::Engine, format!("cannot run the config: {error}"))));
+    let outcome = outcome.map_err(|failure| {
+        let again = failure.in_package && started.elapsed() < SOON;
+        if again { doubts::worded(orders, failure, &world.reading) } else { failure }
+    });
     let mut diagnostic = |failure: Failure| failure.into_diagnostic(entry, &orders.entry, sources);
     // What the config made of a refusal, an error most likely, is not what is wrong.
     let mut refusals = refusals.into_iter();
@@ -110,6 +121,14 @@ fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -
         }
         None => outcome.map_err(diagnostic),
     }
+}
+
+/// What comes of it, by itself; None when it cannot be run.
+pub(super) fn outcome(orders: &Orders, reading: &Reading) -> Option<Result<Exported, Failure>> {
+    let postponed = Postponed::new();
+    let outcome = Run::start(orders, reading).and_then(|mut run| run.finish());
+    drop(postponed);
+    outcome.ok()
 }
 
 /// A running child. Dropping it ends it, and what it started.
@@ -140,12 +159,15 @@ enum Step {
 }
 
 impl Run {
-    fn start(orders: &Orders, limits: Limits, journal: &Journal) -> io::Result<Self> {
+    fn start(orders: &Orders, reading: &Reading) -> io::Result<Self> {
+        let Reading { limits, journal, for_runner, .. } = reading;
+        let limits = *limits;
         let mut command = Command::new("/proc/self/exe");
         command.arg("__eval").env_clear().stdin(Stdio::piped());
         // What `Date` goes by.
         command.envs(zone(orders).map(|zone| ("TZ", zone)));
-        let mut running = Running::start(&mut command, None, limits.deadline_ms, Console::of(&orders.env))?;
+        let mut running =
+            Running::start(&mut command, None, limits.deadline_ms, Console::of(&orders.env, *for_runner))?;
         let Some(answers) = running.take_stdin() else { return Err(io::Error::other("no pipe to it")) };
         rustix::io::ioctl_fionbio(&answers, true)?;
         let mut run = Self {

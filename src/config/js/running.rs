@@ -57,9 +57,13 @@ pub(super) enum Console {
 }
 
 impl Console {
-    /// By the variable that the runner sets.
-    pub(super) fn of(env: &BTreeMap<String, String>) -> Self {
-        if env.contains_key("GITHUB_ACTIONS") { Self::Runner { begins: true, hashes: 0 } } else { Self::Plain }
+    /// By the variable that the runner sets, or where it is told otherwise.
+    pub(super) fn of(env: &BTreeMap<String, String>, for_runner: bool) -> Self {
+        if for_runner || env.contains_key("GITHUB_ACTIONS") {
+            Self::Runner { begins: true, hashes: 0 }
+        } else {
+            Self::Plain
+        }
     }
 
     fn shown<'a>(&mut self, text: &'a [u8]) -> Cow<'a, [u8]> {
@@ -229,11 +233,13 @@ mod tests {
     #[test]
     fn a_config_gives_githubs_runner_no_command() {
         let env = BTreeMap::from([("GITHUB_ACTIONS".to_owned(), "true".to_owned())]);
-        let mut console = Console::of(&env);
+        let mut console = Console::of(&env, false);
         assert_eq!(console.shown(b"::error::x\nand ").as_ref(), b"| ::error::x\n| and ");
         assert_eq!(console.shown(b"on ##[error]\r\n").as_ref(), b"on ## [error]\r| \n");
         assert_eq!(console.shown(b"::stop-commands::t#").as_ref(), b"| ::stop-commands::t#");
         assert_eq!(console.shown(b"#[add-mask]").as_ref(), b"# [add-mask]");
-        assert_eq!(Console::of(&BTreeMap::new()).shown(b"::x\n").as_ref(), b"::x\n");
+        let plain = BTreeMap::new();
+        assert_eq!(Console::of(&plain, true), Console::of(&env, false));
+        assert_eq!(Console::of(&plain, false).shown(b"::x\n").as_ref(), b"::x\n");
     }
 }

@@ -119,8 +119,11 @@ pub(super) fn is_nodes(name: &str) -> bool {
     name.starts_with("node:") || NAMES.contains(&name.split('/').next().unwrap_or(name))
 }
 
-/// What Node's modules have and the stand-ins do not.
-const LACKING: [(&str, &str); 12] = [
+/// What Node and its modules have, and the engine and the stand-ins do not.
+const LACKING: [(&str, &str); 15] = [
+    ("Array", "fromAsync"),
+    ("Error", "isError"),
+    ("Uint8Array", "fromBase64 fromHex"),
     ("assert", "rejects doesNotThrow doesNotReject doesNotMatch"),
     ("buffer", "transcode isUtf8 isAscii Blob File resolveObjectURL"),
     ("console", "profile profileEnd timeStamp"),

@@ -82,6 +82,7 @@ fn orders(entry: &Path, root: &Path) -> Orders {
         hermetic: None,
         stringify: false,
         trace: true,
+        aside: None,
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Origin {
     pub(super) text: Arc<str>,
     /// Spans into it are where values were computed.
     pub(super) computed: bool,
+    /// And only by their words.
+    pub(super) guessed: bool,
 }
 
 /// Why a value cannot be taken over.
@@ -114,7 +116,7 @@ impl Walker {
         } else {
             let (path, text) = self.trace.file(place.spot.file)?;
             let known = u32::try_from(self.files.len()).ok()?;
-            self.files.push(Origin { path, text: text.as_ref().into(), computed: place.computed });
+            self.files.push(Origin { path, text: text.as_ref().into(), computed: place.computed, guessed: false });
             self.sources.insert(key, known);
             known
         };

@@ -64,7 +64,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Exported> {
     for _ in 0..read_length(&mut rest)? {
         let path = PathBuf::from(read_text(&mut rest)?);
         let text = read_text(&mut rest)?.into();
-        files.push(Origin { path, text, computed: *rest.split_off_first()? != 0 });
+        files.push(Origin { path, text, computed: *rest.split_off_first()? != 0, guessed: false });
     }
     let node = read(&mut rest, 0)?;
     rest.is_empty().then_some(Exported { node, files })
@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn exported(node: Node) -> Exported {
-        let file = |computed| Origin { path: "/srv/é.js".into(), text: "a\nb".into(), computed };
+        let file = |computed| Origin { path: "/srv/é.js".into(), text: "a\nb".into(), computed, guessed: false };
         Exported { node, files: vec![file(false), file(true)] }
     }
 

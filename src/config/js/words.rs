@@ -46,10 +46,18 @@ pub(super) fn in_v8s_words(bare: &str) -> Option<Cow<'static, str>> {
         }
         "Cannot destructure 'undefined' value" => "Cannot destructure 'undefined' as it is undefined.",
         "Cannot destructure 'null' value" => "Cannot destructure 'null' as it is null.",
-        "cannot convert 'null' or 'undefined' to object" => "Cannot convert undefined or null to object",
+        "cannot convert null or undefined to Object" | "cannot convert 'null' or 'undefined' to object" => {
+            "Cannot convert undefined or null to object"
+        }
         _ => return changing(bare).map(Cow::Owned),
     };
     Some(Cow::Borrowed(fixed))
+}
+
+/// Whether a message is in the engine's own words.
+pub(super) fn is_engines(bare: &str) -> bool {
+    let placed = ["access of uninitialized binding", "cannot mutate an immutable binding"];
+    in_v8s_words(bare).is_some_and(|said| said != bare) || placed.iter().any(|said| bare.starts_with(said))
 }
 
 /// Messages that hold a name or a kind.
@@ -89,8 +97,25 @@ fn changing(bare: &str) -> Option<String> {
     if let Some(flag) = bare.strip_prefix("invalid regular expression flag ") {
         return Some(format!("Invalid flags supplied to RegExp constructor '{flag}'"));
     }
+    if bare.starts_with("Object.create: expected 'proto' to be an Object or null") {
+        return Some("Object prototype may only be an Object or null".to_owned());
+    }
+    if let Some(number) = between("codepoint `", "` outside of Unicode range") {
+        return Some(format!("Invalid code point {number}"));
+    }
+    if let Some(kind) = between("`", "` is not callable") {
+        return Some(format!("{kind} is not a function"));
+    }
+    if bare.starts_with("WeakMap.set: expected target argument") {
+        return Some("Invalid value used as weak map key".to_owned());
+    }
     let callback = bare.to_ascii_lowercase();
-    let lacks = ["callbackfn is not callable", "callback is not callable", "callback function is not callable"];
+    let lacks = [
+        "invalid callback function",
+        "callbackfn is not callable",
+        "callback is not callable",
+        "callback function is not callable",
+    ];
     lacks.iter().any(|said| callback.contains(said)).then(|| "the callback is not a function".to_owned())
 }
 

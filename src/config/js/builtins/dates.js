@@ -52,6 +52,17 @@ function install() {
   hidden(Date.prototype, 'constructor', Dates);
   for (const name of ['toLocaleString', 'toLocaleDateString', 'toLocaleTimeString'])
     hidden(Date.prototype, name, { [name](locales, options) { return require('pmrun:locale')[name](this, locales, options); } }[name]);
+  const lists = new Set();
+  const each = (item, locales, options) => (item === null || item === undefined ? '' : item.toLocaleString(locales, options));
+  hidden(Array.prototype, 'toLocaleString', { toLocaleString(locales, options) {
+    if (lists.has(this)) return '';
+    lists.add(this);
+    try {
+      return Array.from(this, (item) => each(item, locales, options)).join(',');
+    } finally {
+      lists.delete(this);
+    }
+  } }.toLocaleString);
   hidden(Number.prototype, 'toLocaleString', { toLocaleString(locales, options) { return require('pmrun:locale').number(this.valueOf(), locales, options); } }.toLocaleString);
 }
 

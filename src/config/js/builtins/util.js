@@ -7,12 +7,13 @@ const quote = (text) => {
 function inspect(value, options, ...legacy) {
   // The older form: showHidden, depth, colors.
   if (typeof options === 'boolean') options = { depth: legacy[0] === undefined ? 2 : legacy[0] };
-  const outer = asked;
+  const outer = [asked, circles];
+  circles = new Map();
   asked = { ...inspect.defaultOptions, ...(typeof options === 'object' ? options : undefined) };
   try {
     return show(value, asked.depth ?? Infinity, [], 0);
   } finally {
-    asked = outer;
+    [asked, circles] = outer;
   }
 }
 inspect.custom = Symbol.for('nodejs.util.inspect.custom');
@@ -20,6 +21,8 @@ inspect.defaultOptions = { depth: 2, colors: false, compact: 3, breakLength: 80,
 // What the value that is being shown is shown with, and how deep its last part was.
 let asked = inspect.defaultOptions;
 let deepest = 0;
+// What contains itself, numbered as it is found out.
+let circles = new Map();
 
 function show(value, depth, above, indent) {
   const custom = value !== null && typeof value === 'object' && value[inspect.custom];
@@ -40,7 +43,10 @@ function show(value, depth, above, indent) {
     default: return String(value);
   }
   if (value === null) return 'null';
-  if (above.includes(value)) return '[Circular *1]';
+  if (above.includes(value)) {
+    if (!circles.has(value)) circles.set(value, circles.size + 1);
+    return `[Circular *${circles.get(value)}]`;
+  }
   if (value instanceof Error) return value.stack?.includes('\n') ? value.stack : `[${value.stack ?? value}]`;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
   if (value instanceof RegExp) return String(value);
@@ -60,8 +66,8 @@ function show(value, depth, above, indent) {
   };
   const keys = [...Object.keys(value), ...Object.getOwnPropertySymbols(value).filter((key) => Object.prototype.propertyIsEnumerable.call(value, key))];
   if (value instanceof Promise) return 'Promise {}';
-  if (value instanceof Map) return wrap(`Map(${value.size}) {`, Array.from(value, ([k, v]) => `${one(k)} => ${one(v)}`), '}', indent, above);
-  if (value instanceof Set) return wrap(`Set(${value.size}) {`, Array.from(value, one), '}', indent, above);
+  if (value instanceof Map) return wrap(`Map(${value.size}) {`, Array.from(value, ([k, v]) => `${one(k)} => ${one(v)}`), '}', indent, above, undefined, value);
+  if (value instanceof Set) return wrap(`Set(${value.size}) {`, Array.from(value, one), '}', indent, above, undefined, value);
   if (Array.isArray(value)) {
     const shown = Math.max(0, asked.maxArrayLength ?? Infinity);
     const items = Array.from(value.slice(0, shown), (item, i) => (i in value ? one(item) : '<1 empty item>'));
@@ -71,7 +77,7 @@ function show(value, depth, above, indent) {
   }
   if (ArrayBuffer.isView(value)) return wrap(`${name}(${value.length}) [`, Array.from(value.subarray(0, 100), String), ']', indent, above, value);
   const prefix = name === 'Object' ? '{' : name ? `${name} {` : '[Object: null prototype] {';
-  return wrap(prefix, keys.map(property), '}', indent, above);
+  return wrap(prefix, keys.map(property), '}', indent, above, undefined, value);
 }
 
 // Many short items stand in columns: about as wide as high, numbers to the right.
@@ -99,7 +105,8 @@ function columned(parts, list, indent) {
 const more = (count) => `... ${count} more item${count === 1 ? '' : 's'}`;
 
 // On one line, if that is short and few things are within each other.
-function wrap(open, all, close, indent, above, list) {
+function wrap(begin, all, close, indent, above, list, value = list) {
+  const open = circles.has(value) ? `<ref *${circles.get(value)}> ${begin}` : begin;
   if (!all.length) return open + close;
   const parts = list && all.length > 6 && typeof asked.compact === 'number' && asked.compact >= 1 ? columned(all, list, indent) : all;
   const length = parts.reduce((sum, part) => sum + part.length, 2 * parts.length + indent + open.length + 10);

@@ -59,6 +59,17 @@ impl Trace {
     }
 }
 
+/// Whether nothing can go through a value, as far as that can be said without running anything of the config's.
+pub(super) fn is_no_list(value: &JsValue, context: &mut Context) -> bool {
+    if value.is_string() {
+        return false;
+    }
+    value.is_null_or_undefined() || {
+        let found = property(value, &boa_engine::JsSymbol::iterator().into(), context);
+        found.is_some_and(|found| found.is_null_or_undefined())
+    }
+}
+
 /// What a property holds, if that can be said without running anything of the config's.
 fn held(value: &JsValue, name: &str, variables: bool, context: &mut Context) -> Option<JsValue> {
     let key: PropertyKey = JsString::from(name).into();
@@ -66,8 +77,15 @@ fn held(value: &JsValue, name: &str, variables: bool, context: &mut Context) -> 
         // It is ours, and is asked the same in a moment.
         return value.as_object()?.get(key, context).ok();
     }
+    if value.is_string() && (name == "length" || name.parse::<u64>().is_ok()) {
+        return None;
+    }
+    property(value, &key, context)
+}
+
+fn property(value: &JsValue, key: &PropertyKey, context: &mut Context) -> Option<JsValue> {
     let constructors = context.intrinsics().constructors();
-    let wrapper = if value.is_string() && name != "length" && name.parse::<u64>().is_err() {
+    let wrapper = if value.is_string() {
         Some(constructors.string().prototype())
     } else if value.is_number() {
         Some(constructors.number().prototype())
@@ -79,7 +97,7 @@ fn held(value: &JsValue, name: &str, variables: bool, context: &mut Context) -> 
         if !object.is_ordinary() && !object.is_array() && wrapper.as_ref() != Some(&object) {
             return None;
         }
-        let property = object.borrow().properties().get(&key);
+        let property = object.borrow().properties().get(key);
         if let Some(property) = property {
             return property.value().cloned();
         }

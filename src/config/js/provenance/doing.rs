@@ -28,6 +28,16 @@ impl Trace {
         JsValue::same_value(&operand, value).then_some(spot)
     }
 
+    /// Whether a value was caught before, and nothing since.
+    pub(in crate::config::js) fn has_caught(&self, value: &JsValue) -> bool {
+        value.is_object() && self.caught.borrow().as_ref().is_some_and(|caught| JsValue::same_value(caught, value))
+    }
+
+    /// Whether packages would have more to say if they were marked.
+    pub(in crate::config::js) fn is_vague(&self) -> bool {
+        self.vague.get() && !self.trial.packages
+    }
+
     /// The operation that an error without a place is about, in V8's words.
     pub(super) fn failed(&self, bare: &str, file: u32) -> Option<(String, Bytes)> {
         let found = |of: Operation| self.doing(&of).filter(|(spot, ..)| spot.file == file);
@@ -46,7 +56,9 @@ impl Trace {
         }
         if bare == "superclass must be a constructor" {
             let is_class = |value: &JsValue| value.as_object().is_some_and(|object| object.is_constructor());
-            return found(Operation::Extends).filter(|(.., above)| !is_class(above)).map(told);
+            let (spot, _, above) = found(Operation::Extends).filter(|(.., above)| !is_class(above))?;
+            let said = if above.is_object() { String::new() } else { format!("{} ", above.display()) };
+            return Some((format!("Class extends value {said}is not a constructor or null"), spot.bytes));
         }
         if self.files.borrow().get(file as usize).is_none_or(|file| file.facts.untold) {
             return None;

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::brackets::{Odd, odd};
-use super::rewrite::Request;
+use super::rewrite::{Facts, Request, rewrite};
 use super::site::Spot;
 use super::text::{Bytes, Lines};
-use super::{File, OPEN, Shape, Trace};
-use crate::config::js::outline::{self, Iterated, Outline};
-use crate::config::js::source::WRAPPER;
+use super::{File, OPEN, Shape, Trace, Trial, is_foreign};
+use crate::config::js::outline::{self, Called, Iterated, Outline};
+use crate::config::js::source::{WRAPPER, without_shebang};
 use crate::config::js::words::in_v8s_words;
 
 impl Trace {
@@ -113,8 +113,38 @@ impl Trace {
         Some(Spot { bytes: callee.name, ..spot })
     }
 
+    /// What was called from a place, as far as its text says so: by which name, and which bytes the call has.
+    pub(in crate::config::js) fn call(&self, at: Spot) -> Option<(String, Bytes)> {
+        self.learn(at.file);
+        let files = self.files.borrow();
+        let file = files.get(at.file as usize)?;
+        let call = file.facts.calls.get(&at.bytes.start)?;
+        let whole = Bytes { start: call.whole.start.min(call.rest.start), end: call.rest.end };
+        Some((call.name.of(&file.text).to_owned(), whole))
+    }
+
+    /// Of a package's file nothing is known before one of its errors is asked about.
+    pub(in crate::config::js) fn learn(&self, file: u32) {
+        if let Some(file) = self.files.borrow_mut().get_mut(file as usize)
+            && is_foreign(&file.path)
+            && file.facts.calls.is_empty()
+        {
+            self.vague.set(true);
+            let code = without_shebang(&file.text);
+            let known = rewrite(&code, shape(file), &[], (0, 0), &Trial::default()).map(|known| known.facts);
+            if let Some(Facts { calls, free, .. }) = known {
+                file.facts = Facts { calls, free, ..Facts::default() };
+            }
+        }
+    }
+
     /// The engine's message, which may begin with its class, and its place, as Node would word them.
-    pub(in crate::config::js) fn explain(&self, message: &str, at: Option<Spot>) -> (String, Option<Spot>) {
+    pub(in crate::config::js) fn explain(
+        &self,
+        message: &str,
+        at: Option<Spot>,
+        called: &Called,
+    ) -> (String, Option<Spot>) {
         let unchanged = (message.to_owned(), at);
         let files = self.files.borrow();
         let file = at.and_then(|spot| files.get(spot.file as usize));
@@ -167,8 +197,14 @@ impl Trace {
             let text = in_v8s_words(&text).map_or(text.clone(), std::borrow::Cow::into_owned);
             return (said(text), at.map(|spot| Spot { bytes, ..spot }));
         }
+        if let Some(spot) = at
+            && let Some((null, name, place)) = self.unwritten(spot, bare)
+        {
+            let kind = if null { "null" } else { "undefined" };
+            return (said(format!("Cannot set properties of {kind} (setting '{name}')")), Some(place));
+        }
         let (text, bytes) = match (file, at) {
-            (Some(file), Some(spot)) => reworded(file, spot, bare).unwrap_or((bare.to_owned(), spot.bytes)),
+            (Some(file), Some(spot)) => reworded(file, spot, bare, called).unwrap_or((bare.to_owned(), spot.bytes)),
             _ => (bare.to_owned(), Bytes::new(0, 0)),
         };
         let text = in_v8s_words(&text).map_or(text.clone(), std::borrow::Cow::into_owned);
@@ -177,6 +213,26 @@ impl Trace {
 }
 
 impl Trace {
+    /// What was to be written where there is nothing to write to.
+    fn unwritten(&self, spot: Spot, bare: &str) -> Option<(bool, String, Spot)> {
+        if bare != "cannot convert 'null' or 'undefined' to object" {
+            return None;
+        }
+        let nothing = self.nothing.borrow();
+        let at = |place: &&Spot| place.file == spot.file && place.bytes.start == spot.bytes.start;
+        let files = self.files.borrow();
+        let text = &files.get(spot.file as usize)?.text;
+        // What is written to may begin before its last name.
+        let inside = |place: &&Spot| {
+            let between = Bytes { start: spot.bytes.start, end: place.bytes.start };
+            let one = || !between.of(text).contains([' ', '=', ';', ',', '\n']);
+            place.file == spot.file && spot.bytes.start < place.bytes.start && one()
+        };
+        let place = nothing.keys().find(at).or_else(|| nothing.keys().find(inside))?;
+        let (null, name) = nothing.get(place)?;
+        Some((*null, name.clone(), *place))
+    }
+
     /// Whether the place that the engine has is only around the one that failed, which it does not know.
     fn is_anothers(&self, file: &File, spot: Spot, bare: &str) -> bool {
         let may_be = ["not a callable function", "not a constructor", "cannot convert 'null' or 'undefined' to object"];
@@ -184,6 +240,8 @@ impl Trace {
             return false;
         }
         match file.facts.calls.get(&spot.bytes.start) {
+            // A constructor is never asked for as a function.
+            Some(_) if bare == "not a callable function" && spot.bytes.of(&file.text) == "new" => true,
             Some(call) => {
                 let inside = |start: &Bytes| call.rest.start < start.start && start.end < call.rest.end;
                 file.facts.unfollowed.iter().any(inside) || self.has_unsure(spot.file, call.rest)
@@ -195,7 +253,7 @@ impl Trace {
 }
 
 /// The engine's words for what a place says more of.
-fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
+fn reworded(file: &File, spot: Spot, bare: &str, called: &Called) -> Option<(String, Bytes)> {
     let (text, shape, start) = (file.text.as_ref(), shape(file), spot.bytes.start as usize);
     let same = |text: String| Some((text, spot.bytes));
     let outline = || Outline::of(text, shape);
@@ -206,7 +264,7 @@ fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
         "not a callable function" | "not a constructor" => {
             let callee = file.facts.calls.get(&spot.bytes.start)?;
             let what = if bare.ends_with("function") { "a function" } else { "a constructor" };
-            Some((format!("{} is not {what}", one_line(callee.whole.of(text))), callee.name))
+            Some((format!("{} is not {what}", callee_text(callee.whole.of(text))), callee.name))
         }
         "class constructor cannot be invoked without 'new'" => {
             let callee = file.facts.calls.get(&spot.bytes.start)?;
@@ -234,7 +292,7 @@ fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
         "Cannot destructure 'undefined' value" | "Cannot destructure 'null' value" => {
             let value = bare.split('\'').nth(1)?;
             let outline = outline()?;
-            let pattern = outline.pattern(value, file.given.contains(OPEN))?;
+            let pattern = outline.pattern(value, file.given.contains(OPEN), called)?;
             let said = pattern.refuses(value, text);
             Some((said, Bytes::new(pattern.at.0, pattern.at.1)))
         }
@@ -263,6 +321,37 @@ fn reworded(file: &File, spot: Spot, bare: &str) -> Option<(String, Bytes)> {
 
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '$'))
+}
+
+/// As V8 shows what is called: `a.b(...)[c].d`.
+fn callee_text(text: &str) -> String {
+    let mut text = one_line(text);
+    while let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))
+        && !inner.contains(['(', ')'])
+    {
+        text = inner.to_owned();
+    }
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some(c) = rest.chars().next() {
+        let called = c == '(' && out.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ')' | ']'));
+        let end = rest.find(if c == '[' { ']' } else { ')' });
+        let inside = end.map(|end| &rest[1..end]).filter(|inside| !inside.contains(['(', '[', '{']));
+        match (c, inside) {
+            ('(', Some(_)) if called => out.push_str("(...)"),
+            ('[', Some(key)) if key.len() > 2 && key.starts_with(['\'', '"']) && !key.contains('\\') => {
+                out.push('.');
+                out.push_str(&key[1..key.len() - 1]);
+            }
+            _ => {
+                out.push(c);
+                rest = &rest[c.len_utf8()..];
+                continue;
+            }
+        }
+        rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
+    }
+    out
 }
 
 fn one_line(text: &str) -> String {

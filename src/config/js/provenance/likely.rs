@@ -2,7 +2,7 @@
 //!
 //! Nothing is run or parsed: keys and literals are looked for in the files by their words. An entry whose key and value
 //! both stand there is most likely where a value comes from; of several, in the order in which they stand. That the same
-//! words stand there proves nothing, so each of these places says that it is where the value was computed.
+//! words stand there proves nothing, so each of these places says that it is a guess.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -159,6 +159,21 @@ fn scalar(name: &str) -> Option<Scalar> {
         }
         _ => return None,
     })
+}
+
+/// How long the block is that a text begins with.
+pub(super) fn block(text: &str) -> Option<usize> {
+    let mut open = 0_u32;
+    for token in tokens(text) {
+        match token.word {
+            Word::Mark('{') => open += 1,
+            Word::Mark('}') if open == 1 => return Some(token.bytes.end as usize),
+            Word::Mark('}') => open = open.checked_sub(1)?,
+            _ if open == 0 => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Words and marks, without comments and regular expressions. What does not end ends them.
@@ -339,7 +354,7 @@ impl Search<'_> {
         } else {
             let (path, text) = self.files.get(spot.file)?.clone();
             let new = u32::try_from(self.origins.len()).ok()?;
-            self.origins.push(Origin { path, text, computed: true });
+            self.origins.push(Origin { path, text, computed: true, guessed: true });
             self.sources.insert(spot.file, new);
             new
         };
@@ -368,7 +383,7 @@ mod tests {
         fn shown(exported: &Exported, span: Option<Span>) -> String {
             span.map_or("nowhere".to_owned(), |span| {
                 let file = &exported.files[span.source.0 as usize];
-                assert!(file.computed);
+                assert!(file.guessed);
                 file.text[span.start as usize..span.end as usize].to_owned()
             })
         }

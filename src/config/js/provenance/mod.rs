@@ -16,6 +16,7 @@ mod chain;
 mod doing;
 mod explain;
 mod find;
+mod hooks;
 mod keys;
 mod known;
 pub(super) mod likely;
@@ -25,31 +26,33 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trial;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use boa_engine::object::builtins::{JsFunction, JsWeakMap};
-use boa_engine::object::{FunctionObjectBuilder, JsObject};
-use boa_engine::property::{PropertyDescriptor, PropertyKey};
+use boa_engine::object::JsObject;
+use boa_engine::object::builtins::JsWeakMap;
+use boa_engine::property::PropertyKey;
 use boa_engine::{
-    Context, Finalize, JsData, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Script, Source,
-    Trace as Traceable, js_string,
+    Context, Finalize, JsData, JsNativeError, JsResult, JsString, JsValue, Trace as Traceable, js_string,
 };
 
 pub(super) use self::brackets::Odd;
-use self::chain::Followed;
+use self::chain::{Followed, is_no_list};
 use self::doing::Doing;
 pub(super) use self::explain::token;
 pub(super) use self::find::Found;
+use self::keys::Looped;
 use self::origin::Texts;
 use self::rewrite::Facts;
 pub(super) use self::rewrite::Shape;
-use self::site::{Entry, Item, Object, Scalar, Site, SiteId, Value, Worth};
-pub(super) use self::site::{Place, Spot};
+use self::site::{Entry, Item, Object, Site, Value, Worth};
+pub(super) use self::site::{Place, Scalar, SiteId, Spot};
 use self::text::{Bytes, Insertions};
+pub(super) use self::trial::{Trial, With, is_tagged};
 use crate::document::{Kind, Node, js_number};
 
 /// The name of the function that marks values. A file that has this name is left alone.
@@ -60,6 +63,13 @@ const OPEN: &str = "$pmrun(";
 const CLOSE: &str = "/*$pmrun*/)";
 /// What a mark is given that stands for nothing of the program's.
 const NOTHING: &str = "$pmrun";
+/// What ends a mark that is a statement.
+const STATEMENT: &str = ";/*$pmrun*/";
+/// What stands in, around and behind a pattern that a `catch` takes apart, and behind its block.
+const TAKING: &str = "$pmrun$e){let/*$pmrun*/ ";
+const TAKEN: &str = ",$pmrun$e/*$pmrun*/";
+const TOOK: &str = ";/*$pmrun;*/";
+const TAKEN_END: &str = "/*$pmrun}*/}";
 /// Between a mark and the word before it.
 const APART: &str = "/*$pmrun*/";
 
@@ -75,8 +85,15 @@ const JSON_MAX: usize = 256 << 10;
 
 /// The program as the engine is given it: without marks, and with them where that can be.
 pub(super) fn marked(code: &str, shape: Shape) -> (String, Option<String>) {
-    let rewritten = rewrite::rewrite(code, shape, &[], 0, 0);
+    let rewritten = rewrite::rewrite(code, shape, &[], (0, 0), &Trial::default());
     (rewrite::plain(code, shape, &[]).0, rewritten.map(|rewritten| rewritten.text))
+}
+
+/// Where the one value is written that a program exports as a whole.
+pub(super) fn exported_whole(text: &str, shape: Shape) -> Option<Bytes> {
+    let code = super::source::without_shebang(text);
+    let rewritten = rewrite::rewrite(&code, shape, &[], (0, 0), &Trial::default())?;
+    rewritten.facts.whole.map(|whole| whole.spot.bytes)
 }
 
 /// What happened to one object.
@@ -130,19 +147,30 @@ pub(super) struct Trace {
     /// What marks have refused, by the message.
     refused: RefCell<Vec<(String, Spot)>>,
     doing: RefCell<Doing>,
+    /// What was caught last.
+    caught: RefCell<Option<JsValue>>,
+    /// There was an error of a package's, which has no marks.
+    vague: Cell<bool>,
+    /// What was to be written to null (or undefined), by the place of the name: whether it was null, and the name.
+    nothing: RefCell<HashMap<Spot, (bool, String)>>,
     /// Chains of which nobody can say beforehand whether they fail.
     unsure: RefCell<HashSet<Spot>>,
     order: Cell<u32>,
+    /// What loops have gone through the keys of, and the keys that are told so far.
+    loops: RefCell<HashMap<SiteId, Looped>>,
     /// How many names have bytes of their own.
     names: Cell<u32>,
     /// How many operands are kept for each literal.
     operands: RefCell<HashMap<SiteId, u32>>,
     on: bool,
+    trial: Trial,
+    /// The way that the program has taken so far, in a trial.
+    way: Cell<u64>,
 }
 
 impl Trace {
     /// Sets the mark up in a fresh engine.
-    pub(super) fn install(on: bool, context: &mut Context) -> JsResult<Rc<Self>> {
+    pub(super) fn install(on: bool, trial: Trial, context: &mut Context) -> JsResult<Rc<Self>> {
         let trace = Rc::new(Self {
             files: RefCell::default(),
             typed: RefCell::default(),
@@ -152,18 +180,22 @@ impl Trace {
             pending: RefCell::default(),
             refused: RefCell::default(),
             doing: RefCell::default(),
+            caught: RefCell::default(),
+            vague: Cell::new(false),
+            nothing: RefCell::default(),
             unsure: RefCell::default(),
             order: Cell::new(0),
+            loops: RefCell::default(),
             names: Cell::new(0),
             operands: RefCell::default(),
             on,
+            trial,
+            way: Cell::new(0),
         });
         context.insert_data(trace.clone());
         if on {
-            bind_mark(context)?;
-            wrap_assign(context)?;
+            hooks::install(context)?;
             keys::wrap(context)?;
-            wrap_to_string(context)?;
         }
         Ok(trace)
     }
@@ -182,14 +214,14 @@ impl Trace {
         shape: Shape,
         before: &[(usize, &'static str)],
     ) -> String {
-        let foreign = path.components().any(|part| part.as_os_str() == "node_modules");
+        let foreign = is_foreign(path);
         let mut sites = self.sites.borrow_mut();
         let mut files = self.files.borrow_mut();
         let (Ok(file), Ok(first)) = (u32::try_from(files.len()), u32::try_from(sites.len())) else {
             return rewrite::plain(code, shape, before).0;
         };
-        let rewritten = if self.on && !foreign && text.len() == code.len() {
-            rewrite::rewrite(code, shape, before, file, first)
+        let rewritten = if self.on && (!foreign || self.trial.packages) && text.len() == code.len() {
+            rewrite::rewrite(code, shape, before, (file, first), &self.trial)
         } else {
             None
         };
@@ -306,6 +338,7 @@ impl Trace {
             },
             _ => return Ok(()),
         };
+        self.doubt(&site, &object, context)?;
         let id = self.add(site);
         self.made(id, &object, context)?;
         nested.iter().try_for_each(|(node, value)| self.json(file, node, value, context))
@@ -409,8 +442,26 @@ impl Trace {
                 }
                 Followed::Sound => Step::Nothing,
             },
+            Some(Site::Caught) => {
+                super::fault::in_nodes_words(value, context);
+                self.caught.replace(Some(value.clone()));
+                Step::Nothing
+            }
+            Some(Site::Keys) => {
+                self.looped(id, value);
+                Step::Nothing
+            }
             Some(Site::Object(_) | Site::Array { .. }) => Step::Made,
-            Some(Site::Spread { literal, slot }) => Step::Pending(*literal, *slot),
+            Some(Site::Spread { literal, slot }) => match self.spread_list(*literal, *slot) {
+                Some(at) if is_no_list(value, context) => {
+                    Step::Refuse(format!("{} is not iterable", self.text_at(at)), self.name_in(at))
+                }
+                _ => Step::Pending(*literal, *slot),
+            },
+            Some(Site::Write { key: Some(key), at, .. }) if value.is_null_or_undefined() => {
+                self.nothing.borrow_mut().insert(*at, (value.is_null(), key.clone()));
+                Step::Nothing
+            }
             Some(Site::Write { key: Some(key), .. }) => Step::Written(key.clone()),
             Some(Site::Write { key: None, .. }) => Step::Pending(id, 0),
             Some(Site::Key { write }) => Step::Key(*write),
@@ -427,8 +478,9 @@ impl Trace {
                 Step::Nothing
             }
             Some(Site::Missing { said, at }) => Step::Refuse(said.clone(), *at),
-            Some(Site::Iterate { at }) if value.is_null_or_undefined() => {
-                Step::Refuse(format!("{} is not iterable", self.text_at(*at)), *at)
+            Some(Site::Iterate { at }) if is_no_list(value, context) => {
+                let place = if value.is_null_or_undefined() { *at } else { self.name_in(*at) };
+                Step::Refuse(format!("{} is not iterable", self.text_at(*at)), place)
             }
             Some(Site::Operation { of, .. }) => {
                 self.doing.borrow_mut().note(of, id, value);
@@ -462,6 +514,11 @@ impl Trace {
                         None => return Ok(()),
                     },
                 };
+                if let Some((_, _, target)) = found.as_ref().filter(|(_, _, target)| target.is_null_or_undefined())
+                    && let Some(Site::Write { at, .. }) = self.site(write).as_deref()
+                {
+                    self.nothing.borrow_mut().insert(*at, (target.is_null(), key.clone()));
+                }
                 match found.and_then(|(_, _, target)| target.as_object()) {
                     Some(object) => {
                         let name = value.as_string().and_then(|name| self.texts.borrow().find(&name));
@@ -537,6 +594,16 @@ impl Trace {
         Ok(())
     }
 
+    /// What a list spreads, by its number.
+    fn spread_list(&self, literal: SiteId, slot: u32) -> Option<Spot> {
+        let site = self.site(literal)?;
+        let Site::Array { items, .. } = site.as_ref() else { return None };
+        items.iter().find_map(|item| match item {
+            Item::Spread { slot: known, value } if *known == slot => Some(*value),
+            _ => None,
+        })
+    }
+
     fn may_keep(&self, literal: SiteId) -> bool {
         let mut operands = self.operands.borrow_mut();
         let kept = operands.entry(literal).or_default();
@@ -575,11 +642,27 @@ impl Trace {
         Ok(())
     }
 
+    /// Of `a.b.c`, the `c`.
+    fn name_in(&self, spot: Spot) -> Spot {
+        let files = self.files.borrow();
+        let text = files.get(spot.file as usize).map_or("", |file| spot.bytes.of(&file.text));
+        let name = text.rsplit('.').next().unwrap_or_default();
+        let is_name = name.len() < text.len() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
+        let end = spot.bytes.end;
+        let start = if is_name { end.saturating_sub(u32::try_from(name.len()).unwrap_or(0)) } else { spot.bytes.start };
+        Spot { bytes: Bytes { start, end }, ..spot }
+    }
+
     fn text_at(&self, spot: Spot) -> String {
         let files = self.files.borrow();
         let text = files.get(spot.file as usize).map_or("", |file| spot.bytes.of(&file.text));
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Whether a file is a package's.
+pub(super) fn is_foreign(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "node_modules")
 }
 
 fn spot(file: u32, node: &Node) -> Option<Spot> {
@@ -599,98 +682,4 @@ fn length(object: &JsObject) -> usize {
     let length = data(object, &js_string!("length").into()).and_then(|length| length.as_number());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths are whole and not negative")]
     length.map_or(0, |length| length as usize)
-}
-
-/// `$pmrun(site, value)`
-fn mark(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let value = args.get(1).cloned().unwrap_or_default();
-    if let Some(id) = args.first().and_then(JsValue::as_number) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sites are small and whole")]
-        let id = id as SiteId;
-        let trace = Trace::of(context);
-        if let Some(own) = trace.own(id, &value) {
-            return Ok(own);
-        }
-        trace.met(id, &value, context)?;
-    }
-    Ok(value)
-}
-
-/// A name that all files see and that is a property of nothing.
-fn bind_mark(context: &mut Context) -> JsResult<()> {
-    let function = FunctionObjectBuilder::new(context.realm(), NativeFunction::from_fn_ptr(mark)).length(2).build();
-    let global = context.global_object();
-    let passed = js_string!("$pmrun$");
-    global.set(passed.clone(), function, true, context)?;
-    let source = Source::from_bytes("const $pmrun = globalThis.$pmrun$;").with_path(Path::new("pmrun:mark"));
-    Script::parse(source, None, context)?.evaluate(context)?;
-    global.delete_property_or_throw(passed, context)?;
-    Ok(())
-}
-
-/// `Object.assign` that tells what was assigned.
-fn wrap_assign(context: &mut Context) -> JsResult<()> {
-    replace("Object", None, "assign", 2, context, |genuine, this, args, context| {
-        let target = genuine.call(this, args, context)?;
-        if let Some(object) = target.as_object() {
-            Trace::of(context).assigned(&object, args.get(1..).unwrap_or_default(), context)?;
-        }
-        Ok(target)
-    })
-}
-
-/// A function's text is the one that was written.
-fn wrap_to_string(context: &mut Context) -> JsResult<()> {
-    replace("Function", Some("prototype"), "toString", 0, context, |genuine, this, args, context| {
-        let text = genuine.call(this, args, context)?;
-        match text.as_string() {
-            Some(found) if found.to_std_string_lossy().contains(MARK) => {
-                Ok(JsString::from(without_marks(&found.to_std_string_lossy())).into())
-            }
-            _ => Ok(text),
-        }
-    })
-}
-
-type Wrapped = fn(&JsFunction, &JsValue, &[JsValue], &mut Context) -> JsResult<JsValue>;
-
-/// Puts a function of ours in the place of one of the language's.
-fn replace(
-    owner: &str,
-    inner: Option<&str>,
-    name: &str,
-    length: usize,
-    context: &mut Context,
-    wrapped: Wrapped,
-) -> JsResult<()> {
-    let mut object = context.global_object().get(JsString::from(owner), context)?.to_object(context)?;
-    if let Some(inner) = inner {
-        object = object.get(JsString::from(inner), context)?.to_object(context)?;
-    }
-    let Some(genuine) = object.get(JsString::from(name), context)?.as_function() else { return Ok(()) };
-    let call = NativeFunction::from_copy_closure_with_captures(
-        move |this, args, genuine: &JsFunction, context| wrapped(genuine, this, args, context),
-        genuine,
-    );
-    let function = FunctionObjectBuilder::new(context.realm(), call).name(JsString::from(name)).length(length).build();
-    let property =
-        PropertyDescriptor::builder().value(function).writable(true).enumerable(false).configurable(true).build();
-    object.define_property_or_throw(JsString::from(name), property, context)?;
-    Ok(())
-}
-
-fn without_marks(text: &str) -> String {
-    let mut text = text.to_owned();
-    let alone = format!(",{NOTHING}{CLOSE}");
-    while let Some(end) = text.find(&alone) {
-        let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
-        text.replace_range(start..end + alone.len(), "");
-    }
-    let text = text.replace(CLOSE, "").replace(APART, "");
-    let mut parts = text.split(OPEN);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(part.split_once(',').map_or(part, |(_, rest)| rest));
-    }
-    out
 }

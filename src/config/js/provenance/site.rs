@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use boa_engine::JsString;
+use serde::{Deserialize, Serialize};
 
 use super::text::Bytes;
 
 /// A number that stands in the rewritten text for one [`Site`].
-pub(super) type SiteId = u32;
+pub(in crate::config::js) type SiteId = u32;
 
 /// Bytes of one of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,8 +61,8 @@ impl Worth {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Scalar {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::config::js) enum Scalar {
     Text(String),
     Number(f64),
     Bool(bool),
@@ -180,6 +181,10 @@ pub(super) enum Site {
     Iterate {
         at: Spot,
     },
+    /// What `for (... in x)` goes through.
+    Keys,
+    /// A name that holds one of its keys, by the [`Site::Keys`].
+    KeyOf(SiteId),
     /// A text in quotes, and the string that stands for it.
     Text {
         at: Spot,
@@ -196,6 +201,15 @@ pub(super) enum Site {
         of: Operation,
         at: Spot,
     },
+    /// A literal that a value in question may come from.
+    Doubted {
+        at: Spot,
+        scalar: Scalar,
+    },
+    /// What decides which way a program takes.
+    Choice,
+    /// What a `catch` has caught.
+    Caught,
     /// A name that the file does not declare.
     Free,
 }

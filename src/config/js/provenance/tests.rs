@@ -36,6 +36,7 @@ fn run_file(entry: &Path, trace: bool) -> Result<Exported, Failure> {
         hermetic: None,
         stringify: false,
         trace,
+        aside: None,
     };
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
     let outside = || Outside {
@@ -487,7 +488,8 @@ fn programs_are_marked() {
     let unmarked: Vec<&&str> = SEMANTICS
         .iter()
         .filter(|text| {
-            super::rewrite::rewrite(text, super::Shape::CommonJs, &[], 0, 0).is_none_or(|done| done.sites.is_empty())
+            super::rewrite::rewrite(text, super::Shape::CommonJs, &[], (0, 0), &super::Trial::default())
+                .is_none_or(|done| done.sites.is_empty())
         })
         .filter(|text| !text.contains("with (") && !text.contains("$pmrun"))
         .collect();
@@ -600,7 +602,7 @@ fn keys_that_are_copied_keep_their_place() {
     }
     for (text, told) in [
         // The engine has these names only once, wherever they come from.
-        ("const b = { foo: 1 }, r = {}; for (const k in b) { r[k] = b[k] } module.exports = r", "foo: ~a.js k"),
+        ("const b = { foo: 1 }, r = {}; for (const k in b) { r[k] = b[k] } module.exports = r", "foo: a.js foo"),
         ("const f = (o, k, v) => { o[k] = v; return o };\nmodule.exports = f({}, 'foo', 1)", "foo: a.js 'foo'"),
         ("const k = 'fo' + 'o', r = {}; r[k] = 1; module.exports = r", "foo: ~a.js k"),
         ("const r = {}; for (const k of 'bar foo'.split(' ')) r[k] = 1; module.exports = r", "foo: ~a.js 'bar foo'"),

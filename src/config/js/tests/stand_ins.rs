@@ -104,6 +104,10 @@ fn numbers_and_dates_for_people() {
             r#"["1,234.50","1.01"]"#,
         ),
         (
+            "[[1, [2, 30000], null, undefined, 1.5].toLocaleString(), [1, 10, 2].toLocaleString()]",
+            r#"["1,2,30,000,,,1.5","1,10,2"]"#,
+        ),
+        (
             "(d => [d.toLocaleDateString(), d.toLocaleTimeString(), d.toLocaleString('en-US')])(new Date(2024, 0, 2, 15, 4, 5))",
             "[\"1/2/2024\",\"3:04:05\u{202f}PM\",\"1/2/2024, 3:04:05\u{202f}PM\"]",
         ),
@@ -125,6 +129,11 @@ fn values_as_node_shows_them() {
         (
             "inspect({ a: { b: { c: { d: { e: {} } } } } }, { depth: null })",
             "{\\n  a: {\\n    b: { c: { d: { e: {} } } }\\n  }\\n}",
+        ),
+        ("inspect((a => (a.a = a))({ n: 1 }))", "<ref *1> { n: 1, a: [Circular *1] }"),
+        (
+            "inspect((a => (a.push(a), { a, b: a }))([1]))",
+            "{ a: <ref *1> [ 1, [Circular *1] ], b: <ref *1> [ 1, [Circular *1] ] }",
         ),
         ("inspect(class A {})", "[class A]"),
         ("format('%%')", "%%"),

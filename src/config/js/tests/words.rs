@@ -63,10 +63,7 @@ fn what_cannot_be_iterated_or_taken_apart() {
             "const { a: { b } } = {}",
             "a.js:1:14: config threw: TypeError: Cannot read properties of undefined (reading 'b')",
         ),
-        (
-            "let v = null; v.x = 1",
-            "a.js:1:15: config threw: TypeError: Cannot set properties of undefined or null (setting 'x')",
-        ),
+        ("let v = null; v.x = 1", "a.js:1:17: config threw: TypeError: Cannot set properties of null (setting 'x')"),
         ("Object.keys(null)", "a.js:1:8: config threw: TypeError: Cannot convert undefined or null to object"),
     ]);
 }
@@ -146,9 +143,26 @@ fn patterns_inside_of_patterns() {
         ("let c;\n({ b: { c } } = {});", read("2:9", "undefined", "c")),
         ("const [{ c }, { d }] = [{}]", read("1:17", "undefined", "d")),
         ("const { b: { c } } = { b: null }", read("1:14", "null", "c")),
-        // Of several, nobody says which.
+        // Of several, it is the one that was called.
         (
-            "const f = ({ a }) => a, g = ({ b }) => b;\nf()",
+            "const f = ({ a }) => a, g = ({ b }) => b;\ng()",
+            apart("1:32", "property 'b' of 'undefined' as it is undefined."),
+        ),
+        (
+            "const o = { f({ a }) {}, g: ({ b }) => b };\no.g()",
+            apart("1:32", "property 'b' of 'undefined' as it is undefined."),
+        ),
+        (
+            "class K { constructor({ a }) {} m({ b }) {} }\nnew K()",
+            apart("1:25", "property 'a' of 'undefined' as it is undefined."),
+        ),
+        (
+            "const f = ({ a }) => a;\n[1, undefined].map(({ z }) => z);",
+            apart("2:23", "property 'z' of 'undefined' as it is undefined."),
+        ),
+        ("let c;\n({ c } = c);", apart("2:10", "property 'c' of 'c' as it is undefined.")),
+        (
+            "const fs = [({ a }) => a, ({ b }) => b];\nfs[0]()",
             "a.js: config threw: TypeError: Cannot destructure 'undefined' as it is undefined.".to_owned(),
         ),
         (
@@ -332,7 +346,7 @@ fn operations_that_the_engine_has_no_place_of() {
         ),
         (
             "const n = 1;\nclass A extends n {}",
-            "a.js:2:17: config threw: TypeError: Class extends value is not a constructor or null",
+            "a.js:2:17: config threw: TypeError: Class extends value 1 is not a constructor or null",
         ),
         (
             "const n = 1;\nfor (const [a] of [n]) {}",
@@ -378,6 +392,11 @@ fn what_the_engine_lacks_leads_to_node() {
         "require('node:http')",
         "require('wasi')",
         "process.binding('fs')",
+        "Array.fromAsync([1])",
+        "Uint8Array.fromBase64('')",
+        "new Worker('x')",
+        "Temporal.Now.instant()",
+        "new Float16Array(1)",
     ] {
         let failure = Case::new(&[("a.js", text)]).run().result.unwrap_err();
         let hint = failure.hint.unwrap_or_default();
@@ -390,4 +409,101 @@ fn what_the_engine_lacks_leads_to_node() {
         (failure.message.as_str(), failure.hint),
         ("config threw: ReferenceError: MyRequest is not defined", None)
     );
+}
+
+/// What a program sees of an error that it has caught, as Node has it.
+#[test]
+fn what_is_caught_is_in_words_of_nodes() {
+    let package =
+        "exports.call = (x) => x.run();\nexports.on = ({ a: { b } }) => b;\nexports.late = () => { z; let z };";
+    let table = [
+        ("o.run()", "o.run is not a function"),
+        ("o['x y'].z()", "Cannot read properties of undefined (reading 'z')"),
+        ("o['x y']()", "o.x y is not a function"),
+        ("o.f(1)(2)", "o.f(...) is not a function"),
+        ("new o.X()", "o.X is not a constructor"),
+        ("u.x = 1", "Cannot set properties of undefined (setting 'x')"),
+        ("o.a.b = 1", "Cannot set properties of undefined (setting 'b')"),
+        ("null[o.k] = 1", "Cannot set properties of null (setting 'k')"),
+        ("o.a.b++", "Cannot read properties of undefined (reading 'b')"),
+        ("o.a.b += u.c", "Cannot read properties of undefined (reading 'b')"),
+        ("[...o]", "o is not iterable"),
+        ("[...u]", "u is not iterable"),
+        ("for (const x of o.k.length);", "o.k.length is not iterable"),
+        ("new (class X {})()?.y.z", "Cannot read properties of undefined (reading 'z')"),
+        ("(({ a }) => a)()", "Cannot destructure property 'a' of 'undefined' as it is undefined."),
+        ("late; let late", "Cannot access 'late' before initialization"),
+        ("class A extends u {}", "Class extends value undefined is not a constructor or null"),
+        ("const c = 1; c = 2", "Assignment to constant variable."),
+        ("new Array(-1)", "Invalid array length"),
+        ("String.fromCodePoint(-1)", "Invalid code point -1"),
+        ("p.call({})", "x.run is not a function"),
+        ("p.late()", "Cannot access 'z' before initialization"),
+        ("throw new TypeError('of my own')", "of my own"),
+        ("throw new TypeError('not a constructor')", "not a constructor"),
+        ("const t = TypeError('not a constructor'); throw t", "not a constructor"),
+    ];
+    for (code, want) in table {
+        let text = format!(
+            "const p = require('p'), u = undefined, o = {{ k: 'k', f() {{}} }}, out = [];\n\
+             try {{ {code} }} catch (e) {{ out.push(e.message) }}\n\
+             try {{ {code} }} catch {{ }} finally {{ }}\n\
+             const late_ = async () => {{ {code} }};\n\
+             module.exports = (async () => {{ try {{ await late_() }} catch (e) {{ out.push(e.message) }}\n\
+             await late_().catch((e) => out.push(e.message));\n\
+             await Promise.allSettled([late_()]).then(([done]) => out.push(done.reason.message)); return out }})();"
+        );
+        let want = format!("{:?}", [want; 4]).replace("\", \"", "\",\"");
+        super::check_files(&[("a.js", &text), ("node_modules/p/index.js", package)], &want);
+    }
+    // As it is taken apart.
+    for (catch, want) in [
+        ("({ message }) { out.push(message) }", r#"["o.z is not a function"]"#),
+        (
+            "({ name: n, message: m = `}` }/* ) */) { if (/}/.test('}')) { out.push(`${`${n}`}`, m) } }",
+            r#"["TypeError","o.z is not a function"]"#,
+        ),
+        ("({ message: { length } }) {\n out.push(length) } finally { out.push(1) }", "[21,1]"),
+        ("({ message: [a, b] }) { { } (() => { out.push(a + b) })() }", r#"["o."]"#),
+    ] {
+        let text = format!(
+            "const out = [], o = {{}};\nconst f = () => {{ try {{ o.z() }} catch {catch} }}; f();\n\
+             module.exports = String(f).endsWith({:?}) ? out : String(f);",
+            format!("catch {catch} }}")
+        );
+        super::check_files(&[("a.js", &text)], want);
+    }
+    let text = "const f = (a) => { try { a() } catch (/* it */ e /* ) */ ) /* { */ { let b; return e } };\nmodule.exports = String(f)";
+    let own = text.split_once(" = ").unwrap().1.split_once(";\nmodule").unwrap().0;
+    super::check_files(&[("a.js", text)], &format!("{own:?}"));
+}
+
+#[test]
+fn what_is_thrown_on_has_the_place_of_that_and_says_where_it_comes_from() {
+    let failure = |text: &str| {
+        let case = Case::new(&[("a.js", text), ("node_modules/p/index.js", "module.exports = (x) => { x.a.b = 1 }")]);
+        let failure = case.run().result.unwrap_err();
+        (failure.position, failure.message, failure.hint)
+    };
+    let (place, said, hint) = failure("const x = {};\ntry { x.run() }\ncatch (e) {\n  throw e\n}");
+    assert_eq!((place, said.as_str()), (Some((4, 9)), "config threw: TypeError: x.run is not a function"));
+    assert_eq!(hint.as_deref(), Some("it was caught, and comes from line 2, column 9"));
+    let (place, said, hint) = failure("try { require('p')({}) }\ncatch (e) {\n  throw new Error('no: ' + e.message) }");
+    assert_eq!(place, Some((3, 9)));
+    // The child runs it again for the rest of the words.
+    assert_eq!(said, "config threw: no: Cannot set properties of undefined or null (setting 'b')");
+    assert_eq!(hint, None);
+}
+
+#[test]
+fn a_module_is_told_what_it_has_instead() {
+    for (text, want) in [
+        ("export default { apps: [{ cwd: __dirname }] }", "`import.meta.dirname`"),
+        ("const a: string = __filename;\nexport default {}", "`import.meta.filename`"),
+        ("import 'path'; require('os')", "`import` what it needs"),
+        ("import 'path'; module.exports = {}", "`.cts`"),
+    ] {
+        let failure = Case::new(&[("a.ts", text)]).run().result.unwrap_err();
+        assert!(failure.hint.as_deref().unwrap_or_default().contains(want), "{text}: {failure:?}");
+    }
 }

@@ -68,6 +68,9 @@ impl Scribe<'_> {
             let plain = assign.op() == AssignOp::Assign;
             let start = self.start(rhs);
             let spot = start.zip(self.end(rhs)).map(|(start, end)| self.spot(start, end));
+            if !plain {
+                self.read(access);
+            }
             let write = self.write(access, spot);
             let site = self.inner(rhs);
             let worth = match site {
@@ -87,6 +90,9 @@ impl Scribe<'_> {
             }
             return;
         }
+        if let AssignTarget::Pattern(pattern) = assign.lhs() {
+            self.unpack(pattern, rhs);
+        }
         let _ = self.visit_assign_target(assign.lhs());
         let _ = self.inner(rhs);
     }
@@ -96,6 +102,7 @@ impl Scribe<'_> {
             UpdateTarget::PropertyAccess(PropertyAccess::Simple(access)) => {
                 let spot = self.start(access.target()).zip(self.access_end(access));
                 let spot = spot.map(|(start, end)| self.spot(start, end));
+                self.read(access);
                 self.write(access, spot);
             }
             UpdateTarget::PropertyAccess(other) => {

@@ -45,8 +45,7 @@ impl Scribe<'_> {
 
     /// A chain that is an argument tells that it has not failed, lest it be taken for the call.
     pub(super) fn done(&mut self, argument: &Expression) {
-        if let Expression::Optional(optional) = argument
-            && !matches!(optional.target(), Expression::New(_))
+        if let Expression::Optional(_) = argument
             && let Some((start, end)) = self.extent(argument, &[',', ')'])
             && self.depth < DEPTH_MAX
         {
@@ -85,6 +84,8 @@ impl Scribe<'_> {
             }
             Expression::Identifier(name) if !called || self.names.text(name.sym()) != "eval" => None,
             Expression::Parenthesized(_) if !called => None,
+            // Without brackets, `new` would take the mark for what it constructs.
+            Expression::New(_) if !called && self.code[..self.end(target)?].ends_with(')') => None,
             _ => return None,
         };
         let Some(access) = access else {

@@ -10,6 +10,7 @@ mod literals;
 mod names;
 mod operations;
 mod scribe;
+mod tried;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK, NOTHING, OPEN};
+use super::{APART, CLOSE, MARK, NOTHING, OPEN, STATEMENT, TAKEN, Trial};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -98,8 +99,8 @@ pub(super) fn rewrite(
     code: &str,
     shape: Shape,
     before: &[(usize, &'static str)],
-    file: u32,
-    first: SiteId,
+    (file, first): (u32, SiteId),
+    trial: &Trial,
 ) -> Option<Rewritten> {
     let has_marks = [APART, OPEN].iter().any(|mark| code.contains(mark));
     if code.len() > LENGTH_MAX || has_marks {
@@ -119,7 +120,7 @@ pub(super) fn rewrite(
             names.declare_wrapper();
             let flow = Flow::of(&program, &interner);
             unambiguous = !flow.may_declare_twice();
-            Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
+            Scribe::over(code, &base, insertions, (names, &flow), (file, first), trial).visit(&program)?
         }
         Shape::Module => {
             let program = parser.parse_module(&Scope::new_global(), &mut interner).ok()?;
@@ -128,7 +129,7 @@ pub(super) fn rewrite(
             let _ = program.visit_with(&mut names);
             let flow = Flow::of(&program, &interner);
             unambiguous = !flow.may_declare_twice();
-            Scribe::over(code, &base, insertions, (names, &flow), file, first).visit(&program)?
+            Scribe::over(code, &base, insertions, (names, &flow), (file, first), trial).visit(&program)?
         }
     };
     let (text, insertions) = inserted(code, shape, before, marks.wraps, first)?;
@@ -160,6 +161,17 @@ fn inserted(
         if open.last().is_some_and(|end| *end < wrap.end) {
             return None;
         }
+        let site = first + wrap.site;
+        let extra = match &wrap.extra {
+            None => None,
+            Some(Extra::Caught(name)) => Some(format!("{MARK}({site},{name},{NOTHING}{CLOSE}{STATEMENT}")),
+            Some(Extra::Taken) => Some(format!("={MARK}({site}{TAKEN}")),
+            Some(Extra::Text(text)) => Some((*text).to_owned()),
+        };
+        if let Some(extra) = extra {
+            all.push((wrap.start, extra.into()));
+            continue;
+        }
         // Behind a pattern, as what it is where there is nothing.
         if wrap.start == wrap.end {
             all.push((wrap.start, format!("={MARK}({},{NOTHING}{CLOSE}", first + wrap.site).into()));
@@ -188,6 +200,17 @@ struct Wrap {
     end: usize,
     /// Counted from the file's first one.
     site: u32,
+    extra: Option<Extra>,
+}
+
+/// What is put in besides calls around expressions.
+enum Extra {
+    /// A statement about what this name has caught.
+    Caught(String),
+    /// `catch ({ message }) {}`, with a name for what is taken apart, so that it can be marked before:
+    /// `catch ($pmrun$e){let { message }=$pmrun(7,$pmrun$e);{}}`
+    Taken,
+    Text(&'static str),
 }
 
 /// Where a specifier stands in quotes.

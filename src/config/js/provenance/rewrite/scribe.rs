@@ -1,6 +1,7 @@
 //! Which expressions are marked, and what is known of them.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use boa_ast::declaration::{Binding, Declaration, ExportDeclaration, ImportDeclaration, ImportKind, Variable};
@@ -15,18 +16,19 @@ use boa_ast::function::ClassDeclaration;
 use boa_ast::operations::{ContainsSymbol, contains};
 use boa_ast::pattern::Pattern;
 use boa_ast::property::PropertyName;
-use boa_ast::statement::Statement;
-use boa_ast::statement::iteration::ForOfLoop;
+use boa_ast::statement::iteration::{ForInLoop, ForOfLoop, IterableLoopInitializer};
+use boa_ast::statement::{Catch, Statement};
 use boa_ast::visitor::{VisitWith, Visitor};
 use boa_ast::{Position, Span, Spanned};
 use boa_interner::Interner;
 
 use super::super::site::{Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, Insertions, Lines, skip_blank};
+use super::super::{TAKEN_END, TAKING, TOOK, Trial, likely};
 use super::flow::Flow;
 use super::names::Names;
 use super::operations::may_fail;
-use super::{Facts, Request, Wrap, quoted};
+use super::{Extra, Facts, Request, Wrap, quoted};
 
 /// The mark doubles how deep the engine's parser goes.
 pub(super) const DEPTH_MAX: u32 = 100;
@@ -41,6 +43,9 @@ pub(super) struct Scribe<'a> {
     pub(super) flow: &'a Flow<'a>,
     pub(super) file: u32,
     pub(super) first: SiteId,
+    pub(super) trial: &'a Trial,
+    /// Loops through keys, by where they declare their names.
+    loops: HashMap<Position, SiteId>,
     /// The literals around.
     pub(super) depth: u32,
     /// The text has words that interrupt a literal's evaluation.
@@ -67,8 +72,8 @@ impl<'a> Scribe<'a> {
         base: &str,
         insertions: Insertions,
         (names, flow): (Names<'a>, &'a Flow<'a>),
-        file: u32,
-        first: SiteId,
+        (file, first): (u32, SiteId),
+        trial: &'a Trial,
     ) -> Self {
         Self {
             code,
@@ -78,6 +83,8 @@ impl<'a> Scribe<'a> {
             flow,
             file,
             first,
+            trial,
+            loops: HashMap::new(),
             depth: 0,
             pauses: code.contains("await") || code.contains("yield"),
             fails: may_fail(code),
@@ -128,7 +135,7 @@ impl<'a> Scribe<'a> {
     pub(super) fn add(&mut self, start: usize, end: usize, site: Site) -> u32 {
         let id = self.reserve();
         self.sites[id as usize] = site;
-        self.wraps.push(Wrap { start, end, site: id });
+        self.wraps.push(Wrap { start, end, site: id, extra: None });
         id
     }
 
@@ -245,9 +252,13 @@ impl<'a> Scribe<'a> {
     }
 
     pub(super) fn visit_other(&mut self, expression: &Expression) -> ControlFlow<()> {
+        if self.doubted(expression) {
+            return ControlFlow::Continue(());
+        }
         match expression {
             Expression::Identifier(name) => {
                 if let Some((start, end)) = self.span(name.span()) {
+                    self.key_of(*name, start, end);
                     self.name(*name, start, end);
                 }
                 ControlFlow::Continue(())
@@ -311,6 +322,51 @@ impl<'a> Scribe<'a> {
 }
 
 impl Scribe<'_> {
+    /// Gives a key that a loop has come to a string of its own.
+    fn key_of(&mut self, name: Identifier, start: usize, end: usize) {
+        let keys = self.flow.key_of(name).and_then(|each| self.loops.get(&each)).copied();
+        if let Some(keys) = keys
+            && self.depth < DEPTH_MAX
+        {
+            self.add(start, end, Site::KeyOf(keys));
+        }
+    }
+
+    /// Begins a handler with a mark of what it has caught.
+    fn caught(&mut self, name: Identifier) {
+        let Some((start, end)) = self.span(name.span()) else { return };
+        let behind = skip_blank(self.code, end);
+        let Some(text) = self.code[behind..].starts_with(')').then(|| self.code[start..end].to_owned()) else { return };
+        let block = skip_blank(self.code, behind + 1);
+        if self.code[block..].starts_with('{') {
+            let site = self.reserve();
+            self.sites[site as usize] = Site::Caught;
+            self.put(block + 1, site, Extra::Caught(text));
+        }
+    }
+
+    /// The same, where it is taken apart at once.
+    fn caught_apart(&mut self, pattern: &Pattern) {
+        let Some((start, end)) = self.span(pattern.span()) else { return };
+        let is_whole = self.code[start..end].starts_with(['{', '[']) && self.code[..end].ends_with(['}', ']']);
+        let behind = skip_blank(self.code, end);
+        if !is_whole || !self.code[behind..].starts_with(')') {
+            return;
+        }
+        let block = skip_blank(self.code, behind + 1);
+        let Some(length) = likely::block(&self.code[block..]) else { return };
+        let site = self.reserve();
+        self.sites[site as usize] = Site::Caught;
+        self.put(start, site, Extra::Text(TAKING));
+        self.put(end, site, Extra::Taken);
+        self.put(behind + 1, site, Extra::Text(TOOK));
+        self.put(block + length, site, Extra::Text(TAKEN_END));
+    }
+
+    fn put(&mut self, at: usize, site: u32, extra: Extra) {
+        self.wraps.push(Wrap { start: at, end: at, site, extra: Some(extra) });
+    }
+
     /// Gives a text in quotes a string of its own.
     fn text(&mut self, expression: &Expression) {
         let Some((start, end)) = self.span(expression.span()) else { return };
@@ -332,6 +388,7 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
     }
 
     fn visit_statement(&mut self, statement: &'ast Statement) -> ControlFlow<()> {
+        self.choice(statement);
         match statement {
             // `'use strict'` is none with a mark.
             Statement::Expression(expression) if is_text(expression) => ControlFlow::Continue(()),
@@ -350,16 +407,25 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
 
     fn visit_property_access_field(&mut self, field: &'ast PropertyAccessField) -> ControlFlow<()> {
         match field {
-            PropertyAccessField::Expr(name) if is_text(name) => ControlFlow::Continue(()),
+            PropertyAccessField::Expr(name) if scalar(name, self.names.interner).is_some() => ControlFlow::Continue(()),
             _ => field.visit_with(self),
         }
     }
 
     fn visit_property_name(&mut self, name: &'ast PropertyName) -> ControlFlow<()> {
         match name {
-            PropertyName::Computed(name) if is_text(name) => ControlFlow::Continue(()),
+            PropertyName::Computed(name) if scalar(name, self.names.interner).is_some() => ControlFlow::Continue(()),
             _ => name.visit_with(self),
         }
+    }
+
+    fn visit_catch(&mut self, catch: &'ast Catch) -> ControlFlow<()> {
+        match catch.parameter() {
+            Some(Binding::Identifier(name)) => self.caught(*name),
+            Some(Binding::Pattern(pattern)) => self.caught_apart(pattern),
+            None => {}
+        }
+        catch.visit_with(self)
     }
 
     fn visit_variable(&mut self, variable: &'ast Variable) -> ControlFlow<()> {
@@ -382,6 +448,17 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
         {
             let at = self.spot(start, end);
             self.add(start, end, Site::Iterate { at });
+        }
+        each.visit_with(self)
+    }
+
+    fn visit_for_in_loop(&mut self, each: &'ast ForInLoop) -> ControlFlow<()> {
+        let keys = self.extent(each.target(), &[')']);
+        if let IterableLoopInitializer::Const(binding) | IterableLoopInitializer::Let(binding) = each.initializer()
+            && let (Binding::Identifier(name), Some((start, end))) = (binding, keys)
+        {
+            let site = self.add(start, end, Site::Keys);
+            self.loops.insert(name.span().start(), self.first + site);
         }
         each.visit_with(self)
     }

@@ -74,6 +74,8 @@ enum From<'p> {
     Parameter(usize, usize),
     /// Any item of a list.
     Item(&'p Expression),
+    /// Any key of what a loop goes through; the loop is known by where it declares the name.
+    Key(Position),
     Unknown,
 }
 
@@ -176,6 +178,16 @@ impl<'p> Flow<'p> {
         Some(found)
     }
 
+    /// The loop through an object's keys that a name certainly holds one of.
+    pub(super) fn key_of(&self, name: Identifier) -> Option<Position> {
+        let (sym, scope) = self.uses.get(&name.span().start())?;
+        let name = self.names.get(self.resolve(*sym, *scope)?)?;
+        match name.from {
+            From::Key(each) if !name.assigned && !self.dynamic => Some(each),
+            _ => None,
+        }
+    }
+
     fn made(&self, name: Identifier) -> Option<&'p Expression> {
         let (sym, scope) = self.uses.get(&name.span().start())?;
         let name = self.names.get(self.resolve(*sym, *scope)?)?;
@@ -190,7 +202,7 @@ impl<'p> Flow<'p> {
                 let told = arguments.iter().take(index + 1).all(|it| !matches!(it, Expression::Spread(_)));
                 arguments.get(index).filter(|_| told)?
             }
-            From::Item(_) | From::Unknown => return None,
+            From::Item(_) | From::Key(_) | From::Unknown => return None,
         };
         let Some(key) = name.key else { return Some(value) };
         let Expression::ObjectLiteral(literal) = value.flatten() else { return None };
@@ -317,7 +329,7 @@ impl<'p> Flow<'p> {
                         told && arguments.get(index).is_none_or(|argument| take(argument, search))
                     })
             }),
-            From::Unknown => false,
+            From::Key(_) | From::Unknown => false,
         };
         let complete = complete && name.default.is_none_or(|default| self.values(default, search));
         search.hops += 1;

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use boa_ast::declaration::{ExportDeclaration, ExportSpecifier, LexicalDeclaration, VarDeclaration};
+use boa_ast::Spanned;
+use boa_ast::declaration::{Binding, ExportDeclaration, ExportSpecifier, LexicalDeclaration, VarDeclaration};
 use boa_ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_ast::expression::literal::PropertyDefinition;
 use boa_ast::expression::operator::assign::{Assign, AssignTarget};
@@ -195,7 +196,17 @@ impl<'p> Visitor<'p> for Flow<'p> {
     }
 
     fn visit_for_in_loop(&mut self, each: &'p ForInLoop) -> ControlFlow<()> {
-        self.within(false, |flow| each.visit_with(flow))
+        self.within(false, |flow| {
+            if let IterableLoopInitializer::Const(binding) | IterableLoopInitializer::Let(binding) = each.initializer()
+            {
+                let from = match binding {
+                    Binding::Identifier(name) => From::Key(name.span().start()),
+                    Binding::Pattern(_) => From::Unknown,
+                };
+                flow.declare_binding(flow.current, binding, from);
+            }
+            each.visit_with(flow)
+        })
     }
 
     fn visit_for_of_loop(&mut self, each: &'p ForOfLoop) -> ControlFlow<()> {

@@ -1,0 +1,246 @@
+//! Which literals numbers, booleans and nulls come from that something is said of, where one run of the config does not tell: it
+//! is run again for that, with nothing that it could do besides (`provenance::Trial`). So it is for the words of what fails in a
+//! package.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::engine;
+use super::host::Outside;
+use super::orders::{Aside, Failure, Orders, shown};
+use super::parent;
+use super::provenance::{Scalar, Spot, Trace, Trial, With, is_tagged};
+use super::values::{Exported, Origin};
+use super::{Engine, Limits};
+use crate::config::{Journal, Reading, World};
+use crate::document::{Kind, Node, SourceId, Sources, Span};
+
+/// Runs of the config.
+const TRIALS_MAX: usize = 12;
+/// Nobody waits long for a better place.
+const DEADLINE_MS: u64 = 2_000;
+/// Different values.
+const DOUBTS_MAX: usize = 200;
+
+/// The config's value once more, with the places of those `doubted`, which were computed as far as was known. None where
+/// there is nothing more to know.
+#[must_use]
+pub fn settle(entry: &Path, world: &World, node: &Node, doubted: &[&Node], sources: &mut Sources) -> Option<Node> {
+    let mut doubts: Vec<Scalar> = Vec::new();
+    for scalar in doubted.iter().filter_map(|node| scalar(&node.kind)) {
+        if !doubts.contains(&scalar) && doubts.len() < DOUBTS_MAX {
+            doubts.push(scalar);
+        }
+    }
+    // What Node ran has no places so far: where the embedded engine comes to the same, it knows them.
+    let embedded = world.engine == Engine::Embedded;
+    // Commands are not run again.
+    if embedded && (doubts.is_empty() || !world.reading.journal.inputs().commands.is_empty()) {
+        return None;
+    }
+    let orders = Orders::new(entry, world);
+    let exported = again(&orders, Aside::Places(doubts), &world.reading)?.ok()?;
+    let settled = parent::settled(exported, |path| shown(path, entry, &orders.entry), sources)?;
+    if same(&settled, node) {
+        return Some(settled);
+    }
+    // The time of day, a process's number: what is the same has the same places.
+    let mut node = node.clone();
+    take(&mut node, &settled);
+    embedded.then_some(node)
+}
+
+/// The same failure of a package's, in the words that its marks have for it.
+pub(super) fn worded(orders: &Orders, failure: Failure, reading: &Reading) -> Failure {
+    match again(orders, Aside::Words, reading) {
+        Some(Err(other))
+            if (other.code, &other.file, other.position) == (failure.code, &failure.file, failure.position) =>
+        {
+            Failure { message: other.message, ..failure }
+        }
+        _ => failure,
+    }
+}
+
+/// Runs it again, in a child of its own: it may need more than there is, and then nothing has happened.
+fn again(orders: &Orders, aside: Aside, reading: &Reading) -> Option<Result<Exported, Failure>> {
+    let limits = Limits { deadline_ms: reading.limits.deadline_ms.min(DEADLINE_MS), ..reading.limits };
+    let orders = Orders { aside: Some(aside), deadline_ms: limits.deadline_ms, ..orders.clone() };
+    parent::outcome(&orders, &Reading { limits, journal: Journal::default(), ..reading.clone() })
+}
+
+/// Takes over the places of what is the same.
+fn take(node: &mut Node, settled: &Node) {
+    let known = match (&mut node.kind, &settled.kind) {
+        (Kind::Sequence(items), Kind::Sequence(others)) if items.len() == others.len() => {
+            items.iter_mut().zip(others).for_each(|(item, other)| take(item, other));
+            true
+        }
+        (Kind::Mapping(entries), Kind::Mapping(others)) => {
+            for (entry, other) in entries.iter_mut().zip(others) {
+                if entry.key.text != other.key.text {
+                    break;
+                }
+                take(&mut entry.value, &other.value);
+            }
+            false
+        }
+        (one, other) => one == other,
+    };
+    if known {
+        node.span = settled.span.or(node.span);
+    }
+}
+
+/// Whether two nodes are the same but for their places.
+fn same(one: &Node, other: &Node) -> bool {
+    match (&one.kind, &other.kind) {
+        (Kind::Sequence(one), Kind::Sequence(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Kind::Mapping(one), Kind::Mapping(other)) => {
+            let equal = |(one, other): (&crate::document::Entry, &crate::document::Entry)| {
+                one.key.text == other.key.text && same(&one.value, &other.value)
+            };
+            one.len() == other.len() && one.iter().zip(other).all(equal)
+        }
+        (one, other) => one == other,
+    }
+}
+
+fn scalar(kind: &Kind) -> Option<Scalar> {
+    match kind {
+        Kind::Null => Some(Scalar::Null),
+        Kind::Bool(flag) => Some(Scalar::Bool(*flag)),
+        Kind::Number(number) if number.is_finite() => Some(Scalar::Number(*number)),
+        _ => None,
+    }
+}
+
+/// A literal, and what stood for it.
+struct Stood<'a> {
+    scalar: &'a Scalar,
+    spot: Spot,
+    other: Kind,
+}
+
+/// The child's side.
+///
+/// # Errors
+/// As when the config is run.
+pub(super) fn run(orders: Orders, aside: Aside) -> Result<Exported, Failure> {
+    match aside {
+        Aside::Places(doubts) => located(&orders, &doubts),
+        Aside::Words => {
+            let trial = Trial { packages: true, ..Trial::default() };
+            engine::tried(orders, nothing_outside(), trial).map(|(exported, _)| exported)
+        }
+    }
+}
+
+/// The config's value, with the places that trials find.
+fn located(orders: &Orders, doubts: &[Scalar]) -> Result<Exported, Failure> {
+    let tried = |with: With| {
+        let trial = Trial { wanted: doubts.to_vec(), with, packages: false };
+        engine::tried(orders.clone(), nothing_outside(), trial)
+    };
+    let (mut exported, trace) = tried(With::Own)?;
+    if trace.is_by_chance() {
+        return Ok(exported);
+    }
+    let seen = trace.observed();
+    let alone = seen.literals.iter().filter(|(_, _, scalar)| !is_tagged(scalar)).map(|(site, ..)| With::Nothing(*site));
+    let tags = Some(With::Tags).filter(|_| !seen.literals.is_empty());
+    let trials: Vec<With> = tags.into_iter().chain(alone).take(TRIALS_MAX).collect();
+    for with in trials {
+        let Ok((other, passed)) = tried(with) else { continue };
+        // Whoever goes another way may find another one there.
+        if passed.observed().way != seen.way {
+            continue;
+        }
+        let trial = Trial { wanted: Vec::new(), with, packages: false };
+        let stood = seen.literals.iter().filter_map(|(site, spot, scalar)| {
+            Some(Stood { scalar, spot: *spot, other: trial.stands(*site, scalar)? })
+        });
+        let mut found =
+            Found { trace: &trace, stood: stood.collect(), sources: HashMap::new(), files: &mut exported.files };
+        found.compare(&mut exported.node, &other.node);
+    }
+    Ok(exported)
+}
+
+/// It is not to be noticed that the config is run again.
+fn nothing_outside() -> Outside {
+    Outside {
+        print: Box::new(|_| ()),
+        ask: Box::new(|_| Err(std::io::ErrorKind::Unsupported.into())),
+        journal: Journal::default(),
+        refused: Box::new(|_| ()),
+    }
+}
+
+struct Found<'a> {
+    trace: &'a Trace,
+    stood: Vec<Stood<'a>>,
+    /// By the file of the trace.
+    sources: HashMap<u32, u32>,
+    files: &'a mut Vec<Origin>,
+}
+
+impl Found<'_> {
+    fn compare(&mut self, node: &mut Node, other: &Node) {
+        match (&mut node.kind, &other.kind) {
+            (Kind::Sequence(items), Kind::Sequence(others)) => {
+                items.iter_mut().zip(others).for_each(|(item, other)| self.compare(item, other));
+            }
+            (Kind::Mapping(entries), Kind::Mapping(others)) => {
+                for (entry, other) in entries.iter_mut().zip(others) {
+                    if entry.key.text == other.key.text {
+                        self.compare(&mut entry.value, &other.value);
+                    }
+                }
+            }
+            (kind, other) => {
+                let computed = |span: Span| self.files.get(span.source.0 as usize).is_some_and(|file| file.computed);
+                if is_same(kind, other) || !node.span.is_none_or(computed) {
+                    return;
+                }
+                let mut from = self
+                    .stood
+                    .iter()
+                    .filter(|stood| scalar(kind).as_ref() == Some(stood.scalar) && is_same(&stood.other, other));
+                if let Some(spot) = from.next().map(|stood| stood.spot) {
+                    node.span = self.span(spot).or(node.span);
+                }
+            }
+        }
+    }
+
+    fn span(&mut self, spot: Spot) -> Option<Span> {
+        let source = if let Some(known) = self.sources.get(&spot.file) {
+            *known
+        } else {
+            let (path, text) = self.trace.file(spot.file)?;
+            let known = self.files.iter().position(|file| file.path == path && !file.computed);
+            let known = known.unwrap_or(self.files.len());
+            if known == self.files.len() {
+                self.files.push(Origin { path, text: text.as_ref().into(), computed: false, guessed: false });
+            }
+            let known = u32::try_from(known).ok()?;
+            self.sources.insert(spot.file, known);
+            known
+        };
+        Some(Span { source: SourceId(source), start: spot.bytes.start, end: spot.bytes.end })
+    }
+}
+
+/// To the last bit.
+fn is_same(one: &Kind, other: &Kind) -> bool {
+    match (one, other) {
+        (Kind::Number(one), Kind::Number(other)) => one.to_bits() == other.to_bits(),
+        (one, other) => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests;
