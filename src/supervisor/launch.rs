@@ -277,14 +277,30 @@ fn environment(
         ("instances", spec.instances.to_string()),
         ("pm_cwd", spec.cwd.clone()),
         ("pm_exec_path", spec.script.clone()),
+        ("pm_pid_path", pid_file(spec, instance.slot, list_id, layout)),
+        ("exec_interpreter", spec.interpreter.clone().unwrap_or_else(|| "none".to_owned())),
+        ("unique_id", unique_id(instance, list_id, layout)),
+        // How programs find out that they are run by it at all.
+        ("PM2_HOME", layout.home.clone()),
     ];
-    for (name, value) in of_pm2 {
+    let (out, error) = log_outputs(spec, instance.slot, layout);
+    let logs = [("pm_out_log_path", out), ("pm_err_log_path", error)].map(|(name, output)| match output {
+        Output::File(path) => (name, path),
+        Output::Null => (name, "/dev/null".to_owned()),
+    });
+    for (name, value) in of_pm2.into_iter().chain(logs) {
         env.entry(name.to_owned()).or_insert(value);
     }
     env.insert("PMRUN_HOME".to_owned(), layout.home.clone());
     env.insert("PMRUN_INSTANCE".to_owned(), instance.to_string());
     env.insert("PMRUN_SPEC".to_owned(), spec_digest(spec));
     env
+}
+
+/// In the form of a UUID, as PM2 has it; of the instance, and the same at each start.
+fn unique_id(instance: &InstanceId, list_id: u32, layout: &Layout) -> String {
+    let digest = sha256_hex(format!("{}\0{instance}\0{list_id}", layout.home).as_bytes());
+    format!("{}-{}-4{}-8{}-{}", &digest[..8], &digest[8..12], &digest[13..16], &digest[17..20], &digest[20..32])
 }
 
 /// Slot 0 has the path as it is; others get their number before the extension.
@@ -369,6 +385,9 @@ mod tests {
             (env("name"), env("exec_mode"), env("pm_exec_path")),
             (Some("api"), Some("fork_mode"), Some("/a/api"))
         );
+        assert_eq!((env("PM2_HOME"), env("exec_interpreter")), (Some("/h"), Some("none")));
+        assert_eq!(env("pm_out_log_path"), Some("/h/logs/api-out-2.log"));
+        assert_eq!(env("unique_id").map(str::len), Some(36));
         assert_eq!(env("PMRUN_HOME"), Some("/h"));
         assert_eq!(env("PMRUN_INSTANCE"), Some("api:2"));
         assert!(env("PMRUN_SPEC").is_some_and(|digest| !digest.is_empty()));
