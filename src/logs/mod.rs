@@ -6,12 +6,19 @@
 
 mod follow;
 mod frame;
+mod history;
 mod lines;
 pub mod pump;
+mod reader;
 pub mod rotate;
+mod stamps;
 mod tail;
+mod when;
 
-pub use follow::{FollowError, Follower, Sink};
+pub use follow::{FollowError, Follower};
 pub use frame::{Framer, PIECE_MAX};
 pub use lines::{LINE_MAX, Line, Lines};
+pub use reader::{Log, Reader, Sink, Wanted};
+pub use stamps::{Stamps, Told, civil};
 pub use tail::Tail;
+pub use when::{MOMENTS, parse_moment};

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use jiff::Zoned;
 use serde_json::json;
 
-use crate::base::{Civil, DateFormat};
+use crate::base::DateFormat;
+use crate::logs::civil;
 use crate::platform::PumpOrder;
 
 /// What becomes of a line: the same for both streams of a process.
@@ -89,21 +90,6 @@ fn write_string(line: &[u8], out: &mut Vec<u8>) {
         out.push(b'"');
         out.extend_from_slice(line);
         out.push(b'"');
-    }
-}
-
-fn civil(now: &Zoned) -> Civil {
-    let part = |value: i8| value.unsigned_abs();
-    Civil {
-        year: now.year().into(),
-        month: part(now.month()),
-        day: part(now.day()),
-        weekday: part(now.weekday().to_sunday_zero_offset()),
-        hour: part(now.hour()),
-        minute: part(now.minute()),
-        second: part(now.second()),
-        millisecond: now.millisecond().unsigned_abs(),
-        offset_minutes: now.offset().seconds() / 60,
     }
 }
 

@@ -7,20 +7,30 @@
 //! that line lies behind the block's end is left in the living file as spaces. Where a file system cannot take out
 //! (tmpfs, btrfs), the head becomes a hole that takes no room.
 //!
+//! Where lines pass through the log process ([`super::pump`]) nobody else has the file open, as a rule: it gets the next
+//! of these names as a whole, and another takes its place.
+//!
 //! How much was taken out is an attribute of the file, which is changed together with it under a lock: whoever follows
 //! the file knows by it where it has got to. A crash in between loses nothing; what it leaves is taken for rotated, so
 //! that lines may be there twice.
 
+mod aside;
 mod compress;
+mod empty;
 mod head;
 mod names;
 mod rotator;
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
+
+pub use aside::{Aside, put_aside};
+pub use empty::empty;
 pub use head::{data_start, from, lock_shared, taken};
-pub use names::rotated;
+pub use names::{Rotated, rotated};
 pub use rotator::Rotator;
 
 use crate::spec::Rotation;
@@ -28,11 +38,35 @@ use crate::spec::Rotation;
 /// For all rotated files in `PMRUN_HOME/logs`, unless `PMRUN_LOGS_MAX` says otherwise.
 pub const BUDGET_DEFAULT: u64 = 4 << 30;
 
-/// Rotates a log that has grown too big. Whether it was.
+/// The right to rotate logs of a folder, which one process has at a time.
+///
+/// Both the daemon and the log process may be about to rotate a file that apps of both kinds write to.
+#[derive(Debug)]
+pub struct Right(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl Right {
+    /// None while somebody else has it.
+    #[must_use]
+    pub fn of(log: &Path) -> Option<Self> {
+        let folder = File::open(log.parent()?).ok()?;
+        flock(&folder, FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(Self(folder))
+    }
+}
+
+/// Rotates a log in its place when it has grown too big. Whether it was: not while somebody else is at it.
 ///
 /// # Errors
 /// The system's; the log is then as it was.
 pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
+    Right::of(path).map_or(Ok(false), |right| rotate_in_place(&right, path, rotation))
+}
+
+/// For whoever has the right to it.
+///
+/// # Errors
+/// The system's; the log is then as it was.
+pub fn rotate_in_place(_right: &Right, path: &Path, rotation: &Rotation) -> io::Result<bool> {
     // Left by a crash.
     names::finish(path)?;
     let rotated = head::take(path, rotation)?;
@@ -40,6 +74,11 @@ pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
         names::retain(path, rotation.retain);
     }
     Ok(rotated)
+}
+
+/// Removes the oldest of what was rotated out of a log.
+pub fn retain(path: &Path, count: u32) {
+    names::retain(path, count);
 }
 
 /// Compresses what was rotated, but for the newest, which somebody may still be reading.
