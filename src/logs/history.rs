@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::lines::{LINE_MAX, Lines, Piece, is_rest, open_regular};
+use super::lines::{LINE_MAX, Lines, Piece, has_rest, is_rest, open_regular};
 use super::rotate::{Rotated, data_start, lock_shared, rotated, taken};
 
 const BLOCK: usize = 256 << 10;
@@ -65,7 +65,7 @@ impl Search<'_> {
         let at = if meta.modified().is_ok_and(|modified| self.is_old(modified)) {
             Some(end)
         } else {
-            self.plain(&file, floor, end, taken_before)?
+            self.plain(&file, floor, end, has_rest(&file))?
         };
         if taken(&file) != taken_before {
             return Ok(None);
@@ -110,11 +110,11 @@ impl Search<'_> {
         }
         let file = File::open(&rotated.path)?;
         let end = file.metadata()?.len();
-        self.plain(&file, 0, end, 0)
+        self.plain(&file, 0, end, piece.has_rest())
     }
 
     /// From the end; where to begin, unless that is further ahead.
-    fn plain(&mut self, file: &File, floor: u64, end: u64, taken: u64) -> io::Result<Option<u64>> {
+    fn plain(&mut self, file: &File, floor: u64, end: u64, has_rest: bool) -> io::Result<Option<u64>> {
         match self.count {
             Some(0) => return Ok(Some(end)),
             None if !self.tells => return Ok(None),
@@ -160,7 +160,7 @@ impl Search<'_> {
                 held.clear();
             }
         }
-        let is_line = end > floor && !(taken > 0 && is_rest(&held, file, taken));
+        let is_line = end > floor && !(has_rest && is_rest(&held));
         let length = held.len() as u64 + 1;
         Ok(is_line.then(|| self.line(&held)).flatten().map(|older| if older { floor + length } else { floor }))
     }
@@ -181,6 +181,7 @@ impl Search<'_> {
     /// What is compressed can be read forwards only.
     fn compressed(&mut self, mut piece: Piece) -> io::Result<Option<u64>> {
         let needed = self.count.unwrap_or(usize::MAX);
+        let has_rest = piece.has_rest();
         let mut reader = BufReader::with_capacity(BLOCK, piece.reader());
         let (mut line, mut at, mut older) = (Vec::new(), 0, None);
         let mut found: VecDeque<u64> = VecDeque::new();
@@ -190,7 +191,12 @@ impl Search<'_> {
             if length == 0 {
                 break;
             }
-            match (self.verdict)(line.strip_suffix(b"\n").unwrap_or(&line)) {
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            if at == 0 && has_rest && is_rest(text) {
+                at += length;
+                continue;
+            }
+            match (self.verdict)(text) {
                 Verdict::Leave => {}
                 Verdict::Older => {
                     found.clear();

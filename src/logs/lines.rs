@@ -51,6 +51,8 @@ pub(super) struct Piece {
     number: u64,
     /// The place of its first byte.
     from: u64,
+    /// It may begin with what is left of a line.
+    has_rest: bool,
     reader: Box<dyn Read + Send>,
 }
 
@@ -119,7 +121,11 @@ impl Lines {
             if self.used == self.chunk.len() {
                 self.fill()?;
             }
-            let at_beginning = self.missed.is_none() && self.place == self.taken && self.partial.bytes.is_empty();
+            let at_beginning = self.partial.bytes.is_empty()
+                && self
+                    .missed
+                    .as_ref()
+                    .map_or(self.place == self.taken, |piece| piece.has_rest && self.place == piece.from);
             let bytes = &self.chunk[self.used..];
             if bytes.is_empty() {
                 return Ok(None);
@@ -131,7 +137,8 @@ impl Lines {
             self.place += read as u64;
             if end.is_some() {
                 let line = std::mem::take(&mut self.partial);
-                if !(at_beginning && is_rest(&line.bytes, &self.file, self.taken)) {
+                let has_rest = self.missed.is_some() || has_rest(&self.file);
+                if !(at_beginning && is_rest(&line.bytes) && has_rest) {
                     return Ok(Some(line));
                 }
             }
@@ -282,13 +289,18 @@ impl Piece {
     pub(super) fn open(number: u64, path: &Path, compressed: bool) -> io::Result<Option<Self>> {
         let file = File::open(path)?;
         let Some(from) = from(&file) else { return Ok(None) };
+        let has_rest = has_rest(&file);
         let reader: Box<dyn Read + Send> =
             if compressed { Box::new(GzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
-        Ok(Some(Self { number, from, reader }))
+        Ok(Some(Self { number, from, has_rest, reader }))
     }
 
     pub(super) fn from(&self) -> u64 {
         self.from
+    }
+
+    pub(super) fn has_rest(&self) -> bool {
+        self.has_rest
     }
 
     pub(super) fn reader(&mut self) -> &mut dyn Read {
@@ -315,12 +327,13 @@ impl Line {
 }
 
 /// Spaces at the beginning are what is left of a line whose beginning was taken out.
-pub(super) fn is_rest(line: &[u8], file: &File, taken: u64) -> bool {
-    taken > 0
-        && !line.is_empty()
-        && line.iter().all(|byte| *byte == b' ')
-        // Nothing was taken out of it since it was made.
-        && from(file) != Some(taken)
+pub(super) fn is_rest(line: &[u8]) -> bool {
+    !line.is_empty() && line.iter().all(|byte| *byte == b' ')
+}
+
+/// Whether something was taken out of it since it was made.
+pub(super) fn has_rest(file: &File) -> bool {
+    from(file).unwrap_or(0) != taken(file)
 }
 
 pub(super) fn identity(meta: &std::fs::Metadata) -> (u64, u64) {

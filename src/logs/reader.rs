@@ -259,3 +259,163 @@ impl Open {
 fn matches(grep: Option<&Regex>, line: &[u8]) -> bool {
     grep.is_none_or(|grep| grep.is_match(&String::from_utf8_lossy(line)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, OpenOptions};
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::logs::rotate::{Aside, compress, put_aside, rotate, rotated};
+    use crate::spec::Rotation;
+
+    #[derive(Default)]
+    struct Lines(Vec<String>);
+
+    impl Sink for Lines {
+        fn line(&mut self, log: usize, line: &Line, _: &Told<'_>, _: Option<Timestamp>) -> io::Result<()> {
+            self.0.push(format!("{log} {}", String::from_utf8_lossy(&line.bytes)));
+            Ok(())
+        }
+
+        fn trouble(&mut self, log: usize, error: &io::Error) {
+            self.0.push(format!("{log}: {error}"));
+        }
+
+        fn idle(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(path: &Path, timed: bool, lines: Option<usize>) -> Log {
+        let stamps = Stamps::new(timed.then_some("YYYY-MM-DD HH:mm:ss"), false, TimeZone::UTC);
+        Log { path: path.to_owned(), stamps, lines }
+    }
+
+    fn read(logs: Vec<Log>, wanted: Wanted) -> Vec<String> {
+        let mut lines = Lines::default();
+        Reader::new(logs, wanted).read(&mut lines).unwrap();
+        lines.0
+    }
+
+    fn at(time: &str) -> Option<Timestamp> {
+        Some(format!("2026-11-21T{time}Z").parse().unwrap())
+    }
+
+    fn timed(folder: &Path, name: &str, lines: &[(&str, &str)]) -> std::path::PathBuf {
+        let path = folder.join(name);
+        let text: Vec<String> = lines.iter().map(|(time, text)| format!("2026-11-21 {time}: {text}\n")).collect();
+        fs::write(&path, text.concat()).unwrap();
+        path
+    }
+
+    #[test]
+    fn several_logs_are_merged_by_the_times_of_their_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let a =
+            timed(folder.path(), "a", &[("10:00:00", "1"), ("10:00:02", "3"), ("10:00:02", "4"), ("10:00:09", "6")]);
+        let b = timed(folder.path(), "b", &[("10:00:01", "2"), ("10:00:02", "5")]);
+        File::options().append(true).open(&b).unwrap().write_all(b"    at a frame\n    no end").unwrap();
+        let raw = folder.path().join("raw");
+        fs::write(&raw, "x\ny\n").unwrap();
+        let written: std::time::SystemTime = at("10:00:05").unwrap().into();
+        File::options().append(true).open(&raw).unwrap().set_modified(written).unwrap();
+        let logs = |lines| vec![log(&a, true, lines), log(&b, true, lines), log(&raw, false, lines)];
+        let texts = |lines: Vec<String>| -> Vec<String> {
+            lines.iter().map(|line| line.rsplit(": ").next().unwrap_or_default().trim().to_owned()).collect()
+        };
+        let all = read(logs(None), Wanted::default());
+        assert_eq!(texts(all), ["1", "2", "3", "4", "5", "1     at a frame", "2 x", "2 y", "6", "1     no end"]);
+        assert_eq!(read(logs(Some(1)), Wanted::default()).len(), 3);
+        let since = Wanted { since: at("10:00:02"), until: at("10:00:05"), ..Wanted::default() };
+        let kept = texts(read(vec![log(&a, true, None), log(&b, true, None)], since));
+        assert_eq!(kept, ["3", "4", "5", "1     at a frame", "1     no end"]);
+    }
+
+    #[test]
+    fn what_was_last_written_before_is_left_out_whatever_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("raw");
+        fs::write(&raw, "x\ny\n").unwrap();
+        let written: std::time::SystemTime = at("10:00:05").unwrap().into();
+        File::options().append(true).open(&raw).unwrap().set_modified(written).unwrap();
+        for (since, want) in [("10:00:06", 0), ("10:00:05", 2), ("09:00:00", 2)] {
+            let wanted = Wanted { since: at(since), ..Wanted::default() };
+            assert_eq!(read(vec![log(&raw, false, Some(15))], wanted).len(), want, "{since}");
+        }
+    }
+
+    /// Everything that was ever written, rotated in either way, partly compressed.
+    fn rotated_log(folder: &Path, aside: bool) -> std::path::PathBuf {
+        let path = folder.join("a.log");
+        let rotation = Rotation { max_size: 8_000, retain: 1_000, compress: true };
+        for round in 0..5 {
+            let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+            for number in round * 1_000..(round + 1) * 1_000 {
+                writeln!(file, "line {number}").unwrap();
+            }
+            if round == 4 {
+                break;
+            }
+            if aside {
+                let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path);
+                assert!(matches!(put_aside(&path, file, open).unwrap(), Aside::Done(_)));
+            } else {
+                assert!(rotate(&path, &rotation).unwrap());
+            }
+            compress(&path).unwrap();
+        }
+        assert!(rotated(&path).iter().any(|piece| piece.compressed));
+        // Somebody else's numbers grow the other way.
+        fs::write(folder.join("a.log.99"), "not ours\n").unwrap();
+        path
+    }
+
+    #[test]
+    fn what_was_rotated_is_read_back_into() {
+        for aside in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = rotated_log(folder.path(), aside);
+            for count in [1, 15, 999, 1_000, 1_001, 2_500, 4_321, 5_000, 9_000] {
+                let want: Vec<String> =
+                    (5_000_u32.saturating_sub(count)..5_000).map(|number| format!("0 line {number}")).collect();
+                let count = usize::try_from(count).unwrap();
+                assert_eq!(read(vec![log(&path, false, Some(count))], Wanted::default()), want, "{aside} {count}");
+            }
+            assert_eq!(read(vec![log(&path, false, None)], Wanted::default()).len(), 5_000);
+            assert_eq!(read(vec![log(&path, false, Some(0))], Wanted::default()).len(), 0);
+            let grep = Some(Regex::new("7[05]0$").unwrap());
+            let found = read(vec![log(&path, false, Some(3))], Wanted { grep, ..Wanted::default() });
+            assert_eq!(found, ["0 line 3750", "0 line 4700", "0 line 4750"], "{aside}");
+        }
+    }
+
+    #[test]
+    fn older_lines_end_the_search_wherever_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        for hour in 10..14 {
+            let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+            for minute in 0..60 {
+                writeln!(file, "2026-11-21 {hour}:{minute:02}:00: {hour}.{minute}").unwrap();
+            }
+            let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path);
+            assert!(matches!(put_aside(&path, file, open).unwrap(), Aside::Done(_)));
+            compress(&path).unwrap();
+        }
+        for (since, until, lines, want) in [
+            ("11:30:00", "23:00:00", None, 150),
+            ("11:30:00", "12:00:00", None, 31),
+            ("11:30:00", "12:00:00", Some(5), 5),
+            ("14:00:00", "23:00:00", None, 0),
+            ("09:00:00", "23:00:00", Some(200), 200),
+            ("09:00:00", "23:00:00", None, 240),
+        ] {
+            let wanted = Wanted { since: at(since), until: at(until), grep: None };
+            assert_eq!(read(vec![log(&path, true, lines)], wanted).len(), want, "{since} {until} {lines:?}");
+        }
+    }
+}

@@ -1,4 +1,5 @@
 use std::io;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -57,12 +58,13 @@ pub(super) struct Printer<'a> {
     zone: TimeZone,
     terminal: &'a mut Terminal,
     choice: Choice<'a>,
+    begun: SystemTime,
 }
 
 impl<'a> Printer<'a> {
     pub(super) fn new(files: Vec<LogFile>, style: Style, terminal: &'a mut Terminal, choice: Choice<'a>) -> Self {
         let prefixes = prefixes(&files, terminal.colour);
-        Self { files, prefixes, style, zone: choice.zone.clone(), terminal, choice }
+        Self { files, prefixes, style, zone: choice.zone.clone(), terminal, choice, begun: SystemTime::now() }
     }
 
     /// A time that is not known is as wide.
@@ -148,7 +150,16 @@ impl Sink for Printer<'_> {
     fn others(&mut self) -> Vec<Log> {
         // A daemon that does not answer now is asked again when the next one is started.
         let fresh = self.choice.files().unwrap_or_default();
-        let logs = fresh.iter().map(|file| self.choice.log(file)).collect();
+        let log = |file| {
+            let mut log = self.choice.log(file);
+            let made = log.path.metadata().and_then(|meta| meta.created());
+            // All of it was written since this began.
+            if made.is_ok_and(|made| made >= self.begun) {
+                log.lines = None;
+            }
+            log
+        };
+        let logs = fresh.iter().map(log).collect();
         self.files.extend(fresh);
         self.prefixes = prefixes(&self.files, self.terminal.colour);
         logs

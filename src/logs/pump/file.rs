@@ -120,7 +120,7 @@ impl LogFile {
         }
         // Somebody else has the right, or it cannot be done: not before it has grown some more.
         self.rotates_at = self.size.saturating_add(max_size / 4);
-        let Some(right) = Right::of(&self.path) else { return };
+        let Some(right) = Right::at_once(&self.path) else { return };
         match self.put_aside(&right) {
             Ok(true) => {
                 (self.rotates_at, self.said) = (max_size, false);

@@ -35,8 +35,9 @@ use self::packer::Packer;
 use self::source::{Source, Turn};
 use crate::platform::{Heard, LogOwner, PumpCaller, PumpOrder, PumpSocket, give_back, reason};
 
-/// Most of what is read at a time; lines of it go out in one write.
-const BLOCK: usize = 256 << 10;
+/// Most of what is read at a time; lines of it go out in one write. Half of what a pipe holds, so that its writer fills one
+/// half while the other is written: a whole pipe at a time takes half as much CPU again, and both wait for each other.
+const BLOCK: usize = 128 << 10;
 /// Whoever writes more than this at a time is not kept waiting for more to come.
 const MUCH: usize = 32 << 10;
 /// Small writes are collected for as long when they come one after the other: each by itself costs ten times as much.

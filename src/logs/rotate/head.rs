@@ -204,8 +204,10 @@ pub fn from(rotated: &File) -> Option<u64> {
 
 /// So that a compressed file is found like the one that it was made of.
 pub(super) fn keep_from(source: &File, target: &File) {
-    if let Some(from) = from(source) {
-        let _ = fsetxattr(target, FROM, from.to_string().as_bytes(), XattrFlags::empty());
+    for name in [FROM, TAKEN] {
+        if let Some(place) = number(source, name) {
+            let _ = fsetxattr(target, name, place.to_string().as_bytes(), XattrFlags::empty());
+        }
     }
 }
 

@@ -47,19 +47,23 @@ pub struct Right(#[expect(dead_code, reason = "held for its lock")] File);
 impl Right {
     /// None while somebody else has it.
     #[must_use]
-    pub fn of(log: &Path) -> Option<Self> {
+    pub fn at_once(log: &Path) -> Option<Self> {
+        Self::of(log, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn of(log: &Path, how: FlockOperation) -> Option<Self> {
         let folder = File::open(log.parent()?).ok()?;
-        flock(&folder, FlockOperation::NonBlockingLockExclusive).ok()?;
+        flock(&folder, how).ok()?;
         Some(Self(folder))
     }
 }
 
-/// Rotates a log in its place when it has grown too big. Whether it was: not while somebody else is at it.
+/// Rotates a log in its place when it has grown too big, and nobody else is at it any more. Whether it was.
 ///
 /// # Errors
 /// The system's; the log is then as it was.
 pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
-    Right::of(path).map_or(Ok(false), |right| rotate_in_place(&right, path, rotation))
+    Right::of(path, FlockOperation::LockExclusive).map_or(Ok(false), |right| rotate_in_place(&right, path, rotation))
 }
 
 /// For whoever has the right to it.
