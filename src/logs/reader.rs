@@ -301,8 +301,8 @@ mod tests {
         lines.0
     }
 
-    fn at(time: &str) -> Option<Timestamp> {
-        Some(format!("2026-11-21T{time}Z").parse().unwrap())
+    fn at(time: &str) -> Timestamp {
+        format!("2026-11-21T{time}Z").parse().unwrap()
     }
 
     fn timed(folder: &Path, name: &str, lines: &[(&str, &str)]) -> std::path::PathBuf {
@@ -321,7 +321,7 @@ mod tests {
         File::options().append(true).open(&b).unwrap().write_all(b"    at a frame\n    no end").unwrap();
         let raw = folder.path().join("raw");
         fs::write(&raw, "x\ny\n").unwrap();
-        let written: std::time::SystemTime = at("10:00:05").unwrap().into();
+        let written: std::time::SystemTime = at("10:00:05").into();
         File::options().append(true).open(&raw).unwrap().set_modified(written).unwrap();
         let logs = |lines| vec![log(&a, true, lines), log(&b, true, lines), log(&raw, false, lines)];
         let texts = |lines: Vec<String>| -> Vec<String> {
@@ -330,7 +330,7 @@ mod tests {
         let all = read(logs(None), Wanted::default());
         assert_eq!(texts(all), ["1", "2", "3", "4", "5", "1     at a frame", "2 x", "2 y", "6", "1     no end"]);
         assert_eq!(read(logs(Some(1)), Wanted::default()).len(), 3);
-        let since = Wanted { since: at("10:00:02"), until: at("10:00:05"), ..Wanted::default() };
+        let since = Wanted { since: Some(at("10:00:02")), until: Some(at("10:00:05")), ..Wanted::default() };
         let kept = texts(read(vec![log(&a, true, None), log(&b, true, None)], since));
         assert_eq!(kept, ["3", "4", "5", "1     at a frame", "1     no end"]);
     }
@@ -340,10 +340,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let raw = folder.path().join("raw");
         fs::write(&raw, "x\ny\n").unwrap();
-        let written: std::time::SystemTime = at("10:00:05").unwrap().into();
+        let written: std::time::SystemTime = at("10:00:05").into();
         File::options().append(true).open(&raw).unwrap().set_modified(written).unwrap();
         for (since, want) in [("10:00:06", 0), ("10:00:05", 2), ("09:00:00", 2)] {
-            let wanted = Wanted { since: at(since), ..Wanted::default() };
+            let wanted = Wanted { since: Some(at(since)), ..Wanted::default() };
             assert_eq!(read(vec![log(&raw, false, Some(15))], wanted).len(), want, "{since}");
         }
     }
@@ -414,7 +414,7 @@ mod tests {
             ("09:00:00", "23:00:00", Some(200), 200),
             ("09:00:00", "23:00:00", None, 240),
         ] {
-            let wanted = Wanted { since: at(since), until: at(until), grep: None };
+            let wanted = Wanted { since: Some(at(since)), until: Some(at(until)), grep: None };
             assert_eq!(read(vec![log(&path, true, lines)], wanted).len(), want, "{since} {until} {lines:?}");
         }
     }

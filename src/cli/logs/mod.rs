@@ -43,16 +43,14 @@ pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Resul
     if let Some(note) = undated(arguments, &files, &logs) {
         terminal.note(&note);
     }
-    let Wanted { since, until, grep } =
-        Wanted { since: arguments.since, until: arguments.until, grep: arguments.grep.clone() };
-    let reader = Reader::new(logs, Wanted { since, until, grep });
+    let wanted = Wanted { since: arguments.since, until: arguments.until, grep: arguments.grep.clone() };
+    let mut reader = Reader::new(logs, wanted);
     let style = Style::of(arguments, terminal);
     let mut printer = Printer::new(files, style, terminal, choice);
-    if follows { follow(reader, &mut printer, &home) } else { reader_ends(reader, &mut printer) }
-}
-
-fn reader_ends(mut reader: Reader, printer: &mut Printer<'_>) -> Result<Exit, CliError> {
-    reader.read(printer).map_err(|err| CliError::output(&err))?;
+    if follows {
+        return follow(reader, &mut printer, &home);
+    }
+    reader.read(&mut printer).map_err(|err| CliError::output(&err))?;
     Ok(Exit::Done)
 }
 

@@ -85,24 +85,6 @@ impl<'a> Printer<'a> {
             None => text.into_bytes(),
         }
     }
-
-    fn object(&self, file: &LogFile, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> String {
-        let error = told.error.unwrap_or(file.stream == Stream::Error);
-        let from = if told.at.is_some() { Some("line") } else { arrived.map(|_| "arrival") };
-        let mut object = json!({
-            "message": String::from_utf8_lossy(&told.message),
-            "timestamp": told.at.or(arrived).map(iso),
-            "timestamp_from": from,
-            "type": if error { "err" } else { "out" },
-            "process_id": told.process_id.or(file.id),
-            "app_name": file.app,
-            "namespace": file.namespace,
-        });
-        if line.cut > 0 {
-            object["cut_bytes"] = line.cut.into();
-        }
-        object.to_string()
-    }
 }
 
 impl Sink for Printer<'_> {
@@ -111,7 +93,7 @@ impl Sink for Printer<'_> {
         let error = told.error.unwrap_or(file.stream == Stream::Error);
         let at = told.at.or(arrived);
         let mut text = match &self.style.shape {
-            Shape::Json => self.object(file, line, told, arrived).into_bytes(),
+            Shape::Json => object(file, line, told, arrived).into_bytes(),
             Shape::KeyValue(format) => {
                 let time = at.map_or_else(|| "-".to_owned(), |at| self.time(format, Some(at)));
                 let id = told.process_id.or(file.id).map_or_else(|| "-".to_owned(), |id| id.to_string());
@@ -164,6 +146,24 @@ impl Sink for Printer<'_> {
         self.prefixes = prefixes(&self.files, self.terminal.colour);
         logs
     }
+}
+
+fn object(file: &LogFile, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> String {
+    let error = told.error.unwrap_or(file.stream == Stream::Error);
+    let from = if told.at.is_some() { Some("line") } else { arrived.map(|_| "arrival") };
+    let mut object = json!({
+        "message": String::from_utf8_lossy(&told.message),
+        "timestamp": told.at.or(arrived).map(iso),
+        "timestamp_from": from,
+        "type": if error { "err" } else { "out" },
+        "process_id": told.process_id.or(file.id),
+        "app_name": file.app,
+        "namespace": file.namespace,
+    });
+    if line.cut > 0 {
+        object["cut_bytes"] = line.cut.into();
+    }
+    object.to_string()
 }
 
 fn prefixes(files: &[LogFile], colour: bool) -> Vec<String> {

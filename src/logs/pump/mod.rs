@@ -199,7 +199,9 @@ impl Pump {
                 Ok(owner) => stream.files.iter().map(|path| self.file(path, owner.as_ref())).collect(),
                 Err(_) => Vec::new(),
             };
-            files.iter().for_each(|file| file.borrow_mut().set_rotation(order.rotation.as_ref()));
+            for file in &files {
+                file.borrow_mut().set_rotation(order.rotation.as_ref());
+            }
             // Given again by a daemon that cannot know that it is here.
             if self.sources.values().any(|known| known.id == id) {
                 continue;
