@@ -180,8 +180,6 @@ enum Moved {
 
 impl Open {
     fn begin(&mut self, wanted: &Wanted) -> io::Result<()> {
-        let modified = self.log.path.metadata()?.modified()?;
-        self.stands_at = Timestamp::try_from(modified).unwrap_or_default();
         let tells = self.log.stamps.tell();
         let stamps = &mut self.log.stamps;
         let mut verdict = |line: &[u8]| {
@@ -198,6 +196,7 @@ impl Open {
         let mut search = Search { count: self.log.lines, since, tells, verdict: &mut verdict };
         let mut lines = search.open(&self.log.path)?;
         lines.limit(u64::MAX)?;
+        self.stands_at = Timestamp::try_from(lines.file().metadata()?.modified()?).unwrap_or_default();
         self.lines = Some(lines);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::packer::Packer;
 use super::say;
-use crate::logs::rotate::{Aside, Right, put_aside, retain, rotate_in_place};
+use crate::logs::rotate::{Aside, Right, put_aside, retain, rotate};
 use crate::platform::{LogOwner, open_log, reason};
 use crate::spec::Rotation;
 
@@ -120,8 +120,9 @@ impl LogFile {
         }
         // Somebody else has the right, or it cannot be done: not before it has grown some more.
         self.rotates_at = self.size.saturating_add(max_size / 4);
-        let Some(right) = Right::at_once(&self.path) else { return };
-        match self.put_aside(&right) {
+        let home = std::env::var_os("PMRUN_HOME").unwrap_or_default();
+        let Some(_right) = Right::at_once(Path::new(&home)) else { return };
+        match self.put_aside() {
             Ok(true) => {
                 (self.rotates_at, self.said) = (max_size, false);
                 let Some(rotation) = &self.rotation else { return };
@@ -143,7 +144,7 @@ impl LogFile {
     }
 
     /// Where somebody else writes to it, too, its beginning is taken out. False when that is not done now.
-    fn put_aside(&mut self, right: &Right) -> io::Result<bool> {
+    fn put_aside(&mut self) -> io::Result<bool> {
         let Some(file) = self.file.take() else { return Ok(false) };
         match self.beside(|| put_aside(&self.path, file, |path| self.open(path)))? {
             Aside::Done(next) => {
@@ -156,7 +157,7 @@ impl LogFile {
             Aside::InPlace => {
                 self.opened()?;
                 let Some(rotation) = &self.rotation else { return Ok(false) };
-                rotate_in_place(right, &self.path, rotation)
+                rotate(&self.path, rotation)
             }
         }
     }

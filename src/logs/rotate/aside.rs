@@ -54,9 +54,11 @@ pub fn put_aside(path: &Path, log: File, open: impl FnOnce(&Path) -> io::Result<
         fs::remove_file(next_name)?;
         return Ok(Aside::InPlace);
     }
-    next.set_permissions(same.permissions())?;
     let (_, name) = names::next(path, names::next_number(path));
-    fs::rename(path, name)?;
+    if let Err(error) = next.set_permissions(same.permissions()).and_then(|()| fs::rename(path, name)) {
+        let _ = fs::remove_file(next_name);
+        return Err(error);
+    }
     fs::rename(next_name, path)?;
     Ok(Aside::Done(next))
 }

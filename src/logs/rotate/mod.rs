@@ -38,39 +38,38 @@ use crate::spec::Rotation;
 /// For all rotated files in `PMRUN_HOME/logs`, unless `PMRUN_LOGS_MAX` says otherwise.
 pub const BUDGET_DEFAULT: u64 = 4 << 30;
 
-/// The right to rotate logs of a folder, which one process has at a time.
+/// The right to rotate logs, which one process of a `PMRUN_HOME` has at a time.
 ///
-/// Both the daemon and the log process may be about to rotate a file that apps of both kinds write to.
+/// Both the daemon and the log process may be about to rotate a file that apps of both kinds write to. Nobody else can
+/// keep them from it: nobody else may enter that folder.
 #[derive(Debug)]
 pub struct Right(#[expect(dead_code, reason = "held for its lock")] File);
 
 impl Right {
-    /// None while somebody else has it.
+    /// Waits until nobody else has it; none where there can be no lock.
     #[must_use]
-    pub fn at_once(log: &Path) -> Option<Self> {
-        Self::of(log, FlockOperation::NonBlockingLockExclusive)
+    pub fn wait(home: &Path) -> Option<Self> {
+        Self::of(home, FlockOperation::LockExclusive)
     }
 
-    fn of(log: &Path, how: FlockOperation) -> Option<Self> {
-        let folder = File::open(log.parent()?).ok()?;
+    /// None while somebody else has it.
+    #[must_use]
+    pub fn at_once(home: &Path) -> Option<Self> {
+        Self::of(home, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn of(home: &Path, how: FlockOperation) -> Option<Self> {
+        let folder = File::open(home).ok()?;
         flock(&folder, how).ok()?;
         Some(Self(folder))
     }
 }
 
-/// Rotates a log in its place when it has grown too big, and nobody else is at it any more. Whether it was.
+/// Rotates a log in its place when it has grown too big. Whether it was.
 ///
 /// # Errors
 /// The system's; the log is then as it was.
 pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
-    Right::of(path, FlockOperation::LockExclusive).map_or(Ok(false), |right| rotate_in_place(&right, path, rotation))
-}
-
-/// For whoever has the right to it.
-///
-/// # Errors
-/// The system's; the log is then as it was.
-pub fn rotate_in_place(_right: &Right, path: &Path, rotation: &Rotation) -> io::Result<bool> {
     // Left by a crash.
     names::finish(path)?;
     let rotated = head::take(path, rotation)?;
