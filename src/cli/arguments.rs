@@ -635,13 +635,16 @@ Where it could be several of these, the app of exactly that name is meant (but f
 namespace, the id.";
 
 const LOGS: &str = "\
-A TIME is so long ago (`10m`, `2h30m`, `1d`), RFC 3339 (`2026-11-21T20:00:00Z`), or local (`2026-11-21 20:00`, `20:00`).
-Lines say when they were written where the app has `time`, `log_date_format` or `log_type: \"json\"`: then several apps'
-are merged by it. Other lines stand where their file was last written, and times leave out whole files of theirs only.
-What was rotated is read, too; `--json` says in `timestamp_from` whether a line's time is the line's own or the one at
-which it was seen to arrive.
+A TIME is so long ago (`10m`, `2h30m`, `1d`), RFC 3339, or local (`2026-11-21 20:00`, `20:00`).
 
-A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.
+Lines say when they were written where the app has `time`, `log_date_format` or
+`log_type: \"json\"`: several apps are merged by it. Other lines stand where their file was last
+written, and a TIME leaves out whole files of theirs only; what is known is said on stderr.
+`--json` says in `timestamp_from` whether a time is the line's own or the one it was seen at.
+What was rotated is read, too.
+
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`,
+or `all`.
 
 Examples:
   pmrun logs api --lines 100
@@ -649,10 +652,11 @@ Examples:
   pmrun logs shop -f --json           a namespace, for programs";
 
 const FLUSH: &str = "\
-Empties the files that the apps write to, and removes what was rotated out of them. The apps go on writing; nothing
-is restarted. Without a daemon it works as well.
+Empties the files that the apps write to, and removes what was rotated out of them. The apps
+go on writing, nothing is restarted. It works without a daemon, too.
 
-A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.";
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`,
+or `all`.";
 
 const ERRORS: &str = "\
 With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};
