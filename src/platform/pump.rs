@@ -240,8 +240,6 @@ impl PumpSocket {
             nix::sys::signal::Signal::SIGINT,
             nix::sys::signal::Signal::SIGTERM,
             nix::sys::signal::Signal::SIGXFSZ,
-            // Somebody opens a file on which there is a lease.
-            nix::sys::signal::Signal::SIGIO,
         ] {
             blocked.add(signal);
         }
