@@ -10,8 +10,8 @@ use super::head::{FROM, TAKEN, taken};
 use super::names;
 use crate::platform::is_written_to;
 
-/// Behind the log's name, until it has that.
-const NEXT: &str = ".next";
+/// Behind the log's name, until it has that. What watches files for changes knows such endings.
+const NEXT: &str = ".new";
 
 /// What became of it.
 #[derive(Debug)]
