@@ -66,7 +66,7 @@
 //! | `notify/` | a socket for each app that says `READY=1` | the daemon |
 //! | `logs/NAME-out.log`, `logs/NAME-error.log` | what an app writes; `-SLOT` before `.log` from the second instance on | the app itself |
 //! | `logs/NAME-all.log` and those where something is added to a line | the same, framed | the log process ([`logs::pump`]) |
-//! | `logs/NAME-out.log.1`, `.2.gz` and so on | what was rotated ([`logs::rotate`]) | the daemon |
+//! | `logs/NAME-out.log.1`, `.2.gz` and so on | what was rotated ([`logs::rotate`]) | the daemon; the log process, of what it writes |
 //! | `logs-1.sock` | where daemons find that process | the daemon |
 //! | `pids/NAME-ID.pid` | an instance's pid | the daemon |
 

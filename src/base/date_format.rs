@@ -1,7 +1,7 @@
 /// How a moment is written: dayjs' tokens (`YYYY-MM-DD HH:mm:ss`), as PM2's `log_date_format` has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DateFormat {
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 /// A moment on somebody's clock and calendar.
@@ -22,7 +22,7 @@ pub struct Civil {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Literal(String),
     Token(&'static str),
 }
@@ -33,7 +33,7 @@ const TOKENS: [&str; 25] = [
     "SSS", "ss", "s", "ZZ", "Z", "A", "a",
 ];
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -48,7 +48,7 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(super) const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 impl DateFormat {
     /// Whatever is no token stands for itself, as in dayjs; text in brackets always does.

@@ -1,6 +1,7 @@
 //! Plain values that everything else is made of: ids, times, sizes, signals, digests, names of secrets. No I/O.
 
 mod date_format;
+mod date_reading;
 mod digest;
 mod exit;
 mod id;
@@ -14,6 +15,7 @@ mod suggest;
 mod time;
 
 pub use date_format::{Civil, DateFormat};
+pub use date_reading::Dated;
 pub use digest::{Key, keyed_checksum, keyed_digest, sha256_hex};
 pub use exit::{ExitStatus, Shortage};
 pub use id::InstanceId;

@@ -3,10 +3,13 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{Timestamp, Zoned};
+use regex_lite::Regex;
 
 use super::{exit, surroundings};
-use crate::base::parse_millis;
+use crate::base::{DateFormat, parse_millis};
 use crate::config::js::Engine;
+use crate::logs::{MOMENTS, parse_moment};
 
 /// Runs the apps that an ecosystem file declares, and changes only what changed.
 #[derive(Debug, Parser)]
@@ -56,6 +59,11 @@ pub(super) enum Command {
     Show(Show),
     /// Print, and follow, what apps write
     Logs(Logs),
+    /// Empty the logs of apps, and remove what was rotated out of them
+    Flush(Flush),
+    /// Open log files anew that were moved away, by logrotate for one
+    #[command(name = "reloadLogs", visible_alias = "reload-logs")]
+    ReloadLogs,
     /// Start apps that are known, or a script that no file declares
     Start(Start),
     /// Stop apps; they stay known, and stay stopped
@@ -110,6 +118,8 @@ impl Command {
             Self::Init(_)
             | Self::Convert(_)
             | Self::Schema(_)
+            | Self::Flush(_)
+            | Self::ReloadLogs
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
@@ -487,19 +497,23 @@ pub(super) struct Show {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = TARGETS)]
+#[command(after_help = LOGS)]
 pub(super) struct Logs {
     /// Without a target: all
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
 
-    /// Go on printing what is written
-    #[arg(short, long)]
+    /// Go on printing what is written; what a terminal is shown goes on in any case
+    #[arg(short, long, conflicts_with_all = ["nostream", "until"])]
     pub follow: bool,
 
-    /// How many lines of each file to begin with
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 15)]
-    pub lines: usize,
+    /// Print what there is, and end; what goes to a file or a program ends in any case
+    #[arg(long)]
+    pub nostream: bool,
+
+    /// How many lines of each file to begin with: of those that `--grep` leaves (default: 15; with a time: all)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
 
     /// Only standard output
     #[arg(long)]
@@ -509,9 +523,63 @@ pub(super) struct Logs {
     #[arg(long)]
     pub err: bool,
 
+    /// Only what was written since then
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    pub since: Option<Timestamp>,
+
+    /// Only what was written until then
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    pub until: Option<Timestamp>,
+
+    /// Only lines that this is found in
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
+    pub grep: Option<Regex>,
+
+    /// Mark a text where it occurs, on a terminal with colours
+    #[arg(long, value_name = "TEXT")]
+    pub highlight: Option<String>,
+
+    /// Begin each line with its time, in dayjs' tokens (default: YYYY-MM-DD-HH:mm:ss)
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "YYYY-MM-DD-HH:mm:ss", value_parser = date_format)]
+    pub timestamp: Option<String>,
+
+    /// Print lines as they were written, those of standard error to stderr
+    #[arg(long, conflicts_with_all = ["json", "format", "timestamp"])]
+    pub raw: bool,
+
     /// Print each line as a JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["format", "timestamp"])]
     pub json: bool,
+
+    /// Print each line as `timestamp=... app=... id=... type=... message=...`
+    #[arg(long, conflicts_with = "timestamp")]
+    pub format: bool,
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    parse_moment(text, &Zoned::now()).ok_or_else(|| format!("not a time: {MOMENTS}"))
+}
+
+fn regex(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| error.to_string())
+}
+
+/// What follows `--timestamp` may have been meant as a target.
+fn date_format(text: &str) -> Result<String, String> {
+    match DateFormat::unknown(text).first() {
+        None => Ok(text.to_owned()),
+        Some(word) => {
+            Err(format!("`{word}` is no part of a time, like `HH:mm:ss`; targets come first: `logs api --timestamp`"))
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = FLUSH)]
+pub(super) struct Flush {
+    /// Without a target: all
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -565,6 +633,30 @@ const TARGETS: &str = "\
 A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.
 Where it could be several of these, the app of exactly that name is meant (but for `all`), then the instance, the
 namespace, the id.";
+
+const LOGS: &str = "\
+A TIME is so long ago (`10m`, `2h30m`, `1d`), RFC 3339, or local (`2026-11-21 20:00`, `20:00`).
+
+Lines say when they were written where the app has `time`, `log_date_format` or
+`log_type: \"json\"`: several apps are merged by it. Other lines stand where their file was last
+written, and a TIME leaves out whole files of theirs only; what is known is said on stderr.
+`--json` says in `timestamp_from` whether a time is the line's own or the one it was seen at.
+What was rotated is read, too.
+
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`,
+or `all`.
+
+Examples:
+  pmrun logs api --lines 100
+  pmrun logs all --err --since 10m --grep 'timeout|refused'
+  pmrun logs shop -f --json           a namespace, for programs";
+
+const FLUSH: &str = "\
+Empties the files that the apps write to, and removes what was rotated out of them. The apps
+go on writing, nothing is restarted. It works without a daemon, too.
+
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`,
+or `all`.";
 
 const ERRORS: &str = "\
 With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};
@@ -620,6 +712,14 @@ mod tests {
             "show api:0 --json --reveal",
             "logs",
             "logs api -f --lines 0 --err",
+            "logs api web /x/ --nostream --since 10m --until 20:00 --grep a|b --highlight x -n 5 --timestamp",
+            "logs --timestamp HH:mm:ss --out",
+            "logs --raw",
+            "logs --format",
+            "flush",
+            "flush api 0",
+            "reloadLogs",
+            "reload-logs",
             "start api 3 /web.*/",
             "start ./a.sh --name a --cwd /tmp --interpreter bash -i -1 -- -x --name b",
             "stop all",
@@ -657,6 +757,11 @@ mod tests {
             ("diff --json --markdown", ErrorKind::ArgumentConflict),
             ("diff --base x --out y", ErrorKind::ArgumentConflict),
             ("logs --lines many", ErrorKind::ValueValidation),
+            ("logs --since soon", ErrorKind::ValueValidation),
+            ("logs --grep (", ErrorKind::ValueValidation),
+            ("logs --timestamp web", ErrorKind::ValueValidation),
+            ("logs --raw --json", ErrorKind::ArgumentConflict),
+            ("logs -f --until 20:00", ErrorKind::ArgumentConflict),
         ];
         for (line, want) in table {
             assert_eq!(parse(line).unwrap_err().kind(), want, "{line}");

@@ -17,6 +17,7 @@ mod exchange;
 mod exit;
 mod explain;
 mod facts;
+mod flush;
 mod init;
 mod inputs;
 mod instances;
@@ -30,6 +31,7 @@ mod offline;
 mod ping;
 mod progress;
 mod random;
+mod reload_logs;
 mod render;
 mod saved_plan;
 mod schema;
@@ -96,6 +98,8 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Show(arguments) => show::run(arguments, terminal),
         Command::Logs(arguments) => logs::run(arguments, terminal),
+        Command::Flush(arguments) => flush::run(arguments, terminal),
+        Command::ReloadLogs => reload_logs::run(terminal),
         Command::Start(arguments) => start::run(arguments, terminal),
         Command::Stop(arguments) => change::stop(arguments, terminal),
         Command::Restart(arguments) => change::restart(arguments, terminal),

@@ -72,6 +72,12 @@ impl Terminal {
         self.out.write_all(bytes)
     }
 
+    /// Bytes for stderr, after what was printed before.
+    pub(super) fn write_err(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.flush()?;
+        io::stderr().write_all(bytes)
+    }
+
     pub(super) fn flush_now(&mut self) -> io::Result<()> {
         self.out.flush()
     }

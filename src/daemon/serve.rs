@@ -261,6 +261,7 @@ impl Daemon {
             // A start that is still to come brings its own.
             Effect::Rotation { launch, rotation } => {
                 self.spawn_before(launch);
+                self.host.set_rotation(launch, &rotation);
                 self.rotator.change(launch.0, rotation);
             }
             Effect::Limits { launch, limits } => {
@@ -377,6 +378,10 @@ impl Daemon {
 
 /// Files in a folder of another user are left alone: whoever may put links there would have root follow them.
 pub(super) fn watch_logs(rotator: &Rotator, home: &Path, launch: &Launch) {
+    // Whoever writes them rotates them.
+    if launch.framing.is_some() {
+        return;
+    }
     let is_own = launch.user.is_none() && launch.group.is_none();
     let files = launch.log_files().into_iter().map(PathBuf::from);
     let (files, left): (Vec<_>, Vec<_>) = files.partition(|file| is_own || file.starts_with(home));

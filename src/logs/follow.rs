@@ -1,241 +1,309 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use rustix::fs::inotify::{ReadFlags, WatchFlags};
+use rustix::io::Errno;
 
-use super::{Line, Lines, Tail};
-
-/// Where followed lines go.
-pub trait Sink {
-    /// A line of the file with this number.
-    ///
-    /// # Errors
-    /// Ends the following.
-    fn line(&mut self, file: usize, line: &Line) -> io::Result<()>;
-
-    /// There is nothing more for now: what was held back may be shown.
-    ///
-    /// # Errors
-    /// Ends the following.
-    fn idle(&mut self) -> io::Result<()>;
-}
+use super::reader::{Reader, Sink};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    #[error("failed to watch `{folder}`")]
+    #[error("failed to watch `{path}`")]
     Watch {
-        folder: PathBuf,
+        path: PathBuf,
         #[source]
-        err: notify::Error,
+        err: io::Error,
     },
     #[error("failed to watch files")]
-    Start(#[source] notify::Error),
-    #[error("the watch on files ended")]
-    Ended,
+    Start(#[source] io::Error),
     /// The sink would not go on.
     #[error("failed to write")]
     Sink(#[source] io::Error),
 }
 
-/// Of the system's events: while the reader of `logs -f` stands still, no more are kept.
-const EVENTS_MAX: usize = 1_024;
+/// What may happen in a folder that a log is in, or will be.
+const OF_FOLDERS: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+/// The folder itself has gone, and its watch is of no use.
+const GONE: ReadFlags = ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).union(ReadFlags::IGNORED);
+/// How long it takes for others to be looked for after something was started: many may be.
+const SETTLED: Duration = Duration::from_millis(200);
 
-/// Files that are read as they grow.
+/// Logs that are read as they grow, by one thread that sleeps while nothing is written.
 ///
-/// Folders are watched, not files, because a file may come later or be replaced. Of a folder that is not there,
-/// the nearest one above is watched until it is.
+/// Each file is watched for what is written to it, and its folder, because a file may come later or be replaced. Of a
+/// folder that is not there, the nearest one above is watched until it is.
 #[derive(Debug)]
-pub struct Follower {
-    files: Vec<Followed>,
+pub struct Follower<'a> {
+    reader: Reader,
     by_path: BTreeMap<PathBuf, usize>,
-    watcher: RecommendedWatcher,
-    watched: BTreeSet<PathBuf>,
-    events: Receiver<notify::Result<Event>>,
-    /// There were more events than have room: any file may have more.
-    missed: Arc<AtomicBool>,
+    inotify: OwnedFd,
+    /// By the kernel's numbers.
+    folders: HashMap<i32, BTreeSet<PathBuf>>,
+    files: HashMap<i32, BTreeSet<usize>>,
+    /// The file of each log that is watched.
+    watched: Vec<Option<((u64, u64), i32)>>,
+    /// When something is made in it, others may have come.
+    news: Option<PathBuf>,
+    look_at: Option<Instant>,
+    /// Whoever reads what the sink writes: when it is gone, so is the reason to go on.
+    listener: Option<BorrowedFd<'a>>,
 }
 
-#[derive(Debug)]
-struct Followed {
-    path: PathBuf,
-    lines: Option<Lines>,
-}
-
-impl Follower {
-    /// Begins to watch; nothing that is written from now on is missed. Paths are absolute, each given once.
+impl<'a> Follower<'a> {
+    /// Begins to watch; nothing that is written from now on is missed.
     ///
     /// # Errors
     /// When the system has no watches left.
-    pub fn new(paths: Vec<PathBuf>) -> Result<Self, FollowError> {
-        let (sender, events) = sync_channel(EVENTS_MAX);
-        let missed = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&missed);
-        // Not blocked when nobody reads what is printed: the watcher's own calls wait for this thread.
-        let tell = move |event| {
-            if let Err(TrySendError::Full(event)) = sender.try_send(event) {
-                told.store(true, Ordering::SeqCst);
-                // Whoever emptied it just now has not seen that.
-                let _ = sender.try_send(event);
-            }
+    pub fn new(reader: Reader) -> Result<Self, FollowError> {
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        let mut follower = Self {
+            inotify: inotify::init(flags).map_err(|err| FollowError::Start(err.into()))?,
+            by_path: BTreeMap::new(),
+            folders: HashMap::new(),
+            files: HashMap::new(),
+            watched: Vec::new(),
+            news: None,
+            look_at: None,
+            listener: None,
+            reader,
         };
-        let watcher = notify::recommended_watcher(tell).map_err(FollowError::Start)?;
-        let by_path = paths.iter().cloned().enumerate().map(|(at, path)| (path, at)).collect();
-        let files = paths.into_iter().map(|path| Followed { path, lines: None }).collect();
-        let mut follower = Self { files, by_path, watcher, watched: BTreeSet::new(), events, missed };
-        follower.watch()?;
+        follower.know()?;
         Ok(follower)
     }
 
-    /// Gives the last `count` lines of each file, then every line that is written, until the sink refuses one.
+    /// Asks the sink for other logs when something is made in a folder.
     ///
     /// # Errors
-    /// Always ends with one.
-    pub fn run(mut self, count: usize, sink: &mut dyn Sink) -> Result<(), FollowError> {
-        for (at, file) in self.files.iter_mut().enumerate() {
-            file.begin(at, count, sink).map_err(FollowError::Sink)?;
-        }
+    /// When the system has no watches left.
+    pub fn with_news(mut self, folder: &Path) -> Result<Self, FollowError> {
+        self.news = Some(folder.to_owned());
+        self.watch_folders()?;
+        Ok(self)
+    }
+
+    /// Ends when nobody reads the other end of this any more.
+    #[must_use]
+    pub fn with_listener(mut self, listener: BorrowedFd<'a>) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Gives what was wanted of what is there, then every line that is written, until the sink refuses one.
+    ///
+    /// # Errors
+    /// When the sink refuses a line, and when no more can be watched.
+    pub fn run(mut self, sink: &mut dyn Sink) -> Result<(), FollowError> {
+        let all: Vec<usize> = (0..self.reader.logs.len()).collect();
+        self.reader.begin(&all, sink).map_err(FollowError::Sink)?;
+        // What was opened is watched from now on; what was written before that is read below.
+        let mut touched: BTreeSet<usize> = all.into_iter().collect();
         loop {
-            sink.idle().map_err(FollowError::Sink)?;
-            for at in self.wait()? {
-                self.files[at].read(at, sink).map_err(FollowError::Sink)?;
+            for at in &touched {
+                self.watch_file(*at)?;
+            }
+            let which: Vec<usize> = std::mem::take(&mut touched).into_iter().collect();
+            let more = self.reader.go_on(&which, sink).map_err(FollowError::Sink)?;
+            touched.extend(more);
+            if touched.is_empty() {
+                sink.idle().map_err(FollowError::Sink)?;
+            }
+            if !self.wait(!touched.is_empty())? {
+                return Ok(());
+            }
+            self.hear(&mut touched)?;
+            if self.look_at.is_some_and(|at| at <= Instant::now()) {
+                self.look_at = None;
+                let known = self.reader.logs.len();
+                let by_path = &self.by_path;
+                let fresh = sink.others().into_iter().filter(|log| !by_path.contains_key(&log.path)).collect();
+                self.reader.add(fresh);
+                self.know()?;
+                let fresh: Vec<usize> = (known..self.reader.logs.len()).collect();
+                self.reader.begin(&fresh, sink).map_err(FollowError::Sink)?;
+                touched.extend(fresh);
             }
         }
     }
 
-    /// Sleeps until something was written; the files that may have more.
-    fn wait(&mut self) -> Result<BTreeSet<usize>, FollowError> {
-        let mut touched = BTreeSet::new();
-        let mut folders_moved = false;
-        let mut next = Some(self.events.recv().map_err(|_| FollowError::Ended)?);
-        while let Some(event) = next {
-            match event {
-                Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
-                Ok(event) if !event.need_rescan() => {
-                    for path in &event.paths {
-                        match self.by_path.get(path) {
-                            Some(at) => {
-                                touched.insert(*at);
-                            }
-                            None => folders_moved |= self.is_above(path, event.kind),
-                        }
-                    }
+    /// Sleeps until something happens, unless there is more to do. False when nobody listens.
+    fn wait(&self, busy: bool) -> Result<bool, FollowError> {
+        let left = self.look_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let patience = if busy { Some(Duration::ZERO) } else { left };
+        let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
+        let mut fds = vec![PollFd::new(&self.inotify, PollFlags::IN)];
+        fds.extend(self.listener.as_ref().map(|listener| PollFd::new(listener, PollFlags::empty())));
+        match poll(&mut fds, patience.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(err) => return Err(FollowError::Start(err.into())),
+        }
+        Ok(!fds.get(1).is_some_and(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP)))
+    }
+
+    /// Takes what the kernel has to tell.
+    fn hear(&mut self, touched: &mut BTreeSet<usize>) -> Result<(), FollowError> {
+        let mut space = [MaybeUninit::uninit(); 16 << 10];
+        let mut moved = false;
+        let mut gone = Vec::new();
+        let mut reader = inotify::Reader::new(&self.inotify, &mut space);
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::INTR) => continue,
+                Err(_) => break,
+            };
+            let (watch, flags) = (event.wd(), event.events());
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                touched.extend(0..self.reader.logs.len());
+                moved = true;
+            }
+            if let Some(files) = self.files.get(&watch) {
+                touched.extend(files);
+            }
+            // The file has gone, and another may have its number already.
+            if flags.contains(ReadFlags::IGNORED) {
+                for at in self.files.remove(&watch).into_iter().flatten() {
+                    self.watched[at].take_if(|(_, known)| *known == watch);
                 }
-                // Events were lost.
-                Ok(_) | Err(_) => folders_moved = true,
             }
-            next = self.events.try_recv().ok();
+            let Some(folders) = self.folders.get(&watch) else { continue };
+            let Some(name) = event.file_name() else {
+                moved |= flags.intersects(GONE);
+                gone.extend(flags.intersects(GONE).then_some(watch));
+                continue;
+            };
+            for path in folders.iter().map(|folder| folder.join(OsStr::from_bytes(name.to_bytes()))) {
+                if let Some(at) = self.by_path.get(&path) {
+                    touched.insert(*at);
+                } else if self.news.as_deref().is_some_and(|news| news == path || Some(news) == path.parent()) {
+                    self.look_at.get_or_insert_with(|| Instant::now() + SETTLED);
+                    moved |= self.news.as_ref() == Some(&path);
+                }
+                let mut below = self.by_path.range(path.clone()..).take_while(|(known, _)| known.starts_with(&path));
+                moved |= below.any(|(known, _)| *known != path);
+            }
         }
-        folders_moved |= self.missed.swap(false, Ordering::SeqCst);
-        if folders_moved {
-            self.watch()?;
-            touched.extend(0..self.files.len());
-        }
-        Ok(touched)
-    }
-
-    /// Whether a folder that matters has come or gone. A watch that lost its folder is forgotten.
-    fn is_above(&mut self, path: &Path, kind: EventKind) -> bool {
-        if self.watched.contains(path) && !matches!(kind, EventKind::Create(_)) {
-            self.watched.remove(path);
+        for watch in gone {
             // Moved, not removed: the kernel's watch would go on by the new name.
-            let _ = self.watcher.unwatch(path);
+            let _ = inotify::remove_watch(&self.inotify, watch);
+            self.folders.remove(&watch);
         }
-        self.by_path.keys().any(|file| file.starts_with(path))
+        if moved {
+            self.watch_folders()?;
+            touched.extend(0..self.reader.logs.len());
+        }
+        Ok(())
     }
 
-    fn watch(&mut self) -> Result<(), FollowError> {
-        let folders: BTreeSet<PathBuf> =
-            self.files.iter().filter_map(|file| file.path.parent()).map(Path::to_owned).collect();
+    /// Watches what was added.
+    fn know(&mut self) -> Result<(), FollowError> {
+        let known = self.watched.len();
+        self.watched.resize(self.reader.logs.len(), None);
+        for (at, open) in self.reader.logs.iter().enumerate().skip(known) {
+            self.by_path.insert(open.log.path.clone(), at);
+        }
+        self.watch_folders()?;
+        for at in known..self.reader.logs.len() {
+            self.watch_file(at)?;
+        }
+        Ok(())
+    }
+
+    fn watch_folders(&mut self) -> Result<(), FollowError> {
+        let folders: BTreeSet<PathBuf> = self
+            .by_path
+            .keys()
+            .filter_map(|path| path.parent())
+            .chain(self.news.as_deref())
+            .map(Path::to_owned)
+            .collect();
         for wanted in folders {
             // A folder that is made between looking and watching would go unseen: look again.
             while let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) {
-                if !self.watched.insert(folder.to_owned()) {
+                if self.folders.values().any(|known| known.contains(folder)) {
                     break;
                 }
-                match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
-                    Ok(()) => {}
-                    Err(err) if folder.is_dir() => return Err(FollowError::Watch { folder: folder.to_owned(), err }),
-                    Err(_) => {
-                        self.watched.remove(folder);
+                match inotify::add_watch(&self.inotify, folder, OF_FOLDERS) {
+                    Ok(watch) => _ = self.folders.entry(watch).or_default().insert(folder.to_owned()),
+                    Err(err) if folder.is_dir() => {
+                        return Err(FollowError::Watch { path: folder.to_owned(), err: err.into() });
                     }
+                    Err(_) => {}
                 }
             }
         }
         Ok(())
     }
-}
 
-impl Followed {
-    fn begin(&mut self, at: usize, count: usize, sink: &mut dyn Sink) -> io::Result<()> {
-        // A file that is not there yet, or may not be read, is read when it can be.
-        let Ok(mut tail) = Tail::open(&self.path, count, 0) else { return Ok(()) };
-        let result = drain(tail.lines(), at, sink);
-        self.lines = Some(tail.into_lines());
-        result
-    }
-
-    fn read(&mut self, at: usize, sink: &mut dyn Sink) -> io::Result<()> {
-        loop {
-            let Some(lines) = &mut self.lines else {
-                match Lines::open(&self.path, 0) {
-                    Ok(lines) => self.lines = Some(lines),
-                    Err(_) => return Ok(()),
-                }
-                continue;
-            };
-            // A file that can no longer be read has nothing more to say.
-            let _ = lines.rewind_if_truncated();
-            drain(lines, at, sink)?;
-            if self.is_current() {
-                return Ok(());
+    /// The file that is open, or else the one that the path names: what is written to it is told from now on.
+    fn watch_file(&mut self, at: usize) -> Result<(), FollowError> {
+        let open = &self.reader.logs[at];
+        let (path, meta) = match &open.lines {
+            Some(lines) => {
+                (PathBuf::from(format!("/proc/self/fd/{}", lines.file().as_raw_fd())), lines.file().metadata())
             }
-            // It was renamed or removed. Its writer may go on for a moment, but what it writes next to the new file is
-            // what is wanted.
-            if let Some(rest) = self.lines.take().and_then(|mut lines| lines.take_partial()) {
-                sink.line(at, &rest)?;
+            None => (open.log.path.clone(), open.log.path.metadata()),
+        };
+        let Ok(meta) = meta else { return Ok(()) };
+        let identity = super::lines::identity(&meta);
+        if self.watched[at].is_some_and(|(known, _)| known == identity) || !meta.is_file() {
+            return Ok(());
+        }
+        if let Some((_, watch)) = self.watched[at].take()
+            && let Some(files) = self.files.get_mut(&watch)
+        {
+            files.remove(&at);
+            if files.is_empty() {
+                self.files.remove(&watch);
+                let _ = inotify::remove_watch(&self.inotify, watch);
             }
         }
-    }
-
-    /// Whether the open file is the one that the path names, or the path names none yet.
-    fn is_current(&self) -> bool {
-        let identity = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-        let opened = self.lines.as_ref().and_then(|lines| lines.file().metadata().ok()).map(identity);
-        match self.path.metadata() {
-            Ok(meta) => opened == Some(identity(meta)),
-            Err(_) => true,
+        match inotify::add_watch(&self.inotify, &path, WatchFlags::MODIFY) {
+            Ok(watch) => {
+                self.files.entry(watch).or_default().insert(at);
+                self.watched[at] = Some((identity, watch));
+                Ok(())
+            }
+            // Gone again, or not for us to read.
+            Err(Errno::NOENT | Errno::ACCESS) => Ok(()),
+            Err(err) => Err(FollowError::Watch { path: open.log.path.clone(), err: err.into() }),
         }
     }
-}
-
-fn drain(lines: &mut Lines, at: usize, sink: &mut dyn Sink) -> io::Result<()> {
-    while let Ok(Some(line)) = lines.next_complete() {
-        sink.line(at, &line)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File, OpenOptions};
     use std::io::Write as _;
-    use std::sync::mpsc::{Sender, channel};
-    use std::time::Duration;
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
+    use crate::logs::{Line, Log, Stamps, Told, Wanted};
 
     /// Hands lines to the test, which waits for each with a bound.
     struct ToTest(Sender<String>);
 
     impl Sink for ToTest {
-        fn line(&mut self, file: usize, line: &Line) -> io::Result<()> {
-            let text = format!("{file} {}", String::from_utf8_lossy(&line.bytes));
+        fn line(&mut self, log: usize, line: &Line, _: &Told<'_>, _: Option<jiff::Timestamp>) -> io::Result<()> {
+            let text = format!("{log} {}", String::from_utf8_lossy(&line.bytes));
             self.0.send(text).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+        }
+
+        fn trouble(&mut self, log: usize, error: &io::Error) {
+            panic!("{log}: {error}");
         }
 
         fn idle(&mut self) -> io::Result<()> {
@@ -245,8 +313,11 @@ mod tests {
 
     fn follow(paths: &[&Path], count: usize) -> Receiver<String> {
         let (sender, lines) = channel();
-        let follower = Follower::new(paths.iter().map(|path| (*path).to_owned()).collect()).unwrap();
-        std::thread::spawn(move || follower.run(count, &mut ToTest(sender)));
+        let stamps = Stamps::new(None, false, jiff::tz::TimeZone::UTC);
+        let log = |path: &&Path| Log { path: path.to_path_buf(), stamps: stamps.clone(), lines: Some(count) };
+        let reader = Reader::new(paths.iter().map(log).collect(), Wanted::default());
+        let follower = Follower::new(reader).unwrap();
+        std::thread::spawn(move || follower.run(&mut ToTest(sender)));
         lines
     }
 
@@ -298,9 +369,9 @@ mod tests {
         expect(&lines, "0 3");
     }
 
-    #[test]
-    fn what_is_rotated_meanwhile_comes_once() {
-        use crate::logs::rotate::{compress, rotate, rotated};
+    /// `aside`: by another file in its place.
+    fn comes_once(aside: bool) {
+        use crate::logs::rotate::{Aside, compress, put_aside, rotate, rotated};
         use crate::spec::Rotation;
 
         let rotation = Rotation { max_size: 40_000, retain: 1_000, compress: true };
@@ -309,16 +380,20 @@ mod tests {
         append(&path, "0\n");
         let lines = follow(&[&path], 1);
         expect(&lines, "0 0");
-        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         let mut written = 0;
         for round in 0..60 {
             let numbers = (written + 1..=written + 4_000).map(|number| number.to_string());
             let text = numbers.collect::<Vec<_>>().join("\n") + "\n";
             written += 4_000;
-            file.write_all(text.as_bytes()).unwrap();
+            append(&path, &text);
             // Now and then the reader is far behind, and what it lacks is compressed.
             if round % 7 > 2 {
-                rotate(&path, &rotation).unwrap();
+                if aside {
+                    let log = File::options().append(true).open(&path).unwrap();
+                    assert!(matches!(put_aside(&path, log, |path| File::create(path)).unwrap(), Aside::Done(_)));
+                } else {
+                    rotate(&path, &rotation).unwrap();
+                }
                 compress(&path).unwrap();
             }
         }
@@ -326,6 +401,12 @@ mod tests {
         for number in 1..=written {
             expect(&lines, &format!("0 {number}"));
         }
+    }
+
+    #[test]
+    fn what_is_rotated_meanwhile_comes_once() {
+        comes_once(false);
+        comes_once(true);
     }
 
     #[test]

@@ -1,19 +1,19 @@
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
-use super::rotate::{data_start, from, lock_shared, rotated, taken};
+use super::rotate::{Rotated, data_start, from, lock_shared, rotated, taken};
 
 /// Bytes of a line that are kept; the rest is counted.
 pub const LINE_MAX: usize = 1 << 20;
 
-/// How often, and how long after each other, a rotated file is looked for.
-const LOOKS: u32 = 5;
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const BLOCK: usize = 64 << 10;
+/// How often a rotated file is looked for, which may just be getting another name.
+const LOOKS: u32 = 4;
 
 /// One line, without what ended it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,79 +23,122 @@ pub struct Line {
     pub cut: u64,
 }
 
-/// The lines of a file that may be growing, and out of which the beginning may be taken meanwhile.
+/// The lines of a file that may be growing, and that may be rotated meanwhile: by taking out its beginning, or by
+/// another in its place.
 #[derive(Debug)]
 pub struct Lines {
-    reader: BufReader<File>,
+    file: File,
     path: PathBuf,
-    /// Where reading has got to, counted from the first byte that was ever in the file.
+    /// What was read and not used yet.
+    chunk: Vec<u8>,
+    used: usize,
+    /// Where reading has got to, counted from the first byte that was ever in the log.
     place: u64,
-    /// How much of that is no longer there, as far as is known here.
+    /// How much of that is no longer in the file, as far as is known here.
     taken: u64,
-    /// What was taken out before it was read, where it went to.
-    missed: Option<Missed>,
+    /// What was rotated before it was read.
+    missed: Option<Piece>,
     /// The number of what was read of that last: where to go on is to be found.
-    astray: Option<u64>,
+    after: Option<u64>,
+    /// Nothing behind this is read.
+    limit: Option<u64>,
     /// The beginning of a line whose end has not been written yet.
     partial: Line,
 }
 
-struct Missed {
+/// What was rotated, being read.
+pub(super) struct Piece {
     number: u64,
-    reader: Box<dyn BufRead + Send>,
+    /// The place of its first byte.
+    from: u64,
+    /// It may begin with what is left of a line.
+    has_rest: bool,
+    reader: Box<dyn Read + Send>,
 }
 
 impl Lines {
-    /// Opens a file to be read from an offset.
+    /// Opens a file to be read from its beginning.
     ///
     /// # Errors
     /// When it cannot be opened, or is no regular file: opening a pipe would wait for its writer.
-    pub fn open(path: &Path, from: u64) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let file = open_regular(path)?;
         let taken = taken(&file);
-        let from = if from == 0 { data_start(&file)? } else { from };
-        Self::new(file, path, from, taken)
+        let from = data_start(&file)?;
+        Ok(Self::new(file, path, from, taken))
     }
 
     /// From an offset that was so when so much was taken out.
-    pub(super) fn new(mut file: File, path: &Path, from: u64, taken: u64) -> io::Result<Self> {
-        file.seek(SeekFrom::Start(from))?;
-        Ok(Self {
-            reader: BufReader::with_capacity(64 << 10, file),
+    pub(super) fn new(file: File, path: &Path, from: u64, taken: u64) -> Self {
+        Self {
+            file,
             path: path.to_owned(),
+            chunk: Vec::new(),
+            used: 0,
             place: taken + from,
             taken,
             missed: None,
-            astray: None,
+            after: None,
+            limit: None,
             partial: Line::default(),
-        })
+        }
+    }
+
+    /// From an offset of something rotated on.
+    pub(super) fn since(mut self, mut piece: Piece, offset: u64) -> io::Result<Self> {
+        piece.skip(offset)?;
+        self.place = piece.from + offset;
+        self.missed = Some(piece);
+        Ok(self)
+    }
+
+    /// For now nothing is read but what is there already, and at most so much.
+    pub(super) fn limit(&mut self, bytes: u64) -> io::Result<()> {
+        let end = taken(&self.file) + self.file.metadata()?.len();
+        self.limit = Some(end.min(self.place.saturating_add(bytes)));
+        Ok(())
+    }
+
+    /// Whether it ended there with more to come.
+    pub(super) fn is_at_limit(&self) -> bool {
+        self.after.is_none() && self.limit.is_some_and(|limit| self.place >= limit)
+    }
+
+    /// Whether everything that is in the file was read.
+    pub(super) fn is_at_end(&self) -> io::Result<bool> {
+        let read = self.used == self.chunk.len() && self.missed.is_none() && self.after.is_none();
+        Ok(read && self.place >= taken(&self.file) + self.file.metadata()?.len())
+    }
+
+    /// Whether what is read next follows what was read before, in something that was rotated here.
+    pub(super) fn goes_on(&self) -> bool {
+        self.after.is_some()
     }
 
     /// The next line that is complete; none where the file ends for now.
     pub fn next_complete(&mut self) -> io::Result<Option<Line>> {
         loop {
-            self.fill()?;
-            let at_beginning = self.missed.is_none() && self.place == self.taken && self.partial.bytes.is_empty();
-            let bytes = match &mut self.missed {
-                Some(missed) => missed.reader.fill_buf()?,
-                None => self.reader.buffer(),
-            };
+            if self.used == self.chunk.len() {
+                self.fill()?;
+            }
+            let at_beginning = self.partial.bytes.is_empty()
+                && self
+                    .missed
+                    .as_ref()
+                    .map_or(self.place == self.taken, |piece| piece.has_rest && self.place == piece.from);
+            let bytes = &self.chunk[self.used..];
             if bytes.is_empty() {
                 return Ok(None);
             }
             let end = memchr::memchr(b'\n', bytes);
             self.partial.push(&bytes[..end.unwrap_or(bytes.len())]);
             let read = end.map_or(bytes.len(), |end| end + 1);
-            match &mut self.missed {
-                Some(missed) => missed.reader.consume(read),
-                None => self.reader.consume(read),
-            }
+            self.used += read;
             self.place += read as u64;
             if end.is_some() {
                 let line = std::mem::take(&mut self.partial);
-                // Spaces are what is left of a line that was rotated.
-                let rest = at_beginning && self.taken > 0 && !line.bytes.is_empty();
-                if !(rest && line.bytes.iter().all(|byte| *byte == b' ')) {
+                let has_rest = self.missed.is_some() || has_rest(&self.file);
+                if !(at_beginning && is_rest(&line.bytes) && has_rest) {
                     return Ok(Some(line));
                 }
             }
@@ -104,86 +147,114 @@ impl Lines {
 
     /// Reads, when everything that was read is used up.
     fn fill(&mut self) -> io::Result<()> {
-        loop {
-            match self.fill_once() {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                Err(err) => return Err(err),
+        self.used = 0;
+        let length = loop {
+            if self.is_at_limit() {
+                break 0;
             }
+            let most = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.place).max(1));
+            self.chunk.resize(BLOCK.min(usize::try_from(most).unwrap_or(BLOCK)), 0);
+            match self.fill_once() {
+                Ok(Some(length)) => break length,
+                Ok(None) => {}
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => {
+                    self.chunk.clear();
+                    return Err(err);
+                }
+            }
+        };
+        self.chunk.truncate(length);
+        if length == 0 {
+            // Who waits for many files holds no memory for each.
+            self.chunk = Vec::new();
         }
+        Ok(())
     }
 
-    /// False when it is to be tried again, elsewhere.
-    fn fill_once(&mut self) -> io::Result<bool> {
+    /// None when it is to be tried again, elsewhere.
+    fn fill_once(&mut self) -> io::Result<Option<usize>> {
         if let Some(missed) = &mut self.missed {
-            if !missed.reader.fill_buf()?.is_empty() {
-                return Ok(true);
+            let length = missed.reader.read(&mut self.chunk)?;
+            if length > 0 {
+                return Ok(Some(length));
             }
-            let number = missed.number;
-            self.missed = self.next_missed(number);
-            self.astray = self.missed.is_none().then_some(number);
-            return Ok(false);
+            self.after = Some(missed.number);
+            self.missed = None;
         }
-        if self.reader.buffer().is_empty() {
-            self.fill_locked()?;
-        }
-        Ok(self.missed.is_none())
+        self.fill_locked()
     }
 
     /// Nothing is taken out of the file while this looks how much was, and reads.
-    fn fill_locked(&mut self) -> io::Result<()> {
-        let file = self.reader.get_ref().try_clone()?;
+    fn fill_locked(&mut self) -> io::Result<Option<usize>> {
+        let file = self.file.try_clone()?;
         let _unlock = lock_shared(&file);
         let taken = taken(&file);
-        if taken != self.taken || self.astray.is_some() {
+        if taken != self.taken || self.after.is_some() {
             self.taken = taken;
-            let after = self.astray.take().unwrap_or(0);
-            self.missed = self.next_missed(after);
+            let after = self.after.take();
+            self.missed = self.next_missed(after.unwrap_or(0));
             if self.missed.is_some() {
-                return Ok(());
+                return Ok(None);
             }
-            self.place = self.place.max(taken);
-            self.reader.seek(SeekFrom::Start(self.place - taken))?;
+            self.place = self.place.max(taken + data_start(&file)?);
         }
-        self.reader.fill_buf().map(|_| ())
+        file.read_at(&mut self.chunk, self.place - self.taken).map(Some)
     }
 
     /// The rotated file that goes on where reading has got to; only of those that come after one.
-    fn next_missed(&mut self, after: u64) -> Option<Missed> {
+    fn next_missed(&mut self, after: u64) -> Option<Piece> {
         if self.place >= self.taken {
             return None;
         }
-        let mut found = self.look_for_missed(after);
-        // A file that is being compressed is not there for a moment; one that was removed does not come back.
-        for _ in 1..LOOKS {
-            if found.as_ref().is_some_and(|(_, begin, _, _)| *begin <= self.place) {
+        let mut found = None;
+        // What is being compressed may be missed under both its names; what was removed does not come back.
+        for _ in 0..LOOKS {
+            found = self.look_for_missed(after);
+            if found.as_ref().is_some_and(|piece| piece.from <= self.place) {
                 break;
             }
-            std::thread::sleep(LOOK_EVERY);
-            found = self.look_for_missed(after);
         }
-        let (number, begin, file, compressed) = found?;
-        let mut reader: Box<dyn BufRead + Send> =
-            if compressed { Box::new(BufReader::new(GzDecoder::new(file))) } else { Box::new(BufReader::new(file)) };
-        let skipped = self.place.saturating_sub(begin);
-        io::copy(&mut (&mut reader).take(skipped), &mut io::sink()).ok()?;
-        self.place = self.place.max(begin);
-        Some(Missed { number, reader })
+        let mut piece = found?;
+        piece.skip(self.place.saturating_sub(piece.from)).ok()?;
+        self.place = self.place.max(piece.from);
+        Some(piece)
     }
 
-    /// Its number, its place, and whether it is compressed.
-    fn look_for_missed(&self, after: u64) -> Option<(u64, u64, File, bool)> {
-        let mut found: Option<(u64, u64, File, bool)> = None;
+    fn look_for_missed(&self, after: u64) -> Option<Piece> {
+        let mut found: Option<Piece> = None;
         for rotated in rotated(&self.path).into_iter().filter(|rotated| rotated.number > after) {
-            let Ok(file) = File::open(&rotated.path) else { continue };
-            let Some(begin) = from(&file) else { continue };
-            // The last one that begins before, else the first one.
-            if begin <= self.place || found.is_none() {
-                found = Some((rotated.number, begin, file, rotated.compressed));
+            let Ok(Some(piece)) = Piece::open(rotated.number, &rotated.path, rotated.compressed) else { continue };
+            // The last one that begins before, else the first one; what is in the file still is read there.
+            if piece.from < self.taken && (piece.from <= self.place || found.is_none()) {
+                found = Some(piece);
             }
         }
         found
+    }
+
+    /// The path names another file by now: goes on with what was rotated after this one, and then with that.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        let own = identity(&self.file.metadata()?);
+        let own_from = self.taken;
+        let file = open_regular(&self.path)?;
+        let pieces = rotated(&self.path);
+        let is_own = |piece: &Rotated| {
+            let Ok(opened) = File::open(&piece.path) else { return false };
+            let is_same = opened.metadata().is_ok_and(|meta| identity(&meta) == own);
+            // What somebody else has moved away goes on nowhere.
+            from(&opened).is_some_and(|from| is_same || piece.compressed && from == own_from)
+        };
+        let number = pieces.iter().rev().find(|piece| is_own(piece)).map(|piece| piece.number);
+        self.taken = taken(&file);
+        // Where there is something in between, it begins where this ended.
+        if number.is_none() {
+            self.place = self.taken + data_start(&file)?;
+        }
+        self.after = number;
+        self.file = file;
+        (self.chunk, self.used, self.missed) = (Vec::new(), 0, None);
+        Ok(())
     }
 
     /// What stands after the last line's end.
@@ -194,27 +265,56 @@ impl Lines {
 
     /// Begins anew when the file has become shorter than what was read of it.
     pub(super) fn rewind_if_truncated(&mut self) -> io::Result<()> {
-        let file = self.reader.get_ref().try_clone()?;
+        let file = self.file.try_clone()?;
         let unlock = lock_shared(&file);
-        let known = self.missed.is_none() && self.astray.is_none() && taken(&file) == self.taken;
-        let truncated = known && file.metadata()?.len() < self.place - self.taken;
+        let known = self.missed.is_none() && self.after.is_none() && taken(&file) == self.taken;
+        let read = self.place + (self.chunk.len() - self.used) as u64;
+        let truncated = known && file.metadata()?.len() < read - self.taken;
         drop(unlock);
         if truncated {
-            self.reader.seek(SeekFrom::Start(0))?;
             self.place = self.taken;
+            (self.chunk, self.used) = (Vec::new(), 0);
             self.partial = Line::default();
         }
         Ok(())
     }
 
     pub(super) fn file(&self) -> &File {
-        self.reader.get_ref()
+        &self.file
     }
 }
 
-impl fmt::Debug for Missed {
+impl Piece {
+    /// None where it is nothing that was rotated here: others number theirs the other way round.
+    pub(super) fn open(number: u64, path: &Path, compressed: bool) -> io::Result<Option<Self>> {
+        let file = File::open(path)?;
+        let Some(from) = from(&file) else { return Ok(None) };
+        let has_rest = has_rest(&file);
+        let reader: Box<dyn Read + Send> =
+            if compressed { Box::new(GzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
+        Ok(Some(Self { number, from, has_rest, reader }))
+    }
+
+    pub(super) fn from(&self) -> u64 {
+        self.from
+    }
+
+    pub(super) fn has_rest(&self) -> bool {
+        self.has_rest
+    }
+
+    pub(super) fn reader(&mut self) -> &mut dyn Read {
+        &mut *self.reader
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        io::copy(&mut (&mut self.reader).take(bytes), &mut io::sink()).map(|_| ())
+    }
+}
+
+impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Missed").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Piece").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
@@ -224,6 +324,20 @@ impl Line {
         self.bytes.extend_from_slice(&bytes[..kept]);
         self.cut += (bytes.len() - kept) as u64;
     }
+}
+
+/// Spaces at the beginning are what is left of a line whose beginning was taken out.
+pub(super) fn is_rest(line: &[u8]) -> bool {
+    !line.is_empty() && line.iter().all(|byte| *byte == b' ')
+}
+
+/// Whether something was taken out of it since it was made.
+pub(super) fn has_rest(file: &File) -> bool {
+    from(file).unwrap_or(0) != taken(file)
+}
+
+pub(super) fn identity(meta: &std::fs::Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
 }
 
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
@@ -249,7 +363,7 @@ mod tests {
         let path = folder.path().join("log");
         let mut file = File::create(&path).unwrap();
         file.write_all(b"one\n\ntw").unwrap();
-        let mut lines = Lines::open(&path, 0).unwrap();
+        let mut lines = Lines::open(&path).unwrap();
         assert_eq!(lines.next_complete().unwrap(), Some(line("one")));
         assert_eq!(lines.next_complete().unwrap(), Some(line("")));
         assert_eq!(lines.next_complete().unwrap(), None);
@@ -265,7 +379,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, [vec![0xff; LINE_MAX + 10], b"\nnext\n".to_vec()].concat()).unwrap();
-        let mut lines = Lines::open(&path, 0).unwrap();
+        let mut lines = Lines::open(&path).unwrap();
         let long = lines.next_complete().unwrap().unwrap();
         assert_eq!((long.bytes.len(), long.cut), (LINE_MAX, 10));
         assert_eq!(lines.next_complete().unwrap(), Some(line("next")));
@@ -274,6 +388,6 @@ mod tests {
     #[test]
     fn a_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Lines::open(folder.path(), 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(Lines::open(folder.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

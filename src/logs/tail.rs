@@ -28,7 +28,7 @@ impl Tail {
         // What was rotated may have left a hole.
         let floor = floor.max(data_start(&file)?).min(end);
         let start = start(&file, end, floor, count)?;
-        Ok(Self { lines: Lines::new(file, path, start, taken)? })
+        Ok(Self { lines: Lines::new(file, path, start, taken) })
     }
 
     /// The next line; a last one that has no end yet is one too.
@@ -37,15 +37,6 @@ impl Tail {
             Some(line) => Ok(Some(line)),
             None => Ok(self.lines.take_partial()),
         }
-    }
-
-    /// To go on reading where this ends: an unfinished line is kept until it is complete.
-    pub(super) fn lines(&mut self) -> &mut Lines {
-        &mut self.lines
-    }
-
-    pub(super) fn into_lines(self) -> Lines {
-        self.lines
     }
 }
 

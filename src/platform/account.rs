@@ -41,6 +41,20 @@ impl LogOwner {
         Ok(find(user, group)?.map(|account| Self { account, home: home.to_owned() }))
     }
 
+    /// Does something beside a log that is open, with the rights that it was opened with.
+    ///
+    /// # Errors
+    /// The system's, and those of `inside`.
+    pub fn beside<T>(&self, path: &Path, inside: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if is_below(path, &self.home) { inside() } else { self.account.lend(inside) }
+    }
+
+    /// Whether this process opens it with its own rights.
+    #[must_use]
+    pub fn is_ours(&self, path: &Path) -> bool {
+        is_below(path, &self.home)
+    }
+
     /// # Errors
     /// The system's.
     pub fn open(&self, path: &Path) -> io::Result<File> {
@@ -97,6 +111,10 @@ pub(super) fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Acc
     Ok(Some(Account { uid: uid.as_raw(), gid: gid.as_raw(), groups, name, variables }))
 }
 
+fn is_below(path: &Path, folder: &Path) -> bool {
+    path.components().all(|part| part != std::path::Component::ParentDir) && path.starts_with(folder)
+}
+
 fn group_id(group: &str) -> nix::Result<Option<Gid>> {
     match group.parse() {
         Ok(id) => Ok(Some(Gid::from_raw(id))),
@@ -131,8 +149,7 @@ impl Account {
         own: &Path,
         open: impl Fn(&Path) -> io::Result<File>,
     ) -> io::Result<File> {
-        let is_plain = path.components().all(|part| part != std::path::Component::ParentDir);
-        if is_plain && path.starts_with(own) {
+        if is_below(path, own) {
             let file = open(path)?;
             self.give(&file)?;
             return Ok(file);

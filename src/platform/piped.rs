@@ -88,6 +88,8 @@ fn order(launch: &Launch, framing: &Framing) -> PumpOrder {
         date_format: framing.date_format.clone(),
         user: launch.user.clone(),
         group: launch.group.clone(),
+        rotation: Some(launch.rotation.clone()),
+        reopen: false,
         streams: [(false, &launch.out), (true, &launch.error)].into_iter().filter_map(|(e, o)| stream(e, o)).collect(),
     }
 }

@@ -20,6 +20,7 @@ use super::notify::short_address;
 use super::spawn::out_of_the_way;
 use super::sys::Spawner;
 use super::{reason, sys};
+use crate::spec::Rotation;
 
 /// In `PMRUN_HOME`. The number is the protocol's: a later daemon that speaks another starts a process of its own.
 const SOCKET: &str = "logs-1.sock";
@@ -48,6 +49,12 @@ pub struct PumpOrder {
     pub user: Option<String>,
     #[serde(default)]
     pub group: Option<String>,
+    /// When its files are rotated.
+    #[serde(default)]
+    pub rotation: Option<Rotation>,
+    /// Nothing else is asked but to open files anew that were moved away; answered by how many there were.
+    #[serde(default)]
+    pub reopen: bool,
     /// One for each reading end that comes with this.
     pub streams: Vec<PumpStream>,
 }
@@ -115,6 +122,25 @@ impl PumpLink {
     }
 }
 
+/// Has the log process look for files that were moved away, and open them anew: how many there were. None when there is
+/// no such process.
+///
+/// # Errors
+/// When it does not answer.
+pub fn reopen_logs(home: &Path) -> io::Result<Option<usize>> {
+    let Ok(link) = connect_to(home) else { return Ok(None) };
+    let order = PumpOrder { reopen: true, ..PumpOrder::default() };
+    send(&link, &serde_json::to_vec(&order).map_err(io::Error::other)?, &[])?;
+    let patience = Timespec::try_from(PATIENCE).map_err(io::Error::other)?;
+    poll(&mut [PollFd::new(&link, PollFlags::IN)], Some(&patience))?;
+    let mut bytes = [0; 64];
+    let length = match rustix::net::recv(&link, &mut bytes[..], RecvFlags::DONTWAIT) {
+        Err(Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+        received => received?.0,
+    };
+    serde_json::from_slice(&bytes[..length]).map(Some).map_err(io::Error::other)
+}
+
 fn connect_to(home: &Path) -> io::Result<OwnedFd> {
     let (address, _handle) = address(home)?;
     let link = new_socket()?;
@@ -133,9 +159,9 @@ fn start(home: &Path) -> io::Result<OwnedFd> {
     let log = rustix::io::fcntl_dupfd_cloexec(io::stderr(), 0)?;
     let fds = [null.try_clone()?, null, log, listener].into_iter().map(out_of_the_way);
     let fds = fds.collect::<io::Result<Vec<_>>>()?;
-    // Nothing of the daemon's environment but what times are told by: it must not look like a part of an app.
+    // Nothing of the daemon's environment but what times are told by, and what logs may take: it must not look like a part of an app.
     let mut env = vec![format!("PMRUN_HOME={}", home.display())];
-    for name in ["TZ", "TZDIR"] {
+    for name in ["TZ", "TZDIR", "PMRUN_LOGS_MAX"] {
         env.extend(std::env::var(name).ok().map(|value| format!("{name}={value}")));
     }
     let env = env.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
@@ -256,6 +282,13 @@ impl PumpCaller {
             Ok(order) => Heard::Order(order, pipes),
             Err(_) => Heard::Closed,
         }
+    }
+}
+
+impl PumpCaller {
+    /// What was asked for has been done; whoever does not listen does not care.
+    pub fn answer(&self, count: usize) {
+        let _ = rustix::net::send(&self.0, count.to_string().as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }
 

@@ -24,6 +24,8 @@ use crate::supervisor::{Launch, Output};
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// Runs what is executable and in no format that the system knows, as execvp(3) does.
 const SHELL: &CStr = c"/bin/sh";
+/// How often a file is opened that somebody has a lease on, for microseconds.
+const LEASE_TRIES: u32 = 1_000;
 /// The channel's number in the app.
 const TARGET_MAX: i32 = 3;
 
@@ -234,7 +236,11 @@ pub fn open_log(path: &Path) -> io::Result<File> {
     let open = || {
         // Opening a fifo that nobody reads would block the whole daemon.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-        OpenOptions::new().append(true).create(true).custom_flags(flags.cast_signed()).open(path)
+        let open = || OpenOptions::new().append(true).create(true).custom_flags(flags.cast_signed()).open(path);
+        // Just now it is looked whether anybody writes to it: `is_written_to`.
+        let is_lease =
+            |opened: &io::Result<File>| opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        (1..LEASE_TRIES).map(|_| open()).find(|opened| !is_lease(opened)).unwrap_or_else(open)
     };
     let file = match (open(), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {

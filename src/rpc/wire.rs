@@ -272,6 +272,12 @@ pub struct InstanceView {
     /// Both streams, where they go to a further file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_file: Option<String>,
+    /// By which its lines say when they were written, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_date_format: Option<String>,
+    /// `json` where each line is an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_type: Option<String>,
 }
 
 #[cfg(test)]
@@ -297,6 +303,8 @@ impl InstanceView {
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),
             log_file: None,
+            log_date_format: None,
+            log_type: None,
         }
     }
 }

@@ -259,7 +259,8 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
 fn logs(spec: &AppSpec, launched_as: Option<&str>, slot: u32, layout: &Layout) -> Logs {
     let of = |spec: &AppSpec| {
         let (out, error) = log_outputs(spec, slot, layout);
-        (out, error, combined_log(spec, slot, layout))
+        let combined = combined_log(spec, slot, layout);
+        (out, error, combined, (spec.logs.date_format.clone(), spec.logs.json))
     };
     match launched_as.filter(|former| *former != spec.name) {
         Some(former) => of(&AppSpec { name: former.to_owned(), ..spec.clone() }),
@@ -267,10 +268,15 @@ fn logs(spec: &AppSpec, launched_as: Option<&str>, slot: u32, layout: &Layout) -
     }
 }
 
-/// stdout's, stderr's, and the one for both.
-type Logs = (Output, Output, Option<String>);
+/// stdout's, stderr's, the one for both, and what their lines say besides: when, and whether each is an object.
+type Logs = (Output, Output, Option<String>, (Option<String>, bool));
 
-fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error, log_file): Logs) -> InstanceView {
+fn blank(
+    record: &AppRecord,
+    slot: u32,
+    list_id: u32,
+    (out, error, log_file, (log_date_format, json)): Logs,
+) -> InstanceView {
     let file = |output| match output {
         Output::File(path) => Some(path),
         Output::Null => None,
@@ -297,6 +303,8 @@ fn blank(record: &AppRecord, slot: u32, list_id: u32, (out, error, log_file): Lo
         out_file: file(out),
         error_file: file(error),
         log_file,
+        log_date_format,
+        log_type: json.then(|| "json".to_owned()),
     }
 }
 

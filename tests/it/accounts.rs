@@ -61,6 +61,34 @@ fn an_app_runs_as_its_user_and_its_files_are_the_users() {
 }
 
 #[test]
+fn what_passes_through_is_rotated_as_its_user_wherever_it_is() {
+    if !needs_root() {
+        return;
+    }
+    let home = Home::new();
+    open(home.work.parent().expect("the test's folder"));
+    open(&home.work);
+    let app = json!({
+        "name": "api", "script": "while :; do echo a line of some length, as lines have; sleep 0.01; done", "uid": NOBODY,
+        "min_uptime": 1, "fingerprint": false, "out_file": "logs/out.log", "time": true, "log_max_size": "1K",
+    });
+    home.write_json("eco.json", &json!([app]));
+    home.ok(&["apply", "eco.json"]);
+    let path = |name: &str| home.work.join("logs").join(name);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !(path("out.log.1.gz").exists() && path("out.log.2.gz").exists()) {
+        assert!(std::time::Instant::now() < deadline, "{}", home.daemon_log());
+        home.ok(&["version"]);
+    }
+    home.ok(&["stop", "all"]);
+    let uid = nobody().uid.as_raw();
+    for name in ["out.log", "out.log.1.gz", "out.log.2.gz"] {
+        assert_eq!(path(name).metadata().expect(name).uid(), uid, "{name}");
+    }
+    assert!(!home.daemon_log().contains("rotate"), "{}", home.daemon_log());
+}
+
+#[test]
 fn an_app_has_a_umask_and_a_niceness_of_its_own() {
     let home = Home::new();
     let script = "umask; cut -d' ' -f19 /proc/self/stat; trap '' INT; ls /proc/self/fd | wc -l; ulimit -n; ulimit -Hc; exec sleep 600";

@@ -320,7 +320,9 @@ fn every_line_arrives_while_logs_are_rotated(options: &Value) {
     let begin = followed.lines().next().expect("a line");
     let from = text.find(&format!("{begin}\n")).expect("a line of the log");
     let want = text[from..].lines().filter(|line| !is_blank(line));
-    assert!(followed.lines().eq(want), "the follower got every line once");
+    let differs = followed.lines().zip(want.clone()).enumerate().find(|(_, (got, want))| got != want);
+    assert_eq!(differs, None, "the follower got every line once");
+    assert_eq!(followed.lines().count(), want.count(), "the follower got every line once");
     let mb = f64::from(u32::try_from(text.len() >> 10).expect("size")) / 1024.0;
     let figures = format!("{} lines, {mb:.0} MB, {rotated} files, {:.1} s\n", 4 * lines, took.as_secs_f64());
     // Not through the test's captured output: it is what a run by hand is for.

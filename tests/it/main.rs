@@ -28,6 +28,7 @@ mod mistakes;
 mod only_what_changed;
 mod planning;
 mod profiles;
+mod reading;
 mod readme;
 mod running;
 mod sandbox;

@@ -115,7 +115,7 @@ fn bless(text: &str, replaced: &[(usize, usize, String)]) {
 fn every_command_that_the_readme_names_exists() {
     let home = Home::new();
     let text = readme();
-    let pattern = regex_lite::Regex::new(r"(?m)(?:^\$ |`)pmrun ([a-z]+)").expect("a pattern");
+    let pattern = regex_lite::Regex::new(r"(?m)(?:^\$ |`)pmrun ([a-zA-Z]+)").expect("a pattern");
     let mut names: Vec<String> = pattern.captures_iter(&text).map(|found| found[1].to_owned()).collect();
     names.sort();
     names.dedup();

@@ -4,8 +4,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::packer::Packer;
 use super::say;
+use crate::logs::rotate::{Aside, Right, put_aside, retain, rotate};
 use crate::platform::{LogOwner, open_log, reason};
+use crate::spec::Rotation;
 
 /// How often it is looked whether somebody has moved a file away.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -17,6 +20,14 @@ pub(super) struct LogFile {
     owner: Option<LogOwner>,
     file: Option<File>,
     checked: Option<Instant>,
+    rotation: Option<Rotation>,
+    /// How large it is, if nobody has made it smaller.
+    size: u64,
+    /// Not rotated before it is as large.
+    rotates_at: u64,
+    packer: Packer,
+    /// That it cannot be rotated was said.
+    said: bool,
     /// What was written last has no end: the disk was full in the middle of a line.
     torn: bool,
     lost: Option<Lost>,
@@ -30,8 +41,43 @@ struct Lost {
 }
 
 impl LogFile {
-    pub(super) fn new(path: PathBuf, owner: Option<LogOwner>) -> Self {
-        Self { path, owner, file: None, checked: None, torn: false, lost: None }
+    pub(super) fn new(path: PathBuf, owner: Option<LogOwner>, packer: Packer) -> Self {
+        Self {
+            path,
+            owner,
+            file: None,
+            checked: None,
+            rotation: None,
+            size: 0,
+            rotates_at: u64::MAX,
+            packer,
+            said: false,
+            torn: false,
+            lost: None,
+        }
+    }
+
+    /// When it is rotated from now on.
+    pub(super) fn set_rotation(&mut self, rotation: Option<&Rotation>) {
+        if self.rotation.as_ref() != rotation {
+            self.rotation = rotation.cloned();
+            self.rotates_at = self.max_size();
+        }
+    }
+
+    /// Looks now whether somebody has moved it away; whether so.
+    pub(super) fn reopen(&mut self) -> bool {
+        let moved = self.file.as_ref().is_some_and(|file| is_moved(file, &self.path));
+        if moved {
+            self.file = None;
+            // It is there when whoever asked for this has been answered.
+            let _ = self.opened();
+        }
+        moved
+    }
+
+    fn max_size(&self) -> u64 {
+        self.rotation.as_ref().map(|rotation| rotation.max_size).filter(|size| *size > 0).unwrap_or(u64::MAX)
     }
 
     /// Appends whole lines. What cannot be written is counted; `note` makes a line of what is said about it.
@@ -59,6 +105,75 @@ impl LogFile {
             self.torn = written > 0 && lines[written - 1] != b'\n';
             let begun = lines[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             self.lose(&lines[begun..], &error);
+        } else if self.size >= self.rotates_at {
+            self.rotate();
+        }
+    }
+
+    /// What was written is whole lines: nothing that belongs together is taken apart.
+    fn rotate(&mut self) {
+        self.size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
+        let max_size = self.max_size();
+        if self.size < max_size || self.torn {
+            self.rotates_at = max_size;
+            return;
+        }
+        // Somebody else has the right, or it cannot be done: not before it has grown some more.
+        self.rotates_at = self.size.saturating_add(max_size / 4);
+        let home = std::env::var_os("PMRUN_HOME").unwrap_or_default();
+        let Some(_right) = Right::at_once(Path::new(&home)) else { return };
+        match self.put_aside() {
+            Ok(true) => {
+                (self.rotates_at, self.said) = (max_size, false);
+                let Some(rotation) = &self.rotation else { return };
+                let path = self.path.clone();
+                let count = rotation.retain;
+                let _ = self.beside(|| {
+                    retain(&path, count);
+                    Ok(())
+                });
+                self.packer.pack(self.path.clone(), self.owner.clone(), rotation.compress);
+            }
+            Ok(false) => {}
+            Err(_) if self.said => {}
+            Err(error) => {
+                self.said = true;
+                say(format_args!("cannot rotate `{}`: {}", self.path.display(), reason(&error)));
+            }
+        }
+    }
+
+    /// Where somebody else writes to it, too, its beginning is taken out. False when that is not done now.
+    fn put_aside(&mut self) -> io::Result<bool> {
+        let Some(file) = self.file.take() else { return Ok(false) };
+        match self.beside(|| put_aside(&self.path, file, |path| self.open(path)))? {
+            Aside::Done(next) => {
+                (self.file, self.size) = (Some(next), 0);
+                Ok(true)
+            }
+            Aside::InPlace if self.owner.as_ref().is_some_and(|owner| !owner.is_ours(&self.path)) => {
+                Err(io::Error::other("somebody else writes to it, or it is a link; it is another user's"))
+            }
+            Aside::InPlace => {
+                self.opened()?;
+                let Some(rotation) = &self.rotation else { return Ok(false) };
+                rotate(&self.path, rotation)
+            }
+        }
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        match &self.owner {
+            Some(owner) => owner.open(path),
+            None => open_log(path),
+        }
+    }
+
+    /// With the rights of who owns it.
+    fn beside<T>(&self, inside: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match &self.owner {
+            Some(owner) => owner.beside(&self.path, inside),
+            None => inside(),
         }
     }
 
@@ -79,7 +194,10 @@ impl LogFile {
             let file = self.opened().map_err(|error| (written, error))?;
             match file.write(&bytes[written..]) {
                 Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    self.size += count as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err((written, error)),
             }
@@ -96,10 +214,9 @@ impl LogFile {
             }
         }
         if self.file.is_none() {
-            self.file = Some(match &self.owner {
-                Some(owner) => owner.open(&self.path)?,
-                None => open_log(&self.path)?,
-            });
+            let file = self.open(&self.path)?;
+            self.size = file.metadata()?.len();
+            self.file = Some(file);
         }
         self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -128,7 +245,7 @@ mod tests {
         let path = folder.path().join("log");
         // A folder stands where the file should be: nothing can be written.
         std::fs::create_dir(&path).unwrap();
-        let mut log = LogFile::new(path.clone(), None);
+        let mut log = LogFile::new(path.clone(), None, Packer::default());
         log.append(b"1\n2\n", note);
         log.append(b"3\n", note);
         std::fs::remove_dir(&path).unwrap();
@@ -144,7 +261,7 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/log");
-        let mut log = LogFile::new(path.clone(), None);
+        let mut log = LogFile::new(path.clone(), None, Packer::default());
         log.append(b"1\n", note);
         std::fs::rename(&path, folder.path().join("moved")).unwrap();
         log.checked = None;

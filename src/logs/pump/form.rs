@@ -1,10 +1,10 @@
 use std::cell::{Cell, RefCell};
-use std::io::Write as _;
 
 use jiff::Zoned;
 use serde_json::json;
 
-use crate::base::{Civil, DateFormat};
+use crate::base::DateFormat;
+use crate::logs::civil;
 use crate::platform::PumpOrder;
 
 /// What becomes of a line: the same for both streams of a process.
@@ -68,12 +68,26 @@ impl Form {
             out.extend_from_slice(b"{\"message\":");
             write_string(line, out);
             out.extend_from_slice(common);
-            // Into memory: it cannot fail.
-            let _ = writeln!(out, "{sequence}}}");
+            write_number(sequence, out);
+            out.extend_from_slice(b"}\n");
         } else {
             out.extend_from_slice(common);
             out.extend_from_slice(line);
             out.push(b'\n');
+        }
+    }
+}
+
+/// As `write!` does, in a tenth of the time.
+fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[at..]);
         }
     }
 }
@@ -89,21 +103,6 @@ fn write_string(line: &[u8], out: &mut Vec<u8>) {
         out.push(b'"');
         out.extend_from_slice(line);
         out.push(b'"');
-    }
-}
-
-fn civil(now: &Zoned) -> Civil {
-    let part = |value: i8| value.unsigned_abs();
-    Civil {
-        year: now.year().into(),
-        month: part(now.month()),
-        day: part(now.day()),
-        weekday: part(now.weekday().to_sunday_zero_offset()),
-        hour: part(now.hour()),
-        minute: part(now.minute()),
-        second: part(now.second()),
-        millisecond: now.millisecond().unsigned_abs(),
-        offset_minutes: now.offset().seconds() / 60,
     }
 }
 
@@ -125,6 +124,15 @@ mod tests {
             form.line(line.as_bytes(), *error, &mut out);
         }
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        for number in [0, 7, 10, 99, 100, 12_345_678_901, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(number, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
     }
 
     #[test]

@@ -5,11 +5,14 @@
 //! on without a daemon until all writers are gone, and the next daemon finds it by that socket. When it is the one
 //! that is killed, the daemon, which keeps the same ends open, starts another: apps wait meanwhile, at most.
 //!
+//! It rotates what it writes: nobody else has its files open, and so they are renamed, and others made.
+//!
 //! An app waits, too, when its pipe is full, which happens when the disk takes less than the app writes. A disk that
 //! takes nothing at all keeps nobody waiting: lines are dropped and counted.
 
 mod file;
 mod form;
+mod packer;
 mod source;
 
 use std::cell::RefCell;
@@ -28,11 +31,13 @@ use rustix::event::{Timespec, epoll};
 
 use self::file::LogFile;
 use self::form::Form;
+use self::packer::Packer;
 use self::source::{Source, Turn};
 use crate::platform::{Heard, LogOwner, PumpCaller, PumpOrder, PumpSocket, give_back, reason};
 
-/// Most of what is read at a time; lines of it go out in one write.
-const BLOCK: usize = 256 << 10;
+/// Most of what is read at a time; lines of it go out in one write. Half of what a pipe holds, so that its writer fills one
+/// half while the other is written: a whole pipe at a time takes half as much CPU again, and both wait for each other.
+const BLOCK: usize = 128 << 10;
 /// Whoever writes more than this at a time is not kept waiting for more to come.
 const MUCH: usize = 32 << 10;
 /// Small writes are collected for as long when they come one after the other: each by itself costs ten times as much.
@@ -71,6 +76,7 @@ struct Pump {
     next_key: u64,
     /// By path, so that those who share a file do not tear each other's lines.
     files: HashMap<PathBuf, Rc<RefCell<LogFile>>>,
+    packer: Packer,
     block: Vec<u8>,
     lines: Vec<u8>,
 }
@@ -86,6 +92,7 @@ impl Pump {
             sources: HashMap::new(),
             next_key: LISTENER + 1,
             files: HashMap::new(),
+            packer: Packer::default(),
             block: Vec::new(),
             lines: Vec::new(),
         })
@@ -109,6 +116,7 @@ impl Pump {
                 if idle {
                     // Whoever comes now starts another.
                     self.socket.remove();
+                    self.packer.finish();
                     return Ok(());
                 }
                 rested = true;
@@ -166,6 +174,10 @@ impl Pump {
         loop {
             let Some(caller) = self.callers.get(&key) else { return };
             match caller.receive() {
+                Heard::Order(order, _) if order.reopen => {
+                    let files = self.files.values().filter(|file| file.borrow_mut().reopen());
+                    caller.answer(files.count());
+                }
                 Heard::Order(order, pipes) => self.obey(&order, pipes),
                 Heard::Nothing => return,
                 Heard::Closed => _ = self.callers.remove(&key),
@@ -183,10 +195,13 @@ impl Pump {
         }
         for (stream, pipe) in order.streams.iter().zip(pipes) {
             let Some(id) = source::pipe_id(&pipe) else { continue };
-            let files = match &owner {
+            let files: Vec<Rc<RefCell<LogFile>>> = match &owner {
                 Ok(owner) => stream.files.iter().map(|path| self.file(path, owner.as_ref())).collect(),
                 Err(_) => Vec::new(),
             };
+            for file in &files {
+                file.borrow_mut().set_rotation(order.rotation.as_ref());
+            }
             // Given again by a daemon that cannot know that it is here.
             if self.sources.values().any(|known| known.id == id) {
                 continue;
@@ -203,7 +218,8 @@ impl Pump {
     }
 
     fn file(&mut self, path: &str, owner: Option<&LogOwner>) -> Rc<RefCell<LogFile>> {
-        let new = || Rc::new(RefCell::new(LogFile::new(path.into(), owner.cloned())));
+        let packer = &self.packer;
+        let new = || Rc::new(RefCell::new(LogFile::new(path.into(), owner.cloned(), packer.clone())));
         Rc::clone(self.files.entry(path.into()).or_insert_with(new))
     }
 

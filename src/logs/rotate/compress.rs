@@ -17,6 +17,10 @@ const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 pub(super) fn compress(path: &Path) -> io::Result<()> {
     let (part, whole) = (with(path, ".gz.part"), with(path, ".gz"));
     let mut source = OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?;
+    // Somebody who had it open as a log, when it was renamed, and writes to it still.
+    if crate::platform::is_written_to(&source) == Some(true) {
+        return Ok(());
+    }
     let meta = source.metadata()?;
     // What is there was left by a crash, or is a link that somebody has put there to have another file written.
     if let Err(error) = fs::remove_file(&part)

@@ -11,9 +11,9 @@ use super::names;
 use crate::spec::Rotation;
 
 /// How much was taken out of the beginning of a file, in decimal.
-const TAKEN: &str = "user.pmrun.taken";
+pub(super) const TAKEN: &str = "user.pmrun.taken";
 /// Of a rotated file: how much was taken out of the log before it.
-const FROM: &str = "user.pmrun.from";
+pub(super) const FROM: &str = "user.pmrun.from";
 /// Where no line ends within this, the log is cut anywhere.
 const LINE_SOUGHT: u64 = 1 << 20;
 /// How long a reader may hold the lock; it needs it for single reads.
@@ -167,7 +167,7 @@ fn take_out(log: &File, cut: Cut) -> io::Result<()> {
 }
 
 /// Somebody who was stopped in the middle of a read is not waited for.
-fn lock_exclusive(log: &File) {
+pub(super) fn lock_exclusive(log: &File) {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         match flock(log, FlockOperation::NonBlockingLockExclusive) {
@@ -204,8 +204,10 @@ pub fn from(rotated: &File) -> Option<u64> {
 
 /// So that a compressed file is found like the one that it was made of.
 pub(super) fn keep_from(source: &File, target: &File) {
-    if let Some(from) = from(source) {
-        let _ = fsetxattr(target, FROM, from.to_string().as_bytes(), XattrFlags::empty());
+    for name in [FROM, TAKEN] {
+        if let Some(place) = number(source, name) {
+            let _ = fsetxattr(target, name, place.to_string().as_bytes(), XattrFlags::empty());
+        }
     }
 }
 

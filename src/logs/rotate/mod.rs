@@ -7,20 +7,30 @@
 //! that line lies behind the block's end is left in the living file as spaces. Where a file system cannot take out
 //! (tmpfs, btrfs), the head becomes a hole that takes no room.
 //!
+//! Where lines pass through the log process ([`super::pump`]) nobody else has the file open, as a rule: it gets the next
+//! of these names as a whole, and another takes its place.
+//!
 //! How much was taken out is an attribute of the file, which is changed together with it under a lock: whoever follows
 //! the file knows by it where it has got to. A crash in between loses nothing; what it leaves is taken for rotated, so
 //! that lines may be there twice.
 
+mod aside;
 mod compress;
+mod empty;
 mod head;
 mod names;
 mod rotator;
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
+
+pub use aside::{Aside, put_aside};
+pub use empty::empty;
 pub use head::{data_start, from, lock_shared, taken};
-pub use names::rotated;
+pub use names::{Rotated, rotated};
 pub use rotator::Rotator;
 
 use crate::spec::Rotation;
@@ -28,7 +38,34 @@ use crate::spec::Rotation;
 /// For all rotated files in `PMRUN_HOME/logs`, unless `PMRUN_LOGS_MAX` says otherwise.
 pub const BUDGET_DEFAULT: u64 = 4 << 30;
 
-/// Rotates a log that has grown too big. Whether it was.
+/// The right to rotate logs, which one process of a `PMRUN_HOME` has at a time.
+///
+/// Both the daemon and the log process may be about to rotate a file that apps of both kinds write to. Nobody else can
+/// keep them from it: nobody else may enter that folder.
+#[derive(Debug)]
+pub struct Right(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl Right {
+    /// Waits until nobody else has it; none where there can be no lock.
+    #[must_use]
+    pub fn wait(home: &Path) -> Option<Self> {
+        Self::of(home, FlockOperation::LockExclusive)
+    }
+
+    /// None while somebody else has it.
+    #[must_use]
+    pub fn at_once(home: &Path) -> Option<Self> {
+        Self::of(home, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn of(home: &Path, how: FlockOperation) -> Option<Self> {
+        let folder = File::open(home).ok()?;
+        flock(&folder, how).ok()?;
+        Some(Self(folder))
+    }
+}
+
+/// Rotates a log in its place when it has grown too big. Whether it was.
 ///
 /// # Errors
 /// The system's; the log is then as it was.
@@ -40,6 +77,11 @@ pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
         names::retain(path, rotation.retain);
     }
     Ok(rotated)
+}
+
+/// Removes the oldest of what was rotated out of a log.
+pub fn retain(path: &Path, count: u32) {
+    names::retain(path, count);
 }
 
 /// Compresses what was rotated, but for the newest, which somebody may still be reading.

@@ -13,7 +13,7 @@ pub struct Rotated {
     pub number: u64,
     pub compressed: bool,
     pub(super) bytes: u64,
-    pub(super) modified: SystemTime,
+    pub modified: SystemTime,
 }
 
 /// What was rotated out of a log, the oldest first.
@@ -88,7 +88,7 @@ fn file(entry: &fs::DirEntry, of: impl Fn(&std::ffi::OsStr) -> bool) -> Option<R
     Some(Rotated { path, number, compressed, bytes: meta.len(), modified })
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::{compress, keep_within, rotate};
+use super::{Right, compress, keep_within, rotate};
 use crate::platform::{low_priority, reason};
 use crate::spec::Rotation;
 
@@ -149,7 +149,7 @@ impl Files {
         let due = |file: &Watched| file.next <= now + file.next.saturating_duration_since(file.looked) / 4;
         let mut rotated = Vec::new();
         for (path, file) in self.watched.iter_mut().filter(|(_, file)| due(file)) {
-            if file.look(path, now, self.say) {
+            if file.look(path, &self.logs, now, self.say) {
                 rotated.push((path.clone(), file.rotation.compress));
             }
         }
@@ -169,7 +169,7 @@ impl Files {
 
 impl Watched {
     /// Whether it was rotated.
-    fn look(&mut self, path: &Path, now: Instant, say: fn(String)) -> bool {
+    fn look(&mut self, path: &Path, logs: &Path, now: Instant, say: fn(String)) -> bool {
         let Ok(meta) = path.metadata() else {
             (self.looked, self.next) = (now, now + CALM);
             return false;
@@ -178,6 +178,7 @@ impl Watched {
         let passed = now.saturating_duration_since(self.looked);
         let mut rotated = false;
         if self.rotation.max_size > 0 && meta.len() >= self.rotation.max_size {
+            let _right = logs.parent().and_then(Right::wait);
             match rotate(path, &self.rotation) {
                 Ok(done) => (rotated, self.said) = (done, false),
                 Err(error) if self.said => drop(error),

@@ -3,7 +3,8 @@
 use super::{Host, Key};
 use crate::platform::piped::Piped;
 use crate::platform::{pump, reason};
-use crate::supervisor::Launch;
+use crate::spec::Rotation;
+use crate::supervisor::{Launch, LaunchId};
 
 impl Host {
     pub(super) fn pump_out(&mut self, piped: Option<&Piped>) -> Result<(), String> {
@@ -12,6 +13,19 @@ impl Host {
             self.watch_pump();
         }
         Ok(())
+    }
+
+    /// When its logs are rotated from now on, where its lines pass through the log process.
+    pub fn set_rotation(&mut self, launch: LaunchId, rotation: &Rotation) {
+        let Some(running) = self.running.get_mut(&launch) else { return };
+        let Some(mut piped) = running.piped.take() else { return };
+        piped.order.rotation = Some(rotation.clone());
+        if let Err(problem) = self.pump_out(Some(&piped)) {
+            self.notice(problem);
+        }
+        if let Some(running) = self.running.get_mut(&launch) {
+            running.piped = Some(piped);
+        }
     }
 
     /// The log process goes on with them in any case; should it end, they are kept.

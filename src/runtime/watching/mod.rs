@@ -216,7 +216,7 @@ fn own_files(table: &Table) -> BTreeSet<String> {
         for (slot, instance) in &app.instances {
             let spec = &app.record.spec;
             // Of the process that runs, and of the one that may be about to take its place.
-            let (out, error, _) = view::outputs(&app.record, *slot, instance, &table.layout);
+            let (out, error, ..) = view::outputs(&app.record, *slot, instance, &table.layout);
             let (next_out, next_error) = log_outputs(spec, *slot, &table.layout);
             for output in [out, error, next_out, next_error] {
                 if let Output::File(path) = output {

@@ -1,0 +1,128 @@
+//! `logs`: what apps have written, and go on to write.
+
+mod files;
+mod printer;
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub(super) use self::files::{LogFile, log_files};
+use self::printer::{Printer, Style};
+use super::error::CliError;
+use super::exit::Exit;
+use super::terminal::{Terminal, counted};
+use super::{arguments, instances, surroundings};
+use crate::logs::{FollowError, Follower, Log, Reader, Stamps, Wanted};
+
+const LINES_DEFAULT: usize = 15;
+
+/// Which logs are shown, and how much of them.
+#[derive(Debug)]
+struct Choice<'a> {
+    arguments: &'a arguments::Logs,
+    home: PathBuf,
+    zone: TimeZone,
+    known: BTreeSet<PathBuf>,
+}
+
+pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let home = surroundings::home()?;
+    let mut choice = Choice { arguments, home: home.clone(), zone: TimeZone::system(), known: BTreeSet::new() };
+    let files = choice.files()?;
+    let follows = arguments.follow || (terminal.interactive && !arguments.nostream && arguments.until.is_none());
+    if files.is_empty() {
+        terminal.note("no log files");
+        return Ok(Exit::Done);
+    }
+    let logs: Vec<Log> = files.iter().map(|file| choice.log(file)).collect();
+    if let Some(note) = undated(arguments, &files, &logs) {
+        terminal.note(&note);
+    }
+    let wanted = Wanted { since: arguments.since, until: arguments.until, grep: arguments.grep.clone() };
+    let mut reader = Reader::new(logs, wanted);
+    let style = Style::of(arguments, terminal);
+    let mut printer = Printer::new(files, style, terminal, choice);
+    if follows {
+        return follow(reader, &mut printer, &home);
+    }
+    reader.read(&mut printer).map_err(|err| CliError::output(&err))?;
+    Ok(Exit::Done)
+}
+
+fn follow(reader: Reader, printer: &mut Printer<'_>, home: &Path) -> Result<Exit, CliError> {
+    let stdout = std::io::stdout();
+    raise_files_limit();
+    let follower = Follower::new(reader).and_then(|follower| follower.with_news(&home.join("pids")));
+    match follower.and_then(|follower| follower.with_listener(stdout.as_fd()).run(printer)) {
+        Ok(()) => Ok(Exit::Done),
+        Err(FollowError::Sink(err)) => Err(CliError::output(&err)),
+        Err(err) => {
+            let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}")).unwrap_or_default();
+            Err(CliError::error(format!("{err}{cause}"))
+                .hint("the system's limits are in `/proc/sys/fs/inotify`; `--nostream` needs none of it"))
+        }
+    }
+}
+
+/// Each log that is followed stays open.
+fn raise_files_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+impl Choice<'_> {
+    /// Those that have not been asked for before.
+    fn files(&mut self) -> Result<Vec<LogFile>, CliError> {
+        let all = instances::all(&self.home)?;
+        let everything = ["all".to_owned()];
+        let arguments = self.arguments;
+        let targets = if arguments.targets.is_empty() { &everything[..] } else { &arguments.targets };
+        let chosen = instances::select(targets, &all)?;
+        // Neither flag is both streams, and so are both flags.
+        let both = arguments.out == arguments.err;
+        let files = log_files(&chosen, both || arguments.out, both || arguments.err);
+        Ok(files.into_iter().filter(|file| self.known.insert(file.path.clone())).collect())
+    }
+
+    fn log(&self, file: &LogFile) -> Log {
+        let stamps = Stamps::new(file.date_format.as_deref(), file.json, self.zone.clone());
+        let dated = self.arguments.since.is_some() || self.arguments.until.is_some();
+        // What says nothing about times would come whole, however large it is.
+        let all = dated && stamps.tell();
+        let lines = self.arguments.lines.or_else(|| (!all).then_some(LINES_DEFAULT));
+        Log { path: file.path.clone(), stamps, lines }
+    }
+}
+
+/// What a time cannot tell of lines that do not say when they were written.
+fn undated(arguments: &arguments::Logs, files: &[LogFile], logs: &[Log]) -> Option<String> {
+    if arguments.since.is_none() && arguments.until.is_none() {
+        return None;
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for (file, log) in files.iter().zip(logs) {
+        if !log.stamps.tell() && !names.contains(&file.app.as_str()) && log.path.exists() {
+            names.push(&file.app);
+        }
+    }
+    let (first, rest) = names.split_first()?;
+    let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    let lines = counted(arguments.lines.unwrap_or(LINES_DEFAULT), "line");
+    let which = arguments.since.map_or_else(String::new, |since| {
+        let since = local(since);
+        format!(" of files that were written to since {since}")
+    });
+    Some(format!(
+        "lines of `{first}`{others} do not say when they were written: the last {lines}{which} are shown, whatever their age; \
+         `time` or `log_date_format` makes them say it"
+    ))
+}
+
+fn local(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

@@ -1,0 +1,184 @@
+use std::io;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::files::{LogFile, Stream};
+use super::{Choice, arguments};
+use crate::base::DateFormat;
+use crate::cli::error::CliError;
+use crate::cli::terminal::{Colour, Terminal, harmless, paint};
+use crate::logs::{Line, Log, Sink, Told, civil};
+
+/// What PM2 writes times by where it writes them for programs.
+const FORMAT_TIMES: &str = "YYYY-MM-DD-HH:mm:ssZZ";
+/// Around what is highlighted: a background, so that a line keeps its colours.
+const MARK: (&str, &str) = ("\x1b[100m", "\x1b[49m");
+
+/// How lines are printed.
+#[derive(Debug)]
+pub(super) struct Style {
+    shape: Shape,
+    highlight: Option<String>,
+}
+
+#[derive(Debug)]
+enum Shape {
+    /// With whose it is in front, where that is not plain; and with its time, where that was asked for.
+    Named(Option<DateFormat>),
+    Raw,
+    Json,
+    KeyValue(DateFormat),
+}
+
+impl Style {
+    pub(super) fn of(arguments: &arguments::Logs, terminal: &Terminal) -> Self {
+        let shape = if arguments.json {
+            Shape::Json
+        } else if arguments.format {
+            Shape::KeyValue(DateFormat::parse(FORMAT_TIMES))
+        } else if arguments.raw {
+            Shape::Raw
+        } else {
+            Shape::Named(arguments.timestamp.as_deref().map(DateFormat::parse))
+        };
+        let highlight = arguments.highlight.clone().filter(|text| terminal.colour && !text.is_empty());
+        Self { shape, highlight }
+    }
+}
+
+/// Prints lines.
+pub(super) struct Printer<'a> {
+    files: Vec<LogFile>,
+    /// By file.
+    prefixes: Vec<String>,
+    style: Style,
+    zone: TimeZone,
+    terminal: &'a mut Terminal,
+    choice: Choice<'a>,
+    begun: SystemTime,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(files: Vec<LogFile>, style: Style, terminal: &'a mut Terminal, choice: Choice<'a>) -> Self {
+        let prefixes = prefixes(&files, terminal.colour);
+        Self { files, prefixes, style, zone: choice.zone.clone(), terminal, choice, begun: SystemTime::now() }
+    }
+
+    /// A time that is not known is as wide.
+    fn time(&self, format: &DateFormat, at: Option<Timestamp>) -> String {
+        let mut text = String::new();
+        let moment = at.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(self.zone.clone());
+        format.write(&civil(&moment), &mut text);
+        if at.is_none() { "-".repeat(text.chars().count()) } else { text }
+    }
+
+    fn fit(&self, bytes: &[u8]) -> Vec<u8> {
+        if !self.terminal.interactive {
+            return bytes.to_owned();
+        }
+        let text = harmless(bytes, true);
+        match &self.style.highlight {
+            Some(mark) => text.replace(mark.as_str(), &format!("{}{mark}{}", MARK.0, MARK.1)).into_bytes(),
+            None => text.into_bytes(),
+        }
+    }
+}
+
+impl Sink for Printer<'_> {
+    fn line(&mut self, log: usize, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> io::Result<()> {
+        let file = &self.files[log];
+        let error = told.error.unwrap_or(file.stream == Stream::Error);
+        let at = told.at.or(arrived);
+        let mut text = match &self.style.shape {
+            Shape::Json => object(file, line, told, arrived).into_bytes(),
+            Shape::KeyValue(format) => {
+                let time = at.map_or_else(|| "-".to_owned(), |at| self.time(format, Some(at)));
+                let id = told.process_id.or(file.id).map_or_else(|| "-".to_owned(), |id| id.to_string());
+                let stream = if error { "error" } else { "out" };
+                let app = harmless(file.app.as_bytes(), false);
+                let mut text = format!("timestamp={time} app={app} id={id} type={stream} message=").into_bytes();
+                text.extend(self.fit(&told.message));
+                text
+            }
+            Shape::Raw => self.fit(&line.bytes),
+            Shape::Named(None) => [self.prefixes[log].as_bytes(), &self.fit(&line.bytes)].concat(),
+            Shape::Named(Some(format)) => {
+                let time = paint(self.terminal.colour, Colour::Dim, &self.time(format, at));
+                let message = self.fit(&told.message);
+                [time.as_bytes(), b" ", self.prefixes[log].as_bytes(), &message].concat()
+            }
+        };
+        if line.cut > 0 && !matches!(self.style.shape, Shape::Json | Shape::Raw) {
+            text.extend_from_slice(format!(" [{} bytes cut]", line.cut).as_bytes());
+        }
+        text.push(b'\n');
+        if error && matches!(self.style.shape, Shape::Raw) {
+            return self.terminal.write_err(&text);
+        }
+        self.terminal.write(&text)
+    }
+
+    fn trouble(&mut self, log: usize, error: &io::Error) {
+        self.terminal.say_error(&CliError::io("read", &self.files[log].path, error));
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.terminal.flush_now()
+    }
+
+    fn others(&mut self) -> Vec<Log> {
+        // A daemon that does not answer now is asked again when the next one is started.
+        let fresh = self.choice.files().unwrap_or_default();
+        let log = |file| {
+            let mut log = self.choice.log(file);
+            let made = log.path.metadata().and_then(|meta| meta.created());
+            // All of it was written since this began.
+            if made.is_ok_and(|made| made >= self.begun) {
+                log.lines = None;
+            }
+            log
+        };
+        let logs = fresh.iter().map(log).collect();
+        self.files.extend(fresh);
+        self.prefixes = prefixes(&self.files, self.terminal.colour);
+        logs
+    }
+}
+
+fn object(file: &LogFile, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> String {
+    let error = told.error.unwrap_or(file.stream == Stream::Error);
+    let from = if told.at.is_some() { Some("line") } else { arrived.map(|_| "arrival") };
+    let mut object = json!({
+        "message": String::from_utf8_lossy(&told.message),
+        "timestamp": told.at.or(arrived).map(iso),
+        "timestamp_from": from,
+        "type": if error { "err" } else { "out" },
+        "process_id": told.process_id.or(file.id),
+        "app_name": file.app,
+        "namespace": file.namespace,
+    });
+    if line.cut > 0 {
+        object["cut_bytes"] = line.cut.into();
+    }
+    object.to_string()
+}
+
+fn prefixes(files: &[LogFile], colour: bool) -> Vec<String> {
+    let labels: Vec<String> = files.iter().map(|file| harmless(file.label.as_bytes(), false)).collect();
+    let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    let prefix = |(file, label): (&LogFile, String)| {
+        if files.len() == 1 {
+            return String::new();
+        }
+        let hue = if file.stream == Stream::Out { Colour::Green } else { Colour::Red };
+        paint(colour, hue, &format!("{label:width$} | "))
+    };
+    files.iter().zip(labels).map(prefix).collect()
+}
+
+fn iso(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}

@@ -1,0 +1,220 @@
+//! Where to begin reading a log: found from its end, through what was rotated.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::lines::{LINE_MAX, Lines, Piece, has_rest, is_rest, open_regular};
+use super::rotate::{Rotated, data_start, lock_shared, rotated, taken};
+
+const BLOCK: usize = 256 << 10;
+/// How often it is begun anew because the log was rotated meanwhile.
+const TRIES: u32 = 4;
+
+/// What is thought of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It counts.
+    Take,
+    Leave,
+    /// It is too old, and so is what comes before.
+    Older,
+}
+
+/// What is looked for.
+pub(super) struct Search<'a> {
+    /// How many lines that count; none is all.
+    pub(super) count: Option<usize>,
+    /// What was last written before this is too old, whatever it holds.
+    pub(super) since: Option<SystemTime>,
+    /// Whether a line may be too old by what it says.
+    pub(super) tells: bool,
+    pub(super) verdict: &'a mut dyn FnMut(&[u8]) -> Verdict,
+}
+
+impl Search<'_> {
+    /// A log's lines from where those begin.
+    pub(super) fn open(&mut self, path: &Path) -> io::Result<Lines> {
+        let count = self.count;
+        for _ in 1..TRIES {
+            self.count = count;
+            match self.try_open(path) {
+                Ok(Some(lines)) => return Ok(lines),
+                Ok(None) => {}
+                // Renamed, and the next one is not made yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !rotated(path).is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.count = count;
+        self.try_open(path)?.map_or_else(|| Lines::open(path), Ok)
+    }
+
+    /// None when it was rotated meanwhile.
+    fn try_open(&mut self, path: &Path) -> io::Result<Option<Lines>> {
+        let file = open_regular(path)?;
+        let unlock = lock_shared(&file);
+        let taken_before = taken(&file);
+        let meta = file.metadata()?;
+        let (floor, end) = (data_start(&file)?, meta.len());
+        let pieces = if self.count == Some(0) { Vec::new() } else { rotated(path) };
+        drop(unlock);
+        let at = if meta.modified().is_ok_and(|modified| self.is_old(modified)) {
+            Some(end)
+        } else {
+            self.plain(&file, floor, end, has_rest(&file))?
+        };
+        if taken(&file) != taken_before {
+            return Ok(None);
+        }
+        let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before);
+        let mut earliest: Option<(Rotated, u64)> = None;
+        for rotated in pieces.into_iter().rev().filter(|_| at.is_none()) {
+            let opened = match Piece::open(rotated.number, &rotated.path, rotated.compressed) {
+                Ok(opened) => opened.filter(|piece| piece.from() < taken_before),
+                // It has just been compressed, or removed.
+                Err(_) => return Ok(None),
+            };
+            let Some(piece) = opened else { continue };
+            if self.is_old(rotated.modified) {
+                break;
+            }
+            let at = self.piece(&rotated, piece)?;
+            earliest = Some((rotated, at.unwrap_or(0)));
+            if at.is_some() {
+                break;
+            }
+        }
+        if let Some((rotated, at)) = earliest {
+            match Piece::open(rotated.number, &rotated.path, rotated.compressed) {
+                Ok(Some(piece)) => living = living.since(piece, at)?,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(living))
+    }
+
+    fn is_old(&self, modified: SystemTime) -> bool {
+        self.since.is_some_and(|since| modified < since)
+    }
+
+    fn piece(&mut self, rotated: &Rotated, piece: Piece) -> io::Result<Option<u64>> {
+        if self.count.is_none() && (rotated.compressed || !self.tells) {
+            return Ok(None);
+        }
+        if rotated.compressed {
+            return self.compressed(piece);
+        }
+        let file = File::open(&rotated.path)?;
+        let end = file.metadata()?.len();
+        self.plain(&file, 0, end, piece.has_rest())
+    }
+
+    /// From the end; where to begin, unless that is further ahead.
+    fn plain(&mut self, file: &File, floor: u64, end: u64, has_rest: bool) -> io::Result<Option<u64>> {
+        match self.count {
+            Some(0) => return Ok(Some(end)),
+            None if !self.tells => return Ok(None),
+            _ => {}
+        }
+        let mut chunk = Vec::new();
+        // What stands between here and the end of a line.
+        let (mut position, mut held) = (end, Vec::new());
+        let mut is_last = true;
+        while position > floor {
+            let size = usize::try_from(position - floor).unwrap_or(BLOCK).min(BLOCK);
+            position -= size as u64;
+            chunk.resize(size, 0);
+            match file.read_exact_at(&mut chunk, position) {
+                // Truncated just now.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                read => read?,
+            }
+            if std::mem::take(&mut is_last) && chunk.last() == Some(&b'\n') {
+                chunk.pop();
+            }
+            let mut rest = chunk.as_slice();
+            while let Some(at) = memchr::memrchr(b'\n', rest) {
+                let found = if held.is_empty() {
+                    self.line(&rest[at + 1..])
+                } else {
+                    held.splice(0..0, rest[at + 1..].iter().copied());
+                    self.line(&held)
+                };
+                let length = if held.is_empty() { rest.len() - at - 1 } else { held.len() };
+                let begin = position + at as u64 + 1;
+                if let Some(older) = found {
+                    return Ok(Some(if older { begin + length as u64 + 1 } else { begin }));
+                }
+                held.clear();
+                rest = &rest[..at];
+            }
+            held.splice(0..0, rest.iter().copied());
+            if held.len() >= LINE_MAX {
+                if let Some(older) = self.line(&held) {
+                    return Ok(Some(if older { position + held.len() as u64 } else { position }));
+                }
+                held.clear();
+            }
+        }
+        let is_line = end > floor && !(has_rest && is_rest(&held));
+        let length = held.len() as u64 + 1;
+        Ok(is_line.then(|| self.line(&held)).flatten().map(|older| if older { floor + length } else { floor }))
+    }
+
+    /// Some when it is enough: whether because this one is too old.
+    fn line(&mut self, line: &[u8]) -> Option<bool> {
+        match (self.verdict)(line) {
+            Verdict::Leave => None,
+            Verdict::Older => Some(true),
+            Verdict::Take => {
+                let count = self.count.as_mut()?;
+                *count -= 1;
+                (*count == 0).then_some(false)
+            }
+        }
+    }
+
+    /// What is compressed can be read forwards only.
+    fn compressed(&mut self, mut piece: Piece) -> io::Result<Option<u64>> {
+        let needed = self.count.unwrap_or(usize::MAX);
+        let has_rest = piece.has_rest();
+        let mut reader = BufReader::with_capacity(BLOCK, piece.reader());
+        let (mut line, mut at, mut older) = (Vec::new(), 0, None);
+        let mut found: VecDeque<u64> = VecDeque::new();
+        loop {
+            line.clear();
+            let length = reader.read_until(b'\n', &mut line)? as u64;
+            if length == 0 {
+                break;
+            }
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            if at == 0 && has_rest && is_rest(text) {
+                at += length;
+                continue;
+            }
+            match (self.verdict)(text) {
+                Verdict::Leave => {}
+                Verdict::Older => {
+                    found.clear();
+                    older = Some(at + length);
+                }
+                Verdict::Take => {
+                    found.push_back(at);
+                    if found.len() > needed {
+                        found.pop_front();
+                    }
+                }
+            }
+            at += length;
+        }
+        if found.len() == needed {
+            return Ok(found.front().copied());
+        }
+        self.count = Some(needed - found.len());
+        Ok(older)
+    }
+}

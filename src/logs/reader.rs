@@ -1,0 +1,420 @@
+//! Several logs read as one: what is wanted of each, by time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use regex_lite::Regex;
+
+use super::history::{Search, Verdict};
+use super::lines::{Line, Lines, identity};
+use super::{Stamps, Told};
+
+/// A log and how its lines say when they were written.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Absolute.
+    pub path: PathBuf,
+    pub stamps: Stamps,
+    /// How many lines at most, the last ones; none is all.
+    pub lines: Option<usize>,
+}
+
+/// What is wanted of each log.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub grep: Option<Regex>,
+}
+
+/// Where lines go.
+pub trait Sink {
+    /// A line of the log with this number, taken apart; when it was seen to arrive, where it was.
+    ///
+    /// # Errors
+    /// Ends the reading.
+    fn line(&mut self, log: usize, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> io::Result<()>;
+
+    /// A log cannot be read.
+    fn trouble(&mut self, log: usize, error: &io::Error);
+
+    /// There is nothing more for now: what was held back may be shown.
+    ///
+    /// # Errors
+    /// Ends the reading.
+    fn idle(&mut self) -> io::Result<()>;
+
+    /// Logs that are to be followed from now on, too.
+    fn others(&mut self) -> Vec<Log> {
+        Vec::new()
+    }
+}
+
+/// Read of one log before others have their turn.
+const TURN: u64 = 1 << 20;
+
+#[derive(Debug)]
+pub struct Reader {
+    pub(super) logs: Vec<Open>,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) log: Log,
+    pub(super) lines: Option<Lines>,
+    /// Of the line before: what bears no time was written with it.
+    last_at: Option<Timestamp>,
+    /// Where lines stand that do not say when they were written.
+    stands_at: Timestamp,
+}
+
+impl Reader {
+    #[must_use]
+    pub fn new(logs: Vec<Log>, wanted: Wanted) -> Self {
+        let mut reader = Self { logs: Vec::new(), wanted };
+        reader.add(logs);
+        reader
+    }
+
+    pub(super) fn add(&mut self, logs: Vec<Log>) {
+        let open = |log| Open { log, lines: None, last_at: None, stands_at: Timestamp::UNIX_EPOCH };
+        self.logs.extend(logs.into_iter().map(open));
+    }
+
+    /// Gives what there is. A line without an end is one, too, unless it is going to be followed.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn read(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
+        let all: Vec<usize> = (0..self.logs.len()).collect();
+        self.begin(&all, sink)?;
+        for (at, open) in self.logs.iter_mut().enumerate() {
+            let Some(rest) = open.lines.as_mut().and_then(Lines::take_partial) else { continue };
+            if open.is_wanted(&rest, &self.wanted).is_some() {
+                sink.line(at, &rest, &open.log.stamps.read(&rest.bytes), None)?;
+            }
+        }
+        sink.idle()
+    }
+
+    pub(super) fn begin(&mut self, which: &[usize], sink: &mut dyn Sink) -> io::Result<()> {
+        for at in which {
+            match self.logs[*at].begin(&self.wanted) {
+                // Nothing was written yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => sink.trouble(*at, &error),
+                Ok(()) => {}
+            }
+        }
+        self.merge(which, None, sink)
+    }
+
+    /// What was written to some of them meanwhile; those that have more.
+    pub(super) fn go_on(&mut self, which: &[usize], sink: &mut dyn Sink) -> io::Result<Vec<usize>> {
+        let now = Timestamp::now();
+        for at in which {
+            let open = &mut self.logs[*at];
+            open.stands_at = now;
+            if let Some(lines) = &mut open.lines {
+                // What can no longer be read has nothing more to say.
+                let _ = lines.rewind_if_truncated();
+                let _ = lines.limit(TURN);
+            }
+        }
+        self.merge(which, Some(now), sink)?;
+        let mut more = Vec::new();
+        for at in which {
+            match self.logs[*at].move_on() {
+                Ok(Moved::Nowhere) => {}
+                Ok(Moved::On(rest)) => {
+                    let open = &mut self.logs[*at];
+                    if let Some(rest) = rest.filter(|rest| open.is_wanted(rest, &self.wanted).is_some()) {
+                        sink.line(*at, &rest, &open.log.stamps.read(&rest.bytes), Some(now))?;
+                    }
+                    more.push(*at);
+                }
+                Err(error) => sink.trouble(*at, &error),
+            }
+        }
+        Ok(more)
+    }
+
+    /// Lines of some logs, the oldest first; of each log in their order.
+    fn merge(&mut self, which: &[usize], arrived: Option<Timestamp>, sink: &mut dyn Sink) -> io::Result<()> {
+        let mut heads = BinaryHeap::new();
+        let mut first: Vec<Option<Line>> = vec![None; which.len()];
+        let wanted = &self.wanted;
+        for (place, at) in which.iter().enumerate() {
+            if let Some((key, line)) = self.logs[*at].next(wanted) {
+                first[place] = Some(line);
+                heads.push(Reverse((key, place)));
+            }
+        }
+        while let Some(Reverse((_, place))) = heads.pop() {
+            let at = which[place];
+            // As long as it is its turn: no heap is needed for one log.
+            while let Some(line) = first[place].take() {
+                let open = &mut self.logs[at];
+                sink.line(at, &line, &open.log.stamps.read(&line.bytes), arrived)?;
+                let Some((key, line)) = open.next(wanted) else { break };
+                first[place] = Some(line);
+                if heads.peek().is_some_and(|Reverse(next)| *next < (key, place)) {
+                    heads.push(Reverse((key, place)));
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Moved {
+    Nowhere,
+    /// To another file, with what the one before ended with.
+    On(Option<Line>),
+}
+
+impl Open {
+    fn begin(&mut self, wanted: &Wanted) -> io::Result<()> {
+        let tells = self.log.stamps.tell();
+        let stamps = &mut self.log.stamps;
+        let mut verdict = |line: &[u8]| {
+            let at = if tells { stamps.read(line).at } else { None };
+            if let (Some(at), Some(since)) = (at, wanted.since)
+                && at < since
+            {
+                return Verdict::Older;
+            }
+            let late = at.zip(wanted.until).is_some_and(|(at, until)| at > until);
+            if late || !matches(wanted.grep.as_ref(), line) { Verdict::Leave } else { Verdict::Take }
+        };
+        let since = wanted.since.map(Into::into);
+        let mut search = Search { count: self.log.lines, since, tells, verdict: &mut verdict };
+        let mut lines = search.open(&self.log.path)?;
+        lines.limit(u64::MAX)?;
+        self.stands_at = Timestamp::try_from(lines.file().metadata()?.modified()?).unwrap_or_default();
+        self.lines = Some(lines);
+        Ok(())
+    }
+
+    /// The next line that is wanted, and where it stands among those of other logs.
+    fn next(&mut self, wanted: &Wanted) -> Option<(Timestamp, Line)> {
+        loop {
+            let line = self.lines.as_mut()?.next_complete().ok()??;
+            if let Some(at) = self.is_wanted(&line, wanted) {
+                return Some((at, line));
+            }
+        }
+    }
+
+    fn is_wanted(&mut self, line: &Line, wanted: &Wanted) -> Option<Timestamp> {
+        let mut stands_at = self.stands_at;
+        if self.log.stamps.tell() {
+            let at = self.log.stamps.read(&line.bytes).at.or(self.last_at);
+            self.last_at = at;
+            let is_in =
+                |at| wanted.since.is_none_or(|since| at >= since) && wanted.until.is_none_or(|until| at <= until);
+            if !at.is_none_or(is_in) {
+                return None;
+            }
+            stands_at = at.unwrap_or(Timestamp::MIN);
+        }
+        matches(wanted.grep.as_ref(), &line.bytes).then_some(stands_at)
+    }
+
+    /// Where the path names another file by now, to that one.
+    fn move_on(&mut self) -> io::Result<Moved> {
+        let Some(lines) = &mut self.lines else {
+            self.lines = match Lines::open(&self.log.path) {
+                Ok(lines) => Some(lines),
+                // A file that is not there yet, or may not be read, is read when it can be.
+                Err(_) => return Ok(Moved::Nowhere),
+            };
+            return Ok(Moved::On(None));
+        };
+        if lines.is_at_limit() && !lines.is_at_end()? {
+            return Ok(Moved::On(None));
+        }
+        let opened = identity(&lines.file().metadata()?);
+        match self.log.path.metadata() {
+            Ok(there) if there.is_file() && identity(&there) != opened => {}
+            _ => return Ok(Moved::Nowhere),
+        }
+        // Its writer may have gone on until the path named another.
+        if !lines.is_at_end()? {
+            return Ok(Moved::On(None));
+        }
+        // A line that goes on in the next file belongs together; one of a file that somebody has moved away has ended.
+        lines.reopen()?;
+        let rest = if lines.goes_on() { None } else { lines.take_partial() };
+        Ok(Moved::On(rest))
+    }
+}
+
+fn matches(grep: Option<&Regex>, line: &[u8]) -> bool {
+    grep.is_none_or(|grep| grep.is_match(&String::from_utf8_lossy(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, OpenOptions};
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::logs::rotate::{Aside, compress, put_aside, rotate, rotated};
+    use crate::spec::Rotation;
+
+    #[derive(Default)]
+    struct Lines(Vec<String>);
+
+    impl Sink for Lines {
+        fn line(&mut self, log: usize, line: &Line, _: &Told<'_>, _: Option<Timestamp>) -> io::Result<()> {
+            self.0.push(format!("{log} {}", String::from_utf8_lossy(&line.bytes)));
+            Ok(())
+        }
+
+        fn trouble(&mut self, log: usize, error: &io::Error) {
+            self.0.push(format!("{log}: {error}"));
+        }
+
+        fn idle(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(path: &Path, timed: bool, lines: Option<usize>) -> Log {
+        let stamps = Stamps::new(timed.then_some("YYYY-MM-DD HH:mm:ss"), false, TimeZone::UTC);
+        Log { path: path.to_owned(), stamps, lines }
+    }
+
+    fn read(logs: Vec<Log>, wanted: Wanted) -> Vec<String> {
+        let mut lines = Lines::default();
+        Reader::new(logs, wanted).read(&mut lines).unwrap();
+        lines.0
+    }
+
+    fn at(time: &str) -> Timestamp {
+        format!("2026-11-21T{time}Z").parse().unwrap()
+    }
+
+    fn timed(folder: &Path, name: &str, lines: &[(&str, &str)]) -> std::path::PathBuf {
+        let path = folder.join(name);
+        let text: Vec<String> = lines.iter().map(|(time, text)| format!("2026-11-21 {time}: {text}\n")).collect();
+        fs::write(&path, text.concat()).unwrap();
+        path
+    }
+
+    #[test]
+    fn several_logs_are_merged_by_the_times_of_their_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let a =
+            timed(folder.path(), "a", &[("10:00:00", "1"), ("10:00:02", "3"), ("10:00:02", "4"), ("10:00:09", "6")]);
+        let b = timed(folder.path(), "b", &[("10:00:01", "2"), ("10:00:02", "5")]);
+        File::options().append(true).open(&b).unwrap().write_all(b"    at a frame\n    no end").unwrap();
+        let raw = folder.path().join("raw");
+        fs::write(&raw, "x\ny\n").unwrap();
+        let written: std::time::SystemTime = at("10:00:05").into();
+        File::options().append(true).open(&raw).unwrap().set_modified(written).unwrap();
+        let logs = |lines| vec![log(&a, true, lines), log(&b, true, lines), log(&raw, false, lines)];
+        let texts = |lines: Vec<String>| -> Vec<String> {
+            lines.iter().map(|line| line.rsplit(": ").next().unwrap_or_default().trim().to_owned()).collect()
+        };
+        let all = read(logs(None), Wanted::default());
+        assert_eq!(texts(all), ["1", "2", "3", "4", "5", "1     at a frame", "2 x", "2 y", "6", "1     no end"]);
+        assert_eq!(read(logs(Some(1)), Wanted::default()).len(), 3);
+        let since = Wanted { since: Some(at("10:00:02")), until: Some(at("10:00:05")), ..Wanted::default() };
+        let kept = texts(read(vec![log(&a, true, None), log(&b, true, None)], since));
+        assert_eq!(kept, ["3", "4", "5", "1     at a frame", "1     no end"]);
+    }
+
+    #[test]
+    fn what_was_last_written_before_is_left_out_whatever_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("raw");
+        fs::write(&raw, "x\ny\n").unwrap();
+        let written: std::time::SystemTime = at("10:00:05").into();
+        File::options().append(true).open(&raw).unwrap().set_modified(written).unwrap();
+        for (since, want) in [("10:00:06", 0), ("10:00:05", 2), ("09:00:00", 2)] {
+            let wanted = Wanted { since: Some(at(since)), ..Wanted::default() };
+            assert_eq!(read(vec![log(&raw, false, Some(15))], wanted).len(), want, "{since}");
+        }
+    }
+
+    /// Everything that was ever written, rotated in either way, partly compressed.
+    fn rotated_log(folder: &Path, aside: bool) -> std::path::PathBuf {
+        let path = folder.join("a.log");
+        let rotation = Rotation { max_size: 8_000, retain: 1_000, compress: true };
+        for round in 0..5 {
+            let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+            for number in round * 1_000..(round + 1) * 1_000 {
+                writeln!(file, "line {number}").unwrap();
+            }
+            if round == 4 {
+                break;
+            }
+            if aside {
+                let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path);
+                assert!(matches!(put_aside(&path, file, open).unwrap(), Aside::Done(_)));
+            } else {
+                assert!(rotate(&path, &rotation).unwrap());
+            }
+            compress(&path).unwrap();
+        }
+        assert!(rotated(&path).iter().any(|piece| piece.compressed));
+        // Somebody else's numbers grow the other way.
+        fs::write(folder.join("a.log.99"), "not ours\n").unwrap();
+        path
+    }
+
+    #[test]
+    fn what_was_rotated_is_read_back_into() {
+        for aside in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = rotated_log(folder.path(), aside);
+            for count in [1, 15, 999, 1_000, 1_001, 2_500, 4_321, 5_000, 9_000] {
+                let want: Vec<String> =
+                    (5_000_u32.saturating_sub(count)..5_000).map(|number| format!("0 line {number}")).collect();
+                let count = usize::try_from(count).unwrap();
+                assert_eq!(read(vec![log(&path, false, Some(count))], Wanted::default()), want, "{aside} {count}");
+            }
+            assert_eq!(read(vec![log(&path, false, None)], Wanted::default()).len(), 5_000);
+            assert_eq!(read(vec![log(&path, false, Some(0))], Wanted::default()).len(), 0);
+            let grep = Some(Regex::new("7[05]0$").unwrap());
+            let found = read(vec![log(&path, false, Some(3))], Wanted { grep, ..Wanted::default() });
+            assert_eq!(found, ["0 line 3750", "0 line 4700", "0 line 4750"], "{aside}");
+        }
+    }
+
+    #[test]
+    fn older_lines_end_the_search_wherever_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        for hour in 10..14 {
+            let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+            for minute in 0..60 {
+                writeln!(file, "2026-11-21 {hour}:{minute:02}:00: {hour}.{minute}").unwrap();
+            }
+            let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path);
+            assert!(matches!(put_aside(&path, file, open).unwrap(), Aside::Done(_)));
+            compress(&path).unwrap();
+        }
+        for (since, until, lines, want) in [
+            ("11:30:00", "23:00:00", None, 150),
+            ("11:30:00", "12:00:00", None, 31),
+            ("11:30:00", "12:00:00", Some(5), 5),
+            ("14:00:00", "23:00:00", None, 0),
+            ("09:00:00", "23:00:00", Some(200), 200),
+            ("09:00:00", "23:00:00", None, 240),
+        ] {
+            let wanted = Wanted { since: Some(at(since)), until: Some(at(until)), grep: None };
+            assert_eq!(read(vec![log(&path, true, lines)], wanted).len(), want, "{since} {until} {lines:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{OFlags, XattrFlags, fsetxattr};
+
+use super::head::{FROM, TAKEN, lock_exclusive, taken};
+use super::names;
+use crate::platform::user_id;
+
+/// Empties a log, whoever writes to it, and removes what was rotated out of it. How many bytes that were.
+///
+/// Whoever follows it goes on with what is written next: what was there counts as taken out.
+///
+/// # Errors
+/// The system's; where it is a link of somebody else's, it is left alone.
+pub fn empty(log: &Path) -> io::Result<u64> {
+    let mut freed = 0;
+    for rotated in names::rotated(log) {
+        let is_own = fs::File::open(&rotated.path).is_ok_and(|file| super::from(&file).is_some());
+        if is_own && fs::remove_file(&rotated.path).is_ok() {
+            freed += rotated.bytes;
+        }
+    }
+    if let Some(link) = foreign_link(log, user_id()) {
+        return Err(io::Error::other(format!("`{}` is a link of somebody else's", link.display())));
+    }
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = match OpenOptions::new().write(true).custom_flags(flags).open(log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(freed),
+        opened => opened?,
+    };
+    let meta = file.metadata()?;
+    // A terminal, or `/dev/null`: nothing is kept there.
+    if !meta.is_file() {
+        return Ok(freed);
+    }
+    if meta.nlink() > 1 && meta.uid() != user_id() {
+        return Err(io::Error::other("it has a second name, and belongs to somebody else"));
+    }
+    lock_exclusive(&file);
+    let length = file.metadata()?.len();
+    let place = (taken(&file) + length).to_string();
+    for name in [TAKEN, FROM] {
+        let _ = fsetxattr(&file, name, place.as_bytes(), XattrFlags::empty());
+    }
+    file.set_len(0)?;
+    Ok(freed + length)
+}
+
+/// One on the way there that neither root nor this user has made.
+fn foreign_link(path: &Path, user: u32) -> Option<&Path> {
+    path.ancestors()
+        .find(|part| part.symlink_metadata().is_ok_and(|meta| meta.is_symlink() && ![0, user].contains(&meta.uid())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::logs::rotate::{rotate, rotated};
+    use crate::spec::Rotation;
+
+    #[test]
+    fn a_log_is_emptied_under_its_writer_and_what_others_have_put_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        assert_eq!(empty(&path).unwrap(), 0, "nothing was written yet");
+        let mut log = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        log.write_all("a line\n".repeat(3_000).as_bytes()).unwrap();
+        assert!(rotate(&path, &Rotation { max_size: 10_000, retain: 9, compress: false }).unwrap());
+        fs::write(folder.path().join("a.log.7"), "somebody else's").unwrap();
+        assert!(empty(&path).unwrap() > 20_000);
+        log.write_all(b"next\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "next\n");
+        let left: Vec<u64> = rotated(&path).iter().map(|file| file.number).collect();
+        assert_eq!(left, [7]);
+    }
+}
