@@ -25,12 +25,6 @@ pub fn compare(was: &AppSpec, is: &AppSpec, key: &Key) -> Vec<Change> {
             differences(field, &old, &new, key, &mut changes);
         }
     }
-    // A job that goes on is let go on: the next run is by what holds then.
-    if was.schedule.is_some() && is.schedule.is_some() {
-        for change in changes.iter_mut().filter(|change| change.impact >= Impact::Reload) {
-            change.impact = Impact::Live;
-        }
-    }
     changes
 }
 

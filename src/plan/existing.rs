@@ -85,7 +85,9 @@ impl Slots {
         slots.remove = actual.instances.keys().copied().filter(|slot| *slot >= app.instances).collect();
         for (&slot, instance) in actual.instances.range(..app.instances) {
             let launched = instance.launched.as_deref();
-            let current = |known: &AppSpec| process_visible_eq(known, app);
+            // A job that goes on is let go on: the next run is by what holds then.
+            let current =
+                |known: &AppSpec| known.schedule.is_some() && app.schedule.is_some() || process_visible_eq(known, app);
             match instance.liveness {
                 Liveness::Up if launched.is_some_and(current) => {}
                 Liveness::Up => {
@@ -175,6 +177,9 @@ fn reasons(app: &AppSpec, changes: &[Change], slots: &Slots, known: &Known<'_>) 
     }
     if slots.completed {
         reasons.push(Reason::Completed);
+    }
+    if app.schedule.is_some() && !changes.is_empty() {
+        reasons.push(Reason::Scheduled);
     }
     if reasons.is_empty() {
         reasons.push(Reason::Unchanged);

@@ -149,6 +149,8 @@ fn create(app: &AppSpec, key: &Key) -> Step {
     let mut reasons = vec![Reason::NewInFile];
     if !app.autostart {
         reasons.push(Reason::NotAutostarted);
+    } else if app.schedule.is_some() {
+        reasons.push(Reason::Scheduled);
     }
     Step { start, changes: declarations(app, key), ..Step::create(&app.name, reasons) }
 }

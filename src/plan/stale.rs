@@ -185,7 +185,7 @@ impl States {
                 Reason::Stopped { slots } => (slots, "stopped"),
                 Reason::Errored { slots } => (slots, "errored"),
                 Reason::RunsEarlierVersion { slots } => (slots, "of an earlier version"),
-                Reason::NotAutostarted | Reason::Completed => {
+                Reason::Scheduled | Reason::NotAutostarted | Reason::Completed => {
                     others = "not running";
                     continue;
                 }

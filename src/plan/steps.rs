@@ -114,6 +114,8 @@ pub enum Reason {
         from: Option<EcosystemId>,
     },
     Unchanged,
+    /// It is a job, run at the times of its `schedule`.
+    Scheduled,
     /// `autostart: false`, and it is not running.
     NotAutostarted,
     /// It ended by itself, and its policy says that this is all.

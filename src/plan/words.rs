@@ -55,6 +55,9 @@ pub(super) fn summary(step: &Step) -> String {
         Action::Keep if step.reasons.contains(&Reason::LeftAlone) => parts.push("left alone".to_owned()),
         Action::Keep => parts.push("unchanged".to_owned()),
         Action::Create if step.start.is_empty() => parts.push("create, start nothing".to_owned()),
+        Action::Create if step.reasons.contains(&Reason::Scheduled) => {
+            parts.push("create, run at its times".to_owned());
+        }
         Action::Create => parts.push(format!("create and start {}", instances(step.start.len()))),
         Action::Delete => parts.push(format!("stop {} and delete", instances(step.remove.len()))),
         Action::Update => parts.push("update, no process is touched".to_owned()),
@@ -105,6 +108,8 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
         Reason::Adopted { from: None } => "taken over: it was started by hand".to_owned(),
         Reason::NotAutostarted => "not started: `autostart: false`".to_owned(),
         Reason::Completed => "ended by itself, which is all it should".to_owned(),
+        // Said by the line of the app, or by its changes.
+        Reason::Scheduled => return None,
         Reason::LeftAlone => "left alone".to_owned(),
     };
     Some(text)
@@ -135,7 +140,8 @@ pub(super) fn why(change: &Change, step: &Step) -> &'static str {
         Impact::Live => "takes effect at once",
         Impact::Scale => "adds or removes instances, the others stay",
         Impact::Reload | Impact::Recreate if step.replace.is_empty() && step.start.is_empty() => {
-            let waits = |reason: &Reason| matches!(reason, Reason::NotAutostarted | Reason::Completed);
+            let waits =
+                |reason: &Reason| matches!(reason, Reason::NotAutostarted | Reason::Completed | Reason::Scheduled);
             if step.reasons.iter().any(waits) { "holds when it is started next" } else { "what runs has it already" }
         }
         Impact::Reload if change.field == Field::Code => "the process runs the code it was started with",

@@ -1,6 +1,7 @@
 //! Whether the kernel has killed for want of memory. It is asked when a process was killed and nobody here did it, and
 //! at no other time.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,10 @@ impl Killer {
 }
 
 fn kills(file: &std::path::Path) -> Option<u64> {
-    count(&std::fs::read_to_string(file).ok()?, "oom_kill")
+    // In one read: the kernel adds it all up anew for each.
+    let mut text = vec![0; 32 << 10];
+    let length = std::fs::File::open(file).and_then(|mut file| file.read(&mut text)).ok()?;
+    count(std::str::from_utf8(&text[..length]).ok()?, "oom_kill")
 }
 
 /// Lines of a name and a number, as in `/proc/vmstat` and `memory.events`.

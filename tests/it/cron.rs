@@ -58,3 +58,36 @@ fn a_pattern_whose_time_never_comes_and_an_unknown_zone_are_refused_where_they_a
     output.says("`cron_restart`: \"0 0 31 2 *\" never comes true: there is no such day");
     output.says("this machine knows no time zone `Mars/Olympus`");
 }
+
+#[test]
+fn a_scheduled_job_runs_at_its_times_only_and_its_runs_are_kept() {
+    let home = Home::new();
+    let job = |pattern: &str, change: fn(&mut serde_json::Value)| {
+        let mut job = json!({ "name": "job", "script": "echo ran; exit 3", "schedule": pattern, "fingerprint": false });
+        change(&mut job);
+        home.write_json("eco.json", &json!([job]));
+    };
+    job("0 3 1 1 *", |_| ());
+    home.ok(&["apply", "eco.json"]).prints("create, run at its times");
+    assert_eq!(home.state("job:0"), "waiting");
+    assert_eq!(home.log("job-out.log"), "", "it is not run by being applied");
+    home.ok(&["restart", "job"]);
+    home.until("it was run by hand", |_| home.log("job-out.log") == "ran\n");
+    job("* * * * * *", |_| ());
+    home.ok(&["apply", "eco.json"]);
+    let runs = || home.json(&["show", "job", "--json"])["apps"][0]["instances"][0]["runs"].clone();
+    home.until("it ran three times more", |_| runs().as_array().is_some_and(|runs| runs.len() >= 4));
+    assert_eq!(runs()[0]["status"]["code"], 3);
+    home.ok(&["show", "job"]).prints("last runs  20").prints("exit code 3 after");
+    // One that goes on is not run a second time.
+    job("* * * * * *", |job| job["script"] = json!("cat ../gate"));
+    let _gate = home.fifo("gate");
+    home.ok(&["apply", "eco.json"]);
+    home.until("one is skipped", |_| {
+        runs().as_array().is_some_and(|runs| runs.iter().any(|run| run["status"].is_null()))
+    });
+    assert_eq!(home.state("job:0"), "online");
+    home.ok(&["stop", "job"]);
+    assert_eq!(home.state("job:0"), "stopped");
+    home.exits(2, &["diff", "eco.json"]).prints("should run and is stopped");
+}
