@@ -90,7 +90,12 @@ pub(super) fn step(step: &Step) -> String {
 pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
     let scaled = || step.changes.iter().any(|change| change.field == Field::Instances);
     let text = match reason {
-        Reason::NewInFile | Reason::Changed { .. } | Reason::CodeChanged { .. } | Reason::Unchanged => return None,
+        // Said by the line of the app, or by its changes.
+        Reason::NewInFile
+        | Reason::Changed { .. }
+        | Reason::CodeChanged { .. }
+        | Reason::Scheduled
+        | Reason::Unchanged => return None,
         Reason::ScaledUp { .. } | Reason::ScaledDown { .. } if scaled() => return None,
         Reason::GoneFromFile { from: None } => "the file no longer has it".to_owned(),
         Reason::GoneFromFile { from: Some(from) } => format!(
@@ -108,8 +113,6 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
         Reason::Adopted { from: None } => "taken over: it was started by hand".to_owned(),
         Reason::NotAutostarted => "not started: `autostart: false`".to_owned(),
         Reason::Completed => "ended by itself, which is all it should".to_owned(),
-        // Said by the line of the app, or by its changes.
-        Reason::Scheduled => return None,
         Reason::LeftAlone => "left alone".to_owned(),
     };
     Some(text)

@@ -23,6 +23,17 @@ impl Operation {
     /// What only stops is done all the same, and said to be unrecorded: the app that fills the disk must not be the
     /// one that cannot be stopped.
     pub(super) fn not_saved(&mut self, wave: Wave, reason: &str, around: &mut Surroundings<'_>) -> Option<Answer> {
+        // That it should run is on disk: what is not is only that it has no former name any more.
+        if self.rigour == Rigour::Lenient {
+            let apps: Vec<String> = wave.works.iter().map(|work| work.app.clone()).collect();
+            self.begin(Wave { generation: *around.generation, ..wave }, around);
+            for app in apps {
+                if let Some(app) = around.table.apps.get_mut(&app) {
+                    app.unsaved = true;
+                }
+            }
+            return None;
+        }
         let only_stops = |work: &Work| matches!(self.tasks.get(&work.app), Some(Task { aim: Aim::Stop { .. }, .. }));
         if wave.works.iter().all(only_stops) {
             let apps: Vec<String> = wave.works.iter().map(|work| work.app.clone()).collect();
