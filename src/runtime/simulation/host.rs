@@ -397,6 +397,8 @@ impl Host {
         let ends = 3 + number(1) + self.rng.below(5);
         match words[0] {
             "exit" => self.after(ends, Coming::RootEnds { tree: key, status }),
+            // What it has started goes on without it.
+            "forks" if words.len() > 1 => self.after(ends, Coming::RootEnds { tree: key, status }),
             "oom" => {
                 let status = ExitStatus::OutOfMemory(Shortage::Limit(1 << 20));
                 self.after(ends, Coming::RootEnds { tree: key, status });

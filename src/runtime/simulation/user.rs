@@ -8,7 +8,7 @@ use crate::graph::Graph;
 use crate::rpc::wire::{Apply, PlanOptions, Request};
 use crate::spec::{AppSpec, Condition, EcosystemId, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 16] = [
     "stay",
     "stay",
     "stay 2",
@@ -24,6 +24,7 @@ const SCRIPTS: [&str; 15] = [
     "undead",
     "nospawn",
     "ill",
+    "forks 300 1",
 ];
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
