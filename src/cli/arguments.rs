@@ -56,6 +56,10 @@ pub(super) enum Command {
     Show(Show),
     /// Print, and follow, what apps write
     Logs(Logs),
+    /// Say why apps are as they are: what led to it, by which rule, and what would change it
+    Why(Why),
+    /// Print, and follow, what happened to apps
+    Events(Events),
     /// Start apps that are known, or a script that no file declares
     Start(Start),
     /// Stop apps; they stay known, and stay stopped
@@ -103,6 +107,8 @@ impl Command {
             | Self::Explain(Explain { json, .. })
             | Self::Show(Show { json, .. })
             | Self::Logs(Logs { json, .. })
+            | Self::Why(Why { json, .. })
+            | Self::Events(Events { json, .. })
             | Self::List(List { json, .. })
             | Self::Ping(Json { json })
             | Self::Version(Json { json }) => *json,
@@ -184,6 +190,11 @@ fn duration(text: &str) -> Result<u64, String> {
         Some(_) => Err("at most one hour".to_owned()),
         None => Err("not a duration: like `10s`, `500ms`, `1m`".to_owned()),
     }
+}
+
+/// Milliseconds.
+fn age(text: &str) -> Result<u64, String> {
+    parse_millis(text).ok_or_else(|| "not a duration: like `10m`, `90s`, `2h`".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -516,6 +527,41 @@ pub(super) struct Logs {
 
 #[derive(Args, Debug)]
 #[command(after_help = TARGETS)]
+pub(super) struct Why {
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EVENTS)]
+pub(super) struct Events {
+    /// Without a target: all, and the daemon's own
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// Go on printing what happens
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// The last N only (with --follow and without --since: 15)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+
+    /// Only what is not older than that
+    #[arg(long, value_name = "DURATION", value_parser = age)]
+    pub since: Option<u64>,
+
+    /// Print each event as a JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = TARGETS)]
 pub(super) struct Targets {
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<String>,
@@ -565,6 +611,15 @@ const TARGETS: &str = "\
 A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.
 Where it could be several of these, the app of exactly that name is meant (but for `all`), then the instance, the
 namespace, the id.";
+
+const EVENTS: &str = "\
+They are kept in PMRUN_HOME/events.jsonl, the latest megabyte or two of them, and can be read when no daemon runs.
+A target is what `pmrun stop` takes, or an app that is gone.
+
+Examples:
+  pmrun events --since 10m
+  pmrun events api -f
+  pmrun events --json | jq 'select(.event == \"exited\" and .asked == false)'";
 
 const ERRORS: &str = "\
 With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};
@@ -620,6 +675,9 @@ mod tests {
             "show api:0 --json --reveal",
             "logs",
             "logs api -f --lines 0 --err",
+            "why api:0 --json",
+            "events",
+            "events api web -f -n 3 --since 10m --json",
             "start api 3 /web.*/",
             "start ./a.sh --name a --cwd /tmp --interpreter bash -i -1 -- -x --name b",
             "stop all",
@@ -656,6 +714,8 @@ mod tests {
             ("diff --json --markdown", ErrorKind::ArgumentConflict),
             ("diff --base x --out y", ErrorKind::ArgumentConflict),
             ("logs --lines many", ErrorKind::ValueValidation),
+            ("why", ErrorKind::MissingRequiredArgument),
+            ("events --since yesterday", ErrorKind::ValueValidation),
         ];
         for (line, want) in table {
             assert_eq!(parse(line).unwrap_err().kind(), want, "{line}");

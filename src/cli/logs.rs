@@ -61,15 +61,16 @@ fn tail(printer: &mut Printer<'_>, count: usize) -> Result<Exit, CliError> {
 fn follow(printer: &mut Printer<'_>, count: usize) -> Result<Exit, CliError> {
     let paths = printer.files.iter().map(|file| file.path.clone()).collect();
     let result = Follower::new(paths).and_then(|follower| follower.run(count, printer));
-    match result {
-        Ok(()) => Ok(Exit::Done),
-        Err(FollowError::Sink(err)) => Err(CliError::output(&err)),
-        Err(err) => {
-            let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Err(CliError::error(format!("{err}{cause}"))
-                .hint("the system's limits are in `/proc/sys/fs/inotify`; leaving out `--follow` needs none of it"))
-        }
+    result.map(|()| Exit::Done).map_err(|err| cannot_follow(&err))
+}
+
+pub(super) fn cannot_follow(err: &FollowError) -> CliError {
+    if let FollowError::Sink(err) = err {
+        return CliError::output(err);
     }
+    let cause = std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
+    CliError::error(format!("{err}{cause}"))
+        .hint("the system's limits are in `/proc/sys/fs/inotify`; leaving out `--follow` needs none of it")
 }
 
 /// Each file once: instances may share theirs, and both streams may go to one.

@@ -13,10 +13,12 @@ mod checkout;
 mod convert;
 mod diff;
 mod error;
+mod events;
 mod exchange;
 mod exit;
 mod explain;
 mod facts;
+mod history;
 mod init;
 mod inputs;
 mod instances;
@@ -41,6 +43,7 @@ mod table;
 mod terminal;
 mod validate;
 mod version;
+mod why;
 
 use std::process::ExitCode;
 
@@ -96,6 +99,8 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Show(arguments) => show::run(arguments, terminal),
         Command::Logs(arguments) => logs::run(arguments, terminal),
+        Command::Why(arguments) => why::run(arguments, terminal),
+        Command::Events(arguments) => events::run(arguments, terminal),
         Command::Start(arguments) => start::run(arguments, terminal),
         Command::Stop(arguments) => change::stop(arguments, terminal),
         Command::Restart(arguments) => change::restart(arguments, terminal),

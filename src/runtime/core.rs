@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 pub(super) use self::memory::Measured;
 
+use super::history::{Entry, What, Why};
 use super::operation::{Afterwards, Caller, Operation, Surroundings};
 use super::request::{self, Begun};
 use super::table::{Ambient, Moved, Table};
@@ -101,7 +102,9 @@ impl Core {
         let strangers = survivors.iter().filter(|survivor| !known(survivor));
         let mut out: Vec<Effect> =
             strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
-        let (table, unwanted) = restore::table(state, survivors, layout, now);
+        let (mut table, unwanted) = restore::table(state, survivors, layout, now);
+        restore::tell(&table, now, &mut out);
+        table.asking = Why::CutShort;
         let mut core = Self {
             current: None,
             resume_at: restore::resume(&table, now).map(|_| now.mono.plus_ms(RESUME_MS)),
@@ -121,6 +124,7 @@ impl Core {
         for id in unwanted {
             core.feed(&id, Event::Stop, now, &mut out);
         }
+        core.table.asking = Why::Unknown;
         core.table.check_all(&mut out);
         core.keep_needs(now, &mut out);
         core.go_on(now, &mut out);
@@ -200,9 +204,9 @@ impl Core {
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
-        let Call { protocol: _, version: _, pid, no_wait, request } = call;
+        let Call { protocol: _, version: _, pid, no_wait, request, uid } = call;
         let holder = request::holder(&request);
-        let caller = Caller { client: Some(client), pid, holder, since: now.mono };
+        let caller = Caller { client: Some(client), pid, uid, holder, since: now.mono };
         if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
         } else if self.ending == Ending::Ended {
@@ -395,6 +399,7 @@ impl Core {
             return;
         }
         self.ending = Ending::Stopping;
+        self.table.asking = Why::Signal;
         self.resume_at = None;
         let waiting = self.current.take().map(|operation| operation.caller);
         let waiting = waiting.into_iter().chain(self.queue.drain(..).map(|queued| queued.caller));
@@ -453,6 +458,7 @@ impl Core {
                 } else if self.resume_at.is_some_and(|at| self.commanded || at <= now.mono) {
                     self.resume_at = None;
                     self.current = restore::resume(&self.table, now);
+                    self.table.asking = Why::Resume;
                 } else {
                     break;
                 }
@@ -467,15 +473,16 @@ impl Core {
             current.caller.tell(answer, true, out);
             // With a disk that is full, some may not have been stopped: they are not left alone.
             if current.afterwards == Afterwards::EndTheDaemon && self.is_at_rest() {
-                self.end(out);
+                self.end(now, out);
             }
+            self.table.asking = Why::Unknown;
         }
         self.record_completions(out);
         if self.ending == Ending::Stopping {
             self.stop_next(now, out);
         }
         if self.ending == Ending::Stopping && self.is_at_rest() {
-            self.end(out);
+            self.end(now, out);
         }
     }
 
@@ -516,7 +523,9 @@ impl Core {
         self.table.machines().all(|machine| machine.state.is_terminal())
     }
 
-    fn end(&mut self, out: &mut Vec<Effect>) {
+    fn end(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let what = What::DaemonEnded { why: self.table.asking.clone() };
+        out.push(Effect::History(Box::new(Entry::of_daemon(what, now))));
         for queued in self.queue.drain(..) {
             queued.caller.tell(Answer::Ending, true, out);
         }
@@ -532,6 +541,7 @@ impl Core {
                 if let Some(first) = first {
                     operation.caller.tell(first, false, out);
                 }
+                self.table.asking = caller.why();
                 self.current = Some(operation);
             }
             Err(answer) => caller.tell(answer, true, out),

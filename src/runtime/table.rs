@@ -2,10 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::core::Measured;
+use super::history::{Heard, Moment, Why};
+use super::view::outputs;
 use super::{AppRecord, Effect, Intent};
 use crate::base::{InstanceId, Mono, Now, sha256_hex};
 use crate::schedule::Agenda;
-use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, State, check, deadline, launch, step};
+use crate::supervisor::{Ask, Event, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step};
 
 /// An inherited environment and the digest that records refer to it by.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub(super) struct Instance {
     pub(super) lost: BTreeSet<String>,
     /// When the host was last asked for a process of it.
     pub(super) asked_at: Option<Mono>,
+    /// Why it went the way that it is on: why its process was started, or ended.
+    pub(super) why: Why,
 }
 
 impl Instance {
@@ -65,6 +69,7 @@ impl Instance {
             measured: None,
             lost: BTreeSet::new(),
             asked_at: None,
+            why: Why::Unknown,
         }
     }
 }
@@ -101,6 +106,8 @@ pub(super) struct Table {
     pub(super) completed: BTreeSet<String>,
     /// Apps that a command has had its say on since it was last looked at.
     pub(super) touched: BTreeSet<String>,
+    /// Who is at work, for the history.
+    pub(super) asking: Why,
 }
 
 impl Table {
@@ -113,6 +120,7 @@ impl Table {
             launches: BTreeMap::new(),
             completed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            asking: Why::Unknown,
         }
     }
 
@@ -169,6 +177,7 @@ impl Table {
         let app = self.apps.get_mut(&id.app)?;
         let instance = app.instances.get_mut(&id.slot)?;
         let before = instance.machine.state.clone();
+        let (heard, ended) = (Heard::of(&event), instance.machine.remains);
         let checked = instance.machine.checked().map(|(launch, check)| (launch, check.clone()));
         let next = step(&instance.machine, event, now, LaunchId(self.next_launch));
         let rotation = &next.machine.policy.logs.rotation;
@@ -213,6 +222,12 @@ impl Table {
             }
             out.extend(checking(&app.ambient, instance, id.slot, &self.layout));
         }
+        let moment = Moment { id, before: &before, ended, heard, asking: &self.asking, now };
+        let error_log = |instance: &Instance| match outputs(&app.record, id.slot, instance, &self.layout).1 {
+            Output::File(path) => Some(path),
+            Output::Null => None,
+        };
+        moment.tell(instance, error_log, out);
         let after = instance.machine.state.clone();
         if let Some(launch) = before.launch()
             && after.launch() != Some(launch)
