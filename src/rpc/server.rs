@@ -109,8 +109,13 @@ impl Server {
     pub async fn serve(mut self, sink: UnboundedSender<FromClient>, alive: tokio::sync::mpsc::Sender<()>) {
         loop {
             let stream = self.accept().await;
-            let Some(uid) = commander(&stream) else { continue };
+            let own = rustix::process::geteuid().as_raw();
+            let Some(peer) = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|peer| may_command(*peer, own))
+            else {
+                continue;
+            };
             self.next_client += 1;
+            let uid = (peer != own).then_some(peer);
             let connection = converse(stream, uid, ConnectionId(self.next_client), sink.clone());
             let alive = alive.clone();
             tokio::spawn(async move {
@@ -139,21 +144,19 @@ fn spare() -> Option<OwnedFd> {
     std::fs::File::open("/dev/null").ok().map(OwnedFd::from)
 }
 
-/// Who it is, where it may command. The folder's permissions keep others out; this holds where somebody has opened it.
-fn commander(stream: &UnixStream) -> Option<u32> {
-    let own = rustix::process::geteuid().as_raw();
-    let uid = stream.peer_cred().ok()?.uid();
-    (uid == own || uid == 0).then_some(uid)
+/// The folder's permissions keep others out; this holds where somebody has opened the folder.
+fn may_command(peer: u32, own: u32) -> bool {
+    peer == own || peer == 0
 }
 
-async fn converse(mut stream: UnixStream, uid: u32, client: ConnectionId, sink: UnboundedSender<FromClient>) {
+async fn converse(mut stream: UnixStream, uid: Option<u32>, client: ConnectionId, sink: UnboundedSender<FromClient>) {
     let call = match frame::read_bytes(&mut stream).await {
         Ok(bytes) => decode(&bytes),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(problem(error.to_string())),
         Err(_) => return,
     };
     let call = match call {
-        Ok(call) => Call { uid: Some(uid), ..call },
+        Ok(call) => Call { uid, ..call },
         Err(answer) => {
             if let Ok(frame) = frame::encode(&answer) {
                 let _ = stream.write_all(&frame).await;

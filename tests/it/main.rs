@@ -32,3 +32,4 @@ mod sandbox;
 mod stopping;
 mod support;
 mod watching;
+mod why;

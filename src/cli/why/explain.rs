@@ -74,7 +74,7 @@ pub(super) fn explain(app: &AppView, view: &InstanceView, entries: &[Entry], now
         state: view.state.clone(),
         pid: view.pid,
         since_ms: since(view, &own).filter(|at| *at <= now_ms),
-        because: because(view, deciding, &own),
+        because: because(view, deciding, &own, now_ms),
         stderr,
         rules: rules(app, deciding, &chain),
         commands: commands(view),
@@ -111,13 +111,15 @@ fn since(view: &InstanceView, own: &[&Entry]) -> Option<u64> {
     }
 }
 
-fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry]) -> Vec<String> {
+fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms: u64) -> Vec<String> {
     let mut because = Vec::new();
     let detail = view.detail.as_ref().filter(|detail| !detail.starts_with("restarted: "));
-    let says_more = !matches!(view.state.as_str(), "errored" | "completed") || deciding.is_none();
+    let says_more = !matches!(view.state.as_str(), "errored" | "completed" | "waiting") || deciding.is_none();
     because.extend(detail.filter(|_| says_more).cloned());
     match deciding {
-        Some(Entry { what: What::Waiting { .. }, .. }) if detail.is_some() => {
+        Some(Entry { what: What::Waiting { for_ms: Some(ms), .. }, at_ms, .. }) => {
+            let for_ms = Some(at_ms.saturating_add(*ms).saturating_sub(now_ms));
+            because.push(What::Waiting { for_ms, needs: Vec::new() }.to_string());
             let ended = own.iter().rev().find(|entry| matches!(entry.what, What::Exited { .. }));
             because.extend(ended.map(|entry| entry.what.to_string()));
         }
@@ -135,7 +137,7 @@ fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry]) -> Vec
 fn chain<'a>(own: &[&'a Entry]) -> Vec<&'a Entry> {
     let is_root = |entry: &&&Entry| match &entry.what {
         What::Created { .. } => true,
-        What::Started { why, .. } => !is_rule(why),
+        What::Started { why, .. } | What::Stopped { why } => !is_rule(why),
         _ => false,
     };
     let latest: Vec<&'a Entry> = own.iter().rev().copied().collect();
@@ -286,7 +288,7 @@ mod tests {
             What::Online { after_ms: 3 },
         ]);
         let one = told("online", Some(3), |_| (), &entries);
-        assert_eq!(one.because, ["started (pid 3): it had ended after 0.0s: exit code 1 (autorestart)"]);
+        assert_eq!(one.because, ["started (pid 3): it had ended after 9ms: exit code 1 (autorestart)"]);
         assert_eq!(numbers(&one), [8, 7, 6, 5, 4, 3, 2]);
         assert_eq!(one.rules[0].option, "autorestart");
         assert_eq!(one.rules[0].place.as_deref(), Some("pmrun explain api.autorestart '/e c.json'"));
@@ -344,7 +346,7 @@ mod tests {
                 None,
                 What::Waiting { for_ms: Some(3_000), needs: vec![] },
                 slow,
-                "starts again in 3.0s",
+                "starts again in 0ms",
                 Some("restart_delay"),
                 Some("start"),
             ),
@@ -384,7 +386,8 @@ mod tests {
             assert_eq!(one.rules.first().map(|rule| rule.option), rule, "{because}");
             let command = one.commands.first().map(|advice| advice.command.clone());
             assert_eq!(command, verb.map(|verb| format!("pmrun {verb} api:0")), "{because}");
-            assert_eq!((numbers(&one), one.since_ms), (vec![2, 1], Some(2_000)));
+            let want = if state == "stopped" { vec![2] } else { vec![2, 1] };
+            assert_eq!((numbers(&one), one.since_ms), (want, Some(2_000)), "{because}");
         }
         let one = told("stopped", None, none, &[]);
         assert_eq!(one.because, ["it was never started, as far as is known"]);
