@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -192,8 +193,13 @@ fn end_with_the_reader() {
     std::thread::spawn(|| {
         let stdout = io::stdout();
         let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-        while poll(&mut fds, None).is_err() {}
-        std::process::exit(Exit::Done.code().into());
+        loop {
+            match poll(&mut fds, None) {
+                Ok(_) => std::process::exit(Exit::Done.code().into()),
+                Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
     });
 }
 

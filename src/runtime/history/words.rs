@@ -35,6 +35,9 @@ impl fmt::Display for Why {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Started { pid, why: Why::Needs { needs }, .. } => {
+                write!(f, "started (pid {pid}): it had waited for {} (depends_on)", needs.join(", "))
+            }
             Self::Started { pid, why, .. } => write!(f, "started (pid {pid}): {why}"),
             Self::Adopted { pid } => write!(f, "taken over by a new daemon (pid {pid})"),
             Self::Online { after_ms } => write!(f, "online after {}", format_span(*after_ms)),

@@ -118,6 +118,8 @@ pub(super) struct Host {
     /// Restarts because of files, by app.
     pub(super) restarts_by_files: BTreeMap<String, u32>,
     pub(super) layout: Layout,
+    /// What was told of what happened.
+    pub(super) history: Vec<String>,
     /// State and last pid, by the history.
     pub(super) told: BTreeMap<(String, u32), (&'static str, u32)>,
     /// Whose health is looked after.
@@ -154,6 +156,7 @@ impl Host {
             watches: Watches::default(),
             restarts_by_files: BTreeMap::new(),
             layout: Layout { home: "/h".to_owned() },
+            history: Vec::new(),
             told: BTreeMap::new(),
             checked: BTreeSet::new(),
             queue: BTreeMap::new(),
@@ -281,6 +284,8 @@ impl Host {
     /// What the history says of each instance, as somebody who reads nothing else knows it.
     fn remember(&mut self, entry: Entry) {
         let Entry { app, slot, what, .. } = entry;
+        let slotted = slot.map(|slot| format!(":{slot}")).unwrap_or_default();
+        self.history.push(format!("{}{slotted} {what}", app.as_deref().unwrap_or("daemon")));
         if matches!(&what, What::Started { why: Why::Unknown, .. }) {
             self.fail(&format!("{app:?}:{slot:?} was started and nobody knows why"));
         }

@@ -6,6 +6,7 @@
 
 mod checkers;
 mod files;
+mod history;
 mod host;
 mod needs;
 mod rng;
