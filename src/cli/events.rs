@@ -24,14 +24,12 @@ const LINES_BEFORE: usize = 15;
 pub(super) fn run(arguments: &arguments::Events, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
     // Before it is read: nothing that happens from then on is missed.
-    let follower = match arguments.follow {
-        true => Some(Follower::new(vec![home.join(HISTORY)]).map_err(|err| logs::cannot_follow(&err))?),
-        false => None,
-    };
+    let follow = || Follower::new(vec![home.join(HISTORY)]).map_err(|err| logs::cannot_follow(&err));
+    let follower = arguments.follow.then(follow).transpose()?;
     let history = History::read(&home)?;
     let lines: Vec<(u64, &str, Entry)> =
         history.lines().into_iter().filter_map(|(number, line)| Some((number, line, history::parse(line)?))).collect();
-    let wanted = wanted(&home, &arguments.targets, lines.iter().map(|(_, _, entry)| entry))?;
+    let wanted = wanted(&home, &arguments.targets, &lines.iter().map(|(_, _, entry)| entry))?;
     let from_ms = arguments.since.map_or(0, |ms| list::now_ms().saturating_sub(ms));
     let mut printer = Printer { wanted, from_ms, json: arguments.json, serves: false, last: 0, terminal };
     let shown: Vec<bool> = lines.iter().map(|(_, _, entry)| printer.shows(entry)).collect();
@@ -76,7 +74,7 @@ impl Wanted {
 fn wanted<'a>(
     home: &Path,
     targets: &[String],
-    entries: impl Iterator<Item = &'a Entry> + Clone,
+    entries: &(impl Iterator<Item = &'a Entry> + Clone),
 ) -> Result<Wanted, CliError> {
     let mut wanted = Wanted { all: targets.is_empty(), ..Wanted::default() };
     let mut known: Option<Vec<InstanceView>> = None;
@@ -189,6 +187,7 @@ pub(super) fn hue(what: &What) -> Colour {
 }
 
 /// When nothing happens, nothing is printed, and nobody would notice that nobody reads any more.
+#[expect(clippy::exit, reason = "the thread that follows sleeps until something happens, and holds nothing")]
 fn end_with_the_reader() {
     std::thread::spawn(|| {
         let stdout = io::stdout();

@@ -36,29 +36,29 @@ impl History {
         lines.dedup_by_key(|(number, _)| *number);
         lines
     }
+}
 
-    /// What happened to an app, by whatever name, since it was made; oldest first.
-    pub(super) fn of_app(&self, app: &str) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        let (mut name, mut mark) = (app.to_owned(), quoted(app));
-        for (_, line) in self.lines().into_iter().rev() {
-            // Most lines are about others, and reading them all takes longer.
-            let Some(entry) = line.contains(&mark).then(|| parse(line)).flatten() else { continue };
-            if entry.app.as_ref() != Some(&name) {
-                continue;
-            }
-            let is_first = matches!(entry.what, What::Created { .. });
-            if let What::Renamed { from, .. } = &entry.what {
-                (name, mark) = (from.clone(), quoted(from));
-            }
-            entries.push(entry);
-            if is_first {
-                break;
-            }
+/// What happened to an app, by whatever name, since it was made; oldest first.
+pub(super) fn of_app(lines: &[(u64, &str)], app: &str) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let (mut name, mut mark) = (app.to_owned(), quoted(app));
+    for (_, line) in lines.iter().rev() {
+        // Most lines are about others, and reading them all takes longer.
+        let Some(entry) = line.contains(&mark).then(|| parse(line)).flatten() else { continue };
+        if entry.app.as_ref() != Some(&name) {
+            continue;
         }
-        entries.reverse();
-        entries
+        let is_first = matches!(entry.what, What::Created { .. });
+        if let What::Renamed { from, .. } = &entry.what {
+            (name, mark) = (from.clone(), quoted(from));
+        }
+        entries.push(entry);
+        if is_first {
+            break;
+        }
     }
+    entries.reverse();
+    entries
 }
 
 /// None of a line that was cut short by the end of its writer.
@@ -103,7 +103,7 @@ mod tests {
             (8, "b", What::Healthy),
         ]) + "{\"number\":9,\"app\":\"b\",";
         let history = History { older, text };
-        let numbers = |app: &str| history.of_app(app).iter().map(|entry| entry.number).collect::<Vec<_>>();
+        let numbers = |app: &str| of_app(&history.lines(), app).iter().map(|entry| entry.number).collect::<Vec<_>>();
         assert_eq!(numbers("b"), [2, 3, 5, 8]);
         assert_eq!(numbers("a"), [6, 7]);
         assert_eq!(numbers("nobody"), [0; 0]);

@@ -16,6 +16,7 @@ const SIZE_MAX: u64 = 1 << 20;
 /// What is kept of one instance when it is: one that crashes again and again must not make others forgotten.
 const KEPT: usize = 10;
 const KEPT_BYTES_MAX: usize = 1 << 20;
+const ENTRIES_MAX: usize = 1_000;
 /// What may wait for a disk that takes nothing.
 const WAITING_BYTES_MAX: usize = 256 << 10;
 
@@ -42,6 +43,11 @@ impl Journal {
 
     pub(super) fn note(&mut self, entry: Entry) {
         self.entries.push(entry);
+    }
+
+    /// So much has come that it is not to wait for a rest that may be long in coming.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= ENTRIES_MAX
     }
 
     /// Writes what has come. Whether that was much work.

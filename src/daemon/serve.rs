@@ -162,6 +162,8 @@ impl Daemon {
             if self.spawns.is_empty() {
                 self.host.tidy();
                 self.rest();
+            } else if self.journal.is_full() {
+                self.journal.flush(self.clock.now());
             }
         }
         Ok(())

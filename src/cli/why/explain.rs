@@ -126,7 +126,7 @@ fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms
         Some(entry) => because.push(entry.what.to_string()),
         None if view.pid.is_some() => because.push("how it was started is not known any more".to_owned()),
         None if own.is_empty() && view.state == "stopped" => {
-            because.push("it was never started, as far as is known".to_owned())
+            because.push("it was never started, as far as is known".to_owned());
         }
         None => {}
     }

@@ -4,10 +4,10 @@ mod last_words;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use self::explain::{Explanation, explain};
+use self::explain::{Explanation, Link, Rule, explain};
 use super::error::CliError;
 use super::exit::Exit;
-use super::history::History;
+use super::history::{History, of_app};
 use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, events, list, show, surroundings};
 use crate::base::format_span;
@@ -17,10 +17,11 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
     let home = surroundings::home()?;
     let apps = show::apps(&home, &arguments.targets, false)?;
     let history = History::read(&home)?;
+    let lines = history.lines();
     let now_ms = list::now_ms();
     let mut all = Vec::new();
     for app in &apps {
-        let entries = history.of_app(&app.spec.name);
+        let entries = of_app(&lines, &app.spec.name);
         for view in &app.instances {
             all.push(explain(app, view, &entries, now_ms));
         }
@@ -41,47 +42,52 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
 }
 
 fn text(one: &Explanation, now_ms: u64, zone: Option<&TimeZone>, colour: bool) -> String {
-    let clean = |text: &str| harmless(text.as_bytes(), false);
-    let name = paint(colour, Colour::Bold, &clean(&format!("{}:{}", one.name, one.slot)));
-    let state = paint(colour, list::hue(&one.state), &one.state);
-    let since = one.since_ms.map(|at| format!(" for {}", format_span(now_ms.saturating_sub(at)))).unwrap_or_default();
-    let pid = one.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    let mut text = format!("{name} has been {state}{since}{pid}\n");
-    for reason in &one.because {
-        text += &format!("  {}\n", clean(reason));
-    }
-    if !one.chain.is_empty() {
-        text += "\nwhat led to it, the latest first:\n";
-    }
-    let day = |at_ms| events::at(at_ms, zone, "%Y-%m-%d");
-    let form = if one.chain.iter().all(|link| day(link.entry.at_ms) == day(now_ms)) {
-        "%H:%M:%S%.3f"
-    } else {
-        "%Y-%m-%d %H:%M:%S"
-    };
-    for link in &one.chain {
-        if link.left_out > 0 {
-            text += &format!("  ... {} more, see `{}`\n", link.left_out, one.events);
-        }
-        let what = clean(&link.entry.what.to_string());
-        let at = events::at(link.entry.at_ms, zone, form);
-        text += &format!("  {at}  {}\n", paint(colour, events::hue(&link.entry.what), &what));
-    }
+    let mut lines = vec![headline(one, now_ms, colour)];
+    lines.extend(one.because.iter().map(|reason| format!("  {}", clean(reason))));
+    chain(one, now_ms, zone, colour, &mut lines);
     if let Some(words) = &one.stderr {
-        text += &format!("\nits last words, in {}:\n", clean(&words.file));
-        for line in &words.lines {
-            text += &format!("  | {}\n", clean(line));
-        }
+        lines.extend([String::new(), format!("its last words, in {}:", clean(&words.file))]);
+        lines.extend(words.lines.iter().map(|line| format!("  | {}", clean(line))));
     }
     if !one.rules.is_empty() || !one.commands.is_empty() {
-        text += "\n";
+        lines.push(String::new());
     }
-    for rule in &one.rules {
-        let place = rule.place.as_ref().map(|command| format!("  (where: `{command}`)")).unwrap_or_default();
-        text += &format!("{}: {}{}\n", rule.option, clean(&rule.value), clean(&place));
+    for Rule { option, value, place } in &one.rules {
+        let place = place.as_ref().map(|command| format!("  (where: `{}`)", clean(command))).unwrap_or_default();
+        lines.push(format!("{option}: {}{place}", clean(value)));
     }
-    for advice in &one.commands {
-        text += &format!("`{}` {}\n", clean(&advice.command), advice.effect);
+    lines.extend(one.commands.iter().map(|advice| format!("`{}` {}", clean(&advice.command), advice.effect)));
+    lines.join("\n") + "\n"
+}
+
+/// `api:0 has been online for 3m 2s (pid 4711)`
+fn headline(one: &Explanation, now_ms: u64, colour: bool) -> String {
+    let name = paint(colour, Colour::Bold, &clean(&format!("{}:{}", one.name, one.slot)));
+    let state = paint(colour, list::hue(&one.state), &one.state);
+    let pid = one.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    match one.since_ms {
+        Some(at_ms) => format!("{name} has been {state} for {}{pid}", format_span(now_ms.saturating_sub(at_ms))),
+        None => format!("{name} is {state}{pid}"),
     }
-    text
+}
+
+fn chain(one: &Explanation, now_ms: u64, zone: Option<&TimeZone>, colour: bool, lines: &mut Vec<String>) {
+    if one.chain.is_empty() {
+        return;
+    }
+    lines.extend([String::new(), "what led to it, the latest first:".to_owned()]);
+    let day = |at_ms| events::at(at_ms, zone, "%Y-%m-%d");
+    let is_today = one.chain.iter().all(|link| day(link.entry.at_ms) == day(now_ms));
+    let form = if is_today { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S" };
+    for Link { entry, left_out } in &one.chain {
+        if *left_out > 0 {
+            lines.push(format!("  ... {left_out} more, see `{}`", clean(&one.events)));
+        }
+        let what = paint(colour, events::hue(&entry.what), &clean(&entry.what.to_string()));
+        lines.push(format!("  {}  {what}", events::at(entry.at_ms, zone, form)));
+    }
+}
+
+fn clean(text: &str) -> String {
+    harmless(text.as_bytes(), false)
 }
