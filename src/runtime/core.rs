@@ -410,8 +410,20 @@ impl Core {
         self.stop_next(now, out);
     }
 
-    /// What nothing that still runs depends on.
+    /// What nothing that still runs depends on; and, as what has no process is stopped at once, what that depended on.
     fn stop_next(&mut self, now: Now, out: &mut Vec<Effect>) {
+        loop {
+            let next = self.next_to_stop();
+            if next.is_empty() {
+                return;
+            }
+            for id in next {
+                self.feed(&id, Event::Stop, now, out);
+            }
+        }
+    }
+
+    fn next_to_stop(&self) -> Vec<InstanceId> {
         let runs = |name: &str| {
             let app = self.table.apps.get(name);
             app.is_some_and(|app| app.instances.values().any(|instance| !instance.machine.state.is_terminal()))
@@ -430,14 +442,10 @@ impl Core {
             matches!(state, supervisor::State::Stopping { then: supervisor::Then::Stop, .. })
         };
         let apps = next.into_iter().filter_map(|name| Some((name, self.table.apps.get(name)?)));
-        let ids: Vec<InstanceId> = apps
-            .flat_map(|(name, app)| app.instances.iter().map(move |(slot, instance)| (name, slot, instance)))
+        apps.flat_map(|(name, app)| app.instances.iter().map(move |(slot, instance)| (name, slot, instance)))
             .filter(|(_, _, instance)| !instance.machine.state.is_terminal() && !stops(&instance.machine.state))
             .map(|(name, slot, _)| InstanceId::new(name, *slot))
-            .collect();
-        for id in ids {
-            self.feed(&id, Event::Stop, now, out);
-        }
+            .collect()
     }
 
     /// Until nothing follows from anything any more.

@@ -123,6 +123,10 @@ fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms
             let ended = own.iter().rev().find(|entry| matches!(entry.what, What::Exited { .. }));
             because.extend(ended.map(|entry| entry.what.to_string()));
         }
+        // How long it is until then is known better now.
+        Some(Entry { what: What::SpawnFailed { again_ms: Some(_), .. }, .. }) if detail.is_some() => {
+            because.extend(detail.cloned());
+        }
         Some(entry) => because.push(entry.what.to_string()),
         None if view.pid.is_some() => because.push("how it was started is not known any more".to_owned()),
         None if own.is_empty() && view.state == "stopped" => {
