@@ -19,7 +19,7 @@ pub use date_reading::Dated;
 pub use digest::{Key, keyed_checksum, keyed_digest, sha256_hex};
 pub use exit::{ExitStatus, Shortage};
 pub use id::InstanceId;
-pub use quantity::{format_bytes, format_millis, parse_bytes, parse_millis};
+pub use quantity::{format_bytes, format_millis, format_span, parse_bytes, parse_millis};
 pub use ranges::merge_ranges;
 pub use run::Run;
 pub use secret::{TOKEN_BEGINNINGS, announces_user, is_secret_name, user_password};

@@ -62,6 +62,20 @@ pub fn format_millis(ms: u64) -> String {
     format!("{ms}ms")
 }
 
+/// `40ms`, `12.0s`, `3m 2s`, `2h 5m`, `4d 1h`: how long something took, for people.
+#[must_use]
+pub fn format_span(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{seconds}.{}s", ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{minutes}m {}s", seconds % 60),
+        3_600_000..86_400_000 => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
 fn split_unit(text: &str) -> Option<(&str, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -125,6 +139,22 @@ mod tests {
         ];
         for (text, want) in table {
             assert_eq!(parse_millis(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let table = [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_990, "1.9s"),
+            (59_999, "59.9s"),
+            (182_000, "3m 2s"),
+            (7_500_000, "2h 5m"),
+            (349_200_000, "4d 1h"),
+        ];
+        for (ms, want) in table {
+            assert_eq!(format_span(ms), want);
         }
     }
 

@@ -64,6 +64,10 @@ pub(super) enum Command {
     /// Open log files anew that were moved away, by logrotate for one
     #[command(name = "reloadLogs", visible_alias = "reload-logs")]
     ReloadLogs,
+    /// Say why apps are as they are: what led to it, by which rule, and what would change it
+    Why(Why),
+    /// Print, and follow, what happened to apps
+    Events(Events),
     /// Start apps that are known, or a script that no file declares
     Start(Start),
     /// Stop apps; they stay known, and stay stopped
@@ -111,6 +115,8 @@ impl Command {
             | Self::Explain(Explain { json, .. })
             | Self::Show(Show { json, .. })
             | Self::Logs(Logs { json, .. })
+            | Self::Why(Why { json, .. })
+            | Self::Events(Events { json, .. })
             | Self::List(List { json, .. })
             | Self::Ping(Json { json })
             | Self::Version(Json { json }) => *json,
@@ -194,6 +200,11 @@ fn duration(text: &str) -> Result<u64, String> {
         Some(_) => Err("at most one hour".to_owned()),
         None => Err("not a duration: like `10s`, `500ms`, `1m`".to_owned()),
     }
+}
+
+/// Milliseconds.
+fn age(text: &str) -> Result<u64, String> {
+    parse_millis(text).ok_or_else(|| "not a duration: like `10m`, `90s`, `2h`".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -584,6 +595,41 @@ pub(super) struct Flush {
 
 #[derive(Args, Debug)]
 #[command(after_help = TARGETS)]
+pub(super) struct Why {
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EVENTS)]
+pub(super) struct Events {
+    /// Without a target: all, and the daemon's own
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// Go on printing what happens
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// The last N only (with --follow and without --since: 15)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+
+    /// Only what is not older than that
+    #[arg(long, value_name = "DURATION", value_parser = age)]
+    pub since: Option<u64>,
+
+    /// Print each event as a JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = TARGETS)]
 pub(super) struct Targets {
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<String>,
@@ -658,6 +704,15 @@ go on writing, nothing is restarted. It works without a daemon, too.
 A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`,
 or `all`.";
 
+const EVENTS: &str = "\
+They are kept in PMRUN_HOME/events.jsonl, the latest megabyte or two of them, and can be read when no daemon runs.
+A target is what `pmrun stop` takes, or an app that is gone.
+
+Examples:
+  pmrun events --since 10m
+  pmrun events api -f
+  pmrun events --json | jq 'select(.event == \"exited\" and .asked == false)'";
+
 const ERRORS: &str = "\
 With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};
 `details` in it holds the report on a file that cannot be used. What is printed before it is talk.";
@@ -720,6 +775,9 @@ mod tests {
             "flush api 0",
             "reloadLogs",
             "reload-logs",
+            "why api:0 --json",
+            "events",
+            "events api web -f -n 3 --since 10m --json",
             "start api 3 /web.*/",
             "start ./a.sh --name a --cwd /tmp --interpreter bash -i -1 -- -x --name b",
             "stop all",
@@ -762,6 +820,8 @@ mod tests {
             ("logs --timestamp web", ErrorKind::ValueValidation),
             ("logs --raw --json", ErrorKind::ArgumentConflict),
             ("logs -f --until 20:00", ErrorKind::ArgumentConflict),
+            ("why", ErrorKind::MissingRequiredArgument),
+            ("events --since yesterday", ErrorKind::ValueValidation),
         ];
         for (line, want) in table {
             assert_eq!(parse(line).unwrap_err().kind(), want, "{line}");

@@ -214,7 +214,7 @@ fn send(connection: &mut Connection, home: &Path, request: Request, no_wait: boo
 
 fn call(request: Request, no_wait: bool) -> Call {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Call { protocol: PROTOCOL, version, pid: std::process::id(), no_wait, request }
+    Call { protocol: PROTOCOL, version, pid: std::process::id(), no_wait, uid: None, request }
 }
 
 fn receive(connection: &mut Connection, home: &Path) -> Result<Answer, CliError> {

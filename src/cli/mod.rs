@@ -13,11 +13,13 @@ mod checkout;
 mod convert;
 mod diff;
 mod error;
+mod events;
 mod exchange;
 mod exit;
 mod explain;
 mod facts;
 mod flush;
+mod history;
 mod init;
 mod inputs;
 mod instances;
@@ -43,6 +45,7 @@ mod table;
 mod terminal;
 mod validate;
 mod version;
+mod why;
 
 use std::process::ExitCode;
 
@@ -100,6 +103,8 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Logs(arguments) => logs::run(arguments, terminal),
         Command::Flush(arguments) => flush::run(arguments, terminal),
         Command::ReloadLogs => reload_logs::run(terminal),
+        Command::Why(arguments) => why::run(arguments, terminal),
+        Command::Events(arguments) => events::run(arguments, terminal),
         Command::Start(arguments) => start::run(arguments, terminal),
         Command::Stop(arguments) => change::stop(arguments, terminal),
         Command::Restart(arguments) => change::restart(arguments, terminal),

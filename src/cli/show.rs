@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
     Ok(Exit::Done)
 }
 
-fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<AppView>, CliError> {
+pub(super) fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<AppView>, CliError> {
     let request = Request::Show { targets: targets.to_vec(), reveal };
     let state = match offline::ask(home, &request)? {
         Source::Daemon(Answer::Show { apps }) => return Ok(apps),

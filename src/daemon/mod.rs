@@ -10,11 +10,13 @@
 //! | `pmrun.pid` | the daemon's pid, while it serves |
 //! | `pmrun.log` | the daemon's own few lines |
 //! | `state` | what should run: [`crate::runtime::store`] |
+//! | `events.jsonl`, `.1` | what happened: [`crate::runtime::history`] |
 //! | `notify/` | a socket for each app that says `READY=1` |
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
 mod checks;
+mod journal;
 mod log;
 mod saver;
 mod serve;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_
 use tokio::task::JoinHandle;
 
 use super::checks::Checks;
+use super::journal::Journal;
 use super::log;
 use super::saver::{Saved, Saver};
 use crate::health;
@@ -17,6 +18,7 @@ use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awa
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Request};
+use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::{ClientId, Core, Effect, Input};
 use crate::supervisor::{Launch, LaunchId};
@@ -34,6 +36,7 @@ pub(super) struct Daemon {
     clock: Clock,
     host: Host,
     rotator: Rotator,
+    journal: Journal,
     host_ready: AsyncFd<OwnedFd>,
     signals: Signals,
     signals_ready: AsyncFd<OwnedFd>,
@@ -82,6 +85,7 @@ impl Daemon {
             host_ready: awaitable(host.readiness()?)?,
             host,
             rotator,
+            journal: Journal::open(home),
             signals_ready: awaitable(signals.as_fd().try_clone_to_owned()?)?,
             signals,
             alarm_ready: awaitable(alarm.as_fd().try_clone_to_owned()?)?,
@@ -107,10 +111,14 @@ impl Daemon {
     ///
     /// With nothing to do it sleeps without a timeout: an idle daemon is never woken.
     pub(super) async fn run(&mut self, mut core: Core, effects: Vec<Effect>) -> io::Result<()> {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let started = What::DaemonStarted { pid: std::process::id(), version };
+        self.journal.note(Entry::of_daemon(started, self.clock.now()));
         self.perform_all(effects);
         self.settle(&mut core);
         // Logs of what an earlier daemon has started.
         self.rotator.flush();
+        self.journal.flush(self.clock.now());
         while !self.ending {
             if self.alarm.set(core.wall_deadline()) {
                 self.inputs.push_back(Input::Tick);
@@ -154,6 +162,8 @@ impl Daemon {
             if self.spawns.is_empty() {
                 self.host.tidy();
                 self.rest();
+            } else if self.journal.is_full() {
+                self.journal.flush(self.clock.now());
             }
         }
         Ok(())
@@ -167,6 +177,7 @@ impl Daemon {
         for name in [SOCKET, "pmrun.pid"] {
             let _ = std::fs::remove_file(self.home.join(name));
         }
+        self.journal.flush(self.clock.now());
         self.saver.finish();
         log::line("ended");
         drop(lock);
@@ -178,6 +189,7 @@ impl Daemon {
 
     /// After work, once nobody waits for anything: idle is what a daemon is most of the time.
     fn rest(&mut self) {
+        self.worked |= self.journal.flush(self.clock.now());
         if self.clients.is_empty() {
             self.rotator.flush();
         }
@@ -271,6 +283,7 @@ impl Daemon {
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
+            Effect::History(entry) => self.journal.note(*entry),
             Effect::Log(text) => log::line(text),
             Effect::Exit => self.ending = true,
         }

@@ -109,11 +109,14 @@ impl Server {
     pub async fn serve(mut self, sink: UnboundedSender<FromClient>, alive: tokio::sync::mpsc::Sender<()>) {
         loop {
             let stream = self.accept().await;
-            if !may_command(&stream) {
+            let own = rustix::process::geteuid().as_raw();
+            let Some(peer) = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|peer| may_command(*peer, own))
+            else {
                 continue;
-            }
+            };
             self.next_client += 1;
-            let connection = converse(stream, ConnectionId(self.next_client), sink.clone());
+            let uid = (peer != own).then_some(peer);
+            let connection = converse(stream, uid, ConnectionId(self.next_client), sink.clone());
             let alive = alive.clone();
             tokio::spawn(async move {
                 connection.await;
@@ -142,19 +145,18 @@ fn spare() -> Option<OwnedFd> {
 }
 
 /// The folder's permissions keep others out; this holds where somebody has opened the folder.
-fn may_command(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+fn may_command(peer: u32, own: u32) -> bool {
+    peer == own || peer == 0
 }
 
-async fn converse(mut stream: UnixStream, client: ConnectionId, sink: UnboundedSender<FromClient>) {
+async fn converse(mut stream: UnixStream, uid: Option<u32>, client: ConnectionId, sink: UnboundedSender<FromClient>) {
     let call = match frame::read_bytes(&mut stream).await {
         Ok(bytes) => decode(&bytes),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(problem(error.to_string())),
         Err(_) => return,
     };
     let call = match call {
-        Ok(call) => call,
+        Ok(call) => Call { uid, ..call },
         Err(answer) => {
             if let Ok(frame) = frame::encode(&answer) {
                 let _ = stream.write_all(&frame).await;
@@ -243,7 +245,7 @@ mod tests {
     use crate::rpc::wire::Request;
 
     fn call(request: Request) -> Call {
-        Call { protocol: PROTOCOL, version: "test".into(), pid: 1, no_wait: false, request }
+        Call { protocol: PROTOCOL, version: "test".into(), pid: 1, no_wait: false, uid: None, request }
     }
 
     /// Serves `home` while `clients` runs on a thread, and answers every call with `respond`.

@@ -28,6 +28,9 @@ pub struct Call {
     /// Give up with `Busy` when another command is at work, instead of waiting for it.
     #[serde(default)]
     pub no_wait: bool,
+    /// Whose command it is, by the socket, where that is not the daemon's own user. What a command says is not heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     pub request: Request,
 }
 

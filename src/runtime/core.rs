@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 pub(super) use self::memory::Measured;
 
+use super::history::{Entry, What, Why};
 use super::operation::{Afterwards, Caller, Operation, Surroundings};
 use super::request::{self, Begun};
 use super::table::{Ambient, Moved, Table};
@@ -101,7 +102,9 @@ impl Core {
         let strangers = survivors.iter().filter(|survivor| !known(survivor));
         let mut out: Vec<Effect> =
             strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
-        let (table, unwanted) = restore::table(state, survivors, layout, now);
+        let (mut table, unwanted) = restore::table(state, survivors, layout, now);
+        restore::tell(&table, now, &mut out);
+        table.asking = Why::CutShort;
         let mut core = Self {
             current: None,
             resume_at: restore::resume(&table, now).map(|_| now.mono.plus_ms(RESUME_MS)),
@@ -121,6 +124,7 @@ impl Core {
         for id in unwanted {
             core.feed(&id, Event::Stop, now, &mut out);
         }
+        core.table.asking = Why::Unknown;
         core.table.check_all(&mut out);
         core.keep_needs(now, &mut out);
         core.go_on(now, &mut out);
@@ -210,9 +214,9 @@ impl Core {
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
-        let Call { protocol: _, version: _, pid, no_wait, request } = call;
+        let Call { protocol: _, version: _, pid, no_wait, request, uid } = call;
         let holder = request::holder(&request);
-        let caller = Caller { client: Some(client), pid, holder, since: now.mono };
+        let caller = Caller { client: Some(client), pid, uid, holder, since: now.mono };
         if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
         } else if self.ending == Ending::Ended {
@@ -405,6 +409,7 @@ impl Core {
             return;
         }
         self.ending = Ending::Stopping;
+        self.table.asking = Why::Signal;
         self.resume_at = None;
         let waiting = self.current.take().map(|operation| operation.caller);
         let waiting = waiting.into_iter().chain(self.queue.drain(..).map(|queued| queued.caller));
@@ -415,8 +420,20 @@ impl Core {
         self.stop_next(now, out);
     }
 
-    /// What nothing that still runs depends on.
+    /// What nothing that still runs depends on; and, as what has no process is stopped at once, what that depended on.
     fn stop_next(&mut self, now: Now, out: &mut Vec<Effect>) {
+        loop {
+            let next = self.next_to_stop();
+            if next.is_empty() {
+                return;
+            }
+            for id in next {
+                self.feed(&id, Event::Stop, now, out);
+            }
+        }
+    }
+
+    fn next_to_stop(&self) -> Vec<InstanceId> {
         let runs = |name: &str| {
             let app = self.table.apps.get(name);
             app.is_some_and(|app| app.instances.values().any(|instance| !instance.machine.state.is_terminal()))
@@ -435,14 +452,10 @@ impl Core {
             matches!(state, supervisor::State::Stopping { then: supervisor::Then::Stop, .. })
         };
         let apps = next.into_iter().filter_map(|name| Some((name, self.table.apps.get(name)?)));
-        let ids: Vec<InstanceId> = apps
-            .flat_map(|(name, app)| app.instances.iter().map(move |(slot, instance)| (name, slot, instance)))
+        apps.flat_map(|(name, app)| app.instances.iter().map(move |(slot, instance)| (name, slot, instance)))
             .filter(|(_, _, instance)| !instance.machine.state.is_terminal() && !stops(&instance.machine.state))
             .map(|(name, slot, _)| InstanceId::new(name, *slot))
-            .collect();
-        for id in ids {
-            self.feed(&id, Event::Stop, now, out);
-        }
+            .collect()
     }
 
     /// Until nothing follows from anything any more.
@@ -463,6 +476,7 @@ impl Core {
                 } else if self.resume_at.is_some_and(|at| self.commanded || at <= now.mono) {
                     self.resume_at = None;
                     self.current = restore::resume(&self.table, now);
+                    self.table.asking = Why::Resume;
                 } else {
                     break;
                 }
@@ -477,15 +491,16 @@ impl Core {
             current.caller.tell(answer, true, out);
             // With a disk that is full, some may not have been stopped: they are not left alone.
             if current.afterwards == Afterwards::EndTheDaemon && self.is_at_rest() {
-                self.end(out);
+                self.end(now, out);
             }
+            self.table.asking = Why::Unknown;
         }
         self.record_completions(out);
         if self.ending == Ending::Stopping {
             self.stop_next(now, out);
         }
         if self.ending == Ending::Stopping && self.is_at_rest() {
-            self.end(out);
+            self.end(now, out);
         }
     }
 
@@ -531,7 +546,9 @@ impl Core {
         self.table.machines().all(|machine| machine.state.is_terminal())
     }
 
-    fn end(&mut self, out: &mut Vec<Effect>) {
+    fn end(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let what = What::DaemonEnded { why: self.table.asking.clone() };
+        out.push(Effect::History(Box::new(Entry::of_daemon(what, now))));
         for queued in self.queue.drain(..) {
             queued.caller.tell(Answer::Ending, true, out);
         }
@@ -547,6 +564,7 @@ impl Core {
                 if let Some(first) = first {
                     operation.caller.tell(first, false, out);
                 }
+                self.table.asking = caller.why();
                 self.current = Some(operation);
             }
             Err(answer) => caller.tell(answer, true, out),

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::history::Entry;
 use super::{AppRecord, ClientId, Ticket, Watches};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
@@ -35,6 +36,8 @@ pub enum Effect {
     Answer { client: ClientId, answer: Box<Answer>, last: bool },
     /// From now on exactly this is watched; changes come back as `FilesChanged`.
     Watch(Box<Watches>),
+    /// Something happened that is worth remembering.
+    History(Box<Entry>),
     /// A line for the daemon's own log.
     Log(String),
     /// End the daemon; everything before has been done.

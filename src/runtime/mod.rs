@@ -15,6 +15,7 @@
 
 mod core;
 mod effect;
+pub mod history;
 mod input;
 mod needs;
 mod operation;

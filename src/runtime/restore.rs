@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::history::{Entry, What};
 use super::operation::{Afterwards, Caller, Operation, Rigour};
 use super::table::{Ambient, App, Instance, Table};
 use super::work::Aim;
-use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
+use super::{AppRecord, Effect, InstanceRecord, Intent, State, Survivor};
 use crate::base::{InstanceId, Mono, Now};
 use crate::spec::AppSpec;
 use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch};
@@ -68,6 +69,18 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
     (table, unwanted)
 }
 
+/// Says what was taken over.
+pub(super) fn tell(table: &Table, now: Now, out: &mut Vec<Effect>) {
+    for (name, app) in &table.apps {
+        for (slot, instance) in &app.instances {
+            if let Some(pid) = instance.machine.state.pid() {
+                let entry = Entry::of_instance(&InstanceId::new(name, *slot), What::Adopted { pid }, now);
+                out.push(Effect::History(Box::new(entry)));
+            }
+        }
+    }
+}
+
 /// None when nobody knows it: then it is killed.
 fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
     let id = &survivor.instance;
@@ -93,8 +106,13 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
 /// Starts what should run and does not; what depends on something that is not up waits for it. What a command has started since and seen fail, or
 /// end, is not started a second time.
 pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
-    let caller =
-        Caller { client: None, pid: 0, holder: "the daemon, starting what should run".to_owned(), since: now.mono };
+    let caller = Caller {
+        client: None,
+        pid: 0,
+        uid: None,
+        holder: "the daemon, starting what should run".to_owned(),
+        since: now.mono,
+    };
     let mut operation = Operation::new(caller, Rigour::Lenient, Afterwards::GoOn);
     let mut any = false;
     for (name, app) in &table.apps {

@@ -2,10 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::core::Measured;
+use super::history::{Heard, Moment, Why};
+use super::view::outputs;
 use super::{AppRecord, Effect, Intent};
 use crate::base::{InstanceId, Mono, Now, Run, sha256_hex};
 use crate::schedule::Agenda;
-use crate::supervisor::{Ask, Cause, Event, LaunchId, Layout, Machine, State, check, deadline, launch, step};
+use crate::supervisor::{Ask, Cause, Event, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step};
 
 /// Runs of a job that are kept.
 const RUNS_MAX: usize = 20;
@@ -59,6 +61,8 @@ pub(super) struct Instance {
     pub(super) limits_note: Option<String>,
     /// When the host was last asked for a process of it.
     pub(super) asked_at: Option<Mono>,
+    /// Why it went the way that it is on: why its process was started, or ended.
+    pub(super) why: Why,
 }
 
 impl Instance {
@@ -74,6 +78,7 @@ impl Instance {
             runs: Vec::new(),
             limits_note: None,
             asked_at: None,
+            why: Why::Unknown,
         }
     }
 }
@@ -128,6 +133,8 @@ pub(super) struct Table {
     pub(super) completed: BTreeSet<String>,
     /// Apps that a command has had its say on since it was last looked at.
     pub(super) touched: BTreeSet<String>,
+    /// Who is at work, for the history.
+    pub(super) asking: Why,
 }
 
 impl Table {
@@ -140,6 +147,7 @@ impl Table {
             launches: BTreeMap::new(),
             completed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            asking: Why::Unknown,
         }
     }
 
@@ -196,6 +204,7 @@ impl Table {
         let app = self.apps.get_mut(&id.app)?;
         let instance = app.instances.get_mut(&id.slot)?;
         let before = instance.machine.state.clone();
+        let (heard, ended) = (Heard::of(&event), instance.machine.remains);
         let checked = instance.machine.checked().map(|(launch, check)| (launch, check.clone()));
         let run = instance.run(&event, now);
         let next = step(&instance.machine, event, now, LaunchId(self.next_launch));
@@ -248,6 +257,12 @@ impl Table {
             }
             out.extend(checking(&app.ambient, instance, id.slot, &self.layout));
         }
+        let moment = Moment { id, before: &before, ended, heard, asking: &self.asking, now };
+        let error_log = |instance: &Instance| match outputs(&app.record, id.slot, instance, &self.layout).1 {
+            Output::File(path) => Some(path),
+            Output::Null => None,
+        };
+        moment.tell(instance, error_log, out);
         let after = instance.machine.state.clone();
         if let Some(launch) = before.launch()
             && after.launch() != Some(launch)

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::history::{Entry, What};
 use super::table::{Ambient, Instance, Table};
 use super::{AppRecord, Effect, InstanceRecord, Intent, Save};
 use crate::base::{InstanceId, Now};
@@ -148,9 +149,27 @@ impl Work {
         }
     }
 
+    /// What becomes of the app as a whole.
+    fn tell(&self, table: &Table, now: Now, out: &mut Vec<Effect>) {
+        let mut say = |what| out.push(Effect::History(Box::new(Entry::of_app(&self.app, what, now))));
+        let why = || table.asking.clone();
+        if let Some(from) = &self.renamed_from {
+            say(What::Renamed { from: from.clone(), why: why() });
+        }
+        let before = table.apps.get(self.renamed_from.as_ref().unwrap_or(&self.app)).filter(|app| !app.deleted);
+        let count = |record: &AppRecord| record.instances.len();
+        match (before.map(|app| count(&app.record)), self.record.as_ref().map(count)) {
+            (None, Some(instances)) => say(What::Created { instances, why: why() }),
+            (Some(_), None) => say(What::Deleted { why: why() }),
+            (Some(from), Some(to)) if from != to => say(What::Scaled { from, to, why: why() }),
+            _ => {}
+        }
+    }
+
     /// Makes the table say what is durable now. Starts and stops nothing.
     pub(super) fn install(&self, table: &mut Table, now: Now, out: &mut Vec<Effect>) {
         table.touched.insert(self.app.clone());
+        self.tell(table, now, out);
         if let Some(from) = &self.renamed_from {
             table.rename(from, &self.app);
         }

@@ -35,3 +35,4 @@ mod sandbox;
 mod stopping;
 mod support;
 mod watching;
+mod why;

@@ -28,6 +28,7 @@ fn an_instance_whose_children_use_too_much_is_restarted_and_it_is_said_why() {
     assert!(all.iter().any(|one| one.name() == "plain" && one.restarts() == 0));
     home.until_state("greedy:0", "online");
     home.ok(&["show", "greedy"]).prints("restarted: it used ").prints("(max_memory_restart)");
+    home.ok(&["why", "greedy"]).prints("(max_memory_restart)").prints("max_memory_restart: 50M");
     let log = home.daemon_log();
     assert!(log.contains("`greedy:0` is restarted: it uses ") && log.contains("more than 50M"), "{log}");
 }

@@ -60,13 +60,18 @@ fn follow(reader: Reader, printer: &mut Printer<'_>, home: &Path) -> Result<Exit
     let follower = Follower::new(reader).and_then(|follower| follower.with_news(&home.join("pids")));
     match follower.and_then(|follower| follower.with_listener(stdout.as_fd()).run(printer)) {
         Ok(()) => Ok(Exit::Done),
-        Err(FollowError::Sink(err)) => Err(CliError::output(&err)),
-        Err(err) => {
-            let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Err(CliError::error(format!("{err}{cause}"))
-                .hint("the system's limits are in `/proc/sys/fs/inotify`; `--nostream` needs none of it"))
-        }
+        Err(err) => Err(cannot_follow(&err, "`--nostream`")),
     }
+}
+
+/// What `instead` does needs no watches.
+pub(super) fn cannot_follow(err: &FollowError, instead: &str) -> CliError {
+    if let FollowError::Sink(err) = err {
+        return CliError::output(err);
+    }
+    let cause = std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
+    CliError::error(format!("{err}{cause}"))
+        .hint(format!("the system's limits are in `/proc/sys/fs/inotify`; {instead} needs none of it"))
 }
 
 /// Each log that is followed stays open.

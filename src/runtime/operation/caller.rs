@@ -1,5 +1,6 @@
 use crate::base::Mono;
 use crate::rpc::wire::Answer;
+use crate::runtime::history::Why;
 use crate::runtime::{ClientId, Effect};
 
 /// Who asked for something, and how it is told.
@@ -8,12 +9,18 @@ pub(in crate::runtime) struct Caller {
     /// None for what the daemon does by itself, and once the client hung up.
     pub(in crate::runtime) client: Option<ClientId>,
     pub(in crate::runtime) pid: u32,
+    pub(in crate::runtime) uid: Option<u32>,
     /// What it is at, for others who wait.
     pub(in crate::runtime) holder: String,
     pub(in crate::runtime) since: Mono,
 }
 
 impl Caller {
+    /// What the history says of what is done for it.
+    pub(in crate::runtime) fn why(&self) -> Why {
+        Why::Command { command: self.holder.clone(), pid: self.pid, uid: self.uid }
+    }
+
     pub(in crate::runtime) fn tell(&self, answer: Answer, last: bool, out: &mut Vec<Effect>) {
         if let Some(client) = self.client {
             out.push(Effect::Answer { client, answer: Box::new(answer), last });

@@ -9,16 +9,18 @@ use crate::spec::OnExit;
 /// Asked without a turn of the world.
 fn list(world: &mut World) -> Vec<InstanceView> {
     let client = ClientId(0);
-    let call = Call { protocol: 1, version: String::new(), pid: 0, no_wait: false, request: Request::List };
+    let call = Call { protocol: 1, version: String::new(), pid: 0, no_wait: false, uid: None, request: Request::List };
     let now = world.host.now();
+    let mut listed = Vec::new();
     for effect in world.core.handle(Input::Call { client, call }, now) {
-        if let Effect::Answer { answer, .. } = effect
-            && let Answer::List { instances } = *answer
-        {
-            return instances;
+        let Effect::Answer { answer, .. } = effect else {
+            world.host.fail(&format!("what only reads leads to {effect:?}"));
+        };
+        if let Answer::List { instances } = *answer {
+            listed = instances;
         }
     }
-    Vec::new()
+    listed
 }
 
 /// Every process that runs is known, and as there is one pid an instance, none has two. No timer runs for nothing.
@@ -58,10 +60,27 @@ pub(super) fn after_each(world: &mut World) {
     if views.iter().all(|view| view.state == "stopped") && (world.core.wall_deadline().is_some() || next.is_some()) {
         world.host.fail("a time is waited for that nothing is started at");
     }
+    the_history_says_so(world, &views);
     let mut ids: Vec<u32> = views.iter().map(|view| view.id).collect();
     ids.dedup();
     if ids.len() != views.len() {
         world.host.fail(&format!("two instances have one id: {ids:?}"));
+    }
+}
+
+/// Who has read nothing but the history knows what state everything is in, and which process it is.
+fn the_history_says_so(world: &World, views: &[InstanceView]) {
+    for view in views {
+        let told = world.host.told.get(&(view.name.clone(), view.slot));
+        let asked_for = view.state == "starting" && view.pid.is_none();
+        let as_restored = told.is_none() && matches!(view.state.as_str(), "stopped" | "completed");
+        let runs = matches!(view.state.as_str(), "starting" | "online" | "unhealthy");
+        let is_told = told.is_some_and(|(state, pid)| *state == view.state && (!runs || Some(*pid) == view.pid));
+        if !asked_for && !as_restored && !is_told {
+            world
+                .host
+                .fail(&format!("{}:{} is {} {:?}, told was {told:?}", view.name, view.slot, view.state, view.pid));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::rng::Rng;
 use crate::base::{ExitStatus, Key, Mono, Now, Shortage, Wall};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
+use crate::runtime::history::{Entry, What, Why};
 use crate::runtime::{ClientId, Effect, Input, Intent, Save, State, Survivor, Ticket, Watches, possible_launches};
 use crate::supervisor::{Launch, LaunchId, Layout};
 
@@ -117,6 +118,10 @@ pub(super) struct Host {
     /// Restarts because of files, by app.
     pub(super) restarts_by_files: BTreeMap<String, u32>,
     pub(super) layout: Layout,
+    /// What was told of what happened.
+    pub(super) history: Vec<String>,
+    /// State and last pid, by the history.
+    pub(super) told: BTreeMap<(String, u32), (&'static str, u32)>,
     /// Whose health is looked after.
     pub(super) checked: BTreeSet<LaunchId>,
     seed: u64,
@@ -151,6 +156,8 @@ impl Host {
             watches: Watches::default(),
             restarts_by_files: BTreeMap::new(),
             layout: Layout { home: "/h".to_owned() },
+            history: Vec::new(),
+            told: BTreeMap::new(),
             checked: BTreeSet::new(),
             queue: BTreeMap::new(),
             order: 0,
@@ -263,6 +270,7 @@ impl Host {
                     }
                 }
             }
+            Effect::History(entry) => self.remember(*entry),
             Effect::Watch(watches) => self.watches = *watches,
             Effect::Log(text) => {
                 if let Some((app, _)) = text.split_once(": restarts: ") {
@@ -271,6 +279,30 @@ impl Host {
                 self.note(&text);
             }
             Effect::Exit => self.exited = true,
+        }
+    }
+
+    /// What the history says of each instance, as somebody who reads nothing else knows it.
+    fn remember(&mut self, entry: Entry) {
+        let Entry { app, slot, what, .. } = entry;
+        let slotted = slot.map(|slot| format!(":{slot}")).unwrap_or_default();
+        self.history.push(format!("{}{slotted} {what}", app.as_deref().unwrap_or("daemon")));
+        if matches!(&what, What::Started { why: Why::Unknown, .. }) {
+            self.fail(&format!("{app:?}:{slot:?} was started and nobody knows why"));
+        }
+        let Some(app) = app else { return };
+        if let What::Renamed { from, .. } = &what {
+            for ((name, slot), known) in std::mem::take(&mut self.told) {
+                let name = if name == *from { app.clone() } else { name };
+                self.told.insert((name, slot), known);
+            }
+        }
+        if let (Some(slot), Some(state)) = (slot, what.state()) {
+            let known = self.told.entry((app, slot)).or_default();
+            known.0 = state;
+            if let What::Started { pid, .. } | What::Adopted { pid } = what {
+                known.1 = pid;
+            }
         }
     }
 

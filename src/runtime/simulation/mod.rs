@@ -6,6 +6,7 @@
 
 mod checkers;
 mod files;
+mod history;
 mod host;
 mod needs;
 mod rng;
@@ -99,6 +100,7 @@ impl World {
         self.files.last.clear();
         self.host.watches = Watches::default();
         self.host.daemon_dies();
+        self.host.told.clear();
         self.vanished
             .extend((1..=self.next_client).map(ClientId).filter(|client| !self.host.finished.contains_key(client)));
         let survivors = self.host.adopt();
@@ -114,7 +116,7 @@ impl World {
     fn call(&mut self, request: Request, no_wait: bool) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
-        let call = Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, request };
+        let call = Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, uid: None, request };
         self.feed(Input::Call { client, call });
         client
     }

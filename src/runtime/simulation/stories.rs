@@ -7,7 +7,7 @@ use super::World;
 use crate::base::{ExitStatus, Shortage};
 use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Apply, Failure, InstanceView, PlanOptions, ProgressKind, Request};
-use crate::runtime::{ClientId, Intent};
+use crate::runtime::{ClientId, Effect, Input, Intent};
 use crate::spec::{AppSpec, EcosystemId};
 
 pub(super) fn app(name: &str, script: &str, change: impl FnOnce(&mut AppSpec)) -> AppSpec {
@@ -112,6 +112,22 @@ fn what_depends_on_an_app_that_is_down_and_left_out_is_not_begun() {
     assert_eq!(done(world.ask(only(&apps, "two"))), (1, vec![]));
     world.ask(Request::Stop { targets: targets(&["db", "two"]) });
     assert_eq!(done(world.ask(Request::Start { targets: targets(&["two"]) })), (1, vec![]));
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_waits_for_nothing_when_nothing_runs() {
+    let mut world = World::calm();
+    let apps: [(&str, &[&str]); 4] = [("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &["c"])];
+    for (name, needs) in apps {
+        let spec = app(name, "exit 5 1", |app| {
+            app.restart.delay_ms = 60_000;
+            (app.stop.tree, app.depends_on) = (false, targets(needs));
+        });
+        world.ask(Request::StartScript { spec: Box::new(spec), ambient: BTreeMap::new() });
+    }
+    assert_eq!(states(&mut world), ["a:0 waiting", "b:0 waiting", "c:0 waiting", "d:0 waiting"]);
+    let effects = world.core.handle(Input::Terminate, world.host.now());
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Exit)), "{effects:?}");
 }
 
 #[test]

@@ -1,0 +1,399 @@
+//! From what is there and what happened to why.
+
+use serde::Serialize;
+
+use super::last_words::{self, LastWords};
+use crate::base::{format_bytes, format_millis, shell_word};
+use crate::rpc::wire::{AppView, InstanceView};
+use crate::runtime::history::{Entry, What, Why};
+use crate::spec::AppSpec;
+
+/// How many events are told of: the latest, and what it began with.
+const LATEST: usize = 8;
+const FIRST: usize = 2;
+
+/// Why an instance is as it is.
+#[derive(Debug, Serialize)]
+pub(super) struct Explanation {
+    pub name: String,
+    pub slot: u32,
+    pub state: String,
+    pub pid: Option<u32>,
+    /// Wall clock, milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// In words, for people.
+    pub because: Vec<String>,
+    /// The latest first, back to what somebody asked for.
+    pub chain: Vec<Link>,
+    pub stderr: Option<LastWords>,
+    /// The options that made it so.
+    pub rules: Vec<Rule>,
+    /// What would change it.
+    pub commands: Vec<Advice>,
+    /// Prints all that is known to have happened to it.
+    pub events: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Link {
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// So many between this and the one before it in the list are not listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Rule {
+    pub option: &'static str,
+    pub value: String,
+    /// Says where it is set; none where no file says it.
+    pub place: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Advice {
+    pub command: String,
+    pub effect: &'static str,
+}
+
+/// `entries` are the app's, oldest first.
+pub(super) fn explain(app: &AppView, view: &InstanceView, entries: &[Entry], now_ms: u64) -> Explanation {
+    let own: Vec<&Entry> = entries.iter().filter(|entry| entry.slot.is_none_or(|slot| slot == view.slot)).collect();
+    let deciding = deciding(view, &own);
+    let chain = chain(&own);
+    let stderr = last_words::of(&own, chain.len(), view);
+    Explanation {
+        name: view.name.clone(),
+        slot: view.slot,
+        state: view.state.clone(),
+        pid: view.pid,
+        since_ms: since(view, &own).filter(|at| *at <= now_ms),
+        because: because(view, deciding, &own, now_ms),
+        stderr,
+        rules: rules(app, deciding, &chain),
+        commands: commands(view),
+        events: format!("pmrun events {}", shell_word(&label(view))),
+        chain: shortened(chain),
+    }
+}
+
+fn label(view: &InstanceView) -> String {
+    format!("{}:{}", view.name, view.slot)
+}
+
+fn is_start_of(entry: &Entry, pid: u32) -> bool {
+    matches!(entry.what, What::Started { pid: of, .. } if of == pid)
+}
+
+/// What made it what it is: of what runs its start, else what brought it into its state.
+fn deciding<'a>(view: &InstanceView, own: &[&'a Entry]) -> Option<&'a Entry> {
+    let last = |wanted: &dyn Fn(&Entry) -> bool| own.iter().rev().find(|entry| wanted(entry)).copied();
+    match (view.state.as_str(), view.pid) {
+        ("online" | "starting", Some(pid)) => last(&|entry| is_start_of(entry, pid)),
+        (state, _) => last(&|entry| entry.what.state().is_some()).filter(|entry| entry.what.state() == Some(state)),
+    }
+}
+
+/// When it came into its state, and not only heard of it again.
+fn since(view: &InstanceView, own: &[&Entry]) -> Option<u64> {
+    let states = own.iter().rev().filter(|entry| entry.what.state().is_some());
+    let same = states.take_while(|entry| entry.what.state() == Some(view.state.as_str()));
+    let told = same.last().map(|entry| entry.at_ms);
+    match view.state.as_str() {
+        "online" => view.started_at_ms.or(told),
+        _ => told,
+    }
+}
+
+fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms: u64) -> Vec<String> {
+    let mut because = Vec::new();
+    let detail = view.detail.as_ref().filter(|detail| !detail.starts_with("restarted: "));
+    let says_more = !matches!(view.state.as_str(), "errored" | "completed" | "waiting") || deciding.is_none();
+    because.extend(detail.filter(|_| says_more).cloned());
+    match deciding {
+        Some(Entry { what: What::Waiting { for_ms: Some(ms), .. }, at_ms, .. }) => {
+            let for_ms = Some(at_ms.saturating_add(*ms).saturating_sub(now_ms));
+            because.push(What::Waiting { for_ms, needs: Vec::new() }.to_string());
+            let ended = own.iter().rev().find(|entry| matches!(entry.what, What::Exited { .. }));
+            because.extend(ended.map(|entry| entry.what.to_string()));
+        }
+        // How long it is until then is known better now.
+        Some(Entry { what: What::SpawnFailed { again_ms: Some(_), .. }, .. }) if detail.is_some() => {
+            because.extend(detail.cloned());
+        }
+        Some(entry) => because.push(entry.what.to_string()),
+        None if view.pid.is_some() => because.push("how it was started is not known any more".to_owned()),
+        None if own.is_empty() && view.state == "stopped" => {
+            because.push("it was never started, as far as is known".to_owned());
+        }
+        None => {}
+    }
+    because
+}
+
+/// Back to what somebody asked for; the latest first.
+fn chain<'a>(own: &[&'a Entry]) -> Vec<&'a Entry> {
+    let is_root = |entry: &&&Entry| match &entry.what {
+        What::Created { .. } => true,
+        What::Started { why, .. } | What::Stopped { why } => !is_rule(why),
+        _ => false,
+    };
+    let latest: Vec<&'a Entry> = own.iter().rev().copied().collect();
+    let Some(root) = latest.iter().position(|entry| is_root(&entry)) else { return latest };
+    // What was done in the course of the same command belongs to it.
+    let same = |entry: &Entry| match &entry.what {
+        What::Exited { asked, .. } => *asked,
+        What::Killed { .. } => true,
+        what => what.why().is_some() && what.why() == latest[root].what.why(),
+    };
+    let more = latest[root + 1..].iter().take_while(|entry| same(entry)).count();
+    latest[..=root + more].to_vec()
+}
+
+fn is_rule(why: &Why) -> bool {
+    why.option().is_some() || *why == Why::Remains
+}
+
+fn shortened(chain: Vec<&Entry>) -> Vec<Link> {
+    let left_out = chain.len().saturating_sub(LATEST + FIRST);
+    let link = |(place, entry): (usize, &Entry)| Link {
+        entry: entry.clone(),
+        left_out: if left_out > 0 && place == LATEST + left_out { left_out } else { 0 },
+    };
+    let is_shown = |place: usize| place < LATEST || place >= LATEST + left_out;
+    chain.into_iter().enumerate().filter(|(place, _)| is_shown(*place)).map(link).collect()
+}
+
+/// The options that the state, and what led to it directly, go back to.
+fn rules(app: &AppView, deciding: Option<&Entry>, chain: &[&Entry]) -> Vec<Rule> {
+    let spec = &app.spec;
+    let mut options: Vec<&'static str> = Vec::new();
+    match deciding.map(|entry| &entry.what) {
+        Some(What::GivenUp { .. }) if !spec.restart.auto => options.push("autorestart"),
+        Some(What::GivenUp { .. }) => options.extend(["max_restarts", "min_uptime"]),
+        Some(What::SpawnFailed { .. }) => options.push("max_restarts"),
+        Some(What::NotReady { .. }) if spec.readiness.wait_ready => options.push("listen_timeout"),
+        Some(What::NotReady { .. } | What::Unhealthy { .. }) => options.push("health_check"),
+        Some(What::Waiting { needs, .. }) if !needs.is_empty() => options.push("depends_on"),
+        Some(What::Waiting { .. }) if spec.restart.backoff_ms > 0 => options.push("exp_backoff_restart_delay"),
+        Some(What::Waiting { .. }) if spec.restart.delay_ms > 0 => options.push("restart_delay"),
+        Some(What::Completed { .. }) if spec.restart.auto => options.push("stop_exit_codes"),
+        Some(What::Completed { .. }) => options.push("autorestart"),
+        Some(what) => options.extend(what.why().and_then(Why::option)),
+        None => {}
+    }
+    if chain.iter().any(|entry| matches!(entry.what, What::Killed { .. })) {
+        options.push("kill_timeout");
+    }
+    let name = shell_word(&spec.name);
+    let place = |option| app.file.as_ref().map(|file| format!("pmrun explain {name}.{option} {}", shell_word(file)));
+    options.into_iter().map(|option| Rule { option, value: value(spec, option), place: place(option) }).collect()
+}
+
+fn value(spec: &AppSpec, option: &str) -> String {
+    let (restart, stop) = (&spec.restart, &spec.stop);
+    match option {
+        "autorestart" => restart.auto.to_string(),
+        "max_restarts" => restart.max_restarts.to_string(),
+        "min_uptime" => format_millis(restart.min_uptime_ms),
+        "restart_delay" => format_millis(restart.delay_ms),
+        "exp_backoff_restart_delay" => format_millis(restart.backoff_ms),
+        "stop_exit_codes" => format!("{:?}", restart.stop_exit_codes),
+        "max_age" => format_millis(restart.max_age_ms),
+        "kill_timeout" => format_millis(stop.timeout_ms),
+        "listen_timeout" => format_millis(spec.readiness.timeout_ms),
+        "watch" => spec.watch.enabled.to_string(),
+        "cron_restart" => spec.cron_restart.clone().unwrap_or_default(),
+        "max_memory_restart" => spec.max_memory_restart.map(format_bytes).unwrap_or_default(),
+        "depends_on" => spec.depends_on.join(", "),
+        "health_check" => spec.health_check.as_ref().map_or_else(String::new, |check| {
+            format!(
+                "action {}, interval {}, {} failures in a row count",
+                check.action.word(),
+                format_millis(check.interval_ms),
+                check.unhealthy_threshold
+            )
+        }),
+        _ => String::new(),
+    }
+}
+
+/// What would change its state, as it has to be typed.
+fn commands(view: &InstanceView) -> Vec<Advice> {
+    let label = shell_word(&label(view));
+    let advice = |verb: &str, effect| vec![Advice { command: format!("pmrun {verb} {label}"), effect }];
+    match view.state.as_str() {
+        "errored" if view.pid.is_some() => advice("restart", "starts it anew"),
+        "errored" => advice("restart", "tries again, and holds nothing against it"),
+        "unhealthy" => advice("restart", "starts it anew"),
+        "completed" => advice("start", "runs it again"),
+        "waiting" => advice("start", "does not wait"),
+        "stopped" if view.detail.is_some() => {
+            vec![Advice { command: "pmrun resurrect".to_owned(), effect: "starts what should run" }]
+        }
+        "stopped" => advice("start", "starts it"),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ExitStatus, InstanceId, Now, Wall};
+
+    const CRASH: ExitStatus = ExitStatus::Code(1);
+
+    fn command(text: &str) -> Why {
+        Why::Command { command: text.to_owned(), pid: 7, uid: None }
+    }
+
+    fn started(pid: u32, why: Why) -> What {
+        What::Started { pid, restarts: 0, why, error_log: None, error_log_offset: 0 }
+    }
+
+    /// A second apart, from 1 on.
+    fn history(all: Vec<What>) -> Vec<Entry> {
+        let entry = |(at, what)| {
+            let now = Now { wall: Wall(at * 1_000), ..Now::default() };
+            Entry { number: at, ..Entry::of_instance(&InstanceId::new("api", 0), what, now) }
+        };
+        (1..).zip(all).map(entry).collect()
+    }
+
+    fn told(state: &str, pid: Option<u32>, change: impl FnOnce(&mut AppSpec), entries: &[Entry]) -> Explanation {
+        let mut view = InstanceView::sample(0, "api", 0);
+        (view.state, view.pid) = (state.to_owned(), pid);
+        let mut spec = AppSpec::new("api", "/x", "/");
+        change(&mut spec);
+        let app = AppView { spec, file: Some("/e c.json".to_owned()), instances: Vec::new() };
+        explain(&app, &view, entries, 100_000)
+    }
+
+    fn numbers(one: &Explanation) -> Vec<u64> {
+        one.chain.iter().map(|link| link.entry.number).collect()
+    }
+
+    #[test]
+    fn a_restart_leads_back_to_what_somebody_asked_for() {
+        let entries = history(vec![
+            started(1, command("start of `api`")),
+            What::Stopping { why: command("restart of `api`") },
+            What::Exited { status: ExitStatus::Signal(15), after_ms: Some(9), asked: true },
+            started(2, command("restart of `api`")),
+            What::Online { after_ms: 3 },
+            What::Exited { status: CRASH, after_ms: Some(9), asked: false },
+            started(3, Why::Exit { status: CRASH, after_ms: 9 }),
+            What::Online { after_ms: 3 },
+        ]);
+        let one = told("online", Some(3), |_| (), &entries);
+        assert_eq!(one.because, ["started (pid 3): it had ended after 9ms: exit code 1 (autorestart)"]);
+        assert_eq!(numbers(&one), [8, 7, 6, 5, 4, 3, 2]);
+        assert_eq!(one.rules[0].option, "autorestart");
+        assert_eq!(one.rules[0].place.as_deref(), Some("pmrun explain api.autorestart '/e c.json'"));
+        assert_eq!(one.commands, []);
+        let one = told("online", Some(4), |_| (), &entries);
+        assert_eq!(one.because, ["how it was started is not known any more"]);
+    }
+
+    #[test]
+    fn a_long_chain_is_told_by_its_ends() {
+        let mut all = vec![started(1, command("start of `api`"))];
+        for pid in 2..30 {
+            all.push(What::Exited { status: CRASH, after_ms: Some(9), asked: false });
+            all.push(started(pid, Why::Exit { status: CRASH, after_ms: 9 }));
+        }
+        all.push(What::GivenUp { reason: "it ended too soon 16 times (max_restarts), last: exit code 1".to_owned() });
+        let one = told("errored", None, |_| (), &history(all));
+        assert_eq!(numbers(&one), [58, 57, 56, 55, 54, 53, 52, 51, 2, 1]);
+        assert_eq!(one.chain[8].left_out, 48);
+        assert_eq!(one.since_ms, Some(58_000));
+        assert_eq!(one.rules.iter().map(|rule| rule.option).collect::<Vec<_>>(), ["max_restarts", "min_uptime"]);
+        assert_eq!(one.commands[0].command, "pmrun restart api:0");
+    }
+
+    #[test]
+    fn each_state_says_why_by_which_rule_and_what_would_change_it() {
+        type Change = fn(&mut AppSpec);
+        let job: Change = |spec| spec.restart.auto = false;
+        let slow: Change = |spec| spec.restart.delay_ms = 3_000;
+        let none: Change = |_| ();
+        let needs = || What::Waiting { for_ms: None, needs: vec!["`db` to be ready".to_owned()] };
+        let failed = What::SpawnFailed { reason: "no such file".to_owned(), again_ms: None };
+        let late = What::NotReady { reason: "no health check passed".to_owned() };
+        let table = [
+            (
+                "stopped",
+                None,
+                What::Stopped { why: command("stop of `api`") },
+                none,
+                "stopped: stop of `api` (pid 7)",
+                None,
+                Some("start"),
+            ),
+            (
+                "completed",
+                None,
+                What::Completed { status: ExitStatus::Code(0) },
+                job,
+                "completed: exit code 0",
+                Some("autorestart"),
+                Some("start"),
+            ),
+            (
+                "waiting",
+                None,
+                What::Waiting { for_ms: Some(3_000), needs: vec![] },
+                slow,
+                "starts again in 0ms",
+                Some("restart_delay"),
+                Some("start"),
+            ),
+            ("waiting", None, needs(), none, "waits for `db` to be ready", Some("depends_on"), Some("start")),
+            ("errored", None, failed, none, "cannot be started: no such file", Some("max_restarts"), Some("restart")),
+            (
+                "errored",
+                Some(1),
+                late,
+                none,
+                "errored: no health check passed; it goes on running",
+                Some("health_check"),
+                Some("restart"),
+            ),
+            (
+                "unhealthy",
+                Some(1),
+                What::Unhealthy { reason: "refused".into() },
+                none,
+                "unhealthy: refused",
+                Some("health_check"),
+                Some("restart"),
+            ),
+            (
+                "stopping",
+                Some(1),
+                What::Stopping { why: Why::Cron },
+                none,
+                "asked to stop: its time had come (cron_restart)",
+                Some("cron_restart"),
+                None,
+            ),
+        ];
+        for (state, pid, what, change, because, rule, verb) in table {
+            let one = told(state, pid, change, &history(vec![started(1, command("start of `api`")), what]));
+            assert_eq!(one.because, [because]);
+            assert_eq!(one.rules.first().map(|rule| rule.option), rule, "{because}");
+            let command = one.commands.first().map(|advice| advice.command.clone());
+            assert_eq!(command, verb.map(|verb| format!("pmrun {verb} api:0")), "{because}");
+            let want = if state == "stopped" { vec![2] } else { vec![2, 1] };
+            assert_eq!((numbers(&one), one.since_ms), (want, Some(2_000)), "{because}");
+        }
+        let one = told("stopped", None, none, &[]);
+        assert_eq!(one.because, ["it was never started, as far as is known"]);
+    }
+}

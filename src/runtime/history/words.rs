@@ -1,0 +1,79 @@
+//! What happened, for people.
+
+use std::fmt;
+
+use super::{What, Why};
+use crate::base::{format_bytes, format_span};
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command { command, pid, uid } => {
+                let user = if *uid == Some(0) { ", root" } else { "" };
+                write!(f, "{command} (pid {pid}{user})")
+            }
+            Self::Resume => f.write_str("it should run, and a daemon was started"),
+            Self::CutShort => f.write_str("it should not run, and its stop had been cut short"),
+            Self::Signal => f.write_str("the daemon was told to end by a signal"),
+            Self::Exit { status, after_ms } => {
+                write!(f, "it had ended after {}: {status} (autorestart)", format_span(*after_ms))
+            }
+            Self::Retry => f.write_str("it could not be started before (autorestart)"),
+            Self::Remains => f.write_str("what its last process left behind ends first"),
+            Self::Files { path } => write!(f, "`{path}` changed (watch)"),
+            Self::Cron => f.write_str("its time had come (cron_restart)"),
+            Self::Memory { bytes } => write!(f, "it used {} (max_memory_restart)", format_bytes(*bytes)),
+            Self::Schedule => f.write_str("its time had come (schedule)"),
+            Self::Age => f.write_str("it had run for long enough (max_age)"),
+            Self::Unhealthy { reason } => write!(f, "it was unhealthy: {reason} (health_check)"),
+            Self::Dependency { app } => write!(f, "`{app}`, which it depends on, was started again (on_exit)"),
+            Self::Needs { needs } => write!(f, "it needs {} (depends_on)", needs.join(", ")),
+            Self::Unknown => f.write_str("nobody knows why"),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { pid, why: Why::Needs { needs }, .. } => {
+                write!(f, "started (pid {pid}): it had waited for {} (depends_on)", needs.join(", "))
+            }
+            Self::Started { pid, why, .. } => write!(f, "started (pid {pid}): {why}"),
+            Self::Adopted { pid } => write!(f, "taken over by a new daemon (pid {pid})"),
+            Self::Online { after_ms } => write!(f, "online after {}", format_span(*after_ms)),
+            Self::NotReady { reason } => write!(f, "errored: {reason}; it goes on running"),
+            Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
+            Self::Healthy => f.write_str("healthy again"),
+            Self::Stopping { why } => write!(f, "asked to stop: {why}"),
+            Self::Killed { after_ms } => {
+                write!(f, "killed: it had not ended within {} (kill_timeout)", format_span(*after_ms))
+            }
+            Self::Exited { status, after_ms, asked } => {
+                let after = after_ms.map(|ms| format!(" after {}", format_span(ms))).unwrap_or_default();
+                write!(f, "ended{after}{}: {status}", if *asked { ", as asked" } else { "" })
+            }
+            Self::Stopped { why } => write!(f, "stopped: {why}"),
+            Self::Waiting { for_ms: Some(ms), .. } => write!(f, "starts again in {}", format_span(*ms)),
+            Self::Waiting { needs, .. } => write!(f, "waits for {}", needs.join(", ")),
+            Self::SpawnFailed { reason, again_ms } => {
+                write!(f, "cannot be started: {reason}")?;
+                again_ms.map_or(Ok(()), |ms| write!(f, "; tried again in {}", format_span(ms)))
+            }
+            Self::GivenUp { reason } => write!(f, "given up on: {reason}"),
+            Self::Scheduled => f.write_str("waits for its time (schedule)"),
+            Self::Completed { status } => write!(f, "completed: {status}"),
+            Self::Created { instances, why } => {
+                let plural = if *instances == 1 { "" } else { "s" };
+                write!(f, "created, {instances} instance{plural}: {why}")
+            }
+            Self::Scaled { from, to, why } => write!(f, "scaled from {from} to {to}: {why}"),
+            Self::Renamed { from, why } => write!(f, "renamed from {from}: {why}"),
+            Self::Deleted { why } => write!(f, "deleted: {why}"),
+            Self::DaemonStarted { pid, version } => write!(f, "pmrun {version} serves (pid {pid})"),
+            Self::DaemonEnded { why } => write!(f, "ended: {why}"),
+            Self::Lost { count } => write!(f, "{count} events before this could not be written"),
+            Self::Unknown => f.write_str("something that a newer pmrun wrote (`--json` shows it)"),
+        }
+    }
+}
