@@ -166,6 +166,7 @@ impl Board {
 fn stage(what: &ProgressKind) -> Stage {
     match what {
         ProgressKind::Starting { .. } | ProgressKind::Stopping => Stage::InFlight,
+        ProgressKind::Waiting { .. } => Stage::Pending,
         ProgressKind::Failed { .. } | ProgressKind::Skipped { .. } => Stage::Bad,
         ProgressKind::Up { .. }
         | ProgressKind::Stopped

@@ -53,6 +53,7 @@ impl Tally {
             ProgressKind::Starting { .. }
             | ProgressKind::Stopping
             | ProgressKind::Failed { .. }
+            | ProgressKind::Waiting { .. }
             | ProgressKind::Skipped { .. } => return,
         };
         let known = self.apps.entry(event.app.clone()).or_insert(last);
@@ -127,6 +128,7 @@ pub(super) fn words(what: &ProgressKind) -> (Colour, String) {
         ProgressKind::Renamed { from } => (Colour::Green, format!("renamed from {}", harmless(from.as_bytes(), false))),
         ProgressKind::Deleted => (Colour::Yellow, "deleted".to_owned()),
         ProgressKind::Failed { reason } => (Colour::Red, format!("failed: {}", harmless(reason.as_bytes(), false))),
+        ProgressKind::Waiting { needs } => (Colour::Dim, format!("waits for {}", harmless(needs.as_bytes(), false))),
         ProgressKind::Skipped { reason } => {
             (Colour::Yellow, format!("not begun: {}", harmless(reason.as_bytes(), false)))
         }

@@ -213,6 +213,10 @@ pub enum ProgressKind {
     Failed {
         reason: String,
     },
+    /// Not begun yet: for whom it waits, and to be what.
+    Waiting {
+        needs: String,
+    },
     /// Not begun, because an app that it depends on failed, or the command was given up.
     Skipped {
         reason: String,

@@ -49,7 +49,9 @@ fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTr
 
 /// Whether at least one instance is as it must be: one of several that crashes takes nobody with it.
 pub(super) fn is_met(table: &Table, app: &str, condition: Condition) -> bool {
-    known(table, app).is_none_or(|app| there(app).any(|machine| meets(machine, condition)))
+    // What an earlier daemon started is taken for what it was until it is known to be otherwise.
+    let was = |machine: &Machine| machine.adopted && matches!(machine.state, State::Starting { late: false, .. });
+    known(table, app).is_none_or(|app| there(app).any(|machine| meets(machine, condition) || was(machine)))
 }
 
 fn known<'a>(table: &'a Table, app: &str) -> Option<&'a App> {
@@ -70,11 +72,18 @@ fn meets(machine: &Machine, condition: Condition) -> bool {
         | (State::Starting { .. }, Condition::Started)
         | (State::Online { .. }, Condition::Started | Condition::Ready)
         | (State::Online { healthy: true, .. }, Condition::Healthy) => true,
-        // A job whose time has come again has been done before.
-        (
-            State::Scheduled | State::Launching { .. } | State::Starting { .. } | State::Online { .. },
-            Condition::Completed,
-        ) => machine.last_exit.is_some_and(ExitStatus::is_success),
+        // A job between its runs is as its last run was.
+        (State::Scheduled, Condition::Completed) => machine.last_exit.is_some_and(ExitStatus::is_success),
         _ => false,
+    }
+}
+
+/// `db` to be ready
+pub(super) fn wanted(app: &str, condition: Condition) -> String {
+    match condition {
+        Condition::Started => format!("`{app}` to be started"),
+        Condition::Ready => format!("`{app}` to be ready"),
+        Condition::Healthy => format!("`{app}` to be healthy"),
+        Condition::Completed => format!("`{app}` to be completed"),
     }
 }

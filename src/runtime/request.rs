@@ -173,7 +173,9 @@ fn conditions(spec: &AppSpec) -> impl Iterator<Item = (String, Condition)> {
 }
 
 fn slots_on_their_way(table: &Table, app: &str) -> Vec<u32> {
-    let Some(app) = table.apps.get(app).filter(|app| !app.deleted) else { return Vec::new() };
+    // Nobody waits for a run of a job that has begun by itself.
+    let known = table.apps.get(app).filter(|app| !app.deleted && app.record.spec.schedule.is_none());
+    let Some(app) = known else { return Vec::new() };
     let on_its_way = |state: &State| {
         matches!(state, State::Launching { .. } | State::Starting { .. } | State::Waiting { .. } | State::Blocked)
     };

@@ -74,7 +74,8 @@ pub(super) fn tell(table: &Table, now: Now, out: &mut Vec<Effect>) {
     for (name, app) in &table.apps {
         for (slot, instance) in &app.instances {
             if let Some(pid) = instance.machine.state.pid() {
-                let entry = Entry::of_instance(&InstanceId::new(name, *slot), What::Adopted { pid }, now);
+                let unchecked = matches!(instance.machine.state, supervisor::State::Starting { .. });
+                let entry = Entry::of_instance(&InstanceId::new(name, *slot), What::Adopted { pid, unchecked }, now);
                 out.push(Effect::History(Box::new(entry)));
             }
         }
@@ -96,7 +97,7 @@ fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
     let since = Mono(now.mono.0.saturating_sub(ran_ms));
     let current = instances.get(&id.slot).is_some_and(|known| known.is_current(&survivor.spec_digest, spec));
     let launched = current.then(|| Arc::clone(spec));
-    instance.machine = Machine::adopt(Arc::clone(spec), launched, survivor.launch, survivor.pid, since);
+    instance.machine = Machine::adopt(Arc::clone(spec), launched, survivor.launch, survivor.pid, since, now.mono);
     instance.started_at_ms = Some(survivor.started_at_ms);
     instance.launched_as = Some(survivor.launched_as.clone());
     table.own(survivor.launch, id.clone());

@@ -32,8 +32,8 @@ pub(super) enum PartKind {
 }
 
 /// `http://host:port/path`; no TLS.
-const URL: &str = r"^http://[A-Za-z0-9._${}:\[\]-]+([/?][!-~]*)?$";
-const ADDRESS: &str = r"^[A-Za-z0-9._${}:\[\]-]+:([0-9]{1,5}|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})$";
+const URL: &str = r"^http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._${}-]+)(:(0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\}))?([/?][!-~]*)?$";
+const ADDRESS: &str = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._${}-]+):(0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])|\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})$";
 
 pub(super) const NEED: &[Part] = &[
     Part {
@@ -81,8 +81,8 @@ pub(super) const HEALTH_CHECK: &[Part] = &[
     Part {
         name: "startup",
         kind: PartKind::Millis,
-        doc: "How long an instance may take until its first pass; failures until then do not count, and it is asked more often. \
-              Default: 30s.",
+        doc: "How long an instance may take until its first pass; failures until then do not count, and it is asked more often; \
+              1s at least. Default: 30s.",
     },
     Part {
         name: "unhealthy_threshold",
@@ -111,21 +111,33 @@ pub(super) fn part(parts: &'static [Part], name: &str) -> Option<&'static Part> 
 fn is_url(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("http://") else { return false };
     let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    is_host(host) && path.bytes().all(|byte| byte.is_ascii_graphic())
+    (is_host(host) || is_address(host)) && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let digits = !port.is_empty() && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-    let variable = port.strip_prefix('$').is_some_and(|name| {
+    text.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && is_port(port))
+}
+
+/// A name or an address; one with colons in brackets.
+fn is_host(text: &str) -> bool {
+    let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    let is_part = |c: char| match bare {
+        Some(_) => c.is_ascii_hexdigit() || ":.".contains(c),
+        None => c.is_ascii_alphanumeric() || "._${}-".contains(c),
+    };
+    let text = bare.unwrap_or(text);
+    !text.is_empty() && text.chars().all(is_part)
+}
+
+/// A number, or a variable.
+fn is_port(text: &str) -> bool {
+    let digits = text.trim_start_matches('0');
+    let number = text.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() <= 5;
+    let variable = text.strip_prefix('$').is_some_and(|name| {
         let name = name.strip_prefix('{').map_or(Some(name), |braced| braced.strip_suffix('}'));
         name.is_some_and(is_variable)
     });
-    is_host(host) && (digits || variable)
-}
-
-fn is_host(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._${}:[]-".contains(c))
+    variable || number && digits.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn is_variable(name: &str) -> bool {

@@ -75,13 +75,17 @@ impl Machine {
         launch: LaunchId,
         pid: u32,
         since: Mono,
+        now: Mono,
     ) -> Self {
-        Self {
-            state: State::Online { launch, pid, since, healthy: true },
-            launched,
-            adopted: true,
-            ..Self::new(policy)
-        }
+        // Whether it works is found out; whether it ever said that it is ready nobody knows.
+        let state = match policy.health_check {
+            Some(_) => {
+                let awaits = Awaits { health: true, ..Awaits::default() };
+                State::Starting { launch, pid, since: now, awaits, late: false }
+            }
+            None => State::Online { launch, pid, since, healthy: true },
+        };
+        Self { state, launched, adopted: true, ..Self::new(policy) }
     }
 
     /// What has to come before a process that was just started is up.
@@ -134,7 +138,8 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
         State::Waiting { until } => Some(*until),
         State::Online { launch, since, .. } => {
             let age = policy.restart.max_age_ms;
-            (age > 0).then(|| since.plus_ms(pacing::age_ms(age, *launch)))
+            // A run of a job ends by itself.
+            (age > 0 && policy.schedule.is_none()).then(|| since.plus_ms(pacing::age_ms(age, *launch)))
         }
         State::Errored { reason: ErrorReason::SpawnFailed { again, .. } } => *again,
         State::Starting { since, awaits, late: false, .. } if awaits.any() => {

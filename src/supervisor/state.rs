@@ -133,7 +133,7 @@ impl fmt::Display for Cause {
             Self::Memory { bytes } => write!(f, "it used {} (max_memory_restart)", format_bytes(*bytes)),
             Self::Age => f.write_str("it has run for long enough (max_age)"),
             Self::Unhealthy { reason } => write!(f, "it was unhealthy: {reason} (health_check)"),
-            Self::Dependency { app } => write!(f, "`{app}`, which it depends on, was started again (on_exit)"),
+            Self::Dependency { app } => write!(f, "`{app}`, which it depends on, is back (on_exit)"),
         }
     }
 }

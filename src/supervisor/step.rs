@@ -439,7 +439,10 @@ impl Next {
 
     fn probed(&mut self, probed: LaunchId, result: Result<(), String>) {
         let Some((_, check)) = self.machine.checked().filter(|(launch, _)| *launch == probed) else { return };
-        let (to_heal, to_ail) = (check.healthy_threshold, check.unhealthy_threshold);
+        // The first pass will do for one that is starting.
+        let starts = matches!(self.machine.state, State::Starting { .. });
+        let to_heal = if starts { 1 } else { check.healthy_threshold };
+        let to_ail = check.unhealthy_threshold;
         let passed = result.is_ok();
         if let Err(ailment) = result {
             self.machine.ailment = Some(ailment);

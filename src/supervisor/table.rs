@@ -339,7 +339,7 @@ fn a_changed_timeout_holds_at_once() {
 #[test]
 fn an_adopted_process_is_stopped_by_signal_for_its_channel_is_gone() {
     let policy = spec(|s| s.stop.message = true);
-    let adopted = Machine::adopt(Arc::clone(&policy), Some(policy), THIS, 10, Mono(0));
+    let adopted = Machine::adopt(Arc::clone(&policy), Some(policy), THIS, 10, Mono(0), Mono(5));
     let asks = step(&adopted, Event::Stop, NOW, FRESH).asks;
     assert_eq!(asks, [Ask::Stop { launch: THIS, signal: crate::base::Signal::INT, tree: true }]);
 }

@@ -62,10 +62,10 @@ fn what_does_not_answer_in_time_is_told_with_the_reason() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
-    let check = json!({ "tcp": format!("localhost:{port}"), "startup": 300, "action": "none" });
+    let check = json!({ "tcp": format!("localhost:{port}"), "startup": 1_000, "action": "none" });
     home.write_json("eco.json", &json!([checked("api", &check)]));
     home.exits(3, &["apply", "eco.json"])
-        .says("no health check passed within 300ms (health_check.startup): connection refused; it goes on running");
+        .says("no health check passed within 1s (health_check.startup): connection refused; it goes on running");
     assert!(procs::alive(home.pid("api:0")));
     // It comes up after all.
     let _listener = TcpListener::bind(("127.0.0.1", port)).expect("the same port");
@@ -122,5 +122,5 @@ fn what_needs_a_job_waits_until_it_is_done_and_a_dependency_takes_along_who_aske
     home.until("web is restarted", |all| {
         all.iter().any(|one| one.name() == "web" && one.pid() != Some(web) && one.state() == "online")
     });
-    assert_eq!(detail(&home, "web"), "restarted: `db`, which it depends on, was started again (on_exit)");
+    assert_eq!(detail(&home, "web"), "restarted: `db`, which it depends on, is back (on_exit)");
 }

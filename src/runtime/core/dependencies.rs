@@ -3,9 +3,9 @@
 use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
 use crate::runtime::Effect;
-use crate::runtime::needs::is_met;
+use crate::runtime::needs::{is_met, wanted};
 use crate::runtime::table::App;
-use crate::spec::{Condition, OnExit};
+use crate::spec::OnExit;
 use crate::supervisor::{Cause, Event, State};
 
 impl Core {
@@ -28,8 +28,7 @@ impl Core {
                 let is_met = is_met(&self.table, other, need.condition);
                 if !is_met {
                     unmet.push(wanted(other, need.condition));
-                    // That a job is not done yet is no end of it.
-                    ended |= need.on_exit == OnExit::Stop && need.condition != Condition::Completed;
+                    ended |= need.on_exit == OnExit::Stop;
                 }
                 if need.on_exit == OnExit::Restart {
                     if is_met { &mut back } else { &mut lost }.push(other.clone());
@@ -70,13 +69,4 @@ impl Core {
 /// What was never told anything has nothing to be told when there is nothing to tell.
 fn has_needs(app: &App) -> bool {
     !app.record.spec.depends_on.is_empty() || app.instances.values().any(|instance| !instance.machine.unmet.is_empty())
-}
-
-fn wanted(app: &str, condition: Condition) -> String {
-    match condition {
-        Condition::Started => format!("`{app}` to be started"),
-        Condition::Ready => format!("`{app}` to be ready"),
-        Condition::Healthy => format!("`{app}` to be healthy"),
-        Condition::Completed => format!("`{app}` to be completed"),
-    }
 }

@@ -50,6 +50,9 @@ pub enum What {
     /// An earlier daemon started it, and it is watched from now on.
     Adopted {
         pid: u32,
+        /// By its health check it is found out first whether it works.
+        #[serde(default)]
+        unchecked: bool,
     },
     Online {
         after_ms: u64,
@@ -232,6 +235,7 @@ impl What {
     pub fn state(&self) -> Option<&'static str> {
         match self {
             Self::Started { .. } => Some("starting"),
+            Self::Adopted { unchecked: true, .. } => Some("starting"),
             Self::Online { .. } | Self::Adopted { .. } | Self::Healthy => Some("online"),
             Self::Unhealthy { .. } => Some("unhealthy"),
             Self::Stopping { .. } | Self::Killed { .. } => Some("stopping"),

@@ -26,7 +26,7 @@ impl fmt::Display for Why {
             Self::Schedule => f.write_str("its time had come (schedule)"),
             Self::Age => f.write_str("it had run for long enough (max_age)"),
             Self::Unhealthy { reason } => write!(f, "it was unhealthy: {reason} (health_check)"),
-            Self::Dependency { app } => write!(f, "`{app}`, which it depends on, was started again (on_exit)"),
+            Self::Dependency { app } => write!(f, "`{app}`, which it depends on, is back (on_exit)"),
             Self::Needs { needs } => write!(f, "it needs {} (depends_on)", needs.join(", ")),
             Self::Unknown => f.write_str("nobody knows why"),
         }
@@ -40,7 +40,7 @@ impl fmt::Display for What {
                 write!(f, "started (pid {pid}): it had waited for {} (depends_on)", needs.join(", "))
             }
             Self::Started { pid, why, .. } => write!(f, "started (pid {pid}): {why}"),
-            Self::Adopted { pid } => write!(f, "taken over by a new daemon (pid {pid})"),
+            Self::Adopted { pid, .. } => write!(f, "taken over by a new daemon (pid {pid})"),
             Self::Online { after_ms } => write!(f, "online after {}", format_span(*after_ms)),
             Self::NotReady { reason } => write!(f, "errored: {reason}; it goes on running"),
             Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),

@@ -1,6 +1,6 @@
 //! Slots on their way: when they have arrived, and when nobody waits for them any more.
 
-use super::{Operation, Phase, Rigour, Surroundings};
+use super::{Operation, Phase, Rigour, Surroundings, Task};
 use crate::base::{InstanceId, Mono, format_millis};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, outlook};
@@ -84,7 +84,7 @@ impl Operation {
     }
 
     /// What waits for others, which may not come any more; or for one that `ended`.
-    fn look_at_blocked(&mut self, ended: Option<&str>, around: &mut Surroundings<'_>) {
+    pub(super) fn look_at_blocked(&mut self, ended: Option<&str>, around: &mut Surroundings<'_>) {
         let waits = |id: &InstanceId| {
             around.table.instance(id).is_some_and(|instance| {
                 let machine = &instance.machine;
@@ -96,6 +96,12 @@ impl Operation {
         for id in waiting {
             self.judge(&id, ended.is_some(), around);
         }
+    }
+
+    /// Whether an app is still to be brought up.
+    fn brings(&self, app: &str) -> bool {
+        let is_open = |task: &Task| !matches!(task.phase, Phase::Done | Phase::Failed) && task.aim.brings_up();
+        self.tasks.get(app).is_some_and(is_open)
     }
 
     fn in_flight(&self) -> impl Iterator<Item = InstanceId> {
@@ -142,7 +148,7 @@ impl Operation {
                     Goal::Up if !patient && settled(state) => Verdict::Arrived,
                     Goal::Up if *state == State::Blocked => {
                         let again = crashed && after_ms >= CRASH_PATIENCE_MS;
-                        blocked(&instance.machine, again, around.table)
+                        blocked(&instance.machine, again, around.table, &|app| self.brings(app))
                     }
                     Goal::Up => up(&instance.machine, flight, crashed, around.now.mono),
                 }
@@ -243,9 +249,11 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
 }
 
 /// What it depends on may still come up, unless that ends `again` and again.
-fn blocked(machine: &Machine, again: bool, table: &Table) -> Verdict {
+fn blocked(machine: &Machine, again: bool, table: &Table, brings: &dyn Fn(&str) -> bool) -> Verdict {
     let spec = &machine.policy;
-    let mut outlooks = spec.depends_on.iter().map(|app| outlook(table, app, spec.need(app).condition));
+    // What the same command is about to start is not given up on.
+    let others = spec.depends_on.iter().filter(|app| !brings(app));
+    let mut outlooks = others.map(|app| outlook(table, app, spec.need(app).condition));
     if again || outlooks.any(|outlook| outlook == Outlook::WillNot) {
         Verdict::Failed(format!("it waits for {}", machine.unmet.join(", ")))
     } else {

@@ -305,10 +305,14 @@ impl Operation {
         if !around.table.apps.contains_key(app) {
             self.progress(app, None, ProgressKind::Deleted, around.out);
         }
+        let failed = matches!(phase, Phase::Failed);
         if let Some(task) = self.tasks.get_mut(app) {
             task.phase = phase;
         }
         self.stirred = true;
+        if failed {
+            self.look_at_blocked(None, around);
+        }
     }
 
     fn progress(&self, app: &str, slot: Option<u32>, what: ProgressKind, out: &mut Vec<Effect>) {

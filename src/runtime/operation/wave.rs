@@ -6,7 +6,7 @@ use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroun
 use crate::base::InstanceId;
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
-use crate::runtime::needs::{Outlook, is_met, outlook};
+use crate::runtime::needs::{Outlook, is_met, outlook, wanted};
 use crate::runtime::work::Work;
 use crate::runtime::{Effect, Save, Ticket};
 use crate::spec::Condition;
@@ -148,16 +148,26 @@ impl Operation {
             };
             let mut skipped = Vec::new();
             let mut held = BTreeSet::new();
+            let mut waiting = Vec::new();
             ready.clear();
             for (app, task) in self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Pending)) {
                 match turn(task) {
                     Turn::Now => ready.push(app.clone()),
                     Turn::Later => {}
-                    Turn::Held(other) => _ = held.insert(other),
+                    Turn::Held(other) => {
+                        let condition = task.needs.get(&other).copied().unwrap_or_default();
+                        if condition != Condition::Started && !self.held.contains(&other) {
+                            waiting.push((app.clone(), wanted(&other, condition)));
+                        }
+                        held.insert(other);
+                    }
                     Turn::Never(failed) => skipped.push((app.clone(), failed)),
                 }
             }
             if skipped.is_empty() {
+                for (app, needs) in waiting {
+                    self.progress(&app, None, ProgressKind::Waiting { needs }, around.out);
+                }
                 self.held = held;
                 return ready;
             }

@@ -300,7 +300,7 @@ impl Host {
         if let (Some(slot), Some(state)) = (slot, what.state()) {
             let known = self.told.entry((app, slot)).or_default();
             known.0 = state;
-            if let What::Started { pid, .. } | What::Adopted { pid } = what {
+            if let What::Started { pid, .. } | What::Adopted { pid, .. } = what {
                 known.1 = pid;
             }
         }
@@ -463,7 +463,10 @@ impl Host {
         if says(&self.disk) != Some(true) && says(&self.heard_disk) != Some(true) {
             self.fail(&format!("{id} was started, which the disk does not say"));
         }
-        let is_its = |tree: &&Tree| tree.list_id == launch.env["pm_id"] && tree.whole && launch.tree;
+        // What a stop of only the first process left, by the rules of then, is on its own.
+        let is_its = |tree: &&Tree| {
+            tree.list_id == launch.env["pm_id"] && tree.whole && tree.watched != Some(false) && launch.tree
+        };
         let mut earlier = self.trees.values().filter(is_its);
         if earlier.any(|tree| tree.root_alive || !tree.children.is_empty()) {
             self.fail(&format!("{id} was started beside what an earlier process of it left"));

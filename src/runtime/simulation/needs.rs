@@ -314,3 +314,59 @@ fn a_service_becomes_a_job_and_a_job_a_service() {
     assert_eq!(done(world.ask(apply(&[service]))), (1, vec![]));
     assert!(said(&mut world, "x").starts_with("online"));
 }
+
+#[test]
+fn an_apply_waits_for_what_waits_for_what_it_starts() {
+    let mut world = World::calm();
+    let apps = [app("db", "ready 900", |_| {}), app("web", "stay", needs("db", Condition::Ready, OnExit::Ignore))];
+    world.ask(apply(&apps));
+    world.ask(Request::Stop { targets: targets(&["db"]) });
+    ends(&mut world, "web", 1);
+    assert_eq!(said(&mut world, "web"), "waiting: for `db` to be ready");
+    let (_, failed) = done(world.ask(apply(&apps)));
+    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!(said(&mut world, "web"), "online: ");
+    // What does not come is told.
+    world.ask(Request::Stop { targets: targets(&["db"]) });
+    ends(&mut world, "web", 1);
+    let broken = [app("db", "never", |_| {}), apps[1].clone()];
+    let (_, failed) = done(world.ask(apply(&broken)));
+    assert_eq!(failed.len(), 2, "{failed:?}");
+}
+
+#[test]
+fn what_an_earlier_daemon_started_is_checked_before_it_is_up() {
+    let mut world = World::calm();
+    let apps = [app("api", "ill", checked), app("web", "stay", needs("api", Condition::Healthy, OnExit::Stop))];
+    let (_, failed) = done(world.ask(apply(&apps)));
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    world.restart();
+    assert_eq!(said(&mut world, "api"), "starting: ");
+    let (_, failed) = done(world.ask(apply(&apps)));
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    // One that worked is not taken for one that does not, by nobody.
+    let apps = [app("api", "stay", checked), apps[1].clone()];
+    world.ask(apply(&apps));
+    let before = (started(&world, "api"), started(&world, "web"));
+    world.restart();
+    passes(&mut world, 30_000);
+    assert_eq!((started(&world, "api"), started(&world, "web")), before);
+    assert_eq!(said(&mut world, "api"), "online: ");
+}
+
+#[test]
+fn a_job_that_runs_again_is_done_when_it_has_ended() {
+    let mut world = World::calm();
+    let apps = [
+        app("mig", "exit 4000 0", |app| app.restart.auto = false),
+        app("web", "stay", needs("mig", Condition::Completed, OnExit::Restart)),
+    ];
+    world.ask(apply(&apps));
+    let before = started(&world, "web");
+    world.ask(Request::Restart { targets: targets(&["mig"]) });
+    assert_eq!(started(&world, "web"), before);
+    passes(&mut world, 2_000);
+    assert_eq!(started(&world, "web"), before, "it still runs");
+    passes(&mut world, 5_000);
+    assert!(started(&world, "web") > before + 3_000);
+}

@@ -16,6 +16,9 @@ const INTERVAL_MS_MIN: u64 = 100;
 /// Nobody could answer in less.
 const TIMEOUT_MS_MIN: u64 = 10;
 
+/// Nothing is up in no time.
+const STARTUP_MS_MIN: u64 = 1_000;
+
 /// What is read of an object's keys.
 #[derive(Default)]
 struct Read {
@@ -95,7 +98,7 @@ impl Decoder<'_> {
         let count = |name: &str, usual: u32| u32::try_from(number(name, usual.into())).unwrap_or(usual);
         check.interval_ms = number("interval", check.interval_ms).max(INTERVAL_MS_MIN);
         check.timeout_ms = number("timeout", check.timeout_ms).max(TIMEOUT_MS_MIN);
-        check.startup_ms = number("startup", check.startup_ms);
+        check.startup_ms = number("startup", check.startup_ms).max(STARTUP_MS_MIN);
         check.unhealthy_threshold = count("unhealthy_threshold", check.unhealthy_threshold);
         check.healthy_threshold = count("healthy_threshold", check.healthy_threshold);
         check.action = texts.get("action").and_then(|word| HealthAction::named(word)).unwrap_or_default();

@@ -133,6 +133,12 @@ impl Resolver<'_> {
                         format!("app `{name}` needs `{needed}` to be healthy, which has no `health_check`"),
                         format!("give `{needed}` a `health_check`, or need it to be \"ready\""),
                     )),
+                    Condition::Completed if other.schedule.is_some() => Some((
+                        format!(
+                            "app `{name}` needs `{needed}` to be completed, which runs at its times only (`schedule`)"
+                        ),
+                        "need it to be \"started\": its times are in force then".to_owned(),
+                    )),
                     Condition::Completed if other.restart.auto && other.restart.stop_exit_codes.is_empty() => Some((
                         format!(
                             "app `{name}` needs `{needed}` to be completed, which is started again whenever it ends"
