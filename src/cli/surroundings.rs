@@ -85,9 +85,11 @@ pub(super) fn world_for(access: &Access) -> Result<World, CliError> {
     Ok(world)
 }
 
-/// One that is not there would allow nothing: a slip, most likely.
+/// A config may ask whether a file is there that is not. One in no folder would allow nothing: a slip, most likely.
 fn allowed(path: &Path, world: &World) -> Result<PathBuf, CliError> {
-    world.cwd.join(path).canonicalize().map_err(|err| {
+    let full = world.cwd.join(path);
+    let missing = || Some(full.parent()?.canonicalize().ok()?.join(full.file_name()?));
+    full.canonicalize().or_else(|err| missing().ok_or(err)).map_err(|err| {
         let reason = platform::reason(&err);
         CliError::usage(format!("`--allow-read {}` cannot be used: {}", path.display(), reason))
     })

@@ -398,8 +398,8 @@ fn a_hermetic_config_sees_nothing_but_itself() {
     let seen = inputs(&home, &flags);
     assert_eq!((&seen["hermetic"], &seen["variables"]["names"]), (&json!(true), &json!(["API_KEY", "CI_JOB"])));
     home.exits(64, &["validate", "eco.config.js", "--allow-env", "X"]).says("--hermetic");
-    home.exits(64, &["validate", "eco.config.js", "--hermetic", "--allow-read", "nowhere"])
-        .says("--allow-read nowhere");
+    home.exits(64, &["validate", "eco.config.js", "--hermetic", "--allow-read", "no/where"])
+        .says("--allow-read no/where");
 }
 
 #[test]
@@ -539,4 +539,14 @@ fn node_has_the_limits_but_is_no_sandbox() {
     ] {
         ended(&with(text), &[&["--js-engine", "node"], flags].concat()).says(said);
     }
+}
+
+#[test]
+fn a_file_that_may_be_read_need_not_be_there() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let text = "const fs = require('fs');\nmodule.exports = [{ name: 'a', script: './stay.sh', env: { X: String(fs.existsSync('.env')) } }];\n";
+    home.write("eco.config.js", text);
+    home.exits(65, &["validate", "eco.config.js", "--hermetic"]).says("`--allow-read .env` allows it");
+    home.ok(&["validate", "eco.config.js", "--hermetic", "--allow-read", ".env"]);
 }

@@ -234,8 +234,7 @@ impl What {
     #[must_use]
     pub fn state(&self) -> Option<&'static str> {
         match self {
-            Self::Started { .. } => Some("starting"),
-            Self::Adopted { unchecked: true, .. } => Some("starting"),
+            Self::Started { .. } | Self::Adopted { unchecked: true, .. } => Some("starting"),
             Self::Online { .. } | Self::Adopted { .. } | Self::Healthy => Some("online"),
             Self::Unhealthy { .. } => Some("unhealthy"),
             Self::Stopping { .. } | Self::Killed { .. } => Some("stopping"),
