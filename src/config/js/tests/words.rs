@@ -116,6 +116,26 @@ fn steps_of_optional_chains() {
 }
 
 #[test]
+fn what_is_called_behind_brackets_in_brackets() {
+    let called = |at: &str, name: &str| format!("a.js:{at}: config threw: TypeError: {name} is not a function");
+    let table = [
+        ("const f = (x) => x, o = {};\nf(f(o, ')')).foo()", called("2:14", "f(...).foo")),
+        (
+            "const fs = require('fs'), path = require('path');\nfs.readFileSync(path.join(__dirname, 'a.js')).split('x')",
+            called("2:47", "fs.readFileSync(...).split"),
+        ),
+        ("const o = {};\n(((o))).f(o.g(1))", called("2:13", "o.g")),
+        ("const f = (x) => x;\nf(f({}))[f('k')]()", called("2:10", "f(...)[f(...)]")),
+        (
+            "const f = (x) => class {};\nconst a = new (f(f(1)).B)()",
+            "a.js:2:11: config threw: TypeError: f(...).B is not a constructor".to_owned(),
+        ),
+    ];
+    let table: Vec<(&str, &str)> = table.iter().map(|(text, want)| (*text, want.as_str())).collect();
+    told(&table);
+}
+
+#[test]
 fn patterns_inside_of_patterns() {
     let read = |at: &str, value: &str, name: &str| {
         format!("a.js:{at}: config threw: TypeError: Cannot read properties of {value} (reading '{name}')")

@@ -140,7 +140,7 @@ impl Scribe<'_> {
     }
 
     fn one_line(&self, start: usize, end: usize) -> String {
-        self.code[start..end].split_whitespace().collect::<Vec<_>>().join(" ")
+        self.code.get(start..end).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 
