@@ -294,6 +294,10 @@ fn reworded(file: &File, spot: Spot, bare: &str, called: &Called) -> Option<(Str
             match name {
                 "(" => outline()?.spread(start).map(not_iterable),
                 "[" | "." => outline()?.iterated(start).map(not_iterable),
+                // What a computed name holds is not known here.
+                _ if before.ends_with('[') && is_name(spot.bytes.of(text)) => {
+                    same("Cannot read properties of undefined or null".to_owned())
+                }
                 _ if before.ends_with(['.', '[']) => {
                     same(format!("Cannot read properties of undefined or null (reading '{name}')"))
                 }
