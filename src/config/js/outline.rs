@@ -113,7 +113,7 @@ impl Pattern {
         match self.of {
             Apart::Nested => format!("Cannot read properties of {value} (reading '{name}')"),
             Apart::Declared { value: (start, end), .. } => {
-                let text = code[start..end].split_whitespace().collect::<Vec<_>>().join(" ");
+                let text = code.get(start..end).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
                 format!("Cannot destructure property '{name}' of '{text}' as it is {value}.")
             }
             Apart::Unnamed | Apart::Otherwise => {
@@ -274,7 +274,7 @@ impl<'a> Visit<'a> for Outline {
         let (outer, lists) = (self.patterns.len(), self.lists_apart.len());
         walk::walk_variable_declarator(self, it);
         if let Some(init) = &it.init {
-            if matches!(it.id, BindingPattern::ArrayPattern(_)) {
+            if matches!(it.id, BindingPattern::ArrayPattern(_)) && lists < self.lists_apart.len() {
                 self.lists_apart.remove(lists);
             }
             let value = self.range(init.span());

@@ -227,7 +227,7 @@ impl Run {
         let status = self.running.wait()?;
         Ok(match step {
             Step::Done(result) => result,
-            Step::Closed => Err(self.death(status)),
+            Step::Closed => Err(death(&String::from_utf8_lossy(&self.noise), status, self.limits)),
             Step::Deadline => Err(too_slow(self.limits)),
             Step::Cut(cut) => Err(cut_short(&cut, self.limits)),
             Step::TooMuch => Err(too_much()),
@@ -322,29 +322,30 @@ impl Run {
         }
         Failure { file: failure.file, position: failure.position, ..too_large(self.limits) }
     }
+}
 
-    /// Why a child ended without an answer.
-    fn death(&self, status: ExitStatus) -> Failure {
-        let noise = String::from_utf8_lossy(&self.noise);
-        if noise.contains("has overflowed its stack") {
-            return fault::recursion();
-        }
-        if noise.contains("memory allocation of")
-            || noise.contains("capacity overflow")
-            || noise.contains("out of memory")
-        {
-            return too_large(self.limits);
-        }
-        match status.signal().and_then(|number| Signal::try_from(number).ok()) {
-            Some(Signal::SIGXCPU) => too_slow(self.limits),
-            Some(Signal::SIGSEGV | Signal::SIGBUS) => fault::recursion(),
-            Some(Signal::SIGKILL) => Failure::new(Code::Engine, "the config's process was killed (SIGKILL)")
-                .hint("the system may have run out of memory"),
-            Some(signal) => Failure::new(Code::Engine, format!("the config's process died of {}", signal.as_str())),
-            None => {
-                let said = noise.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given").to_owned();
-                Failure::new(Code::Engine, format!("the JavaScript engine failed: {said}"))
-            }
+/// Why a child ended without an answer, by what it wrote to its stderr.
+fn death(noise: &str, status: ExitStatus, limits: Limits) -> Failure {
+    const BUG: &str = "pmrun's own JavaScript engine failed at this config, which is a bug in pmrun";
+    if noise.contains("has overflowed its stack") {
+        return fault::recursion();
+    }
+    if noise.contains("memory allocation of") || noise.contains("capacity overflow") || noise.contains("out of memory")
+    {
+        return too_large(limits);
+    }
+    if noise.contains("panicked at") {
+        return Failure::new(Code::Engine, BUG).hint(USE_NODE);
+    }
+    match status.signal().and_then(|number| Signal::try_from(number).ok()) {
+        Some(Signal::SIGXCPU) => too_slow(limits),
+        Some(Signal::SIGSEGV | Signal::SIGBUS) => fault::recursion(),
+        Some(Signal::SIGKILL) => Failure::new(Code::Engine, "the config's process was killed (SIGKILL)")
+            .hint("the system may have run out of memory"),
+        Some(signal) => Failure::new(Code::Engine, format!("the config's process died of {}", signal.as_str())),
+        None => {
+            let said = noise.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given").to_owned();
+            Failure::new(Code::Engine, format!("the JavaScript engine failed: {said}"))
         }
     }
 }
@@ -378,4 +379,19 @@ fn zone(orders: &Orders) -> Option<&str> {
 
 fn broken(what: &str) -> Failure {
     Failure::new(Code::Engine, format!("the {what} of the config's process was not understood"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_of_the_child_is_told_of_as_one_error() {
+        let noise =
+            "\nthread 'config' panicked at src/config/js/provenance/explain.rs:339:41:\nbyte range starts at 1\n";
+        let died = death(noise, ExitStatus::from_raw(1 << 8), Limits::default());
+        assert_eq!(died.code, Code::Engine);
+        assert!(!died.message.contains("panicked"), "{}", died.message);
+        assert_eq!(died.hint.as_deref(), Some(USE_NODE));
+    }
 }

@@ -23,7 +23,7 @@ pub(super) fn odd(text: &str) -> Option<Odd> {
         at += c.len_utf8();
         match c {
             '/' if rest.starts_with("//") => at = start + rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => match rest[2..].find("*/") {
+            '/' if rest.starts_with("/*") => match rest.get(2..).and_then(|rest| rest.find("*/")) {
                 Some(end) => at = start + end + 4,
                 None => return Some(Odd::Endless(start, "comment")),
             },
@@ -118,6 +118,28 @@ pub(super) fn template(rest: &str) -> Option<(usize, bool)> {
             '`' => return Some((at + 1, true)),
             '$' if rest[at..].starts_with("${") => return Some((at + 2, false)),
             _ => {}
+        }
+    }
+    None
+}
+
+/// How far the bracket goes that a text begins with.
+pub(super) fn closed(text: &str) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let c = rest.chars().next()?;
+        at += match c {
+            '\'' | '"' => string(rest, c)?,
+            '`' => template(rest.get(1..)?).filter(|(_, ended)| *ended)?.0 + 1,
+            _ => c.len_utf8(),
+        };
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at);
         }
     }
     None

@@ -5,8 +5,9 @@ use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsString, JsValue};
 
 use super::Trace;
-use super::site::{Chain, Spot, Step};
+use super::site::{Chain, SiteId, Spot, Step};
 use super::text::Bytes;
+use crate::document::js_number;
 
 /// Objects above each other.
 const ABOVE_MAX: usize = 100;
@@ -17,11 +18,13 @@ pub(super) enum Followed {
     Sound,
     /// Some of it is only known when it runs.
     Unsure,
+    /// It fails at a name that is not computed yet: its mark, and whether it is read of null.
+    Awaits(SiteId, bool),
     Fails(String, Spot),
 }
 
 impl Chain {
-    pub(super) fn follow(&self, target: &JsValue, context: &mut Context) -> Followed {
+    fn follow(&self, target: &JsValue, context: &mut Context) -> Followed {
         let mut value = target.clone();
         for (index, (optional, step)) in self.steps.iter().enumerate() {
             if *optional && value.is_null_or_undefined() {
@@ -43,7 +46,8 @@ impl Chain {
                     let fails = || Followed::Fails(format!("{callee} is not a function"), *at);
                     return if *plain { fails() } else { Followed::Unsure };
                 }
-                Step::Unknown => return Followed::Unsure,
+                Step::Key(key) if value.is_null_or_undefined() => return Followed::Awaits(*key, value.is_null()),
+                Step::Key(_) | Step::Unknown => return Followed::Unsure,
             }
         }
         Followed::Sound
@@ -51,6 +55,39 @@ impl Chain {
 }
 
 impl Trace {
+    /// What following a chain comes to. What it awaited when it was last evaluated is over.
+    pub(super) fn followed(&self, chain: &Chain, target: &JsValue, context: &mut Context) -> Followed {
+        for (_, step) in &chain.steps {
+            if let Step::Key(key) = step {
+                self.awaited.borrow_mut().remove(key);
+            }
+        }
+        chain.follow(target, context)
+    }
+
+    /// An object is about to be read by a computed name: if it is nothing, that is told once the name is known.
+    pub(super) fn awaits(&self, key: SiteId, object: &JsValue) {
+        let mut awaited = self.awaited.borrow_mut();
+        if object.is_null_or_undefined() {
+            awaited.insert(key, object.is_null());
+        } else {
+            awaited.remove(&key);
+        }
+    }
+
+    /// A computed name is known; what is wrong if it is read of nothing.
+    pub(super) fn named(&self, key: SiteId, name: &JsValue) -> Option<String> {
+        let of = if self.awaited.borrow_mut().remove(&key)? { "null" } else { "undefined" };
+        let name = match (name.as_string(), name.as_number()) {
+            (Some(text), _) => text.to_std_string_lossy(),
+            (_, Some(number)) => js_number(number),
+            // It says itself what it is called, and may do anything then.
+            _ if name.is_object() => return None,
+            _ => name.display().to_string(),
+        };
+        Some(format!("Cannot read properties of {of} (reading '{name}')"))
+    }
+
     /// Whether something that may have failed instead stands in these bytes.
     pub(super) fn has_unsure(&self, file: u32, within: Bytes) -> bool {
         let unsure = self.unsure.borrow();

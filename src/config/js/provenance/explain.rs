@@ -1,8 +1,9 @@
 //! Errors of the engine, at the user's bytes and in words that a user of Node knows.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use super::brackets::{Odd, odd};
+use super::brackets::{Odd, closed, odd, string};
 use super::rewrite::{Facts, Request, rewrite};
 use super::site::Spot;
 use super::text::{Bytes, Lines};
@@ -68,10 +69,10 @@ impl Trace {
         let at = match odd {
             Odd::Endless(at, _) | Odd::Extra(at, _) | Odd::Open(at, _) => at,
         };
-        let line = file.text[..at].matches('\n').count() + 1;
+        let line = file.text.get(..at)?.matches('\n').count() + 1;
         // What is never closed is missed at the end.
         let bytes = match odd {
-            Odd::Open(..) => Bytes::new(file.text[..end].char_indices().next_back().map_or(0, |(at, _)| at), end),
+            Odd::Open(..) => Bytes::new(file.text.trim_end().char_indices().next_back().map_or(0, |(at, _)| at), end),
             _ => Bytes::new(at, at + 1),
         };
         Some((odd, Spot { file: u32::try_from(index).unwrap_or(u32::MAX), bytes }, line))
@@ -83,8 +84,8 @@ impl Trace {
         let before = files.get(spot.file as usize)?.text.get(..spot.bytes.start as usize)?;
         let code = before.lines().rev().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"))?;
         let end = code.as_ptr() as usize - before.as_ptr() as usize + code.trim_end().len();
-        let line = before[..end].matches('\n').count() + 1;
-        (before[end..].contains('\n')).then_some(line)
+        let line = before.get(..end)?.matches('\n').count() + 1;
+        before.get(end..)?.contains('\n').then_some(line)
     }
 
     /// Where a module is required or imported in a file.
@@ -145,6 +146,12 @@ impl Trace {
         at: Option<Spot>,
         called: &Called,
     ) -> (String, Option<Spot>) {
+        // Whatever goes wrong with the words, there is an error to tell of.
+        let told = catch_unwind(AssertUnwindSafe(|| self.told(message, at, called)));
+        told.unwrap_or_else(|_| (message.to_owned(), at))
+    }
+
+    fn told(&self, message: &str, at: Option<Spot>, called: &Called) -> (String, Option<Spot>) {
         let unchanged = (message.to_owned(), at);
         let files = self.files.borrow();
         let file = at.and_then(|spot| files.get(spot.file as usize));
@@ -256,9 +263,13 @@ impl Trace {
 fn reworded(file: &File, spot: Spot, bare: &str, called: &Called) -> Option<(String, Bytes)> {
     let (text, shape, start) = (file.text.as_ref(), shape(file), spot.bytes.start as usize);
     let same = |text: String| Some((text, spot.bytes));
+    let before = text.get(..start).unwrap_or_default().trim_end();
     let outline = || Outline::of(text, shape);
     let not_iterable = |it: Iterated| {
-        (format!("{} is not iterable", one_line(&text[it.whole.0..it.whole.1])), Bytes::new(it.place.0, it.place.1))
+        (
+            format!("{} is not iterable", one_line(text.get(it.whole.0..it.whole.1).unwrap_or_default())),
+            Bytes::new(it.place.0, it.place.1),
+        )
     };
     match bare {
         "not a callable function" | "not a constructor" => {
@@ -283,7 +294,11 @@ fn reworded(file: &File, spot: Spot, bare: &str, called: &Called) -> Option<(Str
             match name {
                 "(" => outline()?.spread(start).map(not_iterable),
                 "[" | "." => outline()?.iterated(start).map(not_iterable),
-                _ if text[..start].trim_end().ends_with(['.', '[']) => {
+                // What a computed name holds is not known here.
+                _ if before.ends_with('[') && is_name(spot.bytes.of(text)) => {
+                    same("Cannot read properties of undefined or null".to_owned())
+                }
+                _ if before.ends_with(['.', '[']) => {
                     same(format!("Cannot read properties of undefined or null (reading '{name}')"))
                 }
                 _ => same("Cannot read properties of undefined or null".to_owned()),
@@ -297,7 +312,7 @@ fn reworded(file: &File, spot: Spot, bare: &str, called: &Called) -> Option<(Str
             Some((said, Bytes::new(pattern.at.0, pattern.at.1)))
         }
         _ if bare.starts_with("value with type `") => {
-            let called = matches!(spot.bytes.of(text), "(" | "new") || text[..start].trim_end().ends_with("new");
+            let called = matches!(spot.bytes.of(text), "(" | "new") || before.ends_with("new");
             if spot.bytes == Bytes::new(0, 0)
                 && let Some((start, end)) = outline()?.list_apart()
             {
@@ -325,33 +340,42 @@ fn is_name(text: &str) -> bool {
 
 /// As V8 shows what is called: `a.b(...)[c].d`.
 fn callee_text(text: &str) -> String {
-    let mut text = one_line(text);
-    while let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))
-        && !inner.contains(['(', ')'])
-    {
-        text = inner.to_owned();
-    }
-    let mut out = String::new();
+    let text = one_line(text);
     let mut rest = text.as_str();
+    while closed(rest) == Some(rest.len())
+        && let Some(inner) = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))
+    {
+        rest = inner;
+    }
+    let is_whole = rest.len() == text.len();
+    let mut out = String::new();
     while let Some(c) = rest.chars().next() {
         let called = c == '(' && out.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ')' | ']'));
-        let end = rest.find(if c == '[' { ']' } else { ')' });
-        let inside = end.map(|end| &rest[1..end]).filter(|inside| !inside.contains(['(', '[', '{']));
-        match (c, inside) {
-            ('(', Some(_)) if called => out.push_str("(...)"),
-            ('[', Some(key)) if key.len() > 2 && key.starts_with(['\'', '"']) && !key.contains('\\') => {
+        let length = match c {
+            '(' if called => closed(rest).inspect(|_| out.push_str("(...)")),
+            '[' => written_key(rest).map(|(key, length)| {
                 out.push('.');
-                out.push_str(&key[1..key.len() - 1]);
-            }
-            _ => {
-                out.push(c);
-                rest = &rest[c.len_utf8()..];
-                continue;
-            }
-        }
-        rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
+                out.push_str(key);
+                length
+            }),
+            '\'' | '"' => string(rest, c).inspect(|length| out.extend(rest.get(..*length))),
+            _ => None,
+        };
+        let length = length.unwrap_or_else(|| {
+            out.push(c);
+            c.len_utf8()
+        });
+        rest = rest.get(length..).unwrap_or_default();
     }
-    out
+    if !is_whole && out.contains([' ', ',', '|', '&']) { format!("({out})") } else { out }
+}
+
+/// The key of `['key']`, which a text begins with, and the length of that.
+fn written_key(text: &str) -> Option<(&str, usize)> {
+    let quote = text.chars().nth(1).filter(|c| matches!(c, '\'' | '"'))?;
+    let length = string(text.get(1..)?, quote)?;
+    let key = text.get(2..length).filter(|key| !key.is_empty() && !key.contains('\\'))?;
+    text.get(length + 1..)?.starts_with(']').then_some((key, length + 2))
 }
 
 fn one_line(text: &str) -> String {
@@ -402,12 +426,116 @@ pub(in crate::config::js) fn token(text: &str, at: usize) -> usize {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
     let word: usize = rest.chars().take_while(|c| part(*c)).map(char::len_utf8).sum();
     match rest.chars().next() {
-        Some('\'' | '"') => {
-            let quote = &rest[..1];
-            rest[1..].find([quote.chars().next().unwrap_or('"'), '\n']).map_or(1, |end| end + 2)
-        }
+        Some(quote @ ('\'' | '"')) => rest.get(1..).and_then(|rest| rest.find([quote, '\n'])).map_or(1, |end| end + 2),
         _ if word > 0 => word,
         Some(c) if !c.is_whitespace() => c.len_utf8(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+
+    use super::super::rewrite::Callee;
+    use super::*;
+
+    #[test]
+    fn callees_are_shown_as_v8_does() {
+        for (text, want) in [
+            ("fs.readFileSync(path.join(__dirname, '.env')).split", "fs.readFileSync(...).split"),
+            ("f(g(1), ')')[h(2)]['k'](3)", "f(...)[h(...)].k(...)"),
+            ("({ a: b() }).c", "({ a: b(...) }).c"),
+            ("(a.b)", "a.b"),
+            ("((f(1)).b)", "(f(...)).b"),
+            ("((a || b))", "(a || b)"),
+            ("(a)(b)", "(a)(...)"),
+            ("x)", "x)"),
+            ("é(ü)[''][\"ß\"][c", "é(...)[''].ß[c"),
+            ("a(`)`)(b", "a(...)(b"),
+            ("'('.x", "'('.x"),
+        ] {
+            assert_eq!(callee_text(text), want, "{text}");
+        }
+    }
+
+    fn faulty() -> impl Strategy<Value = String> {
+        proptest::collection::vec(
+            prop_oneof![
+                proptest::sample::select(vec![
+                    "(",
+                    ")",
+                    "[",
+                    "]",
+                    "{",
+                    "}",
+                    "'",
+                    "\"",
+                    "`",
+                    "${",
+                    "\\",
+                    ".",
+                    "?.",
+                    ",",
+                    "=",
+                    "a",
+                    "é",
+                    "\u{1f600}",
+                    " ",
+                    "\n",
+                    "/",
+                    "//",
+                    "/*",
+                    "*/",
+                    "...",
+                    "new ",
+                    "=>",
+                    "const ",
+                    "for (const x of y)",
+                    "f(",
+                ])
+                .prop_map(str::to_owned),
+                any::<char>().prop_map(String::from),
+            ],
+            0..24,
+        )
+        .prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        /// No text of a program and no place in it is too odd to be told of.
+        #[test]
+        fn words_are_found_for_any_text_and_place(text in faulty(), places in proptest::collection::vec(0_usize..80, 6)) {
+            let _ = (callee_text(&text), odd(&text), closed(&text), one_line(&text));
+            let bytes = |at: usize| Bytes::new(places[at], places[at + 1]);
+            let callee = Callee { whole: bytes(0), name: bytes(2), rest: bytes(4) };
+            let mut file = File {
+                path: "/a.js".into(),
+                text: Rc::from(text.as_str()),
+                given: text.clone(),
+                insertions: crate::config::js::provenance::Insertions::default(),
+                facts: Facts::default(),
+            };
+            for (start, _) in text.char_indices().chain([(text.len(), ' '), (text.len() + 9, ' ')]) {
+                let spot = Spot { file: 0, bytes: Bytes::new(start, start + token(&text, start)) };
+                file.facts.calls.insert(spot.bytes.start, callee);
+                for bare in [
+                    "not a callable function",
+                    "not a constructor",
+                    "class constructor cannot be invoked without 'new'",
+                    "access of uninitialized binding",
+                    "cannot convert 'null' or 'undefined' to object",
+                    "Cannot destructure 'undefined' value",
+                    "Cannot destructure 'null' value",
+                    "value with type `number` is not iterable",
+                    "value with type",
+                    "cannot mutate an immutable binding",
+                ] {
+                    let _ = reworded(&file, spot, bare, &Called::default());
+                }
+            }
+        }
     }
 }

@@ -155,6 +155,8 @@ pub(super) struct Trace {
     nothing: RefCell<HashMap<Spot, (bool, String)>>,
     /// Chains of which nobody can say beforehand whether they fail.
     unsure: RefCell<HashSet<Spot>>,
+    /// What is about to be read of null (or undefined), by the mark of its name.
+    awaited: RefCell<HashMap<SiteId, bool>>,
     order: Cell<u32>,
     /// What loops have gone through the keys of, and the keys that are told so far.
     loops: RefCell<HashMap<SiteId, Looped>>,
@@ -184,6 +186,7 @@ impl Trace {
             vague: Cell::new(false),
             nothing: RefCell::default(),
             unsure: RefCell::default(),
+            awaited: RefCell::default(),
             order: Cell::new(0),
             loops: RefCell::default(),
             names: Cell::new(0),
@@ -434,13 +437,25 @@ impl Trace {
         }
         let site = self.site(id);
         let step = match site.as_deref() {
-            Some(Site::Chain(chain)) => match chain.follow(value, context) {
+            Some(Site::Chain(chain)) => match self.followed(chain, value, context) {
                 Followed::Fails(said, at) => Step::Refuse(said, at),
                 Followed::Unsure => {
                     self.unsure.borrow_mut().insert(chain.whole);
                     Step::Nothing
                 }
+                Followed::Awaits(key, null) => {
+                    self.awaits(key, &if null { JsValue::null() } else { JsValue::undefined() });
+                    Step::Nothing
+                }
                 Followed::Sound => Step::Nothing,
+            },
+            Some(Site::ReadOf { key }) => {
+                self.awaits(*key, value);
+                Step::Nothing
+            }
+            Some(Site::ReadKey { at }) => match self.named(id, value) {
+                Some(said) => Step::Refuse(said, *at),
+                None => Step::Nothing,
             },
             Some(Site::Caught) => {
                 super::fault::in_nodes_words(value, context);

@@ -167,6 +167,14 @@ pub(super) enum Site {
         name: String,
         at: Spot,
     },
+    /// The object whose property is read, by the mark of its computed name.
+    ReadOf {
+        key: SiteId,
+    },
+    /// A computed name that is read, and its bytes.
+    ReadKey {
+        at: Spot,
+    },
     /// What is taken apart: its first property, and its text.
     Unpack {
         first: Option<String>,
@@ -236,6 +244,8 @@ pub(super) enum Step {
         /// Its arguments do nothing.
         plain: bool,
     },
+    /// A property with a computed name, by its mark.
+    Key(SiteId),
     Unknown,
 }
 

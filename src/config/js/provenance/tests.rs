@@ -620,3 +620,47 @@ fn keys_that_are_copied_keep_their_place() {
     let want = r#"[["b","c","e"],[["b",1],["c",2],["e",3]],["0","1"],[["0",5]],"keys",1]"#;
     assert_eq!(to_json_text(&exported.node).split_whitespace().collect::<String>(), want);
 }
+
+/// Of a number or a boolean nobody knows more than that it is equal: where it may come from elsewhere, it is computed.
+#[test]
+fn what_may_have_been_written_over_is_not_blamed() {
+    let app = "const app = (name, v) => ({ name, instances: v });\nmodule.exports = { apps: [app('b', 14), app('a', ";
+    // Each is the length of `/home/app` and 5, which only the program knows.
+    for (before, value) in [
+        ("const o = {}; o.k = process.env.HOME.length + 5;", "o.k"),
+        ("const o = {}; o['k'] = process.env.HOME.length + 5;", "o.k"),
+        ("const o = {}; for (const k of ['k']) o[k] = process.env.HOME.length + 5;", "o.k"),
+        ("const o = {}; o.k ??= process.env.HOME.length + 5;", "o.k"),
+        ("const o = {}; Object.assign(o, { k: process.env.HOME.length + 5 });", "o.k"),
+        ("const o = {}; [o.k] = [process.env.HOME.length + 5];", "o.k"),
+        ("const o = {}; ({ a: o.k } = { a: process.env.HOME.length + 5 });", "o.k"),
+        ("const o = {}; for (o.k of [process.env.HOME.length + 5]);", "o.k"),
+        ("const o = {}; const p = o; p.k = process.env.HOME.length + 5;", "o.k"),
+        ("const o = {}; const set = (x) => { x.k = process.env.HOME.length + 5 }; set(o);", "o.k"),
+        ("const o = { k: 14 }; o.k = process.env.HOME.length + 5; const n = o.k;", "n"),
+        ("const o = { k: 14 }; o.k = process.env.HOME.length + 5; const { k } = o;", "k"),
+        ("const o = { k: 1, set() { this.k = process.env.HOME.length + 5 } }; o.set();", "o.k"),
+        ("const up = { k: process.env.HOME.length + 5 }, o = { __proto__: up };", "o.k"),
+    ] {
+        let text = format!("{before}\n{app}{value})] }};");
+        let exported = run(&[("a.js", &text)], true).unwrap();
+        let places = places(&exported);
+        assert!(!places.iter().any(|place| place == "apps[1].instances = a.js 14"), "{text}\n{places:#?}");
+        let computed = places.iter().any(|place| place.starts_with("apps[1].instances = ~a.js"));
+        assert!(computed, "{text}\n{places:#?}");
+    }
+    for text in [
+        "const list = [14, 2]; list[0] = process.env.HOME.length + 5; module.exports = { apps: list.map((n) => ({ instances: n })) };",
+        "const list = [14, 2]; list.fill(process.env.HOME.length + 5); module.exports = { apps: list.map((n) => ({ instances: n })) };",
+        "const list = [{ n: 14 }]; list[0].n = process.env.HOME.length + 5; module.exports = { apps: list.map((a) => ({ instances: a.n })) };",
+        "const list = [{ n: 14 }]; list.filter((a) => a)[0].n = process.env.HOME.length + 5; module.exports = { apps: list.map((a) => ({ instances: a.n })) };",
+        "const list = [{ n: 14 }]; for (const a of list) a.n = process.env.HOME.length + 5; module.exports = { apps: list.map((a) => ({ instances: a.n })) };",
+        "const list = [{ n: 14 }]; list.forEach((a) => { a.n = process.env.HOME.length + 5 }); module.exports = { apps: list.map(({ n }) => ({ instances: n })) };",
+        "const defaults = { instances: true }; defaults.instances = process.env.HOME !== undefined; const n = defaults.instances;\n\
+         module.exports = { apps: [{ instances: n }] };",
+    ] {
+        let exported = run(&[("a.js", text)], true).unwrap();
+        let places = places(&exported);
+        assert!(places.iter().any(|place| place.starts_with("apps[0].instances = ~a.js")), "{text}\n{places:#?}");
+    }
+}

@@ -116,6 +116,57 @@ fn steps_of_optional_chains() {
 }
 
 #[test]
+fn what_is_called_behind_brackets_in_brackets() {
+    let called = |at: &str, name: &str| format!("a.js:{at}: config threw: TypeError: {name} is not a function");
+    let table = [
+        ("const f = (x) => x, o = {};\nf(f(o, ')')).foo()", called("2:14", "f(...).foo")),
+        (
+            "const fs = require('fs'), path = require('path');\nfs.readFileSync(path.join(__dirname, 'a.js')).split('x')",
+            called("2:47", "fs.readFileSync(...).split"),
+        ),
+        ("const o = {};\n(((o))).f(o.g(1))", called("2:13", "o.g")),
+        ("const f = (x) => x;\nf(f({}))[f('k')]()", called("2:10", "f(...)[f(...)]")),
+        (
+            "const f = (x) => class {};\nconst a = new (f(f(1)).B)()",
+            "a.js:2:11: config threw: TypeError: f(...).B is not a constructor".to_owned(),
+        ),
+    ];
+    let table: Vec<(&str, &str)> = table.iter().map(|(text, want)| (*text, want.as_str())).collect();
+    told(&table);
+}
+
+#[test]
+fn names_that_are_computed() {
+    let read = |at: &str, name: &str| {
+        format!("a.js:{at}: config threw: TypeError: Cannot read properties of undefined (reading '{name}')")
+    };
+    let table = [
+        ("const o = {}, k = 'x';\no.a[k](1)", read("2:5", "x")),
+        ("const o = {}, k = 'x';\no.a[k]", read("2:5", "x")),
+        ("const o = {}, k = 'x';\no?.list[k]", read("2:9", "x")),
+        ("const o = {}, k = 'x';\no?.list[k].y.z()", read("2:9", "x")),
+        ("const o = {}, n = 1;\no.list[n]", read("2:8", "1")),
+        ("const o = {}, n = 1;\no.list[n] += 1", read("2:8", "1")),
+        ("const o = {}, n = 1;\no.list[`${n}a`].x = 1", read("2:8", "1a")),
+        ("const o = {};\no.a[process.env.HOME]", read("2:5", "/home/app")),
+        ("const o = {}, s = Symbol('q');\no.a[s]", read("2:5", "Symbol(q)")),
+        ("const o = {};\no.a[o.q.y]", read("2:9", "y")),
+        (
+            "const o = {}, f = () => 3;\nlet i = 0;\no.list[i++]",
+            "a.js:3:8: config threw: TypeError: Cannot read properties of undefined or null".to_owned(),
+        ),
+    ];
+    let table: Vec<(&str, &str)> = table.iter().map(|(text, want)| (*text, want.as_str())).collect();
+    told(&table);
+    // What was caught is over.
+    let text = "const at = (o, k) => { try { return o.a[k.x.y] } catch { return 0 } };\n\
+                const of = (o, k) => { try { return o?.a[k.x.y] } catch { return 0 } };\n\
+                const held = { a: { z: 1 } }, k = { x: { y: 'z' } };\n\
+                module.exports = [at({}, {}), at(held, k), at({}, k), at(held, k), of({}, {}), of(held, k), of(null, k), of(held, k)];";
+    super::check_files(&[("a.js", text)], "[0,1,0,1,0,1,null,1]");
+}
+
+#[test]
 fn patterns_inside_of_patterns() {
     let read = |at: &str, value: &str, name: &str| {
         format!("a.js:{at}: config threw: TypeError: Cannot read properties of {value} (reading '{name}')")

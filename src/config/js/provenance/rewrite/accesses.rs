@@ -14,10 +14,10 @@ use boa_ast::{Span, Spanned};
 use boa_interner::Sym;
 
 use super::super::known;
-use super::super::site::{Export, Scalar, Site, Spot, Value, Worth};
+use super::super::site::{Export, Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, skip_blank};
 use super::super::token;
-use super::scribe::{Scribe, pauses, scalar};
+use super::scribe::{DEPTH_MAX, Scribe, pauses, scalar};
 use super::{Callee, Request};
 use crate::document::js_number;
 
@@ -51,7 +51,15 @@ impl Scribe<'_> {
                 let name = match scalar(field, self.names.interner) {
                     Some(Scalar::Text(text)) => text,
                     Some(Scalar::Number(number)) => js_number(number),
-                    _ => return,
+                    _ => {
+                        let target = self.extent(access.target(), &['[']);
+                        if let Some(((start, end), key)) =
+                            target.and_then(|target| Some((target, self.read_key(field)?)))
+                        {
+                            self.add(start, end, Site::ReadOf { key });
+                        }
+                        return;
+                    }
                 };
                 (name, self.start(field).zip(self.end(field)))
             }
@@ -59,6 +67,13 @@ impl Scribe<'_> {
         let (Some((start, end)), Some((from, to))) = (self.extent(access.target(), &['.', '[']), at) else { return };
         let at = self.spot(from, to);
         self.add(start, end, Site::Read { name, at });
+    }
+
+    /// Marks a computed name, if nothing else can happen while it is evaluated.
+    pub(super) fn read_key(&mut self, field: &Expression) -> Option<SiteId> {
+        let (start, end) = self.extent(field, &[']']).filter(|_| self.is_plain(field) && self.depth < DEPTH_MAX)?;
+        let at = self.spot(start, end);
+        Some(self.first + self.add(start, end, Site::ReadKey { at }))
     }
 
     pub(super) fn assign(&mut self, assign: &Assign) {

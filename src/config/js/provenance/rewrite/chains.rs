@@ -24,7 +24,12 @@ impl Scribe<'_> {
         };
         for operation in optional.chain() {
             let step = match operation.kind() {
-                OptionalOperationKind::SimplePropertyAccess { field } => self.field(field),
+                OptionalOperationKind::SimplePropertyAccess { field } => match (self.field(field), field) {
+                    (Step::Unknown, PropertyAccessField::Expr(name)) => {
+                        self.read_key(name).map_or(Step::Unknown, Step::Key)
+                    }
+                    (step, _) => step,
+                },
                 OptionalOperationKind::PrivatePropertyAccess { .. } => Step::Unknown,
                 OptionalOperationKind::Call { args } => {
                     let plain = args.iter().all(|argument| self.is_plain(argument));
@@ -120,7 +125,7 @@ impl Scribe<'_> {
     }
 
     /// Whether evaluating it does nothing that could be missed.
-    fn is_plain(&self, expression: &Expression) -> bool {
+    pub(super) fn is_plain(&self, expression: &Expression) -> bool {
         match expression.flatten() {
             Expression::Literal(literal) => !matches!(literal.kind(), LiteralKind::Undefined),
             Expression::ArrowFunction(_) | Expression::FunctionExpression(_) | Expression::This(_) => true,
@@ -140,7 +145,7 @@ impl Scribe<'_> {
     }
 
     fn one_line(&self, start: usize, end: usize) -> String {
-        self.code[start..end].split_whitespace().collect::<Vec<_>>().join(" ")
+        self.code.get(start..end).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -38,6 +38,10 @@ pub(super) struct Flow<'p> {
     calls: Vec<(Sym, usize, &'p [Expression])>,
     /// Uses other than calls: whoever gets a function may call it with anything.
     handed: Vec<(Sym, usize)>,
+    /// Uses other than reading a property or an item: whoever gets an object may write to it.
+    lent: Vec<(Sym, usize)>,
+    /// Uses that go through a list, and give its items to names alone.
+    iterated: Vec<(Sym, usize)>,
     assigned: Vec<(Sym, usize)>,
     exporting: bool,
     /// What `let`, `const` and `class` declare, and what everything else does.
@@ -64,6 +68,10 @@ struct Name<'p> {
     calls: Vec<&'p [Expression]>,
     /// Somebody else may call it.
     handed: bool,
+    /// What it holds may not be any more what it was made as.
+    lent: bool,
+    /// Uses, less those that only go through it.
+    uses: i32,
     assigned: bool,
 }
 
@@ -96,6 +104,8 @@ impl<'p> Flow<'p> {
             uses: HashMap::new(),
             calls: Vec::new(),
             handed: Vec::new(),
+            lent: Vec::new(),
+            iterated: Vec::new(),
             assigned: Vec::new(),
             exporting: false,
             lexical: HashSet::new(),
@@ -123,6 +133,18 @@ impl<'p> Flow<'p> {
         for (sym, scope) in std::mem::take(&mut self.handed) {
             if let Some(name) = self.resolve(sym, scope) {
                 self.names[name].handed = true;
+            }
+        }
+        for (sym, scope) in std::mem::take(&mut self.lent) {
+            if let Some(name) = self.resolve(sym, scope) {
+                self.names[name].lent = true;
+            }
+        }
+        let uses: Vec<_> = self.uses.values().copied().map(|used| (used, 1)).collect();
+        let less = std::mem::take(&mut self.iterated).into_iter().map(|used| (used, -1));
+        for ((sym, scope), count) in uses.into_iter().chain(less) {
+            if let Some(name) = self.resolve(sym, scope) {
+                self.names[name].uses += count;
             }
         }
         for (sym, scope) in std::mem::take(&mut self.assigned) {
@@ -277,7 +299,7 @@ impl<'p> Flow<'p> {
             Expression::ObjectLiteral(literal) => self.entry(literal, key, search),
             Expression::Identifier(name) => match self.uses.get(&name.span().start()) {
                 Some((sym, scope)) => match self.resolve(*sym, *scope).and_then(|name| self.names.get(name)) {
-                    Some(name) if name.key.is_none() => self.given(name, Some(key), search),
+                    Some(name) if name.key.is_none() && !name.lent => self.given(name, Some(key), search),
                     _ => false,
                 },
                 None => false,
@@ -293,6 +315,8 @@ impl<'p> Flow<'p> {
         'p: 'e,
     {
         literal.properties().iter().all(|property| match property {
+            // What is above it has properties too.
+            PropertyDefinition::Property(PropertyName::Literal(name), _) if self.is_above(name.sym()) => false,
             PropertyDefinition::Property(PropertyName::Literal(name), value) => {
                 name.sym() != key || self.values(value, search)
             }
@@ -318,7 +342,8 @@ impl<'p> Flow<'p> {
         let complete = match name.from {
             From::Value(value) => take(value, search),
             From::Item(list) => {
-                self.items(list, 0).is_some_and(|items| items.into_iter().all(|item| take(item, search)))
+                let items = self.items(list, key.is_some(), 0);
+                items.is_some_and(|items| items.into_iter().all(|item| take(item, search)))
             }
             From::Parameter(function, index) => self.names.get(function).is_some_and(|function| {
                 let known = !function.handed && !function.assigned;
@@ -336,7 +361,12 @@ impl<'p> Flow<'p> {
         complete
     }
 
-    fn items<'e>(&self, list: &'e Expression, hops: u32) -> Option<Vec<&'e Expression>>
+    fn is_above(&self, key: Sym) -> bool {
+        self.interner.resolve_expect(key).to_string() == "__proto__"
+    }
+
+    /// The items of a list, or those that are `objects` that nobody else has seen.
+    fn items<'e>(&self, list: &'e Expression, objects: bool, hops: u32) -> Option<Vec<&'e Expression>>
     where
         'p: 'e,
     {
@@ -349,14 +379,29 @@ impl<'p> Flow<'p> {
                 .collect(),
             Expression::Identifier(name) if hops < HOPS_MAX => {
                 let (sym, scope) = self.uses.get(&name.span().start())?;
-                let name = self.names.get(self.resolve(*sym, *scope)?)?;
+                let index = self.resolve(*sym, *scope)?;
+                let name = self.names.get(index)?;
                 match name.from {
-                    From::Value(list) if !name.assigned && name.key.is_none() => self.items(list, hops + 1),
+                    From::Value(list) if !name.assigned && !name.lent && name.key.is_none() => (!objects
+                        || name.uses == 0 && !self.lends_items(index))
+                    .then(|| self.items(list, objects, hops + 1))?,
                     _ => None,
                 }
             }
             _ => None,
         }
+    }
+
+    /// Whether a name for the items of a list, which is this name, does more than read them.
+    fn lends_items(&self, list: usize) -> bool {
+        let is_of = |of: &Expression| match of {
+            Expression::Identifier(name) => {
+                self.uses.get(&name.span().start()).is_some_and(|(sym, scope)| self.resolve(*sym, *scope) == Some(list))
+            }
+            _ => false,
+        };
+        let mut items = self.names.iter().filter(|item| item.lent && item.key.is_none());
+        items.any(|item| matches!(item.from, From::Item(of) if is_of(of)))
     }
 
     fn declare(&mut self, scope: usize, name: Identifier, from: From<'p>) -> usize {
@@ -372,7 +417,16 @@ impl<'p> Flow<'p> {
         default: Option<&'p Expression>,
     ) -> usize {
         let index = self.names.len();
-        self.names.push(Name { from, key, default, calls: Vec::new(), handed: self.exporting, assigned: false });
+        self.names.push(Name {
+            from,
+            key,
+            default,
+            calls: Vec::new(),
+            handed: self.exporting,
+            lent: self.exporting,
+            uses: 0,
+            assigned: false,
+        });
         // Of what is declared twice nothing is certain.
         if let Some(before) = self.scopes[scope].names.insert(name.sym(), index) {
             self.names[before].from = From::Unknown;
@@ -438,6 +492,7 @@ impl<'p> Flow<'p> {
         match variable.init() {
             Some(init) => match function(init) {
                 Some((parameters, body)) => self.enter(name.map(Caller::Name), parameters, body),
+                None if name.is_none() => self.read(init),
                 None => self.visit_expression(init),
             },
             None => ControlFlow::Continue(()),
@@ -497,6 +552,20 @@ impl<'p> Flow<'p> {
         })
     }
 
+    fn iterate(&mut self, list: &'p Expression) {
+        if let Expression::Identifier(name) = list {
+            self.iterated.push((name.sym(), self.current));
+        }
+    }
+
+    /// A use that takes something out of what a name holds.
+    fn read(&mut self, expression: &'p Expression) -> ControlFlow<()> {
+        let Expression::Identifier(name) = expression else { return self.visit_expression(expression) };
+        self.used(*name);
+        self.handed.push((name.sym(), self.current));
+        ControlFlow::Continue(())
+    }
+
     fn used(&mut self, name: Identifier) {
         self.uses.insert(name.span().start(), (name.sym(), self.current));
     }
@@ -505,6 +574,21 @@ impl<'p> Flow<'p> {
         let PropertyAccessField::Const(field) = field else { return false };
         let name = self.interner.resolve_expect(field.sym()).to_string();
         matches!(name.as_str(), "map" | "flatMap" | "forEach" | "filter")
+    }
+
+    /// It hands the items on.
+    fn is_filter(&self, field: &PropertyAccessField) -> bool {
+        matches!(field, PropertyAccessField::Const(name) if self.interner.resolve_expect(name.sym()).to_string() == "filter")
+    }
+
+    /// Whether a method changes nothing of what it is called on.
+    fn is_reading(&self, field: &PropertyAccessField) -> bool {
+        const NAMES: &[&str] = &[
+            "at", "concat", "every", "filter", "find", "flatMap", "forEach", "includes", "indexOf", "join", "map",
+            "reduce", "slice", "some", "toString",
+        ];
+        let PropertyAccessField::Const(field) = field else { return false };
+        NAMES.contains(&self.interner.resolve_expect(field.sym()).to_string().as_str())
     }
 }
 

@@ -28,10 +28,14 @@ impl<'p> Visitor<'p> for Flow<'p> {
     fn visit_expression(&mut self, expression: &'p Expression) -> ControlFlow<()> {
         match expression {
             Expression::Identifier(name) => {
-                self.used(*name);
-                self.handed.push((name.sym(), self.current));
-                ControlFlow::Continue(())
+                self.lent.push((name.sym(), self.current));
+                self.read(expression)
             }
+            Expression::PropertyAccess(PropertyAccess::Simple(access)) => {
+                self.read(access.target())?;
+                self.visit_property_access_field(access.field())
+            }
+            Expression::Spread(spread) => self.read(spread.target()),
             _ => expression.visit_with(self),
         }
     }
@@ -40,9 +44,13 @@ impl<'p> Visitor<'p> for Flow<'p> {
         if let PropertyDefinition::IdentifierReference(name) = property {
             self.used(*name);
             self.handed.push((name.sym(), self.current));
+            self.lent.push((name.sym(), self.current));
             return ControlFlow::Continue(());
         }
-        property.visit_with(self)
+        match property {
+            PropertyDefinition::SpreadObject(spread) => self.read(spread),
+            _ => property.visit_with(self),
+        }
     }
 
     fn visit_call(&mut self, call: &'p Call) -> ControlFlow<()> {
@@ -51,13 +59,20 @@ impl<'p> Visitor<'p> for Flow<'p> {
             Expression::Identifier(name) if name.sym() == Sym::EVAL => self.dynamic = true,
             Expression::Identifier(name) => self.calls.push((name.sym(), self.current, call.args())),
             Expression::PropertyAccess(PropertyAccess::Simple(access)) if self.is_call_on_items(access.field()) => {
-                self.visit_expression(access.target())?;
+                self.read(access.target())?;
                 if let [callback, rest @ ..] = call.args()
                     && let Some((parameters, body)) = function(callback)
                 {
+                    if !self.is_filter(access.field()) {
+                        self.iterate(access.target());
+                    }
                     self.enter(Some(Caller::Items(access.target())), parameters, body)?;
                     return rest.iter().try_for_each(|argument| self.visit_expression(argument));
                 }
+            }
+            // A method may write to what it belongs to.
+            Expression::PropertyAccess(PropertyAccess::Simple(access)) if !self.is_reading(access.field()) => {
+                access.visit_with(self)?;
             }
             other => self.visit_expression(other)?,
         }
@@ -226,7 +241,10 @@ impl<'p> Visitor<'p> for Flow<'p> {
                 }
                 IterableLoopInitializer::Access(_) => {}
             }
-            each.visit_with(flow)
+            let _ = flow.visit_iterable_loop_initializer(each.initializer());
+            flow.read(each.iterable())?;
+            flow.iterate(each.iterable());
+            flow.visit_statement(each.body())
         })
     }
 
@@ -249,6 +267,7 @@ impl<'p> Visitor<'p> for Flow<'p> {
 
     fn visit_export_specifier(&mut self, export: &'p ExportSpecifier) -> ControlFlow<()> {
         self.handed.push((export.private_name(), self.current));
+        self.lent.push((export.private_name(), self.current));
         ControlFlow::Continue(())
     }
 }
