@@ -67,14 +67,15 @@ impl Search<'_> {
         } else {
             self.plain(&file, floor, end, has_rest(&file))?
         };
-        if taken(&file) != taken_before {
+        if taken(&file) != taken_before || data_start(&file)? != floor {
             return Ok(None);
         }
+        let begins = taken_before + floor;
         let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before);
         let mut earliest: Option<(Rotated, u64)> = None;
         for rotated in pieces.into_iter().rev().filter(|_| at.is_none()) {
             let opened = match Piece::open(rotated.number, &rotated.path, rotated.compressed) {
-                Ok(opened) => opened.filter(|piece| piece.from() < taken_before),
+                Ok(opened) => opened.filter(|piece| piece.from() < begins),
                 // It has just been compressed, or removed.
                 Err(_) => return Ok(None),
             };
