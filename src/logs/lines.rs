@@ -84,6 +84,12 @@ impl Lines {
         }
     }
 
+    /// To an offset of the file as it is, and no further for now.
+    pub(super) fn until(mut self, end: u64) -> Self {
+        self.limit = Some(self.taken + end);
+        self
+    }
+
     /// From an offset of something rotated on.
     pub(super) fn since(mut self, mut piece: Piece, offset: u64) -> io::Result<Self> {
         piece.skip(offset)?;

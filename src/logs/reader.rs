@@ -194,8 +194,7 @@ impl Open {
         };
         let since = wanted.since.map(Into::into);
         let mut search = Search { count: self.log.lines, since, tells, verdict: &mut verdict };
-        let mut lines = search.open(&self.log.path)?;
-        lines.limit(u64::MAX)?;
+        let lines = search.open(&self.log.path)?;
         self.stands_at = Timestamp::try_from(lines.file().metadata()?.modified()?).unwrap_or_default();
         self.lines = Some(lines);
         Ok(())
