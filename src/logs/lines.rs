@@ -197,6 +197,10 @@ impl Lines {
         let _unlock = lock_shared(&file);
         let taken = taken(&file);
         if taken != self.taken || self.after.is_some() {
+            // Emptied: what a line began with is in it no more.
+            if from(&file).is_some_and(|from| from > self.taken) {
+                self.partial = Line::default();
+            }
             self.taken = taken;
             let after = self.after.take().unwrap_or(0);
             self.find_missed(after, taken + data_start(&file)?);
@@ -221,6 +225,7 @@ impl Lines {
         self.missed = self.next_missed(after, begins);
         if self.missed.is_none() && self.place < begins {
             self.place = begins;
+            self.partial = Line::default();
         }
     }
 
@@ -404,6 +409,20 @@ mod tests {
         let mut lines = Lines::open(&path).unwrap();
         let long = lines.next_complete().unwrap().unwrap();
         assert_eq!((long.bytes.len(), long.cut), (LINE_MAX, 10));
+        assert_eq!(lines.next_complete().unwrap(), Some(line("next")));
+    }
+
+    #[test]
+    fn half_a_line_that_was_flushed_away_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut file = File::options().append(true).create(true).open(&path).unwrap();
+        file.write_all(b"one\nhal").unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert_eq!(lines.next_complete().unwrap(), Some(line("one")));
+        assert_eq!(lines.next_complete().unwrap(), None);
+        crate::logs::rotate::empty(&path).unwrap();
+        file.write_all(b"next\n").unwrap();
         assert_eq!(lines.next_complete().unwrap(), Some(line("next")));
     }
 
