@@ -36,7 +36,7 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// A log's lines from where those begin.
+    /// A log's lines from where those begin, to where it ended when it was looked at.
     pub(super) fn open(&mut self, path: &Path) -> io::Result<Lines> {
         let count = self.count;
         for _ in 1..TRIES {
@@ -50,7 +50,12 @@ impl Search<'_> {
             }
         }
         self.count = count;
-        self.try_open(path)?.map_or_else(|| Lines::open(path), Ok)
+        if let Some(lines) = self.try_open(path)? {
+            return Ok(lines);
+        }
+        let mut lines = Lines::open(path)?;
+        lines.limit(u64::MAX)?;
+        Ok(lines)
     }
 
     /// None when it was rotated meanwhile.
@@ -67,14 +72,15 @@ impl Search<'_> {
         } else {
             self.plain(&file, floor, end, has_rest(&file))?
         };
-        if taken(&file) != taken_before {
+        if taken(&file) != taken_before || data_start(&file)? != floor {
             return Ok(None);
         }
-        let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before);
+        let begins = taken_before + floor;
+        let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before).until(end);
         let mut earliest: Option<(Rotated, u64)> = None;
         for rotated in pieces.into_iter().rev().filter(|_| at.is_none()) {
             let opened = match Piece::open(rotated.number, &rotated.path, rotated.compressed) {
-                Ok(opened) => opened.filter(|piece| piece.from() < taken_before),
+                Ok(opened) => opened.filter(|piece| piece.from() < begins),
                 // It has just been compressed, or removed.
                 Err(_) => return Ok(None),
             };
@@ -216,5 +222,28 @@ impl Search<'_> {
         }
         self.count = Some(needed - found.len());
         Ok(older)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_during_the_search_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, "1\n2\n3\n4\n").unwrap();
+        let mut log = File::options().append(true).open(&path).unwrap();
+        let mut verdict = |_: &[u8]| {
+            log.write_all(b"late\nlater\n").unwrap();
+            Verdict::Take
+        };
+        let mut search = Search { count: Some(2), since: None, tells: false, verdict: &mut verdict };
+        let mut lines = search.open(&path).unwrap();
+        let shown = std::iter::from_fn(|| lines.next_complete().unwrap()).map(|line| line.bytes);
+        assert_eq!(shown.collect::<Vec<_>>(), [b"3", b"4"]);
     }
 }

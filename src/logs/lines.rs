@@ -84,6 +84,12 @@ impl Lines {
         }
     }
 
+    /// To an offset of the file as it is, and no further for now.
+    pub(super) fn until(mut self, end: u64) -> Self {
+        self.limit = Some(self.taken + end);
+        self
+    }
+
     /// From an offset of something rotated on.
     pub(super) fn since(mut self, mut piece: Piece, offset: u64) -> io::Result<Self> {
         piece.skip(offset)?;
@@ -191,26 +197,47 @@ impl Lines {
         let _unlock = lock_shared(&file);
         let taken = taken(&file);
         if taken != self.taken || self.after.is_some() {
+            // Emptied: what a line began with is in it no more.
+            if from(&file).is_some_and(|from| from > self.taken) {
+                self.partial = Line::default();
+            }
             self.taken = taken;
-            let after = self.after.take();
-            self.missed = self.next_missed(after.unwrap_or(0));
+            let after = self.after.take().unwrap_or(0);
+            self.find_missed(after, taken + data_start(&file)?);
             if self.missed.is_some() {
                 return Ok(None);
             }
-            self.place = self.place.max(taken + data_start(&file)?);
         }
-        file.read_at(&mut self.chunk, self.place - self.taken).map(Some)
+        let length = file.read_at(&mut self.chunk, self.place - self.taken)?;
+        // Where nothing can be taken out of a file, a hole is made, and nothing else tells.
+        if length > 0 && self.chunk[0] == 0 {
+            let begins = taken + data_start(&file)?;
+            if self.place < begins {
+                self.find_missed(0, begins);
+                return Ok(None);
+            }
+        }
+        Ok(Some(length))
+    }
+
+    /// Where the file begins only behind what was read: goes on in what was rotated, or else there.
+    fn find_missed(&mut self, after: u64, begins: u64) {
+        self.missed = self.next_missed(after, begins);
+        if self.missed.is_none() && self.place < begins {
+            self.place = begins;
+            self.partial = Line::default();
+        }
     }
 
     /// The rotated file that goes on where reading has got to; only of those that come after one.
-    fn next_missed(&mut self, after: u64) -> Option<Piece> {
-        if self.place >= self.taken {
+    fn next_missed(&mut self, after: u64, begins: u64) -> Option<Piece> {
+        if self.place >= begins {
             return None;
         }
         let mut found = None;
         // What is being compressed may be missed under both its names; what was removed does not come back.
         for _ in 0..LOOKS {
-            found = self.look_for_missed(after);
+            found = self.look_for_missed(after, begins);
             if found.as_ref().is_some_and(|piece| piece.from <= self.place) {
                 break;
             }
@@ -221,12 +248,12 @@ impl Lines {
         Some(piece)
     }
 
-    fn look_for_missed(&self, after: u64) -> Option<Piece> {
+    fn look_for_missed(&self, after: u64, begins: u64) -> Option<Piece> {
         let mut found: Option<Piece> = None;
         for rotated in rotated(&self.path).into_iter().filter(|rotated| rotated.number > after) {
             let Ok(Some(piece)) = Piece::open(rotated.number, &rotated.path, rotated.compressed) else { continue };
             // The last one that begins before, else the first one; what is in the file still is read there.
-            if piece.from < self.taken && (piece.from <= self.place || found.is_none()) {
+            if piece.from < begins && (piece.from <= self.place || found.is_none()) {
                 found = Some(piece);
             }
         }
@@ -383,6 +410,39 @@ mod tests {
         let long = lines.next_complete().unwrap().unwrap();
         assert_eq!((long.bytes.len(), long.cut), (LINE_MAX, 10));
         assert_eq!(lines.next_complete().unwrap(), Some(line("next")));
+    }
+
+    #[test]
+    fn half_a_line_that_was_flushed_away_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut file = File::options().append(true).create(true).open(&path).unwrap();
+        file.write_all(b"one\nhal").unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert_eq!(lines.next_complete().unwrap(), Some(line("one")));
+        assert_eq!(lines.next_complete().unwrap(), None);
+        crate::logs::rotate::empty(&path).unwrap();
+        file.write_all(b"next\n").unwrap();
+        assert_eq!(lines.next_complete().unwrap(), Some(line("next")));
+    }
+
+    #[test]
+    fn who_is_behind_a_hole_reads_what_it_was() {
+        let Some(folder) = crate::logs::rotate::folder_with_holes() else { return };
+        let path = folder.path().join("log");
+        let mut file = File::options().append(true).create(true).open(&path).unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        for round in 0..3 {
+            for number in 0..3_000 {
+                writeln!(file, "{}", round * 3_000 + number).unwrap();
+            }
+            let rotation = crate::spec::Rotation { max_size: 5_000, retain: 100, compress: false };
+            assert!(crate::logs::rotate::rotate(&path, &rotation).unwrap());
+        }
+        for number in 0..9_000 {
+            assert_eq!(lines.next_complete().unwrap(), Some(line(&number.to_string())));
+        }
+        assert_eq!(lines.next_complete().unwrap(), None);
     }
 
     #[test]

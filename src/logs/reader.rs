@@ -194,8 +194,7 @@ impl Open {
         };
         let since = wanted.since.map(Into::into);
         let mut search = Search { count: self.log.lines, since, tells, verdict: &mut verdict };
-        let mut lines = search.open(&self.log.path)?;
-        lines.limit(u64::MAX)?;
+        let lines = search.open(&self.log.path)?;
         self.stands_at = Timestamp::try_from(lines.file().metadata()?.modified()?).unwrap_or_default();
         self.lines = Some(lines);
         Ok(())
@@ -268,7 +267,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::logs::rotate::{Aside, compress, put_aside, rotate, rotated};
+    use crate::logs::rotate::{Aside, compress, folder_with_holes, put_aside, rotate, rotated};
     use crate::spec::Rotation;
 
     #[derive(Default)]
@@ -375,8 +374,9 @@ mod tests {
 
     #[test]
     fn what_was_rotated_is_read_back_into() {
-        for aside in [false, true] {
-            let folder = tempfile::tempdir().unwrap();
+        let on_disk = || tempfile::tempdir().unwrap();
+        let folders = [Some((on_disk(), false)), Some((on_disk(), true)), folder_with_holes().map(|it| (it, false))];
+        for (folder, aside) in folders.into_iter().flatten() {
             let path = rotated_log(folder.path(), aside);
             for count in [1, 15, 999, 1_000, 1_001, 2_500, 4_321, 5_000, 9_000] {
                 let want: Vec<String> =
@@ -385,6 +385,8 @@ mod tests {
                 assert_eq!(read(vec![log(&path, false, Some(count))], Wanted::default()), want, "{aside} {count}");
             }
             assert_eq!(read(vec![log(&path, false, None)], Wanted::default()).len(), 5_000);
+            let since = Wanted { since: Some(Timestamp::UNIX_EPOCH), ..Wanted::default() };
+            assert_eq!(read(vec![log(&path, false, None)], since).len(), 5_000);
             assert_eq!(read(vec![log(&path, false, Some(0))], Wanted::default()).len(), 0);
             let grep = Some(Regex::new("7[05]0$").unwrap());
             let found = read(vec![log(&path, false, Some(3))], Wanted { grep, ..Wanted::default() });

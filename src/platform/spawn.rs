@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -69,12 +69,14 @@ pub(super) struct Outputs {
 impl Outputs {
     /// Files are opened even when they are written by somebody else: what is wrong with them is wrong with the app.
     pub(super) fn open(launch: &Launch, home: &str, account: Option<&Account>) -> Result<Self, String> {
-        let (mut out, _) = open_output(&launch.out, home, account)?;
-        let (mut error, error_log_offset) = open_output(&launch.error, home, account)?;
+        // What passes through the log process has its line's end from there.
+        let is_raw = launch.framing.is_none();
+        let (mut out, _) = open_output(&launch.out, home, account, is_raw)?;
+        let (mut error, error_log_offset) = open_output(&launch.error, home, account, is_raw)?;
         let mut piped = None;
         if let Some(framing) = &launch.framing {
             if let Some(path) = &framing.combined {
-                open_output(&Output::File(path.clone()), home, account)?;
+                open_output(&Output::File(path.clone()), home, account, false)?;
             }
             let pipes = Piped::open(launch, framing);
             let (ours, theirs) =
@@ -207,8 +209,13 @@ fn open_channel(wanted: bool) -> Result<(Option<Channel>, Option<OwnedFd>), Stri
     Ok((Some(ours), Some(theirs)))
 }
 
-/// And how long it is already.
-fn open_output(output: &Output, home: &str, account: Option<&Account>) -> Result<(OwnedFd, u64), String> {
+/// And how long it is already; where wanted, with an end to its last line.
+fn open_output(
+    output: &Output,
+    home: &str,
+    account: Option<&Account>,
+    end_line: bool,
+) -> Result<(OwnedFd, u64), String> {
     match output {
         Output::Null => match OpenOptions::new().write(true).open("/dev/null") {
             Ok(null) => Ok((null.into(), 0)),
@@ -222,10 +229,25 @@ fn open_output(output: &Output, home: &str, account: Option<&Account>) -> Result
                 })?,
                 None => open_log(Path::new(path)).map_err(said)?,
             };
-            let length = file.metadata().map_err(said)?.len();
-            Ok((file.into(), length))
+            let meta = file.metadata().map_err(said)?;
+            let ended = end_line && meta.is_file() && end_last_line(&file, meta.len());
+            Ok((file.into(), meta.len() + u64::from(ended)))
         }
     }
+}
+
+/// What the run before has left without an end is not to be glued to what this one writes. Whether there was such;
+/// where that cannot be known, nothing is done.
+fn end_last_line(mut log: &File, length: u64) -> bool {
+    let Some(last) = length.checked_sub(1) else { return false };
+    let mut byte = [0];
+    let open = || {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        // This very file, whatever its path names by now.
+        OpenOptions::new().read(true).custom_flags(flags).open(format!("/proc/self/fd/{}", log.as_raw_fd()))
+    };
+    let is_open = open().and_then(|file| file.read_exact_at(&mut byte, last)).is_ok() && byte != *b"\n";
+    is_open && log.write_all(b"\n").is_ok()
 }
 
 /// Opens a file to append to; its folder is made when missing.

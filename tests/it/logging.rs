@@ -81,6 +81,20 @@ fn times_records_and_both_streams_in_one_file() {
     until(&home, "its end", || log_process(&home).is_none());
 }
 
+#[test]
+fn what_a_run_left_without_an_end_is_a_line_of_its_own() {
+    let home = Home::new();
+    let line = "printf 'Error: disk gone'; printf wrong >&2; exit 1";
+    home.write_json(
+        "eco.json",
+        &json!([with(shell_app("e", line), &json!({ "max_restarts": 2, "min_uptime": 60_000 }))]),
+    );
+    home.exits(3, &["apply", "eco.json"]);
+    until(&home, "two runs", || home.log("e-error.log").matches("wrong").count() >= 2);
+    assert!(home.log("e-out.log").lines().all(|line| line == "Error: disk gone"), "{}", home.log("e-out.log"));
+    assert!(home.log("e-error.log").lines().all(|line| line == "wrong"), "{}", home.log("e-error.log"));
+}
+
 fn jiff_year() -> String {
     let output = std::process::Command::new("date").args(["-u", "+%Y"]).output().expect("date");
     String::from_utf8(output.stdout).expect("a year").trim().to_owned()

@@ -13,10 +13,14 @@ const LEVEL: u32 = 4;
 /// Whoever may write to the folder could have made one.
 const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Puts `FILE.gz` in the place of a file; at every moment one of them is whole.
+/// Puts `FILE.gz` in the place of a file; at every moment one of them is whole. A file that somebody removes meanwhile
+/// stays removed.
 pub(super) fn compress(path: &Path) -> io::Result<()> {
     let (part, whole) = (with(path, ".gz.part"), with(path, ".gz"));
-    let mut source = OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?;
+    let mut source = match OpenOptions::new().read(true).custom_flags(NO_LINK).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
     // Somebody who had it open as a log, when it was renamed, and writes to it still.
     if crate::platform::is_written_to(&source) == Some(true) {
         return Ok(());
@@ -43,11 +47,24 @@ pub(super) fn compress(path: &Path) -> io::Result<()> {
         return Err(error);
     }
     fs::rename(&part, &whole)?;
-    fs::remove_file(path)
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::remove_file(&whole),
+        removed => removed,
+    }
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_was_removed_meanwhile_is_no_trouble() {
+        let folder = tempfile::tempdir().unwrap();
+        super::compress(&folder.path().join("a.log.1")).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

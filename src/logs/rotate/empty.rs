@@ -16,13 +16,7 @@ use crate::platform::user_id;
 /// # Errors
 /// The system's; where it is a link of somebody else's, it is left alone.
 pub fn empty(log: &Path) -> io::Result<u64> {
-    let mut freed = 0;
-    for rotated in names::rotated(log) {
-        let is_own = fs::File::open(&rotated.path).is_ok_and(|file| super::from(&file).is_some());
-        if is_own && fs::remove_file(&rotated.path).is_ok() {
-            freed += rotated.bytes;
-        }
-    }
+    let mut freed = remove_rotated(log, u64::MAX);
     if let Some(link) = foreign_link(log, user_id()) {
         return Err(io::Error::other(format!("`{}` is a link of somebody else's", link.display())));
     }
@@ -40,13 +34,27 @@ pub fn empty(log: &Path) -> io::Result<u64> {
         return Err(io::Error::other("it has a second name, and belongs to somebody else"));
     }
     lock_exclusive(&file);
+    // Whoever is copying its head finds below that this was in vain.
+    for (_, part) in names::parts(log) {
+        let _ = fs::remove_file(part);
+    }
     let length = file.metadata()?.len();
-    let place = (taken(&file) + length).to_string();
+    let place = taken(&file) + length;
     for name in [TAKEN, FROM] {
-        let _ = fsetxattr(&file, name, place.as_bytes(), XattrFlags::empty());
+        let _ = fsetxattr(&file, name, place.to_string().as_bytes(), XattrFlags::empty());
     }
     file.set_len(0)?;
+    // And what was rotated while this was at it.
+    freed += remove_rotated(log, place);
     Ok(freed + length)
+}
+
+/// What begins before a place; the rest was written later.
+fn remove_rotated(log: &Path, before: u64) -> u64 {
+    let is_wanted =
+        |path: &Path| fs::File::open(path).is_ok_and(|file| super::from(&file).is_some_and(|at| at < before));
+    let files = names::rotated(log).into_iter().filter(|rotated| is_wanted(&rotated.path));
+    files.filter(|rotated| fs::remove_file(&rotated.path).is_ok()).map(|rotated| rotated.bytes).sum()
 }
 
 /// One on the way there that neither root nor this user has made.
@@ -60,7 +68,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::logs::rotate::{rotate, rotated};
+    use crate::logs::rotate::{compress, from, rotate, rotated};
     use crate::spec::Rotation;
 
     #[test]
@@ -77,5 +85,39 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "next\n");
         let left: Vec<u64> = rotated(&path).iter().map(|file| file.number).collect();
         assert_eq!(left, [7]);
+    }
+
+    #[test]
+    fn what_is_rotated_at_that_moment_goes_as_well() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut log = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        let lines = "a line\n".repeat(20_000);
+        let is_over = AtomicBool::new(false);
+        let mut place = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    rotate(&path, &Rotation { max_size: 20_000, retain: 1_000, compress: true }).unwrap();
+                    compress(&path).unwrap();
+                }
+            });
+            for _ in 0..20 {
+                for _ in 0..5 {
+                    log.write_all(lines.as_bytes()).unwrap();
+                }
+                empty(&path).unwrap();
+                place = from(&log_file(&path)).unwrap();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        let left = rotated(&path).into_iter().map(|piece| from(&log_file(&piece.path)));
+        assert!(left.clone().all(|from| from >= Some(place)), "{place} {:?}", left.collect::<Vec<_>>());
+    }
+
+    fn log_file(path: &Path) -> fs::File {
+        fs::File::open(path).unwrap()
     }
 }

@@ -46,27 +46,34 @@ pub(super) fn take(path: &Path, rotation: &Rotation) -> io::Result<bool> {
     if (same.dev(), same.ino()) != (meta.dev(), meta.ino()) {
         return Ok(false);
     }
+    let before = taken(&log);
     let start = data_start(&log)?;
     let size = log.metadata()?.len();
     if rotation.max_size == 0 || size.saturating_sub(start) < rotation.max_size {
         return Ok(false);
     }
     let block = rustix::fs::fstatfs(&log).ok().and_then(|stat| u64::try_from(stat.f_bsize).ok()).unwrap_or(4096);
-    let Some(cut) = cut(&log, start, size, block.max(512))? else { return Ok(false) };
-    let taken = copy(&log, path, cut, rotation).and_then(|()| {
+    // What was copied is not wanted then, and what is there was not copied.
+    let is_emptied = || taken(&log) != before || log.metadata().is_ok_and(|meta| meta.len() < size);
+    let cut = match cut(&log, start, size, block.max(512)) {
+        Err(_) if is_emptied() => None,
+        cut => cut?,
+    };
+    let Some(cut) = cut else { return Ok(false) };
+    let done = copy(&log, path, cut, rotation).and_then(|()| {
         // Nobody reads from now on until what was taken out has its name; with the file the lock goes.
         lock_exclusive(&log);
-        take_out(&log, cut)
+        if is_emptied() { Ok(false) } else { take_out(&log, cut).map(|()| true) }
     });
-    if let Err(error) = taken {
-        // It is all in the log still.
-        for (_, part) in names::parts(path) {
-            let _ = std::fs::remove_file(part);
-        }
-        return Err(error);
+    if let Ok(true) = done {
+        names::finish(path)?;
+        return Ok(true);
     }
-    names::finish(path)?;
-    Ok(true)
+    // It is all in the log still, or has gone.
+    for (_, part) in names::parts(path) {
+        let _ = std::fs::remove_file(part);
+    }
+    if is_emptied() { Ok(false) } else { done }
 }
 
 /// At least one byte stays: a file cannot be taken out as a whole.

@@ -79,6 +79,19 @@ pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
     Ok(rotated)
 }
 
+/// On a file system that takes nothing out of a file, but makes holes; none where `/dev/shm` is no such, or bears no
+/// attributes: then there is nothing to be tested.
+#[cfg(test)]
+pub(super) fn folder_with_holes() -> Option<tempfile::TempDir> {
+    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+    let folder = tempfile::tempdir_in("/dev/shm").ok()?;
+    let file = File::create(folder.path().join("probe")).ok()?;
+    let is_tmpfs = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS);
+    let flags = rustix::fs::XattrFlags::empty();
+    let has_attributes = rustix::fs::fsetxattr(&file, head::FROM, b"0", flags).is_ok();
+    (is_tmpfs && has_attributes).then_some(folder)
+}
+
 /// Removes the oldest of what was rotated out of a log.
 pub fn retain(path: &Path, count: u32) {
     names::retain(path, count);
