@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::{ExitStatus, format_millis};
 use crate::supervisor::{Check, Launch, LaunchId, ProbeAsk};
@@ -43,12 +43,14 @@ pub enum Report {
 pub struct Prober {
     to_loop: UnboundedSender<Report>,
     tasks: HashMap<LaunchId, JoinHandle<()>>,
+    /// From which seconds are counted.
+    began: Instant,
 }
 
 impl Prober {
     #[must_use]
     pub fn new(to_loop: UnboundedSender<Report>) -> Self {
-        Self { to_loop, tasks: HashMap::new() }
+        Self { to_loop, tasks: HashMap::new(), began: Instant::now() }
     }
 
     /// From now on by this check, or none. Must be called on the loop that the checks shall run on.
@@ -58,16 +60,17 @@ impl Prober {
             let _ = self.to_loop.send(Report::Abandon { of: launch });
         }
         if let Some(check) = check {
-            self.tasks.insert(launch, tokio::spawn(look_after(check, self.to_loop.clone())));
+            self.tasks.insert(launch, tokio::spawn(look_after(check, self.began, self.to_loop.clone())));
         }
     }
 }
 
-async fn look_after(check: Box<Check>, to_loop: UnboundedSender<Report>) {
+async fn look_after(check: Box<Check>, began: Instant, to_loop: UnboundedSender<Report>) {
     let (mut probes, mut passes) = (0_u32, 0_u32);
     let mut ever_passed = false;
     loop {
-        sleep(Duration::from_millis(check.wait_ms(probes, ever_passed))).await;
+        let at = Instant::now() + Duration::from_millis(check.wait_ms(probes, ever_passed));
+        sleep_until(if ever_passed { together(at, began, check.interval_ms) } else { at }).await;
         probes = probes.wrapping_add(1);
         let result = probed(&check, &to_loop).await;
         let passed = result.is_ok();
@@ -78,6 +81,17 @@ async fn look_after(check: Box<Check>, to_loop: UnboundedSender<Report>) {
             return;
         }
     }
+}
+
+/// Checks that are seconds apart anyway are made at full seconds: of those that share one the daemon is woken once, and
+/// all but the first cost a fifth (200 and 30 microseconds for a connection, measured).
+fn together(at: Instant, began: Instant, interval_ms: u64) -> Instant {
+    const OFTEN_MS: u64 = 5_000;
+    if interval_ms < OFTEN_MS {
+        return at;
+    }
+    let seconds = at.duration_since(began).as_millis().div_ceil(1_000);
+    began + Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX / 2))
 }
 
 async fn probed(check: &Check, to_loop: &UnboundedSender<Report>) -> Result<(), String> {
