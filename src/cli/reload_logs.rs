@@ -64,6 +64,23 @@ fn moved(view: &InstanceView) -> Vec<String> {
     moved.collect()
 }
 
+/// Its logs that were removed while it writes to them.
+pub(super) fn removed(view: &InstanceView) -> Vec<String> {
+    let Some(pid) = view.pid.filter(|_| writes_itself(view)) else { return Vec::new() };
+    let is_removed = |(number, log): (u8, &String)| {
+        let now = elsewhere(&PathBuf::from(format!("/proc/{pid}/fd/{number}")), Path::new(log))?;
+        // As the kernel names it.
+        (now == Path::new(&format!("{log} (deleted)"))).then(|| {
+            format!(
+                "`{}:{}` writes to `{log}`, which was removed: nobody sees that until it is restarted",
+                view.name, view.slot
+            )
+        })
+    };
+    let streams = [(1, &view.out_file), (2, &view.error_file)];
+    streams.into_iter().filter_map(|(number, log)| Some((number, log.as_ref()?))).filter_map(is_removed).collect()
+}
+
 /// None where it is what the path names, or nothing that could be moved.
 fn elsewhere(open: &Path, log: &Path) -> Option<PathBuf> {
     let there = metadata(open).ok().filter(std::fs::Metadata::is_file)?;

@@ -286,6 +286,9 @@ fn files_that_were_moved_away_are_opened_anew_or_named() {
     home.ok(&["reloadLogs"]);
     say(&to_raw, "three");
     until(&home, "the line", || home.log("raw-out.log") == "three\n");
+    home.ok(&["logs", "raw", "--nostream"]).never_shows("removed");
+    std::fs::remove_file(log_path(&home, "raw-out.log")).expect("remove");
+    home.ok(&["logs", "raw", "--nostream"]).says("raw-out.log`, which was removed");
 }
 
 #[test]

@@ -28,12 +28,18 @@ struct Choice<'a> {
     home: PathBuf,
     zone: TimeZone,
     known: BTreeSet<PathBuf>,
+    /// What is said of logs that were removed under their writers.
+    removed: Vec<String>,
 }
 
 pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let mut choice = Choice { arguments, home: home.clone(), zone: TimeZone::system(), known: BTreeSet::new() };
+    let (zone, known) = (TimeZone::system(), BTreeSet::new());
+    let mut choice = Choice { arguments, home: home.clone(), zone, known, removed: Vec::new() };
     let files = choice.files()?;
+    for note in std::mem::take(&mut choice.removed) {
+        terminal.note(&note);
+    }
     let follows = arguments.follow || (terminal.interactive && !arguments.nostream && arguments.until.is_none());
     if files.is_empty() {
         terminal.note("no log files");
@@ -88,6 +94,7 @@ impl Choice<'_> {
         let arguments = self.arguments;
         let targets = if arguments.targets.is_empty() { &everything[..] } else { &arguments.targets };
         let chosen = instances::select(targets, &all)?;
+        self.removed = chosen.iter().flat_map(super::reload_logs::removed).collect();
         // Neither flag is both streams, and so are both flags.
         let both = arguments.out == arguments.err;
         let files = log_files(&chosen, both || arguments.out, both || arguments.err);
