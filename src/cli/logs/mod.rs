@@ -94,7 +94,7 @@ impl Choice<'_> {
         let arguments = self.arguments;
         let targets = if arguments.targets.is_empty() { &everything[..] } else { &arguments.targets };
         let chosen = instances::select(targets, &all)?;
-        self.removed = chosen.iter().flat_map(|view| super::reload_logs::removed(view)).collect();
+        self.removed = chosen.iter().flat_map(super::reload_logs::removed).collect();
         // Neither flag is both streams, and so are both flags.
         let both = arguments.out == arguments.err;
         let files = log_files(&chosen, both || arguments.out, both || arguments.err);
