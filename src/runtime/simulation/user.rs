@@ -127,7 +127,7 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.stop.tree = !rng.percent(10);
     app.cron_restart = rng.pick(&[None, None, None, Some("0 * * * *".to_owned())]).clone();
     if app.cron_restart.is_none() && rng.percent(15) {
-        app.schedule = Some("*/20 * * * *".to_owned());
+        app.schedule = Some("0 * * * *".to_owned());
         app.schedule_overlap = *rng.pick(&[Overlap::Skip, Overlap::Queue, Overlap::Replace]);
     }
     app.max_memory_restart = *rng.pick(&[None, None, None, Some(100)]);
