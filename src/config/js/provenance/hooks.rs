@@ -15,6 +15,7 @@ use crate::config::js::fault::in_nodes_words;
 pub(super) fn install(context: &mut Context) -> JsResult<()> {
     bind_mark(context)?;
     wrap_assign(context)?;
+    wrap_define(context)?;
     wrap_to_string(context)?;
     wrap_then(context)
 }
@@ -58,6 +59,31 @@ fn wrap_assign(context: &mut Context) -> JsResult<()> {
             Trace::of(context).assigned(&object, args.get(1..).unwrap_or_default(), context)?;
         }
         Ok(target)
+    })
+}
+
+/// What gives a property another value without an assignment.
+fn wrap_define(context: &mut Context) -> JsResult<()> {
+    for (owner, name, length) in
+        [("Object", "defineProperty", 3), ("Reflect", "defineProperty", 3), ("Reflect", "set", 3)]
+    {
+        replace(owner, None, name, length, context, |genuine, this, args, context| {
+            let result = genuine.call(this, args, context)?;
+            if let (Some(object), Some(key)) = (args.first().and_then(JsValue::as_object), args.get(1)) {
+                Trace::of(context).replaced(&object, key, context)?;
+            }
+            Ok(result)
+        })?;
+    }
+    replace("Object", None, "defineProperties", 2, context, |genuine, this, args, context| {
+        let result = genuine.call(this, args, context)?;
+        let object = args.first().and_then(JsValue::as_object);
+        if let (Some(object), Some(given)) = (object, args.get(1).and_then(JsValue::as_object)) {
+            for key in given.own_property_keys(context)? {
+                Trace::of(context).replaced(&object, &JsValue::from(key), context)?;
+            }
+        }
+        Ok(result)
     })
 }
 

@@ -641,6 +641,20 @@ impl Trace {
         Ok(())
     }
 
+    /// A property of a known object holds what nobody has seen being written.
+    fn replaced(&self, object: &JsObject, key: &JsValue, context: &mut Context) -> JsResult<()> {
+        let Some(key) = key.as_string().map(|key| key.to_std_string_lossy()) else { return Ok(()) };
+        let Some(held) = data(object, &key_of(&key)) else { return Ok(()) };
+        let found = self.find(object, &key, &held, context)?;
+        let (Some(at), Some(value)) = (found.key, found.value) else { return Ok(()) };
+        if self.order.get() >= ASSIGNED_MAX {
+            return self.assigned(object, &[JsObject::with_null_proto().into()], context);
+        }
+        let value = Value { spot: value.spot, worth: Worth::Computed };
+        let site = self.add(Site::Write { key: (!at.computed).then(|| key.clone()), at: at.spot, value });
+        self.wrote(object, key, (site, None), context)
+    }
+
     fn assigned(&self, target: &JsObject, sources: &[JsValue], context: &mut Context) -> JsResult<()> {
         let record = self.recorded(target, context)?;
         if let Some(mut record) = record.downcast_mut::<Record>() {

@@ -649,6 +649,22 @@ fn what_may_have_been_written_over_is_not_blamed() {
         let computed = places.iter().any(|place| place.starts_with("apps[1].instances = ~a.js"));
         assert!(computed, "{text}\n{places:#?}");
     }
+    for write in [
+        "[o.instances] = [n]",
+        "({ a: o['instances'] } = { a: n })",
+        "for (o.instances of [n]);",
+        "Object.defineProperty(o, 'instances', { value: n, enumerable: true })",
+        "Object.defineProperties(o, { instances: { value: n, enumerable: true } })",
+        "Reflect.defineProperty(o, 'instances', { value: n, enumerable: true })",
+        "Reflect.set(o, 'instances', n)",
+    ] {
+        let text = format!(
+            "const n = process.env.HOME.length + 5; const o = {{ max: 2, instances: 14 }};\n{write}; module.exports = {{ apps: [o] }};"
+        );
+        let places = places(&run(&[("a.js", &text)], true).unwrap());
+        assert!(places.iter().any(|place| place.starts_with("apps[0].instances = ~a.js")), "{text}\n{places:#?}");
+        assert!(places.iter().any(|place| place == "apps[0].max = a.js 2"), "{text}\n{places:#?}");
+    }
     for text in [
         "const list = [14, 2]; list[0] = process.env.HOME.length + 5; module.exports = { apps: list.map((n) => ({ instances: n })) };",
         "const list = [14, 2]; list.fill(process.env.HOME.length + 5); module.exports = { apps: list.map((n) => ({ instances: n })) };",

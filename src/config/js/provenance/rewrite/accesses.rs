@@ -135,6 +135,51 @@ impl Scribe<'_> {
         self.names.text(object.sym()) == "module" && self.names.text(field.sym()) == "exports"
     }
 
+    /// Marks what parts of a value are written to.
+    pub(super) fn written_apart(&mut self, pattern: &Pattern) {
+        let accesses: Vec<&PropertyAccess> = match pattern {
+            Pattern::Object(object) => {
+                let bindings = object.bindings().iter();
+                bindings
+                    .filter_map(|element| match element {
+                        ObjectPatternElement::AssignmentPropertyAccess { access, .. }
+                        | ObjectPatternElement::AssignmentRestPropertyAccess { access } => Some(access),
+                        _ => None,
+                    })
+                    .collect()
+            }
+            Pattern::Array(list) => {
+                let bindings = list.bindings().iter();
+                bindings
+                    .filter_map(|element| match element {
+                        ArrayPatternElement::PropertyAccess { access, .. }
+                        | ArrayPatternElement::PropertyAccessRest { access } => Some(access),
+                        _ => None,
+                    })
+                    .collect()
+            }
+        };
+        for access in accesses {
+            self.written_to(access);
+        }
+    }
+
+    pub(super) fn written_to(&mut self, access: &PropertyAccess) {
+        let PropertyAccess::Simple(access) = access else { return };
+        let (key, at) = match access.field() {
+            PropertyAccessField::Const(field) => (Some(self.names.text(field.sym())), self.span(field.span())),
+            PropertyAccessField::Expr(field) => match scalar(field, self.names.interner) {
+                Some(Scalar::Text(text)) => (Some(text), self.start(field).zip(self.end(field))),
+                _ => (None, None),
+            },
+        };
+        if let (Some((start, end)), Some(key), Some((from, to))) = (self.extent(access.target(), &['.', '[']), key, at)
+        {
+            let at = self.spot(from, to);
+            self.add(start, end, Site::Write { key: Some(key), at, value: Value { spot: at, worth: Worth::Computed } });
+        }
+    }
+
     /// Marks the object that is written to, and a computed key.
     pub(super) fn write(&mut self, access: &SimplePropertyAccess, value: Option<Spot>) -> Option<u32> {
         let (key, at) = match access.field() {

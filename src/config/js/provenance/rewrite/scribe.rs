@@ -437,11 +437,15 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
 
     fn visit_pattern(&mut self, pattern: &'ast Pattern) -> ControlFlow<()> {
         self.nested(pattern);
+        self.written_apart(pattern);
         pattern.visit_with(self)
     }
 
     fn visit_for_of_loop(&mut self, each: &'ast ForOfLoop) -> ControlFlow<()> {
         let iterable = each.iterable();
+        if let IterableLoopInitializer::Access(access) = each.initializer() {
+            self.written_to(access);
+        }
         if !each.r#await()
             && !self.names.is_defined(iterable)
             && let Some((start, end)) = self.extent(iterable, &[')'])
