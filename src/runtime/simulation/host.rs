@@ -292,6 +292,8 @@ impl Host {
         }
         let Some(app) = app else { return };
         if let What::Renamed { from, .. } = &what {
+            // Whoever had the name before is gone, and what was said of it is not about the new one.
+            self.told.retain(|(name, _), _| *name != app);
             for ((name, slot), known) in std::mem::take(&mut self.told) {
                 let name = if name == *from { app.clone() } else { name };
                 self.told.insert((name, slot), known);
