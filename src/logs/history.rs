@@ -122,7 +122,7 @@ impl Search<'_> {
     /// From the end; where to begin, unless that is further ahead.
     fn plain(&mut self, file: &File, floor: u64, end: u64, has_rest: bool) -> io::Result<Option<u64>> {
         match self.count {
-            Some(0) => return Ok(Some(end)),
+            Some(0) => return last_line_end(file, floor, end).map(Some),
             None if !self.tells => return Ok(None),
             _ => {}
         }
@@ -225,6 +225,28 @@ impl Search<'_> {
     }
 }
 
+/// Where a line begins that has not ended yet: whoever follows is to see all of it. A write of more than a page is not
+/// there all at once.
+fn last_line_end(file: &File, floor: u64, end: u64) -> io::Result<u64> {
+    let mut chunk = Vec::new();
+    let mut position = end;
+    let farthest = floor.max(end.saturating_sub(LINE_MAX as u64));
+    while position > farthest {
+        let size = usize::try_from(position - farthest).unwrap_or(BLOCK).min(BLOCK);
+        chunk.resize(size, 0);
+        match file.read_exact_at(&mut chunk, position - size as u64) {
+            // Truncated just now.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(end),
+            read => read?,
+        }
+        position -= size as u64;
+        if let Some(at) = memchr::memrchr(b'\n', &chunk) {
+            return Ok(position + at as u64 + 1);
+        }
+    }
+    Ok(farthest)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -245,5 +267,19 @@ mod tests {
         let mut lines = search.open(&path).unwrap();
         let shown = std::iter::from_fn(|| lines.next_complete().unwrap()).map(|line| line.bytes);
         assert_eq!(shown.collect::<Vec<_>>(), [b"3", b"4"]);
+    }
+
+    #[test]
+    fn what_follows_begins_with_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let long = "x".repeat(BLOCK + 3);
+        for (text, begin) in [("", 0), ("1\n", 2), ("1\n2", 2), ("1", 0), (&format!("1\n{long}"), 2)] {
+            std::fs::write(&path, text).unwrap();
+            let file = File::open(&path).unwrap();
+            assert_eq!(last_line_end(&file, 0, text.len() as u64).unwrap(), begin, "{}", text.len());
+        }
+        std::fs::write(&path, vec![b'x'; LINE_MAX + 7]).unwrap();
+        assert_eq!(last_line_end(&File::open(&path).unwrap(), 0, LINE_MAX as u64 + 7).unwrap(), 7);
     }
 }

@@ -92,7 +92,7 @@ impl Reader {
     pub fn read(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
         let all: Vec<usize> = (0..self.logs.len()).collect();
         self.begin(&all, sink)?;
-        for (at, open) in self.logs.iter_mut().enumerate() {
+        for (at, open) in self.logs.iter_mut().enumerate().filter(|(_, open)| open.log.lines != Some(0)) {
             let Some(rest) = open.lines.as_mut().and_then(Lines::take_partial) else { continue };
             if open.is_wanted(&rest, &self.wanted).is_some() {
                 sink.line(at, &rest, &open.log.stamps.read(&rest.bytes), None)?;
