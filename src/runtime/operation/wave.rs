@@ -57,6 +57,7 @@ impl Operation {
         for app in pending {
             self.skip(&app, format!("the state cannot be saved: {reason}"));
         }
+        self.look_at_blocked(None, around);
         if self.begun_any {
             return None;
         }
@@ -177,6 +178,8 @@ impl Operation {
                 self.progress(&app, None, what, around.out);
                 self.skip(&app, reason);
             }
+            // Somebody may wait for what was to be started here.
+            self.look_at_blocked(None, around);
         }
     }
 

@@ -175,6 +175,11 @@ impl Host {
         self.note(&format!("the clock is set by {by_ms} ms"));
     }
 
+    /// How much of an input: all of it where one seed is looked at.
+    pub(super) fn shown_characters(&self) -> usize {
+        if self.trace_lines == usize::MAX { usize::MAX } else { 300 }
+    }
+
     pub(super) fn note(&mut self, line: &str) {
         if self.trace.len() == self.trace_lines {
             self.trace.pop_front();
