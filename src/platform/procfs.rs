@@ -103,7 +103,10 @@ pub(super) fn process(pid: u32) -> io::Result<Option<Process>> {
 /// kernel takes the first living thread). None where the kernel does not list them (`CONFIG_PROC_CHILDREN`).
 pub(super) fn own_children() -> Option<Vec<u32>> {
     let me = std::process::id();
-    let listed = std::fs::read_to_string(format!("/proc/self/task/{me}/children")).ok()?;
+    let mut file = std::fs::File::open(format!("/proc/self/task/{me}/children")).ok()?;
+    // In few reads: the kernel counts its way to where the one before ended.
+    let mut listed = String::with_capacity(32 << 10);
+    std::io::Read::read_to_string(&mut file, &mut listed).ok()?;
     Some(listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 

@@ -22,6 +22,7 @@ mod operation;
 mod record;
 mod request;
 mod restore;
+mod roster;
 #[cfg(test)]
 mod simulation;
 pub mod store;

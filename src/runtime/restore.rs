@@ -66,6 +66,10 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
             unwanted.push(survivor.instance);
         }
     }
+    let names: Vec<String> = table.apps.keys().cloned().collect();
+    for name in names {
+        table.enrol(&name);
+    }
     (table, unwanted)
 }
 

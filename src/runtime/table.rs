@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::core::Measured;
 use super::history::{Heard, Moment, Why};
+use super::roster::Roster;
 use super::view::outputs;
 use super::{AppRecord, Effect, Intent};
 use crate::base::{InstanceId, Mono, Now, Run, sha256_hex};
@@ -135,6 +136,7 @@ pub(super) struct Table {
     pub(super) touched: BTreeSet<String>,
     /// Who is at work, for the history.
     pub(super) asking: Why,
+    pub(super) roster: Roster,
 }
 
 impl Table {
@@ -148,6 +150,7 @@ impl Table {
             completed: BTreeSet::new(),
             touched: BTreeSet::new(),
             asking: Why::Unknown,
+            roster: Roster::default(),
         }
     }
 
@@ -170,18 +173,22 @@ impl Table {
 
     /// The earliest that any instance waits for.
     pub(super) fn deadline(&self) -> Option<Mono> {
-        self.machines().filter_map(deadline).min()
+        debug_assert_eq!(self.roster.next_due(), self.machines().filter_map(deadline).min());
+        self.roster.next_due()
     }
 
     /// Instances whose time has come.
     pub(super) fn due(&self, now: Now) -> Vec<InstanceId> {
-        let is_due = |instance: &Instance| deadline(&instance.machine).is_some_and(|at| at <= now.mono);
-        self.apps
-            .iter()
-            .flat_map(|(name, app)| app.instances.iter().map(move |(slot, instance)| (name, *slot, instance)))
-            .filter(|(_, _, instance)| is_due(instance))
-            .map(|(name, slot, _)| InstanceId::new(name, slot))
-            .collect()
+        self.roster.due(now.mono).cloned().collect()
+    }
+
+    /// Has an app looked at from now on whenever what it is made of demands it.
+    pub(super) fn enrol(&mut self, name: &str) {
+        let app = self.apps.get(name);
+        self.roster.note(name, app);
+        for (slot, instance) in app.into_iter().flat_map(|app| &app.instances) {
+            self.roster.set_due(&InstanceId::new(name, *slot), deadline(&instance.machine));
+        }
     }
 
     pub(super) fn machines(&self) -> impl Iterator<Item = &Machine> {
@@ -263,6 +270,7 @@ impl Table {
             Output::Null => None,
         };
         moment.tell(instance, error_log, out);
+        self.roster.set_due(id, deadline(&instance.machine));
         let after = instance.machine.state.clone();
         if let Some(launch) = before.launch()
             && after.launch() != Some(launch)
@@ -298,9 +306,11 @@ impl Table {
         let stopped = app.instances.get(&id.slot).is_some_and(|instance| instance.machine.state == State::Stopped);
         if stopped && app.is_leaving(id.slot) {
             app.instances.remove(&id.slot);
+            self.roster.set_due(id, None);
         }
         if app.deleted && app.instances.is_empty() {
             self.apps.remove(&id.app);
+            self.roster.note(&id.app, None);
         }
     }
 
@@ -312,7 +322,12 @@ impl Table {
                 self.launches.insert(launch, InstanceId::new(to, *slot));
             }
         }
+        for slot in app.instances.keys() {
+            self.roster.set_due(&InstanceId::new(from, *slot), None);
+        }
         self.apps.insert(to.to_owned(), app);
+        self.enrol(from);
+        self.enrol(to);
         if self.completed.remove(from) {
             self.completed.insert(to.to_owned());
         }

@@ -169,6 +169,11 @@ impl Work {
     /// Makes the table say what is durable now. Starts and stops nothing.
     pub(super) fn install(&self, table: &mut Table, now: Now, out: &mut Vec<Effect>) {
         table.touched.insert(self.app.clone());
+        self.write(table, now, out);
+        table.enrol(&self.app);
+    }
+
+    fn write(&self, table: &mut Table, now: Now, out: &mut Vec<Effect>) {
         self.tell(table, now, out);
         if let Some(from) = &self.renamed_from {
             table.rename(from, &self.app);

@@ -3,7 +3,8 @@
 use super::Core;
 use crate::base::{InstanceId, Now, Wall};
 use crate::runtime::Effect;
-use crate::runtime::table::App;
+use crate::runtime::roster::has_times;
+use crate::runtime::table::{App, Table};
 use crate::schedule::Agenda;
 use crate::spec::AppSpec;
 use crate::supervisor::{Cause, ErrorReason, State, Then};
@@ -13,14 +14,19 @@ impl Core {
     #[must_use]
     pub fn wall_deadline(&self) -> Option<Wall> {
         let at_work = |name: &str| self.current.as_ref().is_some_and(|current| current.is_at_work_on(name));
-        let apps = self.table.apps.iter().filter(|(name, _)| !at_work(name));
-        apps.filter_map(|(_, app)| app.agenda.as_ref()?.next()).min()
+        let names = self.table.roster.timed.iter().filter(|name| !at_work(name));
+        names.filter_map(|name| self.table.apps.get(name)?.agenda.as_ref()?.next()).min()
     }
 
     /// An app has an agenda as long as there is something that its times are for: what somebody stopped has none, and
     /// its next time is looked for when it is started.
     pub(super) fn keep_agendas(&mut self, now: Now, out: &mut Vec<Effect>) {
-        for (name, app) in &mut self.table.apps {
+        debug_assert!(
+            self.table.apps.iter().all(|(name, app)| !has_times(app) || self.table.roster.timed.contains(name))
+        );
+        let Table { apps, roster, .. } = &mut self.table;
+        for name in &roster.timed {
+            let Some(app) = apps.get_mut(name) else { continue };
             let spec = &app.record.spec;
             let Some(pattern) = times(spec).filter(|_| is_open(app)) else {
                 app.agenda = None;
@@ -43,7 +49,9 @@ impl Core {
     /// Apps that a command is at work on have their turn when it is done with them.
     pub(super) fn run_agendas(&mut self, now: Now, out: &mut Vec<Effect>) {
         let mut due = Vec::new();
-        for (name, app) in &mut self.table.apps {
+        let Table { apps, roster, .. } = &mut self.table;
+        for name in &roster.timed {
+            let Some(app) = apps.get_mut(name) else { continue };
             let Some(agenda) = &mut app.agenda else { continue };
             if self.current.as_ref().is_some_and(|current| current.is_at_work_on(name)) {
                 continue;

@@ -4,7 +4,7 @@ use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
 use crate::runtime::Effect;
 use crate::runtime::needs::{is_met, wanted};
-use crate::runtime::table::App;
+use crate::runtime::roster::has_needs;
 use crate::spec::OnExit;
 use crate::supervisor::{Cause, Event, State};
 
@@ -16,8 +16,12 @@ impl Core {
             return false;
         }
         let mut events = Vec::new();
-        let dependents: Vec<String> =
-            self.table.apps.iter().filter(|(_, app)| has_needs(app)).map(|(name, _)| name.clone()).collect();
+        debug_assert!(
+            self.table.apps.iter().all(|(name, app)| !has_needs(app) || self.table.roster.dependents.contains(name))
+        );
+        let apps = &self.table.apps;
+        let dependents = self.table.roster.dependents.iter().filter(|name| apps.get(*name).is_some_and(has_needs));
+        let dependents: Vec<String> = dependents.cloned().collect();
         for name in dependents {
             let Some(app) = self.table.apps.get(&name) else { continue };
             let spec = std::sync::Arc::clone(&app.record.spec);
@@ -64,9 +68,4 @@ impl Core {
         }
         any
     }
-}
-
-/// What was never told anything has nothing to be told when there is nothing to tell.
-fn has_needs(app: &App) -> bool {
-    !app.record.spec.depends_on.is_empty() || app.instances.values().any(|instance| !instance.machine.unmet.is_empty())
 }

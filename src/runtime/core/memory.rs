@@ -3,7 +3,8 @@
 use super::Core;
 use crate::base::{Mono, Now, format_bytes};
 use crate::runtime::Effect;
-use crate::runtime::table::Instance;
+use crate::runtime::roster::has_limit;
+use crate::runtime::table::{Instance, Table};
 use crate::supervisor::{Cause, Event, LaunchId, State};
 
 /// How often is enough far from the limit; PM2's interval.
@@ -30,7 +31,11 @@ pub(in crate::runtime) struct Measured {
 impl Core {
     /// When somebody is to be looked at. Never where nobody has a limit.
     pub(super) fn memory_deadline(&self) -> Option<Mono> {
-        let instances = self.table.apps.values().flat_map(|app| app.instances.values());
+        debug_assert!(
+            self.table.apps.iter().all(|(name, app)| !has_limit(app) || self.table.roster.limited.contains(name))
+        );
+        let apps = self.table.roster.limited.iter().filter_map(|name| self.table.apps.get(name));
+        let instances = apps.flat_map(|app| app.instances.values());
         instances.filter_map(|instance| watched(instance).map(|watched| watched.next)).min()
     }
 
@@ -39,7 +44,9 @@ impl Core {
             return;
         }
         let mut launches = Vec::new();
-        for instance in self.table.apps.values_mut().flat_map(|app| app.instances.values_mut()) {
+        let Table { apps, roster, .. } = &mut self.table;
+        let limited = apps.iter_mut().filter(|(name, _)| roster.limited.contains(*name));
+        for instance in limited.flat_map(|(_, app)| app.instances.values_mut()) {
             let due = watched(instance).filter(|watched| watched.next <= now.mono.plus_ms(TOGETHER_MS));
             if let Some(Watched { launch, .. }) = due {
                 launches.push(launch);

@@ -63,7 +63,8 @@ impl Watching {
                 watched.habits = Habits::default();
             }
         }
-        let wanted = || table.apps.iter().filter(|(_, app)| is_wanted(app)).map(|(name, app)| (name, &app.record.spec));
+        let watched = || table.roster.watched.iter().filter_map(|name| table.apps.get_key_value(name));
+        let wanted = || watched().filter(|(_, app)| is_wanted(app)).map(|(name, app)| (name, &app.record.spec));
         let known = self.apps.iter().map(|(name, watched)| (name, &watched.spec));
         let same = wanted()
             .map(|(name, spec)| (name, Arc::as_ptr(spec)))
