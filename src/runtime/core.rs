@@ -202,6 +202,13 @@ impl Core {
         self.resume_at.is_some()
     }
 
+    /// Who waits for which jobs to be done.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> Option<(ClientId, Vec<&str>)> {
+        let current = self.current.as_ref()?;
+        Some((current.caller.client?, current.jobs_waited_for()))
+    }
+
     #[cfg(test)]
     pub(super) fn is_ending(&self) -> bool {
         self.ending != Ending::No

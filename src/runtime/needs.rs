@@ -31,10 +31,16 @@ fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTr
             State::Stopped | State::Scheduled | State::Errored { .. } | State::Starting { late: true, .. }
         )
     };
+    // A service is started again whenever it ends. Its own file's checks say so; another's may have taken over the name.
+    let never_ends = condition == Condition::Completed
+        && spec.restart.auto
+        && spec.restart.stop_exit_codes.is_empty()
+        && spec.schedule.is_none();
     let is_blocked = unmet.iter().any(|machine| machine.state == State::Blocked);
     if unmet.is_empty() {
         Outlook::Met
-    } else if unmet.iter().any(will_not)
+    } else if never_ends
+        || unmet.iter().any(will_not)
         || is_blocked
             && spec
                 .depends_on

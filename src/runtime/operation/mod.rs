@@ -230,6 +230,14 @@ impl Operation {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn jobs_waited_for(&self) -> Vec<&str> {
+        let pending = self.tasks.values().filter(|task| matches!(task.phase, Phase::Pending));
+        let needs = pending.flat_map(|task| &task.needs);
+        let jobs = needs.filter(|(app, condition)| **condition == Condition::Completed && self.held.contains(*app));
+        jobs.map(|(app, _)| app.as_str()).collect()
+    }
+
     fn pending(&self) -> impl Iterator<Item = &str> {
         self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Pending)).map(|(app, _)| app.as_str())
     }
