@@ -231,9 +231,10 @@ impl World {
     /// Whoever waits for the end of what runs for ever interrupts the command some time.
     fn lose_patience(&mut self) {
         while let Some((client, jobs)) = self.core.held() {
-            let runs =
-                |job: &&str| self.host.disk.apps.get(*job).is_some_and(|app| !app.spec.script.starts_with("exit"));
-            if !jobs.iter().any(runs) {
+            let spec = |job: &str| self.host.disk.apps.get(job).map(|app| std::sync::Arc::clone(&app.spec));
+            let never_ends =
+                |job: &&str| spec(job).is_some_and(|spec| spec.restart.auto || !spec.script.starts_with("exit"));
+            if !jobs.iter().any(never_ends) {
                 break;
             }
             self.feed(Input::Cancel { client });
