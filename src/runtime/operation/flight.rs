@@ -17,6 +17,9 @@ use crate::supervisor::{Cause, ErrorReason, Machine, Output, State, Then};
 const CRASH_WAIT_MS_MAX: u64 = 2_000;
 const CRASH_PATIENCE_MS: u64 = 5_000;
 
+/// What somebody waits for to become healthy or done is given up on when it has ended so often after that time.
+pub(super) const RELAPSES_MAX: u32 = 2;
+
 /// A slot on its way to where the task wants it.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -41,7 +44,14 @@ impl Operation {
     pub(super) fn moved(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
         let id = &moved.instance;
         // Somebody may wait for it to become what it was not when it was done with, or for what will not come now.
-        self.stirred |= self.held.contains(&id.app);
+        if self.held.contains(&id.app) {
+            self.stirred = true;
+            let relapsed =
+                moved.before.pid().is_some() && matches!(moved.after, State::Waiting { .. } | State::Blocked);
+            if relapsed && around.now.mono.ms_since(self.caller.since) >= CRASH_PATIENCE_MS {
+                *self.relapses.entry(id.app.clone()).or_default() += 1;
+            }
+        }
         match moved.after {
             State::Errored { .. } | State::Stopped | State::Starting { late: true, .. } => {
                 self.look_at_blocked(None, around);

@@ -44,6 +44,8 @@ pub(super) struct Operation {
     given_up: bool,
     /// Apps that are done with and that somebody waits for to become what they are not yet.
     held: BTreeSet<String>,
+    /// How often one of those has ended meanwhile without having become it.
+    relapses: BTreeMap<String, u32>,
     /// Tasks may have become ready since they were last looked at.
     stirred: bool,
     /// Something was begun or saved.
@@ -114,6 +116,7 @@ impl Operation {
             starting: BTreeSet::new(),
             given_up: false,
             held: BTreeSet::new(),
+            relapses: BTreeMap::new(),
             stirred: true,
             begun_any: false,
             touched: 0,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
 use crate::base::InstanceId;
 use crate::plan::Action;
@@ -112,6 +113,7 @@ impl Operation {
         }
         let mut ready = Vec::new();
         loop {
+            let relapses = |app: &str| self.relapses.get(app).is_some_and(|count| *count >= RELAPSES_MAX);
             let turn = |task: &Task| {
                 let strict = self.rigour == Rigour::Strict && task.aim.brings_up();
                 let mut turn = Turn::Now;
@@ -137,6 +139,7 @@ impl Operation {
                         }
                         None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => match outlook {
                             Some(Outlook::WillNot) => return Turn::Never(other.clone()),
+                            Some(Outlook::MayCome) if relapses(other) => return Turn::Never(other.clone()),
                             Some(Outlook::MayCome) => turn = Turn::Held(other.clone()),
                             Some(Outlook::Met) | None => {}
                         },

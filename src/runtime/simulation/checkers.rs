@@ -205,7 +205,7 @@ pub(super) fn every_client_was_answered_once(world: &World) {
     for client in (1..=world.next_client).map(ClientId) {
         let count = world.host.finished.get(&client).copied().unwrap_or(0);
         if count > 1 || (count == 0 && !world.vanished.contains(&client)) {
-            world.host.fail(&format!("client {} got {count} last answers", client.0));
+            world.fail(&format!("client {} got {count} last answers", client.0));
         }
     }
 }
