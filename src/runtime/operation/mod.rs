@@ -316,14 +316,12 @@ impl Operation {
         if !around.table.apps.contains_key(app) {
             self.progress(app, None, ProgressKind::Deleted, around.out);
         }
-        let failed = matches!(phase, Phase::Failed);
         if let Some(task) = self.tasks.get_mut(app) {
             task.phase = phase;
         }
         self.stirred = true;
-        if failed {
-            self.look_at_blocked(None, around);
-        }
+        // Who waits for an app is patient as long as this is about to bring it up.
+        self.look_at_blocked(None, around);
     }
 
     fn progress(&self, app: &str, slot: Option<u32>, what: ProgressKind, out: &mut Vec<Effect>) {
