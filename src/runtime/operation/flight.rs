@@ -95,6 +95,10 @@ impl Operation {
 
     /// What waits for others, which may not come any more; or for one that `ended`.
     pub(super) fn look_at_blocked(&mut self, ended: Option<&str>, around: &mut Surroundings<'_>) {
+        // What needs nobody never waits.
+        if around.table.roster.dependents.is_empty() {
+            return;
+        }
         let waits = |id: &InstanceId| {
             around.table.instance(id).is_some_and(|instance| {
                 let machine = &instance.machine;
