@@ -21,18 +21,21 @@ mod log;
 mod saver;
 mod serve;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::base::{InstanceId, parse_bytes};
+use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
-    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason, time_zone,
+    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, boot_id, default_home, ended_unseen, ensure_home,
+    reason, time_zone,
 };
 use crate::rpc::client::{HINT, SERVING};
+use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
-use crate::runtime::{Core, Intent, State, Survivor, possible_launches};
+use crate::runtime::{self, Core, Effect, Intent, Save, State, Survivor, open_jobs, possible_launches};
 use crate::supervisor::{Launch, Layout};
 use serve::{Daemon, watch_logs};
 
@@ -66,7 +69,8 @@ fn start(home: &Path) -> Result<(), String> {
         .map_err(cannot("lock `daemon.lock`"))?
         .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
     let mut store = Store::open(home).map_err(|error| with_hint(&error))?;
-    let state = store.load().map_err(|error| with_hint(&error))?;
+    let mut state = store.load().map_err(|error| with_hint(&error))?;
+    let ended = close_jobs(&mut store, &mut state, &layout);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
@@ -78,12 +82,55 @@ fn start(home: &Path) -> Result<(), String> {
         let mut daemon = Daemon::new(home, clock, host, rotator, signals, store).map_err(cannot("serve"))?;
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
+        let told = tell_closed(&ended, clock.now());
         let (mut core, effects) = Core::restore(state, survivors, layout, time_zone, clock.now());
         core.set_pid(std::process::id());
+        let effects = told.into_iter().chain(effects).collect();
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         daemon.end(lock).await;
         Ok(())
     })
+}
+
+/// A job that ran when the last daemon died and has ended since is done, whatever its status was. After the machine was
+/// started anew it is run: it was cut off.
+fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout) -> BTreeSet<InstanceId> {
+    let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = open_jobs(state, layout).into_iter().unzip();
+    let found = ended_unseen(&launches, &layout.home);
+    let all = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
+    let (mut ended, pid_files): (BTreeSet<InstanceId>, Vec<String>) =
+        all.map(|(instance, launch)| (instance, launch.pid_file)).unzip();
+    let boot = boot_id();
+    let mut saves = Vec::new();
+    if state.boot == boot {
+        saves = runtime::close_jobs(state, &ended);
+    } else {
+        ended.clear();
+        // Gone before the start is recorded, or the next daemon would take them for files of this one.
+        remove(&pid_files);
+        saves.push(Save::Boot(boot));
+    }
+    match if saves.is_empty() { Ok(()) } else { store.save(&saves) } {
+        Ok(()) => remove(&pid_files),
+        Err(error) => log::line(format_args!("{}", with_hint(&error))),
+    }
+    ended
+}
+
+fn remove(files: &[String]) {
+    for file in files {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+fn tell_closed(ended: &BTreeSet<InstanceId>, now: Now) -> Vec<Effect> {
+    let status = ExitStatus::Unknown;
+    let tell = |id: &InstanceId| {
+        let entry = Entry::of_instance(id, What::Completed { status }, now);
+        let text = format!("`{id}` ended while no daemon watched it; it is done and not run again by itself");
+        [Effect::History(Box::new(entry)), Effect::Log(text)]
+    };
+    ended.iter().flat_map(tell).collect()
 }
 
 /// What all rotated logs may take.
