@@ -116,6 +116,9 @@ fn limits_are_in_force_or_it_is_said_that_they_are_not() {
             home.ok(&["show", "a"]).prints(&format!("limits    {note}"));
             // Each time: nobody is to believe in limits that are none.
             home.ok(&["apply", "eco.json"]).says(&format!("limits of `a`: {note}")).says("nothing to do");
+            for command in [&["restart", "a"][..], &["start", "a"], &["resurrect"]] {
+                home.ok(command).says(&format!("limits of `a`: {note}"));
+            }
         }
         None => _ = output.never_shows("not in force"),
     }

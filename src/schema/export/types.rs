@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::base::Signal;
-use crate::schema::decode::{MILLIS_MAX, PIDS_MAX};
+use crate::schema::decode::{MEMORY_MIN, MILLIS_MAX, PIDS_MAX};
 use crate::schema::options::Row;
 use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, Value};
@@ -217,16 +217,16 @@ fn object(parts: &[Part]) -> Json {
 }
 
 fn uses() -> Json {
-    let part = |ty: &str, end: i64, pattern: &str, doc: &str| {
+    let part = |ty: &str, above: u64, end: i64, pattern: &str, doc: &str| {
         let ty = [ty, "string", "null"];
-        json!({ "description": doc, "type": ty, "minimum": 0, "exclusiveMaximum": end, "pattern": pattern })
+        json!({ "description": doc, "type": ty, "exclusiveMinimum": above, "exclusiveMaximum": end, "pattern": pattern })
     };
     json!({
         "type": ["object", "null"],
         "properties": {
-            "memory": part("integer", SAFE + 1, SIZE, "A number of bytes, or a size such as \"512M\"."),
-            "cpu": part("number", 1_000, PROCESSORS, "How many processors, or a share of one such as \"150%\"."),
-            "pids": part("integer", PIDS_MAX + 1, PIDS, "How many processes and threads."),
+            "memory": part("integer", MEMORY_MIN - 1, SAFE + 1, SIZE, "A number of bytes, or a size such as \"512M\"; 4M at least."),
+            "cpu": part("number", 0, 1_000, PROCESSORS, "How many processors, or a share of one such as \"150%\"."),
+            "pids": part("integer", 0, PIDS_MAX + 1, PIDS, "How many processes and threads."),
         },
         "additionalProperties": false,
     })
