@@ -12,6 +12,7 @@
 //! | `state` | what should run: [`crate::runtime::store`] |
 //! | `events.jsonl`, `.1` | what happened: [`crate::runtime::history`] |
 //! | `notify/` | a socket for each app that says `READY=1` |
+//! | `rotate.lock` | which logs are being rotated just now |
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
@@ -178,4 +179,56 @@ fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     let _ = nix::unistd::dup2_stdout(std::io::stderr());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::runtime::{AppRecord, InstanceRecord};
+    use crate::spec::AppSpec;
+
+    #[test]
+    fn a_job_whose_end_nobody_saw_is_done_unless_the_machine_was_started_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let layout = Layout { home: home.path().to_str().unwrap().to_owned() };
+        let mut store = Store::open(home.path()).unwrap();
+        let record = |name: &str, auto: bool| {
+            let mut spec = AppSpec::new(name, "/bin/true", "/");
+            spec.restart.auto = auto;
+            let instances = BTreeMap::from([(0, InstanceRecord::new(0, Intent::Up))]);
+            let record =
+                AppRecord { ecosystem: None, file: None, spec: Arc::new(spec), ambient: "d".into(), instances };
+            Save::App(name.to_owned(), Box::new(record))
+        };
+        let ambient = Save::Ambient("d".to_owned(), Arc::new(BTreeMap::new()));
+        store.save(&[ambient, record("job", false), record("new", false), record("web", true)]).unwrap();
+        let pid_file = |name: &str| {
+            let launches = possible_launches(&store_state(home.path()), &layout);
+            let (_, launch) = launches.into_iter().find(|(id, _)| id.app == name).unwrap();
+            std::path::PathBuf::from(launch.pid_file)
+        };
+        drop(store);
+        let [job, web] = ["job", "web"].map(pid_file);
+        let mut store = Store::open(home.path()).unwrap();
+        std::fs::create_dir_all(job.parent().unwrap()).unwrap();
+        // No pid is as high.
+        let leave = || [&job, &web].map(|file| std::fs::write(file, "2147483647\n").unwrap());
+        for (rebooted, want) in [(true, vec![]), (false, vec![InstanceId::new("job", 0)])] {
+            leave();
+            let mut state = store.load().unwrap();
+            assert_eq!(state.boot.is_empty(), rebooted);
+            assert_eq!(close_jobs(&mut store, &mut state, &layout), want.into_iter().collect());
+            assert_eq!((job.exists(), web.exists()), (false, true));
+            let status = ExitStatus::Unknown;
+            let is_done = |state: &State| state.apps["job"].instances[&0].intent == Intent::Done { status };
+            assert_eq!((is_done(&state), is_done(&store.load().unwrap())), (!rebooted, !rebooted));
+        }
+    }
+
+    fn store_state(home: &Path) -> State {
+        crate::runtime::store::read(home).unwrap().unwrap()
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Fifo, Home, Instance, needs_root, procs, skipped, stay};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 fn two() -> Home {
     let home = Home::new();
@@ -377,7 +377,7 @@ fn no_half_of_a_line_stays_where_a_disk_was_full() {
     }
     let mut fifo = home.fifo("fifo");
     let gate = home.fifo("gate");
-    std::fs::write(disk.join("filler"), [0; 32 << 10]).expect("there is room");
+    std::fs::write(disk.join("filler"), vec![0; 32 << 10]).expect("there is room");
     home.write(
         "chatty.sh",
         "#!/bin/sh\nyes 'a line that is written over and over' | head -n 2000\necho done >\"$FIFO\"\nread -r go <\"$GATE\"\necho after\nexec sleep 100000\n",
@@ -533,6 +533,22 @@ fn a_job_that_ends_while_no_daemon_lives_is_done_and_not_run_again() {
 }
 
 #[test]
+fn a_job_that_was_cut_off_by_its_daemons_end_is_run_by_the_next() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("job.sh", "#!/bin/sh\necho ran >>runs\nexec sleep 100000\n");
+    let job = json!({ "name": "job", "script": "./job.sh", "autorestart": false, "min_uptime": 50 });
+    home.apply(&json!([job, stay("web")]));
+    let daemon = home.daemon().expect("a daemon runs");
+    procs::signal(daemon, Signal::TERM);
+    assert!(procs::wait_gone(daemon, SOON));
+    assert_eq!(home.state("job:0"), "stopped");
+    home.ok(&["restart", "web"]);
+    home.until_state("job:0", "online");
+    assert_eq!(std::fs::read_to_string(home.work.join("runs")).expect("it ran"), "ran\nran\n");
+}
+
+#[test]
 fn what_no_daemon_watches_is_listed_as_such() {
     let home = two();
     home.ok(&["list"]).prints("online").never_shows("no daemon");
@@ -622,7 +638,7 @@ fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
     let home = Home::new();
     home.write(
         "slow.sh",
-        "#!/bin/sh\ntrap 'read -r go <\"${GATE}\"; exit 0' INT\nwhile :; do sleep 100000 & wait $!; done\n",
+        "#!/bin/sh\ntrap 'read -r go <\"${GATE}\"; kill $!; exit 0' INT\nwhile :; do sleep 100000 & wait $!; done\n",
     );
     home.app("stay.sh", "stay.sh");
     let gate = home.fifo("gate");
