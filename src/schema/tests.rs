@@ -1191,6 +1191,13 @@ fn parts_of_an_option_are_found_as_options_are() {
             "warning at apps[0].watchOptions.use_polling: unknown option `use_polling` in `watchOptions` (did you mean `usePolling`?)",
         ],
     );
+    let limits = "as, core, cpu, data, fsize, memlock, nofile, nproc, rtprio, sigpending, stack";
+    check(
+        &json!({ "rlimits": { "RLIMIT_NOFILE": 99 } }),
+        &[&format!(
+            "error at apps[0].rlimits.RLIMIT_NOFILE: `rlimits` has no limit `RLIMIT_NOFILE`: there are {limits} (did you mean `nofile`?)"
+        )],
+    );
     let apps = json!([
         { "name": "a", "script": "x.sh" },
         { "name": "b", "script": "x.sh", "dependsOn": { "a": { "onExit": "stop" } } },

@@ -206,7 +206,13 @@ impl Decoder<'_> {
             } else {
                 format!("`{}` has no limit `{name}`: there are {}", reading.key, LIMITS.join(", "))
             };
-            self.error(Code::Value, message, &reading.mark.key(name, entry.value.span));
+            let near = closest(name.strip_prefix("RLIMIT_").unwrap_or(name), LIMITS).filter(|_| !known);
+            let place = reading.mark.key(name, entry.value.span).location(self.file);
+            let diagnostic = Diagnostic::error(Code::Value, message, place);
+            self.push(match near {
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                None => diagnostic,
+            });
             limits = None;
         }
         limits

@@ -17,6 +17,8 @@ const NAMED: &str = r"^(\s*[^\s\u0000][^\u0000]*)?$";
 const NAMED_NOT_EMPTY: &str = r"^\s*[^\s\u0000][^\u0000]*$";
 const DIGITS: &str = r"^\s*[0-9]+\s*$";
 const DIGITS_OR_NOTHING: &str = r"^(\s*[0-9]+\s*)?$";
+const SOME: &str = r"^\s*0*[1-9][0-9]*\s*$";
+const SOME_OR_NOTHING: &str = r"^(\s*0*[1-9][0-9]*\s*)?$";
 const NICE: &str = r"^(\s*(-0*(1?[0-9]|20)|0*1?[0-9])\s*)?$";
 const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
 /// There is no half of a millisecond, nor of a byte.
@@ -54,7 +56,11 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         Value::Flag(_) => json!({ "type": ["boolean", "null"] }),
         Value::Whole { min, max, .. } => {
             // Bounds are for numbers; of the texts these few can be told.
-            let pattern = if (min, max) == (-20, 19) { NICE } else { DIGITS_OR_NOTHING };
+            let pattern = match (min, max) {
+                (-20, 19) => NICE,
+                (1, _) => SOME_OR_NOTHING,
+                _ => DIGITS_OR_NOTHING,
+            };
             json!({ "type": ["integer", "string", "null"], "minimum": min, "maximum": max, "pattern": pattern })
         }
         Value::Millis(_) => {
@@ -191,7 +197,8 @@ fn object(parts: &[Part]) -> Json {
                 "pattern": MILLIS_NOT_EMPTY,
             }),
             PartKind::Count { min, max } => {
-                json!({ "type": ["integer", "string"], "minimum": min, "maximum": max, "pattern": DIGITS })
+                let pattern = if min == 1 { SOME } else { DIGITS };
+                json!({ "type": ["integer", "string"], "minimum": min, "maximum": max, "pattern": pattern })
             }
             PartKind::Word(words) => {
                 let (values, docs): (Vec<&str>, Vec<&str>) = words.iter().copied().unzip();
