@@ -199,7 +199,7 @@ export interface App extends OtherSpellings {
    */
   rlimits?: Record<string, number | string> | false | null;
   /**
-   * What each instance may use with all that it has started: `memory` (swap is not used; at the limit the kernel ends all of the instance, and it is restarted), `cpu` (processors, or a share of one) and `pids` (processes and threads). By cgroup v2, where pmrun may make groups; where not, `apply` and `show` say so, and the app runs without.
+   * What each instance may use with all that it has started: `memory` (swap is not used; at the limit the kernel ends all of the instance, and it is restarted), `cpu` (processors, or a share of one) and `pids` (processes and threads); at least 4M, 1% and 1. By cgroup v2, where pmrun may make groups; where not, `apply` and `show` say so, and the app runs without.
    * @example {"memory": "512M", "cpu": 1.5, "pids": 200}
    * @example {"cpu": "50%"}
    */

@@ -68,6 +68,7 @@
 //! | `logs/NAME-out.log`, `logs/NAME-error.log` | what an app writes; `-SLOT` before `.log` from the second instance on | the app itself |
 //! | `logs/NAME-all.log` and those where something is added to a line | the same, framed | the log process ([`logs::pump`]) |
 //! | `logs/NAME-out.log.1`, `.2.gz` and so on | what was rotated ([`logs::rotate`]) | the daemon; the log process, of what it writes |
+//! | `rotate.lock` | which logs are being rotated just now | the daemon, the log process |
 //! | `logs-1.sock` | where daemons find that process | the daemon |
 //! | `pids/NAME-ID.pid` | an instance's pid | the daemon |
 

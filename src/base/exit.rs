@@ -45,7 +45,7 @@ impl fmt::Display for ExitStatus {
                 None => write!(f, "killed by signal {number}"),
             },
             Self::OutOfMemory(shortage) => shortage.fmt(f),
-            Self::Unknown => f.write_str("unknown exit status"),
+            Self::Unknown => f.write_str("unknown exit status (the daemon that started it was gone)"),
         }
     }
 }

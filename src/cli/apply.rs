@@ -15,7 +15,7 @@ use super::{diff, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
 use crate::plan::{Plan, SavedPlan, plan, render_json, render_text};
-use crate::rpc::wire::{Apply, PlanOptions, Request};
+use crate::rpc::wire::{Apply, InstanceView, PlanOptions, Request};
 
 /// What is to be applied, from a config file or from a plan that was saved.
 struct Order {
@@ -49,7 +49,9 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
         }
         applied = Some(plan);
     })?;
-    say_limits(&home, &limited, terminal)?;
+    if !limited.is_empty() {
+        say_limits(&instances::all(&home)?, &|app| limited.contains(app), terminal);
+    }
     if arguments.json {
         terminal.json(&result(applied.as_ref(), &origin, &outcome))?;
     }
@@ -63,13 +65,10 @@ fn limited(graph: &Graph, selection: &Selection) -> BTreeSet<String> {
 }
 
 /// What of them is not in force, each reason once. Nothing fails for it, but nobody is to believe in limits that are none.
-fn say_limits(home: &Path, limited: &BTreeSet<String>, terminal: &mut Terminal) -> Result<(), CliError> {
-    if limited.is_empty() {
-        return Ok(());
-    }
-    let mut notes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for view in instances::all(home)?.into_iter().filter(|view| limited.contains(&view.name)) {
-        if let Some(note) = view.limits_note {
+pub(super) fn say_limits(views: &[InstanceView], concerns: &dyn Fn(&str) -> bool, terminal: &mut Terminal) {
+    let mut notes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for view in views.iter().filter(|view| concerns(&view.name)) {
+        if let Some(note) = &view.limits_note {
             notes.entry(note).or_default().insert(format!("`{}`", harmless(view.name.as_bytes(), false)));
         }
     }
@@ -77,7 +76,6 @@ fn say_limits(home: &Path, limited: &BTreeSet<String>, terminal: &mut Terminal) 
         let apps = apps.into_iter().collect::<Vec<_>>().join(", ");
         terminal.note(&format!("limits of {apps}: {}", harmless(note.as_bytes(), false)));
     }
-    Ok(())
 }
 
 /// How to go on after an interruption.

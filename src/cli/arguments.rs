@@ -58,6 +58,7 @@ pub(super) enum Command {
     #[command(visible_aliases = ["describe", "info"])]
     Show(Show),
     /// Print, and follow, what apps write
+    #[command(visible_alias = "log")]
     Logs(Logs),
     /// Empty the logs of apps, and remove what was rotated out of them
     Flush(Flush),
@@ -770,6 +771,7 @@ mod tests {
             "logs api web /x/ --nostream --since 10m --until 20:00 --grep a|b --highlight x -n 5 --timestamp",
             "logs --timestamp HH:mm:ss --out",
             "logs --raw",
+            "log api --nostream",
             "logs --format",
             "flush",
             "flush api 0",

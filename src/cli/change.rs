@@ -7,7 +7,7 @@ use super::arguments::Targets;
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
-use super::{apply, exchange, surroundings};
+use super::{apply, exchange, instances, surroundings};
 use crate::platform::{self, Use};
 use crate::rpc::wire::{Answer, Request};
 use crate::spec::AppSpec;
@@ -18,7 +18,8 @@ pub(super) fn stop(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit,
 
 pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
     check_code(&arguments.targets)?;
-    run(&Request::Restart { targets: arguments.targets.clone() }, "restarted", Exit::NotReady, terminal)
+    let targets = arguments.targets.clone();
+    bring_up(&Request::Restart { targets: targets.clone() }, &targets, "restarted", terminal)
 }
 
 pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -26,7 +27,7 @@ pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exi
 }
 
 pub(super) fn resurrect(terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(&Request::Resurrect, "resurrected", Exit::NotReady, terminal)
+    bring_up(&Request::Resurrect, &["all".to_owned()], "resurrected", terminal)
 }
 
 /// What runs is not stopped for what cannot be started.
@@ -80,4 +81,20 @@ fn first_line(spec: &AppSpec) -> Option<String> {
 fn run(request: &Request, verb: &str, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let outcome = exchange::perform(&surroundings::home()?, request, false, terminal, &mut |_, _| ())?;
     apply::conclude(verb, &outcome, failed, terminal)
+}
+
+/// And says which limits of `targets` are not in force.
+pub(super) fn bring_up(
+    request: &Request,
+    targets: &[String],
+    verb: &str,
+    terminal: &mut Terminal,
+) -> Result<Exit, CliError> {
+    let home = surroundings::home()?;
+    let outcome = exchange::perform(&home, request, false, terminal, &mut |_, _| ())?;
+    // One that was taken back, or has failed, may have left none of them.
+    if let Ok(views) = instances::all(&home).and_then(|all| instances::select(targets, &all)) {
+        apply::say_limits(&views, &|_| true, terminal);
+    }
+    apply::conclude(verb, &outcome, Exit::NotReady, terminal)
 }

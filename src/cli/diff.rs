@@ -79,7 +79,10 @@ fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, 
     };
     let Request::Plan { graph, .. } = request else { unreachable!("made above") };
     let (snapshot, key) = match state {
-        Some(state) => (runtime::offline_snapshot(&state, &offline::unwatched(&home, &state)), state.key),
+        Some(mut state) => {
+            let unwatched = offline::unwatched(&home, &mut state);
+            (runtime::offline_snapshot(&state, &unwatched), state.key)
+        }
         None if kept => {
             let key = runtime::store::key(&home).map_err(|err| CliError::store(&err))?;
             (Snapshot::default(), key)

@@ -99,11 +99,11 @@ pub(super) fn perform(
 pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcome>, CliError> {
     let started = Instant::now();
     loop {
-        if let Source::Store(known) = offline::ask(home, &Request::Ping)? {
+        if let Source::Store(mut known) = offline::ask(home, &Request::Ping)? {
+            let runs = known.as_mut().is_some_and(|state| !offline::unwatched(home, state).is_empty());
             let mut instances =
                 known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
             let should_run = instances.any(|instance| instance.intent == Intent::Up);
-            let runs = known.as_ref().is_some_and(|state| !offline::unwatched(home, state).is_empty());
             if !should_run && !runs {
                 return Ok(None);
             }

@@ -10,12 +10,18 @@ use crate::rpc::wire::{Answer, InstanceView, Request};
 use crate::runtime;
 
 pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
+    Ok(known(home)?.0)
+}
+
+/// And whether a daemon watches them.
+pub(super) fn known(home: &Path) -> Result<(Vec<InstanceView>, bool), CliError> {
     match offline::ask(home, &Request::List)? {
-        Source::Daemon(Answer::List { instances }) => Ok(instances),
+        Source::Daemon(Answer::List { instances }) => Ok((instances, true)),
         Source::Daemon(other) => Err(exchange::unexpected(&other)),
-        Source::Store(None) => Ok(Vec::new()),
-        Source::Store(Some(state)) => {
-            Ok(runtime::offline_views(&state, &offline::layout(home), &offline::unwatched(home, &state)))
+        Source::Store(None) => Ok((Vec::new(), false)),
+        Source::Store(Some(mut state)) => {
+            let unwatched = offline::unwatched(home, &mut state);
+            Ok((runtime::offline_views(&state, &offline::layout(home), &unwatched), false))
         }
     }
 }

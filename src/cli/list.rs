@@ -20,7 +20,7 @@ struct Measured {
 }
 
 pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let mut instances = instances::all(&surroundings::home()?)?;
+    let (mut instances, watched) = instances::known(&surroundings::home()?)?;
     if !arguments.targets.is_empty() {
         instances = instances::select(&arguments.targets, &instances)?;
     }
@@ -30,14 +30,46 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         .map(|view| Measured { memory_bytes: view.pid.and_then(|pid| memory::resident(pid, page)), view })
         .collect();
     if arguments.json {
-        terminal.json(&json!({ "version": 1, "instances": measured }))?;
+        terminal.json(&json!({ "version": 1, "daemon": watched, "instances": measured }))?;
     } else {
-        terminal.print(text(&measured, now_ms(), terminal))?;
+        terminal.print(text(&measured, watched, now_ms(), terminal))?;
+        if let Some(note) = (!watched).then(|| unwatched(&measured)).flatten() {
+            terminal.note(note);
+        }
     }
     Ok(Exit::Done)
 }
 
-fn text(measured: &[Measured], now_ms: u64, terminal: &Terminal) -> String {
+/// What it means that no daemon runs; nothing where nothing runs or should.
+fn unwatched(measured: &[Measured]) -> Option<&'static str> {
+    if measured.iter().any(|one| one.view.pid.is_some()) {
+        return Some(
+            "no daemon runs: nobody watches these apps, and what ends stays down; `pmrun apply`, or any command that \
+             changes something, starts one, which takes over what runs",
+        );
+    }
+    measured.iter().any(|one| is_down(&one.view)).then_some(
+        "no daemon runs, and nothing that should run does; `pmrun apply`, or any command that changes something, \
+         starts one, which starts what should run",
+    )
+}
+
+/// It should run: only of such a one that is stopped there is more to say.
+fn is_down(view: &InstanceView) -> bool {
+    view.state == "stopped" && view.detail.is_some()
+}
+
+/// `online` and `stopped` are what a daemon has seen to.
+fn state(view: &InstanceView, watched: bool) -> (String, Option<Colour>) {
+    match view {
+        _ if watched => (view.state.clone(), Some(hue(&view.state))),
+        InstanceView { pid: Some(_), .. } => ("unwatched".to_owned(), Some(Colour::Yellow)),
+        view if is_down(view) => ("down".to_owned(), Some(Colour::Red)),
+        _ => (view.state.clone(), Some(hue(&view.state))),
+    }
+}
+
+fn text(measured: &[Measured], watched: bool, now_ms: u64, terminal: &Terminal) -> String {
     let views: Vec<InstanceView> = measured.iter().map(|one| one.view.clone()).collect();
     let namespaces = views.iter().any(|view| view.namespace != "default");
     let restarts = if terminal.unicode { "↺" } else { "restarts" };
@@ -51,7 +83,7 @@ fn text(measured: &[Measured], now_ms: u64, terminal: &Terminal) -> String {
         row.extend(namespaces.then(|| (harmless(view.namespace.as_bytes(), false), None)));
         row.extend([
             (or_dash(view.pid), None),
-            (view.state.clone(), Some(hue(&view.state))),
+            state(view, watched),
             (view.restarts.to_string(), None),
             (or_dash(uptime(view, now_ms)), None),
             (or_dash(one.memory_bytes.map(format_bytes)), None),
@@ -118,11 +150,11 @@ mod tests {
         (view.pid, view.started_at_ms, view.state) = (Some(7), Some(0), "online".to_owned());
         let one = |view: &InstanceView| Measured { view: view.clone(), memory_bytes: Some(3 << 20) };
         assert_eq!(
-            text(&[one(&view)], 61_000, &terminal),
+            text(&[one(&view)], true, 61_000, &terminal),
             "id  name  pid  state   restarts  uptime  memory\n 3  api     7  online         0      1m      3M\n"
         );
         view.namespace = "shop".to_owned();
-        assert!(text(&[one(&view)], 0, &terminal).starts_with("id  name  namespace  pid"));
+        assert!(text(&[one(&view)], true, 0, &terminal).starts_with("id  name  namespace  pid"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::base::InstanceId;
 use crate::platform::{self, Adopted};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::store::{self, StoreError};
-use crate::runtime::{State, Survivor, Unwatched, possible_launches};
+use crate::runtime::{self, State, Survivor, Unwatched, possible_launches};
 use crate::supervisor::{Launch, Layout};
 
 /// What knows the answer to a question.
@@ -39,9 +39,16 @@ pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
     }
 }
 
-/// What a daemon that was killed left running.
-pub(super) fn unwatched(home: &Path, state: &State) -> Unwatched {
+/// What a daemon that was killed left running. Jobs that it left and that have ended are done, as the next will find.
+pub(super) fn unwatched(home: &Path, state: &mut State) -> Unwatched {
     let layout = layout(home);
+    if state.boot == platform::boot_id() {
+        let (instances, launches): (Vec<InstanceId>, Vec<Launch>) =
+            runtime::open_jobs(state, &layout).into_iter().unzip();
+        let found = platform::ended_unseen(&launches, &layout.home);
+        let ended = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
+        runtime::close_jobs(state, &ended.map(|(instance, _)| instance).collect());
+    }
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, &layout).into_iter().unzip();
     let mut found = Unwatched::new();
     for Adopted { launch, pid, spec_digest, started_at_ms } in platform::unwatched(&launches, &layout.home) {

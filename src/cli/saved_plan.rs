@@ -123,8 +123,9 @@ pub(super) fn check_offline(
     home: &Path,
     fresh: impl Fn(&Snapshot, &State) -> Plan,
 ) -> Result<(), CliError> {
-    let Source::Store(Some(state)) = offline::ask(home, &Request::Ping)? else { return Ok(()) };
-    let found = runtime::offline_snapshot(&state, &offline::unwatched(home, &state));
+    let Source::Store(Some(mut state)) = offline::ask(home, &Request::Ping)? else { return Ok(()) };
+    let unwatched = offline::unwatched(home, &mut state);
+    let found = runtime::offline_snapshot(&state, &unwatched);
     check_stale(&saved.plan, &fresh(&found, &state)).map_err(|stale| exchange::stale_plan(&stale))
 }
 

@@ -39,7 +39,10 @@ pub(super) fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<
         Source::Store(state) => state,
     };
     let apps = state
-        .map(|state| runtime::offline_apps(&state, &offline::layout(home), &offline::unwatched(home, &state), reveal))
+        .map(|mut state| {
+            let unwatched = offline::unwatched(home, &mut state);
+            runtime::offline_apps(&state, &offline::layout(home), &unwatched, reveal)
+        })
         .unwrap_or_default();
     let all: Vec<InstanceView> = apps.iter().flat_map(|app| app.instances.iter().cloned()).collect();
     let named = instances::select(targets, &all)?;

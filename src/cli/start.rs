@@ -3,11 +3,10 @@ use std::path::Path;
 use super::ambient::ambient;
 use super::arguments::{self, ScriptOptions};
 use super::error::CliError;
-use super::exchange;
 use super::exit::Exit;
 use super::loading::{self, Talk};
 use super::terminal::Terminal;
-use super::{apply, surroundings};
+use super::{change, surroundings};
 use crate::config::{self, World};
 use crate::document::{Entry, Key, Kind, Node};
 use crate::rpc::wire::Request;
@@ -23,15 +22,15 @@ enum Meaning {
 pub(super) fn run(arguments: &arguments::Start, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let is_file = |written: &str| world.resolve(&world.cwd, written).is_file();
-    let request = match meaning(&arguments.what, &arguments.options, &is_file)? {
-        Meaning::Targets => Request::Start { targets: arguments.what.clone() },
+    let (request, targets) = match meaning(&arguments.what, &arguments.options, &is_file)? {
+        Meaning::Targets => (Request::Start { targets: arguments.what.clone() }, arguments.what.clone()),
         Meaning::Script(script) => {
             let spec = Box::new(spec(&script, &arguments.options, &world, terminal)?);
-            Request::StartScript { spec, ambient: ambient(&world.env) }
+            // By hand there are no limits.
+            (Request::StartScript { spec, ambient: ambient(&world.env) }, Vec::new())
         }
     };
-    let outcome = exchange::perform(&surroundings::home()?, &request, false, terminal, &mut |_, _| ())?;
-    apply::conclude("started", &outcome, Exit::NotReady, terminal)
+    change::bring_up(&request, &targets, "started", terminal)
 }
 
 fn meaning(what: &[String], options: &ScriptOptions, is_file: &dyn Fn(&str) -> bool) -> Result<Meaning, CliError> {

@@ -12,6 +12,7 @@
 //! | `state` | what should run: [`crate::runtime::store`] |
 //! | `events.jsonl`, `.1` | what happened: [`crate::runtime::history`] |
 //! | `notify/` | a socket for each app that says `READY=1` |
+//! | `rotate.lock` | which logs are being rotated just now |
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
@@ -21,18 +22,21 @@ mod log;
 mod saver;
 mod serve;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::base::{InstanceId, parse_bytes};
+use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
-    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason, time_zone,
+    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, boot_id, default_home, ended_unseen, ensure_home,
+    reason, time_zone,
 };
 use crate::rpc::client::{HINT, SERVING};
+use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
-use crate::runtime::{Core, Intent, State, Survivor, possible_launches};
+use crate::runtime::{self, Core, Effect, Intent, Save, State, Survivor, open_jobs, possible_launches};
 use crate::supervisor::{Launch, Layout};
 use serve::{Daemon, watch_logs};
 
@@ -66,7 +70,8 @@ fn start(home: &Path) -> Result<(), String> {
         .map_err(cannot("lock `daemon.lock`"))?
         .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
     let mut store = Store::open(home).map_err(|error| with_hint(&error))?;
-    let state = store.load().map_err(|error| with_hint(&error))?;
+    let mut state = store.load().map_err(|error| with_hint(&error))?;
+    let ended = close_jobs(&mut store, &mut state, &layout);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
@@ -78,12 +83,55 @@ fn start(home: &Path) -> Result<(), String> {
         let mut daemon = Daemon::new(home, clock, host, rotator, signals, store).map_err(cannot("serve"))?;
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
+        let told = tell_closed(&ended, clock.now());
         let (mut core, effects) = Core::restore(state, survivors, layout, time_zone, clock.now());
         core.set_pid(std::process::id());
+        let effects = told.into_iter().chain(effects).collect();
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         daemon.end(lock).await;
         Ok(())
     })
+}
+
+/// A job that ran when the last daemon died and has ended since is done, whatever its status was. After the machine was
+/// started anew it is run: it was cut off.
+fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout) -> BTreeSet<InstanceId> {
+    let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = open_jobs(state, layout).into_iter().unzip();
+    let found = ended_unseen(&launches, &layout.home);
+    let all = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
+    let (mut ended, pid_files): (BTreeSet<InstanceId>, Vec<String>) =
+        all.map(|(instance, launch)| (instance, launch.pid_file)).unzip();
+    let boot = boot_id();
+    let mut saves = Vec::new();
+    if state.boot == boot {
+        saves = runtime::close_jobs(state, &ended);
+    } else {
+        ended.clear();
+        // Gone before the start is recorded, or the next daemon would take them for files of this one.
+        remove(&pid_files);
+        saves.push(Save::Boot(boot));
+    }
+    match if saves.is_empty() { Ok(()) } else { store.save(&saves) } {
+        Ok(()) => remove(&pid_files),
+        Err(error) => log::line(format_args!("{}", with_hint(&error))),
+    }
+    ended
+}
+
+fn remove(files: &[String]) {
+    for file in files {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+fn tell_closed(ended: &BTreeSet<InstanceId>, now: Now) -> Vec<Effect> {
+    let status = ExitStatus::Unknown;
+    let tell = |id: &InstanceId| {
+        let entry = Entry::of_instance(id, What::Completed { status }, now);
+        let text = format!("`{id}` ended while no daemon watched it; it is done and not run again by itself");
+        [Effect::History(Box::new(entry)), Effect::Log(text)]
+    };
+    ended.iter().flat_map(tell).collect()
 }
 
 /// What all rotated logs may take.
@@ -131,4 +179,56 @@ fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     let _ = nix::unistd::dup2_stdout(std::io::stderr());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::runtime::{AppRecord, InstanceRecord};
+    use crate::spec::AppSpec;
+
+    #[test]
+    fn a_job_whose_end_nobody_saw_is_done_unless_the_machine_was_started_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let layout = Layout { home: home.path().to_str().unwrap().to_owned() };
+        let mut store = Store::open(home.path()).unwrap();
+        let record = |name: &str, auto: bool| {
+            let mut spec = AppSpec::new(name, "/bin/true", "/");
+            spec.restart.auto = auto;
+            let instances = BTreeMap::from([(0, InstanceRecord::new(0, Intent::Up))]);
+            let record =
+                AppRecord { ecosystem: None, file: None, spec: Arc::new(spec), ambient: "d".into(), instances };
+            Save::App(name.to_owned(), Box::new(record))
+        };
+        let ambient = Save::Ambient("d".to_owned(), Arc::new(BTreeMap::new()));
+        store.save(&[ambient, record("job", false), record("new", false), record("web", true)]).unwrap();
+        let pid_file = |name: &str| {
+            let launches = possible_launches(&store_state(home.path()), &layout);
+            let (_, launch) = launches.into_iter().find(|(id, _)| id.app == name).unwrap();
+            std::path::PathBuf::from(launch.pid_file)
+        };
+        drop(store);
+        let [job, web] = ["job", "web"].map(pid_file);
+        let mut store = Store::open(home.path()).unwrap();
+        std::fs::create_dir_all(job.parent().unwrap()).unwrap();
+        // No pid is as high.
+        let leave = || [&job, &web].map(|file| std::fs::write(file, "2147483647\n").unwrap());
+        for (rebooted, want) in [(true, vec![]), (false, vec![InstanceId::new("job", 0)])] {
+            leave();
+            let mut state = store.load().unwrap();
+            assert_eq!(state.boot.is_empty(), rebooted);
+            assert_eq!(close_jobs(&mut store, &mut state, &layout), want.into_iter().collect());
+            assert_eq!((job.exists(), web.exists()), (false, true));
+            let status = ExitStatus::Unknown;
+            let is_done = |state: &State| state.apps["job"].instances[&0].intent == Intent::Done { status };
+            assert_eq!((is_done(&state), is_done(&store.load().unwrap())), (!rebooted, !rebooted));
+        }
+    }
+
+    fn store_state(home: &Path) -> State {
+        crate::runtime::store::read(home).unwrap().unwrap()
+    }
 }

@@ -216,6 +216,13 @@ codes! {
         mistake: "mistake.yaml" [],
         fix: "fix.yaml" []
     }
+    NoEffect "no-effect" {
+        title: "an option that does nothing without another",
+        text: "Such as `schedule_overlap` where there is no `schedule`. The other one is missing, or written under a name that does \
+               not exist.",
+        mistake: "mistake.yaml" [],
+        fix: "fix.yaml" []
+    }
     Meaningless "meaningless" {
         title: "an option of PM2 that has nothing to act on here",
         text: "It is accepted, so that a file can serve both, and nothing becomes of it. Only `validate` tells of it.",

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::account::{self, Account};
 use super::channel::Channel;
 use super::forked::{Forker, Own};
+use super::last_line::end_last_line;
 use super::piped::{MARK_PIPES, Piped};
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
@@ -209,7 +210,7 @@ fn open_channel(wanted: bool) -> Result<(Option<Channel>, Option<OwnedFd>), Stri
     Ok((Some(ours), Some(theirs)))
 }
 
-/// And how long it is already; where wanted, with an end to its last line.
+/// And how long it is already; where wanted, with an end to its last line, which an earlier run has left without.
 fn open_output(
     output: &Output,
     home: &str,
@@ -223,31 +224,20 @@ fn open_output(
         },
         Output::File(path) => {
             let said = |error: io::Error| format!("cannot open the log `{path}`: {}", reason(&error));
-            let file = match account {
+            let open = || match account {
                 Some(account) => account.open_log(Path::new(path), Path::new(home), open_log).map_err(|error| {
                     format!("cannot open the log `{path}` as user `{}`: {}", account.name, reason(&error))
-                })?,
-                None => open_log(Path::new(path)).map_err(said)?,
+                }),
+                None => open_log(Path::new(path)).map_err(said),
             };
-            let meta = file.metadata().map_err(said)?;
-            let ended = end_line && meta.is_file() && end_last_line(&file, meta.len());
-            Ok((file.into(), meta.len() + u64::from(ended)))
+            let mut file = open()?;
+            if end_line {
+                file = end_last_line(file, || open().map_err(io::Error::other)).map_err(|error| error.to_string())?.0;
+            }
+            let length = file.metadata().map_err(said)?.len();
+            Ok((file.into(), length))
         }
     }
-}
-
-/// What the run before has left without an end is not to be glued to what this one writes. Whether there was such;
-/// where that cannot be known, nothing is done.
-fn end_last_line(mut log: &File, length: u64) -> bool {
-    let Some(last) = length.checked_sub(1) else { return false };
-    let mut byte = [0];
-    let open = || {
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        // This very file, whatever its path names by now.
-        OpenOptions::new().read(true).custom_flags(flags).open(format!("/proc/self/fd/{}", log.as_raw_fd()))
-    };
-    let is_open = open().and_then(|file| file.read_exact_at(&mut byte, last)).is_ok() && byte != *b"\n";
-    is_open && log.write_all(b"\n").is_ok()
 }
 
 /// Opens a file to append to; its folder is made when missing.

@@ -147,6 +147,32 @@ pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
     launches.iter().filter_map(|launch| Some(search.find(launch).ok()??.adopted(launch.id))).collect()
 }
 
+/// Which of `launches` have left a pid file and nothing else: they ended, and no daemon saw it.
+///
+/// Such a file says nothing when the machine was started anew since: [`boot_id`].
+#[must_use]
+pub fn ended_unseen(launches: &[Launch], home: &str) -> Vec<LaunchId> {
+    let is_filed = |launch: &&Launch| pid_in(Path::new(&launch.pid_file)).is_some();
+    let filed: Vec<&Launch> = launches.iter().filter(is_filed).collect();
+    let mut search = Search::new(home);
+    let mut alive = HashSet::new();
+    for launch in &filed {
+        // What cannot be looked at may be there.
+        if !matches!(search.find(launch), Ok(None)) {
+            alive.insert(launch.env.get(MARK_LIST_ID));
+        }
+    }
+    filed.into_iter().filter(|launch| !alive.contains(&launch.env.get(MARK_LIST_ID))).map(|launch| launch.id).collect()
+}
+
+/// Tells one start of the machine, or of the container that this runs in, from another.
+#[must_use]
+pub fn boot_id() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let first = procfs::process(1).ok().flatten().map_or(0, |process| process.start);
+    format!("{}+{first}", boot.trim())
+}
+
 /// What is not ended though nobody watches it.
 #[derive(Debug, Default)]
 pub(super) struct Spared {

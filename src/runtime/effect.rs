@@ -52,4 +52,6 @@ pub enum Save {
     /// An inherited environment, under the digest that records refer to it by.
     Ambient(String, Arc<BTreeMap<String, String>>),
     Generation(u64),
+    /// The machine was started anew.
+    Boot(String),
 }

@@ -36,7 +36,7 @@ pub use core::{Core, Survivor, Zones};
 pub use effect::{Effect, Save};
 pub use input::{ClientId, Input, Ticket};
 pub use record::{AppRecord, InstanceRecord, Intent, State};
-pub use restore::possible_launches;
+pub use restore::{close_jobs, open_jobs, possible_launches};
 pub use target::{Target, TargetError, resolve};
 pub use view::{Unwatched, offline_apps, offline_snapshot, offline_views};
 pub use watching::Watches;

@@ -68,6 +68,8 @@ pub enum Intent {
 pub struct State {
     pub generation: u64,
     pub key: Key,
+    /// Of the machine, when a daemon last started; empty where none has said it.
+    pub boot: String,
     pub apps: BTreeMap<String, AppRecord>,
     pub ambients: BTreeMap<String, Arc<BTreeMap<String, String>>>,
 }

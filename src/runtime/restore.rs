@@ -5,8 +5,8 @@ use super::history::{Entry, What};
 use super::operation::{Afterwards, Caller, Operation, Rigour};
 use super::table::{Ambient, App, Instance, Table};
 use super::work::Aim;
-use super::{AppRecord, Effect, InstanceRecord, Intent, State, Survivor};
-use crate::base::{InstanceId, Mono, Now};
+use super::{AppRecord, Effect, InstanceRecord, Intent, Save, State, Survivor};
+use crate::base::{ExitStatus, InstanceId, Mono, Now};
 use crate::spec::AppSpec;
 use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch};
 
@@ -29,6 +29,31 @@ pub fn possible_launches(state: &State, layout: &Layout) -> Vec<(InstanceId, Lau
         }
     }
     launches
+}
+
+/// Jobs that should run, as an earlier daemon may have started them.
+#[must_use]
+pub fn open_jobs(state: &State, layout: &Layout) -> Vec<(InstanceId, Launch)> {
+    let mut launches = possible_launches(state, layout);
+    launches.retain(|(id, _)| {
+        let app = state.apps.get(&id.app);
+        let is_job = app.is_some_and(|app| !app.spec.restart.auto && app.spec.schedule.is_none());
+        is_job && app.and_then(|app| app.instances.get(&id.slot)).is_some_and(|known| known.intent == Intent::Up)
+    });
+    launches
+}
+
+/// What nobody saw the end of is done: a job is not run twice for that. What is to be recorded.
+pub fn close_jobs(state: &mut State, ended: &BTreeSet<InstanceId>) -> Vec<Save> {
+    for id in ended {
+        let app = state.apps.get_mut(&id.app);
+        if let Some(known) = app.and_then(|app| app.instances.get_mut(&id.slot)) {
+            known.intent = Intent::Done { status: ExitStatus::Unknown };
+        }
+    }
+    let names: BTreeSet<&String> = ended.iter().map(|id| &id.app).collect();
+    let records = names.into_iter().filter_map(|name| Some((name.clone(), state.apps.get(name)?.clone())));
+    records.map(|(name, record)| Save::App(name, Box::new(record))).collect()
 }
 
 /// The table as the records say, with what survived in it. The second value is what survived and should not run.

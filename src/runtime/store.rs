@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | `meta` | `format` | the digit 1 |
 //! | `meta` | `generation` | a decimal number |
+//! | `meta` | `boot` | which start of the machine the last daemon was of |
 //! | `meta` | `key` | 32 random bytes, for digests of secrets |
 //! | `apps` | name | [`AppRecord`] as JSON |
 //! | `ambients` | digest | an inherited environment as JSON |
@@ -199,7 +200,7 @@ impl Changes {
             match save {
                 Save::App(name, record) => after.insert(name, Some(&record.ambient)),
                 Save::DeleteApp(name) => after.insert(name, None),
-                Save::Ambient(..) | Save::Generation(_) => None,
+                Save::Ambient(..) | Save::Generation(_) | Save::Boot(_) => None,
             };
         }
         let lost = after.keys().filter_map(|name| before.get(*name));
@@ -294,6 +295,7 @@ fn load(transaction: &ReadTransaction, path: &Path) -> Result<State, Fault> {
         _ => return Err(wrong(format!("its format `{format}` is unknown"))),
     }
     let generation = text("generation")?.and_then(|text| text.parse().ok());
+    let boot = text("boot")?.unwrap_or_default();
     let key = meta.get("key")?.and_then(|value| value.value().try_into().ok()).map(Key);
     let mut apps: BTreeMap<String, AppRecord> = BTreeMap::new();
     for entry in transaction.open_table(APPS)?.iter()? {
@@ -312,6 +314,7 @@ fn load(transaction: &ReadTransaction, path: &Path) -> Result<State, Fault> {
     Ok(State {
         generation: generation.ok_or_else(|| wrong("it has no generation".to_owned()))?,
         key: key.ok_or_else(|| wrong("it has no key".to_owned()))?,
+        boot,
         apps,
         ambients,
     })
@@ -339,6 +342,9 @@ fn write(database: &Database, saves: &[Save], unreferenced: &[String]) -> Result
                 }
                 Save::Generation(generation) => {
                     meta.insert("generation", generation.to_string().as_bytes())?;
+                }
+                Save::Boot(boot) => {
+                    meta.insert("boot", boot.as_bytes())?;
                 }
             }
         }

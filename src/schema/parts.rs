@@ -1,6 +1,7 @@
 //! What objects that are one option's value consist of. As with options, one row feeds the decoder, the schema and the
 //! types.
 
+use crate::base::closest;
 use crate::spec::{Condition, HealthAction, OnExit};
 
 /// One key of such an object.
@@ -103,6 +104,43 @@ pub(super) const HEALTH_CHECK: &[Part] = &[
 
 /// What a health check asks: exactly one of these.
 pub(super) const PROBES: [&str; 3] = ["http", "tcp", "exec"];
+
+/// What other managers call them.
+const ELSEWHERE: [(&str, &str); 24] = [
+    ("command", "exec"),
+    ("cmd", "exec"),
+    ("test", "exec"),
+    ("script", "exec"),
+    ("url", "http"),
+    ("uri", "http"),
+    ("path", "http"),
+    ("http_get", "http"),
+    ("port", "tcp"),
+    ("tcp_socket", "tcp"),
+    ("period", "interval"),
+    ("period_seconds", "interval"),
+    ("timeout_seconds", "timeout"),
+    ("start_period", "startup"),
+    ("initial_delay", "startup"),
+    ("initial_delay_seconds", "startup"),
+    ("grace_period", "startup"),
+    ("retries", "unhealthy_threshold"),
+    ("failures", "unhealthy_threshold"),
+    ("failure_threshold", "unhealthy_threshold"),
+    ("success_threshold", "healthy_threshold"),
+    ("on_failure", "action"),
+    ("state", "condition"),
+    ("when", "condition"),
+];
+
+/// The part that a key is near to, however its words are put together.
+pub(super) fn meant(parts: &'static [Part], key: &str) -> Option<&'static str> {
+    let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
+    let written = plain(key);
+    let elsewhere = || ELSEWHERE.iter().find(|(name, _)| plain(name) == written);
+    let known = elsewhere().map(|(_, known)| *known).and_then(|known| part(parts, known));
+    known.map(|part| part.name).or_else(|| closest(key, parts.iter().map(|part| part.name)))
+}
 
 pub(super) fn part(parts: &'static [Part], name: &str) -> Option<&'static Part> {
     parts.iter().find(|part| part.name == name)

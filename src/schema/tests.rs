@@ -185,7 +185,6 @@ fn limits_are_what_people_write() {
         (json!("150%"), Some(150)),
         (json!(" 50 % "), Some(50)),
         (json!(0.004), Some(1)),
-        (json!(0), None),
         (json!(999), Some(99_900)),
         (json!(null), None),
     ] {
@@ -193,7 +192,14 @@ fn limits_are_what_people_write() {
     }
     let all = Limits { memory: Some(512 << 20), cpu_percent: Some(200), pids: Some(200) };
     assert_eq!(limits(json!({ "memory": "512M", "cpu": 2, "pids": "200" })), all);
-    assert_eq!(limits(json!({ "memory": 0, "pids": 0 })), Limits::default());
+    assert_eq!(limits(json!({ "memory": "4M", "pids": 1, "cpu": "1%" })).pids, Some(1));
+    for (name, little) in [("memory", json!(0)), ("memory", json!("3M")), ("pids", json!(0)), ("cpu", json!(0))] {
+        let want = format!(
+            "error at apps[0].limits.{name}: `{name}` in `limits` is less than any program needs \
+             (memory is 4M at least, cpu 1%, pids 1; for no limit leave it out)"
+        );
+        check(&json!({ "limits": { name: little } }), &[&want]);
+    }
     let cpu = "error at apps[0].limits.cpu: `cpu` in `limits` must be a number of processors up to 999, or a share of one such as \"150%\", not";
     for wrong in [json!(-1), json!(1_000), json!("1e2"), json!("%"), json!(".5"), json!("1000"), json!(true)] {
         let found = if wrong.is_string() { wrong.to_string() } else { format!("`{wrong}`") };
@@ -204,7 +210,7 @@ fn limits_are_what_people_write() {
         &[
             "error at apps[0].limits.memory: `memory` in `limits` must be a number of bytes, or a size such as \"512M\", not \"lots\"",
             "error at apps[0].limits.pids: `pids` in `limits` must be a whole number of processes, not `1.5`",
-            "error at apps[0].limits.cpus: `limits` has no limit `cpus`: there are memory, cpu, pids",
+            "error at apps[0].limits.cpus: `limits` has no limit `cpus`: there are memory, cpu, pids (did you mean `cpu`?)",
         ],
     );
 }
@@ -1111,4 +1117,93 @@ fn a_second_pm2_key_is_an_error() {
     let twice = Node::new(Kind::Mapping(pm2.into()), None);
     let want = "error at pm2: `pm2` is written twice at the top level (keep one of them)";
     assert_eq!(run_node(&twice, None, &Table::usual()).errors(), [want]);
+}
+
+#[test]
+fn what_does_nothing_alone_is_told() {
+    let told = |options: Json| run(&with_script(&options)).lines();
+    for (option, value, others) in [
+        ("schedule_overlap", json!("queue"), "`schedule`"),
+        ("cron_timezone", json!("UTC"), "`schedule` or `cron_restart`"),
+        ("ignore_watch", json!(["x"]), "`watch`"),
+        ("watch_delay", json!(5), "`watch`"),
+        ("watch_options", json!({ "usePolling": true }), "`watch`"),
+    ] {
+        let want = format!("warning at apps[0].{option}: `{option}` of `apps[0]` does nothing without {others}");
+        assert_eq!(told(json!({ option: value })), [want]);
+    }
+    for fine in [
+        json!({ "schedule": "0 3 * * *", "autorestart": false, "cron_timezone": "UTC", "schedule_overlap": "skip" }),
+        json!({ "cron_restart": "0 3 * * *", "cronTimezone": "UTC" }),
+        json!({ "watch": false, "ignore_watch": ["x"], "watch_delay": 5 }),
+    ] {
+        assert_eq!(told(fine), [""; 0]);
+    }
+}
+
+#[test]
+fn instances_that_are_asked_at_one_port_are_told() {
+    let told = |options: Json| run(&with_script(&options)).lines().len();
+    let check = |target: &str| json!({ "tcp": target });
+    let one = json!({ "instances": 2, "health_check": check("localhost:80") });
+    assert_eq!(
+        run(&with_script(&one)).lines(),
+        [
+            "warning at apps[0].health_check: `health_check` asks all 2 instances of `apps[0]` at one address, `localhost:80`: \
+             only one of them can listen there (count a port up with `increment_var: \"PORT\"`, and write `$PORT` in the address)"
+        ]
+    );
+    let env = json!({ "PORT": 3000 });
+    for (options, want) in [
+        (json!({ "health_check": check("localhost:80") }), 0),
+        (json!({ "instances": 2, "health_check": { "exec": "curl localhost:80" } }), 0),
+        (json!({ "instances": 2, "health_check": { "http": "http://localhost/health" } }), 1),
+        (json!({ "instances": 2, "env": env, "health_check": check("localhost:$PORT") }), 1),
+        (json!({ "instances": 2, "env": env, "increment_var": "PORT", "health_check": check("localhost:${PORT}") }), 0),
+        (json!({ "instances": 2, "env": env, "increment_var": "PORT", "health_check": check("localhost:80") }), 1),
+        (json!({ "instances": 2, "health_check": check("localhost:$PORT") }), 0),
+    ] {
+        assert_eq!(told(options.clone()), want, "{options}");
+    }
+}
+
+#[test]
+fn parts_of_an_option_are_found_as_options_are() {
+    for (written, want) in [
+        ("startPeriod", "startup"),
+        ("start_period", "startup"),
+        ("unhealthyThreshold", "unhealthy_threshold"),
+        ("healthy-threshold", "healthy_threshold"),
+        ("failureThreshold", "unhealthy_threshold"),
+        ("retries", "unhealthy_threshold"),
+        ("intervall", "interval"),
+    ] {
+        check(
+            &json!({ "healthCheck": { "tcp": "a:1", written: 5 } }),
+            &[&format!(
+                "warning at apps[0].healthCheck.{written}: unknown option `{written}` in `healthCheck` (did you mean `{want}`?)"
+            )],
+        );
+    }
+    check(
+        &json!({ "watch": true, "watchOptions": { "use_polling": true } }),
+        &[
+            "warning at apps[0].watchOptions.use_polling: unknown option `use_polling` in `watchOptions` (did you mean `usePolling`?)",
+        ],
+    );
+    let limits = "as, core, cpu, data, fsize, memlock, nofile, nproc, rtprio, sigpending, stack";
+    check(
+        &json!({ "rlimits": { "RLIMIT_NOFILE": 99 } }),
+        &[&format!(
+            "error at apps[0].rlimits.RLIMIT_NOFILE: `rlimits` has no limit `RLIMIT_NOFILE`: there are {limits} (did you mean `nofile`?)"
+        )],
+    );
+    let apps = json!([
+        { "name": "a", "script": "x.sh" },
+        { "name": "b", "script": "x.sh", "dependsOn": { "a": { "onExit": "stop" } } },
+    ]);
+    assert_eq!(
+        run(&apps).lines(),
+        ["warning at [1] (b).dependsOn.a.onExit: unknown option `onExit` in `dependsOn` (did you mean `on_exit`?)"]
+    );
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Fifo, Home, Pty, procs, stay};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// `ready` is up at once, `slow` never says that it is, `after` needs it.
 fn stuck(home: &Home, fifo: &Fifo) {

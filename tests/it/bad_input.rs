@@ -434,7 +434,7 @@ fn a_stale_socket_and_a_stale_pid_are_no_problem() {
     home.apply(&json!([stay("a")]));
     let daemon = home.daemon().expect("it runs");
     procs::signal(daemon, rustix::process::Signal::KILL);
-    assert!(procs::wait_gone(daemon, Duration::from_secs(10)));
+    assert!(procs::wait_gone(daemon, Duration::from_secs(30)));
     // Its pid files now name processes of somebody else.
     let pids = home.folder.join("pids");
     let innocent = std::process::id();

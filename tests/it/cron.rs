@@ -15,6 +15,8 @@ fn an_app_is_restarted_at_its_times_until_somebody_stops_it() {
     home.write_json("eco.json", &json!([app, stay("other")]));
     home.ok(&["apply", "eco.json"]);
     home.until("api is restarted twice", |all| all.iter().any(|one| one.name() == "api" && one.restarts() >= 2));
+    let line = "`api:0` is restarted: its time has come (cron_restart)";
+    assert!(home.daemon_log().contains(line), "{}", home.daemon_log());
     let shown = &home.json(&["show", "api", "--json"])["apps"][0]["instances"][0];
     assert!(shown["next_run_at_ms"].as_u64().is_some_and(|at| at % 1_000 == 0), "{shown}");
     home.ok(&["show", "api"]).prints("next run   20").prints("+00:00, in ");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Fifo, Home, Instance, needs_root, procs, skipped, stay};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 fn two() -> Home {
     let home = Home::new();
@@ -364,6 +364,54 @@ fn a_disk_that_fills_up_under_a_log_stops_no_app_and_is_said_once() {
     assert_eq!(home.state("a:0"), "online");
 }
 
+/// Whatever the disk had no room for: what is there are whole lines, and none is lost without being counted.
+#[test]
+fn no_half_of_a_line_stays_where_a_disk_was_full() {
+    if !needs_root() {
+        return;
+    }
+    let mut home = Home::new();
+    let disk = home.work.join("disk");
+    if !small_disk(&mut home, &disk, "64k") {
+        return;
+    }
+    let mut fifo = home.fifo("fifo");
+    let gate = home.fifo("gate");
+    std::fs::write(disk.join("filler"), vec![0; 32 << 10]).expect("there is room");
+    home.write(
+        "chatty.sh",
+        "#!/bin/sh\nyes 'a line that is written over and over' | head -n 2000\necho done >\"$FIFO\"\nread -r go <\"$GATE\"\necho after\nexec sleep 100000\n",
+    );
+    let app = json!({
+        "name": "a", "script": "./chatty.sh", "min_uptime": 100, "log_type": "json", "out_file": "disk/a-out.log",
+        "fingerprint": false, "env": { "FIFO": fifo.path, "GATE": gate.path },
+    });
+    home.apply(&json!([app]));
+    fifo.line_of("done");
+    home.until("it is said", |_| home.daemon_log().contains("No space left on device"));
+    std::fs::remove_file(disk.join("filler")).expect("it is there");
+    std::fs::write(&gate.path, "go\n").expect("write");
+    let text = || std::fs::read_to_string(disk.join("a-out.log")).expect("it is there");
+    home.until("the last line", |_| text().contains("\"after\""));
+    let lines: Vec<Value> = text().lines().map(|line| serde_json::from_str(line).expect("a whole line")).collect();
+    let said = |line: &Value| line["message"].as_str().expect("a message").to_owned();
+    let lost: usize = lines
+        .iter()
+        .filter_map(|line| said(line).strip_prefix("[pmrun] ")?.split(' ').next()?.parse::<usize>().ok())
+        .sum();
+    let kept = lines.iter().filter(|line| said(line).starts_with("a line")).count();
+    assert_eq!((kept + lost, lost > 0), (2_000, true), "{kept} are there");
+
+    // One that ends while there is no room leaves whole lines, too.
+    let filler = fill(&disk);
+    home.run(&["restart", "a"]).exited(0);
+    fifo.line_of("done");
+    home.ok(&["kill"]);
+    home.until("the log process to be done", |_| text().ends_with('\n'));
+    assert!(text().lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    std::fs::remove_file(filler).expect("it is there");
+}
+
 #[test]
 fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
     if !needs_root() {
@@ -441,6 +489,84 @@ fn a_job_that_is_done_is_not_done_again_by_another_daemon() {
     }
 }
 
+/// A job that runs when its daemon is killed, and ends when it is let.
+fn with_job_at_work(gate: &Fifo) -> Home {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("job.sh", "#!/bin/sh\necho ran >>runs\nread -r go <\"$GATE\"\n");
+    let job = json!({
+        "name": "job", "script": "./job.sh", "autorestart": false, "min_uptime": 50, "env": { "GATE": gate.path },
+    });
+    home.apply(&json!([job, stay("web")]));
+    let pid = home.pid("job:0");
+    kill_daemon(&home);
+    std::fs::write(&gate.path, "go\n").expect("write");
+    assert!(procs::wait_gone(pid, SOON));
+    home
+}
+
+#[test]
+fn a_job_that_ends_while_no_daemon_lives_is_done_and_not_run_again() {
+    let folder = Home::new();
+    let gate = folder.fifo("gate");
+    let home = with_job_at_work(&gate);
+    let is_told = |job: &Instance| {
+        assert_eq!((job.state().as_str(), &job.0["last_exit"]), ("completed", &json!("unknown")));
+        job.0["detail"].as_str().is_some_and(|detail| detail.starts_with("unknown exit status (the daemon"))
+    };
+    assert!(is_told(&home.list()[0]), "without a daemon");
+    home.ok(&["why", "job"]).prints("completed").prints("unknown exit status");
+    home.exits(0, &["diff", "eco.json"]);
+    home.ok(&["restart", "web"]);
+    assert!(is_told(&home.list()[0]), "by the next daemon");
+    home.ok(&["why", "job"]).prints("completed: unknown exit status");
+    assert!(home.daemon_log().contains("`job:0` ended while no daemon watched it"), "{}", home.daemon_log());
+    // Nor by those after it, until somebody asks.
+    kill_daemon(&home);
+    home.ok(&["stop", "web"]);
+    assert_eq!(std::fs::read_to_string(home.work.join("runs")).expect("it ran"), "ran\n");
+    home.ok(&["start", "job"]);
+    assert_eq!(std::fs::read_to_string(home.work.join("runs")).expect("it ran"), "ran\nran\n");
+    kill_daemon(&home);
+    home.ok(&["stop", "web"]);
+    home.until_state("job:0", "online");
+}
+
+#[test]
+fn a_job_that_was_cut_off_by_its_daemons_end_is_run_by_the_next() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("job.sh", "#!/bin/sh\necho ran >>runs\nexec sleep 100000\n");
+    let job = json!({ "name": "job", "script": "./job.sh", "autorestart": false, "min_uptime": 50 });
+    home.apply(&json!([job, stay("web")]));
+    let daemon = home.daemon().expect("a daemon runs");
+    procs::signal(daemon, Signal::TERM);
+    assert!(procs::wait_gone(daemon, SOON));
+    assert_eq!(home.state("job:0"), "stopped");
+    home.ok(&["restart", "web"]);
+    home.until_state("job:0", "online");
+    assert_eq!(std::fs::read_to_string(home.work.join("runs")).expect("it ran"), "ran\nran\n");
+}
+
+#[test]
+fn what_no_daemon_watches_is_listed_as_such() {
+    let home = two();
+    home.ok(&["list"]).prints("online").never_shows("no daemon");
+    kill_daemon(&home);
+    let pid = home.pid("a:0");
+    procs::signal(pid, Signal::KILL);
+    assert!(procs::wait_gone(pid, SOON));
+    home.ok(&["list"]).prints("unwatched").prints("down").never_shows("online").says("no daemon runs");
+    assert_eq!(home.json(&["list", "--json"])["daemon"], json!(false));
+    for pid in home.pids().values() {
+        procs::signal(*pid, Signal::KILL);
+        assert!(procs::wait_gone(*pid, SOON));
+    }
+    home.ok(&["list"]).prints("down").says("nothing that should run does");
+    home.ok(&["kill"]);
+    home.ok(&["list"]).prints("stopped").never_shows("no daemon");
+}
+
 #[test]
 fn what_died_with_its_daemon_is_started_only_as_the_next_command_wants_it() {
     let home = Home::new();
@@ -512,7 +638,7 @@ fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
     let home = Home::new();
     home.write(
         "slow.sh",
-        "#!/bin/sh\ntrap 'read -r go <\"${GATE}\"; exit 0' INT\nwhile :; do sleep 100000 & wait $!; done\n",
+        "#!/bin/sh\ntrap 'read -r go <\"${GATE}\"; kill $!; exit 0' INT\nwhile :; do sleep 100000 & wait $!; done\n",
     );
     home.app("stay.sh", "stay.sh");
     let gate = home.fifo("gate");

@@ -55,6 +55,8 @@ fn an_app_is_up_when_it_answers_and_restarted_when_it_does_not() {
     well.store(true, Ordering::SeqCst);
     home.until("it is up again", |all| all[0].state() == "online" && all[0].pid() != Some(pid));
     assert_eq!(detail(&home, "api"), "restarted: it was unhealthy: status 503 (health_check)");
+    let line = "`api:0` is restarted: it was unhealthy: status 503 (health_check)";
+    assert!(home.daemon_log().contains(line), "{}", home.daemon_log());
 }
 
 #[test]
@@ -123,4 +125,6 @@ fn what_needs_a_job_waits_until_it_is_done_and_a_dependency_takes_along_who_aske
         all.iter().any(|one| one.name() == "web" && one.pid() != Some(web) && one.state() == "online")
     });
     assert_eq!(detail(&home, "web"), "restarted: `db`, which it depends on, is back (on_exit)");
+    let line = "`web:0` is restarted: `db`, which it depends on, is back (on_exit)";
+    assert!(home.daemon_log().contains(line), "{}", home.daemon_log());
 }

@@ -116,6 +116,9 @@ fn limits_are_in_force_or_it_is_said_that_they_are_not() {
             home.ok(&["show", "a"]).prints(&format!("limits    {note}"));
             // Each time: nobody is to believe in limits that are none.
             home.ok(&["apply", "eco.json"]).says(&format!("limits of `a`: {note}")).says("nothing to do");
+            for command in [&["restart", "a"][..], &["start", "a"], &["resurrect"]] {
+                home.ok(command).says(&format!("limits of `a`: {note}"));
+            }
         }
         None => _ = output.never_shows("not in force"),
     }
@@ -176,7 +179,7 @@ fn limits_come_change_and_go_while_the_app_runs() {
     // A daemon that is killed loses nobody's group.
     let daemon = home.daemon().expect("a daemon runs");
     procs::signal(daemon, Signal::KILL);
-    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(5)));
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(30)));
     home.apply(&json!([stay("a")])).prints("limits: {memory: 512M, cpu: 150%, pids: 200} -> (none)");
     assert_eq!(home.pid("a:0"), pid);
     assert_eq!(home.list()[0].0["limits_note"], Value::Null);

@@ -182,7 +182,7 @@ fn a_renamed_app_keeps_its_pid() {
     assert!(logs(&ten.home).as_str().expect("a file").ends_with("/gateway-out.log"));
     let daemon = ten.home.daemon().expect("it runs");
     procs::signal(daemon, rustix::process::Signal::KILL);
-    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(10)));
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(30)));
     assert!(logs(&ten.home).as_str().expect("a file").ends_with("/gateway-out.log"), "with no daemon");
     // Brings a daemon, which takes it over.
     ten.home.ok(&["stop", "cache"]);
@@ -260,7 +260,7 @@ fn another_fingerprint_option_is_recorded_and_restarts_nothing() {
     // A daemon that comes after knows them again.
     let daemon = ten.home.daemon().expect("it runs");
     procs::signal(daemon, rustix::process::Signal::KILL);
-    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(10)));
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(30)));
     ten.home.exits(0, &["diff", "eco.json"]);
     ten.apply();
     assert_eq!(ten.changed(), [""; 0]);

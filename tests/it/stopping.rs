@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Home, needs_node, procs, stay};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 
 /// App `a` with a tree that clings to life, beside `b`; and the pids of that tree, with what each calls itself.
 fn stubborn() -> (Home, Vec<(String, u32)>) {

@@ -35,7 +35,7 @@ fn folders_watched(home: &Home) -> usize {
 /// Looks are cheap, and there is a bound: nothing sleeps.
 #[track_caller]
 fn until_watched(home: &Home, folders: usize) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while folders_watched(home) != folders {
         assert!(Instant::now() < deadline, "{} folders are watched{}", folders_watched(home), home.daemon_log());
         std::thread::yield_now();

@@ -1,13 +1,13 @@
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::packer::Packer;
 use super::say;
 use crate::logs::rotate::{Aside, Right, put_aside, retain, rotate};
-use crate::platform::{LogOwner, open_log, reason};
+use crate::platform::{LogOwner, end_last_line, is_written_to, open_log, reason};
 use crate::spec::Rotation;
 
 /// How often it is looked whether somebody has moved a file away.
@@ -28,9 +28,20 @@ pub(super) struct LogFile {
     packer: Packer,
     /// That it cannot be rotated was said.
     said: bool,
-    /// What was written last has no end: the disk was full in the middle of a line.
-    torn: bool,
+    torn: Option<Torn>,
     lost: Option<Lost>,
+}
+
+/// What was written last has no end: the disk was full in the middle of a line.
+#[derive(Debug)]
+struct Torn {
+    /// What is missing.
+    rest: Vec<u8>,
+    /// How much of the line is there.
+    begun: u64,
+    /// The file, and how long it was then.
+    id: (u64, u64),
+    size: u64,
 }
 
 /// Lines that could not be written.
@@ -52,7 +63,7 @@ impl LogFile {
             rotates_at: u64::MAX,
             packer,
             said: false,
-            torn: false,
+            torn: None,
             lost: None,
         }
     }
@@ -82,31 +93,93 @@ impl LogFile {
 
     /// Appends whole lines. What cannot be written is counted; `note` makes a line of what is said about it.
     pub(super) fn append(&mut self, lines: &[u8], note: impl Fn(&str) -> Vec<u8>) {
+        if let Err(error) = self.complete() {
+            return self.lose(lines, &error);
+        }
         if let Some(lost) = &self.lost {
             let count = lost.lines;
             let text = format!("[pmrun] {count} lines were lost here: {}", lost.why);
-            let mut note = note(&text);
-            if self.torn {
-                note.insert(0, b'\n');
-            }
+            let note = note(&text);
             match self.write_all(&note) {
                 Ok(()) => {
                     say(format_args!("`{}` can be written again, {count} lines were lost", self.path.display()));
                     self.lost = None;
-                    self.torn = false;
                 }
                 Err((written, error)) => {
-                    self.torn |= written > 0;
+                    // It is made anew, with the right number, when there is room.
+                    self.keep_rest(&note[..written], &[]);
+                    self.take_back();
                     return self.lose(lines, &error);
                 }
             }
         }
         if let Err((written, error)) = self.write_all(lines) {
-            self.torn = written > 0 && lines[written - 1] != b'\n';
-            let begun = lines[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            self.lose(&lines[begun..], &error);
+            let end = memchr::memchr(b'\n', &lines[written..]).map_or(lines.len(), |end| written + end + 1);
+            let lost = if written > 0 && lines[written - 1] != b'\n' {
+                self.keep_rest(&lines[..written], &lines[written..end]);
+                &lines[end..]
+            } else {
+                &lines[written..]
+            };
+            self.lose(lost, &error);
         } else if self.size >= self.rotates_at {
             self.rotate();
+        }
+    }
+
+    /// What there was no room for is written when there is some, so that no half of a line stays.
+    fn keep_rest(&mut self, written: &[u8], rest: &[u8]) {
+        let begun = written.len() - memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
+        let Some(meta) = self.file.as_ref().and_then(|file| file.metadata().ok()).filter(|_| begun > 0) else { return };
+        let (id, size) = ((meta.dev(), meta.ino()), meta.len());
+        self.torn = Some(Torn { rest: rest.to_vec(), begun: begun as u64, id, size });
+    }
+
+    /// Writes what is missing of the last line; where that has been emptied meanwhile, or has another's line behind it,
+    /// nothing belongs there any more.
+    fn complete(&mut self) -> io::Result<()> {
+        let Some(mut torn) = self.torn.take() else { return Ok(()) };
+        let meta = match self.opened().and_then(|file| file.metadata()) {
+            Ok(meta) => meta,
+            Err(error) => {
+                self.torn = Some(torn);
+                return Err(error);
+            }
+        };
+        let is_it = (meta.dev(), meta.ino()) == torn.id;
+        if is_it && meta.len() != torn.size && meta.len() > 0 {
+            torn.rest = b"\n".to_vec();
+        } else if !is_it || meta.len() == 0 {
+            return Ok(());
+        }
+        self.write_all(&torn.rest).map_err(|(written, error)| {
+            torn.rest.drain(..written);
+            (torn.begun, torn.size) = (torn.begun + written as u64, meta.len() + written as u64);
+            self.torn = Some(torn);
+            error
+        })
+    }
+
+    /// Takes out what there is of the last line, where nobody else writes to the file: it stays without the rest.
+    fn take_back(&mut self) {
+        let Some(torn) = self.torn.take() else { return };
+        // Its own handle would count, too.
+        self.file = None;
+        let taken = self.beside(|| {
+            let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+            let there = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+            if is_written_to(&there) != Some(false) {
+                return Ok(false);
+            }
+            let log = self.open(&self.path)?;
+            let meta = log.metadata()?;
+            let is_it = (meta.dev(), meta.ino()) == torn.id && meta.len() == torn.size;
+            is_it.then(|| log.set_len(torn.size - torn.begun)).transpose().map(|done| done.is_some())
+        });
+        if !matches!(taken, Ok(true)) {
+            // Whatever comes is not glued to it.
+            self.file = self.open(&self.path).ok();
+            self.torn = self.file.is_some().then(|| Torn { rest: b"\n".to_vec(), ..torn });
         }
     }
 
@@ -114,14 +187,14 @@ impl LogFile {
     fn rotate(&mut self) {
         self.size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
         let max_size = self.max_size();
-        if self.size < max_size || self.torn {
+        if self.size < max_size || self.torn.is_some() {
             self.rotates_at = max_size;
             return;
         }
         // Somebody else has the right, or it cannot be done: not before it has grown some more.
         self.rotates_at = self.size.saturating_add(max_size / 4);
         let home = std::env::var_os("PMRUN_HOME").unwrap_or_default();
-        let Some(_right) = Right::at_once(Path::new(&home)) else { return };
+        let Some(_right) = Right::at_once(Path::new(&home), &self.path) else { return };
         match self.put_aside() {
             Ok(true) => {
                 (self.rotates_at, self.said) = (max_size, false);
@@ -214,11 +287,21 @@ impl LogFile {
             }
         }
         if self.file.is_none() {
-            let file = self.open(&self.path)?;
+            // What an earlier run, or the app itself, has left there.
+            let (file, _) = end_last_line(self.open(&self.path)?, || self.open(&self.path))?;
             self.size = file.metadata()?.len();
             self.file = Some(file);
         }
         self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Nobody writes to it any more.
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        if self.complete().is_err() {
+            self.take_back();
+        }
     }
 }
 

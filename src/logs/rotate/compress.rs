@@ -46,7 +46,11 @@ pub(super) fn compress(path: &Path) -> io::Result<()> {
         let _ = fs::remove_file(&part);
         return Err(error);
     }
-    fs::rename(&part, &whole)?;
+    match fs::rename(&part, &whole) {
+        // By who has emptied the log.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => fs::remove_file(&whole),
         removed => removed,

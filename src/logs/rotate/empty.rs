@@ -35,7 +35,7 @@ pub fn empty(log: &Path) -> io::Result<u64> {
     }
     lock_exclusive(&file);
     // Whoever is copying its head finds below that this was in vain.
-    for (_, part) in names::parts(log) {
+    for part in names::parts(log).into_iter().map(|(_, part)| part).chain(names::compressed_parts(log)) {
         let _ = fs::remove_file(part);
     }
     let length = file.metadata()?.len();
@@ -53,7 +53,7 @@ pub fn empty(log: &Path) -> io::Result<u64> {
 fn remove_rotated(log: &Path, before: u64) -> u64 {
     let is_wanted =
         |path: &Path| fs::File::open(path).is_ok_and(|file| super::from(&file).is_some_and(|at| at < before));
-    let files = names::rotated(log).into_iter().filter(|rotated| is_wanted(&rotated.path));
+    let files = names::every(log).into_iter().filter(|rotated| is_wanted(&rotated.path));
     files.filter(|rotated| fs::remove_file(&rotated.path).is_ok()).map(|rotated| rotated.bytes).sum()
 }
 
@@ -85,6 +85,20 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "next\n");
         let left: Vec<u64> = rotated(&path).iter().map(|file| file.number).collect();
         assert_eq!(left, [7]);
+    }
+
+    #[test]
+    fn what_a_crash_has_left_between_compressing_and_removing_goes_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        for name in ["a.log", "a.log.1", "a.log.1.gz", "a.log.2.gz.part"] {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            fsetxattr(&file, FROM, b"0", XattrFlags::empty()).unwrap();
+            fsetxattr(&file, TAKEN, b"10", XattrFlags::empty()).unwrap();
+        }
+        empty(&path).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["a.log"]);
     }
 
     #[test]

@@ -21,11 +21,11 @@ mod head;
 mod names;
 mod rotator;
 
+#[cfg(test)]
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-
-use rustix::fs::{FlockOperation, flock};
 
 pub use aside::{Aside, put_aside};
 pub use empty::empty;
@@ -33,36 +33,48 @@ pub use head::{data_start, from, lock_shared, taken};
 pub use names::{Rotated, rotated};
 pub use rotator::Rotator;
 
+use crate::platform::RangeLock;
 use crate::spec::Rotation;
 
 /// For all rotated files in `PMRUN_HOME/logs`, unless `PMRUN_LOGS_MAX` says otherwise.
 pub const BUDGET_DEFAULT: u64 = 4 << 30;
 
-/// The right to rotate logs, which one process of a `PMRUN_HOME` has at a time.
+/// In `PMRUN_HOME`: whose turn it is to rotate which log.
+const LOCK: &str = "rotate.lock";
+
+/// The right to rotate a log, which one process of a `PMRUN_HOME` has at a time.
 ///
 /// Both the daemon and the log process may be about to rotate a file that apps of both kinds write to. Nobody else can
-/// keep them from it: nobody else may enter that folder.
+/// keep them from it: nobody else may enter that folder. For each log there is a byte of one file that is locked, so that
+/// nobody waits while another log is copied.
 #[derive(Debug)]
-pub struct Right(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct Right(#[expect(dead_code, reason = "held for its lock")] RangeLock);
 
 impl Right {
     /// Waits until nobody else has it; none where there can be no lock.
     #[must_use]
-    pub fn wait(home: &Path) -> Option<Self> {
-        Self::of(home, FlockOperation::LockExclusive)
+    pub fn wait(home: &Path, log: &Path) -> Option<Self> {
+        loop {
+            let inode = inode(log)?;
+            let lock = RangeLock::wait(&home.join(LOCK), inode)?;
+            // Meanwhile another may have its place.
+            if self::inode(log)? == inode {
+                return Some(Self(lock));
+            }
+        }
     }
 
     /// None while somebody else has it.
     #[must_use]
-    pub fn at_once(home: &Path) -> Option<Self> {
-        Self::of(home, FlockOperation::NonBlockingLockExclusive)
+    pub fn at_once(home: &Path, log: &Path) -> Option<Self> {
+        let inode = inode(log)?;
+        let lock = RangeLock::at_once(&home.join(LOCK), inode)?;
+        (self::inode(log)? == inode).then_some(Self(lock))
     }
+}
 
-    fn of(home: &Path, how: FlockOperation) -> Option<Self> {
-        let folder = File::open(home).ok()?;
-        flock(&folder, how).ok()?;
-        Some(Self(folder))
-    }
+fn inode(log: &Path) -> Option<u64> {
+    Some(log.metadata().ok()?.ino())
 }
 
 /// Rotates a log in its place when it has grown too big. Whether it was.
@@ -122,5 +134,22 @@ pub fn keep_within(folder: &Path, budget: u64) {
         if std::fs::remove_file(&file.path).is_ok() {
             total -= file.bytes;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_while_another_log_is_rotated() {
+        let home = tempfile::tempdir().unwrap();
+        let [raw, piped] = ["raw.log", "piped.log"].map(|name| home.path().join(name));
+        assert!(Right::wait(home.path(), &raw).is_none(), "there is nothing to rotate");
+        File::create(&raw).unwrap();
+        File::create(&piped).unwrap();
+        let _copying = Right::wait(home.path(), &raw).unwrap();
+        assert!(Right::at_once(home.path(), &raw).is_none());
+        assert!(Right::at_once(home.path(), &piped).is_some());
     }
 }

@@ -19,10 +19,16 @@ pub struct Rotated {
 /// What was rotated out of a log, the oldest first.
 #[must_use]
 pub fn rotated(log: &Path) -> Vec<Rotated> {
-    let mut files = in_folder(log.parent(), |name| log.file_name().is_some_and(|log| log == name));
-    files.sort_by_key(|file| (file.number, file.compressed));
+    let mut files = every(log);
     // Both are there when it ended between making one and removing the other.
     files.dedup_by_key(|file| file.number);
+    files
+}
+
+/// Of one number there may be two.
+pub(super) fn every(log: &Path) -> Vec<Rotated> {
+    let mut files = in_folder(log.parent(), |name| log.file_name().is_some_and(|log| log == name));
+    files.sort_by_key(|file| (file.number, file.compressed));
     files
 }
 
@@ -52,17 +58,27 @@ pub(super) fn finish(log: &Path) -> io::Result<()> {
 pub(super) fn retain(log: &Path, count: u32) {
     let files = rotated(log);
     let surplus = files.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
-    for file in &files[..surplus] {
+    let Some(last) = surplus.checked_sub(1).map(|last| files[last].number) else { return };
+    for file in every(log).iter().take_while(|file| file.number <= last) {
         let _ = fs::remove_file(&file.path);
     }
 }
 
 pub(super) fn parts(log: &Path) -> Vec<(u64, PathBuf)> {
+    unfinished(log, PART)
+}
+
+/// What was being compressed.
+pub(super) fn compressed_parts(log: &Path) -> Vec<PathBuf> {
+    unfinished(log, ".gz.part").into_iter().map(|(_, path)| path).collect()
+}
+
+fn unfinished(log: &Path, ending: &str) -> Vec<(u64, PathBuf)> {
     let Some(name) = log.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Vec::new() };
     let entries = log.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
     let part = |entry: fs::DirEntry| {
         let entry_name = entry.file_name();
-        let number = entry_name.to_str()?.strip_prefix(&name)?.strip_prefix('.')?.strip_suffix(PART)?.parse().ok()?;
+        let number = entry_name.to_str()?.strip_prefix(&name)?.strip_prefix('.')?.strip_suffix(ending)?.parse().ok()?;
         Some((number, entry.path()))
     };
     let mut parts: Vec<(u64, PathBuf)> = entries.filter_map(part).collect();
@@ -112,6 +128,8 @@ mod tests {
         assert_eq!(next_number(&log), 12);
         finish(&log).unwrap();
         assert_eq!(numbers(&log), [(2, false), (9, false), (10, false), (11, false)]);
+        retain(&log, 3);
+        assert!(!folder.path().join("a.log.2").exists() && !folder.path().join("a.log.2.gz").exists());
         retain(&log, 2);
         assert_eq!(rotated(&log).last().unwrap().number, 11);
         assert!(!folder.path().join("a.log.9").exists() && folder.path().join("b.log.4").exists());

@@ -178,7 +178,7 @@ impl Watched {
         let passed = now.saturating_duration_since(self.looked);
         let mut rotated = false;
         if self.rotation.max_size > 0 && meta.len() >= self.rotation.max_size {
-            let _right = logs.parent().and_then(Right::wait);
+            let _right = logs.parent().and_then(|home| Right::wait(home, path));
             match rotate(path, &self.rotation) {
                 Ok(done) => (rotated, self.said) = (done, false),
                 Err(error) if self.said => drop(error),

@@ -58,34 +58,35 @@ impl Moment<'_> {
         error_log: impl FnOnce(&Instance) -> Option<String>,
         out: &mut Vec<Effect>,
     ) {
-        let mut say = |what| out.push(Effect::History(Box::new(Entry::of_instance(self.id, what, self.now))));
+        let entry = |what| Effect::History(Box::new(Entry::of_instance(self.id, what, self.now)));
         if let Heard::Ended { launch, status } = self.heard
             && self.before.launch() == Some(launch)
             && self.ended != Some(launch)
         {
             let asked = !runs(self.before);
-            say(What::Exited { status, after_ms: self.ran_ms(instance), asked });
+            out.push(entry(What::Exited { status, after_ms: self.ran_ms(instance), asked }));
         }
         if *self.before == instance.machine.state {
             return;
         }
         if let Some(why) = self.why(&instance.machine) {
+            out.extend(self.own_doing(&instance.machine, &why).map(Effect::Log));
             instance.why = why;
         }
         let (machine, why) = (&instance.machine, &instance.why);
         if let (State::Launching { .. }, State::Starting { pid, .. } | State::Online { pid, .. }) =
             (self.before, &machine.state)
         {
-            say(What::Started {
+            out.push(entry(What::Started {
                 pid: *pid,
                 restarts: machine.restarts,
                 why: why.clone(),
                 error_log: error_log(instance),
                 error_log_offset: instance.error_log_offset,
-            });
+            }));
         }
         if let Some(what) = self.arrival(machine, why) {
-            say(what);
+            out.push(entry(what));
         }
     }
 
@@ -105,6 +106,21 @@ impl Moment<'_> {
             // By its age, or its health.
             Heard::Other if runs(self.before) && matches!(machine.state, State::Stopping { .. }) => of_cause(),
             Heard::Ended { .. } | Heard::NotStarted | Heard::Other => None,
+        }
+    }
+
+    /// For the daemon's log: what pmrun does to what runs, or is done, though nobody has asked for it just now. Changed
+    /// files and memory are told where they are found, with more; of each run of a job there is no line.
+    fn own_doing(&self, machine: &Machine, why: &Why) -> Option<String> {
+        let id = self.id;
+        match (why, &machine.cause) {
+            (Why::Cron | Why::Age | Why::Unhealthy { .. } | Why::Dependency { .. }, Some(cause)) => {
+                Some(format!("`{id}` is restarted: {cause}"))
+            }
+            (Why::Needs { needs }, _) if runs(self.before) => {
+                Some(format!("`{id}` is stopped, for it depends on {} (on_exit)", needs.join(", ")))
+            }
+            _ => None,
         }
     }
 

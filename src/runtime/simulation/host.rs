@@ -135,7 +135,13 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(seed: u64) -> Self {
-        let disk = State { generation: 0, key: Key([7; 32]), apps: BTreeMap::new(), ambients: BTreeMap::new() };
+        let disk = State {
+            generation: 0,
+            key: Key([7; 32]),
+            boot: String::new(),
+            apps: BTreeMap::new(),
+            ambients: BTreeMap::new(),
+        };
         Self {
             mono: 1_000_000,
             wall_offset: WALL_OFFSET,
@@ -561,7 +567,7 @@ impl Host {
                 Save::App(name, record) => {
                     record.instances.values().any(|i| i.intent == Intent::Stopped).then_some(name)
                 }
-                Save::DeleteApp(_) | Save::Ambient(..) | Save::Generation(_) => None,
+                Save::DeleteApp(_) | Save::Ambient(..) | Save::Generation(_) | Save::Boot(_) => None,
             }));
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
@@ -590,6 +596,7 @@ impl Host {
                     }
                     self.disk.generation = generation;
                 }
+                Save::Boot(boot) => self.disk.boot = boot,
             }
         }
         let used: BTreeSet<String> = self.disk.apps.values().map(|app| app.ambient.clone()).collect();

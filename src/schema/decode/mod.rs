@@ -7,7 +7,7 @@ mod readers;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(super) use readers::{MILLIS_MAX, PIDS_MAX, variable_name_problem};
+pub(super) use readers::{MEMORY_MIN, MILLIS_MAX, PIDS_MAX, variable_name_problem};
 
 use super::draft::{Draft, Mark, Outdone};
 use super::options::{self, OVERLAY_PREFIX, Row, Status};

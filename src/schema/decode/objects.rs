@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::number::{quantity, whole_number};
 use super::{Decoder, Reading, found};
-use crate::base::{closest, parse_millis};
+use crate::base::parse_millis;
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node};
-use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind, part};
+use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind, meant, part};
 use crate::schema::resolve::shown;
 use crate::spec::{Condition, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
@@ -115,7 +115,7 @@ impl Decoder<'_> {
                 let message = format!("unknown option `{}` in `{}`", shown(&key.text), reading.key);
                 let diagnostic = Diagnostic::warning(Code::UnknownOption, message, mark.location(self.file));
                 let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
-                self.push(match closest(&key.text, names.iter().copied()) {
+                self.push(match meant(parts, &key.text) {
                     Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
                     None => diagnostic.hint(format!("there are: {}", names.join(", "))),
                 });

@@ -16,6 +16,10 @@ use crate::spec::{ExecMode, LIMITS, Limits, WatchOption};
 
 /// More than Linux can number.
 pub(in crate::schema) const PIDS_MAX: i64 = 9_999_999;
+/// A shell with nothing to do takes two.
+pub(in crate::schema) const MEMORY_MIN: u64 = 4 << 20;
+/// What `limits` has.
+const USES: [&str; 3] = ["memory", "cpu", "pids"];
 
 /// A year: longer waits are typing errors.
 pub(in crate::schema) const MILLIS_MAX: u64 = 31_536_000_000;
@@ -202,42 +206,63 @@ impl Decoder<'_> {
             } else {
                 format!("`{}` has no limit `{name}`: there are {}", reading.key, LIMITS.join(", "))
             };
-            self.error(Code::Value, message, &reading.mark.key(name, entry.value.span));
+            let near = closest(name.strip_prefix("RLIMIT_").unwrap_or(name), LIMITS).filter(|_| !known);
+            let place = reading.mark.key(name, entry.value.span).location(self.file);
+            let diagnostic = Diagnostic::error(Code::Value, message, place);
+            self.push(match near {
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                None => diagnostic,
+            });
             limits = None;
         }
         limits
     }
 
-    /// 0 is no limit, as for Docker.
     pub(super) fn uses(&mut self, reading: Reading<'_>, node: &Node) -> Option<Limits> {
         let Some(entries) = node.entries() else { return self.wrong(reading, node) };
         let (mut limits, mut fine) = (Limits::default(), true);
         for Entry { key, value } in entries {
-            let expects = match key.text.as_str() {
+            // What it must be, and whether it is that and too little.
+            let (expects, least) = match key.text.as_str() {
                 "memory" | "cpu" | "pids" if value.kind == Kind::Null => continue,
                 "memory" => {
                     let bytes = quantity(value, parse_bytes);
-                    limits.memory = bytes.filter(|bytes| *bytes > 0);
-                    bytes.is_none().then_some("a number of bytes, or a size such as \"512M\"")
+                    limits.memory = bytes.filter(|bytes| *bytes >= MEMORY_MIN);
+                    ("a number of bytes, or a size such as \"512M\"", bytes.map(|_| limits.memory.is_none()))
                 }
                 "cpu" => {
                     let percent = processors(value);
                     limits.cpu_percent = percent.filter(|percent| *percent > 0);
-                    percent.is_none().then_some("a number of processors up to 999, or a share of one such as \"150%\"")
+                    let expects = "a number of processors up to 999, or a share of one such as \"150%\"";
+                    (expects, percent.map(|_| limits.cpu_percent.is_none()))
                 }
                 "pids" => {
                     let pids = whole_number(value).filter(|pids| (0..=PIDS_MAX).contains(pids));
                     limits.pids = pids.and_then(|pids| u32::try_from(pids).ok()).filter(|pids| *pids > 0);
-                    pids.is_none().then_some("a whole number of processes")
+                    ("a whole number of processes", pids.map(|_| limits.pids.is_none()))
                 }
-                _ => Some(""),
+                _ => ("", None),
             };
-            let Some(expects) = expects else { continue };
-            let message = match expects {
-                "" => format!("`{}` has no limit `{}`: there are memory, cpu, pids", reading.key, shown(&key.text)),
-                _ => format!("`{}` in `{}` must be {expects}, not {}", key.text, reading.key, found(value)),
+            let name = &key.text;
+            let (message, hint) = match (expects, least) {
+                (_, Some(false)) => continue,
+                ("", None) => {
+                    let near = closest(name, USES).map(|near| format!("did you mean `{near}`?"));
+                    (format!("`{}` has no limit `{}`: there are memory, cpu, pids", reading.key, shown(name)), near)
+                }
+                (_, None) => (format!("`{name}` in `{}` must be {expects}, not {}", reading.key, found(value)), None),
+                (_, Some(true)) => {
+                    let message = format!("`{name}` in `{}` is less than any program needs", reading.key);
+                    let hint = "memory is 4M at least, cpu 1%, pids 1; for no limit leave it out";
+                    (message, Some(hint.to_owned()))
+                }
             };
-            self.error(Code::Value, message, &reading.mark.key(&key.text, value.span));
+            let place = reading.mark.key(name, value.span).location(self.file);
+            let diagnostic = Diagnostic::error(Code::Value, message, place);
+            self.push(match hint {
+                Some(hint) => diagnostic.hint(hint),
+                None => diagnostic,
+            });
             fine = false;
         }
         fine.then_some(limits)

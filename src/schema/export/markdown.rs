@@ -2,7 +2,9 @@ use std::fmt::Write as _;
 
 use super::description;
 use crate::schema::options::{self, Row};
-use crate::spec::Impact;
+use crate::schema::parts::{HEALTH_CHECK, NEED, Part};
+use crate::schema::value::Value;
+use crate::spec::{Impact, WatchOption};
 
 const HEAD: &str = "\
 # Options of an app
@@ -31,6 +33,9 @@ fn option(row: &Row) -> String {
     for (value, doc) in row.value.choices().iter().filter(|(value, _)| !value.is_empty()) {
         let _ = writeln!(text, "  * `{value}`: {doc}");
     }
+    for (name, doc) in parts(&row.value) {
+        let _ = writeln!(text, "  * `{name}`: {doc}");
+    }
     if super::types::default(row).is_some() {
         let _ = writeln!(text, "* Default: `{}`", row.default);
     }
@@ -46,6 +51,17 @@ fn option(row: &Row) -> String {
         let _ = writeln!(text, "* A change of it: {}", cost(field.impact()));
     }
     text
+}
+
+/// Of what an object consists, and what each of it is where it is not written.
+fn parts(value: &Value) -> Vec<(&'static str, &'static str)> {
+    let of = |parts: &'static [Part]| parts.iter().map(|part| (part.name, part.doc)).collect();
+    match value {
+        Value::HealthCheck(_) => of(HEALTH_CHECK),
+        Value::Needs(_) => of(NEED),
+        Value::WatchOptions(_) => WatchOption::ALL.iter().map(|(name, _, doc)| (*name, *doc)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn cost(impact: Impact) -> &'static str {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::base::Signal;
-use crate::schema::decode::{MILLIS_MAX, PIDS_MAX};
+use crate::schema::decode::{MEMORY_MIN, MILLIS_MAX, PIDS_MAX};
 use crate::schema::options::Row;
 use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind};
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, Value};
@@ -17,6 +17,8 @@ const NAMED: &str = r"^(\s*[^\s\u0000][^\u0000]*)?$";
 const NAMED_NOT_EMPTY: &str = r"^\s*[^\s\u0000][^\u0000]*$";
 const DIGITS: &str = r"^\s*[0-9]+\s*$";
 const DIGITS_OR_NOTHING: &str = r"^(\s*[0-9]+\s*)?$";
+const SOME: &str = r"^\s*0*[1-9][0-9]*\s*$";
+const SOME_OR_NOTHING: &str = r"^(\s*0*[1-9][0-9]*\s*)?$";
 const NICE: &str = r"^(\s*(-0*(1?[0-9]|20)|0*1?[0-9])\s*)?$";
 const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
 /// There is no half of a millisecond, nor of a byte.
@@ -54,7 +56,11 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
         Value::Flag(_) => json!({ "type": ["boolean", "null"] }),
         Value::Whole { min, max, .. } => {
             // Bounds are for numbers; of the texts these few can be told.
-            let pattern = if (min, max) == (-20, 19) { NICE } else { DIGITS_OR_NOTHING };
+            let pattern = match (min, max) {
+                (-20, 19) => NICE,
+                (1, _) => SOME_OR_NOTHING,
+                _ => DIGITS_OR_NOTHING,
+            };
             json!({ "type": ["integer", "string", "null"], "minimum": min, "maximum": max, "pattern": pattern })
         }
         Value::Millis(_) => {
@@ -191,7 +197,8 @@ fn object(parts: &[Part]) -> Json {
                 "pattern": MILLIS_NOT_EMPTY,
             }),
             PartKind::Count { min, max } => {
-                json!({ "type": ["integer", "string"], "minimum": min, "maximum": max, "pattern": DIGITS })
+                let pattern = if min == 1 { SOME } else { DIGITS };
+                json!({ "type": ["integer", "string"], "minimum": min, "maximum": max, "pattern": pattern })
             }
             PartKind::Word(words) => {
                 let (values, docs): (Vec<&str>, Vec<&str>) = words.iter().copied().unzip();
@@ -217,16 +224,16 @@ fn object(parts: &[Part]) -> Json {
 }
 
 fn uses() -> Json {
-    let part = |ty: &str, end: i64, pattern: &str, doc: &str| {
+    let part = |ty: &str, above: u64, end: i64, pattern: &str, doc: &str| {
         let ty = [ty, "string", "null"];
-        json!({ "description": doc, "type": ty, "minimum": 0, "exclusiveMaximum": end, "pattern": pattern })
+        json!({ "description": doc, "type": ty, "exclusiveMinimum": above, "exclusiveMaximum": end, "pattern": pattern })
     };
     json!({
         "type": ["object", "null"],
         "properties": {
-            "memory": part("integer", SAFE + 1, SIZE, "A number of bytes, or a size such as \"512M\"."),
-            "cpu": part("number", 1_000, PROCESSORS, "How many processors, or a share of one such as \"150%\"."),
-            "pids": part("integer", PIDS_MAX + 1, PIDS, "How many processes and threads."),
+            "memory": part("integer", MEMORY_MIN - 1, SAFE + 1, SIZE, "A number of bytes, or a size such as \"512M\"; 4M at least."),
+            "cpu": part("number", 0, 1_000, PROCESSORS, "How many processors, or a share of one such as \"150%\"."),
+            "pids": part("integer", 0, PIDS_MAX + 1, PIDS, "How many processes and threads."),
         },
         "additionalProperties": false,
     })

@@ -254,8 +254,8 @@ pub(super) const ROWS: &[Row] = &[
         value: Value::Uses(|app, limits| app.spec.limits = limits),
         default: "",
         doc: "What each instance may use with all that it has started: `memory` (swap is not used; at the limit the kernel ends all \
-              of the instance, and it is restarted), `cpu` (processors, or a share of one) and `pids` (processes and threads). By \
-              cgroup v2, where pmrun may make groups; where not, `apply` and `show` say so, and the app runs without.",
+              of the instance, and it is restarted), `cpu` (processors, or a share of one) and `pids` (processes and threads); \
+              at least 4M, 1% and 1. By cgroup v2, where pmrun may make groups; where not, `apply` and `show` say so, and the app runs without.",
         examples: &[r#"{"memory": "512M", "cpu": 1.5, "pids": 200}"#, r#"{"cpu": "50%"}"#],
         status: Status::Honoured,
         field: Some(Field::Limits),

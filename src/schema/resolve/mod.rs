@@ -2,6 +2,7 @@
 
 mod code;
 mod command;
+mod effect;
 mod environment;
 mod names;
 mod starting;
@@ -96,6 +97,7 @@ impl Resolver<'_> {
         self.exec_mode(draft, &mut spec);
         self.logs(draft, folder, &mut spec);
         self.values(draft, &spec);
+        self.effects(draft, &spec);
         self.files(draft, &spec, found);
         self.size(draft, &spec);
         spec.fingerprint_by = draft.code.clone();

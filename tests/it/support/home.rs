@@ -18,7 +18,7 @@ use super::{Fifo, fixture, procs, python_folder};
 const BOUND: Duration = Duration::from_mins(1);
 
 /// For a state to come.
-const STATE_BOUND: Duration = Duration::from_secs(20);
+const STATE_BOUND: Duration = Duration::from_mins(1);
 
 pub(crate) struct Home {
     root: tempfile::TempDir,

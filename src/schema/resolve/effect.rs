@@ -1,0 +1,59 @@
+//! What is right by itself and does not do what it was written for.
+
+use super::{Resolver, title};
+use crate::diag::{Code, Diagnostic};
+use crate::schema::Draft;
+use crate::spec::{AppSpec, ExecMode, Overlap, Probe};
+
+impl Resolver<'_> {
+    /// Options that do nothing where none of some others is written.
+    pub(super) fn effects(&mut self, draft: &Draft, spec: &AppSpec) {
+        let watch = &spec.watch;
+        let alone: [(&str, bool, &[&str]); 5] = [
+            ("schedule_overlap", spec.schedule_overlap != Overlap::default(), &["schedule"]),
+            ("cron_timezone", spec.cron_timezone.is_some(), &["schedule", "cron_restart"]),
+            ("ignore_watch", !watch.ignore.is_empty(), &["watch"]),
+            ("watch_delay", watch.delay_ms > 0, &["watch"]),
+            ("watch_options", watch.options.is_some(), &["watch"]),
+        ];
+        for (option, is_set, others) in alone {
+            // Whoever writes `watch: false` knows what he turns off.
+            if is_set && !others.iter().any(|other| draft.wrote(other)) {
+                let others = others.iter().map(|other| format!("`{other}`")).collect::<Vec<_>>().join(" or ");
+                let message = format!("`{option}` of {} does nothing without {others}", title(draft));
+                self.warning(Code::NoEffect, message, draft.at(option));
+            }
+        }
+        self.shared_port(draft, spec);
+    }
+
+    /// Of several instances that are asked at one port one answers, for all of them.
+    fn shared_port(&mut self, draft: &Draft, spec: &AppSpec) {
+        let Some(Probe::Http(target) | Probe::Tcp(target)) = spec.health_check.as_ref().map(|check| &check.probe)
+        else {
+            return;
+        };
+        if spec.instances < 2 || spec.exec_mode != ExecMode::Fork || has_own_part(target, spec) {
+            return;
+        }
+        let message = format!(
+            "`health_check` asks all {} instances of {} at one address, `{target}`: only one of them can listen there",
+            spec.instances,
+            title(draft)
+        );
+        let place = draft.at("health_check").location(self.request.file);
+        let hint = "count a port up with `increment_var: \"PORT\"`, and write `$PORT` in the address";
+        self.diagnostics.push(Diagnostic::warning(Code::Conflict, message, place).hint(hint));
+    }
+}
+
+/// Whether a variable in it differs from one instance to the next, as far as that shows: of one that the app does not
+/// declare nobody knows.
+fn has_own_part(target: &str, spec: &AppSpec) -> bool {
+    target.split('$').skip(1).any(|rest| {
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let name = &rest[..end];
+        spec.increment_var.as_deref() == Some(name) || name == spec.instance_var || !spec.env.contains_key(name)
+    })
+}
