@@ -36,6 +36,8 @@ pub(super) enum Aside {
     Places(Vec<Scalar>),
     /// The words for what fails in a package.
     Words,
+    /// Where an error is thrown, and why.
+    Error,
 }
 
 /// What the child asks of its parent, as it can do none of it: it has no way to write, and none to start a process.
@@ -128,6 +130,19 @@ pub(super) struct Failure {
     pub(super) excerpt: Option<(String, u32, u32)>,
     /// A package has failed: run with marks in its files, it would say more.
     pub(super) in_package: bool,
+    /// An error that was thrown, of which not everything is certain.
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// How an error is known again in another run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Doubt {
+    /// In the engine's words.
+    pub(super) message: String,
+    pub(super) has_place: bool,
+    pub(super) has_words: bool,
+    /// It was caught, and its place is where it was thrown on.
+    pub(super) thrown_on: bool,
 }
 
 /// Codes by their names.
@@ -169,7 +184,16 @@ impl Orders {
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), file: None, position: None, hint: None, excerpt: None, in_package: false }
+        Self {
+            code,
+            message: message.into(),
+            file: None,
+            position: None,
+            hint: None,
+            excerpt: None,
+            in_package: false,
+            doubt: None,
+        }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -323,7 +323,19 @@ impl Scribe<'_> {
             }
         };
         let at = self.spot(start, end);
-        self.add(start, end, Site::Unpack { first, at });
+        let place = self.taken_first(pattern).map_or(at, |(start, end)| self.spot(start, end));
+        self.add(start, end, Site::Unpack { first, place, at });
+    }
+
+    /// Where that one is taken.
+    fn taken_first(&self, pattern: &Pattern) -> Option<(usize, usize)> {
+        let Pattern::Object(object) = pattern else { return None };
+        self.span(match object.bindings().first() {
+            Some(ObjectPatternElement::SingleName { ident, name: PropertyName::Literal(_), .. }) => ident.span(),
+            Some(ObjectPatternElement::RestProperty { ident }) => ident.span(),
+            Some(ObjectPatternElement::Pattern { pattern, .. }) => pattern.span(),
+            _ => object.span(),
+        })
     }
 
     /// The name of the first property that an object is taken apart for.
