@@ -85,7 +85,7 @@ pub(super) fn told_by(failure: Failure, other: Failure) -> Failure {
     }
     let hint = failure.hint.filter(|hint| hint != NEAR);
     let (file, position, excerpt) = (other.file, other.position, other.excerpt);
-    Failure { message, hint, file, position, excerpt, ..failure }
+    Failure { message, file, position, hint, excerpt, ..failure }
 }
 
 /// Gives refusals the places that the engine did not know.

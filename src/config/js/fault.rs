@@ -170,7 +170,7 @@ pub(super) fn shown(mut failure: Failure, host: &Host, context: &Context) -> Fai
         failure.excerpt = excerpt(&trace, spot);
     }
     // Types were blanked for the engine, byte for byte.
-    if let (Some(file), Some((text, _, _))) = (&failure.file, &mut failure.excerpt)
+    if let (Some(file), Some((text, _, _))) = (&failure.file, failure.excerpt.as_deref_mut())
         && resolver::is_typescript(file)
         && let Ok(written) = host.files.read_text(file)
         && written.len() == text.len()
@@ -181,9 +181,9 @@ pub(super) fn shown(mut failure: Failure, host: &Host, context: &Context) -> Fai
     failure
 }
 
-fn excerpt(trace: &Trace, spot: Spot) -> Option<(String, u32, u32)> {
+fn excerpt(trace: &Trace, spot: Spot) -> Option<Box<(String, u32, u32)>> {
     let (_, text) = trace.file(spot.file)?;
-    Some((text.to_string(), spot.bytes.start, spot.bytes.end))
+    Some(Box::new((text.to_string(), spot.bytes.start, spot.bytes.end)))
 }
 
 /// The frames of an error as the engine has them.
@@ -239,6 +239,8 @@ fn describe(
     let (inner, called) = innermost(frames, &trace);
     let foreign = inner.filter(|inner| trace.file(inner.file).is_some_and(|(path, _)| is_foreign(&path)));
     let (message, at) = match foreign.filter(|inner| at.is_none_or(|at| at.file != inner.file)) {
+        // The words of another error in one that the config has made.
+        _ if error.as_opaque().is_some_and(|value| is_bare(value, &message)) => (message, at),
         Some(inner) => (trace.explain(&message, Some(inner), &called).0, at),
         None => trace.explain(&message, at, &called),
     };
@@ -252,7 +254,7 @@ fn describe(
         Some((code, advice)) => Failure::new(code, message).hint(advice),
         None => Failure::new(Code::Thrown, message),
     };
-    (Failure { doubt: Some(doubt), ..failure }, trace.callee(at).or(at))
+    (Failure { doubt: Some(Box::new(doubt)), ..failure }, trace.callee(at).or(at))
 }
 
 /// `process.exit` was called, or its like, perhaps in a `try` that went on.
@@ -359,6 +361,15 @@ fn bare(message: &str) -> &str {
         Some((class, rest)) if class.ends_with("Error") && class.chars().all(char::is_alphanumeric) => rest,
         _ => message,
     }
+}
+
+/// Whether an error without a class of its own says this.
+fn is_bare(value: &JsValue, message: &str) -> bool {
+    let held = |object: JsObject| {
+        object.borrow().properties().get(&js_string!("message").into()).and_then(|property| property.value().cloned())
+    };
+    let said = value.as_object().and_then(held).and_then(|said| said.as_string());
+    said.is_some_and(|said| said.to_std_string_lossy() == message)
 }
 
 /// What Node has, and the stand-in for its module does not, where a message is about that.

@@ -127,11 +127,11 @@ pub(super) struct Failure {
     pub(super) position: Option<(u32, u32)>,
     pub(super) hint: Option<String>,
     /// The file's text, and the bytes in it that are at fault.
-    pub(super) excerpt: Option<(String, u32, u32)>,
+    pub(super) excerpt: Option<Box<(String, u32, u32)>>,
     /// A package has failed: run with marks in its files, it would say more.
     pub(super) in_package: bool,
     /// An error that was thrown, of which not everything is certain.
-    pub(super) doubt: Option<Doubt>,
+    pub(super) doubt: Option<Box<Doubt>>,
 }
 
 /// How an error is known again in another run.
@@ -206,7 +206,8 @@ impl Failure {
     pub(super) fn into_diagnostic(self, asked: &Path, absolute: &Path, sources: &mut Sources) -> Box<Diagnostic> {
         let file = self.file.map_or_else(|| asked.to_owned(), |file| shown(file, asked, absolute));
         let location = match (self.excerpt, self.position) {
-            (Some((text, start, end)), _) => {
+            (Some(excerpt), _) => {
+                let (text, start, end) = *excerpt;
                 let source = sources.add(&file, text);
                 Location::At { span: Span { source, start, end }, path: String::new() }
             }

@@ -64,6 +64,8 @@ const MARK: &str = "$pmrun";
 const OPEN: &str = "$pmrun(";
 /// What ends a mark, so that it can be told from the program's own brackets.
 const CLOSE: &str = "/*$pmrun*/)";
+/// The same, where the object is told whose field it is.
+const FIELD: &str = ",/*$pmrun*/this/*$pmrun*/)";
 /// What a mark is given that stands for nothing of the program's.
 const NOTHING: &str = "$pmrun";
 /// What ends a mark that is a statement.
@@ -684,6 +686,14 @@ impl Trace {
             record.written.insert(key, Written { order, site, name });
         }
         Ok(())
+    }
+
+    /// A field of a class was given its value.
+    fn has_field(&self, id: SiteId, object: &JsObject, context: &mut Context) -> JsResult<()> {
+        match self.site(id).as_deref() {
+            Some(Site::Write { key: Some(key), .. }) => self.wrote(object, key.clone(), (id, None), context),
+            _ => Ok(()),
+        }
     }
 
     /// A property of a known object holds what nobody has seen being written.

@@ -542,6 +542,16 @@ fn what_is_thrown_on_has_the_place_of_that_and_says_where_it_comes_from() {
     let (place, said, hint) = failure("const x = {};\ntry { x.run() }\ncatch (e) {\n  throw e\n}");
     assert_eq!((place, said.as_str()), (Some((4, 9)), "config threw: TypeError: x.run is not a function"));
     assert_eq!(hint.as_deref(), Some("it was caught, and comes from line 2, column 9"));
+    for (text, want) in [
+        ("const o = {};\ntry { o.a.b } catch (e) {\n  throw new Error('cfg: ' + e.message) }", (3, 9)),
+        ("const o = {};\ntry { o.a.b } catch (e) {\n  throw new Error(String(e)) }", (3, 9)),
+        (
+            "const o = {};\ntry { o?.f() } catch ({ message }) {\n  const e = new Error(`cfg: ${message}`); throw e }",
+            (3, 13),
+        ),
+    ] {
+        assert_eq!(failure(text).0, Some(want), "{text}");
+    }
     let (place, said, hint) = failure("try { require('p')({}) }\ncatch (e) {\n  throw new Error('no: ' + e.message) }");
     assert_eq!(place, Some((3, 9)));
     // The child runs it again for the rest of the words.

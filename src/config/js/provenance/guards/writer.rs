@@ -1,160 +1,28 @@
-//! Where an error was thrown of which the engine does not say so: the program is run again with each of its operations done
-//! by a helper that knows its place (`guards.js`). `a.b(c)` becomes `$pmrun$g.call(2,$pmrun$g.ref(1,a,"b"),[c])`.
+//! From a program to the same one with its operations done by helpers.
 
-use std::path::Path;
-
-use boa_engine::object::JsObject;
-use boa_engine::{Context, JsResult, JsString, JsValue, Script, Source, js_string};
-use oxc_allocator::Allocator;
 use oxc_ast::ast::{
     Argument, ArrayExpressionElement, ArrayPattern, AssignmentExpression, AssignmentOperator, AssignmentTarget,
     BindingPattern, BindingProperty, CallExpression, ChainElement, Class, ComputedMemberExpression, Expression,
     ForOfStatement, ForStatementLeft, FormalParameter, FunctionBody, MemberExpression, NewExpression, ObjectProperty,
-    PropertyKey, SimpleAssignmentTarget, StaticMemberExpression, TaggedTemplateExpression, ThrowStatement,
+    Program, PropertyKey, SimpleAssignmentTarget, StaticMemberExpression, TaggedTemplateExpression, ThrowStatement,
     UnaryExpression, UnaryOperator, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
-use oxc_parser::Parser;
-use oxc_span::{GetSpan, SourceType, Span};
+use oxc_span::{GetSpan, Span};
 
-use super::rewrite::{Shape, plain};
-use super::site::Spot;
-use super::text::{Bytes, Insertions};
-use super::{Trace, explain, token};
-
-const HELPERS: &str = include_str!("guards.js");
-const NAME: &str = "$pmrun$g";
-/// Larger files are bundles.
-const LENGTH_MAX: usize = 256 << 10;
-
-/// One operation.
-#[derive(Debug)]
-pub(super) struct Guard {
-    at: Spot,
-    /// What is called, gone through or taken apart, as V8 shows it.
-    shown: String,
-    /// The pattern that takes it apart.
-    pattern: Option<Bytes>,
-}
-
-/// The helpers, and what they stand for.
-#[derive(Default)]
-pub(super) struct Guards {
-    all: Vec<Guard>,
-    helpers: Option<JsObject>,
-}
-
-/// Makes the helpers a name that all files see.
-pub(super) fn install(trace: &Trace, context: &mut Context) -> JsResult<()> {
-    let source = Source::from_bytes(HELPERS).with_path(Path::new("pmrun:guards"));
-    let helpers = Script::parse(source, None, context)?.evaluate(context)?;
-    let global = context.global_object();
-    let passed = js_string!("$pmrun$");
-    global.set(passed.clone(), helpers.clone(), true, context)?;
-    let source = Source::from_bytes("const $pmrun$g = globalThis.$pmrun$;").with_path(Path::new("pmrun:guards"));
-    Script::parse(source, None, context)?.evaluate(context)?;
-    global.delete_property_or_throw(passed, context)?;
-    trace.guards.borrow_mut().helpers = helpers.as_object();
-    Ok(())
-}
-
-impl Trace {
-    /// The program with its guards; None when that cannot be.
-    pub(super) fn guarded(
-        &self,
-        code: &str,
-        shape: super::Shape,
-        before: &[(usize, &'static str)],
-        file: u32,
-    ) -> Option<String> {
-        if code.len() > LENGTH_MAX || code.contains("$pmrun") {
-            return None;
-        }
-        let (text, insertions) = plain(code, shape, before);
-        let allocator = Allocator::default();
-        let kind = if shape == Shape::Module { SourceType::mjs() } else { SourceType::script() };
-        let parsed = Parser::new(&allocator, &text, kind).parse();
-        if parsed.panicked || !parsed.errors.is_empty() {
-            return None;
-        }
-        let mut guards = self.guards.borrow_mut();
-        let mut writer = Writer {
-            text: &text,
-            out: String::with_capacity(text.len() * 3),
-            done: 0,
-            code,
-            insertions: &insertions,
-            file,
-            strict: shape == Shape::Module,
-            broken: false,
-            first: guards.all.len(),
-            made: Vec::new(),
-        };
-        writer.visit_program(&parsed.program);
-        writer.upto(text.len());
-        let Writer { out, broken, made, .. } = writer;
-        if broken {
-            return None;
-        }
-        guards.all.extend(made);
-        Some(out)
-    }
-
-    pub(in crate::config::js) fn is_guarded(&self) -> bool {
-        self.trial.guarded
-    }
-
-    /// Where the program is, and, if it takes an object apart, takes this property.
-    pub(in crate::config::js) fn guarded_now(&self, name: &str, context: &mut Context) -> Option<Spot> {
-        let now = self.helper("now", &[], context)?.as_number()?;
-        let guards = self.guards.borrow();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "guards are small and whole")]
-        let Guard { at, pattern, .. } = guards.all.get(now as usize)?;
-        let files = self.files.borrow();
-        let text = &files.get(at.file as usize)?.text;
-        let found = pattern.and_then(|pattern| {
-            let starts = pattern.of(text).match_indices(name).map(|(start, _)| pattern.start as usize + start);
-            let is_word = |start: &usize| token(text, *start) == name.len() && !text[..*start].ends_with(is_word);
-            starts.into_iter().find(is_word)
-        });
-        let bytes = found.map_or(at.bytes, |start| Bytes::new(start, start + name.len()));
-        Some(Spot { file: at.file, bytes })
-    }
-
-    fn helper(&self, name: &str, args: &[JsValue], context: &mut Context) -> Option<JsValue> {
-        let helpers = self.guards.borrow().helpers.clone()?;
-        let function = helpers.get(JsString::from(name), context).ok()?.as_callable()?;
-        function.call(&JsValue::undefined(), args, context).ok()
-    }
-
-    /// Where a value was thrown, and the words for it where they are certain.
-    pub(in crate::config::js) fn guard(
-        &self,
-        error: &JsValue,
-        context: &mut Context,
-    ) -> Option<(Spot, Option<String>)> {
-        let found = self.helper("found", std::slice::from_ref(error), context)?.as_object()?;
-        let site = found.get(0, context).ok()?.as_number()?;
-        let words = found.get(1, context).ok()?.as_string().map(|words: JsString| words.to_std_string_lossy());
-        let guards = self.guards.borrow();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "guards are small and whole")]
-        let guard = guards.all.get(site as usize)?;
-        Some((guard.at, words.map(|words| words.replace('\0', &guard.shown))))
-    }
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '$')
-}
+use super::super::explain;
+use super::super::site::Spot;
+use super::super::text::{Bytes, Insertions};
+use super::{Guard, NAME};
 
 /// Writes the program anew, from its beginning to its end.
-struct Writer<'s> {
+pub(super) struct Writer<'s> {
     text: &'s str,
     out: String,
     /// How much of the text is written.
     done: usize,
-    /// The file as it is.
-    code: &'s str,
+    /// Of the file as it is.
+    length: usize,
     insertions: &'s Insertions,
     file: u32,
     strict: bool,
@@ -164,7 +32,30 @@ struct Writer<'s> {
     made: Vec<Guard>,
 }
 
+impl<'s> Writer<'s> {
+    pub(super) fn new(
+        (text, insertions): (&'s str, &'s Insertions),
+        length: usize,
+        (file, first): (u32, usize),
+        strict: bool,
+    ) -> Self {
+        let out = String::with_capacity(text.len() * 3);
+        Self { text, out, done: 0, length, insertions, file, strict, broken: false, first, made: Vec::new() }
+    }
+
+    /// The text, and its guards.
+    pub(super) fn write(mut self, program: &Program<'_>) -> Option<(String, Vec<Guard>)> {
+        self.visit_program(program);
+        self.upto(self.text.len());
+        (!self.broken).then_some((self.out, self.made))
+    }
+}
+
 impl Writer<'_> {
+    fn put(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
     fn upto(&mut self, end: usize) {
         match self.text.get(self.done..end) {
             Some(text) => self.out.push_str(text),
@@ -187,7 +78,7 @@ impl Writer<'_> {
     }
 
     fn bytes(&self, at: Span) -> Bytes {
-        let back = |at: u32| self.insertions.back(at as usize).min(self.code.len());
+        let back = |at: u32| self.insertions.back(at as usize).min(self.length);
         Bytes::new(back(at.start), back(at.end))
     }
 
@@ -200,7 +91,7 @@ impl Writer<'_> {
     /// `$pmrun$g.name(site,`
     fn open(&mut self, name: &str, at: Span, shown: String) {
         let site = self.add(at, shown);
-        self.out.push_str(&format!(" {NAME}.{name}({site},"));
+        self.put(&format!(" {NAME}.{name}({site},"));
     }
 
     /// An expression with something of ours around it; there may be commas in it.
@@ -308,18 +199,15 @@ impl Writer<'_> {
 
     /// `a.b` as what is called, with its object.
     fn called(&mut self, callee: &Expression<'_>) {
-        match Member::of(callee.without_parentheses()) {
-            Some(member) => {
-                self.skip(member.object().span().start as usize);
-                self.property("ref", member);
-                self.skip(callee.span().end as usize);
-            }
-            None => {
-                self.out.push_str(&format!(" {NAME}.val("));
-                self.visit_expression(callee);
-                self.upto(callee.span().end as usize);
-                self.out.push(')');
-            }
+        if let Some(member) = Member::of(callee.without_parentheses()) {
+            self.skip(member.object().span().start as usize);
+            self.property("ref", member);
+            self.skip(callee.span().end as usize);
+        } else {
+            self.put(&format!(" {NAME}.val("));
+            self.visit_expression(callee);
+            self.upto(callee.span().end as usize);
+            self.out.push(')');
         }
     }
 
@@ -388,13 +276,13 @@ impl Writer<'_> {
     fn link(&mut self, part: &Expression<'_>) {
         match part {
             Expression::CallExpression(call) => self.link_call(call),
-            other => match Member::of(other) {
-                Some(member) => self.link_member("lget", member),
-                None => {
-                    self.visit_expression(other);
-                    self.upto(other.span().end as usize);
+            other => {
+                if let Some(member) = Member::of(other) {
+                    return self.link_member("lget", member);
                 }
-            },
+                self.visit_expression(other);
+                self.upto(other.span().end as usize);
+            }
         }
     }
 
@@ -412,13 +300,12 @@ impl Writer<'_> {
         self.upto(call.span.start as usize);
         let shown = self.shown(call.callee.span());
         self.open("lcall", name_of(&call.callee), shown);
-        match Member::of(&call.callee) {
-            Some(member) => self.link_member("lref", member),
-            None => {
-                self.out.push_str(&format!(" {NAME}.lval("));
-                self.link(&call.callee);
-                self.out.push(')');
-            }
+        if let Some(member) = Member::of(&call.callee) {
+            self.link_member("lref", member);
+        } else {
+            self.put(&format!(" {NAME}.lval("));
+            self.link(&call.callee);
+            self.out.push(')');
         }
         self.out.push_str(if call.optional { ",true,()=>" } else { ",false,()=>" });
         self.arguments(&call.arguments, call.span.end);
@@ -437,7 +324,7 @@ impl Writer<'_> {
             return self.whole(span, span, |_| ());
         }
         self.upto(span.start as usize);
-        self.out.push_str(&format!(" {NAME}.end("));
+        self.put(&format!(" {NAME}.end("));
         match it {
             ChainElement::CallExpression(call) => self.link_call(call),
             ChainElement::StaticMemberExpression(it) => self.link_member("lget", Member::Static(it)),
@@ -477,7 +364,7 @@ impl Writer<'_> {
                 }
                 AssignmentTarget::ObjectAssignmentTarget(pattern) => {
                     self.visit_assignment_target(&it.left);
-                    let first = pattern.properties.first().map(GetSpan::span).unwrap_or(pattern.span);
+                    let first = pattern.properties.first().map_or(pattern.span, GetSpan::span);
                     let shown = self.shown(it.right.span());
                     self.inside("pat", &it.right, first, shown);
                 }
@@ -523,7 +410,7 @@ impl Writer<'_> {
             {
                 self.upto(it.span.start as usize);
                 self.open("un", it.span, String::new());
-                self.out.push_str(&format!("\"{}\",", it.operator.as_str()));
+                self.put(&format!("\"{}\",", it.operator.as_str()));
                 self.skip(it.argument.span().start as usize);
                 self.visit_expression(&it.argument);
                 self.upto(it.span.end as usize);
@@ -692,12 +579,12 @@ impl<'a> Visit<'a> for Writer<'_> {
             },
             Expression::UnaryExpression(unary) => self.unary(unary),
             Expression::BinaryExpression(binary)
-                if !matches!(binary.operator.as_str(), "===" | "!==")
-                    && !(binary.left.is_literal() && binary.right.is_literal()) =>
+                if !(matches!(binary.operator.as_str(), "===" | "!==")
+                    || binary.left.is_literal() && binary.right.is_literal()) =>
             {
                 self.upto(binary.span.start as usize);
                 self.open("bin", binary.span, String::new());
-                self.out.push_str(&format!("\"{}\",", binary.operator.as_str()));
+                self.put(&format!("\"{}\",", binary.operator.as_str()));
                 self.visit_expression(&binary.left);
                 self.upto(binary.left.span().end as usize);
                 self.out.push(',');
@@ -792,7 +679,7 @@ impl<'a> Visit<'a> for Writer<'_> {
                 self.made.last_mut().into_iter().for_each(|guard| guard.pattern = Some(whole));
                 self.inside("each", &it.right, it.right.span(), shown);
                 self.out.pop();
-                self.out.push_str(&format!(",{inner},"));
+                self.put(&format!(",{inner},"));
                 match first {
                     Some(first) => self.key(&first),
                     None => self.out.push_str("undefined"),
