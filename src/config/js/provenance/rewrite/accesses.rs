@@ -353,8 +353,10 @@ impl Scribe<'_> {
     fn taken_first(&self, pattern: &Pattern) -> Option<(usize, usize)> {
         let Pattern::Object(object) = pattern else { return None };
         self.span(match object.bindings().first() {
-            Some(ObjectPatternElement::SingleName { ident, name: PropertyName::Literal(_), .. }) => ident.span(),
-            Some(ObjectPatternElement::RestProperty { ident }) => ident.span(),
+            Some(
+                ObjectPatternElement::SingleName { ident, name: PropertyName::Literal(_), .. }
+                | ObjectPatternElement::RestProperty { ident },
+            ) => ident.span(),
             Some(ObjectPatternElement::Pattern { pattern, .. }) => pattern.span(),
             _ => object.span(),
         })
