@@ -28,8 +28,9 @@ fn mark(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
         let id = id as SiteId;
         let trace = Trace::of(context);
         trace.pass(id, &value);
-        if let Some(object) = args.get(2).and_then(JsValue::as_object) {
-            trace.has_field(id, &object, context)?;
+        if let Some(object) = args.get(2).and_then(JsValue::as_object)
+            && trace.has_field(id, &object, context)?
+        {
             return Ok(value);
         }
         if let Some(other) = trace.own(id, &value).or_else(|| trace.substitute(id)) {

@@ -688,12 +688,12 @@ impl Trace {
         Ok(())
     }
 
-    /// A field of a class was given its value.
-    fn has_field(&self, id: SiteId, object: &JsObject, context: &mut Context) -> JsResult<()> {
-        match self.site(id).as_deref() {
-            Some(Site::Write { key: Some(key), .. }) => self.wrote(object, key.clone(), (id, None), context),
-            _ => Ok(()),
-        }
+    /// A field of a class was given its value, if the mark is one of those.
+    fn has_field(&self, id: SiteId, object: &JsObject, context: &mut Context) -> JsResult<bool> {
+        let site = self.site(id);
+        let Some(Site::Write { key: Some(key), .. }) = site.as_deref() else { return Ok(false) };
+        self.wrote(object, key.clone(), (id, None), context)?;
+        Ok(true)
     }
 
     /// A property of a known object holds what nobody has seen being written.
