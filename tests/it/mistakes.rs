@@ -168,3 +168,34 @@ fn what_was_meant_is_suggested_wherever_something_is_named() {
     home.write("top.yaml", "envProduction: {A: 1}\napps: [{name: a, script: ./api.sh}]\n");
     home.ok(&["validate", "top.yaml"]).says("did you mean `env_production`? options belong to an app, in `apps`");
 }
+
+#[test]
+fn an_unknown_key_of_an_object_is_shown_as_a_key() {
+    let home = home();
+    let text = "[[apps]]\nname = 'a'\nscript = './stay.sh'\nhealth_check.foo = 1\nhealth_check.tcp = 'localhost:1'\n";
+    home.write("a.toml", text);
+    let output = home.run(&["validate", "--json", "a.toml"]);
+    let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let mut all = report["diagnostics"].as_array().expect("a list").iter();
+    let one = all.find(|one| one["code"] == "unknown-option").expect("the warning");
+    assert_eq!((one["line"].as_u64(), one["column"].as_u64()), (Some(4), Some(14)), "{output}");
+}
+
+#[test]
+fn an_error_and_a_refusal_have_a_line_where_the_engine_has_none() {
+    let home = home();
+    let text = "const { HOME,\n  SECRET: s } = process.env;\nfor (const { LATER } of\n  [process.env]) ;\n\
+                const o = { f() {} };\nmodule.exports = ({ mode }) => o?.f(mode)\n  .name;\n";
+    home.write("a.config.js", text);
+    let places = |arguments: &[&str]| {
+        let output = home.run(&[&["validate", "--json", "a.config.js"], arguments].concat());
+        let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+        let all = report["diagnostics"].as_array().expect("a list");
+        let place = |one: &Value| (one["line"].as_u64().unwrap_or(0), one["column"].as_u64().unwrap_or(0));
+        let mut all: Vec<_> = all.iter().map(place).collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(places(&[]), [(7, 4)]);
+    assert_eq!(places(&["--hermetic"]), [(1, 9), (2, 3), (3, 14)]);
+}

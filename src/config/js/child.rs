@@ -64,6 +64,10 @@ fn work(orders: Orders, status: Option<File>, means: Option<&'static str>) -> io
     journal.confined_by(means.map(str::to_owned).collect());
     let printed = Cell::new(0);
     let refusals = Rc::new(RefCell::new(Vec::new()));
+    let refused = Box::new({
+        let refusals = Rc::clone(&refusals);
+        move |refused| *refusals.borrow_mut() = refused
+    });
     let outside = Outside {
         print: Box::new(move |text| {
             if printed.get() <= CONSOLE_MAX {
@@ -74,13 +78,10 @@ fn work(orders: Orders, status: Option<File>, means: Option<&'static str>) -> io
         }),
         ask: Box::new(|request| ask(&request)),
         journal: journal.clone(),
-        refused: Box::new({
-            let refusals = Rc::clone(&refusals);
-            move |refused| *refusals.borrow_mut() = refused
-        }),
+        refused,
     };
     let outcome = match orders.aside.clone() {
-        Some(aside) => doubts::run(orders, aside),
+        Some(aside) => doubts::run(orders, aside, outside.refused),
         None => engine::run(orders, outside),
     };
     let account = Account { inputs: journal.inputs(), assigned: journal.take_assigned(), refusals: refusals.take() };

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::engine;
+use super::fault::NEAR;
 use super::host::Outside;
 use super::orders::{Aside, Failure, Orders, shown};
 use super::parent;
@@ -39,7 +40,7 @@ pub fn settle(entry: &Path, world: &World, node: &Node, doubted: &[&Node], sourc
         return None;
     }
     let orders = Orders::new(entry, world);
-    let exported = again(&orders, Aside::Places(doubts), &world.reading)?.ok()?;
+    let exported = again(&orders, Aside::Places(doubts), &world.reading)?.0.ok()?;
     let settled = parent::settled(exported, |path| shown(path, entry, &orders.entry), sources)?;
     if same(&settled, node) {
         return Some(settled);
@@ -53,7 +54,7 @@ pub fn settle(entry: &Path, world: &World, node: &Node, doubted: &[&Node], sourc
 /// The same failure of a package's, in the words that its marks have for it.
 pub(super) fn worded(orders: &Orders, failure: Failure, reading: &Reading) -> Failure {
     match again(orders, Aside::Words, reading) {
-        Some(Err(other))
+        Some((Err(other), _))
             if (other.code, &other.file, other.position) == (failure.code, &failure.file, failure.position) =>
         {
             Failure { message: other.message, ..failure }
@@ -62,8 +63,43 @@ pub(super) fn worded(orders: &Orders, failure: Failure, reading: &Reading) -> Fa
     }
 }
 
+/// The same error with the place where it was thrown, and in the words that belong there.
+pub(super) fn placed(orders: &Orders, failure: Failure, reading: &Reading) -> Failure {
+    match again(orders, Aside::Error, reading) {
+        Some((Err(other), _)) => told_by(failure, other),
+        _ => failure,
+    }
+}
+
+/// What a failure is if another run knows more of the same error.
+pub(super) fn told_by(failure: Failure, other: Failure) -> Failure {
+    let (Some(first), Some(known)) = (&failure.doubt, other.doubt) else { return failure };
+    if known.message != first.message || !known.has_place || first.has_place && !known.has_words {
+        return failure;
+    }
+    let message = if known.has_words { other.message } else { failure.message };
+    if first.has_place && first.thrown_on {
+        let from = other.position.filter(|from| other.file == failure.file && Some(*from) != failure.position);
+        let comes = from.map(|(line, column)| format!("it was caught, and comes from line {line}, column {column}"));
+        return Failure { message, hint: failure.hint.or(comes), ..failure };
+    }
+    let hint = failure.hint.filter(|hint| hint != NEAR);
+    let (file, position, excerpt) = (other.file, other.position, other.excerpt);
+    Failure { message, file, position, hint, excerpt, ..failure }
+}
+
+/// Gives refusals the places that the engine did not know.
+pub(super) fn placed_refusals(orders: &Orders, refusals: &mut [Failure], reading: &Reading) {
+    let Some((_, known)) = again(orders, Aside::Error, reading) else { return };
+    for refusal in refusals.iter_mut().filter(|refusal| refusal.position.is_none()) {
+        if let Some(known) = known.iter().find(|known| known.message == refusal.message && known.position.is_some()) {
+            refusal.clone_from(known);
+        }
+    }
+}
+
 /// Runs it again, in a child of its own: it may need more than there is, and then nothing has happened.
-fn again(orders: &Orders, aside: Aside, reading: &Reading) -> Option<Result<Exported, Failure>> {
+fn again(orders: &Orders, aside: Aside, reading: &Reading) -> Option<(Result<Exported, Failure>, Vec<Failure>)> {
     let limits = Limits { deadline_ms: reading.limits.deadline_ms.min(DEADLINE_MS), ..reading.limits };
     let orders = Orders { aside: Some(aside), deadline_ms: limits.deadline_ms, ..orders.clone() };
     parent::outcome(&orders, &Reading { limits, journal: Journal::default(), ..reading.clone() })
@@ -128,12 +164,16 @@ struct Stood<'a> {
 ///
 /// # Errors
 /// As when the config is run.
-pub(super) fn run(orders: Orders, aside: Aside) -> Result<Exported, Failure> {
+pub(super) fn run(orders: Orders, aside: Aside, refused: Box<dyn Fn(Vec<Failure>)>) -> Result<Exported, Failure> {
     match aside {
         Aside::Places(doubts) => located(&orders, &doubts),
         Aside::Words => {
             let trial = Trial { packages: true, ..Trial::default() };
             engine::tried(orders, nothing_outside(), trial).map(|(exported, _)| exported)
+        }
+        Aside::Error => {
+            let trial = Trial { guarded: true, ..Trial::default() };
+            engine::tried(orders, Outside { refused, ..nothing_outside() }, trial).map(|(exported, _)| exported)
         }
     }
 }
@@ -141,7 +181,7 @@ pub(super) fn run(orders: Orders, aside: Aside) -> Result<Exported, Failure> {
 /// The config's value, with the places that trials find.
 fn located(orders: &Orders, doubts: &[Scalar]) -> Result<Exported, Failure> {
     let tried = |with: With| {
-        let trial = Trial { wanted: doubts.to_vec(), with, packages: false };
+        let trial = Trial { wanted: doubts.to_vec(), with, ..Trial::default() };
         engine::tried(orders.clone(), nothing_outside(), trial)
     };
     let (mut exported, trace) = tried(With::Own)?;
@@ -158,7 +198,7 @@ fn located(orders: &Orders, doubts: &[Scalar]) -> Result<Exported, Failure> {
         if passed.observed().way != seen.way {
             continue;
         }
-        let trial = Trial { wanted: Vec::new(), with, packages: false };
+        let trial = Trial { wanted: Vec::new(), with, ..Trial::default() };
         let stood = seen.literals.iter().filter_map(|(site, spot, scalar)| {
             Some(Stood { scalar, spot: *spot, other: trial.stands(*site, scalar)? })
         });

@@ -10,7 +10,7 @@ use super::early::{self, Early};
 use super::engine::RECURSION_MAX;
 use super::host::Host;
 use super::modules::USE_NODE;
-use super::orders::Failure;
+use super::orders::{Doubt, Failure};
 use super::outline::Called;
 use super::provenance::{Odd, Place, Shape, Spot, Trace, is_foreign};
 use super::resolver;
@@ -21,7 +21,21 @@ use crate::diag::Code;
 /// How far causes of causes are followed, and how many of one error are told.
 const CAUSES_MAX: u32 = 3;
 
+/// What is said of a place that is not the error's own.
+pub(super) const NEAR: &str = "the engine does not say where: this is what the config came to last";
+
 const COMMENT: &str = "a comment begins with `//` here";
+
+/// Words that are the engine's for more than one thing.
+const GUESSES: [&str; 7] = [
+    "Cannot convert undefined or null to object",
+    "the called value is not",
+    "of undefined or null",
+    "Cannot destructure 'undefined'",
+    "Cannot destructure 'null'",
+    "is not iterable",
+    "Class constructor cannot be",
+];
 
 /// Why a file has no `module`.
 pub(super) const RUN_AS_MODULE: &str =
@@ -55,6 +69,7 @@ pub(super) fn in_nodes_words(value: &JsValue, context: &mut Context) {
     let (said, _) = trace.explain(&format!("{class}: {bare}"), spot, &called);
     let said = said.strip_prefix(&format!("{class}: ")).unwrap_or(&said);
     if said != bare {
+        trace.know_reworded(value, &format!("{class}: {bare}"));
         // An error that is frozen keeps its words.
         let _ = object.set(message, boa_engine::JsString::from(said), false, context);
     }
@@ -100,7 +115,39 @@ pub(super) fn failure(error: &JsError, context: &mut Context) -> Failure {
         failure.excerpt = at.and_then(|spot| excerpt(&trace, spot));
     }
     failure.in_package = trace.is_vague();
+    failure.doubt.iter_mut().for_each(|doubt| doubt.thrown_on = again.is_some() && at == again);
+    doubted(&mut failure, error, &trace, context);
     shown(failure, &host, context)
+}
+
+/// Tells what is certain of a thrown error: in a run for the sake of that, what the guards know of it.
+fn doubted(failure: &mut Failure, error: &JsError, trace: &Trace, context: &mut Context) {
+    let guard = error.as_opaque().and_then(|value| trace.guard(value, context));
+    let words = guard.as_ref().and_then(|(_, words)| words.clone());
+    if let Some((spot, _)) = guard {
+        failure.file = trace.file(spot.file).map(|(path, _)| path);
+        failure.position = trace.position(spot);
+        failure.excerpt = excerpt(trace, spot);
+    }
+    if let Some(doubt) = &mut failure.doubt {
+        doubt.has_place = failure.position.is_some();
+        doubt.has_words = words.is_some();
+        if let Some(words) = words {
+            let class = doubt.message.split_once(": ").map_or("TypeError", |(class, _)| class);
+            failure.message = format!("config threw: {class}: {words}");
+        } else if !trace.is_guarded() {
+            doubt.has_words = !GUESSES.iter().any(|guess| failure.message.contains(guess));
+        }
+    }
+    failure.doubt.take_if(|doubt| !trace.is_guarded() && doubt.has_place && doubt.has_words);
+    if failure.position.is_none()
+        && let Some(spot) = trace.last_met()
+    {
+        failure.file = trace.file(spot.file).map(|(path, _)| path);
+        failure.position = trace.position(spot);
+        failure.excerpt = excerpt(trace, spot);
+        failure.hint = failure.hint.take().or_else(|| Some(NEAR.to_owned()));
+    }
 }
 
 /// What is exported and cannot be held, where it comes from.
@@ -123,7 +170,7 @@ pub(super) fn shown(mut failure: Failure, host: &Host, context: &Context) -> Fai
         failure.excerpt = excerpt(&trace, spot);
     }
     // Types were blanked for the engine, byte for byte.
-    if let (Some(file), Some((text, _, _))) = (&failure.file, &mut failure.excerpt)
+    if let (Some(file), Some((text, _, _))) = (&failure.file, failure.excerpt.as_deref_mut())
         && resolver::is_typescript(file)
         && let Ok(written) = host.files.read_text(file)
         && written.len() == text.len()
@@ -134,9 +181,9 @@ pub(super) fn shown(mut failure: Failure, host: &Host, context: &Context) -> Fai
     failure
 }
 
-fn excerpt(trace: &Trace, spot: Spot) -> Option<(String, u32, u32)> {
+fn excerpt(trace: &Trace, spot: Spot) -> Option<Box<(String, u32, u32)>> {
     let (_, text) = trace.file(spot.file)?;
-    Some((text.to_string(), spot.bytes.start, spot.bytes.end))
+    Some(Box::new((text.to_string(), spot.bytes.start, spot.bytes.end)))
 }
 
 /// The frames of an error as the engine has them.
@@ -180,6 +227,8 @@ fn describe(
         return (recursion(), called);
     }
     let message = message(error, context);
+    let raw = error.as_opaque().and_then(|value| trace.reworded(value)).unwrap_or_else(|| message.clone());
+    let doubt = Doubt { message: raw, has_place: false, has_words: false, thrown_on: false };
     if let Some(known) = host.noted(bare(&message)) {
         return (known, called);
     }
@@ -190,6 +239,8 @@ fn describe(
     let (inner, called) = innermost(frames, &trace);
     let foreign = inner.filter(|inner| trace.file(inner.file).is_some_and(|(path, _)| is_foreign(&path)));
     let (message, at) = match foreign.filter(|inner| at.is_none_or(|at| at.file != inner.file)) {
+        // The words of another error in one that the config has made.
+        _ if error.as_opaque().is_some_and(|value| is_bare(value, &message)) => (message, at),
         Some(inner) => (trace.explain(&message, Some(inner), &called).0, at),
         None => trace.explain(&message, at, &called),
     };
@@ -203,7 +254,7 @@ fn describe(
         Some((code, advice)) => Failure::new(code, message).hint(advice),
         None => Failure::new(Code::Thrown, message),
     };
-    (failure, trace.callee(at).or(at))
+    (Failure { doubt: Some(Box::new(doubt)), ..failure }, trace.callee(at).or(at))
 }
 
 /// `process.exit` was called, or its like, perhaps in a `try` that went on.
@@ -310,6 +361,15 @@ fn bare(message: &str) -> &str {
         Some((class, rest)) if class.ends_with("Error") && class.chars().all(char::is_alphanumeric) => rest,
         _ => message,
     }
+}
+
+/// Whether an error without a class of its own says this.
+fn is_bare(value: &JsValue, message: &str) -> bool {
+    let held = |object: JsObject| {
+        object.borrow().properties().get(&js_string!("message").into()).and_then(|property| property.value().cloned())
+    };
+    let said = value.as_object().and_then(held).and_then(|said| said.as_string());
+    said.is_some_and(|said| said.to_std_string_lossy() == message)
 }
 
 /// What Node has, and the stand-in for its module does not, where a message is about that.
@@ -506,6 +566,7 @@ pub(super) fn syntax(message: &str, file: &Path, code: &str, shape: Shape, conte
         excerpt: spot.and_then(|spot| excerpt(&trace, spot)),
         hint: if deep { Some(USE_NODE.to_owned()) } else { hint },
         in_package: false,
+        doubt: None,
     }
 }
 

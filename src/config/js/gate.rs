@@ -40,7 +40,7 @@ impl Gate {
         self.journal.variable(name);
         if !self.shows(name) {
             // Without quotes: quoted in a diagnostic, a part of what stands behind a secret's name would be hidden.
-            self.refuse(&format!("the variable {name}"), &format!("--allow-env {name}"), place(context));
+            self.refuse(&format!("the variable {name}"), &format!("--allow-env {name}"), place_of(name, context));
         }
     }
 
@@ -142,14 +142,22 @@ pub(super) fn denied(message: &str, context: &mut Context) -> JsError {
     JsError::from_opaque(error.into())
 }
 
-/// Where the config is. The engine tells it to errors alone, so one is made.
 fn place(context: &mut Context) -> Option<(PathBuf, (u32, u32))> {
-    let constructor = context.intrinsics().constructors().error().constructor();
-    let error = constructor.construct(&[], None, context).ok()?;
-    let (file, line, column) = fault::place(&fault::frames(&error.into(), context)?)?;
+    place_of("", context)
+}
+
+/// Where the config is, and takes this property. The engine tells it to errors alone, so one is made.
+fn place_of(name: &str, context: &mut Context) -> Option<(PathBuf, (u32, u32))> {
     let trace = Trace::of(context);
-    let spot = trace.spot(Path::new(&file), line, column);
-    let spot = trace.callee(spot).or(spot)?;
+    let spot = if trace.is_guarded() {
+        trace.guarded_now(name, context)
+    } else {
+        let constructor = context.intrinsics().constructors().error().constructor();
+        let error = constructor.construct(&[], None, context).ok()?;
+        let (file, line, column) = fault::place(&fault::frames(&error.into(), context)?)?;
+        let spot = trace.spot(Path::new(&file), line, column);
+        trace.callee(spot).or(spot)
+    }?;
     Some((trace.file(spot.file)?.0, trace.position(spot)?))
 }
 

@@ -96,7 +96,7 @@ fn syntax(host: &Host, error: &JsError, path: &Path, text: &str, shape: Shape, c
     }
     // The bracket is the wrapper's.
     let is_past_all = |(text, start, _): &(String, u32, u32)| *start as usize >= text.trim_end().len();
-    if failure.message == "unexpected `}`" && failure.excerpt.as_ref().is_some_and(is_past_all) {
+    if failure.message == "unexpected `}`" && failure.excerpt.as_deref().is_some_and(is_past_all) {
         "unexpected end of the file".clone_into(&mut failure.message);
     }
     raise(host, failure)
@@ -232,7 +232,7 @@ fn without_types(host: &Host, path: &Path, text: &str) -> JsResult<String> {
         let failure = Failure {
             file: Some(path.to_owned()),
             position: refusal.position(text),
-            excerpt: bytes.map(|(start, end)| (text.to_owned(), start, end)),
+            excerpt: bytes.map(|(start, end)| Box::new((text.to_owned(), start, end))),
             ..Failure::new(Code::Syntax, refusal.message)
         };
         raise(host, Failure { hint: refusal.hint.map(str::to_owned), ..failure })

@@ -208,7 +208,7 @@ impl<'a> Evaluation<'a> {
             failure.position = Some((line, column));
             failure.excerpt = self.files.read_text(&file).ok().and_then(|text| {
                 let (start, end) = word(&text, line, column)?;
-                Some((text, start, end))
+                Some(Box::new((text, start, end)))
             });
         }
         failure
@@ -218,7 +218,7 @@ impl<'a> Evaluation<'a> {
         let mut failure = super::fault::class();
         if let Ok(text) = self.files.read_text(&self.real) {
             let found = [Shape::Module, Shape::CommonJs].into_iter().find_map(|shape| exported_whole(&text, shape));
-            failure.excerpt = found.map(|at| (text, at.start, at.end));
+            failure.excerpt = found.map(|at| Box::new((text, at.start, at.end)));
             failure.file = Some(self.shown(&self.real));
         }
         failure
@@ -280,7 +280,7 @@ impl<'a> Evaluation<'a> {
             && let Some(origin) = exported.files.get(span.source.0 as usize)
         {
             failure.file = Some(self.shown(&origin.path));
-            failure.excerpt = Some((origin.text.to_string(), span.start, span.end));
+            failure.excerpt = Some(Box::new((origin.text.to_string(), span.start, span.end)));
         }
         failure
     }

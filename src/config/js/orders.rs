@@ -36,6 +36,8 @@ pub(super) enum Aside {
     Places(Vec<Scalar>),
     /// The words for what fails in a package.
     Words,
+    /// Where an error is thrown, and why.
+    Error,
 }
 
 /// What the child asks of its parent, as it can do none of it: it has no way to write, and none to start a process.
@@ -125,9 +127,22 @@ pub(super) struct Failure {
     pub(super) position: Option<(u32, u32)>,
     pub(super) hint: Option<String>,
     /// The file's text, and the bytes in it that are at fault.
-    pub(super) excerpt: Option<(String, u32, u32)>,
+    pub(super) excerpt: Option<Box<(String, u32, u32)>>,
     /// A package has failed: run with marks in its files, it would say more.
     pub(super) in_package: bool,
+    /// An error that was thrown, of which not everything is certain.
+    pub(super) doubt: Option<Box<Doubt>>,
+}
+
+/// How an error is known again in another run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Doubt {
+    /// In the engine's words.
+    pub(super) message: String,
+    pub(super) has_place: bool,
+    pub(super) has_words: bool,
+    /// It was caught, and its place is where it was thrown on.
+    pub(super) thrown_on: bool,
 }
 
 /// Codes by their names.
@@ -169,7 +184,16 @@ impl Orders {
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), file: None, position: None, hint: None, excerpt: None, in_package: false }
+        Self {
+            code,
+            message: message.into(),
+            file: None,
+            position: None,
+            hint: None,
+            excerpt: None,
+            in_package: false,
+            doubt: None,
+        }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -182,7 +206,8 @@ impl Failure {
     pub(super) fn into_diagnostic(self, asked: &Path, absolute: &Path, sources: &mut Sources) -> Box<Diagnostic> {
         let file = self.file.map_or_else(|| asked.to_owned(), |file| shown(file, asked, absolute));
         let location = match (self.excerpt, self.position) {
-            (Some((text, start, end)), _) => {
+            (Some(excerpt), _) => {
+                let (text, start, end) = *excerpt;
                 let source = sources.add(&file, text);
                 Location::At { span: Span { source, start, end }, path: String::new() }
             }

@@ -107,9 +107,14 @@ fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -
     let outcome =
         outcome.unwrap_or_else(|error| Err(Failure::new(Code::Engine, format!("cannot run the config: {error}"))));
     let outcome = outcome.map_err(|failure| {
-        let again = failure.in_package && started.elapsed() < SOON;
-        if again { doubts::worded(orders, failure, &world.reading) } else { failure }
+        let soon = started.elapsed() < SOON;
+        let failure =
+            if failure.in_package && soon { doubts::worded(orders, failure, &world.reading) } else { failure };
+        if failure.doubt.is_some() && soon { doubts::placed(orders, failure, &world.reading) } else { failure }
     });
+    if refusals.iter().any(|refusal| refusal.position.is_none()) && started.elapsed() < SOON {
+        doubts::placed_refusals(orders, &mut refusals, &world.reading);
+    }
     let mut diagnostic = |failure: Failure| failure.into_diagnostic(entry, &orders.entry, sources);
     // What the config made of a refusal, an error most likely, is not what is wrong.
     let mut refusals = refusals.into_iter();
@@ -123,10 +128,11 @@ fn follow(orders: &Orders, entry: &Path, world: &World, sources: &mut Sources) -
     }
 }
 
-/// What comes of it, by itself; None when it cannot be run.
-pub(super) fn outcome(orders: &Orders, reading: &Reading) -> Option<Result<Exported, Failure>> {
+/// What comes of it, by itself, and what was refused; None when it cannot be run.
+pub(super) fn outcome(orders: &Orders, reading: &Reading) -> Option<(Result<Exported, Failure>, Vec<Failure>)> {
     let postponed = Postponed::new();
-    let outcome = Run::start(orders, reading).and_then(|mut run| run.finish());
+    let outcome =
+        Run::start(orders, reading).and_then(|mut run| Ok((run.finish()?, std::mem::take(&mut run.refusals))));
     drop(postponed);
     outcome.ok()
 }

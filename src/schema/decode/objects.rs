@@ -113,6 +113,7 @@ impl Decoder<'_> {
             let mark = reading.mark.key(&key.text, value.span);
             let Some(part) = part(parts, &key.text) else {
                 let message = format!("unknown option `{}` in `{}`", shown(&key.text), reading.key);
+                let mark = reading.mark.key(&key.text, key.span.or(value.span));
                 let diagnostic = Diagnostic::warning(Code::UnknownOption, message, mark.location(self.file));
                 let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
                 self.push(match meant(parts, &key.text) {

@@ -420,6 +420,7 @@ impl Decoder<'_> {
             let mark = reading.mark.key(&key.text, value.span);
             let Some(option) = WatchOption::find(&key.text) else {
                 let message = format!("unknown option `{}` in `{}`", shown(&key.text), reading.key);
+                let mark = reading.mark.key(&key.text, key.span.or(value.span));
                 let diagnostic = Diagnostic::warning(Code::UnknownOption, message, mark.location(self.file));
                 self.push(match closest(&key.text, WatchOption::names()) {
                     Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),

@@ -33,6 +33,20 @@ impl Trace {
         value.is_object() && self.caught.borrow().as_ref().is_some_and(|caught| JsValue::same_value(caught, value))
     }
 
+    /// An error has other words now than the engine gave it.
+    pub(in crate::config::js) fn know_reworded(&self, error: &JsValue, message: &str) {
+        let mut known = self.reworded.borrow_mut();
+        if known.len() < REWORDED_MAX {
+            known.push((error.clone(), message.to_owned()));
+        }
+    }
+
+    /// What the engine said of it.
+    pub(in crate::config::js) fn reworded(&self, error: &JsValue) -> Option<String> {
+        let known = self.reworded.borrow();
+        known.iter().find(|(known, _)| JsValue::same_value(known, error)).map(|(_, message)| message.clone())
+    }
+
     /// Whether packages would have more to say if they were marked.
     pub(in crate::config::js) fn is_vague(&self) -> bool {
         self.vague.get() && !self.trial.packages
@@ -80,4 +94,6 @@ impl Trace {
     }
 }
 
+/// Errors that are caught and kept for their words.
+const REWORDED_MAX: usize = 100;
 const TO_PRIMITIVE: &str = "cannot convert object to primitive value";

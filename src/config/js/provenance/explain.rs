@@ -339,7 +339,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// As V8 shows what is called: `a.b(...)[c].d`.
-fn callee_text(text: &str) -> String {
+pub(super) fn callee_text(text: &str) -> String {
     let text = one_line(text);
     let mut rest = text.as_str();
     while closed(rest) == Some(rest.len())

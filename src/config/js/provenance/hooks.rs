@@ -8,7 +8,7 @@ use boa_engine::property::PropertyDescriptor;
 use boa_engine::{Context, JsResult, JsString, JsValue, NativeFunction, Script, Source, js_string};
 
 use super::site::SiteId;
-use super::{APART, CLOSE, MARK, NOTHING, OPEN, STATEMENT, TAKEN, TAKEN_END, TAKING, TOOK, Trace};
+use super::{APART, CLOSE, FIELD, MARK, NOTHING, OPEN, STATEMENT, TAKEN, TAKEN_END, TAKING, TOOK, Trace};
 use crate::config::js::fault::in_nodes_words;
 
 /// Puts all of them in place.
@@ -28,6 +28,11 @@ fn mark(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValu
         let id = id as SiteId;
         let trace = Trace::of(context);
         trace.pass(id, &value);
+        if let Some(object) = args.get(2).and_then(JsValue::as_object)
+            && trace.has_field(id, &object, context)?
+        {
+            return Ok(value);
+        }
         if let Some(other) = trace.own(id, &value).or_else(|| trace.substitute(id)) {
             return Ok(other);
         }
@@ -164,7 +169,7 @@ fn without_marks(text: &str) -> String {
         let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
         text.replace_range(start..end + alone.len(), "");
     }
-    let text = text.replace(CLOSE, "").replace(APART, "");
+    let text = text.replace(FIELD, "").replace(CLOSE, "").replace(APART, "");
     let mut parts = text.split(OPEN);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {

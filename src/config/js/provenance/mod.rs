@@ -16,6 +16,7 @@ mod chain;
 mod doing;
 mod explain;
 mod find;
+mod guards;
 mod hooks;
 mod keys;
 mod known;
@@ -43,8 +44,10 @@ use boa_engine::{
 pub(super) use self::brackets::Odd;
 use self::chain::{Followed, is_no_list};
 use self::doing::Doing;
+use self::explain::callee_text;
 pub(super) use self::explain::token;
 pub(super) use self::find::Found;
+use self::guards::Guards;
 use self::keys::Looped;
 use self::origin::Texts;
 use self::rewrite::Facts;
@@ -61,6 +64,8 @@ const MARK: &str = "$pmrun";
 const OPEN: &str = "$pmrun(";
 /// What ends a mark, so that it can be told from the program's own brackets.
 const CLOSE: &str = "/*$pmrun*/)";
+/// The same, where the object is told whose field it is.
+const FIELD: &str = ",/*$pmrun*/this/*$pmrun*/)";
 /// What a mark is given that stands for nothing of the program's.
 const NOTHING: &str = "$pmrun";
 /// What ends a mark that is a statement.
@@ -168,6 +173,11 @@ pub(super) struct Trace {
     trial: Trial,
     /// The way that the program has taken so far, in a trial.
     way: Cell<u64>,
+    guards: RefCell<Guards>,
+    /// Errors whose words were given Node's, and what the engine had said.
+    reworded: RefCell<Vec<(JsValue, String)>>,
+    /// The mark that was passed last.
+    last: Cell<SiteId>,
 }
 
 impl Trace {
@@ -194,11 +204,17 @@ impl Trace {
             on,
             trial,
             way: Cell::new(0),
+            guards: RefCell::default(),
+            reworded: RefCell::default(),
+            last: Cell::new(SiteId::MAX),
         });
         context.insert_data(trace.clone());
         if on {
             hooks::install(context)?;
             keys::wrap(context)?;
+        }
+        if trace.trial.guarded {
+            guards::install(&trace, context)?;
         }
         Ok(trace)
     }
@@ -218,6 +234,9 @@ impl Trace {
         before: &[(usize, &'static str)],
     ) -> String {
         let foreign = is_foreign(path);
+        if self.trial.guarded && !foreign && text.len() == code.len() {
+            return self.prepare_guarded(path, text, code, shape, before);
+        }
         let mut sites = self.sites.borrow_mut();
         let mut files = self.files.borrow_mut();
         let (Ok(file), Ok(first)) = (u32::try_from(files.len()), u32::try_from(sites.len())) else {
@@ -237,6 +256,28 @@ impl Trace {
         };
         files.push(File { path: path.to_owned(), text: text.into(), given: given.clone(), insertions, facts });
         given
+    }
+
+    fn prepare_guarded(
+        &self,
+        path: &Path,
+        text: &str,
+        code: &str,
+        shape: Shape,
+        before: &[(usize, &'static str)],
+    ) -> String {
+        let mut files = self.files.borrow_mut();
+        let file = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        let guarded = self.guarded(code, shape, before, file);
+        let (plain, insertions) = rewrite::plain(code, shape, before);
+        files.push(File {
+            path: path.to_owned(),
+            text: text.into(),
+            given: plain.clone(),
+            insertions,
+            facts: Facts::default(),
+        });
+        guarded.unwrap_or(plain)
     }
 
     /// The file cannot be run with its marks: forgets them, and gives the text without.
@@ -391,6 +432,11 @@ impl Trace {
         })
     }
 
+    /// What was evaluated last that has a place.
+    pub(in crate::config::js) fn last_met(&self) -> Option<Spot> {
+        self.site(self.last.get())?.place()
+    }
+
     fn record(&self, object: &JsObject, context: &mut Context) -> JsResult<Option<JsObject>> {
         Ok(self.records.get(object, context)?.as_object())
     }
@@ -436,6 +482,9 @@ impl Trace {
             Nothing,
         }
         let site = self.site(id);
+        if site.as_deref().is_some_and(|site| site.place().is_some()) {
+            self.last.set(id);
+        }
         let step = match site.as_deref() {
             Some(Site::Chain(chain)) => match self.followed(chain, value, context) {
                 Followed::Fails(said, at) => Step::Refuse(said, at),
@@ -468,9 +517,7 @@ impl Trace {
             }
             Some(Site::Object(_) | Site::Array { .. }) => Step::Made,
             Some(Site::Spread { literal, slot }) => match self.spread_list(*literal, *slot) {
-                Some(at) if is_no_list(value, context) => {
-                    Step::Refuse(format!("{} is not iterable", self.text_at(at)), self.name_in(at))
-                }
+                Some(at) if is_no_list(value, context) => Step::Refuse(no_list(&self.text_at(at)), self.name_in(at)),
                 _ => Step::Pending(*literal, *slot),
             },
             Some(Site::Write { key: Some(key), at, .. }) if value.is_null_or_undefined() => {
@@ -483,10 +530,10 @@ impl Trace {
             Some(Site::Read { name, at }) if value.is_null_or_undefined() => {
                 Step::Refuse(format!("Cannot read properties of {} (reading '{name}')", value.display()), *at)
             }
-            Some(Site::Unpack { first, at }) if value.is_null_or_undefined() => {
-                let (said, text) = (value.display(), self.text_at(*at));
+            Some(Site::Unpack { first, place, at }) if value.is_null_or_undefined() => {
+                let (said, text) = (value.display(), callee_text(&self.text_at(*at)));
                 let property = first.as_ref().map_or(String::new(), |first| format!("property '{first}' of "));
-                Step::Refuse(format!("Cannot destructure {property}'{text}' as it is {said}."), *at)
+                Step::Refuse(format!("Cannot destructure {property}'{text}' as it is {said}."), *place)
             }
             Some(Site::Done { whole }) => {
                 self.unsure.borrow_mut().remove(whole);
@@ -495,7 +542,7 @@ impl Trace {
             Some(Site::Missing { said, at }) => Step::Refuse(said.clone(), *at),
             Some(Site::Iterate { at }) if is_no_list(value, context) => {
                 let place = if value.is_null_or_undefined() { *at } else { self.name_in(*at) };
-                Step::Refuse(format!("{} is not iterable", self.text_at(*at)), place)
+                Step::Refuse(no_list(&self.text_at(*at)), place)
             }
             Some(Site::Operation { of, .. }) => {
                 self.doing.borrow_mut().note(of, id, value);
@@ -641,6 +688,14 @@ impl Trace {
         Ok(())
     }
 
+    /// A field of a class was given its value, if the mark is one of those.
+    fn has_field(&self, id: SiteId, object: &JsObject, context: &mut Context) -> JsResult<bool> {
+        let site = self.site(id);
+        let Some(Site::Write { key: Some(key), .. }) = site.as_deref() else { return Ok(false) };
+        self.wrote(object, key.clone(), (id, None), context)?;
+        Ok(true)
+    }
+
     /// A property of a known object holds what nobody has seen being written.
     fn replaced(&self, object: &JsObject, key: &JsValue, context: &mut Context) -> JsResult<()> {
         let Some(key) = key.as_string().map(|key| key.to_std_string_lossy()) else { return Ok(()) };
@@ -686,6 +741,15 @@ impl Trace {
         let files = self.files.borrow();
         let text = files.get(spot.file as usize).map_or("", |file| spot.bytes.of(&file.text));
         text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What V8 says of what it cannot go through.
+fn no_list(text: &str) -> String {
+    let shown = callee_text(text);
+    match shown.strip_suffix("(...)") {
+        Some(called) => format!("{called} is not a function or its return value is not iterable"),
+        None => format!("{shown} is not iterable"),
     }
 }
 

@@ -175,9 +175,10 @@ pub(super) enum Site {
     ReadKey {
         at: Spot,
     },
-    /// What is taken apart: its first property, and its text.
+    /// What is taken apart: its first property, where that is taken, and its text.
     Unpack {
         first: Option<String>,
+        place: Spot,
         at: Spot,
     },
     /// What stands where a pattern inside of another one finds nothing: what is said then, and where.
@@ -220,6 +221,26 @@ pub(super) enum Site {
     Caught,
     /// A name that the file does not declare.
     Free,
+}
+
+impl Site {
+    /// Where it is about to be used, or was made.
+    pub(super) fn place(&self) -> Option<Spot> {
+        Some(match self {
+            Self::Object(Object { whole, .. }) | Self::Array { whole, .. } | Self::Done { whole } => *whole,
+            Self::Chain(chain) => chain.whole,
+            Self::Write { at, .. }
+            | Self::Read { at, .. }
+            | Self::ReadKey { at }
+            | Self::Unpack { at, .. }
+            | Self::Missing { at, .. }
+            | Self::Iterate { at }
+            | Self::Text { at, .. }
+            | Self::Operation { at, .. }
+            | Self::Doubted { at, .. } => *at,
+            _ => return None,
+        })
+    }
 }
 
 /// `a?.b.c()`, and a.b`text`.

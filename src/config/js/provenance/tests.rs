@@ -680,3 +680,18 @@ fn what_may_have_been_written_over_is_not_blamed() {
         assert!(places.iter().any(|place| place.starts_with("apps[0].instances = ~a.js")), "{text}\n{places:#?}");
     }
 }
+
+#[test]
+fn fields_of_classes_stand_where_they_are_declared() {
+    let text = "class App {\n  name = 'a';\n  instnaces = 2;\n  env = { A: 1 } // it\n  f = () => this.name\n}\n\
+                const a = new App(); module.exports = { ...a, called: a.f(), f: a.f.name };";
+    let exported = run(&[("a.js", text)], true).unwrap();
+    let found = places(&exported);
+    for want in
+        ["instnaces: a.js instnaces", "instnaces = a.js 2", "env: a.js env", "env.A = a.js 1", "name = a.js 'a'"]
+    {
+        assert!(found.iter().any(|line| line == want), "{want}\n{found:#?}");
+    }
+    let said = |key: &str| exported.node.get(key).and_then(Node::as_str).unwrap().to_owned();
+    assert_eq!((said("called"), said("f")), ("a".to_owned(), "f".to_owned()));
+}

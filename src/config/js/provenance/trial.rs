@@ -23,6 +23,8 @@ pub(in crate::config::js) struct Trial {
     pub(in crate::config::js) with: With,
     /// The files of packages are marked as well.
     pub(in crate::config::js) packages: bool,
+    /// Each operation notes where it fails.
+    pub(in crate::config::js) guarded: bool,
 }
 
 /// What stands for the literals.

@@ -1,6 +1,9 @@
 //! What goes wrong in a program, in the words and at the places of Node 20.
 
 use super::{Case, check, check_failure};
+use crate::config::js::doubts;
+use crate::config::js::engine::STACK_BYTES;
+use crate::config::js::orders::Aside;
 use crate::diag::Code;
 
 fn told(table: &[(&str, &str)]) {
@@ -74,7 +77,7 @@ fn steps_of_optional_chains() {
         format!("a.js:{at}: config threw: TypeError: Cannot read properties of undefined (reading '{name}')")
     };
     let called = |at: &str, name: &str| format!("a.js:{at}: config threw: TypeError: {name} is not a function");
-    let nowhere = "a.js: config threw: TypeError: the called value is not a function".to_owned();
+    let nowhere = "a.js:1:24: config threw: TypeError: the called value is not a function".to_owned();
     let begins = "a.js:2:8: config threw: TypeError: the called value is not a function".to_owned();
     let table = [
         (
@@ -186,9 +189,9 @@ fn patterns_inside_of_patterns() {
         ("let z;\nconst f = ([a]) => a;\nf()", iterated("2:12")),
         ("const { a: [b], c: { d } } = { c: {} }", iterated("1:12")),
         ("for (const { a: { b } } of [{}]) {}", read("1:19", "undefined", "b")),
-        ("const { a, ...r } = null", apart("1:21", "property 'a' of 'null' as it is null.")),
-        ("const { ...r } = null", apart("1:18", "'null' as it is null.")),
-        ("const o = {};\nconst { a } = o?.apps;", apart("2:15", "property 'a' of 'o?.apps' as it is undefined.")),
+        ("const { a, ...r } = null", apart("1:9", "property 'a' of 'null' as it is null.")),
+        ("const { ...r } = null", apart("1:12", "'null' as it is null.")),
+        ("const o = {};\nconst { a } = o?.apps;", apart("2:9", "property 'a' of 'o?.apps' as it is undefined.")),
         ("const o = {};\nconst { a } = o.x || o.y\n", apart("2:9", "property 'a' of 'o.x || o.y' as it is undefined.")),
         ("function f(x, { b: { c } }) {}\nf(1, {})", read("1:22", "undefined", "c")),
         ("let c;\n({ b: { c } } = {});", read("2:9", "undefined", "c")),
@@ -211,10 +214,10 @@ fn patterns_inside_of_patterns() {
             "const f = ({ a }) => a;\n[1, undefined].map(({ z }) => z);",
             apart("2:23", "property 'z' of 'undefined' as it is undefined."),
         ),
-        ("let c;\n({ c } = c);", apart("2:10", "property 'c' of 'c' as it is undefined.")),
+        ("let c;\n({ c } = c);", apart("2:4", "property 'c' of 'c' as it is undefined.")),
         (
             "const fs = [({ a }) => a, ({ b }) => b];\nfs[0]()",
-            "a.js: config threw: TypeError: Cannot destructure 'undefined' as it is undefined.".to_owned(),
+            "a.js:1:12: config threw: TypeError: Cannot destructure 'undefined' as it is undefined.".to_owned(),
         ),
         (
             "const f = ({ a }) => a, g = ({ b } = {}) => b;\nf()",
@@ -539,6 +542,16 @@ fn what_is_thrown_on_has_the_place_of_that_and_says_where_it_comes_from() {
     let (place, said, hint) = failure("const x = {};\ntry { x.run() }\ncatch (e) {\n  throw e\n}");
     assert_eq!((place, said.as_str()), (Some((4, 9)), "config threw: TypeError: x.run is not a function"));
     assert_eq!(hint.as_deref(), Some("it was caught, and comes from line 2, column 9"));
+    for (text, want) in [
+        ("const o = {};\ntry { o.a.b } catch (e) {\n  throw new Error('cfg: ' + e.message) }", (3, 9)),
+        ("const o = {};\ntry { o.a.b } catch (e) {\n  throw new Error(String(e)) }", (3, 9)),
+        (
+            "const o = {};\ntry { o?.f() } catch ({ message }) {\n  const e = new Error(`cfg: ${message}`); throw e }",
+            (3, 13),
+        ),
+    ] {
+        assert_eq!(failure(text).0, Some(want), "{text}");
+    }
     let (place, said, hint) = failure("try { require('p')({}) }\ncatch (e) {\n  throw new Error('no: ' + e.message) }");
     assert_eq!(place, Some((3, 9)));
     // The child runs it again for the rest of the words.
@@ -557,4 +570,91 @@ fn a_module_is_told_what_it_has_instead() {
         let failure = Case::new(&[("a.ts", text)]).run().result.unwrap_err();
         assert!(failure.hint.as_deref().unwrap_or_default().contains(want), "{text}: {failure:?}");
     }
+}
+
+/// The failure as it is told after another run for the sake of its place.
+fn placed(entry: &str, text: &str, others: &[(&str, &str)]) -> String {
+    let case = Case::new(&[&[(entry, text)], others].concat());
+    let ran = case.run();
+    let root = case.folder.path().canonicalize().unwrap();
+    let Err(failure) = ran.result else { return ran.json() };
+    let failure = if failure.doubt.is_some() {
+        let orders = super::orders(&case.entry, &root);
+        let again = move || doubts::run(orders, Aside::Error, Box::new(|_| ()));
+        let again = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(again).unwrap().join().unwrap();
+        again.err().map_or(failure.clone(), |other| doubts::told_by(failure, other))
+    } else {
+        failure
+    };
+    super::Ran { result: Err(failure), ..ran }.failure().replace("config threw: ", "")
+}
+
+#[test]
+fn what_the_engine_forgets_the_place_of_is_found_by_another_run() {
+    const MADE: &str = "const o = { f() {} }, f = () => undefined, g = (x) => x;\n";
+    let name = "TypeError: Cannot read properties of undefined (reading 'name')";
+    let js = [
+        ("o?.f().name", format!("2:8: {name}")),
+        ("o.f?.()\n  .name", format!("3:4: {name}")),
+        ("o?.f(g(1)).name", format!("2:12: {name}")),
+        ("(o.x)`t`", "2:4: TypeError: o.x is not a function".to_owned()),
+        ("o.x`t${g(1)}`", "2:3: TypeError: o.x is not a function".to_owned()),
+        ("f?.é[0]", "2:6: TypeError: Cannot read properties of undefined (reading '0')".to_owned()),
+        ("o[f()][g('q')]", "2:8: TypeError: Cannot read properties of undefined (reading 'q')".to_owned()),
+        ("o?.[f()](g(1))", "2:5: TypeError: o?.[f(...)] is not a function".to_owned()),
+        ("o?.f(g(1))()", "2:1: TypeError: o?.f(...) is not a function".to_owned()),
+        ("delete f().x", "2:12: TypeError: Cannot convert undefined or null to object".to_owned()),
+        ("o.q[g('a')] = g(3)", "2:5: TypeError: Cannot set properties of undefined (setting 'a')".to_owned()),
+        ("class A { static x =\n o?.f().name }", format!("3:9: {name}")),
+        (
+            "class A { constructor() { o?.f().name } }\nclass B extends A { constructor() {\n super(); } }\nnew B",
+            format!("2:34: {name}"),
+        ),
+        ("const t = { get a() { return o?.f().name } };\nmodule.exports = [t]", format!("2:37: {name}")),
+        (
+            "function* h() { (yield 1).a; o?.f().name }\nconst all = h(); all.next(); all.next({})",
+            format!("2:37: {name}"),
+        ),
+        (
+            "module.exports = async ({ env, mode }) => {\n await 1; return o?.f(env)[mode ?? 'name'] }",
+            format!("3:28: {name}"),
+        ),
+        ("setTimeout(() => o?.f().name, 0)", format!("2:25: {name}")),
+        ("Promise.resolve().then(() => o?.f().name)", format!("2:37: {name}")),
+        ("try { o?.f().name } catch (e) {\n throw e }", format!("3:8: {name}")),
+        ("[1].map(() => { 'use strict'; return o?.f().name })", format!("2:45: {name}")),
+        (
+            "for (const { b } of [g()]) ;",
+            "2:14: TypeError: Cannot destructure property 'b' of 'undefined' as it is undefined.".to_owned(),
+        ),
+        (
+            "const {\n  X } = f()",
+            "3:3: TypeError: Cannot destructure property 'X' of 'f(...)' as it is undefined.".to_owned(),
+        ),
+        (
+            "const h = ({ a }) => a;\nh(g())",
+            "2:14: TypeError: Cannot destructure property 'a' of 'undefined' as it is undefined.".to_owned(),
+        ),
+        ("require('./lib')", format!("lib.js:3:9: {name}")),
+    ];
+    let lib = ("lib.js", "\n'use strict'; const o = { f() {} };\n o?.f().name; exports.a = 1");
+    let mut wrong = Vec::new();
+    let mut check = |entry: &str, text: &str, want: &str| {
+        let want = if want.starts_with("lib") { want.to_owned() } else { format!("{entry}:{want}") };
+        let found = placed(entry, text, &[lib]);
+        if found != want {
+            wrong.push(format!("{text}\n  {found}\n  {want}"));
+        }
+    };
+    for (text, want) in &js {
+        check("a.js", &format!("{MADE}{text}"), want);
+    }
+    let want = format!("2:23: {name}");
+    for entry in ["a.mjs", "a.ts", "a.mts"] {
+        check(entry, &format!("{MADE}export default o?.f().name"), &want);
+        check(entry, &format!("{MADE}export default async () => (await o)?.f().name"), &format!("2:43: {name}"));
+    }
+    check("a.cjs", &format!("{MADE}o?.f().name"), &format!("2:8: {name}"));
+    check("a.ts", "const o: any = { f() {} };\nconst x: string = (o as any)?.f().name", &format!("2:35: {name}"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

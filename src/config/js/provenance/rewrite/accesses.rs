@@ -7,6 +7,7 @@ use boa_ast::expression::access::{PropertyAccess, PropertyAccessField, SimplePro
 use boa_ast::expression::operator::assign::{Assign, AssignOp, AssignTarget};
 use boa_ast::expression::operator::update::{Update, UpdateTarget};
 use boa_ast::expression::{Call, Expression, Identifier, New};
+use boa_ast::function::ClassFieldDefinition;
 use boa_ast::pattern::{ArrayPatternElement, ObjectPatternElement, Pattern};
 use boa_ast::property::PropertyName;
 use boa_ast::visitor::{VisitWith, Visitor};
@@ -18,7 +19,7 @@ use super::super::site::{Export, Scalar, Site, SiteId, Spot, Value, Worth};
 use super::super::text::{Bytes, skip_blank};
 use super::super::token;
 use super::scribe::{DEPTH_MAX, Scribe, pauses, scalar};
-use super::{Callee, Request};
+use super::{Callee, Extra, Request, Wrap};
 use crate::document::js_number;
 
 impl Scribe<'_> {
@@ -180,6 +181,27 @@ impl Scribe<'_> {
         }
     }
 
+    /// Marks the value of a class's field.
+    pub(super) fn field_of_class(&mut self, field: &ClassFieldDefinition) {
+        let (PropertyName::Literal(name), Some(init)) = (field.name(), field.initializer()) else { return };
+        let told = scalar(init, self.names.interner).is_some()
+            || matches!(init, Expression::ObjectLiteral(_) | Expression::ArrayLiteral(_) | Expression::Identifier(_));
+        let (Some((from, to)), Some(start), Some(end)) = (self.span(name.span()), self.start(init), self.end(init))
+        else {
+            return;
+        };
+        let rest = self.code[end.max(start)..].lines().next().unwrap_or_default().trim_start();
+        let is_whole = rest.is_empty() || rest.starts_with([';', '}']) || rest.starts_with("//");
+        if !told || !is_whole || start >= end || self.depth >= DEPTH_MAX {
+            return;
+        }
+        let at = self.spot(from, to);
+        let value = Value { spot: self.spot(start, end), worth: self.worth(init) };
+        let site = self.reserve();
+        self.sites[site as usize] = Site::Write { key: Some(self.names.text(name.sym())), at, value };
+        self.wraps.push(Wrap { start, end, site, extra: Some(Extra::Field) });
+    }
+
     /// Marks the object that is written to, and a computed key.
     pub(super) fn write(&mut self, access: &SimplePropertyAccess, value: Option<Spot>) -> Option<u32> {
         let (key, at) = match access.field() {
@@ -323,7 +345,21 @@ impl Scribe<'_> {
             }
         };
         let at = self.spot(start, end);
-        self.add(start, end, Site::Unpack { first, at });
+        let place = self.taken_first(pattern).map_or(at, |(start, end)| self.spot(start, end));
+        self.add(start, end, Site::Unpack { first, place, at });
+    }
+
+    /// Where that one is taken.
+    fn taken_first(&self, pattern: &Pattern) -> Option<(usize, usize)> {
+        let Pattern::Object(object) = pattern else { return None };
+        self.span(match object.bindings().first() {
+            Some(
+                ObjectPatternElement::SingleName { ident, name: PropertyName::Literal(_), .. }
+                | ObjectPatternElement::RestProperty { ident },
+            ) => ident.span(),
+            Some(ObjectPatternElement::Pattern { pattern, .. }) => pattern.span(),
+            _ => object.span(),
+        })
     }
 
     /// The name of the first property that an object is taken apart for.

@@ -26,7 +26,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, MARK, NOTHING, OPEN, STATEMENT, TAKEN, Trial};
+use super::{APART, CLOSE, FIELD, MARK, NOTHING, OPEN, STATEMENT, TAKEN, Trial};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -153,17 +153,17 @@ fn inserted(
     wraps.sort_by_key(|wrap| (wrap.start, std::cmp::Reverse(wrap.end)));
     let mut all: Vec<(usize, Cow<'_, str>)> = before.iter().map(|(at, text)| (*at, (*text).into())).collect();
     let split = all.len();
-    let mut open: Vec<usize> = Vec::new();
+    let mut open: Vec<(usize, &'static str)> = Vec::new();
     for wrap in &wraps {
-        while open.last().is_some_and(|end| *end <= wrap.start) {
-            all.extend(open.pop().map(|end| (end, CLOSE.into())));
+        while open.last().is_some_and(|(end, _)| *end <= wrap.start) {
+            all.extend(open.pop().map(|(end, close)| (end, close.into())));
         }
-        if open.last().is_some_and(|end| *end < wrap.end) {
+        if open.last().is_some_and(|(end, _)| *end < wrap.end) {
             return None;
         }
         let site = first + wrap.site;
         let extra = match &wrap.extra {
-            None => None,
+            None | Some(Extra::Field) => None,
             Some(Extra::Caught(name)) => Some(format!("{MARK}({site},{name},{NOTHING}{CLOSE}{STATEMENT}")),
             Some(Extra::Taken) => Some(format!("={MARK}({site}{TAKEN}")),
             Some(Extra::Text(text)) => Some((*text).to_owned()),
@@ -181,9 +181,9 @@ fn inserted(
             code[..wrap.start].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii());
         let apart = if joins { APART } else { "" };
         all.push((wrap.start, format!("{apart}{MARK}({},", first + wrap.site).into()));
-        open.push(wrap.end);
+        open.push((wrap.end, if wrap.extra.is_some() { FIELD } else { CLOSE }));
     }
-    all.extend(open.into_iter().rev().map(|end| (end, CLOSE.into())));
+    all.extend(open.into_iter().rev().map(|(end, close)| (end, close.into())));
     if split > 0 {
         all.sort_by_key(|(at, _)| *at);
     }
@@ -211,6 +211,8 @@ enum Extra {
     /// `catch ($pmrun$e){let { message }=$pmrun(7,$pmrun$e);{}}`
     Taken,
     Text(&'static str),
+    /// The mark is told the object whose field this is.
+    Field,
 }
 
 /// Where a specifier stands in quotes.

@@ -12,7 +12,7 @@ use boa_ast::expression::operator::binary::BinaryOp;
 use boa_ast::expression::operator::unary::UnaryOp;
 use boa_ast::expression::operator::update::UpdateTarget;
 use boa_ast::expression::{Expression, Identifier};
-use boa_ast::function::ClassDeclaration;
+use boa_ast::function::{ClassDeclaration, ClassElement};
 use boa_ast::operations::{ContainsSymbol, contains};
 use boa_ast::pattern::Pattern;
 use boa_ast::property::PropertyName;
@@ -403,6 +403,13 @@ impl<'ast> Visitor<'ast> for Scribe<'_> {
     fn visit_class_declaration(&mut self, class: &'ast ClassDeclaration) -> ControlFlow<()> {
         self.extends(class.super_ref());
         class.visit_with(self)
+    }
+
+    fn visit_class_element(&mut self, element: &'ast ClassElement) -> ControlFlow<()> {
+        if let ClassElement::FieldDefinition(field) = element {
+            self.field_of_class(field);
+        }
+        element.visit_with(self)
     }
 
     fn visit_property_access_field(&mut self, field: &'ast PropertyAccessField) -> ControlFlow<()> {

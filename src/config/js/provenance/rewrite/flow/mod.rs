@@ -114,6 +114,9 @@ impl<'p> Flow<'p> {
             dynamic: false,
         };
         let _ = program.visit_with(&mut flow);
+        // Parameters can be written to through it.
+        let arguments = interner.get("arguments");
+        flow.dynamic |= flow.uses.values().any(|(sym, _)| Some(*sym) == arguments);
         flow.settle();
         flow
     }
@@ -530,6 +533,8 @@ impl<'p> Flow<'p> {
             for (index, parameter) in parameters.as_ref().iter().enumerate() {
                 let from = match caller {
                     _ if parameter.is_rest_param() => From::Unknown,
+                    // Who has the whole list may put other items into it.
+                    Some(Caller::Items(_)) if parameters.as_ref().len() > 2 => From::Unknown,
                     Some(Caller::Name(name)) => From::Parameter(name, index),
                     Some(Caller::Items(list)) if index == 0 => From::Item(list),
                     _ => From::Unknown,
