@@ -358,7 +358,7 @@ fn errors_point_to_the_line_and_column_in_words_of_nodes() {
             "c.d.go is not a function",
         ),
         ("const A = {}; module.exports = [new A.B()];", "1:33", "A.B is not a constructor"),
-        ("const { a } = [{}][1];", "1:15", "Cannot destructure property 'a' of '[{}][1]' as it is undefined."),
+        ("const { a } = [{}][1];", "1:9", "Cannot destructure property 'a' of '[{}][1]' as it is undefined."),
         ("for (const x of {}.y) ;", "1:17", "{}.y is not iterable"),
         ("const a = 1;\na = 2;", "2:1", "Assignment to constant variable."),
         ("// './gone'\nconst g = 1, { a } = require('./gone');", "2:30", "Cannot find module './gone'"),

@@ -256,7 +256,10 @@ fn document() -> impl Strategy<Value = Node> {
     let app = app.prop_map(|(options, env, name)| {
         let text = |text: &str| Node::new(Kind::String(text.to_owned()), None);
         let first = [("name".to_owned(), text(&name)), ("script".to_owned(), text("x.sh"))];
-        Node::new(mapping(first.into_iter().chain(env).chain(options).collect()), None)
+        // No document has a name twice.
+        let mut known = std::collections::HashSet::new();
+        let all = first.into_iter().chain(env).chain(options).filter(|(name, _)| known.insert(name.clone()));
+        Node::new(mapping(all.collect()), None)
     });
     (proptest::collection::vec(app, 1..4), 0..4, proptest::option::of(value())).prop_map(|(apps, shape, deploy)| {
         let list = Node::new(Kind::Sequence(apps.clone()), None);

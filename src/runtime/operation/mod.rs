@@ -14,7 +14,7 @@ use super::{Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::spec::Condition;
-use crate::supervisor::{Event, State};
+use crate::supervisor::{Event, State, Then};
 
 /// Instances that may be on their way up at the same time, where the caller has no limit of its own.
 ///
@@ -338,7 +338,9 @@ fn unwant(queued: VecDeque<(InstanceId, Start)>, around: &mut Surroundings<'_>) 
     let mut changed = BTreeSet::new();
     for (id, start) in queued {
         let Some(app) = around.table.apps.get_mut(&id.app).filter(|app| !app.deleted) else { continue };
-        let is_down = app.instances.get(&id.slot).is_some_and(|held| held.machine.state == State::Stopped);
+        let is_down = app.instances.get(&id.slot).is_some_and(|held| {
+            matches!(held.machine.state, State::Stopped | State::Stopping { then: Then::Stop, .. })
+        });
         if let Start::First = start
             && is_down
             && let Some(record) = app.record.instances.get_mut(&id.slot)
