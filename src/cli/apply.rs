@@ -14,8 +14,9 @@ use super::terminal::{Terminal, counted, harmless};
 use super::{diff, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
-use crate::plan::{Plan, SavedPlan, plan, render_json, render_text};
+use crate::plan::{Change, Plan, SavedPlan, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, PlanOptions, Request};
+use crate::spec::Field;
 
 /// What is to be applied, from a config file or from a plan that was saved.
 struct Order {
@@ -49,7 +50,7 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
         }
         applied = Some(plan);
     })?;
-    say_limits(&home, &limited, terminal)?;
+    say_limits(&home, &limited, &applied.as_ref().map(newly_limited).unwrap_or_default(), terminal)?;
     if arguments.json {
         terminal.json(&result(applied.as_ref(), &origin, &outcome))?;
     }
@@ -62,14 +63,31 @@ fn limited(graph: &Graph, selection: &Selection) -> BTreeSet<String> {
     apps.map(|app| app.name.clone()).collect()
 }
 
+/// The apps whose processes go on, and are held by a limit of memory for the first time.
+fn newly_limited(plan: &Plan) -> BTreeSet<String> {
+    let limits_memory = |change: &Change| {
+        let has = |value: &Option<String>| value.as_ref().is_some_and(|value| value.contains("memory: "));
+        change.field == Field::Limits && change.old.is_none() && has(&change.new)
+    };
+    let steps = plan.steps.iter().filter(|step| step.replace.is_empty() && step.changes.iter().any(limits_memory));
+    steps.map(|step| step.app.clone()).collect()
+}
+
 /// What of them is not in force, each reason once. Nothing fails for it, but nobody is to believe in limits that are none.
-fn say_limits(home: &Path, limited: &BTreeSet<String>, terminal: &mut Terminal) -> Result<(), CliError> {
+fn say_limits(
+    home: &Path,
+    limited: &BTreeSet<String>,
+    newly: &BTreeSet<String>,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
     if limited.is_empty() {
         return Ok(());
     }
     let mut notes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for view in instances::all(home)?.into_iter().filter(|view| limited.contains(&view.name)) {
-        if let Some(note) = view.limits_note {
+        let later = view.pid.is_some() && newly.contains(&view.name);
+        let counts = || "memory that it has already counts from its next start on".to_owned();
+        if let Some(note) = view.limits_note.or_else(|| later.then(counts)) {
             notes.entry(note).or_default().insert(format!("`{}`", harmless(view.name.as_bytes(), false)));
         }
     }

@@ -169,10 +169,14 @@ fn limits_come_change_and_go_while_the_app_runs() {
     let pid = home.pid("a:0");
     home.write_json("eco.json", &json!([limited("a")]));
     home.exits(2, &["diff", "eco.json"]).prints("~ a").prints("limits: (none) -> {memory: 512M, cpu: 150%, pids: 200}");
-    home.ok(&["apply", "eco.json"]);
+    let applied = home.ok(&["apply", "eco.json"]);
     assert_eq!(home.pid("a:0"), pid);
     home.ok(&["diff", "eco.json"]);
     let Some(folder) = grouped(&home, pid) else { return };
+    // What is in force has no note, whatever there is to say about it.
+    if home.list()[0].0["limits_note"].is_null() {
+        applied.says("limits of `a`: memory that it has already counts from its next start on");
+    }
     // A daemon that is killed loses nobody's group.
     let daemon = home.daemon().expect("a daemon runs");
     procs::signal(daemon, Signal::KILL);

@@ -44,6 +44,8 @@ pub(super) struct Groups {
 struct Group {
     folder: PathBuf,
     memory: Option<u64>,
+    /// What of its limits is not in force.
+    note: Option<String>,
 }
 
 /// What the kernel has killed in a group for want of memory.
@@ -72,7 +74,7 @@ impl Groups {
         };
         let opened = File::open(&folder);
         let note = self.set(&folder, &Limits::default(), limits);
-        self.of.insert(launch, Group { folder, memory: limits.memory });
+        self.of.insert(launch, Group { folder, memory: limits.memory, note: note.clone() });
         match opened {
             Ok(opened) => (Some(opened), note),
             Err(error) => (None, Some(format!("not in force: cannot enter the cgroup: {}", reason(&error)))),
@@ -83,7 +85,10 @@ impl Groups {
     pub(super) fn entered(&self, launch: LaunchId, pid: u32) -> Option<String> {
         let group = self.of.get(&launch)?;
         let is_in = kernel::folder(pid).is_none_or(|(folder, _)| folder == group.folder);
-        (!is_in).then(|| "not in force: the kernel did not let it into its cgroup".to_owned())
+        let why = "not in force: the kernel did not let it into its cgroup";
+        // What was known before may be the reason.
+        let before = group.note.iter().map(|note| format!("{note}; ")).collect::<String>();
+        (!is_in).then(|| format!("{before}{why}"))
     }
 
     /// Takes over the group of a launch that an earlier daemon started. False where it is in none.
@@ -96,11 +101,12 @@ impl Groups {
             // What can be set there, and what is to be removed in the end.
             let _ = self.place();
         }
-        self.of.extend(folder.map(|folder| (launch, Group { folder, memory: limits.memory })));
+        self.of.extend(folder.map(|folder| (launch, Group { folder, memory: limits.memory, note: None })));
         found
     }
 
-    /// Other limits for what runs. `members` are all its processes, asked for until there are no more, where it is in no
+    /// Other limits for what runs: what of them is not in force, and whether memory that it has already escapes them as
+    /// long as it runs. `members` are all its processes, asked for until there are no more, where it is in no
     /// group yet.
     pub(super) fn change(
         &mut self,
@@ -108,36 +114,36 @@ impl Groups {
         name: &str,
         limits: &Limits,
         mut members: impl FnMut() -> Vec<u32>,
-    ) -> Option<String> {
+    ) -> (Option<String>, bool) {
         if let Some(group) = self.of.get_mut(&launch) {
             group.memory = limits.memory;
             let folder = group.folder.clone();
             let every = Limits { memory: Some(0), cpu_percent: Some(0), pids: Some(0) };
-            return self.set(&folder, &every, limits);
+            return (self.set(&folder, &every, limits), false);
         }
         if limits.is_none() {
-            return None;
+            return (None, false);
         }
         let (opened, note) = self.open(launch, name, limits);
-        if opened.is_none() {
-            return note;
-        }
-        let folder = self.of.get(&launch)?.folder.clone();
+        let Some(folder) = opened.and_then(|_| Some(self.of.get(&launch)?.folder.clone())) else {
+            return (note, false);
+        };
         let is_in = |pid: &u32| kernel::folder(*pid).is_none_or(|(theirs, _)| theirs == folder);
         let mut outside = || -> Vec<u32> { members().into_iter().filter(|pid| !is_in(pid)).collect() };
         // Who is forked by one that has been moved is in the group already.
         for _ in 0..place::ROUNDS {
             let left = outside();
             if left.is_empty() {
-                let counts = "memory that it has already counts from its next start on".to_owned();
-                return note.or_else(|| limits.memory.is_some().then_some(counts));
+                let escapes = note.is_none() && limits.memory.is_some();
+                return (note, escapes);
             }
             for pid in left {
                 // It may have ended.
                 let _ = Kernel.write(&folder.join("cgroup.procs"), &pid.to_string());
             }
         }
-        Some("not in force: it cannot be moved into a cgroup while it runs; they are from its next start on".to_owned())
+        let why = "not in force: it cannot be moved into a cgroup while it runs; they are from its next start on";
+        (Some(why.to_owned()), false)
     }
 
     /// SIGKILL to everybody in the group at once, whoever forks meanwhile included (Linux 5.14).
@@ -168,6 +174,16 @@ impl Groups {
             Ok(()) => false,
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         });
+    }
+
+    /// As far as nothing is left running, everything is as it was before.
+    pub(super) fn end(&mut self) {
+        self.tidy();
+        if let Some(Ok(place)) = self.place.take()
+            && Kernel.remove(&place.folder).is_ok()
+        {
+            place::take_back(&Kernel, &place.made);
+        }
     }
 
     fn make(&mut self, name: &str) -> Result<PathBuf, String> {
@@ -211,10 +227,7 @@ impl Groups {
 
 impl Drop for Groups {
     fn drop(&mut self) {
-        self.tidy();
-        if let Some(Ok(place)) = &self.place {
-            let _ = Kernel.remove(&place.folder);
-        }
+        self.end();
     }
 }
 

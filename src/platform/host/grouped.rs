@@ -36,8 +36,12 @@ impl Host {
         let Some(running) = self.running.get(&launch) else { return };
         let name = group_name(&running.instance, &running.mark);
         let mut groups = std::mem::replace(&mut self.groups, super::Groups::new(""));
-        let note = groups.change(launch, &name, limits, || self.members(launch));
+        let (note, escapes) = groups.change(launch, &name, limits, || self.members(launch));
         self.groups = groups;
+        if escapes {
+            let instance = &self.running[&launch].instance;
+            self.notice(format!("limits of `{instance}`: memory that it has already counts from its next start on"));
+        }
         self.events.push(Event::Limits { launch, note });
     }
 }

@@ -307,6 +307,12 @@ impl Host {
         self.groups.tidy();
     }
 
+    /// To be called last, by the daemon that no other follows yet.
+    pub fn end(&mut self) {
+        self.tidy();
+        self.groups.end();
+    }
+
     /// Begins the stops that were asked for and goes on with those under way.
     pub fn flush(&mut self) {
         for (launch, how, tree) in std::mem::take(&mut self.requests) {
