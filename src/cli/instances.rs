@@ -15,7 +15,10 @@ pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
         Source::Daemon(other) => Err(exchange::unexpected(&other)),
         Source::Store(None) => Ok(Vec::new()),
         Source::Store(Some(state)) => {
-            Ok(runtime::offline_views(&state, &offline::layout(home), &offline::unwatched(home, &state)))
+            let unwatched = offline::unwatched(home, &state);
+            let mut views = runtime::offline_views(&state, &offline::layout(home), &unwatched);
+            offline::look_at_limits(home, &state, views.iter_mut());
+            Ok(views)
         }
     }
 }

@@ -25,14 +25,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::base::{InstanceId, parse_bytes};
+use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
     Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, default_home, ensure_home, reason, time_zone,
 };
 use crate::rpc::client::{HINT, SERVING};
+use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
-use crate::runtime::{Core, Intent, State, Survivor, possible_launches};
+use crate::runtime::{Core, Effect, Intent, State, Survivor, possible_launches};
 use crate::supervisor::{Launch, Layout};
 use serve::{Daemon, watch_logs};
 
@@ -74,16 +75,26 @@ fn start(home: &Path) -> Result<(), String> {
     let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
     let rotator = rotator.map_err(cannot("start a thread"))?;
     let survivors = adopt(&mut host, &rotator, home, &state, &layout);
+    let unseen = host.take_unseen();
     runtime.block_on(async {
         let mut daemon = Daemon::new(home, clock, host, rotator, signals, store).map_err(cannot("serve"))?;
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
-        let (mut core, effects) = Core::restore(state, survivors, layout, time_zone, clock.now());
+        let now = clock.now();
+        let (mut core, next) = Core::restore(state, survivors, layout, time_zone, now);
+        // Told before what follows from it.
+        let effects = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(next).collect();
         core.set_pid(std::process::id());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         daemon.end(lock).await;
         Ok(())
     })
+}
+
+/// How something ended while no daemon was there.
+fn told(id: &InstanceId, status: ExitStatus, now: Now) -> [Effect; 2] {
+    let entry = Entry::of_instance(id, What::Exited { status, after_ms: None, asked: false }, now);
+    [Effect::Log(format!("`{id}`, while no daemon ran: {status}")), Effect::History(Box::new(entry))]
 }
 
 /// What all rotated logs may take.

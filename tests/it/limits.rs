@@ -120,6 +120,13 @@ fn limits_are_in_force_or_it_is_said_that_they_are_not() {
         None => _ = output.never_shows("not in force"),
     }
     home.ok(&["diff", "eco.json"]);
+    // With no daemon to ask, too.
+    let daemon = home.daemon().expect("a daemon runs");
+    procs::signal(daemon, Signal::KILL);
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(5)));
+    let said = home.list()[0].0["limits_note"].as_str().map(str::to_owned);
+    assert_eq!(said.is_some_and(|said| said.starts_with("not in force")), note.is_some());
+    assert_eq!(home.ok(&["show", "a"]).stdout.contains("limits    not in force"), note.is_some());
     let Some(folder) = grouped(&home, home.pid("a:0")) else { return };
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
     for (file, want) in [("memory.max", "536870912"), ("cpu.max", "150000 100000"), ("pids.max", "200")] {

@@ -48,6 +48,15 @@ struct Group {
     note: Option<String>,
 }
 
+impl Group {
+    /// What to say where its process is not in it.
+    fn outside(&self) -> String {
+        let why = "not in force: the kernel did not let it into its cgroup";
+        // What was known before may be the reason.
+        self.note.as_ref().map_or_else(|| why.to_owned(), |note| format!("{note}; {why}"))
+    }
+}
+
 /// What the kernel has killed in a group for want of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kills {
@@ -85,17 +94,12 @@ impl Groups {
     pub(super) fn entered(&self, launch: LaunchId, pid: u32) -> Option<String> {
         let group = self.of.get(&launch)?;
         let is_in = kernel::folder(pid).is_none_or(|(folder, _)| folder == group.folder);
-        let why = "not in force: the kernel did not let it into its cgroup";
-        // What was known before may be the reason.
-        let before = group.note.iter().map(|note| format!("{note}; ")).collect::<String>();
-        (!is_in).then(|| format!("{before}{why}"))
+        (!is_in).then(|| group.outside())
     }
 
     /// Takes over the group of a launch that an earlier daemon started. False where it is in none.
     pub(super) fn adopt(&mut self, launch: LaunchId, pid: u32, limits: &Limits) -> bool {
-        let name = kernel::name(&self.home);
-        let folder = kernel::folder(pid).map(|(folder, _)| folder);
-        let folder = folder.filter(|folder| folder.parent().is_some_and(|parent| parent.ends_with(name)));
+        let folder = group_of(&self.home, pid);
         let found = folder.is_some();
         if found {
             // What can be set there, and what is to be removed in the end.
@@ -156,12 +160,13 @@ impl Groups {
     /// None where nobody counts.
     pub(super) fn kills(&self, launch: LaunchId) -> Option<Kills> {
         let group = self.of.get(&launch)?;
-        let events = |file: &str| Kernel.read(&group.folder.join(file)).unwrap_or_default();
-        if count(&events("memory.events"), "oom_kill")? == 0 {
-            return Some(Kills::None);
-        }
-        let at_limit = count(&events("memory.events.local"), "oom").is_some_and(|times| times > 0);
-        Some(group.memory.filter(|_| at_limit).map_or(Kills::Above, Kills::AtLimit))
+        kills(&group.folder, group.memory)
+    }
+
+    /// Groups that an earlier daemon has made and not removed.
+    pub(super) fn left_over(&self) -> Vec<PathBuf> {
+        let folder = kernel::me(&self.home).map(|me| place::own(&me).join(&me.name));
+        folder.map(|folder| Kernel.below(&folder)).unwrap_or_default()
     }
 
     /// The launch has ended. Its group goes when nobody is left in it.
@@ -229,6 +234,53 @@ impl Drop for Groups {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// In a group of `left_over` whose launch was called `name`, but for its mark.
+pub(super) fn kills_of(left_over: &[PathBuf], name: &str, memory: Option<u64>) -> Option<Kills> {
+    let is_its = |folder: &&PathBuf| {
+        let text = folder.file_name().and_then(|name| name.to_str());
+        text.and_then(|text| text.rsplitn(3, '.').nth(2)) == Some(name)
+    };
+    left_over.iter().filter(is_its).filter_map(|folder| kills(folder, memory)).find(|kills| *kills != Kills::None)
+}
+
+fn kills(folder: &Path, memory: Option<u64>) -> Option<Kills> {
+    let events = |file: &str| Kernel.read(&folder.join(file)).unwrap_or_default();
+    if count(&events("memory.events"), "oom_kill")? == 0 {
+        return Some(Kills::None);
+    }
+    let at_limit = count(&events("memory.events.local"), "oom").is_some_and(|times| times > 0);
+    Some(memory.filter(|_| at_limit).map_or(Kills::Above, Kills::AtLimit))
+}
+
+/// What of its limits is not in force for a process that no daemon watches, by what the kernel has for it.
+pub fn not_in_force(home: &str, pid: u32, limits: &Limits) -> Option<String> {
+    if limits.is_none() {
+        return None;
+    }
+    let Some(folder) = group_of(home, pid) else {
+        return Some("not in force: it runs in no cgroup of pmrun's".to_owned());
+    };
+    unset(&Kernel, &folder, limits)
+}
+
+fn unset(tree: &impl Tree, folder: &Path, limits: &Limits) -> Option<String> {
+    let wanted =
+        [("memory", limits.memory.is_some()), ("cpu", limits.cpu_percent.is_some()), ("pids", limits.pids.is_some())];
+    let is_set = |controller: &str| {
+        let text = tree.read(&folder.join(format!("{controller}.max")));
+        text.is_ok_and(|text| !text.starts_with("max"))
+    };
+    let names: Vec<&str> = wanted.into_iter().filter(|(name, on)| *on && !is_set(name)).map(|(name, _)| name).collect();
+    (!names.is_empty()).then(|| format!("not in force ({}): its cgroup has no such limit", names.join(", ")))
+}
+
+/// The folder of the group that was made for a launch of this home's, by a process in it.
+fn group_of(home: &str, pid: u32) -> Option<PathBuf> {
+    let (folder, _) = kernel::folder(pid)?;
+    let name = kernel::name(home);
+    folder.parent().is_some_and(|parent| parent.ends_with(name)).then_some(folder)
 }
 
 fn set(

@@ -69,13 +69,9 @@ pub(super) struct Made {
 /// # Errors
 /// Why no groups can be made, and what to do about it.
 pub(super) fn find(tree: &impl Tree, me: &Me) -> Result<Place, String> {
-    let main = format!("{}-main", me.name);
-    // Where an earlier daemon has moved itself, and this one was started from.
-    let (own, moved) = match me.group.parent() {
-        Some(parent) if me.group.ends_with(&main) => (parent.to_owned(), true),
-        _ => (me.group.clone(), false),
-    };
-    let finder = Finder { tree, me, main: own.join(main), own };
+    let own = own(me);
+    let moved = own != me.group;
+    let finder = Finder { tree, me, main: own.join(main(me)), own };
     if !may_use(tree, me, &finder.own) {
         return Err(format!("the cgroup {} is systemd's own; {}", finder.shown(), finder.advice()));
     }
@@ -106,6 +102,19 @@ pub(super) fn find(tree: &impl Tree, me: &Me) -> Result<Place, String> {
     }
     let made = Made { own: finder.own, main: finder.main, passed_on };
     Ok(Place { folder, missing, made })
+}
+
+fn main(me: &Me) -> String {
+    format!("{}-main", me.name)
+}
+
+/// The group in which those of this home are made.
+pub(super) fn own(me: &Me) -> PathBuf {
+    match me.group.parent() {
+        // Where an earlier daemon has moved itself, and this one was started from.
+        Some(parent) if me.group.ends_with(main(me)) => parent.to_owned(),
+        _ => me.group.clone(),
+    }
 }
 
 /// What was made is undone, where nobody else has come to rely on it: who wants to join the group can again.

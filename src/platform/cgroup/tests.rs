@@ -362,6 +362,9 @@ fn limits_are_written_and_taken_away_again() {
     assert_eq!(files.map(value), want.map(|text| text.map(str::to_owned)));
     assert_eq!(set(&tree, &group, &missing, &LIMITS, &Limits { pids: Some(9), ..Limits::default() }), None);
     assert_eq!(["memory.max", "cpu.max", "pids.max"].map(value), ["max", "max", "9"].map(|text| Some(text.to_owned())));
+    assert_eq!(unset(&tree, &group, &Limits { pids: Some(9), ..Limits::default() }), None);
+    let unset = unset(&tree, &group, &LIMITS);
+    assert_eq!(unset.as_deref(), Some("not in force (memory, cpu): its cgroup has no such limit"));
     let fewer = BTreeMap::from([("memory", "why; what".to_owned())]);
     assert_eq!(set(&tree, &group, &fewer, &LIMITS, &Limits::default()), None);
     let note = set(&tree, &group, &fewer, &LIMITS, &LIMITS);
@@ -410,6 +413,33 @@ fn who_was_killed_at_its_limit_is_told_from_who_was_killed_for_others() {
     assert_eq!(kills(Some(9), Some("1"), "0"), Some(Kills::Above));
     assert_eq!(kills(None, Some("2"), "0"), Some(Kills::Above));
     assert_eq!(Groups::new("/h").kills(launch), None);
+}
+
+#[test]
+fn who_does_not_get_in_is_told_what_was_known_before() {
+    let outside =
+        |note: Option<&str>| Group { folder: "/g/x".into(), memory: None, note: note.map(str::to_owned) }.outside();
+    let why = "not in force: the kernel did not let it into its cgroup";
+    assert_eq!(outside(None), why);
+    assert_eq!(outside(Some("not in force (cpu): who; what")), format!("not in force (cpu): who; what; {why}"));
+}
+
+#[test]
+fn what_ended_while_no_daemon_ran_is_known_by_its_group() {
+    let parent = tempfile::tempdir().unwrap();
+    let group = |name: &str, kills: u32| {
+        let folder = parent.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
+        std::fs::write(folder.join("memory.events.local"), format!("oom {kills}\n")).unwrap();
+        folder
+    };
+    let left_over = [group("api-0.x.1", 1), group("web-0.x.2", 0), group("api-0.web-1.x.3", 1)];
+    assert_eq!(kills_of(&left_over, "api-0", Some(9)), Some(Kills::AtLimit(9)));
+    assert_eq!(kills_of(&left_over, "api-0", None), Some(Kills::Above));
+    for name in ["web-0", "web-1", "api", "api-1"] {
+        assert_eq!(kills_of(&left_over, name, Some(9)), None, "{name}");
+    }
 }
 
 #[test]
