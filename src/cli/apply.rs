@@ -14,7 +14,7 @@ use super::terminal::{Terminal, counted, harmless};
 use super::{diff, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
-use crate::plan::{Change, Plan, SavedPlan, plan, render_json, render_text};
+use crate::plan::{Change, Plan, SavedPlan, Step, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, PlanOptions, Request};
 use crate::spec::Field;
 
@@ -69,7 +69,8 @@ fn newly_limited(plan: &Plan) -> BTreeSet<String> {
         let has = |value: &Option<String>| value.as_ref().is_some_and(|value| value.contains("memory: "));
         change.field == Field::Limits && change.old.is_none() && has(&change.new)
     };
-    let steps = plan.steps.iter().filter(|step| step.replace.is_empty() && step.changes.iter().any(limits_memory));
+    let goes_on = |step: &&Step| step.start.is_empty() && step.replace.is_empty();
+    let steps = plan.steps.iter().filter(goes_on).filter(|step| step.changes.iter().any(limits_memory));
     steps.map(|step| step.app.clone()).collect()
 }
 

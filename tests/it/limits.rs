@@ -117,7 +117,7 @@ fn limits_are_in_force_or_it_is_said_that_they_are_not() {
             // Each time: nobody is to believe in limits that are none.
             home.ok(&["apply", "eco.json"]).says(&format!("limits of `a`: {note}")).says("nothing to do");
         }
-        None => _ = output.never_shows("not in force"),
+        None => _ = output.never_shows("limits of"),
     }
     home.ok(&["diff", "eco.json"]);
     // With no daemon to ask, too.

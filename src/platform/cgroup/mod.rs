@@ -163,10 +163,10 @@ impl Groups {
         kills(&group.folder, group.memory)
     }
 
-    /// Groups that an earlier daemon has made and not removed.
-    pub(super) fn left_over(&self) -> Vec<PathBuf> {
+    /// Groups that an earlier daemon has made and not removed, and what was killed in them.
+    pub(super) fn left_over(&self) -> Vec<(PathBuf, Kills)> {
         let folder = kernel::me(&self.home).map(|me| place::own(&me).join(&me.name));
-        folder.map(|folder| Kernel.below(&folder)).unwrap_or_default()
+        folder.map(|folder| counted(Kernel.below(&folder))).unwrap_or_default()
     }
 
     /// The launch has ended. Its group goes when nobody is left in it.
@@ -236,13 +236,22 @@ impl Drop for Groups {
     }
 }
 
+/// Counted before anything else is done: whose launch has ended is removed when the first goes on.
+fn counted(groups: Vec<PathBuf>) -> Vec<(PathBuf, Kills)> {
+    groups.into_iter().filter_map(|group| kills(&group, Some(0)).map(|kills| (group, kills))).collect()
+}
+
 /// In a group of `left_over` whose launch was called `name`, but for its mark.
-pub(super) fn kills_of(left_over: &[PathBuf], name: &str, memory: Option<u64>) -> Option<Kills> {
-    let is_its = |folder: &&PathBuf| {
+pub(super) fn kills_of(left_over: &[(PathBuf, Kills)], name: &str, memory: Option<u64>) -> Option<Kills> {
+    let is_its = |folder: &Path| {
         let text = folder.file_name().and_then(|name| name.to_str());
         text.and_then(|text| text.rsplitn(3, '.').nth(2)) == Some(name)
     };
-    left_over.iter().filter(is_its).filter_map(|folder| kills(folder, memory)).find(|kills| *kills != Kills::None)
+    let (_, kills) = left_over.iter().find(|(folder, kills)| *kills != Kills::None && is_its(folder))?;
+    Some(match kills {
+        Kills::AtLimit(_) => memory.map_or(Kills::Above, Kills::AtLimit),
+        kills => *kills,
+    })
 }
 
 fn kills(folder: &Path, memory: Option<u64>) -> Option<Kills> {

@@ -35,7 +35,7 @@ impl Host {
     }
 
     /// A launch of an earlier daemon's has ended while there was none: its group still knows whether the kernel did that.
-    pub(super) fn look_how_it_ended(&mut self, launch: &Launch, left_over: &[PathBuf]) {
+    pub(super) fn look_how_it_ended(&mut self, launch: &Launch, left_over: &[(PathBuf, Kills)]) {
         let name = launch_name(&launch.instance.to_string());
         let shortage = match kills_of(left_over, &name, launch.limits.memory) {
             None | Some(Kills::None) => return,
