@@ -14,8 +14,9 @@ use super::terminal::{Terminal, counted, harmless};
 use super::{diff, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
-use crate::plan::{Plan, SavedPlan, plan, render_json, render_text};
+use crate::plan::{Change, Plan, SavedPlan, Step, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, InstanceView, PlanOptions, Request};
+use crate::spec::Field;
 
 /// What is to be applied, from a config file or from a plan that was saved.
 struct Order {
@@ -50,7 +51,8 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
         applied = Some(plan);
     })?;
     if !limited.is_empty() {
-        say_limits(&instances::all(&home)?, &|app| limited.contains(app), terminal);
+        let newly = applied.as_ref().map(newly_limited).unwrap_or_default();
+        say_limits(&instances::all(&home)?, &|app| limited.contains(app), &newly, terminal);
     }
     if arguments.json {
         terminal.json(&result(applied.as_ref(), &origin, &outcome))?;
@@ -64,11 +66,31 @@ fn limited(graph: &Graph, selection: &Selection) -> BTreeSet<String> {
     apps.map(|app| app.name.clone()).collect()
 }
 
+/// The apps whose processes go on, and are held by a limit of memory for the first time.
+fn newly_limited(plan: &Plan) -> BTreeSet<String> {
+    let limits_memory = |change: &Change| {
+        let has = |value: &Option<String>| value.as_ref().is_some_and(|value| value.contains("memory: "));
+        change.field == Field::Limits && change.old.is_none() && has(&change.new)
+    };
+    let goes_on = |step: &&Step| step.start.is_empty() && step.replace.is_empty();
+    let steps = plan.steps.iter().filter(goes_on).filter(|step| step.changes.iter().any(limits_memory));
+    steps.map(|step| step.app.clone()).collect()
+}
+
 /// What of them is not in force, each reason once. Nothing fails for it, but nobody is to believe in limits that are none.
-pub(super) fn say_limits(views: &[InstanceView], concerns: &dyn Fn(&str) -> bool, terminal: &mut Terminal) {
+///
+/// What `newly` has a limit of memory goes on with what it has taken before.
+pub(super) fn say_limits(
+    views: &[InstanceView],
+    concerns: &dyn Fn(&str) -> bool,
+    newly: &BTreeSet<String>,
+    terminal: &mut Terminal,
+) {
     let mut notes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for view in views.iter().filter(|view| concerns(&view.name)) {
-        if let Some(note) = &view.limits_note {
+        let later = view.pid.is_some() && newly.contains(&view.name);
+        let counts = later.then_some("memory that it has already counts from its next start on");
+        if let Some(note) = view.limits_note.as_deref().or(counts) {
             notes.entry(note).or_default().insert(format!("`{}`", harmless(view.name.as_bytes(), false)));
         }
     }

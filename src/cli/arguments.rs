@@ -78,7 +78,7 @@ pub(super) enum Command {
     /// Stop apps and forget them
     #[command(visible_alias = "del")]
     Delete(Targets),
-    /// Start every app that is known and does not run
+    /// Start every app that should run and does not: what `kill` has ended, not what was stopped
     Resurrect,
     /// Stop every app and the daemon; `resurrect` or `apply` starts them again
     Kill,

@@ -1,5 +1,6 @@
 //! Commands that change apps that are known: `stop`, `restart`, `delete`, `resurrect`.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
@@ -94,7 +95,7 @@ pub(super) fn bring_up(
     let outcome = exchange::perform(&home, request, false, terminal, &mut |_, _| ())?;
     // One that was taken back, or has failed, may have left none of them.
     if let Ok(views) = instances::all(&home).and_then(|all| instances::select(targets, &all)) {
-        apply::say_limits(&views, &|_| true, terminal);
+        apply::say_limits(&views, &|_| true, &BTreeSet::new(), terminal);
     }
     apply::conclude(verb, &outcome, Exit::NotReady, terminal)
 }

@@ -21,7 +21,9 @@ pub(super) fn known(home: &Path) -> Result<(Vec<InstanceView>, bool), CliError> 
         Source::Store(None) => Ok((Vec::new(), false)),
         Source::Store(Some(mut state)) => {
             let unwatched = offline::unwatched(home, &mut state);
-            Ok((runtime::offline_views(&state, &offline::layout(home), &unwatched), false))
+            let mut views = runtime::offline_views(&state, &offline::layout(home), &unwatched);
+            offline::look_at_limits(home, &state, views.iter_mut());
+            Ok((views, false))
         }
     }
 }

@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::exchange;
 use crate::base::InstanceId;
 use crate::platform::{self, Adopted};
-use crate::rpc::wire::{Answer, Request};
+use crate::rpc::wire::{Answer, InstanceView, Request};
 use crate::runtime::store::{self, StoreError};
 use crate::runtime::{self, State, Survivor, Unwatched, possible_launches};
 use crate::supervisor::{Launch, Layout};
@@ -58,6 +58,16 @@ pub(super) fn unwatched(home: &Path, state: &mut State) -> Unwatched {
         found.insert(instance.clone(), Survivor { launch, instance, pid, spec_digest, started_at_ms, launched_as });
     }
     found
+}
+
+/// Which limits are not in force: a daemon that is gone cannot be asked, what it left running can be looked at.
+pub(super) fn look_at_limits<'a>(home: &Path, state: &State, views: impl Iterator<Item = &'a mut InstanceView>) {
+    let home = layout(home).home;
+    for view in views {
+        if let (Some(pid), Some(app)) = (view.pid, state.apps.get(&view.name)) {
+            view.limits_note = platform::not_in_force(&home, pid, &app.spec.limits);
+        }
+    }
 }
 
 pub(super) fn layout(home: &Path) -> Layout {

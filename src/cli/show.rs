@@ -12,7 +12,7 @@ use super::{arguments, exchange, facts, instances, list, surroundings};
 use crate::base::{Run, format_millis};
 use crate::platform::time_zone;
 use crate::rpc::wire::{Answer, AppView, InstanceView, Request};
-use crate::runtime;
+use crate::runtime::{self, State};
 
 pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let apps = apps(&surroundings::home()?, &arguments.targets, arguments.reveal)?;
@@ -38,12 +38,13 @@ pub(super) fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<
         Source::Daemon(other) => return Err(exchange::unexpected(&other)),
         Source::Store(state) => state,
     };
-    let apps = state
-        .map(|mut state| {
-            let unwatched = offline::unwatched(home, &mut state);
-            runtime::offline_apps(&state, &offline::layout(home), &unwatched, reveal)
-        })
-        .unwrap_or_default();
+    let known = |mut state: State| {
+        let unwatched = offline::unwatched(home, &mut state);
+        let mut apps = runtime::offline_apps(&state, &offline::layout(home), &unwatched, reveal);
+        offline::look_at_limits(home, &state, apps.iter_mut().flat_map(|app| &mut app.instances));
+        apps
+    };
+    let apps = state.map(known).unwrap_or_default();
     let all: Vec<InstanceView> = apps.iter().flat_map(|app| app.instances.iter().cloned()).collect();
     let named = instances::select(targets, &all)?;
     let kept = apps.into_iter().filter_map(|mut app| {

@@ -79,14 +79,17 @@ fn start(home: &Path) -> Result<(), String> {
     let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
     let rotator = rotator.map_err(cannot("start a thread"))?;
     let survivors = adopt(&mut host, &rotator, home, &state, &layout);
+    let unseen = host.take_unseen();
     runtime.block_on(async {
         let mut daemon = Daemon::new(home, clock, host, rotator, signals, store).map_err(cannot("serve"))?;
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
-        let told = tell_closed(&ended, clock.now());
-        let (mut core, effects) = Core::restore(state, survivors, layout, time_zone, clock.now());
+        let now = clock.now();
+        let (mut core, next) = Core::restore(state, survivors, layout, time_zone, now);
+        // Told before what follows from it.
+        let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&ended, now));
+        let effects = told.chain(next).collect();
         core.set_pid(std::process::id());
-        let effects = told.into_iter().chain(effects).collect();
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         daemon.end(lock).await;
         Ok(())
@@ -132,6 +135,12 @@ fn tell_closed(ended: &BTreeSet<InstanceId>, now: Now) -> Vec<Effect> {
         [Effect::History(Box::new(entry)), Effect::Log(text)]
     };
     ended.iter().flat_map(tell).collect()
+}
+
+/// How something ended while no daemon was there.
+fn told(id: &InstanceId, status: ExitStatus, now: Now) -> [Effect; 2] {
+    let entry = Entry::of_instance(id, What::Exited { status, after_ms: None, asked: false }, now);
+    [Effect::Log(format!("`{id}`, while no daemon ran: {status}")), Effect::History(Box::new(entry))]
 }
 
 /// What all rotated logs may take.

@@ -173,7 +173,7 @@ impl Daemon {
     /// the last answers go out then.
     pub(super) async fn end(mut self, lock: LockFile) {
         self.server.abort();
-        self.host.tidy();
+        self.host.end();
         for name in [SOCKET, "pmrun.pid"] {
             let _ = std::fs::remove_file(self.home.join(name));
         }

@@ -39,6 +39,7 @@ mod tree;
 
 pub use account::{LogOwner, check_account};
 pub use brood::{Bounds, Brood, Ended, Excess};
+pub use cgroup::not_in_force;
 pub use clock::{Alarm, Clock, time_zone};
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};

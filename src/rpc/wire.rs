@@ -74,7 +74,7 @@ pub enum Request {
     Delete {
         targets: Vec<String>,
     },
-    /// Start every app that is known and does not run.
+    /// Start every app that should run and does not: what `kill` has ended, not what was stopped.
     Resurrect,
     /// Stop every app, record it as stopped by hand, end the daemon.
     Kill,

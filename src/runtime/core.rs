@@ -591,7 +591,7 @@ impl Core {
 }
 
 fn ends() -> Answer {
-    let hint = "what was done is recorded; `pmrun diff` shows what is left, `pmrun resurrect` starts what is known";
+    let hint = "what was done is recorded; `pmrun diff` shows what is left, `pmrun resurrect` starts what should run";
     Answer::Error {
         message: "the daemon is ending, everything is being stopped".to_owned(),
         hint: Some(hint.to_owned()),

@@ -25,6 +25,9 @@ pub struct InstanceRecord {
     /// The number that `list` shows and that targets accept, as PM2's `pm_id`.
     pub id: u32,
     pub intent: Intent,
+    /// It was up until `kill` stopped everything: nobody meant this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_kill: bool,
     /// The app's name when its process was started, where it was renamed since: what the process and its pid file
     /// are marked with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +44,17 @@ pub struct InstanceRecord {
 impl InstanceRecord {
     #[must_use]
     pub fn new(id: u32, intent: Intent) -> Self {
-        Self { id, intent, launched_as: None, launched_spec: None, runs: Vec::new() }
+        Self { id, intent, until_kill: false, launched_as: None, launched_spec: None, runs: Vec::new() }
+    }
+
+    /// Whether it should run, or would if `kill` had not ended everything.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        match self.intent {
+            Intent::Up => true,
+            Intent::Stopped => self.until_kill,
+            Intent::Done { .. } => false,
+        }
     }
 
     /// Whether a process that says that it was started from `digest` is as good as one started from `spec`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::operation::{Afterwards, Caller, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{TargetError, resolve, view};
+use super::{InstanceRecord, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{Action, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, plan, restrict};
@@ -69,7 +69,6 @@ pub(super) fn begin(
     now: Now,
 ) -> Result<Begun, Answer> {
     let resolved = |targets: &[String]| resolve(targets, &view::views(table, now)).map(by_app).map_err(unknown);
-    let everything = || by_app(table.ids().collect());
     let up = |slots, renew| Aim::Up { slots, renew };
     let (strict, go_on) = (Rigour::Strict, Afterwards::GoOn);
     let operation = match request {
@@ -90,12 +89,12 @@ pub(super) fn begin(
         }
         Request::Resurrect => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
-            dependencies_first(&mut operation, everything(), table, |slots| up(slots, false));
+            dependencies_first(&mut operation, by_app(wanted(table)), table, |slots| up(slots, false));
             operation
         }
         Request::Stop { targets } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
-            dependents_first(&mut operation, resolved(&targets)?, table, |slots| Aim::Stop { slots });
+            dependents_first(&mut operation, resolved(&targets)?, table, |slots| Aim::Stop { slots, by_kill: false });
             operation
         }
         Request::Delete { targets } => {
@@ -105,7 +104,10 @@ pub(super) fn begin(
         }
         Request::Kill => {
             let mut operation = Operation::new(caller.clone(), strict, Afterwards::EndTheDaemon);
-            dependents_first(&mut operation, everything(), table, |slots| Aim::Stop { slots });
+            dependents_first(&mut operation, by_app(table.ids().collect()), table, |slots| Aim::Stop {
+                slots,
+                by_kill: true,
+            });
             operation
         }
         Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } | Request::Seal { .. } => {
@@ -218,6 +220,15 @@ fn start_script(
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     operation.add(name, Aim::Apply { step: Box::new(step), declared: Some(declared) }, BTreeSet::new());
     Ok(operation)
+}
+
+/// Not what somebody has stopped, nor what has done its work.
+fn wanted(table: &Table) -> Vec<InstanceId> {
+    let is_wanted = |id: &InstanceId| {
+        let app = table.apps.get(&id.app).filter(|app| !app.deleted);
+        app.and_then(|app| app.record.instances.get(&id.slot)).is_some_and(InstanceRecord::is_wanted)
+    };
+    table.ids().filter(is_wanted).collect()
 }
 
 type ByApp = BTreeMap<String, Vec<u32>>;

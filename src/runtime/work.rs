@@ -13,27 +13,15 @@ use crate::supervisor::{Event, Machine, State};
 #[derive(Debug)]
 pub(super) enum Aim {
     /// A step of a plan.
-    Apply {
-        step: Box<Step>,
-        declared: Option<Declared>,
-    },
+    Apply { step: Box<Step>, declared: Option<Declared> },
     /// These slots run; with `renew`, in processes that did not run before.
-    Up {
-        slots: Vec<u32>,
-        renew: bool,
-    },
-    Stop {
-        slots: Vec<u32>,
-    },
+    Up { slots: Vec<u32>, renew: bool },
+    /// `by_kill`: with everything else.
+    Stop { slots: Vec<u32>, by_kill: bool },
     /// These slots are gone, and the app with its last.
-    Delete {
-        slots: Vec<u32>,
-    },
+    Delete { slots: Vec<u32> },
     /// Nothing is changed, these slots are waited for: by what depends on them, or by who `asked` for them.
-    Watch {
-        slots: Vec<u32>,
-        asked: bool,
-    },
+    Watch { slots: Vec<u32>, asked: bool },
 }
 
 /// What a file, or a hand, says of an app.
@@ -108,8 +96,11 @@ impl Aim {
                 let (replace, start) = slots.into_iter().partition(|slot| *renew && runs(slot));
                 Work { record: Some(record), ambient, start, replace, ..work }
             }
-            Self::Stop { slots } => {
+            Self::Stop { slots, by_kill } => {
                 let slots: Vec<u32> = there(slots);
+                for (_, instance) in record.instances.iter_mut().filter(|(slot, _)| slots.contains(slot)) {
+                    instance.until_kill = *by_kill && instance.is_wanted();
+                }
                 intend(&mut record, &slots, Intent::Stopped);
                 Work { record: Some(record), ambient, stop: slots, ..work }
             }

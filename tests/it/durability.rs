@@ -56,6 +56,20 @@ fn kill_stops_everything_and_apps_stay_known_as_stopped_by_hand() {
 }
 
 #[test]
+fn resurrect_starts_what_kill_ended_and_nothing_that_was_stopped() {
+    let home = two();
+    home.ok(&["stop", "a"]);
+    for _ in 0..2 {
+        home.ok(&["kill"]);
+        home.ok(&["resurrect"]);
+        assert_eq!(home.state("a:0"), "stopped");
+        assert_eq!(home.pids().keys().collect::<Vec<_>>(), ["b:0", "b:1"]);
+    }
+    home.ok(&["start", "all"]);
+    assert_eq!(home.pids().len(), 3);
+}
+
+#[test]
 fn what_a_killed_daemon_left_is_shown_as_it_is_and_ended_by_kill() {
     let home = two();
     let pids = home.pids();

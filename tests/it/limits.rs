@@ -120,9 +120,16 @@ fn limits_are_in_force_or_it_is_said_that_they_are_not() {
                 home.ok(command).says(&format!("limits of `a`: {note}"));
             }
         }
-        None => _ = output.never_shows("not in force"),
+        None => _ = output.never_shows("limits of"),
     }
     home.ok(&["diff", "eco.json"]);
+    // With no daemon to ask, too.
+    let daemon = home.daemon().expect("a daemon runs");
+    procs::signal(daemon, Signal::KILL);
+    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(5)));
+    let said = home.list()[0].0["limits_note"].as_str().map(str::to_owned);
+    assert_eq!(said.is_some_and(|said| said.starts_with("not in force")), note.is_some());
+    assert_eq!(home.ok(&["show", "a"]).stdout.contains("limits    not in force"), note.is_some());
     let Some(folder) = grouped(&home, home.pid("a:0")) else { return };
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
     for (file, want) in [("memory.max", "536870912"), ("cpu.max", "150000 100000"), ("pids.max", "200")] {
@@ -172,10 +179,14 @@ fn limits_come_change_and_go_while_the_app_runs() {
     let pid = home.pid("a:0");
     home.write_json("eco.json", &json!([limited("a")]));
     home.exits(2, &["diff", "eco.json"]).prints("~ a").prints("limits: (none) -> {memory: 512M, cpu: 150%, pids: 200}");
-    home.ok(&["apply", "eco.json"]);
+    let applied = home.ok(&["apply", "eco.json"]);
     assert_eq!(home.pid("a:0"), pid);
     home.ok(&["diff", "eco.json"]);
     let Some(folder) = grouped(&home, pid) else { return };
+    // What is in force has no note, whatever there is to say about it.
+    if home.list()[0].0["limits_note"].is_null() {
+        applied.says("limits of `a`: memory that it has already counts from its next start on");
+    }
     // A daemon that is killed loses nobody's group.
     let daemon = home.daemon().expect("a daemon runs");
     procs::signal(daemon, Signal::KILL);

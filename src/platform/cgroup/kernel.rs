@@ -29,6 +29,11 @@ impl Tree for Kernel {
         fs::remove_dir(folder)
     }
 
+    fn below(&self, folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    }
+
     fn is_delegated(&self, folder: &Path) -> bool {
         // The first can be read by everybody, and has been set since systemd 251.
         ["user.delegate", "trusted.delegate"].into_iter().any(|name| {

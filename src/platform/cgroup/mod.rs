@@ -44,6 +44,17 @@ pub(super) struct Groups {
 struct Group {
     folder: PathBuf,
     memory: Option<u64>,
+    /// What of its limits is not in force.
+    note: Option<String>,
+}
+
+impl Group {
+    /// What to say where its process is not in it.
+    fn outside(&self) -> String {
+        let why = "not in force: the kernel did not let it into its cgroup";
+        // What was known before may be the reason.
+        self.note.as_ref().map_or_else(|| why.to_owned(), |note| format!("{note}; {why}"))
+    }
 }
 
 /// What the kernel has killed in a group for want of memory.
@@ -72,7 +83,7 @@ impl Groups {
         };
         let opened = File::open(&folder);
         let note = self.set(&folder, &Limits::default(), limits);
-        self.of.insert(launch, Group { folder, memory: limits.memory });
+        self.of.insert(launch, Group { folder, memory: limits.memory, note: note.clone() });
         match opened {
             Ok(opened) => (Some(opened), note),
             Err(error) => (None, Some(format!("not in force: cannot enter the cgroup: {}", reason(&error)))),
@@ -83,24 +94,23 @@ impl Groups {
     pub(super) fn entered(&self, launch: LaunchId, pid: u32) -> Option<String> {
         let group = self.of.get(&launch)?;
         let is_in = kernel::folder(pid).is_none_or(|(folder, _)| folder == group.folder);
-        (!is_in).then(|| "not in force: the kernel did not let it into its cgroup".to_owned())
+        (!is_in).then(|| group.outside())
     }
 
     /// Takes over the group of a launch that an earlier daemon started. False where it is in none.
     pub(super) fn adopt(&mut self, launch: LaunchId, pid: u32, limits: &Limits) -> bool {
-        let name = kernel::name(&self.home);
-        let folder = kernel::folder(pid).map(|(folder, _)| folder);
-        let folder = folder.filter(|folder| folder.parent().is_some_and(|parent| parent.ends_with(name)));
+        let folder = group_of(&self.home, pid);
         let found = folder.is_some();
         if found {
             // What can be set there, and what is to be removed in the end.
             let _ = self.place();
         }
-        self.of.extend(folder.map(|folder| (launch, Group { folder, memory: limits.memory })));
+        self.of.extend(folder.map(|folder| (launch, Group { folder, memory: limits.memory, note: None })));
         found
     }
 
-    /// Other limits for what runs. `members` are all its processes, asked for until there are no more, where it is in no
+    /// Other limits for what runs: what of them is not in force, and whether memory that it has already escapes them as
+    /// long as it runs. `members` are all its processes, asked for until there are no more, where it is in no
     /// group yet.
     pub(super) fn change(
         &mut self,
@@ -108,36 +118,36 @@ impl Groups {
         name: &str,
         limits: &Limits,
         mut members: impl FnMut() -> Vec<u32>,
-    ) -> Option<String> {
+    ) -> (Option<String>, bool) {
         if let Some(group) = self.of.get_mut(&launch) {
             group.memory = limits.memory;
             let folder = group.folder.clone();
             let every = Limits { memory: Some(0), cpu_percent: Some(0), pids: Some(0) };
-            return self.set(&folder, &every, limits);
+            return (self.set(&folder, &every, limits), false);
         }
         if limits.is_none() {
-            return None;
+            return (None, false);
         }
         let (opened, note) = self.open(launch, name, limits);
-        if opened.is_none() {
-            return note;
-        }
-        let folder = self.of.get(&launch)?.folder.clone();
+        let Some(folder) = opened.and_then(|_| Some(self.of.get(&launch)?.folder.clone())) else {
+            return (note, false);
+        };
         let is_in = |pid: &u32| kernel::folder(*pid).is_none_or(|(theirs, _)| theirs == folder);
         let mut outside = || -> Vec<u32> { members().into_iter().filter(|pid| !is_in(pid)).collect() };
         // Who is forked by one that has been moved is in the group already.
         for _ in 0..place::ROUNDS {
             let left = outside();
             if left.is_empty() {
-                let counts = "memory that it has already counts from its next start on".to_owned();
-                return note.or_else(|| limits.memory.is_some().then_some(counts));
+                let escapes = note.is_none() && limits.memory.is_some();
+                return (note, escapes);
             }
             for pid in left {
                 // It may have ended.
                 let _ = Kernel.write(&folder.join("cgroup.procs"), &pid.to_string());
             }
         }
-        Some("not in force: it cannot be moved into a cgroup while it runs; they are from its next start on".to_owned())
+        let why = "not in force: it cannot be moved into a cgroup while it runs; they are from its next start on";
+        (Some(why.to_owned()), false)
     }
 
     /// SIGKILL to everybody in the group at once, whoever forks meanwhile included (Linux 5.14).
@@ -150,12 +160,13 @@ impl Groups {
     /// None where nobody counts.
     pub(super) fn kills(&self, launch: LaunchId) -> Option<Kills> {
         let group = self.of.get(&launch)?;
-        let events = |file: &str| Kernel.read(&group.folder.join(file)).unwrap_or_default();
-        if count(&events("memory.events"), "oom_kill")? == 0 {
-            return Some(Kills::None);
-        }
-        let at_limit = count(&events("memory.events.local"), "oom").is_some_and(|times| times > 0);
-        Some(group.memory.filter(|_| at_limit).map_or(Kills::Above, Kills::AtLimit))
+        kills(&group.folder, group.memory)
+    }
+
+    /// Groups that an earlier daemon has made and not removed, and what was killed in them.
+    pub(super) fn left_over(&self) -> Vec<(PathBuf, Kills)> {
+        let folder = kernel::me(&self.home).map(|me| place::own(&me).join(&me.name));
+        folder.map(|folder| counted(Kernel.below(&folder))).unwrap_or_default()
     }
 
     /// The launch has ended. Its group goes when nobody is left in it.
@@ -168,6 +179,16 @@ impl Groups {
             Ok(()) => false,
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         });
+    }
+
+    /// As far as nothing is left running, everything is as it was before.
+    pub(super) fn end(&mut self) {
+        self.tidy();
+        if let Some(Ok(place)) = self.place.take()
+            && Kernel.remove(&place.folder).is_ok()
+        {
+            place::take_back(&Kernel, &place.made);
+        }
     }
 
     fn make(&mut self, name: &str) -> Result<PathBuf, String> {
@@ -211,11 +232,64 @@ impl Groups {
 
 impl Drop for Groups {
     fn drop(&mut self) {
-        self.tidy();
-        if let Some(Ok(place)) = &self.place {
-            let _ = Kernel.remove(&place.folder);
-        }
+        self.end();
     }
+}
+
+/// Counted before anything else is done: whose launch has ended is removed when the first goes on.
+fn counted(groups: Vec<PathBuf>) -> Vec<(PathBuf, Kills)> {
+    groups.into_iter().filter_map(|group| kills(&group, Some(0)).map(|kills| (group, kills))).collect()
+}
+
+/// In a group of `left_over` whose launch was called `name`, but for its mark.
+pub(super) fn kills_of(left_over: &[(PathBuf, Kills)], name: &str, memory: Option<u64>) -> Option<Kills> {
+    let is_its = |folder: &Path| {
+        let text = folder.file_name().and_then(|name| name.to_str());
+        text.and_then(|text| text.rsplitn(3, '.').nth(2)) == Some(name)
+    };
+    let (_, kills) = left_over.iter().find(|(folder, kills)| *kills != Kills::None && is_its(folder))?;
+    Some(match kills {
+        Kills::AtLimit(_) => memory.map_or(Kills::Above, Kills::AtLimit),
+        kills => *kills,
+    })
+}
+
+fn kills(folder: &Path, memory: Option<u64>) -> Option<Kills> {
+    let events = |file: &str| Kernel.read(&folder.join(file)).unwrap_or_default();
+    if count(&events("memory.events"), "oom_kill")? == 0 {
+        return Some(Kills::None);
+    }
+    let at_limit = count(&events("memory.events.local"), "oom").is_some_and(|times| times > 0);
+    Some(memory.filter(|_| at_limit).map_or(Kills::Above, Kills::AtLimit))
+}
+
+/// What of its limits is not in force for a process that no daemon watches, by what the kernel has for it.
+pub fn not_in_force(home: &str, pid: u32, limits: &Limits) -> Option<String> {
+    if limits.is_none() {
+        return None;
+    }
+    let Some(folder) = group_of(home, pid) else {
+        return Some("not in force: it runs in no cgroup of pmrun's".to_owned());
+    };
+    unset(&Kernel, &folder, limits)
+}
+
+fn unset(tree: &impl Tree, folder: &Path, limits: &Limits) -> Option<String> {
+    let wanted =
+        [("memory", limits.memory.is_some()), ("cpu", limits.cpu_percent.is_some()), ("pids", limits.pids.is_some())];
+    let is_set = |controller: &str| {
+        let text = tree.read(&folder.join(format!("{controller}.max")));
+        text.is_ok_and(|text| !text.starts_with("max"))
+    };
+    let names: Vec<&str> = wanted.into_iter().filter(|(name, on)| *on && !is_set(name)).map(|(name, _)| name).collect();
+    (!names.is_empty()).then(|| format!("not in force ({}): its cgroup has no such limit", names.join(", ")))
+}
+
+/// The folder of the group that was made for a launch of this home's, by a process in it.
+fn group_of(home: &str, pid: u32) -> Option<PathBuf> {
+    let (folder, _) = kernel::folder(pid)?;
+    let name = kernel::name(home);
+    folder.parent().is_some_and(|parent| parent.ends_with(name)).then_some(folder)
 }
 
 fn set(

@@ -1,11 +1,13 @@
 //! Where groups can be made, and which limits can be set there.
 //!
 //! Cgroup v2 has two rules that decide it. A controller works in a group when the group above passes it on
-//! (`cgroup.subtree_control`), and who passes one on may have no processes of its own (but for the machine's root).
+//! (`cgroup.subtree_control`), and who passes one on may have no processes of its own (but for the machine's root). Of
+//! cpu and pids the kernel does not enforce that: where there are processes, what is below can then be entered by nobody.
+//! So it is seen to before anything is passed on.
 //! Whoever has made a group may have its reasons for what is in it: on a machine of systemd's, pmrun works below a group
 //! only where systemd has left that to it (`Delegate=yes`), or where it is the user's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,8 @@ pub(super) trait Tree {
     fn write(&self, path: &Path, text: &str) -> io::Result<()>;
     fn make(&self, folder: &Path) -> io::Result<()>;
     fn remove(&self, folder: &Path) -> io::Result<()>;
+    /// The groups in it.
+    fn below(&self, folder: &Path) -> Vec<PathBuf>;
     /// Whether systemd has left it to whoever runs in it.
     fn is_delegated(&self, folder: &Path) -> bool;
     /// Whether a process is this one, of this program, or comes from it.
@@ -50,18 +54,24 @@ pub(super) struct Place {
     pub(super) folder: PathBuf,
     /// Why a controller does not work there; the end of a sentence that names it.
     pub(super) missing: BTreeMap<&'static str, String>,
+    pub(super) made: Made,
+}
+
+/// What was done to the group that this process was started in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Made {
+    own: PathBuf,
+    /// Where its processes have gone.
+    main: PathBuf,
+    passed_on: BTreeSet<&'static str>,
 }
 
 /// # Errors
 /// Why no groups can be made, and what to do about it.
 pub(super) fn find(tree: &impl Tree, me: &Me) -> Result<Place, String> {
-    let main = format!("{}-main", me.name);
-    // Where an earlier daemon has moved itself, and this one was started from.
-    let own = match me.group.parent() {
-        Some(parent) if me.group.ends_with(&main) => parent.to_owned(),
-        _ => me.group.clone(),
-    };
-    let finder = Finder { tree, me, main: own.join(main), own };
+    let own = own(me);
+    let moved = own != me.group;
+    let finder = Finder { tree, me, main: own.join(main(me)), own };
     if !may_use(tree, me, &finder.own) {
         return Err(format!("the cgroup {} is systemd's own; {}", finder.shown(), finder.advice()));
     }
@@ -73,15 +83,53 @@ pub(super) fn find(tree: &impl Tree, me: &Me) -> Result<Place, String> {
         }
         _ => {}
     }
-    let mut missing = BTreeMap::new();
-    for controller in CONTROLLERS {
+    let mut missing: BTreeMap<&'static str, String> =
+        CONTROLLERS.into_iter().filter_map(|one| Some((one, finder.lacks(one)?))).collect();
+    let has: Vec<&str> = CONTROLLERS.into_iter().filter(|one| !missing.contains_key(one)).collect();
+    // Once and for all of them: one alone that is passed on beside processes spoils the group.
+    let room = if has.is_empty() { Ok(()) } else { finder.make_room() };
+    let mut passed_on = BTreeSet::new();
+    for controller in has {
         let cannot = |error| format!("it cannot be passed on in `{}`: {}", folder.display(), reason(&error));
-        let passed_on = finder.pass_on(controller).and_then(|()| enable(tree, &folder, controller).map_err(cannot));
-        if let Err(why) = passed_on {
+        let done = room.clone().and_then(|()| finder.pass_on(controller)).and_then(|new| {
+            // What an earlier daemon has passed on is pmrun's as well.
+            passed_on.extend((new || moved).then_some(controller));
+            enable(tree, &folder, controller).map(drop).map_err(cannot)
+        });
+        if let Err(why) = done {
             missing.insert(controller, why);
         }
     }
-    Ok(Place { folder, missing })
+    let made = Made { own: finder.own, main: finder.main, passed_on };
+    Ok(Place { folder, missing, made })
+}
+
+fn main(me: &Me) -> String {
+    format!("{}-main", me.name)
+}
+
+/// The group in which those of this home are made.
+pub(super) fn own(me: &Me) -> PathBuf {
+    match me.group.parent() {
+        // Where an earlier daemon has moved itself, and this one was started from.
+        Some(parent) if me.group.ends_with(main(me)) => parent.to_owned(),
+        _ => me.group.clone(),
+    }
+}
+
+/// What was made is undone, where nobody else has come to rely on it: who wants to join the group can again.
+pub(super) fn take_back(tree: &impl Tree, made: &Made) {
+    let Made { own, main, passed_on } = made;
+    if tree.below(own).iter().any(|group| group != main) {
+        return;
+    }
+    let words: Vec<String> = passed_on.iter().map(|controller| format!("-{controller}")).collect();
+    if !words.is_empty() && tree.write(&own.join("cgroup.subtree_control"), &words.join(" ")).is_err() {
+        return;
+    }
+    // Where there is none, nobody was in the way.
+    let _ = move_all(tree, main, own);
+    let _ = tree.remove(main);
 }
 
 /// Whether groups below this one are nobody's affair but ours. Where it is not root that asks, the kernel decides.
@@ -99,25 +147,29 @@ struct Finder<'a, T> {
 }
 
 impl<T: Tree> Finder<'_, T> {
-    /// From the group that this process is in to those below.
-    fn pass_on(&self, controller: &str) -> Result<(), String> {
+    /// Why a controller is not there to be passed on.
+    fn lacks(&self, controller: &str) -> Option<String> {
         let has = |folder: &Path| has_word(self.tree, &folder.join("cgroup.controllers"), controller);
-        if !has(&self.own) {
-            return Err(if has(&self.me.mount) {
-                let user_service = "`Delegate=cpu memory pids` in `user@.service` has it do that";
-                let done = self.me.systemd && !self.me.is_root && self.tree.is_delegated(&self.own);
-                let advice = if done { user_service } else { self.advice() };
-                format!("the cgroup above {} does not pass it on; {advice}", self.shown())
-            } else {
-                let what = "cgroup v2 has no such controller on this machine";
-                format!("{what}; where cgroup v1 has it, the kernel's parameter `cgroup_no_v1=all` brings it over")
-            });
+        if has(&self.own) {
+            return None;
         }
+        Some(if has(&self.me.mount) {
+            let user_service = "`Delegate=cpu memory pids` in `user@.service` has it do that";
+            let done = self.me.systemd && !self.me.is_root && self.tree.is_delegated(&self.own);
+            let advice = if done { user_service } else { self.advice() };
+            format!("the cgroup above {} does not pass it on; {advice}", self.shown())
+        } else {
+            let what = "cgroup v2 has no such controller on this machine";
+            format!("{what}; where cgroup v1 has it, the kernel's parameter `cgroup_no_v1=all` brings it over")
+        })
+    }
+
+    /// From the group that this process is in to those below. False where it was already.
+    fn pass_on(&self, controller: &str) -> Result<bool, String> {
         let enabled = match enable(self.tree, &self.own, controller) {
+            // Somebody has come in meanwhile.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                if !self.move_out().map_err(|error| self.cannot(&error))? {
-                    return Err(format!("other processes run in the cgroup {}; {}", self.shown(), self.advice()));
-                }
+                self.make_room()?;
                 enable(self.tree, &self.own, controller)
             }
             enabled => enabled,
@@ -125,33 +177,51 @@ impl<T: Tree> Finder<'_, T> {
         enabled.map_err(|error| self.cannot(&error))
     }
 
-    /// Who passes on controllers has no processes: those that are there go to a group of their own. False where they are
-    /// not pmrun's to move.
-    fn move_out(&self) -> io::Result<bool> {
-        let members = |tree: &T| -> io::Result<Vec<u32>> {
-            let text = tree.read(&self.own.join("cgroup.procs"))?;
-            Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    /// Who passes on controllers has no processes: those that are there go to a group of their own, if they are pmrun's to
+    /// move.
+    fn make_room(&self) -> Result<(), String> {
+        let kind = match self.tree.read(&self.own.join("cgroup.type")) {
+            // The machine's root, which may have both.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            kind => kind.map_err(|error| self.cannot(&error))?,
         };
-        let all_ours = members(self.tree)?.into_iter().all(|pid| self.tree.is_ours(pid));
-        if !all_ours && !self.tree.is_delegated(&self.own) {
-            return Ok(false);
+        let members = members(self.tree, &self.own).map_err(|error| self.cannot(&error))?;
+        if members.is_empty() {
+            return Ok(());
         }
-        match self.tree.make(&self.main) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+        let movable = self.tree.is_delegated(&self.own) || members.iter().all(|pid| self.tree.is_ours(*pid));
+        if !movable {
+            return Err(format!("other processes run in the cgroup {}; {}", self.shown(), self.advice()));
         }
-        // Who is being started meanwhile is met the next time.
-        for _ in 0..ROUNDS {
-            let members = members(self.tree)?;
-            if members.is_empty() {
-                break;
-            }
-            for pid in members {
-                // It may have ended.
-                let _ = self.tree.write(&self.main.join("cgroup.procs"), &pid.to_string());
-            }
+        let healed = if kind.trim() == "domain threaded" { self.heal()? } else { String::new() };
+        let moved = match self.tree.make(&self.main) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => move_all(self.tree, &self.own, &self.main),
+        };
+        if !healed.is_empty() && matches!(moved, Ok(true)) {
+            self.tree.write(&self.own.join("cgroup.subtree_control"), &healed).map_err(|error| self.cannot(&error))?;
         }
-        Ok(true)
+        match moved {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("processes in the cgroup {} cannot be moved; {}", self.shown(), self.advice())),
+            Err(error) => Err(self.cannot(&error)),
+        }
+    }
+
+    /// Somebody has passed on cpu or pids beside processes, so that these can go nowhere: that is taken back first. What
+    /// has it as it was.
+    fn heal(&self) -> Result<String, String> {
+        let kind = |group: &PathBuf| self.tree.read(&group.join("cgroup.type")).unwrap_or_default();
+        if self.tree.below(&self.own).iter().any(|group| kind(group).trim() == "threaded") {
+            return Err(format!("somebody has threads in groups below {}; {}", self.shown(), self.advice()));
+        }
+        let file = self.own.join("cgroup.subtree_control");
+        let words = |sign: char, text: &str| {
+            text.split_ascii_whitespace().map(|word| format!("{sign}{word}")).collect::<Vec<_>>().join(" ")
+        };
+        let on = self.tree.read(&file).map_err(|error| self.cannot(&error))?;
+        self.tree.write(&file, &words('-', &on)).map_err(|error| self.cannot(&error))?;
+        Ok(words('+', &on))
     }
 
     fn cannot(&self, error: &io::Error) -> String {
@@ -174,9 +244,32 @@ impl<T: Tree> Finder<'_, T> {
     }
 }
 
-fn enable(tree: &impl Tree, folder: &Path, controller: &str) -> io::Result<()> {
+/// Whether all have gone.
+fn move_all(tree: &impl Tree, from: &Path, to: &Path) -> io::Result<bool> {
+    // Who is being started meanwhile is met the next time.
+    for _ in 0..ROUNDS {
+        let members = members(tree, from)?;
+        if members.is_empty() {
+            return Ok(true);
+        }
+        for pid in members {
+            // It may have ended.
+            let _ = tree.write(&to.join("cgroup.procs"), &pid.to_string());
+        }
+    }
+    Ok(members(tree, from)?.is_empty())
+}
+
+fn members(tree: &impl Tree, folder: &Path) -> io::Result<Vec<u32>> {
+    let text = tree.read(&folder.join("cgroup.procs"))?;
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// False where it was already.
+fn enable(tree: &impl Tree, folder: &Path, controller: &str) -> io::Result<bool> {
     let file = folder.join("cgroup.subtree_control");
-    if has_word(tree, &file, controller) { Ok(()) } else { tree.write(&file, &format!("+{controller}")) }
+    let new = !has_word(tree, &file, controller);
+    if new { tree.write(&file, &format!("+{controller}")).map(|()| true) } else { Ok(false) }
 }
 
 fn has_word(tree: &impl Tree, file: &Path, word: &str) -> bool {

@@ -1,11 +1,11 @@
-//! Against an invented tree that has the kernel's rules (cgroups(7), "no internal processes").
+//! Against an invented tree that has the kernel's rules (cgroups(7), "no internal processes" and "thread mode").
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::place::{CONTROLLERS, Me, Place, Tree, find, folder_of};
+use super::place::{CONTROLLERS, Me, Place, Tree, find, folder_of, take_back};
 use super::*;
 
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,7 @@ struct Invented {
 }
 
 const ME: u32 = 7;
+const THREADED: [&str; 3] = ["cpu", "pids", "cpuset"];
 
 fn words(text: &str) -> BTreeSet<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
@@ -58,6 +59,61 @@ impl Invented {
         }
     }
 
+    /// As `cgroup.type` has it; none of the machine's root.
+    fn kind(&self, folder: &Path) -> Option<&'static str> {
+        let above = folder.parent().filter(|_| folder != Path::new("/g"))?;
+        if self.kind(above).is_some_and(|kind| kind != "domain") {
+            return Some("domain invalid");
+        }
+        let known = &self.folders.borrow()[folder];
+        // Whoever passes on something else beside processes was not let.
+        Some(if known.procs.is_empty() || known.passes_on.is_empty() { "domain" } else { "domain threaded" })
+    }
+
+    fn is_populated(&self, folder: &Path) -> bool {
+        self.folders.borrow().iter().any(|(path, known)| path.starts_with(folder) && !known.procs.is_empty())
+    }
+
+    fn set_subtree(&self, folder: &Path, text: &str) -> io::Result<()> {
+        let (there, kind) = (self.controllers(folder), self.kind(folder));
+        for word in text.split(' ') {
+            let (sign, controller) = word.split_at(1);
+            let used = self.below(folder).iter().any(|one| self.folders.borrow()[one].passes_on.contains(controller));
+            let mut folders = self.folders.borrow_mut();
+            let known = folders.get_mut(folder).unwrap();
+            match sign {
+                "-" if used => return Err(error(rustix::io::Errno::BUSY)),
+                "-" => _ = known.passes_on.remove(controller),
+                _ if !there.contains(controller) => return Err(error(rustix::io::Errno::NOENT)),
+                _ if kind == Some("domain invalid") => return Err(error(rustix::io::Errno::OPNOTSUPP)),
+                _ if !THREADED.contains(&controller) && kind == Some("domain threaded") => {
+                    return Err(error(rustix::io::Errno::OPNOTSUPP));
+                }
+                _ if !THREADED.contains(&controller) && kind.is_some() && !known.procs.is_empty() => {
+                    return Err(error(rustix::io::Errno::BUSY));
+                }
+                _ => _ = known.passes_on.insert(controller.to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&self, folder: &Path, pid: u32) -> io::Result<()> {
+        if self.kind(folder) == Some("domain invalid") {
+            return Err(error(rustix::io::Errno::OPNOTSUPP));
+        }
+        let passes_on = self.folders.borrow()[folder].passes_on.clone();
+        let threads = passes_on.iter().all(|one| THREADED.contains(&one.as_str()))
+            && !self.below(folder).iter().any(|one| self.is_populated(one));
+        if folder != Path::new("/g") && !passes_on.is_empty() && !threads {
+            return Err(error(rustix::io::Errno::BUSY));
+        }
+        let mut folders = self.folders.borrow_mut();
+        folders.values_mut().for_each(|folder| _ = folder.procs.remove(&pid));
+        folders.get_mut(folder).unwrap().procs.insert(pid);
+        Ok(())
+    }
+
     fn value(&self, file: &str) -> Option<String> {
         let file = Path::new(file);
         self.folders.borrow()[file.parent()?].values.get(file.file_name()?.to_str()?).cloned()
@@ -81,6 +137,10 @@ impl Tree for Invented {
                 drop(folders);
                 join(&self.controllers(folder))
             }
+            "cgroup.type" => {
+                drop(folders);
+                self.kind(folder).ok_or_else(|| error(rustix::io::Errno::NOENT))?.to_owned()
+            }
             other => known.values.get(other).cloned().ok_or_else(|| error(rustix::io::Errno::NOENT))?,
         })
     }
@@ -88,39 +148,21 @@ impl Tree for Invented {
     fn write(&self, path: &Path, text: &str) -> io::Result<()> {
         let (folder, file) = (path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap());
         let controllers = self.controllers(folder);
-        let mut folders = self.folders.borrow_mut();
-        if folders.get(folder).ok_or_else(|| error(rustix::io::Errno::NOENT))?.closed {
+        if self.folders.borrow().get(folder).ok_or_else(|| error(rustix::io::Errno::NOENT))?.closed {
             return Err(error(rustix::io::Errno::ACCESS));
         }
         match file {
-            "cgroup.subtree_control" => {
-                let known = folders.get_mut(folder).unwrap();
-                let controller = text.strip_prefix('+').unwrap();
-                if !controllers.contains(controller) {
-                    return Err(error(rustix::io::Errno::NOENT));
-                }
-                if !known.procs.is_empty() && folder != Path::new("/g") {
-                    return Err(error(rustix::io::Errno::BUSY));
-                }
-                known.passes_on.insert(controller.to_owned());
-            }
-            "cgroup.procs" => {
-                if !folders[folder].passes_on.is_empty() {
-                    return Err(error(rustix::io::Errno::BUSY));
-                }
-                let pid = text.parse().unwrap();
-                folders.values_mut().for_each(|folder| _ = folder.procs.remove(&pid));
-                folders.get_mut(folder).unwrap().procs.insert(pid);
-            }
+            "cgroup.subtree_control" => self.set_subtree(folder, text),
+            "cgroup.procs" => self.enter(folder, text.parse().unwrap()),
             file => {
-                let controller = file.split('.').next().unwrap();
-                if !controllers.contains(controller) {
+                if !controllers.contains(file.split('.').next().unwrap()) {
                     return Err(error(rustix::io::Errno::NOENT));
                 }
+                let mut folders = self.folders.borrow_mut();
                 folders.get_mut(folder).unwrap().values.insert(file.to_owned(), text.to_owned());
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn make(&self, folder: &Path) -> io::Result<()> {
@@ -136,7 +178,14 @@ impl Tree for Invented {
     }
 
     fn remove(&self, folder: &Path) -> io::Result<()> {
+        if self.is_populated(folder) || !self.below(folder).is_empty() {
+            return Err(error(rustix::io::Errno::BUSY));
+        }
         self.folders.borrow_mut().remove(folder).map(|_| ()).ok_or_else(|| error(rustix::io::Errno::NOENT))
+    }
+
+    fn below(&self, folder: &Path) -> Vec<PathBuf> {
+        self.folders.borrow().keys().filter(|path| path.parent() == Some(folder)).cloned().collect()
     }
 
     fn is_delegated(&self, folder: &Path) -> bool {
@@ -154,7 +203,8 @@ fn me(group: &str) -> Me {
 
 #[track_caller]
 fn works(tree: &Invented, me: &Me, folder: &str) {
-    assert_eq!(find(tree, me), Ok(Place { folder: folder.into(), missing: BTreeMap::new() }));
+    let place = find(tree, me).unwrap();
+    assert_eq!((place.folder, place.missing), (folder.into(), BTreeMap::new()));
     let passes_on = tree.folders.borrow()[Path::new(folder)].passes_on.clone();
     assert_eq!(passes_on, CONTROLLERS.iter().map(|one| (*one).to_owned()).collect());
 }
@@ -186,6 +236,10 @@ fn where_nobody_manages_groups_but_the_kernel() {
     let missing = find(&tree, &free("/g/a")).unwrap().missing;
     let why = "other processes run in the cgroup `/a`; pmrun needs one that it may write to and that nobody else is in";
     assert_eq!(missing, CONTROLLERS.map(|one| (one, why.to_owned())).into());
+    // Nothing is half done: who starts there can enter its group, if to no avail.
+    assert_eq!(tree.folders.borrow()[Path::new("/g/a")].passes_on, words(""));
+    tree.make(Path::new("/g/a/pmrun-1/x")).unwrap();
+    tree.enter(Path::new("/g/a/pmrun-1/x"), 9).unwrap();
     tree.ours.insert(8);
     works(&tree, &free("/g/a"), "/g/a/pmrun-1");
 }
@@ -230,12 +284,75 @@ fn what_is_in_the_way_is_said_with_what_to_do() {
     );
 }
 
+#[test]
+fn where_cpu_and_pids_alone_are_passed_on_processes_make_room_all_the_same() {
+    let free = Me { systemd: false, ..me("/g/a") };
+    let tree = Invented::new(ALL, "/g/a").with("/g", |above| above.passes_on = words("cpu pids"));
+    let place = find(&tree, &free).unwrap();
+    assert_eq!(place.missing.keys().copied().collect::<Vec<_>>(), ["memory"]);
+    assert_eq!((tree.procs("/g/a"), tree.procs("/g/a/pmrun-1-main")), (vec![], vec![ME]));
+    let group = place.folder.join("x");
+    tree.make(&group).unwrap();
+    tree.enter(&group, 9).unwrap();
+    assert_eq!(tree.controllers(&group), words("cpu pids"));
+}
+
+#[test]
+fn a_group_that_passes_them_on_beside_processes_is_healed() {
+    let free = Me { systemd: false, ..me("/g/a") };
+    let poisoned = |passes_on: &str| {
+        let tree = Invented::new("cpu memory pids cpuset", "/g/a");
+        tree.with("/g/a", |own| own.passes_on = words(passes_on)).with("/g/a/pmrun-1", |_| ())
+    };
+    for passes_on in ["cpu pids", "pids"] {
+        works(&poisoned(passes_on), &free, "/g/a/pmrun-1");
+    }
+    let tree = poisoned("cpu pids cpuset");
+    works(&tree, &free, "/g/a/pmrun-1");
+    assert_eq!(tree.folders.borrow()[Path::new("/g/a")].passes_on, words("cpu memory pids cpuset"));
+    // As long as others are in it, it is left as it is.
+    let tree = poisoned("cpu pids").with("/g/a", |own| _ = own.procs.insert(8));
+    assert_eq!(find(&tree, &free).unwrap().missing.len(), 3);
+    assert_eq!(tree.folders.borrow()[Path::new("/g/a")].passes_on, words("cpu pids"));
+}
+
+#[test]
+fn in_the_end_the_group_is_as_it_was() {
+    let free = Me { systemd: false, ..me("/g/a") };
+    let end = |tree: &Invented, me: &Me| {
+        let place = find(tree, me).unwrap();
+        tree.remove(&place.folder).unwrap();
+        take_back(tree, &place.made);
+    };
+    let is_as_before = |tree: &Invented| {
+        assert_eq!((tree.procs("/g/a"), tree.below(Path::new("/g/a"))), (vec![ME], vec![]));
+        assert_eq!(tree.folders.borrow()[Path::new("/g/a")].passes_on, words(""));
+    };
+    let tree = Invented::new(ALL, "/g/a");
+    end(&tree, &free);
+    is_as_before(&tree);
+    // A daemon that takes over from one that was killed.
+    find(&tree, &free).unwrap();
+    end(&tree, &Me { group: "/g/a/pmrun-1-main".into(), ..free.clone() });
+    is_as_before(&tree);
+    // Another home's, or the user's own, may need what was passed on.
+    let tree = Invented::new(ALL, "/g/a");
+    find(&tree, &free).unwrap();
+    let tree = tree.with("/g/a/other", |_| ());
+    end(&tree, &Me { group: "/g/a/pmrun-1-main".into(), ..free });
+    assert_eq!(tree.folders.borrow()[Path::new("/g/a")].passes_on, words("cpu memory pids"));
+    // What the machine's root passed on before is not pmrun's to take.
+    let tree = Invented::new(ALL, "/g").with("/g", |own| own.passes_on = words("cpu"));
+    end(&tree, &Me { systemd: false, ..me("/g") });
+    assert_eq!(tree.folders.borrow()[Path::new("/g")].passes_on, words("cpu"));
+}
+
 const LIMITS: Limits = Limits { memory: Some(512 << 20), cpu_percent: Some(150), pids: Some(200) };
 
 #[test]
 fn limits_are_written_and_taken_away_again() {
     let tree = Invented::new(ALL, SERVICE).with(SERVICE, |own| own.delegated = true);
-    let Place { folder, missing } = find(&tree, &me(SERVICE)).unwrap();
+    let Place { folder, missing, .. } = find(&tree, &me(SERVICE)).unwrap();
     let group = folder.join("api-0.x");
     tree.make(&group).unwrap();
     let value = |file: &str| tree.value(group.join(file).to_str().unwrap());
@@ -245,6 +362,9 @@ fn limits_are_written_and_taken_away_again() {
     assert_eq!(files.map(value), want.map(|text| text.map(str::to_owned)));
     assert_eq!(set(&tree, &group, &missing, &LIMITS, &Limits { pids: Some(9), ..Limits::default() }), None);
     assert_eq!(["memory.max", "cpu.max", "pids.max"].map(value), ["max", "max", "9"].map(|text| Some(text.to_owned())));
+    assert_eq!(unset(&tree, &group, &Limits { pids: Some(9), ..Limits::default() }), None);
+    let unset = unset(&tree, &group, &LIMITS);
+    assert_eq!(unset.as_deref(), Some("not in force (memory, cpu): its cgroup has no such limit"));
     let fewer = BTreeMap::from([("memory", "why; what".to_owned())]);
     assert_eq!(set(&tree, &group, &fewer, &LIMITS, &Limits::default()), None);
     let note = set(&tree, &group, &fewer, &LIMITS, &LIMITS);
@@ -278,7 +398,7 @@ fn who_was_killed_at_its_limit_is_told_from_who_was_killed_for_others() {
     let launch = LaunchId(1);
     let kills = |memory: Option<u64>, events: Option<&str>, local: &str| {
         let mut groups = Groups::new("/h");
-        groups.of.insert(launch, Group { folder: folder.path().to_owned(), memory });
+        groups.of.insert(launch, Group { folder: folder.path().to_owned(), memory, note: None });
         let _ = std::fs::remove_file(folder.path().join("memory.events"));
         let text = |kills: &str| format!("low 0\noom 0\noom_kill {kills}\noom_group_kill 0\n");
         if let Some(kills) = events {
@@ -296,13 +416,42 @@ fn who_was_killed_at_its_limit_is_told_from_who_was_killed_for_others() {
 }
 
 #[test]
+fn who_does_not_get_in_is_told_what_was_known_before() {
+    let outside =
+        |note: Option<&str>| Group { folder: "/g/x".into(), memory: None, note: note.map(str::to_owned) }.outside();
+    let why = "not in force: the kernel did not let it into its cgroup";
+    assert_eq!(outside(None), why);
+    assert_eq!(outside(Some("not in force (cpu): who; what")), format!("not in force (cpu): who; what; {why}"));
+}
+
+#[test]
+fn what_ended_while_no_daemon_ran_is_known_by_its_group() {
+    let parent = tempfile::tempdir().unwrap();
+    let group = |name: &str, kills: u32| {
+        let folder = parent.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
+        std::fs::write(folder.join("memory.events.local"), format!("oom {kills}\n")).unwrap();
+        folder
+    };
+    let left_over = counted(vec![group("api-0.x.1", 1), group("web-0.x.2", 0), group("api-0.web-1.x.3", 1)]);
+    // They may be gone by the time somebody asks.
+    std::fs::remove_dir_all(parent.path().join("api-0.x.1")).unwrap();
+    assert_eq!(kills_of(&left_over, "api-0", Some(9)), Some(Kills::AtLimit(9)));
+    assert_eq!(kills_of(&left_over, "api-0", None), Some(Kills::Above));
+    for name in ["web-0", "web-1", "api", "api-1"] {
+        assert_eq!(kills_of(&left_over, name, Some(9)), None, "{name}");
+    }
+}
+
+#[test]
 fn a_group_goes_when_the_last_of_it_has_ended() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("api-0.x");
     // As long as somebody is in it, it cannot be removed.
     std::fs::create_dir_all(folder.join("somebody")).unwrap();
     let mut groups = Groups::new("/h");
-    groups.of.insert(LaunchId(1), Group { folder: folder.clone(), memory: None });
+    groups.of.insert(LaunchId(1), Group { folder: folder.clone(), memory: None, note: None });
     groups.tidy();
     groups.release(LaunchId(1));
     groups.tidy();

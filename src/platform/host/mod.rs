@@ -32,7 +32,7 @@ use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
-use crate::base::{ExitStatus, Shortage, Signal};
+use crate::base::{ExitStatus, InstanceId, Shortage, Signal};
 use crate::supervisor::{Launch, LaunchId};
 
 const EVENTS_PER_TURN: usize = 256;
@@ -92,6 +92,8 @@ pub struct Host {
     oldest: u64,
     any_adopted: bool,
     events: Vec<Event>,
+    /// How launches of an earlier daemon's have ended while there was none.
+    unseen: Vec<(InstanceId, ExitStatus)>,
     /// Of processes that have ended; most are about to be written again.
     stale_pid_files: HashMap<PathBuf, u32>,
     scratch: Vec<u8>,
@@ -147,6 +149,7 @@ impl Host {
             oldest: me.map_or(0, |me| me.start),
             any_adopted: false,
             events: Vec::new(),
+            unseen: Vec::new(),
             stale_pid_files: HashMap::new(),
             scratch: vec![0; 16 << 10],
             spare: Vec::new(),
@@ -164,6 +167,7 @@ impl Host {
         let mut complete = true;
         let home = self.home.clone();
         let mut search = Search::new(&home);
+        let left_over = self.groups.left_over();
         for launch in launches {
             if done.contains(&launch.id) {
                 let kin = Kin::of_instance(launch);
@@ -188,7 +192,8 @@ impl Host {
                     // Not watched is no reason to end it.
                     spared.marks.insert(survivor.mark);
                 }
-                Ok(_) => {}
+                Ok(Some(_)) => {}
+                Ok(None) => self.look_how_it_ended(launch, &left_over),
                 Err(error) => {
                     self.notice(format!("cannot look for {}: {}", launch.instance, reason(&error)));
                     complete = false;
@@ -305,6 +310,12 @@ impl Host {
             pid_file::remove(&path, pid);
         }
         self.groups.tidy();
+    }
+
+    /// To be called last, by the daemon that no other follows yet.
+    pub fn end(&mut self) {
+        self.tidy();
+        self.groups.end();
     }
 
     /// Begins the stops that were asked for and goes on with those under way.

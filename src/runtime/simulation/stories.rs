@@ -330,6 +330,28 @@ fn kill_records_that_everything_was_stopped_and_a_signal_does_not() {
 }
 
 #[test]
+fn what_kill_ended_is_resurrected_and_what_was_stopped_or_is_done_is_not() {
+    let mut world = World::calm();
+    let job = app("job", "exit 1500 0", |app| app.restart.auto = false);
+    world.ask(apply(&[plain("off"), plain("on"), plain("later"), job]));
+    world.ask(Request::Stop { targets: targets(&["off"]) });
+    let later = world.host.mono + 5_000;
+    world.run_until(later);
+    world.ask(Request::Kill);
+    // A second one changes nothing, a stop in between does.
+    world.ask(Request::Stop { targets: targets(&["later"]) });
+    world.ask(Request::Kill);
+    let order = ["job:0", "later:0", "off:0", "on:0"];
+    assert_eq!(states(&mut world), order.map(|name| format!("{name} stopped")));
+    assert_eq!(done(world.ask(Request::Resurrect)), (1, vec![]));
+    assert!(states(&mut world)[3].starts_with("on:0 online"));
+    assert_eq!(states(&mut world)[..3], order.map(|name| format!("{name} stopped"))[..3]);
+    // It goes on to be so.
+    world.ask(Request::Stop { targets: targets(&["on"]) });
+    assert_eq!(done(world.ask(Request::Resurrect)), (0, vec![]));
+}
+
+#[test]
 fn stops_go_against_dependencies_and_starts_along() {
     let mut world = World::calm();
     let apps = [plain("db"), app("api", "stay", |a| a.depends_on = targets(&["db"]))];
