@@ -112,7 +112,8 @@ impl Lines {
 
     /// Whether everything that is in the file was read.
     pub(super) fn is_at_end(&self) -> io::Result<bool> {
-        let read = self.used == self.chunk.len() && self.missed.is_none() && self.after.is_none();
+        // What was rotated ends where the file begins: its last read, which says that it has ended, may still be to come.
+        let read = self.used == self.chunk.len() && self.after.is_none();
         Ok(read && self.place >= taken(&self.file) + self.file.metadata()?.len())
     }
 
@@ -399,6 +400,34 @@ mod tests {
         assert_eq!(lines.next_complete().unwrap(), None);
         assert_eq!(lines.take_partial(), Some(line("three")));
         assert_eq!(lines.take_partial(), None);
+    }
+
+    /// Whoever follows would go round and round, and show nothing of it, until somebody writes the next line.
+    #[test]
+    fn the_end_of_what_was_rotated_is_the_end_while_nothing_is_written() {
+        use super::super::rotate::{Aside, put_aside};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "one\n").unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert_eq!(lines.next_complete().unwrap(), Some(line("one")));
+        let aside = || {
+            let log = File::options().append(true).open(&path).unwrap();
+            assert!(matches!(put_aside(&path, log, |path| File::create(path)).unwrap(), Aside::Done(_)));
+        };
+        aside();
+        std::fs::write(&path, "two\n").unwrap();
+        aside();
+        lines.reopen().unwrap();
+        lines.limit(100).unwrap();
+        assert_eq!(lines.next_complete().unwrap(), Some(line("two")));
+        assert_eq!(lines.next_complete().unwrap(), None);
+        assert!(lines.is_at_end().unwrap());
+        std::fs::write(&path, "three\n").unwrap();
+        assert!(!lines.is_at_end().unwrap());
+        lines.limit(100).unwrap();
+        assert_eq!(lines.next_complete().unwrap(), Some(line("three")));
     }
 
     #[test]

@@ -334,9 +334,14 @@ fn every_line_arrives_while_logs_are_rotated(options: &Value) {
     assert_eq!(counts.remove("waits"), Some(1));
     assert_eq!(counts, ["a", "b", "c", "d"].into_iter().map(|name| (name, lines)).collect());
     let last = text.lines().last().expect("a line").to_owned();
-    until(&home, "the follower to have got there", || {
-        std::fs::read_to_string(&out).is_ok_and(|out| out.lines().last() == Some(last.as_str()))
-    });
+    let seen = || std::fs::read_to_string(&out).expect("what it printed");
+    let deadline = Instant::now() + BOUND;
+    while seen().lines().last() != Some(last.as_str()) {
+        let out = seen();
+        let got = (out.lines().count(), out.lines().last().map(str::to_owned));
+        assert!(Instant::now() < deadline, "the follower got to {got:?}, not to {last:?}{}", home.daemon_log());
+        assert!(home.run(&["ping"]).code.is_some());
+    }
     let _ = follower.kill();
     procs::finish(follower);
     let followed = std::fs::read_to_string(&out).expect("what it printed");
