@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::World;
 use super::discovery::{PROGRAMS, endings};
+use super::js::Assigned;
 use super::machine::Machine;
 use crate::diag::{Code, Diagnostic, Report, Severity};
 use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, Span, to_json_text};
@@ -199,6 +200,23 @@ pub fn env_file(path: &Path, name: &str, world: &World) -> Option<(String, Range
     let text = super::dotenv::plain(&super::bytes::read(&world.real(path), path).ok()?);
     let at = super::dotenv::find(&text, name)?;
     Some((text, at))
+}
+
+/// Where a config program, or the `.env` beside it that it may have read, says what it has put into `process.env`: the
+/// file, its text, and the place in that.
+#[must_use]
+pub fn assigned(program: &Path, name: &str, value: &str, world: &World) -> Option<(PathBuf, String, Assigned)> {
+    let text = super::bytes::read(&world.real(program), program).ok()?;
+    if let Some(found) = super::js::assigned(&text, name, value) {
+        return Some((program.to_owned(), text, found));
+    }
+    if !text.contains("dotenv") && !text.contains("loadEnvFile") {
+        return None;
+    }
+    let beside = program.with_file_name(".env");
+    let (text, at) = env_file(&beside, name, world)?;
+    let holds = super::dotenv::parse(&text).iter().any(|(key, found)| key == name && found == value);
+    holds.then_some((beside, text, Assigned { at, is_literal: true }))
 }
 
 /// What turns a text into a tree.

@@ -23,6 +23,6 @@ pub use discovery::{DATA, Discovery, DiscoveryError, PROGRAMS, discover, endings
 pub use dotenv::parse as parse_dotenv;
 pub use inputs::{CommandRun, Hermetic, Inputs, Journal, Reading};
 pub use load::{
-    Loaded, env_file, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back,
+    Loaded, assigned, env_file, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back,
 };
 pub use world::{Mapping, Place, World};

@@ -158,3 +158,17 @@ fn a_programs_value_is_explained_by_its_path() {
     assert_eq!((&layer["value"], &layer["file"]), (&json!("3000"), &json!("eco.config.js")));
     assert_eq!(layer["path"], "apps[0] (api).env.PORT");
 }
+
+/// With `dotenv`, or by hand: apps get it too.
+#[test]
+fn what_a_program_has_put_into_its_environment_is_explained_by_its_place() {
+    let home = home();
+    home.write(".env", "# of dotenv\nFROM_FILE=1\n");
+    let program = "require('dotenv').config();\nprocess.env.BY_HAND = 'two';\nconst made = 'th' + 'ree';\n\
+        process.env.MADE = made;\nmodule.exports = {apps: [{name: 'api', script: './api.sh'}]};\n";
+    home.write("eco.config.js", program);
+    let explained = |name: &str| layers(&home, &[&format!("api.env.{name}"), "eco.config.js"]);
+    assert_eq!(explained("BY_HAND"), ["process.env=two eco.config.js:2:23"]);
+    assert_eq!(explained("MADE"), ["process.env=three eco.config.js:4:20"]);
+    assert_eq!(explained("FROM_FILE"), ["process.env=1 .env:2:11"]);
+}

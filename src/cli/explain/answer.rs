@@ -10,6 +10,7 @@ use super::super::render::HIDDEN;
 use super::ask::{Value, Which};
 use super::derived;
 use crate::base::closest;
+use crate::config::js::Assigned;
 use crate::config::{self, World};
 use crate::document::{Location, Sources, Span};
 use crate::plan;
@@ -201,11 +202,23 @@ impl Context<'_> {
         if near.is_some() { error.suggest(near.as_deref()) } else { error.hint(hint) }
     }
 
+    /// Where the program puts it into `process.env`, as far as its text tells.
+    fn assigned(&mut self, name: &str, value: Option<&str>) -> Location {
+        let whole = Location::File(self.file.to_owned());
+        let value = value.or_else(|| self.env.get(name).map(String::as_str));
+        let found = value.and_then(|value| config::assigned(self.file, name, value, self.world));
+        let Some((file, text, Assigned { at, is_literal })) = found else { return whole };
+        let shown = PathBuf::from(shown(&file, self.world));
+        let source = if is_literal { self.sources.add(&shown, text) } else { self.sources.add_computed(&shown, text) };
+        let byte = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Location::At { span: Span { source, start: byte(at.start), end: byte(at.end) }, path: String::new() }
+    }
+
     fn told(&mut self, layer: Layer<'_>, name: &str) -> Told {
         let Layer { key, value, at } = layer;
         let location = match at {
             Written::Mark(mark) => self.origins.location(&mark),
-            Written::Program => Location::File(self.file.to_owned()),
+            Written::Program => self.assigned(name, value.as_deref()),
             Written::EnvFile(file) => {
                 let shown = PathBuf::from(shown(&file.path, self.world));
                 match config::env_file(&file.path, name, self.world) {

@@ -21,6 +21,7 @@
 //! * Marks change nothing that a config can see, and a place is exact, says that it was computed there, or is not given.
 //! * Files are read through `Files`, so that `diff --base` evaluates another version of them under the same names.
 
+mod assigned;
 mod broker;
 mod child;
 mod doubts;
@@ -54,6 +55,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+pub use assigned::{Assigned, assigned};
 pub use child::child_main;
 pub use doubts::settle;
 pub(super) use parent::SOON;
