@@ -170,5 +170,5 @@ fn what_a_program_has_put_into_its_environment_is_explained_by_its_place() {
     let explained = |name: &str| layers(&home, &[&format!("api.env.{name}"), "eco.config.js"]);
     assert_eq!(explained("BY_HAND"), ["process.env=two eco.config.js:2:23"]);
     assert_eq!(explained("MADE"), ["process.env=three eco.config.js:4:20"]);
-    assert_eq!(explained("FROM_FILE"), ["process.env=1 .env:2:11"]);
+    assert_eq!(explained("FROM_FILE"), ["process.env=1 .env:2:1"]);
 }
