@@ -402,10 +402,12 @@ export interface App extends OtherSpellings {
    * `json` makes each line an object: `message`, `timestamp`, `type`, `process_id`, `app_name`, `sequence`.
    * * `raw`: Lines as the app writes them.
    * * `json`: Each line as a JSON object.
+   * * `text`: The same as `raw`.
+   * * `format`: The same as `raw`.
    * @default "raw"
    * @example "json"
    */
-  log_type?: "raw" | "json" | "" | false | null;
+  log_type?: "raw" | "json" | "text" | "format" | "" | false | null;
   /**
    * From what size on a log is rotated: what was written moves to `NAME.log.1` and so on; 0 is never. A number of bytes, or a size such as "300M". Default: 10M.
    * @example "50M"

@@ -1125,9 +1125,6 @@ fn what_does_nothing_alone_is_told() {
     for (option, value, others) in [
         ("schedule_overlap", json!("queue"), "`schedule`"),
         ("cron_timezone", json!("UTC"), "`schedule` or `cron_restart`"),
-        ("ignore_watch", json!(["x"]), "`watch`"),
-        ("watch_delay", json!(5), "`watch`"),
-        ("watch_options", json!({ "usePolling": true }), "`watch`"),
     ] {
         let want = format!("warning at apps[0].{option}: `{option}` of `apps[0]` does nothing without {others}");
         assert_eq!(told(json!({ option: value })), [want]);
@@ -1135,7 +1132,8 @@ fn what_does_nothing_alone_is_told() {
     for fine in [
         json!({ "schedule": "0 3 * * *", "autorestart": false, "cron_timezone": "UTC", "schedule_overlap": "skip" }),
         json!({ "cron_restart": "0 3 * * *", "cronTimezone": "UTC" }),
-        json!({ "watch": false, "ignore_watch": ["x"], "watch_delay": 5 }),
+        json!({ "ignore_watch": ["x"], "watch_delay": 5, "watch_options": { "usePolling": true } }),
+        json!({ "log_type": "text" }),
     ] {
         assert_eq!(told(fine), [""; 0]);
     }
@@ -1158,6 +1156,8 @@ fn instances_that_are_asked_at_one_port_are_told() {
         (json!({ "health_check": check("localhost:80") }), 0),
         (json!({ "instances": 2, "health_check": { "exec": "curl localhost:80" } }), 0),
         (json!({ "instances": 2, "health_check": { "http": "http://localhost/health" } }), 1),
+        (json!({ "instances": 2, "health_check": { "http": "http://[::1]:80/health" } }), 1),
+        (json!({ "instances": 2, "health_check": check("db:5432") }), 0),
         (json!({ "instances": 2, "env": env, "health_check": check("localhost:$PORT") }), 1),
         (json!({ "instances": 2, "env": env, "increment_var": "PORT", "health_check": check("localhost:${PORT}") }), 0),
         (json!({ "instances": 2, "env": env, "increment_var": "PORT", "health_check": check("localhost:80") }), 1),

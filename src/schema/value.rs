@@ -124,6 +124,8 @@ impl Value {
             Self::LogType(_) => &[
                 ("raw", "Lines as the app writes them."),
                 ("json", "Each line as a JSON object."),
+                ("text", "The same as `raw`."),
+                ("format", "The same as `raw`."),
                 ("", "The same as `raw`."),
             ],
             Self::Overlap(_) => &Overlap::WORDS,

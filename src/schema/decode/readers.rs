@@ -310,7 +310,8 @@ impl Decoder<'_> {
     pub(super) fn log_type(&mut self, reading: Reading<'_>, node: &Node) -> Option<bool> {
         match node.as_str() {
             Some("json") => Some(true),
-            Some("raw" | "") => Some(false),
+            // PM2 knows `json` only, and takes everything else without a word: these stand in people's files.
+            Some("raw" | "text" | "format" | "") => Some(false),
             _ => self.wrong(reading, node),
         }
     }

@@ -8,16 +8,12 @@ use crate::spec::{AppSpec, ExecMode, Overlap, Probe};
 impl Resolver<'_> {
     /// Options that do nothing where none of some others is written.
     pub(super) fn effects(&mut self, draft: &Draft, spec: &AppSpec) {
-        let watch = &spec.watch;
-        let alone: [(&str, bool, &[&str]); 5] = [
+        // `ignore_watch` and the like are not among them: they stay where `watch` is turned on by hand, now and then.
+        let alone: [(&str, bool, &[&str]); 2] = [
             ("schedule_overlap", spec.schedule_overlap != Overlap::default(), &["schedule"]),
             ("cron_timezone", spec.cron_timezone.is_some(), &["schedule", "cron_restart"]),
-            ("ignore_watch", !watch.ignore.is_empty(), &["watch"]),
-            ("watch_delay", watch.delay_ms > 0, &["watch"]),
-            ("watch_options", watch.options.is_some(), &["watch"]),
         ];
         for (option, is_set, others) in alone {
-            // Whoever writes `watch: false` knows what he turns off.
             if is_set && !others.iter().any(|other| draft.wrote(other)) {
                 let others = others.iter().map(|other| format!("`{other}`")).collect::<Vec<_>>().join(" or ");
                 let message = format!("`{option}` of {} does nothing without {others}", title(draft));
@@ -33,7 +29,7 @@ impl Resolver<'_> {
         else {
             return;
         };
-        if spec.instances < 2 || spec.exec_mode != ExecMode::Fork || has_own_part(target, spec) {
+        if spec.instances < 2 || spec.exec_mode != ExecMode::Fork || !is_here(target) || has_own_part(target, spec) {
             return;
         }
         let message = format!(
@@ -45,6 +41,17 @@ impl Resolver<'_> {
         let hint = "count a port up with `increment_var: \"PORT\"`, and write `$PORT` in the address";
         self.diagnostics.push(Diagnostic::warning(Code::Conflict, message, place).hint(hint));
     }
+}
+
+/// Whether an address, or a URL's, is this machine's own. Another's may be anything that the instances need.
+fn is_here(target: &str) -> bool {
+    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    matches!(host, "localhost" | "::1" | "0.0.0.0") || host.starts_with("127.")
 }
 
 /// Whether a variable in it differs from one instance to the next, as far as that shows: of one that the app does not
