@@ -28,7 +28,11 @@ fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTr
     let will_not = |machine: &&Machine| {
         matches!(
             machine.state,
-            State::Stopped | State::Scheduled | State::Errored { .. } | State::Starting { late: true, .. }
+            State::Stopped
+                | State::Scheduled
+                | State::Completed { .. }
+                | State::Errored { .. }
+                | State::Starting { late: true, .. }
         )
     };
     // A service is started again whenever it ends. Its own file's checks say so; another's may have taken over the name.
@@ -73,6 +77,8 @@ fn there(app: &App) -> impl Iterator<Item = &Machine> {
 /// A job that is done was started, and was up.
 fn meets(machine: &Machine, condition: Condition) -> bool {
     match (&machine.state, condition) {
+        // Of a job that ended unseen nobody knows whether it did what it was there for.
+        (State::Completed { status: ExitStatus::Unknown }, Condition::Completed) => false,
         (State::Completed { .. }, _)
         | (State::Scheduled, Condition::Started | Condition::Ready | Condition::Healthy)
         | (State::Starting { .. }, Condition::Started)

@@ -101,7 +101,13 @@ impl Aim {
                 for (_, instance) in record.instances.iter_mut().filter(|(slot, _)| slots.contains(slot)) {
                     instance.until_kill = *by_kill && instance.is_wanted();
                 }
-                intend(&mut record, &slots, Intent::Stopped);
+                // What a job has done stays done, whatever ends everything.
+                let is_done = |slot: &u32| {
+                    let intent = record.instances.get(slot).map(|instance| instance.intent);
+                    *by_kill && matches!(intent, Some(Intent::Done { .. }))
+                };
+                let meant: Vec<u32> = slots.iter().copied().filter(|slot| !is_done(slot)).collect();
+                intend(&mut record, &meant, Intent::Stopped);
                 Work { record: Some(record), ambient, stop: slots, ..work }
             }
             Self::Delete { slots } => {

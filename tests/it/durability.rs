@@ -535,6 +535,14 @@ fn a_job_that_ends_while_no_daemon_lives_is_done_and_not_run_again() {
     assert!(is_told(&home.list()[0]), "by the next daemon");
     home.ok(&["why", "job"]).prints("completed: unknown exit status");
     assert!(home.daemon_log().contains("`job:0` ended while no daemon watched it"), "{}", home.daemon_log());
+    // Whether it did what it was there for nobody knows.
+    let mut ecosystem: Value =
+        serde_json::from_slice(&std::fs::read(home.work.join("eco.json")).expect("read")).expect("JSON");
+    let mut after = stay("after");
+    after["depends_on"] = json!({ "job": "completed" });
+    ecosystem.as_array_mut().expect("a list").push(after);
+    home.write_json("eco.json", &ecosystem);
+    home.exits(3, &["apply", "eco.json"]).says("`job`, which it depends on, is not up");
     // Nor by those after it, until somebody asks.
     kill_daemon(&home);
     home.ok(&["stop", "web"]);

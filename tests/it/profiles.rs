@@ -127,9 +127,8 @@ fn what_a_program_puts_into_its_environment_reaches_the_apps() {
         let names: Vec<&String> = declared["apps"][0]["env"].as_object().expect("variables").keys().collect();
         assert_eq!(names, ["CHANGED", "FILED", "GIVEN", "LATE", "OWN"], "{engine}");
         let explained = home.ok(&["explain", "a.env.FILED"]);
-        explained.prints("set by the program, in `process.env`: ecosystem.config.js");
-        home.ok(&["explain", "a.env.OWN"])
-            .prints("over what the program sets in `process.env`, ecosystem.config.js: two");
+        explained.prints("set by the program, in `process.env`: .env:1:1");
+        home.ok(&["explain", "a.env.OWN"]).prints("over what the program sets in `process.env`, .env:2:1: two");
         // An edited file rolls the apps that get something else by it.
         let before = home.pids();
         home.write(".env", "FILED=two\nOWN=two\n");

@@ -341,11 +341,11 @@ fn what_kill_ended_is_resurrected_and_what_was_stopped_or_is_done_is_not() {
     // A second one changes nothing, a stop in between does.
     world.ask(Request::Stop { targets: targets(&["later"]) });
     world.ask(Request::Kill);
-    let order = ["job:0", "later:0", "off:0", "on:0"];
-    assert_eq!(states(&mut world), order.map(|name| format!("{name} stopped")));
+    let stopped = ["job:0 completed", "later:0 stopped", "off:0 stopped", "on:0 stopped"];
+    assert_eq!(states(&mut world), stopped);
     assert_eq!(done(world.ask(Request::Resurrect)), (1, vec![]));
     assert!(states(&mut world)[3].starts_with("on:0 online"));
-    assert_eq!(states(&mut world)[..3], order.map(|name| format!("{name} stopped"))[..3]);
+    assert_eq!(states(&mut world)[..3], stopped[..3]);
     // It goes on to be so.
     world.ask(Request::Stop { targets: targets(&["on"]) });
     assert_eq!(done(world.ask(Request::Resurrect)), (0, vec![]));
