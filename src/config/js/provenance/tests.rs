@@ -37,6 +37,7 @@ fn run_file(entry: &Path, trace: bool) -> Result<Exported, Failure> {
         stringify: false,
         trace,
         aside: None,
+        folders: Vec::new(),
     };
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
     let outside = || Outside {
