@@ -90,11 +90,21 @@ pub struct CommandRun {
     pub ended_by: Option<String>,
 }
 
+/// A folder that a program has made, or meant to: what it was answered, a system error's number or the first one that was
+/// not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FolderMade {
+    pub(super) path: PathBuf,
+    pub(super) recursive: bool,
+    pub(super) made: Result<Option<PathBuf>, i32>,
+}
+
 /// A record that is written to from several places.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     inputs: Rc<RefCell<Inputs>>,
     assigned: Rc<RefCell<BTreeMap<String, String>>>,
+    folders: Rc<RefCell<Vec<FolderMade>>>,
     diagnostics: Rc<RefCell<Vec<Diagnostic>>>,
 }
 
@@ -163,6 +173,16 @@ impl Journal {
             let room = inputs.commands.len() < EACH_MAX;
             room.then(|| inputs.commands.push(command)).is_some()
         });
+    }
+
+    pub(super) fn made(&self, folder: Option<FolderMade>) {
+        let mut folders = self.folders.borrow_mut();
+        let room = folders.len() < EACH_MAX;
+        folders.extend(folder.filter(|_| room));
+    }
+
+    pub(super) fn folders(&self) -> Vec<FolderMade> {
+        self.folders.borrow().clone()
     }
 
     /// Takes over what a config's process has recorded of itself.

@@ -21,6 +21,7 @@ mod yaml;
 
 pub use discovery::{DATA, Discovery, DiscoveryError, PROGRAMS, discover, endings};
 pub use dotenv::parse as parse_dotenv;
+use inputs::FolderMade;
 pub use inputs::{CommandRun, Hermetic, Inputs, Journal, Reading};
 pub use load::{
     Loaded, assigned, env_file, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back,

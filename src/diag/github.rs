@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::render::{Known, Spot, mark, sorted};
 use super::{Diagnostic, Report, Severity};
+use crate::document::Location;
 
 /// Every diagnostic as a workflow command, which GitHub shows at its line:
 /// `::error file=app.json,line=3,col=5::message`. `path` says what a file is called below the repository's root;
@@ -31,6 +32,11 @@ fn one(diagnostic: &Diagnostic, report: &Report, strict: bool, path: &impl Fn(&P
     // Where no line says which value it is.
     if let (None, Some(value)) = (spot.position, &spot.path) {
         message = format!("{value}: {message}");
+    }
+    if let Location::At { span, .. } = &diagnostic.location
+        && report.sources.get(span.source).guessed
+    {
+        message.push_str(" (perhaps from here)");
     }
     if let Some(hint) = &diagnostic.hint {
         message.extend(["\nhint: ", &known.cover(hint, mark(true))]);

@@ -199,3 +199,63 @@ fn an_error_and_a_refusal_have_a_line_where_the_engine_has_none() {
     assert_eq!(places(&[]), [(7, 4)]);
     assert_eq!(places(&["--hermetic"]), [(1, 9), (2, 3), (3, 14)]);
 }
+
+/// Where the first problem of a config is, whether that is certain, and what it is.
+fn first_problem(home: &Home, text: &str, arguments: &[&str]) -> (u64, bool, String) {
+    home.write("a.config.js", text);
+    let output = home.run(&[&["validate", "--json", "a.config.js"], arguments].concat());
+    let report: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output}"));
+    let one = &report["diagnostics"][0];
+    let said = one["message"].as_str().unwrap_or_default().to_owned();
+    (one["line"].as_u64().unwrap_or(0), one["computed"] == true, said)
+}
+
+#[test]
+fn a_config_that_ran_commands_is_not_run_again_for_a_place() {
+    let home = home();
+    let text = |then: &str, or: &str| {
+        format!(
+            "const {{ execSync }} = require('child_process');\nlet branch;\n\
+             try {{ branch = execSync('echo main', {{ encoding: 'utf8' }}).trim(); }} catch {{ branch = null; }}\n\
+             const h = {{}}, sql = {{}};\nif (branch) {{\n  {then};\n}} else {{\n  {or};\n}}\n"
+        )
+    };
+    let text = text("Object.assign({}, ...h.prod)", "Object.assign({}, ...h.dev)");
+    let (line, _, said) = first_problem(&home, &text, &[]);
+    assert!(line == 6 && said.contains("h.prod"), "{line}: {said}");
+}
+
+#[test]
+fn a_place_that_stands_in_for_the_errors_own_is_called_a_guess() {
+    let home = home();
+    let text = "require('child_process').execSync('true');\nconst o = { a: 1 };\n(o.q)`x`;\n";
+    let (line, guessed, said) = first_problem(&home, text, &[]);
+    assert!(line > 0 && guessed, "{line}: {said}");
+    let output = home.run(&["validate", "--format", "github", "a.config.js"]);
+    assert!(output.stdout.contains("(perhaps from here)"), "{output}");
+    home.run(&["validate", "a.config.js"]).says("perhaps from here");
+    // Found for certain.
+    let (line, guessed, said) = first_problem(&home, text.split_once('\n').unwrap().1, &[]);
+    assert_eq!((line, guessed), (2, false), "{said}");
+}
+
+#[test]
+fn folders_that_a_config_makes_do_not_keep_its_error_from_being_found() {
+    for make in [
+        "fs.mkdirSync('logs/a', { recursive: true })",
+        "fs.mkdirSync('logs')",
+        "if (!fs.existsSync('logs')) fs.mkdirSync('logs')",
+    ] {
+        let home = home();
+        let text = format!("const fs = require('fs');\n{make};\nconst o = {{}};\n(o.q)`x`;\n");
+        let (line, guessed, said) = first_problem(&home, &text, &[]);
+        assert_eq!((line, guessed), (4, false), "{make}: {said}");
+        // Now it is there; who looks for it is refused that first.
+        if make.contains("existsSync") {
+            continue;
+        }
+        let text =
+            format!("const fs = require('fs');\ntry {{ {make}; }} catch {{}}\nconst {{\n  SECRET }} = process.env;\n");
+        assert_eq!(first_problem(&home, &text, &["--hermetic"]).0, 4, "{make}");
+    }
+}

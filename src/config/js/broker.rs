@@ -15,7 +15,7 @@ use super::natives::code;
 use super::orders::{Command, Orders, Ran, Reply, Request};
 use crate::base::Signal;
 use crate::config::world::replaced;
-use crate::config::{CommandRun, Journal};
+use crate::config::{CommandRun, FolderMade, Journal};
 use crate::platform::{Bounds, Brood, Excess, interrupted};
 
 /// Folders that a config may make.
@@ -83,7 +83,16 @@ impl Broker {
             // The child has refused it already, unless it was taken over.
             Request::Command(_) if self.hermetic => Ok(Reply::Refused("`--hermetic` refuses commands".to_owned())),
             Request::Command(command) => self.run(&command),
-            Request::Folder { path, recursive } => Ok(self.make_folder(&path, recursive)),
+            Request::Folder { path, recursive } => {
+                let reply = self.make_folder(&path, recursive);
+                let made = match &reply {
+                    Reply::Made(first) => Some(Ok(first.clone())),
+                    Reply::Failed(number) => Some(Err(*number)),
+                    Reply::Ran(_) | Reply::Refused(_) => None,
+                };
+                self.journal.made(made.map(|made| FolderMade { path, recursive, made }));
+                Ok(reply)
+            }
         }
     }
 

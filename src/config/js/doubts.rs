@@ -2,13 +2,15 @@
 //! is run again for that, with nothing that it could do besides (`provenance::Trial`). So it is for the words of what fails in a
 //! package.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::engine;
 use super::fault::NEAR;
 use super::host::Outside;
-use super::orders::{Aside, Failure, Orders, shown};
+use super::orders::{Aside, Failure, Orders, Reply, Request, shown};
 use super::parent;
 use super::provenance::{Scalar, Spot, Trace, Trial, With, is_tagged};
 use super::values::{Exported, Origin};
@@ -35,8 +37,7 @@ pub fn settle(entry: &Path, world: &World, node: &Node, doubted: &[&Node], sourc
     }
     // What Node ran has no places so far: where the embedded engine comes to the same, it knows them.
     let embedded = world.engine == Engine::Embedded;
-    // Commands are not run again.
-    if embedded && (doubts.is_empty() || !world.reading.journal.inputs().commands.is_empty()) {
+    if embedded && doubts.is_empty() {
         return None;
     }
     let orders = Orders::new(entry, world);
@@ -73,8 +74,12 @@ pub(super) fn placed(orders: &Orders, failure: Failure, reading: &Reading) -> Fa
 
 /// What a failure is if another run knows more of the same error.
 pub(super) fn told_by(failure: Failure, other: Failure) -> Failure {
-    let (Some(first), Some(known)) = (&failure.doubt, other.doubt) else { return failure };
+    let (Some(first), Some(known)) = (&failure.doubt, &other.doubt) else { return failure };
     if known.message != first.message || !known.has_place || first.has_place && !known.has_words {
+        return failure;
+    }
+    // Elsewhere it is another error, unless that is where this one was caught before.
+    if first.has_place && !first.thrown_on && !refines(&failure, &other) {
         return failure;
     }
     let message = if known.has_words { other.message } else { failure.message };
@@ -85,7 +90,18 @@ pub(super) fn told_by(failure: Failure, other: Failure) -> Failure {
     }
     let hint = failure.hint.filter(|hint| hint != NEAR);
     let (file, position, excerpt) = (other.file, other.position, other.excerpt);
-    Failure { message, file, position, hint, excerpt, ..failure }
+    Failure { message, file, position, hint, excerpt, near: other.near, ..failure }
+}
+
+/// Whether another place is on the same line, or on one that goes on from it as a chain of calls does.
+fn refines(failure: &Failure, other: &Failure) -> bool {
+    let (Some((from, _)), Some((to, _))) = (failure.position, other.position) else { return false };
+    let goes_on = |text: &str| {
+        let mut between = text.lines().skip(from as usize).take(to.saturating_sub(from) as usize);
+        between.all(|line| [".", "?.", "["].iter().any(|start| line.trim_start().starts_with(start)))
+    };
+    let text = other.excerpt.as_deref().map(|(text, ..)| text.as_str());
+    failure.file == other.file && (from == to || from < to && text.is_some_and(goes_on))
 }
 
 /// Gives refusals the places that the engine did not know.
@@ -98,10 +114,15 @@ pub(super) fn placed_refusals(orders: &Orders, refusals: &mut [Failure], reading
     }
 }
 
-/// Runs it again, in a child of its own: it may need more than there is, and then nothing has happened.
+/// Runs it again, in a child of its own: it may need more than there is, and then nothing has happened. Commands are not
+/// run again, and without what they said the config would go another way.
 fn again(orders: &Orders, aside: Aside, reading: &Reading) -> Option<(Result<Exported, Failure>, Vec<Failure>)> {
+    if !reading.journal.inputs().commands.is_empty() {
+        return None;
+    }
     let limits = Limits { deadline_ms: reading.limits.deadline_ms.min(DEADLINE_MS), ..reading.limits };
-    let orders = Orders { aside: Some(aside), deadline_ms: limits.deadline_ms, ..orders.clone() };
+    let folders = reading.journal.folders();
+    let orders = Orders { aside: Some(aside), deadline_ms: limits.deadline_ms, folders, ..orders.clone() };
     parent::outcome(&orders, &Reading { limits, journal: Journal::default(), ..reading.clone() })
 }
 
@@ -169,11 +190,12 @@ pub(super) fn run(orders: Orders, aside: Aside, refused: Box<dyn Fn(Vec<Failure>
         Aside::Places(doubts) => located(&orders, &doubts),
         Aside::Words => {
             let trial = Trial { packages: true, ..Trial::default() };
-            engine::tried(orders, nothing_outside(), trial).map(|(exported, _)| exported)
+            engine::tried(orders.clone(), nothing_outside(&orders), trial).map(|(exported, _)| exported)
         }
         Aside::Error => {
             let trial = Trial { guarded: true, ..Trial::default() };
-            engine::tried(orders, Outside { refused, ..nothing_outside() }, trial).map(|(exported, _)| exported)
+            let outside = Outside { refused, ..nothing_outside(&orders) };
+            engine::tried(orders, outside, trial).map(|(exported, _)| exported)
         }
     }
 }
@@ -182,7 +204,7 @@ pub(super) fn run(orders: Orders, aside: Aside, refused: Box<dyn Fn(Vec<Failure>
 fn located(orders: &Orders, doubts: &[Scalar]) -> Result<Exported, Failure> {
     let tried = |with: With| {
         let trial = Trial { wanted: doubts.to_vec(), with, ..Trial::default() };
-        engine::tried(orders.clone(), nothing_outside(), trial)
+        engine::tried(orders.clone(), nothing_outside(orders), trial)
     };
     let (mut exported, trace) = tried(With::Own)?;
     if trace.is_by_chance() {
@@ -209,11 +231,21 @@ fn located(orders: &Orders, doubts: &[Scalar]) -> Result<Exported, Failure> {
     Ok(exported)
 }
 
-/// It is not to be noticed that the config is run again.
-fn nothing_outside() -> Outside {
+/// It is not to be noticed that the config is run again: of its folders it hears what it heard before, and none is made.
+fn nothing_outside(orders: &Orders) -> Outside {
+    let folders = RefCell::new(orders.folders.clone());
     Outside {
         print: Box::new(|_| ()),
-        ask: Box::new(|_| Err(std::io::ErrorKind::Unsupported.into())),
+        ask: Box::new(move |request| {
+            let Request::Folder { path, recursive } = request else { return Err(ErrorKind::Unsupported.into()) };
+            let mut folders = folders.borrow_mut();
+            let heard = folders.iter().position(|folder| folder.path == path && folder.recursive == recursive);
+            match heard.map(|at| folders.remove(at).made) {
+                Some(Ok(first)) => Ok(Reply::Made(first)),
+                Some(Err(number)) => Ok(Reply::Failed(number)),
+                None => Err(ErrorKind::Unsupported.into()),
+            }
+        }),
         journal: Journal::default(),
         refused: Box::new(|_| ()),
     }

@@ -146,6 +146,7 @@ fn doubted(failure: &mut Failure, error: &JsError, trace: &Trace, context: &mut 
         failure.file = trace.file(spot.file).map(|(path, _)| path);
         failure.position = trace.position(spot);
         failure.excerpt = excerpt(trace, spot);
+        failure.near = true;
         failure.hint = failure.hint.take().or_else(|| Some(NEAR.to_owned()));
     }
 }
@@ -565,6 +566,7 @@ pub(super) fn syntax(message: &str, file: &Path, code: &str, shape: Shape, conte
         position: spot.and_then(|spot| trace.position(spot)),
         excerpt: spot.and_then(|spot| excerpt(&trace, spot)),
         hint: if deep { Some(USE_NODE.to_owned()) } else { hint },
+        near: false,
         in_package: false,
         doubt: None,
     }

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::provenance::Scalar;
-use crate::config::{Hermetic, Inputs, Mapping, World};
+use crate::config::{FolderMade, Hermetic, Inputs, Mapping, World};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Location, Position, Sources, Span};
 
@@ -27,6 +27,8 @@ pub(super) struct Orders {
     pub(super) trace: bool,
     /// The config was run before, and nobody is to notice that it is run again.
     pub(super) aside: Option<Aside>,
+    /// What was answered then when it made folders, in order.
+    pub(super) folders: Vec<FolderMade>,
 }
 
 /// What a config is run again for.
@@ -125,6 +127,8 @@ pub(super) struct Failure {
     pub(super) file: Option<PathBuf>,
     /// Line and column, from 1.
     pub(super) position: Option<(u32, u32)>,
+    /// It is not the error's own place, but one near it.
+    pub(super) near: bool,
     pub(super) hint: Option<String>,
     /// The file's text, and the bytes in it that are at fault.
     pub(super) excerpt: Option<Box<(String, u32, u32)>>,
@@ -178,6 +182,7 @@ impl Orders {
             stringify: false,
             trace: true,
             aside: None,
+            folders: Vec::new(),
         }
     }
 }
@@ -189,6 +194,7 @@ impl Failure {
             message: message.into(),
             file: None,
             position: None,
+            near: false,
             hint: None,
             excerpt: None,
             in_package: false,
@@ -208,7 +214,7 @@ impl Failure {
         let location = match (self.excerpt, self.position) {
             (Some(excerpt), _) => {
                 let (text, start, end) = *excerpt;
-                let source = sources.add(&file, text);
+                let source = if self.near { sources.add_guessed(&file, text) } else { sources.add(&file, text) };
                 Location::At { span: Span { source, start, end }, path: String::new() }
             }
             (None, Some((line, column))) => Location::Line { file, position: Position { line, column } },

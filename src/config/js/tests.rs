@@ -83,6 +83,7 @@ fn orders(entry: &Path, root: &Path) -> Orders {
         stringify: false,
         trace: true,
         aside: None,
+        folders: Vec::new(),
     }
 }
 

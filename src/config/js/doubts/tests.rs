@@ -27,7 +27,8 @@ fn places(files: Files) -> Vec<String> {
     };
     let orders = Orders::new(Path::new(files[0].0), &world);
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        let exported = engine::run(orders.clone(), nothing_outside()).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let exported =
+            engine::run(orders.clone(), nothing_outside(&orders)).unwrap_or_else(|failure| panic!("{failure:?}"));
         let mut doubts = Vec::new();
         each(&exported.node, "", &mut |_, node| {
             let computed = node.span.is_some_and(|span| exported.files[span.source.0 as usize].computed);

@@ -8,7 +8,7 @@ use boa_engine::property::PropertyDescriptor;
 use boa_engine::{Context, JsResult, JsString, JsValue, NativeFunction, Script, Source, js_string};
 
 use super::site::SiteId;
-use super::{APART, CLOSE, FIELD, MARK, NOTHING, OPEN, STATEMENT, TAKEN, TAKEN_END, TAKING, TOOK, Trace};
+use super::{APART, CLOSE, FIELD, MARK, NOTHING, OPEN, OVER, STATEMENT, TAKEN, TAKEN_END, TAKING, TOOK, Trace};
 use crate::config::js::fault::in_nodes_words;
 
 /// Puts all of them in place.
@@ -160,6 +160,10 @@ fn without_marks(text: &str) -> String {
     while let Some(end) = text.find(TAKEN) {
         let start = text[..end].rfind(OPEN).map_or(end, |start| start - 1);
         text.replace_range(start..end + TAKEN.len(), "");
+    }
+    while let Some(end) = text.find(OVER) {
+        let start = text[..end].rfind(OPEN).unwrap_or(end);
+        text.replace_range(start..end + OVER.len(), "");
     }
     for taken in [TAKING, TOOK, TAKEN_END] {
         text = text.replace(taken, "");

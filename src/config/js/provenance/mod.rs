@@ -66,6 +66,9 @@ const OPEN: &str = "$pmrun(";
 const CLOSE: &str = "/*$pmrun*/)";
 /// The same, where the object is told whose field it is.
 const FIELD: &str = ",/*$pmrun*/this/*$pmrun*/)";
+/// Behind a mark before the value of a field, which is told that the field is written over: `= $pmrun(7,0,this)?0: f()`.
+/// What the value begins with is all that has to be known of it.
+const OVER: &str = "0,/*$pmrun*/this/*$pmrun*/)?0:/*$pmrun:*/";
 /// What a mark is given that stands for nothing of the program's.
 const NOTHING: &str = "$pmrun";
 /// What ends a mark that is a statement.
@@ -691,9 +694,23 @@ impl Trace {
     /// A field of a class was given its value, if the mark is one of those.
     fn has_field(&self, id: SiteId, object: &JsObject, context: &mut Context) -> JsResult<bool> {
         let site = self.site(id);
-        let Some(Site::Write { key: Some(key), .. }) = site.as_deref() else { return Ok(false) };
-        self.wrote(object, key.clone(), (id, None), context)?;
+        match site.as_deref() {
+            Some(Site::Write { key: Some(key), .. }) => self.wrote(object, key.clone(), (id, None), context)?,
+            Some(Site::Write { key: None, .. }) => self.forget(object, context)?,
+            _ => return Ok(false),
+        }
         Ok(true)
+    }
+
+    /// Something was written, and nobody knows which key: what was written before may be gone.
+    fn forget(&self, object: &JsObject, context: &mut Context) -> JsResult<()> {
+        let order = self.next_order();
+        let record = self.recorded(object, context)?;
+        if let Some(mut record) = record.downcast_mut::<Record>() {
+            record.assigned.push(JsValue::null());
+            record.assigned_order.push(order);
+        }
+        Ok(())
     }
 
     /// A property of a known object holds what nobody has seen being written.

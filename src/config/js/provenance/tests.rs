@@ -37,6 +37,7 @@ fn run_file(entry: &Path, trace: bool) -> Result<Exported, Failure> {
         stringify: false,
         trace,
         aside: None,
+        folders: Vec::new(),
     };
     let worker = std::thread::Builder::new().stack_size(STACK_BYTES);
     let outside = || Outside {
@@ -694,4 +695,35 @@ fn fields_of_classes_stand_where_they_are_declared() {
     }
     let said = |key: &str| exported.node.get(key).and_then(Node::as_str).unwrap().to_owned();
     assert_eq!((said("called"), said("f")), ("a".to_owned(), "f".to_owned()));
+}
+
+#[test]
+fn a_computed_field_stands_over_the_field_of_the_base() {
+    let base = "class App { n = 5; constructor() { this.m = 1 } }\n";
+    for (field, want) in [
+        ("n = Number('5');", "n = ~a.js Number('5')"),
+        ("n = f()", "n = ~a.js f()"),
+        ("n = (f())\n", "n = ~a.js "),
+        ("n = (2) + 3;", "n = ~a.js "),
+        ("n = f() ?? 2;", "n = ~a.js f() ?? 2"),
+        ("'n' = f();", "n = ~a.js f()"),
+        ("[k] = f();", ""),
+        ("['n'] = 5;", ""),
+    ] {
+        for class in ["class Api extends App", "const mix = (A) => class extends A"] {
+            let made = if class.starts_with("const") { "new (mix(App))()" } else { "new Api()" };
+            let text = format!(
+                "const k = 'n', f = () => 5;\n{base}{class} {{\n {field} }}\nconst a = {made};\n\
+                 module.exports = {{ a, text: String(a.constructor) }};"
+            );
+            let exported = run(&[("a.js", &text)], true).unwrap();
+            assert_eq!(exported.node.get("a").and_then(|a| a.get("n")).map(|n| &n.kind), Some(&Kind::Number(5.0)));
+            let own = exported.node.get("text").and_then(Node::as_str).unwrap().to_owned();
+            assert!(own.contains("[native code]") || text.contains(&own), "{own}");
+            let found = places(&exported);
+            let place = found.iter().find(|line| line.contains("a.n = ")).unwrap_or_else(|| panic!("{found:#?}"));
+            assert!(place.contains(want), "{text}\n{place}");
+            assert!(!place.ends_with("= a.js 5"), "{text}\n{place}");
+        }
+    }
 }

@@ -183,23 +183,64 @@ impl Scribe<'_> {
 
     /// Marks the value of a class's field.
     pub(super) fn field_of_class(&mut self, field: &ClassFieldDefinition) {
-        let (PropertyName::Literal(name), Some(init)) = (field.name(), field.initializer()) else { return };
+        let Some(init) = field.initializer() else { return };
+        let name = match field.name() {
+            PropertyName::Literal(name) => self.span(name.span()),
+            PropertyName::Computed(name) => self.start(name).zip(self.end(name)),
+        };
+        let key = match field.name() {
+            PropertyName::Literal(name) => Some(self.names.text(name.sym())),
+            PropertyName::Computed(_) => None,
+        };
+        let Some((from, to)) = name else { return };
+        let at = self.spot(from, to);
         let told = scalar(init, self.names.interner).is_some()
             || matches!(init, Expression::ObjectLiteral(_) | Expression::ArrayLiteral(_) | Expression::Identifier(_));
-        let (Some((from, to)), Some(start), Some(end)) = (self.span(name.span()), self.start(init), self.end(init))
-        else {
-            return;
-        };
-        let rest = self.code[end.max(start)..].lines().next().unwrap_or_default().trim_start();
-        let is_whole = rest.is_empty() || rest.starts_with([';', '}']) || rest.starts_with("//");
-        if !told || !is_whole || start >= end || self.depth >= DEPTH_MAX {
+        let bytes = self.start(init).zip(self.end(init)).filter(|(start, end)| start < end);
+        let is_whole = bytes.is_some_and(|(_, end)| {
+            let rest = self.code[end..].lines().next().unwrap_or_default().trim_start();
+            rest.is_empty() || rest.starts_with([';', '}']) || rest.starts_with("//")
+        });
+        if let Some((start, end)) = bytes
+            && key.is_some()
+            && told
+            && is_whole
+            && self.depth < DEPTH_MAX
+        {
+            let value = Value { spot: self.spot(start, end), worth: self.worth(init) };
+            let site = self.reserve();
+            self.sites[site as usize] = Site::Write { key, at, value };
+            self.wraps.push(Wrap { start, end, site, extra: Some(Extra::Field) });
             return;
         }
-        let at = self.spot(from, to);
-        let value = Value { spot: self.spot(start, end), worth: self.worth(init) };
+        self.written_over(init, (key, at, bytes));
+    }
+
+    /// A field whose value is computed may stand over the same one of the class's base.
+    fn written_over(&mut self, init: &Expression, (key, at, bytes): (Option<String>, Spot, Option<(usize, usize)>)) {
+        // They take their names from the field, and are nothing in JSON.
+        let is_function = matches!(
+            init,
+            Expression::FunctionExpression(_)
+                | Expression::ArrowFunction(_)
+                | Expression::AsyncArrowFunction(_)
+                | Expression::AsyncFunctionExpression(_)
+                | Expression::GeneratorExpression(_)
+                | Expression::AsyncGeneratorExpression(_)
+                | Expression::ClassExpression(_)
+        );
+        let mut equals = skip_blank(self.code, at.bytes.end as usize);
+        if self.code[equals..].starts_with(']') {
+            equals = skip_blank(self.code, equals + 1);
+        }
+        if is_function || !self.code[equals..].starts_with('=') {
+            return;
+        }
+        let start = equals + 1;
+        let spot = bytes.map_or(at, |(from, to)| self.spot(from, to));
         let site = self.reserve();
-        self.sites[site as usize] = Site::Write { key: Some(self.names.text(name.sym())), at, value };
-        self.wraps.push(Wrap { start, end, site, extra: Some(Extra::Field) });
+        self.sites[site as usize] = Site::Write { key, at, value: Value { spot, worth: Worth::Computed } };
+        self.wraps.push(Wrap { start, end: start, site, extra: Some(Extra::Over) });
     }
 
     /// Marks the object that is written to, and a computed key.

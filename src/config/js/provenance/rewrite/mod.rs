@@ -26,7 +26,7 @@ use self::names::Names;
 use self::scribe::Scribe;
 use super::site::{Export, Site, SiteId, Value};
 use super::text::{Bytes, Insertions};
-use super::{APART, CLOSE, FIELD, MARK, NOTHING, OPEN, STATEMENT, TAKEN, Trial};
+use super::{APART, CLOSE, FIELD, MARK, NOTHING, OPEN, OVER, STATEMENT, TAKEN, Trial};
 use crate::config::js::source::{WRAPPER, WRAPPER_END};
 
 /// Larger files are bundles: nobody reads places in them, and they would take their time.
@@ -166,6 +166,7 @@ fn inserted(
             None | Some(Extra::Field) => None,
             Some(Extra::Caught(name)) => Some(format!("{MARK}({site},{name},{NOTHING}{CLOSE}{STATEMENT}")),
             Some(Extra::Taken) => Some(format!("={MARK}({site}{TAKEN}")),
+            Some(Extra::Over) => Some(format!("{MARK}({site},{OVER}")),
             Some(Extra::Text(text)) => Some((*text).to_owned()),
         };
         if let Some(extra) = extra {
@@ -213,6 +214,8 @@ enum Extra {
     Text(&'static str),
     /// The mark is told the object whose field this is.
     Field,
+    /// And this one stands before a value that is not marked itself.
+    Over,
 }
 
 /// Where a specifier stands in quotes.
