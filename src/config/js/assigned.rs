@@ -80,7 +80,7 @@ fn literal<'e>(expression: &'e Expression<'_>) -> Option<&'e str> {
     match expression {
         Expression::StringLiteral(text) => Some(text.value.as_str()),
         Expression::TemplateLiteral(template) if template.expressions.is_empty() => {
-            template.quasis.first()?.value.cooked.as_ref().map(|text| text.as_str())
+            Some(template.quasis.first()?.value.cooked.as_ref()?.as_str())
         }
         _ => None,
     }
