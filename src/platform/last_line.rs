@@ -10,16 +10,18 @@ use super::lease::is_written_to;
 /// Gives the last line of a log an end where it has none: what was left there is not to be glued to what comes. Not while
 /// somebody writes to it, whose line that may be. Where that cannot be known, nobody does.
 ///
-/// `log` is the only handle that the caller has on it, `open` makes another. Whether there was such a line.
+/// `log` is the only handle that the caller has on it, `open` makes another. Whether there was such a line; the
+/// error is that it has no end still.
 ///
 /// # Errors
 /// When it cannot be opened again.
-pub fn end_last_line(log: File, open: impl FnOnce() -> io::Result<File>) -> io::Result<(File, bool)> {
-    let Some(reading) = unfinished(&log) else { return Ok((log, false)) };
+pub fn end_last_line(log: File, open: impl FnOnce() -> io::Result<File>) -> io::Result<(File, io::Result<bool>)> {
+    let Some(reading) = unfinished(&log) else { return Ok((log, Ok(false))) };
     drop(log);
     let is_shared = is_written_to(&reading) == Some(true);
     let mut log = open()?;
-    let ended = !is_shared && unfinished(&log).is_some() && log.write_all(b"\n").is_ok();
+    let has_half = !is_shared && unfinished(&log).is_some();
+    let ended = if has_half { log.write_all(b"\n").map(|()| true) } else { Ok(false) };
     Ok((log, ended))
 }
 
@@ -44,7 +46,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let open = || OpenOptions::new().append(true).create(true).open(&path);
-        let end = || end_last_line(open().unwrap(), open).unwrap().1;
+        let end = || end_last_line(open().unwrap(), open).unwrap().1.unwrap();
         let text = || std::fs::read_to_string(&path).unwrap();
         assert!(!end());
         let mut other = open().unwrap();

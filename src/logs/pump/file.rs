@@ -1,13 +1,13 @@
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::packer::Packer;
 use super::say;
 use crate::logs::rotate::{Aside, Right, put_aside, retain, rotate};
-use crate::platform::{LogOwner, end_last_line, is_written_to, open_log, reason};
+use crate::platform::{LogOwner, end_last_line, open_log, reason};
 use crate::spec::Rotation;
 
 /// How often it is looked whether somebody has moved a file away.
@@ -37,8 +37,8 @@ pub(super) struct LogFile {
 struct Torn {
     /// What is missing.
     rest: Vec<u8>,
-    /// How much of the line is there.
-    begun: u64,
+    /// How many lost lines it tells of, if it is a note.
+    told: usize,
     /// The file, and how long it was then.
     id: (u64, u64),
     size: u64,
@@ -48,6 +48,8 @@ struct Torn {
 #[derive(Debug)]
 struct Lost {
     lines: usize,
+    /// How many the daemon's log has.
+    said: usize,
     why: String,
 }
 
@@ -106,9 +108,10 @@ impl LogFile {
                     self.lost = None;
                 }
                 Err((written, error)) => {
-                    // It is made anew, with the right number, when there is room.
-                    self.keep_rest(&note[..written], &[]);
-                    self.take_back();
+                    // What is lost from now on is told by another.
+                    if self.keep_rest(&note[..written], &note[written..], count) {
+                        self.recount(|_| 0);
+                    }
                     return self.lose(lines, &error);
                 }
             }
@@ -116,7 +119,7 @@ impl LogFile {
         if let Err((written, error)) = self.write_all(lines) {
             let end = memchr::memchr(b'\n', &lines[written..]).map_or(lines.len(), |end| written + end + 1);
             let lost = if written > 0 && lines[written - 1] != b'\n' {
-                self.keep_rest(&lines[..written], &lines[written..end]);
+                self.keep_rest(&lines[..written], &lines[written..end], 0);
                 &lines[end..]
             } else {
                 &lines[written..]
@@ -127,12 +130,16 @@ impl LogFile {
         }
     }
 
-    /// What there was no room for is written when there is some, so that no half of a line stays.
-    fn keep_rest(&mut self, written: &[u8], rest: &[u8]) {
-        let begun = written.len() - memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
-        let Some(meta) = self.file.as_ref().and_then(|file| file.metadata().ok()).filter(|_| begun > 0) else { return };
+    /// What there was no room for is written when there is some, so that no half of a line stays. False where nothing
+    /// is there of it.
+    fn keep_rest(&mut self, written: &[u8], rest: &[u8], told: usize) -> bool {
+        if !written.last().is_some_and(|last| *last != b'\n') {
+            return false;
+        }
+        let Some(meta) = self.file.as_ref().and_then(|file| file.metadata().ok()) else { return false };
         let (id, size) = ((meta.dev(), meta.ino()), meta.len());
-        self.torn = Some(Torn { rest: rest.to_vec(), begun: begun as u64, id, size });
+        self.torn = Some(Torn { rest: rest.to_vec(), told, id, size });
+        true
     }
 
     /// Writes what is missing of the last line; where that has been emptied meanwhile, or has another's line behind it,
@@ -147,39 +154,53 @@ impl LogFile {
             }
         };
         let is_it = (meta.dev(), meta.ino()) == torn.id;
-        if is_it && meta.len() != torn.size && meta.len() > 0 {
+        if !is_it || meta.len() != torn.size {
+            let told = std::mem::take(&mut torn.told);
+            self.recount(|lines| lines + told);
             torn.rest = b"\n".to_vec();
-        } else if !is_it || meta.len() == 0 {
+        }
+        if !is_it || meta.len() == 0 {
             return Ok(());
         }
         self.write_all(&torn.rest).map_err(|(written, error)| {
             torn.rest.drain(..written);
-            (torn.begun, torn.size) = (torn.begun + written as u64, meta.len() + written as u64);
+            torn.size = meta.len() + written as u64;
             self.torn = Some(torn);
             error
         })
     }
 
-    /// Takes out what there is of the last line, where nobody else writes to the file: it stays without the rest.
-    fn take_back(&mut self) {
-        let Some(torn) = self.torn.take() else { return };
-        // Its own handle would count, too.
-        self.file = None;
-        let taken = self.beside(|| {
-            let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-            let there = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
-            if is_written_to(&there) != Some(false) {
-                return Ok(false);
+    /// Nobody writes to it for now. What it has of a line that there is no room for stays, and whoever opens it next ends
+    /// that. True while lines were lost that are not noted in it: the next run's first line is preceded by their number.
+    pub(super) fn release(&mut self) -> bool {
+        if let Err(error) = self.complete()
+            && let Some(torn) = self.torn.take()
+        {
+            // Of a line that is whole but for its newline nothing is lost.
+            if torn.told > 0 || torn.rest != b"\n" {
+                self.lose(b"", &error);
+                self.recount(|lines| lines + torn.told.max(1));
             }
-            let log = self.open(&self.path)?;
-            let meta = log.metadata()?;
-            let is_it = (meta.dev(), meta.ino()) == torn.id && meta.len() == torn.size;
-            is_it.then(|| log.set_len(torn.size - torn.begun)).transpose().map(|done| done.is_some())
-        });
-        if !matches!(taken, Ok(true)) {
-            // Whatever comes is not glued to it.
-            self.file = self.open(&self.path).ok();
-            self.torn = self.file.is_some().then(|| Torn { rest: b"\n".to_vec(), ..torn });
+        }
+        self.file = None;
+        self.lost.take_if(|lost| lost.lines == 0);
+        let Some(lost) = &mut self.lost else { return false };
+        if lost.said != lost.lines {
+            lost.said = lost.lines;
+            let (path, lines, why) = (self.path.display(), lost.lines, &lost.why);
+            say(format_args!("{lines} lines for `{path}` were lost, which is not noted there yet: {why}"));
+        }
+        true
+    }
+
+    /// Whose it is for the next run.
+    pub(super) fn set_owner(&mut self, owner: Option<LogOwner>) {
+        self.owner = owner;
+    }
+
+    fn recount(&mut self, count: impl FnOnce(usize) -> usize) {
+        if let Some(lost) = &mut self.lost {
+            lost.lines = count(lost.lines);
         }
     }
 
@@ -255,7 +276,7 @@ impl LogFile {
         let lost = self.lost.get_or_insert_with(|| {
             let why = reason(error);
             say(format_args!("cannot write the log `{path}`: {why}; lines are dropped and counted"));
-            Lost { lines: 0, why }
+            Lost { lines: 0, said: 0, why }
         });
         lost.lines += memchr::memchr_iter(b'\n', lines).count();
     }
@@ -288,20 +309,13 @@ impl LogFile {
         }
         if self.file.is_none() {
             // What an earlier run, or the app itself, has left there.
-            let (file, _) = end_last_line(self.open(&self.path)?, || self.open(&self.path))?;
+            let (file, ended) = end_last_line(self.open(&self.path)?, || self.open(&self.path))?;
+            // Nothing is glued to it where there is no room for its end.
+            ended?;
             self.size = file.metadata()?.len();
             self.file = Some(file);
         }
         self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-/// Nobody writes to it any more.
-impl Drop for LogFile {
-    fn drop(&mut self) {
-        if self.complete().is_err() {
-            self.take_back();
-        }
     }
 }
 
@@ -338,6 +352,57 @@ mod tests {
         let (first, rest) = text.split_once('\n').unwrap();
         assert!(first.starts_with("[pmrun] 3 lines were lost here: "), "{first}");
         assert_eq!(rest, "4\n5\n");
+    }
+
+    #[test]
+    fn what_one_run_has_lost_is_told_when_the_next_can_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::create_dir(&path).unwrap();
+        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        for _ in 0..3 {
+            log.append(b"1\n2\n", note);
+            assert!(log.release());
+        }
+        std::fs::remove_dir(&path).unwrap();
+        log.append(b"next\n", note);
+        assert!(!log.release());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("[pmrun] 6 lines were lost here: ") && text.ends_with("\nnext\n"), "{text}");
+    }
+
+    /// A disk that takes a few bytes of what is written.
+    fn tear(log: &mut LogFile, written: &[u8], rest: &[u8], told: usize) {
+        log.opened().unwrap();
+        log.write_all(written).unwrap();
+        assert!(log.keep_rest(written, rest, told));
+        log.lose(b"a lost one\n", &io::ErrorKind::StorageFull.into());
+    }
+
+    #[test]
+    fn a_half_of_a_line_stays_and_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        tear(&mut log, b"whole\nha", b"lf\n", 0);
+        log.append(b"next\n", note);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("whole\nhalf\n[pmrun] 1 lines were lost here"), "{text}");
+
+        // Its writer has gone, and there is no room still.
+        let size = path.metadata().unwrap().len();
+        tear(&mut log, b"no", b"te\n", 4);
+        let moved = folder.path().join("moved");
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        (log.file, log.checked) = (None, None);
+        assert!(log.release());
+        assert_eq!(moved.metadata().unwrap().len(), size + 2, "nothing is taken out");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&moved, &path).unwrap();
+        log.append(b"next\n", note);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\nno\n[pmrun] 5 lines were lost here"), "{text}");
     }
 
     #[test]

@@ -220,7 +220,11 @@ impl Pump {
     fn file(&mut self, path: &str, owner: Option<&LogOwner>) -> Rc<RefCell<LogFile>> {
         let packer = &self.packer;
         let new = || Rc::new(RefCell::new(LogFile::new(path.into(), owner.cloned(), packer.clone())));
-        Rc::clone(self.files.entry(path.into()).or_insert_with(new))
+        let file = self.files.entry(path.into()).or_insert_with(new);
+        if Rc::strong_count(file) == 1 {
+            file.borrow_mut().set_owner(owner.cloned());
+        }
+        Rc::clone(file)
     }
 
     fn end(&mut self, key: u64) {
@@ -229,7 +233,7 @@ impl Pump {
     }
 
     fn forget_files(&mut self) {
-        self.files.retain(|_, file| Rc::strong_count(file) > 1);
+        self.files.retain(|_, file| Rc::strong_count(file) > 1 || file.borrow_mut().release());
     }
 
     fn key(&mut self) -> u64 {

@@ -3,10 +3,10 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{OFlags, XattrFlags, fsetxattr};
+use rustix::fs::{OFlags, XattrFlags, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 
-use super::head::{FROM, TAKEN, taken};
+use super::head::{FROM, LIVING, TAKEN, taken};
 use super::names;
 use crate::platform::is_written_to;
 
@@ -49,13 +49,17 @@ pub fn put_aside(path: &Path, log: File, open: impl FnOnce(&Path) -> io::Result<
     let next_name = names::with_suffix(path, NEXT);
     let next = open(&next_name)?;
     let mark = |file: &File, name, place: u64| fsetxattr(file, name, place.to_string().as_bytes(), XattrFlags::empty());
-    let marked = mark(&there, FROM, place).and_then(|()| mark(&next, FROM, next_place));
+    let marked =
+        mark(&next, LIVING, 1).and_then(|()| mark(&there, FROM, place)).and_then(|()| mark(&next, FROM, next_place));
     if marked.and_then(|()| mark(&next, TAKEN, next_place)).is_err() || next.metadata()?.len() > 0 {
         fs::remove_file(next_name)?;
         return Ok(Aside::InPlace);
     }
+    // From here on it is a rotated one.
+    let _ = fremovexattr(&there, LIVING);
     let (_, name) = names::next(path, names::next_number(path));
     if let Err(error) = next.set_permissions(same.permissions()).and_then(|()| fs::rename(path, name)) {
+        let _ = mark(&there, LIVING, 1);
         let _ = fs::remove_file(next_name);
         return Err(error);
     }
@@ -68,6 +72,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::logs::rotate::head::is_piece;
     use crate::logs::rotate::rotated;
 
     fn append(path: &Path) -> File {
@@ -93,6 +98,10 @@ mod tests {
         assert_eq!(fs::read_to_string(&rotated(&path)[0].path).unwrap(), "1\n2\n");
         assert_eq!((taken(&next), super::super::from(&next)), (4, Some(4)));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
+        assert!(!is_piece(&path) && is_piece(&rotated(&path)[0].path));
+        drop(next);
+        assert!(matches!(put_aside(&path, append(&path), open).unwrap(), Aside::Done(_)));
+        assert!(!is_piece(&path) && rotated(&path).iter().all(|piece| is_piece(&piece.path)));
 
         let link = folder.path().join("link.log");
         std::os::unix::fs::symlink(&path, &link).unwrap();

@@ -26,6 +26,10 @@ pub(super) fn compress(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let meta = source.metadata()?;
+    // Somebody else's has come there.
+    if whole.symlink_metadata().is_ok() && !super::head::is_piece(&whole) {
+        return Ok(());
+    }
     // What is there was left by a crash, or is a link that somebody has put there to have another file written.
     if let Err(error) = fs::remove_file(&part)
         && error.kind() != io::ErrorKind::NotFound

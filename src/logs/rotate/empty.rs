@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{OFlags, XattrFlags, fsetxattr};
 
-use super::head::{FROM, TAKEN, lock_exclusive, taken};
+use super::head::{FROM, LIVING, TAKEN, lock_exclusive, taken};
 use super::names;
 use crate::platform::user_id;
 
@@ -40,7 +40,7 @@ pub fn empty(log: &Path) -> io::Result<u64> {
     }
     let length = file.metadata()?.len();
     let place = taken(&file) + length;
-    for name in [TAKEN, FROM] {
+    for name in [LIVING, TAKEN, FROM] {
         let _ = fsetxattr(&file, name, place.to_string().as_bytes(), XattrFlags::empty());
     }
     file.set_len(0)?;
@@ -53,7 +53,7 @@ pub fn empty(log: &Path) -> io::Result<u64> {
 fn remove_rotated(log: &Path, before: u64) -> u64 {
     let is_wanted =
         |path: &Path| fs::File::open(path).is_ok_and(|file| super::from(&file).is_some_and(|at| at < before));
-    let files = names::every(log).into_iter().filter(|rotated| is_wanted(&rotated.path));
+    let files = names::own(names::every(log)).into_iter().filter(|rotated| is_wanted(&rotated.path));
     files.filter(|rotated| fs::remove_file(&rotated.path).is_ok()).map(|rotated| rotated.bytes).sum()
 }
 

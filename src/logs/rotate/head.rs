@@ -4,7 +4,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, FlockOperation, XattrFlags, fallocate, fgetxattr, flock, fsetxattr};
+use rustix::fs::{FallocateFlags, FlockOperation, XattrFlags, fallocate, fgetxattr, flock, fsetxattr, lgetxattr};
 use rustix::io::Errno;
 
 use super::names;
@@ -14,6 +14,8 @@ use crate::spec::Rotation;
 pub(super) const TAKEN: &str = "user.pmrun.taken";
 /// Of a rotated file: how much was taken out of the log before it.
 pub(super) const FROM: &str = "user.pmrun.from";
+/// Of a log that bears the other, too, as it has the place of one that was rotated.
+pub(super) const LIVING: &str = "user.pmrun.living";
 /// Where no line ends within this, the log is cut anywhere.
 const LINE_SOUGHT: u64 = 1 << 20;
 /// How long a reader may hold the lock; it needs it for single reads.
@@ -207,6 +209,12 @@ pub fn taken(log: &File) -> u64 {
 /// Of a rotated file: how much was taken out of its log before it.
 pub fn from(rotated: &File) -> Option<u64> {
     number(rotated, FROM)
+}
+
+/// Whether pmrun has rotated it out of a log; not a log that somebody else has given such a name.
+pub(super) fn is_piece(path: &Path) -> bool {
+    let bears = |name: &str| lgetxattr(path, name, &mut [0_u8; 24][..]).is_ok();
+    bears(FROM) && !bears(LIVING)
 }
 
 /// So that a compressed file is found like the one that it was made of.

@@ -114,7 +114,7 @@ pub fn retain(path: &Path, count: u32) {
 /// # Errors
 /// The system's; what could not be compressed stays as it is.
 pub fn compress(path: &Path) -> io::Result<()> {
-    let mut plain = names::rotated(path);
+    let mut plain = names::own(names::rotated(path));
     plain.pop();
     for file in plain.into_iter().filter(|file| !file.compressed) {
         compress::compress(&file.path)?;
@@ -124,7 +124,7 @@ pub fn compress(path: &Path) -> io::Result<()> {
 
 /// Removes the oldest rotated files of a folder until they fit.
 pub fn keep_within(folder: &Path, budget: u64) {
-    let mut files = names::all_rotated(folder);
+    let mut files = names::own(names::all_rotated(folder));
     let mut total: u64 = files.iter().map(|file| file.bytes).sum();
     files.sort_by_key(|file| (file.modified, file.number));
     for file in files {

@@ -3,6 +3,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::head::is_piece;
+
 /// A file that is being written.
 const PART: &str = ".part";
 
@@ -23,6 +25,12 @@ pub fn rotated(log: &Path) -> Vec<Rotated> {
     // Both are there when it ended between making one and removing the other.
     files.dedup_by_key(|file| file.number);
     files
+}
+
+/// Of those, what pmrun has rotated itself: logrotate's files have such names, too, and so may an app's log. Where a file
+/// system keeps no attributes nobody can tell, and none is.
+pub(super) fn own(files: Vec<Rotated>) -> Vec<Rotated> {
+    files.into_iter().filter(|file| is_piece(&file.path)).collect()
 }
 
 /// Of one number there may be two.
@@ -56,10 +64,12 @@ pub(super) fn finish(log: &Path) -> io::Result<()> {
 }
 
 pub(super) fn retain(log: &Path, count: u32) {
-    let files = rotated(log);
+    let every = own(every(log));
+    let mut files = every.clone();
+    files.dedup_by_key(|file| file.number);
     let surplus = files.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
     let Some(last) = surplus.checked_sub(1).map(|last| files[last].number) else { return };
-    for file in every(log).iter().take_while(|file| file.number <= last) {
+    for file in every.iter().take_while(|file| file.number <= last) {
         let _ = fs::remove_file(&file.path);
     }
 }
@@ -95,7 +105,8 @@ fn file(entry: &fs::DirEntry, of: impl Fn(&std::ffi::OsStr) -> bool) -> Option<R
     let path = entry.path();
     let compressed = path.extension().is_some_and(|extension| extension == "gz");
     let plain = if compressed { path.with_extension("") } else { path.clone() };
-    let number = plain.extension()?.to_str()?.parse().ok()?;
+    // There is one behind it.
+    let number = plain.extension()?.to_str()?.parse().ok().filter(|number| *number < u64::MAX)?;
     if !of(plain.file_stem()?) {
         return None;
     }
@@ -113,6 +124,35 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::rotate::head::FROM;
+    use crate::logs::rotate::{compress, keep_within, rotate};
+    use crate::spec::Rotation;
+
+    fn mark(path: &Path) {
+        fs::write(path, "a line\n").unwrap();
+        let file = fs::File::open(path).unwrap();
+        rustix::fs::fsetxattr(&file, FROM, b"0", rustix::fs::XattrFlags::empty()).unwrap();
+    }
+
+    #[test]
+    fn what_others_have_named_alike_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("app.log");
+        let others = ["app.log.1", "app.log.2.gz", "app.log.20251101"].map(|name| folder.path().join(name));
+        for other in &others {
+            fs::write(other, "somebody else's").unwrap();
+        }
+        for _ in 0..5 {
+            fs::write(&log, "a line\n".repeat(3_000)).unwrap();
+            assert!(rotate(&log, &Rotation { max_size: 10_000, retain: 2, compress: true }).unwrap());
+            compress(&log).unwrap();
+        }
+        assert_eq!(own(every(&log)).len(), 2);
+        keep_within(folder.path(), 0);
+        assert!(own(every(&log)).is_empty());
+        assert!(others.iter().all(|other| fs::read_to_string(other).unwrap() == "somebody else's"));
+        assert_eq!(rotated(&log).len(), 3);
+    }
 
     #[test]
     fn numbers_tell_the_order_and_others_files_are_nobodys() {
@@ -121,7 +161,7 @@ mod tests {
         for name in
             ["a.log", "a.log.9", "a.log.10", "a.log.2.gz", "a.log.2", "a.log.x", "a.logs.3", "b.log.4", "a.log.11.part"]
         {
-            fs::write(folder.path().join(name), name).unwrap();
+            mark(&folder.path().join(name));
         }
         let numbers = |log: &Path| rotated(log).iter().map(|file| (file.number, file.compressed)).collect::<Vec<_>>();
         assert_eq!(numbers(&log), [(2, false), (9, false), (10, false)]);
