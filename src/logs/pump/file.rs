@@ -133,7 +133,7 @@ impl LogFile {
     /// What there was no room for is written when there is some, so that no half of a line stays. False where nothing
     /// is there of it.
     fn keep_rest(&mut self, written: &[u8], rest: &[u8], told: usize) -> bool {
-        if !written.last().is_some_and(|last| *last != b'\n') {
+        if written.last().is_none_or(|last| *last == b'\n') {
             return false;
         }
         let Some(meta) = self.file.as_ref().and_then(|file| file.metadata().ok()) else { return false };
