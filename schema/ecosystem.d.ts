@@ -16,7 +16,7 @@ type Plain = Ecosystem | App[] | App;
 export interface Given {
   /** The variables of the shell that runs pmrun. */
   env: Record<string, string | undefined>;
-  /** `NODE_ENV`, where it is set. */
+  /** The profile of `--env`; without one `NODE_ENV`, where that is set. */
   mode?: string;
 }
 

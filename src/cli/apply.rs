@@ -27,9 +27,10 @@ struct Order {
 }
 
 pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world_for(&arguments.source.access)?;
+    let mut world = surroundings::world_of(&arguments.source)?;
     let home = surroundings::home()?;
     let mut order = order(arguments, &home, &world, terminal)?;
+    world.reading.mode.clone_from(&order.profile);
     let (graph, origins) =
         loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;
     let selection = loading::select(&mut order.options.only, &graph)?;

@@ -15,7 +15,7 @@ use crate::runtime;
 use crate::schema::Origins;
 
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world_for(&arguments.source.access)?;
+    let world = surroundings::world_of(&arguments.source)?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     saved_plan::refuse(&entry.path, &entry.named)?;
     if let Some(out) = &arguments.out {

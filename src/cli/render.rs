@@ -15,7 +15,7 @@ use crate::spec::AppSpec;
 pub(super) const HIDDEN: &str = "(hidden)";
 
 pub(super) fn run(arguments: &arguments::Render, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let world = surroundings::world_for(&arguments.source.access)?;
+    let world = surroundings::world_of(&arguments.source)?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     if arguments.raw {
         let (text, report) = config::load_raw(&entry.named, &world);

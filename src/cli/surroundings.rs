@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::arguments::Access;
+use super::arguments::{Access, Source};
 use super::error::CliError;
 use crate::config::js::Engine;
 use crate::config::{Hermetic, Reading, World};
@@ -63,7 +63,14 @@ pub(super) fn world() -> Result<World, CliError> {
     })
 }
 
-/// The world as a config may see it.
+/// The world as the config of a command may see it.
+pub(super) fn world_of(source: &Source) -> Result<World, CliError> {
+    let mut world = world_for(&source.access)?;
+    world.reading.mode.clone_from(&source.env);
+    Ok(world)
+}
+
+/// The same for what is read without a profile.
 pub(super) fn world_for(access: &Access) -> Result<World, CliError> {
     let mut world = world()?;
     if let Some(ms) = access.eval_timeout {

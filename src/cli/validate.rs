@@ -12,7 +12,7 @@ use crate::document::Location;
 use crate::{config, diag};
 
 pub(super) fn run(arguments: &arguments::Validate, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let mut world = surroundings::world_for(&arguments.source.access)?;
+    let mut world = surroundings::world_of(&arguments.source)?;
     let format = if arguments.json { ReportFormat::Json } else { arguments.format };
     world.reading.for_runner = format == ReportFormat::Github;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal);

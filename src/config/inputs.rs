@@ -20,6 +20,8 @@ pub struct Reading {
     pub limits: Limits,
     /// Nothing beyond it, where there is one (`--hermetic`).
     pub hermetic: Option<Hermetic>,
+    /// What a function that is exported is told as `mode` (`--env`); none: the config's own `NODE_ENV`.
+    pub mode: Option<String>,
     /// Places are wanted of all values, not only of those that something is said of.
     pub exact: bool,
     /// GitHub's runner reads what is printed.

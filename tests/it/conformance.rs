@@ -177,3 +177,20 @@ fn packages_of_npm_are_loaded() {
         assert_eq!(module, raw("esm.config.mjs", "node"));
     }
 }
+
+#[test]
+fn a_function_is_told_the_profile() {
+    let home = Home::new();
+    home.write(
+        "ecosystem.config.js",
+        "process.env.NODE_ENV = 'own';\nmodule.exports = ({ env, mode }) => ({ apps: [{ script: 'ecosystem.config.js', name: mode + env.NODE_ENV, env_live: {} }] });\n",
+    );
+    let mut engines = vec!["embedded"];
+    engines.extend(needs_node().then_some("node"));
+    for engine in engines {
+        for (profile, want) in [(&[][..], "ownown"), (&["--env", "live"], "liveown")] {
+            let output = home.ok(&[&["render", "--json", "--js-engine", engine], profile].concat());
+            assert!(output.stdout.contains(&format!("\"name\": \"{want}\"")), "{output}");
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &arguments::Explain, terminal: &mut Terminal) -> Re
         page::print(code, arguments.json, terminal)?;
         return Ok(Exit::Done);
     }
-    let world = surroundings::world_for(&arguments.source.access)?;
+    let world = surroundings::world_of(&arguments.source)?;
     if loading::absolute(Path::new(what), &world).is_file() {
         let error = CliError::usage(format!("`{what}` is a file, not a value"));
         return Err(error.hint(format!("the value goes first: `pmrun explain APP.OPTION {what}`")));

@@ -11,6 +11,8 @@ const scripts = ['require', 'module', 'exports', '__filename', '__dirname', ...b
 const everywhere = ['console', 'crypto', 'process'];
 const entry = process.argv[1];
 const asText = process.argv.pop() === 'text';
+// The profile of `--env`, where there is one.
+const [profile] = process.argv.splice(2);
 process.execArgv.length = 0;
 
 // What the config sets, and what it looks for by name before it goes through all of them, as in `builtins/process.js`.
@@ -107,7 +109,7 @@ async function main() {
     if (typeof value === 'function' && Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false) {
       send('class');
       exit.call(process, 1);
-    } else if (typeof value === 'function') value = value({ env: process.env, mode: process.env.NODE_ENV });
+    } else if (typeof value === 'function') value = value({ env: process.env, mode: profile ?? process.env.NODE_ENV });
     else if (Object.prototype.toString.call(value) === '[object Module]' && chosen(value) !== value) value = chosen(value);
     else break;
   }

@@ -267,7 +267,10 @@ fn unwrapped(host: &Host, boot: &JsObject, exports: JsValue, context: &mut Conte
                 return Err(Stop::Unfit(Box::new(fault::class()), Trace::of(context).whole(&host.entry)));
             }
             let env = call(boot, "environment", &[], context)?;
-            let mode = call(boot, "mode", &[], context)?;
+            let mode = match &host.orders.mode {
+                Some(mode) => JsString::from(mode.as_str()).into(),
+                None => call(boot, "mode", &[], context)?,
+            };
             let given = JsObject::with_object_proto(context.intrinsics());
             given.set(js_string!("env"), env, false, context)?;
             given.set(js_string!("mode"), mode, false, context)?;

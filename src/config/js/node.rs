@@ -311,6 +311,7 @@ impl<'a> Evaluation<'a> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "ulimit -c 0; ulimit -t \"$0\"; exec \"$@\"", &seconds.to_string()]).arg(node);
         command.args([&format!("--max-old-space-size={heap}"), "-e", DRIVER, "--"]).arg(&self.real);
+        command.args(&self.world.reading.mode);
         command.arg(if as_text { "text" } else { "tree" });
         let env: BTreeMap<_, _> = self.world.env.iter().filter(|(name, _)| !CHANNEL.contains(&name.as_str())).collect();
         command.env_clear().envs(env).current_dir(cwd);

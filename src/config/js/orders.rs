@@ -21,6 +21,8 @@ pub(super) struct Orders {
     pub(super) memory_bytes: u64,
     pub(super) deadline_ms: u64,
     pub(super) hermetic: Option<Hermetic>,
+    /// What a function that is exported is told; none: the config's own `NODE_ENV`.
+    pub(super) mode: Option<String>,
     /// What is wanted is the text that `JSON.stringify` makes of the value, not the value.
     pub(super) stringify: bool,
     /// Whether values are traced to where they come from.
@@ -179,6 +181,7 @@ impl Orders {
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,
             hermetic: world.reading.hermetic.clone(),
+            mode: world.reading.mode.clone(),
             stringify: false,
             trace: true,
             aside: None,

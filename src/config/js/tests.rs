@@ -80,6 +80,7 @@ fn orders(entry: &Path, root: &Path) -> Orders {
         memory_bytes: 512 << 20,
         deadline_ms: 5_000,
         hermetic: None,
+        mode: None,
         stringify: false,
         trace: true,
         aside: None,

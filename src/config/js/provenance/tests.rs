@@ -34,6 +34,7 @@ fn run_file(entry: &Path, trace: bool) -> Result<Exported, Failure> {
         memory_bytes: 512 << 20,
         deadline_ms: 5_000,
         hermetic: None,
+        mode: None,
         stringify: false,
         trace,
         aside: None,
