@@ -93,12 +93,15 @@ pub(super) enum Command {
     /// Be the daemon
     #[command(name = "__daemon", hide = true)]
     Daemon,
+    /// Start another daemon when this one is killed (what a daemon starts that has lost its keeper)
+    #[command(name = "__keeper", hide = true)]
+    Keeper { daemon: u32, soft_file_limit: Option<u64> },
     /// Write what apps say to their logs (what the daemon starts where something is added to it)
     #[command(name = "__log", hide = true)]
     Pump,
     /// End what a config's commands have left, when whoever reads it has ended
-    #[command(name = "__keep", hide = true)]
-    Keep { tag: u64, folder: std::path::PathBuf, group: Option<std::path::PathBuf> },
+    #[command(name = "__ward", hide = true)]
+    Ward { tag: u64, folder: std::path::PathBuf, group: Option<std::path::PathBuf> },
 }
 
 /// Whether these are the arguments that the child of a config is run with.
@@ -136,7 +139,8 @@ impl Command {
             | Self::Eval
             | Self::Daemon
             | Self::Pump
-            | Self::Keep { .. } => false,
+            | Self::Keeper { .. }
+            | Self::Ward { .. } => false,
         }
     }
 }
@@ -792,8 +796,10 @@ mod tests {
             "--no-color list",
             "__eval",
             "__daemon",
-            "__keep 1 /tmp/x",
-            "__keep 1 /tmp/x /sys/fs/cgroup/x",
+            "__keeper 1",
+            "__keeper 1 1024",
+            "__ward 1 /tmp/x",
+            "__ward 1 /tmp/x /sys/fs/cgroup/x",
             "__log",
         ];
         for line in lines {

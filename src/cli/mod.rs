@@ -71,7 +71,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
-        Command::Keep { tag, folder, group } => return crate::platform::keep(tag, &folder, group.as_deref()),
+        Command::Keeper { daemon, soft_file_limit } => return crate::daemon::keep(daemon, soft_file_limit),
+        Command::Ward { tag, folder, group } => return crate::platform::ward(tag, &folder, group.as_deref()),
         Command::Pump => return crate::logs::pump::main(),
         _ => {}
     }
@@ -113,7 +114,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Kill => kill::run(terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Version(arguments) => version::run(arguments, terminal),
-        Command::Eval | Command::Daemon | Command::Pump | Command::Keep { .. } => {
+        Command::Eval | Command::Daemon | Command::Pump | Command::Keeper { .. } | Command::Ward { .. } => {
             Err(CliError::usage("these are run by pmrun itself"))
         }
     }

@@ -11,6 +11,7 @@
 //! | `pmrun.log` | the daemon's own few lines |
 //! | `state` | what should run: [`crate::runtime::store`] |
 //! | `events.jsonl`, `.1` | what happened: [`crate::runtime::history`] |
+//! | `standings` | where each instance stands, for the daemon that follows one that was killed |
 //! | `notify/` | a socket for each app that says `READY=1` |
 //! | `rotate.lock` | which logs are being rotated just now |
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
@@ -21,6 +22,7 @@ mod journal;
 mod log;
 mod saver;
 mod serve;
+mod standings;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,16 +32,19 @@ use std::time::Duration;
 use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
-    Adopted, Clock, Host, LockFile, LockKind, Signals, become_daemon, boot_id, default_home, ended_unseen, ensure_home,
-    reason, time_zone,
+    Adopted, Clock, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Signals, become_daemon, boot_id,
+    default_home, divide, ended_unseen, ensure_home, is_alive, limit_files, reason, time_zone,
 };
 use crate::rpc::client::{HINT, SERVING};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
-use crate::runtime::{self, Core, Effect, Intent, Save, State, Survivor, open_jobs, possible_launches};
+use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
 use crate::supervisor::{Launch, Layout};
 use serve::{Daemon, watch_logs};
+use standings::Standings;
 
+/// How long the keeper may take to say what it knows.
+const KEEPER_PATIENCE: Duration = Duration::from_millis(500);
 /// How long another daemon may take to end, or a reader to read.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -49,45 +54,88 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// its end. Must be called before the process has opened files or started threads.
 #[must_use]
 pub fn main() -> ExitCode {
-    match default_home(|name| std::env::var_os(name)).and_then(|home| start(&home)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::line(&problem);
-            say(&problem);
-            ExitCode::FAILURE
-        }
-    }
+    run(divide)
 }
 
-fn start(home: &Path) -> Result<(), String> {
-    let cannot = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {}", reason(&error));
-    let setup = become_daemon().map_err(cannot("leave the terminal"))?;
+/// Keeps a daemon that has lost its keeper, and is the next daemon, should it be killed.
+#[must_use]
+pub fn keep(daemon: u32, soft_file_limit: Option<u64>) -> ExitCode {
+    if let Some(limit) = soft_file_limit {
+        limit_files(limit);
+    }
+    run(|| crate::platform::keep(daemon))
+}
+
+fn run(divide: impl FnOnce() -> std::io::Result<Part>) -> ExitCode {
+    let divided = || {
+        let home = default_home(|name| std::env::var_os(name))?;
+        let setup = become_daemon().map_err(cannot("leave the terminal"))?;
+        Ok(match divide().map_err(cannot("start its keeper"))? {
+            Part::Keeper(code) => Ok(code),
+            Part::Daemon(link) => Err((home, setup, link)),
+        })
+    };
+    let ended = divided().and_then(|part| match part {
+        Ok(code) => Ok(code),
+        Err((home, setup, link)) => start(&home, setup, link).map(|()| ExitCode::SUCCESS),
+    });
+    ended.unwrap_or_else(|problem: String| {
+        log::line(&problem);
+        say(&problem);
+        ExitCode::FAILURE
+    })
+}
+
+fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("cannot {what}: {}", reason(&error))
+}
+
+fn start(home: &Path, setup: ProcessSetup, mut link: KeeperLink) -> Result<(), String> {
     let layout = Layout { home: home.to_str().ok_or("PMRUN_HOME is not valid UTF-8")?.to_owned() };
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
     // Before there are threads: they inherit what is blocked.
     let signals = Signals::block().map_err(cannot("watch signals"))?;
+    // Nobody starts one meanwhile, who knows less.
+    let turn = link
+        .follows
+        .is_some()
+        .then(|| LockFile::acquire(&home.join("start.lock"), LockKind::Exclusive, LOCK_PATIENCE).ok().flatten());
     let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
         .map_err(cannot("lock `daemon.lock`"))?
         .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
     let mut store = Store::open(home).map_err(|error| with_hint(&error))?;
     let mut state = store.load().map_err(|error| with_hint(&error))?;
-    let ended = close_jobs(&mut store, &mut state, &layout);
+    let (standings, stood) = Standings::open(home, boot_id());
+    let mut past = Past { standings: stood, follows: link.follows.is_some(), ..Past::default() };
+    learn(&mut link, &state, &mut past);
+    let closed = close_jobs(&mut store, &mut state, &layout, &past);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
     let clock = Clock::start();
     let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
     let rotator = rotator.map_err(cannot("start a thread"))?;
-    let survivors = adopt(&mut host, &rotator, home, &state, &layout);
-    let unseen = host.take_unseen();
+    past.survivors = adopt(&mut host, &rotator, home, &state, &layout);
+    // Some may have ended just now.
+    learn(&mut link, &state, &mut past);
+    let follows = link.follows;
+    host.be_kept(link).map_err(cannot("listen to its keeper"))?;
+    let (known, unseen): (Vec<_>, Vec<_>) =
+        host.take_unseen().into_iter().partition(|(id, _)| standing(&state, &past, id).is_some());
+    past.ended.extend(known);
     runtime.block_on(async {
-        let mut daemon = Daemon::new(home, clock, host, rotator, signals, store).map_err(cannot("serve"))?;
+        let mut daemon = Daemon::new(home, clock, host, rotator, signals, store, standings).map_err(cannot("serve"))?;
+        if let Some(status) = follows {
+            log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(status)));
+        }
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         say(SERVING);
+        daemon.serves();
+        drop(turn);
         let now = clock.now();
-        let (mut core, next) = Core::restore(state, survivors, layout, time_zone, now);
+        let (mut core, next) = Core::restore(state, past, layout, time_zone, now);
         // Told before what follows from it.
-        let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&ended, now));
+        let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&closed, now));
         let effects = told.chain(next).collect();
         core.set_pid(std::process::id());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
@@ -96,10 +144,44 @@ fn start(home: &Path) -> Result<(), String> {
     })
 }
 
+/// How the last daemon ended, in words.
+fn of_daemon(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Unknown => "nobody knows how it ended".to_owned(),
+        status => status.to_string(),
+    }
+}
+
+fn standing<'a>(state: &State, past: &'a Past, id: &InstanceId) -> Option<&'a Standing> {
+    past.standings.get(&state.apps.get(&id.app)?.instances.get(&id.slot)?.id)
+}
+
+/// Asks the keeper how those ended that are not there any more.
+fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
+    let mut gone = Vec::new();
+    for (name, app) in &state.apps {
+        for slot in app.instances.keys() {
+            let id = InstanceId::new(name, *slot);
+            let pid = standing(state, past, &id).and_then(Standing::pid);
+            gone.extend(pid.filter(|pid| !past.ended.contains_key(&id) && !is_alive(*pid)).map(|pid| (pid, id)));
+        }
+    }
+    if link.follows.is_none() {
+        return;
+    }
+    let pids: Vec<u32> = gone.iter().map(|(pid, _)| *pid).collect();
+    link.learn(&pids, KEEPER_PATIENCE);
+    for (pid, id) in gone {
+        let known = link.ended.iter().find(|(ended, _)| *ended == pid);
+        past.ended.extend(known.map(|(_, status)| (id, *status)));
+    }
+}
+
 /// A job that ran when the last daemon died and has ended since is done, whatever its status was. After the machine was
 /// started anew it is run: it was cut off.
-fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout) -> BTreeSet<InstanceId> {
-    let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = open_jobs(state, layout).into_iter().unzip();
+fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout, past: &Past) -> BTreeSet<InstanceId> {
+    let unknown = open_jobs(state, layout).into_iter().filter(|(id, _)| !past.ended.contains_key(id));
+    let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = unknown.unzip();
     let found = ended_unseen(&launches, &layout.home);
     let all = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
     let (mut ended, pid_files): (BTreeSet<InstanceId>, Vec<String>) =
@@ -229,7 +311,7 @@ mod tests {
             leave();
             let mut state = store.load().unwrap();
             assert_eq!(state.boot.is_empty(), rebooted);
-            assert_eq!(close_jobs(&mut store, &mut state, &layout), want.into_iter().collect());
+            assert_eq!(close_jobs(&mut store, &mut state, &layout, &Past::default()), want.into_iter().collect());
             assert_eq!((job.exists(), web.exists()), (false, true));
             let status = ExitStatus::Unknown;
             let is_done = |state: &State| state.apps["job"].instances[&0].intent == Intent::Done { status };

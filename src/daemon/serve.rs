@@ -12,6 +12,7 @@ use super::checks::Checks;
 use super::journal::Journal;
 use super::log;
 use super::saver::{Saved, Saver};
+use super::standings::Standings;
 use crate::health;
 use crate::logs::rotate::Rotator;
 use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
@@ -53,6 +54,7 @@ pub(super) struct Daemon {
     clients: HashMap<ClientId, Replies>,
     /// Each connection holds a sender: its end is the end of all of them.
     alive: (Sender<()>, Receiver<()>),
+    standings: Standings,
     inputs: VecDeque<Input>,
     /// Asked for and not done yet.
     spawns: VecDeque<Box<Launch>>,
@@ -70,6 +72,7 @@ impl Daemon {
         rotator: Rotator,
         signals: Signals,
         store: Store,
+        standings: Standings,
     ) -> io::Result<Self> {
         let (to_loop, saved) = unbounded_channel();
         let (to_watch, from_watcher) = unbounded_channel();
@@ -100,11 +103,17 @@ impl Daemon {
             from_clients,
             clients: HashMap::new(),
             alive,
+            standings,
             inputs: VecDeque::new(),
             spawns: VecDeque::new(),
             worked: true,
             ending: false,
         })
+    }
+
+    /// From now on another is started when this one is killed.
+    pub(super) fn serves(&self) {
+        self.host.serves();
     }
 
     /// Returns when the core has said `Exit`.
@@ -179,6 +188,7 @@ impl Daemon {
         }
         self.journal.flush(self.clock.now());
         self.saver.finish();
+        self.standings.end();
         log::line("ended");
         drop(lock);
         drop(self.clients);
@@ -231,6 +241,8 @@ impl Daemon {
                 started = true;
                 self.spawn(SPAWNS_PER_TURN);
             }
+            // Before anybody is sent anything: who was asked to end is not asked again by the daemon that follows.
+            self.standings.flush(core);
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
             self.hear_host();
@@ -265,6 +277,11 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.kill(launch, tree);
             }
+            Effect::Await { launch, tree } => {
+                self.spawn_before(launch);
+                self.host.await_end(launch, tree);
+            }
+            Effect::Standing { id, standing } => self.standings.note(id, standing.as_deref()),
             Effect::Measure { launches } => {
                 let measured = self.host.memory(&launches);
                 self.inputs.extend(measured.into_iter().map(|(launch, bytes)| Input::Memory { launch, bytes }));

@@ -15,14 +15,14 @@ use rustix::process::{
 };
 
 use super::cgroup::Pen;
-use super::keeper::{Keeper, remove};
 use super::procfs::{Table, file_locks, own_children};
 use super::tag::Tag;
+use super::warden::{Warden, remove};
 
 /// A flood of processes that outruns a processor for this long is left to the system.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What they wrote is taken away within this, or by the keeper.
+/// What they wrote is taken away within this, or by the warden.
 const REMOVAL: Duration = Duration::from_millis(500);
 
 /// What a command writes to a file of its own, at most.
@@ -78,9 +78,9 @@ pub struct Brood {
     looks: Cell<u32>,
     /// This process's other children, where it is given all orphans.
     others: Option<Vec<u32>>,
-    /// Whether there is to be a keeper.
+    /// Whether there is to be a warden.
     kept: bool,
-    keeper: Option<Keeper>,
+    warden: Option<Warden>,
 }
 
 /// How a command ended.
@@ -105,7 +105,7 @@ impl Brood {
             looks: Cell::new(0),
             others: None,
             kept: false,
-            keeper: None,
+            warden: None,
         }
     }
 
@@ -132,10 +132,10 @@ impl Brood {
         if self.pen.is_none() && self.children.is_empty() {
             self.pen = scratch.file_name().and_then(|name| Pen::new(&name.to_string_lossy()));
         }
-        if self.kept && self.keeper.is_none() {
-            let keeper = Keeper::start(self.tag, &scratch, self.pen.as_ref())?;
-            self.others.iter_mut().for_each(|others| others.push(keeper.pid()));
-            self.keeper = Some(keeper);
+        if self.kept && self.warden.is_none() {
+            let warden = Warden::start(self.tag, &scratch, self.pen.as_ref())?;
+            self.others.iter_mut().for_each(|others| others.push(warden.pid()));
+            self.warden = Some(warden);
         }
         if self.children.is_empty() {
             self.before = tasks();
@@ -304,12 +304,12 @@ impl Brood {
         if !self.children.is_empty() {
             self.kill_all();
         }
-        let removed = self.scratch.take().is_none_or(|scratch| match &self.keeper {
+        let removed = self.scratch.take().is_none_or(|scratch| match &self.warden {
             Some(_) => remove(&scratch, Instant::now() + REMOVAL),
             None => remove(&scratch, Instant::now() + PATIENCE),
         });
-        if let Some(keeper) = self.keeper.take() {
-            keeper.dismiss(removed);
+        if let Some(warden) = self.warden.take() {
+            warden.dismiss(removed);
         }
     }
 

@@ -36,6 +36,7 @@ mod tag;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod warden;
 
 pub use account::{LogOwner, check_account};
 pub use brood::{Bounds, Brood, Ended, Excess};
@@ -44,7 +45,7 @@ pub use clock::{Alarm, Clock, time_zone};
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};
 pub use host::{Event, Host};
-pub use keeper::keep;
+pub use keeper::{KeeperLink, Part, divide, keep};
 pub use last_line::end_last_line;
 pub use lease::is_written_to;
 pub use lock::{LockFile, LockKind};
@@ -53,10 +54,11 @@ pub(crate) use notify::short_address;
 pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs};
 pub use random::random_bytes;
 pub use range_lock::RangeLock;
-pub use setup::{Pending, ProcessSetup, Signals, become_daemon};
+pub use setup::{Pending, ProcessSetup, Signals, become_daemon, limit_files};
 pub use spawn::open_log;
-pub use survivors::{Adopted, boot_id, ended_unseen, unwatched};
+pub use survivors::{Adopted, boot_id, ended_unseen, is_alive, unwatched};
 pub use sys::{awaitable, interrupted};
+pub use warden::ward;
 
 /// The system's words without their number.
 #[must_use]

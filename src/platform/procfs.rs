@@ -17,7 +17,7 @@ pub(super) const MARK_SPEC: &str = "PMRUN_SPEC";
 pub(super) const MARK_LIST_ID: &str = "pm_id";
 
 /// The first argument of a daemon.
-const DAEMON_WORD: &str = "__daemon";
+const DAEMON_WORDS: [&[u8]; 2] = [b"__daemon", b"__keeper"];
 
 /// One process, by proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +184,8 @@ pub(super) fn sees_home(pid: u32, home: &str) -> bool {
 /// Whether a process is a daemon that was started for this home.
 pub(super) fn is_daemon_of(pid: u32, home: &str) -> bool {
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let is_daemon = words.split(|byte| *byte == 0).nth(1) == Some(DAEMON_WORD.as_bytes());
+    let word = words.split(|byte| *byte == 0).nth(1);
+    let is_daemon = word.is_some_and(|word| DAEMON_WORDS.contains(&word));
     is_daemon && marks(pid).is_some_and(|marks| marks.home.as_deref() == Some(home))
 }
 

@@ -28,6 +28,19 @@ pub fn become_daemon() -> io::Result<ProcessSetup> {
     Ok(ProcessSetup { files: raise_file_limit() })
 }
 
+impl ProcessSetup {
+    /// What [`limit_files`] is to be told in a process that this one starts, and that is a daemon too.
+    pub(super) fn soft_file_limit(&self) -> Option<String> {
+        Some(self.files.as_ref()?.current?.to_string())
+    }
+}
+
+/// Undoes what the daemon has changed that started this process.
+pub fn limit_files(soft: u64) {
+    let given = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), ..given });
+}
+
 /// Every app costs descriptors; the usual soft limit of 1024 is there for programs that use select(2).
 fn raise_file_limit() -> Option<Rlimit> {
     let given = getrlimit(Resource::Nofile);

@@ -165,6 +165,12 @@ pub fn ended_unseen(launches: &[Launch], home: &str) -> Vec<LaunchId> {
     filed.into_iter().filter(|launch| !alive.contains(&launch.env.get(MARK_LIST_ID))).map(|launch| launch.id).collect()
 }
 
+/// Whether a process is there that does more than wait for its parent. What cannot be looked at may be.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    procfs::process(pid).map_or(true, |process| process.is_some_and(|process| !process.dead))
+}
+
 /// Tells one start of the machine, or of the container that this runs in, from another.
 #[must_use]
 pub fn boot_id() -> String {

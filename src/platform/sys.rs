@@ -78,6 +78,17 @@ pub(super) fn close_inherited() {
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
 }
 
+/// Divides this process; none in the child.
+#[expect(unsafe_code, reason = "fork")]
+pub(super) fn fork() -> io::Result<Option<u32>> {
+    // SAFETY: called where there is one thread alone, so that no lock is held by one that the child does not have.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(pid.cast_unsigned())),
+    }
+}
+
 /// The descriptor that this process was handed beyond the standard ones; every other is closed.
 #[expect(unsafe_code, reason = "takes and closes descriptors by number")]
 pub(super) fn inherited_descriptor() -> Option<OwnedFd> {

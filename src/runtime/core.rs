@@ -12,13 +12,14 @@ pub(super) use self::memory::Measured;
 use super::history::{Entry, What, Why};
 use super::operation::{Afterwards, Caller, Operation, Surroundings};
 use super::request::{self, Begun};
+use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
-use super::{ClientId, Effect, Input, Intent, Save, State, Ticket, restore, view};
+use super::{ClientId, Effect, Input, Intent, Past, Save, Standing, State, Ticket, restore, view};
 use crate::base::{ExitStatus, InstanceId, Key, Mono, Now};
 use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
-use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout};
+use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout, StopPhase};
 
 /// How long a daemon waits for the command that started it, which may have been killed meanwhile.
 const RESUME_MS: u64 = 1_000;
@@ -87,27 +88,22 @@ impl Core {
     /// should run and does not is started after the command that started the daemon, so that it acts on what was
     /// recorded: nothing is started only to be stopped or replaced.
     #[must_use]
-    pub fn restore(
-        state: State,
-        survivors: Vec<Survivor>,
-        layout: Layout,
-        zones: Zones,
-        now: Now,
-    ) -> (Self, Vec<Effect>) {
+    pub fn restore(state: State, past: Past, layout: Layout, zones: Zones, now: Now) -> (Self, Vec<Effect>) {
         let (generation, key) = (state.generation, state.key);
         let known = |survivor: &Survivor| {
             let app = state.apps.get(&survivor.instance.app);
             app.is_some_and(|app| app.instances.contains_key(&survivor.instance.slot))
         };
-        let strangers = survivors.iter().filter(|survivor| !known(survivor));
+        let follows = past.follows;
+        let strangers = past.survivors.iter().filter(|survivor| !known(survivor));
         let mut out: Vec<Effect> =
             strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
-        let (mut table, unwanted) = restore::table(state, survivors, layout, now);
+        let restore::Restored { mut table, unwanted, open } = restore::table(state, past, layout, now);
         restore::tell(&table, now, &mut out);
         table.asking = Why::CutShort;
         let mut core = Self {
             current: None,
-            resume_at: restore::resume(&table, now).map(|_| now.mono.plus_ms(RESUME_MS)),
+            resume_at: restore::resume(&table, now).map(|_| now.mono.plus_ms(if follows { 0 } else { RESUME_MS })),
             commanded: false,
             table,
             generation,
@@ -125,12 +121,55 @@ impl Core {
             core.feed(&id, Event::Stop, now, &mut out);
         }
         core.table.asking = Why::Unknown;
+        core.close(open, now, &mut out);
         core.table.check_all(&mut out);
         core.keep_needs(now, &mut out);
         core.go_on(now, &mut out);
         core.keep_agendas(now, &mut out);
         core.watching.follow(&mut core.table, &mut out);
+        core.table.note_standings(&mut out);
         (core, out)
+    }
+
+    /// Takes up what was under way.
+    fn close(&mut self, open: Vec<(InstanceId, Open)>, now: Now, out: &mut Vec<Effect>) {
+        for (id, open) in open {
+            match open {
+                Open::Ended { launch, status } => {
+                    out.push(Effect::Log(format!("`{id}` ended while no daemon ran: {status}")));
+                    self.feed(&id, Event::Exited { launch, status, left: false }, now, out);
+                }
+                Open::Unseen => {
+                    let status = ExitStatus::Unknown;
+                    out.push(Effect::Log(format!("`{id}` ended while no daemon ran, and nobody knows how")));
+                    let what = What::Exited { status, after_ms: None, asked: false };
+                    out.push(Effect::History(Box::new(Entry::of_instance(&id, what, now))));
+                }
+                Open::Stopped => {
+                    let what = What::Stopped { why: Why::CutShort };
+                    out.push(Effect::History(Box::new(Entry::of_instance(&id, what, now))));
+                }
+                Open::Gone { launch } => self.feed(&id, Event::TreeGone { launch }, now, out),
+                Open::Stopping { launch } => {
+                    let instance = self.table.instance(&id);
+                    let tree = instance.is_some_and(|instance| instance.machine.policy.stop.tree);
+                    let is_asked = instance.is_some_and(|instance| {
+                        let phase = |state: &supervisor::State| match state {
+                            supervisor::State::Stopping { phase, .. } => Some(*phase),
+                            _ => None,
+                        };
+                        matches!(phase(&instance.machine.state), Some(StopPhase::Asked { .. }))
+                    });
+                    // A second signal may mean something else to it than the first.
+                    out.push(if is_asked { Effect::Await { launch, tree } } else { Effect::Kill { launch, tree } });
+                }
+            }
+        }
+    }
+
+    /// Where everybody stands, as [`Effect::Standing`] would say it.
+    pub fn standings(&self) -> impl Iterator<Item = (u32, Standing)> {
+        self.table.standings()
     }
 
     /// What `ping` answers.
@@ -164,10 +203,12 @@ impl Core {
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),
             Input::Limits { launch, note } => {
-                let id = self.table.owner(launch);
-                if let Some(instance) = id.and_then(|id| self.table.apps.get_mut(&id.app)?.instances.get_mut(&id.slot))
+                if let Some(id) = self.table.owner(launch)
+                    && let Some(app) = self.table.apps.get_mut(&id.app)
+                    && let Some(instance) = app.instances.get_mut(&id.slot)
                 {
                     instance.limits_note = note;
+                    self.table.restless.insert(instance.list_id, id);
                 }
             }
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
@@ -182,6 +223,7 @@ impl Core {
         self.go_on(now, &mut out);
         self.keep_agendas(now, &mut out);
         self.watching.follow(&mut self.table, &mut out);
+        self.table.note_standings(&mut out);
         out
     }
 

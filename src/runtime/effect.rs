@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::history::Entry;
-use super::{AppRecord, ClientId, Ticket, Watches};
+use super::{AppRecord, ClientId, Standing, Ticket, Watches};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
 use crate::spec::{Limits, Rotation};
@@ -20,6 +20,8 @@ pub enum Effect {
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.
     Kill { launch: LaunchId, tree: bool },
+    /// What an earlier daemon began to stop: answered by `TreeGone`, as `Stop`, but nobody is sent anything.
+    Await { launch: LaunchId, tree: bool },
     /// Whether the descendants of a process end when it ends by itself; at first as its `Launch` says.
     Tree { launch: LaunchId, tree: bool },
     /// Look how much memory they use; answered by a `Memory` for each that runs.
@@ -36,6 +38,8 @@ pub enum Effect {
     Answer { client: ClientId, answer: Box<Answer>, last: bool },
     /// From now on exactly this is watched; changes come back as `FilesChanged`.
     Watch(Box<Watches>),
+    /// Where an instance stands, by its number, or that it is no more. Kept for a daemon that follows when this one is killed.
+    Standing { id: u32, standing: Option<Box<Standing>> },
     /// Something happened that is worth remembering.
     History(Box<Entry>),
     /// A line for the daemon's own log.

@@ -25,6 +25,7 @@ mod restore;
 mod roster;
 #[cfg(test)]
 mod simulation;
+mod standing;
 pub mod store;
 mod table;
 mod target;
@@ -37,6 +38,7 @@ pub use effect::{Effect, Save};
 pub use input::{ClientId, Input, Ticket};
 pub use record::{AppRecord, InstanceRecord, Intent, State};
 pub use restore::{close_jobs, open_jobs, possible_launches};
+pub use standing::{Past, Standing};
 pub use target::{Target, TargetError, resolve};
 pub use view::{Unwatched, offline_apps, offline_snapshot, offline_views};
 pub use watching::Watches;

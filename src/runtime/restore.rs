@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::history::{Entry, What};
+use super::history::{Entry, What, Why};
 use super::operation::{Afterwards, Caller, Operation, Rigour};
+use super::standing::Open;
 use super::table::{Ambient, App, Instance, Table};
 use super::work::Aim;
-use super::{AppRecord, Effect, InstanceRecord, Intent, Save, State, Survivor};
+use super::{AppRecord, Effect, InstanceRecord, Intent, Past, Save, State, Survivor};
 use crate::base::{ExitStatus, InstanceId, Mono, Now};
 use crate::spec::AppSpec;
 use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch};
@@ -56,8 +57,19 @@ pub fn close_jobs(state: &mut State, ended: &BTreeSet<InstanceId>) -> Vec<Save> 
     records.map(|(name, record)| Save::App(name, Box::new(record))).collect()
 }
 
-/// The table as the records say, with what survived in it. The second value is what survived and should not run.
-pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now: Now) -> (Table, Vec<InstanceId>) {
+pub(super) struct Restored {
+    pub(super) table: Table,
+    /// What survived and should not run.
+    pub(super) unwanted: Vec<InstanceId>,
+    /// What was under way.
+    pub(super) open: Vec<(InstanceId, Open)>,
+}
+
+/// The table as the records say, with what survived in it, and where it stood.
+pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Restored {
+    let Past { survivors, standings, ended, follows: _ } = past;
+    let lives: BTreeSet<InstanceId> = survivors.iter().map(|survivor| survivor.instance.clone()).collect();
+    let mut open = Vec::new();
     let possible: BTreeMap<InstanceId, LaunchId> =
         possible_launches(&state, &layout).into_iter().map(|(instance, launch)| (instance, launch.id)).collect();
     let first_launch = possible.values().map(|launch| launch.0).max().unwrap_or(0) + 1;
@@ -80,14 +92,32 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
             let runs = known.runs.clone();
             Instance { runs, ..Instance::new(known.id, machine(slot, known.intent)) }
         };
-        let instances = record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
+        let mut instances: BTreeMap<u32, Instance> =
+            record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
+        for (slot, instance) in &mut instances {
+            let id = InstanceId::new(&name, *slot);
+            let (Some(known), Some(standing)) = (record.instances.get(slot), standings.get(&instance.list_id)) else {
+                continue;
+            };
+            if !lives.contains(&id) {
+                let launch = possible.get(&id).copied();
+                let found = standing.resume(instance, known.intent, launch, ended.get(&id).copied());
+                open.extend(found.map(|found| (id, found)));
+            }
+        }
         table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false, agenda: None });
     }
     let mut unwanted = Vec::new();
     for survivor in survivors {
-        if let Some(intent) = adopt(&mut table, &survivor, now)
-            && intent == Intent::Stopped
+        let Some(intent) = adopt(&mut table, &survivor, now) else { continue };
+        let app = table.apps.get_mut(&survivor.instance.app);
+        if let Some(instance) = app.and_then(|app| app.instances.get_mut(&survivor.instance.slot))
+            && let Some(standing) = standings.get(&instance.list_id)
         {
+            let found = standing.go_on(instance, intent, survivor.launch);
+            open.extend(found.map(|found| (survivor.instance.clone(), found)));
+        }
+        if intent == Intent::Stopped {
             unwanted.push(survivor.instance);
         }
     }
@@ -95,7 +125,7 @@ pub(super) fn table(state: State, survivors: Vec<Survivor>, layout: Layout, now:
     for name in names {
         table.enrol(&name);
     }
-    (table, unwanted)
+    Restored { table, unwanted, open }
 }
 
 /// Says what was taken over.
@@ -103,12 +133,29 @@ pub(super) fn tell(table: &Table, now: Now, out: &mut Vec<Effect>) {
     for (name, app) in &table.apps {
         for (slot, instance) in &app.instances {
             if let Some(pid) = instance.machine.state.pid() {
+                let id = InstanceId::new(name, *slot);
+                let mut tell = |what| out.push(Effect::History(Box::new(Entry::of_instance(&id, what, now))));
                 let unchecked = matches!(instance.machine.state, supervisor::State::Starting { .. });
-                let entry = Entry::of_instance(&InstanceId::new(name, *slot), What::Adopted { pid, unchecked }, now);
-                out.push(Effect::History(Box::new(entry)));
+                tell(What::Adopted { pid, unchecked });
+                if let Some(what) = stands(&instance.machine, &instance.why) {
+                    tell(what);
+                }
             }
         }
     }
+}
+
+/// Where it stands, where that is more than that it runs.
+fn stands(machine: &Machine, why: &Why) -> Option<What> {
+    Some(match &machine.state {
+        supervisor::State::Online { healthy: false, .. } => {
+            What::Unhealthy { reason: machine.ailment.clone().unwrap_or_else(|| "no answer".to_owned()) }
+        }
+        supervisor::State::Starting { late: true, awaits, .. } => What::NotReady { reason: machine.lateness(*awaits) },
+        supervisor::State::Stopping { .. } => What::Stopping { why: why.clone() },
+        supervisor::State::Errored { reason } => What::GivenUp { reason: reason.to_string() },
+        _ => return None,
+    })
 }
 
 /// None when nobody knows it: then it is killed.

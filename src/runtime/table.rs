@@ -5,7 +5,7 @@ use super::core::Measured;
 use super::history::{Heard, Moment, Why};
 use super::roster::Roster;
 use super::view::outputs;
-use super::{AppRecord, Effect, Intent};
+use super::{AppRecord, Effect, Intent, Standing};
 use crate::base::{InstanceId, Mono, Now, Run, sha256_hex};
 use crate::schedule::Agenda;
 use crate::supervisor::{Ask, Cause, Event, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step};
@@ -137,6 +137,8 @@ pub(super) struct Table {
     /// Who is at work, for the history.
     pub(super) asking: Why,
     pub(super) roster: Roster,
+    /// Who may stand elsewhere since that was last said, by its number.
+    pub(super) restless: BTreeMap<u32, InstanceId>,
 }
 
 impl Table {
@@ -151,6 +153,7 @@ impl Table {
             touched: BTreeSet::new(),
             asking: Why::Unknown,
             roster: Roster::default(),
+            restless: BTreeMap::new(),
         }
     }
 
@@ -214,6 +217,11 @@ impl Table {
         let (heard, ended) = (Heard::of(&event), instance.machine.remains);
         let checked = instance.machine.checked().map(|(launch, check)| (launch, check.clone()));
         let run = instance.run(&event, now);
+        let streak = instance.machine.streak;
+        let is_routine = matches!(
+            event,
+            Event::Tick | Event::Needs { .. } | Event::Policy(_) | Event::Probed { result: Ok(()), .. }
+        );
         let next = step(&instance.machine, event, now, LaunchId(self.next_launch));
         let rotation = &next.machine.policy.logs.rotation;
         if *rotation != instance.machine.policy.logs.rotation
@@ -228,6 +236,9 @@ impl Table {
             out.push(Effect::Limits { launch, limits });
         }
         instance.machine = next.machine;
+        if !is_routine || instance.machine.state != before || instance.machine.streak != streak {
+            self.restless.insert(instance.list_id, id.clone());
+        }
         for ask in next.asks {
             match ask {
                 Ask::Launch { launch: fresh } => {
@@ -305,7 +316,8 @@ impl Table {
         let Some(app) = self.apps.get_mut(&id.app) else { return };
         let stopped = app.instances.get(&id.slot).is_some_and(|instance| instance.machine.state == State::Stopped);
         if stopped && app.is_leaving(id.slot) {
-            app.instances.remove(&id.slot);
+            let gone = app.instances.remove(&id.slot).map(|instance| instance.list_id);
+            self.restless.extend(gone.map(|list_id| (list_id, id.clone())));
             self.roster.set_due(id, None);
         }
         if app.deleted && app.instances.is_empty() {
@@ -314,12 +326,29 @@ impl Table {
         }
     }
 
+    /// Says where those stand that may stand elsewhere than when that was last said.
+    pub(super) fn note_standings(&mut self, out: &mut Vec<Effect>) {
+        for (id, instance) in std::mem::take(&mut self.restless) {
+            let known = self.instance(&instance).filter(|instance| instance.list_id == id);
+            out.push(Effect::Standing { id, standing: known.map(|known| Box::new(Standing::of(known))) });
+        }
+    }
+
+    /// Where everybody stands.
+    pub(super) fn standings(&self) -> impl Iterator<Item = (u32, Standing)> {
+        let instances = self.apps.values().flat_map(|app| app.instances.values());
+        instances.map(|instance| (instance.list_id, Standing::of(instance)))
+    }
+
     /// Gives an app another name; nothing that runs notices.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         let Some(app) = self.apps.remove(from) else { return };
         for (slot, instance) in &app.instances {
             if let Some(launch) = instance.machine.state.launch() {
                 self.launches.insert(launch, InstanceId::new(to, *slot));
+            }
+            if let Some(restless) = self.restless.get_mut(&instance.list_id) {
+                *restless = InstanceId::new(to, *slot);
             }
         }
         for slot in app.instances.keys() {

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::LaunchId;
 use crate::base::{ExitStatus, Mono, format_bytes};
 
@@ -18,7 +20,7 @@ use crate::base::{ExitStatus, Mono, format_bytes};
 /// What depends on an app that is not up is `blocked` instead of launched, where nobody insists.
 ///
 /// To add a state: the compiler then asks for it in `step`, `deadline`, the views and the table test.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum State {
     Stopped,
     /// It ended, and is started again when the time has come.
@@ -68,7 +70,7 @@ pub enum State {
 }
 
 /// What has to come before an instance is up. With nothing of it, `min_uptime` has to pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awaits {
     /// It says so itself.
     pub ready: bool,
@@ -83,7 +85,7 @@ impl Awaits {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopPhase {
     /// There may be no process yet to signal; the host's answer to the launch decides.
     Spawning,
@@ -94,7 +96,7 @@ pub enum StopPhase {
 }
 
 /// Why pmrun replaces, or starts again, what nobody asked it to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// One of its files changed; relative to what is watched.
     Files { path: String },
@@ -139,7 +141,7 @@ impl fmt::Display for Cause {
 }
 
 /// What comes after a stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     Stop,
     Restart,
@@ -154,7 +156,7 @@ pub enum Then {
 }
 
 /// Why an instance was given up on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ErrorReason {
     /// It ended too soon too many times, with no long run in between.
     CrashLoop { runs: u32, status: ExitStatus },
@@ -214,6 +216,28 @@ impl State {
             | Self::Launching { .. }
             | Self::Errored { .. }
             | Self::Completed { .. } => None,
+        }
+    }
+
+    /// The same of another launch, where it is of one.
+    #[must_use]
+    pub fn of_launch(self, other: LaunchId) -> Self {
+        match self {
+            Self::Launching { .. } => Self::Launching { launch: other },
+            Self::Starting { pid, since, awaits, late, .. } => {
+                Self::Starting { launch: other, pid, since, awaits, late }
+            }
+            Self::Online { pid, since, healthy, .. } => Self::Online { launch: other, pid, since, healthy },
+            Self::Stopping { pid, phase, then, .. } => Self::Stopping { launch: other, pid, phase, then },
+            Self::Errored { reason: ErrorReason::WouldNotDie { pid, then, .. } } => {
+                Self::Errored { reason: ErrorReason::WouldNotDie { launch: other, pid, then } }
+            }
+            Self::Stopped
+            | Self::Waiting { .. }
+            | Self::Blocked
+            | Self::Scheduled
+            | Self::Errored { .. }
+            | Self::Completed { .. } => self,
         }
     }
 

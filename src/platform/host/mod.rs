@@ -1,6 +1,7 @@
 mod cache;
 mod children;
 mod grouped;
+mod kept;
 mod pid_file;
 mod pumped;
 mod running;
@@ -21,6 +22,7 @@ use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::account::Account;
 use super::cgroup::{Groups, Kills};
+use super::keeper::KeeperLink;
 use super::notify::NotifyFolder;
 use super::oom::Killer;
 use super::procfs::{self, Process};
@@ -87,6 +89,9 @@ pub struct Host {
     next_member: u64,
     cache: Cache,
     killer: Killer,
+    keeper: Option<KeeperLink>,
+    /// By pid, how those ended that it has reaped and that are still watched.
+    told: HashMap<u32, ExitStatus>,
     groups: Groups,
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
@@ -109,10 +114,12 @@ enum Key {
     Notify(LaunchId),
     Member(u64),
     Pump,
+    Keeper,
 }
 
-/// No member gets this far.
+/// No member gets as far as these.
 const PUMP_KEY: u64 = !(3 << 62);
+const KEEPER_KEY: u64 = PUMP_KEY - 1;
 
 /// A first process that ended without being asked to.
 #[derive(Debug)]
@@ -138,6 +145,8 @@ impl Host {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
             killer: Killer::new(Groups::own()),
+            keeper: None,
+            told: HashMap::new(),
             pump: PumpLink::new(home),
             running: HashMap::new(),
             roots: HashMap::new(),
@@ -275,6 +284,11 @@ impl Host {
         self.requests.push((launch, How::Message, tree));
     }
 
+    /// As [`Self::stop`], of what was asked to end by an earlier daemon: nobody is sent anything.
+    pub fn await_end(&mut self, launch: LaunchId, tree: bool) {
+        self.requests.push((launch, How::Nothing, tree));
+    }
+
     /// SIGKILL, until nothing is left; answered by `TreeGone`.
     pub fn kill(&mut self, launch: LaunchId, tree: bool) {
         self.requests.push((launch, How::Kill, tree));
@@ -316,6 +330,9 @@ impl Host {
     pub fn end(&mut self) {
         self.tidy();
         self.groups.end();
+        if let Some(keeper) = &self.keeper {
+            keeper.farewell();
+        }
     }
 
     /// Begins the stops that were asked for and goes on with those under way.
@@ -352,6 +369,7 @@ impl Host {
                 Key::Notify(launch) => self.notify_readable(launch),
                 Key::Member(key) => self.member_exited(key),
                 Key::Pump => self.pump_ended(),
+                Key::Keeper => self.hear_keeper(),
             }
         }
         !events.is_empty()
@@ -363,6 +381,7 @@ impl Host {
         let Process { pid, start, .. } = survivor.process;
         let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
         running.piped = self.take_over_pipes(launch, pid);
+        running.kept = survivor.process.parent == std::os::unix::process::parent_id();
         self.watch_root(launch.id, running)?;
         self.adopt_group(launch, pid);
         if !survivor.filed {
@@ -450,6 +469,10 @@ impl Host {
         let status = if running.child {
             let Some(status) = reap_child(running.pid) else { return false };
             status
+        } else if let Some(status) = self.told.remove(&running.pid) {
+            status
+        } else if running.kept {
+            return false;
         } else {
             ExitStatus::Unknown
         };
@@ -550,6 +573,7 @@ impl Key {
             Self::Notify(LaunchId(id)) => id | 2 << 62,
             Self::Member(key) => key | 3 << 62,
             Self::Pump => PUMP_KEY | 3 << 62,
+            Self::Keeper => KEEPER_KEY | 3 << 62,
         }
     }
 
@@ -560,6 +584,7 @@ impl Key {
             1 => Self::Channel(LaunchId(id)),
             2 => Self::Notify(LaunchId(id)),
             _ if id == PUMP_KEY => Self::Pump,
+            _ if id == KEEPER_KEY => Self::Keeper,
             _ => Self::Member(id),
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Running {
     pub(super) pidfd: OwnedFd,
     /// False: taken over from an earlier daemon, its status is for another to collect.
     pub(super) child: bool,
+    /// That other is our keeper, who tells.
+    pub(super) kept: bool,
     start: Option<u64>,
     pub(super) mark: String,
     pub(super) instance: String,
@@ -37,6 +39,8 @@ pub(super) enum How {
     Signal(Signal),
     Message,
     Kill,
+    /// Somebody has begun it already.
+    Nothing,
 }
 
 impl Running {
@@ -50,6 +54,7 @@ impl Running {
             pid,
             pidfd,
             child: start.is_none(),
+            kept: false,
             start,
             mark,
             instance: launch.instance.to_string(),
@@ -82,6 +87,7 @@ impl Running {
             How::Message => Some(Signal::INT),
             How::Signal(signal) => Some(signal),
             How::Kill => Some(Signal::KILL),
+            How::Nothing => return,
         };
         if let Some(signal) = signal.and_then(raw_signal) {
             let _ = pidfd_send_signal(&self.pidfd, signal);

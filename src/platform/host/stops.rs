@@ -45,7 +45,7 @@ impl Host {
         }
         let (todo, signal) = match how {
             How::Signal(signal) => (Todo::Signal, signal),
-            How::Message => (Todo::Watch, Signal::TERM),
+            How::Message | How::Nothing => (Todo::Watch, Signal::TERM),
             How::Kill => (Todo::Kill, Signal::KILL),
         };
         let ended = || self.ended.values().find(|ended| ended.launch == launch).map(|ended| ended.kin.clone());

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::tz::TimeZone;
 
 use super::rng::Rng;
-use crate::base::{ExitStatus, Key, Mono, Now, Shortage, Wall};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Shortage, Wall};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What, Why};
-use crate::runtime::{ClientId, Effect, Input, Intent, Save, State, Survivor, Ticket, Watches, possible_launches};
-use crate::supervisor::{Launch, LaunchId, Layout};
+use crate::runtime::{
+    ClientId, Effect, Input, Intent, Past, Save, Standing, State, Survivor, Ticket, Watches, possible_launches,
+};
+use crate::supervisor::{Launch, LaunchId, Layout, State as StandsAs};
 
 pub(super) const WALL_OFFSET: u64 = 1_700_000_000_000;
 /// What an undead process needs to end after SIGKILL: longer than anybody waits.
@@ -131,6 +133,10 @@ pub(super) struct Host {
     order: u64,
     pid_files: BTreeMap<String, u32>,
     next_tree: u64,
+    /// What the core has said last of where everybody stands.
+    pub(super) standings: BTreeMap<u32, Standing>,
+    /// How processes have ended that the core never heard of.
+    unheard: BTreeMap<LaunchId, ExitStatus>,
 }
 
 impl Host {
@@ -169,6 +175,8 @@ impl Host {
             order: 0,
             pid_files: BTreeMap::new(),
             next_tree: 0,
+            standings: BTreeMap::new(),
+            unheard: BTreeMap::new(),
         }
     }
 
@@ -252,6 +260,13 @@ impl Host {
             Effect::Spawn(launch) => self.spawn(*launch),
             Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
             Effect::Kill { launch, tree } => self.kill(launch, tree),
+            Effect::Await { launch, tree } => self.await_end(launch, tree),
+            Effect::Standing { id, standing: Some(standing) } => {
+                self.standings.insert(id, *standing);
+            }
+            Effect::Standing { id, standing: None } => {
+                self.standings.remove(&id);
+            }
             Effect::Rotation { .. } => {}
             Effect::Check { launch, check } => self.check(launch, check.is_some()),
             Effect::Limits { launch, limits } => self.note_limits(launch, limits.pids),
@@ -344,10 +359,14 @@ impl Host {
 
     /// The daemon is gone; what it had not heard yet nobody hears, and a save may have come through or not.
     pub(super) fn daemon_dies(&mut self) {
+        self.unheard.clear();
         let queue = std::mem::take(&mut self.queue);
         let mut through = true;
         for ((at, order), coming) in queue {
             match coming {
+                Coming::Input(Input::Exited { launch, status, .. }) => {
+                    self.unheard.insert(launch, status);
+                }
                 Coming::Input(_) | Coming::Ready { .. } | Coming::Probe { .. } => {}
                 Coming::SaveEnds { saves, .. } => {
                     through = through && self.rng.percent(50);
@@ -368,7 +387,7 @@ impl Host {
     }
 
     /// As the real host: what its pid file and its marks say is taken over, everything else is ended.
-    pub(super) fn adopt(&mut self) -> Vec<Survivor> {
+    fn adopt(&mut self) -> Vec<Survivor> {
         let mut survivors = Vec::new();
         let mut adopted = BTreeSet::new();
         for (instance, launch) in possible_launches(&self.disk, &self.layout) {
@@ -401,6 +420,52 @@ impl Host {
         }
         self.trees.retain(|key, _| adopted.contains(key));
         survivors
+    }
+
+    /// What the next daemon is told. Some of where everybody stood may be lost, and not everything that ended was seen.
+    pub(super) fn past(&mut self, killed: bool) -> Past {
+        let lost: Vec<u32> = self.standings.keys().copied().filter(|_| self.rng.percent(5)).collect();
+        let known = killed && self.rng.percent(80);
+        let ended = |host: &Self, standing: &Standing| {
+            let launch = standing.state.launch()?;
+            host.unheard.get(&launch).copied().filter(|_| known)
+        };
+        let survivors = self.adopt();
+        let apps = &self.disk.apps;
+        self.told.retain(|(name, slot), _| apps.get(name).is_some_and(|app| app.instances.contains_key(slot)));
+        let mut statuses = BTreeMap::new();
+        for (name, app) in &self.disk.apps {
+            for (slot, instance) in &app.instances {
+                let id = InstanceId::new(name, *slot);
+                let standing = self.standings.get(&instance.id).filter(|_| !lost.contains(&instance.id));
+                let status = standing.and_then(|known| ended(self, known));
+                let lives = survivors.iter().any(|survivor| survivor.instance == id);
+                // What nobody knows any more is found out anew, and told again.
+                let goes_on = standing.is_some_and(|known| match known.state {
+                    StandsAs::Launching { .. } | StandsAs::Blocked => false,
+                    StandsAs::Starting { .. } | StandsAs::Online { .. } => status.is_some(),
+                    StandsAs::Scheduled => app.spec.schedule.is_some(),
+                    StandsAs::Waiting { .. } | StandsAs::Errored { .. } => app.spec.schedule.is_none(),
+                    _ => true,
+                });
+                if !lives && !goes_on {
+                    self.told.remove(&(name.clone(), *slot));
+                }
+                statuses.extend(status.map(|status| (id, status)));
+            }
+        }
+        for id in lost {
+            self.standings.remove(&id);
+        }
+        Past { survivors, standings: self.standings.clone(), ended: statuses, follows: known }
+    }
+
+    /// It goes its way.
+    fn await_end(&mut self, launch: LaunchId, whole: bool) {
+        match self.of_launch(launch).and_then(|key| self.trees.get_mut(&key)) {
+            Some(tree) => tree.watched = Some(whole),
+            None => self.deliver(0, Input::TreeGone { launch }),
+        }
     }
 
     fn spawn(&mut self, launch: Launch) {

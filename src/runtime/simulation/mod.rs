@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::host::{Coming, Faults, Host};
 use self::rng::Rng;
-use super::{ClientId, Core, Input, Watches};
+use super::{ClientId, Core, Input, Past, Watches};
 use crate::base::Mono;
 use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Call, Request};
@@ -56,7 +56,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let host = Host::new(seed);
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let (core, _) = Core::restore(host.disk.clone(), Vec::new(), host.layout.clone(), host::zone, host.now());
+        let (core, _) = Core::restore(host.disk.clone(), Past::default(), host.layout.clone(), host::zone, host.now());
         Self {
             host,
             core,
@@ -97,17 +97,21 @@ impl World {
 
     /// A daemon ends, by a signal or a command, and another starts.
     fn restart(&mut self) {
-        self.host.exited = false;
+        let by_itself = std::mem::take(&mut self.host.exited);
+        if by_itself {
+            // It has taken leave of everybody.
+            self.host.standings.clear();
+            self.host.told.clear();
+        }
         self.files.last.clear();
         self.host.watches = Watches::default();
         self.host.daemon_dies();
-        self.host.told.clear();
         self.vanished
             .extend((1..=self.next_client).map(ClientId).filter(|client| !self.host.finished.contains_key(client)));
-        let survivors = self.host.adopt();
-        self.host.note(&format!("another daemon starts, {} survive", survivors.len()));
+        let past = self.host.past(!by_itself);
+        self.host.note(&format!("another daemon starts, {} survive", past.survivors.len()));
         let (core, effects) =
-            Core::restore(self.host.disk.clone(), survivors, self.host.layout.clone(), host::zone, self.host.now());
+            Core::restore(self.host.disk.clone(), past, self.host.layout.clone(), host::zone, self.host.now());
         self.core = core;
         for effect in effects {
             self.host.perform(effect);

@@ -340,6 +340,8 @@ fn what_an_earlier_daemon_started_is_checked_before_it_is_up() {
     let apps = [app("api", "ill", checked), app("web", "stay", needs("api", Condition::Healthy, OnExit::Stop))];
     let (_, failed) = done(world.ask(apply(&apps)));
     assert_eq!(failed.len(), 2, "{failed:?}");
+    // Where it stood is lost.
+    world.host.standings.clear();
     world.restart();
     assert_eq!(said(&mut world, "api"), "starting: ");
     let (_, failed) = done(world.ask(apply(&apps)));
@@ -351,7 +353,7 @@ fn what_an_earlier_daemon_started_is_checked_before_it_is_up() {
     world.restart();
     passes(&mut world, 30_000);
     assert_eq!((started(&world, "api"), started(&world, "web")), before);
-    assert_eq!(said(&mut world, "api"), "online: ");
+    assert!(said(&mut world, "api").starts_with("online: "));
 }
 
 #[test]

@@ -1,0 +1,204 @@
+//! Where each instance stands: what is known of it besides what is recorded for good. Noted whenever it changes, so that
+//! the next daemon goes on where this one was killed. After a start of the machine it means nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Intent;
+use super::history::Why;
+use super::table::Instance;
+use crate::base::{ExitStatus, InstanceId, Mono};
+use crate::supervisor::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, Then};
+
+/// What a daemon knew of an instance. Its names are those of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    pub state: State,
+    #[serde(default)]
+    pub(super) restarts: u32,
+    #[serde(default)]
+    pub(super) unstable: u32,
+    #[serde(default)]
+    pub(super) backoff: u32,
+    #[serde(default)]
+    pub(super) last_exit: Option<ExitStatus>,
+    /// What its last process has started may still be there.
+    #[serde(default)]
+    pub(super) remains: bool,
+    #[serde(default)]
+    pub(super) streak: u32,
+    #[serde(default)]
+    pub(super) ailment: Option<String>,
+    #[serde(default)]
+    pub(super) queued: bool,
+    #[serde(default)]
+    pub(super) cause: Option<Cause>,
+    #[serde(default)]
+    pub(super) error_log_offset: u64,
+    #[serde(default)]
+    pub(super) limits_note: Option<String>,
+    #[serde(default)]
+    pub(super) asked_at: Option<Mono>,
+    #[serde(default)]
+    pub(super) lost: BTreeSet<String>,
+    #[serde(default)]
+    pub(super) why: Why,
+}
+
+/// What is known of the time before a daemon started.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    pub survivors: Vec<super::Survivor>,
+    /// By the number that `list` shows.
+    pub standings: BTreeMap<u32, Standing>,
+    /// How those ended that did while no daemon was there, as far as anybody knows.
+    pub ended: BTreeMap<InstanceId, ExitStatus>,
+    /// Nobody has asked for this daemon: it follows one that was killed, and what should run is started at once.
+    pub follows: bool,
+}
+
+/// What is to be done about an instance because of where it stood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Its process has ended meanwhile.
+    Ended { launch: LaunchId, status: ExitStatus },
+    /// The same, and nobody knows how.
+    Unseen,
+    /// It was to be stopped, and is.
+    Stopped,
+    /// It was being stopped, and nothing of it is left.
+    Gone { launch: LaunchId },
+    /// It is being stopped: nobody else waits for its end.
+    Stopping { launch: LaunchId },
+}
+
+impl Standing {
+    pub(super) fn of(instance: &Instance) -> Self {
+        let Machine { state, restarts, unstable, backoff, last_exit, streak, ailment, queued, cause, .. } =
+            &instance.machine;
+        Self {
+            state: state.clone(),
+            restarts: *restarts,
+            unstable: *unstable,
+            backoff: *backoff,
+            last_exit: *last_exit,
+            remains: instance.machine.remains.is_some(),
+            streak: *streak,
+            ailment: ailment.clone(),
+            queued: *queued,
+            cause: cause.clone(),
+            error_log_offset: instance.error_log_offset,
+            limits_note: instance.limits_note.clone(),
+            asked_at: instance.asked_at,
+            lost: instance.lost.clone(),
+            why: instance.why.clone(),
+        }
+    }
+
+    /// Its process, where it had one.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.state.pid()
+    }
+
+    /// Lets an instance whose process is not there any more, or that had none, go on from here. `launch` is what its
+    /// process would be called now, `ended` how that ended, where somebody knows.
+    pub(super) fn resume(
+        &self,
+        instance: &mut Instance,
+        intent: Intent,
+        launch: Option<LaunchId>,
+        ended: Option<ExitStatus>,
+    ) -> Option<Open> {
+        if let Intent::Done { .. } = intent {
+            return None;
+        }
+        self.recall(instance);
+        let machine = &mut instance.machine;
+        machine.remains = launch.filter(|_| self.remains && machine.policy.stop.tree);
+        if intent == Intent::Stopped {
+            return (self.state != State::Stopped).then_some(Open::Stopped);
+        }
+        match &self.state {
+            // What it waits for is looked at anew.
+            State::Stopped | State::Blocked | State::Launching { .. } => None,
+            State::Scheduled if machine.policy.schedule.is_none() => None,
+            State::Waiting { .. } | State::Errored { .. } if machine.policy.schedule.is_some() => None,
+            State::Starting { .. } | State::Online { .. } => {
+                let (Some(launch), Some(status)) = (launch, ended) else { return Some(Open::Unseen) };
+                machine.state = self.state.clone().of_launch(launch);
+                machine.launched = Some(Arc::clone(&machine.policy));
+                Some(Open::Ended { launch, status })
+            }
+            State::Stopping { .. } | State::Errored { reason: ErrorReason::WouldNotDie { .. } } => {
+                let launch = launch?;
+                machine.state = should_run(self.state.clone().of_launch(launch));
+                machine.last_exit = ended.or(self.last_exit);
+                Some(Open::Gone { launch })
+            }
+            State::Completed { .. } => {
+                machine.state = self.state.clone();
+                machine.launched = Some(Arc::clone(&machine.policy));
+                None
+            }
+            State::Waiting { .. } | State::Scheduled | State::Errored { .. } => {
+                machine.state = self.state.clone();
+                None
+            }
+        }
+    }
+
+    /// Lets an instance whose process was found go on from here, where it is the process that was known.
+    pub(super) fn go_on(&self, instance: &mut Instance, intent: Intent, launch: LaunchId) -> Option<Open> {
+        self.recall(instance);
+        let machine = &mut instance.machine;
+        if self.pid() != machine.state.pid() {
+            return None;
+        }
+        machine.state = self.state.clone().of_launch(launch);
+        match &mut machine.state {
+            // Whether it ever says so nobody hears any more: it is up after its time.
+            State::Starting { awaits, late: false, .. } => *awaits = Awaits { ready: false, ..*awaits },
+            State::Stopping { .. } | State::Errored { .. } => {
+                if intent == Intent::Up {
+                    machine.state = should_run(machine.state.clone());
+                }
+                return Some(Open::Stopping { launch });
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn recall(&self, instance: &mut Instance) {
+        instance.error_log_offset = self.error_log_offset;
+        instance.limits_note.clone_from(&self.limits_note);
+        instance.asked_at = self.asked_at;
+        instance.lost.clone_from(&self.lost);
+        instance.why = self.why.clone();
+        let machine = &mut instance.machine;
+        machine.restarts = self.restarts;
+        machine.unstable = self.unstable;
+        machine.backoff = self.backoff;
+        machine.last_exit = self.last_exit;
+        machine.streak = self.streak;
+        machine.ailment.clone_from(&self.ailment);
+        machine.queued = self.queued;
+        machine.cause = self.cause.clone();
+    }
+}
+
+/// What was being stopped only because the daemon was told to end is started again.
+fn should_run(state: State) -> State {
+    match state {
+        State::Stopping { launch, pid, phase, then: Then::Stop } => {
+            State::Stopping { launch, pid, phase, then: Then::Restart }
+        }
+        State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then: Then::Stop } } => {
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then: Then::Restart } }
+        }
+        state => state,
+    }
+}
