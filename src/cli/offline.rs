@@ -6,11 +6,15 @@ use std::time::Duration;
 use super::error::CliError;
 use super::exchange;
 use crate::base::InstanceId;
-use crate::platform::{self, Adopted};
+use crate::platform::{self, Adopted, LockFile, LockKind};
+use crate::rpc::client::START_LOCK;
 use crate::rpc::wire::{Answer, InstanceView, Request};
 use crate::runtime::store::{self, StoreError};
 use crate::runtime::{self, State, Survivor, Unwatched, possible_launches};
 use crate::supervisor::{Launch, Layout};
+
+/// How long a daemon may take to start before it is not waited for.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What knows the answer to a question.
 #[derive(Debug)]
@@ -30,6 +34,14 @@ pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
     loop {
         if let Some(answer) = exchange::ask(home, request.clone())? {
             return Ok(Source::Daemon(answer));
+        }
+        // Where one is being started, what it will say is worth more than what is stored.
+        let turn = home.join(START_LOCK);
+        if turn.exists() && !matches!(LockFile::acquire(&turn, LockKind::Shared, Duration::ZERO), Ok(Some(_))) {
+            let _ = LockFile::acquire(&turn, LockKind::Shared, START_PATIENCE);
+            if let Some(answer) = exchange::ask(home, request.clone())? {
+                return Ok(Source::Daemon(answer));
+            }
         }
         match (store::read(home), pauses.next()) {
             (Ok(state), _) => return Ok(Source::Store(state)),

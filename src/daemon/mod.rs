@@ -35,7 +35,7 @@ use crate::platform::{
     Adopted, Clock, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Signals, become_daemon, boot_id,
     default_home, divide, ended_unseen, ensure_home, is_alive, limit_files, reason, time_zone,
 };
-use crate::rpc::client::{HINT, SERVING};
+use crate::rpc::client::{HINT, SERVING, START_LOCK};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
@@ -99,7 +99,7 @@ fn start(home: &Path, setup: ProcessSetup, mut link: KeeperLink) -> Result<(), S
     let turn = link
         .follows
         .is_some()
-        .then(|| LockFile::acquire(&home.join("start.lock"), LockKind::Exclusive, LOCK_PATIENCE).ok().flatten());
+        .then(|| LockFile::acquire(&home.join(START_LOCK), LockKind::Exclusive, LOCK_PATIENCE).ok().flatten());
     let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
         .map_err(cannot("lock `daemon.lock`"))?
         .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
@@ -129,7 +129,9 @@ fn start(home: &Path, setup: ProcessSetup, mut link: KeeperLink) -> Result<(), S
             log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(status)));
         }
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
-        say(SERVING);
+        if follows.is_none() {
+            say(SERVING);
+        }
         daemon.serves();
         drop(turn);
         let now = clock.now();

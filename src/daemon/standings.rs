@@ -3,6 +3,7 @@
 //! A line is JSON, the last about an instance counts. It is written to the page cache and not to the disk: it has to
 //! outlive processes, not the machine. What cannot be read of it is done without: then the processes alone say what is.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -33,13 +34,17 @@ pub(super) struct Standings {
     pending: Vec<u8>,
 }
 
+/// The first line: which start of the machine all is about.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Line<'a> {
-    /// The first: which start of the machine it is about.
-    Boot { boot: std::borrow::Cow<'a, str> },
+struct Begin<'a> {
+    boot: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    id: u32,
     /// None: it is no more.
-    Standing { id: u32, standing: Option<std::borrow::Cow<'a, Standing>> },
+    standing: Option<Cow<'a, Standing>>,
 }
 
 /// Of a line that cannot be understood whole.
@@ -59,8 +64,8 @@ impl Standings {
     }
 
     pub(super) fn note(&mut self, id: u32, standing: Option<&Standing>) {
-        let standing = standing.map(std::borrow::Cow::Borrowed);
-        write_line(&mut self.pending, &Line::Standing { id, standing });
+        let standing = standing.map(Cow::Borrowed);
+        write_line(&mut self.pending, &Line { id, standing });
     }
 
     pub(super) fn flush(&mut self, core: &Core) {
@@ -90,9 +95,9 @@ impl Standings {
     /// Under another name first: the old one counts until the new one is whole.
     fn begin<'a>(&mut self, all: impl Iterator<Item = (u32, &'a Standing)>) {
         let mut text = Vec::new();
-        write_line(&mut text, &Line::Boot { boot: self.boot.as_str().into() });
+        write_line(&mut text, &Begin { boot: self.boot.as_str().into() });
         for (id, standing) in all {
-            write_line(&mut text, &Line::Standing { id, standing: Some(std::borrow::Cow::Borrowed(standing)) });
+            write_line(&mut text, &Line { id, standing: Some(Cow::Borrowed(standing)) });
         }
         match replace(&self.path, &text) {
             Ok(file) => {
@@ -125,7 +130,7 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-fn write_line(out: &mut Vec<u8>, line: &Line<'_>) {
+fn write_line(out: &mut Vec<u8>, line: &impl Serialize) {
     // Only strings, numbers and names: there is nothing that JSON could refuse.
     if serde_json::to_writer(&mut *out, line).is_ok() {
         out.push(b'\n');
@@ -134,29 +139,60 @@ fn write_line(out: &mut Vec<u8>, line: &Line<'_>) {
 
 /// What it says of this start of the machine.
 fn read(text: &[u8], boot: &str) -> BTreeMap<u32, Standing> {
-    let mut lines = text.split_inclusive(|byte| *byte == b'\n').map(|line| {
-        let about = |_| serde_json::from_slice::<About>(line).map(|about| about.id).ok();
-        serde_json::from_slice::<Line>(line).map_err(about)
-    });
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
     let mut known = BTreeMap::new();
-    if !matches!(lines.next(), Some(Ok(Line::Boot { boot: of })) if of == boot) {
+    let begin = lines.next().and_then(|line| serde_json::from_slice::<Begin>(line).ok());
+    if begin.is_none_or(|begin| begin.boot != boot) {
         return known;
     }
     for line in lines {
-        match line {
-            Ok(Line::Standing { id, standing: Some(standing) }) => {
+        match serde_json::from_slice(line) {
+            Ok(Line { id, standing: Some(standing) }) => {
                 known.insert(id, standing.into_owned());
             }
-            Ok(Line::Standing { id, standing: None }) => {
+            Ok(Line { id, standing: None }) => {
                 known.remove(&id);
             }
-            Ok(Line::Boot { .. }) => {}
             // A newer pmrun's. What is older does not count in its place.
-            Err(Some(id)) => {
-                known.remove(&id);
+            Err(_) => {
+                let about = serde_json::from_slice::<About>(line).ok();
+                about.and_then(|about| known.remove(&about.id));
             }
-            Err(None) => {}
         }
     }
     known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(restarts: u32) -> Standing {
+        let text = format!(r#"{{"state":"Stopped","restarts":{restarts}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_last_line_about_an_instance_counts_and_what_is_torn_does_not() {
+        let home = tempfile::tempdir().unwrap();
+        let open = |boot: &str| Standings::open(home.path(), boot.to_owned());
+        let (mut first, known) = open("one");
+        assert_eq!(known, BTreeMap::new());
+        let file = home.path().join(FILE);
+        let append = |text: &[u8]| {
+            OpenOptions::new().append(true).open(&file).and_then(|mut file| file.write_all(text)).unwrap();
+        };
+        for (id, said) in [(1, Some(1)), (2, Some(1)), (1, Some(2)), (3, Some(1)), (2, None)] {
+            first.note(id, said.map(standing).as_ref());
+        }
+        append(&std::mem::take(&mut first.pending));
+        let want = BTreeMap::from([(1, standing(2)), (3, standing(1))]);
+        assert_eq!(open("one").1, want);
+        assert_eq!(open("one").1, want, "written anew");
+        append(br#"{"id":3,"standing":{"state":"OfTheFuture"}}"#);
+        append(b"\n{\"id\":1,\"stan");
+        assert_eq!(open("one").1, BTreeMap::from([(1, standing(2))]));
+        assert_eq!(open("two").1, BTreeMap::new(), "the machine was started anew");
+        assert_eq!(open("one").1, BTreeMap::new(), "and all that was before is gone");
+    }
 }

@@ -10,6 +10,7 @@
 //! keeper starts another, below itself: that one starts the next daemon as its own child, and all is as before.
 
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,6 +25,8 @@ use super::setup::{ProcessSetup, Signals};
 use super::sys;
 use crate::base::ExitStatus;
 
+/// What `ps -o comm` shows.
+const NAME: &CStr = c"pmrun: keeper";
 /// A daemon that lived for less is not started again at once another time.
 const LONG: Duration = Duration::from_secs(10);
 /// The first wait, which doubles up to the last.
@@ -92,6 +95,7 @@ pub fn keep(daemon: u32) -> io::Result<Part> {
     if rustix::process::getppid() != Some(pid) {
         return Ok(Part::Keeper(ExitCode::FAILURE));
     }
+    let _ = rustix::thread::set_name(NAME);
     let mut keeping = Keeping { daemons: 1, ..Keeping::new(signals) };
     keeping.daemon =
         Some(Daemon { is: Who::Other(watched), socket, serves: true, leaves: false, since: Instant::now() });
@@ -144,10 +148,12 @@ impl Keeping {
         match sys::fork()? {
             None => {
                 rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+                let _ = rustix::thread::set_name(c"pmrun");
                 Ok(Part::Daemon(KeeperLink { socket: theirs, ended: self.ended.into(), follows }))
             }
             Some(pid) => {
                 drop(theirs);
+                let _ = rustix::thread::set_name(NAME);
                 self.ended.clear();
                 self.daemons += 1;
                 // Whoever started us waits for its end.

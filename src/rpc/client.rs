@@ -11,6 +11,8 @@ use crate::platform::{LockFile, LockKind, ensure_home, reason, short_address};
 
 /// The socket's name in `PMRUN_HOME`.
 pub const SOCKET: &str = "pmrun.sock";
+/// Whose turn it is to start a daemon.
+pub const START_LOCK: &str = "start.lock";
 /// Where the daemon's own few lines go.
 pub const DAEMON_LOG: &str = "pmrun.log";
 /// What the daemon writes to its standard output when it serves; anything else is why it does not.
@@ -66,7 +68,7 @@ impl Connection {
             other => return other,
         }
         ensure_home(home).map_err(|error| failed(&format!("cannot make the folder `{}`", home.display()), &error))?;
-        let path = home.join("start.lock");
+        let path = home.join(START_LOCK);
         let _turn = LockFile::acquire(&path, LockKind::Exclusive, START_PATIENCE)
             .map_err(|error| failed(&format!("cannot lock `{}`", path.display()), &error))?
             .ok_or_else(|| ConnectError::Failed {

@@ -186,7 +186,7 @@ impl Standing {
         machine.streak = self.streak;
         machine.ailment.clone_from(&self.ailment);
         machine.queued = self.queued;
-        machine.cause = self.cause.clone();
+        machine.cause.clone_from(&self.cause);
     }
 }
 

@@ -41,7 +41,9 @@ const FORMAT: u32 = 1;
 /// The state is read once and then only written: a cache would be memory for nothing.
 const CACHE_BYTES: usize = 1 << 20;
 /// Longer than a daemon needs to end after it answered, or to look around when it starts.
-const READ_PATIENCE: Duration = Duration::from_secs(2);
+const KEY_PATIENCE: Duration = Duration::from_secs(2);
+/// Others who read are done by then. A daemon is not: it can be asked instead.
+const READ_PATIENCE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -181,7 +183,7 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
 pub fn key(home: &Path) -> Result<Key, StoreError> {
     let path = home.join("daemon.lock");
     ensure_home(home).map_err(|error| io_error("create", home, &error))?;
-    let _lock = LockFile::acquire(&path, LockKind::Exclusive, READ_PATIENCE)
+    let _lock = LockFile::acquire(&path, LockKind::Exclusive, KEY_PATIENCE)
         .map_err(|error| io_error("lock", &path, &error))?
         .ok_or_else(|| StoreError::Held { path: home.join("state").display().to_string() })?;
     Ok(Store::open(home)?.load()?.key)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Home, procs, stay};
+use crate::support::{Home, stay};
 
 const FORMATS: [&str; 9] = ["json", "json5", "jsonc", "yaml", "yml", "toml", "config.js", "config.cjs", "config.mjs"];
 
@@ -432,9 +432,7 @@ fn a_stale_socket_and_a_stale_pid_are_no_problem() {
     drop(std::os::unix::net::UnixListener::bind(home.folder.join("pmrun.sock")).expect("bind"));
     assert_eq!(home.list().len(), 0);
     home.apply(&json!([stay("a")]));
-    let daemon = home.daemon().expect("it runs");
-    procs::signal(daemon, rustix::process::Signal::KILL);
-    assert!(procs::wait_gone(daemon, Duration::from_secs(30)));
+    home.lose_daemon();
     // Its pid files now name processes of somebody else.
     let pids = home.folder.join("pids");
     let innocent = std::process::id();

@@ -20,12 +20,6 @@ fn two() -> Home {
     home
 }
 
-fn kill_daemon(home: &Home) {
-    let daemon = home.daemon().expect("a daemon runs");
-    procs::signal(daemon, Signal::KILL);
-    assert!(procs::wait_gone(daemon, SOON));
-}
-
 /// Each instance has one process, the one that `list` shows.
 #[track_caller]
 fn one_process_each(home: &Home) {
@@ -73,7 +67,7 @@ fn resurrect_starts_what_kill_ended_and_nothing_that_was_stopped() {
 fn what_a_killed_daemon_left_is_shown_as_it_is_and_ended_by_kill() {
     let home = two();
     let pids = home.pids();
-    kill_daemon(&home);
+    home.lose_daemon();
     // Read-only commands see what runs, and start nothing.
     assert_eq!(home.pids(), pids);
     home.exits(0, &["diff", "eco.json"]);
@@ -88,7 +82,7 @@ fn what_a_killed_daemon_left_is_shown_as_it_is_and_ended_by_kill() {
 fn a_lost_pid_file_makes_no_difference_to_what_runs() {
     let home = two();
     let pids = home.pids();
-    kill_daemon(&home);
+    home.lose_daemon();
     std::fs::remove_dir_all(home.folder.join("pids")).expect("there are some");
     assert_eq!(home.pids(), pids, "without a daemon");
     home.exits(0, &["diff", "eco.json"]);
@@ -103,7 +97,7 @@ fn a_daemon_that_was_killed_is_restored_by_the_next_command_never_two_copies() {
     home.ok(&["stop", "a"]);
     let before = home.pids();
     for _ in 0..3 {
-        kill_daemon(&home);
+        home.lose_daemon();
         home.ok(&["apply", "eco.json", "--only", "b"]);
         home.until("both to be up", |list| {
             list.iter().filter(|one| one.name() == "b" && one.state() == "online").count() == 2
@@ -137,7 +131,7 @@ fn a_renamed_app_and_the_new_owner_of_its_name_each_keep_their_own_process() {
     home.apply(&json!([stay("new"), stay("old")]));
     let pids = home.pids();
     assert_eq!(pids.len(), 2);
-    kill_daemon(&home);
+    home.lose_daemon();
     home.ok(&["stop", "old"]);
     assert!(procs::alive(pids["new:0"]), "its process was taken for the other's");
     assert_eq!(home.pids(), [("new:0".to_owned(), pids["new:0"])].into());
@@ -148,7 +142,7 @@ fn a_renamed_app_and_the_new_owner_of_its_name_each_keep_their_own_process() {
 fn an_app_that_crashed_while_no_daemon_ran_is_started_again() {
     let home = two();
     let old = home.pid("a:0");
-    kill_daemon(&home);
+    home.lose_daemon();
     procs::signal(old, Signal::KILL);
     assert!(procs::wait_gone(old, SOON));
     home.ok(&["apply", "eco.json"]);
@@ -171,7 +165,7 @@ fn a_daemon_that_is_asked_to_end_restores_what_should_run() {
 #[test]
 fn a_changed_file_is_planned_rightly_after_the_daemon_was_killed() {
     let home = two();
-    kill_daemon(&home);
+    home.lose_daemon();
     let mut a = stay("a");
     a["env"] = json!({ "NOTE": "new" });
     let mut b = stay("b");
@@ -507,7 +501,7 @@ fn with_job() -> Home {
 fn a_job_that_is_done_is_not_done_again_by_another_daemon() {
     for command in [&["kill"][..], &["stop", "web"], &["delete", "all"], &["apply", "eco.json"], &["stop", "job"]] {
         let home = with_job();
-        kill_daemon(&home);
+        home.lose_daemon();
         assert_eq!(home.state("job:0"), "completed");
         home.exits(0, &["diff", "eco.json"]);
         home.ok(command);
@@ -529,7 +523,7 @@ fn with_job_at_work(gate: &Fifo) -> Home {
     });
     home.apply(&json!([job, stay("web")]));
     let pid = home.pid("job:0");
-    kill_daemon(&home);
+    home.lose_daemon();
     std::fs::write(&gate.path, "go\n").expect("write");
     assert!(procs::wait_gone(pid, SOON));
     home
@@ -560,12 +554,12 @@ fn a_job_that_ends_while_no_daemon_lives_is_done_and_not_run_again() {
     home.write_json("eco.json", &ecosystem);
     home.exits(3, &["apply", "eco.json"]).says("`job`, which it depends on, is not up");
     // Nor by those after it, until somebody asks.
-    kill_daemon(&home);
+    home.lose_daemon();
     home.ok(&["stop", "web"]);
     assert_eq!(std::fs::read_to_string(home.work.join("runs")).expect("it ran"), "ran\n");
     home.ok(&["start", "job"]);
     assert_eq!(std::fs::read_to_string(home.work.join("runs")).expect("it ran"), "ran\nran\n");
-    kill_daemon(&home);
+    home.lose_daemon();
     home.ok(&["stop", "web"]);
     home.until_state("job:0", "online");
 }
@@ -590,7 +584,7 @@ fn a_job_that_was_cut_off_by_its_daemons_end_is_run_by_the_next() {
 fn what_no_daemon_watches_is_listed_as_such() {
     let home = two();
     home.ok(&["list"]).prints("online").never_shows("no daemon");
-    kill_daemon(&home);
+    home.lose_daemon();
     let pid = home.pid("a:0");
     procs::signal(pid, Signal::KILL);
     assert!(procs::wait_gone(pid, SOON));
@@ -612,7 +606,7 @@ fn what_died_with_its_daemon_is_started_only_as_the_next_command_wants_it() {
     let app = |name: &str, version: &str| json!({ "name": name, "script": "./tell.sh", "args": name, "min_uptime": 50, "env": { "V": version } });
     home.apply(&json!([app("a", "1"), app("b", "1")]));
     let pids = home.pids();
-    kill_daemon(&home);
+    home.lose_daemon();
     for pid in pids.values() {
         procs::signal(*pid, Signal::KILL);
         assert!(procs::wait_gone(*pid, SOON));
@@ -632,7 +626,7 @@ fn an_apply_waits_for_what_is_on_its_way_up_and_tells_when_it_does_not_get_there
     let app = json!({ "name": "a", "script": "./db.sh", "max_restarts": 3, "restart_delay": 300, "min_uptime": 200 });
     home.apply(&json!([app]));
     let pid = home.pid("a:0");
-    kill_daemon(&home);
+    home.lose_daemon();
     procs::signal(pid, Signal::KILL);
     assert!(procs::wait_gone(pid, SOON));
     std::fs::remove_file(home.work.join("db")).expect("it is there");
@@ -662,7 +656,7 @@ fn a_stop_that_was_cut_short_is_brought_to_its_end() {
         let target: &[&str] = if command == "stop" { &["a"] } else { &[] };
         let (child, ..) = home.start_command(&mut home.command(&[&[command], target].concat()));
         home.until_state("a:0", "stopping");
-        kill_daemon(&home);
+        home.lose_daemon();
         procs::finish(child);
         assert!(procs::alive(pid));
         home.exits(2, &["diff", "eco.json"]).prints("start");

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Home, needs_root, procs, skipped, stay};
@@ -124,9 +123,7 @@ fn limits_are_in_force_or_it_is_said_that_they_are_not() {
     }
     home.ok(&["diff", "eco.json"]);
     // With no daemon to ask, too.
-    let daemon = home.daemon().expect("a daemon runs");
-    procs::signal(daemon, Signal::KILL);
-    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(5)));
+    home.lose_daemon();
     let said = home.list()[0].0["limits_note"].as_str().map(str::to_owned);
     assert_eq!(said.is_some_and(|said| said.starts_with("not in force")), note.is_some());
     assert_eq!(home.ok(&["show", "a"]).stdout.contains("limits    not in force"), note.is_some());
@@ -188,9 +185,7 @@ fn limits_come_change_and_go_while_the_app_runs() {
         applied.says("limits of `a`: memory that it has already counts from its next start on");
     }
     // A daemon that is killed loses nobody's group.
-    let daemon = home.daemon().expect("a daemon runs");
-    procs::signal(daemon, Signal::KILL);
-    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(30)));
+    home.lose_daemon();
     home.apply(&json!([stay("a")])).prints("limits: {memory: 512M, cpu: 150%, pids: 200} -> (none)");
     assert_eq!(home.pid("a:0"), pid);
     assert_eq!(home.list()[0].0["limits_note"], Value::Null);

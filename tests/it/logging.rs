@@ -129,9 +129,7 @@ fn whoever_is_killed_the_app_lives_on_and_its_lines_arrive() {
     let first = log_process(&home).expect("a log process");
     for round in ["daemon", "log process", "both"] {
         if round != "log process" {
-            let daemon = home.daemon().expect("a daemon");
-            procs::signal(daemon, Signal::KILL);
-            procs::wait_gone(daemon, BOUND);
+            home.lose_daemon();
             if round == "daemon" {
                 home.ok(&["resurrect"]);
             }

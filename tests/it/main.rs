@@ -21,6 +21,7 @@ mod formats;
 mod fuzzing;
 mod health;
 mod javascript;
+mod keeping;
 mod limits;
 mod logging;
 mod memory;

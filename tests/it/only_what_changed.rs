@@ -180,9 +180,7 @@ fn a_renamed_app_keeps_its_pid() {
     // It goes on writing where it did: that is where its lines are looked for, whoever has the name now.
     let logs = |home: &Home| home.json(&["show", "edge", "--json"])["apps"][0]["instances"][0]["out_file"].clone();
     assert!(logs(&ten.home).as_str().expect("a file").ends_with("/gateway-out.log"));
-    let daemon = ten.home.daemon().expect("it runs");
-    procs::signal(daemon, rustix::process::Signal::KILL);
-    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(30)));
+    ten.home.lose_daemon();
     assert!(logs(&ten.home).as_str().expect("a file").ends_with("/gateway-out.log"), "with no daemon");
     // Brings a daemon, which takes it over.
     ten.home.ok(&["stop", "cache"]);
@@ -258,9 +256,7 @@ fn another_fingerprint_option_is_recorded_and_restarts_nothing() {
     ten.apply();
     assert_eq!(ten.changed(), [""; 0]);
     // A daemon that comes after knows them again.
-    let daemon = ten.home.daemon().expect("it runs");
-    procs::signal(daemon, rustix::process::Signal::KILL);
-    assert!(procs::wait_gone(daemon, std::time::Duration::from_secs(30)));
+    ten.home.lose_daemon();
     ten.home.exits(0, &["diff", "eco.json"]);
     ten.apply();
     assert_eq!(ten.changed(), [""; 0]);

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Fifo, Home, procs, stay};
@@ -300,9 +299,7 @@ fn the_log_process_rotates_what_it_writes_with_no_daemon_too() {
     say(&gate, "first");
     until(&home, "a line", || home.log("a-all.log") == "first\n");
     let first = inode("a-out.log");
-    let daemon = home.daemon().expect("a daemon");
-    procs::signal(daemon, Signal::KILL);
-    procs::wait_gone(daemon, BOUND);
+    home.lose_daemon();
     let long = "y".repeat(25_000);
     let rotated = |name: &str| log_path(&home, name).exists();
     for number in 1..=3 {

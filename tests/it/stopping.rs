@@ -52,9 +52,7 @@ fn stop_leaves_nothing_of_a_tree_that_ignores_signals_forks_and_changes_sessions
 #[test]
 fn nothing_is_left_of_such_a_tree_when_its_daemon_was_killed_in_between() {
     let (home, tree) = stubborn();
-    let daemon = home.daemon().expect("a daemon runs");
-    procs::signal(daemon, Signal::KILL);
-    assert!(procs::wait_gone(daemon, SOON));
+    home.lose_daemon();
     let b = home.pids()["b:0"];
     home.ok(&["stop", "a"]);
     for (line, pid) in tree {
@@ -115,9 +113,7 @@ fn what_a_finished_process_leaves_goes_on_and_is_asked_to_end_like_any_other() {
         assert_eq!(home.state("a:0"), "completed");
         assert!(servers.into_iter().all(procs::alive));
         // Nor does another daemon mind.
-        let daemon = home.daemon().expect("a daemon runs");
-        procs::signal(daemon, Signal::KILL);
-        assert!(procs::wait_gone(daemon, SOON));
+        home.lose_daemon();
         home.apply(&apps).says("nothing to do");
         assert_eq!(home.state("a:0"), "completed");
         assert!(servers.into_iter().all(procs::alive), "{}", home.daemon_log());

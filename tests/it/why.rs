@@ -130,9 +130,7 @@ fn the_history_outlives_the_daemon_and_the_next_one_goes_on_with_it() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");
     home.apply(&json!({ "name": "shop", "apps": [stay("a"), stay("b")] }));
-    let daemon = home.daemon().expect("a daemon");
-    procs::signal(daemon, Signal::KILL);
-    assert!(procs::wait_gone(daemon, Duration::from_secs(30)));
+    home.lose_daemon();
     home.ok(&["why", "a"]).prints("a:0 has been online for ").prints("apply of `shop` (pid ");
     assert_eq!(brief(&events(&home, &["a"])), ["created command", "started command", "online"]);
     home.ok(&["stop", "b"]);

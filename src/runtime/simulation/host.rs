@@ -448,8 +448,13 @@ impl Host {
                     StandsAs::Waiting { .. } | StandsAs::Errored { .. } => app.spec.schedule.is_none(),
                     _ => true,
                 });
+                let goes_on = goes_on && !matches!(instance.intent, Intent::Done { .. });
                 if !lives && !goes_on {
                     self.told.remove(&(name.clone(), *slot));
+                } else if let Some(known) = standing {
+                    // Renamed, and the daemon died before it said so.
+                    let told = (known.state.word(), known.pid().unwrap_or(0));
+                    self.told.entry((name.clone(), *slot)).or_insert(told);
                 }
                 statuses.extend(status.map(|status| (id, status)));
             }

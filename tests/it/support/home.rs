@@ -20,6 +20,9 @@ const BOUND: Duration = Duration::from_mins(1);
 /// For a state to come.
 const STATE_BOUND: Duration = Duration::from_mins(1);
 
+/// What the keeper calls itself.
+const KEEPER: &str = "pmrun: keeper";
+
 pub(crate) struct Home {
     root: tempfile::TempDir,
     /// `PMRUN_HOME`.
@@ -261,7 +264,9 @@ impl Home {
     /// Of this home; none when none runs.
     pub(crate) fn daemon(&self) -> Option<u32> {
         let mut found = procs::of_folder(&self.folder).into_iter().filter(|pid| {
-            procs::command_line(*pid).contains("__daemon")
+            let line = procs::command_line(*pid);
+            (line.contains("__daemon") || line.contains("__keeper"))
+                && procs::name(*pid) != KEEPER
                 && procs::environ(*pid).get("PMRUN_HOME").map(Path::new) == Some(self.folder.as_path())
         });
         let first = found.next();
@@ -286,6 +291,24 @@ impl Home {
     pub(crate) fn log(&self, name: &str) -> String {
         let bytes = std::fs::read(self.folder.join("logs").join(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The process that starts another daemon when this one is killed.
+    pub(crate) fn keeper(&self) -> Option<u32> {
+        procs::of_folder(&self.folder).into_iter().find(|pid| procs::name(*pid) == KEEPER)
+    }
+
+    /// Kills the daemon together with its keeper, so that none is there.
+    #[track_caller]
+    pub(crate) fn lose_daemon(&self) {
+        let daemon = self.daemon().expect("a daemon runs");
+        // Or it would start another keeper in between.
+        procs::signal(daemon, Signal::STOP);
+        let keeper = self.keeper();
+        for pid in keeper.into_iter().chain([daemon]) {
+            procs::signal(pid, Signal::KILL);
+            assert!(procs::wait_gone(pid, Duration::from_secs(30)));
+        }
     }
 
     pub(crate) fn daemon_log(&self) -> String {

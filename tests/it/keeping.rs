@@ -1,0 +1,162 @@
+//! A daemon that is killed is followed by another at once, which goes on where that one stood.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Home, procs, stay};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Until another daemon serves than this one.
+#[track_caller]
+fn follower(home: &Home, daemon: u32) -> u32 {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let serving = std::fs::read_to_string(home.folder.join("pmrun.pid")).unwrap_or_default();
+        match serving.trim().parse() {
+            Ok(pid) if pid != daemon && procs::alive(pid) => return pid,
+            _ => assert!(Instant::now() < deadline, "no daemon follows{}", home.daemon_log()),
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[track_caller]
+fn kill_daemon(home: &Home) {
+    let daemon = home.daemon().expect("a daemon runs");
+    procs::signal(daemon, Signal::KILL);
+    follower(home, daemon);
+}
+
+fn restarts(home: &Home, instance: &str) -> u64 {
+    home.list().iter().find(|known| known.label() == instance).expect("it is known").restarts()
+}
+
+#[test]
+fn the_next_daemon_knows_what_the_last_one_knew() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut late = stay("late");
+    late["wait_ready"] = json!(true);
+    late["listen_timeout"] = json!(300);
+    let mut dated = stay("dated");
+    dated["time"] = json!(true);
+    let crash = json!({ "name": "crash", "script": "sh -c 'exit 3'", "restart_delay": 600_000 });
+    let lost = json!({ "name": "lost", "script": "sh -c 'exit 4'", "max_restarts": 2 });
+    let job = json!({ "name": "job", "script": "sh -c 'exit 0'", "autorestart": false });
+    let apps = json!([stay("a"), dated, late, crash, lost, job]);
+    home.write_json("eco.json", &apps);
+    home.exits(3, &["apply", "eco.json"]);
+    home.ok(&["restart", "a"]);
+    home.ok(&["stop", "dated"]);
+    home.ok(&["start", "dated"]);
+    home.until_state("lost:0", "errored");
+    let stands = |home: &Home| -> Vec<(String, String, Option<u32>, u64)> {
+        let all = home.list();
+        all.iter().map(|known| (known.label(), known.state(), known.pid(), known.restarts())).collect()
+    };
+    let before = stands(&home);
+    assert_eq!(restarts(&home, "a:0"), 1);
+    for _ in 0..3 {
+        kill_daemon(&home);
+        assert_eq!(stands(&home), before, "{}", home.daemon_log());
+    }
+    home.ok(&["show", "late"]).prints("not ready within 300ms");
+    home.ok(&["show", "lost"]).prints("2 unstable runs");
+    // It waits no longer than it would have.
+    home.ok(&["show", "crash"]).prints("starts again in");
+    home.exits(0, &["diff", "eco.json"]);
+}
+
+#[test]
+fn how_something_ended_is_known_though_no_daemon_was_there() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("ends.sh", "trap 'exit 7' TERM\necho up\nwhile :; do sleep 1000 & wait; done\n");
+    let ends = |name: &str, auto: bool| json!({ "name": name, "script": "ends.sh", "interpreter": "bash", "autorestart": auto, "min_uptime": 0, "treekill": true });
+    home.apply(&json!([stay("a"), ends("again", true), ends("job", false)]));
+    home.until("both said so", |_| home.log("again-out.log") == "up\n" && home.log("job-out.log") == "up\n");
+    let pids = home.pids();
+    let (daemon, keeper) = (home.daemon().expect("a daemon"), home.keeper().expect("a keeper"));
+    // No daemon is there until the keeper goes on.
+    procs::signal(keeper, Signal::STOP);
+    procs::signal(daemon, Signal::KILL);
+    for name in ["again:0", "job:0"] {
+        procs::signal(pids[name], Signal::TERM);
+    }
+    procs::signal(keeper, Signal::CONT);
+    follower(&home, daemon);
+    home.until_state("again:0", "online");
+    assert_ne!(home.pid("again:0"), pids["again:0"]);
+    assert_eq!((home.pid("a:0"), restarts(&home, "again:0")), (pids["a:0"], 1));
+    home.ok(&["why", "again"]).prints("exit code 7");
+    // It failed, and is not run again.
+    assert_eq!(home.state("job:0"), "errored");
+    home.ok(&["why", "job"]).prints("exit code 7");
+    // And so it is with those that end later, whose parent the new daemon is not.
+    let (daemon, pid) = (home.daemon().expect("a daemon"), home.pid("a:0"));
+    procs::signal(pid, Signal::KILL);
+    home.until("it is back", |all| all.iter().any(|known| known.label() == "a:0" && known.restarts() == 1));
+    home.ok(&["why", "a"]).prints("killed by SIGKILL");
+    assert_eq!(home.daemon(), Some(daemon));
+}
+
+#[test]
+fn who_is_being_stopped_is_not_asked_twice() {
+    let home = Home::new();
+    home.write("deaf.sh", "trap 'echo asked' INT TERM\necho up\nwhile :; do sleep 1000 & wait; done\n");
+    let deaf = json!({ "name": "deaf", "script": "deaf.sh", "interpreter": "bash", "kill_timeout": 4_000 });
+    home.apply(&json!([deaf]));
+    home.until("it is up", |_| home.log("deaf-out.log") == "up\n");
+    let pid = home.pid("deaf:0");
+    let (mut stop, ..) = home.start_command(&mut home.command(&["stop", "deaf"]));
+    home.until("it was asked", |_| home.log("deaf-out.log") == "up\nasked\n");
+    kill_daemon(&home);
+    assert_eq!(home.state("deaf:0"), "stopping");
+    let _ = stop.wait();
+    home.until_state("deaf:0", "stopped");
+    assert!(!procs::alive(pid));
+    assert_eq!(home.log("deaf-out.log"), "up\nasked\n");
+}
+
+#[test]
+fn the_loss_of_the_keeper_costs_nothing_but_the_keeper() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("a")]));
+    let pids = home.pids();
+    for _ in 0..2 {
+        let (daemon, keeper) = (home.daemon().expect("a daemon"), home.keeper().expect("a keeper"));
+        procs::signal(keeper, Signal::KILL);
+        assert!(procs::wait_gone(keeper, SOON));
+        home.until("there is another", |_| home.keeper().is_some_and(|other| other != keeper));
+        assert_eq!((home.daemon(), home.pids()), (Some(daemon), pids.clone()));
+        kill_daemon(&home);
+        assert_eq!(home.pids(), pids);
+    }
+    // Files that may be open are those of the shell that started it all, not the daemon's many.
+    let limit = |pid: u32| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
+        limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit").to_owned()
+    };
+    home.ok(&["restart", "a"]);
+    assert_eq!(limit(home.pid("a:0")), limit(std::process::id()));
+    // Told to end, both do.
+    let (daemon, keeper) = (home.daemon().expect("a daemon"), home.keeper().expect("a keeper"));
+    home.ok(&["kill"]);
+    assert!(procs::wait_gone(daemon, SOON) && procs::wait_gone(keeper, SOON));
+}
+
+#[test]
+fn a_signal_to_the_keeper_ends_everything_in_order() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("a")]));
+    let (daemon, keeper, pid) = (home.daemon().expect("a daemon"), home.keeper().expect("a keeper"), home.pid("a:0"));
+    procs::signal(keeper, Signal::TERM);
+    assert!([keeper, daemon, pid].into_iter().all(|pid| procs::wait_gone(pid, SOON)));
+    home.ok(&["resurrect"]);
+    assert_eq!(home.state("a:0"), "online");
+}
