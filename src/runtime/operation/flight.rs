@@ -229,7 +229,11 @@ fn settled(state: &State) -> bool {
 }
 
 fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
-    let ended = || machine.last_exit.map_or_else(|| "it ended".to_owned(), |status| status.to_string());
+    let ended = || match (&machine.cause, machine.last_exit) {
+        (Some(cause @ Cause::Unhealthy { .. }), _) => cause.to_string(),
+        (_, Some(status)) => status.to_string(),
+        (_, None) => "it ended".to_owned(),
+    };
     let waited_ms = now.ms_since(flight.since);
     match &machine.state {
         State::Online { .. } | State::Completed { .. } | State::Scheduled => Verdict::Arrived,

@@ -122,6 +122,7 @@ pub(super) fn at_rest(world: &mut World) {
                 // One that was adopted counts as up: nobody knows whether it ever said so.
                 (Intent::Up, "never") => &["starting", "online", "errored"],
                 (Intent::Up, "ill") => &["starting", "online", "errored", "unhealthy", "stopping"],
+                (Intent::Up, "ill 1500") => &["starting", "online", "errored", "unhealthy", "stopping", "waiting"],
                 (Intent::Up, _) => &["online", "errored", "completed"],
             };
             // What depends on something that is not up waits for it.
@@ -154,8 +155,10 @@ pub(super) fn at_rest(world: &mut World) {
 fn is_restless(disk: &State, name: &str) -> bool {
     let Some(app) = disk.apps.get(name) else { return false };
     app.spec.depends_on.iter().any(|other| {
-        let ends =
-            disk.apps.get(other).is_some_and(|other| ["exit 1500 1", "ill"].contains(&other.spec.script.as_str()));
+        let ends = disk
+            .apps
+            .get(other)
+            .is_some_and(|other| ["exit 1500 1", "ill", "ill 1500"].contains(&other.spec.script.as_str()));
         app.spec.need(other).on_exit != OnExit::Ignore && ends || is_restless(disk, other)
     })
 }

@@ -233,6 +233,27 @@ fn what_never_becomes_healthy_is_told_and_not_restarted_for_ever() {
 }
 
 #[test]
+fn what_falls_ill_again_and_again_waits_longer_each_time_and_says_so() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("web", "ill 1500", checked)]));
+    passes(&mut world, 600_000);
+    let before = list(&mut world)[0].restarts;
+    passes(&mut world, 600_000);
+    let restarts = list(&mut world)[0].restarts - before;
+    assert!((25..=35).contains(&restarts), "some eighteen seconds each: {restarts}");
+    while !said(&mut world, "web").starts_with("waiting: ") {
+        world.turn();
+    }
+    assert!(world.host.trees.is_empty(), "what is sick does not run meanwhile");
+    let text = said(&mut world, "web");
+    assert!(text.starts_with("waiting: starts again in 1"), "{text}");
+    assert!(text.ends_with("s: it was unhealthy: refused (health_check)"), "{text}");
+    // Whoever asks has it at once.
+    world.ask(Request::Restart { targets: targets(&["web"]) });
+    assert_eq!(said(&mut world, "web"), "online: ");
+}
+
+#[test]
 fn a_check_that_is_taken_out_is_forgotten() {
     let mut world = World::calm();
     world.ask(apply(&[app("web", "ill", checked)]));
