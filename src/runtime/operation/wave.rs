@@ -8,6 +8,7 @@ use crate::base::InstanceId;
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, is_met, outlook, wanted};
+use crate::runtime::rename;
 use crate::runtime::work::Work;
 use crate::runtime::{Effect, Save, Ticket};
 use crate::spec::Condition;
@@ -87,6 +88,7 @@ impl Operation {
             }
         }
         let mut saves = Vec::new();
+        rename::saves(&works, around.table, &mut saves);
         for work in &works {
             work.saves(around.table, &mut saves);
         }

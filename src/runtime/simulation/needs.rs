@@ -391,3 +391,80 @@ fn a_job_that_runs_again_is_done_when_it_has_ended() {
     passes(&mut world, 5_000);
     assert!(started(&world, "web") > before + 3_000);
 }
+
+/// Under its new name, with a new variable where it is `edited`.
+fn renamed(from: &AppSpec, name: &str, edited: bool) -> AppSpec {
+    let mut app = AppSpec { name: name.to_owned(), renamed_from: Some(from.name.clone()), ..from.clone() };
+    if edited {
+        app.env.insert("X".to_owned(), "1".to_owned());
+    }
+    app
+}
+
+/// With and without the dependents.
+fn wholly_or(apps: &[AppSpec], only: Option<&str>) -> Request {
+    match apply(apps) {
+        Request::Apply(mut wanted) => {
+            wanted.options.only = targets(only.as_slice());
+            Request::Apply(wanted)
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn what_waits_for_a_job_that_is_renamed_waits_on() {
+    for only in [None, Some("migrate")] {
+        let mut world = World::calm();
+        let mig = app("mig", "exit 4000 0", |app| app.restart.auto = false);
+        let web = |need: &str| app("web", "stay", needs(need, Condition::Completed, OnExit::Stop));
+        world.ask(apply(&[mig.clone(), web("mig")]));
+        world.ask(Request::Restart { targets: targets(&["mig"]) });
+        assert_eq!(said(&mut world, "web"), "waiting: for `mig` to be completed");
+        let (again, apps) = (started(&world, "mig"), [renamed(&mig, "migrate", false), web("migrate")]);
+        let client = world.call(wholly_or(&apps, only), false);
+        passes(&mut world, 100);
+        assert_eq!(said(&mut world, "web"), "waiting: for `migrate` to be completed");
+        assert_eq!(done(world.until_answered(client)).1, Vec::<String>::new());
+        passes(&mut world, 5_000);
+        assert_eq!(said(&mut world, "web"), "online: ");
+        assert!(started(&world, "web") >= again + 4_000, "{only:?}");
+        assert_eq!(done(world.ask(apply(&apps))), (0, vec![]), "nothing is left to do");
+    }
+}
+
+#[test]
+fn what_goes_with_its_dependency_does_when_that_is_renamed_too() {
+    for (on_exit, only) in [OnExit::Restart, OnExit::Stop].into_iter().flat_map(|one| [(one, None), (one, Some("pg2"))])
+    {
+        let mut world = World::calm();
+        let pg = app("pg", "ready 900", |_| {});
+        let web = |need: &str| app("web", "stay", needs(need, Condition::Ready, on_exit));
+        world.ask(apply(&[pg.clone(), web("pg")]));
+        let (before, begun) = (started(&world, "web"), world.host.mono);
+        let apps = [renamed(&pg, "pg2", true), web("pg2")];
+        world.ask(wholly_or(&apps, only));
+        passes(&mut world, 3_000);
+        assert!(started(&world, "web") >= begun + 900, "{on_exit:?} {only:?}: {before}");
+        assert!(said(&mut world, "web").starts_with("online"), "{on_exit:?} {only:?}");
+        // The next daemon knows it by its new name, too.
+        assert_eq!(world.host.disk.apps["web"].spec.depends_on, ["pg2"]);
+        assert_eq!(done(world.ask(apply(&apps))), (0, vec![]), "nothing is left to do");
+    }
+}
+
+#[test]
+fn what_was_started_without_its_dependency_is_left_alone_when_that_is_renamed() {
+    let mut world = World::calm();
+    let pg = app("pg", "ready 900", |app| app.restart.delay_ms = 10_000);
+    let web = |need: &str| app("web", "stay", needs(need, Condition::Ready, OnExit::Stop));
+    world.ask(apply(&[pg.clone(), web("pg")]));
+    ends(&mut world, "pg", 1);
+    passes(&mut world, 100);
+    world.ask(Request::Start { targets: targets(&["web"]) });
+    let before = started(&world, "web");
+    let client = world.call(apply(&[renamed(&pg, "pg2", false), web("pg2")]), false);
+    passes(&mut world, 3_000);
+    assert_eq!((started(&world, "web"), said(&mut world, "web").as_str()), (before, "online: "));
+    world.until_answered(client);
+}
