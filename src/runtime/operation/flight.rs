@@ -20,6 +20,9 @@ const CRASH_PATIENCE_MS: u64 = 5_000;
 /// What somebody waits for to become healthy or done is given up on when it has ended so often after that time.
 pub(super) const RELAPSES_MAX: u32 = 2;
 
+/// And what somebody waits for to be done, when its own rules have restarted it so often.
+const CUTS_MAX: u32 = 2;
+
 /// A slot on its way to where the task wants it.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -46,12 +49,16 @@ impl Operation {
         // Somebody may wait for it to become what it was not when it was done with, or for what will not come now.
         if self.held.contains(&id.app) {
             self.stirred = true;
-            let relapsed =
-                moved.before.pid().is_some() && matches!(moved.after, State::Waiting { .. } | State::Blocked);
+            let relapsed = match moved.after {
+                State::Waiting { .. } | State::Blocked => moved.before.pid().is_some(),
+                State::Launching { .. } => matches!(moved.before, State::Starting { .. } | State::Online { .. }),
+                _ => false,
+            };
             if relapsed && around.now.mono.ms_since(self.caller.since) >= CRASH_PATIENCE_MS {
                 *self.relapses.entry(id.app.clone()).or_default() += 1;
             }
         }
+        self.note_cut(moved, around);
         match moved.after {
             State::Errored { .. } | State::Stopped | State::Starting { late: true, .. } => {
                 self.look_at_blocked(None, around);
@@ -91,6 +98,29 @@ impl Operation {
                 _ => false,
             };
         self.judge(id, crashed, around);
+    }
+
+    /// What has a rule that ends it may never come to its own end. Once is bad luck, but at the same age the next run
+    /// ends as well.
+    fn note_cut(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
+        let runs = matches!(moved.before, State::Starting { .. } | State::Online { .. });
+        if !runs || !matches!(moved.after, State::Stopping { then: Then::Restart, .. }) {
+            return;
+        }
+        let machine = around.table.instance(&moved.instance).map(|instance| &instance.machine);
+        let Some(cause) = machine.and_then(|machine| machine.cause.clone()) else { return };
+        let app = &moved.instance.app;
+        let count = self.cut.get(app).map_or(0, |(count, _)| *count) + 1;
+        self.cut.insert(app.clone(), (count, cause));
+        if self.cut_short(app).is_some() {
+            self.look_at_blocked(Some(app), around);
+        }
+    }
+
+    /// Why an app will not come to its end, where one of its own rules sees to that.
+    pub(super) fn cut_short(&self, app: &str) -> Option<&Cause> {
+        let (count, cause) = self.cut.get(app)?;
+        (*count >= if *cause == Cause::Age { 1 } else { CUTS_MAX }).then_some(cause)
     }
 
     /// What waits for others, which may not come any more; or for one that `ended`.

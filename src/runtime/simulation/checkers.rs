@@ -41,9 +41,10 @@ pub(super) fn after_each(world: &mut World) {
         let again = view.detail.as_deref().is_some_and(|detail| detail.contains("tried again in"));
         matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed") && !again
     };
-    // What has a limit of memory is looked at now and then.
+    // What has a limit of memory, or of age, is looked at now and then.
     let limited = world.host.disk.apps.values().chain(world.host.heard_disk.apps.values());
-    let unlimited = limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none());
+    let unlimited =
+        limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none() && spec.restart.max_age_ms == 0);
     let watched = world.host.watches.apps.keys().filter(|_| !world.core.is_ending());
     for app in watched {
         let not_stopped = |view: &&InstanceView| view.name == *app && view.state != "stopped";

@@ -468,3 +468,48 @@ fn what_was_started_without_its_dependency_is_left_alone_when_that_is_renamed() 
     assert_eq!((started(&world, "web"), said(&mut world, "web").as_str()), (before, "online: "));
     world.until_answered(client);
 }
+
+#[test]
+fn nobody_waits_for_a_job_that_its_own_rules_end_before_it_can() {
+    let utc = |app: &mut AppSpec, pattern: &str| {
+        (app.cron_restart, app.cron_timezone) = (Some(pattern.to_owned()), Some("UTC".to_owned()));
+    };
+    let job = |change: &dyn Fn(&mut AppSpec)| {
+        app("job", "exit 40000 0", |app| {
+            app.restart.auto = false;
+            change(app);
+        })
+    };
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore));
+    let cut = |why: &str| vec![format!("web: `job`, which it depends on, does not come to its end: {why}")];
+    let aged = job(&|app| app.restart.max_age_ms = 10_000);
+    let ticking = job(&|app| utc(app, "*/30 * * * * *"));
+    let age = cut("it has run for long enough (max_age)");
+    for (job, want) in [(aged, age), (ticking, cut("its time has come (cron_restart)"))] {
+        let mut world = World::calm();
+        let apps = [job, web.clone()];
+        assert_eq!(done(world.ask(apply(&apps))), (2, want));
+        assert_eq!(states(&mut world).len(), 1, "the other is not known");
+    }
+    // Once is bad luck.
+    let mut world = World::calm();
+    let until_the_hour = 3_600_000 - world.host.now().wall.0 % 3_600_000;
+    world.host.after(until_the_hour - 5_000, Coming::Input(Input::Tick));
+    passes(&mut world, until_the_hour);
+    let begun = world.host.mono;
+    assert_eq!(done(world.ask(apply(&[job(&|app| utc(app, "0 * * * *")), web.clone()]))), (2, vec![]));
+    assert!(started(&world, "web") > begun + 45_000);
+    // Nor for one that fails as often, though it is started again each time.
+    let failing = app("job", "exit 20000 1", |app| app.restart.stop_exit_codes = vec![0]);
+    let not_up = vec!["web: `job`, which it depends on, is not up".to_owned()];
+    assert_eq!(done(World::calm().ask(apply(&[failing, web.clone()]))), (2, not_up));
+    // Nor does anybody wait for what waits for it.
+    let mut world = World::calm();
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Stop));
+    world.ask(apply(&[job(&|_| {}), web.clone()]));
+    let aged = [job(&|app| app.restart.max_age_ms = 10_000), web];
+    world.ask(apply(&aged));
+    world.ask(Request::Restart { targets: targets(&["job"]) });
+    assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed");
+    assert_eq!(done(world.ask(apply(&aged))).1, ["web: it waits for `job` to be completed"]);
+}
