@@ -199,7 +199,8 @@ pub(super) fn changes_are_answered(world: &mut World) {
     }
     for (name, app) in &world.host.disk.apps {
         let up = views.iter().any(|view| view.name == *name && view.state == "online");
-        if up && app.spec.watch.enabled != world.host.watches.apps.contains_key(name) {
+        let is_watched = app.spec.watch.enabled && app.spec.schedule.is_none();
+        if up && is_watched != world.host.watches.apps.contains_key(name) {
             world.host.fail(&format!("{name} is to be watched: {}, and is not so", app.spec.watch.enabled));
         }
     }

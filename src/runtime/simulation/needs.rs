@@ -304,6 +304,19 @@ fn a_job_runs_at_its_times_and_no_others() {
 }
 
 #[test]
+fn a_job_is_run_at_its_times_whatever_becomes_of_its_files() {
+    let mut world = World::calm();
+    let service = app("job", "exit 600000 0", |app| app.watch.enabled = true);
+    world.ask(apply(std::slice::from_ref(&service)));
+    assert!(world.host.watches.apps.contains_key("job"));
+    let job = AppSpec { schedule: Some("0 * * * *".to_owned()), ..service };
+    world.ask(apply(&[job]));
+    assert!(world.host.watches.apps.is_empty(), "nobody looks, and nothing is said");
+    world.ask(Request::Restart { targets: targets(&["job"]) });
+    assert!(world.host.watches.apps.is_empty(), "not while it runs either");
+}
+
+#[test]
 fn runs_that_overlap_are_skipped_queued_or_replace_each_other() {
     for (overlap, ran) in [(Overlap::Skip, 3), (Overlap::Queue, 4), (Overlap::Replace, 6)] {
         let mut world = World::calm();
