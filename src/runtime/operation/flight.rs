@@ -59,6 +59,15 @@ impl Operation {
             }
         }
         self.note_cut(moved, around);
+        // What was up, or was none of its own, may fail as long as anybody waits.
+        if let State::Errored { reason } = &moved.after
+            && !self.given_up
+            && (self.arrived.contains(id) || self.held.contains(&id.app))
+            && !self.failed.iter().any(|known| known.app == id.app && known.slot == Some(id.slot))
+        {
+            self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.to_string() }, around.out);
+            self.blame(id, reason.to_string(), around);
+        }
         match moved.after {
             State::Errored { .. } | State::Stopped | State::Starting { late: true, .. } => {
                 self.look_at_blocked(None, around);
@@ -201,6 +210,9 @@ impl Operation {
         match verdict {
             Verdict::Wait => return,
             Verdict::Arrived => {
+                if goal == Goal::Up {
+                    self.arrived.insert(id.clone());
+                }
                 let what = match goal {
                     Goal::Up => ProgressKind::Up { after_ms },
                     Goal::Down => ProgressKind::Stopped,
@@ -226,9 +238,11 @@ impl Operation {
             running.failed = true;
         }
         self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.clone() }, around.out);
-        if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_silent()) {
-            return;
-        }
+        self.blame(id, reason, around);
+    }
+
+    /// Names what failed in the answer, and where its last words are.
+    fn blame(&mut self, id: &InstanceId, reason: String, around: &mut Surroundings<'_>) {
         let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
         // What never ran has said nothing: the last lines there are another run's.
         let known = known.filter(|(_, instance)| {

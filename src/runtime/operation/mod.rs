@@ -46,6 +46,8 @@ pub(super) struct Operation {
     held: BTreeSet<String>,
     /// How often one of those has ended meanwhile without having become it.
     relapses: BTreeMap<String, u32>,
+    /// Slots that were on their way and have come up.
+    arrived: BTreeSet<InstanceId>,
     /// Apps that their own rules have restarted before they ended, and how often, and the rule.
     cut: BTreeMap<String, (u32, Cause)>,
     /// Tasks may have become ready since they were last looked at.
@@ -119,6 +121,7 @@ impl Operation {
             given_up: false,
             held: BTreeSet::new(),
             relapses: BTreeMap::new(),
+            arrived: BTreeSet::new(),
             cut: BTreeMap::new(),
             stirred: true,
             begun_any: false,

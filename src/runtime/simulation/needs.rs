@@ -4,7 +4,7 @@ use super::World;
 use super::host::Coming;
 use super::stories::{app, apply, done, list, states, targets};
 use crate::base::ExitStatus;
-use crate::rpc::wire::Request;
+use crate::rpc::wire::{Answer, Request};
 use crate::runtime::Input;
 use crate::spec::{AppSpec, Condition, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
@@ -525,4 +525,33 @@ fn nobody_waits_for_a_job_that_its_own_rules_end_before_it_can() {
     world.ask(Request::Restart { targets: targets(&["job"]) });
     assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed");
     assert_eq!(done(world.ask(apply(&aged))).1, ["web: it waits for `job` to be completed"]);
+}
+
+#[test]
+fn a_job_that_fails_while_somebody_waits_for_it_is_named_with_its_words() {
+    let job = |script: &str| app("job", script, |app| app.restart.auto = false);
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore));
+    let want = ["job: it ended: exit code 1 (autorestart is off)", "web: `job`, which it depends on, is not up"];
+    // Too late to have been taken for one that does not come up.
+    let mut world = World::calm();
+    let answer = world.ask(apply(&[job("exit 3000 1"), web.clone()]));
+    let Answer::Done { failed, .. } = &answer else { panic!("{answer:?}") };
+    assert!(failed[0].error_log.is_some() && failed[0].slot == Some(0), "{failed:?}");
+    assert_eq!(done(answer), (2, want.map(str::to_owned).to_vec()));
+    // Early, and begun by somebody else, on its way up or up.
+    for (script, waits_ms) in [("exit 3000 1", 2_000), ("exit 3000 1", 200), ("exit 900 1", 200)] {
+        let mut world = World::calm();
+        let apps = [job(script), web.clone()];
+        let first = world.call(apply(&apps[..1]), false);
+        passes(&mut world, waits_ms);
+        world.feed(Input::Cancel { client: first });
+        assert_eq!(done(world.ask(apply(&apps))).1, want, "{script} {waits_ms}");
+    }
+    // What is started again by its policy has not failed.
+    let apps = [
+        app("crashes", "exit 1500 1", |_| {}),
+        app("slow", "exit 4000 0", |app| app.restart.auto = false),
+        app("web", "stay", needs("slow", Condition::Completed, OnExit::Ignore)),
+    ];
+    assert_eq!(done(World::calm().ask(apply(&apps))), (3, vec![]));
 }
