@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::history::Why;
 use super::table::{App, Table};
 use super::work::Work;
 use super::{AppRecord, Save};
@@ -51,7 +52,11 @@ impl Rename<'_> {
             } else if let Some(own) = self.spec(policy) {
                 *policy = Arc::new(own);
             }
-            for unmet in &mut instance.machine.unmet {
+            let told = match &mut instance.why {
+                Why::Needs { needs } => needs.as_mut_slice(),
+                _ => &mut [],
+            };
+            for unmet in instance.machine.unmet.iter_mut().chain(told) {
                 if let Some(rest) = unmet.strip_prefix(&old) {
                     *unmet = format!("{new}{rest}");
                 }
