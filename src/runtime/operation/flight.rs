@@ -6,6 +6,7 @@ use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, outlook};
 use crate::runtime::table::{Moved, Table};
 use crate::runtime::view::outputs;
+use crate::spec::Condition;
 use crate::supervisor::{Cause, ErrorReason, Machine, Output, State, Then};
 
 /// When a command stops waiting for an instance that keeps ending. Its policy goes on restarting it.
@@ -117,12 +118,25 @@ impl Operation {
             return;
         }
         let machine = around.table.instance(&moved.instance).map(|instance| &instance.machine);
-        let Some(cause) = machine.and_then(|machine| machine.cause.clone()) else { return };
+        let cause = machine.and_then(|machine| machine.cause.clone());
+        // Whoever changes its files wants that.
+        let Some(cause) = cause.filter(|cause| !matches!(cause, Cause::Files { .. })) else { return };
         let app = &moved.instance.app;
         let count = self.cut.get(app).map_or(0, |(count, _)| *count) + 1;
         self.cut.insert(app.clone(), (count, cause));
-        if self.cut_short(app).is_some() {
-            self.look_at_blocked(Some(app), around);
+        if self.cut_short(app).is_none() {
+            return;
+        }
+        let waits = |id: &InstanceId| {
+            around.table.instance(id).map(|instance| &instance.machine).is_some_and(|machine| {
+                let (state, spec) = (&machine.state, &machine.policy);
+                let needs = spec.depends_on.contains(app) && spec.need(app).condition == Condition::Completed;
+                *state == State::Blocked && needs
+            })
+        };
+        let waiting: Vec<InstanceId> = self.in_flight().filter(waits).collect();
+        for id in waiting {
+            self.judge(&id, true, around);
         }
     }
 

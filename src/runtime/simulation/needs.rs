@@ -525,6 +525,13 @@ fn nobody_waits_for_a_job_that_its_own_rules_end_before_it_can() {
     world.ask(Request::Restart { targets: targets(&["job"]) });
     assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed");
     assert_eq!(done(world.ask(apply(&aged))).1, ["web: it waits for `job` to be completed"]);
+    // What else it needs may be replaced meanwhile.
+    let mut world = World::calm();
+    let mut apps = [app("db", "stay", |app| app.restart.max_age_ms = 8_000), job(&|_| {}), aged[1].clone()];
+    needs("db", Condition::Ready, OnExit::Ignore)(&mut apps[2]);
+    world.ask(apply(&apps));
+    world.ask(Request::Restart { targets: targets(&["job"]) });
+    assert_eq!(done(world.ask(apply(&apps))).1, Vec::<String>::new());
 }
 
 #[test]
