@@ -254,7 +254,7 @@ export interface App extends OtherSpellings {
    */
   exp_backoff_restart_delay?: number | string | false | null;
   /**
-   * A process that has run for this long is replaced, up to a tenth earlier so that instances do not all go at once; 0 is never. A number of milliseconds, or a duration such as "3s".
+   * A process that has run for this long is replaced, up to a tenth earlier so that instances do not all go at once; 0 is never. Not for a job that is run once (`autorestart: false`): one that takes longer would never be done. A number of milliseconds, or a duration such as "3s".
    * @default 0
    * @example "24h"
    */
@@ -336,7 +336,7 @@ export interface App extends OtherSpellings {
    */
   shutdown_with_message?: boolean | null;
   /**
-   * Restarts the app when its files change: `true` for its folder, or paths and globs against `cwd`. An app that was stopped stays so; one that was given up on, or is done, is started.
+   * Restarts the app when its files change: `true` for its folder, or paths and globs against `cwd`. An app that was stopped stays so; one that was given up on, or is done, is started. A job with `schedule` is not watched: each run has the files as they are when it begins.
    * @default false
    * @example true
    * @example ["src", "config/*.json"]

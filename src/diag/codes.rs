@@ -217,9 +217,9 @@ codes! {
         fix: "fix.yaml" []
     }
     NoEffect "no-effect" {
-        title: "an option that does nothing without another",
-        text: "Such as `schedule_overlap` where there is no `schedule`. The other one is missing, or written under a name that does \
-               not exist.",
+        title: "an option that does nothing without another, or with another",
+        text: "Such as `schedule_overlap` where there is no `schedule`: the other one is missing, or written under a name that does \
+               not exist. Or such as `watch` where there is one: one of them has to go.",
         mistake: "mistake.yaml" [],
         fix: "fix.yaml" []
     }
@@ -267,8 +267,8 @@ codes! {
     }
     Conflict "conflict" {
         title: "two options, or two apps, contradict each other",
-        text: "Such as `renamed_from` with a name that an app of the file still has, or `node_args` where no interpreter runs. \
-               Each is right by itself; one of them has to go.",
+        text: "Such as `renamed_from` with a name that an app of the file still has, `node_args` where no interpreter runs, or \
+               `max_age` of a job that is run once (`autorestart: false`). Each is right by itself; one of them has to go.",
         mistake: "mistake.json5" [],
         fix: "fix.json5" []
     }

@@ -20,6 +20,7 @@ mod input;
 mod needs;
 mod operation;
 mod record;
+mod rename;
 mod request;
 mod restore;
 mod roster;

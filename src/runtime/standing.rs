@@ -32,6 +32,10 @@ pub struct Standing {
     #[serde(default)]
     pub(super) ailment: Option<String>,
     #[serde(default)]
+    pub(super) well_since: Option<Mono>,
+    #[serde(default)]
+    pub(super) failing_since: Option<Mono>,
+    #[serde(default)]
     pub(super) queued: bool,
     #[serde(default)]
     pub(super) cause: Option<Cause>,
@@ -76,8 +80,20 @@ pub(super) enum Open {
 
 impl Standing {
     pub(super) fn of(instance: &Instance) -> Self {
-        let Machine { state, restarts, unstable, backoff, last_exit, streak, ailment, queued, cause, .. } =
-            &instance.machine;
+        let Machine {
+            state,
+            restarts,
+            unstable,
+            backoff,
+            last_exit,
+            streak,
+            ailment,
+            well_since,
+            failing_since,
+            queued,
+            cause,
+            ..
+        } = &instance.machine;
         Self {
             state: state.clone(),
             restarts: *restarts,
@@ -87,6 +103,8 @@ impl Standing {
             remains: instance.machine.remains.is_some(),
             streak: *streak,
             ailment: ailment.clone(),
+            well_since: *well_since,
+            failing_since: *failing_since,
             queued: *queued,
             cause: cause.clone(),
             error_log_offset: instance.error_log_offset,
@@ -185,6 +203,8 @@ impl Standing {
         machine.last_exit = self.last_exit;
         machine.streak = self.streak;
         machine.ailment.clone_from(&self.ailment);
+        machine.well_since = self.well_since;
+        machine.failing_since = self.failing_since;
         machine.queued = self.queued;
         machine.cause.clone_from(&self.cause);
     }

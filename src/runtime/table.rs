@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::core::Measured;
 use super::history::{Heard, Moment, Why};
+use super::rename::Rename;
 use super::roster::Roster;
 use super::view::outputs;
 use super::{AppRecord, Effect, Intent, Standing};
@@ -340,9 +341,11 @@ impl Table {
         instances.map(|instance| (instance.list_id, Standing::of(instance)))
     }
 
-    /// Gives an app another name; nothing that runs notices.
+    /// Gives an app another name, also where others depend on it; nothing that runs notices.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         let Some(app) = self.apps.remove(from) else { return };
+        let rename = Rename { from, to, ecosystem: app.record.ecosystem.clone() };
+        self.apps.values_mut().for_each(|other| rename.follow(other));
         for (slot, instance) in &app.instances {
             if let Some(launch) = instance.machine.state.launch() {
                 self.launches.insert(launch, InstanceId::new(to, *slot));

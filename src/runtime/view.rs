@@ -8,7 +8,9 @@ use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, s
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::schedule::Agenda;
 use crate::spec::{AppSpec, ExecMode, Probe};
-use crate::supervisor::{self, ErrorReason, Layout, Machine, Output, StopPhase, Then, combined_log, log_outputs};
+use crate::supervisor::{
+    self, Cause, ErrorReason, Layout, Machine, Output, StopPhase, Then, combined_log, log_outputs,
+};
 
 /// What `list` shows when no daemon runs: everything known, nothing running.
 #[must_use]
@@ -230,13 +232,19 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
         return Some(format!("restarted: {cause}"));
     }
     match &machine.state {
-        State::Waiting { until } => Some(format!("starts again in {}", format_millis(until.ms_since(now.mono)))),
+        State::Waiting { until } => {
+            let again = format!("starts again in {}", format_millis(until.ms_since(now.mono)));
+            let cause = machine.cause.as_ref().filter(|cause| matches!(cause, Cause::Unhealthy { .. }));
+            Some(cause.map_or(again.clone(), |cause| format!("{again}: {cause}")))
+        }
         State::Blocked => Some(format!("for {}", machine.unmet.join(", "))),
         State::Starting { late: true, awaits, .. } => {
             Some(format!("{}; it goes on running", machine.lateness(*awaits)))
         }
         State::Online { healthy: false, .. } => {
-            Some(format!("{} (health_check)", machine.ailment.as_deref().unwrap_or("no answer")))
+            let ailment = machine.ailment.as_deref().unwrap_or("no answer");
+            let given_up = if machine.is_given_up_on() { "; not restarted any more (max_restarts)" } else { "" };
+            Some(format!("{ailment} (health_check){given_up}"))
         }
         State::Stopping { phase: StopPhase::Killed { .. }, .. } => Some("killed, something is still there".to_owned()),
         State::Errored { reason: ErrorReason::CrashLoop { runs, status } } => {

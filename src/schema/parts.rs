@@ -98,7 +98,9 @@ pub(super) const HEALTH_CHECK: &[Part] = &[
     Part {
         name: "action",
         kind: PartKind::Word(&HealthAction::WORDS),
-        doc: "What is done about an instance that is unhealthy. Default: restart.",
+        doc: "What is done about an instance that is unhealthy. One that becomes so again and again is stopped and waits longer \
+              each time, as after crashes (`restart_delay` and `exp_backoff_restart_delay` hold), until it has been healthy \
+              for a while; one that is never healthy is left as it is after `max_restarts`. Default: restart.",
     },
 ];
 

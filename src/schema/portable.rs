@@ -55,12 +55,12 @@ impl Fitting {
     /// What a package.json says to pmrun: its `pm2`, with the name of the package. The rest is npm's.
     fn package(&mut self, entries: &[Entry]) -> Node {
         const READ: [&str; 3] = ["name", "deploy", "pm2"];
-        let named = entries.iter().find(|entry| entry.key.text == "name");
+        let named = entries.iter().rev().find(|entry| entry.key.text == "name");
         let named = named.is_some_and(|entry| entry.value.kind != Kind::Null);
         let read: Vec<Entry> = entries
             .iter()
             .filter(|entry| READ.contains(&entry.key.text.as_str()))
-            // The first one counts, and as null it is none.
+            // The last one counts, and as null it is none.
             .filter(|entry| entry.key.text != "name" || named)
             .cloned()
             .collect();

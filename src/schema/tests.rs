@@ -1140,6 +1140,29 @@ fn what_does_nothing_alone_is_told() {
 }
 
 #[test]
+fn what_a_job_cannot_use_is_told() {
+    let told = |options: Json| run(&with_script(&options)).lines();
+    let aged = "warning at apps[0].max_age: `max_age` of `apps[0]` starts anew what `autorestart: false` has run once: a run that \
+                takes longer never comes to its end (take one of them out)";
+    assert_eq!(told(json!({ "autorestart": false, "max_age": "1h" })), [aged]);
+    assert_eq!(
+        told(json!({ "schedule": "@daily", "max_age": "1h", "watch": true })),
+        [
+            "warning at apps[0].watch: `watch` of `apps[0]` does nothing with `schedule`: each run has the files as they are when it begins",
+            "warning at apps[0].max_age: `max_age` of `apps[0]` does nothing with `schedule`: a run ends by itself",
+        ]
+    );
+    for fine in [
+        json!({ "autorestart": false, "max_age": 0 }),
+        json!({ "max_age": "1h", "watch": true }),
+        json!({ "schedule": "@daily", "watch": false, "ignore_watch": ["x"] }),
+        json!({ "autorestart": false, "cron_restart": "@daily", "watch": true }),
+    ] {
+        assert_eq!(told(fine), [""; 0]);
+    }
+}
+
+#[test]
 fn instances_that_are_asked_at_one_port_are_told() {
     let told = |options: Json| run(&with_script(&options)).lines().len();
     let check = |target: &str| json!({ "tcp": target });

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::pacing;
 use super::{Awaits, Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono, format_millis};
-use crate::spec::{AppSpec, HealthCheck};
+use crate::spec::{AppSpec, HealthAction, HealthCheck};
 
 /// Everything that the state machine knows of one instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,10 @@ pub struct Machine {
     pub streak: u32,
     /// What the last health check that failed said.
     pub ailment: Option<String>,
+    /// When it last came up, or was well again.
+    pub well_since: Option<Mono>,
+    /// When the first of the failures in a row came that are counted now.
+    pub failing_since: Option<Mono>,
     /// A run of the job is due as soon as the one before has ended.
     pub queued: bool,
     /// Why the process that runs, or is about to, was started, where that was pmrun's own doing.
@@ -55,6 +59,8 @@ impl Machine {
             unmet: Vec::new(),
             streak: 0,
             ailment: None,
+            well_since: None,
+            failing_since: None,
             queued: false,
             cause: None,
         }
@@ -104,6 +110,14 @@ impl Machine {
             }
             _ => None,
         }
+    }
+
+    /// Whether it is unhealthy and left so, for no restart has helped.
+    #[must_use]
+    pub fn is_given_up_on(&self) -> bool {
+        let rules = &self.policy.restart;
+        let is_treated = self.policy.health_check.as_ref().is_some_and(|check| check.action != HealthAction::None);
+        is_treated && rules.auto && self.unstable >= rules.max_restarts
     }
 
     /// How long it may take until it is up, where that is more than a matter of time.

@@ -21,7 +21,7 @@ const CRASH_BACKOFF_MS: u64 = 100;
 const SPAWN_RETRY_MS: u64 = 1_000;
 
 /// How the last run of an instance went, as far as its next start depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Run {
     /// It did not come up: shorter than `min_uptime`.
     Short,

@@ -359,6 +359,7 @@ impl Next {
             State::Launching { launch, .. } if launch == spawned => {
                 let awaits = self.machine.to_await();
                 (self.machine.streak, self.machine.ailment) = (0, None);
+                (self.machine.well_since, self.machine.failing_since) = (None, None);
                 self.machine.state = State::Starting { launch, pid, since: self.now, awaits, late: false };
                 if self.machine.policy.restart.min_uptime_ms == 0 {
                     self.come_up();
@@ -434,6 +435,7 @@ impl Next {
             && !awaits.any()
         {
             self.machine.state = State::Online { launch, pid, since, healthy: true };
+            self.machine.well_since = Some(self.now);
         }
     }
 
@@ -448,6 +450,9 @@ impl Next {
             self.machine.ailment = Some(ailment);
         }
         let believed = matches!(self.machine.state, State::Online { healthy: true, .. });
+        if believed && !passed && self.machine.streak == 0 {
+            self.machine.failing_since = Some(self.now);
+        }
         self.machine.streak = if passed == believed { 0 } else { self.machine.streak + 1 };
         let enough = self.machine.streak >= if believed { to_ail } else { to_heal };
         if passed == believed || !enough {
@@ -463,6 +468,7 @@ impl Next {
             State::Online { healthy: healthy @ false, .. } => {
                 *healthy = true;
                 self.machine.ailment = None;
+                self.machine.well_since = Some(self.now);
             }
             State::Online { healthy, .. } => {
                 *healthy = false;
@@ -472,8 +478,10 @@ impl Next {
         }
     }
 
-    /// Something is done about what is unhealthy, or has not become healthy in time. Not for ever where nothing helps:
-    /// what has come up so often without getting anywhere is left as it is.
+    /// Something is done about what is unhealthy, or has not become healthy in time. Each time later, and not for ever
+    /// where nothing helps: what comes up so often without getting anywhere is left as it is.
+    ///
+    /// It is stopped before the wait and not after: what is sick may do harm, and what waits is seen to.
     fn treat(&mut self, never_up: bool) {
         let (State::Starting { launch, pid, since, .. } | State::Online { launch, pid, since, .. }) =
             self.machine.state
@@ -481,21 +489,49 @@ impl Next {
             return;
         };
         let policy = Arc::clone(&self.machine.policy);
-        let acts = policy.health_check.as_ref().is_some_and(|check| check.action != HealthAction::None);
-        if !acts || !policy.restart.auto {
+        let rules = &policy.restart;
+        let Some(check) = policy.health_check.as_ref().filter(|check| check.action != HealthAction::None) else {
+            return;
+        };
+        if !rules.auto {
             return;
         }
-        let run = if never_up { Run::Short } else { pacing::judged(self.now.ms_since(since), &policy.restart) };
+        let well_since = self.machine.well_since.unwrap_or(since);
+        let well_ms = self.machine.failing_since.unwrap_or(self.now).ms_since(well_since);
+        // It may have fallen ill as soon as it had passed for the last time.
+        let surely_ms = if never_up { 0 } else { well_ms.saturating_sub(check.interval_ms) };
+        let run = if never_up || pacing::judged(well_ms, rules) == Run::Short {
+            Run::Short
+        } else {
+            pacing::judged(surely_ms, rules).max(Run::Doubtful)
+        };
+        let ended = self.count(run, surely_ms, true);
+        if self.machine.unstable < rules.max_restarts {
+            let delay_ms = self.delay_ms(&ended);
+            let reason = self.machine.ailment.clone().unwrap_or_else(|| "no answer".to_owned());
+            self.ask_to_stop(launch, pid, Then::Again { delay_ms });
+            self.machine.cause = Some(Cause::Unhealthy { reason });
+        }
+    }
+
+    /// A run is over, or is about to be.
+    fn count(&mut self, run: Run, uptime_ms: u64, crashed: bool) -> Ended {
         match run {
             Run::Short => self.machine.unstable += 1,
             Run::Doubtful => {}
             Run::Long => self.machine.unstable = 0,
         }
-        if self.machine.unstable < policy.restart.max_restarts {
-            let reason = self.machine.ailment.clone().unwrap_or_else(|| "no answer".to_owned());
-            self.ask_to_stop(launch, pid, Then::Again { delay_ms: policy.restart.delay_ms });
-            self.machine.cause = Some(Cause::Unhealthy { reason });
+        if pacing::ends_backoff(uptime_ms, &self.machine.policy.restart) {
+            self.machine.backoff = 0;
         }
+        Ended { uptime_ms, run, crashed, unstable: self.machine.unstable, backoff: self.machine.backoff }
+    }
+
+    /// Until the next start.
+    fn delay_ms(&mut self, ended: &Ended) -> u64 {
+        let (delay_ms, turn) = pacing::wait(ended, &self.machine.policy.restart, self.fresh);
+        self.machine.backoff += u32::from(turn);
+        delay_ms
     }
 
     fn tick(&mut self) {
@@ -540,16 +576,8 @@ impl Next {
             };
         }
         let rules = &rules.restart;
-        let run = pacing::judged(uptime_ms, rules);
-        match run {
-            Run::Short => self.machine.unstable += 1,
-            Run::Doubtful => {}
-            Run::Long => self.machine.unstable = 0,
-        }
-        if pacing::ends_backoff(uptime_ms, rules) {
-            self.machine.backoff = 0;
-        }
-        let runs = self.machine.unstable;
+        let ended = self.count(pacing::judged(uptime_ms, rules), uptime_ms, !status.is_success());
+        let runs = ended.unstable;
         if matches!(status, ExitStatus::Code(code) if rules.stop_exit_codes.contains(&code)) {
             self.complete(status);
         } else if !rules.auto {
@@ -559,13 +587,10 @@ impl Next {
             } else {
                 self.give_up(ErrorReason::Exited(status));
             }
-        } else if run == Run::Short && runs >= rules.max_restarts {
+        } else if ended.run == Run::Short && runs >= rules.max_restarts {
             self.give_up(ErrorReason::CrashLoop { runs, status });
         } else {
-            let crashed = !status.is_success();
-            let ended = Ended { uptime_ms, run, crashed, unstable: runs, backoff: self.machine.backoff };
-            let (delay_ms, turn) = pacing::wait(&ended, rules, self.fresh);
-            self.machine.backoff += u32::from(turn);
+            let delay_ms = self.delay_ms(&ended);
             match self.machine.remains.filter(|_| left) {
                 Some(launch) => self.end_remains(launch, Then::Again { delay_ms }),
                 None => self.again(delay_ms),

@@ -263,6 +263,80 @@ fn a_crash_loop_ends_after_max_restarts_launches() {
     assert_eq!(launches(&spec(|s| s.restart.min_uptime_ms = 0), 100, 100).0, 101);
 }
 
+/// Runs it for an hour, each process being up after `up_ms` and failing its check `well_ms` later; when each was
+/// started, and where it ended.
+fn ailing(policy: &Arc<AppSpec>, up_ms: u64, well_ms: u64) -> (Vec<u64>, State) {
+    let mut machine = Machine::new(Arc::clone(policy));
+    let (mut now, mut starts) = (0, Vec::new());
+    let feed = |machine: &mut Machine, event: Event, now: u64, fresh: usize| {
+        *machine = step(machine, event, Now { mono: Mono(now), wall: Wall(0) }, LaunchId(fresh as u64 + 1)).machine;
+    };
+    feed(&mut machine, Event::Start, now, 0);
+    while now < 3_600_000 {
+        match machine.state {
+            State::Launching { launch } => {
+                starts.push(now);
+                feed(&mut machine, Event::Spawned { launch, pid: 5 }, now, 0);
+                now += up_ms;
+                feed(&mut machine, Event::Probed { launch, result: Ok(()) }, now, 0);
+                now += well_ms;
+                for _ in 0..3 {
+                    feed(&mut machine, Event::Probed { launch, result: Err("refused".to_owned()) }, now, starts.len());
+                    now += 10_000;
+                }
+            }
+            State::Stopping { launch, .. } => {
+                feed(&mut machine, Event::Exited { launch, status: ExitStatus::Signal(2), left: false }, now, 0);
+                feed(&mut machine, Event::TreeGone { launch }, now, starts.len());
+            }
+            State::Waiting { until } => {
+                now = until.0;
+                feed(&mut machine, Event::Tick, now, starts.len());
+            }
+            _ => break,
+        }
+    }
+    (starts, machine.state)
+}
+
+#[test]
+fn what_becomes_unhealthy_again_and_again_is_restarted_less_and_less_often() {
+    let checked = |change: fn(&mut AppSpec)| {
+        spec(|s| {
+            s.health_check = Some(HealthCheck::new(Probe::Tcp("localhost:1".to_owned())));
+            change(s);
+        })
+    };
+    let waits = |policy: &Arc<AppSpec>, up_ms: u64, well_ms: u64| {
+        let (starts, state) = ailing(policy, up_ms, well_ms);
+        let each = up_ms + well_ms + 30_000;
+        (starts.windows(2).map(|pair| pair[1] - pair[0] - each).collect::<Vec<_>>(), state)
+    };
+    let is_backoff = |waits: &[u64], first: u64| {
+        let mut want = first;
+        for wait in waits {
+            assert!((want..=want + want / 10).contains(wait), "{wait} for {want}: {waits:?}");
+            want = (want * 3 / 2).min(15_000);
+        }
+        assert!(want > first * 10, "{waits:?}");
+    };
+    // However long it takes until it is up, and until it is noticed.
+    for up_ms in [0, 60_000] {
+        let (found, _) = waits(&checked(|_| {}), up_ms, 1_000);
+        assert_eq!(found[0], 0, "the first time costs nothing: {found:?}");
+        is_backoff(&found[1..], 100);
+    }
+    is_backoff(&waits(&checked(|s| s.restart.backoff_ms = 200), 0, 1_000).0, 200);
+    assert!(waits(&checked(|s| s.restart.delay_ms = 3_000), 0, 1_000).0.iter().all(|wait| *wait == 3_000));
+    // A stretch of health makes up for what was before.
+    let (found, _) = waits(&checked(|_| {}), 0, 26_000);
+    assert!(found.iter().all(|wait| *wait == 0), "{found:?}");
+    // What is never well for as long as `min_uptime` is given up on, and left as it is: it may yet heal.
+    let (found, state) = waits(&checked(|_| {}), 60_000, 500);
+    assert_eq!(found.len(), 15, "{found:?}");
+    assert!(matches!(state, State::Online { healthy: false, .. }), "{state:?}");
+}
+
 #[test]
 fn what_a_process_leaves_behind_is_asked_to_end_before_the_next_is_started() {
     let policy = spec(|s| s.restart.delay_ms = 500);

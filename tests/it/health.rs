@@ -128,3 +128,23 @@ fn what_needs_a_job_waits_until_it_is_done_and_a_dependency_takes_along_who_aske
     let line = "`web:0` is restarted: `db`, which it depends on, is back (on_exit)";
     assert!(home.daemon_log().contains(line), "{}", home.daemon_log());
 }
+
+#[test]
+fn a_job_that_fails_after_it_was_up_is_named_with_its_last_words() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let script = "mkfifo open; cat open; echo no such table >&2; exit 7";
+    let job = json!({ "name": "job", "script": script, "autorestart": false, "min_uptime": 50 });
+    let mut web = stay("web");
+    web["depends_on"] = json!({ "job": "completed" });
+    home.write_json("eco.json", &json!([job, web]));
+    let (child, _, err) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+    home.until_state("job:0", "online");
+    home.write("open", "go");
+    let (status, _) = procs::finish(child);
+    let said = std::fs::read_to_string(err).expect("what it said");
+    assert_eq!(status.code(), Some(3), "{said}");
+    for want in ["exit code 7", "no such table", "`job`, which it depends on, is not up"] {
+        assert!(said.contains(want), "{want}: {said}");
+    }
+}

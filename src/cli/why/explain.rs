@@ -120,7 +120,13 @@ fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms
         Some(Entry { what: What::Waiting { for_ms: Some(ms), .. }, at_ms, .. }) => {
             let for_ms = Some(at_ms.saturating_add(*ms).saturating_sub(now_ms));
             because.push(What::Waiting { for_ms, needs: Vec::new() }.to_string());
-            let ended = own.iter().rev().find(|entry| matches!(entry.what, What::Exited { .. }));
+            // Of what was asked to end, why it was says more.
+            let is_why = |what: &What| match what {
+                What::Exited { asked, .. } => !asked,
+                What::Stopping { why } => *why != Why::Remains,
+                _ => false,
+            };
+            let ended = own.iter().rev().find(|entry| is_why(&entry.what));
             because.extend(ended.map(|entry| entry.what.to_string()));
         }
         // How long it is until then is known better now.
@@ -299,6 +305,26 @@ mod tests {
         assert_eq!(one.commands, []);
         let one = told("online", Some(4), |_| (), &entries);
         assert_eq!(one.because, ["how it was started is not known any more"]);
+    }
+
+    #[test]
+    fn what_waits_says_why_its_last_process_ended() {
+        let sick = Why::Unhealthy { reason: "refused".to_owned() };
+        let entries = history(vec![
+            started(1, command("start of `api`")),
+            What::Stopping { why: sick },
+            What::Exited { status: ExitStatus::Signal(2), after_ms: Some(9), asked: true },
+            What::Waiting { for_ms: Some(100_000), needs: vec![] },
+        ]);
+        let one = told("waiting", None, |_| (), &entries);
+        assert_eq!(one.because, ["starts again in 4.0s", "asked to stop: it was unhealthy: refused (health_check)"]);
+        let entries = history(vec![
+            started(1, command("start of `api`")),
+            What::Exited { status: CRASH, after_ms: Some(9), asked: false },
+            What::Stopping { why: Why::Remains },
+            What::Waiting { for_ms: Some(100_000), needs: vec![] },
+        ]);
+        assert_eq!(told("waiting", None, |_| (), &entries).because[1], "ended after 9ms: exit code 1");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, outlook};
 use crate::runtime::table::{Moved, Table};
 use crate::runtime::view::outputs;
+use crate::spec::Condition;
 use crate::supervisor::{Cause, ErrorReason, Machine, Output, State, Then};
 
 /// When a command stops waiting for an instance that keeps ending. Its policy goes on restarting it.
@@ -19,6 +20,9 @@ const CRASH_PATIENCE_MS: u64 = 5_000;
 
 /// What somebody waits for to become healthy or done is given up on when it has ended so often after that time.
 pub(super) const RELAPSES_MAX: u32 = 2;
+
+/// And what somebody waits for to be done, when its own rules have restarted it so often.
+const CUTS_MAX: u32 = 2;
 
 /// A slot on its way to where the task wants it.
 #[derive(Debug)]
@@ -46,11 +50,24 @@ impl Operation {
         // Somebody may wait for it to become what it was not when it was done with, or for what will not come now.
         if self.held.contains(&id.app) {
             self.stirred = true;
-            let relapsed =
-                moved.before.pid().is_some() && matches!(moved.after, State::Waiting { .. } | State::Blocked);
+            let relapsed = match moved.after {
+                State::Waiting { .. } | State::Blocked => moved.before.pid().is_some(),
+                State::Launching { .. } => matches!(moved.before, State::Starting { .. } | State::Online { .. }),
+                _ => false,
+            };
             if relapsed && around.now.mono.ms_since(self.caller.since) >= CRASH_PATIENCE_MS {
                 *self.relapses.entry(id.app.clone()).or_default() += 1;
             }
+        }
+        self.note_cut(moved, around);
+        // What was up, or was none of its own, may fail as long as anybody waits.
+        if let State::Errored { reason } = &moved.after
+            && !self.given_up
+            && (self.arrived.contains(id) || self.held.contains(&id.app))
+            && !self.failed.iter().any(|known| known.app == id.app && known.slot == Some(id.slot))
+        {
+            self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.to_string() }, around.out);
+            self.blame(id, reason.to_string(), around);
         }
         match moved.after {
             State::Errored { .. } | State::Stopped | State::Starting { late: true, .. } => {
@@ -91,6 +108,42 @@ impl Operation {
                 _ => false,
             };
         self.judge(id, crashed, around);
+    }
+
+    /// What has a rule that ends it may never come to its own end. Once is bad luck, but at the same age the next run
+    /// ends as well.
+    fn note_cut(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
+        let runs = matches!(moved.before, State::Starting { .. } | State::Online { .. });
+        if !runs || !matches!(moved.after, State::Stopping { then: Then::Restart, .. }) {
+            return;
+        }
+        let machine = around.table.instance(&moved.instance).map(|instance| &instance.machine);
+        let cause = machine.and_then(|machine| machine.cause.clone());
+        // Whoever changes its files wants that.
+        let Some(cause) = cause.filter(|cause| !matches!(cause, Cause::Files { .. })) else { return };
+        let app = &moved.instance.app;
+        let count = self.cut.get(app).map_or(0, |(count, _)| *count) + 1;
+        self.cut.insert(app.clone(), (count, cause));
+        if self.cut_short(app).is_none() {
+            return;
+        }
+        let waits = |id: &InstanceId| {
+            around.table.instance(id).map(|instance| &instance.machine).is_some_and(|machine| {
+                let (state, spec) = (&machine.state, &machine.policy);
+                let needs = spec.depends_on.contains(app) && spec.need(app).condition == Condition::Completed;
+                *state == State::Blocked && needs
+            })
+        };
+        let waiting: Vec<InstanceId> = self.in_flight().filter(waits).collect();
+        for id in waiting {
+            self.judge(&id, true, around);
+        }
+    }
+
+    /// Why an app will not come to its end, where one of its own rules sees to that.
+    pub(super) fn cut_short(&self, app: &str) -> Option<&Cause> {
+        let (count, cause) = self.cut.get(app)?;
+        (*count >= if *cause == Cause::Age { 1 } else { CUTS_MAX }).then_some(cause)
     }
 
     /// What waits for others, which may not come any more; or for one that `ended`.
@@ -171,6 +224,9 @@ impl Operation {
         match verdict {
             Verdict::Wait => return,
             Verdict::Arrived => {
+                if goal == Goal::Up {
+                    self.arrived.insert(id.clone());
+                }
                 let what = match goal {
                     Goal::Up => ProgressKind::Up { after_ms },
                     Goal::Down => ProgressKind::Stopped,
@@ -196,9 +252,11 @@ impl Operation {
             running.failed = true;
         }
         self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.clone() }, around.out);
-        if self.tasks.get(&id.app).is_none_or(|task| task.aim.is_silent()) {
-            return;
-        }
+        self.blame(id, reason, around);
+    }
+
+    /// Names what failed in the answer, and where its last words are.
+    fn blame(&mut self, id: &InstanceId, reason: String, around: &mut Surroundings<'_>) {
         let known = around.table.apps.get(&id.app).and_then(|app| Some((app, app.instances.get(&id.slot)?)));
         // What never ran has said nothing: the last lines there are another run's.
         let known = known.filter(|(_, instance)| {
@@ -229,7 +287,11 @@ fn settled(state: &State) -> bool {
 }
 
 fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
-    let ended = || machine.last_exit.map_or_else(|| "it ended".to_owned(), |status| status.to_string());
+    let ended = || match (&machine.cause, machine.last_exit) {
+        (Some(cause @ Cause::Unhealthy { .. }), _) => cause.to_string(),
+        (_, Some(status)) => status.to_string(),
+        (_, None) => "it ended".to_owned(),
+    };
     let waited_ms = now.ms_since(flight.since);
     match &machine.state {
         State::Online { .. } | State::Completed { .. } | State::Scheduled => Verdict::Arrived,

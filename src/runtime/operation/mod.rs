@@ -14,7 +14,7 @@ use super::{Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::spec::Condition;
-use crate::supervisor::{Event, State, Then};
+use crate::supervisor::{Cause, Event, State, Then};
 
 /// Instances that may be on their way up at the same time, where the caller has no limit of its own.
 ///
@@ -46,6 +46,10 @@ pub(super) struct Operation {
     held: BTreeSet<String>,
     /// How often one of those has ended meanwhile without having become it.
     relapses: BTreeMap<String, u32>,
+    /// Slots that were on their way and have come up.
+    arrived: BTreeSet<InstanceId>,
+    /// Apps that their own rules have restarted before they ended, and how often, and the rule.
+    cut: BTreeMap<String, (u32, Cause)>,
     /// Tasks may have become ready since they were last looked at.
     stirred: bool,
     /// Something was begun or saved.
@@ -117,6 +121,8 @@ impl Operation {
             given_up: false,
             held: BTreeSet::new(),
             relapses: BTreeMap::new(),
+            arrived: BTreeSet::new(),
+            cut: BTreeMap::new(),
             stirred: true,
             begun_any: false,
             touched: 0,

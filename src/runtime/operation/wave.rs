@@ -8,6 +8,7 @@ use crate::base::InstanceId;
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, is_met, outlook, wanted};
+use crate::runtime::rename;
 use crate::runtime::work::Work;
 use crate::runtime::{Effect, Save, Ticket};
 use crate::spec::Condition;
@@ -87,6 +88,7 @@ impl Operation {
             }
         }
         let mut saves = Vec::new();
+        rename::saves(&works, around.table, &mut saves);
         for work in &works {
             work.saves(around.table, &mut saves);
         }
@@ -114,6 +116,8 @@ impl Operation {
         let mut ready = Vec::new();
         loop {
             let relapses = |app: &str| self.relapses.get(app).is_some_and(|count| *count >= RELAPSES_MAX);
+            let is_cut =
+                |app: &str, condition| condition == Some(Condition::Completed) && self.cut_short(app).is_some();
             let turn = |task: &Task| {
                 let strict = self.rigour == Rigour::Strict && task.aim.brings_up();
                 let mut turn = Turn::Now;
@@ -139,7 +143,9 @@ impl Operation {
                         }
                         None | Some(Task { phase: Phase::Done | Phase::Failed, .. }) => match outlook {
                             Some(Outlook::WillNot) => return Turn::Never(other.clone()),
-                            Some(Outlook::MayCome) if relapses(other) => return Turn::Never(other.clone()),
+                            Some(Outlook::MayCome) if relapses(other) || is_cut(other, condition) => {
+                                return Turn::Never(other.clone());
+                            }
                             Some(Outlook::MayCome) => turn = Turn::Held(other.clone()),
                             Some(Outlook::Met) | None => {}
                         },
@@ -176,7 +182,12 @@ impl Operation {
                 return ready;
             }
             for (app, failed) in skipped {
-                let reason = format!("`{failed}`, which it depends on, is not up");
+                let condition = self.tasks.get(&app).and_then(|task| task.needs.get(&failed));
+                let cut = self.cut_short(&failed).filter(|_| condition == Some(&Condition::Completed));
+                let reason = match cut {
+                    Some(cause) => format!("`{failed}`, which it depends on, does not come to its end: {cause}"),
+                    None => format!("`{failed}`, which it depends on, is not up"),
+                };
                 let what = ProgressKind::Skipped { reason: reason.clone() };
                 self.progress(&app, None, what, around.out);
                 self.skip(&app, reason);

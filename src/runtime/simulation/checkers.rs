@@ -41,9 +41,10 @@ pub(super) fn after_each(world: &mut World) {
         let again = view.detail.as_deref().is_some_and(|detail| detail.contains("tried again in"));
         matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed") && !again
     };
-    // What has a limit of memory is looked at now and then.
+    // What has a limit of memory, or of age, is looked at now and then.
     let limited = world.host.disk.apps.values().chain(world.host.heard_disk.apps.values());
-    let unlimited = limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none());
+    let unlimited =
+        limited.map(|app| &app.spec).all(|spec| spec.max_memory_restart.is_none() && spec.restart.max_age_ms == 0);
     let watched = world.host.watches.apps.keys().filter(|_| !world.core.is_ending());
     for app in watched {
         let not_stopped = |view: &&InstanceView| view.name == *app && view.state != "stopped";
@@ -122,6 +123,7 @@ pub(super) fn at_rest(world: &mut World) {
                 // One that was adopted counts as up: nobody knows whether it ever said so.
                 (Intent::Up, "never") => &["starting", "online", "errored"],
                 (Intent::Up, "ill") => &["starting", "online", "errored", "unhealthy", "stopping"],
+                (Intent::Up, "ill 1500") => &["starting", "online", "errored", "unhealthy", "stopping", "waiting"],
                 (Intent::Up, _) => &["online", "errored", "completed"],
             };
             // What depends on something that is not up waits for it.
@@ -154,8 +156,10 @@ pub(super) fn at_rest(world: &mut World) {
 fn is_restless(disk: &State, name: &str) -> bool {
     let Some(app) = disk.apps.get(name) else { return false };
     app.spec.depends_on.iter().any(|other| {
-        let ends =
-            disk.apps.get(other).is_some_and(|other| ["exit 1500 1", "ill"].contains(&other.spec.script.as_str()));
+        let ends = disk
+            .apps
+            .get(other)
+            .is_some_and(|other| ["exit 1500 1", "ill", "ill 1500"].contains(&other.spec.script.as_str()));
         app.spec.need(other).on_exit != OnExit::Ignore && ends || is_restless(disk, other)
     })
 }
@@ -195,7 +199,8 @@ pub(super) fn changes_are_answered(world: &mut World) {
     }
     for (name, app) in &world.host.disk.apps {
         let up = views.iter().any(|view| view.name == *name && view.state == "online");
-        if up && app.spec.watch.enabled != world.host.watches.apps.contains_key(name) {
+        let is_watched = app.spec.watch.enabled && app.spec.schedule.is_none();
+        if up && is_watched != world.host.watches.apps.contains_key(name) {
             world.host.fail(&format!("{name} is to be watched: {}, and is not so", app.spec.watch.enabled));
         }
     }

@@ -344,13 +344,15 @@ impl Host {
         }
     }
 
-    /// An instance answers as its script says: `ill` never does, others fail now and then.
+    /// An instance answers as its script says: `ill` never does, `ill 1500` does so for a while; others fail now and then.
     fn probe(&mut self, launch: LaunchId) -> Option<Input> {
         let tree = self.of_launch(launch).and_then(|key| self.trees.get(&key)).filter(|tree| tree.root_alive)?;
         if !self.checked.contains(&launch) {
             return None;
         }
-        let is_ill = tree.script.starts_with("ill");
+        let mut words = tree.script.split(' ');
+        let well_ms = (words.next() == Some("ill")).then(|| words.next().and_then(|ms| ms.parse().ok()).unwrap_or(0));
+        let is_ill = well_ms.is_some_and(|ms| self.mono - tree.started >= ms);
         let fails = is_ill || self.rng.percent(self.faults.illness);
         self.after(1_000, Coming::Probe { launch });
         let result = if fails { Err("refused".to_owned()) } else { Ok(()) };

@@ -4,7 +4,7 @@ use super::World;
 use super::host::Coming;
 use super::stories::{app, apply, done, list, states, targets};
 use crate::base::ExitStatus;
-use crate::rpc::wire::Request;
+use crate::rpc::wire::{Answer, Request};
 use crate::runtime::Input;
 use crate::spec::{AppSpec, Condition, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
@@ -233,6 +233,27 @@ fn what_never_becomes_healthy_is_told_and_not_restarted_for_ever() {
 }
 
 #[test]
+fn what_falls_ill_again_and_again_waits_longer_each_time_and_says_so() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("web", "ill 1500", checked)]));
+    passes(&mut world, 600_000);
+    let before = list(&mut world)[0].restarts;
+    passes(&mut world, 600_000);
+    let restarts = list(&mut world)[0].restarts - before;
+    assert!((25..=35).contains(&restarts), "some eighteen seconds each: {restarts}");
+    while !said(&mut world, "web").starts_with("waiting: ") {
+        world.turn();
+    }
+    assert!(world.host.trees.is_empty(), "what is sick does not run meanwhile");
+    let text = said(&mut world, "web");
+    assert!(text.starts_with("waiting: starts again in 1"), "{text}");
+    assert!(text.ends_with("s: it was unhealthy: refused (health_check)"), "{text}");
+    // Whoever asks has it at once.
+    world.ask(Request::Restart { targets: targets(&["web"]) });
+    assert_eq!(said(&mut world, "web"), "online: ");
+}
+
+#[test]
 fn a_check_that_is_taken_out_is_forgotten() {
     let mut world = World::calm();
     world.ask(apply(&[app("web", "ill", checked)]));
@@ -280,6 +301,19 @@ fn a_job_runs_at_its_times_and_no_others() {
     assert_eq!(world.host.trees.len(), 1);
     world.ask(Request::Stop { targets: targets(&["job"]) });
     assert_eq!((said(&mut world, "job").as_str(), world.core.wall_deadline()), ("stopped: ", None));
+}
+
+#[test]
+fn a_job_is_run_at_its_times_whatever_becomes_of_its_files() {
+    let mut world = World::calm();
+    let service = app("job", "exit 600000 0", |app| app.watch.enabled = true);
+    world.ask(apply(std::slice::from_ref(&service)));
+    assert!(world.host.watches.apps.contains_key("job"));
+    let job = AppSpec { schedule: Some("0 * * * *".to_owned()), ..service };
+    world.ask(apply(&[job]));
+    assert!(world.host.watches.apps.is_empty(), "nobody looks, and nothing is said");
+    world.ask(Request::Restart { targets: targets(&["job"]) });
+    assert!(world.host.watches.apps.is_empty(), "not while it runs either");
 }
 
 #[test]
@@ -371,4 +405,162 @@ fn a_job_that_runs_again_is_done_when_it_has_ended() {
     assert_eq!(started(&world, "web"), before, "it still runs");
     passes(&mut world, 5_000);
     assert!(started(&world, "web") > before + 3_000);
+}
+
+/// Under its new name, with a new variable where it is `edited`.
+fn renamed(from: &AppSpec, name: &str, edited: bool) -> AppSpec {
+    let mut app = AppSpec { name: name.to_owned(), renamed_from: Some(from.name.clone()), ..from.clone() };
+    if edited {
+        app.env.insert("X".to_owned(), "1".to_owned());
+    }
+    app
+}
+
+/// With and without the dependents.
+fn wholly_or(apps: &[AppSpec], only: Option<&str>) -> Request {
+    match apply(apps) {
+        Request::Apply(mut wanted) => {
+            wanted.options.only = targets(only.as_slice());
+            Request::Apply(wanted)
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn what_waits_for_a_job_that_is_renamed_waits_on() {
+    for only in [None, Some("migrate")] {
+        let mut world = World::calm();
+        let mig = app("mig", "exit 4000 0", |app| app.restart.auto = false);
+        let web = |need: &str| app("web", "stay", needs(need, Condition::Completed, OnExit::Stop));
+        world.ask(apply(&[mig.clone(), web("mig")]));
+        world.ask(Request::Restart { targets: targets(&["mig"]) });
+        assert_eq!(said(&mut world, "web"), "waiting: for `mig` to be completed");
+        let (again, apps) = (started(&world, "mig"), [renamed(&mig, "migrate", false), web("migrate")]);
+        let client = world.call(wholly_or(&apps, only), false);
+        passes(&mut world, 100);
+        assert_eq!(said(&mut world, "web"), "waiting: for `migrate` to be completed");
+        assert_eq!(done(world.until_answered(client)).1, Vec::<String>::new());
+        passes(&mut world, 5_000);
+        assert_eq!(said(&mut world, "web"), "online: ");
+        assert!(started(&world, "web") >= again + 4_000, "{only:?}");
+        assert_eq!(done(world.ask(apply(&apps))), (0, vec![]), "nothing is left to do");
+    }
+}
+
+#[test]
+fn what_goes_with_its_dependency_does_when_that_is_renamed_too() {
+    for (on_exit, only) in [OnExit::Restart, OnExit::Stop].into_iter().flat_map(|one| [(one, None), (one, Some("pg2"))])
+    {
+        let mut world = World::calm();
+        let pg = app("pg", "ready 900", |_| {});
+        let web = |need: &str| app("web", "stay", needs(need, Condition::Ready, on_exit));
+        world.ask(apply(&[pg.clone(), web("pg")]));
+        let (before, begun) = (started(&world, "web"), world.host.mono);
+        let apps = [renamed(&pg, "pg2", true), web("pg2")];
+        world.ask(wholly_or(&apps, only));
+        passes(&mut world, 3_000);
+        assert!(started(&world, "web") >= begun + 900, "{on_exit:?} {only:?}: {before}");
+        assert!(said(&mut world, "web").starts_with("online"), "{on_exit:?} {only:?}");
+        // The next daemon knows it by its new name, too.
+        assert_eq!(world.host.disk.apps["web"].spec.depends_on, ["pg2"]);
+        assert_eq!(done(world.ask(apply(&apps))), (0, vec![]), "nothing is left to do");
+    }
+}
+
+#[test]
+fn what_was_started_without_its_dependency_is_left_alone_when_that_is_renamed() {
+    let mut world = World::calm();
+    let pg = app("pg", "ready 900", |app| app.restart.delay_ms = 10_000);
+    let web = |need: &str| app("web", "stay", needs(need, Condition::Ready, OnExit::Stop));
+    world.ask(apply(&[pg.clone(), web("pg")]));
+    ends(&mut world, "pg", 1);
+    passes(&mut world, 100);
+    world.ask(Request::Start { targets: targets(&["web"]) });
+    let before = started(&world, "web");
+    let client = world.call(apply(&[renamed(&pg, "pg2", false), web("pg2")]), false);
+    passes(&mut world, 3_000);
+    assert_eq!((started(&world, "web"), said(&mut world, "web").as_str()), (before, "online: "));
+    world.until_answered(client);
+}
+
+#[test]
+fn nobody_waits_for_a_job_that_its_own_rules_end_before_it_can() {
+    let utc = |app: &mut AppSpec, pattern: &str| {
+        (app.cron_restart, app.cron_timezone) = (Some(pattern.to_owned()), Some("UTC".to_owned()));
+    };
+    let job = |change: &dyn Fn(&mut AppSpec)| {
+        app("job", "exit 40000 0", |app| {
+            app.restart.auto = false;
+            change(app);
+        })
+    };
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore));
+    let cut = |why: &str| vec![format!("web: `job`, which it depends on, does not come to its end: {why}")];
+    let aged = job(&|app| app.restart.max_age_ms = 10_000);
+    let ticking = job(&|app| utc(app, "*/30 * * * * *"));
+    let age = cut("it has run for long enough (max_age)");
+    for (job, want) in [(aged, age), (ticking, cut("its time has come (cron_restart)"))] {
+        let mut world = World::calm();
+        let apps = [job, web.clone()];
+        assert_eq!(done(world.ask(apply(&apps))), (2, want));
+        assert_eq!(states(&mut world).len(), 1, "the other is not known");
+    }
+    // Once is bad luck.
+    let mut world = World::calm();
+    let until_the_hour = 3_600_000 - world.host.now().wall.0 % 3_600_000;
+    world.host.after(until_the_hour - 5_000, Coming::Input(Input::Tick));
+    passes(&mut world, until_the_hour);
+    let begun = world.host.mono;
+    assert_eq!(done(world.ask(apply(&[job(&|app| utc(app, "0 * * * *")), web.clone()]))), (2, vec![]));
+    assert!(started(&world, "web") > begun + 45_000);
+    // Nor for one that fails as often, though it is started again each time.
+    let failing = app("job", "exit 20000 1", |app| app.restart.stop_exit_codes = vec![0]);
+    let not_up = vec!["web: `job`, which it depends on, is not up".to_owned()];
+    assert_eq!(done(World::calm().ask(apply(&[failing, web.clone()]))), (2, not_up));
+    // Nor does anybody wait for what waits for it.
+    let mut world = World::calm();
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Stop));
+    world.ask(apply(&[job(&|_| {}), web.clone()]));
+    let aged = [job(&|app| app.restart.max_age_ms = 10_000), web];
+    world.ask(apply(&aged));
+    world.ask(Request::Restart { targets: targets(&["job"]) });
+    assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed");
+    assert_eq!(done(world.ask(apply(&aged))).1, ["web: it waits for `job` to be completed"]);
+    // What else it needs may be replaced meanwhile.
+    let mut world = World::calm();
+    let mut apps = [app("db", "stay", |app| app.restart.max_age_ms = 8_000), job(&|_| {}), aged[1].clone()];
+    needs("db", Condition::Ready, OnExit::Ignore)(&mut apps[2]);
+    world.ask(apply(&apps));
+    world.ask(Request::Restart { targets: targets(&["job"]) });
+    assert_eq!(done(world.ask(apply(&apps))).1, Vec::<String>::new());
+}
+
+#[test]
+fn a_job_that_fails_while_somebody_waits_for_it_is_named_with_its_words() {
+    let job = |script: &str| app("job", script, |app| app.restart.auto = false);
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore));
+    let want = ["job: it ended: exit code 1 (autorestart is off)", "web: `job`, which it depends on, is not up"];
+    // Too late to have been taken for one that does not come up.
+    let mut world = World::calm();
+    let answer = world.ask(apply(&[job("exit 3000 1"), web.clone()]));
+    let Answer::Done { failed, .. } = &answer else { panic!("{answer:?}") };
+    assert!(failed[0].error_log.is_some() && failed[0].slot == Some(0), "{failed:?}");
+    assert_eq!(done(answer), (2, want.map(str::to_owned).to_vec()));
+    // Early, and begun by somebody else, on its way up or up.
+    for (script, waits_ms) in [("exit 3000 1", 2_000), ("exit 3000 1", 200), ("exit 900 1", 200)] {
+        let mut world = World::calm();
+        let apps = [job(script), web.clone()];
+        let first = world.call(apply(&apps[..1]), false);
+        passes(&mut world, waits_ms);
+        world.feed(Input::Cancel { client: first });
+        assert_eq!(done(world.ask(apply(&apps))).1, want, "{script} {waits_ms}");
+    }
+    // What is started again by its policy has not failed.
+    let apps = [
+        app("crashes", "exit 1500 1", |_| {}),
+        app("slow", "exit 4000 0", |app| app.restart.auto = false),
+        app("web", "stay", needs("slow", Condition::Completed, OnExit::Ignore)),
+    ];
+    assert_eq!(done(World::calm().ask(apply(&apps))), (3, vec![]));
 }

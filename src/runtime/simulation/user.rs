@@ -10,7 +10,7 @@ use crate::spec::{AppSpec, Condition, EcosystemId, HealthAction, HealthCheck, Ne
 
 const SCRIPTS: [&str; 16] = [
     "stay",
-    "stay",
+    "ill 1500",
     "stay 2",
     "forks",
     "exit 5 1",

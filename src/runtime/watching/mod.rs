@@ -1,7 +1,8 @@
 //! Restarts because files changed: who is watched, which changes one restart answers, and which are the app's own.
 //!
 //! Invariants:
-//! * An app is watched while somebody wants it to run: what was stopped is neither watched nor started.
+//! * An app is watched while somebody wants it to run: what was stopped is neither watched nor started, nor is a job
+//!   between its times.
 //! * A restart answers changes that came before the process that runs was asked for; that has seen them.
 //! * Nothing is armed while no change waits.
 
@@ -190,8 +191,10 @@ fn script(spec: &AppSpec) -> Option<&str> {
     spec.script.strip_prefix(&spec.cwd)?.strip_prefix('/')
 }
 
+/// A job is left alone: what runs is let go on, and the next run has the files as they are then.
 fn is_wanted(app: &App) -> bool {
     app.record.spec.watch.enabled
+        && app.record.spec.schedule.is_none()
         && app.instances.iter().any(|(slot, one)| !app.is_leaving(*slot) && !is_stopped(&one.machine.state))
 }
 

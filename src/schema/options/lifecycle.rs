@@ -104,7 +104,8 @@ pub(super) const ROWS: &[Row] = &[
         aliases: &[],
         value: Value::Millis(|app, ms| app.spec.restart.max_age_ms = ms),
         default: "0",
-        doc: "A process that has run for this long is replaced, up to a tenth earlier so that instances do not all go at once; 0 is never.",
+        doc: "A process that has run for this long is replaced, up to a tenth earlier so that instances do not all go at once; 0 is never. \
+              Not for a job that is run once (`autorestart: false`): one that takes longer would never be done.",
         examples: &[r#""24h""#],
         status: Status::Honoured,
         field: Some(Field::MaxAge),

@@ -11,7 +11,8 @@ pub(super) const ROWS: &[Row] = &[
         value: Value::Watch(|app, on, paths| (app.spec.watch.enabled, app.spec.watch.paths) = (on, paths)),
         default: "false",
         doc: "Restarts the app when its files change: `true` for its folder, or paths and globs against `cwd`. An app \
-              that was stopped stays so; one that was given up on, or is done, is started.",
+              that was stopped stays so; one that was given up on, or is done, is started. A job with `schedule` is not \
+              watched: each run has the files as they are when it begins.",
         examples: &["true", r#"["src", "config/*.json"]"#],
         status: Status::Honoured,
         field: Some(Field::Watch),

@@ -20,7 +20,32 @@ impl Resolver<'_> {
                 self.warning(Code::NoEffect, message, draft.at(option));
             }
         }
+        self.of_a_job(draft, spec);
         self.shared_port(draft, spec);
+    }
+
+    /// What is meant for services.
+    fn of_a_job(&mut self, draft: &Draft, spec: &AppSpec) {
+        let title = title(draft);
+        let ages = spec.restart.max_age_ms > 0;
+        if spec.schedule.is_some() {
+            for (option, is_set, why) in [
+                ("watch", spec.watch.enabled, "each run has the files as they are when it begins"),
+                ("max_age", ages, "a run ends by itself"),
+            ] {
+                if is_set {
+                    let message = format!("`{option}` of {title} does nothing with `schedule`: {why}");
+                    self.warning(Code::NoEffect, message, draft.at(option));
+                }
+            }
+        } else if ages && !spec.restart.auto {
+            let message = format!(
+                "`max_age` of {title} starts anew what `autorestart: false` has run once: a run that takes longer never \
+                 comes to its end"
+            );
+            let place = draft.at("max_age").location(self.request.file);
+            self.diagnostics.push(Diagnostic::warning(Code::Conflict, message, place).hint("take one of them out"));
+        }
     }
 
     /// Of several instances that are asked at one port one answers, for all of them.
