@@ -63,11 +63,15 @@ pub(super) fn unwatched(home: &Path, state: &mut State) -> Unwatched {
     }
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, &layout).into_iter().unzip();
     let mut found = Unwatched::new();
-    for Adopted { launch, pid, spec_digest, started_at_ms } in platform::unwatched(&launches, &layout.home) {
+    for Adopted { launch, pid, spec_digest, started_at_ms, .. } in platform::unwatched(&launches, &layout.home) {
         let Some(at) = launches.iter().position(|known| known.id == launch) else { continue };
         let launched_as = launches[at].instance.app.clone();
         let instance = instances[at].clone();
-        found.insert(instance.clone(), Survivor { launch, instance, pid, spec_digest, started_at_ms, launched_as });
+        let (channel, notify) = (false, false);
+        found.insert(
+            instance.clone(),
+            Survivor { launch, instance, pid, spec_digest, started_at_ms, launched_as, channel, notify },
+        );
     }
     found
 }

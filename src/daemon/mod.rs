@@ -115,6 +115,7 @@ fn start(home: &Path, setup: ProcessSetup, mut link: KeeperLink) -> Result<(), S
     let clock = Clock::start();
     let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
     let rotator = rotator.map_err(cannot("start a thread"))?;
+    host.take_held(&mut link);
     past.survivors = adopt(&mut host, &rotator, home, &state, &layout);
     // Some may have ended just now.
     learn(&mut link, &state, &mut past);
@@ -254,6 +255,8 @@ fn adopt(host: &mut Host, rotator: &Rotator, home: &Path, state: &State, layout:
             launched_as: launches.get(known)?.instance.app.clone(),
             spec_digest: adopted.spec_digest,
             started_at_ms: adopted.started_at_ms,
+            channel: adopted.channel,
+            notify: adopted.notify,
         })
     };
     let is_done = |id: &InstanceId| {

@@ -35,6 +35,11 @@ impl Channel {
         Ok((Self { fd: ours, partial: Vec::new(), dropping: false }, theirs))
     }
 
+    /// One that an earlier daemon had made.
+    pub(super) fn of(fd: OwnedFd) -> Self {
+        Self { fd, partial: Vec::new(), dropping: false }
+    }
+
     pub(super) fn read(&mut self, scratch: &mut [u8]) -> Heard {
         let mut heard = Heard::default();
         let mut total = 0;

@@ -9,16 +9,20 @@
 //! It is the same program, forked before that has opened anything, and knows nothing of apps. A daemon that loses its
 //! keeper starts another, below itself: that one starts the next daemon as its own child, and all is as before.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
+};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 
 use super::setup::{ProcessSetup, Signals};
@@ -37,9 +41,16 @@ const FAILURES_MAX: u32 = 10;
 /// How many ends are remembered while nobody listens.
 const ENDED_MAX: usize = 65_536;
 
-/// What the daemon says: that it serves, and that it ends because it was told to.
+/// What the daemon says: that it serves, and that it ends because it was told to; and, with a name behind it, that the
+/// descriptor that comes with it is to be held, or is not any more.
 const SERVES: &[u8] = b"S";
 const FAREWELL: &[u8] = b"E";
+const HOLD: u8 = b'H';
+const DROP: u8 = b'D';
+/// The longest of these.
+const WORD_BYTES_MAX: usize = 256;
+/// How long the keeper may take to read what it is to hold, which it does nothing but.
+const HOLD_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Which of the two this process is.
 #[derive(Debug)]
@@ -57,6 +68,8 @@ pub struct KeeperLink {
     pub ended: Vec<(u32, ExitStatus)>,
     /// How that daemon ended, where this one follows another.
     pub follows: Option<ExitStatus>,
+    /// What it had had held.
+    pub(super) held: BTreeMap<String, OwnedFd>,
 }
 
 /// What a keeper says, one message an end.
@@ -120,6 +133,8 @@ struct Keeping {
     failures: u32,
     /// When the next is started, and what came of the last.
     due: Option<(Instant, ExitStatus)>,
+    /// Open as long as this process lives, so that whoever has the other end does not notice that a daemon died.
+    held: BTreeMap<String, OwnedFd>,
 }
 
 struct Daemon {
@@ -138,7 +153,16 @@ enum Who {
 
 impl Keeping {
     fn new(signals: Signals) -> Self {
-        Self { signals, daemon: None, ended: VecDeque::new(), daemons: 0, short_lives: 0, failures: 0, due: None }
+        Self {
+            signals,
+            daemon: None,
+            ended: VecDeque::new(),
+            daemons: 0,
+            short_lives: 0,
+            failures: 0,
+            due: None,
+            held: BTreeMap::new(),
+        }
     }
 
     /// Both go on from here.
@@ -149,7 +173,7 @@ impl Keeping {
             None => {
                 rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
                 let _ = rustix::thread::set_name(c"pmrun");
-                Ok(Part::Daemon(KeeperLink { socket: theirs, ended: self.ended.into(), follows }))
+                Ok(Part::Daemon(KeeperLink { socket: theirs, ended: self.ended.into(), follows, held: self.held }))
             }
             Some(pid) => {
                 drop(theirs);
@@ -173,7 +197,7 @@ impl Keeping {
             self.wait()?;
             let pending = self.signals.take();
             if let Some(daemon) = &mut self.daemon {
-                daemon.listen();
+                daemon.listen(&mut self.held);
             }
             if pending.terminate {
                 match &self.daemon {
@@ -239,7 +263,7 @@ impl Keeping {
     /// With what this process ends too, where it does.
     fn died(&mut self, status: ExitStatus) -> Option<ExitCode> {
         let mut daemon = self.daemon.take()?;
-        daemon.listen();
+        daemon.listen(&mut self.held);
         if daemon.leaves || status.is_success() {
             return Some(ExitCode::SUCCESS);
         }
@@ -270,11 +294,29 @@ impl Keeping {
 }
 
 impl Daemon {
-    fn listen(&mut self) {
-        let mut word = [0; 4];
-        while let Ok((_, length @ 1..)) = recv(&self.socket, &mut word, RecvFlags::empty()) {
-            self.serves |= &word[..length] == SERVES;
-            self.leaves |= &word[..length] == FAREWELL;
+    fn listen(&mut self, held: &mut BTreeMap<String, OwnedFd>) {
+        loop {
+            let mut word = [0; WORD_BYTES_MAX];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let parts = &mut [IoSliceMut::new(&mut word)];
+            let length = match recvmsg(&self.socket, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                Ok(got) if got.bytes > 0 => got.bytes,
+                _ => return,
+            };
+            let fd = ancillary.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+                _ => None,
+            });
+            let word = &word[..length];
+            self.serves |= word == SERVES;
+            self.leaves |= word == FAREWELL;
+            let name = || String::from_utf8_lossy(&word[1..]).into_owned();
+            match (word.first(), fd) {
+                (Some(&HOLD), Some(fd)) => drop(held.insert(name(), fd)),
+                (Some(&DROP), _) => drop(held.remove(&name())),
+                _ => {}
+            }
         }
     }
 }
@@ -298,6 +340,35 @@ impl KeeperLink {
     /// It ends, and nothing is to follow.
     pub(super) fn farewell(&self) {
         let _ = send(&self.socket, FAREWELL, SendFlags::NOSIGNAL);
+    }
+
+    /// Keeps the other end of a descriptor from being the last: for a daemon that follows, by this name.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn hold(&self, name: &str, fd: &impl AsFd) -> io::Result<()> {
+        let word = [&[HOLD], name.as_bytes()].concat();
+        let fds = [fd.as_fd()];
+        let until = Instant::now() + HOLD_PATIENCE;
+        loop {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            match sendmsg(&self.socket, &[IoSlice::new(&word)], &mut ancillary, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TOOMANYREFS) if Instant::now() < until => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    let timeout = Timespec::try_from(left).unwrap_or_default();
+                    poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&timeout))?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// It need not be held any more.
+    pub(super) fn release(&self, name: &str) {
+        let _ = send(&self.socket, &[&[DROP], name.as_bytes()].concat(), SendFlags::NOSIGNAL);
     }
 
     /// Never blocks.
@@ -348,7 +419,7 @@ impl KeeperLink {
             .stdout(Stdio::null());
         // Reaped with everything else that ends.
         command.spawn()?;
-        Ok(Self { socket: ours, ended: Vec::new(), follows: None })
+        Ok(Self { socket: ours, ended: Vec::new(), follows: None, held: BTreeMap::new() })
     }
 }
 

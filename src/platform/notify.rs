@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
@@ -30,16 +31,30 @@ pub(super) struct Notify {
 }
 
 impl NotifyFolder {
-    /// Makes it, and removes what an earlier daemon left there.
+    /// Makes it.
     pub(super) fn open(home: &Path) -> io::Result<Self> {
         let path = home.join("notify");
         super::ensure_home(&path)?;
-        for entry in std::fs::read_dir(&path)?.flatten() {
-            let _ = std::fs::remove_file(entry.path());
-        }
         // Room for the name of a launch.
         let handle = (path.as_os_str().len() + 48 > SOCKET_PATH_BYTES_MAX).then(|| open_folder(&path)).transpose()?;
         Ok(Self { path, handle })
+    }
+
+    /// Removes what an earlier daemon left there, but for these.
+    pub(super) fn tidy(&self, used: &HashSet<String>) {
+        let unused = |name: &str| !used.contains(name);
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_none_or(unused) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// One that an earlier daemon had bound by this name.
+    pub(super) fn of(&self, fd: OwnedFd, name: &str) -> Notify {
+        let path = self.path.join(name);
+        let path = path.exists().then_some(path);
+        Notify { socket: fd.into(), path, address: String::new() }
     }
 
     /// `open`: for an app of another user, who may not enter our home.

@@ -22,6 +22,10 @@ pub struct Adopted {
     pub spec_digest: String,
     /// Wall clock, milliseconds since 1970.
     pub started_at_ms: u64,
+    /// Node's channel to it is open still.
+    pub channel: bool,
+    /// So is its notify socket.
+    pub notify: bool,
 }
 
 /// A process that is surely the first of an instance.
@@ -50,6 +54,8 @@ impl Survivor {
             pid: self.process.pid,
             spec_digest: self.spec_digest.clone(),
             started_at_ms: procfs::started_at_ms(&self.process),
+            channel: false,
+            notify: false,
         }
     }
 }

@@ -81,6 +81,10 @@ pub struct Survivor {
     pub started_at_ms: u64,
     /// The app's name when it was started, by its own marker.
     pub launched_as: String,
+    /// Node's channel to it is open still.
+    pub channel: bool,
+    /// So is the socket over which it says that it is ready.
+    pub notify: bool,
 }
 
 impl Core {

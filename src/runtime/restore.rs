@@ -114,7 +114,7 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
         if let Some(instance) = app.and_then(|app| app.instances.get_mut(&survivor.instance.slot))
             && let Some(standing) = standings.get(&instance.list_id)
         {
-            let found = standing.go_on(instance, intent, survivor.launch);
+            let found = standing.go_on(instance, intent, &survivor);
             open.extend(found.map(|found| (survivor.instance.clone(), found)));
         }
         if intent == Intent::Stopped {

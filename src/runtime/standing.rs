@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Intent;
 use super::history::Why;
 use super::table::Instance;
+use super::{Intent, Survivor};
 use crate::base::{ExitStatus, InstanceId, Mono};
 use crate::supervisor::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, Then};
 
@@ -54,7 +54,7 @@ pub struct Standing {
 /// What is known of the time before a daemon started.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
-    pub survivors: Vec<super::Survivor>,
+    pub survivors: Vec<Survivor>,
     /// By the number that `list` shows.
     pub standings: BTreeMap<u32, Standing>,
     /// How those ended that did while no daemon was there, as far as anybody knows.
@@ -169,16 +169,20 @@ impl Standing {
     }
 
     /// Lets an instance whose process was found go on from here, where it is the process that was known.
-    pub(super) fn go_on(&self, instance: &mut Instance, intent: Intent, launch: LaunchId) -> Option<Open> {
+    pub(super) fn go_on(&self, instance: &mut Instance, intent: Intent, survivor: &Survivor) -> Option<Open> {
         self.recall(instance);
         let machine = &mut instance.machine;
+        let launch = survivor.launch;
+        machine.adopted = !survivor.channel;
         if self.pid() != machine.state.pid() {
             return None;
         }
         machine.state = self.state.clone().of_launch(launch);
         match &mut machine.state {
-            // Whether it ever says so nobody hears any more: it is up after its time.
-            State::Starting { awaits, late: false, .. } => *awaits = Awaits { ready: false, ..*awaits },
+            // Where nobody would hear it say so any more, it is up after its time.
+            State::Starting { awaits, late: false, .. } if !survivor.channel && !survivor.notify => {
+                *awaits = Awaits { ready: false, ..*awaits };
+            }
             State::Stopping { .. } | State::Errored { .. } => {
                 if intent == Intent::Up {
                     machine.state = should_run(machine.state.clone());

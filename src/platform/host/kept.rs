@@ -2,7 +2,9 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
+use super::running::Running;
 use super::{Host, Key};
+use crate::platform::channel::Channel;
 use crate::platform::keeper::{KeeperLink, Told};
 use crate::platform::reason;
 use crate::supervisor::LaunchId;
@@ -19,8 +21,44 @@ impl Host {
             }
         }
         self.watch(&link, Key::Keeper)?;
+        // Of what was not taken over nobody has any use.
+        for name in std::mem::take(&mut self.held).into_keys() {
+            link.release(&name);
+        }
+        self.notify.tidy(&self.running.values().map(|running| running.mark.clone()).collect());
         self.keeper = Some(link);
         Ok(())
+    }
+
+    /// What an earlier daemon had had held, for those that are taken over.
+    pub fn take_held(&mut self, link: &mut KeeperLink) {
+        self.held = std::mem::take(&mut link.held);
+    }
+
+    pub(super) fn take_over_held(&mut self, running: &mut Running) {
+        running.channel = self.held.remove(&channel_of(&running.mark)).map(Channel::of);
+        running.notify = self.held.remove(&notify_of(&running.mark)).map(|fd| self.notify.of(fd, &running.mark));
+    }
+
+    /// So that a daemon that follows can go on listening to it.
+    pub(super) fn have_held(&mut self, running: &Running) {
+        let Some(keeper) = &self.keeper else { return };
+        let channel = running.channel.as_ref().map(|channel| keeper.hold(&channel_of(&running.mark), channel));
+        let notify = running.notify.as_ref().map(|notify| keeper.hold(&notify_of(&running.mark), notify));
+        if let Some(Err(error)) = channel.into_iter().chain(notify).find(Result::is_err) {
+            let (instance, reason) = (running.instance.clone(), reason(&error));
+            self.notice(format!("the keeper cannot hold the channel of `{instance}`: {reason}"));
+        }
+    }
+
+    pub(super) fn release_held(&self, running: &Running) {
+        let Some(keeper) = &self.keeper else { return };
+        if running.channel.is_some() || running.closed {
+            keeper.release(&channel_of(&running.mark));
+        }
+        if running.notify.is_some() {
+            keeper.release(&notify_of(&running.mark));
+        }
     }
 
     /// Should the daemon be killed from now on, another is started.
@@ -71,6 +109,9 @@ impl Host {
             link.serves();
             self.be_kept(link)
         });
+        let running = std::mem::take(&mut self.running);
+        running.values().for_each(|running| self.have_held(running));
+        self.running = running;
         match link {
             Ok(()) => self.notice("the keeper was gone, another was started".to_owned()),
             Err(error) => self.notice(format!(
@@ -80,4 +121,12 @@ impl Host {
             )),
         }
     }
+}
+
+fn channel_of(mark: &str) -> String {
+    format!("{mark}/channel")
+}
+
+fn notify_of(mark: &str) -> String {
+    format!("{mark}/notify")
 }

@@ -92,6 +92,8 @@ pub struct Host {
     keeper: Option<KeeperLink>,
     /// By pid, how those ended that it has reaped and that are still watched.
     told: HashMap<u32, ExitStatus>,
+    /// By name, what it held for an earlier daemon.
+    held: BTreeMap<String, OwnedFd>,
     groups: Groups,
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
@@ -147,6 +149,7 @@ impl Host {
             killer: Killer::new(Groups::own()),
             keeper: None,
             told: HashMap::new(),
+            held: BTreeMap::new(),
             pump: PumpLink::new(home),
             running: HashMap::new(),
             roots: HashMap::new(),
@@ -193,7 +196,7 @@ impl Host {
             match search.find(launch) {
                 Ok(Some(survivor)) if !self.roots.contains_key(&survivor.process.pid) => {
                     match self.take_over(launch, &survivor) {
-                        Ok(()) => adopted.push(survivor.adopted(launch.id)),
+                        Ok(taken) => adopted.push(taken),
                         Err(error) => {
                             self.notice(format!("cannot watch process {}: {}", survivor.process.pid, reason(&error)));
                         }
@@ -253,6 +256,7 @@ impl Host {
         running.channel = spawned.channel;
         running.notify = notify;
         running.piped = piped;
+        self.have_held(&running);
         if let Err(error) = self.watch_root(launch.id, running) {
             end_child(pid);
             self.groups.release(launch.id);
@@ -375,20 +379,26 @@ impl Host {
         !events.is_empty()
     }
 
-    fn take_over(&mut self, launch: &Launch, survivor: &Survivor) -> io::Result<()> {
+    fn take_over(&mut self, launch: &Launch, survivor: &Survivor) -> io::Result<Adopted> {
         // Gone by now, it is none that survived; what it left is found with its successor.
         let pidfd = pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?;
         let Process { pid, start, .. } = survivor.process;
         let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
         running.piped = self.take_over_pipes(launch, pid);
         running.kept = survivor.process.parent == std::os::unix::process::parent_id();
+        self.take_over_held(&mut running);
+        let adopted = Adopted {
+            channel: running.channel.is_some(),
+            notify: running.notify.is_some(),
+            ..survivor.adopted(launch.id)
+        };
         self.watch_root(launch.id, running)?;
         self.adopt_group(launch, pid);
         if !survivor.filed {
             let account = account(launch).ok().flatten();
             self.write_pid_file(Path::new(&launch.pid_file), pid, None, account.as_ref());
         }
-        Ok(())
+        Ok(adopted)
     }
 
     /// `stale` is what is in it of a process that has ended.
@@ -449,6 +459,7 @@ impl Host {
         let heard = channel.read(&mut self.scratch);
         if heard.closed {
             running.channel = None;
+            running.closed = true;
         }
         if heard.ready {
             self.events.push(Event::Ready { launch });
@@ -481,6 +492,7 @@ impl Host {
         if running.piped.is_some() {
             self.pump_released();
         }
+        self.release_held(&running);
         self.roots.remove(&running.pid);
         let left = running.tree && !asked && self.left_behind(&running);
         let mut pid_file = Some((running.pid_file.clone(), running.pid));

@@ -30,6 +30,8 @@ pub(super) struct Running {
     pub(super) tree: bool,
     pub(super) channel: Option<Channel>,
     pub(super) notify: Option<Notify>,
+    /// It has closed the channel that it had.
+    pub(super) closed: bool,
     pub(super) piped: Option<Piped>,
 }
 
@@ -64,6 +66,7 @@ impl Running {
             tree: launch.tree,
             channel: None,
             notify: None,
+            closed: false,
             piped: None,
         }
     }

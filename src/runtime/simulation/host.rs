@@ -137,6 +137,8 @@ pub(super) struct Host {
     pub(super) standings: BTreeMap<u32, Standing>,
     /// How processes have ended that the core never heard of.
     unheard: BTreeMap<LaunchId, ExitStatus>,
+    /// What processes have to say to the daemon can be said to the next.
+    hears: bool,
 }
 
 impl Host {
@@ -177,6 +179,7 @@ impl Host {
             next_tree: 0,
             standings: BTreeMap::new(),
             unheard: BTreeMap::new(),
+            hears: false,
         }
     }
 
@@ -362,6 +365,7 @@ impl Host {
     /// The daemon is gone; what it had not heard yet nobody hears, and a save may have come through or not.
     pub(super) fn daemon_dies(&mut self) {
         self.unheard.clear();
+        self.hears = self.rng.percent(50);
         let queue = std::mem::take(&mut self.queue);
         let mut through = true;
         for ((at, order), coming) in queue {
@@ -369,7 +373,8 @@ impl Host {
                 Coming::Input(Input::Exited { launch, status, .. }) => {
                     self.unheard.insert(launch, status);
                 }
-                Coming::Input(_) | Coming::Ready { .. } | Coming::Probe { .. } => {}
+                Coming::Input(_) | Coming::Probe { .. } => {}
+                Coming::Ready { .. } if !self.hears => {}
                 Coming::SaveEnds { saves, .. } => {
                     through = through && self.rng.percent(50);
                     if through {
@@ -389,7 +394,7 @@ impl Host {
     }
 
     /// As the real host: what its pid file and its marks say is taken over, everything else is ended.
-    fn adopt(&mut self) -> Vec<Survivor> {
+    fn adopt(&mut self, hears: bool) -> Vec<Survivor> {
         let mut survivors = Vec::new();
         let mut adopted = BTreeSet::new();
         for (instance, launch) in possible_launches(&self.disk, &self.layout) {
@@ -418,6 +423,8 @@ impl Host {
                 spec_digest: tree.spec_digest.clone(),
                 started_at_ms: tree.started_at_ms,
                 launched_as: launch.instance.app,
+                channel: hears,
+                notify: hears,
             });
         }
         self.trees.retain(|key, _| adopted.contains(key));
@@ -432,7 +439,7 @@ impl Host {
             let launch = standing.state.launch()?;
             host.unheard.get(&launch).copied().filter(|_| known)
         };
-        let survivors = self.adopt();
+        let survivors = self.adopt(self.hears);
         let apps = &self.disk.apps;
         self.told.retain(|(name, slot), _| apps.get(name).is_some_and(|app| app.instances.contains_key(slot)));
         let mut statuses = BTreeMap::new();
