@@ -3,9 +3,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{OFlags, XattrFlags, fsetxattr};
+use rustix::fs::OFlags;
 
-use super::head::{FROM, LIVING, TAKEN, lock_exclusive, taken};
+use super::head::{FROM, LIVING, TAKEN, lock_exclusive, mark, taken};
 use super::names;
 use crate::platform::user_id;
 
@@ -41,7 +41,7 @@ pub fn empty(log: &Path) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let place = taken(&file) + length;
     for name in [LIVING, TAKEN, FROM] {
-        let _ = fsetxattr(&file, name, place.to_string().as_bytes(), XattrFlags::empty());
+        let _ = mark(&file, name, &place.to_string());
     }
     file.set_len(0)?;
     // And what was rotated while this was at it.
@@ -93,8 +93,8 @@ mod tests {
         let path = folder.path().join("a.log");
         for name in ["a.log", "a.log.1", "a.log.1.gz", "a.log.2.gz.part"] {
             let file = fs::File::create(folder.path().join(name)).unwrap();
-            fsetxattr(&file, FROM, b"0", XattrFlags::empty()).unwrap();
-            fsetxattr(&file, TAKEN, b"10", XattrFlags::empty()).unwrap();
+            mark(&file, FROM, "0").unwrap();
+            mark(&file, TAKEN, "10").unwrap();
         }
         empty(&path).unwrap();
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

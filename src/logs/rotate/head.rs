@@ -8,6 +8,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, XattrFlags, fallocate, fgetxatt
 use rustix::io::Errno;
 
 use super::names;
+use super::stream::Stream;
 use crate::spec::Rotation;
 
 /// How much was taken out of the beginning of a file, in decimal.
@@ -121,7 +122,7 @@ fn last_line_end(log: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
 /// In pieces of about the size that a log may have, the newest as many as are kept; on disk when this returns.
 fn copy(log: &File, path: &Path, cut: Cut, rotation: &Rotation) -> io::Result<()> {
     let meta = log.metadata()?;
-    let taken = taken(log);
+    let (taken, stream) = (taken(log), Stream::of(log)?);
     let mut number = names::next_number(path);
     let kept = u64::from(rotation.retain).saturating_mul(rotation.max_size);
     let mut from = cut.start;
@@ -144,7 +145,7 @@ fn copy(log: &File, path: &Path, cut: Cut, rotation: &Rotation) -> io::Result<()
         if io::copy(&mut source.take(to - from), &mut file)? != to - from {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let _ = fsetxattr(&file, FROM, (taken + from).to_string().as_bytes(), XattrFlags::empty());
+        let _ = mark(&file, FROM, &(taken + from).to_string()).and_then(|()| stream.mark(&file));
         file.sync_data()?;
         (from, number) = (to, number + 1);
     }
@@ -153,7 +154,7 @@ fn copy(log: &File, path: &Path, cut: Cut, rotation: &Rotation) -> io::Result<()
 
 fn take_out(log: &File, cut: Cut) -> io::Result<()> {
     let taken = taken(log);
-    let keep = |value: u64| fsetxattr(log, TAKEN, value.to_string().as_bytes(), XattrFlags::empty());
+    let keep = |value: u64| mark(log, TAKEN, &value.to_string());
     // Without the attribute nobody could follow.
     if cut.start == 0 && keep(taken).is_ok() {
         let rest = usize::try_from(cut.lines - cut.blocks).unwrap_or_default();
@@ -217,19 +218,34 @@ pub(super) fn is_piece(path: &Path) -> bool {
     bears(FROM) && !bears(LIVING)
 }
 
+/// A log that somebody may still write to, whatever it is called by now.
+pub fn is_living(file: &File) -> bool {
+    number(file, FROM).is_none() || text(file, LIVING, &mut [0; 64]).is_some()
+}
+
 /// So that a compressed file is found like the one that it was made of.
 pub(super) fn keep_from(source: &File, target: &File) {
     for name in [FROM, TAKEN] {
         if let Some(place) = number(source, name) {
-            let _ = fsetxattr(target, name, place.to_string().as_bytes(), XattrFlags::empty());
+            let _ = mark(target, name, &place.to_string());
         }
+    }
+    if let Ok(stream) = Stream::of(source) {
+        let _ = stream.mark(target);
     }
 }
 
+pub(super) fn mark(file: &File, name: &str, value: &str) -> rustix::io::Result<()> {
+    fsetxattr(file, name, value.as_bytes(), XattrFlags::empty())
+}
+
 fn number(file: &File, name: &str) -> Option<u64> {
-    let mut text = [0_u8; 24];
-    let length = fgetxattr(file, name, &mut text[..]).ok()?;
-    std::str::from_utf8(text.get(..length)?).ok()?.parse().ok()
+    text(file, name, &mut [0; 64])?.parse().ok()
+}
+
+pub(super) fn text<'a>(file: &File, name: &str, space: &'a mut [u8; 64]) -> Option<&'a str> {
+    let length = fgetxattr(file, name, &mut space[..]).ok()?;
+    std::str::from_utf8(space.get(..length)?).ok()
 }
 
 /// Where a log begins that has a hole in its place.

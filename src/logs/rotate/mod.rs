@@ -10,6 +10,9 @@
 //! Where lines pass through the log process ([`super::pump`]) nobody else has the file open, as a rule: it gets the next
 //! of these names as a whole, and another takes its place.
 //!
+//! Which log a file is a part of, and where in it, its attributes tell, too ([`Stream`]): somebody may move a log away, and
+//! what is rotated next begins behind what that holds.
+//!
 //! How much was taken out is an attribute of the file, which is changed together with it under a lock: whoever follows
 //! the file knows by it where it has got to. A crash in between loses nothing; what it leaves is taken for rotated, so
 //! that lines may be there twice.
@@ -20,6 +23,7 @@ mod empty;
 mod head;
 mod names;
 mod rotator;
+mod stream;
 
 #[cfg(test)]
 use std::fs::File;
@@ -29,9 +33,10 @@ use std::path::Path;
 
 pub use aside::{Aside, put_aside};
 pub use empty::empty;
-pub use head::{data_start, from, lock_shared, taken};
+pub use head::{data_start, from, is_living, lock_shared, taken};
 pub use names::{Rotated, rotated};
 pub use rotator::Rotator;
+pub use stream::{End, Part, Stream, parts_of, renamed_part};
 
 use crate::platform::RangeLock;
 use crate::spec::Rotation;
