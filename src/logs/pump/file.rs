@@ -4,9 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::packer::Packer;
 use super::say;
-use crate::logs::rotate::{Aside, End, Right, put_aside, retain, rotate};
+use crate::logs::rotate::{Aside, End, Packer, Right, put_aside, retain, rotate};
 use crate::platform::{LogOwner, end_last_line, open_log, reason};
 use crate::spec::Rotation;
 
@@ -344,6 +343,7 @@ fn is_moved(file: &File, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packer;
     use super::*;
 
     fn note(text: &str) -> Vec<u8> {
@@ -356,7 +356,7 @@ mod tests {
         let path = folder.path().join("log");
         // A folder stands where the file should be: nothing can be written.
         std::fs::create_dir(&path).unwrap();
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         log.append(b"1\n2\n", note);
         log.append(b"3\n", note);
         std::fs::remove_dir(&path).unwrap();
@@ -373,7 +373,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::create_dir(&path).unwrap();
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         for _ in 0..3 {
             log.append(b"1\n2\n", note);
             assert!(log.release());
@@ -397,7 +397,7 @@ mod tests {
     fn a_half_of_a_line_stays_and_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         tear(&mut log, b"whole\nha", b"lf\n", 0);
         log.append(b"next\n", note);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -423,7 +423,7 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/log");
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         log.append(b"1\n", note);
         std::fs::rename(&path, folder.path().join("moved")).unwrap();
         log.checked = None;

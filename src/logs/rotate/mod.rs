@@ -22,6 +22,7 @@ mod compress;
 mod empty;
 mod head;
 mod names;
+mod packer;
 mod rotator;
 mod stream;
 
@@ -29,12 +30,13 @@ mod stream;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use aside::{Aside, put_aside};
 pub use empty::empty;
 pub use head::{data_start, from, is_living, lock_shared, taken};
 pub use names::{Rotated, rotated};
+pub use packer::Packer;
 pub use rotator::Rotator;
 pub use stream::{End, Part, Stream, parts_of, renamed_part};
 
@@ -82,14 +84,19 @@ fn inode(log: &Path) -> Option<u64> {
     Some(log.metadata().ok()?.ino())
 }
 
-/// Rotates a log in its place when it has grown too big. Whether it was.
+/// Rotates a log in its place when it has grown too big. Whether it was; of one that is huge there may be more to do.
 ///
 /// # Errors
 /// The system's; the log is then as it was.
 pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
+    rotate_in_turns(path, rotation, &mut || ())
+}
+
+/// Others have their turn now and then while it is copied.
+fn rotate_in_turns(path: &Path, rotation: &Rotation, turn: &mut dyn FnMut()) -> io::Result<bool> {
     // Left by a crash.
     names::finish(path)?;
-    let rotated = head::take(path, rotation)?;
+    let rotated = head::take(path, rotation, turn)?;
     if rotated {
         names::retain(path, rotation.retain);
     }
@@ -114,17 +121,20 @@ pub fn retain(path: &Path, count: u32) {
     names::retain(path, count);
 }
 
-/// Compresses what was rotated, but for the newest, which somebody may still be reading.
+/// Compresses what was rotated.
 ///
 /// # Errors
 /// The system's; what could not be compressed stays as it is.
+#[cfg(test)]
 pub fn compress(path: &Path) -> io::Result<()> {
+    uncompressed(path).iter().try_for_each(|piece| compress::compress(piece))
+}
+
+/// What was rotated and is to be compressed: all but the newest, which somebody may still be reading.
+fn uncompressed(path: &Path) -> Vec<PathBuf> {
     let mut plain = names::own(names::rotated(path));
     plain.pop();
-    for file in plain.into_iter().filter(|file| !file.compressed) {
-        compress::compress(&file.path)?;
-    }
-    Ok(())
+    plain.into_iter().filter(|file| !file.compressed).map(|file| file.path).collect()
 }
 
 /// Removes the oldest rotated files of a folder until they fit.
