@@ -42,6 +42,9 @@ const GONE: ReadFlags = ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).union
 /// How long it takes for others to be looked for after something was started: many may be.
 const SETTLED: Duration = Duration::from_millis(200);
 
+/// Which file, and the kernel's number of its watch.
+type Watched = ((u64, u64), i32);
+
 /// Logs that are read as they grow, by one thread that sleeps while nothing is written.
 ///
 /// Each file is watched for what is written to it, and its folder, because a file may come later or be replaced. Of a
@@ -55,7 +58,7 @@ pub struct Follower<'a> {
     folders: HashMap<i32, BTreeSet<PathBuf>>,
     files: HashMap<i32, BTreeSet<usize>>,
     /// The files of each log that are watched: the one that is read, and the one that its path names.
-    watched: Vec<[Option<((u64, u64), i32)>; 2]>,
+    watched: Vec<[Option<Watched>; 2]>,
     /// When something is made in it, others may have come.
     news: Option<PathBuf>,
     look_at: Option<Instant>,

@@ -533,6 +533,21 @@ mod tests {
     }
 
     #[test]
+    fn what_others_have_named_like_a_rotated_one_is_not_read_back_into() {
+        let mut log = Followed::new();
+        for name in ["a.log.9", "a.log.4"] {
+            log.write(3);
+            log.rotate();
+            log.write(3);
+            log.move_away(name);
+        }
+        log.write(3);
+        let all = read(vec![self::log(&log.path, false, None)], Wanted::default());
+        let want = (1..=3).chain(7..=9).chain(13..=15).map(|number| format!("0 {number}"));
+        assert_eq!(all, want.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn of_a_log_that_was_not_there_nothing_is_missed() {
         let mut log = Followed::new();
         log.write(1);

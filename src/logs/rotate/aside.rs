@@ -65,10 +65,14 @@ pub fn put_aside(path: &Path, log: File, open: impl FnOnce(&Path) -> io::Result<
     // From here on it is a rotated one.
     let _ = fremovexattr(&there, LIVING);
     let (_, name) = names::next(path, names::next_number(path));
-    if let Err(error) = next.set_permissions(same.permissions()).and_then(|()| fs::rename(path, name)) {
+    if let Err(error) = next.set_permissions(same.permissions()).and_then(|()| fs::rename(path, &name)) {
         let _ = mark(&there, LIVING, "1");
         let _ = fs::remove_file(next_name);
         return Err(error);
+    }
+    // Emptied meanwhile, by somebody who took it for the log still; or sees now that it is none.
+    if there.metadata()?.len() == 0 {
+        let _ = fs::remove_file(name);
     }
     fs::rename(next_name, path)?;
     Ok(Aside::Done(next))

@@ -1,6 +1,6 @@
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub(super) const TAKEN: &str = "user.pmrun.taken";
 pub(super) const FROM: &str = "user.pmrun.from";
 /// Of a log that bears the other, too, as it has the place of one that was rotated.
 pub(super) const LIVING: &str = "user.pmrun.living";
+/// Of a rotated file that can bear none of these: the sticky bit, which means nothing for files, and which they have from nobody.
+const NO_MARKS: u32 = 0o1000;
 /// Where no line ends within this, the log is cut anywhere.
 const LINE_SOUGHT: u64 = 1 << 20;
 /// How long a reader may hold the lock; it needs it for single reads.
@@ -160,7 +162,8 @@ fn copy(log: &File, path: &Path, (earliest, cut): (u64, Cut), max_size: u64, tur
                 turn();
             }
         }
-        let _ = mark(&file, FROM, &(taken + from).to_string()).and_then(|()| stream.mark(&file));
+        let marked = mark(&file, FROM, &(taken + from).to_string()).and_then(|()| stream.mark(&file));
+        tell_apart(&file, marked.is_ok())?;
         file.sync_data()?;
         (from, number) = (to, number + 1);
     }
@@ -229,8 +232,18 @@ pub fn from(rotated: &File) -> Option<u64> {
 
 /// Whether pmrun has rotated it out of a log; not a log that somebody else has given such a name.
 pub(super) fn is_piece(path: &Path) -> bool {
-    let bears = |name: &str| lgetxattr(path, name, &mut [0_u8; 24][..]).is_ok();
-    bears(FROM) && !bears(LIVING)
+    let bears = |name: &str| lgetxattr(path, name, &mut [0_u8; 64][..]).is_ok();
+    let is_told = || path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.mode() & NO_MARKS != 0);
+    if bears(FROM) { !bears(LIVING) } else { is_told() }
+}
+
+/// Where a file system keeps no attributes, a bit tells that pmrun may remove a file. Where in the log it belongs is not known then.
+fn tell_apart(piece: &File, is_marked: bool) -> io::Result<()> {
+    if is_marked {
+        return Ok(());
+    }
+    let mode = piece.metadata()?.mode();
+    piece.set_permissions(Permissions::from_mode(mode & 0o7777 | NO_MARKS))
 }
 
 /// A log that somebody may still write to, whatever it is called by now.
@@ -368,6 +381,24 @@ mod tests {
         assert!(take(&path, &Rotation { retain: 2, ..rotation(1 << 20) }, &mut || ()).unwrap());
         let total: u64 = rotated(&path).iter().map(|file| file.bytes).sum();
         assert!(total <= 4 << 20 && path.metadata().unwrap().len() < 1 << 20, "{total}");
+    }
+
+    #[test]
+    fn where_no_attributes_are_kept_a_bit_tells_what_may_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.log");
+        for number in 1..=4 {
+            let piece = File::create(folder.path().join(format!("a.log.{number}"))).unwrap();
+            tell_apart(&piece, number == 2).unwrap();
+        }
+        compress(&log).unwrap();
+        let names =
+            || rotated(&log).into_iter().map(|file| file.number.to_string() + if file.compressed { "z" } else { "" });
+        assert_eq!(names().collect::<Vec<_>>(), ["1z", "2", "3z", "4"]);
+        crate::logs::rotate::retain(&log, 1);
+        assert_eq!(names().collect::<Vec<_>>(), ["2", "4"]);
+        crate::logs::rotate::empty(&log).unwrap();
+        assert_eq!(names().collect::<Vec<_>>(), ["2"]);
     }
 
     #[test]
