@@ -14,6 +14,8 @@ pub const LINE_MAX: usize = 1 << 20;
 const BLOCK: usize = 64 << 10;
 /// How often a rotated file is looked for, which may just be getting another name.
 const LOOKS: u32 = 4;
+/// Files that were moved away and are kept open until they are read.
+const MOVED_MAX: usize = 16;
 
 /// One line, without what ended it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct Lines {
     turn: u64,
     /// Files that somebody has moved away are read, too.
     finds_renamed: bool,
+    /// The file that the path names, where that is another by now.
+    named: Option<File>,
+    /// Files that it named meanwhile and that somebody has moved away, wherever they are.
+    moved: Vec<File>,
     /// The beginning of a line whose end has not been written yet.
     partial: Line,
 }
@@ -106,6 +112,8 @@ impl Lines {
             limit: None,
             turn: u64::MAX,
             finds_renamed: false,
+            named: None,
+            moved: Vec::new(),
             partial: Line::default(),
         })
     }
@@ -129,6 +137,26 @@ impl Lines {
         let end = taken(&self.file) + self.file.metadata()?.len();
         self.limit = Some((Stream::of(&self.file)?, end));
         (self.turn, self.finds_renamed) = (bytes, true);
+        Ok(())
+    }
+
+    /// Keeps hold of what the path names: before it was read somebody may move it to where it is not found.
+    pub(super) fn notice(&mut self) -> io::Result<()> {
+        let (there, own) = (identity(&self.path.metadata()?), identity(&self.file.metadata()?));
+        if there == own {
+            if self.missed.is_none() && self.next.is_none() {
+                (self.named, self.moved) = (None, Vec::new());
+            }
+            return Ok(());
+        }
+        if self.named.as_ref().and_then(|file| file.metadata().ok()).is_some_and(|meta| identity(&meta) == there) {
+            return Ok(());
+        }
+        let before = self.named.replace(open_regular(&self.path)?);
+        self.moved.extend(before.filter(is_living));
+        if self.moved.len() > MOVED_MAX {
+            self.moved.remove(0);
+        }
         Ok(())
     }
 
@@ -310,8 +338,10 @@ impl Lines {
         if let Some(part) = left().filter(|part| part.from <= self.place).max_by_key(|part| part.from) {
             return open(part);
         }
+        let held = |file: &File| Some((self.stream.holds(file, self.place)?, file.try_clone().ok()?));
+        let renamed = || renamed_part(&self.path, &self.stream, self.place);
         if self.finds_renamed
-            && let Some((from, file)) = renamed_part(&self.path, &self.stream, self.place)
+            && let Some((from, file)) = self.moved.iter().find_map(held).or_else(renamed)
         {
             return Piece::plain(file, from).ok();
         }

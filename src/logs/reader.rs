@@ -127,6 +127,7 @@ impl Reader {
             open.stands_at = now;
             if let Some(lines) = &mut open.lines {
                 // What can no longer be read has nothing more to say.
+                let _ = lines.notice();
                 let _ = lines.rewind_if_truncated();
                 let _ = lines.limit(TURN);
             }
@@ -479,6 +480,24 @@ mod tests {
             log.has_seen_all();
             assert!(log.seen.0.len() > 20_000, "{compresses}");
         }
+    }
+
+    #[test]
+    fn what_is_moved_to_another_folder_while_whoever_follows_is_behind_is_read() {
+        let (mut log, elsewhere) = (Followed::new(), tempfile::tempdir().unwrap());
+        // More than is read at a time.
+        log.write(200_000);
+        log.rotate();
+        log.write(10);
+        assert_eq!(log.reader.go_on(&[0], &mut log.seen).unwrap(), [0]);
+        let end = End::of(&log.file).unwrap();
+        fs::rename(&log.path, elsewhere.path().join("a.log")).unwrap();
+        log.file = append(&log.path);
+        end.go_on_in(&log.file);
+        log.write(10);
+        log.rotate();
+        log.write(10);
+        log.has_seen_all();
     }
 
     #[test]

@@ -32,6 +32,14 @@ impl Stream {
         Ok(Self(format!("{}-{}", meta.ino(), made.as_nanos())))
     }
 
+    /// Where a file begins that is a part of it and holds a place of it.
+    pub fn holds(&self, file: &File, place: u64) -> Option<u64> {
+        let begin = if is_living(file) { None } else { from(file) };
+        let begin = begin.unwrap_or_else(|| taken(file));
+        let end = begin + file.metadata().ok()?.len();
+        (Self::of(file).ok()? == *self && begin + data_start(file).ok()? <= place && place < end).then_some(begin)
+    }
+
     pub(super) fn mark(&self, file: &File) -> rustix::io::Result<()> {
         mark(file, STREAM, &self.0)
     }
@@ -91,12 +99,6 @@ pub fn renamed_part(log: &Path, stream: &Stream, place: u64) -> Option<(u64, Fil
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())).find_map(|entry| {
         let file = OpenOptions::new().read(true).custom_flags(flags).open(entry.path()).ok()?;
-        if Stream::of(&file).ok()? != *stream {
-            return None;
-        }
-        let begin = if is_living(&file) { None } else { from(&file) };
-        let begin = begin.unwrap_or_else(|| taken(&file));
-        let holds = begin + data_start(&file).ok()? <= place && place < begin + file.metadata().ok()?.len();
-        holds.then_some((begin, file))
+        Some((stream.holds(&file, place)?, file))
     })
 }
