@@ -345,6 +345,7 @@ fn is_moved(file: &File, path: &Path) -> bool {
 mod tests {
     use super::super::packer;
     use super::*;
+    use crate::logs::rotate::Stream;
 
     fn note(text: &str) -> Vec<u8> {
         format!("{text}\n").into_bytes()
@@ -429,6 +430,11 @@ mod tests {
         log.checked = None;
         log.append(b"2\n", note);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
-        assert_eq!(std::fs::read_to_string(folder.path().join("moved")).unwrap(), "1\n");
+        let moved = folder.path().join("moved");
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "1\n");
+        // Whoever follows knows that it goes on behind that.
+        let [moved, next] = [&moved, &path].map(|path| File::open(path).unwrap());
+        assert_eq!(Stream::of(&moved).unwrap(), Stream::of(&next).unwrap());
+        assert_eq!(crate::logs::rotate::taken(&next), 2);
     }
 }
