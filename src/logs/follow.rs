@@ -42,6 +42,9 @@ const GONE: ReadFlags = ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).union
 /// How long it takes for others to be looked for after something was started: many may be.
 const SETTLED: Duration = Duration::from_millis(200);
 
+/// Which file, and the kernel's number of its watch.
+type Watched = ((u64, u64), i32);
+
 /// Logs that are read as they grow, by one thread that sleeps while nothing is written.
 ///
 /// Each file is watched for what is written to it, and its folder, because a file may come later or be replaced. Of a
@@ -54,8 +57,8 @@ pub struct Follower<'a> {
     /// By the kernel's numbers.
     folders: HashMap<i32, BTreeSet<PathBuf>>,
     files: HashMap<i32, BTreeSet<usize>>,
-    /// The file of each log that is watched.
-    watched: Vec<Option<((u64, u64), i32)>>,
+    /// The files of each log that are watched: the one that is read, and the one that its path names.
+    watched: Vec<[Option<Watched>; 2]>,
     /// When something is made in it, others may have come.
     news: Option<PathBuf>,
     look_at: Option<Instant>,
@@ -176,7 +179,9 @@ impl<'a> Follower<'a> {
             // The file has gone, and another may have its number already.
             if flags.contains(ReadFlags::IGNORED) {
                 for at in self.files.remove(&watch).into_iter().flatten() {
-                    self.watched[at].take_if(|(_, known)| *known == watch);
+                    for file in &mut self.watched[at] {
+                        file.take_if(|(_, known)| *known == watch);
+                    }
                 }
             }
             let Some(folders) = self.folders.get(&watch) else { continue };
@@ -211,7 +216,7 @@ impl<'a> Follower<'a> {
     /// Watches what was added.
     fn know(&mut self) -> Result<(), FollowError> {
         let known = self.watched.len();
-        self.watched.resize(self.reader.logs.len(), None);
+        self.watched.resize(self.reader.logs.len(), [None; 2]);
         for (at, open) in self.reader.logs.iter().enumerate().skip(known) {
             self.by_path.insert(open.log.path.clone(), at);
         }
@@ -248,21 +253,29 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// The file that is open, or else the one that the path names: what is written to it is told from now on.
+    /// The file that is open, and the one that the path names: what is written to them is told from now on.
     fn watch_file(&mut self, at: usize) -> Result<(), FollowError> {
         let open = &self.reader.logs[at];
-        let (path, meta) = match &open.lines {
-            Some(lines) => {
-                (PathBuf::from(format!("/proc/self/fd/{}", lines.file().as_raw_fd())), lines.file().metadata())
-            }
-            None => (open.log.path.clone(), open.log.path.metadata()),
-        };
-        let Ok(meta) = meta else { return Ok(()) };
-        let identity = super::lines::identity(&meta);
-        if self.watched[at].is_some_and(|(known, _)| known == identity) || !meta.is_file() {
+        let named = open.log.path.metadata().ok().map(|meta| (open.log.path.clone(), meta));
+        let read = open.lines.as_ref().and_then(|lines| {
+            let path = PathBuf::from(format!("/proc/self/fd/{}", lines.file().as_raw_fd()));
+            Some((path, lines.file().metadata().ok()?))
+        });
+        for (which, file) in [read, named].into_iter().enumerate() {
+            let Some((path, meta)) = file else { continue };
+            self.watch(at, which, &path, &meta)?;
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, at: usize, which: usize, path: &Path, meta: &std::fs::Metadata) -> Result<(), FollowError> {
+        let identity = super::lines::identity(meta);
+        let files = &mut self.watched[at];
+        if files[which].is_some_and(|(known, _)| known == identity) || !meta.is_file() {
             return Ok(());
         }
-        if let Some((_, watch)) = self.watched[at].take()
+        if let Some((_, watch)) = files[which].take()
+            && files[1 - which].is_none_or(|(_, other)| other != watch)
             && let Some(files) = self.files.get_mut(&watch)
         {
             files.remove(&at);
@@ -271,15 +284,15 @@ impl<'a> Follower<'a> {
                 let _ = inotify::remove_watch(&self.inotify, watch);
             }
         }
-        match inotify::add_watch(&self.inotify, &path, WatchFlags::MODIFY) {
+        match inotify::add_watch(&self.inotify, path, WatchFlags::MODIFY) {
             Ok(watch) => {
                 self.files.entry(watch).or_default().insert(at);
-                self.watched[at] = Some((identity, watch));
+                self.watched[at][which] = Some((identity, watch));
                 Ok(())
             }
             // Gone again, or not for us to read.
             Err(Errno::NOENT | Errno::ACCESS) => Ok(()),
-            Err(err) => Err(FollowError::Watch { path: open.log.path.clone(), err: err.into() }),
+            Err(err) => Err(FollowError::Watch { path: self.reader.logs[at].log.path.clone(), err: err.into() }),
         }
     }
 }

@@ -5,14 +5,16 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::lines::{LINE_MAX, Lines, Piece, has_rest, is_rest, open_regular};
-use super::rotate::{Rotated, data_start, lock_shared, rotated, taken};
+use super::rotate::{Rotated, Stream, data_start, lock_shared, rotated, taken};
 
 const BLOCK: usize = 256 << 10;
 /// How often it is begun anew because the log was rotated meanwhile.
 const TRIES: u32 = 4;
+/// Between two of these. Of two names that change one after the other the second has changed by then.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What is thought of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,9 @@ impl Search<'_> {
                 Ok(Some(lines)) => return Ok(lines),
                 Ok(None) => {}
                 // Renamed, and the next one is not made yet.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !rotated(path).is_empty() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !rotated(path).is_empty() => {
+                    std::thread::sleep(PAUSE);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -75,16 +79,18 @@ impl Search<'_> {
         if taken(&file) != taken_before || data_start(&file)? != floor {
             return Ok(None);
         }
-        let begins = taken_before + floor;
-        let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before).until(end);
+        // What has come twice by a crash is read once.
+        let (mut stream, mut begins) = (Stream::of(&file)?, taken_before + floor);
+        let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before)?.until(end);
         let mut earliest: Option<(Rotated, u64)> = None;
         for rotated in pieces.into_iter().rev().filter(|_| at.is_none()) {
-            let opened = match Piece::open(rotated.number, &rotated.path, rotated.compressed) {
-                Ok(opened) => opened.filter(|piece| piece.from() < begins),
+            let opened = match Piece::open(&rotated) {
+                Ok(opened) => opened.filter(|piece| *piece.stream() != stream || piece.from() < begins),
                 // It has just been compressed, or removed.
                 Err(_) => return Ok(None),
             };
             let Some(piece) = opened else { continue };
+            (stream, begins) = (piece.stream().clone(), piece.from());
             if self.is_old(rotated.modified) {
                 break;
             }
@@ -95,7 +101,7 @@ impl Search<'_> {
             }
         }
         if let Some((rotated, at)) = earliest {
-            match Piece::open(rotated.number, &rotated.path, rotated.compressed) {
+            match Piece::open(&rotated) {
                 Ok(Some(piece)) => living = living.since(piece, at)?,
                 _ => return Ok(None),
             }

@@ -1,12 +1,12 @@
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::rotate::{Rotated, data_start, from, lock_shared, rotated, taken};
+use super::rotate::{Part, Rotated, Stream, data_start, from, is_living, lock_shared, parts_of, renamed_part, taken};
 
 /// Bytes of a line that are kept; the rest is counted.
 pub const LINE_MAX: usize = 1 << 20;
@@ -14,6 +14,8 @@ pub const LINE_MAX: usize = 1 << 20;
 const BLOCK: usize = 64 << 10;
 /// How often a rotated file is looked for, which may just be getting another name.
 const LOOKS: u32 = 4;
+/// Files that were moved away and are kept open until they are read.
+const MOVED_MAX: usize = 16;
 
 /// One line, without what ended it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,27 +34,41 @@ pub struct Lines {
     /// What was read and not used yet.
     chunk: Vec<u8>,
     used: usize,
-    /// Where reading has got to, counted from the first byte that was ever in the log.
+    /// The log that is being read: the one that the file is a part of, or one before that.
+    stream: Stream,
+    /// Where reading has got to, counted from the first byte that was ever in that.
     place: u64,
-    /// How much of that is no longer in the file, as far as is known here.
+    /// How much of its log is no longer in the file, as far as is known here.
     taken: u64,
     /// What was rotated before it was read.
     missed: Option<Piece>,
-    /// The number of what was read of that last: where to go on is to be found.
-    after: Option<u64>,
-    /// Nothing behind this is read.
-    limit: Option<u64>,
+    /// What goes on is to be found, and begins here at the earliest.
+    next: Option<u64>,
+    /// What was read last has ended, and so has its last line.
+    parted: bool,
+    /// Nothing behind this place is read.
+    limit: Option<(Stream, u64)>,
+    /// How much may be read for now.
+    turn: u64,
+    /// Files that somebody has moved away are read, too.
+    finds_renamed: bool,
+    /// The file that the path names, where that is another by now.
+    named: Option<File>,
+    /// Files that it named meanwhile and that somebody has moved away, wherever they are.
+    moved: Vec<File>,
     /// The beginning of a line whose end has not been written yet.
     partial: Line,
 }
 
 /// What was rotated, being read.
 pub(super) struct Piece {
-    number: u64,
+    stream: Stream,
     /// The place of its first byte.
     from: u64,
     /// It may begin with what is left of a line.
     has_rest: bool,
+    /// Its last line goes on in the next one, if it has no end.
+    goes_on: bool,
     reader: Box<dyn Read + Send>,
 }
 
@@ -65,12 +81,25 @@ impl Lines {
         let file = open_regular(path)?;
         let taken = taken(&file);
         let from = data_start(&file)?;
-        Ok(Self::new(file, path, from, taken))
+        Self::new(file, path, from, taken)
+    }
+
+    /// And through what was rotated after something, so that nothing is missed of a log that was not there before.
+    pub(super) fn open_after(path: &Path, number: u64) -> io::Result<Self> {
+        let lines = Self::open(path)?;
+        match parts_of(path).into_iter().find(|part| part.file.number > number) {
+            Some(part) => match Piece::open(&part.file)? {
+                Some(piece) => lines.since(piece, 0),
+                None => Ok(lines),
+            },
+            None => Ok(lines),
+        }
     }
 
     /// From an offset that was so when so much was taken out.
-    pub(super) fn new(file: File, path: &Path, from: u64, taken: u64) -> Self {
-        Self {
+    pub(super) fn new(file: File, path: &Path, from: u64, taken: u64) -> io::Result<Self> {
+        Ok(Self {
+            stream: Stream::of(&file)?,
             file,
             path: path.to_owned(),
             chunk: Vec::new(),
@@ -78,48 +107,80 @@ impl Lines {
             place: taken + from,
             taken,
             missed: None,
-            after: None,
+            next: None,
+            parted: false,
             limit: None,
+            turn: u64::MAX,
+            finds_renamed: false,
+            named: None,
+            moved: Vec::new(),
             partial: Line::default(),
-        }
+        })
     }
 
     /// To an offset of the file as it is, and no further for now.
     pub(super) fn until(mut self, end: u64) -> Self {
-        self.limit = Some(self.taken + end);
+        self.limit = Some((self.stream.clone(), self.taken + end));
         self
     }
 
     /// From an offset of something rotated on.
     pub(super) fn since(mut self, mut piece: Piece, offset: u64) -> io::Result<Self> {
         piece.skip(offset)?;
-        self.place = piece.from + offset;
+        (self.stream, self.place) = (piece.stream.clone(), piece.from + offset);
         self.missed = Some(piece);
         Ok(self)
     }
 
-    /// For now nothing is read but what is there already, and at most so much.
+    /// For now nothing is read but what is there already, and at most so much. Whoever calls this follows.
     pub(super) fn limit(&mut self, bytes: u64) -> io::Result<()> {
         let end = taken(&self.file) + self.file.metadata()?.len();
-        self.limit = Some(end.min(self.place.saturating_add(bytes)));
+        self.limit = Some((Stream::of(&self.file)?, end));
+        (self.turn, self.finds_renamed) = (bytes, true);
+        Ok(())
+    }
+
+    /// Keeps hold of what the path names: before it was read somebody may move it to where it is not found.
+    pub(super) fn notice(&mut self) -> io::Result<()> {
+        let (there, own) = (identity(&self.path.metadata()?), identity(&self.file.metadata()?));
+        if there == own {
+            if self.missed.is_none() && self.next.is_none() {
+                (self.named, self.moved) = (None, Vec::new());
+            }
+            return Ok(());
+        }
+        if self.named.as_ref().and_then(|file| file.metadata().ok()).is_some_and(|meta| identity(&meta) == there) {
+            return Ok(());
+        }
+        let before = self.named.replace(open_regular(&self.path)?);
+        self.moved.extend(before.filter(is_living));
+        if self.moved.len() > MOVED_MAX {
+            self.moved.remove(0);
+        }
         Ok(())
     }
 
     /// Whether it ended there with more to come.
     pub(super) fn is_at_limit(&self) -> bool {
-        self.after.is_none() && self.limit.is_some_and(|limit| self.place >= limit)
+        let is_behind = |(stream, limit): &(Stream, u64)| *stream == self.stream && self.place >= *limit;
+        self.next.is_none() && (self.turn == 0 || self.limit.as_ref().is_some_and(is_behind))
     }
 
     /// Whether everything that is in the file was read.
     pub(super) fn is_at_end(&self) -> io::Result<bool> {
         // What was rotated ends where the file begins: its last read, which says that it has ended, may still be to come.
-        let read = self.used == self.chunk.len() && self.after.is_none();
+        let read = self.used == self.chunk.len() && self.next.is_none();
+        if self.missed.is_some() && Stream::of(&self.file)? != self.stream {
+            return Ok(false);
+        }
         Ok(read && self.place >= taken(&self.file) + self.file.metadata()?.len())
     }
 
-    /// Whether what is read next follows what was read before, in something that was rotated here.
-    pub(super) fn goes_on(&self) -> bool {
-        self.after.is_some()
+    /// Whether something was ever in the file that the path names now, or it is the next one of this log: else the writer of
+    /// this one has not heard of it yet.
+    pub(super) fn is_begun(&self, path: &Path) -> io::Result<bool> {
+        let there = open_regular(path)?;
+        Ok(there.metadata()?.len() > 0 || taken(&there) > 0 || Stream::of(&there)? == Stream::of(&self.file)?)
     }
 
     /// The next line that is complete; none where the file ends for now.
@@ -127,6 +188,11 @@ impl Lines {
         loop {
             if self.used == self.chunk.len() {
                 self.fill()?;
+                if std::mem::take(&mut self.parted)
+                    && let Some(line) = self.take_partial()
+                {
+                    return Ok(Some(line));
+                }
             }
             let at_beginning = self.partial.bytes.is_empty()
                 && self
@@ -159,7 +225,9 @@ impl Lines {
             if self.is_at_limit() {
                 break 0;
             }
-            let most = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.place).max(1));
+            let left =
+                |(stream, limit): &(Stream, u64)| (*stream == self.stream).then(|| limit.saturating_sub(self.place));
+            let most = self.limit.as_ref().and_then(left).unwrap_or(u64::MAX).min(self.turn).max(1);
             self.chunk.resize(BLOCK.min(usize::try_from(most).unwrap_or(BLOCK)), 0);
             match self.fill_once() {
                 Ok(Some(length)) => break length,
@@ -172,6 +240,7 @@ impl Lines {
             }
         };
         self.chunk.truncate(length);
+        self.turn = self.turn.saturating_sub(length as u64);
         if length == 0 {
             // Who waits for many files holds no memory for each.
             self.chunk = Vec::new();
@@ -182,11 +251,14 @@ impl Lines {
     /// None when it is to be tried again, elsewhere.
     fn fill_once(&mut self) -> io::Result<Option<usize>> {
         if let Some(missed) = &mut self.missed {
-            let length = missed.reader.read(&mut self.chunk)?;
-            if length > 0 {
-                return Ok(Some(length));
+            match missed.reader.read(&mut self.chunk) {
+                Ok(length) if length > 0 => return Ok(Some(length)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                // It has ended; or is damaged: then what follows is read.
+                Ok(_) | Err(_) => {}
             }
-            self.after = Some(missed.number);
+            self.parted |= !missed.goes_on;
+            self.next = Some(missed.from + 1);
             self.missed = None;
         }
         self.fill_locked()
@@ -197,14 +269,18 @@ impl Lines {
         let file = self.file.try_clone()?;
         let _unlock = lock_shared(&file);
         let taken = taken(&file);
-        if taken != self.taken || self.after.is_some() {
-            // Emptied: what a line began with is in it no more.
-            if from(&file).is_some_and(|from| from > self.taken) {
+        if taken != self.taken || self.next.is_some() {
+            let stream = Stream::of(&file)?;
+            if self.next.is_none() && stream != self.stream {
+                // While it was empty it was made the next one of another.
+                (self.place, self.stream) = (taken + (self.place - self.taken), stream.clone());
+            } else if from(&file).is_some_and(|from| from > self.taken) {
+                // Emptied: what a line began with is in it no more.
                 self.partial = Line::default();
             }
             self.taken = taken;
-            let after = self.after.take().unwrap_or(0);
-            self.find_missed(after, taken + data_start(&file)?);
+            let next = self.next.take().unwrap_or(0);
+            self.find_missed(next, &stream, taken + data_start(&file)?);
             if self.missed.is_some() {
                 return Ok(None);
             }
@@ -214,72 +290,79 @@ impl Lines {
         if length > 0 && self.chunk[0] == 0 {
             let begins = taken + data_start(&file)?;
             if self.place < begins {
-                self.find_missed(0, begins);
+                self.find_missed(0, &Stream::of(&file)?, begins);
                 return Ok(None);
             }
         }
         Ok(Some(length))
     }
 
-    /// Where the file begins only behind what was read: goes on in what was rotated, or else there.
-    fn find_missed(&mut self, after: u64, begins: u64) {
-        self.missed = self.next_missed(after, begins);
-        if self.missed.is_none() && self.place < begins {
-            self.place = begins;
-            self.partial = Line::default();
-        }
-    }
-
-    /// The rotated file that goes on where reading has got to; only of those that come after one.
-    fn next_missed(&mut self, after: u64, begins: u64) -> Option<Piece> {
-        if self.place >= begins {
-            return None;
+    /// Where the file, which is a part of `own`, begins only behind what was read: goes on in what was rotated, or else
+    /// there.
+    fn find_missed(&mut self, next: u64, own: &Stream, begins: u64) {
+        if self.stream == *own && self.place >= begins {
+            return;
         }
         let mut found = None;
         // What is being compressed may be missed under both its names; what was removed does not come back.
         for _ in 0..LOOKS {
-            found = self.look_for_missed(after, begins);
-            if found.as_ref().is_some_and(|piece| piece.from <= self.place) {
+            found = self.look_for_missed(next, own, begins);
+            if found.as_ref().is_some_and(|piece| piece.stream == self.stream && piece.from <= self.place) {
                 break;
             }
         }
-        let mut piece = found?;
-        piece.skip(self.place.saturating_sub(piece.from)).ok()?;
-        self.place = self.place.max(piece.from);
-        Some(piece)
+        let (stream, place) = found.as_ref().map_or((own, begins), |piece| (&piece.stream, piece.from));
+        if *stream != self.stream {
+            self.parted = true;
+            (self.stream, self.place) = (stream.clone(), place);
+        } else if self.place < place {
+            // What a line began with has gone, or what it ended with.
+            (self.partial, self.place) = (Line::default(), place);
+        }
+        let before = self.place.saturating_sub(place);
+        if let Some(piece) = &mut found {
+            // One that cannot be read is found to have ended.
+            let _ = piece.skip(before);
+        }
+        self.missed = found;
     }
 
-    fn look_for_missed(&self, after: u64, begins: u64) -> Option<Piece> {
-        let mut found: Option<Piece> = None;
-        for rotated in rotated(&self.path).into_iter().filter(|rotated| rotated.number > after) {
-            let Ok(Some(piece)) = Piece::open(rotated.number, &rotated.path, rotated.compressed) else { continue };
-            // The last one that begins before, else the first one; what is in the file still is read there.
-            if piece.from < begins && (piece.from <= self.place || found.is_none()) {
-                found = Some(piece);
-            }
+    /// What goes on where reading has got to; else what comes next.
+    fn look_for_missed(&self, next: u64, own: &Stream, begins: u64) -> Option<Piece> {
+        let open = |part: &Part| Piece::open(&part.file).ok().flatten();
+        let (mine, others): (Vec<Part>, Vec<Part>) =
+            parts_of(&self.path).into_iter().partition(|part| part.stream == self.stream);
+        let is_left = |part: &&Part| part.from >= next && (self.stream != *own || part.from < begins);
+        let left = || mine.iter().filter(is_left);
+        // The last one that begins before. What is in the file still is read there.
+        if let Some(part) = left().filter(|part| part.from <= self.place).max_by_key(|part| part.from) {
+            return open(part);
         }
-        found
+        let held = |file: &File| Some((self.stream.holds(file, self.place)?, file.try_clone().ok()?));
+        let renamed = || renamed_part(&self.path, &self.stream, self.place);
+        if self.finds_renamed
+            && let Some((from, file)) = self.moved.iter().find_map(held).or_else(renamed)
+        {
+            return Piece::plain(file, from).ok();
+        }
+        if let Some(part) = left().min_by_key(|part| part.from) {
+            return open(part);
+        }
+        // The log was moved away while nobody wrote to it, and another has begun.
+        let last = mine.iter().map(|part| part.file.number).max();
+        let is_next = |part: &&Part| last.map_or(part.stream == *own, |last| part.file.number > last);
+        others.iter().filter(|_| self.stream != *own).find(is_next).and_then(open)
     }
 
     /// The path names another file by now: goes on with what was rotated after this one, and then with that.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        let own = identity(&self.file.metadata()?);
-        let own_from = self.taken;
         let file = open_regular(&self.path)?;
-        let pieces = rotated(&self.path);
-        let is_own = |piece: &Rotated| {
-            let Ok(opened) = File::open(&piece.path) else { return false };
-            let is_same = opened.metadata().is_ok_and(|meta| identity(&meta) == own);
-            // What somebody else has moved away goes on nowhere.
-            from(&opened).is_some_and(|from| is_same || piece.compressed && from == own_from)
-        };
-        let number = pieces.iter().rev().find(|piece| is_own(piece)).map(|piece| piece.number);
+        self.stream = Stream::of(&self.file)?;
+        // What somebody has moved away goes on nowhere.
+        self.parted = is_living(&self.file);
+        // Of an empty one the next has the same place.
+        self.next = Some(self.taken + u64::from(self.place > self.taken));
         self.taken = taken(&file);
-        // Where there is something in between, it begins where this ended.
-        if number.is_none() {
-            self.place = self.taken + data_start(&file)?;
-        }
-        self.after = number;
         self.file = file;
         (self.chunk, self.used, self.missed) = (Vec::new(), 0, None);
         Ok(())
@@ -295,7 +378,7 @@ impl Lines {
     pub(super) fn rewind_if_truncated(&mut self) -> io::Result<()> {
         let file = self.file.try_clone()?;
         let unlock = lock_shared(&file);
-        let known = self.missed.is_none() && self.after.is_none() && taken(&file) == self.taken;
+        let known = self.missed.is_none() && self.next.is_none() && taken(&file) == self.taken;
         let read = self.place + (self.chunk.len() - self.used) as u64;
         let truncated = known && file.metadata()?.len() < read - self.taken;
         drop(unlock);
@@ -314,13 +397,27 @@ impl Lines {
 
 impl Piece {
     /// None where it is nothing that was rotated here: others number theirs the other way round.
-    pub(super) fn open(number: u64, path: &Path, compressed: bool) -> io::Result<Option<Self>> {
-        let file = File::open(path)?;
-        let Some(from) = from(&file) else { return Ok(None) };
-        let has_rest = has_rest(&file);
-        let reader: Box<dyn Read + Send> =
-            if compressed { Box::new(GzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
-        Ok(Some(Self { number, from, has_rest, reader }))
+    pub(super) fn open(rotated: &Rotated) -> io::Result<Option<Self>> {
+        let file = File::open(&rotated.path)?;
+        let Some(from) = from(&file).filter(|_| !is_living(&file)) else { return Ok(None) };
+        if !rotated.compressed {
+            return Self::plain(file, from).map(Some);
+        }
+        let (stream, has_rest) = (Stream::of(&file)?, has_rest(&file));
+        let reader = Box::new(GzDecoder::new(BufReader::new(file)));
+        Ok(Some(Self { stream, from, has_rest, goes_on: true, reader }))
+    }
+
+    /// What begins with a hole begins behind it.
+    fn plain(mut file: File, from: u64) -> io::Result<Self> {
+        let hole = data_start(&file)?;
+        file.seek(SeekFrom::Start(hole))?;
+        let (stream, has_rest, goes_on) = (Stream::of(&file)?, has_rest(&file), !is_living(&file));
+        Ok(Self { stream, from: from + hole, has_rest, goes_on, reader: Box::new(file) })
+    }
+
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     pub(super) fn from(&self) -> u64 {
@@ -342,7 +439,7 @@ impl Piece {
 
 impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Piece").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Piece").field("from", &self.from).finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@ use regex_lite::Regex;
 
 use super::history::{Search, Verdict};
 use super::lines::{Line, Lines, identity};
+use super::rotate::rotated;
 use super::{Stamps, Told};
 
 /// A log and how its lines say when they were written.
@@ -66,6 +67,8 @@ pub struct Reader {
 pub(super) struct Open {
     pub(super) log: Log,
     pub(super) lines: Option<Lines>,
+    /// What was rotated up to this number was so before the log was not there.
+    known: u64,
     /// Of the line before: what bears no time was written with it.
     last_at: Option<Timestamp>,
     /// Where lines stand that do not say when they were written.
@@ -81,7 +84,7 @@ impl Reader {
     }
 
     pub(super) fn add(&mut self, logs: Vec<Log>) {
-        let open = |log| Open { log, lines: None, last_at: None, stands_at: Timestamp::UNIX_EPOCH };
+        let open = |log| Open { log, lines: None, known: 0, last_at: None, stands_at: Timestamp::UNIX_EPOCH };
         self.logs.extend(logs.into_iter().map(open));
     }
 
@@ -105,7 +108,10 @@ impl Reader {
         for at in which {
             match self.logs[*at].begin(&self.wanted) {
                 // Nothing was written yet.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let open = &mut self.logs[*at];
+                    open.known = rotated(&open.log.path).last().map_or(0, |last| last.number);
+                }
                 Err(error) => sink.trouble(*at, &error),
                 Ok(()) => {}
             }
@@ -121,6 +127,7 @@ impl Reader {
             open.stands_at = now;
             if let Some(lines) = &mut open.lines {
                 // What can no longer be read has nothing more to say.
+                let _ = lines.notice();
                 let _ = lines.rewind_if_truncated();
                 let _ = lines.limit(TURN);
             }
@@ -129,14 +136,8 @@ impl Reader {
         let mut more = Vec::new();
         for at in which {
             match self.logs[*at].move_on() {
-                Ok(Moved::Nowhere) => {}
-                Ok(Moved::On(rest)) => {
-                    let open = &mut self.logs[*at];
-                    if let Some(rest) = rest.filter(|rest| open.is_wanted(rest, &self.wanted).is_some()) {
-                        sink.line(*at, &rest, &open.log.stamps.read(&rest.bytes), Some(now))?;
-                    }
-                    more.push(*at);
-                }
+                Ok(false) => {}
+                Ok(true) => more.push(*at),
                 Err(error) => sink.trouble(*at, &error),
             }
         }
@@ -170,12 +171,6 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-enum Moved {
-    Nowhere,
-    /// To another file, with what the one before ended with.
-    On(Option<Line>),
 }
 
 impl Open {
@@ -225,32 +220,31 @@ impl Open {
         matches(wanted.grep.as_ref(), &line.bytes).then_some(stands_at)
     }
 
-    /// Where the path names another file by now, to that one.
-    fn move_on(&mut self) -> io::Result<Moved> {
+    /// Where the path names another file by now, to that one. Whether there is more to read.
+    fn move_on(&mut self) -> io::Result<bool> {
+        let path = &self.log.path;
         let Some(lines) = &mut self.lines else {
-            self.lines = match Lines::open(&self.log.path) {
-                Ok(lines) => Some(lines),
-                // A file that is not there yet, or may not be read, is read when it can be.
-                Err(_) => return Ok(Moved::Nowhere),
-            };
-            return Ok(Moved::On(None));
+            // A file that is not there yet, or may not be read, is read when it can be.
+            self.lines = Lines::open_after(path, self.known).ok();
+            return Ok(self.lines.is_some());
         };
         if lines.is_at_limit() && !lines.is_at_end()? {
-            return Ok(Moved::On(None));
+            return Ok(true);
         }
         let opened = identity(&lines.file().metadata()?);
-        match self.log.path.metadata() {
+        match path.metadata() {
             Ok(there) if there.is_file() && identity(&there) != opened => {}
-            _ => return Ok(Moved::Nowhere),
+            _ => return Ok(false),
+        }
+        // Somebody has moved the log away and made another: its writer goes on in the old one until it is told to.
+        if !lines.is_begun(path)? {
+            return Ok(false);
         }
         // Its writer may have gone on until the path named another.
-        if !lines.is_at_end()? {
-            return Ok(Moved::On(None));
+        if lines.is_at_end()? {
+            lines.reopen()?;
         }
-        // A line that goes on in the next file belongs together; one of a file that somebody has moved away has ended.
-        lines.reopen()?;
-        let rest = if lines.goes_on() { None } else { lines.take_partial() };
-        Ok(Moved::On(rest))
+        Ok(true)
     }
 }
 
@@ -267,7 +261,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::logs::rotate::{Aside, compress, folder_with_holes, put_aside, rotate, rotated};
+    use crate::logs::rotate::{Aside, End, compress, folder_with_holes, put_aside, rotate, rotated};
     use crate::spec::Rotation;
 
     #[derive(Default)]
@@ -392,6 +386,218 @@ mod tests {
             let found = read(vec![log(&path, false, Some(3))], Wanted { grep, ..Wanted::default() });
             assert_eq!(found, ["0 line 3750", "0 line 4700", "0 line 4750"], "{aside}");
         }
+    }
+
+    /// A log that is followed by somebody who never keeps up.
+    struct Followed {
+        folder: tempfile::TempDir,
+        path: std::path::PathBuf,
+        file: File,
+        written: u32,
+        reader: Reader,
+        seen: Lines,
+    }
+
+    impl Followed {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.log");
+            let file = append(&path);
+            let mut reader = Reader::new(vec![log(&path, false, Some(0))], Wanted::default());
+            reader.begin(&[0], &mut Lines::default()).unwrap();
+            Self { folder, path, file, written: 0, reader, seen: Lines::default() }
+        }
+
+        fn write(&mut self, count: u32) {
+            for _ in 0..count {
+                self.written += 1;
+                writeln!(self.file, "{}", self.written).unwrap();
+            }
+        }
+
+        fn rotate(&mut self) {
+            let file = std::mem::replace(&mut self.file, append(&self.folder.path().join("none")));
+            let Aside::Done(next) = put_aside(&self.path, file, |path| Ok(append(path))).unwrap() else { panic!() };
+            self.file = next;
+        }
+
+        /// Where its writer had got to.
+        fn move_away(&mut self, name: &str) -> End {
+            let end = End::of(&self.file).unwrap();
+            fs::rename(&self.path, self.folder.path().join(name)).unwrap();
+            self.file = append(&self.path);
+            end
+        }
+
+        fn go_on(&mut self) {
+            let more = |_: &u32| !self.reader.go_on(&[0], &mut self.seen).unwrap().is_empty();
+            assert!((0..1_000).take_while(more).count() < 1_000, "there is an end");
+        }
+
+        #[track_caller]
+        fn has_seen_all(&mut self) {
+            self.go_on();
+            let want: Vec<String> = (1..=self.written).map(|number| format!("0 {number}")).collect();
+            let differs = self.seen.0.iter().zip(&want).find(|(seen, want)| seen != want);
+            assert_eq!((differs, self.seen.0.len()), (None, want.len()));
+        }
+    }
+
+    fn append(path: &Path) -> File {
+        OpenOptions::new().append(true).create(true).open(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_moved_away_by_hand_is_read_where_it_has_gone() {
+        for (compresses, goes_on) in [(false, true), (true, true), (false, false), (true, false)] {
+            let mut log = Followed::new();
+            for round in 0..14 {
+                log.write(2_000);
+                match round % 5 {
+                    1 | 2 => {
+                        // Where its writer does not go on in the next one, only what is open is known.
+                        if !goes_on {
+                            log.go_on();
+                        }
+                        let end = log.move_away(&format!("moved-{round}"));
+                        if goes_on {
+                            end.go_on_in(&log.file);
+                        }
+                    }
+                    _ => log.rotate(),
+                }
+                if compresses {
+                    compress(&log.path).unwrap();
+                }
+                if round == 6 || !goes_on {
+                    log.go_on();
+                }
+            }
+            if goes_on {
+                fs::rename(log.folder.path().join("a.log.2"), log.folder.path().join("b")).ok();
+            }
+            log.write(10);
+            log.has_seen_all();
+            assert!(log.seen.0.len() > 20_000, "{compresses}");
+        }
+    }
+
+    #[test]
+    fn what_is_moved_to_another_folder_while_whoever_follows_is_behind_is_read() {
+        let (mut log, elsewhere) = (Followed::new(), tempfile::tempdir().unwrap());
+        // More than is read at a time.
+        log.write(200_000);
+        log.rotate();
+        log.write(10);
+        assert_eq!(log.reader.go_on(&[0], &mut log.seen).unwrap(), [0]);
+        let end = End::of(&log.file).unwrap();
+        fs::rename(&log.path, elsewhere.path().join("a.log")).unwrap();
+        log.file = append(&log.path);
+        end.go_on_in(&log.file);
+        log.write(10);
+        log.rotate();
+        log.write(10);
+        log.has_seen_all();
+    }
+
+    #[test]
+    fn what_was_rotated_after_a_log_was_moved_away_is_read_though_another_has_begun() {
+        let mut log = Followed::new();
+        for round in 0..3 {
+            log.write(100);
+            log.rotate();
+            log.write(100);
+            log.rotate();
+            log.write(100);
+            if round < 1 {
+                log.go_on();
+            }
+            if round < 2 {
+                log.move_away(&format!("moved-{round}"));
+            }
+            // The follower has what is moved away open.
+            log.write(1);
+            log.rotate();
+            if round == 0 {
+                log.write(1);
+            }
+        }
+        log.has_seen_all();
+    }
+
+    #[test]
+    fn whoever_writes_to_what_was_moved_away_is_followed_until_the_next_one_is_written_to() {
+        let mut log = Followed::new();
+        log.write(3);
+        log.go_on();
+        fs::rename(&log.path, log.folder.path().join("a.log.1")).unwrap();
+        let next = append(&log.path);
+        log.write(3);
+        log.has_seen_all();
+        log.write(3);
+        let end = End::of(&log.file).unwrap();
+        end.go_on_in(&next);
+        log.file = next;
+        log.has_seen_all();
+        log.write(3);
+        log.rotate();
+        log.write(3);
+        log.has_seen_all();
+        let all = read(vec![self::log(&log.path, false, None)], Wanted::default());
+        assert_eq!(
+            all,
+            (10..=15).map(|number| format!("0 {number}")).collect::<Vec<_>>(),
+            "what others number is theirs"
+        );
+    }
+
+    #[test]
+    fn what_others_have_named_like_a_rotated_one_is_not_read_back_into() {
+        let mut log = Followed::new();
+        for name in ["a.log.9", "a.log.4"] {
+            log.write(3);
+            log.rotate();
+            log.write(3);
+            log.move_away(name);
+        }
+        log.write(3);
+        let all = read(vec![self::log(&log.path, false, None)], Wanted::default());
+        let want = (1..=3).chain(7..=9).chain(13..=15).map(|number| format!("0 {number}"));
+        assert_eq!(all, want.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_a_log_that_was_not_there_nothing_is_missed() {
+        let mut log = Followed::new();
+        log.write(1);
+        log.rotate();
+        fs::remove_file(&log.path).unwrap();
+        log.reader = Reader::new(vec![self::log(&log.path, false, Some(0))], Wanted::default());
+        log.reader.begin(&[0], &mut log.seen).unwrap();
+        (log.file, log.written) = (append(&log.path), 0);
+        for _ in 0..3 {
+            log.write(5);
+            log.rotate();
+        }
+        log.has_seen_all();
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_damaged_file_ends_nothing() {
+        let mut log = Followed::new();
+        log.write(100);
+        for _ in 0..3 {
+            log.rotate();
+            log.write(100);
+        }
+        compress(&log.path).unwrap();
+        let damaged = OpenOptions::new().write(true).open(log.folder.path().join("a.log.2.gz")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&damaged, b"damaged", 0).unwrap();
+        log.reader = Reader::new(vec![self::log(&log.path, false, None)], Wanted::default());
+        log.reader.begin(&[0], &mut log.seen).unwrap();
+        log.go_on();
+        let want = (1..=100).chain(201..=400).map(|number| format!("0 {number}"));
+        assert_eq!(log.seen.0, want.collect::<Vec<_>>());
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Tail {
         // What was rotated may have left a hole.
         let floor = floor.max(data_start(&file)?).min(end);
         let start = start(&file, end, floor, count)?;
-        Ok(Self { lines: Lines::new(file, path, start, taken) })
+        Ok(Self { lines: Lines::new(file, path, start, taken)? })
     }
 
     /// The next line; a last one that has no end yet is one too.

@@ -29,14 +29,17 @@ pub(in crate::cli) fn log_files(views: &[InstanceView], out: bool, error: bool) 
     let mut files: Vec<LogFile> = Vec::new();
     let mut by_path = BTreeMap::<PathBuf, usize>::new();
     for (view, label) in views.iter().zip(instances::labels(views)) {
-        let nowhere_else = view.out_file.is_none() && view.error_file.is_none();
-        let streams = [
-            (out, &view.out_file, Stream::Out),
-            (error, &view.error_file, Stream::Error),
-            (nowhere_else, &view.log_file, Stream::Out),
-        ];
-        for (wanted, path, stream) in streams {
-            let Some(path) = path.as_ref().filter(|_| wanted).map(PathBuf::from) else { continue };
+        let lacks_one = out && view.out_file.is_none() || error && view.error_file.is_none();
+        let streams = match &view.log_file {
+            // Both are there, and one of them nowhere else.
+            Some(both) if lacks_one => [Some((both, Stream::Out)), None],
+            _ => [
+                view.out_file.as_ref().filter(|_| out).map(|path| (path, Stream::Out)),
+                view.error_file.as_ref().filter(|_| error).map(|path| (path, Stream::Error)),
+            ],
+        };
+        for (path, stream) in streams.into_iter().flatten() {
+            let path = PathBuf::from(path);
             if let Some(known) = by_path.get(&path) {
                 // It is nobody's alone: it is called after the app.
                 let shared = &mut files[*known];
@@ -88,7 +91,9 @@ mod tests {
         );
         assert_eq!(named(&[quiet.clone()], true, false), []);
         quiet.log_file = Some("/logs/all.log".into());
-        assert_eq!(named(&[quiet.clone()], true, true), [pair("quiet", "/logs/quiet.log")]);
+        for (out, error, path) in [(true, true, "all"), (true, false, "all"), (false, true, "quiet")] {
+            assert_eq!(named(&[quiet.clone()], out, error), [pair("quiet", &format!("/logs/{path}.log"))]);
+        }
         quiet.error_file = None;
         assert_eq!(named(&[quiet], true, true), [pair("quiet", "/logs/all.log")]);
         a.error_file.clone_from(&a.out_file);

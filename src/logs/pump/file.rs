@@ -4,9 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::packer::Packer;
 use super::say;
-use crate::logs::rotate::{Aside, Right, put_aside, retain, rotate};
+use crate::logs::rotate::{Aside, End, Packer, Right, put_aside, retain, rotate};
 use crate::platform::{LogOwner, end_last_line, open_log, reason};
 use crate::spec::Rotation;
 
@@ -19,6 +18,8 @@ pub(super) struct LogFile {
     path: PathBuf,
     owner: Option<LogOwner>,
     file: Option<File>,
+    /// Where the one ends that it had before, if somebody has moved that away.
+    before: Option<End>,
     checked: Option<Instant>,
     rotation: Option<Rotation>,
     /// How large it is, if nobody has made it smaller.
@@ -59,6 +60,7 @@ impl LogFile {
             path,
             owner,
             file: None,
+            before: None,
             checked: None,
             rotation: None,
             size: 0,
@@ -80,13 +82,21 @@ impl LogFile {
 
     /// Looks now whether somebody has moved it away; whether so.
     pub(super) fn reopen(&mut self) -> bool {
-        let moved = self.file.as_ref().is_some_and(|file| is_moved(file, &self.path));
+        let moved = self.leave_moved();
         if moved {
-            self.file = None;
             // It is there when whoever asked for this has been answered.
             let _ = self.opened();
         }
         moved
+    }
+
+    /// What somebody has moved away gets no more lines; whether so.
+    fn leave_moved(&mut self) -> bool {
+        let moved = self.file.take_if(|file| is_moved(file, &self.path));
+        if let Some(file) = &moved {
+            self.before = End::of(file).ok();
+        }
+        moved.is_some()
     }
 
     fn max_size(&self) -> u64 {
@@ -240,9 +250,11 @@ impl LogFile {
     /// Where somebody else writes to it, too, its beginning is taken out. False when that is not done now.
     fn put_aside(&mut self) -> io::Result<bool> {
         let Some(file) = self.file.take() else { return Ok(false) };
+        // If it has just been moved away, or cannot get its name back.
+        self.before = End::of(&file).ok();
         match self.beside(|| put_aside(&self.path, file, |path| self.open(path)))? {
             Aside::Done(next) => {
-                (self.file, self.size) = (Some(next), 0);
+                (self.file, self.size, self.before) = (Some(next), 0, None);
                 Ok(true)
             }
             Aside::InPlace if self.owner.as_ref().is_some_and(|owner| !owner.is_ours(&self.path)) => {
@@ -303,15 +315,16 @@ impl LogFile {
     fn opened(&mut self) -> io::Result<&mut File> {
         if self.checked.is_none_or(|checked| checked.elapsed() >= CHECK_EVERY) {
             self.checked = Some(Instant::now());
-            if self.file.as_ref().is_some_and(|file| is_moved(file, &self.path)) {
-                self.file = None;
-            }
+            self.leave_moved();
         }
         if self.file.is_none() {
             // What an earlier run, or the app itself, has left there.
             let (file, ended) = end_last_line(self.open(&self.path)?, || self.open(&self.path))?;
             // Nothing is glued to it where there is no room for its end.
             ended?;
+            if let Some(before) = self.before.take() {
+                before.go_on_in(&file);
+            }
             self.size = file.metadata()?.len();
             self.file = Some(file);
         }
@@ -330,7 +343,9 @@ fn is_moved(file: &File, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packer;
     use super::*;
+    use crate::logs::rotate::Stream;
 
     fn note(text: &str) -> Vec<u8> {
         format!("{text}\n").into_bytes()
@@ -342,7 +357,7 @@ mod tests {
         let path = folder.path().join("log");
         // A folder stands where the file should be: nothing can be written.
         std::fs::create_dir(&path).unwrap();
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         log.append(b"1\n2\n", note);
         log.append(b"3\n", note);
         std::fs::remove_dir(&path).unwrap();
@@ -359,7 +374,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::create_dir(&path).unwrap();
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         for _ in 0..3 {
             log.append(b"1\n2\n", note);
             assert!(log.release());
@@ -383,7 +398,7 @@ mod tests {
     fn a_half_of_a_line_stays_and_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         tear(&mut log, b"whole\nha", b"lf\n", 0);
         log.append(b"next\n", note);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -409,12 +424,17 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/log");
-        let mut log = LogFile::new(path.clone(), None, Packer::default());
+        let mut log = LogFile::new(path.clone(), None, packer());
         log.append(b"1\n", note);
         std::fs::rename(&path, folder.path().join("moved")).unwrap();
         log.checked = None;
         log.append(b"2\n", note);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
-        assert_eq!(std::fs::read_to_string(folder.path().join("moved")).unwrap(), "1\n");
+        let moved = folder.path().join("moved");
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "1\n");
+        // Whoever follows knows that it goes on behind that.
+        let [moved, next] = [&moved, &path].map(|path| File::open(path).unwrap());
+        assert_eq!(Stream::of(&moved).unwrap(), Stream::of(&next).unwrap());
+        assert_eq!(crate::logs::rotate::taken(&next), 2);
     }
 }

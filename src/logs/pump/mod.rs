@@ -12,7 +12,6 @@
 
 mod file;
 mod form;
-mod packer;
 mod source;
 
 use std::cell::RefCell;
@@ -31,8 +30,9 @@ use rustix::event::{Timespec, epoll};
 
 use self::file::LogFile;
 use self::form::Form;
-use self::packer::Packer;
 use self::source::{Source, Turn};
+use crate::base::parse_bytes;
+use crate::logs::rotate::{BUDGET_DEFAULT, Packer};
 use crate::platform::{Heard, LogOwner, PumpCaller, PumpOrder, PumpSocket, give_back, reason};
 
 /// Most of what is read at a time; lines of it go out in one write. Half of what a pipe holds, so that its writer fills one
@@ -68,6 +68,14 @@ fn say(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{now} {text}");
 }
 
+/// Of this log process.
+fn packer() -> Packer {
+    let home = std::env::var_os("PMRUN_HOME").map(PathBuf::from).unwrap_or_default();
+    // The daemon has said what is wrong with it.
+    let budget = std::env::var("PMRUN_LOGS_MAX").ok().and_then(|text| parse_bytes(&text));
+    Packer::new(home.join("logs"), budget.unwrap_or(BUDGET_DEFAULT), |text| say(format_args!("{text}")))
+}
+
 struct Pump {
     socket: PumpSocket,
     epoll: OwnedFd,
@@ -92,7 +100,7 @@ impl Pump {
             sources: HashMap::new(),
             next_key: LISTENER + 1,
             files: HashMap::new(),
-            packer: Packer::default(),
+            packer: packer(),
             block: Vec::new(),
             lines: Vec::new(),
         })

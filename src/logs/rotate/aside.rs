@@ -3,11 +3,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{OFlags, XattrFlags, fremovexattr, fsetxattr};
+use rustix::fs::{OFlags, fremovexattr};
 use rustix::io::Errno;
 
-use super::head::{FROM, LIVING, TAKEN, taken};
+use super::head::{FROM, LIVING, TAKEN, data_start, mark, taken};
 use super::names;
+use super::stream::Stream;
 use crate::platform::is_written_to;
 
 /// Behind the log's name, until it has that. What watches files for changes knows such endings.
@@ -43,25 +44,35 @@ pub fn put_aside(path: &Path, log: File, open: impl FnOnce(&Path) -> io::Result<
     if is_written_to(&there) != Some(false) {
         return Ok(Aside::InPlace);
     }
-    let place = taken(&there);
+    // Its beginning was rotated in its place: what is there of it does not begin where the file does.
+    if data_start(&there)? > 0 {
+        return Ok(Aside::InPlace);
+    }
+    let (stream, place) = (Stream::of(&there)?, taken(&there).to_string());
     // Whoever follows it goes by these: they are there before the next one has the name.
-    let next_place = place + same.len();
+    let next_place = (taken(&there) + same.len()).to_string();
     let next_name = names::with_suffix(path, NEXT);
     let next = open(&next_name)?;
-    let mark = |file: &File, name, place: u64| fsetxattr(file, name, place.to_string().as_bytes(), XattrFlags::empty());
-    let marked =
-        mark(&next, LIVING, 1).and_then(|()| mark(&there, FROM, place)).and_then(|()| mark(&next, FROM, next_place));
-    if marked.and_then(|()| mark(&next, TAKEN, next_place)).is_err() || next.metadata()?.len() > 0 {
+    let marked = mark(&next, LIVING, "1")
+        .and_then(|()| mark(&there, FROM, &place))
+        .and_then(|()| mark(&next, FROM, &next_place))
+        .and_then(|()| mark(&next, TAKEN, &next_place))
+        .and_then(|()| stream.mark(&next).and_then(|()| stream.mark(&there)));
+    if marked.is_err() || next.metadata()?.len() > 0 {
         fs::remove_file(next_name)?;
         return Ok(Aside::InPlace);
     }
     // From here on it is a rotated one.
     let _ = fremovexattr(&there, LIVING);
     let (_, name) = names::next(path, names::next_number(path));
-    if let Err(error) = next.set_permissions(same.permissions()).and_then(|()| fs::rename(path, name)) {
-        let _ = mark(&there, LIVING, 1);
+    if let Err(error) = next.set_permissions(same.permissions()).and_then(|()| fs::rename(path, &name)) {
+        let _ = mark(&there, LIVING, "1");
         let _ = fs::remove_file(next_name);
         return Err(error);
+    }
+    // Emptied meanwhile, by somebody who took it for the log still; or sees now that it is none.
+    if there.metadata()?.len() == 0 {
+        let _ = fs::remove_file(name);
     }
     fs::rename(next_name, path)?;
     Ok(Aside::Done(next))

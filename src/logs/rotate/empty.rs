@@ -2,12 +2,18 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::{OFlags, XattrFlags, fsetxattr};
+use rustix::fs::{OFlags, fremovexattr};
 
-use super::head::{FROM, LIVING, TAKEN, lock_exclusive, taken};
+use super::head::{FROM, LIVING, TAKEN, lock_exclusive, mark, taken};
 use super::names;
 use crate::platform::user_id;
+
+/// How often it is begun anew, because the log has got another name meanwhile.
+const TRIES: u32 = 8;
+/// Between two of these: of two names that change one after the other the second has changed by then.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Empties a log, whoever writes to it, and removes what was rotated out of it. How many bytes that were.
 ///
@@ -16,19 +22,39 @@ use crate::platform::user_id;
 /// # Errors
 /// The system's; where it is a link of somebody else's, it is left alone.
 pub fn empty(log: &Path) -> io::Result<u64> {
-    let mut freed = remove_rotated(log, u64::MAX);
+    let mut freed = 0;
+    for attempt in 0..TRIES {
+        // The one that is going to have its name may not be there yet.
+        let is_renamed = attempt == 0 && !log.exists() && !names::every(log).is_empty();
+        freed += remove_rotated(log, u64::MAX);
+        if is_renamed {
+            std::thread::sleep(PAUSE);
+        } else if empty_living(log, &mut freed)? {
+            return Ok(freed);
+        }
+    }
+    Err(io::Error::other("it is being rotated all the time"))
+}
+
+/// False when what it has emptied was rotated at that moment.
+fn empty_living(log: &Path, freed: &mut u64) -> io::Result<bool> {
     if let Some(link) = foreign_link(log, user_id()) {
         return Err(io::Error::other(format!("`{}` is a link of somebody else's", link.display())));
     }
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = match OpenOptions::new().write(true).custom_flags(flags).open(log) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(freed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        // Somebody is about to rotate it, and has just asked whether anybody writes to it.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            std::thread::sleep(PAUSE);
+            return Ok(false);
+        }
         opened => opened?,
     };
     let meta = file.metadata()?;
     // A terminal, or `/dev/null`: nothing is kept there.
     if !meta.is_file() {
-        return Ok(freed);
+        return Ok(true);
     }
     if meta.nlink() > 1 && meta.uid() != user_id() {
         return Err(io::Error::other("it has a second name, and belongs to somebody else"));
@@ -41,18 +67,24 @@ pub fn empty(log: &Path) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let place = taken(&file) + length;
     for name in [LIVING, TAKEN, FROM] {
-        let _ = fsetxattr(&file, name, place.to_string().as_bytes(), XattrFlags::empty());
+        let _ = mark(&file, name, &place.to_string());
     }
     file.set_len(0)?;
     // And what was rotated while this was at it.
-    freed += remove_rotated(log, place);
-    Ok(freed + length)
+    *freed += length + remove_rotated(log, place);
+    let is_it = |there: fs::Metadata| (there.dev(), there.ino()) == (meta.dev(), meta.ino());
+    if log.metadata().is_ok_and(is_it) {
+        return Ok(true);
+    }
+    let _ = fremovexattr(&file, LIVING);
+    Ok(false)
 }
 
 /// What begins before a place; the rest was written later.
 fn remove_rotated(log: &Path, before: u64) -> u64 {
-    let is_wanted =
-        |path: &Path| fs::File::open(path).is_ok_and(|file| super::from(&file).is_some_and(|at| at < before));
+    // Of what cannot say it nothing is known; it is removed by who empties it all.
+    let from = |path: &Path| fs::File::open(path).ok().and_then(|file| super::from(&file));
+    let is_wanted = |path: &Path| from(path).map_or(before == u64::MAX, |at| at < before);
     let files = names::own(names::every(log)).into_iter().filter(|rotated| is_wanted(&rotated.path));
     files.filter(|rotated| fs::remove_file(&rotated.path).is_ok()).map(|rotated| rotated.bytes).sum()
 }
@@ -93,8 +125,8 @@ mod tests {
         let path = folder.path().join("a.log");
         for name in ["a.log", "a.log.1", "a.log.1.gz", "a.log.2.gz.part"] {
             let file = fs::File::create(folder.path().join(name)).unwrap();
-            fsetxattr(&file, FROM, b"0", XattrFlags::empty()).unwrap();
-            fsetxattr(&file, TAKEN, b"10", XattrFlags::empty()).unwrap();
+            mark(&file, FROM, "0").unwrap();
+            mark(&file, TAKEN, "10").unwrap();
         }
         empty(&path).unwrap();
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -129,6 +161,34 @@ mod tests {
         });
         let left = rotated(&path).into_iter().map(|piece| from(&log_file(&piece.path)));
         assert!(left.clone().all(|from| from >= Some(place)), "{place} {:?}", left.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_gets_another_name_at_that_moment_is_left_under_none() {
+        use crate::logs::rotate::{Aside, put_aside};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let open = |path: &Path| OpenOptions::new().append(true).create(true).open(path);
+        let lines = "a line\n".repeat(200);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut log = open(&path).unwrap();
+                for _ in 0..1_000 {
+                    log.write_all(lines.as_bytes()).unwrap();
+                    log = match put_aside(&path, log, open).unwrap() {
+                        Aside::Done(next) => next,
+                        Aside::InPlace => open(&path).unwrap(),
+                    };
+                }
+            });
+            while !writer.is_finished() {
+                empty(&path).unwrap();
+            }
+        });
+        empty(&path).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["a.log"]);
     }
 
     fn log_file(path: &Path) -> fs::File {

@@ -1,6 +1,6 @@
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, XattrFlags, fallocate, fgetxatt
 use rustix::io::Errno;
 
 use super::names;
+use super::stream::Stream;
 use crate::spec::Rotation;
 
 /// How much was taken out of the beginning of a file, in decimal.
@@ -16,10 +17,15 @@ pub(super) const TAKEN: &str = "user.pmrun.taken";
 pub(super) const FROM: &str = "user.pmrun.from";
 /// Of a log that bears the other, too, as it has the place of one that was rotated.
 pub(super) const LIVING: &str = "user.pmrun.living";
+/// Of a rotated file that can bear none of these: the sticky bit, which means nothing for files, and which they have from nobody.
+const NO_MARKS: u32 = 0o1000;
 /// Where no line ends within this, the log is cut anywhere.
 const LINE_SOUGHT: u64 = 1 << 20;
 /// How long a reader may hold the lock; it needs it for single reads.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is copied at a time, and taken out at a time of a log that may not be larger: others do not wait any longer.
+pub(super) const SLICE: u64 = 16 << 20;
 
 /// Where a log is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +38,9 @@ struct Cut {
     lines: u64,
 }
 
-/// Copies the head of a log that is too big to files of its own and takes it out. False when it is small enough.
-pub(super) fn take(path: &Path, rotation: &Rotation) -> io::Result<bool> {
+/// Copies the head of a log that is too big to files of its own and takes it out, or some of it. False when it is small
+/// enough. There is a `turn` for others after each slice.
+pub(super) fn take(path: &Path, rotation: &Rotation, turn: &mut dyn FnMut()) -> io::Result<bool> {
     let meta = path.metadata()?;
     if meta.len() < rotation.max_size || !meta.is_file() {
         return Ok(false);
@@ -57,12 +64,16 @@ pub(super) fn take(path: &Path, rotation: &Rotation) -> io::Result<bool> {
     let block = rustix::fs::fstatfs(&log).ok().and_then(|stat| u64::try_from(stat.f_bsize).ok()).unwrap_or(4096);
     // What was copied is not wanted then, and what is there was not copied.
     let is_emptied = || taken(&log) != before || log.metadata().is_ok_and(|meta| meta.len() < size);
-    let cut = match cut(&log, start, size, block.max(512)) {
+    // What would be removed at once is not copied.
+    let kept = u64::from(rotation.retain).saturating_add(1).saturating_mul(rotation.max_size);
+    let earliest = size.saturating_sub(kept).max(start);
+    let slice = rotation.max_size.saturating_mul((SLICE / rotation.max_size).max(1));
+    let cut = match cut(&log, start, size.min(earliest.saturating_add(slice)), block.max(512)) {
         Err(_) if is_emptied() => None,
         cut => cut?,
     };
     let Some(cut) = cut else { return Ok(false) };
-    let done = copy(&log, path, cut, rotation).and_then(|()| {
+    let done = copy(&log, path, (earliest, cut), rotation.max_size, turn).and_then(|()| {
         // Nobody reads from now on until what was taken out has its name; with the file the lock goes.
         lock_exclusive(&log);
         if is_emptied() { Ok(false) } else { take_out(&log, cut).map(|()| true) }
@@ -118,21 +129,19 @@ fn last_line_end(log: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
     Ok(memchr::memrchr(b'\n', &bytes).map(|at| from + at as u64 + 1))
 }
 
-/// In pieces of about the size that a log may have, the newest as many as are kept; on disk when this returns.
-fn copy(log: &File, path: &Path, cut: Cut, rotation: &Rotation) -> io::Result<()> {
+/// In pieces of about the size that a log may have; on disk when this returns.
+fn copy(log: &File, path: &Path, (earliest, cut): (u64, Cut), max_size: u64, turn: &mut dyn FnMut()) -> io::Result<()> {
     let meta = log.metadata()?;
-    let taken = taken(log);
+    let (taken, stream) = (taken(log), Stream::of(log)?);
     let mut number = names::next_number(path);
-    let kept = u64::from(rotation.retain).saturating_mul(rotation.max_size);
     let mut from = cut.start;
-    if cut.lines - from > kept {
-        let earliest = cut.lines - kept;
-        from = line_end_from(log, earliest - 1, cut.lines)?.unwrap_or(earliest);
+    if earliest > from {
+        from = line_end_from(log, earliest - 1, cut.lines.max(earliest))?.unwrap_or(earliest);
     }
     while from < cut.lines {
         let mut to = cut.lines;
-        if to - from > rotation.max_size {
-            to = line_end_from(log, from + rotation.max_size - 1, cut.lines)?.unwrap_or(from + rotation.max_size);
+        if to - from > max_size {
+            to = line_end_from(log, from + max_size - 1, cut.lines)?.unwrap_or(from + max_size);
         }
         let (part, _) = names::next(path, number);
         let mut file = OpenOptions::new().write(true).create_new(true).open(&part)?;
@@ -141,10 +150,20 @@ fn copy(log: &File, path: &Path, cut: Cut, rotation: &Rotation) -> io::Result<()
         let _ = std::os::unix::fs::fchown(&file, Some(meta.uid()), Some(meta.gid()));
         let mut source = log;
         source.seek(SeekFrom::Start(from))?;
-        if io::copy(&mut source.take(to - from), &mut file)? != to - from {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let mut left = to - from;
+        while left > 0 {
+            let slice = left.min(SLICE);
+            if io::copy(&mut source.take(slice), &mut file)? != slice {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            left -= slice;
+            if left > 0 {
+                file.sync_data()?;
+                turn();
+            }
         }
-        let _ = fsetxattr(&file, FROM, (taken + from).to_string().as_bytes(), XattrFlags::empty());
+        let marked = mark(&file, FROM, &(taken + from).to_string()).and_then(|()| stream.mark(&file));
+        tell_apart(&file, marked.is_ok())?;
         file.sync_data()?;
         (from, number) = (to, number + 1);
     }
@@ -153,7 +172,7 @@ fn copy(log: &File, path: &Path, cut: Cut, rotation: &Rotation) -> io::Result<()
 
 fn take_out(log: &File, cut: Cut) -> io::Result<()> {
     let taken = taken(log);
-    let keep = |value: u64| fsetxattr(log, TAKEN, value.to_string().as_bytes(), XattrFlags::empty());
+    let keep = |value: u64| mark(log, TAKEN, &value.to_string());
     // Without the attribute nobody could follow.
     if cut.start == 0 && keep(taken).is_ok() {
         let rest = usize::try_from(cut.lines - cut.blocks).unwrap_or_default();
@@ -213,23 +232,48 @@ pub fn from(rotated: &File) -> Option<u64> {
 
 /// Whether pmrun has rotated it out of a log; not a log that somebody else has given such a name.
 pub(super) fn is_piece(path: &Path) -> bool {
-    let bears = |name: &str| lgetxattr(path, name, &mut [0_u8; 24][..]).is_ok();
-    bears(FROM) && !bears(LIVING)
+    let bears = |name: &str| lgetxattr(path, name, &mut [0_u8; 64][..]).is_ok();
+    let is_told = || path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.mode() & NO_MARKS != 0);
+    if bears(FROM) { !bears(LIVING) } else { is_told() }
+}
+
+/// Where a file system keeps no attributes, a bit tells that pmrun may remove a file. Where in the log it belongs is not known then.
+fn tell_apart(piece: &File, is_marked: bool) -> io::Result<()> {
+    if is_marked {
+        return Ok(());
+    }
+    let mode = piece.metadata()?.mode();
+    piece.set_permissions(Permissions::from_mode(mode & 0o7777 | NO_MARKS))
+}
+
+/// A log that somebody may still write to, whatever it is called by now.
+pub fn is_living(file: &File) -> bool {
+    number(file, FROM).is_none() || text(file, LIVING, &mut [0; 64]).is_some()
 }
 
 /// So that a compressed file is found like the one that it was made of.
 pub(super) fn keep_from(source: &File, target: &File) {
     for name in [FROM, TAKEN] {
         if let Some(place) = number(source, name) {
-            let _ = fsetxattr(target, name, place.to_string().as_bytes(), XattrFlags::empty());
+            let _ = mark(target, name, &place.to_string());
         }
+    }
+    if let Ok(stream) = Stream::of(source) {
+        let _ = stream.mark(target);
     }
 }
 
+pub(super) fn mark(file: &File, name: &str, value: &str) -> rustix::io::Result<()> {
+    fsetxattr(file, name, value.as_bytes(), XattrFlags::empty())
+}
+
 fn number(file: &File, name: &str) -> Option<u64> {
-    let mut text = [0_u8; 24];
-    let length = fgetxattr(file, name, &mut text[..]).ok()?;
-    std::str::from_utf8(text.get(..length)?).ok()?.parse().ok()
+    text(file, name, &mut [0; 64])?.parse().ok()
+}
+
+pub(super) fn text<'a>(file: &File, name: &str, space: &'a mut [u8; 64]) -> Option<&'a str> {
+    let length = fgetxattr(file, name, &mut space[..]).ok()?;
+    std::str::from_utf8(space.get(..length)?).ok()
 }
 
 /// Where a log begins that has a hole in its place.
@@ -311,6 +355,50 @@ mod tests {
     fn where_nothing_can_be_taken_out_a_hole_is_made() {
         let Ok(folder) = tempfile::tempdir_in("/dev/shm") else { return };
         check(folder.path());
+    }
+
+    #[test]
+    fn of_a_huge_log_a_slice_is_taken_at_a_time_and_others_have_their_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let text = "a line of some length, as lines have\n".repeat(1_200_000);
+        let length = text.len() as u64;
+        for (max_size, rotations, turns) in [(1 << 20, 3, 0), (40 << 20, 1, 2)] {
+            std::fs::write(&path, &text).unwrap();
+            let (mut taken, mut breaks) = (0, 0);
+            while take(&path, &rotation(max_size), &mut || breaks += 1).unwrap() {
+                taken += 1;
+            }
+            assert_eq!((taken, breaks), (rotations, turns));
+            let left = path.metadata().unwrap().len();
+            let total: u64 = rotated(&path).iter().map(|file| file.bytes).sum();
+            assert!(left < max_size && (length..length + 4096 * 4).contains(&(total + left)), "{left} {total}");
+            assert!(rotated(&path).iter().all(|file| file.bytes <= max_size + 100));
+            crate::logs::rotate::empty(&path).unwrap();
+        }
+        // What is not kept is not copied.
+        std::fs::write(&path, &text).unwrap();
+        assert!(take(&path, &Rotation { retain: 2, ..rotation(1 << 20) }, &mut || ()).unwrap());
+        let total: u64 = rotated(&path).iter().map(|file| file.bytes).sum();
+        assert!(total <= 4 << 20 && path.metadata().unwrap().len() < 1 << 20, "{total}");
+    }
+
+    #[test]
+    fn where_no_attributes_are_kept_a_bit_tells_what_may_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.log");
+        for number in 1..=4 {
+            let piece = File::create(folder.path().join(format!("a.log.{number}"))).unwrap();
+            tell_apart(&piece, number == 2).unwrap();
+        }
+        compress(&log).unwrap();
+        let names =
+            || rotated(&log).into_iter().map(|file| file.number.to_string() + if file.compressed { "z" } else { "" });
+        assert_eq!(names().collect::<Vec<_>>(), ["1z", "2", "3z", "4"]);
+        crate::logs::rotate::retain(&log, 1);
+        assert_eq!(names().collect::<Vec<_>>(), ["2", "4"]);
+        crate::logs::rotate::empty(&log).unwrap();
+        assert_eq!(names().collect::<Vec<_>>(), ["2"]);
     }
 
     #[test]

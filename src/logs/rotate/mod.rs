@@ -10,6 +10,9 @@
 //! Where lines pass through the log process ([`super::pump`]) nobody else has the file open, as a rule: it gets the next
 //! of these names as a whole, and another takes its place.
 //!
+//! Which log a file is a part of, and where in it, its attributes tell, too ([`Stream`]): somebody may move a log away, and
+//! what is rotated next begins behind what that holds.
+//!
 //! How much was taken out is an attribute of the file, which is changed together with it under a lock: whoever follows
 //! the file knows by it where it has got to. A crash in between loses nothing; what it leaves is taken for rotated, so
 //! that lines may be there twice.
@@ -19,19 +22,23 @@ mod compress;
 mod empty;
 mod head;
 mod names;
+mod packer;
 mod rotator;
+mod stream;
 
 #[cfg(test)]
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use aside::{Aside, put_aside};
 pub use empty::empty;
-pub use head::{data_start, from, lock_shared, taken};
+pub use head::{data_start, from, is_living, lock_shared, taken};
 pub use names::{Rotated, rotated};
+pub use packer::Packer;
 pub use rotator::Rotator;
+pub use stream::{End, Part, Stream, parts_of, renamed_part};
 
 use crate::platform::RangeLock;
 use crate::spec::Rotation;
@@ -77,14 +84,19 @@ fn inode(log: &Path) -> Option<u64> {
     Some(log.metadata().ok()?.ino())
 }
 
-/// Rotates a log in its place when it has grown too big. Whether it was.
+/// Rotates a log in its place when it has grown too big. Whether it was; of one that is huge there may be more to do.
 ///
 /// # Errors
 /// The system's; the log is then as it was.
 pub fn rotate(path: &Path, rotation: &Rotation) -> io::Result<bool> {
+    rotate_in_turns(path, rotation, &mut || ())
+}
+
+/// Others have their turn now and then while it is copied.
+fn rotate_in_turns(path: &Path, rotation: &Rotation, turn: &mut dyn FnMut()) -> io::Result<bool> {
     // Left by a crash.
     names::finish(path)?;
-    let rotated = head::take(path, rotation)?;
+    let rotated = head::take(path, rotation, turn)?;
     if rotated {
         names::retain(path, rotation.retain);
     }
@@ -109,17 +121,20 @@ pub fn retain(path: &Path, count: u32) {
     names::retain(path, count);
 }
 
-/// Compresses what was rotated, but for the newest, which somebody may still be reading.
+/// Compresses what was rotated.
 ///
 /// # Errors
 /// The system's; what could not be compressed stays as it is.
+#[cfg(test)]
 pub fn compress(path: &Path) -> io::Result<()> {
+    uncompressed(path).iter().try_for_each(|piece| compress::compress(piece))
+}
+
+/// What was rotated and is to be compressed: all but the newest, which somebody may still be reading.
+fn uncompressed(path: &Path) -> Vec<PathBuf> {
     let mut plain = names::own(names::rotated(path));
     plain.pop();
-    for file in plain.into_iter().filter(|file| !file.compressed) {
-        compress::compress(&file.path)?;
-    }
-    Ok(())
+    plain.into_iter().filter(|file| !file.compressed).map(|file| file.path).collect()
 }
 
 /// Removes the oldest rotated files of a folder until they fit.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::{Right, compress, keep_within, rotate};
+use super::head::SLICE;
+use super::{Packer, Right, rotate_in_turns};
 use crate::platform::{low_priority, reason};
 use crate::spec::Rotation;
 
@@ -53,7 +54,7 @@ impl Rotator {
         let (orders, heard) = channel();
         let run = move || {
             low_priority();
-            Files { writers: BTreeMap::new(), watched: HashMap::new(), logs, budget, say }.run(&heard);
+            Files::new(logs, budget, say).run(&heard);
         };
         std::thread::Builder::new().name("rotator".to_owned()).stack_size(512 << 10).spawn(run)?;
         Ok(Self { orders, pending: RefCell::default() })
@@ -94,11 +95,16 @@ struct Files {
     writers: BTreeMap<u64, Vec<PathBuf>>,
     watched: HashMap<PathBuf, Watched>,
     logs: PathBuf,
-    budget: u64,
+    packer: Packer,
     say: fn(String),
 }
 
 impl Files {
+    fn new(logs: PathBuf, budget: u64, say: fn(String)) -> Self {
+        let packer = Packer::new(logs.clone(), budget, say);
+        Self { writers: BTreeMap::new(), watched: HashMap::new(), logs, packer, say }
+    }
+
     fn run(&mut self, orders: &Receiver<Vec<Order>>) {
         loop {
             let order = match self.watched.values().map(|file| file.next).min() {
@@ -145,31 +151,41 @@ impl Files {
 
     fn look(&mut self) {
         let now = Instant::now();
-        // What is due soon is looked at as well.
-        let due = |file: &Watched| file.next <= now + file.next.saturating_duration_since(file.looked) / 4;
-        let mut rotated = Vec::new();
-        for (path, file) in self.watched.iter_mut().filter(|(_, file)| due(file)) {
-            if file.look(path, &self.logs, now, self.say) {
-                rotated.push((path.clone(), file.rotation.compress));
-            }
+        for path in self.due(now) {
+            self.look_at(&path, true);
         }
         let written: HashSet<&PathBuf> = self.writers.values().flatten().collect();
         self.watched.retain(|path, file| file.looked < now || written.contains(path));
-        let any = !rotated.is_empty();
-        for (path, _) in rotated.into_iter().filter(|(_, compresses)| *compresses) {
-            if let Err(error) = compress(&path) {
-                (self.say)(format!("cannot compress what was rotated of `{}`: {}", path.display(), reason(&error)));
+    }
+
+    /// What is due soon is looked at as well.
+    fn due(&self, now: Instant) -> Vec<PathBuf> {
+        let is_due = |file: &Watched| file.next <= now + file.next.saturating_duration_since(file.looked) / 4;
+        self.watched.iter().filter(|(_, file)| is_due(file)).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// While it is copied, those have their turn that take no time.
+    fn look_at(&mut self, path: &PathBuf, takes_turns: bool) {
+        let Some(mut file) = self.watched.remove(path) else { return };
+        let (logs, say) = (self.logs.clone(), self.say);
+        let mut turn = || {
+            let due = if takes_turns { self.due(Instant::now()) } else { Vec::new() };
+            for path in due.iter().filter(|path| path.metadata().is_ok_and(|meta| meta.len() <= SLICE)) {
+                self.look_at(path, false);
             }
+        };
+        let is_rotated = file.look(path, &logs, say, &mut turn);
+        if is_rotated {
+            self.packer.pack(path.clone(), None, file.rotation.compress);
         }
-        if any {
-            keep_within(&self.logs, self.budget);
-        }
+        self.watched.insert(path.clone(), file);
     }
 }
 
 impl Watched {
     /// Whether it was rotated.
-    fn look(&mut self, path: &Path, logs: &Path, now: Instant, say: fn(String)) -> bool {
+    fn look(&mut self, path: &Path, logs: &Path, say: fn(String), turn: &mut dyn FnMut()) -> bool {
+        let now = Instant::now();
         let Ok(meta) = path.metadata() else {
             (self.looked, self.next) = (now, now + CALM);
             return false;
@@ -179,7 +195,7 @@ impl Watched {
         let mut rotated = false;
         if self.rotation.max_size > 0 && meta.len() >= self.rotation.max_size {
             let _right = logs.parent().and_then(|home| Right::wait(home, path));
-            match rotate(path, &self.rotation) {
+            match rotate_in_turns(path, &self.rotation, turn) {
                 Ok(done) => (rotated, self.said) = (done, false),
                 Err(error) if self.said => drop(error),
                 Err(error) => {
@@ -189,8 +205,15 @@ impl Watched {
             }
         }
         let now = Instant::now();
-        let next = if self.said { CALM } else { pause(grown, passed, self.rotation.max_size) };
         self.bytes = path.metadata().map_or(0, |meta| meta.len());
+        let next = if self.said {
+            CALM
+        } else if rotated && meta.len() > SLICE && self.bytes >= self.rotation.max_size {
+            // There is more of it, when others have had their turn.
+            Duration::ZERO
+        } else {
+            pause(grown, passed, self.rotation.max_size)
+        };
         (self.looked, self.next) = (now, now + next);
         rotated
     }
@@ -208,6 +231,24 @@ fn pause(grown: u64, passed: Duration, max_size: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::rotate::rotated;
+
+    #[test]
+    fn who_is_copied_for_long_keeps_nobody_from_being_rotated() {
+        let home = tempfile::tempdir().unwrap();
+        let [huge, small] = ["huge.log", "small.log"].map(|name| home.path().join(name));
+        std::fs::write(&huge, "a line\n".repeat(3_000_000)).unwrap();
+        std::fs::write(&small, "a line\n".repeat(3_000)).unwrap();
+        let mut files = Files::new(home.path().to_owned(), u64::MAX, |line| panic!("{line}"));
+        for (path, max_size) in [(&huge, 20 << 20), (&small, 10_000)] {
+            let now = Instant::now();
+            let rotation = Rotation { max_size, retain: 3, compress: false };
+            files.watched.insert(path.clone(), Watched { rotation, bytes: 0, looked: now, next: now, said: false });
+        }
+        files.look_at(&huge, true);
+        assert!([&huge, &small].iter().all(|log| !rotated(log).is_empty()));
+        files.packer.finish();
+    }
 
     #[test]
     fn what_grows_fast_is_looked_at_often() {
