@@ -122,6 +122,11 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
         }
     }
     let names: Vec<String> = table.apps.keys().cloned().collect();
+    // Not everybody stands where it was said.
+    for id in table.ids().collect::<Vec<_>>() {
+        let list_id = table.instance(&id).map(|instance| instance.list_id);
+        table.restless.extend(list_id.map(|list_id| (list_id, id)));
+    }
     for name in names {
         table.enrol(&name);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Home, procs, stay};
+use crate::support::{Home, needs_node, procs, stay};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -67,7 +67,7 @@ fn the_next_daemon_knows_what_the_last_one_knew() {
     home.ok(&["show", "lost"]).prints("2 unstable runs");
     // It waits no longer than it would have.
     home.ok(&["show", "crash"]).prints("starts again in");
-    home.exits(0, &["diff", "eco.json"]);
+    home.exits(2, &["diff", "eco.json"]).prints("Plan: 1 to start, 5 unchanged");
 }
 
 #[test]
@@ -159,4 +159,38 @@ fn a_signal_to_the_keeper_ends_everything_in_order() {
     assert!([keeper, daemon, pid].into_iter().all(|pid| procs::wait_gone(pid, SOON)));
     home.ok(&["resurrect"]);
     assert_eq!(home.state("a:0"), "online");
+}
+
+#[test]
+fn what_apps_say_and_are_told_over_node_s_channel_outlives_the_daemon() {
+    if !needs_node() {
+        return;
+    }
+    let home = Home::new();
+    home.write(
+        "talks.js",
+        "process.on('SIGUSR2', () => process.send('ready'));\n\
+         process.on('disconnect', () => console.log('disconnected'));\n\
+         process.on('message', (message) => { console.log('told ' + message); process.exit(0); });\n\
+         console.log('up');\n",
+    );
+    let app = json!({ "name": "talks", "script": "talks.js", "wait_ready": true, "listen_timeout": 600_000, "shutdown_with_message": true });
+    home.write_json("eco.json", &json!([app]));
+    let (mut apply, ..) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+    home.until("it is up", |_| home.log("talks-out.log") == "up\n");
+    let pid = home.pid("talks:0");
+    kill_daemon(&home);
+    let _ = apply.wait();
+    assert_eq!((home.state("talks:0"), home.pid("talks:0")), ("starting".to_owned(), pid));
+    // Nor does the loss of the keeper cost it.
+    let keeper = home.keeper().expect("a keeper");
+    procs::signal(keeper, Signal::KILL);
+    assert!(procs::wait_gone(keeper, SOON));
+    home.until("there is another", |_| home.keeper().is_some_and(|other| other != keeper));
+    kill_daemon(&home);
+    procs::signal(pid, Signal::USR2);
+    home.until_state("talks:0", "online");
+    kill_daemon(&home);
+    home.ok(&["stop", "talks"]);
+    assert_eq!(home.log("talks-out.log"), "up\ntold shutdown\n");
 }

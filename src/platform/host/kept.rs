@@ -110,7 +110,9 @@ impl Host {
             self.be_kept(link)
         });
         let running = std::mem::take(&mut self.running);
-        running.values().for_each(|running| self.have_held(running));
+        for running in running.values() {
+            self.have_held(running);
+        }
         self.running = running;
         match link {
             Ok(()) => self.notice("the keeper was gone, another was started".to_owned()),
