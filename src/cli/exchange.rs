@@ -1,5 +1,6 @@
 //! One call to the daemon and its answers, turned into a result or an error.
 
+use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ use crate::runtime::{Intent, TargetError};
 
 /// What only reads is answered within milliseconds, however much is at work.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many daemons in a row may end before they have read what is asked of them.
+const DEATHS_MAX: u32 = 10;
 
 /// What came of a command that changes something.
 #[derive(Debug)]
@@ -82,10 +86,17 @@ pub(super) fn perform(
     begun: &mut dyn FnMut(Plan, &mut Terminal),
 ) -> Result<Outcome, CliError> {
     let started = Instant::now();
+    let mut deaths = 0;
     loop {
         let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
-        send(&mut connection, home, request.clone(), no_wait)?;
-        if let Some(outcome) = finish(&mut connection, home, started, terminal, begun)? {
+        match send(&mut connection, request.clone(), no_wait) {
+            Err(err) if is_unread(&err) && deaths < DEATHS_MAX => {
+                deaths += 1;
+                continue;
+            }
+            sent => sent.map_err(|err| lost(&err, home))?,
+        }
+        if let Some(outcome) = finish(&mut connection, home, started, terminal, begun, &mut deaths)? {
             return Ok(outcome);
         }
         wait_for_its_end(&mut connection);
@@ -98,6 +109,7 @@ pub(super) fn perform(
 /// A daemon that was killed leaves apps behind that run, or that the next one would start: one is started to end them.
 pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcome>, CliError> {
     let started = Instant::now();
+    let mut deaths = 0;
     loop {
         if let Source::Store(mut known) = offline::ask(home, &Request::Ping)? {
             let runs = known.as_mut().is_some_and(|state| !offline::unwatched(home, state).is_empty());
@@ -109,8 +121,14 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
             }
         }
         let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
-        send(&mut connection, home, Request::Kill, false)?;
-        let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| ())?;
+        match send(&mut connection, Request::Kill, false) {
+            Err(err) if is_unread(&err) && deaths < DEATHS_MAX => {
+                deaths += 1;
+                continue;
+            }
+            sent => sent.map_err(|err| lost(&err, home))?,
+        }
+        let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| (), &mut deaths)?;
         if outcome.as_ref().is_none_or(|outcome| outcome.cancelled.is_none()) {
             wait_for_its_end(&mut connection);
         }
@@ -139,9 +157,10 @@ fn finish(
     started: Instant,
     terminal: &mut Terminal,
     begun: &mut dyn FnMut(Plan, &mut Terminal),
+    deaths: &mut u32,
 ) -> Result<Option<Outcome>, CliError> {
     let mut screen = Screen::new(terminal);
-    let result = follow(connection, home, &mut screen, terminal, begun);
+    let result = follow(connection, home, &mut screen, terminal, begun, deaths);
     screen.end(terminal);
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(result?.map(|(outcome, tally)| Outcome { tally, ms, ..outcome }))
@@ -153,10 +172,12 @@ fn follow(
     screen: &mut Screen,
     terminal: &mut Terminal,
     begun: &mut dyn FnMut(Plan, &mut Terminal),
+    deaths: &mut u32,
 ) -> Result<Option<(Outcome, Tally)>, CliError> {
     let mut interrupts = Interrupts::hold().map_err(|err| CliError::error(format!("cannot hold signals: {err}")))?;
     let mut interrupted = None;
     let mut heard = Instant::now();
+    let mut answered = false;
     let mut tally = Tally::default();
     let done = |touched, failed, cancelled| Outcome { touched, failed, tally: Tally::default(), ms: 0, cancelled };
     loop {
@@ -177,8 +198,18 @@ fn follow(
             }
         }
         heard = Instant::now();
-        let answer =
-            receive(connection, home).map_err(|err| CliError { exit: interrupted.unwrap_or(err.exit), ..err })?;
+        let answer = match connection.next_answer() {
+            Err(err) if !answered && interrupted.is_none() && is_unread(&err) && *deaths < DEATHS_MAX => {
+                *deaths += 1;
+                return Ok(None);
+            }
+            Err(err) => {
+                let error = lost(&err, home);
+                return Err(CliError { exit: interrupted.unwrap_or(error.exit), ..error });
+            }
+            Ok(answer) => answer,
+        };
+        answered = true;
         match refused(answer)? {
             Answer::Waiting { holder, pid, for_ms } => {
                 screen.waits(&holder, pid, for_ms, terminal);
@@ -208,17 +239,13 @@ fn follow(
     }
 }
 
-fn send(connection: &mut Connection, home: &Path, request: Request, no_wait: bool) -> Result<(), CliError> {
-    connection.send(&call(request, no_wait)).map_err(|err| lost(&err, home))
+fn send(connection: &mut Connection, request: Request, no_wait: bool) -> io::Result<()> {
+    connection.send(&call(request, no_wait))
 }
 
 fn call(request: Request, no_wait: bool) -> Call {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Call { protocol: PROTOCOL, version, pid: std::process::id(), no_wait, uid: None, request }
-}
-
-fn receive(connection: &mut Connection, home: &Path) -> Result<Answer, CliError> {
-    connection.next_answer().map_err(|err| lost(&err, home))
 }
 
 /// Answers that are errors, as errors.
@@ -286,19 +313,25 @@ fn unreachable(err: &ConnectError, home: &Path) -> CliError {
     CliError::new(Exit::Unreachable, err.to_string()).hint(hint)
 }
 
-fn is_timeout(err: &std::io::Error) -> bool {
-    matches!(err.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+fn is_timeout(err: &io::Error) -> bool {
+    matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn is_hang_up(err: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+fn is_hang_up(err: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(err.kind(), UnexpectedEof | BrokenPipe | ConnectionReset)
 }
 
-fn lost(err: &std::io::Error, home: &Path) -> CliError {
+/// The daemon ended without having read what it was asked: Linux says so of what is left unread (`unix_release_sock` in
+/// its net/unix/af_unix.c), and another can be asked.
+fn is_unread(err: &io::Error) -> bool {
+    matches!(err.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+fn lost(err: &io::Error, home: &Path) -> CliError {
     let message = if is_hang_up(err) {
         "the daemon ended before it had answered".to_owned()
-    } else if err.kind() == std::io::ErrorKind::InvalidData {
+    } else if err.kind() == io::ErrorKind::InvalidData {
         return CliError::error(format!("what the command says, or is answered, is too large: {err}"));
     } else {
         format!("lost the daemon: {err}")

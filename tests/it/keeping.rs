@@ -194,3 +194,19 @@ fn what_apps_say_and_are_told_over_node_s_channel_outlives_the_daemon() {
     home.ok(&["stop", "talks"]);
     assert_eq!(home.log("talks-out.log"), "up\ntold shutdown\n");
 }
+
+#[test]
+fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("a"), stay("b")]));
+    let pid = home.pid("a:0");
+    for round in 0..6 {
+        let daemon = home.daemon().expect("a daemon");
+        let command = if round % 2 == 0 { "stop" } else { "start" };
+        procs::signal(daemon, Signal::KILL);
+        home.ok(&[command, "b"]);
+        follower(&home, daemon);
+    }
+    assert_eq!((home.pid("a:0"), home.state("b:0").as_str()), (pid, "online"));
+}
