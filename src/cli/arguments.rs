@@ -82,6 +82,9 @@ pub(super) enum Command {
     Resurrect,
     /// Stop every app and the daemon; `resurrect` or `apply` starts them again
     Kill,
+    /// Have the daemon become this pmrun: the same process, and nothing that runs notices
+    #[command(visible_aliases = ["update", "updatePM2"])]
+    Upgrade(Json),
     /// Ask whether the daemon runs
     Ping(Json),
     /// Print the version
@@ -93,6 +96,12 @@ pub(super) enum Command {
     /// Be the daemon
     #[command(name = "__daemon", hide = true)]
     Daemon,
+    /// Be the daemon that was in this process before
+    #[command(name = "__daemon-resume", hide = true)]
+    ResumeDaemon { fd: i32 },
+    /// Be the keeper that was in this process before
+    #[command(name = "__keeper-resume", hide = true)]
+    ResumeKeeper { fd: i32 },
     /// Start another daemon when this one is killed (what a daemon starts that has lost its keeper)
     #[command(name = "__keeper", hide = true)]
     Keeper { daemon: u32, soft_file_limit: Option<u64> },
@@ -123,6 +132,7 @@ impl Command {
             | Self::Events(Events { json, .. })
             | Self::List(List { json, .. })
             | Self::Ping(Json { json })
+            | Self::Upgrade(Json { json })
             | Self::Version(Json { json }) => *json,
             Self::Validate(Validate { json, format, .. }) => *json || *format == ReportFormat::Json,
             Self::Init(_)
@@ -140,6 +150,8 @@ impl Command {
             | Self::Daemon
             | Self::Pump
             | Self::Keeper { .. }
+            | Self::ResumeDaemon { .. }
+            | Self::ResumeKeeper { .. }
             | Self::Ward { .. } => false,
         }
     }
@@ -797,6 +809,10 @@ mod tests {
             "__eval",
             "__daemon",
             "__keeper 1",
+            "__daemon-resume 3",
+            "__keeper-resume 3",
+            "upgrade",
+            "update --json",
             "__keeper 1 1024",
             "__ward 1 /tmp/x",
             "__ward 1 /tmp/x /sys/fs/cgroup/x",

@@ -43,6 +43,7 @@ mod start;
 mod surroundings;
 mod table;
 mod terminal;
+mod upgrade;
 mod validate;
 mod version;
 mod why;
@@ -71,6 +72,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
+        Command::ResumeDaemon { fd } => return crate::daemon::resume(fd),
+        Command::ResumeKeeper { fd } => return crate::daemon::keep_on(fd),
         Command::Keeper { daemon, soft_file_limit } => return crate::daemon::keep(daemon, soft_file_limit),
         Command::Ward { tag, folder, group } => return crate::platform::ward(tag, &folder, group.as_deref()),
         Command::Pump => return crate::logs::pump::main(),
@@ -113,10 +116,15 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Resurrect => change::resurrect(terminal),
         Command::Kill => kill::run(terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
+        Command::Upgrade(arguments) => upgrade::run(arguments, terminal),
         Command::Version(arguments) => version::run(arguments, terminal),
-        Command::Eval | Command::Daemon | Command::Pump | Command::Keeper { .. } | Command::Ward { .. } => {
-            Err(CliError::usage("these are run by pmrun itself"))
-        }
+        Command::Eval
+        | Command::Daemon
+        | Command::Pump
+        | Command::Keeper { .. }
+        | Command::ResumeDaemon { .. }
+        | Command::ResumeKeeper { .. }
+        | Command::Ward { .. } => Err(CliError::usage("these are run by pmrun itself")),
     }
 }
 

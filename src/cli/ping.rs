@@ -10,7 +10,7 @@ pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Resul
     match exchange::ask(&surroundings::home()?, Request::Ping)? {
         None => Err(CliError::new(Exit::Unreachable, "no daemon is running")
             .hint("`pmrun apply` starts one, and so does every command that changes something")),
-        Some(Answer::Pong { version, protocol, pid }) => {
+        Some(Answer::Pong { version, protocol, pid, .. }) => {
             if arguments.json {
                 let daemon = json!({ "version": version, "protocol": protocol, "pid": pid });
                 terminal.json(&json!({ "version": 1, "daemon": daemon }))?;

@@ -25,6 +25,7 @@ mod serve;
 mod standings;
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,8 +33,9 @@ use std::time::Duration;
 use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
-    Adopted, Clock, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Signals, become_daemon, boot_id,
-    default_home, divide, ended_unseen, ensure_home, is_alive, limit_files, reason, time_zone,
+    Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
+    become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, limit_files,
+    reason, time_zone,
 };
 use crate::rpc::client::{HINT, SERVING, START_LOCK};
 use crate::runtime::history::{Entry, What};
@@ -66,6 +68,38 @@ pub fn keep(daemon: u32, soft_file_limit: Option<u64>) -> ExitCode {
     run(|| crate::platform::keep(daemon))
 }
 
+/// Goes on as the daemon that was in this process before, in another program.
+#[must_use]
+pub fn resume(fd: i32) -> ExitCode {
+    let resumed = default_home(|name| std::env::var_os(name)).and_then(|home| {
+        let Resumed { setup, link, listener, lock } =
+            crate::platform::resume(fd).map_err(cannot("go on where the program before was"))?;
+        start(&home, setup, link, Some((listener, LockFile::of(lock))))
+    });
+    resumed.map_or_else(
+        |problem| {
+            log::line(&problem);
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+/// The same of its keeper.
+#[must_use]
+pub fn keep_on(fd: i32) -> ExitCode {
+    let kept = default_home(|name| std::env::var_os(name)).and_then(|home| {
+        match crate::platform::keep_on(fd).map_err(cannot("go on as the keeper"))? {
+            Part::Keeper(code) => Ok(code),
+            Part::Daemon(link) => start(&home, become_follower(), link, None).map(|()| ExitCode::SUCCESS),
+        }
+    });
+    kept.unwrap_or_else(|problem| {
+        log::line(&problem);
+        ExitCode::FAILURE
+    })
+}
+
 fn run(divide: impl FnOnce() -> std::io::Result<Part>) -> ExitCode {
     let divided = || {
         let home = default_home(|name| std::env::var_os(name))?;
@@ -77,7 +111,7 @@ fn run(divide: impl FnOnce() -> std::io::Result<Part>) -> ExitCode {
     };
     let ended = divided().and_then(|part| match part {
         Ok(code) => Ok(code),
-        Err((home, setup, link)) => start(&home, setup, link).map(|()| ExitCode::SUCCESS),
+        Err((home, setup, link)) => start(&home, setup, link, None).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|problem: String| {
         log::line(&problem);
@@ -90,7 +124,12 @@ fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> String {
     move |error| format!("cannot {what}: {}", reason(&error))
 }
 
-fn start(home: &Path, setup: ProcessSetup, mut link: KeeperLink) -> Result<(), String> {
+fn start(
+    home: &Path,
+    setup: ProcessSetup,
+    mut link: KeeperLink,
+    taken: Option<(OwnedFd, LockFile)>,
+) -> Result<(), String> {
     let layout = Layout { home: home.to_str().ok_or("PMRUN_HOME is not valid UTF-8")?.to_owned() };
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
     // Before there are threads: they inherit what is blocked.
@@ -100,9 +139,13 @@ fn start(home: &Path, setup: ProcessSetup, mut link: KeeperLink) -> Result<(), S
         .follows
         .is_some()
         .then(|| LockFile::acquire(&home.join(START_LOCK), LockKind::Exclusive, LOCK_PATIENCE).ok().flatten());
-    let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
-        .map_err(cannot("lock `daemon.lock`"))?
-        .ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?;
+    let (listener, lock) = if let Some((listener, lock)) = taken {
+        (Some(listener), lock)
+    } else {
+        let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
+            .map_err(cannot("lock `daemon.lock`"))?;
+        (None, lock.ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?)
+    };
     let mut store = Store::open(home).map_err(|error| with_hint(&error))?;
     let mut state = store.load().map_err(|error| with_hint(&error))?;
     let (standings, stood) = Standings::open(home, boot_id());
@@ -112,39 +155,55 @@ fn start(home: &Path, setup: ProcessSetup, mut link: KeeperLink) -> Result<(), S
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
-    let clock = Clock::start();
     let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
     let rotator = rotator.map_err(cannot("start a thread"))?;
     host.take_held(&mut link);
     past.survivors = adopt(&mut host, &rotator, home, &state, &layout);
     // Some may have ended just now.
     learn(&mut link, &state, &mut past);
-    let follows = link.follows;
+    let follows = link.follows.clone();
     host.be_kept(link).map_err(cannot("listen to its keeper"))?;
     let (known, unseen): (Vec<_>, Vec<_>) =
         host.take_unseen().into_iter().partition(|(id, _)| standing(&state, &past, id).is_some());
     past.ended.extend(known);
     runtime.block_on(async {
-        let mut daemon = Daemon::new(home, clock, host, rotator, signals, store, standings).map_err(cannot("serve"))?;
-        if let Some(status) = follows {
-            log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(status)));
+        let mut daemon =
+            Daemon::new(home, host, rotator, signals, store, standings, listener).map_err(cannot("serve"))?;
+        match &follows {
+            Some(Follows::Ended(status)) => {
+                log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(*status)));
+            }
+            Some(Follows::Version(before)) => log::line(format_args!("goes on in place of pmrun {before}")),
+            None => {}
         }
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         if follows.is_none() {
             say(SERVING);
         }
         daemon.serves();
+        if matches!(follows, Some(Follows::Version(_))) {
+            daemon.have_keeper_follow();
+        }
         drop(turn);
-        let now = clock.now();
+        let now = daemon.now();
         let (mut core, next) = Core::restore(state, past, layout, time_zone, now);
         // Told before what follows from it.
         let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&closed, now));
         let effects = told.chain(next).collect();
-        core.set_pid(std::process::id());
+        core.set_process(std::process::id(), program());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
+        if let Some(program) = daemon.becomes() {
+            let error = daemon.become_program(&program, lock).await;
+            return Err(format!("cannot become `{}`: {}", program.display(), reason(&error)));
+        }
         daemon.end(lock).await;
         Ok(())
     })
+}
+
+/// What this process runs, where the system says.
+fn program() -> Option<String> {
+    std::env::current_exe().ok()?.into_os_string().into_string().ok()
 }
 
 /// How the last daemon ended, in words.
@@ -169,8 +228,13 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
             gone.extend(pid.filter(|pid| !past.ended.contains_key(&id) && !is_alive(*pid)).map(|pid| (pid, id)));
         }
     }
-    if link.follows.is_none() {
-        return;
+    match link.follows {
+        None => return,
+        // They are this process's own children still.
+        Some(Follows::Version(_)) => {
+            link.ended.extend(gone.iter().filter_map(|(pid, _)| Some((*pid, ended_child(*pid)?))));
+        }
+        Some(Follows::Ended(_)) => {}
     }
     let pids: Vec<u32> = gone.iter().map(|(pid, _)| *pid).collect();
     link.learn(&pids, KEEPER_PATIENCE);

@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::log;
 use super::saver::{Saved, Saver};
 use super::standings::Standings;
+use crate::base::Now;
 use crate::health;
 use crate::logs::rotate::Rotator;
 use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
@@ -27,6 +28,8 @@ use crate::watch::{Report, Watcher};
 
 /// How long the last answers may take to be read when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The same when it only becomes another program: nobody is to wait for long.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How many processes are started before commands are listened to again; each takes a good part of a millisecond.
 const SPAWNS_PER_TURN: usize = 16;
 
@@ -61,18 +64,21 @@ pub(super) struct Daemon {
     /// Something big was done since memory was last given back.
     worked: bool,
     ending: bool,
+    /// The program that this process is to go on as.
+    becomes: Option<PathBuf>,
+    listener: OwnedFd,
 }
 
 impl Daemon {
     /// From here on commands can connect.
     pub(super) fn new(
         home: &Path,
-        clock: Clock,
         host: Host,
         rotator: Rotator,
         signals: Signals,
         store: Store,
         standings: Standings,
+        listener: Option<OwnedFd>,
     ) -> io::Result<Self> {
         let (to_loop, saved) = unbounded_channel();
         let (to_watch, from_watcher) = unbounded_channel();
@@ -80,11 +86,15 @@ impl Daemon {
         let (from_server, from_clients) = unbounded_channel();
         let alive = channel(1);
         let alarm = Alarm::new()?;
-        let server = Server::bind(home)?;
+        let server = match listener {
+            Some(listener) => Server::go_on(listener)?,
+            None => Server::bind(home)?,
+        };
+        let listener = server.listener()?;
         std::fs::write(home.join("pmrun.pid"), format!("{}\n", std::process::id()))?;
         Ok(Self {
             home: home.to_owned(),
-            clock,
+            clock: Clock::start(),
             host_ready: awaitable(host.readiness()?)?,
             host,
             rotator,
@@ -108,6 +118,8 @@ impl Daemon {
             spawns: VecDeque::new(),
             worked: true,
             ending: false,
+            becomes: None,
+            listener,
         })
     }
 
@@ -176,6 +188,33 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// What this process is to go on as, where it is to.
+    pub(super) fn becomes(&self) -> Option<PathBuf> {
+        self.becomes.clone()
+    }
+
+    /// Its keeper becomes what it is.
+    pub(super) fn have_keeper_follow(&self) {
+        self.host.have_keeper_follow();
+    }
+
+    /// Goes on as another program. Who has connected meanwhile is answered by that; the others get their last answers first.
+    /// Returns when it cannot be.
+    pub(super) async fn become_program(mut self, program: &Path, lock: LockFile) -> io::Error {
+        self.server.abort();
+        self.journal.flush(self.clock.now());
+        self.saver.finish();
+        drop(self.clients);
+        let (own, mut others) = self.alive;
+        drop(own);
+        let _ = tokio::time::timeout(LAST_WORDS, others.recv()).await;
+        self.host.hand_over(program, self.listener, lock.into_fd())
     }
 
     /// When a command learns that the daemon has ended, the next can be started: everything is released first, and
@@ -303,6 +342,10 @@ impl Daemon {
             Effect::History(entry) => self.journal.note(*entry),
             Effect::Log(text) => log::line(text),
             Effect::Exit => self.ending = true,
+            Effect::Become { program } => {
+                self.becomes = Some(program.into());
+                self.ending = true;
+            }
         }
     }
 

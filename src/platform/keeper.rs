@@ -10,11 +10,13 @@
 //! keeper starts another, below itself: that one starts the next daemon as its own child, and all is as before.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,9 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
+use serde::{Deserialize, Serialize};
 
+use super::handover::{hand_over, taken_over};
 use super::setup::{ProcessSetup, Signals};
 use super::sys;
 use crate::base::ExitStatus;
@@ -47,8 +51,10 @@ const SERVES: &[u8] = b"S";
 const FAREWELL: &[u8] = b"E";
 const HOLD: u8 = b'H';
 const DROP: u8 = b'D';
+/// That the keeper is to become the program of this path.
+const BECOME: u8 = b'X';
 /// The longest of these.
-const WORD_BYTES_MAX: usize = 256;
+const WORD_BYTES_MAX: usize = 4_200;
 /// How long the keeper may take to read what it is to hold, which it does nothing but.
 const HOLD_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -66,10 +72,30 @@ pub struct KeeperLink {
     socket: OwnedFd,
     /// How processes ended that the daemon before this one has left.
     pub ended: Vec<(u32, ExitStatus)>,
-    /// How that daemon ended, where this one follows another.
-    pub follows: Option<ExitStatus>,
+    /// Where this daemon follows another.
+    pub follows: Option<Follows>,
     /// What it had had held.
     pub(super) held: BTreeMap<String, OwnedFd>,
+}
+
+/// What became of the daemon before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// It was killed, or crashed.
+    Ended(ExitStatus),
+    /// It was of this version, and has become this one.
+    Version(String),
+}
+
+/// What a daemon has left to the program that is in its place now.
+#[derive(Debug)]
+pub struct Resumed {
+    pub setup: ProcessSetup,
+    pub link: KeeperLink,
+    /// What others wait at: the control socket.
+    pub listener: OwnedFd,
+    /// `daemon.lock`, locked.
+    pub lock: OwnedFd,
 }
 
 /// What a keeper says, one message an end.
@@ -110,10 +136,78 @@ pub fn keep(daemon: u32) -> io::Result<Part> {
     }
     let _ = rustix::thread::set_name(NAME);
     let mut keeping = Keeping { daemons: 1, ..Keeping::new(signals) };
-    keeping.daemon =
-        Some(Daemon { is: Who::Other(watched), socket, serves: true, leaves: false, since: Instant::now() });
+    keeping.daemon = Some(Daemon {
+        is: Who::Other(watched),
+        socket,
+        serves: true,
+        leaves: false,
+        since: Instant::now(),
+        wants: None,
+    });
     keeping.watch()
 }
+
+/// As [`keep`], in a process that was the keeper before, as another program (`pmrun __keeper-resume`, hidden).
+///
+/// # Errors
+/// The system's.
+pub fn keep_on(fd: i32) -> io::Result<Part> {
+    let (mut fds, note) = taken_over::<Kept>(fd)?;
+    let signals = Signals::block()?;
+    let socket = fds.remove(LINK).ok_or(rustix::io::Errno::BADF)?;
+    let is = match (note.child, fds.remove(PIDFD)) {
+        (Some(pid), _) => Who::Child(pid),
+        (None, Some(pidfd)) => Who::Other(pidfd),
+        (None, None) => return Err(rustix::io::Errno::BADF.into()),
+    };
+    let now = Instant::now();
+    let since = now.checked_sub(Duration::from_millis(note.lived_ms)).unwrap_or(now);
+    let mut keeping = Keeping::new(signals);
+    keeping.daemons = note.daemons;
+    keeping.short_lives = note.short_lives;
+    keeping.held = note.held.into_iter().filter_map(|name| Some((name.clone(), fds.remove(&name)?))).collect();
+    keeping.daemon = Some(Daemon { is, socket, serves: true, leaves: false, since, wants: None });
+    let _ = rustix::thread::set_name(NAME);
+    keeping.watch()
+}
+
+/// What a daemon has left to this program (`pmrun __daemon-resume`, hidden).
+///
+/// # Errors
+/// The system's.
+pub fn resume(fd: i32) -> io::Result<Resumed> {
+    let (mut fds, note) = taken_over::<Left>(fd)?;
+    let mut take = |name: &str| fds.remove(name).ok_or(rustix::io::Errno::BADF);
+    let (listener, lock, socket) = (take(LISTENER)?, take(LOCK)?, take(LINK)?);
+    let setup = super::setup::remain_daemon(note.soft_file_limit);
+    let _ = rustix::thread::set_name(c"pmrun");
+    let follows = Some(Follows::Version(note.version));
+    Ok(Resumed { setup, link: KeeperLink { socket, ended: Vec::new(), follows, held: fds }, listener, lock })
+}
+
+/// What a daemon tells the program that comes in its place.
+#[derive(Serialize, Deserialize)]
+struct Left {
+    version: String,
+    soft_file_limit: Option<u64>,
+}
+
+/// The same of a keeper.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// The daemon, where it is a child.
+    child: Option<u32>,
+    lived_ms: u64,
+    daemons: u32,
+    short_lives: u32,
+    held: Vec<String>,
+}
+
+/// Names of descriptors; those of launches have a slash.
+const LINK: &str = "link";
+const PIDFD: &str = "pidfd";
+const LISTENER: &str = "listener";
+const LOCK: &str = "lock";
 
 fn raw(pid: u32) -> io::Result<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| rustix::io::Errno::SRCH.into())
@@ -144,6 +238,8 @@ struct Daemon {
     /// It has said that it ends.
     leaves: bool,
     since: Instant,
+    /// It has become another program, and wants its keeper to be that too.
+    wants: Option<PathBuf>,
 }
 
 enum Who {
@@ -166,7 +262,7 @@ impl Keeping {
     }
 
     /// Both go on from here.
-    fn start(mut self, follows: Option<ExitStatus>) -> io::Result<Part> {
+    fn start(mut self, follows: Option<Follows>) -> io::Result<Part> {
         let kind = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, kind, None)?;
         match sys::fork()? {
@@ -183,7 +279,8 @@ impl Keeping {
                 // Whoever started us waits for its end.
                 let _ = nix::unistd::dup2_stdout(io::stderr());
                 let is = Who::Child(pid);
-                self.daemon = Some(Daemon { is, socket: ours, serves: false, leaves: false, since: Instant::now() });
+                self.daemon =
+                    Some(Daemon { is, socket: ours, serves: false, leaves: false, since: Instant::now(), wants: None });
                 self.due = None;
                 self.watch()
             }
@@ -199,6 +296,7 @@ impl Keeping {
             if let Some(daemon) = &mut self.daemon {
                 daemon.listen(&mut self.held);
             }
+            self.become_what_is_wanted();
             if pending.terminate {
                 match &self.daemon {
                     Some(daemon) => daemon.is.terminate(),
@@ -213,9 +311,33 @@ impl Keeping {
             if let Some((at, status)) = self.due
                 && at <= Instant::now()
             {
-                return self.start(Some(status));
+                return self.start(Some(Follows::Ended(status)));
             }
         }
+    }
+
+    /// Should it fail, all is as before: this program keeps another just as well.
+    fn become_what_is_wanted(&mut self) {
+        let Some(daemon) = &mut self.daemon else { return };
+        let Some(program) = daemon.wants.take() else { return };
+        let note = Kept {
+            child: match &daemon.is {
+                Who::Child(pid) => Some(*pid),
+                Who::Other(_) => None,
+            },
+            lived_ms: u64::try_from(daemon.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            daemons: self.daemons,
+            short_lives: self.short_lives,
+            held: self.held.keys().cloned().collect(),
+        };
+        let mut fds: BTreeMap<String, OwnedFd> = BTreeMap::new();
+        fds.extend(daemon.socket.try_clone().ok().map(|fd| (LINK.to_owned(), fd)));
+        if let Who::Other(pidfd) = &daemon.is {
+            fds.extend(pidfd.try_clone().ok().map(|fd| (PIDFD.to_owned(), fd)));
+        }
+        fds.extend(self.held.iter().filter_map(|(name, fd)| Some((name.clone(), fd.try_clone().ok()?))));
+        let error = hand_over(&program, "__keeper-resume", &fds, &note);
+        let _ = writeln!(io::stderr(), "the keeper cannot become `{}`: {error}", program.display());
     }
 
     /// Until something happens.
@@ -315,6 +437,7 @@ impl Daemon {
             match (word.first(), fd) {
                 (Some(&HOLD), Some(fd)) => drop(held.insert(name(), fd)),
                 (Some(&DROP), _) => drop(held.remove(&name())),
+                (Some(&BECOME), _) => self.wants = Some(OsStr::from_bytes(&word[1..]).into()),
                 _ => {}
             }
         }
@@ -335,6 +458,28 @@ impl KeeperLink {
     /// The daemon serves: should it die from now on, another is started.
     pub fn serves(&self) {
         let _ = send(&self.socket, SERVES, SendFlags::NOSIGNAL);
+    }
+
+    /// Becomes another program, with all that this one has open for apps. Returns when that cannot be.
+    pub(super) fn hand_over(
+        self,
+        program: &Path,
+        setup: &ProcessSetup,
+        listener: OwnedFd,
+        lock: OwnedFd,
+        held: BTreeMap<String, OwnedFd>,
+    ) -> io::Error {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let note = Left { version, soft_file_limit: setup.soft_file_limit() };
+        let mut fds = held;
+        fds.extend([(LINK, self.socket), (LISTENER, listener), (LOCK, lock)].map(|(name, fd)| (name.to_owned(), fd)));
+        hand_over(program, "__daemon-resume", &fds, &note)
+    }
+
+    /// The daemon is another program now: so be its keeper.
+    pub(super) fn follow(&self, program: &Path) {
+        let word = [&[BECOME], program.as_os_str().as_bytes()].concat();
+        let _ = send(&self.socket, &word, SendFlags::NOSIGNAL);
     }
 
     /// It ends, and nothing is to follow.
@@ -414,7 +559,7 @@ impl KeeperLink {
         command
             .arg("__keeper")
             .arg(std::process::id().to_string())
-            .args(setup.soft_file_limit())
+            .args(setup.soft_file_limit().map(|limit| limit.to_string()))
             .stdin(theirs)
             .stdout(Stdio::null());
         // Reaped with everything else that ends.

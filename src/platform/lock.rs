@@ -1,5 +1,6 @@
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::mpsc;
@@ -10,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 /// A file whose lock says something; unlocked when dropped, and by the system when the process ends however it ends.
 #[derive(Debug)]
 pub struct LockFile {
-    _file: File,
+    file: File,
 }
 
 /// Who else may hold the lock.
@@ -21,6 +22,18 @@ pub enum LockKind {
 }
 
 impl LockFile {
+    /// One that was locked by an earlier program in this process.
+    #[must_use]
+    pub fn of(file: OwnedFd) -> Self {
+        Self { file: file.into() }
+    }
+
+    /// The file, locked as long as this or any copy of it is open.
+    #[must_use]
+    pub fn into_fd(self) -> OwnedFd {
+        self.file.into()
+    }
+
     /// Waits for the lock, at most `patience`; none when somebody held it all that time.
     ///
     /// # Errors
@@ -32,7 +45,7 @@ impl LockFile {
             LockKind::Exclusive => (FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive),
         };
         match flock(&file, at_once) {
-            Ok(()) => return Ok(Some(Self { _file: file })),
+            Ok(()) => return Ok(Some(Self { file })),
             Err(rustix::io::Errno::WOULDBLOCK) if patience.is_zero() => return Ok(None),
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             Err(error) => return Err(error.into()),
@@ -50,7 +63,7 @@ impl LockFile {
             let _ = sender.send(locked.map(|()| file));
         })?;
         match receiver.recv_timeout(patience) {
-            Ok(locked) => Ok(Some(Self { _file: locked? })),
+            Ok(locked) => Ok(Some(Self { file: locked? })),
             Err(_) => Ok(None),
         }
     }

@@ -17,7 +17,7 @@ pub(super) const MARK_SPEC: &str = "PMRUN_SPEC";
 pub(super) const MARK_LIST_ID: &str = "pm_id";
 
 /// The first argument of a daemon.
-const DAEMON_WORDS: [&[u8]; 2] = [b"__daemon", b"__keeper"];
+const DAEMON_WORDS: [&[u8]; 4] = [b"__daemon", b"__daemon-resume", b"__keeper", b"__keeper-resume"];
 
 /// One process, by proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,9 +30,24 @@ pub fn become_daemon() -> io::Result<ProcessSetup> {
 
 impl ProcessSetup {
     /// What [`limit_files`] is to be told in a process that this one starts, and that is a daemon too.
-    pub(super) fn soft_file_limit(&self) -> Option<String> {
-        Some(self.files.as_ref()?.current?.to_string())
+    pub(super) fn soft_file_limit(&self) -> Option<u64> {
+        self.files.as_ref()?.current
     }
+}
+
+/// What a daemon has that is forked from a keeper which was another program before.
+#[must_use]
+pub fn become_follower() -> ProcessSetup {
+    ProcessSetup { files: raise_file_limit() }
+}
+
+/// As [`become_daemon`], of a process that is one already, in which another program was before.
+#[must_use]
+pub(super) fn remain_daemon(soft: Option<u64>) -> ProcessSetup {
+    if let Some(soft) = soft {
+        limit_files(soft);
+    }
+    ProcessSetup { files: raise_file_limit() }
 }
 
 /// Undoes what the daemon has changed that started this process.

@@ -78,6 +78,15 @@ pub(super) fn close_inherited() {
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
 }
 
+/// A descriptor that this process was handed by its number, from now on for itself alone; none where it is not open.
+#[expect(unsafe_code, reason = "takes a descriptor by number")]
+pub(super) fn inherited(fd: i32) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: called for numbers that whoever executed this program has left to it, first thing, before it opened any
+    // descriptor of its own and once for each: no object in this process owns it. That it is open is asked first.
+    unsafe { (fd > 2 && libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) == 0).then(|| OwnedFd::from_raw_fd(fd)) }
+}
+
 /// Divides this process; none in the child.
 #[expect(unsafe_code, reason = "fork")]
 pub(super) fn fork() -> io::Result<Option<u32>> {

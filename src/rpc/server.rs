@@ -4,7 +4,7 @@
 //! the other end's hang-up, or until so much waits for a slow reader that it is cut off.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,6 +103,24 @@ impl Server {
         let listener = bound?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener: UnixListener::from_std(listener)?, spare: spare(), next_client: 0 })
+    }
+
+    /// Goes on listening at what an earlier program in this process has left.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn go_on(listener: OwnedFd) -> io::Result<Self> {
+        let listener = std::os::unix::net::UnixListener::from(listener);
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: UnixListener::from_std(listener)?, spare: spare(), next_client: 0 })
+    }
+
+    /// What it listens at.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn listener(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// Accepts for ever; `alive` is held by every connection.

@@ -78,6 +78,10 @@ pub enum Request {
     Resurrect,
     /// Stop every app, record it as stopped by hand, end the daemon.
     Kill,
+    /// Become this program, when nothing is at work; nothing that runs notices.
+    Upgrade {
+        program: String,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,6 +118,12 @@ pub enum Answer {
         version: String,
         protocol: u32,
         pid: u32,
+        /// What is stored can be read by those that know this format. 0: of a pmrun that did not say.
+        #[serde(default)]
+        format: u32,
+        /// What it runs, where the system says.
+        #[serde(default)]
+        program: Option<String>,
     },
     List {
         instances: Vec<InstanceView>,

@@ -49,6 +49,7 @@ pub struct Core {
     commanded: bool,
     /// The daemon's own, for `ping`.
     pid: u32,
+    program: Option<String>,
     zones: Zones,
 }
 
@@ -119,6 +120,7 @@ impl Core {
             watching: Watching::default(),
             reviving: BTreeMap::new(),
             pid: 0,
+            program: None,
             zones,
         };
         for id in unwanted {
@@ -177,8 +179,9 @@ impl Core {
     }
 
     /// What `ping` answers.
-    pub fn set_pid(&mut self, pid: u32) {
+    pub fn set_process(&mut self, pid: u32, program: Option<String>) {
         self.pid = pid;
+        self.program = program;
     }
 
     /// Decides what follows from an input.
@@ -318,7 +321,9 @@ impl Core {
     fn read(&self, request: &Request, now: Now) -> Option<Answer> {
         match request {
             Request::Ping => {
-                Some(Answer::Pong { version: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL, pid: self.pid })
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                let (format, program) = (super::store::FORMAT, self.program.clone());
+                Some(Answer::Pong { version, protocol: PROTOCOL, pid: self.pid, format, program })
             }
             Request::List => {
                 let mut instances = view::views(&self.table, now);
@@ -340,7 +345,8 @@ impl Core {
             | Request::Restart { .. }
             | Request::Delete { .. }
             | Request::Resurrect
-            | Request::Kill => None,
+            | Request::Kill
+            | Request::Upgrade { .. } => None,
         }
     }
 
@@ -611,6 +617,9 @@ impl Core {
 
     fn begin(&mut self, queued: Queued, now: Now, out: &mut Vec<Effect>) {
         let Queued { mut caller, request } = queued;
+        if let Request::Upgrade { program } = request {
+            return self.become_program(&caller, program, out);
+        }
         caller.since = now.mono;
         match request::begin(request, &caller, &self.table, self.generation, self.key, now) {
             Ok(Begun { operation, first }) => {
@@ -622,6 +631,17 @@ impl Core {
             }
             Err(answer) => caller.tell(answer, true, out),
         }
+    }
+
+    /// Nothing is at work, and nothing is begun any more: whoever waits asks the next program.
+    fn become_program(&mut self, caller: &Caller, program: String, out: &mut Vec<Effect>) {
+        self.record_completions(out);
+        caller.tell(Answer::Done { touched: 0, failed: Vec::new() }, true, out);
+        for queued in self.queue.drain(..) {
+            queued.caller.tell(Answer::Ending, true, out);
+        }
+        self.ending = Ending::Ended;
+        out.push(Effect::Become { program });
     }
 
     fn around<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> Surroundings<'a> {

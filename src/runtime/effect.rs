@@ -46,6 +46,8 @@ pub enum Effect {
     Log(String),
     /// End the daemon; everything before has been done.
     Exit,
+    /// As `Exit`, but the daemon goes on as this program and everything that runs with it.
+    Become { program: String },
 }
 
 /// One part of a durable change.

@@ -39,6 +39,7 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Delete { targets } => of("delete", targets),
         Request::Resurrect => "resurrect".to_owned(),
         Request::Kill => "kill".to_owned(),
+        Request::Upgrade { .. } => "upgrade".to_owned(),
     }
 }
 
@@ -110,9 +111,13 @@ pub(super) fn begin(
             });
             operation
         }
-        Request::Ping | Request::List | Request::Show { .. } | Request::Plan { .. } | Request::Seal { .. } => {
-            Operation::new(caller.clone(), strict, go_on)
-        }
+        // The last is done by who would begin it.
+        Request::Ping
+        | Request::List
+        | Request::Show { .. }
+        | Request::Plan { .. }
+        | Request::Seal { .. }
+        | Request::Upgrade { .. } => Operation::new(caller.clone(), strict, go_on),
     };
     Ok(Begun { operation, first: None })
 }

@@ -37,7 +37,7 @@ const APPS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("apps")
 const AMBIENTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("ambients");
 
 /// Grows when an older pmrun could misread what this one writes.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 /// The state is read once and then only written: a cache would be memory for nothing.
 const CACHE_BYTES: usize = 1 << 20;
 /// Longer than a daemon needs to end after it answered, or to look around when it starts.

@@ -1,5 +1,7 @@
 //! A daemon that is killed is followed by another at once, which goes on where that one stood.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -209,4 +211,75 @@ fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
         follower(&home, daemon);
     }
     assert_eq!((home.pid("a:0"), home.state("b:0").as_str()), (pid, "online"));
+}
+
+/// The same command by another copy of the program.
+fn by(program: &Path, command: &Command) -> Command {
+    let mut other = Command::new(program);
+    other.args(command.get_args());
+    other.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other.current_dir(command.get_current_dir().expect("a folder"));
+    other
+}
+
+#[test]
+fn an_upgrade_is_the_same_process_and_nothing_that_runs_notices() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("ends.sh", "trap 'exit 7' TERM\necho up\nwhile :; do sleep 1000 & wait; done\n");
+    let mut dated = stay("dated");
+    dated["time"] = json!(true);
+    let mut late = stay("late");
+    late["wait_ready"] = json!(true);
+    late["listen_timeout"] = json!(300);
+    let ends = json!({ "name": "ends", "script": "ends.sh", "interpreter": "bash", "restart_delay": 600_000 });
+    home.write_json("eco.json", &json!([stay("a"), dated, late, ends]));
+    home.exits(3, &["apply", "eco.json"]);
+    home.ok(&["restart", "a"]);
+    let stands = || -> Vec<_> {
+        home.list().iter().map(|known| (known.label(), known.state(), known.pid(), known.restarts())).collect()
+    };
+    let (before, daemon, keeper) = (stands(), home.daemon().expect("a daemon"), home.keeper().expect("a keeper"));
+    let program = |pid: u32| std::fs::read_link(format!("/proc/{pid}/exe")).expect("a program");
+    for name in ["one", "two"] {
+        let copy = home.work.join(name);
+        std::fs::copy(env!("CARGO_BIN_EXE_pmrun"), &copy).expect("copy");
+        // Whoever asks meanwhile is answered, by the one or the other.
+        let asking: Vec<_> = (0..8).map(|_| home.start_command(&mut home.command(&["list"]))).collect();
+        home.run_command(by(&copy, &home.command(&["upgrade"])), SOON).exited(0).prints("(pid ");
+        for (child, ..) in asking {
+            assert_eq!(procs::finish(child).0.code(), Some(0));
+        }
+        assert_eq!((home.daemon(), program(daemon)), (Some(daemon), copy.clone()));
+        home.until("its keeper follows", |_| home.keeper() == Some(keeper) && program(keeper) == copy);
+        assert_eq!(stands(), before, "{}", home.daemon_log());
+    }
+    home.exits(0, &["diff", "eco.json"]);
+    // It is still their parent, and the keeper still starts the next.
+    procs::signal(home.pid("ends:0"), Signal::TERM);
+    home.until_state("ends:0", "waiting");
+    home.ok(&["why", "ends"]).prints("exit code 7");
+    kill_daemon(&home);
+    assert_eq!(program(home.daemon().expect("a daemon")), home.work.join("two"));
+    assert_eq!(home.state("ends:0"), "waiting");
+    assert_eq!(home.pid("a:0"), before[0].2.expect("a pid"));
+}
+
+#[test]
+fn an_upgrade_needs_a_daemon_and_a_program() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.exits(69, &["upgrade"]).says("no daemon is running");
+    home.apply(&json!([stay("a")]));
+    let (daemon, pid) = (home.daemon().expect("a daemon"), home.pid("a:0"));
+    // Gone by the time that the daemon is to be it.
+    let copy = home.work.join("gone");
+    std::fs::copy(env!("CARGO_BIN_EXE_pmrun"), &copy).expect("copy");
+    procs::signal(daemon, Signal::STOP);
+    let (child, ..) = home.start_command(&mut by(&copy, &home.command(&["upgrade"])));
+    std::fs::remove_file(&copy).expect("remove");
+    procs::signal(daemon, Signal::CONT);
+    assert_ne!(procs::finish(child).0.code(), Some(0));
+    home.until("somebody serves", |all| all.len() == 1);
+    assert_eq!(home.pid("a:0"), pid);
 }

@@ -16,6 +16,18 @@ pub(super) fn reap_child(pid: u32) -> Option<ExitStatus> {
     }
 }
 
+/// How a child of this process ended that nobody has asked about; none when it has not, or is none.
+#[must_use]
+pub fn ended_child(pid: u32) -> Option<ExitStatus> {
+    match waitpid(raw_pid(pid), WaitOptions::NOHANG) {
+        Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Some(ExitStatus::Code(code)),
+            (None, signal) => signal.map(ExitStatus::Signal),
+        },
+        Ok(None) | Err(_) => None,
+    }
+}
+
 fn end_group(pid: u32) {
     if let Some(pid) = raw_pid(pid) {
         let _ = kill_process_group(pid, rustix::process::Signal::KILL);

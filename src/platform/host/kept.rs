@@ -1,5 +1,10 @@
 //! What the keeper says, and what is done when it says no more.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use super::running::Running;
@@ -14,7 +19,7 @@ impl Host {
     ///
     /// # Errors
     /// The system's.
-    pub fn be_kept(&mut self, mut link: KeeperLink) -> std::io::Result<()> {
+    pub fn be_kept(&mut self, mut link: KeeperLink) -> io::Result<()> {
         for (pid, status) in std::mem::take(&mut link.ended) {
             if self.roots.contains_key(&pid) {
                 self.told.insert(pid, status);
@@ -58,6 +63,30 @@ impl Host {
         }
         if running.notify.is_some() {
             keeper.release(&notify_of(&running.mark));
+        }
+    }
+
+    /// Becomes another program, which goes on with everything. Returns when that cannot be.
+    pub fn hand_over(mut self, program: &Path, listener: OwnedFd, lock: OwnedFd) -> io::Error {
+        let Some(link) = self.keeper.take() else { return io::Error::other("there is no keeper") };
+        let mut held = BTreeMap::new();
+        for running in self.running.values() {
+            let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().ok();
+            let channel = running.channel.as_ref().and_then(|channel| copy(channel.as_fd()));
+            let notify = running.notify.as_ref().and_then(|notify| copy(notify.as_fd()));
+            held.extend(channel.map(|fd| (channel_of(&running.mark), fd)));
+            held.extend(notify.map(|fd| (notify_of(&running.mark), fd)));
+        }
+        let error = link.hand_over(program, &self.setup, listener, lock, held);
+        // The names of its sockets stay: whoever follows goes on with them.
+        std::mem::forget(self.running);
+        error
+    }
+
+    /// The keeper becomes what this process is.
+    pub fn have_keeper_follow(&self) {
+        if let (Some(keeper), Ok(program)) = (&self.keeper, std::env::current_exe()) {
+            keeper.follow(&program);
         }
     }
 

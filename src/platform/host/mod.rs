@@ -18,6 +18,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use self::cache::Cache;
+pub use self::children::ended_child;
 use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::account::Account;
@@ -386,6 +387,8 @@ impl Host {
         let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
         running.piped = self.take_over_pipes(launch, pid);
         running.kept = survivor.process.parent == std::os::unix::process::parent_id();
+        // This process was another program, and is still the parent.
+        running.child = survivor.process.parent == std::process::id();
         self.take_over_held(&mut running);
         let adopted = Adopted {
             channel: running.channel.is_some(),

@@ -80,7 +80,7 @@ impl Running {
             instance: Some(self.instance.clone()),
             list_id: Some(self.list_id),
             logs: self.logs.clone(),
-            adopted: !self.child,
+            adopted: self.start.is_some(),
         }
     }
 
