@@ -250,8 +250,8 @@ fn an_upgrade_is_the_same_process_and_nothing_that_runs_notices() {
         for (child, ..) in asking {
             assert_eq!(procs::finish(child).0.code(), Some(0));
         }
-        assert_eq!((home.daemon(), program(daemon)), (Some(daemon), copy.clone()));
         home.until("its keeper follows", |_| home.keeper() == Some(keeper) && program(keeper) == copy);
+        assert_eq!((home.daemon(), program(daemon)), (Some(daemon), copy.clone()));
         assert_eq!(stands(), before, "{}", home.daemon_log());
     }
     home.exits(0, &["diff", "eco.json"]);
