@@ -14,7 +14,7 @@ use super::terminal::Terminal;
 use crate::base::Signal;
 use crate::config;
 use crate::plan::{Plan, Refusal, Stale};
-use crate::platform::Interrupts;
+use crate::platform::{Interrupts, Wish, tell_keeper};
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
 use crate::runtime::{Intent, TargetError};
@@ -117,6 +117,8 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
                 known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
             let should_run = instances.any(|instance| instance.intent == Intent::Up);
             if !should_run && !runs {
+                // Nor is one to be started.
+                let _ = tell_keeper(home, Wish::End);
                 return Ok(None);
             }
         }

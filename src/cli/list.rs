@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::terminal::{Colour, Terminal, harmless};
 use super::{arguments, instances, memory, surroundings, table};
 use crate::base::format_bytes;
+use crate::platform::{Wish, tell_keeper};
 use crate::rpc::wire::InstanceView;
 
 /// An instance with what only the system knows of it.
@@ -20,7 +21,8 @@ struct Measured {
 }
 
 pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let (mut instances, watched) = instances::known(&surroundings::home()?)?;
+    let home = surroundings::home()?;
+    let (mut instances, watched) = instances::known(&home)?;
     if !arguments.targets.is_empty() {
         instances = instances::select(&arguments.targets, &instances)?;
     }
@@ -33,7 +35,7 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         terminal.json(&json!({ "version": 1, "daemon": watched, "instances": measured }))?;
     } else {
         terminal.print(text(&measured, watched, now_ms(), terminal))?;
-        if let Some(note) = (!watched).then(|| unwatched(&measured)).flatten() {
+        if let Some(note) = (!watched).then(|| unwatched(&measured, tell_keeper(&home, Wish::Nothing))).flatten() {
             terminal.note(note);
         }
     }
@@ -41,7 +43,12 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
 }
 
 /// What it means that no daemon runs; nothing where nothing runs or should.
-fn unwatched(measured: &[Measured]) -> Option<&'static str> {
+fn unwatched(measured: &[Measured], is_kept: bool) -> Option<&'static str> {
+    if is_kept {
+        return Some(
+            "no daemon runs just now: it was killed more than once, and its keeper starts another within a minute",
+        );
+    }
     if measured.iter().any(|one| one.view.pid.is_some()) {
         return Some(
             "no daemon runs: nobody watches these apps, and what ends stays down; `pmrun apply`, or any command that \

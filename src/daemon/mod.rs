@@ -14,6 +14,7 @@
 //! | `standings` | where each instance stands, for the daemon that follows one that was killed |
 //! | `notify/` | a socket for each app that says `READY=1` |
 //! | `rotate.lock` | which logs are being rotated just now |
+//! | `keeper.sock` | where the keeper hears commands that find no daemon |
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
@@ -65,7 +66,7 @@ pub fn keep(daemon: u32, soft_file_limit: Option<u64>) -> ExitCode {
     if let Some(limit) = soft_file_limit {
         limit_files(limit);
     }
-    run(|| crate::platform::keep(daemon))
+    run(|home| crate::platform::keep(home, daemon))
 }
 
 /// Goes on as the daemon that was in this process before, in another program.
@@ -89,7 +90,7 @@ pub fn resume(fd: i32) -> ExitCode {
 #[must_use]
 pub fn keep_on(fd: i32) -> ExitCode {
     let kept = default_home(|name| std::env::var_os(name)).and_then(|home| {
-        match crate::platform::keep_on(fd).map_err(cannot("go on as the keeper"))? {
+        match crate::platform::keep_on(&home, fd).map_err(cannot("go on as the keeper"))? {
             Part::Keeper(code) => Ok(code),
             Part::Daemon(link) => start(&home, become_follower(), link, None).map(|()| ExitCode::SUCCESS),
         }
@@ -100,11 +101,11 @@ pub fn keep_on(fd: i32) -> ExitCode {
     })
 }
 
-fn run(divide: impl FnOnce() -> std::io::Result<Part>) -> ExitCode {
+fn run(divide: impl FnOnce(&Path) -> std::io::Result<Part>) -> ExitCode {
     let divided = || {
         let home = default_home(|name| std::env::var_os(name))?;
         let setup = become_daemon().map_err(cannot("leave the terminal"))?;
-        Ok(match divide().map_err(cannot("start its keeper"))? {
+        Ok(match divide(&home).map_err(cannot("start its keeper"))? {
             Part::Keeper(code) => Ok(code),
             Part::Daemon(link) => Err((home, setup, link)),
         })
@@ -247,7 +248,9 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
 /// A job that ran when the last daemon died and has ended since is done, whatever its status was. After the machine was
 /// started anew it is run: it was cut off.
 fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout, past: &Past) -> BTreeSet<InstanceId> {
-    let unknown = open_jobs(state, layout).into_iter().filter(|(id, _)| !past.ended.contains_key(id));
+    // Where it stood says more than a pid file does.
+    let is_open = |id: &InstanceId| standing(state, past, id).is_none_or(Standing::may_run);
+    let unknown = open_jobs(state, layout).into_iter().filter(|(id, _)| is_open(id) && !past.ended.contains_key(id));
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = unknown.unzip();
     let found = ended_unseen(&launches, &layout.home);
     let all = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));

@@ -424,6 +424,7 @@ impl Daemon {
         }
         if pending.terminate {
             log::line("asked to end by a signal");
+            self.host.take_leave();
             self.inputs.push_back(Input::Terminate);
         }
     }

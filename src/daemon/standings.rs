@@ -109,16 +109,15 @@ impl Standings {
         }
     }
 
-    /// What is old is worse than nothing. It is tried again with the next change.
+    /// What was written stays: where it is too old, the processes say otherwise. It is tried again with the next change.
     fn give_up(&mut self, error: &io::Error) {
         if self.file.take().is_some() || self.bytes == 0 {
             let (path, reason) = (self.path.display(), reason(error));
             log::line(format_args!(
-                "cannot write `{path}`: {reason}; should the daemon be killed now, the next one counts restarts from 0"
+                "cannot write `{path}`: {reason}; should the daemon be killed now, the next one knows what was before"
             ));
             self.bytes = 1;
         }
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -16,6 +16,7 @@ use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_se
 use serde::{Deserialize, Serialize};
 
 use super::handover::{hand_over, taken_over};
+use super::notify::short_address;
 use super::setup::{ProcessSetup, Signals};
 use super::sys;
 use crate::base::ExitStatus;
@@ -57,6 +59,40 @@ const BECOME: u8 = b'X';
 const WORD_BYTES_MAX: usize = 4_200;
 /// How long the keeper may take to read what it is to hold, which it does nothing but.
 const HOLD_PATIENCE: Duration = Duration::from_millis(200);
+
+/// In `PMRUN_HOME`: where the keeper hears commands that find no daemon.
+const KEEPER_SOCKET: &str = "keeper.sock";
+/// That they want one now, or none at all.
+const WAKE: &[u8] = b"wake";
+const DISMISS: &[u8] = b"end";
+
+/// What a command that finds no daemon has to say to the keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Is there one?
+    Nothing,
+    /// Start a daemon now.
+    Daemon,
+    /// Start none, and go.
+    End,
+}
+
+/// Whether there is a keeper, which has heard it.
+#[must_use]
+pub fn tell_keeper(home: &Path, wish: Wish) -> bool {
+    let word: &[u8] = match wish {
+        Wish::Nothing => b"",
+        Wish::Daemon => WAKE,
+        Wish::End => DISMISS,
+    };
+    let told = || -> io::Result<usize> {
+        let (address, _folder) = short_address(home, KEEPER_SOCKET)?;
+        let mouth = UnixDatagram::unbound()?;
+        mouth.set_nonblocking(true)?;
+        mouth.send_to(word, address)
+    };
+    told().is_ok()
+}
 
 /// Which of the two this process is.
 #[derive(Debug)]
@@ -114,9 +150,9 @@ pub(super) enum Told {
 ///
 /// # Errors
 /// The system's.
-pub fn divide() -> io::Result<Part> {
+pub fn divide(home: &Path) -> io::Result<Part> {
     let signals = Signals::block()?;
-    Keeping::new(signals).start(None)
+    Keeping::new(signals, home).start(None)
 }
 
 /// As [`divide`], in a process that is the keeper already, of a daemon that has lost its own: its standard input is the
@@ -124,7 +160,7 @@ pub fn divide() -> io::Result<Part> {
 ///
 /// # Errors
 /// The system's.
-pub fn keep(daemon: u32) -> io::Result<Part> {
+pub fn keep(home: &Path, daemon: u32) -> io::Result<Part> {
     let socket = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
     nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
     let signals = Signals::block()?;
@@ -135,7 +171,7 @@ pub fn keep(daemon: u32) -> io::Result<Part> {
         return Ok(Part::Keeper(ExitCode::FAILURE));
     }
     let _ = rustix::thread::set_name(NAME);
-    let mut keeping = Keeping { daemons: 1, ..Keeping::new(signals) };
+    let mut keeping = Keeping { daemons: 1, ..Keeping::new(signals, home) };
     keeping.daemon = Some(Daemon {
         is: Who::Other(watched),
         socket,
@@ -144,6 +180,7 @@ pub fn keep(daemon: u32) -> io::Result<Part> {
         since: Instant::now(),
         wants: None,
     });
+    keeping.hear_commands();
     keeping.watch()
 }
 
@@ -151,7 +188,7 @@ pub fn keep(daemon: u32) -> io::Result<Part> {
 ///
 /// # Errors
 /// The system's.
-pub fn keep_on(fd: i32) -> io::Result<Part> {
+pub fn keep_on(home: &Path, fd: i32) -> io::Result<Part> {
     let (mut fds, note) = taken_over::<Kept>(fd)?;
     let signals = Signals::block()?;
     let socket = fds.remove(LINK).ok_or(rustix::io::Errno::BADF)?;
@@ -162,12 +199,13 @@ pub fn keep_on(fd: i32) -> io::Result<Part> {
     };
     let now = Instant::now();
     let since = now.checked_sub(Duration::from_millis(note.lived_ms)).unwrap_or(now);
-    let mut keeping = Keeping::new(signals);
+    let mut keeping = Keeping::new(signals, home);
     keeping.daemons = note.daemons;
     keeping.short_lives = note.short_lives;
     keeping.held = note.held.into_iter().filter_map(|name| Some((name.clone(), fds.remove(&name)?))).collect();
     keeping.daemon = Some(Daemon { is, socket, serves: true, leaves: false, since, wants: None });
     let _ = rustix::thread::set_name(NAME);
+    keeping.hear_commands();
     keeping.watch()
 }
 
@@ -215,6 +253,9 @@ fn raw(pid: u32) -> io::Result<Pid> {
 
 /// What a keeper knows.
 struct Keeping {
+    home: PathBuf,
+    /// Where commands that find no daemon are heard.
+    ear: Option<UnixDatagram>,
     signals: Signals,
     daemon: Option<Daemon>,
     /// Not told yet.
@@ -248,8 +289,10 @@ enum Who {
 }
 
 impl Keeping {
-    fn new(signals: Signals) -> Self {
+    fn new(signals: Signals, home: &Path) -> Self {
         Self {
+            home: home.to_owned(),
+            ear: None,
             signals,
             daemon: None,
             ended: VecDeque::new(),
@@ -282,6 +325,7 @@ impl Keeping {
                 self.daemon =
                     Some(Daemon { is, socket: ours, serves: false, leaves: false, since: Instant::now(), wants: None });
                 self.due = None;
+                self.hear_commands();
                 self.watch()
             }
         }
@@ -298,15 +342,19 @@ impl Keeping {
             }
             self.become_what_is_wanted();
             if pending.terminate {
-                match &self.daemon {
-                    Some(daemon) => daemon.is.terminate(),
-                    None => return Ok(Part::Keeper(ExitCode::SUCCESS)),
-                }
+                let Some(daemon) = &self.daemon else {
+                    let _ = writeln!(io::stderr(), "the keeper was asked to end while no daemon ran");
+                    return Ok(self.end(ExitCode::SUCCESS));
+                };
+                daemon.is.terminate();
             }
             if let Some(status) = self.reap()
                 && let Some(end) = self.died(status)
             {
-                return Ok(Part::Keeper(end));
+                return Ok(self.end(end));
+            }
+            if self.is_dismissed() {
+                return Ok(self.end(ExitCode::SUCCESS));
             }
             if let Some((at, status)) = self.due
                 && at <= Instant::now()
@@ -314,6 +362,42 @@ impl Keeping {
                 return self.start(Some(Follows::Ended(status)));
             }
         }
+    }
+
+    /// Commands that find no daemon need not wait, and need not start one that knows less.
+    fn hear_commands(&mut self) {
+        let bind = || -> io::Result<UnixDatagram> {
+            let _ = std::fs::remove_file(self.home.join(KEEPER_SOCKET));
+            let (address, _folder) = short_address(&self.home, KEEPER_SOCKET)?;
+            let ear = UnixDatagram::bind(address)?;
+            ear.set_nonblocking(true)?;
+            Ok(ear)
+        };
+        // Without it, commands start daemons of their own.
+        self.ear = bind().ok();
+    }
+
+    /// Does what commands ask for that have found no daemon; whether that is to end.
+    fn is_dismissed(&mut self) -> bool {
+        let Some(ear) = &self.ear else { return false };
+        let mut word = [0; 8];
+        while let Ok(length) = ear.recv(&mut word) {
+            if let Some((at, _)) = &mut self.due {
+                match &word[..length] {
+                    WAKE => *at = Instant::now(),
+                    DISMISS => return true,
+                    _ => {}
+                }
+            }
+        }
+        false
+    }
+
+    fn end(self, code: ExitCode) -> Part {
+        if self.ear.is_some() {
+            let _ = std::fs::remove_file(self.home.join(KEEPER_SOCKET));
+        }
+        Part::Keeper(code)
     }
 
     /// Should it fail, all is as before: this program keeps another just as well.
@@ -343,6 +427,7 @@ impl Keeping {
     /// Until something happens.
     fn wait(&self) -> io::Result<()> {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        fds.extend(self.ear.as_ref().map(|ear| PollFd::new(ear, PollFlags::IN)));
         if let Some(daemon) = &self.daemon {
             let out = if self.ended.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
             fds.push(PollFd::new(&daemon.socket, PollFlags::IN | out));

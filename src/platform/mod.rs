@@ -46,7 +46,7 @@ pub use clock::{Alarm, Clock, time_zone};
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{Use, default_home, ensure_home, may, user_id};
 pub use host::{Event, Host, ended_child};
-pub use keeper::{Follows, KeeperLink, Part, Resumed, divide, keep, keep_on, resume};
+pub use keeper::{Follows, KeeperLink, Part, Resumed, Wish, divide, keep, keep_on, resume, tell_keeper};
 pub use last_line::end_last_line;
 pub use lease::is_written_to;
 pub use lock::{LockFile, LockKind};

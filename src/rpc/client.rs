@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::frame;
 use super::wire::{Answer, Call};
-use crate::platform::{LockFile, LockKind, ensure_home, reason, short_address};
+use crate::platform::{LockFile, LockKind, Wish, ensure_home, reason, short_address, tell_keeper};
 
 /// The socket's name in `PMRUN_HOME`.
 pub const SOCKET: &str = "pmrun.sock";
@@ -23,6 +23,9 @@ pub const HINT: &str = "\nhint: ";
 
 /// A daemon that has a thousand records to read and a full disk to wait for is still faster.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a keeper may take to start a daemon, 7 s in all, before one is started without it.
+const KEEPER_PAUSES_MS: [u64; 12] = [5, 10, 20, 40, 80, 150, 300, 500, 1_000, 1_500, 1_500, 2_000];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -69,7 +72,7 @@ impl Connection {
         }
         ensure_home(home).map_err(|error| failed(&format!("cannot make the folder `{}`", home.display()), &error))?;
         let path = home.join(START_LOCK);
-        let _turn = LockFile::acquire(&path, LockKind::Exclusive, START_PATIENCE)
+        let turn = LockFile::acquire(&path, LockKind::Exclusive, START_PATIENCE)
             .map_err(|error| failed(&format!("cannot lock `{}`", path.display()), &error))?
             .ok_or_else(|| ConnectError::Failed {
                 message: "another command has been starting a daemon for 30s".into(),
@@ -79,6 +82,17 @@ impl Connection {
         match Self::open(home) {
             Err(ConnectError::NoDaemon) => {}
             other => return other,
+        }
+        // The daemon was killed, and somebody knows what it knew.
+        if tell_keeper(home, Wish::Daemon) {
+            drop(turn);
+            for ms in KEEPER_PAUSES_MS {
+                std::thread::sleep(Duration::from_millis(ms));
+                match Self::open(home) {
+                    Err(ConnectError::NoDaemon) => {}
+                    other => return other,
+                }
+            }
         }
         start(home)?;
         Self::open(home)

@@ -140,6 +140,14 @@ impl Core {
     /// Takes up what was under way.
     fn close(&mut self, open: Vec<(InstanceId, Open)>, now: Now, out: &mut Vec<Effect>) {
         for (id, open) in open {
+            // What is down is not started beside what it depends on.
+            let unmet = self.unmet(&id.app);
+            let app = self.table.apps.get_mut(&id.app);
+            if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot))
+                && !matches!(open, Open::Stopping { .. })
+            {
+                instance.machine.unmet = unmet;
+            }
             match open {
                 Open::Ended { launch, status } => {
                     out.push(Effect::Log(format!("`{id}` ended while no daemon ran: {status}")));

@@ -42,6 +42,8 @@ pub struct Standing {
     #[serde(default)]
     pub(super) error_log_offset: u64,
     #[serde(default)]
+    pub(super) started_at_ms: Option<u64>,
+    #[serde(default)]
     pub(super) limits_note: Option<String>,
     #[serde(default)]
     pub(super) asked_at: Option<Mono>,
@@ -108,6 +110,7 @@ impl Standing {
             queued: *queued,
             cause: cause.clone(),
             error_log_offset: instance.error_log_offset,
+            started_at_ms: instance.started_at_ms,
             limits_note: instance.limits_note.clone(),
             asked_at: instance.asked_at,
             lost: instance.lost.clone(),
@@ -121,6 +124,12 @@ impl Standing {
         self.state.pid()
     }
 
+    /// Whether it had a process, or was about to.
+    #[must_use]
+    pub fn may_run(&self) -> bool {
+        self.state.launch().is_some()
+    }
+
     /// Lets an instance whose process is not there any more, or that had none, go on from here. `launch` is what its
     /// process would be called now, `ended` how that ended, where somebody knows.
     pub(super) fn resume(
@@ -130,10 +139,14 @@ impl Standing {
         launch: Option<LaunchId>,
         ended: Option<ExitStatus>,
     ) -> Option<Open> {
-        if let Intent::Done { .. } = intent {
+        if let Intent::Done { status } = intent {
+            if self.state == (State::Completed { status }) {
+                self.recall(instance);
+            }
             return None;
         }
         self.recall(instance);
+        instance.started_at_ms = self.started_at_ms;
         let machine = &mut instance.machine;
         machine.remains = launch.filter(|_| self.remains && machine.policy.stop.tree);
         if intent == Intent::Stopped {

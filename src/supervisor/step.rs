@@ -205,10 +205,10 @@ impl Next {
     }
 
     fn resume(&mut self) {
-        if self.machine.state == State::Stopped && self.machine.remains.is_none() && !self.machine.unmet.is_empty() {
-            self.machine.state = State::Blocked;
-        } else {
-            self.start();
+        match (self.machine.state == State::Stopped && !self.machine.unmet.is_empty(), self.machine.remains) {
+            (false, _) => self.start(),
+            (true, None) => self.machine.state = State::Blocked,
+            (true, Some(launch)) => self.end_remains(launch, Then::Block),
         }
     }
 
@@ -335,8 +335,9 @@ impl Next {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Restart };
             }
             State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Restart),
-            State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
-                self.ask_to_stop(launch, pid, Then::Restart);
+            State::Starting { launch, pid, since, .. } | State::Online { launch, pid, since, .. } => {
+                let then = self.then(&cause, since);
+                self.ask_to_stop(launch, pid, then);
             }
             State::Waiting { .. } | State::Errored { .. } | State::Completed { .. } => {
                 if !cause.revives() {
@@ -511,6 +512,20 @@ impl Next {
             let reason = self.machine.ailment.clone().unwrap_or_else(|| "no answer".to_owned());
             self.ask_to_stop(launch, pid, Then::Again { delay_ms });
             self.machine.cause = Some(Cause::Unhealthy { reason });
+        }
+    }
+
+    /// What depends on something that comes and goes is not to be restarted as often as that: later each time.
+    fn then(&mut self, cause: &Cause, since: Mono) -> Then {
+        if !matches!(cause, Cause::Dependency { .. }) {
+            return Then::Restart;
+        }
+        let uptime_ms = self.now.ms_since(since);
+        let run = pacing::judged(uptime_ms, &self.machine.policy.restart).max(Run::Doubtful);
+        let ended = self.count(run, uptime_ms, true);
+        match self.delay_ms(&ended) {
+            0 => Then::Restart,
+            delay_ms => Then::Again { delay_ms },
         }
     }
 

@@ -103,6 +103,9 @@ fn how_something_ended_is_known_though_no_daemon_was_there() {
     home.until("it is back", |all| all.iter().any(|known| known.label() == "a:0" && known.restarts() == 1));
     home.ok(&["why", "a"]).prints("killed by SIGKILL");
     assert_eq!(home.daemon(), Some(daemon));
+    kill_daemon(&home);
+    assert_eq!(home.state("job:0"), "errored");
+    home.ok(&["why", "job"]).prints("exit code 7");
 }
 
 #[test]
@@ -202,7 +205,7 @@ fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");
     home.apply(&json!([stay("a"), stay("b")]));
-    let pid = home.pid("a:0");
+    let (pid, keeper) = (home.pid("a:0"), home.keeper());
     for round in 0..6 {
         let daemon = home.daemon().expect("a daemon");
         let command = if round % 2 == 0 { "stop" } else { "start" };
@@ -211,6 +214,7 @@ fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
         follower(&home, daemon);
     }
     assert_eq!((home.pid("a:0"), home.state("b:0").as_str()), (pid, "online"));
+    assert_eq!(home.keeper(), keeper, "who knows what the last one knew");
 }
 
 /// The same command by another copy of the program.
@@ -282,4 +286,47 @@ fn an_upgrade_needs_a_daemon_and_a_program() {
     assert_ne!(procs::finish(child).0.code(), Some(0));
     home.until("somebody serves", |all| all.len() == 1);
     assert_eq!(home.pid("a:0"), pid);
+}
+
+#[test]
+fn what_waits_for_something_that_is_stopped_goes_on_waiting() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut web = stay("web");
+    web["depends_on"] = json!(["db"]);
+    home.apply(&json!([stay("db"), web]));
+    home.ok(&["stop", "db"]);
+    procs::signal(home.pid("web:0"), Signal::KILL);
+    home.until_state("web:0", "waiting");
+    kill_daemon(&home);
+    home.lose_daemon();
+    home.ok(&["stop", "db"]);
+    home.until_state("web:0", "waiting");
+    home.ok(&["start", "db"]);
+    home.until_state("web:0", "online");
+}
+
+#[test]
+fn who_is_told_to_end_is_not_followed() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("deaf.sh", "trap '' INT TERM\necho up\nwhile :; do sleep 1000 & wait; done\n");
+    let deaf = json!({ "name": "deaf", "script": "deaf.sh", "interpreter": "bash", "kill_timeout": 5_000 });
+    home.apply(&json!([deaf]));
+    home.until("it is up", |_| home.log("deaf-out.log") == "up\n");
+    let (daemon, keeper) = (home.daemon().expect("a daemon"), home.keeper().expect("a keeper"));
+    procs::signal(daemon, Signal::TERM);
+    home.until_state("deaf:0", "stopping");
+    procs::signal(daemon, Signal::KILL);
+    assert!(procs::wait_gone(keeper, SOON), "nor does its keeper stay");
+    // Nor where there is nothing to run, and the keeper has stopped for a moment.
+    home.ok(&["delete", "all"]);
+    let keeper = home.keeper().expect("a keeper");
+    kill_daemon(&home);
+    let daemon = home.daemon().expect("a daemon");
+    procs::signal(daemon, Signal::KILL);
+    assert!(procs::wait_gone(daemon, SOON));
+    home.ok(&["kill"]);
+    assert!(procs::wait_gone(keeper, SOON));
+    assert_eq!(home.daemon(), None);
 }

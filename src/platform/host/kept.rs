@@ -97,6 +97,13 @@ impl Host {
         }
     }
 
+    /// The daemon ends, whatever happens to it from now on: none is to follow.
+    pub fn take_leave(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.farewell();
+        }
+    }
+
     pub(super) fn hear_keeper(&mut self) {
         while let Some(keeper) = &self.keeper {
             match keeper.hear() {

@@ -335,9 +335,7 @@ impl Host {
     pub fn end(&mut self) {
         self.tidy();
         self.groups.end();
-        if let Some(keeper) = &self.keeper {
-            keeper.farewell();
-        }
+        self.take_leave();
     }
 
     /// Begins the stops that were asked for and goes on with those under way.

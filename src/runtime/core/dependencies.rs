@@ -9,6 +9,15 @@ use crate::spec::OnExit;
 use crate::supervisor::{Cause, Event, State};
 
 impl Core {
+    /// What an app depends on and is not as it must be.
+    pub(super) fn unmet(&self, name: &str) -> Vec<String> {
+        let Some(app) = self.table.apps.get(name) else { return Vec::new() };
+        let spec = &app.record.spec;
+        let needs = spec.depends_on.iter().map(|other| (other, spec.need(other).condition));
+        let unmet = needs.filter(|(other, condition)| !is_met(&self.table, other, *condition));
+        unmet.map(|(other, condition)| wanted(other, condition)).collect()
+    }
+
     /// Tells each instance which of its needs are not met, where that has changed, and restarts what asked for it when
     /// what it depends on is back. Whether there was anything to tell.
     pub(super) fn keep_needs(&mut self, now: Now, out: &mut Vec<Effect>) -> bool {

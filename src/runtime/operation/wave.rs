@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
-use crate::base::InstanceId;
+use crate::base::{ExitStatus, InstanceId};
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, is_met, outlook, wanted};
 use crate::runtime::rename;
+use crate::runtime::table::{Instance, Table};
 use crate::runtime::work::Work;
 use crate::runtime::{Effect, Save, Ticket};
 use crate::spec::Condition;
-use crate::supervisor::Event;
+use crate::supervisor::{Event, State};
 
 #[derive(Debug)]
 pub(super) struct Wave {
@@ -186,6 +187,10 @@ impl Operation {
                 let cut = self.cut_short(&failed).filter(|_| condition == Some(&Condition::Completed));
                 let reason = match cut {
                     Some(cause) => format!("`{failed}`, which it depends on, does not come to its end: {cause}"),
+                    None if condition == Some(&Condition::Completed) && is_unknown(around.table, &failed) => format!(
+                        "`{failed}` ended while no daemon watched it, and whether it did its work is not known: \
+                         `pmrun start {failed}` runs it again"
+                    ),
                     None => format!("`{failed}`, which it depends on, is not up"),
                 };
                 let what = ProgressKind::Skipped { reason: reason.clone() };
@@ -256,4 +261,11 @@ impl Operation {
         let aim = self.tasks.get(app).map(|task| &task.aim);
         matches!(aim, Some(Aim::Apply { step, .. }) if step.action == Action::Rename)
     }
+}
+
+/// Whether an app is done without anybody knowing how.
+fn is_unknown(table: &Table, app: &str) -> bool {
+    let instances = table.apps.get(app).map(|app| app.instances.values());
+    let unknown = |instance: &Instance| instance.machine.state == State::Completed { status: ExitStatus::Unknown };
+    instances.is_some_and(|mut all| all.any(unknown))
 }
