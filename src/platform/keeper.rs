@@ -366,6 +366,10 @@ impl Keeping {
 
     /// Commands that find no daemon need not wait, and need not start one that knows less.
     fn hear_commands(&mut self) {
+        // Never without a name in between.
+        if self.ear.is_some() {
+            return;
+        }
         let bind = || -> io::Result<UnixDatagram> {
             let _ = std::fs::remove_file(self.home.join(KEEPER_SOCKET));
             let (address, _folder) = short_address(&self.home, KEEPER_SOCKET)?;

@@ -552,7 +552,7 @@ fn a_job_that_ends_while_no_daemon_lives_is_done_and_not_run_again() {
     after["depends_on"] = json!({ "job": "completed" });
     ecosystem.as_array_mut().expect("a list").push(after);
     home.write_json("eco.json", &ecosystem);
-    home.exits(3, &["apply", "eco.json"]).says("`job`, which it depends on, is not up");
+    home.exits(3, &["apply", "eco.json"]).says("`pmrun start job` runs it again");
     // Nor by those after it, until somebody asks.
     home.lose_daemon();
     home.ok(&["stop", "web"]);
