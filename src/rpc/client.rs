@@ -92,6 +92,10 @@ impl Connection {
                     Err(ConnectError::NoDaemon) => {}
                     other => return other,
                 }
+                // It may not have known until now that the daemon is dead.
+                if !tell_keeper(home, Wish::Daemon) {
+                    break;
+                }
             }
         }
         start(home)?;

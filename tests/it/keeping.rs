@@ -214,7 +214,7 @@ fn a_command_that_meets_a_daemon_on_its_way_out_is_done_by_the_next() {
         follower(&home, daemon);
     }
     assert_eq!((home.pid("a:0"), home.state("b:0").as_str()), (pid, "online"));
-    assert_eq!(home.keeper(), keeper, "who knows what the last one knew");
+    assert_eq!(home.keeper(), keeper, "who knows what the last one knew{}", home.daemon_log());
 }
 
 /// The same command by another copy of the program.
