@@ -3,17 +3,23 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
-use super::rotate::{Part, Rotated, Stream, data_start, from, is_living, lock_shared, parts_of, renamed_part, taken};
+use super::rotate::{
+    Part, Rotated, Stream, data_start, from, is_gzip, is_living, lock_shared, parts_of, renamed_part, taken,
+};
 
 /// Bytes of a line that are kept; the rest is counted.
 pub const LINE_MAX: usize = 1 << 20;
 
 const BLOCK: usize = 64 << 10;
 /// How often a rotated file is looked for, which may just be getting another name.
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 5;
+/// Before it is looked for again, the first time; then twice as long each time. A folder may be read so that neither of the
+/// names is seen.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Files that were moved away and are kept open until they are read.
 const MOVED_MAX: usize = 16;
 
@@ -62,6 +68,7 @@ pub struct Lines {
 
 /// What was rotated, being read.
 pub(super) struct Piece {
+    path: PathBuf,
     stream: Stream,
     /// The place of its first byte.
     from: u64,
@@ -305,7 +312,10 @@ impl Lines {
         }
         let mut found = None;
         // What is being compressed may be missed under both its names; what was removed does not come back.
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
+            if look > 0 {
+                std::thread::sleep(PAUSE * (1 << (look - 1)));
+            }
             found = self.look_for_missed(next, own, begins);
             if found.as_ref().is_some_and(|piece| piece.stream == self.stream && piece.from <= self.place) {
                 break;
@@ -338,12 +348,15 @@ impl Lines {
         if let Some(part) = left().filter(|part| part.from <= self.place).max_by_key(|part| part.from) {
             return open(part);
         }
-        let held = |file: &File| Some((self.stream.holds(file, self.place)?, file.try_clone().ok()?));
-        let renamed = || renamed_part(&self.path, &self.stream, self.place);
+        let held = |file: &File| {
+            let from = self.stream.holds(file, self.place).filter(|from| *from >= next)?;
+            Some((from, self.path.clone(), file.try_clone().ok()?))
+        };
+        let renamed = || renamed_part(&self.path, &self.stream, next, self.place);
         if self.finds_renamed
-            && let Some((from, file)) = self.moved.iter().find_map(held).or_else(renamed)
+            && let Some((from, path, file)) = self.moved.iter().find_map(held).or_else(renamed)
         {
-            return Piece::plain(file, from).ok();
+            return Piece::of(path, file, from).ok();
         }
         if let Some(part) = left().min_by_key(|part| part.from) {
             return open(part);
@@ -400,20 +413,29 @@ impl Piece {
     pub(super) fn open(rotated: &Rotated) -> io::Result<Option<Self>> {
         let file = File::open(&rotated.path)?;
         let Some(from) = from(&file).filter(|_| !is_living(&file)) else { return Ok(None) };
-        if !rotated.compressed {
-            return Self::plain(file, from).map(Some);
+        if rotated.compressed {
+            return Self::packed(rotated.path.clone(), file, from).map(Some);
         }
+        Self::of(rotated.path.clone(), file, from).map(Some)
+    }
+
+    /// Whatever it is called.
+    fn of(path: PathBuf, file: File, from: u64) -> io::Result<Self> {
+        if is_gzip(&file) { Self::packed(path, file, from) } else { Self::plain(path, file, from) }
+    }
+
+    fn packed(path: PathBuf, file: File, from: u64) -> io::Result<Self> {
         let (stream, has_rest) = (Stream::of(&file)?, has_rest(&file));
         let reader = Box::new(GzDecoder::new(BufReader::new(file)));
-        Ok(Some(Self { stream, from, has_rest, goes_on: true, reader }))
+        Ok(Self { path, stream, from, has_rest, goes_on: true, reader })
     }
 
     /// What begins with a hole begins behind it.
-    fn plain(mut file: File, from: u64) -> io::Result<Self> {
+    fn plain(path: PathBuf, mut file: File, from: u64) -> io::Result<Self> {
         let hole = data_start(&file)?;
         file.seek(SeekFrom::Start(hole))?;
         let (stream, has_rest, goes_on) = (Stream::of(&file)?, has_rest(&file), !is_living(&file));
-        Ok(Self { stream, from: from + hole, has_rest, goes_on, reader: Box::new(file) })
+        Ok(Self { path, stream, from: from + hole, has_rest, goes_on, reader: Box::new(file) })
     }
 
     pub(super) fn stream(&self) -> &Stream {

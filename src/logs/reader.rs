@@ -483,6 +483,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_compressed_is_read_as_such_whatever_it_is_called() {
+        let mut log = Followed::new();
+        for _ in 0..5 {
+            log.write(2_000);
+            log.rotate();
+        }
+        compress(&log.path).unwrap();
+        for (number, name) in [(1, "old-a.log.1.gz"), (2, "two"), (4, "a.log.4.gz.bak")] {
+            let packed = log.folder.path().join(format!("a.log.{number}.gz"));
+            fs::rename(packed, log.folder.path().join(name)).unwrap();
+        }
+        // Half of what is being compressed.
+        fs::copy(log.folder.path().join("two"), log.folder.path().join("a.log.2.gz.part")).unwrap();
+        log.write(10);
+        log.has_seen_all();
+    }
+
+    #[test]
     fn what_is_moved_to_another_folder_while_whoever_follows_is_behind_is_read() {
         let (mut log, elsewhere) = (Followed::new(), tempfile::tempdir().unwrap());
         // More than is read at a time.
