@@ -37,7 +37,7 @@ const DEATHS_MAX: u32 = 5;
 /// Who dies within this dies soon.
 const SOON: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// What is to be done with what a process writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
