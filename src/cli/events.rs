@@ -160,7 +160,7 @@ impl Sink for Printer<'_> {
     }
 
     /// It is read again when it is there again.
-    fn trouble(&mut self, _: usize, _: &io::Error) {}
+    fn trouble(&mut self, _: usize, _: &Path, _: &io::Error) {}
 
     fn idle(&mut self) -> io::Result<()> {
         self.terminal.flush_now()

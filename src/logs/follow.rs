@@ -315,7 +315,7 @@ mod tests {
             self.0.send(text).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
         }
 
-        fn trouble(&mut self, log: usize, error: &io::Error) {
+        fn trouble(&mut self, log: usize, _: &Path, error: &io::Error) {
             panic!("{log}: {error}");
         }
 

@@ -83,11 +83,16 @@ impl Search<'_> {
         let (mut stream, mut begins) = (Stream::of(&file)?, taken_before + floor);
         let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before)?.until(end);
         let mut earliest: Option<(Rotated, u64)> = None;
+        let mut unreadable = Vec::new();
         for rotated in pieces.into_iter().rev().filter(|_| at.is_none()) {
             let opened = match Piece::open(&rotated) {
                 Ok(opened) => opened.filter(|piece| *piece.stream() != stream || piece.from() < begins),
                 // It has just been compressed, or removed.
-                Err(_) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => {
+                    unreadable.push((rotated.path, error));
+                    continue;
+                }
             };
             let Some(piece) = opened else { continue };
             (stream, begins) = (piece.stream().clone(), piece.from());
@@ -102,11 +107,11 @@ impl Search<'_> {
         }
         if let Some((rotated, at)) = earliest {
             match Piece::open(&rotated) {
-                Ok(Some(piece)) => living = living.since(piece, at)?,
+                Ok(Some(piece)) => living = living.since(piece, at),
                 _ => return Ok(None),
             }
         }
-        Ok(Some(living))
+        Ok(Some(living.without(unreadable)))
     }
 
     fn is_old(&self, modified: SystemTime) -> bool {
@@ -118,7 +123,7 @@ impl Search<'_> {
             return Ok(None);
         }
         if rotated.compressed {
-            return self.compressed(piece);
+            return Ok(self.compressed(piece));
         }
         let file = File::open(&rotated.path)?;
         let end = file.metadata()?.len();
@@ -191,7 +196,7 @@ impl Search<'_> {
     }
 
     /// What is compressed can be read forwards only.
-    fn compressed(&mut self, mut piece: Piece) -> io::Result<Option<u64>> {
+    fn compressed(&mut self, mut piece: Piece) -> Option<u64> {
         let needed = self.count.unwrap_or(usize::MAX);
         let has_rest = piece.has_rest();
         let mut reader = BufReader::with_capacity(BLOCK, piece.reader());
@@ -199,10 +204,9 @@ impl Search<'_> {
         let mut found: VecDeque<u64> = VecDeque::new();
         loop {
             line.clear();
-            let length = reader.read_until(b'\n', &mut line)? as u64;
-            if length == 0 {
-                break;
-            }
+            // What is damaged ends there; whoever reads it says so.
+            let Ok(length @ 1..) = reader.read_until(b'\n', &mut line) else { break };
+            let length = length as u64;
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             if at == 0 && has_rest && is_rest(text) {
                 at += length;
@@ -224,10 +228,10 @@ impl Search<'_> {
             at += length;
         }
         if found.len() == needed {
-            return Ok(found.front().copied());
+            return found.front().copied();
         }
         self.count = Some(needed - found.len());
-        Ok(older)
+        older
     }
 }
 

@@ -3,17 +3,26 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
-use super::rotate::{Part, Rotated, Stream, data_start, from, is_living, lock_shared, parts_of, renamed_part, taken};
+use super::rotate::{
+    Part, Rotated, Stream, data_start, from, is_gzip, is_living, lock_shared, parts_of, renamed_part, taken,
+};
+
+use crate::platform::reason;
 
 /// Bytes of a line that are kept; the rest is counted.
 pub const LINE_MAX: usize = 1 << 20;
 
 const BLOCK: usize = 64 << 10;
+const UNPACKED_AT_ONCE: usize = 4 << 10;
 /// How often a rotated file is looked for, which may just be getting another name.
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 5;
+/// Before it is looked for again, the first time; then twice as long each time. A folder may be read so that neither of the
+/// names is seen.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Files that were moved away and are kept open until they are read.
 const MOVED_MAX: usize = 16;
 
@@ -56,12 +65,15 @@ pub struct Lines {
     named: Option<File>,
     /// Files that it named meanwhile and that somebody has moved away, wherever they are.
     moved: Vec<File>,
+    /// What could not be read, and why.
+    damaged: Vec<(PathBuf, io::Error)>,
     /// The beginning of a line whose end has not been written yet.
     partial: Line,
 }
 
 /// What was rotated, being read.
 pub(super) struct Piece {
+    path: PathBuf,
     stream: Stream,
     /// The place of its first byte.
     from: u64,
@@ -89,7 +101,7 @@ impl Lines {
         let lines = Self::open(path)?;
         match parts_of(path).into_iter().find(|part| part.file.number > number) {
             Some(part) => match Piece::open(&part.file)? {
-                Some(piece) => lines.since(piece, 0),
+                Some(piece) => Ok(lines.since(piece, 0)),
                 None => Ok(lines),
             },
             None => Ok(lines),
@@ -114,6 +126,7 @@ impl Lines {
             finds_renamed: false,
             named: None,
             moved: Vec::new(),
+            damaged: Vec::new(),
             partial: Line::default(),
         })
     }
@@ -125,11 +138,23 @@ impl Lines {
     }
 
     /// From an offset of something rotated on.
-    pub(super) fn since(mut self, mut piece: Piece, offset: u64) -> io::Result<Self> {
-        piece.skip(offset)?;
+    pub(super) fn since(mut self, mut piece: Piece, offset: u64) -> Self {
+        // One that cannot be read says so again.
+        let _ = piece.skip(offset);
         (self.stream, self.place) = (piece.stream.clone(), piece.from + offset);
         self.missed = Some(piece);
-        Ok(self)
+        self
+    }
+
+    /// This is missing, too.
+    pub(super) fn without(mut self, damaged: Vec<(PathBuf, io::Error)>) -> Self {
+        self.damaged.extend(damaged);
+        self
+    }
+
+    /// What could not be read since this was last asked, and why.
+    pub(super) fn take_damaged(&mut self) -> Vec<(PathBuf, io::Error)> {
+        std::mem::take(&mut self.damaged)
     }
 
     /// For now nothing is read but what is there already, and at most so much. Whoever calls this follows.
@@ -254,8 +279,12 @@ impl Lines {
             match missed.reader.read(&mut self.chunk) {
                 Ok(length) if length > 0 => return Ok(Some(length)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-                // It has ended; or is damaged: then what follows is read.
-                Ok(_) | Err(_) => {}
+                Ok(_) => {}
+                // What follows is read, and nobody knows how much it should have been.
+                Err(error) => {
+                    self.damaged.push((missed.path.clone(), error));
+                    (self.place, self.partial) = (missed.from, Line::default());
+                }
             }
             self.parted |= !missed.goes_on;
             self.next = Some(missed.from + 1);
@@ -305,7 +334,10 @@ impl Lines {
         }
         let mut found = None;
         // What is being compressed may be missed under both its names; what was removed does not come back.
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
+            if look > 0 {
+                std::thread::sleep(PAUSE * (1 << (look - 1)));
+            }
             found = self.look_for_missed(next, own, begins);
             if found.as_ref().is_some_and(|piece| piece.stream == self.stream && piece.from <= self.place) {
                 break;
@@ -321,7 +353,7 @@ impl Lines {
         }
         let before = self.place.saturating_sub(place);
         if let Some(piece) = &mut found {
-            // One that cannot be read is found to have ended.
+            // One that cannot be read says so again.
             let _ = piece.skip(before);
         }
         self.missed = found;
@@ -338,12 +370,15 @@ impl Lines {
         if let Some(part) = left().filter(|part| part.from <= self.place).max_by_key(|part| part.from) {
             return open(part);
         }
-        let held = |file: &File| Some((self.stream.holds(file, self.place)?, file.try_clone().ok()?));
-        let renamed = || renamed_part(&self.path, &self.stream, self.place);
+        let held = |file: &File| {
+            let from = self.stream.holds(file, self.place).filter(|from| *from >= next)?;
+            Some((from, self.path.clone(), file.try_clone().ok()?))
+        };
+        let renamed = || renamed_part(&self.path, &self.stream, next, self.place);
         if self.finds_renamed
-            && let Some((from, file)) = self.moved.iter().find_map(held).or_else(renamed)
+            && let Some((from, path, file)) = self.moved.iter().find_map(held).or_else(renamed)
         {
-            return Piece::plain(file, from).ok();
+            return Piece::of(path, file, from).ok();
         }
         if let Some(part) = left().min_by_key(|part| part.from) {
             return open(part);
@@ -400,20 +435,29 @@ impl Piece {
     pub(super) fn open(rotated: &Rotated) -> io::Result<Option<Self>> {
         let file = File::open(&rotated.path)?;
         let Some(from) = from(&file).filter(|_| !is_living(&file)) else { return Ok(None) };
-        if !rotated.compressed {
-            return Self::plain(file, from).map(Some);
+        if rotated.compressed {
+            return Self::packed(rotated.path.clone(), file, from).map(Some);
         }
+        Self::of(rotated.path.clone(), file, from).map(Some)
+    }
+
+    /// Whatever it is called.
+    fn of(path: PathBuf, file: File, from: u64) -> io::Result<Self> {
+        if is_gzip(&file) { Self::packed(path, file, from) } else { Self::plain(path, file, from) }
+    }
+
+    fn packed(path: PathBuf, file: File, from: u64) -> io::Result<Self> {
         let (stream, has_rest) = (Stream::of(&file)?, has_rest(&file));
-        let reader = Box::new(GzDecoder::new(BufReader::new(file)));
-        Ok(Some(Self { stream, from, has_rest, goes_on: true, reader }))
+        let reader = Box::new(Unpacker { decoder: GzDecoder::new(BufReader::new(file)), damage: None });
+        Ok(Self { path, stream, from, has_rest, goes_on: true, reader })
     }
 
     /// What begins with a hole begins behind it.
-    fn plain(mut file: File, from: u64) -> io::Result<Self> {
+    fn plain(path: PathBuf, mut file: File, from: u64) -> io::Result<Self> {
         let hole = data_start(&file)?;
         file.seek(SeekFrom::Start(hole))?;
         let (stream, has_rest, goes_on) = (Stream::of(&file)?, has_rest(&file), !is_living(&file));
-        Ok(Self { stream, from: from + hole, has_rest, goes_on, reader: Box::new(file) })
+        Ok(Self { path, stream, from: from + hole, has_rest, goes_on, reader: Box::new(file) })
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -434,6 +478,34 @@ impl Piece {
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         io::copy(&mut (&mut self.reader).take(bytes), &mut io::sink()).map(|_| ())
+    }
+}
+
+/// Reads as far as something damaged can be read, and then says so each time.
+struct Unpacker {
+    decoder: GzDecoder<BufReader<File>>,
+    damage: Option<String>,
+}
+
+impl Read for Unpacker {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        if let Some(damage) = &self.damage {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, damage.clone()));
+        }
+        // What came before the damage in one call is lost with it.
+        let length = space.len().min(UNPACKED_AT_ONCE);
+        match self.decoder.read(&mut space[..length]) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let damage = if error.kind() == io::ErrorKind::UnexpectedEof {
+                    "it is damaged: its end is missing".to_owned()
+                } else {
+                    format!("it is damaged: {}", reason(&error))
+                };
+                self.damage = Some(damage.clone());
+                Err(io::Error::new(io::ErrorKind::InvalidData, damage))
+            }
+            read => read,
+        }
     }
 }
 

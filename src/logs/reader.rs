@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use regex_lite::Regex;
@@ -39,8 +39,8 @@ pub trait Sink {
     /// Ends the reading.
     fn line(&mut self, log: usize, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> io::Result<()>;
 
-    /// A log cannot be read.
-    fn trouble(&mut self, log: usize, error: &io::Error);
+    /// A log, or what was rotated out of it, cannot be read.
+    fn trouble(&mut self, log: usize, file: &Path, error: &io::Error);
 
     /// There is nothing more for now: what was held back may be shown.
     ///
@@ -112,7 +112,7 @@ impl Reader {
                     let open = &mut self.logs[*at];
                     open.known = rotated(&open.log.path).last().map_or(0, |last| last.number);
                 }
-                Err(error) => sink.trouble(*at, &error),
+                Err(error) => sink.trouble(*at, &self.logs[*at].log.path, &error),
                 Ok(()) => {}
             }
         }
@@ -138,7 +138,7 @@ impl Reader {
             match self.logs[*at].move_on() {
                 Ok(false) => {}
                 Ok(true) => more.push(*at),
-                Err(error) => sink.trouble(*at, &error),
+                Err(error) => sink.trouble(*at, &self.logs[*at].log.path, &error),
             }
         }
         Ok(more)
@@ -167,6 +167,11 @@ impl Reader {
                     heads.push(Reverse((key, place)));
                     break;
                 }
+            }
+        }
+        for at in which {
+            for (file, error) in self.logs[*at].lines.as_mut().map(Lines::take_damaged).unwrap_or_default() {
+                sink.trouble(*at, &file, &error);
             }
         }
         Ok(())
@@ -256,7 +261,6 @@ fn matches(grep: Option<&Regex>, line: &[u8]) -> bool {
 mod tests {
     use std::fs::{self, File, OpenOptions};
     use std::io::Write as _;
-    use std::path::Path;
 
     use jiff::tz::TimeZone;
 
@@ -273,8 +277,9 @@ mod tests {
             Ok(())
         }
 
-        fn trouble(&mut self, log: usize, error: &io::Error) {
-            self.0.push(format!("{log}: {error}"));
+        fn trouble(&mut self, log: usize, file: &Path, error: &io::Error) {
+            let name = file.file_name().unwrap_or_default().display();
+            self.0.push(format!("{log}: {name}: {error}"));
         }
 
         fn idle(&mut self) -> io::Result<()> {
@@ -483,6 +488,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_compressed_is_read_as_such_whatever_it_is_called() {
+        let mut log = Followed::new();
+        for _ in 0..5 {
+            log.write(2_000);
+            log.rotate();
+        }
+        compress(&log.path).unwrap();
+        for (number, name) in [(1, "old-a.log.1.gz"), (2, "two"), (4, "a.log.4.gz.bak")] {
+            let packed = log.folder.path().join(format!("a.log.{number}.gz"));
+            fs::rename(packed, log.folder.path().join(name)).unwrap();
+        }
+        // Half of what is being compressed.
+        fs::copy(log.folder.path().join("two"), log.folder.path().join("a.log.2.gz.part")).unwrap();
+        log.write(10);
+        log.has_seen_all();
+    }
+
+    #[test]
     fn what_is_moved_to_another_folder_while_whoever_follows_is_behind_is_read() {
         let (mut log, elsewhere) = (Followed::new(), tempfile::tempdir().unwrap());
         // More than is read at a time.
@@ -584,20 +607,32 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_of_a_damaged_file_ends_nothing() {
-        let mut log = Followed::new();
-        log.write(100);
-        for _ in 0..3 {
-            log.rotate();
-            log.write(100);
+        for offset in [0, 3_000, 7_000] {
+            let mut log = Followed::new();
+            log.write(10_000);
+            for _ in 0..3 {
+                log.rotate();
+                log.write(10_000);
+            }
+            compress(&log.path).unwrap();
+            let damaged = OpenOptions::new().write(true).open(log.folder.path().join("a.log.2.gz")).unwrap();
+            if offset == 7_000 {
+                damaged.set_len(offset).unwrap();
+            } else {
+                std::os::unix::fs::FileExt::write_all_at(&damaged, &[0xff; 9], offset).unwrap();
+            }
+            for count in [None, Some(100_000)] {
+                let seen = read(vec![self::log(&log.path, false, count)], Wanted::default());
+                let (troubles, lines): (Vec<_>, Vec<_>) =
+                    seen.into_iter().partition(|line| line.contains("it is damaged"));
+                assert!(troubles.len() == 1 && troubles[0].starts_with("0: a.log.2.gz: "), "{troubles:?}");
+                let line = |number: u32| format!("0 {number}");
+                assert!(lines.iter().take(10_000).cloned().eq((1..=10_000).map(line)), "{offset} {count:?}");
+                let rest = lines.len() - 20_000;
+                assert!(lines[rest..].iter().cloned().eq((20_001..=40_000).map(line)), "{offset} {count:?}");
+                assert_eq!(rest > 10_000, offset > 0, "{rest}");
+            }
         }
-        compress(&log.path).unwrap();
-        let damaged = OpenOptions::new().write(true).open(log.folder.path().join("a.log.2.gz")).unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&damaged, b"damaged", 0).unwrap();
-        log.reader = Reader::new(vec![self::log(&log.path, false, None)], Wanted::default());
-        log.reader.begin(&[0], &mut log.seen).unwrap();
-        log.go_on();
-        let want = (1..=100).chain(201..=400).map(|number| format!("0 {number}"));
-        assert_eq!(log.seen.0, want.collect::<Vec<_>>());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, recvmsg, sendmsg,
     socket_with,
 };
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use serde::{Deserialize, Serialize};
 
 use super::notify::short_address;
@@ -31,9 +32,12 @@ const ORDER_BYTES_MAX: usize = 192 << 10;
 const PIPES_MAX: usize = 2;
 /// How long it may take to hear an order while it waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// One that dies more often than this in [`DEATHS_WITHIN`] is not started again before the next app is.
-const DEATHS_MAX: usize = 5;
-const DEATHS_WITHIN: Duration = Duration::from_secs(10);
+/// After so many that died soon, one after the other, the next is started after a pause, which grows.
+const DEATHS_MAX: u32 = 5;
+/// Who dies within this dies soon.
+const SOON: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// What is to be done with what a process writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,12 +75,30 @@ pub struct PumpStream {
 pub(super) struct PumpLink {
     home: PathBuf,
     link: Option<OwnedFd>,
-    deaths: Vec<Instant>,
+    /// When the one was started whose end has not been heard of.
+    started: Option<Instant>,
+    /// Of those that died soon, one after the other.
+    deaths: u32,
+    /// Tells when the next is to be started.
+    timer: Option<OwnedFd>,
+}
+
+/// What the link, or its timer, has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It has not ended.
+    Not,
+    /// Another is to be started.
+    Now,
+    /// After a pause.
+    Later(Duration),
+    /// The pause is over.
+    Waited,
 }
 
 impl PumpLink {
     pub(super) fn new(home: &Path) -> Self {
-        Self { home: home.to_owned(), link: None, deaths: Vec::new() }
+        Self { home: home.to_owned(), link: None, started: None, deaths: 0, timer: None }
     }
 
     /// Hands over the reading ends. True when there is a new connection to be watched.
@@ -96,6 +118,7 @@ impl PumpLink {
             Ok(link) if send(&link, &bytes, pipes).is_ok() => link,
             _ => {
                 let link = start(&self.home)?;
+                self.started = Some(Instant::now());
                 send(&link, &bytes, pipes)?;
                 link
             }
@@ -113,13 +136,46 @@ impl PumpLink {
         self.link = None;
     }
 
-    /// It has ended. Whether another should be started.
-    pub(super) fn died(&mut self) -> bool {
-        self.link = None;
-        self.deaths.retain(|death| death.elapsed() < DEATHS_WITHIN);
-        self.deaths.push(Instant::now());
-        self.deaths.len() <= DEATHS_MAX
+    /// To be asked when the link or the timer can be read.
+    pub(super) fn ended(&mut self) -> Ended {
+        if self.timer.take_if(|timer| rustix::io::read(timer, &mut [0; 8][..]).is_ok()).is_some() {
+            return Ended::Waited;
+        }
+        // An event may be of the one before.
+        if self.link.take_if(|link| is_closed(link)).is_none() {
+            return Ended::Not;
+        }
+        // One that was dying already when it was spoken to counts once.
+        if let Some(started) = self.started.take() {
+            self.deaths = if started.elapsed() < SOON { self.deaths + 1 } else { 0 };
+        }
+        match self.deaths.checked_sub(DEATHS_MAX) {
+            None | Some(0) => Ended::Now,
+            Some(surplus) => Ended::Later(pause(surplus)),
+        }
     }
+
+    /// To be watched like the link.
+    pub(super) fn wait(&mut self, pause: Duration) -> io::Result<BorrowedFd<'_>> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let it_value = Timespec::try_from(pause).map_err(io::Error::other)?;
+        let value = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &value)?;
+        let timer: &OwnedFd = self.timer.insert(timer);
+        Ok(timer.as_fd())
+    }
+}
+
+fn pause(surplus: u32) -> Duration {
+    PAUSE.saturating_mul(1 << (surplus - 1).min(6)).min(PAUSE_MAX)
+}
+
+/// It says nothing unless it is asked.
+fn is_closed(link: &OwnedFd) -> bool {
+    !matches!(
+        rustix::net::recv(link, &mut [0; 1][..], RecvFlags::DONTWAIT | RecvFlags::PEEK),
+        Err(Errno::AGAIN | Errno::INTR)
+    )
 }
 
 /// Has the log process look for files that were moved away, and open them anew: how many there were. None when there is
@@ -301,4 +357,36 @@ impl AsFd for PumpCaller {
 /// In words, for whoever wanted an app to be started.
 pub(super) fn explain(error: &io::Error) -> String {
     format!("cannot hand its output to the log process: {}", reason(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::socketpair;
+
+    use super::*;
+
+    #[test]
+    fn each_death_counts_once_and_the_pause_grows() {
+        let mut link = PumpLink::new(Path::new("/"));
+        let mut told = Vec::new();
+        for round in 0..14 {
+            let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+            let (ours, theirs) = pair();
+            (link.link, link.started) = (Some(ours), Some(Instant::now()));
+            assert_eq!(link.ended(), Ended::Not);
+            drop(theirs);
+            told.push(link.ended());
+            assert_eq!(link.ended(), Ended::Not, "it was heard of already");
+            // Spoken to while it was dying.
+            link.link = Some(pair().0);
+            assert_eq!(link.ended(), told[round]);
+        }
+        let later = [1, 2, 4, 8, 16, 32, 60, 60, 60].map(|s| Ended::Later(Duration::from_secs(s)));
+        assert_eq!(told, [[Ended::Now; 5].as_slice(), &later].concat());
+        assert_eq!(link.ended(), Ended::Not);
+        let timer = link.wait(Duration::from_millis(1)).unwrap();
+        poll(&mut [PollFd::new(&timer, PollFlags::IN)], None).unwrap();
+        assert_eq!(link.ended(), Ended::Waited);
+        assert_eq!(link.ended(), Ended::Not);
+    }
 }

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Resul
         return follow(reader, &mut printer, &home);
     }
     reader.read(&mut printer).map_err(|err| CliError::output(&err))?;
-    Ok(Exit::Done)
+    Ok(if printer.failed { Exit::Error } else { Exit::Done })
 }
 
 fn follow(reader: Reader, printer: &mut Printer<'_>, home: &Path) -> Result<Exit, CliError> {

@@ -1,4 +1,5 @@
 use std::io;
+use std::path::Path;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -59,12 +60,23 @@ pub(super) struct Printer<'a> {
     terminal: &'a mut Terminal,
     choice: Choice<'a>,
     begun: SystemTime,
+    /// Something could not be read.
+    pub(super) failed: bool,
 }
 
 impl<'a> Printer<'a> {
     pub(super) fn new(files: Vec<LogFile>, style: Style, terminal: &'a mut Terminal, choice: Choice<'a>) -> Self {
         let prefixes = prefixes(&files, terminal.colour);
-        Self { files, prefixes, style, zone: choice.zone.clone(), terminal, choice, begun: SystemTime::now() }
+        Self {
+            files,
+            prefixes,
+            style,
+            zone: choice.zone.clone(),
+            terminal,
+            choice,
+            begun: SystemTime::now(),
+            failed: false,
+        }
     }
 
     /// A time that is not known is as wide.
@@ -121,8 +133,9 @@ impl Sink for Printer<'_> {
         self.terminal.write(&text)
     }
 
-    fn trouble(&mut self, log: usize, error: &io::Error) {
-        self.terminal.say_error(&CliError::io("read", &self.files[log].path, error));
+    fn trouble(&mut self, _: usize, file: &Path, error: &io::Error) {
+        self.failed = true;
+        self.terminal.say_error(&CliError::io("read", file, error));
     }
 
     fn idle(&mut self) -> io::Result<()> {

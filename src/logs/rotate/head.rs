@@ -140,7 +140,8 @@ fn copy(log: &File, path: &Path, (earliest, cut): (u64, Cut), max_size: u64, tur
     }
     while from < cut.lines {
         let mut to = cut.lines;
-        if to - from > max_size {
+        // What would be a sliver stays with what comes before it: pieces are counted, however small they are.
+        if to - from > max_size.saturating_add(max_size / 4) {
             to = line_end_from(log, from + max_size - 1, cut.lines)?.unwrap_or(from + max_size);
         }
         let (part, _) = names::next(path, number);
@@ -381,6 +382,19 @@ mod tests {
         assert!(take(&path, &Rotation { retain: 2, ..rotation(1 << 20) }, &mut || ()).unwrap());
         let total: u64 = rotated(&path).iter().map(|file| file.bytes).sum();
         assert!(total <= 4 << 20 && path.metadata().unwrap().len() < 1 << 20, "{total}");
+    }
+
+    #[test]
+    fn a_small_rest_is_no_piece_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        // In blocks of 4096 bytes, and what lies behind them.
+        for (length, pieces) in [(12_500, 1), (16_500, 2), (20_600, 2), (24_700, 3)] {
+            std::fs::write(&path, "a line\n".repeat(length / 7)).unwrap();
+            assert!(rotate(&path, &rotation(10_000)).unwrap());
+            assert_eq!(rotated(&path).len(), pieces, "{length}");
+            crate::logs::rotate::empty(&path).unwrap();
+        }
     }
 
     #[test]

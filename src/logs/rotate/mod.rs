@@ -38,7 +38,7 @@ pub use head::{data_start, from, is_living, lock_shared, taken};
 pub use names::{Rotated, rotated};
 pub use packer::Packer;
 pub use rotator::Rotator;
-pub use stream::{End, Part, Stream, parts_of, renamed_part};
+pub use stream::{End, Part, Stream, is_gzip, parts_of, renamed_part};
 
 use crate::platform::RangeLock;
 use crate::spec::Rotation;

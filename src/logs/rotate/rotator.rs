@@ -190,7 +190,7 @@ impl Watched {
             (self.looked, self.next) = (now, now + CALM);
             return false;
         };
-        let grown = meta.len().saturating_sub(self.bytes);
+        let grown = grown(meta.len(), self.bytes);
         let passed = now.saturating_duration_since(self.looked);
         let mut rotated = false;
         if self.rotation.max_size > 0 && meta.len() >= self.rotation.max_size {
@@ -217,6 +217,11 @@ impl Watched {
         (self.looked, self.next) = (now, now + next);
         rotated
     }
+}
+
+/// What is smaller than it was has been emptied, and was written since.
+fn grown(bytes: u64, before: u64) -> u64 {
+    bytes.checked_sub(before).unwrap_or(bytes)
 }
 
 /// Half the time in which a file that grows like this becomes too big.
@@ -253,6 +258,7 @@ mod tests {
     #[test]
     fn what_grows_fast_is_looked_at_often() {
         let s = Duration::from_secs;
+        assert_eq!([(7, 5), (5, 5), (4, 5), (0, 5)].map(|(bytes, before)| grown(bytes, before)), [2, 0, 4, 0]);
         assert_eq!(pause(0, s(30), 10 << 20), CALM);
         assert_eq!(pause(1, s(30), 10 << 20), CALM);
         assert_eq!(pause(10 << 20, s(10), 10 << 20), s(5));

@@ -1,7 +1,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rustix::fs::OFlags;
@@ -36,7 +36,7 @@ impl Stream {
     pub fn holds(&self, file: &File, place: u64) -> Option<u64> {
         let begin = if is_living(file) { None } else { from(file) };
         let begin = begin.unwrap_or_else(|| taken(file));
-        let end = begin + file.metadata().ok()?.len();
+        let end = begin + if is_gzip(file) { unpacked(file)? } else { file.metadata().ok()?.len() };
         (Self::of(file).ok()? == *self && begin + data_start(file).ok()? <= place && place < end).then_some(begin)
     }
 
@@ -93,12 +93,29 @@ pub fn parts_of(log: &Path) -> Vec<Part> {
     rotated(log).into_iter().filter_map(part).collect()
 }
 
+/// Whether it is one that was compressed, whatever it is called by now.
+pub fn is_gzip(file: &File) -> bool {
+    let mut magic = [0; 3];
+    !is_living(file) && file.read_exact_at(&mut magic, 0).is_ok() && magic == [0x1f, 0x8b, 8]
+}
+
+/// How long a compressed file was, which its last bytes tell. One that is longer than they can tell is none of pmrun's.
+fn unpacked(file: &File) -> Option<u64> {
+    let mut length = [0; 4];
+    file.read_exact_at(&mut length, file.metadata().ok()?.len().checked_sub(4)?).ok()?;
+    Some(u32::from_le_bytes(length).into())
+}
+
 /// In the folder of a log, what somebody has given another name and holds a place of it, and where it begins.
-pub fn renamed_part(log: &Path, stream: &Stream, place: u64) -> Option<(u64, File)> {
+pub fn renamed_part(log: &Path, stream: &Stream, next: u64, place: u64) -> Option<(u64, PathBuf, File)> {
     let entries = fs::read_dir(log.parent()?).ok()?.flatten();
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())).find_map(|entry| {
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(entry.path()).ok()?;
-        Some((stream.holds(&file, place)?, file))
+        let path = entry.path();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
+        // What is being compressed is not all there.
+        let is_whole = !(is_gzip(&file) && path.extension().is_some_and(|extension| extension == "part"));
+        let from = stream.holds(&file, place).filter(|from| is_whole && *from >= next)?;
+        Some((from, path, file))
     })
 }

@@ -1,10 +1,16 @@
 //! Output that passes through the log process: handing it over, and starting another when that one ends.
 
+use std::time::Duration;
+
 use super::{Host, Key};
 use crate::platform::piped::Piped;
+use crate::platform::pump::Ended;
 use crate::platform::{pump, reason};
 use crate::spec::Rotation;
 use crate::supervisor::{Launch, LaunchId};
+
+/// When it could not be started.
+const UNTIL_TRIED_AGAIN: Duration = Duration::from_secs(10);
 
 impl Host {
     pub(super) fn pump_out(&mut self, piped: Option<&Piped>) -> Result<(), String> {
@@ -40,19 +46,41 @@ impl Host {
 
     /// While anybody waits for what they write to be read, there has to be somebody who reads it.
     pub(super) fn pump_ended(&mut self) {
-        let again = self.pump.died();
-        let mut running = std::mem::take(&mut self.running);
-        let piped: Vec<&Piped> = running.values().filter_map(|running| running.piped.as_ref()).collect();
-        if !piped.is_empty() {
-            self.notice("the log process has ended".to_owned());
+        let ended = self.pump.ended();
+        if ended == Ended::Not || self.running.values().all(|running| running.piped.is_none()) {
+            return;
         }
-        for piped in piped.into_iter().filter(|_| again) {
+        match ended {
+            Ended::Later(pause) => {
+                self.notice(format!(
+                    "the log process ends again and again; it is started anew in {} s, and who writes to it waits",
+                    pause.as_secs()
+                ));
+                return self.pump_later(pause);
+            }
+            Ended::Now => self.notice("the log process has ended".to_owned()),
+            Ended::Waited | Ended::Not => {}
+        }
+        let mut running = std::mem::take(&mut self.running);
+        for piped in running.values().filter_map(|running| running.piped.as_ref()) {
             if let Err(problem) = self.pump_out(Some(piped)) {
                 self.notice(problem);
+                self.pump_later(UNTIL_TRIED_AGAIN);
                 break;
             }
         }
         std::mem::swap(&mut self.running, &mut running);
+    }
+
+    fn pump_later(&mut self, pause: Duration) {
+        let data = rustix::event::epoll::EventData::new_u64(Key::Pump.encode());
+        let watched = self
+            .pump
+            .wait(pause)
+            .and_then(|timer| Ok(super::epoll::add(&self.epoll, timer, data, super::epoll::EventFlags::IN)?));
+        if let Err(error) = watched {
+            self.notice(format!("the log process is not started anew before the next app is: {}", reason(&error)));
+        }
     }
 
     /// The process has ended; what its descendants write is read all the same.
