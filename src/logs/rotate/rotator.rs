@@ -229,7 +229,8 @@ fn pause(grown: u64, passed: Duration, max_size: u64) -> Duration {
     let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
     match (max_size / 2).saturating_mul(passed_ms).checked_div(grown) {
         Some(ms) => Duration::from_millis(ms).clamp(HASTY, CALM),
-        None => CALM,
+        // It rests, or was looked at a moment ago.
+        None => passed.saturating_mul(2).clamp(HASTY, CALM),
     }
 }
 
@@ -260,6 +261,8 @@ mod tests {
         let s = Duration::from_secs;
         assert_eq!([(7, 5), (5, 5), (4, 5), (0, 5)].map(|(bytes, before)| grown(bytes, before)), [2, 0, 4, 0]);
         assert_eq!(pause(0, s(30), 10 << 20), CALM);
+        assert_eq!(pause(0, Duration::ZERO, 10 << 20), HASTY);
+        assert_eq!(pause(0, s(2), 10 << 20), s(4));
         assert_eq!(pause(1, s(30), 10 << 20), CALM);
         assert_eq!(pause(10 << 20, s(10), 10 << 20), s(5));
         assert_eq!(pause(u64::MAX, s(1), 10 << 20), HASTY);
