@@ -1,7 +1,7 @@
 //! What the daemon has of its keeper, and what the two say to each other: a message a word.
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
-    send, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
 };
 
+use super::manager::MANAGER;
 use super::{Follows, LINK, LISTENER, LOCK, Left};
 use crate::base::ExitStatus;
 use crate::platform::handover::hand_over;
@@ -26,6 +27,8 @@ pub(super) const SERVES: &[u8] = b"S";
 pub(super) const FAREWELL: &[u8] = b"E";
 pub(super) const HOLD: u8 = b'H';
 pub(super) const DROP: u8 = b'D';
+/// What the service manager is to be told, where there is one.
+pub(super) const TELL: u8 = b'N';
 /// That the keeper is to become the program of this path.
 pub(super) const BECOME: u8 = b'X';
 /// The longest of these.
@@ -92,23 +95,12 @@ impl KeeperLink {
     /// # Errors
     /// The system's.
     pub(in crate::platform) fn hold(&self, name: &str, fd: &impl AsFd) -> io::Result<()> {
-        let word = [&[HOLD], name.as_bytes()].concat();
-        let fds = [fd.as_fd()];
-        let until = Instant::now() + HOLD_PATIENCE;
-        loop {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-            match sendmsg(&self.socket, &[IoSlice::new(&word)], &mut ancillary, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TOOMANYREFS) if Instant::now() < until => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    let timeout = Timespec::try_from(left).unwrap_or_default();
-                    poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&timeout))?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        hand(&self.socket, name, fd)
+    }
+
+    /// What the service manager is to know that has started the keeper, in sd_notify(3)'s words; nobody, where there is none.
+    pub(in crate::platform) fn tell_manager(&self, text: &str) {
+        let _ = send(&self.socket, &[&[TELL], text.as_bytes()].concat(), SendFlags::NOSIGNAL);
     }
 
     /// It need not be held any more.
@@ -159,6 +151,8 @@ impl KeeperLink {
         command
             .arg("__keeper")
             .arg(std::process::id().to_string())
+            // It is not the one that was started by a service manager.
+            .env_remove(MANAGER)
             .args(setup.soft_file_limit().map(|limit| limit.to_string()))
             .stdin(theirs)
             .stdout(Stdio::null());
@@ -172,6 +166,46 @@ impl AsFd for KeeperLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// A descriptor with its name, for whoever holds it from now on.
+pub(super) fn hand(socket: &impl AsFd, name: &str, fd: &impl AsFd) -> io::Result<()> {
+    let word = [&[HOLD], name.as_bytes()].concat();
+    let fds = [fd.as_fd()];
+    let until = Instant::now() + HOLD_PATIENCE;
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+        match sendmsg(socket, &[IoSlice::new(&word)], &mut ancillary, SendFlags::NOSIGNAL) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TOOMANYREFS) if Instant::now() < until => {
+                let left = until.saturating_duration_since(Instant::now());
+                let timeout = Timespec::try_from(left).unwrap_or_default();
+                poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&timeout))?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The next word that has come, and the descriptor with it. Never blocks.
+pub(super) fn heard<'a>(socket: &impl AsFd, word: &'a mut [u8; WORD_BYTES_MAX]) -> Option<(&'a [u8], Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let parts = &mut [IoSliceMut::new(word)];
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let length = recvmsg(socket, parts, &mut ancillary, flags).ok().filter(|got| got.bytes > 0)?.bytes;
+    let fd = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Some((&word[..length], fd))
+}
+
+/// What is behind the first letter of a word.
+pub(super) fn rest_of(word: &[u8]) -> String {
+    String::from_utf8_lossy(word.get(1..).unwrap_or_default()).into_owned()
 }
 
 pub(super) fn encode(pid: u32, status: ExitStatus) -> [u8; 12] {

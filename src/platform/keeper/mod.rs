@@ -10,12 +10,13 @@
 //! keeper starts another, below itself: that one starts the next daemon as its own child, and all is as before.
 
 mod link;
+mod manager;
+mod succession;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
-use std::io::{self, IoSliceMut, Write as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixDatagram;
@@ -24,17 +25,17 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, recvmsg,
-    send, socketpair,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 use serde::{Deserialize, Serialize};
 
 pub use self::link::KeeperLink;
 pub(super) use self::link::Told;
-use self::link::{BECOME, DROP, FAREWELL, HOLD, SERVES, WORD_BYTES_MAX, encode};
+use self::link::{BECOME, DROP, FAREWELL, HOLD, SERVES, TELL, WORD_BYTES_MAX, encode, heard, rest_of};
+pub(super) use self::succession::Legacy;
+pub use self::succession::Succession;
 use super::handover::{hand_over, taken_over};
+use super::lock::LockFile;
 use super::notify::short_address;
 use super::setup::{ProcessSetup, Signals};
 use super::sys;
@@ -101,6 +102,8 @@ pub enum Follows {
     Ended(ExitStatus),
     /// It was of this version, and has become this one.
     Version(String),
+    /// A service manager has asked for this one; `left` where another has left for it.
+    Asked { left: bool },
 }
 
 /// What a daemon has left to the program that is in its place now.
@@ -124,6 +127,21 @@ pub struct Resumed {
 pub fn divide(home: &Path) -> io::Result<Part> {
     let signals = Signals::block()?;
     Keeping::new(signals, home).start(None)
+}
+
+/// As [`divide`], for a service manager. `left` is what a daemon has left that ran before; `turn` is given back as soon as
+/// commands hear that a daemon is about to come.
+///
+/// # Errors
+/// The system's.
+pub fn divide_for_manager(home: &Path, left: Option<BTreeMap<String, OwnedFd>>, turn: LockFile) -> io::Result<Part> {
+    let signals = Signals::block()?;
+    let mut keeping = Keeping::new(signals, home);
+    keeping.hear_commands();
+    drop(turn);
+    let follows = Follows::Asked { left: left.is_some() };
+    keeping.held = left.unwrap_or_default();
+    keeping.start(Some(follows))
 }
 
 /// As [`divide`], in a process that is the keeper already, of a daemon that has lost its own: its standard input is the
@@ -312,7 +330,12 @@ impl Keeping {
                 daemon.listen(&mut self.held);
             }
             self.become_what_is_wanted();
+            if pending.leave {
+                // The daemon finds itself another keeper, until the next that is started takes its place.
+                return Ok(self.end(ExitCode::SUCCESS));
+            }
             if pending.terminate {
+                manager::tell("STOPPING=1");
                 let Some(daemon) = &self.daemon else {
                     let _ = writeln!(io::stderr(), "the keeper was asked to end while no daemon ran");
                     return Ok(self.end(ExitCode::SUCCESS));
@@ -477,26 +500,17 @@ impl Keeping {
 
 impl Daemon {
     fn listen(&mut self, held: &mut BTreeMap<String, OwnedFd>) {
-        loop {
-            let mut word = [0; WORD_BYTES_MAX];
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let parts = &mut [IoSliceMut::new(&mut word)];
-            let length = match recvmsg(&self.socket, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-                Ok(got) if got.bytes > 0 => got.bytes,
-                _ => return,
-            };
-            let fd = ancillary.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-                _ => None,
-            });
-            let word = &word[..length];
-            self.serves |= word == SERVES;
+        let mut space = [0; WORD_BYTES_MAX];
+        while let Some((word, fd)) = heard(&self.socket, &mut space) {
             self.leaves |= word == FAREWELL;
-            let name = || String::from_utf8_lossy(&word[1..]).into_owned();
             match (word.first(), fd) {
-                (Some(&HOLD), Some(fd)) => drop(held.insert(name(), fd)),
-                (Some(&DROP), _) => drop(held.remove(&name())),
+                _ if word == SERVES => {
+                    self.serves = true;
+                    manager::tell("READY=1");
+                }
+                (Some(&HOLD), Some(fd)) => drop(held.insert(rest_of(word), fd)),
+                (Some(&DROP), _) => drop(held.remove(&rest_of(word))),
+                (Some(&TELL), _) => manager::tell(&rest_of(word)),
                 (Some(&BECOME), _) => self.wants = Some(OsStr::from_bytes(&word[1..]).into()),
                 _ => {}
             }
