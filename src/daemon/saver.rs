@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::platform::fault_point;
 use crate::runtime::store::Store;
 use crate::runtime::{Save, Ticket};
 
@@ -56,7 +57,9 @@ fn save_all(mut store: Store, waiting: &Receiver<Request>, sink: &UnboundedSende
             tickets.push(next.ticket);
             saves.extend(next.saves);
         }
+        fault_point();
         let result = store.save(&saves).map_err(|error| error.to_string());
+        fault_point();
         for ticket in tickets {
             let _ = sink.send(Saved { ticket, result: result.clone() });
         }
