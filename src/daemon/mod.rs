@@ -243,14 +243,13 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
         }
     }
     match link.follows {
-        None => return,
+        // Nobody knows.
+        None | Some(Follows::Asked { .. }) => return,
         // They are this process's own children still.
         Some(Follows::Version(_)) => {
             link.ended.extend(gone.iter().filter_map(|(pid, _)| Some((*pid, ended_child(*pid)?))));
         }
         Some(Follows::Ended(_)) => {}
-        // Nobody knows.
-        Some(Follows::Asked { .. }) => return,
     }
     let pids: Vec<u32> = gone.iter().map(|(pid, _)| *pid).collect();
     link.learn(&pids, KEEPER_PATIENCE);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, Output, fixture, needs_node, needs_root, procs, skipped, stay};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// What a service manager is, as far as a service sees it.
 struct Manager<'a> {

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use self::service::{Init, Kept, Service};
+use self::service::{Init, Service};
 use super::arguments::{self, InitSystem};
 use super::error::CliError;
 use super::exit::Exit;
@@ -47,15 +47,14 @@ pub(super) fn run(arguments: &arguments::Startup, terminal: &mut Terminal) -> Re
     match &present {
         Some(present) if *present == text => terminal.say(format!("{shown} is there already, just so")),
         present => {
-            if let Some(present) = present {
-                if let Some(kept) = Service::keeps(present, &text) {
-                    let lost = present.lines().filter(|line| !text.lines().any(|new| new == *line));
-                    let lost: Vec<String> =
-                        lost.map(|line| format!("  {}", harmless(line.as_bytes(), false))).collect();
-                    let what = format!("`{shown}` {}; these lines would go:\n{}", meant.why(kept), lost.join("\n"));
-                    let hint = "`--yes` writes over it, `--service-name NAME` writes another";
-                    ask("write over it", &what, hint, arguments.yes, terminal)?;
-                }
+            if let Some(present) = present
+                && let Some(kept) = Service::keeps(present, &text)
+            {
+                let lost = present.lines().filter(|line| !text.lines().any(|new| new == *line));
+                let lost: Vec<String> = lost.map(|line| format!("  {}", harmless(line.as_bytes(), false))).collect();
+                let what = format!("`{shown}` {}; these lines would go:\n{}", kept.why(), lost.join("\n"));
+                let hint = "`--yes` writes over it, `--service-name NAME` writes another";
+                ask("write over it", &what, hint, arguments.yes, terminal)?;
             }
             write(&meant.file, &text, meant.init).map_err(|err| CliError::io("write", &meant.file, &err))?;
             terminal.say(format!("written: {shown}"));
@@ -78,7 +77,7 @@ pub(super) fn undo(arguments: &arguments::Unstartup, terminal: &mut Terminal) ->
     };
     let text = meant.service.text(meant.init).map_err(CliError::error)?;
     if let Some(kept) = Service::keeps(&present, &text) {
-        let what = format!("`{shown}` {}", meant.why(kept));
+        let what = format!("`{shown}` {}", kept.why());
         ask("remove it", &what, "`--yes` removes it all the same; nothing was done", arguments.yes, terminal)?;
     }
     let tool = meant.tool()?;
@@ -182,22 +181,21 @@ impl Meant {
         if self.service.of_user || platform::user_id() == 0 {
             return Ok(());
         }
-        let mut line = "sudo env PATH=\"$PATH\"".to_owned();
-        if std::env::var_os("PMRUN_HOME").is_some() {
-            line += &format!(" PMRUN_HOME={}", shell_word(&self.service.home.to_string_lossy()));
-        }
+        let home = std::env::var_os("PMRUN_HOME").map(|_| self.service.home.to_string_lossy());
+        let home = home.map(|home| format!("PMRUN_HOME={} ", shell_word(&home))).unwrap_or_default();
         let platform = match self.init {
             Init::Systemd => "systemd",
             Init::OpenRc => "openrc",
             Init::Launchd => "launchd",
         };
+        let program = shell_word(&self.service.program.to_string_lossy());
+        let user = shell_word(&self.service.user);
         let hp = whose.hp.as_deref().unwrap_or(&self.user.home).to_string_lossy();
-        let (program, user) = (self.service.program.to_string_lossy(), &self.service.user);
-        line +=
-            &format!(" {} {verb} {platform} -u {} --hp {}", shell_word(&program), shell_word(user), shell_word(&hp));
-        if let Some(name) = &whose.service_name {
-            line += &format!(" --service-name {}", shell_word(name));
-        }
+        let named = whose.service_name.as_ref().map(|name| format!(" --service-name {name}")).unwrap_or_default();
+        let line = format!(
+            "sudo env PATH=\"$PATH\" {home}{program} {verb} {platform} -u {user} --hp {}{named}",
+            shell_word(&hp)
+        );
         terminal.print(format!("{line}\n"))?;
         let problem = format!("`{}` is root's to write: run the line above", self.file.display());
         let error = CliError::error(problem);
@@ -218,14 +216,6 @@ impl Meant {
             CliError::error(format!("there is no `{name}` on this machine"))
                 .hint("`--print` prints what would be written, for another one")
         })
-    }
-
-    fn why(&self, kept: Kept) -> &'static str {
-        match kept {
-            Kept::Edited => "was edited since pmrun wrote it",
-            Kept::Another => "is of another PMRUN_HOME or user",
-            Kept::Foreign => "was not written by pmrun",
-        }
     }
 
     fn command(&self, tool: &Path, words: &[&str]) -> Vec<String> {

@@ -39,6 +39,17 @@ pub(super) enum Kept {
     Foreign,
 }
 
+impl Kept {
+    /// The end of a sentence about the file.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Edited => "was edited since pmrun wrote it",
+            Self::Another => "is of another PMRUN_HOME or user",
+            Self::Foreign => "was not written by pmrun",
+        }
+    }
+}
+
 impl Service {
     /// The file's whole text, sealed, so that it can be told whether somebody has edited it.
     ///
@@ -240,7 +251,7 @@ fn home_of(text: &str) -> Vec<&str> {
     let is_home = |line: &str| line.to_ascii_lowercase().contains("pmrun_home");
     let after = text.lines().skip_while(|line| !is_home(line)).take(2);
     let says = |line: &&str| is_home(line) || line.contains("<string>");
-    let user = text.lines().filter(|line| line.starts_with("User=") || line.contains("--user "));
+    let user = text.lines().filter(|line| line.starts_with("User=") || line.contains("--chuid "));
     after.filter(says).chain(user).collect()
 }
 

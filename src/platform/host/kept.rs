@@ -95,10 +95,11 @@ impl Host {
     /// What of it that one does without, and why.
     pub fn leave(self) -> Result<(), String> {
         let left = Legacy::of(Path::new(&self.home)).map_err(|error| reason(&error)).and_then(|legacy| {
-            let leave = |(name, fd): (String, OwnedFd)| {
-                legacy.leave(&name, &fd).map_err(|error| format!("`{name}`: {}", reason(&error)))
+            let failed = |(name, fd): (String, OwnedFd)| {
+                legacy.leave(&name, &fd).err().map(|error| format!("`{name}`: {}", reason(&error)))
             };
-            self.holdings().into_iter().try_for_each(leave)
+            let failed: Vec<String> = self.holdings().into_iter().filter_map(failed).collect();
+            if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
         });
         self.take_leave();
         // As above.
