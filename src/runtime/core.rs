@@ -354,7 +354,8 @@ impl Core {
             | Request::Delete { .. }
             | Request::Resurrect
             | Request::Kill
-            | Request::Upgrade { .. } => None,
+            | Request::Upgrade { .. }
+            | Request::Leave => None,
         }
     }
 
@@ -625,8 +626,10 @@ impl Core {
 
     fn begin(&mut self, queued: Queued, now: Now, out: &mut Vec<Effect>) {
         let Queued { mut caller, request } = queued;
-        if let Request::Upgrade { program } = request {
-            return self.become_program(&caller, program, out);
+        match request {
+            Request::Upgrade { program } => return self.give_way(&caller, Effect::Become { program }, out),
+            Request::Leave => return self.give_way(&caller, Effect::Leave, out),
+            _ => {}
         }
         caller.since = now.mono;
         match request::begin(request, &caller, &self.table, self.generation, self.key, now) {
@@ -641,15 +644,15 @@ impl Core {
         }
     }
 
-    /// Nothing is at work, and nothing is begun any more: whoever waits asks the next program.
-    fn become_program(&mut self, caller: &Caller, program: String, out: &mut Vec<Effect>) {
+    /// Nothing is at work, and nothing is begun any more: whoever waits asks who comes next.
+    fn give_way(&mut self, caller: &Caller, last: Effect, out: &mut Vec<Effect>) {
         self.record_completions(out);
         caller.tell(Answer::Done { touched: 0, failed: Vec::new() }, true, out);
         for queued in self.queue.drain(..) {
             queued.caller.tell(Answer::Ending, true, out);
         }
         self.ending = Ending::Ended;
-        out.push(Effect::Become { program });
+        out.push(last);
     }
 
     fn around<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> Surroundings<'a> {

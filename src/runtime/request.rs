@@ -40,6 +40,7 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Resurrect => "resurrect".to_owned(),
         Request::Kill => "kill".to_owned(),
         Request::Upgrade { .. } => "upgrade".to_owned(),
+        Request::Leave => "a daemon that takes over".to_owned(),
     }
 }
 
@@ -111,13 +112,14 @@ pub(super) fn begin(
             });
             operation
         }
-        // The last is done by who would begin it.
+        // The last two are done by who would begin them.
         Request::Ping
         | Request::List
         | Request::Show { .. }
         | Request::Plan { .. }
         | Request::Seal { .. }
-        | Request::Upgrade { .. } => Operation::new(caller.clone(), strict, go_on),
+        | Request::Upgrade { .. }
+        | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };
     Ok(Begun { operation, first: None })
 }
