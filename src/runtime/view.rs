@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::table::{App, Instance, Table};
 use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
-use crate::base::{ExitStatus, InstanceId, Key, Now, format_span};
+use crate::base::{InstanceId, Key, Now, format_span};
 use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::schedule::Agenda;
@@ -254,9 +254,6 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
             Some(format!("{reason}; tried again in {}", format_span(at.ms_since(now.mono))))
         }
         State::Errored { reason } => Some(reason.to_string()),
-        State::Completed { status: ExitStatus::Unknown } => {
-            Some("nobody saw how it ended; what needs it `completed` waits until it is run again".to_owned())
-        }
         State::Completed { status } => Some(status.to_string()),
         State::Stopped
         | State::Scheduled
