@@ -14,7 +14,9 @@
 //! * A machine's state is changed by `step` alone, and each change is seen by the command at work.
 
 mod core;
+pub mod drift;
 mod effect;
+pub mod generation;
 pub mod history;
 mod input;
 mod needs;
@@ -36,8 +38,10 @@ mod work;
 
 pub use core::{Core, Survivor, Zones};
 pub use effect::{Effect, Save};
+pub use generation::{Recall, RecallError, Recalled};
 pub use input::{ClientId, Input, Ticket};
 pub use record::{AppRecord, InstanceRecord, Intent, State};
+pub use request::offline_plan_to as plan_to;
 pub use restore::{close_jobs, open_jobs, possible_launches};
 pub use standing::{Past, Standing};
 pub use target::{Target, TargetError, resolve};

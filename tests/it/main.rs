@@ -20,6 +20,7 @@ mod explain;
 mod formats;
 mod fuzzing;
 mod health;
+mod history;
 mod javascript;
 mod keeping;
 mod limits;

@@ -26,15 +26,17 @@ pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
 }
 
 fn step(whole: &Step, origin: Origin<'_>) -> Value {
-    let Step { app, action, renamed_from, start, replace, remove, changes, reasons, after } = whole;
+    let Step { app, action, renamed_from, start, replace, remove, stop, changes, reasons, after } = whole;
     json!({
         "app": app,
         "summary": words::summary(whole),
         "action": action,
+        "cause": whole.cause(),
         "renamed_from": renamed_from,
         "start": start,
         "replace": replace,
         "remove": remove,
+        "stop": stop,
         "changes": changes.iter().map(|change| self::change(whole, change, origin)).collect::<Vec<_>>(),
         "reasons": reasons,
         "after": after,
