@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::platform::fault_point;
 use crate::runtime::store::Store;
 use crate::runtime::{Recall, RecallError, Recalled, Save, Ticket};
 
@@ -75,7 +76,9 @@ fn save_all(mut store: Store, waiting: &Receiver<Request>, sink: &UnboundedSende
                         }
                     }
                 }
+                fault_point();
                 let result = store.save(&all).map_err(|error| error.to_string());
+                fault_point();
                 for ticket in tickets {
                     let _ = sink.send(Saved::Written { ticket, result: result.clone() });
                 }

@@ -16,7 +16,7 @@ use super::standings::Standings;
 use crate::base::Now;
 use crate::health;
 use crate::logs::rotate::Rotator;
-use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back};
+use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back};
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Request};
@@ -282,8 +282,10 @@ impl Daemon {
             }
             // Before anybody is sent anything: who was asked to end is not asked again by the daemon that follows.
             self.standings.flush(core);
+            fault_point();
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
+            fault_point();
             self.hear_host();
             if self.inputs.is_empty() {
                 return;
@@ -298,6 +300,7 @@ impl Daemon {
     }
 
     fn perform(&mut self, effect: Effect) {
+        fault_point();
         match effect {
             Effect::Spawn(launch) => self.spawns.push_back(launch),
             Effect::Stop { launch, signal, tree } => {
@@ -320,7 +323,7 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.await_end(launch, tree);
             }
-            Effect::Standing { id, standing } => self.standings.note(id, standing.as_deref()),
+            Effect::Standing { id, standing } => self.standings.note(id, standing),
             Effect::Measure { launches } => {
                 let measured = self.host.memory(&launches);
                 self.inputs.extend(measured.into_iter().map(|(launch, bytes)| Input::Memory { launch, bytes }));

@@ -17,6 +17,7 @@ mod cron;
 mod durability;
 mod editor;
 mod explain;
+mod faults;
 mod formats;
 mod fuzzing;
 mod health;

@@ -112,6 +112,7 @@ impl Host {
                     // Of what others have left behind nobody wants to know.
                     if let Some(launch) = self.roots.get(&pid).copied() {
                         self.told.insert(pid, status);
+                        self.killer.begin();
                         self.root_exited(launch);
                     }
                 }
