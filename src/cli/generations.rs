@@ -48,7 +48,7 @@ pub(super) fn parse(written: &str) -> Option<u64> {
 
 fn list(count: u64, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let (generations, at_work) = match ask(&home, Request::History { count }, &Recall::Last { count })? {
+    let (generations, at_work) = match ask(&home, &Request::History { count }, &Recall::Last { count })? {
         Known::Daemon(Answer::History { generations, at_work }) => (generations, at_work),
         Known::Daemon(other) => return Err(exchange::unexpected(&other)),
         Known::Store(found, _) => (found.generations, None),
@@ -82,7 +82,7 @@ fn list(count: u64, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliE
 
 fn one(number: u64, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let (generation, at_work, plan) = match ask(&home, Request::Generation { number }, &Recall::One { number })? {
+    let (generation, at_work, plan) = match ask(&home, &Request::Generation { number }, &Recall::One { number })? {
         Known::Daemon(Answer::Generation { generation, at_work, plan }) => (generation, at_work, *plan),
         Known::Daemon(other) => return Err(exchange::unexpected(&other)),
         Known::Store(found, state) => {
@@ -130,7 +130,7 @@ pub(super) fn changes(
     terminal: &mut Terminal,
 ) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let plan: Plan = match ask(&home, Request::Between { old, new }, &Recall::Two { old, new })? {
+    let plan: Plan = match ask(&home, &Request::Between { old, new }, &Recall::Two { old, new })? {
         Known::Daemon(Answer::Plan { plan }) => *plan,
         Known::Daemon(other) => return Err(exchange::unexpected(&other)),
         Known::Store(found, state) => {
@@ -150,8 +150,8 @@ pub(super) fn changes(
 }
 
 /// By the daemon, or where none runs from what is stored.
-fn ask(home: &Path, request: Request, wanted: &Recall) -> Result<Known, CliError> {
-    Ok(match offline::recall(home, &request, wanted)? {
+fn ask(home: &Path, request: &Request, wanted: &Recall) -> Result<Known, CliError> {
+    Ok(match offline::recall(home, request, wanted)? {
         offline::Past::Daemon(answer) => Known::Daemon(answer),
         offline::Past::Store(found, state) => Known::Store(found.map_err(|error| unknown(&error))?, state),
     })

@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &arguments::Rollback, terminal: &mut Terminal) -> R
     let (to, apps, found) = former(&home, wanted)?;
     let back = Back { to: Some(to), only: arguments.only.clone(), code: code(&apps)? };
     if arguments.dry_run {
-        return dry_run(&home, back, found, arguments.json, terminal);
+        return dry_run(&home, &back, found, arguments.json, terminal);
     }
     let mut done = None;
     let request = Request::Rollback(back);
@@ -67,7 +67,7 @@ fn code(apps: &[AppSpec]) -> Result<BTreeMap<String, Fingerprint>, CliError> {
 
 fn dry_run(
     home: &Path,
-    back: Back,
+    back: &Back,
     found: Option<Recalled>,
     as_json: bool,
     terminal: &mut Terminal,
@@ -81,7 +81,7 @@ fn dry_run(
             };
             let unwatched = offline::unwatched(home, &mut state);
             let snapshot: Snapshot = runtime::offline_snapshot(&state, &unwatched);
-            runtime::plan_to(&back, found, &snapshot, &state.key).map_err(|answer| exchange::error_of(answer))?
+            runtime::plan_to(back, found, &snapshot, &state.key).map_err(exchange::error_of)?
         }
     };
     if as_json {

@@ -240,7 +240,7 @@ impl Core {
             }
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
-            Input::Recalled { ticket, result } => self.recalled(ticket, result, now, &mut out),
+            Input::Recalled { ticket, result } => self.recalled(ticket, result, &mut out),
             Input::FilesChanged { app, paths, count, more } => {
                 self.watching.changed(&self.table, &app, paths, count, more, now);
             }

@@ -48,7 +48,9 @@ pub enum RecallError {
 
 impl Recalled {
     /// Where nothing is remembered; `now` is the number that the next would come after.
-    #[must_use]
+    ///
+    /// # Errors
+    /// What was asked for is one that there must be.
     pub fn without_any(wanted: &Recall, now: u64) -> Result<Self, RecallError> {
         match wanted {
             Recall::Last { .. } | Recall::ByHand => Ok(Self::default()),

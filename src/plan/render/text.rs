@@ -22,14 +22,18 @@ pub fn render_text_with(plan: &Plan, drift: &[String], origin: Origin<'_>, style
     if heads && !edited.is_empty() {
         text.push_str(&painted("Your edit:\n", "1", style));
     }
-    edited.into_iter().for_each(|step| app(&mut text, step, origin, style));
+    for step in edited {
+        app(&mut text, step, origin, style);
+    }
     if heads {
         if !text.is_empty() {
             text.push('\n');
         }
         text.push_str(&painted("Drift, changed since it was applied:\n", "1", style));
     }
-    drifted.into_iter().for_each(|step| app(&mut text, step, origin, style));
+    for step in drifted {
+        app(&mut text, step, origin, style);
+    }
     for line in drift {
         let _ = writeln!(text, "  {line}");
     }

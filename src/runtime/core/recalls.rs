@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Core, ends};
-use crate::base::Now;
 use crate::plan::{Formers, Snapshot};
 use crate::rpc::wire::{Answer, Back, Request};
 use crate::runtime::generation::{self, former_of};
@@ -47,7 +46,6 @@ impl Core {
         &mut self,
         ticket: Ticket,
         result: Result<Box<Recalled>, RecallError>,
-        now: Now,
         out: &mut Vec<Effect>,
     ) {
         if let Some(Asked { client, request }) = self.asked.remove(&ticket) {
@@ -67,7 +65,6 @@ impl Core {
             current.caller.tell(answer, true, out);
             self.table.asking = crate::runtime::history::Why::Unknown;
         }
-        let _ = now;
     }
 
     /// Whoever waits for what is read when the daemon ends asks the next.

@@ -164,7 +164,7 @@ impl Operation {
     pub(in crate::runtime) fn conclude(&mut self) -> (Answer, Outcome) {
         let failed = std::mem::take(&mut self.failed);
         let (touched, short) = (self.touched, shortfalls(&failed));
-        if let Some(Undoes { to, touched, failed: cause }) = self.undoes.take() {
+        if let Some(Undoes { to, touched, failed: cause }) = self.undoes.take().filter(|_| !self.cancelled) {
             let outcome = Outcome::RolledBack { to, failed: shortfalls(&cause), left: short };
             return (Answer::RolledBack { to, touched, failed: cause, left: failed }, outcome);
         }

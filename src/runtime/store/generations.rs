@@ -192,19 +192,7 @@ pub(super) fn recall(transaction: &ReadTransaction, wanted: &Recall) -> Result<R
     };
     let found = match wanted {
         Recall::Last { count } => Ok(Recalled { generations: book.generations(*count)?, ..Recalled::default() }),
-        Recall::One { number } => match book.known(*number)? {
-            Err(error) => Err(error),
-            Ok(()) => {
-                let mut recalled =
-                    Recalled { generations: book.generation(*number)?.into_iter().collect(), ..Recalled::default() };
-                for number in [number.checked_sub(1), Some(*number)].into_iter().flatten() {
-                    if let Some(index) = book.index(number)? {
-                        recalled.formers.push((number, book.formers(index.values())?));
-                    }
-                }
-                Ok(recalled)
-            }
-        },
+        Recall::One { number } => book.one(*number)?,
         Recall::Two { old, new } => book.several([Some(*old), *new].into_iter().flatten())?,
         Recall::Back { to: Some(to) } => book.back(*to)?,
         Recall::Back { to: None } => {
@@ -325,6 +313,21 @@ impl<'t> Book<'t> {
             }
             let index = self.index(number)?.unwrap_or_default();
             recalled.formers.push((number, self.formers(index.values())?));
+        }
+        Ok(Ok(recalled))
+    }
+
+    /// With what there was before it.
+    fn one(&self, number: u64) -> Result<Result<Recalled, RecallError>, Fault> {
+        if let Err(error) = self.known(number)? {
+            return Ok(Err(error));
+        }
+        let generations = self.generation(number)?.into_iter().collect();
+        let mut recalled = Recalled { generations, ..Recalled::default() };
+        for number in [number.checked_sub(1), Some(number)].into_iter().flatten() {
+            if let Some(index) = self.index(number)? {
+                recalled.formers.push((number, self.formers(index.values())?));
+            }
         }
         Ok(Ok(recalled))
     }
