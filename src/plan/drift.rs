@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, Step};
+use super::{EVERYTHING, Plan, Reason, Step};
 use crate::spec::{EcosystemId, Fingerprint, FingerprintBy};
 
 /// Something about an app that is not as it was applied.
@@ -111,10 +111,17 @@ pub enum Cause {
     Both,
 }
 
+impl Plan {
+    /// None where nothing happens, and on a way back, which no file asks for.
+    #[must_use]
+    pub fn cause(&self, step: &Step) -> Option<Cause> {
+        step.cause().filter(|_| self.ecosystem.0 != EVERYTHING)
+    }
+}
+
 impl Step {
     /// None where nothing happens.
-    #[must_use]
-    pub fn cause(&self) -> Option<Cause> {
+    fn cause(&self) -> Option<Cause> {
         if self.is_keep() {
             return None;
         }
@@ -141,9 +148,6 @@ impl Step {
                     | Reason::ScaledUp { .. }
                     | Reason::ScaledDown { .. }
                     | Reason::Adopted { .. }
-                    | Reason::There { .. }
-                    | Reason::NotThere { .. }
-                    | Reason::StoppedThen { .. }
             ) && !scaled_by_hand(reason)
         };
         let by_drift = self.reasons.iter().any(|reason| drifts(&reason) || scaled_by_hand(&reason));

@@ -11,7 +11,7 @@ use crate::graph::Selection;
 use crate::spec::{EcosystemId, Fingerprint};
 
 /// What stands in the place of an ecosystem's name in a plan that is about all of them.
-pub const EVERYTHING: &str = "all";
+pub const EVERYTHING: &str = "*";
 
 /// Where a plan goes to.
 #[derive(Debug)]
@@ -116,6 +116,11 @@ fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
     let own = action(&changes, &slots, &known);
     let action = if matches!(own, Action::Keep | Action::Update) && !stop.is_empty() { Action::Stop } else { own };
     let mut reasons = reasons(app, &changes, &slots, &known);
+    for reason in &mut reasons {
+        if let Reason::Stopped { slots } = reason {
+            *reason = Reason::UpThen { slots: std::mem::take(slots), generation: to.generation };
+        }
+    }
     if !stop.is_empty() {
         reasons.retain(|reason| *reason != Reason::Unchanged);
         reasons.push(Reason::StoppedThen { slots: stop.clone(), generation: to.generation });
@@ -185,7 +190,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::plan::{ActualInstance, Cause};
+    use crate::plan::ActualInstance;
     use crate::spec::AppSpec;
 
     const KEY: Key = Key([3; 32]);
@@ -253,7 +258,7 @@ mod tests {
                 for (at, step) in plan.steps.iter().enumerate() {
                     let later = |need: &String| plan.steps.iter().skip(at).any(|other| other.app == *need);
                     assert!(!step.after.iter().any(later), "{plan:?}");
-                    assert!(step.is_keep() || step.cause().is_some_and(|cause| cause != Cause::Drift), "{step:?}");
+                    assert_eq!(plan.cause(step), None, "nobody has edited anything: {step:?}");
                 }
                 perform(&plan, &to, &mut state);
                 assert!(back(&to, &state, &Selection::All).is_empty(), "{from:?} {to:?}");

@@ -125,6 +125,11 @@ pub enum Reason {
     NotThere {
         generation: Option<u64>,
     },
+    /// A generation, or what is there now, has it running.
+    UpThen {
+        slots: Vec<u32>,
+        generation: Option<u64>,
+    },
     /// A generation, or what is there now, has it stopped.
     StoppedThen {
         slots: Vec<u32>,

@@ -117,6 +117,9 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
         }
         Reason::There { generation } => format!("{} has it", at(*generation)),
         Reason::NotThere { generation } => format!("{} does not have it", at(*generation)),
+        Reason::UpThen { slots, generation } => {
+            format!("running in {}: {}", at(*generation), self::instances(step, slots))
+        }
         Reason::StoppedThen { slots, generation } => {
             format!("stopped in {}: {}", at(*generation), self::instances(step, slots))
         }

@@ -5,7 +5,8 @@
 //! effects on a real host, the simulation on an invented one.
 //!
 //! In reading order: `table` (the apps and their machines), `request` (what is asked for, as tasks), `work` (a task
-//! against what there is: what becomes durable, what is then done), `operation` (tasks in waves), `core`.
+//! against what there is: what becomes durable, what is then done), `operation` (tasks in waves), `generation` (what is
+//! remembered of a command, and read again when it is asked for), `core`.
 //!
 //! Invariants:
 //! * One command that changes something is at work at a time, the others wait in the order in which they came.

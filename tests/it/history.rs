@@ -91,7 +91,9 @@ fn rollback_brings_everything_back_and_can_be_taken_back() {
     let names: Vec<String> = home.pids().into_keys().collect();
     assert_eq!(names, ["api:0", "db:0"]);
     assert_ne!(home.pid("db:0"), db);
-    home.exits(0, &["diff", "@1"]);
+    let left = home.exits(2, &["diff", "@1"]);
+    left.prints("code changed: stay.sh").prints("Plan: 2 to restart, 0 unchanged");
+    assert!(!left.stdout.contains("env."), "only code is not as it was: {}", left.stdout);
     // It is a generation itself.
     home.ok(&["rollback"]).says("rolled back to @2");
     assert_eq!(home.pids().into_keys().collect::<Vec<_>>(), ["api:0", "late:0", "late:1"]);

@@ -20,18 +20,18 @@ pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
         "ecosystem": ecosystem,
         "generation": generation,
         "counts": plan.counts(),
-        "steps": steps.iter().map(|step| self::step(step, origin)).collect::<Vec<_>>(),
+        "steps": steps.iter().map(|step| self::step(plan, step, origin)).collect::<Vec<_>>(),
         "refusals": refusals,
     })
 }
 
-fn step(whole: &Step, origin: Origin<'_>) -> Value {
+fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
     let Step { app, action, renamed_from, start, replace, remove, stop, changes, reasons, after } = whole;
     json!({
         "app": app,
         "summary": words::summary(whole),
         "action": action,
-        "cause": whole.cause(),
+        "cause": plan.cause(whole),
         "renamed_from": renamed_from,
         "start": start,
         "replace": replace,

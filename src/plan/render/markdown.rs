@@ -30,7 +30,7 @@ pub fn render_markdown_with(plan: &Plan, drift: &[String], origin: Origin<'_>) -
         text.push('\n');
     }
     let steps = || plan.steps.iter().filter(|step| !step.is_keep());
-    let (drifted, edited): (Vec<&Step>, Vec<&Step>) = steps().partition(|step| step.cause() == Some(Cause::Drift));
+    let (drifted, edited): (Vec<&Step>, Vec<&Step>) = steps().partition(|step| plan.cause(step) == Some(Cause::Drift));
     let mut lines: Vec<String> = edited.into_iter().flat_map(|step| step_lines(step, origin)).collect();
     if !drifted.is_empty() {
         lines.push("| **Drift** | changed since it was applied | | | | |\n".to_owned());

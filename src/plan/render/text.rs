@@ -17,7 +17,7 @@ pub fn render_text(plan: &Plan, origin: Origin<'_>, style: Style) -> String {
 pub fn render_text_with(plan: &Plan, drift: &[String], origin: Origin<'_>, style: Style) -> String {
     let mut text = String::new();
     let steps = || plan.steps.iter().filter(|step| !step.is_keep());
-    let (drifted, edited): (Vec<&Step>, Vec<&Step>) = steps().partition(|step| step.cause() == Some(Cause::Drift));
+    let (drifted, edited): (Vec<&Step>, Vec<&Step>) = steps().partition(|step| plan.cause(step) == Some(Cause::Drift));
     let heads = !drifted.is_empty() || !drift.is_empty();
     if heads && !edited.is_empty() {
         text.push_str(&painted("Your edit:\n", "1", style));

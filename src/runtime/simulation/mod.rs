@@ -290,7 +290,10 @@ fn live(seed: u64) {
     checkers::changes_are_answered(&mut world);
     checkers::every_client_was_answered_once(&world);
     checkers::apply_converges(&mut world);
-    generations::the_last_command_can_be_taken_back(&mut world);
+    // It takes about as long as the rest.
+    if seed.is_multiple_of(4) {
+        generations::the_last_command_can_be_taken_back(&mut world);
+    }
 }
 
 #[test]
