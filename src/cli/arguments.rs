@@ -97,6 +97,17 @@ pub(super) enum Command {
     /// Print the version
     Version(Json),
 
+    /// Have the daemon, and what should run, start with the machine
+    Startup(Startup),
+    /// Undo what `startup` did; what runs goes on
+    Unstartup(Unstartup),
+    /// Be the daemon, in the foreground: for service managers, as `startup` has them run it
+    ///
+    /// It takes over from a daemon that runs already; what runs goes on. SIGTERM stops everything; SIGUSR1 ends
+    /// only this process, when another is about to be started in its place.
+    #[command(name = "daemon")]
+    Service(Service),
+
     /// Evaluate a config program (what `apply` and others run to read one)
     #[command(name = "__eval", hide = true)]
     Eval,
@@ -158,6 +169,9 @@ impl Command {
             | Self::Kill
             | Self::Eval
             | Self::Daemon
+            | Self::Service(_)
+            | Self::Startup(_)
+            | Self::Unstartup(_)
             | Self::Pump
             | Self::Keeper { .. }
             | Self::ResumeDaemon { .. }
@@ -730,6 +744,94 @@ pub(super) struct Targets {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Service {
+    /// Let another process into the cgroup that apps with limits run in, and end
+    #[arg(long, hide = true)]
+    pub make_room: bool,
+}
+
+/// Whose service, and which.
+#[derive(Args, Debug)]
+pub(super) struct Whose {
+    /// The service manager (default: the one that started this machine)
+    #[arg(value_enum, value_name = "systemd|openrc|launchd", hide_possible_values = true)]
+    pub platform: Option<InitSystem>,
+
+    /// Run the daemon as this user
+    #[arg(short = 'u', value_name = "USER", id = "account")]
+    pub account: Option<String>,
+
+    /// That user's home folder, which holds `.pmrun`; PMRUN_HOME goes before it
+    #[arg(long, value_name = "FOLDER")]
+    pub hp: Option<PathBuf>,
+
+    /// A service of your own, which needs no root
+    #[arg(long = "user", conflicts_with = "account")]
+    pub of_user: bool,
+
+    /// What it is called (default: `pmrun-USER`; with --user `pmrun`)
+    #[arg(long, value_name = "NAME", value_parser = service_name)]
+    pub service_name: Option<String>,
+}
+
+fn service_name(text: &str) -> Result<String, String> {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if text.is_empty() || text.starts_with(['.', '-']) || !text.chars().all(is_fit) {
+        return Err("letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(text.trim_end_matches(".service").to_owned())
+}
+
+/// With the systems that PM2 knows by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum InitSystem {
+    #[value(aliases = ["ubuntu", "centos", "arch", "oracle"])]
+    Systemd,
+    Openrc,
+    #[value(aliases = ["darwin", "macos"])]
+    Launchd,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+It is shown, written and enabled; it does not start anything now. Without root it prints the
+line that root has to run.
+
+Examples:
+  sudo pmrun startup                  the daemon of root
+  sudo pmrun startup -u deploy        that of `deploy`
+  pmrun startup --user                your own, without root
+  pmrun startup openrc --print        what would be written")]
+pub(super) struct Startup {
+    #[command(flatten)]
+    pub whose: Whose,
+
+    /// Only print what would be written
+    #[arg(long)]
+    pub print: bool,
+
+    /// Write over a file that was edited, without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What `startup` was told has to be told again.
+
+Examples:
+  sudo pmrun unstartup -u deploy
+  pmrun unstartup --user")]
+pub(super) struct Unstartup {
+    #[command(flatten)]
+    pub whose: Whose,
+
+    /// Remove a file that was edited, without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Args, Debug)]
 #[command(after_help = "\
 What is a file here, or contains a `/`, is a script; anything else names apps that are known.
 
@@ -897,6 +999,15 @@ mod tests {
             "--no-color list",
             "__eval",
             "__daemon",
+            "daemon",
+            "daemon --make-room",
+            "startup",
+            "startup systemd -u bob --hp /home/bob --service-name shop --yes",
+            "startup ubuntu --print",
+            "startup openrc",
+            "startup launchd --user --print",
+            "unstartup systemd -u bob --hp /home/bob --service-name shop --yes",
+            "unstartup --user",
             "__keeper 1",
             "__daemon-resume 3",
             "__keeper-resume 3",
@@ -934,6 +1045,9 @@ mod tests {
             ("logs --raw --json", ErrorKind::ArgumentConflict),
             ("logs -f --until 20:00", ErrorKind::ArgumentConflict),
             ("why", ErrorKind::MissingRequiredArgument),
+            ("startup upstart", ErrorKind::InvalidValue),
+            ("startup --user -u bob", ErrorKind::ArgumentConflict),
+            ("startup --service-name a/b", ErrorKind::ValueValidation),
             ("events --since yesterday", ErrorKind::ValueValidation),
         ];
         for (line, want) in table {

@@ -15,6 +15,7 @@
 //! | `notify/` | a socket for each app that says `READY=1` |
 //! | `rotate.lock` | which logs are being rotated just now |
 //! | `keeper.sock` | where the keeper hears commands that find no daemon |
+//! | `successor.sock` | where a daemon that takes over waits for what the one before has open for apps |
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
@@ -23,6 +24,7 @@ mod journal;
 mod log;
 mod saver;
 mod serve;
+mod service;
 mod standings;
 
 use std::collections::BTreeSet;
@@ -44,6 +46,7 @@ use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
 use crate::supervisor::{Launch, Layout};
 use serve::{Daemon, watch_logs};
+pub use service::{make_room, service};
 use standings::Standings;
 
 /// How long the keeper may take to say what it knows.
@@ -114,7 +117,12 @@ fn run(divide: impl FnOnce(&Path) -> std::io::Result<Part>) -> ExitCode {
         Ok(code) => Ok(code),
         Err((home, setup, link)) => start(&home, setup, link, None).map(|()| ExitCode::SUCCESS),
     });
-    ended.unwrap_or_else(|problem: String| {
+    finish(ended)
+}
+
+/// What kept it from serving is told to whoever has started it.
+fn finish(ended: Result<ExitCode, String>) -> ExitCode {
+    ended.unwrap_or_else(|problem| {
         log::line(&problem);
         say(&problem);
         ExitCode::FAILURE
@@ -175,7 +183,8 @@ fn start(
                 log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(*status)));
             }
             Some(Follows::Version(before)) => log::line(format_args!("goes on in place of pmrun {before}")),
-            None => {}
+            Some(Follows::Asked { left: true }) => log::line("goes on where the daemon before has left off"),
+            Some(Follows::Asked { left: false }) | None => {}
         }
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         if follows.is_none() {
@@ -197,7 +206,11 @@ fn start(
             let error = daemon.become_program(&program, lock).await;
             return Err(format!("cannot become `{}`: {}", program.display(), reason(&error)));
         }
-        daemon.end(lock).await;
+        if daemon.leaves() {
+            daemon.leave(lock).await;
+        } else {
+            daemon.end(lock).await;
+        }
         Ok(())
     })
 }
@@ -230,7 +243,8 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
         }
     }
     match link.follows {
-        None => return,
+        // Nobody knows.
+        None | Some(Follows::Asked { .. }) => return,
         // They are this process's own children still.
         Some(Follows::Version(_)) => {
             link.ended.extend(gone.iter().filter_map(|(pid, _)| Some((*pid, ended_child(*pid)?))));

@@ -2,7 +2,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
@@ -30,6 +30,8 @@ use crate::watch::{Report, Watcher};
 const FAREWELL: Duration = Duration::from_secs(2);
 /// The same when it only becomes another program: nobody is to wait for long.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How much longer than the next timeout a service manager is asked to wait for the end of everything.
+const STOP_SLACK: Duration = Duration::from_secs(30);
 /// How many processes are started before commands are listened to again; each takes a good part of a millisecond.
 const SPAWNS_PER_TURN: usize = 16;
 
@@ -66,6 +68,10 @@ pub(super) struct Daemon {
     ending: bool,
     /// The program that this process is to go on as.
     becomes: Option<PathBuf>,
+    /// It ends, and another daemon goes on with what runs.
+    leaves: bool,
+    /// It was told to end, and stops everything.
+    stops: bool,
     listener: OwnedFd,
 }
 
@@ -119,6 +125,8 @@ impl Daemon {
             worked: true,
             ending: false,
             becomes: None,
+            leaves: false,
+            stops: false,
             listener,
         })
     }
@@ -180,6 +188,7 @@ impl Daemon {
             }
             self.collect();
             self.settle(&mut core);
+            self.ask_for_time(&core);
             if self.spawns.is_empty() {
                 self.host.tidy();
                 self.rest();
@@ -215,6 +224,40 @@ impl Daemon {
         drop(own);
         let _ = tokio::time::timeout(LAST_WORDS, others.recv()).await;
         self.host.hand_over(program, self.listener, lock.into_fd())
+    }
+
+    /// Whether another daemon goes on with what runs.
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    /// As [`Self::become_program`], for another process.
+    pub(super) async fn leave(mut self, lock: LockFile) {
+        self.server.abort();
+        for name in [SOCKET, "pmrun.pid"] {
+            let _ = std::fs::remove_file(self.home.join(name));
+        }
+        self.journal.flush(self.clock.now());
+        self.saver.finish();
+        drop(self.clients);
+        let (own, mut others) = self.alive;
+        drop(own);
+        let _ = tokio::time::timeout(LAST_WORDS, others.recv()).await;
+        match self.host.leave() {
+            Ok(()) => log::line("has left to another daemon what runs"),
+            Err(what) => log::line(format_args!("has left, and the daemon that takes over does without {what}")),
+        }
+        drop(lock);
+    }
+
+    /// The service manager waits as long as something goes on: until the next timeout, and a while.
+    fn ask_for_time(&self, core: &Core) {
+        if !self.stops {
+            return;
+        }
+        let next = core.deadline().map(|mono| self.clock.instant(mono).saturating_duration_since(Instant::now()));
+        let micros = (next.unwrap_or_default() + STOP_SLACK).as_micros();
+        self.host.tell_manager(&format!("EXTEND_TIMEOUT_USEC={micros}"));
     }
 
     /// When a command learns that the daemon has ended, the next can be started: everything is released first, and
@@ -346,6 +389,10 @@ impl Daemon {
             Effect::History(entry) => self.journal.note(*entry),
             Effect::Log(text) => log::line(text),
             Effect::Exit => self.ending = true,
+            Effect::Leave => {
+                self.leaves = true;
+                self.ending = true;
+            }
             Effect::Become { program } => {
                 self.becomes = Some(program.into());
                 self.ending = true;
@@ -434,6 +481,7 @@ impl Daemon {
         if pending.terminate {
             log::line("asked to end by a signal");
             self.host.take_leave();
+            self.stops = true;
             self.inputs.push_back(Input::Terminate);
         }
     }

@@ -42,13 +42,16 @@ mod warden;
 
 pub use account::{LogOwner, check_account, user_name};
 pub use brood::{Bounds, Brood, Ended, Excess};
-pub use cgroup::not_in_force;
+pub use cgroup::{make_room, not_in_force};
 pub use clock::{Alarm, Clock, time_zone};
 pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
-pub use home::{Use, default_home, ensure_home, may, user_id};
+pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_id};
 pub use host::{Event, Host, ended_child};
-pub use keeper::{Follows, KeeperLink, Part, Resumed, Wish, divide, keep, keep_on, resume, tell_keeper};
+pub use keeper::{
+    Follows, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on, resume,
+    tell_keeper,
+};
 pub use last_line::end_last_line;
 pub use lease::is_written_to;
 pub use lock::{LockFile, LockKind};

@@ -109,6 +109,8 @@ pub enum Request {
     Upgrade {
         program: String,
     },
+    /// End when nothing is at work, and leave everything as it runs to the daemon that asks for it.
+    Leave,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -378,7 +378,8 @@ impl Core {
             | Request::Generation { .. }
             | Request::Between { .. }
             | Request::Drift
-            | Request::Upgrade { .. } => None,
+            | Request::Upgrade { .. }
+            | Request::Leave => None,
         }
     }
 
@@ -679,8 +680,10 @@ impl Core {
 
     fn begin(&mut self, queued: Queued, now: Now, out: &mut Vec<Effect>) {
         let Queued { mut caller, request } = queued;
-        if let Request::Upgrade { program } = request {
-            return self.become_program(&caller, program, out);
+        match request {
+            Request::Upgrade { program } => return self.give_way(&caller, Effect::Become { program }, out),
+            Request::Leave => return self.give_way(&caller, Effect::Leave, out),
+            _ => {}
         }
         caller.since = now.mono;
         let deed = request::deed(&request, &caller, self.uid);
@@ -708,8 +711,8 @@ impl Core {
         }
     }
 
-    /// Nothing is at work, and nothing is begun any more: whoever waits asks the next program.
-    fn become_program(&mut self, caller: &Caller, program: String, out: &mut Vec<Effect>) {
+    /// Nothing is at work, and nothing is begun any more: whoever waits asks who comes next.
+    fn give_way(&mut self, caller: &Caller, last: Effect, out: &mut Vec<Effect>) {
         self.record_completions(out);
         caller.tell(Answer::Done { touched: 0, failed: Vec::new() }, true, out);
         for queued in self.queue.drain(..) {
@@ -717,7 +720,7 @@ impl Core {
         }
         self.forget_who_asked(out);
         self.ending = Ending::Ended;
-        out.push(Effect::Become { program });
+        out.push(last);
     }
 
     fn around<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> Surroundings<'a> {

@@ -51,6 +51,8 @@ pub enum Effect {
     Exit,
     /// As `Exit`, but the daemon goes on as this program and everything that runs with it.
     Become { program: String },
+    /// As `Exit`, and another daemon goes on with everything that runs.
+    Leave,
 }
 
 /// One part of a durable change.

@@ -15,8 +15,7 @@ pub(super) enum Outlook {
     WillNot,
 }
 
-/// Of all instances of an app. What nobody knows is not waited for, nor what only ever starts by hand
-/// (`autostart: false`) and is down: whoever needs it is started without it from the beginning.
+/// Of all instances of an app. What nobody knows is not waited for.
 pub(super) fn outlook(table: &Table, app: &str, condition: Condition) -> Outlook {
     look(table, app, condition, &mut BTreeSet::new())
 }
@@ -65,9 +64,12 @@ pub(super) fn is_met(table: &Table, app: &str, condition: Condition) -> bool {
 }
 
 fn known<'a>(table: &'a Table, app: &str) -> Option<&'a App> {
-    let app = table.apps.get(app).filter(|app| !app.deleted && there(app).next().is_some())?;
-    let is_left_out = !app.record.spec.autostart && there(app).all(|machine| machine.state == State::Stopped);
-    (!is_left_out).then_some(app)
+    table.apps.get(app).filter(|app| !app.deleted && there(app).next().is_some())
+}
+
+/// Whether nobody has started what only ever starts by hand (`autostart: false`).
+pub(super) fn is_left_out(app: &App) -> bool {
+    !app.record.spec.autostart && there(app).all(|machine| machine.state == State::Stopped)
 }
 
 fn there(app: &App) -> impl Iterator<Item = &Machine> {

@@ -46,6 +46,7 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Resurrect => "resurrect".to_owned(),
         Request::Kill => "kill".to_owned(),
         Request::Upgrade { .. } => "upgrade".to_owned(),
+        Request::Leave => "a daemon that takes over".to_owned(),
     }
 }
 
@@ -117,7 +118,7 @@ pub(super) fn begin(
             });
             operation
         }
-        // The last is done by who would begin it; what a way back is to do is read first.
+        // The last two are done by who would begin them; what a way back is to do is read first.
         Request::Rollback(_)
         | Request::PlanBack(_)
         | Request::Formers { .. }
@@ -130,7 +131,8 @@ pub(super) fn begin(
         | Request::Show { .. }
         | Request::Plan { .. }
         | Request::Seal { .. }
-        | Request::Upgrade { .. } => Operation::new(caller.clone(), strict, go_on),
+        | Request::Upgrade { .. }
+        | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };
     Ok(Begun { operation, first: None })
 }

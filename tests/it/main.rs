@@ -35,6 +35,7 @@ mod reading;
 mod readme;
 mod running;
 mod sandbox;
+mod startup;
 mod stopping;
 mod support;
 mod watching;

@@ -1,7 +1,7 @@
 //! Slots on their way: when they have arrived, and when nobody waits for them any more.
 
 use super::{Operation, Phase, Rigour, Surroundings, Task};
-use crate::base::{InstanceId, Mono, format_millis};
+use crate::base::{InstanceId, Mono, format_span};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, outlook};
 use crate::runtime::table::{Moved, Table};
@@ -314,7 +314,7 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
         State::Waiting { until } => {
             let wait_ms = until.ms_since(now);
             if wait_ms > CRASH_WAIT_MS_MAX || waited_ms >= CRASH_PATIENCE_MS {
-                Verdict::Failed(format!("{}; it is started again in {}", ended(), format_millis(wait_ms)))
+                Verdict::Failed(format!("{}; it is started again in {}", ended(), format_span(wait_ms)))
             } else {
                 Verdict::Wait
             }

@@ -7,7 +7,7 @@ use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroun
 use crate::base::{ExitStatus, InstanceId};
 use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
-use crate::runtime::needs::{Outlook, is_met, outlook, wanted};
+use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, wanted};
 use crate::runtime::rename;
 use crate::runtime::table::{Instance, Table};
 use crate::runtime::work::Work;
@@ -128,6 +128,10 @@ impl Operation {
             let turn = |task: &Task| {
                 let strict = self.rigour == Rigour::Strict && task.aim.brings_up();
                 let mut turn = Turn::Now;
+                let is_starting = |task: &Task| {
+                    !matches!(task.phase, Phase::Done | Phase::Failed)
+                        && !matches!(&task.aim, Aim::Apply { step, .. } if step.start.is_empty())
+                };
                 for other in &task.after {
                     let condition = task.needs.get(other).copied().filter(|_| strict);
                     let is_started = || outlook(around.table, other, Condition::Started) == Outlook::Met;
@@ -137,6 +141,11 @@ impl Operation {
                         Condition::Healthy if is_met(around.table, other, condition) => Some(Outlook::Met),
                         Condition::Healthy | Condition::Completed => Some(outlook(around.table, other, condition)),
                     });
+                    // It is known from now on, and not started.
+                    let left_out = around.table.apps.get(other).is_some_and(is_left_out);
+                    if left_out && condition.is_some() && !self.tasks.get(other).is_some_and(is_starting) {
+                        return Turn::Never(other.clone());
+                    }
                     match self.tasks.get(other) {
                         // Enough for who needs no more.
                         Some(Task { phase: Phase::Running(_) | Phase::Failed, .. })
@@ -197,6 +206,11 @@ impl Operation {
                         "`{failed}` ended while no daemon watched it, and whether it did its work is not known: \
                          `pmrun start {failed}` runs it again"
                     ),
+                    None if around.table.apps.get(&failed).is_some_and(is_left_out) => {
+                        format!(
+                            "`{failed}`, which it depends on, is only started by hand (`autostart: false`), and was not"
+                        )
+                    }
                     None => format!("`{failed}`, which it depends on, is not up"),
                 };
                 let what = ProgressKind::Skipped { reason: reason.clone() };

@@ -329,7 +329,7 @@ impl Host {
                 }
                 self.note(&text);
             }
-            Effect::Exit | Effect::Become { .. } => self.exited = true,
+            Effect::Exit | Effect::Become { .. } | Effect::Leave => self.exited = true,
         }
     }
 

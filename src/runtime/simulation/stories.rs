@@ -108,6 +108,9 @@ fn what_depends_on_an_app_that_is_down_and_left_out_is_not_begun() {
     assert_eq!(done(world.ask(only(&apps, "one"))), (1, not_begun("one", "bad")));
     assert_eq!(done(world.ask(only(&apps, "two"))), (1, not_begun("two", "db")));
     assert_eq!(states(&mut world).len(), 3, "neither is known");
+    let by_hand = "three: `later`, which it depends on, is only started by hand (`autostart: false`), and was not";
+    assert_eq!(done(world.ask(only(&apps, "three"))), (1, vec![by_hand.to_owned()]));
+    world.ask(Request::Start { targets: targets(&["later"]) });
     assert_eq!(done(world.ask(only(&apps, "three"))), (1, vec![]));
     // With what it needs it is begun; by hand it is without.
     assert_eq!(done(world.ask(only(&apps, "db"))), (1, vec![]));
@@ -219,7 +222,7 @@ fn what_depends_on_a_failure_is_not_begun_and_the_rest_is() {
 #[test]
 fn nobody_waits_long_for_what_keeps_ending() {
     for (script, delay_ms, wait_ready, want) in [
-        ("exit 5 1", 3_000, false, "exit code 1; it is started again in 3s"),
+        ("exit 5 1", 3_000, false, "exit code 1; it is started again in 3.0s"),
         ("exit 5 1", 2_500, false, "exit code 1; it is started again in 2.5s"),
         ("nospawn", 0, false, "cannot be started: no such file"),
         ("never", 0, true, "not ready within 3s (listen_timeout); it goes on running"),
