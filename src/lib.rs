@@ -58,7 +58,7 @@
 //!
 //! | file | what it is | who writes it |
 //! | --- | --- | --- |
-//! | `state` | what should run, the key for digests: a redb database | the daemon; `diff --out` makes an empty one |
+//! | `state` | what should run, what did in the last generations, the key for digests: a redb database | the daemon; `diff --out` makes an empty one |
 //! | `daemon.lock` | held while a daemon runs, so that there is one; shared by who reads `state` | the daemon |
 //! | `start.lock` | held while a command starts a daemon, or a service's takes over | the command, the daemon |
 //! | `pmrun.sock`, `pmrun.pid` | the control socket and the daemon's pid, while it serves | the daemon |

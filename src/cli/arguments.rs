@@ -39,6 +39,13 @@ pub(super) enum Command {
     Apply(Apply),
     /// Show what `apply` would do, field by field
     Diff(Diff),
+    /// Show what is not as it was applied, though nobody has edited the file
+    #[command(after_help = DRIFT)]
+    Drift(Json),
+    /// List what was changed: when, by whom, from which file, with which result
+    History(History),
+    /// Make everything what it was in an earlier generation
+    Rollback(Rollback),
     /// Show what a file comes to once everything in it is resolved
     Render(Render),
     /// Check a file and report everything that is wrong with it
@@ -135,6 +142,9 @@ impl Command {
         match self {
             Self::Apply(Apply { json, .. })
             | Self::Diff(Diff { json, .. })
+            | Self::Drift(Json { json })
+            | Self::History(History { json, .. })
+            | Self::Rollback(Rollback { json, .. })
             | Self::Render(Render { json, .. })
             | Self::Explain(Explain { json, .. })
             | Self::Show(Show { json, .. })
@@ -280,6 +290,7 @@ pub(super) struct Scope {
 Examples:
   pmrun apply                         the ecosystem file of this folder
   pmrun apply --env production --only api,worker
+  pmrun apply --auto-rollback         what fails is taken back
   pmrun apply plan.json               what `pmrun diff --out plan.json` showed, or nothing")]
 pub(super) struct Apply {
     #[command(flatten)]
@@ -294,6 +305,13 @@ pub(super) struct Apply {
     /// launched: 500 plain apps are launched within a second, and their `min_uptime` passes for all of them together.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub parallel: Option<NonZeroU32>,
+
+    /// When something does not come up, have what was touched be again what it was before, and exit with 4
+    ///
+    /// The daemon does that, whether or not the command still runs. What was created is deleted, the rest is configured
+    /// and runs as before; code on disk stays as it is. 3 where that does not come up either.
+    #[arg(long)]
+    pub auto_rollback: bool,
 
     /// When another command is at work, exit with 75 instead of waiting for its end
     #[arg(long)]
@@ -315,10 +333,16 @@ Exit codes: 0 no changes, 2 changes, 1 or 65 error
 Examples:
   pmrun diff                          against what runs
   pmrun diff --base git:origin/main --markdown
+  pmrun diff @3 @7                    what changed between two generations
+  pmrun diff @3                       what changed since
   pmrun diff --out plan.json          then: pmrun apply plan.json")]
 pub(super) struct Diff {
     #[command(flatten)]
     pub source: Source,
+
+    /// With two generations (`@3 @7`), the later; without it, what there is now
+    #[arg(value_name = "@GENERATION", conflicts_with_all = ["base", "out"])]
+    pub until: Option<String>,
 
     #[command(flatten)]
     pub scope: Scope,
@@ -341,6 +365,59 @@ pub(super) struct Diff {
     /// Files that git ignores are in no revision: those that `fingerprint` matches count as the same on both sides.
     #[arg(long, value_name = "git:REV|FILE", conflicts_with = "out")]
     pub base: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A command that changes what should run makes a generation, one that changes nothing makes none. The last 100 are kept.
+
+Examples:
+  pmrun history
+  pmrun history @7                    one, with its plan
+  pmrun diff @3 @7                    what changed between two")]
+pub(super) struct History {
+    /// One of them, like `@7`
+    #[arg(value_name = "@GENERATION")]
+    pub generation: Option<String>,
+
+    /// How many of the last (default: 20)
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "generation")]
+    pub lines: Option<u64>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What is configured and what is meant to run go back, of all files; code on disk stays as it is. A rollback is a
+generation itself: another one takes it back.
+
+Examples:
+  pmrun rollback --dry-run            what it would do
+  pmrun rollback                      to the last generation that is not what there is now
+  pmrun rollback @7 --only api")]
+pub(super) struct Rollback {
+    /// To this one, like `@7` (default: the last that is not what there is now)
+    #[arg(value_name = "@GENERATION")]
+    pub generation: Option<String>,
+
+    /// Only these apps
+    #[arg(long, value_name = "APP,...")]
+    pub only: Vec<String>,
+
+    /// Show what it would do, and exit with 2 if that is anything
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// When another command is at work, exit with 75 instead of waiting for its end
+    #[arg(long)]
+    pub no_queue: bool,
+
+    /// Print the plan and its result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -832,6 +909,10 @@ Examples:
   pmrun events api -f
   pmrun events --json | jq 'select(.event == \"exited\" and .asked == false)'";
 
+const DRIFT: &str = "\
+Stopped, started, deleted or scaled by hand, given up on, started from an earlier version of the file, running older
+code than there is on disk, or a program that was deleted. No file is read. Exit codes: 0 none, 2 some, 1 error";
+
 const ERRORS: &str = "\
 With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};
 `details` in it holds the report on a file that cannot be used. What is printed before it is talk.";
@@ -865,6 +946,14 @@ mod tests {
             "apply",
             "apply eco.json --env production --only a,b --only c --no-prune --adopt --allow-empty --no-queue --json --strict",
             "diff --markdown --base git:HEAD~1",
+            "diff @3 @7 --json",
+            "apply --auto-rollback",
+            "history",
+            "history @7 --json",
+            "history -n 5",
+            "rollback",
+            "rollback @7 --only a,b --dry-run --json --no-queue",
+            "drift --json",
             "diff eco.yaml --out plan.json --no-color",
             "render --json --reveal",
             "render --raw eco.config.js",

@@ -12,6 +12,7 @@ mod change;
 mod checkout;
 mod convert;
 mod diff;
+mod drift;
 mod error;
 mod events;
 mod exchange;
@@ -19,6 +20,7 @@ mod exit;
 mod explain;
 mod facts;
 mod flush;
+mod generations;
 mod history;
 mod init;
 mod inputs;
@@ -35,6 +37,8 @@ mod progress;
 mod random;
 mod reload_logs;
 mod render;
+mod revision;
+mod rollback;
 mod saved_plan;
 mod schema;
 mod screen;
@@ -99,6 +103,9 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
     match command {
         Command::Apply(arguments) => apply::run(arguments, terminal),
         Command::Diff(arguments) => diff::run(arguments, terminal),
+        Command::Drift(arguments) => drift::run(arguments, terminal),
+        Command::History(arguments) => generations::run(arguments, terminal),
+        Command::Rollback(arguments) => rollback::run(arguments, terminal),
         Command::Render(arguments) => render::run(arguments, terminal),
         Command::Validate(arguments) => validate::run(arguments, terminal),
         Command::Init(arguments) => init::run(arguments, terminal),

@@ -38,7 +38,7 @@ use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
     Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, limit_files,
-    reason, time_zone,
+    reason, time_zone, user_id,
 };
 use crate::rpc::client::{HINT, SERVING, START_LOCK};
 use crate::runtime::history::{Entry, What};
@@ -200,7 +200,7 @@ fn start(
         // Told before what follows from it.
         let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&closed, now));
         let effects = told.chain(next).collect();
-        core.set_process(std::process::id(), program());
+        core.set_process(user_id(), std::process::id(), program());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         if let Some(program) = daemon.becomes() {
             let error = daemon.become_program(&program, lock).await;

@@ -5,7 +5,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::platform::fault_point;
 use crate::runtime::store::Store;
-use crate::runtime::{Save, Ticket};
+use crate::runtime::{Recall, RecallError, Recalled, Save, Ticket};
 
 /// The thread that waits for the disk, so that the loop does not.
 #[derive(Debug)]
@@ -14,16 +14,16 @@ pub(super) struct Saver {
     thread: JoinHandle<()>,
 }
 
-/// How a save ended.
+/// How a save ended, or what was read.
 #[derive(Debug)]
-pub(super) struct Saved {
-    pub(super) ticket: Ticket,
-    pub(super) result: Result<(), String>,
+pub(super) enum Saved {
+    Written { ticket: Ticket, result: Result<(), String> },
+    Read { ticket: Ticket, result: Result<Box<Recalled>, RecallError> },
 }
 
-struct Request {
-    ticket: Ticket,
-    saves: Vec<Save>,
+enum Request {
+    Write { ticket: Ticket, saves: Vec<Save> },
+    Read { ticket: Ticket, wanted: Recall },
 }
 
 impl Saver {
@@ -38,7 +38,12 @@ impl Saver {
 
     pub(super) fn save(&self, ticket: Ticket, saves: Vec<Save>) {
         // The thread ends only with this sender.
-        let _ = self.requests.send(Request { ticket, saves });
+        let _ = self.requests.send(Request::Write { ticket, saves });
+    }
+
+    /// After what is to be saved before.
+    pub(super) fn recall(&self, ticket: Ticket, wanted: Recall) {
+        let _ = self.requests.send(Request::Read { ticket, wanted });
     }
 
     /// Returns when everything that was asked for is on disk and the file is closed.
@@ -50,19 +55,36 @@ impl Saver {
 
 /// What came while the disk was busy goes out together: one wait for all.
 fn save_all(mut store: Store, waiting: &Receiver<Request>, sink: &UnboundedSender<Saved>) {
-    while let Ok(first) = waiting.recv() {
-        let mut tickets = vec![first.ticket];
-        let mut saves = first.saves;
-        while let Ok(next) = waiting.try_recv() {
-            tickets.push(next.ticket);
-            saves.extend(next.saves);
+    let mut next = waiting.recv().ok();
+    while let Some(request) = next.take() {
+        match request {
+            Request::Read { ticket, wanted } => {
+                let result = store.recall(&wanted).map(Box::new);
+                let _ = sink.send(Saved::Read { ticket, result });
+            }
+            Request::Write { ticket, saves } => {
+                let (mut tickets, mut all) = (vec![ticket], saves);
+                while let Ok(request) = waiting.try_recv() {
+                    match request {
+                        Request::Write { ticket, saves } => {
+                            tickets.push(ticket);
+                            all.extend(saves);
+                        }
+                        read @ Request::Read { .. } => {
+                            next = Some(read);
+                            break;
+                        }
+                    }
+                }
+                fault_point();
+                let result = store.save(&all).map_err(|error| error.to_string());
+                fault_point();
+                for ticket in tickets {
+                    let _ = sink.send(Saved::Written { ticket, result: result.clone() });
+                }
+            }
         }
-        fault_point();
-        let result = store.save(&saves).map_err(|error| error.to_string());
-        fault_point();
-        for ticket in tickets {
-            let _ = sink.send(Saved { ticket, result: result.clone() });
-        }
+        next = next.or_else(|| waiting.recv().ok());
     }
 }
 
@@ -80,7 +102,7 @@ mod tests {
         }
         saver.finish();
         for number in 0..50 {
-            let Saved { ticket, result } = saved.try_recv().unwrap();
+            let Saved::Written { ticket, result } = saved.try_recv().unwrap() else { panic!("nothing was to be read") };
             assert_eq!((ticket, result), (Ticket(number), Ok(())));
         }
         assert_eq!(crate::runtime::store::read(home.path()).unwrap().unwrap().generation, 49);

@@ -383,6 +383,7 @@ impl Daemon {
                 self.host.set_limits(launch, &limits);
             }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
+            Effect::Recall { ticket, wanted } => self.saver.recall(ticket, wanted),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
             Effect::History(entry) => self.journal.note(*entry),
@@ -448,11 +449,16 @@ impl Daemon {
         }
     }
 
-    fn save_ended(&mut self, Saved { ticket, result }: Saved) {
-        if let Err(problem) = &result {
-            log::line(problem);
+    fn save_ended(&mut self, saved: Saved) {
+        match saved {
+            Saved::Written { ticket, result } => {
+                if let Err(problem) = &result {
+                    log::line(problem);
+                }
+                self.inputs.push_back(Input::Saved { ticket, result });
+            }
+            Saved::Read { ticket, result } => self.inputs.push_back(Input::Recalled { ticket, result }),
         }
-        self.inputs.push_back(Input::Saved { ticket, result });
     }
 
     fn files_did(&mut self, report: Report) {

@@ -40,7 +40,7 @@ mod tests;
 mod tree;
 mod warden;
 
-pub use account::{LogOwner, check_account};
+pub use account::{LogOwner, check_account, user_name};
 pub use brood::{Bounds, Brood, Ended, Excess};
 pub use cgroup::{make_room, not_in_force};
 pub use clock::{Alarm, Clock, time_zone};
@@ -57,6 +57,7 @@ pub use lease::is_written_to;
 pub use lock::{LockFile, LockKind};
 pub use memory::{give_back, low_priority, one_arena};
 pub(crate) use notify::short_address;
+pub use procfs::deleted_program;
 pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs};
 pub use random::random_bytes;
 pub use range_lock::RangeLock;

@@ -1,6 +1,7 @@
 mod agendas;
 mod dependencies;
 mod memory;
+mod recalls;
 mod renew;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,15 +11,16 @@ use jiff::tz::TimeZone;
 pub(super) use self::memory::Measured;
 
 use super::history::{Entry, What, Why};
-use super::operation::{Afterwards, Caller, Operation, Surroundings};
+use super::operation::{Afterwards, Caller, Operation, Recalling, Surroundings};
 use super::request::{self, Begun};
 use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
-use super::{ClientId, Effect, Input, Intent, Past, Save, Standing, State, Ticket, restore, view};
-use crate::base::{ExitStatus, InstanceId, Key, Mono, Now};
-use crate::plan::Seal;
+use super::{ClientId, Effect, Input, Intent, Past, Recall, Save, Standing, State, Ticket, restore, view};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, shell_word};
+use crate::plan::{Outcome, Seal, shown_words};
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
+use crate::spec::EcosystemId;
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout, StopPhase};
 
 /// How long a daemon waits for the command that started it, which may have been killed meanwhile.
@@ -47,6 +49,12 @@ pub struct Core {
     resume_at: Option<Mono>,
     /// A command has had its turn.
     commanded: bool,
+    /// Who waits for what is being read.
+    asked: BTreeMap<Ticket, recalls::Asked>,
+    /// The generation in which all that a file says was last found to hold, where that is known, by its ecosystem.
+    holds: BTreeMap<EcosystemId, u64>,
+    /// The user that the daemon runs as.
+    uid: u32,
     /// The daemon's own, for `ping`.
     pid: u32,
     program: Option<String>,
@@ -119,6 +127,9 @@ impl Core {
             ending: Ending::No,
             watching: Watching::default(),
             reviving: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            uid: 0,
             pid: 0,
             program: None,
             zones,
@@ -186,8 +197,9 @@ impl Core {
         self.table.standings()
     }
 
-    /// What `ping` answers.
-    pub fn set_process(&mut self, pid: u32, program: Option<String>) {
+    /// What `ping` answers, and whose it is.
+    pub fn set_process(&mut self, uid: u32, pid: u32, program: Option<String>) {
+        self.uid = uid;
         self.pid = pid;
         self.program = program;
     }
@@ -201,7 +213,7 @@ impl Core {
         match input {
             Input::Call { client, call } => self.call(client, call, now, &mut out),
             Input::Cancel { client } => self.cancel(client, true, now, &mut out),
-            Input::ClientGone { client } => self.cancel(client, false, now, &mut out),
+            Input::ClientGone { client } => self.client_gone(client, now, &mut out),
             Input::Spawned { launch, pid, error_log_offset } => {
                 self.spawned(launch, pid, error_log_offset, now, &mut out);
             }
@@ -228,6 +240,7 @@ impl Core {
             }
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
+            Input::Recalled { ticket, result } => self.recalled(ticket, result, &mut out),
             Input::FilesChanged { app, paths, count, more } => {
                 self.watching.changed(&self.table, &app, paths, count, more, now);
             }
@@ -278,11 +291,14 @@ impl Core {
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
-        let Call { protocol: _, version: _, pid, no_wait, request, uid } = call;
+        let Call { protocol: _, version: _, pid, no_wait, request, uid, words } = call;
         let holder = request::holder(&request);
-        let caller = Caller { client: Some(client), pid, uid, holder, since: now.mono };
+        let command = shown_words(&words, &self.key);
+        let command = command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
+        let caller = Caller { client: Some(client), pid, uid, holder, command, since: now.mono };
         if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
+        } else if self.ending != Ending::Ended && self.looks_back(client, &request, out) {
         } else if self.ending == Ending::Ended {
             caller.tell(Answer::Ending, true, out);
         } else if self.ending == Ending::Stopping {
@@ -354,6 +370,14 @@ impl Core {
             | Request::Delete { .. }
             | Request::Resurrect
             | Request::Kill
+            | Request::Rollback(_)
+            // These have to look further.
+            | Request::PlanBack(_)
+            | Request::Formers { .. }
+            | Request::History { .. }
+            | Request::Generation { .. }
+            | Request::Between { .. }
+            | Request::Drift
             | Request::Upgrade { .. }
             | Request::Leave => None,
         }
@@ -374,13 +398,24 @@ impl Core {
         }
     }
 
+    /// It cannot take anything back any more. What may have to be undone is looked after all the same.
+    fn client_gone(&mut self, client: ClientId, now: Now, out: &mut Vec<Effect>) {
+        let own = self.current.as_mut().filter(|current| current.caller.client == Some(client));
+        match own {
+            Some(current) if current.goes_on_alone() => current.leave_alone(),
+            _ => self.cancel(client, false, now, out),
+        }
+    }
+
     /// What a client asked for begins nothing further. `answered` when it still listens.
     fn cancel(&mut self, client: ClientId, answered: bool, now: Now, out: &mut Vec<Effect>) {
         let place = self.queue.iter().position(|queued| queued.caller.client == Some(client));
         let answer = if let Some(queued) = place.and_then(|place| self.queue.remove(place)) {
             let not_begun = vec![queued.caller.holder];
             Answer::Cancelled { touched: 0, failed: Vec::new(), going_on: Vec::new(), not_begun }
-        } else if let Some(current) = self.current.take_if(|current| current.caller.client == Some(client)) {
+        } else if let Some(current) =
+            self.current.take_if(|current| current.caller.client == Some(client) && !current.is_way_back())
+        {
             self.give_up(current, now, out)
         } else {
             return;
@@ -479,7 +514,11 @@ impl Core {
         self.ending = Ending::Stopping;
         self.table.asking = Why::Signal;
         self.resume_at = None;
-        let waiting = self.current.take().map(|operation| operation.caller);
+        let current = self.current.take();
+        if let Some(current) = &current {
+            self.note_end(current, Outcome::CutShort, out);
+        }
+        let waiting = current.map(|operation| operation.caller);
         let waiting = waiting.into_iter().chain(self.queue.drain(..).map(|queued| queued.caller));
         for caller in waiting {
             caller.tell(ends(), true, out);
@@ -555,8 +594,13 @@ impl Core {
                 break;
             }
             self.moved.clear();
-            let answer = current.result();
+            if let Some(way) = current.way_back(&self.table) {
+                self.undo(way, out);
+                continue;
+            }
+            let (answer, outcome) = current.conclude();
             current.caller.tell(answer, true, out);
+            self.note_end(&current, outcome, out);
             // With a disk that is full, some may not have been stopped: they are not left alone.
             if current.afterwards == Afterwards::EndTheDaemon && self.is_at_rest() {
                 self.end(now, out);
@@ -610,6 +654,15 @@ impl Core {
         }
     }
 
+    /// Nobody waits for it.
+    fn note_end(&mut self, operation: &Operation, outcome: Outcome, out: &mut Vec<Effect>) {
+        let saves = operation.last_words(outcome, self.generation, &mut self.holds);
+        if !saves.is_empty() {
+            self.tickets += 1;
+            out.push(Effect::Save { ticket: Ticket(self.tickets), saves });
+        }
+    }
+
     fn is_at_rest(&self) -> bool {
         self.table.machines().all(|machine| machine.state.is_terminal())
     }
@@ -620,6 +673,7 @@ impl Core {
         for queued in self.queue.drain(..) {
             queued.caller.tell(Answer::Ending, true, out);
         }
+        self.forget_who_asked(out);
         self.ending = Ending::Ended;
         out.push(Effect::Exit);
     }
@@ -632,8 +686,21 @@ impl Core {
             _ => {}
         }
         caller.since = now.mono;
+        let deed = request::deed(&request, &caller, self.uid);
+        let back = match &request {
+            Request::Rollback(back) => Some(back.clone()),
+            _ => None,
+        };
         match request::begin(request, &caller, &self.table, self.generation, self.key, now) {
-            Ok(Begun { operation, first }) => {
+            Ok(Begun { mut operation, first }) => {
+                operation.remember(deed);
+                if let Some(Answer::Begun { plan }) = &first {
+                    operation.remember_plan(plan);
+                }
+                if let Some(back) = back {
+                    let ticket = self.recall(Recall::Back { to: back.to }, out);
+                    operation.recalling = Some(Recalling { ticket, back });
+                }
                 if let Some(first) = first {
                     operation.caller.tell(first, false, out);
                 }
@@ -651,6 +718,7 @@ impl Core {
         for queued in self.queue.drain(..) {
             queued.caller.tell(Answer::Ending, true, out);
         }
+        self.forget_who_asked(out);
         self.ending = Ending::Ended;
         out.push(last);
     }

@@ -12,9 +12,13 @@
 //! | `apps` | name | [`AppRecord`] as JSON |
 //! | `ambients` | digest | an inherited environment as JSON |
 //!
+//! Beside them is what was: [`generations`].
+//!
 //! `PMRUN_HOME/daemon.lock` says who may touch it: the daemon holds it alone, [`read`] shares it.
 
-use std::collections::{BTreeMap, HashMap};
+mod generations;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -28,7 +32,8 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
-use super::{AppRecord, Save, State};
+use self::generations::Ledger;
+use super::{AppRecord, Recall, RecallError, Recalled, Save, State};
 use crate::base::Key;
 use crate::platform::{LockFile, LockKind, ensure_home, random_bytes};
 
@@ -110,6 +115,17 @@ impl Store {
         guarded(&path, || load(&begin_read(database)?, &path))
     }
 
+    /// What was.
+    ///
+    /// # Errors
+    /// There is no such generation, or it cannot be read.
+    pub fn recall(&mut self, wanted: &Recall) -> Result<Recalled, RecallError> {
+        let path = self.path.clone();
+        let database = self.database().map_err(|error| RecallError::Unreadable(error.to_string()))?;
+        let found = guarded(&path, || generations::recall(&begin_read(database)?, wanted));
+        found.unwrap_or_else(|error: StoreError| Err(RecallError::Unreadable(error.to_string())))
+    }
+
     /// All of it or nothing; durable when it returns. Environments that lose their last app go with it.
     ///
     /// # Errors
@@ -150,6 +166,26 @@ impl Store {
 /// # Errors
 /// When it cannot be read, or a daemon holds it.
 pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
+    reading(home, load)
+}
+
+/// The same of what was.
+///
+/// # Errors
+/// When it cannot be read, or a daemon holds it; within, that there is no such generation.
+pub fn read_back(home: &Path, wanted: &Recall) -> Result<Result<Recalled, RecallError>, StoreError> {
+    let found = reading(home, |transaction, path| {
+        // What it is, is said there.
+        load(transaction, path)?;
+        generations::recall(transaction, wanted)
+    })?;
+    Ok(found.unwrap_or_else(|| Recalled::without_any(wanted, 0)))
+}
+
+fn reading<T>(
+    home: &Path,
+    load: impl Fn(&ReadTransaction, &Path) -> Result<T, Fault>,
+) -> Result<Option<T>, StoreError> {
     let path = home.join("state");
     match path.try_exists() {
         Ok(true) => {}
@@ -162,7 +198,7 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
         .map_err(|error| io_error("lock", &lock, &error))?
         .ok_or_else(held)?;
     let opened = guarded_open(&path, || redb::Builder::new().set_cache_size(CACHE_BYTES).open_read_only(&path));
-    let state = match opened {
+    let found = match opened {
         Ok(database) => guarded(&path, || load(&begin_read(&database)?, &path)),
         // The last daemon did not close it; redb puts that right by writing. Others who read at the same moment do
         // the same, and find it open.
@@ -172,7 +208,7 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
         }
         Err(error) => return Err(open_error(&path, error)),
     };
-    state.map(Some)
+    found.map(Some)
 }
 
 /// The key of a home, which is made, with an empty state, where there is none yet: digests that are kept (`diff --out`)
@@ -202,7 +238,12 @@ impl Changes {
             match save {
                 Save::App(name, record) => after.insert(name, Some(&record.ambient)),
                 Save::DeleteApp(name) => after.insert(name, None),
-                Save::Ambient(..) | Save::Generation(_) | Save::Boot(_) => None,
+                Save::Ambient(..)
+                | Save::Generation(_)
+                | Save::Began(_)
+                | Save::Ended { .. }
+                | Save::Applied { .. }
+                | Save::Boot(_) => None,
             };
         }
         let lost = after.keys().filter_map(|name| before.get(*name));
@@ -306,9 +347,14 @@ fn load(transaction: &ReadTransaction, path: &Path) -> Result<State, Fault> {
         let record = record.map_err(|error| wrong(format!("the record of app `{}`: {error}", name.value())))?;
         apps.insert(name.value().to_owned(), record);
     }
+    // What only a generation that is over refers to is not read.
+    let used: BTreeSet<&str> = apps.values().map(|record| record.ambient.as_str()).collect();
     let mut ambients: BTreeMap<String, Arc<BTreeMap<String, String>>> = BTreeMap::new();
     for entry in transaction.open_table(AMBIENTS)?.iter()? {
         let (digest, value) = entry?;
+        if !used.contains(digest.value()) {
+            continue;
+        }
         let variables = serde_json::from_slice(value.value());
         let variables = variables.map_err(|error| wrong(format!("an environment: {error}")))?;
         ambients.insert(digest.value().to_owned(), Arc::new(variables));
@@ -328,28 +374,37 @@ fn write(database: &Database, saves: &[Save], unreferenced: &[String]) -> Result
         let mut meta = transaction.open_table(META)?;
         let mut apps = transaction.open_table(APPS)?;
         let mut ambients = transaction.open_table(AMBIENTS)?;
-        for digest in unreferenced {
-            ambients.remove(digest.as_str())?;
-        }
+        let mut ledger = Ledger::begin(&transaction, &meta, &apps)?;
         for save in saves {
             match save {
                 Save::App(name, record) => {
                     apps.insert(name.as_str(), json(record)?.as_slice())?;
+                    ledger.set(name, Some(record))?;
                 }
                 Save::DeleteApp(name) => {
                     apps.remove(name.as_str())?;
+                    ledger.set(name, None)?;
                 }
                 Save::Ambient(digest, variables) => {
                     ambients.insert(digest.as_str(), json(variables.as_ref())?.as_slice())?;
                 }
                 Save::Generation(generation) => {
                     meta.insert("generation", generation.to_string().as_bytes())?;
+                    ledger.turn(*generation)?;
                 }
+                Save::Began(generation) => ledger.note(generation)?,
+                Save::Ended { number, outcome } => ledger.end(*number, outcome)?,
+                Save::Applied { ecosystem, number } => ledger.applied(ecosystem, *number)?,
                 Save::Boot(boot) => {
                     meta.insert("boot", boot.as_bytes())?;
                 }
             }
         }
+        // A generation may refer to them still.
+        if !unreferenced.is_empty() {
+            ledger.sweep_after();
+        }
+        ledger.finish(&mut ambients, &apps)?;
     }
     transaction.commit()?;
     Ok(())

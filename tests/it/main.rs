@@ -21,6 +21,7 @@ mod faults;
 mod formats;
 mod fuzzing;
 mod health;
+mod history;
 mod javascript;
 mod keeping;
 mod limits;

@@ -227,11 +227,17 @@ impl Operation {
                 if goal == Goal::Up {
                     self.arrived.insert(id.clone());
                 }
-                let what = match goal {
-                    Goal::Up => ProgressKind::Up { after_ms },
-                    Goal::Down => ProgressKind::Stopped,
-                };
-                self.progress(&id.app, Some(id.slot), what, around.out);
+                let is_up = around.table.instance(id).is_some_and(|instance| {
+                    !matches!(instance.machine.state, State::Starting { .. } | State::Waiting { .. } | State::Blocked)
+                });
+                match goal {
+                    Goal::Up if is_up || !self.given_up => {
+                        self.progress(&id.app, Some(id.slot), ProgressKind::Up { after_ms }, around.out);
+                    }
+                    // Only nobody waits for it any more.
+                    Goal::Up => {}
+                    Goal::Down => self.progress(&id.app, Some(id.slot), ProgressKind::Stopped, around.out),
+                }
             }
             Verdict::Failed(reason) => self.fail(id, reason, around),
         }

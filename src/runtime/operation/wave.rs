@@ -20,6 +20,8 @@ pub(super) struct Wave {
     pub(super) works: Vec<Work>,
     pub(super) next_list_id: u32,
     pub(super) generation: u64,
+    /// The generation that is begun with it.
+    pub(super) begins: Option<u64>,
 }
 
 impl Operation {
@@ -93,13 +95,17 @@ impl Operation {
         for work in &works {
             work.saves(around.table, &mut saves);
         }
-        let mut wave = Wave { works, next_list_id, generation: *around.generation };
+        let mut wave = Wave { works, next_list_id, generation: *around.generation, begins: None };
         if saves.is_empty() {
             self.begin(wave, around);
             return;
         }
-        wave.generation += 1;
-        saves.push(Save::Generation(wave.generation));
+        if let Some((number, generation)) = self.begins(&saves, around) {
+            wave.generation = number;
+            wave.begins = Some(number);
+            // What comes after the number belongs to it.
+            saves.splice(0..0, [Save::Generation(number), Save::Began(Box::new(generation))]);
+        }
         *around.tickets += 1;
         let ticket = Ticket(*around.tickets);
         around.out.push(Effect::Save { ticket, saves });
@@ -226,6 +232,9 @@ impl Operation {
     pub(super) fn begin(&mut self, wave: Wave, around: &mut Surroundings<'_>) {
         around.table.next_list_id = wave.next_list_id;
         let mut works = wave.works;
+        if let Some(before) = &mut self.before {
+            before.note(&works, around.table);
+        }
         // Whoever takes a name that a rename frees comes after it.
         works.sort_by_key(|work| work.renamed_from.is_none());
         for work in &works {

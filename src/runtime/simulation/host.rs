@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::tz::TimeZone;
 
+use super::generations::Memory;
 use super::rng::Rng;
 use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Shortage, Wall};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What, Why};
 use crate::runtime::{
-    ClientId, Effect, Input, Intent, Past, Save, Standing, State, Survivor, Ticket, Watches, possible_launches,
+    ClientId, Effect, Input, Intent, Past, Recall, Save, Standing, State, Survivor, Ticket, Watches, possible_launches,
 };
 use crate::supervisor::{Launch, LaunchId, Layout, State as StandsAs};
 
@@ -38,6 +39,10 @@ pub(super) enum Coming {
         ticket: Ticket,
         saves: Vec<Save>,
     },
+    RecallEnds {
+        ticket: Ticket,
+        wanted: Recall,
+    },
     /// The user does something.
     User,
     /// Files change.
@@ -59,6 +64,11 @@ pub(super) fn zone(name: Option<&str>) -> Option<TimeZone> {
         None => TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").ok(),
         Some(_) => None,
     }
+}
+
+/// What is only noted changes nothing of what follows.
+fn is_waited_for(saves: &[Save]) -> bool {
+    saves.iter().any(|save| !matches!(save, Save::Ended { .. } | Save::Applied { .. }))
 }
 
 /// A process and its descendants.
@@ -107,6 +117,8 @@ pub(super) struct Host {
     pub(super) faults: Faults,
     pub(super) trees: BTreeMap<u64, Tree>,
     pub(super) disk: State,
+    /// What is on it besides.
+    pub(super) memory: Memory,
     /// As of the last save that the core has heard of.
     pub(super) heard_disk: State,
     /// Apps whose last save failed and had a slot stopped: what only stops is done all the same.
@@ -163,6 +175,7 @@ impl Host {
             heard_disk: disk.clone(),
             unrecorded_stops: BTreeSet::new(),
             disk,
+            memory: Memory::default(),
             trace: VecDeque::new(),
             answers: BTreeMap::new(),
             finished: BTreeMap::new(),
@@ -252,6 +265,9 @@ impl Host {
                 return alive.then_some(Input::Ready { launch });
             }
             Coming::SaveEnds { ticket, saves } => return Some(self.save(ticket, saves)),
+            Coming::RecallEnds { ticket, wanted } => {
+                return Some(Input::Recalled { ticket, result: self.recall(&wanted) });
+            }
             Coming::Probe { launch } => return self.probe(launch),
             Coming::User | Coming::Files | Coming::Clock { .. } => {}
         }
@@ -281,9 +297,15 @@ impl Host {
             }
             Effect::Save { ticket, saves } => {
                 // One thread saves, in the order in which it was asked to.
-                self.saved_until = self.saved_until.max(self.mono + self.rng.below(4)) + 1;
+                let takes = if is_waited_for(&saves) { self.rng.below(4) } else { 0 };
+                self.saved_until = self.saved_until.max(self.mono + takes) + 1;
                 let delay = self.saved_until - self.mono;
                 self.after(delay, Coming::SaveEnds { ticket, saves });
+            }
+            Effect::Recall { ticket, wanted } => {
+                self.saved_until = self.saved_until.max(self.mono + self.rng.below(2)) + 1;
+                let delay = self.saved_until - self.mono;
+                self.after(delay, Coming::RecallEnds { ticket, wanted });
             }
             Effect::Answer { client, answer, last } => {
                 self.answers.entry(client).or_default().push(*answer);
@@ -373,7 +395,7 @@ impl Host {
                 Coming::Input(Input::Exited { launch, status, .. }) => {
                     self.unheard.insert(launch, status);
                 }
-                Coming::Input(_) | Coming::Probe { .. } => {}
+                Coming::Input(_) | Coming::Probe { .. } | Coming::RecallEnds { .. } => {}
                 Coming::Ready { .. } if !self.hears => {}
                 Coming::SaveEnds { saves, .. } => {
                     through = through && self.rng.percent(50);
@@ -640,13 +662,19 @@ impl Host {
     }
 
     fn save(&mut self, ticket: Ticket, saves: Vec<Save>) -> Input {
-        if self.rng.percent(self.faults.failing_saves) {
+        if is_waited_for(&saves) && self.rng.percent(self.faults.failing_saves) {
             self.note("save fails");
             self.unrecorded_stops.extend(saves.into_iter().filter_map(|save| match save {
                 Save::App(name, record) => {
                     record.instances.values().any(|i| i.intent == Intent::Stopped).then_some(name)
                 }
-                Save::DeleteApp(_) | Save::Ambient(..) | Save::Generation(_) | Save::Boot(_) => None,
+                Save::DeleteApp(_)
+                | Save::Ambient(..)
+                | Save::Generation(_)
+                | Save::Began(_)
+                | Save::Ended { .. }
+                | Save::Applied { .. }
+                | Save::Boot(_) => None,
             }));
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
@@ -658,6 +686,7 @@ impl Host {
     /// Environments that lose their last app go, as in the real store.
     fn write(&mut self, saves: Vec<Save>) {
         for save in saves {
+            let remembered = save.clone();
             match save {
                 Save::App(name, record) => {
                     self.unrecorded_stops.remove(&name);
@@ -675,8 +704,10 @@ impl Host {
                     }
                     self.disk.generation = generation;
                 }
+                Save::Began(_) | Save::Ended { .. } | Save::Applied { .. } => {}
                 Save::Boot(boot) => self.disk.boot = boot,
             }
+            self.remember_save(&remembered);
         }
         let used: BTreeSet<String> = self.disk.apps.values().map(|app| app.ambient.clone()).collect();
         self.disk.ambients.retain(|digest, _| used.contains(digest));

@@ -38,6 +38,8 @@ fn apply_with(apps: &[AppSpec], parallel: Option<NonZeroU32>) -> Request {
         ambient: BTreeMap::new(),
         expected: None,
         parallel,
+        revision: None,
+        auto_rollback: false,
     }))
 }
 
