@@ -37,6 +37,8 @@ pub struct Core {
     key: Key,
     /// The command at work. One at a time; restarts by policy go on meanwhile.
     current: Option<Operation>,
+    /// One that waits for a stop, which came in between.
+    paused: Option<Operation>,
     queue: VecDeque<Queued>,
     tickets: u64,
     /// What happened to instances since the command at work last looked.
@@ -116,6 +118,7 @@ impl Core {
         table.asking = Why::CutShort;
         let mut core = Self {
             current: None,
+            paused: None,
             resume_at: restore::resume(&table, now).map(|_| now.mono.plus_ms(if follows { 0 } else { RESUME_MS })),
             commanded: false,
             table,
@@ -309,6 +312,12 @@ impl Core {
             if kill {
                 self.cut_short(now, out);
             }
+            if self.is_cut_into_by(&request) {
+                // In the order in which they come.
+                let place = self.queue.iter().take_while(|queued| is_stop(&queued.request)).count();
+                self.queue.insert(place, Queued { caller, request });
+                return;
+            }
             if let Some(current) = &self.current {
                 let Caller { holder, pid, since, .. } = current.caller.clone();
                 let for_ms = now.mono.ms_since(since);
@@ -331,6 +340,11 @@ impl Core {
         if let Some(current) = self.current.take_if(|current| current.afterwards == Afterwards::GoOn) {
             current.caller.tell(ends(), true, out);
             self.give_up(current, now, out);
+        }
+        if let Some(mut paused) = self.paused.take() {
+            paused.caller.tell(ends(), true, out);
+            paused.give_up(&mut self.around(now, out));
+            self.paused = Some(paused);
         }
         self.queue.retain(|queued| {
             let stays = matches!(queued.request, Request::Kill);
@@ -417,6 +431,10 @@ impl Core {
             self.current.take_if(|current| current.caller.client == Some(client) && !current.is_way_back())
         {
             self.give_up(current, now, out)
+        } else if let Some(mut paused) = self.paused.take_if(|paused| paused.caller.client == Some(client)) {
+            let answer = paused.give_up(&mut self.around(now, out));
+            self.paused = Some(paused);
+            answer
         } else {
             return;
         };
@@ -473,14 +491,15 @@ impl Core {
         }
         self.run_agendas(now, out);
         self.measure(now, out);
-        let current = self.current.as_ref();
-        let busy = |app: &str| current.is_some_and(|current| current.is_at_work_on(app));
+        let (current, paused) = (&self.current, &self.paused);
+        let busy = |app: &str| current.iter().chain(paused).any(|operation| operation.is_at_work_on(app));
         let due = self.watching.due(&self.table, now, busy, out);
         self.renew(due, now, out);
     }
 
     fn is_at_work_on(&self, app: &str) -> bool {
-        self.current.as_ref().is_some_and(|current| current.is_at_work_on(app))
+        let at_work = self.current.iter().chain(&self.paused);
+        at_work.into_iter().any(|operation| operation.is_at_work_on(app))
     }
 
     /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.
@@ -514,11 +533,11 @@ impl Core {
         self.ending = Ending::Stopping;
         self.table.asking = Why::Signal;
         self.resume_at = None;
-        let current = self.current.take();
-        if let Some(current) = &current {
-            self.note_end(current, Outcome::CutShort, out);
+        let at_work: Vec<Operation> = self.current.take().into_iter().chain(self.paused.take()).collect();
+        for operation in &at_work {
+            self.note_end(operation, Outcome::CutShort, out);
         }
-        let waiting = current.map(|operation| operation.caller);
+        let waiting = at_work.into_iter().map(|operation| operation.caller);
         let waiting = waiting.into_iter().chain(self.queue.drain(..).map(|queued| queued.caller));
         for caller in waiting {
             caller.tell(ends(), true, out);
@@ -576,8 +595,13 @@ impl Core {
     /// Goes on with the command at work, and with the next when it is done.
     fn advance(&mut self, now: Now, out: &mut Vec<Effect>) {
         while self.ending == Ending::No {
+            self.cut_in(now, out);
             let Some(mut current) = self.current.take() else {
-                if let Some(queued) = self.queue.pop_front() {
+                if let Some(mut paused) = self.paused.take() {
+                    self.table.asking = paused.caller.why();
+                    paused.go_on(&mut self.around(now, out));
+                    self.current = Some(paused);
+                } else if let Some(queued) = self.queue.pop_front() {
                     self.commanded = true;
                     self.begin(queued, now, out);
                 } else if self.resume_at.is_some_and(|at| self.commanded || at <= now.mono) {
@@ -663,6 +687,28 @@ impl Core {
         }
     }
 
+    /// Whether what is at work lets this have its turn first: who stops something does not wait until something else is ready.
+    fn is_cut_into_by(&self, request: &Request) -> bool {
+        let at_work = || self.current.as_ref().is_some_and(Operation::gives_way);
+        is_stop(request) && self.paused.is_none() && at_work()
+    }
+
+    /// What is at work is left at that, and goes on when what came in between is done.
+    fn cut_in(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let next = self.queue.front().is_some_and(|queued| self.is_cut_into_by(&queued.request));
+        if !next || self.current.as_ref().is_some_and(Operation::is_saving) {
+            return;
+        }
+        let Some(queued) = self.queue.pop_front() else { return };
+        let (by, mut paused) = (queued.caller.holder.clone(), self.current.take());
+        self.begin(queued, now, out);
+        let stopped = self.current.as_ref().map(Operation::stops).unwrap_or_default();
+        if let Some(paused) = &mut paused {
+            paused.take_back(&stopped, &by, &mut self.around(now, out));
+        }
+        self.paused = paused;
+    }
+
     fn is_at_rest(&self) -> bool {
         self.table.machines().all(|machine| machine.state.is_terminal())
     }
@@ -733,6 +779,10 @@ impl Core {
             out,
         }
     }
+}
+
+fn is_stop(request: &Request) -> bool {
+    matches!(request, Request::Stop { .. } | Request::Delete { .. })
 }
 
 fn ends() -> Answer {

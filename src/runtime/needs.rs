@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::table::{App, Table};
 use crate::base::ExitStatus;
-use crate::spec::Condition;
+use crate::spec::{AppSpec, Condition};
 use crate::supervisor::{Machine, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,13 @@ pub(super) fn is_met(table: &Table, app: &str, condition: Condition) -> bool {
     // What an earlier daemon started is taken for what it was until it is known to be otherwise.
     let was = |machine: &Machine| machine.adopted && matches!(machine.state, State::Starting { late: false, .. });
     known(table, app).is_none_or(|app| there(app).any(|machine| meets(machine, condition) || was(machine)))
+}
+
+/// What an app depends on and is not as it must be.
+pub(super) fn unmet(table: &Table, spec: &AppSpec) -> Vec<String> {
+    let needs = spec.depends_on.iter().map(|other| (other, spec.need(other).condition));
+    let unmet = needs.filter(|(other, condition)| !is_met(table, other, *condition));
+    unmet.map(|(other, condition)| wanted(other, condition)).collect()
 }
 
 fn known<'a>(table: &'a Table, app: &str) -> Option<&'a App> {

@@ -63,7 +63,7 @@ impl Core {
     /// What a process, and what it has started, takes.
     pub(super) fn measured(&mut self, launch: LaunchId, bytes: u64, now: Now, out: &mut Vec<Effect>) {
         let Some(id) = self.table.owner(launch) else { return };
-        let is_at_work = self.current.as_ref().is_some_and(|current| current.is_at_work_on(&id.app));
+        let is_at_work = self.is_at_work_on(&id.app);
         let app = self.table.apps.get_mut(&id.app);
         let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot)) else { return };
         let Some(Watched { limit, since, .. }) = watched(instance).filter(|watched| watched.launch == launch) else {

@@ -122,7 +122,9 @@ impl Operation {
 
     /// It has no generation yet, and these are its first changes: it begins one.
     pub(super) fn begins(&self, saves: &[Save], around: &Surroundings<'_>) -> Option<(u64, Generation)> {
-        let deed = self.deed.as_ref().filter(|_| self.generation.is_none())?;
+        // Another may have come in between.
+        let is_last = |own: u64| own >= *around.generation;
+        let deed = self.deed.as_ref().filter(|_| !self.generation.is_some_and(is_last))?;
         let known = |name: &str| around.table.apps.get(name).filter(|app| !app.deleted);
         let changes = saves.iter().any(|save| match save {
             Save::App(name, record) => known(name).is_none_or(|app| former_of(&app.record) != former_of(record)),

@@ -71,6 +71,8 @@ pub(super) struct Operation {
     pub(super) recalling: Option<Recalling>,
     /// Who asked for it took it back.
     cancelled: bool,
+    /// New apps that are recorded and not started, and why.
+    skipped: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +150,7 @@ impl Operation {
             undoes: None,
             recalling: None,
             cancelled: false,
+            skipped: BTreeMap::new(),
         }
     }
 
@@ -177,6 +180,68 @@ impl Operation {
         let mut wave = self.saving.iter().flat_map(|(_, wave)| &wave.works);
         let is_open = |task: &Task| !matches!(task.phase, Phase::Done | Phase::Failed);
         self.tasks.get(app).is_some_and(is_open) || wave.any(|work| work.renamed_from.as_deref() == Some(app))
+    }
+
+    /// Whether a stop may come in between.
+    pub(super) fn gives_way(&self) -> bool {
+        let brings_up = self.tasks.values().any(|task| task.aim.brings_up());
+        brings_up && self.afterwards == Afterwards::GoOn && self.recalling.is_none() && !self.goes_on_alone()
+    }
+
+    pub(super) fn is_saving(&self) -> bool {
+        self.saving.is_some()
+    }
+
+    /// What it ends for good.
+    pub(super) fn stops(&self) -> Vec<InstanceId> {
+        let stopped = self.tasks.iter().filter_map(|(app, task)| match &task.aim {
+            Aim::Stop { slots, .. } | Aim::Delete { slots } => Some((app, slots)),
+            Aim::Apply { .. } | Aim::Up { .. } | Aim::Watch { .. } => None,
+        });
+        stopped.flat_map(|(app, slots)| slots.iter().map(move |slot| InstanceId::new(app, *slot))).collect()
+    }
+
+    /// These are none of its business any more: somebody stops them.
+    pub(super) fn take_back(&mut self, stopped: &[InstanceId], by: &str, around: &mut Surroundings<'_>) {
+        let reason = format!("{by} came in between");
+        for id in stopped {
+            let queued = self.queue.len();
+            self.queue.retain(|(other, _)| other != id);
+            let queued = queued - self.queue.len();
+            let Some(task) = self.tasks.get_mut(&id.app) else { continue };
+            let is_silent = task.aim.is_silent();
+            match &mut task.phase {
+                Phase::Pending => self.skip(&id.app, reason.clone()),
+                Phase::Running(running) => {
+                    running.queued -= queued;
+                    let replaced = running.replace.len();
+                    running.replace.retain(|slot| *slot != id.slot);
+                    let flew = matches!(running.in_flight.get(&id.slot), Some(Flight { goal: Goal::Up, .. }));
+                    if flew {
+                        running.in_flight.remove(&id.slot);
+                    }
+                    if queued > 0 || flew || replaced > running.replace.len() {
+                        running.failed = true;
+                        self.starting.remove(id);
+                        if !is_silent {
+                            let failure = Failure::of_app(id.app.clone(), reason.clone());
+                            self.failed.push(Failure { slot: Some(id.slot), ..failure });
+                        }
+                    }
+                }
+                Phase::Saving | Phase::Done | Phase::Failed => {}
+            }
+        }
+        for id in stopped {
+            self.settle(&id.app, around);
+        }
+        self.stirred = true;
+    }
+
+    /// After something came in between.
+    pub(super) fn go_on(&mut self, around: &mut Surroundings<'_>) {
+        self.stirred = true;
+        self.look_again(around);
     }
 
     pub(super) fn has(&self, app: &str) -> bool {

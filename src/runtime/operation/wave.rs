@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
 use crate::base::{ExitStatus, InstanceId};
-use crate::plan::Action;
+use crate::plan::{Action, Outcome};
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
-use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, wanted};
+use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted};
 use crate::runtime::rename;
 use crate::runtime::table::{Instance, Table};
 use crate::runtime::work::Work;
@@ -103,6 +103,8 @@ impl Operation {
         if let Some((number, generation)) = self.begins(&saves, around) {
             wave.generation = number;
             wave.begins = Some(number);
+            let before = self.generation.map(|number| Save::Ended { number, outcome: Outcome::CutShort });
+            saves.extend(before);
             // What comes after the number belongs to it.
             saves.splice(0..0, [Save::Generation(number), Save::Began(Box::new(generation))]);
         }
@@ -190,11 +192,13 @@ impl Operation {
                     Turn::Never(failed) => skipped.push((app.clone(), failed)),
                 }
             }
+            skipped.retain(|(app, _)| !self.skipped.contains_key(app));
             if skipped.is_empty() {
                 for (app, needs) in waiting {
                     self.progress(&app, None, ProgressKind::Waiting { needs }, around.out);
                 }
                 self.held = held;
+                ready.extend(self.skipped.keys().cloned());
                 return ready;
             }
             for (app, failed) in skipped {
@@ -215,6 +219,10 @@ impl Operation {
                 };
                 let what = ProgressKind::Skipped { reason: reason.clone() };
                 self.progress(&app, None, what, around.out);
+                if self.will_wait(&app, around.table) {
+                    self.skipped.insert(app, reason);
+                    continue;
+                }
                 self.skip(&app, reason);
             }
             // Somebody may wait for what was to be started here.
@@ -256,6 +264,9 @@ impl Operation {
             let what = if work.is_new { ProgressKind::Created } else { ProgressKind::Updated };
             self.progress(app, None, what, around.out);
         }
+        if let Some(reason) = self.skipped.remove(app) {
+            return self.have_wait(&work, reason, around);
+        }
         let since = around.now.mono;
         let flight = |goal| Flight { goal, since };
         let mut running = Running { queued: work.start.len(), replace: work.replace.into(), ..Running::default() };
@@ -278,6 +289,30 @@ impl Operation {
         }
         self.next_replacement(app);
         self.settle(app, around);
+    }
+
+    /// A new app that something keeps from being started is known all the same, where it will start by itself when that is over.
+    fn will_wait(&self, app: &str, table: &Table) -> bool {
+        let Some(Task { aim: Aim::Apply { step, declared: Some(declared) }, .. }) = self.tasks.get(app) else {
+            return false;
+        };
+        let is_new = step.action == Action::Create && !step.start.is_empty() && !table.apps.contains_key(app);
+        is_new && !self.given_up && !self.goes_on_alone() && !unmet(table, &declared.spec).is_empty()
+    }
+
+    fn have_wait(&mut self, work: &Work, reason: String, around: &mut Surroundings<'_>) {
+        let app = work.app.as_str();
+        let needs = around.table.apps.get(app).map(|known| unmet(around.table, &known.record.spec)).unwrap_or_default();
+        for slot in &work.start {
+            let known = around.table.apps.get_mut(app).and_then(|known| known.instances.get_mut(slot));
+            if let Some(instance) = known {
+                instance.machine.unmet.clone_from(&needs);
+                around.feed(&InstanceId::new(app, *slot), Event::Resume);
+            }
+        }
+        self.skip(app, reason);
+        self.stirred = true;
+        self.look_at_blocked(None, around);
     }
 
     fn only_renames(&self, app: &str) -> bool {

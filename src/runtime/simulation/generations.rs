@@ -27,8 +27,10 @@ impl Host {
             Save::Began(generation) => {
                 let Generation { number, command, .. } = &**generation;
                 let number = *number;
-                let twice = self.memory.generations.values().find(|known| known.command == *command);
-                if let Some(other) = twice {
+                let generations = &self.memory.generations;
+                // A stop may have come in between.
+                let last = generations.values().next_back().filter(|last| last.command == *command);
+                if let Some(other) = last {
                     self.fail(&format!("one command made @{} and @{number}", other.number));
                 }
                 if number != self.disk.generation {
