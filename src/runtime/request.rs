@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::generation::former_of;
 use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
@@ -208,7 +209,14 @@ pub(super) fn add_back(
     ambients: &BTreeMap<String, Ambient>,
     table: &Table,
 ) {
-    for step in plan.steps.iter().filter(|step| step.action != Action::Keep) {
+    // What runs may be as it was, and what is recorded not: a start that was given up before it was begun.
+    let is_recorded = |step: &Step| {
+        let known = table.apps.get(&step.app).filter(|app| !app.deleted && !app.unsaved);
+        known.map(|app| former_of(&app.record)).as_ref() == formers.get(&step.app)
+    };
+    for step in plan.steps.iter().filter(|step| step.action != Action::Keep || !is_recorded(step)) {
+        let action = if step.is_keep() { Action::Update } else { step.action };
+        let step = Step { action, ..step.clone() };
         let declared = formers.get(&step.app).filter(|_| step.action != Action::Delete).map(|former| Declared {
             ecosystem: former.ecosystem.clone(),
             file: former.file.clone(),
@@ -221,10 +229,10 @@ pub(super) fn add_back(
             ),
             slots: Some(former.slots.clone()),
         });
-        let after: BTreeSet<String> = step.after.iter().cloned().collect();
+        let (app, after): (String, BTreeSet<String>) = (step.app.clone(), step.after.iter().cloned().collect());
         let needs = declared.iter().flat_map(|declared| conditions(&declared.spec));
         let needs = needs.filter(|(need, _)| after.contains(need)).collect();
-        operation.add_needing(step.app.clone(), Aim::Apply { step: Box::new(step.clone()), declared }, after, needs);
+        operation.add_needing(app, Aim::Apply { step: Box::new(step), declared }, after, needs);
     }
 }
 

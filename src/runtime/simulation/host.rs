@@ -66,6 +66,19 @@ pub(super) fn zone(name: Option<&str>) -> Option<TimeZone> {
     }
 }
 
+fn in_short(save: &Save) -> String {
+    match save {
+        Save::App(name, record) => {
+            let slots = record.instances.iter().map(|(slot, known)| format!("{slot} {:?}", known.intent));
+            format!("{name} ({})", slots.collect::<Vec<_>>().join(", "))
+        }
+        Save::DeleteApp(name) => format!("no {name}"),
+        Save::Generation(number) => format!("@{number}"),
+        Save::Ended { number, .. } => format!("end of @{number}"),
+        Save::Ambient(..) | Save::Began(_) | Save::Applied { .. } | Save::Boot(_) => "more".to_owned(),
+    }
+}
+
 /// What is only noted changes nothing of what follows.
 fn is_waited_for(saves: &[Save]) -> bool {
     saves.iter().any(|save| !matches!(save, Save::Ended { .. } | Save::Applied { .. }))
@@ -134,6 +147,8 @@ pub(super) struct Host {
     pub(super) layout: Layout,
     /// What was told of what happened.
     pub(super) history: Vec<String>,
+    /// Apps that were deleted, by the history.
+    gone: BTreeSet<String>,
     /// State and last pid, by the history.
     pub(super) told: BTreeMap<(String, u32), (&'static str, u32)>,
     /// Whose health is looked after.
@@ -184,6 +199,7 @@ impl Host {
             restarts_by_files: BTreeMap::new(),
             layout: Layout { home: "/h".to_owned() },
             history: Vec::new(),
+            gone: BTreeSet::new(),
             told: BTreeMap::new(),
             checked: BTreeSet::new(),
             queue: BTreeMap::new(),
@@ -296,6 +312,8 @@ impl Host {
                 }
             }
             Effect::Save { ticket, saves } => {
+                let shown: Vec<String> = saves.iter().map(in_short).collect();
+                self.note(&format!("asked to save as {}: {}", ticket.0, shown.join(", ")));
                 // One thread saves, in the order in which it was asked to.
                 let takes = if is_waited_for(&saves) { self.rng.below(4) } else { 0 };
                 self.saved_until = self.saved_until.max(self.mono + takes) + 1;
@@ -350,11 +368,24 @@ impl Host {
                 self.told.insert((name, slot), known);
             }
         }
+        // Another of that name is another app.
+        match &what {
+            What::Deleted { .. } => {
+                self.told.retain(|(name, _), known| *name != app || known.0 != "stopped");
+                self.gone.insert(app.clone());
+            }
+            What::Created { .. } | What::Renamed { .. } => _ = self.gone.remove(&app),
+            _ => {}
+        }
         if let (Some(slot), Some(state)) = (slot, what.state()) {
-            let known = self.told.entry((app, slot)).or_default();
+            let is_gone = state == "stopped" && self.gone.contains(&app);
+            let known = self.told.entry((app.clone(), slot)).or_default();
             known.0 = state;
             if let What::Started { pid, .. } | What::Adopted { pid, .. } = what {
                 known.1 = pid;
+            }
+            if is_gone {
+                self.told.remove(&(app, slot));
             }
         }
     }
