@@ -35,11 +35,14 @@ mod progress;
 mod random;
 mod reload_logs;
 mod render;
+mod resurrect;
+mod saved;
 mod saved_plan;
 mod schema;
 mod screen;
 mod show;
 mod start;
+mod state;
 mod surroundings;
 mod table;
 mod terminal;
@@ -113,8 +116,11 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Stop(arguments) => change::stop(arguments, terminal),
         Command::Restart(arguments) => change::restart(arguments, terminal),
         Command::Delete(arguments) => change::delete(arguments, terminal),
-        Command::Resurrect => change::resurrect(terminal),
+        Command::Resurrect(arguments) => resurrect::run(arguments, terminal),
+        Command::Save(arguments) => saved::save(arguments, terminal),
+        Command::ClearDump => saved::forget(terminal),
         Command::Kill => kill::run(terminal),
+        Command::State(command) => state::run(command, terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Upgrade(arguments) => upgrade::run(arguments, terminal),
         Command::Version(arguments) => version::run(arguments, terminal),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{ExitStatus, Run};
 use crate::graph::Graph;
 use crate::plan::{Plan, Refusal, SavedPlan, Seal, Stale};
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, EcosystemId};
 
 pub const PROTOCOL: u32 = 1;
 
@@ -55,6 +55,13 @@ pub enum Request {
         text: String,
     },
 
+    /// Whether what is recorded on disk is what was written there.
+    CheckState,
+    /// Write what is recorded anew, where it is damaged; what was there is set aside.
+    RepairState,
+    /// Keep what should run now for `resurrect`.
+    Keep,
+
     // These change something: one at a time, in the order in which they came.
     Apply(Box<Apply>),
     /// An app that belongs to no file.
@@ -73,6 +80,13 @@ pub enum Request {
     },
     Delete {
         targets: Vec<String>,
+    },
+    /// Make apps known again, and start of each what should run. Those that are known already are left as they are; with
+    /// `wake` what should run of them is started.
+    Restore {
+        apps: Vec<RestoredApp>,
+        #[serde(default)]
+        wake: bool,
     },
     /// Start every app that should run and does not: what `kill` has ended, not what was stopped.
     Resurrect,
@@ -96,6 +110,17 @@ pub struct Apply {
     /// Instances that may be on their way up at once. None is the daemon's own measure.
     #[serde(default)]
     pub parallel: Option<NonZeroU32>,
+}
+
+/// An app as it was kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RestoredApp {
+    pub ecosystem: Option<EcosystemId>,
+    pub file: Option<String>,
+    pub spec: Box<AppSpec>,
+    pub ambient: BTreeMap<String, String>,
+    /// The instances that should run.
+    pub up: Vec<u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +152,24 @@ pub enum Answer {
     },
     List {
         instances: Vec<InstanceView>,
+        /// What runs and nobody knows.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        strangers: Vec<StrangerView>,
+    },
+    /// Final: what is recorded on disk.
+    State {
+        /// Why it is damaged; none where it is sound.
+        #[serde(default)]
+        problem: Option<String>,
+        apps: usize,
+        /// Where the damaged one was put, when it was written anew.
+        #[serde(default)]
+        aside: Option<String>,
+    },
+    /// Final: so many apps are kept, and where.
+    Kept {
+        apps: usize,
+        path: String,
     },
     Show {
         apps: Vec<AppView>,
@@ -295,6 +338,15 @@ pub struct InstanceView {
     /// `json` where each line is an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_type: Option<String>,
+}
+
+/// A process that an earlier daemon started, of which nothing is recorded: it is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrangerView {
+    pub pid: u32,
+    /// As it was called when it was started.
+    pub name: String,
+    pub slot: u32,
 }
 
 #[cfg(test)]

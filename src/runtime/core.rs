@@ -15,7 +15,7 @@ use super::request::{self, Begun};
 use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
-use super::{ClientId, Effect, Input, Intent, Past, Save, Standing, State, Ticket, restore, view};
+use super::{ClientId, Effect, Errand, Input, Intent, Past, Save, Standing, State, Ticket, restore, view};
 use crate::base::{ExitStatus, InstanceId, Key, Mono, Now};
 use crate::plan::Seal;
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
@@ -232,6 +232,11 @@ impl Core {
                 self.watching.changed(&self.table, &app, paths, count, more, now);
             }
             Input::WatchTrouble { app, trouble } => self.watching.trouble(&app, trouble, &mut out),
+            Input::Strangers { left } => {
+                self.table.strangers.clone_from(&left);
+                self.tickets += 1;
+                out.push(Effect::Save { ticket: Ticket(self.tickets), saves: vec![Save::Strangers(left)] });
+            }
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),
         }
@@ -281,7 +286,15 @@ impl Core {
         let Call { protocol: _, version: _, pid, no_wait, request, uid } = call;
         let holder = request::holder(&request);
         let caller = Caller { client: Some(client), pid, uid, holder, since: now.mono };
-        if let Some(answer) = self.read(&request, now) {
+        let errand = match request {
+            Request::CheckState => Some(Errand::Check),
+            Request::RepairState => Some(Errand::Repair),
+            Request::Keep => Some(Errand::Keep),
+            _ => None,
+        };
+        if let Some(errand) = errand {
+            out.push(Effect::Errand { client, errand });
+        } else if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
         } else if self.ending == Ending::Ended {
             caller.tell(Answer::Ending, true, out);
@@ -336,7 +349,8 @@ impl Core {
             Request::List => {
                 let mut instances = view::views(&self.table, now);
                 self.watching.annotate(&mut instances);
-                Some(Answer::List { instances })
+                let strangers = self.table.strangers.iter().map(view::stranger).collect();
+                Some(Answer::List { instances, strangers })
             }
             Request::Show { targets, reveal } => Some(self.show(targets, *reveal, now)),
             Request::Plan { graph, options } => {
@@ -353,6 +367,10 @@ impl Core {
             | Request::Restart { .. }
             | Request::Delete { .. }
             | Request::Resurrect
+            | Request::Restore { .. }
+            | Request::CheckState
+            | Request::RepairState
+            | Request::Keep
             | Request::Kill
             | Request::Upgrade { .. } => None,
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::history::Entry;
-use super::{AppRecord, ClientId, Standing, Ticket, Watches};
+use super::{AppRecord, ClientId, Standing, Stranger, Ticket, Watches};
 use crate::base::Signal;
 use crate::rpc::wire::Answer;
 use crate::spec::{Limits, Rotation};
@@ -34,6 +34,8 @@ pub enum Effect {
     Limits { launch: LaunchId, limits: Limits },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
+    /// Something is wanted of the state as it is on disk; whoever does it answers.
+    Errand { client: ClientId, errand: Errand },
     /// `last` closes the exchange.
     Answer { client: ClientId, answer: Box<Answer>, last: bool },
     /// From now on exactly this is watched; changes come back as `FilesChanged`.
@@ -50,6 +52,17 @@ pub enum Effect {
     Become { program: String },
 }
 
+/// What a command wants of the state as it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Whether it is as it was written.
+    Check,
+    /// Write it anew, where it is not.
+    Repair,
+    /// Keep what should run for `resurrect`.
+    Keep,
+}
+
 /// One part of a durable change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Save {
@@ -60,4 +73,6 @@ pub enum Save {
     Generation(u64),
     /// The machine was started anew.
     Boot(String),
+    /// Who is left alone though nobody knows it.
+    Strangers(Vec<Stranger>),
 }

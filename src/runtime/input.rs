@@ -1,3 +1,4 @@
+use super::Stranger;
 use crate::base::ExitStatus;
 use crate::rpc::wire::Call;
 use crate::supervisor::LaunchId;
@@ -81,6 +82,10 @@ pub enum Input {
     WatchTrouble {
         app: String,
         trouble: Option<String>,
+    },
+    /// Of what nobody knows and runs all the same, these are left.
+    Strangers {
+        left: Vec<Stranger>,
     },
     /// A deadline may have passed (`Core::deadline`).
     Tick,

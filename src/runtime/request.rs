@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::operation::{Afterwards, Caller, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{InstanceRecord, TargetError, resolve, view};
+use super::{InstanceRecord, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{Action, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, plan, restrict};
-use crate::rpc::wire::{Answer, Apply, PlanOptions, Request};
+use crate::rpc::wire::{Answer, Apply, PlanOptions, Request, RestoredApp};
 use crate::spec::{AppSpec, Condition};
 use crate::supervisor::State;
 
@@ -31,6 +31,9 @@ pub(super) fn holder(request: &Request) -> String {
         Request::List => "list".to_owned(),
         Request::Show { .. } => "show".to_owned(),
         Request::Plan { .. } | Request::Seal { .. } => "diff".to_owned(),
+        Request::CheckState => "state check".to_owned(),
+        Request::RepairState => "state repair".to_owned(),
+        Request::Keep => "save".to_owned(),
         Request::Apply(apply) => format!("apply of `{}`", apply.graph.ecosystem),
         Request::StartScript { spec, .. } => format!("start of `{}`", spec.name),
         Request::Start { targets } => of("start", targets),
@@ -38,6 +41,9 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Restart { targets } => of("restart", targets),
         Request::Delete { targets } => of("delete", targets),
         Request::Resurrect => "resurrect".to_owned(),
+        Request::Restore { apps, .. } => {
+            of("resurrect", &apps.iter().map(|app| app.spec.name.clone()).collect::<Vec<_>>())
+        }
         Request::Kill => "kill".to_owned(),
         Request::Upgrade { .. } => "upgrade".to_owned(),
     }
@@ -77,6 +83,7 @@ pub(super) fn begin(
             let snapshot = view::snapshot(table, generation);
             return apply(*wanted, caller.clone(), table, &snapshot, key);
         }
+        Request::Restore { apps, wake } => restore(apps, wake, caller.clone(), table)?,
         Request::StartScript { spec, ambient } => start_script(*spec, ambient, caller.clone(), table)?,
         Request::Start { targets } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
@@ -117,6 +124,9 @@ pub(super) fn begin(
         | Request::Show { .. }
         | Request::Plan { .. }
         | Request::Seal { .. }
+        | Request::CheckState
+        | Request::RepairState
+        | Request::Keep
         | Request::Upgrade { .. } => Operation::new(caller.clone(), strict, go_on),
     };
     Ok(Begun { operation, first: None })
@@ -131,6 +141,9 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     }
     if !plan.refusals.is_empty() {
         return Err(Answer::Refused { refusals: plan.refusals });
+    }
+    for step in plan.steps.iter().filter(|step| step.action == Action::Create && !step.start.is_empty()) {
+        not_beside_strangers(&step.app, table)?;
     }
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     if let Some(parallel) = parallel {
@@ -158,6 +171,18 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
         }
     }
     Ok(Begun { operation, first: Some(Answer::Begun { plan: Box::new(plan) }) })
+}
+
+/// Nothing is started a second time that runs though nobody knows it.
+fn not_beside_strangers(app: &str, table: &Table) -> Result<(), Answer> {
+    let Some(stranger) = table.strangers.iter().find(|stranger| stranger.instance.app == app) else { return Ok(()) };
+    let Stranger { pid, instance, .. } = stranger;
+    Err(Answer::Error {
+        message: format!(
+            "`{instance}` runs already, as process {pid}: it was started before the state was built anew, which does not know it"
+        ),
+        hint: Some(format!("end it first: kill {pid}")),
+    })
 }
 
 fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, table: &Table) {
@@ -191,6 +216,45 @@ fn slots_on_their_way(table: &Table, app: &str) -> Vec<u32> {
     slots.map(|(slot, _)| *slot).collect()
 }
 
+/// What was kept, as it was; in the order of dependencies, of which those count that are to be started, too.
+fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) -> Result<Operation, Answer> {
+    let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
+    let starts = |app: &RestoredApp| !app.up.is_empty();
+    let started: BTreeSet<String> = apps.iter().filter(|app| starts(app)).map(|app| app.spec.name.clone()).collect();
+    for app in apps {
+        let RestoredApp { ecosystem, file, spec, ambient, up } = app;
+        let name = spec.name.clone();
+        let among = conditions(&spec).filter(|(need, _)| started.contains(need)).collect();
+        let aim = match table.apps.get(&name).filter(|known| !known.deleted) {
+            Some(_) if !wake || up.is_empty() => continue,
+            Some(_) => Aim::Up { slots: up, renew: false },
+            None => {
+                not_beside_strangers(&name, table)?;
+                let step = new_step(&name, up);
+                let ambient = table.shared(Ambient::new(ambient));
+                let declared = Declared { ecosystem, file, spec: Arc::from(spec.clone()), ambient };
+                Aim::Apply { step: Box::new(step), declared: Some(declared) }
+            }
+        };
+        operation.add_needing(name, aim, spec.depends_on.iter().cloned().collect(), among);
+    }
+    Ok(operation)
+}
+
+fn new_step(app: &str, start: Vec<u32>) -> Step {
+    Step {
+        app: app.to_owned(),
+        action: Action::Create,
+        renamed_from: None,
+        start,
+        replace: Vec::new(),
+        remove: Vec::new(),
+        changes: Vec::new(),
+        reasons: Vec::new(),
+        after: Vec::new(),
+    }
+}
+
 fn start_script(
     spec: AppSpec,
     ambient: BTreeMap<String, String>,
@@ -208,17 +272,8 @@ fn start_script(
             )),
         });
     }
-    let step = Step {
-        app: spec.name.clone(),
-        action: Action::Create,
-        renamed_from: None,
-        start: (0..spec.instances).collect(),
-        replace: Vec::new(),
-        remove: Vec::new(),
-        changes: Vec::new(),
-        reasons: Vec::new(),
-        after: Vec::new(),
-    };
+    not_beside_strangers(&spec.name, table)?;
+    let step = new_step(&spec.name, (0..spec.instances).collect());
     let ambient = table.shared(Ambient::new(ambient));
     let name = spec.name.clone();
     let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient };
