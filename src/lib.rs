@@ -58,12 +58,12 @@
 //!
 //! | file | what it is | who writes it |
 //! | --- | --- | --- |
-//! | `state` | what should run, the key for digests: a redb database | the daemon; `diff --out` makes an empty one, `state repair` another |
-//! | `state.backup`, `state.backup.1` | copies of it, with a digest | the daemon |
+//! | `state` | what should run, what did in the last generations, the key for digests: a redb database | the daemon; `diff --out` makes an empty one, `state repair` another |
+//! | `state.backup`, `state.backup.1` | copies of what should run, with a digest | the daemon |
 //! | `state.damaged-TIME` | one that could not be read, set aside | the daemon; `state repair` |
 //! | `saved` | what should run when `save` was said last | the daemon; `save` without one |
 //! | `daemon.lock` | held while a daemon runs, so that there is one; shared by who reads `state` | the daemon |
-//! | `start.lock` | held while a command starts a daemon | the command |
+//! | `start.lock` | held while a command starts a daemon, or a service's takes over | the command, the daemon |
 //! | `pmrun.sock`, `pmrun.pid` | the control socket and the daemon's pid, while it serves | the daemon |
 //! | `pmrun.log` | what the daemon itself has to say | the daemon |
 //! | `events.jsonl`, `events.jsonl.1` | what happened to apps, an event a line ([`runtime::history`]) | the daemon |
@@ -73,6 +73,7 @@
 //! | `logs/NAME-out.log.1`, `.2.gz` and so on | what was rotated ([`logs::rotate`]) | the daemon; the log process, of what it writes |
 //! | `rotate.lock` | which logs are being rotated just now | the daemon, the log process |
 //! | `logs-1.sock` | where daemons find that process | the daemon |
+//! | `successor.sock` | where a service's daemon waits for what the one before leaves to it | the daemon |
 //! | `pids/NAME-ID.pid` | an instance's pid | the daemon |
 
 pub mod base;

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use serde_json::json;
@@ -7,14 +6,15 @@ use serde_json::json;
 use super::ambient::ambient;
 use super::arguments::{self, Scope, Source};
 use super::error::CliError;
-use super::exchange::{self, Outcome};
+use super::exchange::{self, Outcome, WentBack};
 use super::exit::Exit;
 use super::loading::EntryFile;
+use super::revision::Question;
 use super::terminal::{Terminal, counted, harmless};
 use super::{diff, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
-use crate::plan::{Change, Plan, SavedPlan, Step, plan, render_json, render_text};
+use crate::plan::{Change, Plan, Revision, SavedPlan, Step, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, InstanceView, PlanOptions, Request};
 use crate::spec::Field;
 
@@ -30,6 +30,7 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     let mut world = surroundings::world_of(&arguments.source)?;
     let home = surroundings::home()?;
     let mut order = order(arguments, &home, &world, terminal)?;
+    let question = order.file.path.parent().and_then(|folder| Question::ask(folder, &world.env));
     world.reading.mode.clone_from(&order.profile);
     let (graph, origins) =
         loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;
@@ -41,7 +42,8 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     }
     let origin = diff::origin(&origins);
     let limited = limited(&graph, &selection);
-    let request = request(graph, order, arguments.parallel, &world);
+    let revision = question.and_then(Question::answer);
+    let request = request(graph, order, arguments, revision, &world);
 
     let mut applied = None;
     let outcome = exchange::perform(&home, &request, arguments.no_queue, terminal, &mut |plan, terminal| {
@@ -58,7 +60,28 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     if arguments.json {
         terminal.json(&result(applied.as_ref(), &origin, &outcome))?;
     }
+    if let Some(went) = &outcome.went_back {
+        return Err(went_back(went, &outcome, terminal));
+    }
     conclude("applied", &outcome, Exit::NotReady, terminal)
+}
+
+/// What failed has been said; what there is to say is how it stands now.
+fn went_back(went: &WentBack, outcome: &Outcome, terminal: &mut Terminal) -> CliError {
+    progress::failures(&went.left, terminal);
+    let failed = shortfall(outcome);
+    if went.left.is_empty() {
+        let message = format!("{failed}: everything that was touched is what it was in @{} again", went.to);
+        return CliError::new(Exit::RolledBack, message).hint("`pmrun diff` shows what is left to apply");
+    }
+    let left: BTreeSet<&str> = went.left.iter().map(|failure| failure.app.as_str()).collect();
+    let message = format!(
+        "{failed}: what was touched went back to @{}, but {} did not come up again",
+        went.to,
+        counted(left.len(), "app")
+    );
+    CliError::new(Exit::NotReady, message)
+        .hint("`pmrun logs --err TARGET` shows what an app said, `pmrun show TARGET` where it stands")
 }
 
 /// The apps that are to have limits.
@@ -171,14 +194,33 @@ fn refuse_other_wishes(source: &Source, scope: &Scope, plan: &Path) -> Result<()
         .hint("leave out `--env`, `--only`, `--no-prune`, `--adopt` and `--allow-empty`"))
 }
 
-fn request(graph: Graph, order: Order, parallel: Option<NonZeroU32>, world: &World) -> Request {
+fn request(
+    graph: Graph,
+    order: Order,
+    arguments: &arguments::Apply,
+    revision: Option<Revision>,
+    world: &World,
+) -> Request {
     let Order { file, options, expected, .. } = order;
     // What is recorded has to be found from anywhere.
     let graph = Graph { file: file.path.to_string_lossy().into_owned(), ..graph };
-    Request::Apply(Box::new(Apply { graph, options, ambient: ambient(&world.env), expected, parallel }))
+    Request::Apply(Box::new(Apply {
+        graph,
+        options,
+        ambient: ambient(&world.env),
+        expected,
+        parallel: arguments.parallel,
+        revision,
+        auto_rollback: arguments.auto_rollback,
+    }))
 }
 
-fn result(plan: Option<&Plan>, origin: &dyn Fn(&str, &str) -> Option<String>, outcome: &Outcome) -> serde_json::Value {
+pub(super) fn result(
+    plan: Option<&Plan>,
+    origin: &dyn Fn(&str, &str) -> Option<String>,
+    outcome: &Outcome,
+) -> serde_json::Value {
+    let rolled_back = outcome.went_back.as_ref().map(|went| json!({ "to": went.to, "left": went.left }));
     let cancelled = outcome.cancelled.as_ref();
     let cancelled = cancelled.map(|rest| json!({ "going_on": rest.going_on, "not_begun": rest.not_begun }));
     json!({
@@ -189,6 +231,7 @@ fn result(plan: Option<&Plan>, origin: &dyn Fn(&str, &str) -> Option<String>, ou
             "failed": outcome.failed,
             "ms": outcome.ms,
             "interrupted": cancelled,
+            "rolled_back": rolled_back,
         },
     })
 }
@@ -208,7 +251,8 @@ mod tests {
             (vec![failure("b", true), failure("c", true)], "2 of 3 apps were not begun"),
         ];
         for (failed, want) in table {
-            let outcome = Outcome { touched: 3, failed, tally: Tally::default(), ms: 0, cancelled: None };
+            let tally = Tally::default();
+            let outcome = Outcome { touched: 3, failed, tally, ms: 0, cancelled: None, went_back: None };
             assert_eq!(shortfall(&outcome), want);
         }
     }

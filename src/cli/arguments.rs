@@ -39,6 +39,13 @@ pub(super) enum Command {
     Apply(Apply),
     /// Show what `apply` would do, field by field
     Diff(Diff),
+    /// Show what is not as it was applied, though nobody has edited the file
+    #[command(after_help = DRIFT)]
+    Drift(Json),
+    /// List what was changed: when, by whom, from which file, with which result
+    History(History),
+    /// Make everything what it was in an earlier generation
+    Rollback(Rollback),
     /// Show what a file comes to once everything in it is resolved
     Render(Render),
     /// Check a file and report everything that is wrong with it
@@ -99,6 +106,17 @@ pub(super) enum Command {
     /// Print the version
     Version(Json),
 
+    /// Have the daemon, and what should run, start with the machine
+    Startup(Startup),
+    /// Undo what `startup` did; what runs goes on
+    Unstartup(Unstartup),
+    /// Be the daemon, in the foreground: for service managers, as `startup` has them run it
+    ///
+    /// It takes over from a daemon that runs already; what runs goes on. SIGTERM stops everything; SIGUSR1 ends
+    /// only this process, when another is about to be started in its place.
+    #[command(name = "daemon")]
+    Service(Service),
+
     /// Evaluate a config program (what `apply` and others run to read one)
     #[command(name = "__eval", hide = true)]
     Eval,
@@ -133,6 +151,9 @@ impl Command {
         match self {
             Self::Apply(Apply { json, .. })
             | Self::Diff(Diff { json, .. })
+            | Self::Drift(Json { json })
+            | Self::History(History { json, .. })
+            | Self::Rollback(Rollback { json, .. })
             | Self::Render(Render { json, .. })
             | Self::Explain(Explain { json, .. })
             | Self::Show(Show { json, .. })
@@ -160,6 +181,9 @@ impl Command {
             | Self::Kill
             | Self::Eval
             | Self::Daemon
+            | Self::Service(_)
+            | Self::Startup(_)
+            | Self::Unstartup(_)
             | Self::Pump
             | Self::Keeper { .. }
             | Self::ResumeDaemon { .. }
@@ -278,6 +302,7 @@ pub(super) struct Scope {
 Examples:
   pmrun apply                         the ecosystem file of this folder
   pmrun apply --env production --only api,worker
+  pmrun apply --auto-rollback         what fails is taken back
   pmrun apply plan.json               what `pmrun diff --out plan.json` showed, or nothing")]
 pub(super) struct Apply {
     #[command(flatten)]
@@ -292,6 +317,13 @@ pub(super) struct Apply {
     /// launched: 500 plain apps are launched within a second, and their `min_uptime` passes for all of them together.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub parallel: Option<NonZeroU32>,
+
+    /// When something does not come up, have what was touched be again what it was before, and exit with 4
+    ///
+    /// The daemon does that, whether or not the command still runs. What was created is deleted, the rest is configured
+    /// and runs as before; code on disk stays as it is. 3 where that does not come up either.
+    #[arg(long)]
+    pub auto_rollback: bool,
 
     /// When another command is at work, exit with 75 instead of waiting for its end
     #[arg(long)]
@@ -313,10 +345,16 @@ Exit codes: 0 no changes, 2 changes, 1 or 65 error
 Examples:
   pmrun diff                          against what runs
   pmrun diff --base git:origin/main --markdown
+  pmrun diff @3 @7                    what changed between two generations
+  pmrun diff @3                       what changed since
   pmrun diff --out plan.json          then: pmrun apply plan.json")]
 pub(super) struct Diff {
     #[command(flatten)]
     pub source: Source,
+
+    /// With two generations (`@3 @7`), the later; without it, what there is now
+    #[arg(value_name = "@GENERATION", conflicts_with_all = ["base", "out"])]
+    pub until: Option<String>,
 
     #[command(flatten)]
     pub scope: Scope,
@@ -339,6 +377,59 @@ pub(super) struct Diff {
     /// Files that git ignores are in no revision: those that `fingerprint` matches count as the same on both sides.
     #[arg(long, value_name = "git:REV|FILE", conflicts_with = "out")]
     pub base: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A command that changes what should run makes a generation, one that changes nothing makes none. The last 100 are kept.
+
+Examples:
+  pmrun history
+  pmrun history @7                    one, with its plan
+  pmrun diff @3 @7                    what changed between two")]
+pub(super) struct History {
+    /// One of them, like `@7`
+    #[arg(value_name = "@GENERATION")]
+    pub generation: Option<String>,
+
+    /// How many of the last (default: 20)
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "generation")]
+    pub lines: Option<u64>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What is configured and what is meant to run go back, of all files; code on disk stays as it is. A rollback is a
+generation itself: another one takes it back.
+
+Examples:
+  pmrun rollback --dry-run            what it would do
+  pmrun rollback                      to the last generation that is not what there is now
+  pmrun rollback @7 --only api")]
+pub(super) struct Rollback {
+    /// To this one, like `@7` (default: the last that is not what there is now)
+    #[arg(value_name = "@GENERATION")]
+    pub generation: Option<String>,
+
+    /// Only these apps
+    #[arg(long, value_name = "APP,...")]
+    pub only: Vec<String>,
+
+    /// Show what it would do, and exit with 2 if that is anything
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// When another command is at work, exit with 75 instead of waiting for its end
+    #[arg(long)]
+    pub no_queue: bool,
+
+    /// Print the plan and its result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -724,6 +815,94 @@ pub(super) struct Targets {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Service {
+    /// Let another process into the cgroup that apps with limits run in, and end
+    #[arg(long, hide = true)]
+    pub make_room: bool,
+}
+
+/// Whose service, and which.
+#[derive(Args, Debug)]
+pub(super) struct Whose {
+    /// The service manager (default: the one that started this machine)
+    #[arg(value_enum, value_name = "systemd|openrc|launchd", hide_possible_values = true)]
+    pub platform: Option<InitSystem>,
+
+    /// Run the daemon as this user
+    #[arg(short = 'u', value_name = "USER", id = "account")]
+    pub account: Option<String>,
+
+    /// That user's home folder, which holds `.pmrun`; PMRUN_HOME goes before it
+    #[arg(long, value_name = "FOLDER")]
+    pub hp: Option<PathBuf>,
+
+    /// A service of your own, which needs no root
+    #[arg(long = "user", conflicts_with = "account")]
+    pub of_user: bool,
+
+    /// What it is called (default: `pmrun-USER`; with --user `pmrun`)
+    #[arg(long, value_name = "NAME", value_parser = service_name)]
+    pub service_name: Option<String>,
+}
+
+fn service_name(text: &str) -> Result<String, String> {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if text.is_empty() || text.starts_with(['.', '-']) || !text.chars().all(is_fit) {
+        return Err("letters, digits, `.`, `_` and `-`".to_owned());
+    }
+    Ok(text.trim_end_matches(".service").to_owned())
+}
+
+/// With the systems that PM2 knows by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum InitSystem {
+    #[value(aliases = ["ubuntu", "centos", "arch", "oracle"])]
+    Systemd,
+    Openrc,
+    #[value(aliases = ["darwin", "macos"])]
+    Launchd,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+It is shown, written and enabled; it does not start anything now. Without root it prints the
+line that root has to run.
+
+Examples:
+  sudo pmrun startup                  the daemon of root
+  sudo pmrun startup -u deploy        that of `deploy`
+  pmrun startup --user                your own, without root
+  pmrun startup openrc --print        what would be written")]
+pub(super) struct Startup {
+    #[command(flatten)]
+    pub whose: Whose,
+
+    /// Only print what would be written
+    #[arg(long)]
+    pub print: bool,
+
+    /// Write over a file that was edited, without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What `startup` was told has to be told again.
+
+Examples:
+  sudo pmrun unstartup -u deploy
+  pmrun unstartup --user")]
+pub(super) struct Unstartup {
+    #[command(flatten)]
+    pub whose: Whose,
+
+    /// Remove a file that was edited, without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Args, Debug)]
 #[command(after_help = "\
 What is a file here, or contains a `/`, is a script; anything else names apps that are known.
 
@@ -801,6 +980,10 @@ Examples:
   pmrun events api -f
   pmrun events --json | jq 'select(.event == \"exited\" and .asked == false)'";
 
+const DRIFT: &str = "\
+Stopped, started, deleted or scaled by hand, given up on, started from an earlier version of the file, running older
+code than there is on disk, or a program that was deleted. No file is read. Exit codes: 0 none, 2 some, 1 error";
+
 const ERRORS: &str = "\
 With `--json` an error is the last line of stderr: {\"version\":1,\"error\":{\"exit\":1,\"message\":\"...\",\"hint\":null}};
 `details` in it holds the report on a file that cannot be used. What is printed before it is talk.";
@@ -834,6 +1017,14 @@ mod tests {
             "apply",
             "apply eco.json --env production --only a,b --only c --no-prune --adopt --allow-empty --no-queue --json --strict",
             "diff --markdown --base git:HEAD~1",
+            "diff @3 @7 --json",
+            "apply --auto-rollback",
+            "history",
+            "history @7 --json",
+            "history -n 5",
+            "rollback",
+            "rollback @7 --only a,b --dry-run --json --no-queue",
+            "drift --json",
             "diff eco.yaml --out plan.json --no-color",
             "render --json --reveal",
             "render --raw eco.config.js",
@@ -884,6 +1075,15 @@ mod tests {
             "--no-color list",
             "__eval",
             "__daemon",
+            "daemon",
+            "daemon --make-room",
+            "startup",
+            "startup systemd -u bob --hp /home/bob --service-name shop --yes",
+            "startup ubuntu --print",
+            "startup openrc",
+            "startup launchd --user --print",
+            "unstartup systemd -u bob --hp /home/bob --service-name shop --yes",
+            "unstartup --user",
             "__keeper 1",
             "__daemon-resume 3",
             "__keeper-resume 3",
@@ -923,6 +1123,9 @@ mod tests {
             ("logs --raw --json", ErrorKind::ArgumentConflict),
             ("logs -f --until 20:00", ErrorKind::ArgumentConflict),
             ("why", ErrorKind::MissingRequiredArgument),
+            ("startup upstart", ErrorKind::InvalidValue),
+            ("startup --user -u bob", ErrorKind::ArgumentConflict),
+            ("startup --service-name a/b", ErrorKind::ValueValidation),
             ("events --since yesterday", ErrorKind::ValueValidation),
         ];
         for (line, want) in table {

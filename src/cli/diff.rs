@@ -6,15 +6,26 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::offline::{self, Source};
 use super::terminal::Terminal;
-use super::{apply, baseline, exchange, loading, random, saved_plan, surroundings};
+use super::{apply, baseline, drift, exchange, generations, list, loading, random, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
-use crate::plan::{Plan, PlanPolicy, Snapshot, Style, plan, render_json, render_markdown, render_text};
+use crate::plan::{
+    Drift, DriftKind, Plan, PlanPolicy, Snapshot, Style, plan, render_json, render_markdown_with, render_text_with,
+};
 use crate::rpc::wire::{Answer, PlanOptions, Request};
 use crate::runtime;
 use crate::schema::Origins;
 
 pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let written = arguments.source.file.as_deref().and_then(Path::to_str);
+    if let Some(old) = written.and_then(generations::parse) {
+        refuse_other_wishes(arguments)?;
+        let new = arguments.until.as_deref().map(generations::number).transpose()?;
+        return generations::changes(old, new, arguments, terminal);
+    }
+    if let Some(until) = &arguments.until {
+        return Err(CliError::usage(format!("`{until}` stands beside a file")).hint("like `pmrun diff @3 @7`"));
+    }
     let world = surroundings::world_of(&arguments.source)?;
     let entry = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     saved_plan::refuse(&entry.path, &entry.named)?;
@@ -39,7 +50,9 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
             arguments.out.is_some(),
         )?,
     };
-    show(&plan, &origins, arguments, terminal)?;
+    // Another version of the file has not been applied, and nothing has drifted from it.
+    let drifts = if arguments.base.is_none() { drifted(&plan, &options.only) } else { Vec::new() };
+    show(&plan, &drifts, &origins, arguments, terminal)?;
     if !plan.refusals.is_empty() {
         return Err(exchange::refusal(&plan.refusals));
     }
@@ -48,6 +61,19 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
         save(out, &entry.path, profile, &options, plan, &world, terminal)?;
     }
     Ok(exit)
+}
+
+/// Generations are of everything, and no file is read.
+fn refuse_other_wishes(arguments: &arguments::Diff) -> Result<(), CliError> {
+    let plain = arguments.source.env.is_none()
+        && arguments.scope == Scope::default()
+        && arguments.base.is_none()
+        && arguments.out.is_none();
+    if plain {
+        return Ok(());
+    }
+    Err(CliError::usage("generations are compared as they are")
+        .hint("leave out `--env`, `--only`, `--no-prune`, `--adopt`, `--allow-empty`, `--base` and `--out`"))
 }
 
 pub(super) fn options(scope: &Scope) -> Result<PlanOptions, CliError> {
@@ -96,19 +122,42 @@ pub(super) fn policy(options: &PlanOptions, selection: Selection, key: crate::ba
     PlanPolicy { selection, prune: !options.no_prune, adopt: options.adopt, allow_empty: options.allow_empty, key }
 }
 
-fn show(plan: &Plan, origins: &Origins, arguments: &arguments::Diff, terminal: &mut Terminal) -> Result<(), CliError> {
+/// What of the plan's apps somebody has changed by hand, and what no step of it is about. What a daemon of another
+/// version does not know is no reason to show no plan.
+fn drifted(plan: &Plan, only: &[String]) -> Vec<Drift> {
+    let mut drifts = surroundings::home().and_then(|home| drift::all(&home)).unwrap_or_default();
+    drifts.retain(|drift| {
+        let is_said = drift.by.is_none() && !matches!(drift.what, DriftKind::DeletedProgram { .. });
+        let is_meant = only.is_empty() || only.contains(&drift.app);
+        drift.ecosystem.as_ref() == Some(&plan.ecosystem) && is_meant && !is_said
+    });
+    drifts
+}
+
+fn show(
+    plan: &Plan,
+    drifts: &[Drift],
+    origins: &Origins,
+    arguments: &arguments::Diff,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
     let origin = origin(origins);
     if arguments.json {
-        return terminal.json(&render_json(plan, &origin));
+        let mut value = render_json(plan, &origin);
+        value["drift"] = drifts.iter().map(drift::value).collect();
+        return terminal.json(&value);
     }
+    let lines =
+        |colour| -> Vec<String> { drifts.iter().map(|drift| drift::line(drift, list::now_ms(), colour)).collect() };
     if arguments.markdown {
-        return terminal.print(apply::with_newline(render_markdown(plan, &origin)));
+        return terminal.print(apply::with_newline(render_markdown_with(plan, &lines(false), &origin)));
     }
     // Why there is no plan goes to stderr, as an error.
     if !plan.refusals.is_empty() {
         return Ok(());
     }
-    terminal.print(apply::with_newline(render_text(plan, &origin, style(terminal))))
+    let text = render_text_with(plan, &lines(terminal.colour), &origin, style(terminal));
+    terminal.print(apply::with_newline(text))
 }
 
 fn save(

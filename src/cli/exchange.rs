@@ -13,7 +13,7 @@ use super::screen::Screen;
 use super::terminal::Terminal;
 use crate::base::Signal;
 use crate::config;
-use crate::plan::{Plan, Refusal, Stale};
+use crate::plan::{Plan, Refusal, Stale, Style, render_text};
 use crate::platform::{Interrupts, Wish, tell_keeper};
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
@@ -35,6 +35,16 @@ pub(super) struct Outcome {
     pub ms: u64,
     /// It was taken back before its end.
     pub cancelled: Option<Cancelled>,
+    /// It failed, and what it had touched went back to what it was.
+    pub went_back: Option<WentBack>,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub(super) struct WentBack {
+    pub to: u64,
+    /// What did not come up again.
+    pub left: Vec<Failure>,
 }
 
 /// What becomes of the rest of a command that was interrupted.
@@ -62,6 +72,8 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
     loop {
         match connection.next_answer() {
             Ok(Answer::Waiting { .. }) => {}
+            // What it was asked for took longer than it had.
+            Ok(Answer::Ending) => return Ok(None),
             Ok(answer) => return refused(answer).map(Some),
             Err(err) if is_hang_up(&err) => return Ok(None),
             Err(err) if is_timeout(&err) => return Err(silent(home)),
@@ -196,7 +208,14 @@ fn follow(
     let mut heard = Instant::now();
     let mut answered = false;
     let mut tally = Tally::default();
-    let done = |touched, failed, cancelled| Outcome { touched, failed, tally: Tally::default(), ms: 0, cancelled };
+    let done = |touched, failed, cancelled| Outcome {
+        touched,
+        failed,
+        tally: Tally::default(),
+        ms: 0,
+        cancelled,
+        went_back: None,
+    };
     loop {
         screen.refresh(terminal);
         let left = interrupted.map(|_| READ_PATIENCE.saturating_sub(heard.elapsed()));
@@ -238,6 +257,20 @@ fn follow(
                 // Shown before it is done; a reader that has gone away does not stop what was asked for.
                 let _ = terminal.flush();
             }
+            Answer::GoingBack { failed, plan } => {
+                screen.clear(terminal);
+                progress::failures(&failed, terminal);
+                screen.begin(&plan);
+                terminal.say("everything that was touched goes back to what it was:");
+                let style = Style { colour: terminal.colour_err, unicode: terminal.unicode };
+                for line in render_text(&plan, &|_, _| None, style).lines() {
+                    terminal.say(line);
+                }
+            }
+            Answer::RolledBack { to, touched, failed, left } => {
+                let went_back = Some(WentBack { to, left });
+                return Ok(Some((Outcome { went_back, ..done(touched, failed, None) }, tally)));
+            }
             Answer::Progress(event) => {
                 screen.note(&event, terminal);
                 tally.count(&event);
@@ -262,7 +295,13 @@ fn send(connection: &mut Connection, request: Request, no_wait: bool) -> io::Res
 
 fn call(request: Request, no_wait: bool) -> Call {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Call { protocol: PROTOCOL, version, pid: std::process::id(), no_wait, uid: None, request }
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    Call { protocol: PROTOCOL, version, pid: std::process::id(), no_wait, uid: None, words, request }
+}
+
+/// What an answer that is an error means.
+pub(super) fn error_of(answer: Answer) -> CliError {
+    refused(answer).map_or_else(|error| error, |answer| unexpected(&answer))
 }
 
 /// Answers that are errors, as errors.

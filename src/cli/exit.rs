@@ -7,6 +7,7 @@ pub(super) enum Exit {
     Error,
     Changes,
     NotReady,
+    RolledBack,
     Stale,
     Usage,
     Config,
@@ -18,11 +19,12 @@ pub(super) enum Exit {
 
 impl Exit {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Done,
         Self::Error,
         Self::Changes,
         Self::NotReady,
+        Self::RolledBack,
         Self::Stale,
         Self::Usage,
         Self::Config,
@@ -38,6 +40,7 @@ impl Exit {
             Self::Error => 1,
             Self::Changes => 2,
             Self::NotReady => 3,
+            Self::RolledBack => 4,
             Self::Stale => 5,
             Self::Usage => 64,
             Self::Config => 65,
@@ -54,8 +57,9 @@ pub(super) const HELP: &str = "\
 Exit codes:
    0  done; for `diff`: no changes
    1  error
-   2  changes pending (`diff` only)
+   2  changes pending (`diff`, `drift`, `rollback --dry-run`)
    3  done, but not everything came up
+   4  something did not come up, and everything is what it was before (`apply --auto-rollback`)
    5  the saved plan is stale
   64  wrong usage
   65  invalid config

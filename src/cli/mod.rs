@@ -12,6 +12,7 @@ mod change;
 mod checkout;
 mod convert;
 mod diff;
+mod drift;
 mod error;
 mod events;
 mod exchange;
@@ -19,6 +20,7 @@ mod exit;
 mod explain;
 mod facts;
 mod flush;
+mod generations;
 mod history;
 mod init;
 mod inputs;
@@ -36,12 +38,15 @@ mod random;
 mod reload_logs;
 mod render;
 mod resurrect;
+mod revision;
+mod rollback;
 mod saved;
 mod saved_plan;
 mod schema;
 mod screen;
 mod show;
 mod start;
+mod startup;
 mod state;
 mod surroundings;
 mod table;
@@ -56,7 +61,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use self::arguments::{Cli, Command};
+use self::arguments::{Cli, Command, Service};
 use self::error::CliError;
 use self::exit::Exit;
 use self::terminal::Terminal;
@@ -75,6 +80,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
+        Command::Service(Service { make_room: true }) => return crate::daemon::make_room(),
+        Command::Service(_) => return crate::daemon::service(),
         Command::ResumeDaemon { fd } => return crate::daemon::resume(fd),
         Command::ResumeKeeper { fd } => return crate::daemon::keep_on(fd),
         Command::Keeper { daemon, soft_file_limit } => return crate::daemon::keep(daemon, soft_file_limit),
@@ -99,6 +106,9 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
     match command {
         Command::Apply(arguments) => apply::run(arguments, terminal),
         Command::Diff(arguments) => diff::run(arguments, terminal),
+        Command::Drift(arguments) => drift::run(arguments, terminal),
+        Command::History(arguments) => generations::run(arguments, terminal),
+        Command::Rollback(arguments) => rollback::run(arguments, terminal),
         Command::Render(arguments) => render::run(arguments, terminal),
         Command::Validate(arguments) => validate::run(arguments, terminal),
         Command::Init(arguments) => init::run(arguments, terminal),
@@ -122,10 +132,13 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Kill => kill::run(terminal),
         Command::State(command) => state::run(command, terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
+        Command::Startup(arguments) => startup::run(arguments, terminal),
+        Command::Unstartup(arguments) => startup::undo(arguments, terminal),
         Command::Upgrade(arguments) => upgrade::run(arguments, terminal),
         Command::Version(arguments) => version::run(arguments, terminal),
         Command::Eval
         | Command::Daemon
+        | Command::Service(_)
         | Command::Pump
         | Command::Keeper { .. }
         | Command::ResumeDaemon { .. }

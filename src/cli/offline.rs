@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::error::CliError;
 use super::exchange;
 use crate::base::InstanceId;
-use crate::platform::{self, Adopted, LockFile, LockKind};
+use crate::platform::{self, Adopted, LockFile, LockKind, Wish};
 use crate::rpc::client::START_LOCK;
 use crate::rpc::wire::{Answer, InstanceView, Request};
 use crate::runtime::store::{self, StoreError};
-use crate::runtime::{self, State, Survivor, Unwatched, possible_launches};
+use crate::runtime::{self, Recall, RecallError, Recalled, State, Survivor, Unwatched, possible_launches};
 use crate::supervisor::{Launch, Layout};
 
 /// How long a daemon may take to start before it is not waited for.
@@ -73,7 +73,30 @@ pub(super) fn find(home: &Path, request: &Request) -> Result<Source, Failure> {
         match (store::read(home), pauses.next()) {
             (Ok(state), _) => return Ok(Source::Store(state)),
             (Err(StoreError::Held { .. }), Some(ms)) => std::thread::sleep(Duration::from_millis(ms)),
+            // A daemon that is about to follow one that was killed mends it.
+            (Err(StoreError::Damaged { .. }), Some(ms)) if platform::tell_keeper(home, Wish::Nothing) => {
+                std::thread::sleep(Duration::from_millis(ms));
+            }
             (Err(err), _) => return Err(Failure::Store(err)),
+        }
+    }
+}
+
+/// What knows what was.
+#[derive(Debug)]
+pub(super) enum Past {
+    Daemon(Answer),
+    /// And what is recorded now.
+    Store(Result<Recalled, RecallError>, Option<State>),
+}
+
+/// Asks the daemon for what was, or where none runs reads it.
+pub(super) fn recall(home: &Path, request: &Request, wanted: &Recall) -> Result<Past, CliError> {
+    match ask(home, request)? {
+        Source::Daemon(answer) => Ok(Past::Daemon(answer)),
+        Source::Store(state) => {
+            let found = store::read_back(home, wanted).map_err(|err| CliError::store(&err))?;
+            Ok(Past::Store(found, state))
         }
     }
 }

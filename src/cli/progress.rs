@@ -288,7 +288,8 @@ mod tests {
         let mut tally = Tally::default();
         tally.count(&event("api", Some(0), ProgressKind::Up { after_ms: 1 }));
         let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let outcome = |tally| Outcome { touched: 3, failed: vec![], tally, ms: 1_240, cancelled: None };
+        let outcome =
+            |tally| Outcome { touched: 3, failed: vec![], tally, ms: 1_240, cancelled: None, went_back: None };
         let cancelled =
             Cancelled { exit: Exit::Interrupted, going_on: names(&["web:0"]), not_begun: names(&["a", "b"]) };
         let want = "interrupted after 1.2s: 1 app up\n  goes on: web:0\n  not begun: a, b";

@@ -62,7 +62,7 @@ impl Screen {
     pub(super) fn begin(&mut self, plan: &Plan) {
         let Some(live) = &mut self.live else { return };
         for step in plan.steps.iter().filter(|step| step.action != Action::Keep) {
-            let slots = step.start.iter().chain(&step.replace).chain(&step.remove);
+            let slots = step.start.iter().chain(&step.replace).chain(&step.stop).chain(&step.remove);
             live.board.expect(&step.app, slots.copied().collect::<std::collections::BTreeSet<u32>>());
         }
     }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::git;
 use super::glob::{Glob, PATTERNS_MAX};
+use crate::spec::{Fingerprint, FingerprintBy};
 
 /// A fingerprint is taken at every `diff` and `apply`: what is larger than this belongs under `"git"`.
 const FILES_MAX: usize = 10_000;
@@ -86,6 +87,22 @@ pub(super) fn revision(folder: &Path, env: &BTreeMap<String, String>) -> Result<
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("`git rev-parse HEAD` in `{}`: {}", folder.display(), said.lines().next().unwrap_or("failed").trim()))
+}
+
+/// What stands for an app's code now, where it is known what that was made of. What cannot be read is left out.
+#[must_use]
+pub fn retake(cwd: &str, known: &Fingerprint, by: &FingerprintBy, env: &BTreeMap<String, String>) -> Fingerprint {
+    let folder = Path::new(cwd);
+    let mut labels: BTreeSet<String> = known.0.keys().cloned().collect();
+    if let FingerprintBy::Globs(globs) = by {
+        labels.extend(find(folder, globs).unwrap_or_default());
+    }
+    let digest = |label: &str| match by {
+        FingerprintBy::Git if label == "git" => revision(folder, env).ok(),
+        _ => digest_file(&folder.join(label)).ok(),
+    };
+    let taken = labels.into_iter().filter_map(|label| digest(&label).map(|digest| (label, digest)));
+    Fingerprint(taken.collect())
 }
 
 /// Which of the files below a folder git ignores: none where there is no git to ask.

@@ -22,6 +22,7 @@ mod yaml;
 
 pub use discovery::{DATA, Discovery, DiscoveryError, PROGRAMS, discover, endings};
 pub use dotenv::parse as parse_dotenv;
+pub use fingerprint::retake;
 use inputs::FolderMade;
 pub use inputs::{CommandRun, Hermetic, Inputs, Journal, Reading};
 pub use load::{

@@ -17,6 +17,7 @@
 //! | `notify/` | a socket for each app that says `READY=1` |
 //! | `rotate.lock` | which logs are being rotated just now |
 //! | `keeper.sock` | where the keeper hears commands that find no daemon |
+//! | `successor.sock` | where a daemon that takes over waits for what the one before has open for apps |
 //! | `logs-1.sock` | where the log process is found: [`crate::logs::pump`] |
 //! | `logs/`, `pids/` | of the apps |
 
@@ -27,6 +28,7 @@ mod log;
 pub mod rebuild;
 mod saver;
 mod serve;
+mod service;
 mod standings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +42,7 @@ use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
     Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
-    limit_files, reason, time_zone,
+    limit_files, reason, time_zone, user_id,
 };
 use crate::rpc::client::{HINT, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
@@ -49,6 +51,7 @@ use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Su
 use crate::supervisor::{Launch, Layout};
 use rebuild::{RebuildError, Rebuilt};
 use serve::{Daemon, watch_logs};
+pub use service::{make_room, service};
 use standings::Standings;
 
 /// How long the keeper may take to say what it knows.
@@ -119,7 +122,12 @@ fn run(divide: impl FnOnce(&Path) -> std::io::Result<Part>) -> ExitCode {
         Ok(code) => Ok(code),
         Err((home, setup, link)) => start(&home, setup, link, None).map(|()| ExitCode::SUCCESS),
     });
-    ended.unwrap_or_else(|problem: String| {
+    finish(ended)
+}
+
+/// What kept it from serving is told to whoever has started it.
+fn finish(ended: Result<ExitCode, String>) -> ExitCode {
+    ended.unwrap_or_else(|problem| {
         log::line(without_mark(&problem));
         say(&problem);
         ExitCode::FAILURE
@@ -187,7 +195,8 @@ fn start(
                 log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(*status)));
             }
             Some(Follows::Version(before)) => log::line(format_args!("goes on in place of pmrun {before}")),
-            None => {}
+            Some(Follows::Asked { left: true }) => log::line("goes on where the daemon before has left off"),
+            Some(Follows::Asked { left: false }) | None => {}
         }
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         if follows.is_none() {
@@ -205,13 +214,17 @@ fn start(
         let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&closed, now));
         let told = rebuilt.iter().flat_map(|rebuilt| tell_rebuilt(rebuilt, now)).chain(told);
         let effects = told.chain(next).collect();
-        core.set_process(std::process::id(), program());
+        core.set_process(user_id(), std::process::id(), program());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
         if let Some(program) = daemon.becomes() {
             let error = daemon.become_program(&program, lock).await;
             return Err(format!("cannot become `{}`: {}", program.display(), reason(&error)));
         }
-        daemon.end(lock).await;
+        if daemon.leaves() {
+            daemon.leave(lock).await;
+        } else {
+            daemon.end(lock).await;
+        }
         Ok(())
     })
 }
@@ -244,7 +257,8 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
         }
     }
     match link.follows {
-        None => return,
+        // Nobody knows.
+        None | Some(Follows::Asked { .. }) => return,
         // They are this process's own children still.
         Some(Follows::Version(_)) => {
             link.ended.extend(gone.iter().filter_map(|(pid, _)| Some((*pid, ended_child(*pid)?))));

@@ -6,9 +6,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::copies::{self, Copies};
 use super::{log, utc_name};
+use crate::platform::fault_point;
 use crate::rpc::wire::Answer;
 use crate::runtime::store::{Store, StoreError};
-use crate::runtime::{ClientId, Errand, Save, State, Ticket};
+use crate::runtime::{ClientId, Errand, Recall, RecallError, Recalled, Save, State, Ticket};
 
 /// The thread that waits for the disk, so that the loop does not.
 #[derive(Debug)]
@@ -20,12 +21,14 @@ pub(super) struct Saver {
 /// What has become of a request.
 #[derive(Debug)]
 pub(super) enum Told {
-    Saved { ticket: Ticket, result: Result<(), String> },
+    Written { ticket: Ticket, result: Result<(), String> },
+    Read { ticket: Ticket, result: Result<Box<Recalled>, RecallError> },
     Answer { client: ClientId, answer: Answer },
 }
 
 enum Request {
-    Save { ticket: Ticket, saves: Vec<Save> },
+    Write { ticket: Ticket, saves: Vec<Save> },
+    Read { ticket: Ticket, wanted: Recall },
     Errand { client: ClientId, errand: Errand },
 }
 
@@ -44,7 +47,12 @@ impl Saver {
 
     pub(super) fn save(&self, ticket: Ticket, saves: Vec<Save>) {
         // The thread ends only with this sender.
-        let _ = self.requests.send(Request::Save { ticket, saves });
+        let _ = self.requests.send(Request::Write { ticket, saves });
+    }
+
+    /// After what is to be saved before.
+    pub(super) fn recall(&self, ticket: Ticket, wanted: Recall) {
+        let _ = self.requests.send(Request::Read { ticket, wanted });
     }
 
     pub(super) fn run(&self, client: ClientId, errand: Errand) {
@@ -82,29 +90,33 @@ impl Desk {
                     let answer = self.run(errand).unwrap_or_else(|error| refusal(&error));
                     let _ = self.sink.send(Told::Answer { client, answer });
                 }
-                Request::Save { ticket, mut saves } => {
+                Request::Read { ticket, wanted } => {
+                    let result = self.store.recall(&wanted).map(Box::new);
+                    let _ = self.sink.send(Told::Read { ticket, result });
+                }
+                Request::Write { ticket, mut saves } => {
                     let mut tickets = vec![ticket];
                     while let Ok(request) = waiting.try_recv() {
-                        let Request::Save { ticket, saves: more } = request else {
+                        let Request::Write { ticket, saves: more } = request else {
                             next = Some(request);
                             break;
                         };
                         tickets.push(ticket);
                         saves.extend(more);
                     }
+                    fault_point();
                     let result = self.store.save(&saves).map_err(|error| error.to_string());
+                    fault_point();
                     let saved = result.is_ok();
                     for ticket in tickets {
-                        let _ = self.sink.send(Told::Saved { ticket, result: result.clone() });
+                        let _ = self.sink.send(Told::Written { ticket, result: result.clone() });
                     }
                     if saved {
                         self.copies.saved(&saves);
                     }
                 }
             }
-            if next.is_none() {
-                next = waiting.recv().ok();
-            }
+            next = next.or_else(|| waiting.recv().ok());
         }
         self.copies
     }
@@ -150,7 +162,7 @@ mod tests {
         }
         saver.finish();
         for number in 0..50 {
-            let Told::Saved { ticket, result } = told.try_recv().unwrap() else { panic!() };
+            let Told::Written { ticket, result } = told.try_recv().unwrap() else { panic!("nothing was to be read") };
             assert_eq!((ticket, result), (Ticket(number), Ok(())));
         }
         assert_eq!(crate::runtime::store::read(home.path()).unwrap().unwrap().generation, 49);
@@ -165,7 +177,7 @@ mod tests {
         let state = store.load().unwrap();
         let saver = Saver::start(home.path(), store, state, sink).unwrap();
         saver.save(Ticket(1), vec![Save::Generation(7)]);
-        assert!(matches!(told.blocking_recv(), Some(Told::Saved { .. })));
+        assert!(matches!(told.blocking_recv(), Some(Told::Written { .. })));
         let mut ask = |errand| {
             saver.run(ClientId(1), errand);
             match told.blocking_recv() {

@@ -2,7 +2,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
@@ -16,7 +16,9 @@ use super::standings::Standings;
 use crate::base::Now;
 use crate::health;
 use crate::logs::rotate::Rotator;
-use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, give_back, is_same};
+use crate::platform::{
+    Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same,
+};
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Request};
@@ -30,6 +32,8 @@ use crate::watch::{Report, Watcher};
 const FAREWELL: Duration = Duration::from_secs(2);
 /// The same when it only becomes another program: nobody is to wait for long.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How much longer than the next timeout a service manager is asked to wait for the end of everything.
+const STOP_SLACK: Duration = Duration::from_secs(30);
 /// How many processes are started before commands are listened to again; each takes a good part of a millisecond.
 const SPAWNS_PER_TURN: usize = 16;
 
@@ -68,6 +72,10 @@ pub(super) struct Daemon {
     ending: bool,
     /// The program that this process is to go on as.
     becomes: Option<PathBuf>,
+    /// It ends, and another daemon goes on with what runs.
+    leaves: bool,
+    /// It was told to end, and stops everything.
+    stops: bool,
     listener: OwnedFd,
 }
 
@@ -122,6 +130,8 @@ impl Daemon {
             worked: true,
             ending: false,
             becomes: None,
+            leaves: false,
+            stops: false,
             listener,
         })
     }
@@ -183,6 +193,7 @@ impl Daemon {
             }
             self.collect();
             self.settle(&mut core);
+            self.ask_for_time(&core);
             if self.spawns.is_empty() {
                 self.host.tidy();
                 self.rest();
@@ -218,6 +229,40 @@ impl Daemon {
         drop(own);
         let _ = tokio::time::timeout(LAST_WORDS, others.recv()).await;
         self.host.hand_over(program, self.listener, lock.into_fd())
+    }
+
+    /// Whether another daemon goes on with what runs.
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    /// As [`Self::become_program`], for another process.
+    pub(super) async fn leave(mut self, lock: LockFile) {
+        self.server.abort();
+        for name in [SOCKET, "pmrun.pid"] {
+            let _ = std::fs::remove_file(self.home.join(name));
+        }
+        self.journal.flush(self.clock.now());
+        self.saver.finish();
+        drop(self.clients);
+        let (own, mut others) = self.alive;
+        drop(own);
+        let _ = tokio::time::timeout(LAST_WORDS, others.recv()).await;
+        match self.host.leave() {
+            Ok(()) => log::line("has left to another daemon what runs"),
+            Err(what) => log::line(format_args!("has left, and the daemon that takes over does without {what}")),
+        }
+        drop(lock);
+    }
+
+    /// The service manager waits as long as something goes on: until the next timeout, and a while.
+    fn ask_for_time(&self, core: &Core) {
+        if !self.stops {
+            return;
+        }
+        let next = core.deadline().map(|mono| self.clock.instant(mono).saturating_duration_since(Instant::now()));
+        let micros = (next.unwrap_or_default() + STOP_SLACK).as_micros();
+        self.host.tell_manager(&format!("EXTEND_TIMEOUT_USEC={micros}"));
     }
 
     /// When a command learns that the daemon has ended, the next can be started: everything is released first, and
@@ -285,8 +330,10 @@ impl Daemon {
             }
             // Before anybody is sent anything: who was asked to end is not asked again by the daemon that follows.
             self.standings.flush(core);
+            fault_point();
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
+            fault_point();
             self.hear_host();
             if self.inputs.is_empty() {
                 return;
@@ -301,6 +348,7 @@ impl Daemon {
     }
 
     fn perform(&mut self, effect: Effect) {
+        fault_point();
         match effect {
             Effect::Spawn(launch) => self.spawns.push_back(launch),
             Effect::Stop { launch, signal, tree } => {
@@ -323,7 +371,7 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.await_end(launch, tree);
             }
-            Effect::Standing { id, standing } => self.standings.note(id, standing.as_deref()),
+            Effect::Standing { id, standing } => self.standings.note(id, standing),
             Effect::Measure { launches } => {
                 let measured = self.host.memory(&launches);
                 self.inputs.extend(measured.into_iter().map(|(launch, bytes)| Input::Memory { launch, bytes }));
@@ -341,11 +389,16 @@ impl Daemon {
             }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Errand { client, errand } => self.saver.run(client, errand),
+            Effect::Recall { ticket, wanted } => self.saver.recall(ticket, wanted),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
             Effect::History(entry) => self.journal.note(*entry),
             Effect::Log(text) => log::line(text),
             Effect::Exit => self.ending = true,
+            Effect::Leave => {
+                self.leaves = true;
+                self.ending = true;
+            }
             Effect::Become { program } => {
                 self.becomes = Some(program.into());
                 self.ending = true;
@@ -406,7 +459,8 @@ impl Daemon {
     fn saver_did(&mut self, told: Told) {
         match told {
             Told::Answer { client, answer } => self.answer(client, &answer, true),
-            Told::Saved { ticket, result } => {
+            Told::Read { ticket, result } => self.inputs.push_back(Input::Recalled { ticket, result }),
+            Told::Written { ticket, result } => {
                 if let Err(problem) = &result {
                     log::line(problem);
                 }
@@ -444,6 +498,7 @@ impl Daemon {
         if pending.terminate {
             log::line("asked to end by a signal");
             self.host.take_leave();
+            self.stops = true;
             self.inputs.push_back(Input::Terminate);
         }
     }

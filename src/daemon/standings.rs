@@ -30,8 +30,8 @@ pub(super) struct Standings {
     bytes: u64,
     /// What it had when it was written anew.
     useful: u64,
-    /// Said and not written yet.
-    pending: Vec<u8>,
+    /// Said and not written yet. In words only when it is written: a process that is started again comes before that.
+    pending: BTreeMap<u32, Option<Box<Standing>>>,
 }
 
 /// The first line: which start of the machine all is about.
@@ -58,33 +58,32 @@ impl Standings {
     pub(super) fn open(home: &Path, boot: String) -> (Self, BTreeMap<u32, Standing>) {
         let path = home.join(FILE);
         let known = known(home, &boot);
-        let mut standings = Self { path, boot, file: None, bytes: 0, useful: 0, pending: Vec::new() };
+        let mut standings = Self { path, boot, file: None, bytes: 0, useful: 0, pending: BTreeMap::new() };
         standings.begin(known.iter().map(|(id, standing)| (*id, standing)));
         (standings, known)
     }
 
-    pub(super) fn note(&mut self, id: u32, standing: Option<&Standing>) {
-        let standing = standing.map(Cow::Borrowed);
-        write_line(&mut self.pending, &Line { id, standing });
+    pub(super) fn note(&mut self, id: u32, standing: Option<Box<Standing>>) {
+        self.pending.insert(id, standing);
     }
 
     pub(super) fn flush(&mut self, core: &Core) {
         if self.pending.is_empty() {
             return;
         }
+        let pending = std::mem::take(&mut self.pending);
         let grown = self.bytes > GROWN_BYTES && self.bytes > GROWN_TIMES * self.useful;
         if grown || self.file.is_none() {
-            self.pending.clear();
             let all: Vec<(u32, Standing)> = core.standings().collect();
             self.begin(all.iter().map(|(id, standing)| (*id, standing)));
             return;
         }
+        let text = lines(&pending);
         let Some(file) = &mut self.file else { return };
-        match file.write_all(&self.pending) {
-            Ok(()) => self.bytes += self.pending.len() as u64,
+        match file.write_all(&text) {
+            Ok(()) => self.bytes += text.len() as u64,
             Err(error) => self.give_up(&error),
         }
-        self.pending.clear();
     }
 
     /// Nothing is left that should go on.
@@ -132,6 +131,14 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
     file.write_all(text)?;
     std::fs::rename(&fresh, path)?;
     Ok(file)
+}
+
+fn lines(said: &BTreeMap<u32, Option<Box<Standing>>>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (id, standing) in said {
+        write_line(&mut text, &Line { id: *id, standing: standing.as_deref().map(Cow::Borrowed) });
+    }
+    text
 }
 
 fn write_line(out: &mut Vec<u8>, line: &impl Serialize) {
@@ -186,10 +193,14 @@ mod tests {
         let append = |text: &[u8]| {
             OpenOptions::new().append(true).open(&file).and_then(|mut file| file.write_all(text)).unwrap();
         };
-        for (id, said) in [(1, Some(1)), (2, Some(1)), (1, Some(2)), (3, Some(1)), (2, None)] {
-            first.note(id, said.map(standing).as_ref());
+        for (id, said) in [(1, Some(1)), (2, Some(1))] {
+            first.note(id, said.map(standing).map(Box::new));
         }
-        append(&std::mem::take(&mut first.pending));
+        append(&lines(&std::mem::take(&mut first.pending)));
+        for (id, said) in [(1, Some(2)), (3, Some(1)), (2, None)] {
+            first.note(id, said.map(standing).map(Box::new));
+        }
+        append(&lines(&first.pending));
         let want = BTreeMap::from([(1, standing(2)), (3, standing(1))]);
         assert_eq!(open("one").1, want);
         assert_eq!(open("one").1, want, "written anew");

@@ -43,7 +43,7 @@ impl Search<'_> {
         let count = self.count;
         for _ in 1..TRIES {
             self.count = count;
-            match self.try_open(path) {
+            match self.try_open(path, false) {
                 Ok(Some(lines)) => return Ok(lines),
                 Ok(None) => {}
                 // Renamed, and the next one is not made yet.
@@ -53,8 +53,9 @@ impl Search<'_> {
                 Err(error) => return Err(error),
             }
         }
+        // Its writer is faster than this: nothing is taken out of it until this has seen what is there.
         self.count = count;
-        if let Some(lines) = self.try_open(path)? {
+        if let Some(lines) = self.try_open(path, true)? {
             return Ok(lines);
         }
         let mut lines = Lines::open(path)?;
@@ -62,15 +63,15 @@ impl Search<'_> {
         Ok(lines)
     }
 
-    /// None when it was rotated meanwhile.
-    fn try_open(&mut self, path: &Path) -> io::Result<Option<Lines>> {
+    /// None when it was rotated meanwhile, unless that is `held` up.
+    fn try_open(&mut self, path: &Path, held: bool) -> io::Result<Option<Lines>> {
         let file = open_regular(path)?;
-        let unlock = lock_shared(&file);
+        let lock = lock_shared(&file);
         let taken_before = taken(&file);
         let meta = file.metadata()?;
         let (floor, end) = (data_start(&file)?, meta.len());
         let pieces = if self.count == Some(0) { Vec::new() } else { rotated(path) };
-        drop(unlock);
+        let lock = held.then_some(lock);
         let at = if meta.modified().is_ok_and(|modified| self.is_old(modified)) {
             Some(end)
         } else {
@@ -79,37 +80,36 @@ impl Search<'_> {
         if taken(&file) != taken_before || data_start(&file)? != floor {
             return Ok(None);
         }
+        drop(lock);
         // What has come twice by a crash is read once.
         let (mut stream, mut begins) = (Stream::of(&file)?, taken_before + floor);
         let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before)?.until(end);
-        let mut earliest: Option<(Rotated, u64)> = None;
+        let mut earliest = None;
         let mut unreadable = Vec::new();
         for rotated in pieces.into_iter().rev().filter(|_| at.is_none()) {
-            let opened = match Piece::open(&rotated) {
-                Ok(opened) => opened.filter(|piece| *piece.stream() != stream || piece.from() < begins),
-                // It has just been compressed, or removed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            let (rotated, opened) = match open_piece(path, &rotated) {
+                Ok(Some(opened)) => opened,
+                // It was removed, and so was what came before.
+                Ok(None) => break,
                 Err(error) => {
                     unreadable.push((rotated.path, error));
                     continue;
                 }
             };
-            let Some(piece) = opened else { continue };
+            let is_new = |piece: &Piece| *piece.stream() != stream || piece.from() < begins;
+            let Some(piece) = opened.filter(is_new) else { continue };
             (stream, begins) = (piece.stream().clone(), piece.from());
             if self.is_old(rotated.modified) {
                 break;
             }
             let at = self.piece(&rotated, piece)?;
-            earliest = Some((rotated, at.unwrap_or(0)));
+            earliest = Some((stream.clone(), begins + at.unwrap_or(0)));
             if at.is_some() {
                 break;
             }
         }
-        if let Some((rotated, at)) = earliest {
-            match Piece::open(&rotated) {
-                Ok(Some(piece)) => living = living.since(piece, at),
-                _ => return Ok(None),
-            }
+        if let Some((stream, place)) = earliest {
+            living = living.since_place(stream, place);
         }
         Ok(Some(living.without(unreadable)))
     }
@@ -125,9 +125,15 @@ impl Search<'_> {
         if rotated.compressed {
             return Ok(self.compressed(piece));
         }
-        let file = File::open(&rotated.path)?;
-        let end = file.metadata()?.len();
-        self.plain(&file, 0, end, piece.has_rest())
+        match File::open(&rotated.path) {
+            Ok(file) => {
+                let end = file.metadata()?.len();
+                self.plain(&file, 0, end, piece.has_rest())
+            }
+            // It has just got another name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.compressed(piece)),
+            Err(error) => Err(error),
+        }
     }
 
     /// From the end; where to begin, unless that is further ahead.
@@ -195,7 +201,7 @@ impl Search<'_> {
         }
     }
 
-    /// What is compressed can be read forwards only.
+    /// What is compressed, or held open only, can be read forwards only.
     fn compressed(&mut self, mut piece: Piece) -> Option<u64> {
         let needed = self.count.unwrap_or(usize::MAX);
         let has_rest = piece.has_rest();
@@ -233,6 +239,22 @@ impl Search<'_> {
         self.count = Some(needed - found.len());
         older
     }
+}
+
+/// Under the name that it has by now, where it was compressed meanwhile; none when it is no more. Nothing in it where it is
+/// somebody else's.
+fn open_piece(log: &Path, listed: &Rotated) -> io::Result<Option<(Rotated, Option<Piece>)>> {
+    let mut named = Some(listed.clone());
+    for _ in 0..TRIES {
+        match named.take().map(|named| (Piece::open(&named), named)) {
+            Some((Ok(piece), named)) => return Ok(Some((named, piece))),
+            Some((Err(error), _)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // A folder may be read so that neither of the names is seen.
+            _ => std::thread::sleep(PAUSE),
+        }
+        named = rotated(log).into_iter().find(|other| other.number == listed.number);
+    }
+    Ok(None)
 }
 
 /// Where a line begins that has not ended yet: whoever follows is to see all of it. A write of more than a page is not

@@ -146,6 +146,13 @@ impl Lines {
         self
     }
 
+    /// From a place of something that was rotated on, whatever it is called by now.
+    pub(super) fn since_place(mut self, stream: Stream, place: u64) -> Self {
+        (self.stream, self.place) = (stream, place);
+        self.next = Some(0);
+        self
+    }
+
     /// This is missing, too.
     pub(super) fn without(mut self, damaged: Vec<(PathBuf, io::Error)>) -> Self {
         self.damaged.extend(damaged);

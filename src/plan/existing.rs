@@ -22,10 +22,7 @@ pub(super) fn existing(app: &AppSpec, known: &Known<'_>, key: &Key) -> Step {
     if !moves && is_settled(app, known.actual) {
         return Step::keep(&app.name, vec![Reason::Unchanged]);
     }
-    let changes: Vec<Change> = compare(&known.actual.spec, app, key)
-        .into_iter()
-        .filter(|change| change.impact > Impact::None || change.field == Field::Name)
-        .collect();
+    let changes = shown_changes(app, known, key);
     let slots = Slots::of(app, known.actual);
     let action = action(&changes, &slots, known);
     let reasons = reasons(app, &changes, &slots, known);
@@ -43,6 +40,12 @@ pub(super) fn existing(app: &AppSpec, known: &Known<'_>, key: &Key) -> Step {
     }
 }
 
+/// Every field that differs and that something follows from.
+pub(super) fn shown_changes(app: &AppSpec, known: &Known<'_>, key: &Key) -> Vec<Change> {
+    let follows = |change: &Change| change.impact > Impact::None || change.field == Field::Name;
+    compare(&known.actual.spec, app, key).into_iter().filter(follows).collect()
+}
+
 /// The usual case, found without allocating: everything as declared and up.
 fn is_settled(app: &AppSpec, actual: &ActualApp) -> bool {
     let as_declared =
@@ -58,25 +61,25 @@ fn is_settled(app: &AppSpec, actual: &ActualApp) -> bool {
 
 /// What is to be done about each slot, by the reason for it; each list in order.
 #[derive(Default)]
-struct Slots {
+pub(super) struct Slots {
     /// How many there are.
-    count: u32,
-    replace: Vec<u32>,
+    pub(super) count: u32,
+    pub(super) replace: Vec<u32>,
     /// Those of `replace` whose process was behind before the file changed.
-    outdated: Vec<u32>,
-    remove: Vec<u32>,
-    stopped: Vec<u32>,
-    errored: Vec<u32>,
+    pub(super) outdated: Vec<u32>,
+    pub(super) remove: Vec<u32>,
+    pub(super) stopped: Vec<u32>,
+    pub(super) errored: Vec<u32>,
     /// Done with an earlier version.
-    rerun: Vec<u32>,
+    pub(super) rerun: Vec<u32>,
     /// Slots that the app did not have.
-    added: Vec<u32>,
+    pub(super) added: Vec<u32>,
     /// Of `added`, those that get a process.
-    started: Vec<u32>,
+    pub(super) started: Vec<u32>,
     /// Not running, and `autostart: false` leaves it so.
-    idle: bool,
+    pub(super) idle: bool,
     /// Done, and nothing changed.
-    completed: bool,
+    pub(super) completed: bool,
 }
 
 impl Slots {
@@ -119,7 +122,7 @@ impl Slots {
         slots
     }
 
-    fn start(&self) -> Vec<u32> {
+    pub(super) fn start(&self) -> Vec<u32> {
         let mut start = [&self.stopped[..], &self.errored, &self.rerun, &self.started].concat();
         start.sort_unstable();
         start
@@ -135,7 +138,7 @@ impl Slots {
 }
 
 /// The strongest thing that happens.
-fn action(changes: &[Change], slots: &Slots, known: &Known<'_>) -> Action {
+pub(super) fn action(changes: &[Change], slots: &Slots, known: &Known<'_>) -> Action {
     if !slots.replace.is_empty() {
         Action::Restart
     } else if slots.starts_again() {
@@ -151,7 +154,7 @@ fn action(changes: &[Change], slots: &Slots, known: &Known<'_>) -> Action {
     }
 }
 
-fn reasons(app: &AppSpec, changes: &[Change], slots: &Slots, known: &Known<'_>) -> Vec<Reason> {
+pub(super) fn reasons(app: &AppSpec, changes: &[Change], slots: &Slots, known: &Known<'_>) -> Vec<Reason> {
     let mut reasons = Vec::new();
     reasons.extend(known.renamed_from.map(|from| Reason::Renamed { from: from.to_owned() }));
     reasons.extend(known.adopted.then(|| Reason::Adopted { from: known.actual.ecosystem.clone() }));
@@ -161,7 +164,8 @@ fn reasons(app: &AppSpec, changes: &[Change], slots: &Slots, known: &Known<'_>) 
         reasons.push(Reason::ScaledDown { from: slots.count, to: kept });
     }
     if !slots.added.is_empty() {
-        reasons.push(Reason::ScaledUp { from: kept, to: app.instances });
+        let added = u32::try_from(slots.added.len()).unwrap_or(u32::MAX);
+        reasons.push(Reason::ScaledUp { from: kept, to: kept.saturating_add(added) });
     }
     let mut push = |slots: &Vec<u32>, reason: fn(Vec<u32>) -> Reason| {
         if !slots.is_empty() {

@@ -7,7 +7,10 @@
 //! `compare` holds the one list of everything an app consists of, `redact` says what may be seen of a value.
 
 mod compare;
+mod drift;
 mod existing;
+mod generation;
+mod going_back;
 mod order;
 mod planner;
 mod policy;
@@ -26,10 +29,13 @@ mod scripts;
 mod simulate;
 
 pub use compare::{compare, process_visible_eq, spec_digest, values};
+pub use drift::{ByWhom, Cause, Drift, DriftKind, Running};
+pub use generation::{Former, Formers, GENERATIONS_KEPT, Generation, Meant, Outcome, Revision, Shortfall};
+pub use going_back::{Destination, EVERYTHING, note_code, plan_back};
 pub use planner::plan;
 pub use policy::PlanPolicy;
 pub use redact::{holds_secret, is_secret_file, is_secret_name, shown_digest, shown_env, shown_text, shown_words};
-pub use render::{Origin, Style, render_json, render_markdown, render_text};
+pub use render::{Origin, Style, render_json, render_markdown, render_markdown_with, render_text, render_text_with};
 pub use snapshot::{ActualApp, ActualInstance, Liveness, Snapshot};
 pub use stale::{SavedPlan, Seal, Stale, check_stale, restrict};
 pub use steps::{Action, Change, Counts, Plan, Reason, Refusal, Step};

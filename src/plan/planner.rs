@@ -156,7 +156,7 @@ fn create(app: &AppSpec, key: &Key) -> Step {
 }
 
 /// What a new app says beyond the defaults, so that a saved plan notices when any of it moves.
-fn declarations(app: &AppSpec, key: &Key) -> Vec<Change> {
+pub(super) fn declarations(app: &AppSpec, key: &Key) -> Vec<Change> {
     compare(&AppSpec::new(app.name.clone(), "", ""), app, key)
         .into_iter()
         .filter(|change| change.impact > Impact::None)

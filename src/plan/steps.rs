@@ -32,6 +32,9 @@ pub struct Step {
     pub replace: Vec<u32>,
     /// Slots that go away.
     pub remove: Vec<u32>,
+    /// Slots that stay, and whose process is stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<u32>,
     pub changes: Vec<Change>,
     /// At least one, for `keep` too.
     pub reasons: Vec<Reason>,
@@ -46,6 +49,7 @@ pub enum Action {
     Keep,
     Rename,
     Update,
+    Stop,
     Scale,
     Start,
     Restart,
@@ -113,6 +117,28 @@ pub enum Reason {
     Adopted {
         from: Option<EcosystemId>,
     },
+    /// A generation, or what is there now, has it.
+    There {
+        generation: Option<u64>,
+    },
+    /// A generation, or what is there now, does not have it.
+    NotThere {
+        generation: Option<u64>,
+    },
+    /// A generation, or what is there now, has it running.
+    UpThen {
+        slots: Vec<u32>,
+        generation: Option<u64>,
+    },
+    /// A generation, or what is there now, has it stopped.
+    StoppedThen {
+        slots: Vec<u32>,
+        generation: Option<u64>,
+    },
+    /// A file of its code is not on disk as it was then, and does not go back.
+    CodeSince {
+        file: String,
+    },
     Unchanged,
     /// It is a job, run at the times of its `schedule`.
     Scheduled,
@@ -151,6 +177,8 @@ pub struct Counts {
     pub update: usize,
     pub restart: usize,
     pub scale: usize,
+    #[serde(default)]
+    pub stop: usize,
     pub rename: usize,
     pub delete: usize,
     pub unchanged: usize,
@@ -170,6 +198,7 @@ impl Plan {
             update: count(Action::Update),
             restart: count(Action::Restart),
             scale: count(Action::Scale),
+            stop: count(Action::Stop),
             // An app may be renamed and scaled at once.
             rename: self.steps.iter().filter(|step| step.renamed_from.is_some()).count(),
             delete: count(Action::Delete),
@@ -200,6 +229,7 @@ impl Step {
             start: Vec::new(),
             replace: Vec::new(),
             remove: Vec::new(),
+            stop: Vec::new(),
             changes: Vec::new(),
             reasons,
             after: Vec::new(),

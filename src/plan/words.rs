@@ -14,6 +14,8 @@ pub(super) fn marker(action: Action, unicode: bool) -> &'static str {
         (Action::Scale, true) => "±",
         (Action::Scale, false) => "+-",
         (Action::Start, _) => ">",
+        (Action::Stop, true) => "□",
+        (Action::Stop, false) => "x",
         (Action::Restart, _) => "!",
         (Action::Create, _) => "+",
         (Action::Delete, _) => "-",
@@ -25,12 +27,13 @@ pub(super) fn counts(plan: &Plan) -> String {
     if !plan.refusals.is_empty() {
         return "Plan: refused".to_owned();
     }
-    let Counts { create, start, update, restart, scale, rename, delete, unchanged, left_alone } = plan.counts();
+    let Counts { create, start, update, restart, scale, stop, rename, delete, unchanged, left_alone } = plan.counts();
     let parts = [
         (create, "create"),
         (start, "start"),
         (restart, "restart"),
         (scale, "scale"),
+        (stop, "stop"),
         (update, "update"),
         (rename, "rename"),
         (delete, "delete"),
@@ -61,13 +64,16 @@ pub(super) fn summary(step: &Step) -> String {
         Action::Create => parts.push(format!("create and start {}", instances(step.start.len()))),
         Action::Delete => parts.push(format!("stop {} and delete", instances(step.remove.len()))),
         Action::Update => parts.push("update, no process is touched".to_owned()),
-        Action::Rename | Action::Scale | Action::Start | Action::Restart => {}
+        Action::Rename | Action::Stop | Action::Scale | Action::Start | Action::Restart => {}
     }
     if !step.replace.is_empty() {
         parts.push(format!("restart {} (downtime)", instances(step.replace.len())));
     }
     if !step.start.is_empty() && step.action != Action::Create {
         parts.push(format!("start {}", instances(step.start.len())));
+    }
+    if !step.stop.is_empty() {
+        parts.push(format!("stop {}", instances(step.stop.len())));
     }
     if !step.remove.is_empty() && step.action != Action::Delete {
         parts.push(format!("remove {}", instances(step.remove.len())));
@@ -109,6 +115,17 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
         Reason::RunsEarlierVersion { slots } => {
             format!("started from an earlier version of the file: {}", instances(step, slots))
         }
+        Reason::There { generation } => format!("{} has it", at(*generation)),
+        Reason::NotThere { generation } => format!("{} does not have it", at(*generation)),
+        Reason::UpThen { slots, generation } => {
+            format!("running in {}: {}", at(*generation), self::instances(step, slots))
+        }
+        Reason::StoppedThen { slots, generation } => {
+            format!("stopped in {}: {}", at(*generation), self::instances(step, slots))
+        }
+        Reason::CodeSince { file } => {
+            format!("its code has changed since and stays as it is: {}", shown_name(file))
+        }
         Reason::Adopted { from: Some(from) } => format!("taken over from ecosystem {}", shown_name(&from.0)),
         Reason::Adopted { from: None } => "taken over: it was started by hand".to_owned(),
         Reason::NotAutostarted => "not started: `autostart: false`".to_owned(),
@@ -118,9 +135,18 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
     Some(text)
 }
 
-/// `api:0, api:1`, or `api:0-7` where there are many.
+/// A generation, as it is written.
+fn at(generation: Option<u64>) -> String {
+    generation.map_or_else(|| "what is there now".to_owned(), |number| format!("@{number}"))
+}
+
 fn instances(step: &Step, slots: &[u32]) -> String {
-    let app = shown_name(&step.app);
+    self::slots(&step.app, slots)
+}
+
+/// `api:0, api:1`, or `api:0-7` where there are many.
+pub(super) fn slots(app: &str, slots: &[u32]) -> String {
+    let app = shown_name(app);
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for &slot in slots {
         match runs.last_mut() {

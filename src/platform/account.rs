@@ -62,6 +62,12 @@ impl LogOwner {
     }
 }
 
+/// A user's name, where there is one.
+#[must_use]
+pub fn user_name(uid: u32) -> Option<String> {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
+}
+
 /// What keeps apps from being run as somebody; the end of a sentence.
 ///
 /// # Errors

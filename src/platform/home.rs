@@ -58,6 +58,26 @@ pub fn user_id() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// A user that the machine knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownUser {
+    pub name: String,
+    pub id: u32,
+    /// Its home folder.
+    pub home: PathBuf,
+}
+
+/// None is who this process is.
+#[must_use]
+pub fn find_user(name: Option<&str>) -> Option<KnownUser> {
+    let found = match name {
+        Some(name) => nix::unistd::User::from_name(name),
+        None => nix::unistd::User::from_uid(nix::unistd::geteuid()),
+    };
+    let user = found.ok().flatten()?;
+    Some(KnownUser { name: user.name, id: user.uid.as_raw(), home: user.dir })
+}
+
 fn passwd_home() -> Option<PathBuf> {
     nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir)
 }

@@ -12,6 +12,7 @@ mod channel;
 mod clock;
 pub mod confine;
 mod confined;
+mod fault;
 mod foreground;
 mod forked;
 mod handover;
@@ -39,19 +40,24 @@ mod tests;
 mod tree;
 mod warden;
 
-pub use account::{LogOwner, check_account};
+pub use account::{LogOwner, check_account, user_name};
 pub use brood::{Bounds, Brood, Ended, Excess};
-pub use cgroup::not_in_force;
+pub use cgroup::{make_room, not_in_force};
 pub use clock::{Alarm, Clock, time_zone};
+pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
-pub use home::{Use, default_home, ensure_home, may, user_id};
+pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_id};
 pub use host::{Event, Host, ended_child};
-pub use keeper::{Follows, KeeperLink, Part, Resumed, Wish, divide, keep, keep_on, resume, tell_keeper};
+pub use keeper::{
+    Follows, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on, resume,
+    tell_keeper,
+};
 pub use last_line::end_last_line;
 pub use lease::is_written_to;
 pub use lock::{LockFile, LockKind};
 pub use memory::{give_back, low_priority, one_arena};
 pub(crate) use notify::short_address;
+pub use procfs::deleted_program;
 pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs};
 pub use random::random_bytes;
 pub use range_lock::RangeLock;

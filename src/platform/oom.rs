@@ -1,6 +1,7 @@
 //! Whether the kernel has killed for want of memory. It is asked when a process was killed and nobody here did it, and
 //! at no other time.
 
+use std::cell::OnceCell;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub(super) struct Killer {
     seen_at: Instant,
     /// When it was last found to have risen, and since when it may have.
     rose: Option<(Instant, Instant)>,
+    /// What it was when the deaths were found that are told of just now: whatever it has counted of them, it had then.
+    now: OnceCell<Option<u64>>,
 }
 
 impl Killer {
@@ -23,12 +26,18 @@ impl Killer {
     pub(super) fn new(group: Option<PathBuf>) -> Self {
         let of_group = group.map(|group| group.join("memory.events")).filter(|file| kills(file).is_some());
         let file = of_group.unwrap_or_else(|| "/proc/vmstat".into());
-        Self { seen: kills(&file), file, seen_at: Instant::now(), rose: None }
+        Self { seen: kills(&file), file, seen_at: Instant::now(), rose: None, now: OnceCell::new() }
+    }
+
+    /// Further deaths are found. One look is enough for all that are found together: the kernel adds up a page of
+    /// numbers for it.
+    pub(super) fn begin(&mut self) {
+        self.now.take();
     }
 
     /// How long ago, at most, it acted, where it has acted since this was last asked.
     pub(super) fn acted(&mut self) -> Option<Duration> {
-        let count = kills(&self.file);
+        let count = *self.now.get_or_init(|| kills(&self.file));
         self.judge(count, Instant::now())
     }
 
@@ -73,7 +82,8 @@ mod tests {
     fn what_has_not_risen_since_is_nobodys_death() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut killer = Killer { file: PathBuf::new(), seen: Some(5), seen_at: start, rose: None };
+        let mut killer =
+            Killer { file: PathBuf::new(), seen: Some(5), seen_at: start, rose: None, now: OnceCell::new() };
         let ms = |within: Option<Duration>| within.map(|within| within.as_millis());
         assert_eq!(ms(killer.judge(Some(5), at(10_000))), None);
         assert_eq!(ms(killer.judge(Some(7), at(13_000))), Some(3_000));

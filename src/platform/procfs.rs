@@ -41,6 +41,15 @@ pub(super) struct Marks {
     pub(super) list_id: Option<String>,
 }
 
+/// The program that a process runs, where that is no longer on disk. None, too, of who may not be looked at.
+#[must_use]
+pub fn deleted_program(pid: u32) -> Option<String> {
+    let target = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    // A file may be called so.
+    let program = target.to_str()?.strip_suffix(" (deleted)").filter(|_| !target.exists())?;
+    Some(program.to_owned())
+}
+
 /// All processes at one moment, indexed.
 #[derive(Debug, Default)]
 pub(super) struct Table {

@@ -63,8 +63,8 @@ fn raise_file_limit() -> Option<Rlimit> {
     Some(given)
 }
 
-/// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT; and SIGHUP, which means
-/// nothing, and SIGXFSZ: with a limit on file sizes, what cannot be saved is an error and no death.
+/// The signals that the daemon hears of, as a descriptor: SIGCHLD, SIGTERM, SIGINT; SIGUSR1, which has a keeper go and
+/// leave the daemon as it is, for a service manager that is about to start another keeper; and SIGHUP, which means nothing, and SIGXFSZ: with a limit on file sizes, what cannot be saved is an error and no death.
 ///
 /// They are blocked in the calling thread and in threads that it starts afterwards.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ pub struct Signals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
     pub terminate: bool,
+    pub leave: bool,
     pub child: bool,
 }
 
@@ -83,8 +84,14 @@ impl Signals {
     /// # Errors
     /// The system's.
     pub fn block() -> io::Result<Self> {
-        let mask =
-            SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXFSZ]);
+        let mask = SigSet::from_iter([
+            Signal::SIGCHLD,
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGUSR1,
+            Signal::SIGHUP,
+            Signal::SIGXFSZ,
+        ]);
         // Inherited as ignored, it would make the system reap our children and drop their status.
         super::sys::default_child_signal();
         mask.thread_block()?;
@@ -97,6 +104,7 @@ impl Signals {
         while let Ok(Some(info)) = self.fd.read_signal() {
             match i32::try_from(info.ssi_signo).map(Signal::try_from) {
                 Ok(Ok(Signal::SIGCHLD)) => pending.child = true,
+                Ok(Ok(Signal::SIGUSR1)) => pending.leave = true,
                 Ok(Ok(Signal::SIGHUP | Signal::SIGXFSZ)) => {}
                 _ => pending.terminate = true,
             }

@@ -196,7 +196,11 @@ fn start(home: &Path) -> Result<Vec<String>, ConnectError> {
     }
 }
 
-fn open_log(path: &Path) -> io::Result<std::fs::File> {
+/// The daemon's own words go to the end of it.
+///
+/// # Errors
+/// The system's.
+pub fn open_log(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }

@@ -263,7 +263,15 @@ mod tests {
     use crate::rpc::wire::Request;
 
     fn call(request: Request) -> Call {
-        Call { protocol: PROTOCOL, version: "test".into(), pid: 1, no_wait: false, uid: None, request }
+        Call {
+            protocol: PROTOCOL,
+            version: "test".into(),
+            pid: 1,
+            no_wait: false,
+            uid: None,
+            words: Vec::new(),
+            request,
+        }
     }
 
     /// Serves `home` while `clients` runs on a thread, and answers every call with `respond`.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{ExitStatus, Run};
 use crate::graph::Graph;
-use crate::plan::{Plan, Refusal, SavedPlan, Seal, Stale};
-use crate::spec::{AppSpec, EcosystemId};
+use crate::plan::{Drift, Generation, Plan, Refusal, Revision, Running, SavedPlan, Seal, Stale};
+use crate::spec::{AppSpec, EcosystemId, Fingerprint};
 
 pub const PROTOCOL: u32 = 1;
 
@@ -31,6 +31,9 @@ pub struct Call {
     /// Whose command it is, by the socket, where that is not the daemon's own user. What a command says is not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// As it was typed, without the program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
     pub request: Request,
 }
 
@@ -61,6 +64,27 @@ pub enum Request {
     RepairState,
     /// Keep what should run now for `resurrect`.
     Keep,
+    /// The last so many generations.
+    History {
+        count: u64,
+    },
+    /// One generation, and what it did.
+    Generation {
+        number: u64,
+    },
+    /// What changed from one generation to another; without that, to now.
+    Between {
+        old: u64,
+        new: Option<u64>,
+    },
+    /// What it is that a way back goes back to.
+    Formers {
+        to: Option<u64>,
+    },
+    /// What `Rollback` would do.
+    PlanBack(Back),
+    /// What is not as it was applied, though nobody says it otherwise.
+    Drift,
 
     // These change something: one at a time, in the order in which they came.
     Apply(Box<Apply>),
@@ -88,6 +112,8 @@ pub enum Request {
         #[serde(default)]
         wake: bool,
     },
+    /// Have the apps as a generation has them.
+    Rollback(Back),
     /// Start every app that should run and does not: what `kill` has ended, not what was stopped.
     Resurrect,
     /// Stop every app, record it as stopped by hand, end the daemon.
@@ -96,6 +122,8 @@ pub enum Request {
     Upgrade {
         program: String,
     },
+    /// End when nothing is at work, and leave everything as it runs to the daemon that asks for it.
+    Leave,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -110,6 +138,25 @@ pub struct Apply {
     /// Instances that may be on their way up at once. None is the daemon's own measure.
     #[serde(default)]
     pub parallel: Option<NonZeroU32>,
+    /// What git says of the file's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// When something does not come up, what was touched becomes what it was before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto_rollback: bool,
+}
+
+/// A way back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Back {
+    /// None is the last generation that is not what there is now.
+    pub to: Option<u64>,
+    /// Empty is all.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// What stands for the apps' code on disk, by app.
+    #[serde(default)]
+    pub code: BTreeMap<String, Fingerprint>,
 }
 
 /// An app as it was kept.
@@ -180,6 +227,26 @@ pub enum Answer {
     Seal {
         seal: Seal,
     },
+    History {
+        /// Oldest first.
+        generations: Vec<Generation>,
+        /// The one whose command is at work.
+        at_work: Option<u64>,
+    },
+    Generation {
+        generation: Option<Box<Generation>>,
+        at_work: bool,
+        /// From what was before to what was after it.
+        plan: Box<Plan>,
+    },
+    Formers {
+        to: u64,
+        apps: Vec<AppSpec>,
+    },
+    Drift {
+        drifts: Vec<Drift>,
+        running: Vec<Running>,
+    },
 
     /// Not final: another command is at work, this one waits for it.
     Waiting {
@@ -197,6 +264,20 @@ pub enum Answer {
     Done {
         touched: usize,
         failed: Vec<Failure>,
+    },
+
+    /// Not final: something did not come up, and this is done to have everything as it was.
+    GoingBack {
+        failed: Vec<Failure>,
+        plan: Box<Plan>,
+    },
+    /// Final: something did not come up, and what was touched is what it was in an earlier generation; but for what is
+    /// `left`.
+    RolledBack {
+        to: u64,
+        touched: usize,
+        failed: Vec<Failure>,
+        left: Vec<Failure>,
     },
 
     /// Final: the call was taken back. What was begun goes on to its end, what was not never begins.

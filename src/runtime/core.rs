@@ -1,6 +1,7 @@
 mod agendas;
 mod dependencies;
 mod memory;
+mod recalls;
 mod renew;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,15 +11,16 @@ use jiff::tz::TimeZone;
 pub(super) use self::memory::Measured;
 
 use super::history::{Entry, What, Why};
-use super::operation::{Afterwards, Caller, Operation, Surroundings};
+use super::operation::{Afterwards, Caller, Operation, Recalling, Surroundings};
 use super::request::{self, Begun};
 use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
-use super::{ClientId, Effect, Errand, Input, Intent, Past, Save, Standing, State, Ticket, restore, view};
-use crate::base::{ExitStatus, InstanceId, Key, Mono, Now};
-use crate::plan::Seal;
+use super::{ClientId, Effect, Errand, Input, Intent, Past, Recall, Save, Standing, State, Ticket, restore, view};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, shell_word};
+use crate::plan::{Outcome, Seal, shown_words};
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
+use crate::spec::EcosystemId;
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout, StopPhase};
 
 /// How long a daemon waits for the command that started it, which may have been killed meanwhile.
@@ -35,6 +37,8 @@ pub struct Core {
     key: Key,
     /// The command at work. One at a time; restarts by policy go on meanwhile.
     current: Option<Operation>,
+    /// One that waits for a stop, which came in between.
+    paused: Option<Operation>,
     queue: VecDeque<Queued>,
     tickets: u64,
     /// What happened to instances since the command at work last looked.
@@ -47,6 +51,12 @@ pub struct Core {
     resume_at: Option<Mono>,
     /// A command has had its turn.
     commanded: bool,
+    /// Who waits for what is being read.
+    asked: BTreeMap<Ticket, recalls::Asked>,
+    /// The generation in which all that a file says was last found to hold, where that is known, by its ecosystem.
+    holds: BTreeMap<EcosystemId, u64>,
+    /// The user that the daemon runs as.
+    uid: u32,
     /// The daemon's own, for `ping`.
     pid: u32,
     program: Option<String>,
@@ -108,6 +118,7 @@ impl Core {
         table.asking = Why::CutShort;
         let mut core = Self {
             current: None,
+            paused: None,
             resume_at: restore::resume(&table, now).map(|_| now.mono.plus_ms(if follows { 0 } else { RESUME_MS })),
             commanded: false,
             table,
@@ -119,6 +130,9 @@ impl Core {
             ending: Ending::No,
             watching: Watching::default(),
             reviving: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            uid: 0,
             pid: 0,
             program: None,
             zones,
@@ -186,8 +200,9 @@ impl Core {
         self.table.standings()
     }
 
-    /// What `ping` answers.
-    pub fn set_process(&mut self, pid: u32, program: Option<String>) {
+    /// What `ping` answers, and whose it is.
+    pub fn set_process(&mut self, uid: u32, pid: u32, program: Option<String>) {
+        self.uid = uid;
         self.pid = pid;
         self.program = program;
     }
@@ -201,7 +216,7 @@ impl Core {
         match input {
             Input::Call { client, call } => self.call(client, call, now, &mut out),
             Input::Cancel { client } => self.cancel(client, true, now, &mut out),
-            Input::ClientGone { client } => self.cancel(client, false, now, &mut out),
+            Input::ClientGone { client } => self.client_gone(client, now, &mut out),
             Input::Spawned { launch, pid, error_log_offset } => {
                 self.spawned(launch, pid, error_log_offset, now, &mut out);
             }
@@ -228,6 +243,7 @@ impl Core {
             }
             Input::Memory { launch, bytes } => self.measured(launch, bytes, now, &mut out),
             Input::Saved { ticket, result } => self.saved(ticket, result, now, &mut out),
+            Input::Recalled { ticket, result } => self.recalled(ticket, result, &mut out),
             Input::FilesChanged { app, paths, count, more } => {
                 self.watching.changed(&self.table, &app, paths, count, more, now);
             }
@@ -283,9 +299,11 @@ impl Core {
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
-        let Call { protocol: _, version: _, pid, no_wait, request, uid } = call;
+        let Call { protocol: _, version: _, pid, no_wait, request, uid, words } = call;
         let holder = request::holder(&request);
-        let caller = Caller { client: Some(client), pid, uid, holder, since: now.mono };
+        let command = shown_words(&words, &self.key);
+        let command = command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
+        let caller = Caller { client: Some(client), pid, uid, holder, command, since: now.mono };
         let errand = match request {
             Request::CheckState => Some(Errand::Check),
             Request::RepairState => Some(Errand::Repair),
@@ -296,6 +314,7 @@ impl Core {
             out.push(Effect::Errand { client, errand });
         } else if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
+        } else if self.ending != Ending::Ended && self.looks_back(client, &request, out) {
         } else if self.ending == Ending::Ended {
             caller.tell(Answer::Ending, true, out);
         } else if self.ending == Ending::Stopping {
@@ -305,6 +324,12 @@ impl Core {
             let kill = matches!(request, Request::Kill);
             if kill {
                 self.cut_short(now, out);
+            }
+            if self.is_cut_into_by(&request) {
+                // In the order in which they come.
+                let place = self.queue.iter().take_while(|queued| is_stop(&queued.request)).count();
+                self.queue.insert(place, Queued { caller, request });
+                return;
             }
             if let Some(current) = &self.current {
                 let Caller { holder, pid, since, .. } = current.caller.clone();
@@ -328,6 +353,11 @@ impl Core {
         if let Some(current) = self.current.take_if(|current| current.afterwards == Afterwards::GoOn) {
             current.caller.tell(ends(), true, out);
             self.give_up(current, now, out);
+        }
+        if let Some(mut paused) = self.paused.take() {
+            paused.caller.tell(ends(), true, out);
+            paused.give_up(&mut self.around(now, out));
+            self.paused = Some(paused);
         }
         self.queue.retain(|queued| {
             let stays = matches!(queued.request, Request::Kill);
@@ -372,7 +402,16 @@ impl Core {
             | Request::RepairState
             | Request::Keep
             | Request::Kill
-            | Request::Upgrade { .. } => None,
+            | Request::Rollback(_)
+            // These have to look further.
+            | Request::PlanBack(_)
+            | Request::Formers { .. }
+            | Request::History { .. }
+            | Request::Generation { .. }
+            | Request::Between { .. }
+            | Request::Drift
+            | Request::Upgrade { .. }
+            | Request::Leave => None,
         }
     }
 
@@ -391,14 +430,29 @@ impl Core {
         }
     }
 
+    /// It cannot take anything back any more. What may have to be undone is looked after all the same.
+    fn client_gone(&mut self, client: ClientId, now: Now, out: &mut Vec<Effect>) {
+        let own = self.current.as_mut().filter(|current| current.caller.client == Some(client));
+        match own {
+            Some(current) if current.goes_on_alone() => current.leave_alone(),
+            _ => self.cancel(client, false, now, out),
+        }
+    }
+
     /// What a client asked for begins nothing further. `answered` when it still listens.
     fn cancel(&mut self, client: ClientId, answered: bool, now: Now, out: &mut Vec<Effect>) {
         let place = self.queue.iter().position(|queued| queued.caller.client == Some(client));
         let answer = if let Some(queued) = place.and_then(|place| self.queue.remove(place)) {
             let not_begun = vec![queued.caller.holder];
             Answer::Cancelled { touched: 0, failed: Vec::new(), going_on: Vec::new(), not_begun }
-        } else if let Some(current) = self.current.take_if(|current| current.caller.client == Some(client)) {
+        } else if let Some(current) =
+            self.current.take_if(|current| current.caller.client == Some(client) && !current.is_way_back())
+        {
             self.give_up(current, now, out)
+        } else if let Some(mut paused) = self.paused.take_if(|paused| paused.caller.client == Some(client)) {
+            let answer = paused.give_up(&mut self.around(now, out));
+            self.paused = Some(paused);
+            answer
         } else {
             return;
         };
@@ -455,14 +509,15 @@ impl Core {
         }
         self.run_agendas(now, out);
         self.measure(now, out);
-        let current = self.current.as_ref();
-        let busy = |app: &str| current.is_some_and(|current| current.is_at_work_on(app));
+        let (current, paused) = (&self.current, &self.paused);
+        let busy = |app: &str| current.iter().chain(paused).any(|operation| operation.is_at_work_on(app));
         let due = self.watching.due(&self.table, now, busy, out);
         self.renew(due, now, out);
     }
 
     fn is_at_work_on(&self, app: &str) -> bool {
-        self.current.as_ref().is_some_and(|current| current.is_at_work_on(app))
+        let at_work = self.current.iter().chain(&self.paused);
+        at_work.into_iter().any(|operation| operation.is_at_work_on(app))
     }
 
     /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.
@@ -496,7 +551,11 @@ impl Core {
         self.ending = Ending::Stopping;
         self.table.asking = Why::Signal;
         self.resume_at = None;
-        let waiting = self.current.take().map(|operation| operation.caller);
+        let at_work: Vec<Operation> = self.current.take().into_iter().chain(self.paused.take()).collect();
+        for operation in &at_work {
+            self.note_end(operation, Outcome::CutShort, out);
+        }
+        let waiting = at_work.into_iter().map(|operation| operation.caller);
         let waiting = waiting.into_iter().chain(self.queue.drain(..).map(|queued| queued.caller));
         for caller in waiting {
             caller.tell(ends(), true, out);
@@ -554,8 +613,13 @@ impl Core {
     /// Goes on with the command at work, and with the next when it is done.
     fn advance(&mut self, now: Now, out: &mut Vec<Effect>) {
         while self.ending == Ending::No {
+            self.cut_in(now, out);
             let Some(mut current) = self.current.take() else {
-                if let Some(queued) = self.queue.pop_front() {
+                if let Some(mut paused) = self.paused.take() {
+                    self.table.asking = paused.caller.why();
+                    paused.go_on(&mut self.around(now, out));
+                    self.current = Some(paused);
+                } else if let Some(queued) = self.queue.pop_front() {
                     self.commanded = true;
                     self.begin(queued, now, out);
                 } else if self.resume_at.is_some_and(|at| self.commanded || at <= now.mono) {
@@ -572,8 +636,13 @@ impl Core {
                 break;
             }
             self.moved.clear();
-            let answer = current.result();
+            if let Some(way) = current.way_back(&self.table) {
+                self.undo(way, out);
+                continue;
+            }
+            let (answer, outcome) = current.conclude();
             current.caller.tell(answer, true, out);
+            self.note_end(&current, outcome, out);
             // With a disk that is full, some may not have been stopped: they are not left alone.
             if current.afterwards == Afterwards::EndTheDaemon && self.is_at_rest() {
                 self.end(now, out);
@@ -627,6 +696,37 @@ impl Core {
         }
     }
 
+    /// Nobody waits for it.
+    fn note_end(&mut self, operation: &Operation, outcome: Outcome, out: &mut Vec<Effect>) {
+        let saves = operation.last_words(outcome, self.generation, &mut self.holds);
+        if !saves.is_empty() {
+            self.tickets += 1;
+            out.push(Effect::Save { ticket: Ticket(self.tickets), saves });
+        }
+    }
+
+    /// Whether what is at work lets this have its turn first: who stops something does not wait until something else is ready.
+    fn is_cut_into_by(&self, request: &Request) -> bool {
+        let at_work = || self.current.as_ref().is_some_and(Operation::gives_way);
+        is_stop(request) && self.paused.is_none() && at_work()
+    }
+
+    /// What is at work is left at that, and goes on when what came in between is done.
+    fn cut_in(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let next = self.queue.front().is_some_and(|queued| self.is_cut_into_by(&queued.request));
+        if !next || self.current.as_ref().is_some_and(Operation::is_saving) {
+            return;
+        }
+        let Some(queued) = self.queue.pop_front() else { return };
+        let (by, mut paused) = (queued.caller.holder.clone(), self.current.take());
+        self.begin(queued, now, out);
+        let stopped = self.current.as_ref().map(Operation::stops).unwrap_or_default();
+        if let Some(paused) = &mut paused {
+            paused.take_back(&stopped, &by, &mut self.around(now, out));
+        }
+        self.paused = paused;
+    }
+
     fn is_at_rest(&self) -> bool {
         self.table.machines().all(|machine| machine.state.is_terminal())
     }
@@ -637,18 +737,34 @@ impl Core {
         for queued in self.queue.drain(..) {
             queued.caller.tell(Answer::Ending, true, out);
         }
+        self.forget_who_asked(out);
         self.ending = Ending::Ended;
         out.push(Effect::Exit);
     }
 
     fn begin(&mut self, queued: Queued, now: Now, out: &mut Vec<Effect>) {
         let Queued { mut caller, request } = queued;
-        if let Request::Upgrade { program } = request {
-            return self.become_program(&caller, program, out);
+        match request {
+            Request::Upgrade { program } => return self.give_way(&caller, Effect::Become { program }, out),
+            Request::Leave => return self.give_way(&caller, Effect::Leave, out),
+            _ => {}
         }
         caller.since = now.mono;
+        let deed = request::deed(&request, &caller, self.uid);
+        let back = match &request {
+            Request::Rollback(back) => Some(back.clone()),
+            _ => None,
+        };
         match request::begin(request, &caller, &self.table, self.generation, self.key, now) {
-            Ok(Begun { operation, first }) => {
+            Ok(Begun { mut operation, first }) => {
+                operation.remember(deed);
+                if let Some(Answer::Begun { plan }) = &first {
+                    operation.remember_plan(plan);
+                }
+                if let Some(back) = back {
+                    let ticket = self.recall(Recall::Back { to: back.to }, out);
+                    operation.recalling = Some(Recalling { ticket, back });
+                }
                 if let Some(first) = first {
                     operation.caller.tell(first, false, out);
                 }
@@ -659,15 +775,16 @@ impl Core {
         }
     }
 
-    /// Nothing is at work, and nothing is begun any more: whoever waits asks the next program.
-    fn become_program(&mut self, caller: &Caller, program: String, out: &mut Vec<Effect>) {
+    /// Nothing is at work, and nothing is begun any more: whoever waits asks who comes next.
+    fn give_way(&mut self, caller: &Caller, last: Effect, out: &mut Vec<Effect>) {
         self.record_completions(out);
         caller.tell(Answer::Done { touched: 0, failed: Vec::new() }, true, out);
         for queued in self.queue.drain(..) {
             queued.caller.tell(Answer::Ending, true, out);
         }
+        self.forget_who_asked(out);
         self.ending = Ending::Ended;
-        out.push(Effect::Become { program });
+        out.push(last);
     }
 
     fn around<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> Surroundings<'a> {
@@ -680,6 +797,10 @@ impl Core {
             out,
         }
     }
+}
+
+fn is_stop(request: &Request) -> bool {
+    matches!(request, Request::Stop { .. } | Request::Delete { .. })
 }
 
 fn ends() -> Answer {

@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::history::Entry;
-use super::{AppRecord, ClientId, Standing, Stranger, Ticket, Watches};
+use super::{AppRecord, ClientId, Recall, Standing, Stranger, Ticket, Watches};
 use crate::base::Signal;
+use crate::plan::{Generation, Outcome};
 use crate::rpc::wire::Answer;
-use crate::spec::{Limits, Rotation};
+use crate::spec::{EcosystemId, Limits, Rotation};
 use crate::supervisor::{Check, Launch, LaunchId};
 
 /// What the core asks of the world. Effects are performed in order.
@@ -36,6 +37,8 @@ pub enum Effect {
     Save { ticket: Ticket, saves: Vec<Save> },
     /// Something is wanted of the state as it is on disk; whoever does it answers.
     Errand { client: ClientId, errand: Errand },
+    /// Read what was; answered by `Recalled`, after all that was to be saved before.
+    Recall { ticket: Ticket, wanted: Recall },
     /// `last` closes the exchange.
     Answer { client: ClientId, answer: Box<Answer>, last: bool },
     /// From now on exactly this is watched; changes come back as `FilesChanged`.
@@ -50,6 +53,8 @@ pub enum Effect {
     Exit,
     /// As `Exit`, but the daemon goes on as this program and everything that runs with it.
     Become { program: String },
+    /// As `Exit`, and another daemon goes on with everything that runs.
+    Leave,
 }
 
 /// What a command wants of the state as it is on disk.
@@ -70,7 +75,20 @@ pub enum Save {
     DeleteApp(String),
     /// An inherited environment, under the digest that records refer to it by.
     Ambient(String, Arc<BTreeMap<String, String>>),
+    /// A command begins to change something: what comes after this is its work. Grows by one.
     Generation(u64),
+    /// Who asked for that, and what for.
+    Began(Box<Generation>),
+    /// What came of it.
+    Ended {
+        number: u64,
+        outcome: Outcome,
+    },
+    /// All that a file says was found to hold, or made to: what was changed by hand before is nothing to go back on.
+    Applied {
+        ecosystem: EcosystemId,
+        number: u64,
+    },
     /// The machine was started anew.
     Boot(String),
     /// Who is left alone though nobody knows it.

@@ -1,4 +1,4 @@
-use super::Stranger;
+use super::{RecallError, Recalled, Stranger};
 use crate::base::ExitStatus;
 use crate::rpc::wire::Call;
 use crate::supervisor::LaunchId;
@@ -69,6 +69,10 @@ pub enum Input {
     Saved {
         ticket: Ticket,
         result: Result<(), String>,
+    },
+    Recalled {
+        ticket: Ticket,
+        result: Result<Box<Recalled>, RecallError>,
     },
     /// Files that are watched for an app have changed: `count` times in all, these among them, relative to its folder.
     FilesChanged {

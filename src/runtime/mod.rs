@@ -5,7 +5,8 @@
 //! effects on a real host, the simulation on an invented one.
 //!
 //! In reading order: `table` (the apps and their machines), `request` (what is asked for, as tasks), `work` (a task
-//! against what there is: what becomes durable, what is then done), `operation` (tasks in waves), `core`.
+//! against what there is: what becomes durable, what is then done), `operation` (tasks in waves), `generation` (what is
+//! remembered of a command, and read again when it is asked for), `core`.
 //!
 //! Invariants:
 //! * One command that changes something is at work at a time, the others wait in the order in which they came.
@@ -14,7 +15,9 @@
 //! * A machine's state is changed by `step` alone, and each change is seen by the command at work.
 
 mod core;
+pub mod drift;
 mod effect;
+pub mod generation;
 pub mod history;
 mod input;
 mod needs;
@@ -37,9 +40,11 @@ mod work;
 
 pub use core::{Core, Survivor, Zones};
 pub use effect::{Effect, Errand, Save};
+pub use generation::{Recall, RecallError, Recalled};
 pub use input::{ClientId, Input, Ticket};
 pub use rebuild::{Found, Stranger, rebuild};
 pub use record::{AppRecord, InstanceRecord, Intent, State};
+pub use request::offline_plan_to as plan_to;
 pub use restore::{close_jobs, open_jobs, possible_launches};
 pub use standing::{Past, Standing};
 pub use target::{Target, TargetError, resolve};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::table::{App, Table};
 use crate::base::ExitStatus;
-use crate::spec::Condition;
+use crate::spec::{AppSpec, Condition};
 use crate::supervisor::{Machine, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,7 @@ pub(super) enum Outlook {
     WillNot,
 }
 
-/// Of all instances of an app. What nobody knows is not waited for, nor what only ever starts by hand
-/// (`autostart: false`) and is down: whoever needs it is started without it from the beginning.
+/// Of all instances of an app. What nobody knows is not waited for.
 pub(super) fn outlook(table: &Table, app: &str, condition: Condition) -> Outlook {
     look(table, app, condition, &mut BTreeSet::new())
 }
@@ -64,10 +63,20 @@ pub(super) fn is_met(table: &Table, app: &str, condition: Condition) -> bool {
     known(table, app).is_none_or(|app| there(app).any(|machine| meets(machine, condition) || was(machine)))
 }
 
+/// What an app depends on and is not as it must be.
+pub(super) fn unmet(table: &Table, spec: &AppSpec) -> Vec<String> {
+    let needs = spec.depends_on.iter().map(|other| (other, spec.need(other).condition));
+    let unmet = needs.filter(|(other, condition)| !is_met(table, other, *condition));
+    unmet.map(|(other, condition)| wanted(other, condition)).collect()
+}
+
 fn known<'a>(table: &'a Table, app: &str) -> Option<&'a App> {
-    let app = table.apps.get(app).filter(|app| !app.deleted && there(app).next().is_some())?;
-    let is_left_out = !app.record.spec.autostart && there(app).all(|machine| machine.state == State::Stopped);
-    (!is_left_out).then_some(app)
+    table.apps.get(app).filter(|app| !app.deleted && there(app).next().is_some())
+}
+
+/// Whether nobody has started what only ever starts by hand (`autostart: false`).
+pub(super) fn is_left_out(app: &App) -> bool {
+    !app.record.spec.autostart && there(app).all(|machine| machine.state == State::Stopped)
 }
 
 fn there(app: &App) -> impl Iterator<Item = &Machine> {

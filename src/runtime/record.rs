@@ -110,6 +110,8 @@ impl State {
                 Save::Ambient(digest, variables) => _ = self.ambients.insert(digest.clone(), Arc::clone(variables)),
                 Save::Generation(generation) => self.generation = *generation,
                 Save::Boot(boot) => self.boot.clone_from(boot),
+                // What was is not in it.
+                Save::Began(_) | Save::Ended { .. } | Save::Applied { .. } => {}
                 Save::Strangers(strangers) => self.strangers.clone_from(strangers),
             }
         }

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::operation::{Afterwards, Caller, Operation, Rigour};
+use super::generation::former_of;
+use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{InstanceRecord, Stranger, TargetError, resolve, view};
+use super::{InstanceRecord, Recalled, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
-use crate::plan::{Action, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, plan, restrict};
-use crate::rpc::wire::{Answer, Apply, PlanOptions, Request, RestoredApp};
+use crate::plan::{
+    Action, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code, plan, plan_back,
+    restrict,
+};
+use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp};
 use crate::spec::{AppSpec, Condition};
 use crate::supervisor::State;
 
@@ -30,10 +34,13 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Ping => "ping".to_owned(),
         Request::List => "list".to_owned(),
         Request::Show { .. } => "show".to_owned(),
-        Request::Plan { .. } | Request::Seal { .. } => "diff".to_owned(),
         Request::CheckState => "state check".to_owned(),
         Request::RepairState => "state repair".to_owned(),
         Request::Keep => "save".to_owned(),
+        Request::Plan { .. } | Request::Seal { .. } | Request::Between { .. } => "diff".to_owned(),
+        Request::History { .. } | Request::Generation { .. } => "history".to_owned(),
+        Request::Drift => "drift".to_owned(),
+        Request::Rollback(_) | Request::PlanBack(_) | Request::Formers { .. } => "rollback".to_owned(),
         Request::Apply(apply) => format!("apply of `{}`", apply.graph.ecosystem),
         Request::StartScript { spec, .. } => format!("start of `{}`", spec.name),
         Request::Start { targets } => of("start", targets),
@@ -46,6 +53,7 @@ pub(super) fn holder(request: &Request) -> String {
         }
         Request::Kill => "kill".to_owned(),
         Request::Upgrade { .. } => "upgrade".to_owned(),
+        Request::Leave => "a daemon that takes over".to_owned(),
     }
 }
 
@@ -118,8 +126,15 @@ pub(super) fn begin(
             });
             operation
         }
-        // The last is done by who would begin it.
-        Request::Ping
+        // The last two are done by who would begin them; what a way back is to do is read first.
+        Request::Rollback(_)
+        | Request::PlanBack(_)
+        | Request::Formers { .. }
+        | Request::History { .. }
+        | Request::Generation { .. }
+        | Request::Between { .. }
+        | Request::Drift
+        | Request::Ping
         | Request::List
         | Request::Show { .. }
         | Request::Plan { .. }
@@ -127,13 +142,113 @@ pub(super) fn begin(
         | Request::CheckState
         | Request::RepairState
         | Request::Keep
-        | Request::Upgrade { .. } => Operation::new(caller.clone(), strict, go_on),
+        | Request::Upgrade { .. }
+        | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };
     Ok(Begun { operation, first: None })
 }
 
+/// What is remembered of a command. Of one that is about what a file says, it is said there.
+pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
+    let by_hand = matches!(
+        request,
+        Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::Delete { .. }
+            | Request::Resurrect
+            | Request::Restore { .. }
+            | Request::Kill
+    );
+    let command = if caller.command.is_empty() { caller.holder.clone() } else { caller.command.clone() };
+    let deed = Deed {
+        uid: caller.uid.unwrap_or(own_uid),
+        pid: caller.pid,
+        command,
+        by_hand,
+        ecosystem: None,
+        file: None,
+        revision: None,
+        plan: None,
+        whole: false,
+    };
+    let Request::Apply(apply) = request else { return deed };
+    let Apply { graph, options, revision, expected, .. } = &**apply;
+    Deed {
+        ecosystem: Some(graph.ecosystem.clone()),
+        file: Some(graph.file.clone()),
+        revision: revision.clone(),
+        whole: options.only.is_empty() && expected.is_none(),
+        ..deed
+    }
+}
+
+/// The plan of a way back, and what the apps are then. What stands for their code stays as it is: that does not go back.
+pub(super) fn plan_to(back: &Back, found: Recalled, snapshot: &Snapshot, key: &Key) -> Result<(Plan, Formers), Answer> {
+    let (number, then) = found.formers.into_iter().next().unwrap_or_default();
+    let names = then.keys().chain(snapshot.apps.keys()).map(String::as_str);
+    let selection = Selection::among(&back.only, &names).map_err(|error| Answer::Error {
+        message: format!("no app `{}`, neither now nor in @{number}", error.name),
+        hint: error.suggestion.map(|name| format!("did you mean `{name}`?")),
+    })?;
+    let mut formers = then.clone();
+    for (name, former) in &mut formers {
+        let now = snapshot.apps.get(name).map(|app| &app.spec.fingerprint);
+        if let Some(code) = now.or_else(|| back.code.get(name)).filter(|code| **code != former.spec.fingerprint) {
+            former.spec = Arc::new(AppSpec { fingerprint: code.clone(), ..(*former.spec).clone() });
+        }
+    }
+    let to = Destination { formers: &formers, generation: Some(number), selection: &selection, key };
+    let mut plan = plan_back(&to, snapshot);
+    note_code(&mut plan, &then, &back.code);
+    Ok((plan, formers))
+}
+
+/// What a way back would do where no daemon runs.
+///
+/// # Errors
+/// The answer to what cannot be.
+pub fn offline_plan_to(back: &Back, found: Recalled, snapshot: &Snapshot, key: &Key) -> Result<Plan, Answer> {
+    plan_to(back, found, snapshot, key).map(|(plan, _)| plan)
+}
+
+/// Of others than those that it touches only the order counts, as for whoever starts an app by its name.
+pub(super) fn add_back(
+    operation: &mut Operation,
+    plan: &Plan,
+    formers: &Formers,
+    ambients: &BTreeMap<String, Ambient>,
+    table: &Table,
+) {
+    // What runs may be as it was, and what is recorded not: a start that was given up before it was begun.
+    let is_recorded = |step: &Step| {
+        let known = table.apps.get(&step.app).filter(|app| !app.deleted && !app.unsaved);
+        known.map(|app| former_of(&app.record)).as_ref() == formers.get(&step.app)
+    };
+    for step in plan.steps.iter().filter(|step| step.action != Action::Keep || !is_recorded(step)) {
+        let action = if step.is_keep() { Action::Update } else { step.action };
+        let step = Step { action, ..step.clone() };
+        let declared = formers.get(&step.app).filter(|_| step.action != Action::Delete).map(|former| Declared {
+            ecosystem: former.ecosystem.clone(),
+            file: former.file.clone(),
+            spec: Arc::clone(&former.spec),
+            ambient: table.shared(
+                ambients
+                    .get(&former.ambient)
+                    .cloned()
+                    .unwrap_or_else(|| Ambient { digest: former.ambient.clone(), variables: Arc::default() }),
+            ),
+            slots: Some(former.slots.clone()),
+        });
+        let (app, after): (String, BTreeSet<String>) = (step.app.clone(), step.after.iter().cloned().collect());
+        let needs = declared.iter().flat_map(|declared| conditions(&declared.spec));
+        let needs = needs.filter(|(need, _)| after.contains(need)).collect();
+        operation.add_needing(app, Aim::Apply { step: Box::new(step), declared }, after, needs);
+    }
+}
+
 fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key: Key) -> Result<Begun, Answer> {
-    let Apply { graph, options, ambient, expected, parallel } = wanted;
+    let Apply { graph, options, ambient, expected, parallel, revision: _, auto_rollback } = wanted;
     let mut plan = plan_now(&graph, &options, snapshot, key)?;
     if let Some(saved) = &expected {
         check_stale(&saved.plan, &plan).map_err(|stale| Answer::Stale { stale })?;
@@ -148,6 +263,9 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     if let Some(parallel) = parallel {
         operation.limit(parallel);
+    }
+    if auto_rollback {
+        operation.undo_when_it_fails();
     }
     // What is as it should be may still be on its way up: an apply returns when it is.
     for step in plan.steps.iter().filter(|step| step.is_keep() && !step.reasons.contains(&Reason::LeftAlone)) {
@@ -166,6 +284,7 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
                 file: Some(file.clone()),
                 spec: Arc::new(spec),
                 ambient: ambient.clone(),
+                slots: None,
             });
             add_step(&mut operation, step, declared, table);
         }
@@ -232,7 +351,7 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
                 not_beside_strangers(&name, table)?;
                 let step = new_step(&name, up);
                 let ambient = table.shared(Ambient::new(ambient));
-                let declared = Declared { ecosystem, file, spec: Arc::from(spec.clone()), ambient };
+                let declared = Declared { ecosystem, file, spec: Arc::from(spec.clone()), ambient, slots: None };
                 Aim::Apply { step: Box::new(step), declared: Some(declared) }
             }
         };
@@ -249,6 +368,7 @@ fn new_step(app: &str, start: Vec<u32>) -> Step {
         start,
         replace: Vec::new(),
         remove: Vec::new(),
+        stop: Vec::new(),
         changes: Vec::new(),
         reasons: Vec::new(),
         after: Vec::new(),
@@ -276,7 +396,7 @@ fn start_script(
     let step = new_step(&spec.name, (0..spec.instances).collect());
     let ambient = table.shared(Ambient::new(ambient));
     let name = spec.name.clone();
-    let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient };
+    let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient, slots: None };
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     operation.add(name, Aim::Apply { step: Box::new(step), declared: Some(declared) }, BTreeSet::new());
     Ok(operation)

@@ -194,6 +194,7 @@ pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
         pid: 0,
         uid: None,
         holder: "the daemon, starting what should run".to_owned(),
+        command: String::new(),
         since: now.mono,
     };
     let mut operation = Operation::new(caller, Rigour::Lenient, Afterwards::GoOn);

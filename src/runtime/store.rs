@@ -14,16 +14,19 @@
 //! | `apps` | name | [`AppRecord`] as JSON |
 //! | `ambients` | digest | an inherited environment as JSON |
 //!
-//! Beside it lie its [backups](BACKUPS): what is built anew from when it is damaged. Before it is used all of it is
+//! Beside them is what was: [`generations`].
+//!
+//! Beside the file lie its [backups](BACKUPS): what is built anew from when it is damaged. Before it is used all of it is
 //! checked on a copy ([`sound`]).
 //!
 //! `PMRUN_HOME/daemon.lock` says who may touch it: the daemon holds it alone, [`read`] shares it.
 
 mod backup;
+mod generations;
 mod sound;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -38,8 +41,9 @@ use redb::{
 };
 
 pub use self::backup::{BACKUPS, Backup, SAVED, backups, is_current, keep, read as read_backup, write as write_backup};
+use self::generations::Ledger;
 use self::sound::Locked;
-use super::{AppRecord, Save, State};
+use super::{AppRecord, Recall, RecallError, Recalled, Save, State};
 use crate::base::Key;
 use crate::platform::{LockFile, LockKind, ensure_home, random_bytes};
 
@@ -122,7 +126,7 @@ impl Store {
     /// # Errors
     /// When that cannot be looked at.
     pub fn damage(&self, known: &State) -> Result<Option<String>, StoreError> {
-        match sound::read(&self.path, Locked::ByUs) {
+        match sound::read(&self.path, Locked::ByUs, load) {
             Ok(State { generation, key, boot: _, saves, strangers: _, apps, ambients })
                 if generation == known.generation
                     && key == known.key
@@ -160,6 +164,17 @@ impl Store {
         let path = self.path.clone();
         let database = self.database()?;
         guarded(&path, || load(&begin_read(database)?, &path))
+    }
+
+    /// What was.
+    ///
+    /// # Errors
+    /// There is no such generation, or it cannot be read.
+    pub fn recall(&mut self, wanted: &Recall) -> Result<Recalled, RecallError> {
+        let path = self.path.clone();
+        let database = self.database().map_err(|error| RecallError::Unreadable(error.to_string()))?;
+        let found = guarded(&path, || generations::recall(&begin_read(database)?, wanted));
+        found.unwrap_or_else(|error: StoreError| Err(RecallError::Unreadable(error.to_string())))
     }
 
     /// All of it or nothing; durable when it returns. Environments that lose their last app go with it.
@@ -204,6 +219,22 @@ impl Store {
 /// # Errors
 /// When it cannot be read, or a daemon holds it.
 pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
+    Ok(reading(home, |_, _| Ok(()))?.map(|(state, ())| state))
+}
+
+/// The same of what was.
+///
+/// # Errors
+/// When it cannot be read, or a daemon holds it; within, that there is no such generation.
+pub fn read_back(home: &Path, wanted: &Recall) -> Result<Result<Recalled, RecallError>, StoreError> {
+    let found = reading(home, |transaction, _| generations::recall(transaction, wanted))?;
+    Ok(found.map_or_else(|| Recalled::without_any(wanted, 0), |(_, recalled)| recalled))
+}
+
+fn reading<T>(
+    home: &Path,
+    more: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
+) -> Result<Option<(State, T)>, StoreError> {
     let path = home.join("state");
     let is_there = path.try_exists().map_err(|error| io_error("read", &path, &error))?;
     if !is_there && !backup::is_there(home) {
@@ -214,7 +245,7 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
     let _lock = LockFile::acquire(&lock, LockKind::Shared, READ_PATIENCE)
         .map_err(|error| io_error("lock", &lock, &error))?
         .ok_or_else(held)?;
-    check(home)
+    look(home, more)
 }
 
 /// What the file says, when it is as it was written; none where there never was one. The caller holds `daemon.lock`, and
@@ -223,16 +254,28 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
 /// # Errors
 /// When it is damaged, or gone and not its backup, or cannot be read.
 pub fn check(home: &Path) -> Result<Option<State>, StoreError> {
+    Ok(look(home, |_, _| Ok(()))?.map(|(state, ())| state))
+}
+
+/// The same, with more that is read of it.
+fn look<T>(
+    home: &Path,
+    more: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
+) -> Result<Option<(State, T)>, StoreError> {
     let path = home.join("state");
     if !path.try_exists().map_err(|error| io_error("read", &path, &error))? {
         let gone = || damaged(&path, "it is gone, and its backup is there");
         return if backup::is_there(home) { Err(gone()) } else { Ok(None) };
     }
-    let state = sound::read(&path, Locked::ByOthers)?;
-    if backup::is_ahead(home, &state) {
+    let found = sound::read(&path, Locked::ByOthers, |transaction, path| {
+        // What it is, is said there.
+        let state = load(transaction, path)?;
+        Ok((state, more(transaction, path)?))
+    })?;
+    if backup::is_ahead(home, &found.0) {
         return Err(damaged(&path, "it is older than its backup"));
     }
-    Ok(Some(state))
+    Ok(Some(found))
 }
 
 /// Makes a state what the file says, and keeps what was there under a name of its own: `state.damaged-` and the time. Never is
@@ -294,7 +337,13 @@ impl Changes {
             match save {
                 Save::App(name, record) => after.insert(name, Some(&record.ambient)),
                 Save::DeleteApp(name) => after.insert(name, None),
-                Save::Ambient(..) | Save::Generation(_) | Save::Boot(_) | Save::Strangers(_) => None,
+                Save::Ambient(..)
+                | Save::Generation(_)
+                | Save::Began(_)
+                | Save::Ended { .. }
+                | Save::Applied { .. }
+                | Save::Boot(_)
+                | Save::Strangers(_) => None,
             };
         }
         let lost = after.keys().filter_map(|name| before.get(*name));
@@ -334,20 +383,32 @@ fn build(fresh: &Path, state: &State) -> Result<(), StoreError> {
     let failed = |error: &io::Error| io_error("create", fresh, error);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(fresh);
     let file = file.map_err(|error| failed(&error))?;
-    let mut saves = vec![Save::Generation(state.generation), Save::Boot(state.boot.clone())];
-    saves.push(Save::Strangers(state.strangers.clone()));
-    saves.extend(state.ambients.iter().map(|(digest, variables)| Save::Ambient(digest.clone(), Arc::clone(variables))));
-    saves.extend(state.apps.iter().map(|(name, record)| Save::App(name.clone(), Box::new(record.clone()))));
+    // Of what was there is nothing: it begins with the next save.
     let fill = || -> Result<(), Fault> {
         let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
         let transaction = begin_write(&database)?;
         {
             let mut meta = transaction.open_table(META)?;
+            let (generation, saves) = (state.generation.to_string(), state.saves.to_string());
             meta.insert("format", FORMAT.to_string().as_bytes())?;
+            meta.insert("generation", generation.as_bytes())?;
             meta.insert("key", state.key.0.as_slice())?;
+            meta.insert("boot", state.boot.as_bytes())?;
+            meta.insert("saves", saves.as_bytes())?;
+            if !state.strangers.is_empty() {
+                meta.insert("strangers", json(&state.strangers)?.as_slice())?;
+            }
+            let mut apps = transaction.open_table(APPS)?;
+            for (name, record) in &state.apps {
+                apps.insert(name.as_str(), json(record)?.as_slice())?;
+            }
+            let mut ambients = transaction.open_table(AMBIENTS)?;
+            for (digest, variables) in &state.ambients {
+                ambients.insert(digest.as_str(), json(variables.as_ref())?.as_slice())?;
+            }
         }
         transaction.commit()?;
-        write(&database, &saves, &[], state.saves)
+        Ok(())
     };
     guarded(fresh, fill).map_err(|fault| {
         // What is left of it only takes room.
@@ -409,9 +470,14 @@ fn load(transaction: &ReadTransaction, path: &Path) -> Result<State, Fault> {
         let record = record.map_err(|error| wrong(format!("the record of app `{}`: {error}", name.value())))?;
         apps.insert(name.value().to_owned(), record);
     }
+    // What only a generation that is over refers to is not read.
+    let used: BTreeSet<&str> = apps.values().map(|record| record.ambient.as_str()).collect();
     let mut ambients: BTreeMap<String, Arc<BTreeMap<String, String>>> = BTreeMap::new();
     for entry in transaction.open_table(AMBIENTS)?.iter()? {
         let (digest, value) = entry?;
+        if !used.contains(digest.value()) {
+            continue;
+        }
         let variables = serde_json::from_slice(value.value());
         let variables = variables.map_err(|error| wrong(format!("an environment: {error}")))?;
         ambients.insert(digest.value().to_owned(), Arc::new(variables));
@@ -434,23 +500,27 @@ fn write(database: &Database, saves: &[Save], unreferenced: &[String], number: u
         let mut apps = transaction.open_table(APPS)?;
         let mut ambients = transaction.open_table(AMBIENTS)?;
         meta.insert("saves", number.to_string().as_bytes())?;
-        for digest in unreferenced {
-            ambients.remove(digest.as_str())?;
-        }
+        let mut ledger = Ledger::begin(&transaction, &meta, &apps)?;
         for save in saves {
             match save {
                 Save::App(name, record) => {
                     apps.insert(name.as_str(), json(record)?.as_slice())?;
+                    ledger.set(name, Some(record))?;
                 }
                 Save::DeleteApp(name) => {
                     apps.remove(name.as_str())?;
+                    ledger.set(name, None)?;
                 }
                 Save::Ambient(digest, variables) => {
                     ambients.insert(digest.as_str(), json(variables.as_ref())?.as_slice())?;
                 }
                 Save::Generation(generation) => {
                     meta.insert("generation", generation.to_string().as_bytes())?;
+                    ledger.turn(*generation)?;
                 }
+                Save::Began(generation) => ledger.note(generation)?,
+                Save::Ended { number, outcome } => ledger.end(*number, outcome)?,
+                Save::Applied { ecosystem, number } => ledger.applied(ecosystem, *number)?,
                 Save::Boot(boot) => {
                     meta.insert("boot", boot.as_bytes())?;
                 }
@@ -460,6 +530,11 @@ fn write(database: &Database, saves: &[Save], unreferenced: &[String], number: u
                 }
             }
         }
+        // A generation may refer to them still.
+        if !unreferenced.is_empty() {
+            ledger.sweep_after();
+        }
+        ledger.finish(&mut ambients, &apps)?;
     }
     transaction.commit()?;
     Ok(())

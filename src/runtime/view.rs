@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::table::{App, Instance, Table};
 use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
-use crate::base::{InstanceId, Key, Now, format_millis};
+use crate::base::{InstanceId, Key, Now, format_span};
 use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
 use crate::rpc::wire::{AppView, InstanceView, StrangerView};
 use crate::schedule::Agenda;
@@ -240,7 +240,7 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
     }
     match &machine.state {
         State::Waiting { until } => {
-            let again = format!("starts again in {}", format_millis(until.ms_since(now.mono)));
+            let again = format!("starts again in {}", format_span(until.ms_since(now.mono)));
             let cause = machine.cause.as_ref().filter(|cause| matches!(cause, Cause::Unhealthy { .. }));
             Some(cause.map_or(again.clone(), |cause| format!("{again}: {cause}")))
         }
@@ -258,7 +258,7 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
             Some(format!("{runs} unstable runs, last {status}"))
         }
         State::Errored { reason: reason @ ErrorReason::SpawnFailed { again: Some(at), .. } } => {
-            Some(format!("{reason}; tried again in {}", format_millis(at.ms_since(now.mono))))
+            Some(format!("{reason}; tried again in {}", format_span(at.ms_since(now.mono))))
         }
         State::Errored { reason } => Some(reason.to_string()),
         State::Completed { status } => Some(status.to_string()),

@@ -5,7 +5,7 @@ use super::history::{Entry, What};
 use super::table::{Ambient, Instance, Table};
 use super::{AppRecord, Effect, InstanceRecord, Intent, Save};
 use crate::base::{InstanceId, Now};
-use crate::plan::{Action, Step, process_visible_eq, spec_digest};
+use crate::plan::{Action, Meant, Step, process_visible_eq, spec_digest};
 use crate::spec::{AppSpec, EcosystemId};
 use crate::supervisor::{Event, Machine, State};
 
@@ -31,6 +31,8 @@ pub(super) struct Declared {
     pub(super) file: Option<String>,
     pub(super) spec: Arc<AppSpec>,
     pub(super) ambient: Ambient,
+    /// Where it is a generation that says it: the slots that the app has. A file says how many.
+    pub(super) slots: Option<BTreeMap<u32, Meant>>,
 }
 
 /// An aim against what there is: what becomes durable, and what is then done to which slots.
@@ -235,8 +237,11 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
     };
     let mut instances = known.and_then(|_| current(table, before)).map(|record| record.instances).unwrap_or_default();
     instances.retain(|slot, _| !step.remove.contains(slot));
-    let declared_slots = 0..declared.spec.instances;
-    let slots: BTreeSet<u32> = step.start.iter().chain(&step.replace).copied().chain(declared_slots).collect();
+    let mut slots: BTreeSet<u32> = step.start.iter().chain(&step.replace).copied().collect();
+    match &declared.slots {
+        Some(former) => slots.extend(former.keys()),
+        None => slots.extend(0..declared.spec.instances),
+    }
     for slot in slots {
         let instance = instances.entry(slot).or_insert_with(|| {
             let id = *next_list_id;
@@ -245,6 +250,11 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
         });
         if step.start.contains(&slot) || step.replace.contains(&slot) {
             instance.intent = Intent::Up;
+        }
+        let meant = declared.slots.as_ref().and_then(|former| former.get(&slot));
+        if let Some(meant @ (Meant::Stopped | Meant::Killed)) = meant {
+            instance.intent = Intent::Stopped;
+            instance.until_kill = *meant == Meant::Killed;
         }
     }
     if step.renamed_from.is_some() {
@@ -279,7 +289,7 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
         is_new: known.is_none(),
         record: Some(record),
         ambient: Some(ambient),
-        stop: step.remove.clone(),
+        stop: step.remove.iter().chain(&step.stop).copied().collect(),
         start: step.start.clone(),
         replace: step.replace.clone(),
         ..work

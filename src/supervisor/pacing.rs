@@ -10,6 +10,9 @@ const BACKOFF_MS_MAX: u64 = 15_000;
 const STABLE_MS_MIN: u64 = 100;
 /// From the second short run in a row on, starts are at least so far apart: PM2 was seen at 13 a second for ever.
 const BETWEEN_STARTS_MS: u64 = 100;
+/// PM2's `max_restarts`. Where more are allowed, those beyond come later and later; where fewer are, a run makes up for
+/// them no sooner: the stricter rule must not be the laxer one.
+const RESTARTS_USUAL: u32 = 16;
 /// A run of this length ends a backoff, as PM2's `EXP_BACKOFF_RESET_TIMER`.
 const BACKOFF_RESET_MS: u64 = 30_000;
 /// An app that has run for this long is out of its crash loop, however many runs a loop is made of.
@@ -41,11 +44,11 @@ pub(super) fn judged(uptime_ms: u64, rules: &RestartPolicy) -> Run {
     }
 }
 
-/// As long as `max_restarts` runs of `min_uptime` take: PM2's own measure of a crash loop, which it applies to an app's
+/// As long as `max_restarts` runs of `min_uptime` take, or PM2's 16: PM2's own measure of a crash loop, which it applies to an app's
 /// age, so that an old one may crash for ever. Here it is the length of a run that makes up for the short ones before.
 fn window_ms(rules: &RestartPolicy) -> u64 {
     let stable = rules.min_uptime_ms.max(STABLE_MS_MIN);
-    stable.saturating_mul(u64::from(rules.max_restarts)).clamp(stable, stable.max(WINDOW_MS_MAX))
+    stable.saturating_mul(u64::from(rules.max_restarts.max(RESTARTS_USUAL))).clamp(stable, stable.max(WINDOW_MS_MAX))
 }
 
 /// Whether a run was long enough for the backoff to begin anew.
@@ -77,6 +80,9 @@ pub(super) fn wait(ended: &Ended, rules: &RestartPolicy, launch: LaunchId) -> (u
         return (rules.delay_ms, false);
     }
     match ended.run {
+        Run::Short if ended.unstable > RESTARTS_USUAL => {
+            (jittered(backoff_ms(BETWEEN_STARTS_MS, ended.unstable - RESTARTS_USUAL), launch), false)
+        }
         Run::Short if ended.unstable > 1 => (BETWEEN_STARTS_MS.saturating_sub(ended.uptime_ms), false),
         // One that ends with success again and again does its work in runs.
         Run::Doubtful if ended.crashed => match ended.backoff.checked_sub(1) {
@@ -92,15 +98,17 @@ pub(super) fn spawn_retry_ms(failures: u32, rules: &RestartPolicy, launch: Launc
     rules.delay_ms.max(jittered(backoff_ms(SPAWN_RETRY_MS, failures.saturating_sub(1)), launch))
 }
 
-/// How long the exponential backoff waits the `attempt`th time, counted from 0.
+/// How long the exponential backoff waits the `attempt`th time, counted from 0. Who begins with more than PM2's longest wait
+/// means it.
 fn backoff_ms(first: u64, attempt: u32) -> u64 {
     // Rounded down at each turn as PM2 does, so that the series is the same number by number.
-    let mut delay = first.min(BACKOFF_MS_MAX);
+    let longest = first.max(BACKOFF_MS_MAX);
+    let mut delay = first;
     for _ in 0..attempt {
-        if delay >= BACKOFF_MS_MAX {
+        if delay >= longest {
             break;
         }
-        delay = (delay.saturating_mul(3) / 2).min(BACKOFF_MS_MAX);
+        delay = (delay.saturating_mul(3) / 2).min(longest);
     }
     delay
 }
@@ -144,7 +152,7 @@ mod tests {
         let series: Vec<u64> = (0..15).map(|attempt| backoff_ms(100, attempt)).collect();
         let pm2 = [100, 150, 225, 337, 505, 757, 1135, 1702, 2553, 3829, 5743, 8614, 12921, 15000, 15000];
         assert_eq!(series, pm2);
-        assert_eq!(backoff_ms(u64::MAX, 3), 15_000);
+        assert_eq!((backoff_ms(60_000, 0), backoff_ms(60_000, 3)), (60_000, 60_000));
     }
 
     #[test]
@@ -156,8 +164,11 @@ mod tests {
         }
         let none = rules(|r| r.min_uptime_ms = 0);
         assert_eq!((judged(99, &none), judged(1_600, &none)), (Run::Short, Run::Long));
-        let never = rules(|r| r.max_restarts = 0);
-        assert_eq!(judged(1_000, &never), Run::Long);
+        // The stricter rule forgets no sooner.
+        for few in [0, 1, 5] {
+            let few = rules(|r| r.max_restarts = few);
+            assert_eq!((judged(15_999, &few), judged(16_000, &few)), (Run::Doubtful, Run::Long));
+        }
         let endless = rules(|r| r.max_restarts = 1_000_000);
         assert_eq!((judged(59_999, &endless), judged(60_000, &endless)), (Run::Doubtful, Run::Long));
     }
@@ -170,7 +181,10 @@ mod tests {
         assert_eq!(wait(Run::Short, 5, true, 1, 0), 0);
         assert_eq!(wait(Run::Short, 5, true, 2, 0), 95);
         assert_eq!(wait(Run::Short, 5, false, 9, 0), 95);
-        assert_eq!(wait(Run::Short, 500, true, 9, 0), 0);
+        assert_eq!((wait(Run::Short, 500, true, 9, 0), wait(Run::Short, 5, true, 16, 0)), (0, 95));
+        // Where more are allowed than is usual, later and later.
+        assert!((150..=165).contains(&wait(Run::Short, 5, true, 17, 0)));
+        assert!((15_000..=16_500).contains(&wait(Run::Short, 5, true, 99, 0)));
         assert_eq!(wait(Run::Doubtful, 1_500, true, 0, 0), 0);
         assert!((100..=110).contains(&wait(Run::Doubtful, 1_500, true, 0, 1)));
         assert!((15_000..=16_500).contains(&wait(Run::Doubtful, 1_500, true, 0, 99)));

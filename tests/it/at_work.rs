@@ -115,7 +115,7 @@ fn an_interrupted_wait_for_ones_turn_does_nothing() {
     stuck(&home, &fifo);
     let (first, _, _) = home.start_command(&mut home.command(&["apply", "eco.json"]));
     fifo.pid_of("slow:0");
-    let (second, _, err) = home.start_command(&mut home.command(&["stop", "ready", "slow"]));
+    let (second, _, err) = home.start_command(&mut home.command(&["restart", "ready", "slow"]));
     let holder = format!("waiting for apply of `shop` (pid {}), at work for ", first.id());
     let deadline = std::time::Instant::now() + SOON;
     while !text(&err).contains(&holder) {
@@ -124,7 +124,7 @@ fn an_interrupted_wait_for_ones_turn_does_nothing() {
     procs::signal(second.id(), Signal::INT);
     let (status, _) = procs::finish(second);
     assert_eq!(status.code(), Some(130));
-    assert!(text(&err).contains("nothing was done\n  not begun: stop of `ready`, `slow`"), "{}", text(&err));
+    assert!(text(&err).contains("nothing was done\n  not begun: restart of `ready`, `slow`"), "{}", text(&err));
     assert_eq!(home.state("ready:0"), "online");
     procs::signal(first.id(), Signal::INT);
     procs::finish(first);

@@ -302,7 +302,7 @@ fn errors_are_json_where_json_was_asked_for() {
     let of = |app: &str| failed.iter().find(|one| one["app"] == app).unwrap_or_else(|| panic!("{app}: {result}"));
     assert_eq!((&of("bad")["skipped"], &of("needs")["skipped"]), (&json!(false), &json!(true)));
     assert_eq!(of("needs")["reason"], "`bad`, which it depends on, is not up");
-    home.exits(3, &["apply", "eco.json"]).says("error: `needs` was not begun: `bad`, which it depends on");
+    home.exits(3, &["apply", "eco.json"]).says("error: `needs:0` failed: it waits for `bad` to be ready");
 }
 
 #[test]

@@ -20,21 +20,23 @@ pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
         "ecosystem": ecosystem,
         "generation": generation,
         "counts": plan.counts(),
-        "steps": steps.iter().map(|step| self::step(step, origin)).collect::<Vec<_>>(),
+        "steps": steps.iter().map(|step| self::step(plan, step, origin)).collect::<Vec<_>>(),
         "refusals": refusals,
     })
 }
 
-fn step(whole: &Step, origin: Origin<'_>) -> Value {
-    let Step { app, action, renamed_from, start, replace, remove, changes, reasons, after } = whole;
+fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
+    let Step { app, action, renamed_from, start, replace, remove, stop, changes, reasons, after } = whole;
     json!({
         "app": app,
         "summary": words::summary(whole),
         "action": action,
+        "cause": plan.cause(whole),
         "renamed_from": renamed_from,
         "start": start,
         "replace": replace,
         "remove": remove,
+        "stop": stop,
         "changes": changes.iter().map(|change| self::change(whole, change, origin)).collect::<Vec<_>>(),
         "reasons": reasons,
         "after": after,

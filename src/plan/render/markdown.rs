@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use super::{Origin, rows};
 use crate::plan::redact::shown_name;
-use crate::plan::{Plan, Step, words};
+use crate::plan::{Cause, Plan, Step, words};
 
 /// Hosters cut or refuse longer comments (GitHub at 65,536 characters).
 const LONGEST: usize = 60_000;
@@ -11,6 +11,12 @@ const LONGEST: usize = 60_000;
 /// neither break out of its cell nor mention anybody.
 #[must_use]
 pub fn render_markdown(plan: &Plan, origin: Origin<'_>) -> String {
+    render_markdown_with(plan, &[], origin)
+}
+
+/// With lines about drift.
+#[must_use]
+pub fn render_markdown_with(plan: &Plan, drift: &[String], origin: Origin<'_>) -> String {
     let mut text = format!("### pmrun: {}\n\n", code(&shown_name(&plan.ecosystem.0)));
     for (i, refusal) in plan.refusals.iter().enumerate() {
         let line = format!("- **error:** {}\n", code(&refusal.to_string()));
@@ -23,8 +29,13 @@ pub fn render_markdown(plan: &Plan, origin: Origin<'_>) -> String {
     if !plan.refusals.is_empty() {
         text.push('\n');
     }
-    let lines: Vec<String> =
-        plan.steps.iter().filter(|step| !step.is_keep()).flat_map(|step| step_lines(step, origin)).collect();
+    let steps = || plan.steps.iter().filter(|step| !step.is_keep());
+    let (drifted, edited): (Vec<&Step>, Vec<&Step>) = steps().partition(|step| plan.cause(step) == Some(Cause::Drift));
+    let mut lines: Vec<String> = edited.into_iter().flat_map(|step| step_lines(step, origin)).collect();
+    if !drifted.is_empty() {
+        lines.push("| **Drift** | changed since it was applied | | | | |\n".to_owned());
+    }
+    lines.extend(drifted.into_iter().flat_map(|step| step_lines(step, origin)));
     if !lines.is_empty() {
         text.push_str("| app | what | old | new | where | why |\n| --- | --- | --- | --- | --- | --- |\n");
     }
@@ -36,6 +47,12 @@ pub fn render_markdown(plan: &Plan, origin: Origin<'_>) -> String {
         text.push_str(line);
     }
     if !lines.is_empty() {
+        text.push('\n');
+    }
+    for line in drift {
+        let _ = writeln!(text, "- drift: {}", code(line));
+    }
+    if !drift.is_empty() {
         text.push('\n');
     }
     let _ = writeln!(text, "**{}**", words::counts(plan));

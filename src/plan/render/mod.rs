@@ -5,8 +5,8 @@ mod markdown;
 mod text;
 
 pub use json::render_json;
-pub use markdown::render_markdown;
-pub use text::render_text;
+pub use markdown::{render_markdown, render_markdown_with};
+pub use text::{render_text, render_text_with};
 
 use super::{Change, Step, words};
 use crate::spec::Field;

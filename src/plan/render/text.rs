@@ -2,16 +2,40 @@ use std::fmt::Write as _;
 
 use super::{Origin, Row, Style, rows};
 use crate::plan::redact::shown_name;
-use crate::plan::{Action, Plan, Step, words};
+use crate::plan::{Action, Cause, Plan, Step, words};
 
 /// For people: a line an app, a line a field, the counts last.
 ///
 /// Apps that stay as they are are only counted.
 #[must_use]
 pub fn render_text(plan: &Plan, origin: Origin<'_>, style: Style) -> String {
+    render_text_with(plan, &[], origin, style)
+}
+
+/// With lines about drift, which stand with the steps that come of it: apart from what somebody has edited.
+#[must_use]
+pub fn render_text_with(plan: &Plan, drift: &[String], origin: Origin<'_>, style: Style) -> String {
     let mut text = String::new();
-    for step in plan.steps.iter().filter(|step| !step.is_keep()) {
+    let steps = || plan.steps.iter().filter(|step| !step.is_keep());
+    let (drifted, edited): (Vec<&Step>, Vec<&Step>) = steps().partition(|step| plan.cause(step) == Some(Cause::Drift));
+    let heads = !drifted.is_empty() || !drift.is_empty();
+    if heads && !edited.is_empty() {
+        text.push_str(&painted("Your edit:\n", "1", style));
+    }
+    for step in edited {
         app(&mut text, step, origin, style);
+    }
+    if heads {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&painted("Drift, changed since it was applied:\n", "1", style));
+    }
+    for step in drifted {
+        app(&mut text, step, origin, style);
+    }
+    for line in drift {
+        let _ = writeln!(text, "  {line}");
     }
     if !text.is_empty() {
         text.push('\n');
@@ -66,7 +90,7 @@ fn colour(action: Action) -> &'static str {
     match action {
         Action::Create => "1;32",
         Action::Delete => "1;31",
-        Action::Restart => "1;33",
+        Action::Restart | Action::Stop => "1;33",
         Action::Start => "32",
         Action::Scale | Action::Update | Action::Rename => "36",
         Action::Keep => "2",

@@ -263,6 +263,18 @@ fn kills(folder: &Path, memory: Option<u64>) -> Option<Kills> {
     Some(memory.filter(|_| at_limit).map_or(Kills::Above, Kills::AtLimit))
 }
 
+/// What this home's groups need is passed on to them no more, so that the group above may have processes again. The next
+/// daemon passes it on, and sets limits anew.
+///
+/// # Errors
+/// The system's.
+pub fn make_room(home: &str) -> io::Result<()> {
+    match kernel::me(home) {
+        Some(me) => place::make_room(&Kernel, &me),
+        None => Ok(()),
+    }
+}
+
 /// What of its limits is not in force for a process that no daemon watches, by what the kernel has for it.
 pub fn not_in_force(home: &str, pid: u32, limits: &Limits) -> Option<String> {
     if limits.is_none() {

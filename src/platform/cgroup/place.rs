@@ -132,6 +132,25 @@ pub(super) fn take_back(tree: &impl Tree, made: &Made) {
     let _ = tree.remove(main);
 }
 
+/// Takes controllers back from this home's groups, for a process that systemd is about to start in the group above.
+pub(super) fn make_room(tree: &impl Tree, me: &Me) -> io::Result<()> {
+    // Where systemd runs what it runs beside a service.
+    let own = me.group.parent().filter(|_| me.group.ends_with(".control")).map_or_else(|| own(me), Path::to_owned);
+    let ours = own.join(&me.name);
+    if !may_use(tree, me, &own) || !tree.below(&own).contains(&ours) {
+        return Ok(());
+    }
+    for folder in [&ours, &own] {
+        let file = folder.join("cgroup.subtree_control");
+        let words: Vec<String> =
+            tree.read(&file)?.split_ascii_whitespace().map(|controller| format!("-{controller}")).collect();
+        if !words.is_empty() {
+            tree.write(&file, &words.join(" "))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether groups below this one are nobody's affair but ours. Where it is not root that asks, the kernel decides.
 pub(super) fn may_use(tree: &impl Tree, me: &Me, group: &Path) -> bool {
     !(me.systemd && me.is_root) || tree.is_delegated(group)

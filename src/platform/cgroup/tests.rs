@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::place::{CONTROLLERS, Me, Place, Tree, find, folder_of, take_back};
+use super::place::{CONTROLLERS, Me, Place, Tree, find, folder_of, make_room as make_room_in, take_back};
 use super::*;
 
 #[derive(Clone, Debug, Default)]
@@ -222,6 +222,29 @@ fn a_delegated_group_is_made_room_in() {
     assert_eq!(tree.procs(&format!("{SERVICE}/pmrun-1-main")), [ME, 8]);
     // The next daemon, started from there.
     works(&tree, &me(&format!("{SERVICE}/pmrun-1-main")), &format!("{SERVICE}/pmrun-1"));
+}
+
+#[test]
+fn the_next_service_process_is_let_into_a_group_that_apps_with_limits_run_on_in() {
+    let tree = Invented::new(ALL, SERVICE).with(SERVICE, |own| own.delegated = true);
+    works(&tree, &me(SERVICE), &format!("{SERVICE}/pmrun-1"));
+    let app = format!("{SERVICE}/pmrun-1/api-0.x");
+    tree.make(Path::new(&app)).unwrap();
+    tree.enter(Path::new(&app), 8).unwrap();
+    // As systemd starts what is beside the service, and then the service itself.
+    let beside = format!("{SERVICE}/.control");
+    tree.make(Path::new(&beside)).unwrap();
+    assert!(tree.enter(Path::new(SERVICE), 9).is_err());
+    for _ in 0..2 {
+        make_room_in(&tree, &me(&beside)).unwrap();
+    }
+    tree.enter(Path::new(SERVICE), 9).unwrap();
+    works(&tree, &me(SERVICE), &format!("{SERVICE}/pmrun-1"));
+    assert_eq!((tree.procs(&app), tree.procs(&format!("{SERVICE}/pmrun-1-main"))), (vec![8], vec![ME, 9]));
+    // What is nobody's is left alone.
+    let tree = Invented::new(ALL, SERVICE).with(SERVICE, |own| own.passes_on = words("cpu"));
+    make_room_in(&tree, &me(SERVICE)).unwrap();
+    assert_eq!(tree.folders.borrow()[Path::new(SERVICE)].passes_on, words("cpu"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use super::running::Running;
 use super::{Host, Key};
 use crate::platform::channel::Channel;
-use crate::platform::keeper::{KeeperLink, Told};
+use crate::platform::keeper::{KeeperLink, Legacy, Told};
 use crate::platform::reason;
 use crate::supervisor::LaunchId;
 
@@ -69,6 +69,15 @@ impl Host {
     /// Becomes another program, which goes on with everything. Returns when that cannot be.
     pub fn hand_over(mut self, program: &Path, listener: OwnedFd, lock: OwnedFd) -> io::Error {
         let Some(link) = self.keeper.take() else { return io::Error::other("there is no keeper") };
+        let held = self.holdings();
+        let error = link.hand_over(program, &self.setup, listener, lock, held);
+        // The names of its sockets stay: whoever follows goes on with them.
+        std::mem::forget(self.running);
+        error
+    }
+
+    /// Copies of what is open for apps.
+    fn holdings(&self) -> BTreeMap<String, OwnedFd> {
         let mut held = BTreeMap::new();
         for running in self.running.values() {
             let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().ok();
@@ -77,10 +86,32 @@ impl Host {
             held.extend(channel.map(|fd| (channel_of(&running.mark), fd)));
             held.extend(notify.map(|fd| (notify_of(&running.mark), fd)));
         }
-        let error = link.hand_over(program, &self.setup, listener, lock, held);
-        // The names of its sockets stay: whoever follows goes on with them.
+        held
+    }
+
+    /// Leaves everything as it runs to a daemon that waits for it.
+    ///
+    /// # Errors
+    /// What of it that one does without, and why.
+    pub fn leave(self) -> Result<(), String> {
+        let left = Legacy::of(Path::new(&self.home)).map_err(|error| reason(&error)).and_then(|legacy| {
+            let failed = |(name, fd): (String, OwnedFd)| {
+                legacy.leave(&name, &fd).err().map(|error| format!("`{name}`: {}", reason(&error)))
+            };
+            let failed: Vec<String> = self.holdings().into_iter().filter_map(failed).collect();
+            if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
+        });
+        self.take_leave();
+        // As above.
         std::mem::forget(self.running);
-        error
+        left
+    }
+
+    /// What the service manager is to know that has started the keeper, where one has.
+    pub fn tell_manager(&self, text: &str) {
+        if let Some(keeper) = &self.keeper {
+            keeper.tell_manager(text);
+        }
     }
 
     /// The keeper becomes what this process is.
@@ -112,6 +143,7 @@ impl Host {
                     // Of what others have left behind nobody wants to know.
                     if let Some(launch) = self.roots.get(&pid).copied() {
                         self.told.insert(pid, status);
+                        self.killer.begin();
                         self.root_exited(launch);
                     }
                 }

@@ -23,6 +23,7 @@ use self::children::{end_child, reap_child};
 use self::running::{How, Running};
 use super::account::Account;
 use super::cgroup::{Groups, Kills};
+use super::fault::fault_point;
 use super::keeper::KeeperLink;
 use super::notify::NotifyFolder;
 use super::oom::Killer;
@@ -256,6 +257,7 @@ impl Host {
         };
         let (spawned, piped) = spawn(launch, &extras, outputs).inspect_err(|_| self.groups.release(launch.id))?;
         let pid = spawned.pid;
+        fault_point();
         self.entered_group(launch, pid);
         let pidfd = open_pid(pid).map_err(|error| {
             end_child(pid);
@@ -272,6 +274,7 @@ impl Host {
             self.groups.release(launch.id);
             return Err(format!("cannot watch the new process: {}", reason(&error)));
         }
+        fault_point();
         // A health check has none.
         if !launch.pid_file.is_empty() {
             let pid_file = Path::new(&launch.pid_file);
@@ -322,6 +325,7 @@ impl Host {
     /// To be called after SIGCHLD.
     pub fn reap(&mut self) {
         while let Some(pid) = sys::ended_child() {
+            self.killer.begin();
             let progress = match self.roots.get(&pid) {
                 Some(launch) => self.root_exited(*launch),
                 None => reap_child(pid).is_some(),
@@ -366,6 +370,7 @@ impl Host {
         if epoll::wait(&self.epoll, spare_capacity(&mut events), timeout).is_err() {
             return false;
         }
+        self.killer.begin();
         for event in &events {
             let data = event.data;
             match Key::decode(data.u64()) {

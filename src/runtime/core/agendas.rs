@@ -13,7 +13,8 @@ impl Core {
     /// When `Tick` is wanted next by the wall clock, and whenever that is set.
     #[must_use]
     pub fn wall_deadline(&self) -> Option<Wall> {
-        let at_work = |name: &str| self.current.as_ref().is_some_and(|current| current.is_at_work_on(name));
+        let (current, paused) = (&self.current, &self.paused);
+        let at_work = |name: &str| current.iter().chain(paused).any(|operation| operation.is_at_work_on(name));
         let names = self.table.roster.timed.iter().filter(|name| !at_work(name));
         names.filter_map(|name| self.table.apps.get(name)?.agenda.as_ref()?.next()).min()
     }
@@ -53,7 +54,7 @@ impl Core {
         for name in &roster.timed {
             let Some(app) = apps.get_mut(name) else { continue };
             let Some(agenda) = &mut app.agenda else { continue };
-            if self.current.as_ref().is_some_and(|current| current.is_at_work_on(name)) {
+            if self.current.iter().chain(&self.paused).any(|operation| operation.is_at_work_on(name)) {
                 continue;
             }
             let zone = (self.zones)(agenda.zone());

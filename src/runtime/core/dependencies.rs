@@ -3,7 +3,7 @@
 use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
 use crate::runtime::Effect;
-use crate::runtime::needs::{is_met, wanted};
+use crate::runtime::needs::{is_met, unmet, wanted};
 use crate::runtime::roster::has_needs;
 use crate::spec::OnExit;
 use crate::supervisor::{Cause, Event, State};
@@ -11,11 +11,7 @@ use crate::supervisor::{Cause, Event, State};
 impl Core {
     /// What an app depends on and is not as it must be.
     pub(super) fn unmet(&self, name: &str) -> Vec<String> {
-        let Some(app) = self.table.apps.get(name) else { return Vec::new() };
-        let spec = &app.record.spec;
-        let needs = spec.depends_on.iter().map(|other| (other, spec.need(other).condition));
-        let unmet = needs.filter(|(other, condition)| !is_met(&self.table, other, *condition));
-        unmet.map(|(other, condition)| wanted(other, condition)).collect()
+        self.table.apps.get(name).map(|app| unmet(&self.table, &app.record.spec)).unwrap_or_default()
     }
 
     /// Tells each instance which of its needs are not met, where that has changed, and restarts what asked for it when

@@ -7,8 +7,8 @@ use crate::runtime::roster::has_limit;
 use crate::runtime::table::{Instance, Table};
 use crate::supervisor::{Cause, Event, LaunchId, State};
 
-/// How often is enough far from the limit; PM2's interval.
-const FAR_MS: u64 = 30_000;
+/// How often is enough far from the limit; PM2 looks every 30 s, in which an app may grow by gigabytes.
+const FAR_MS: u64 = 10_000;
 /// And near it, from four fifths on.
 const NEAR_MS: u64 = 1_000;
 /// How fast it grows is known from the second look on.
@@ -63,7 +63,7 @@ impl Core {
     /// What a process, and what it has started, takes.
     pub(super) fn measured(&mut self, launch: LaunchId, bytes: u64, now: Now, out: &mut Vec<Effect>) {
         let Some(id) = self.table.owner(launch) else { return };
-        let is_at_work = self.current.as_ref().is_some_and(|current| current.is_at_work_on(&id.app));
+        let is_at_work = self.is_at_work_on(&id.app);
         let app = self.table.apps.get_mut(&id.app);
         let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot)) else { return };
         let Some(Watched { limit, since, .. }) = watched(instance).filter(|watched| watched.launch == launch) else {
@@ -144,7 +144,7 @@ mod tests {
             // Ten a second, fifty to go: in two and a half seconds half of that is gone.
             (50, Some((1_000, 40)), 2_500),
             (70, Some((1_000, 10)), NEAR_MS),
-            (11, Some((30_000, 10)), FAR_MS),
+            (11, Some((10_000, 10)), FAR_MS),
         ];
         for (bytes, last, want) in table {
             assert_eq!(wait_ms(100, bytes, last), want, "{bytes} {last:?}");

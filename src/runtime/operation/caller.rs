@@ -12,6 +12,8 @@ pub(in crate::runtime) struct Caller {
     pub(in crate::runtime) uid: Option<u32>,
     /// What it is at, for others who wait.
     pub(in crate::runtime) holder: String,
+    /// As it was typed, where the command said so; secrets are hidden.
+    pub(in crate::runtime) command: String,
     pub(in crate::runtime) since: Mono,
 }
 

@@ -1,7 +1,7 @@
 //! Slots on their way: when they have arrived, and when nobody waits for them any more.
 
 use super::{Operation, Phase, Rigour, Surroundings, Task};
-use crate::base::{InstanceId, Mono, format_millis};
+use crate::base::{InstanceId, Mono, format_span};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, outlook};
 use crate::runtime::table::{Moved, Table};
@@ -227,11 +227,17 @@ impl Operation {
                 if goal == Goal::Up {
                     self.arrived.insert(id.clone());
                 }
-                let what = match goal {
-                    Goal::Up => ProgressKind::Up { after_ms },
-                    Goal::Down => ProgressKind::Stopped,
-                };
-                self.progress(&id.app, Some(id.slot), what, around.out);
+                let is_up = around.table.instance(id).is_some_and(|instance| {
+                    !matches!(instance.machine.state, State::Starting { .. } | State::Waiting { .. } | State::Blocked)
+                });
+                match goal {
+                    Goal::Up if is_up || !self.given_up => {
+                        self.progress(&id.app, Some(id.slot), ProgressKind::Up { after_ms }, around.out);
+                    }
+                    // Only nobody waits for it any more.
+                    Goal::Up => {}
+                    Goal::Down => self.progress(&id.app, Some(id.slot), ProgressKind::Stopped, around.out),
+                }
             }
             Verdict::Failed(reason) => self.fail(id, reason, around),
         }
@@ -308,7 +314,7 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
         State::Waiting { until } => {
             let wait_ms = until.ms_since(now);
             if wait_ms > CRASH_WAIT_MS_MAX || waited_ms >= CRASH_PATIENCE_MS {
-                Verdict::Failed(format!("{}; it is started again in {}", ended(), format_millis(wait_ms)))
+                Verdict::Failed(format!("{}; it is started again in {}", ended(), format_span(wait_ms)))
             } else {
                 Verdict::Wait
             }

@@ -1,4 +1,5 @@
 mod caller;
+mod deed;
 mod flight;
 mod wave;
 
@@ -6,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 pub(super) use self::caller::{Afterwards, Caller, Rigour};
+use self::deed::{Before, Undoes};
+pub(super) use self::deed::{Deed, Recalling, WayBack};
 use self::flight::{Flight, Goal};
 use self::wave::Wave;
 use super::table::{Moved, Table};
@@ -56,6 +59,20 @@ pub(super) struct Operation {
     begun_any: bool,
     touched: usize,
     failed: Vec<Failure>,
+    /// What is remembered of it. None: nobody asked for it.
+    deed: Option<Deed>,
+    /// The number of its generation, once it has begun one.
+    generation: Option<u64>,
+    /// What it has touched, as that was before; where it is to be so again when something fails.
+    before: Option<Before>,
+    /// It is the way back of another.
+    undoes: Option<Undoes>,
+    /// What it is to do is not known before that is read.
+    pub(super) recalling: Option<Recalling>,
+    /// Who asked for it took it back.
+    cancelled: bool,
+    /// New apps that are recorded and not started, and why.
+    skipped: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +144,13 @@ impl Operation {
             begun_any: false,
             touched: 0,
             failed: Vec::new(),
+            deed: None,
+            generation: None,
+            before: None,
+            undoes: None,
+            recalling: None,
+            cancelled: false,
+            skipped: BTreeMap::new(),
         }
     }
 
@@ -158,6 +182,68 @@ impl Operation {
         self.tasks.get(app).is_some_and(is_open) || wave.any(|work| work.renamed_from.as_deref() == Some(app))
     }
 
+    /// Whether a stop may come in between.
+    pub(super) fn gives_way(&self) -> bool {
+        let brings_up = self.tasks.values().any(|task| task.aim.brings_up());
+        brings_up && self.afterwards == Afterwards::GoOn && self.recalling.is_none() && !self.goes_on_alone()
+    }
+
+    pub(super) fn is_saving(&self) -> bool {
+        self.saving.is_some()
+    }
+
+    /// What it ends for good.
+    pub(super) fn stops(&self) -> Vec<InstanceId> {
+        let stopped = self.tasks.iter().filter_map(|(app, task)| match &task.aim {
+            Aim::Stop { slots, .. } | Aim::Delete { slots } => Some((app, slots)),
+            Aim::Apply { .. } | Aim::Up { .. } | Aim::Watch { .. } => None,
+        });
+        stopped.flat_map(|(app, slots)| slots.iter().map(move |slot| InstanceId::new(app, *slot))).collect()
+    }
+
+    /// These are none of its business any more: somebody stops them.
+    pub(super) fn take_back(&mut self, stopped: &[InstanceId], by: &str, around: &mut Surroundings<'_>) {
+        let reason = format!("{by} came in between");
+        for id in stopped {
+            let queued = self.queue.len();
+            self.queue.retain(|(other, _)| other != id);
+            let queued = queued - self.queue.len();
+            let Some(task) = self.tasks.get_mut(&id.app) else { continue };
+            let is_silent = task.aim.is_silent();
+            match &mut task.phase {
+                Phase::Pending => self.skip(&id.app, reason.clone()),
+                Phase::Running(running) => {
+                    running.queued -= queued;
+                    let replaced = running.replace.len();
+                    running.replace.retain(|slot| *slot != id.slot);
+                    let flew = matches!(running.in_flight.get(&id.slot), Some(Flight { goal: Goal::Up, .. }));
+                    if flew {
+                        running.in_flight.remove(&id.slot);
+                    }
+                    if queued > 0 || flew || replaced > running.replace.len() {
+                        running.failed = true;
+                        self.starting.remove(id);
+                        if !is_silent {
+                            let failure = Failure::of_app(id.app.clone(), reason.clone());
+                            self.failed.push(Failure { slot: Some(id.slot), ..failure });
+                        }
+                    }
+                }
+                Phase::Saving | Phase::Done | Phase::Failed => {}
+            }
+        }
+        for id in stopped {
+            self.settle(&id.app, around);
+        }
+        self.stirred = true;
+    }
+
+    /// After something came in between.
+    pub(super) fn go_on(&mut self, around: &mut Surroundings<'_>) {
+        self.stirred = true;
+        self.look_again(around);
+    }
+
     pub(super) fn has(&self, app: &str) -> bool {
         self.tasks.contains_key(app)
     }
@@ -166,7 +252,30 @@ impl Operation {
     /// what, for whoever may still listen.
     pub(super) fn give_up(&mut self, around: &mut Surroundings<'_>) -> Answer {
         self.caller.client = None;
+        self.cancelled = true;
+        let (going_on, not_begun) = self.break_off(around);
+        Answer::Cancelled { touched: self.touched, failed: std::mem::take(&mut self.failed), going_on, not_begun }
+    }
+
+    /// Whether it goes on to its end though nobody listens any more: it may have to be undone, or undoes something.
+    pub(super) fn goes_on_alone(&self) -> bool {
+        self.before.is_some() || self.undoes.is_some()
+    }
+
+    /// Nobody is told how it goes any more.
+    pub(super) fn leave_alone(&mut self) {
+        self.caller.client = None;
+    }
+
+    /// Whether it undoes another, which nobody takes back.
+    pub(super) fn is_way_back(&self) -> bool {
+        self.undoes.is_some()
+    }
+
+    /// What goes on, and what will not be begun.
+    fn break_off(&mut self, around: &mut Surroundings<'_>) -> (Vec<String>, Vec<String>) {
         self.given_up = true;
+        self.recalling = None;
         let (mut going_on, mut not_begun) = (Vec::new(), Vec::new());
         let queued = std::mem::take(&mut self.queue);
         not_begun.extend(queued.iter().map(|(id, _)| id.to_string()));
@@ -192,11 +301,14 @@ impl Operation {
         for app in running.map(|(app, _)| app.clone()).collect::<Vec<_>>() {
             self.settle(&app, around);
         }
-        Answer::Cancelled { touched: self.touched, failed: std::mem::take(&mut self.failed), going_on, not_begun }
+        (going_on, not_begun)
     }
 
     /// Goes on as far as it can; whether it has come to its end.
     pub(super) fn advance(&mut self, around: &mut Surroundings<'_>) -> bool {
+        if self.recalling.is_some() {
+            return false;
+        }
         if self.given_up {
             self.look_again(around);
         }
@@ -204,6 +316,12 @@ impl Operation {
             self.start_queued(around);
             while let Some(moved) = around.moved.pop_front() {
                 self.moved(&moved, around);
+            }
+            // The rest would only have to be undone, too.
+            if self.before.is_some() && !self.failed.is_empty() && !self.given_up {
+                self.break_off(around);
+                self.look_again(around);
+                continue;
             }
             if self.saving.is_none() && std::mem::take(&mut self.stirred) {
                 self.next_wave(around);
@@ -214,11 +332,6 @@ impl Operation {
             }
         }
         self.saving.is_none() && self.tasks.values().all(|task| matches!(task.phase, Phase::Done | Phase::Failed))
-    }
-
-    /// The last answer.
-    pub(super) fn result(&mut self) -> Answer {
-        Answer::Done { touched: self.touched, failed: std::mem::take(&mut self.failed) }
     }
 
     /// A save ended. None when it was another's; else what to answer when nothing at all could be done.
@@ -232,6 +345,7 @@ impl Operation {
         match result {
             Ok(()) => {
                 *around.generation = wave.generation;
+                self.generation = wave.begins.or(self.generation);
                 self.begin(wave, around);
                 None
             }

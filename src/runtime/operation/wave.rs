@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
 use crate::base::{ExitStatus, InstanceId};
-use crate::plan::Action;
+use crate::plan::{Action, Outcome};
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
-use crate::runtime::needs::{Outlook, is_met, outlook, wanted};
+use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted};
 use crate::runtime::rename;
 use crate::runtime::table::{Instance, Table};
 use crate::runtime::work::Work;
@@ -20,6 +20,8 @@ pub(super) struct Wave {
     pub(super) works: Vec<Work>,
     pub(super) next_list_id: u32,
     pub(super) generation: u64,
+    /// The generation that is begun with it.
+    pub(super) begins: Option<u64>,
 }
 
 impl Operation {
@@ -94,13 +96,19 @@ impl Operation {
         for work in &works {
             work.saves(around.table, &mut saves);
         }
-        let mut wave = Wave { works, next_list_id, generation: *around.generation };
+        let mut wave = Wave { works, next_list_id, generation: *around.generation, begins: None };
         if saves.is_empty() {
             self.begin(wave, around);
             return;
         }
-        wave.generation += 1;
-        saves.push(Save::Generation(wave.generation));
+        if let Some((number, generation)) = self.begins(&saves, around) {
+            wave.generation = number;
+            wave.begins = Some(number);
+            let before = self.generation.map(|number| Save::Ended { number, outcome: Outcome::CutShort });
+            saves.extend(before);
+            // What comes after the number belongs to it.
+            saves.splice(0..0, [Save::Generation(number), Save::Began(Box::new(generation))]);
+        }
         *around.tickets += 1;
         let ticket = Ticket(*around.tickets);
         around.out.push(Effect::Save { ticket, saves });
@@ -123,6 +131,10 @@ impl Operation {
             let turn = |task: &Task| {
                 let strict = self.rigour == Rigour::Strict && task.aim.brings_up();
                 let mut turn = Turn::Now;
+                let is_starting = |task: &Task| {
+                    !matches!(task.phase, Phase::Done | Phase::Failed)
+                        && !matches!(&task.aim, Aim::Apply { step, .. } if step.start.is_empty())
+                };
                 for other in &task.after {
                     let condition = task.needs.get(other).copied().filter(|_| strict);
                     let is_started = || outlook(around.table, other, Condition::Started) == Outlook::Met;
@@ -132,6 +144,11 @@ impl Operation {
                         Condition::Healthy if is_met(around.table, other, condition) => Some(Outlook::Met),
                         Condition::Healthy | Condition::Completed => Some(outlook(around.table, other, condition)),
                     });
+                    // It is known from now on, and not started.
+                    let left_out = around.table.apps.get(other).is_some_and(is_left_out);
+                    if left_out && condition.is_some() && !self.tasks.get(other).is_some_and(is_starting) {
+                        return Turn::Never(other.clone());
+                    }
                     match self.tasks.get(other) {
                         // Enough for who needs no more.
                         Some(Task { phase: Phase::Running(_) | Phase::Failed, .. })
@@ -176,11 +193,13 @@ impl Operation {
                     Turn::Never(failed) => skipped.push((app.clone(), failed)),
                 }
             }
+            skipped.retain(|(app, _)| !self.skipped.contains_key(app));
             if skipped.is_empty() {
                 for (app, needs) in waiting {
                     self.progress(&app, None, ProgressKind::Waiting { needs }, around.out);
                 }
                 self.held = held;
+                ready.extend(self.skipped.keys().cloned());
                 return ready;
             }
             for (app, failed) in skipped {
@@ -192,10 +211,19 @@ impl Operation {
                         "`{failed}` ended while no daemon watched it, and whether it did its work is not known: \
                          `pmrun start {failed}` runs it again"
                     ),
+                    None if around.table.apps.get(&failed).is_some_and(is_left_out) => {
+                        format!(
+                            "`{failed}`, which it depends on, is only started by hand (`autostart: false`), and was not"
+                        )
+                    }
                     None => format!("`{failed}`, which it depends on, is not up"),
                 };
                 let what = ProgressKind::Skipped { reason: reason.clone() };
                 self.progress(&app, None, what, around.out);
+                if self.will_wait(&app, around.table) {
+                    self.skipped.insert(app, reason);
+                    continue;
+                }
                 self.skip(&app, reason);
             }
             // Somebody may wait for what was to be started here.
@@ -213,6 +241,9 @@ impl Operation {
     pub(super) fn begin(&mut self, wave: Wave, around: &mut Surroundings<'_>) {
         around.table.next_list_id = wave.next_list_id;
         let mut works = wave.works;
+        if let Some(before) = &mut self.before {
+            before.note(&works, around.table);
+        }
         // Whoever takes a name that a rename frees comes after it.
         works.sort_by_key(|work| work.renamed_from.is_none());
         for work in &works {
@@ -233,6 +264,9 @@ impl Operation {
         if nothing && work.watch.is_empty() && work.record.is_some() && !self.only_renames(app) {
             let what = if work.is_new { ProgressKind::Created } else { ProgressKind::Updated };
             self.progress(app, None, what, around.out);
+        }
+        if let Some(reason) = self.skipped.remove(app) {
+            return self.have_wait(&work, reason, around);
         }
         let since = around.now.mono;
         let flight = |goal| Flight { goal, since };
@@ -256,6 +290,30 @@ impl Operation {
         }
         self.next_replacement(app);
         self.settle(app, around);
+    }
+
+    /// A new app that something keeps from being started is known all the same, where it will start by itself when that is over.
+    fn will_wait(&self, app: &str, table: &Table) -> bool {
+        let Some(Task { aim: Aim::Apply { step, declared: Some(declared) }, .. }) = self.tasks.get(app) else {
+            return false;
+        };
+        let is_new = step.action == Action::Create && !step.start.is_empty() && !table.apps.contains_key(app);
+        is_new && !self.given_up && !self.goes_on_alone() && !unmet(table, &declared.spec).is_empty()
+    }
+
+    fn have_wait(&mut self, work: &Work, reason: String, around: &mut Surroundings<'_>) {
+        let app = work.app.as_str();
+        let needs = around.table.apps.get(app).map(|known| unmet(around.table, &known.record.spec)).unwrap_or_default();
+        for slot in &work.start {
+            let known = around.table.apps.get_mut(app).and_then(|known| known.instances.get_mut(slot));
+            if let Some(instance) = known {
+                instance.machine.unmet.clone_from(&needs);
+                around.feed(&InstanceId::new(app, *slot), Event::Resume);
+            }
+        }
+        self.skip(app, reason);
+        self.stirred = true;
+        self.look_at_blocked(None, around);
     }
 
     fn only_renames(&self, app: &str) -> bool {

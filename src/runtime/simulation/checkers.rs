@@ -9,7 +9,15 @@ use crate::spec::OnExit;
 /// Asked without a turn of the world.
 fn list(world: &mut World) -> Vec<InstanceView> {
     let client = ClientId(0);
-    let call = Call { protocol: 1, version: String::new(), pid: 0, no_wait: false, uid: None, request: Request::List };
+    let call = Call {
+        protocol: 1,
+        version: String::new(),
+        pid: 0,
+        no_wait: false,
+        uid: None,
+        words: Vec::new(),
+        request: Request::List,
+    };
     let now = world.host.now();
     let mut listed = Vec::new();
     for effect in world.core.handle(Input::Call { client, call }, now) {
@@ -220,6 +228,7 @@ pub(super) fn apply_converges(world: &mut World) {
     let mut request = user::apply(&world.file, &mut world.host.rng);
     let Request::Apply(apply) = &mut request else { return };
     apply.options.adopt = true;
+    apply.auto_rollback = false;
     let options = PlanOptions { allow_empty: true, ..PlanOptions::default() };
     let plan = Request::Plan { graph: Box::new(apply.graph.clone()), options };
     let failed: Vec<String> = match world.ask(request) {

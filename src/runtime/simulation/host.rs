@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::tz::TimeZone;
 
+use super::generations::Memory;
 use super::rng::Rng;
 use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Shortage, Wall};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What, Why};
 use crate::runtime::{
-    ClientId, Effect, Found, Input, Intent, Past, Save, Standing, State, Stranger, Survivor, Ticket, Watches,
+    ClientId, Effect, Found, Input, Intent, Past, Recall, Save, Standing, State, Stranger, Survivor, Ticket, Watches,
     possible_launches, rebuild,
 };
 use crate::supervisor::{Launch, LaunchId, Layout, State as StandsAs};
@@ -39,6 +40,10 @@ pub(super) enum Coming {
         ticket: Ticket,
         saves: Vec<Save>,
     },
+    RecallEnds {
+        ticket: Ticket,
+        wanted: Recall,
+    },
     /// The user does something.
     User,
     /// Files change.
@@ -64,6 +69,26 @@ pub(super) fn zone(name: Option<&str>) -> Option<TimeZone> {
         None => TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").ok(),
         Some(_) => None,
     }
+}
+
+fn in_short(save: &Save) -> String {
+    match save {
+        Save::App(name, record) => {
+            let slots = record.instances.iter().map(|(slot, known)| format!("{slot} {:?}", known.intent));
+            format!("{name} ({})", slots.collect::<Vec<_>>().join(", "))
+        }
+        Save::DeleteApp(name) => format!("no {name}"),
+        Save::Generation(number) => format!("@{number}"),
+        Save::Ended { number, .. } => format!("end of @{number}"),
+        Save::Ambient(..) | Save::Began(_) | Save::Applied { .. } | Save::Boot(_) | Save::Strangers(_) => {
+            "more".to_owned()
+        }
+    }
+}
+
+/// What is only noted changes nothing of what follows.
+fn is_waited_for(saves: &[Save]) -> bool {
+    saves.iter().any(|save| !matches!(save, Save::Ended { .. } | Save::Applied { .. }))
 }
 
 /// A process and its descendants.
@@ -114,6 +139,8 @@ pub(super) struct Host {
     pub(super) disk: State,
     /// As it was one save ago.
     backup: State,
+    /// What is on it besides.
+    pub(super) memory: Memory,
     /// As of the last save that the core has heard of.
     pub(super) heard_disk: State,
     /// Apps whose last save failed and had a slot stopped: what only stops is done all the same.
@@ -129,6 +156,8 @@ pub(super) struct Host {
     pub(super) layout: Layout,
     /// What was told of what happened.
     pub(super) history: Vec<String>,
+    /// Apps that were deleted, by the history.
+    gone: BTreeSet<String>,
     /// State and last pid, by the history.
     pub(super) told: BTreeMap<(String, u32), (&'static str, u32)>,
     /// Whose health is looked after.
@@ -165,6 +194,7 @@ impl Host {
             backup: disk.clone(),
             unrecorded_stops: BTreeSet::new(),
             disk,
+            memory: Memory::default(),
             trace: VecDeque::new(),
             answers: BTreeMap::new(),
             finished: BTreeMap::new(),
@@ -173,6 +203,7 @@ impl Host {
             restarts_by_files: BTreeMap::new(),
             layout: Layout { home: "/h".to_owned() },
             history: Vec::new(),
+            gone: BTreeSet::new(),
             told: BTreeMap::new(),
             checked: BTreeSet::new(),
             queue: BTreeMap::new(),
@@ -254,6 +285,9 @@ impl Host {
                 return alive.then_some(Input::Ready { launch });
             }
             Coming::SaveEnds { ticket, saves } => return Some(self.save(ticket, saves)),
+            Coming::RecallEnds { ticket, wanted } => {
+                return Some(Input::Recalled { ticket, result: self.recall(&wanted) });
+            }
             Coming::Probe { launch } => return self.probe(launch),
             Coming::StrangerEnds { tree } => return Some(self.stranger_ends(tree)),
             Coming::User | Coming::Files | Coming::Clock { .. } => {}
@@ -283,10 +317,18 @@ impl Host {
                 }
             }
             Effect::Save { ticket, saves } => {
+                let shown: Vec<String> = saves.iter().map(in_short).collect();
+                self.note(&format!("asked to save as {}: {}", ticket.0, shown.join(", ")));
                 // One thread saves, in the order in which it was asked to.
-                self.saved_until = self.saved_until.max(self.mono + self.rng.below(4)) + 1;
+                let takes = if is_waited_for(&saves) { self.rng.below(4) } else { 0 };
+                self.saved_until = self.saved_until.max(self.mono + takes) + 1;
                 let delay = self.saved_until - self.mono;
                 self.after(delay, Coming::SaveEnds { ticket, saves });
+            }
+            Effect::Recall { ticket, wanted } => {
+                self.saved_until = self.saved_until.max(self.mono + self.rng.below(2)) + 1;
+                let delay = self.saved_until - self.mono;
+                self.after(delay, Coming::RecallEnds { ticket, wanted });
             }
             Effect::Answer { client, answer, last } => {
                 self.answers.entry(client).or_default().push(*answer);
@@ -310,7 +352,7 @@ impl Host {
                 }
                 self.note(&text);
             }
-            Effect::Exit | Effect::Become { .. } => self.exited = true,
+            Effect::Exit | Effect::Become { .. } | Effect::Leave => self.exited = true,
         }
     }
 
@@ -331,11 +373,24 @@ impl Host {
                 self.told.insert((name, slot), known);
             }
         }
+        // Another of that name is another app.
+        match &what {
+            What::Deleted { .. } => {
+                self.told.retain(|(name, _), known| *name != app || known.0 != "stopped");
+                self.gone.insert(app.clone());
+            }
+            What::Created { .. } | What::Renamed { .. } => _ = self.gone.remove(&app),
+            _ => {}
+        }
         if let (Some(slot), Some(state)) = (slot, what.state()) {
-            let known = self.told.entry((app, slot)).or_default();
+            let is_gone = state == "stopped" && self.gone.contains(&app);
+            let known = self.told.entry((app.clone(), slot)).or_default();
             known.0 = state;
             if let What::Started { pid, .. } | What::Adopted { pid, .. } = what {
                 known.1 = pid;
+            }
+            if is_gone {
+                self.told.remove(&(app, slot));
             }
         }
     }
@@ -376,7 +431,7 @@ impl Host {
                 Coming::Input(Input::Exited { launch, status, .. }) => {
                     self.unheard.insert(launch, status);
                 }
-                Coming::Input(_) | Coming::Probe { .. } => {}
+                Coming::Input(_) | Coming::Probe { .. } | Coming::RecallEnds { .. } => {}
                 Coming::Ready { .. } if !self.hears => {}
                 Coming::SaveEnds { saves, .. } => {
                     through = through && self.rng.percent(50);
@@ -415,6 +470,7 @@ impl Host {
         self.heard_disk = self.disk.clone();
         self.backup = self.disk.clone();
         self.unrecorded_stops.clear();
+        self.forget_what_was();
         for stranger in self.disk.strangers.clone() {
             let key: u64 = stranger.mark.parse().unwrap();
             let delay = self.rng.below(20_000);
@@ -691,15 +747,20 @@ impl Host {
     }
 
     fn save(&mut self, ticket: Ticket, saves: Vec<Save>) -> Input {
-        if self.rng.percent(self.faults.failing_saves) {
+        if is_waited_for(&saves) && self.rng.percent(self.faults.failing_saves) {
             self.note("save fails");
             self.unrecorded_stops.extend(saves.into_iter().filter_map(|save| match save {
                 Save::App(name, record) => {
                     record.instances.values().any(|i| i.intent == Intent::Stopped).then_some(name)
                 }
-                Save::DeleteApp(_) | Save::Ambient(..) | Save::Generation(_) | Save::Boot(_) | Save::Strangers(_) => {
-                    None
-                }
+                Save::DeleteApp(_)
+                | Save::Ambient(..)
+                | Save::Generation(_)
+                | Save::Began(_)
+                | Save::Ended { .. }
+                | Save::Applied { .. }
+                | Save::Boot(_)
+                | Save::Strangers(_) => None,
             }));
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
@@ -712,6 +773,7 @@ impl Host {
     fn write(&mut self, saves: Vec<Save>) {
         self.backup = self.disk.clone();
         for save in saves {
+            let remembered = save.clone();
             match save {
                 Save::App(name, record) => {
                     self.unrecorded_stops.remove(&name);
@@ -729,9 +791,11 @@ impl Host {
                     }
                     self.disk.generation = generation;
                 }
+                Save::Began(_) | Save::Ended { .. } | Save::Applied { .. } => {}
                 Save::Boot(boot) => self.disk.boot = boot,
                 Save::Strangers(strangers) => self.disk.strangers = strangers,
             }
+            self.remember_save(&remembered);
         }
         let used: BTreeSet<String> = self.disk.apps.values().map(|app| app.ambient.clone()).collect();
         self.disk.ambients.retain(|digest, _| used.contains(digest));

@@ -6,6 +6,7 @@
 
 mod checkers;
 mod files;
+mod generations;
 mod history;
 mod host;
 mod needs;
@@ -124,7 +125,9 @@ impl World {
     fn call(&mut self, request: Request, no_wait: bool) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
-        let call = Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, uid: None, request };
+        // By its number each command is known again.
+        let words = vec![client.0.to_string()];
+        let call = Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, uid: None, words, request };
         self.feed(Input::Call { client, call });
         client
     }
@@ -290,6 +293,10 @@ fn live(seed: u64) {
     checkers::changes_are_answered(&mut world);
     checkers::every_client_was_answered_once(&world);
     checkers::apply_converges(&mut world);
+    // It takes about as long as the rest.
+    if seed.is_multiple_of(4) {
+        generations::the_last_command_can_be_taken_back(&mut world);
+    }
 }
 
 #[test]

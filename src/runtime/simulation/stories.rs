@@ -38,6 +38,8 @@ fn apply_with(apps: &[AppSpec], parallel: Option<NonZeroU32>) -> Request {
         ambient: BTreeMap::new(),
         expected: None,
         parallel,
+        revision: None,
+        auto_rollback: false,
     }))
 }
 
@@ -105,13 +107,37 @@ fn what_depends_on_an_app_that_is_down_and_left_out_is_not_begun() {
     ]);
     assert_eq!(done(world.ask(only(&apps, "one"))), (1, not_begun("one", "bad")));
     assert_eq!(done(world.ask(only(&apps, "two"))), (1, not_begun("two", "db")));
-    assert_eq!(states(&mut world).len(), 3, "neither is known");
-    assert_eq!(done(world.ask(only(&apps, "three"))), (1, vec![]));
-    // With what it needs it is begun; by hand it is without.
+    assert_eq!(states(&mut world).len(), 5, "both are known, and wait");
+    let by_hand = "three: `later`, which it depends on, is only started by hand (`autostart: false`), and was not";
+    assert_eq!(done(world.ask(only(&apps, "three"))), (1, vec![by_hand.to_owned()]));
+    world.ask(Request::Start { targets: targets(&["later"]) });
+    assert_eq!(done(world.ask(only(&apps, "three"))).1, Vec::<String>::new());
+    // It comes up with what it needs; by hand it does without.
     assert_eq!(done(world.ask(only(&apps, "db"))), (1, vec![]));
-    assert_eq!(done(world.ask(only(&apps, "two"))), (1, vec![]));
+    assert_eq!(done(world.ask(only(&apps, "two"))).1, Vec::<String>::new());
     world.ask(Request::Stop { targets: targets(&["db", "two"]) });
     assert_eq!(done(world.ask(Request::Start { targets: targets(&["two"]) })), (1, vec![]));
+}
+
+#[test]
+fn a_stop_does_not_wait_until_something_else_is_ready() {
+    let mut world = World::calm();
+    let slow = app("slow", "stay", |app| {
+        app.readiness.wait_ready = true;
+        app.readiness.timeout_ms = 100_000;
+    });
+    let needs = app("needs", "stay", |app| app.depends_on = targets(&["slow"]));
+    world.ask(apply(&[plain("other")]));
+    let client = world.call(apply(&[plain("other"), slow, needs]), false);
+    let at = world.host.mono;
+    assert_eq!(done(world.ask(Request::Stop { targets: targets(&["other"]) })), (1, vec![]));
+    assert!(!world.host.finished.contains_key(&client), "it goes on");
+    assert_eq!(done(world.ask(Request::Stop { targets: targets(&["slow"]) })), (1, vec![]));
+    assert!(world.host.mono < at + 50_000);
+    let failed = done(world.until_answered(client)).1;
+    let want = ["slow: stop of `slow` came in between", "needs: `slow`, which it depends on, is not up"];
+    assert_eq!(failed, want);
+    assert!(world.host.mono < at + 50_000);
 }
 
 #[test]
@@ -211,13 +237,13 @@ fn what_depends_on_a_failure_is_not_begun_and_the_rest_is() {
             "web: `api`, which it depends on, is not up",
         ]
     );
-    assert_eq!(states(&mut world), ["db:0 errored", "other:0 online 101"]);
+    assert_eq!(states(&mut world), ["db:0 errored", "other:0 online 101", "api:0 waiting", "web:0 waiting"]);
 }
 
 #[test]
 fn nobody_waits_long_for_what_keeps_ending() {
     for (script, delay_ms, wait_ready, want) in [
-        ("exit 5 1", 3_000, false, "exit code 1; it is started again in 3s"),
+        ("exit 5 1", 3_000, false, "exit code 1; it is started again in 3.0s"),
         ("exit 5 1", 2_500, false, "exit code 1; it is started again in 2.5s"),
         ("nospawn", 0, false, "cannot be started: no such file"),
         ("never", 0, true, "not ready within 3s (listen_timeout); it goes on running"),
@@ -271,12 +297,12 @@ fn one_that_was_told_late_comes_up_later() {
 fn a_second_command_waits_or_is_told_that_it_would_have_to() {
     let mut world = World::calm();
     world.call(apply(&[plain("a")]), false);
-    let busy = world.call(Request::Stop { targets: targets(&["a"]) }, true);
+    let busy = world.call(Request::Restart { targets: targets(&["a"]) }, true);
     assert!(matches!(world.host.answers[&busy][..], [Answer::Busy { pid: 1, .. }]));
-    let waiting = world.call(Request::Stop { targets: targets(&["a"]) }, false);
+    let waiting = world.call(Request::Restart { targets: targets(&["a"]) }, false);
     assert!(matches!(world.host.answers[&waiting][..], [Answer::Waiting { pid: 1, .. }]));
     assert_eq!(done(world.until_answered(waiting)), (1, vec![]));
-    assert_eq!(states(&mut world), ["a:0 stopped"]);
+    assert_eq!(states(&mut world), ["a:0 online 100"]);
 }
 
 #[test]
@@ -437,7 +463,7 @@ fn who_takes_a_command_back_is_told_what_goes_on_and_what_was_not_begun() {
 
     // One that has not had its turn is as if it had never been said.
     let first = world.call(Request::Restart { targets: targets(&["app00"]) }, false);
-    let second = world.call(Request::Stop { targets: targets(&["all"]) }, false);
+    let second = world.call(Request::Restart { targets: targets(&["all"]) }, false);
     world.feed(crate::runtime::Input::Cancel { client: second });
     assert!(matches!(world.host.answers[&second].last(), Some(Answer::Cancelled { touched: 0, .. })));
     world.feed(crate::runtime::Input::ClientGone { client: first });

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use super::rng::Rng;
 use crate::graph::Graph;
-use crate::rpc::wire::{Apply, PlanOptions, Request};
+use crate::rpc::wire::{Apply, Back, PlanOptions, Request};
 use crate::spec::{AppSpec, Condition, EcosystemId, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
 const SCRIPTS: [&str; 16] = [
@@ -174,6 +174,7 @@ pub(super) fn request(file: &mut Graph, rng: &mut Rng) -> Request {
             let name = *rng.pick(&["hand", "a"]);
             Request::StartScript { spec: Box::new(app(name, &[], rng)), ambient: BTreeMap::new() }
         }
+        21 if rng.percent(60) => Request::Rollback(Back::default()),
         21 => Request::Resurrect,
         22 if rng.percent(30) => Request::Kill,
         _ => Request::List,
@@ -188,5 +189,7 @@ pub(super) fn apply(file: &Graph, rng: &mut Rng) -> Request {
         ambient: BTreeMap::from([("SHELL_LEVEL".to_owned(), variable)]),
         expected: None,
         parallel: NonZeroU32::new(*rng.pick(&[0, 0, 1, 3])),
+        revision: None,
+        auto_rollback: rng.percent(20),
     }))
 }

@@ -6,10 +6,9 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
-use redb::{ReadableDatabase as _, StorageBackend};
+use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
 
-use super::{CACHE_BYTES, Fault, StoreError, damaged, io_error, load, open_error, quietly};
-use crate::runtime::State;
+use super::{CACHE_BYTES, Fault, StoreError, damaged, io_error, open_error, quietly};
 
 /// No state is as large: ten thousand apps take a twentieth of it.
 const SIZE_MAX: u64 = 1 << 30;
@@ -24,9 +23,13 @@ pub(super) enum Locked {
 }
 
 /// What a file says, when all of it is as it was written: each page is checked against the digest that its parent has of it.
-pub(super) fn read(path: &Path, locked: Locked) -> Result<State, StoreError> {
+pub(super) fn read<T>(
+    path: &Path,
+    locked: Locked,
+    load: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
+) -> Result<T, StoreError> {
     let bytes = bytes(path, locked)?;
-    match quietly(|| check(path, bytes)) {
+    match quietly(|| check(path, bytes, load)) {
         Some(state) => state,
         None => Err(damaged(path, "its structure is broken")),
     }
@@ -54,7 +57,11 @@ fn bytes(path: &Path, locked: Locked) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-fn check(path: &Path, bytes: Vec<u8>) -> Result<State, StoreError> {
+fn check<T>(
+    path: &Path,
+    bytes: Vec<u8>,
+    load: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
+) -> Result<T, StoreError> {
     let fault = |fault: Fault| match fault {
         Fault::Store(error) => error,
         // Memory has no faults of its own.

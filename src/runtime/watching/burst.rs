@@ -1,10 +1,14 @@
 use crate::base::Mono;
 
 /// So many changes are one save of an editor, which writes its file in several steps.
-const FEW: usize = 32;
+const FEW: usize = 8;
 const SETTLE_FEW_MS: u64 = 10;
 /// A build or a checkout has pauses.
-const SETTLE_MANY_MS: u64 = 100;
+const MANY: usize = 100;
+const SETTLE_SOME_MS: u64 = 100;
+const SETTLE_MANY_MS: u64 = 300;
+/// What comes so soon after a start may be the rest of what that was for.
+const AFTER_START_MS: u64 = 500;
 /// How many times the wait for quiet a restart is put off at most, when it never becomes quiet.
 const PATIENCE: u64 = 10;
 const PATIENCE_MS_MIN: u64 = 2_000;
@@ -20,14 +24,18 @@ pub(super) struct Burst {
     pub(super) paths: Vec<(String, Mono)>,
     /// There were more paths than are kept.
     pub(super) more: bool,
+    /// It may be the rest of what the app was just started for.
+    is_rest: bool,
 }
 
 impl Burst {
     /// As many paths as are kept.
     const PATHS_MAX: usize = 256;
 
-    pub(super) fn new(now: Mono) -> Self {
-        Self { first: now, last: now, count: 0, paths: Vec::new(), more: false }
+    /// `started`: the app's last start.
+    pub(super) fn new(now: Mono, started: Option<Mono>) -> Self {
+        let is_rest = started.is_some_and(|started| now.ms_since(started) < AFTER_START_MS);
+        Self { first: now, last: now, count: 0, paths: Vec::new(), more: false, is_rest }
     }
 
     pub(super) fn add(&mut self, paths: Vec<String>, count: usize, more: bool, now: Mono) {
@@ -47,7 +55,11 @@ impl Burst {
 
     /// When it is answered, unless more comes before.
     pub(super) fn due(&self, quiet_ms: u64) -> Mono {
-        let settle = if self.count <= FEW { SETTLE_FEW_MS } else { SETTLE_MANY_MS };
+        let settle = match self.count {
+            0..=FEW if !self.is_rest => SETTLE_FEW_MS,
+            0..=MANY => SETTLE_SOME_MS,
+            _ => SETTLE_MANY_MS,
+        };
         let longest = quiet_ms.saturating_mul(PATIENCE).max(PATIENCE_MS_MIN);
         self.last.plus_ms(quiet_ms.max(settle)).min(self.first.plus_ms(longest))
     }
@@ -58,7 +70,7 @@ mod tests {
     use super::*;
 
     fn at(ms: &[u64], quiet_ms: u64) -> u64 {
-        let mut burst = Burst::new(Mono(ms[0]));
+        let mut burst = Burst::new(Mono(ms[0]), None);
         for ms in ms {
             burst.add(vec!["a".to_owned()], 1, false, Mono(*ms));
         }
@@ -72,7 +84,10 @@ mod tests {
         assert_eq!(at(&[1_000], 500), 1_500);
         assert_eq!(at(&[1_000, 1_400], 500), 1_900);
         // Many are waited for longer: their writer may pause.
-        assert_eq!(at(&(1_000..1_100).collect::<Vec<_>>(), 0), 1_199);
+        assert_eq!(at(&(1_000..1_020).collect::<Vec<_>>(), 0), 1_119);
+        assert_eq!(at(&(1_000..1_101).collect::<Vec<_>>(), 0), 1_400);
+        let due = |started| Burst::new(Mono(1_000), Some(Mono(started))).due(0).0;
+        assert_eq!((due(400), due(980)), (1_010, 1_100));
         // It is never put off for ever.
         assert_eq!(at(&(0..300).map(|turn| turn * 9).collect::<Vec<_>>(), 0), 2_000);
         assert_eq!(at(&(0..100).map(|turn| turn * 400).collect::<Vec<_>>(), 500), 5_000);
@@ -80,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_it_remembers_is_bounded() {
-        let mut burst = Burst::new(Mono(0));
+        let mut burst = Burst::new(Mono(0), None);
         burst.add((0..1_000).map(|number| number.to_string()).collect(), 1_000, false, Mono(1));
         assert_eq!((burst.paths.len(), burst.more), (Burst::PATHS_MAX, true));
     }

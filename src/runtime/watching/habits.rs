@@ -14,14 +14,28 @@ const STARTS_FOLDER: u32 = 12;
 const QUIET_MS: u64 = 60_000;
 /// Within this after the start, moments need not be the same.
 const SOON_MS: u64 = 1_000;
+/// What comes that much later after a start than it ever did is somebody else's, or the app writes it all the time: then it is
+/// soon found again, and so on, twice as long each time.
+const MARGIN_MS: u64 = 200;
+const STARTS_AGAIN: u32 = 2;
+const RELAPSES_MAX: u32 = 10;
 
 /// What an app writes at each start. Without it, a file that is watched and written at start is a restart for ever.
 #[derive(Debug, Default)]
 pub(super) struct Habits {
     /// By path, or by folder with a `/` at its end.
     streaks: BTreeMap<String, Streak>,
-    /// And when each changed last.
-    paused: BTreeMap<String, Mono>,
+    paused: BTreeMap<String, Paused>,
+    /// How often each was found that was not only written at starts.
+    relapses: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Paused {
+    /// When it changed last.
+    last: Mono,
+    /// The latest that it did after a start when it was found.
+    longest_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,17 +52,26 @@ impl Habits {
         !self.paused.is_empty() && (self.paused.contains_key(path) || by_folder())
     }
 
-    /// A path changes, and `started` is the app's last start. One that was quiet and changes long after a start is not
-    /// (only) written at starts: from now on it counts again.
+    /// A path changes, and `started` is the app's last start. One that was quiet and changes long after a start, or later than
+    /// it ever did, is not (only) written at starts: from now on it counts again.
     pub(super) fn changes(&mut self, path: &str, at: Mono, started: Option<Mono>) {
-        let late = started.is_some_and(|started| at.ms_since(started) > AT_START_MS);
+        let after_ms = started.map(|started| at.ms_since(started));
         for key in [path, folder_of(path)] {
-            let Some(last) = self.paused.get_mut(key) else { continue };
-            if late && at.ms_since(*last) > QUIET_MS {
+            let Some(paused) = self.paused.get_mut(key) else { continue };
+            let relapses = self.relapses.get(key).copied().unwrap_or(0);
+            let at_start_ms = (paused.longest_ms * 3 / 2 + MARGIN_MS) << relapses.min(RELAPSES_MAX);
+            let was_quiet = after_ms.is_some_and(|ms| ms > AT_START_MS) && at.ms_since(paused.last) > QUIET_MS;
+            if was_quiet {
+                self.relapses.remove(key);
+            }
+            if was_quiet || after_ms.is_some_and(|ms| ms > at_start_ms) {
                 self.paused.remove(key);
                 self.streaks.clear();
+                if !was_quiet {
+                    *self.relapses.entry(key.to_owned()).or_default() += 1;
+                }
             } else {
-                *last = at;
+                paused.last = at;
             }
         }
     }
@@ -70,14 +93,27 @@ impl Habits {
             }
         }
         let of_path: Vec<String> =
-            now.iter().filter(|(key, streak)| streak.starts >= starts(key)).map(|(key, _)| key.clone()).collect();
+            now.iter().filter(|(key, streak)| streak.starts >= self.needed(key)).map(|(key, _)| key.clone()).collect();
         self.streaks = now;
         let found: Vec<String> = of_path.into_iter().filter(|key| !self.is_paused(key, None)).collect();
         // A folder says no more than its one file does.
         let only_folders = found.iter().all(|key| key.ends_with('/'));
         let found: Vec<String> = found.into_iter().filter(|key| only_folders || !key.ends_with('/')).collect();
-        self.paused.extend(found.iter().map(|key| (key.clone(), burst.last)));
+        let paused = |key: &String| {
+            let longest_ms = self.streaks.get(key).map_or(0, |streak| streak.longest_ms);
+            (key.clone(), Paused { last: burst.last, longest_ms })
+        };
+        self.paused.extend(found.iter().map(paused));
         found
+    }
+
+    /// In how many starts in a row it has to be written.
+    fn needed(&self, key: &str) -> u32 {
+        match (self.relapses.contains_key(key), key.ends_with('/')) {
+            (true, _) => STARTS_AGAIN,
+            (false, true) => STARTS_FOLDER,
+            (false, false) => STARTS,
+        }
     }
 
     /// For people; None where nothing is paused.
@@ -108,10 +144,6 @@ impl Streak {
     }
 }
 
-fn starts(key: &str) -> u32 {
-    if key.ends_with('/') { STARTS_FOLDER } else { STARTS }
-}
-
 fn folder_of(path: &str) -> &str {
     path.rfind('/').map_or("./", |slash| &path[..=slash])
 }
@@ -126,7 +158,7 @@ mod tests {
         for (turn, (after_ms, paths)) in turns.into_iter().enumerate() {
             let started = Mono(turn as u64 * 60_000);
             let at = started.plus_ms(after_ms);
-            let mut burst = Burst::new(at);
+            let mut burst = Burst::new(at, None);
             burst.add(paths, 1, false, at);
             let found = habits.judge(&burst, Some(started));
             if !found.is_empty() {
@@ -162,14 +194,48 @@ mod tests {
         assert_eq!(found_after(turns), None);
     }
 
+    /// Quick saves of a person look like an app's own at first.
+    #[test]
+    fn what_comes_later_than_it_ever_did_counts_again() {
+        let mut habits = Habits::default();
+        let saved = |habits: &mut Habits, started: u64, after_ms: u64| {
+            let (started, at) = (Mono(started), Mono(started + after_ms));
+            habits.changes("edit/m", at, Some(started));
+            let counts = !habits.is_paused("edit/m", None);
+            if counts {
+                let mut burst = Burst::new(at, None);
+                burst.add(one("edit/m"), 1, false, at);
+                habits.judge(&burst, Some(started));
+            }
+            counts
+        };
+        for turn in 0..8 {
+            assert!(saved(&mut habits, turn * 750, 750));
+        }
+        // The eighth was found to be one too many, and the next comes too soon.
+        assert!(!saved(&mut habits, 6_000, 750));
+        assert!(saved(&mut habits, 6_000, 1_500), "no app that writes at its start");
+        // One that writes all the time is found at once, and is tried again later each time.
+        let (mut now, mut tries) = (10_000, Vec::new());
+        let mut started = now;
+        while now < 200_000 {
+            now += 700;
+            if saved(&mut habits, started, now - started) {
+                tries.push(now / 1_000);
+                started = now;
+            }
+        }
+        assert!(tries.len() < 25, "{tries:?}");
+    }
+
     #[test]
     fn the_note_names_what_and_the_way_out() {
         let mut habits = Habits::default();
         assert_eq!(habits.note(), None);
-        habits.paused.insert("src/x.txt".to_owned(), Mono(0));
+        habits.paused.insert("src/x.txt".to_owned(), Paused { last: Mono(0), longest_ms: 30_000 });
         let note = habits.note().unwrap();
         assert_eq!(note, "watch: `src/x.txt` is written by the app itself at each start (add it to ignore_watch)");
-        habits.paused.insert("tmp/".to_owned(), Mono(9_990_000));
+        habits.paused.insert("tmp/".to_owned(), Paused { last: Mono(9_990_000), longest_ms: 30_000 });
         assert!(habits.note().unwrap().contains("`src/x.txt` and 1 more are written"));
         assert!(habits.is_paused("tmp/a", None) && !habits.is_paused("tmp/a/b", None) && !habits.is_paused("a", None));
         assert!(!habits.is_paused("tmp/a", Some("tmp/a")), "its own code");

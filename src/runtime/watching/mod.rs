@@ -105,7 +105,7 @@ impl Watching {
         let script = script(&watched.spec);
         let paths: Vec<String> = paths.into_iter().filter(|path| !watched.habits.is_paused(path, script)).collect();
         if !paths.is_empty() || more {
-            watched.burst.get_or_insert_with(|| Burst::new(now.mono)).add(paths, count, more, now.mono);
+            watched.burst.get_or_insert_with(|| Burst::new(now.mono, started)).add(paths, count, more, now.mono);
         }
     }
 

@@ -265,7 +265,7 @@ impl Home {
     pub(crate) fn daemon(&self) -> Option<u32> {
         let mut found = procs::of_folder(&self.folder).into_iter().filter(|pid| {
             let line = procs::command_line(*pid);
-            (line.contains("__daemon") || line.contains("__keeper"))
+            (line.contains("__daemon") || line.contains("__keeper") || line.ends_with(" daemon"))
                 && procs::name(*pid) != KEEPER
                 && procs::environ(*pid).get("PMRUN_HOME").map(Path::new) == Some(self.folder.as_path())
         });

@@ -9,27 +9,33 @@
 //! It is the same program, forked before that has opened anything, and knows nothing of apps. A daemon that loses its
 //! keeper starts another, below itself: that one starts the next daemon as its own child, and all is as before.
 
+mod link;
+mod manager;
+mod succession;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Write as _};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 use serde::{Deserialize, Serialize};
 
+pub use self::link::KeeperLink;
+pub(super) use self::link::Told;
+use self::link::{BECOME, DROP, FAREWELL, HOLD, SERVES, TELL, WORD_BYTES_MAX, encode, heard, rest_of};
+pub(super) use self::succession::Legacy;
+pub use self::succession::Succession;
 use super::handover::{hand_over, taken_over};
+use super::lock::LockFile;
 use super::notify::short_address;
 use super::setup::{ProcessSetup, Signals};
 use super::sys;
@@ -46,19 +52,6 @@ const WAIT_LAST: Duration = Duration::from_mins(1);
 const FAILURES_MAX: u32 = 10;
 /// How many ends are remembered while nobody listens.
 const ENDED_MAX: usize = 65_536;
-
-/// What the daemon says: that it serves, and that it ends because it was told to; and, with a name behind it, that the
-/// descriptor that comes with it is to be held, or is not any more.
-const SERVES: &[u8] = b"S";
-const FAREWELL: &[u8] = b"E";
-const HOLD: u8 = b'H';
-const DROP: u8 = b'D';
-/// That the keeper is to become the program of this path.
-const BECOME: u8 = b'X';
-/// The longest of these.
-const WORD_BYTES_MAX: usize = 4_200;
-/// How long the keeper may take to read what it is to hold, which it does nothing but.
-const HOLD_PATIENCE: Duration = Duration::from_millis(200);
 
 /// In `PMRUN_HOME`: where the keeper hears commands that find no daemon.
 const KEEPER_SOCKET: &str = "keeper.sock";
@@ -102,18 +95,6 @@ pub enum Part {
     Keeper(ExitCode),
 }
 
-/// What the daemon has of its keeper.
-#[derive(Debug)]
-pub struct KeeperLink {
-    socket: OwnedFd,
-    /// How processes ended that the daemon before this one has left.
-    pub ended: Vec<(u32, ExitStatus)>,
-    /// Where this daemon follows another.
-    pub follows: Option<Follows>,
-    /// What it had had held.
-    pub(super) held: BTreeMap<String, OwnedFd>,
-}
-
 /// What became of the daemon before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Follows {
@@ -121,6 +102,8 @@ pub enum Follows {
     Ended(ExitStatus),
     /// It was of this version, and has become this one.
     Version(String),
+    /// A service manager has asked for this one; `left` where another has left for it.
+    Asked { left: bool },
 }
 
 /// What a daemon has left to the program that is in its place now.
@@ -134,15 +117,6 @@ pub struct Resumed {
     pub lock: OwnedFd,
 }
 
-/// What a keeper says, one message an end.
-pub(super) enum Told {
-    Ended(u32, ExitStatus),
-    /// For now.
-    Nothing,
-    /// There is no keeper any more.
-    Gone,
-}
-
 /// Divides this process in two. Returns in the daemon at once, and again in each that follows it; in the keeper when
 /// there is nothing left to keep.
 ///
@@ -153,6 +127,21 @@ pub(super) enum Told {
 pub fn divide(home: &Path) -> io::Result<Part> {
     let signals = Signals::block()?;
     Keeping::new(signals, home).start(None)
+}
+
+/// As [`divide`], for a service manager. `left` is what a daemon has left that ran before; `turn` is given back as soon as
+/// commands hear that a daemon is about to come.
+///
+/// # Errors
+/// The system's.
+pub fn divide_for_manager(home: &Path, left: Option<BTreeMap<String, OwnedFd>>, turn: LockFile) -> io::Result<Part> {
+    let signals = Signals::block()?;
+    let mut keeping = Keeping::new(signals, home);
+    keeping.hear_commands();
+    drop(turn);
+    let follows = Follows::Asked { left: left.is_some() };
+    keeping.held = left.unwrap_or_default();
+    keeping.start(Some(follows))
 }
 
 /// As [`divide`], in a process that is the keeper already, of a daemon that has lost its own: its standard input is the
@@ -341,7 +330,12 @@ impl Keeping {
                 daemon.listen(&mut self.held);
             }
             self.become_what_is_wanted();
+            if pending.leave {
+                // The daemon finds itself another keeper, until the next that is started takes its place.
+                return Ok(self.end(ExitCode::SUCCESS));
+            }
             if pending.terminate {
+                manager::tell("STOPPING=1");
                 let Some(daemon) = &self.daemon else {
                     let _ = writeln!(io::stderr(), "the keeper was asked to end while no daemon ran");
                     return Ok(self.end(ExitCode::SUCCESS));
@@ -506,26 +500,17 @@ impl Keeping {
 
 impl Daemon {
     fn listen(&mut self, held: &mut BTreeMap<String, OwnedFd>) {
-        loop {
-            let mut word = [0; WORD_BYTES_MAX];
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let parts = &mut [IoSliceMut::new(&mut word)];
-            let length = match recvmsg(&self.socket, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-                Ok(got) if got.bytes > 0 => got.bytes,
-                _ => return,
-            };
-            let fd = ancillary.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-                _ => None,
-            });
-            let word = &word[..length];
-            self.serves |= word == SERVES;
+        let mut space = [0; WORD_BYTES_MAX];
+        while let Some((word, fd)) = heard(&self.socket, &mut space) {
             self.leaves |= word == FAREWELL;
-            let name = || String::from_utf8_lossy(&word[1..]).into_owned();
             match (word.first(), fd) {
-                (Some(&HOLD), Some(fd)) => drop(held.insert(name(), fd)),
-                (Some(&DROP), _) => drop(held.remove(&name())),
+                _ if word == SERVES => {
+                    self.serves = true;
+                    manager::tell("READY=1");
+                }
+                (Some(&HOLD), Some(fd)) => drop(held.insert(rest_of(word), fd)),
+                (Some(&DROP), _) => drop(held.remove(&rest_of(word))),
+                (Some(&TELL), _) => manager::tell(&rest_of(word)),
                 (Some(&BECOME), _) => self.wants = Some(OsStr::from_bytes(&word[1..]).into()),
                 _ => {}
             }
@@ -541,148 +526,4 @@ impl Who {
             Self::Other(pidfd) => Some(pidfd_send_signal(pidfd, Signal::TERM)),
         };
     }
-}
-
-impl KeeperLink {
-    /// The daemon serves: should it die from now on, another is started.
-    pub fn serves(&self) {
-        let _ = send(&self.socket, SERVES, SendFlags::NOSIGNAL);
-    }
-
-    /// Becomes another program, with all that this one has open for apps. Returns when that cannot be.
-    pub(super) fn hand_over(
-        self,
-        program: &Path,
-        setup: &ProcessSetup,
-        listener: OwnedFd,
-        lock: OwnedFd,
-        held: BTreeMap<String, OwnedFd>,
-    ) -> io::Error {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let note = Left { version, soft_file_limit: setup.soft_file_limit() };
-        let mut fds = held;
-        fds.extend([(LINK, self.socket), (LISTENER, listener), (LOCK, lock)].map(|(name, fd)| (name.to_owned(), fd)));
-        hand_over(program, "__daemon-resume", &fds, &note)
-    }
-
-    /// The daemon is another program now: so be its keeper.
-    pub(super) fn follow(&self, program: &Path) {
-        let word = [&[BECOME], program.as_os_str().as_bytes()].concat();
-        let _ = send(&self.socket, &word, SendFlags::NOSIGNAL);
-    }
-
-    /// It ends, and nothing is to follow.
-    pub(super) fn farewell(&self) {
-        let _ = send(&self.socket, FAREWELL, SendFlags::NOSIGNAL);
-    }
-
-    /// Keeps the other end of a descriptor from being the last: for a daemon that follows, by this name.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(super) fn hold(&self, name: &str, fd: &impl AsFd) -> io::Result<()> {
-        let word = [&[HOLD], name.as_bytes()].concat();
-        let fds = [fd.as_fd()];
-        let until = Instant::now() + HOLD_PATIENCE;
-        loop {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-            match sendmsg(&self.socket, &[IoSlice::new(&word)], &mut ancillary, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TOOMANYREFS) if Instant::now() < until => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    let timeout = Timespec::try_from(left).unwrap_or_default();
-                    poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&timeout))?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// It need not be held any more.
-    pub(super) fn release(&self, name: &str) {
-        let _ = send(&self.socket, &[&[DROP], name.as_bytes()].concat(), SendFlags::NOSIGNAL);
-    }
-
-    /// Never blocks.
-    pub(super) fn hear(&self) -> Told {
-        let mut word = [0; 12];
-        match recv(&self.socket, &mut word, RecvFlags::empty()) {
-            Ok((_, 12)) => decode(word),
-            Ok((_, 0)) => Told::Gone,
-            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Told::Nothing,
-            Err(_) => Told::Gone,
-        }
-    }
-
-    /// Waits until it is known how all of `pids` ended; not for long: they have ended, and may be anybody's children.
-    pub fn learn(&mut self, pids: &[u32], patience: Duration) {
-        let until = Instant::now() + patience;
-        loop {
-            let known = |pid: &u32| self.ended.iter().any(|(ended, _)| ended == pid);
-            if pids.iter().all(known) {
-                return;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).unwrap_or_default();
-            if !poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0) {
-                return;
-            }
-            match self.hear() {
-                Told::Ended(pid, status) => self.ended.push((pid, status)),
-                Told::Nothing => {}
-                Told::Gone => return,
-            }
-        }
-    }
-
-    /// Another keeper, for a daemon that has lost its own: a child of this process.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(super) fn replace(setup: &ProcessSetup) -> io::Result<Self> {
-        let kind = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, kind, None)?;
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg("__keeper")
-            .arg(std::process::id().to_string())
-            .args(setup.soft_file_limit().map(|limit| limit.to_string()))
-            .stdin(theirs)
-            .stdout(Stdio::null());
-        // Reaped with everything else that ends.
-        command.spawn()?;
-        Ok(Self { socket: ours, ended: Vec::new(), follows: None, held: BTreeMap::new() })
-    }
-}
-
-impl AsFd for KeeperLink {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-fn encode(pid: u32, status: ExitStatus) -> [u8; 12] {
-    let (kind, number) = match status {
-        ExitStatus::Code(code) => (0, code),
-        ExitStatus::Signal(signal) => (1, signal),
-        ExitStatus::OutOfMemory(_) | ExitStatus::Unknown => (2, 0),
-    };
-    let mut word = [0; 12];
-    word[..4].copy_from_slice(&pid.to_ne_bytes());
-    word[4..8].copy_from_slice(&u32::to_ne_bytes(kind));
-    word[8..].copy_from_slice(&i32::to_ne_bytes(number));
-    word
-}
-
-fn decode(word: [u8; 12]) -> Told {
-    let part = |at: usize| <[u8; 4]>::try_from(&word[at..at + 4]).unwrap_or_default();
-    let number = i32::from_ne_bytes(part(8));
-    let status = match u32::from_ne_bytes(part(4)) {
-        0 => ExitStatus::Code(number),
-        1 => ExitStatus::Signal(number),
-        _ => ExitStatus::Unknown,
-    };
-    Told::Ended(u32::from_ne_bytes(part(0)), status)
 }

@@ -1,0 +1,107 @@
+//! Everything as a generation had it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::terminal::Terminal;
+use super::{apply, arguments, diff, exchange, generations, offline, surroundings};
+use crate::config::retake;
+use crate::graph::Selection;
+use crate::plan::{Plan, Reason, Snapshot, render_json, render_text};
+use crate::rpc::wire::{Answer, Back, Request};
+use crate::runtime::{self, Recall, Recalled};
+use crate::spec::{AppSpec, Fingerprint};
+
+pub(super) fn run(arguments: &arguments::Rollback, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let home = surroundings::home()?;
+    let wanted = arguments.generation.as_deref().map(generations::number).transpose()?;
+    if Selection::possible(&arguments.only).names().is_some_and(std::collections::BTreeSet::is_empty) {
+        return Err(CliError::usage("`--only` names no app").hint("like `--only api,worker`"));
+    }
+    let (to, apps, found) = former(&home, wanted)?;
+    let back = Back { to: Some(to), only: arguments.only.clone(), code: code(&apps)? };
+    if arguments.dry_run {
+        return dry_run(&home, &back, found, arguments.json, terminal);
+    }
+    let mut done = None;
+    let request = Request::Rollback(back);
+    let outcome = exchange::perform(&home, &request, arguments.no_queue, terminal, &mut |plan, terminal| {
+        if !arguments.json {
+            let text = render_text(&plan, &|_, _| None, diff::style(terminal));
+            let _ = terminal.print(apply::with_newline(text));
+            note_code(&plan, terminal);
+        }
+        done = Some(plan);
+    })?;
+    if arguments.json {
+        terminal.json(&apply::result(done.as_ref(), &|_, _| None, &outcome))?;
+    }
+    apply::conclude(&format!("rolled back to @{to}"), &outcome, Exit::NotReady, terminal)
+}
+
+/// Which one is meant, and its apps; where no daemon runs, with all that is known of it.
+fn former(home: &Path, wanted: Option<u64>) -> Result<(u64, Vec<AppSpec>, Option<Recalled>), CliError> {
+    match offline::recall(home, &Request::Formers { to: wanted }, &Recall::Back { to: wanted })? {
+        offline::Past::Daemon(Answer::Formers { to, apps }) => Ok((to, apps, None)),
+        offline::Past::Daemon(other) => Err(exchange::unexpected(&other)),
+        offline::Past::Store(found, _) => {
+            let found = found.map_err(|error| generations::unknown(&error))?;
+            let (to, apps) = found
+                .formers
+                .first()
+                .map(|(to, formers)| (*to, formers.values().map(|former| (*former.spec).clone()).collect()))
+                .unwrap_or_default();
+            Ok((to, apps, Some(found)))
+        }
+    }
+}
+
+/// What stands for the code of each app, as it is on disk.
+fn code(apps: &[AppSpec]) -> Result<BTreeMap<String, Fingerprint>, CliError> {
+    let env = surroundings::world()?.env;
+    let taken = apps.iter().filter(|app| !app.fingerprint.0.is_empty());
+    Ok(taken.map(|app| (app.name.clone(), retake(&app.cwd, &app.fingerprint, &app.fingerprint_by, &env))).collect())
+}
+
+fn dry_run(
+    home: &Path,
+    back: &Back,
+    found: Option<Recalled>,
+    as_json: bool,
+    terminal: &mut Terminal,
+) -> Result<Exit, CliError> {
+    let plan = match offline::ask(home, &Request::PlanBack(back.clone()))? {
+        offline::Source::Daemon(Answer::Plan { plan }) => *plan,
+        offline::Source::Daemon(other) => return Err(exchange::unexpected(&other)),
+        offline::Source::Store(state) => {
+            let (Some(mut state), Some(found)) = (state, found) else {
+                return Err(CliError::new(Exit::Unreachable, "the daemon ended meanwhile").hint("try again"));
+            };
+            let unwatched = offline::unwatched(home, &mut state);
+            let snapshot: Snapshot = runtime::offline_snapshot(&state, &unwatched);
+            runtime::plan_to(back, found, &snapshot, &state.key).map_err(exchange::error_of)?
+        }
+    };
+    if as_json {
+        terminal.json(&render_json(&plan, &|_, _| None))?;
+    } else {
+        terminal.print(apply::with_newline(render_text(&plan, &|_, _| None, diff::style(terminal))))?;
+        note_code(&plan, terminal);
+    }
+    Ok(if plan.is_empty() { Exit::Done } else { Exit::Changes })
+}
+
+/// That code does not go back is said of apps, too, that have no line in the plan.
+fn note_code(plan: &Plan, terminal: &mut Terminal) {
+    let since = |reason: &Reason| matches!(reason, Reason::CodeSince { .. });
+    let apps = plan.steps.iter().filter(|step| step.reasons.iter().any(since));
+    let names: Vec<String> = apps.map(|step| format!("`{}`", step.app)).collect();
+    if !names.is_empty() {
+        terminal.note(&format!(
+            "only what is configured goes back: the code of {} is not what it was then, and stays as it is on disk",
+            names.join(", ")
+        ));
+    }
+}

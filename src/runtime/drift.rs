@@ -1,0 +1,86 @@
+//! What of the apps is not as it was applied.
+
+use std::collections::BTreeMap;
+
+use super::generation::{ByHand, Recalled};
+use crate::plan::{
+    ActualApp, ByWhom, Drift, DriftKind, Former, Formers, Generation, Liveness, Meant, Running, Snapshot,
+    process_visible_eq,
+};
+
+/// By hand, and by itself; in the order of the apps' names.
+#[must_use]
+pub fn of(snapshot: &Snapshot, now: &Formers, found: &Recalled) -> Vec<Drift> {
+    let mut drifts: Vec<Drift> =
+        found.by_hand.iter().flat_map(|by_hand| changed(by_hand, now.get(&by_hand.app), &found.generations)).collect();
+    for (name, app) in snapshot.apps.iter().filter(|(_, app)| app.ecosystem.is_some()) {
+        let mut say = |slots: Vec<u32>, what: fn(Vec<u32>) -> DriftKind| {
+            if !slots.is_empty() {
+                drifts.push(Drift { app: name.clone(), ecosystem: app.ecosystem.clone(), what: what(slots), by: None });
+            }
+        };
+        let slots = |wanted: &dyn Fn(&crate::plan::ActualInstance) -> bool| -> Vec<u32> {
+            app.instances.iter().filter(|(_, instance)| wanted(instance)).map(|(slot, _)| *slot).collect()
+        };
+        say(slots(&|instance| instance.liveness == Liveness::Errored), |slots| DriftKind::GivenUp { slots });
+        say(slots(&|instance| runs_another(app, instance)), |slots| DriftKind::EarlierVersion { slots });
+    }
+    drifts.sort_by(|a, b| a.app.cmp(&b.app));
+    drifts
+}
+
+/// Whether what runs was started from something else than what was applied.
+fn runs_another(app: &ActualApp, instance: &crate::plan::ActualInstance) -> bool {
+    let same = instance.launched.as_ref().is_some_and(|launched| process_visible_eq(launched, &app.spec));
+    instance.liveness == Liveness::Up && app.spec.schedule.is_none() && !same
+}
+
+fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation]) -> Vec<Drift> {
+    let ByHand { app, before, number } = by_hand;
+    let by = generations.iter().find(|generation| generation.number == *number).map(|generation| ByWhom {
+        generation: generation.number,
+        at_ms: generation.at_ms,
+        uid: generation.uid,
+        command: generation.command.clone(),
+    });
+    let drift = |what| Drift { app: app.clone(), ecosystem: before.ecosystem.clone(), what, by: by.clone() };
+    let Some(now) = now else { return vec![drift(DriftKind::Deleted)] };
+    let mut found = Vec::new();
+    if now.slots.len() != before.slots.len() {
+        found.push(drift(DriftKind::Scaled { from: before.slots.len(), to: now.slots.len() }));
+    }
+    let both = before.slots.iter().filter_map(|(slot, was)| Some((*slot, *was, *now.slots.get(slot)?)));
+    let (mut stopped, mut started) = (Vec::new(), Vec::new());
+    for (slot, was, is) in both {
+        match (was, is) {
+            (Meant::Up, Meant::Stopped | Meant::Killed) => stopped.push(slot),
+            (Meant::Stopped | Meant::Killed, Meant::Up) => started.push(slot),
+            _ => {}
+        }
+    }
+    if !stopped.is_empty() {
+        found.push(drift(DriftKind::Stopped { slots: stopped }));
+    }
+    if !started.is_empty() {
+        found.push(drift(DriftKind::Started { slots: started }));
+    }
+    found
+}
+
+/// What the processes of an app were started from.
+#[must_use]
+pub fn running(name: &str, app: &ActualApp, pids: &BTreeMap<u32, u32>) -> Vec<Running> {
+    let of_slot = |(slot, pid): (&u32, &u32)| {
+        let launched = app.instances.get(slot)?.launched.as_ref()?;
+        Some(Running {
+            app: name.to_owned(),
+            slot: *slot,
+            pid: *pid,
+            ecosystem: app.ecosystem.clone(),
+            cwd: launched.cwd.clone(),
+            code: launched.fingerprint.clone(),
+            by: launched.fingerprint_by.clone(),
+        })
+    };
+    pids.iter().filter_map(of_slot).collect()
+}

@@ -1,0 +1,213 @@
+//! What is remembered of a command: who asked for what, what came of it, and what there was before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Operation, Surroundings};
+use crate::plan::{Former, Formers, Generation, Outcome, Plan, Revision, Shortfall};
+use crate::rpc::wire::{Answer, Back, Failure};
+use crate::runtime::generation::former_of;
+use crate::runtime::table::{Ambient, Table};
+use crate::runtime::work::Work;
+use crate::runtime::{Save, Ticket};
+use crate::spec::EcosystemId;
+
+/// What a generation says of the command that made it.
+#[derive(Clone, Debug)]
+pub(in crate::runtime) struct Deed {
+    pub(in crate::runtime) uid: u32,
+    pub(in crate::runtime) pid: u32,
+    pub(in crate::runtime) command: String,
+    pub(in crate::runtime) by_hand: bool,
+    pub(in crate::runtime) ecosystem: Option<EcosystemId>,
+    pub(in crate::runtime) file: Option<String>,
+    pub(in crate::runtime) revision: Option<Revision>,
+    pub(in crate::runtime) plan: Option<Box<Plan>>,
+    /// It is about all that its file says.
+    pub(in crate::runtime) whole: bool,
+}
+
+/// What the apps were that a command has touched.
+#[derive(Debug, Default)]
+pub(in crate::runtime) struct Before {
+    /// None: there was none of that name.
+    apps: BTreeMap<String, Option<(Former, Ambient)>>,
+}
+
+/// A command that undoes another, as part of it.
+#[derive(Clone, Debug)]
+pub(super) struct Undoes {
+    to: u64,
+    touched: usize,
+    failed: Vec<Failure>,
+}
+
+/// A way back whose generation is being read.
+#[derive(Debug)]
+pub(in crate::runtime) struct Recalling {
+    pub(in crate::runtime) ticket: Ticket,
+    pub(in crate::runtime) back: Back,
+}
+
+/// What a way back is made of.
+pub(in crate::runtime) struct WayBack {
+    pub(in crate::runtime) formers: Formers,
+    pub(in crate::runtime) ambients: BTreeMap<String, Ambient>,
+    /// Names that it is about.
+    pub(in crate::runtime) touched: BTreeSet<String>,
+    pub(in crate::runtime) operation: Operation,
+    pub(in crate::runtime) failed: Vec<Failure>,
+    pub(in crate::runtime) to: u64,
+}
+
+impl Deed {
+    fn generation(&self, number: u64, at_ms: u64) -> Generation {
+        let Self { uid, pid, command, by_hand, ecosystem, file, revision, plan, whole: _ } = self.clone();
+        Generation { number, at_ms, uid, pid, command, by_hand, ecosystem, file, revision, plan, result: None }
+    }
+}
+
+impl Before {
+    /// Before the works of a wave are done.
+    pub(super) fn note(&mut self, works: &[Work], table: &Table) {
+        let needs = |name: &str, from: &str| {
+            table.apps.get(name).is_some_and(|app| app.record.spec.depends_on.iter().any(|need| need == from))
+        };
+        for work in works.iter().filter(|work| work.watch.is_empty()) {
+            self.keep(&work.app, table);
+            if let Some(from) = &work.renamed_from {
+                self.keep(from, table);
+                // They follow the rename.
+                let dependents = table.apps.keys().filter(|name| needs(name, from));
+                dependents.for_each(|name| self.keep(name, table));
+            }
+        }
+    }
+
+    fn keep(&mut self, name: &str, table: &Table) {
+        if self.apps.contains_key(name) {
+            return;
+        }
+        let known = table.apps.get(name).filter(|app| !app.deleted);
+        self.apps.insert(name.to_owned(), known.map(|app| (former_of(&app.record), app.ambient.clone())));
+    }
+
+    /// Those that are not what they were.
+    fn changed(self, table: &Table) -> BTreeMap<String, Option<(Former, Ambient)>> {
+        let mut apps = self.apps;
+        apps.retain(|name, before| {
+            let known = table.apps.get(name).filter(|app| !app.deleted);
+            known.map(|app| former_of(&app.record)).as_ref() != before.as_ref().map(|(former, _)| former)
+        });
+        apps
+    }
+}
+
+impl Operation {
+    /// What is remembered of it.
+    pub(in crate::runtime) fn remember(&mut self, deed: Deed) {
+        self.deed = Some(deed);
+    }
+
+    /// The plan that it does, when that is known.
+    pub(in crate::runtime) fn remember_plan(&mut self, plan: &Plan) {
+        if let Some(deed) = &mut self.deed {
+            deed.plan = Some(Box::new(plan.clone()));
+        }
+    }
+
+    /// When something does not come up, what it touched becomes what it was before.
+    pub(in crate::runtime) fn undo_when_it_fails(&mut self) {
+        self.before = Some(Before::default());
+    }
+
+    /// It has no generation yet, and these are its first changes: it begins one.
+    pub(super) fn begins(&self, saves: &[Save], around: &Surroundings<'_>) -> Option<(u64, Generation)> {
+        // Another may have come in between.
+        let is_last = |own: u64| own >= *around.generation;
+        let deed = self.deed.as_ref().filter(|_| !self.generation.is_some_and(is_last))?;
+        let known = |name: &str| around.table.apps.get(name).filter(|app| !app.deleted);
+        let changes = saves.iter().any(|save| match save {
+            Save::App(name, record) => known(name).is_none_or(|app| former_of(&app.record) != former_of(record)),
+            Save::DeleteApp(name) => known(name).is_some(),
+            Save::Ambient(..)
+            | Save::Generation(_)
+            | Save::Began(_)
+            | Save::Ended { .. }
+            | Save::Applied { .. }
+            | Save::Boot(_)
+            | Save::Strangers(_) => false,
+        });
+        let number = *around.generation + 1;
+        changes.then(|| (number, deed.generation(number, around.now.wall.0)))
+    }
+
+    /// The command that has everything it touched become what it was, where it is such a one and something failed.
+    pub(in crate::runtime) fn way_back(&mut self, table: &Table) -> Option<WayBack> {
+        let before = self.before.take().filter(|_| !self.failed.is_empty() && !self.cancelled)?;
+        let generation = self.generation?;
+        let changed = before.changed(table);
+        if changed.is_empty() {
+            return None;
+        }
+        let failed = std::mem::take(&mut self.failed);
+        let to = generation.saturating_sub(1);
+        let mut operation = Self::new(self.caller.clone(), super::Rigour::Strict, super::Afterwards::GoOn);
+        operation.generation = Some(generation);
+        operation.undoes = Some(Undoes { to, touched: self.touched, failed: failed.clone() });
+        let touched = changed.keys().cloned().collect();
+        let (mut formers, mut ambients) = (Formers::new(), BTreeMap::new());
+        for (name, (former, ambient)) in changed.into_iter().filter_map(|(name, before)| Some((name, before?))) {
+            ambients.insert(ambient.digest.clone(), ambient);
+            formers.insert(name, former);
+        }
+        Some(WayBack { formers, ambients, touched, operation, failed, to })
+    }
+
+    /// The last answer, and what is remembered of it.
+    pub(in crate::runtime) fn conclude(&mut self) -> (Answer, Outcome) {
+        let failed = std::mem::take(&mut self.failed);
+        let (touched, short) = (self.touched, shortfalls(&failed));
+        if let Some(Undoes { to, touched, failed: cause }) = self.undoes.take().filter(|_| !self.cancelled) {
+            let outcome = Outcome::RolledBack { to, failed: shortfalls(&cause), left: short };
+            return (Answer::RolledBack { to, touched, failed: cause, left: failed }, outcome);
+        }
+        let outcome = match failed.is_empty() {
+            _ if self.cancelled => Outcome::Cancelled,
+            true => Outcome::Done { touched },
+            false => Outcome::Failed { touched, failed: short },
+        };
+        (Answer::Done { touched, failed }, outcome)
+    }
+
+    /// What is saved at its end, without anybody waiting for it. `holds`: the last generation in which all that a file
+    /// says was found to hold, by its ecosystem.
+    pub(in crate::runtime) fn last_words(
+        &self,
+        outcome: Outcome,
+        generation: u64,
+        holds: &mut BTreeMap<EcosystemId, u64>,
+    ) -> Vec<Save> {
+        let mut saves = Vec::new();
+        let all_is_well = matches!(outcome, Outcome::Done { .. });
+        saves.extend(self.generation.map(|number| Save::Ended { number, outcome }));
+        let applied = self.deed.as_ref().filter(|deed| deed.whole && all_is_well);
+        if let Some(ecosystem) = applied.and_then(|deed| deed.ecosystem.clone())
+            && holds.get(&ecosystem) != Some(&generation)
+        {
+            holds.insert(ecosystem.clone(), generation);
+            saves.push(Save::Applied { ecosystem, number: generation });
+        }
+        saves
+    }
+
+    /// Its generation, where it has begun one.
+    pub(in crate::runtime) fn generation(&self) -> Option<u64> {
+        self.generation
+    }
+}
+
+fn shortfalls(failed: &[Failure]) -> Vec<Shortfall> {
+    let one =
+        |failure: &Failure| Shortfall { app: failure.app.clone(), slot: failure.slot, reason: failure.reason.clone() };
+    failed.iter().map(one).collect()
+}

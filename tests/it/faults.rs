@@ -1,0 +1,90 @@
+//! A daemon that dies anywhere in an apply, alone or with its keeper, and what the next makes of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, procs};
+
+/// `PMRUN_FAULT_RUNS=200 cargo test --test it -- faults` tries as many.
+const RUNS: u64 = 30;
+/// More than there are places in an apply of these: some come to its end.
+const PLACES_MAX: u64 = 90;
+
+/// Of it there is one at most, ever: it says so where another holds its lock.
+const ONCE: &str =
+    "exec 9>\"lock-$PMRUN_INSTANCE\"\nflock -n 9 || echo \"$PMRUN_INSTANCE\" >> twice\nexec sleep 1000\n";
+
+/// The same numbers each time (xorshift64, Marsaglia 2003).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// An ecosystem of which anything may have changed but the first app.
+fn ecosystem(dice: &mut Dice) -> (Value, BTreeMap<String, u64>) {
+    let app = |name: &str, instances: u64, value: u64, needs: &[&str]| {
+        json!({ "name": name, "script": "once.sh", "interpreter": "bash", "min_uptime": 10, "kill_timeout": 2000,
+            "instances": instances, "exec_mode": "fork", "env": { "VALUE": value.to_string() }, "depends_on": needs })
+    };
+    let mut apps = vec![app("steady", 1, 0, &[])];
+    let mut instances = BTreeMap::from([("steady".to_owned(), 1)]);
+    for name in ["a", "b", "c"] {
+        if dice.below(4) == 0 {
+            continue;
+        }
+        let count = 1 + dice.below(3);
+        let needs: &[&str] = if dice.below(2) == 0 { &["steady"] } else { &[] };
+        apps.push(app(name, count, dice.below(3), needs));
+        instances.insert(name.to_owned(), count);
+    }
+    (Value::from(apps), instances)
+}
+
+#[test]
+fn a_daemon_that_dies_anywhere_in_an_apply_leaves_nothing_double_and_nothing_undone() {
+    let runs = std::env::var("PMRUN_FAULT_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(RUNS);
+    let mut home = Home::new();
+    let fault = home.work.join("fault");
+    home.set_env("PMRUN_FAULT", fault.to_str().expect("UTF-8"));
+    home.write("once.sh", ONCE);
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    home.apply(&ecosystem(&mut dice).0);
+    let steady = home.pid("steady:0");
+    let mut died = 0;
+    for run in 0..runs {
+        let (apps, wanted) = ecosystem(&mut dice);
+        home.write_json("eco.json", &apps);
+        let before = home.daemon().expect("a daemon");
+        let places = 1 + dice.below(PLACES_MAX);
+        let keeper = if dice.below(3) == 0 { " keeper" } else { "" };
+        std::fs::write(&fault, format!("{places}{keeper}")).expect("write");
+        // It may say that the daemon went away.
+        let cut = home.run(&["apply", "eco.json"]);
+        assert!(!cut.timed_out, "run {run}, place {places}{keeper}: {cut}");
+        // Where it has not come to that place, it lives.
+        std::fs::write(&fault, "0").expect("write");
+        died += u64::from(!procs::alive(before));
+        let said = |what: &str| format!("run {run}, place {places}{keeper}: {what}{cut}{}", home.daemon_log());
+        let again = home.run(&["apply", "eco.json"]);
+        assert_eq!(again.code, Some(0), "{}", said(&again.to_string()));
+        let diff = home.run(&["diff", "eco.json"]);
+        assert_eq!(diff.code, Some(0), "{}", said(&diff.to_string()));
+        let runs_now: BTreeMap<String, usize> =
+            home.marked().into_iter().map(|(instance, pids)| (instance, pids.len())).collect();
+        let one_each =
+            wanted.iter().flat_map(|(name, count)| (0..*count).map(move |slot| (format!("{name}:{slot}"), 1)));
+        assert_eq!(runs_now, one_each.collect(), "{}", said("other processes than the file says"));
+        assert_eq!(home.pid("steady:0"), steady, "{}", said("what did not change was touched"));
+        let twice = std::fs::read_to_string(home.work.join("twice")).unwrap_or_default();
+        assert_eq!(twice, "", "{}", said("there were two at once"));
+        assert!(home.daemon().is_some() && home.keeper().is_some(), "{}", said("nobody looks after it"));
+    }
+    assert!(died * 2 > runs, "only {died} of {runs} runs came to their place");
+}
