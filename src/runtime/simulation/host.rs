@@ -139,6 +139,8 @@ pub(super) struct Host {
     pub(super) disk: State,
     /// As it was one save ago.
     backup: State,
+    /// For what befalls the disk: lives without that are what they were before anything could.
+    pub(super) fate: Rng,
     /// What is on it besides.
     pub(super) memory: Memory,
     /// As of the last save that the core has heard of.
@@ -192,6 +194,7 @@ impl Host {
             trees: BTreeMap::new(),
             heard_disk: disk.clone(),
             backup: disk.clone(),
+            fate: Rng::new(seed ^ 0xfa7e),
             unrecorded_stops: BTreeSet::new(),
             disk,
             memory: Memory::default(),
@@ -473,7 +476,7 @@ impl Host {
         self.forget_what_was();
         for stranger in self.disk.strangers.clone() {
             let key: u64 = stranger.mark.parse().unwrap();
-            let delay = self.rng.below(20_000);
+            let delay = self.fate.below(20_000);
             self.after(delay, Coming::StrangerEnds { tree: key });
         }
     }

@@ -107,7 +107,7 @@ impl World {
         self.files.last.clear();
         self.host.watches = Watches::default();
         self.host.daemon_dies();
-        if self.crashes && self.host.rng.percent(10) {
+        if self.crashes && self.host.fate.percent(10) {
             self.host.damage();
         }
         self.vanished
