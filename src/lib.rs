@@ -58,7 +58,10 @@
 //!
 //! | file | what it is | who writes it |
 //! | --- | --- | --- |
-//! | `state` | what should run, what did in the last generations, the key for digests: a redb database | the daemon; `diff --out` makes an empty one |
+//! | `state` | what should run, what did in the last generations, the key for digests: a redb database | the daemon; `diff --out` makes an empty one, `state repair` another |
+//! | `state.backup`, `state.backup.1` | copies of what should run, with a digest | the daemon |
+//! | `state.damaged-TIME` | one that could not be read, set aside | the daemon; `state repair` |
+//! | `saved` | what should run when `save` was said last | the daemon; `save` without one |
 //! | `daemon.lock` | held while a daemon runs, so that there is one; shared by who reads `state` | the daemon |
 //! | `start.lock` | held while a command starts a daemon, or a service's takes over | the command, the daemon |
 //! | `pmrun.sock`, `pmrun.pid` | the control socket and the daemon's pid, while it serves | the daemon |

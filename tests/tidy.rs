@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("watch", &["base", "spec", "platform"]),
     // Shell: where decisions meet the world.
     ("runtime/store.rs", &["base", "spec", "graph", "plan", "supervisor", "rpc", "platform"]),
+    ("runtime/store", &["base", "spec", "graph", "plan", "supervisor", "rpc", "platform"]),
     ("runtime", &["base", "spec", "graph", "plan", "supervisor", "schedule", "rpc"]),
     ("rpc", &["base", "spec", "graph", "plan", "platform"]),
     (

@@ -85,13 +85,22 @@ pub(super) enum Command {
     /// Stop apps and forget them
     #[command(visible_alias = "del")]
     Delete(Targets),
+    /// Keep what should run now, for `resurrect`
+    #[command(visible_alias = "dump")]
+    Save(Save),
     /// Start every app that should run and does not: what `kill` has ended, not what was stopped
-    Resurrect,
+    Resurrect(Resurrect),
+    /// Forget what `save` has kept
+    #[command(name = "cleardump")]
+    ClearDump,
     /// Stop every app and the daemon; `resurrect` or `apply` starts them again
     Kill,
     /// Have the daemon become this pmrun: the same process, and nothing that runs notices
     #[command(visible_aliases = ["update", "updatePM2"])]
     Upgrade(Json),
+    /// Look after what is recorded: whether it is whole, and building it anew where it is not
+    #[command(subcommand)]
+    State(StateCommand),
     /// Ask whether the daemon runs
     Ping(Json),
     /// Print the version
@@ -154,6 +163,7 @@ impl Command {
             | Self::List(List { json, .. })
             | Self::Ping(Json { json })
             | Self::Upgrade(Json { json })
+            | Self::State(StateCommand::Check(Json { json }) | StateCommand::Repair(Json { json }))
             | Self::Version(Json { json }) => *json,
             Self::Validate(Validate { json, format, .. }) => *json || *format == ReportFormat::Json,
             Self::Init(_)
@@ -165,7 +175,9 @@ impl Command {
             | Self::Stop(_)
             | Self::Restart(_)
             | Self::Delete(_)
-            | Self::Resurrect
+            | Self::Resurrect(_)
+            | Self::Save(_)
+            | Self::ClearDump
             | Self::Kill
             | Self::Eval
             | Self::Daemon
@@ -582,6 +594,65 @@ pub(super) struct Explain {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+What should run is recorded with each command, and comes back after a reboot without this. What is
+kept is for `pmrun resurrect`, when nothing is known any more, and for `pmrun resurrect --saved`.
+
+Examples:
+  pmrun save
+  pmrun delete all; pmrun resurrect   all as it was")]
+pub(super) struct Save {
+    /// Keep it though it is nothing
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Where no app is known (after `delete all`), it is what `pmrun save` has kept that is started.
+
+Examples:
+  pmrun resurrect                     what `pmrun kill` has ended
+  pmrun resurrect --saved             what `pmrun save` has kept, too
+  pmrun resurrect --from ~/.pm2/dump.pm2
+                                      what `pm2 save` has kept")]
+pub(super) struct Resurrect {
+    /// Bring back what `pmrun save` has kept: apps that were deleted since, and those that were stopped
+    #[arg(long, conflicts_with = "from")]
+    pub saved: bool,
+
+    /// Start the apps of a PM2 dump, as apps of no file; those that are known by name are left as they are
+    ///
+    /// The dump is read as data. It is shown first what is started, and said what of it has no meaning here.
+    #[arg(long, value_name = "DUMP")]
+    pub from: Option<PathBuf>,
+
+    /// With --from: show what would be started, and end
+    #[arg(long, requires = "from")]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StateCommand {
+    /// Say whether what is recorded is as it was written; changes nothing
+    #[command(after_help = "\
+Exit codes: 0 sound, 1 damaged
+
+Examples:
+  pmrun state check && echo fine
+  pmrun state check --json | jq .backups")]
+    Check(Json),
+    /// Set a damaged one aside and build it anew, from its backup and what runs
+    ///
+    /// A daemon does so by itself when it starts and there is a backup that can be used. What runs is not touched in any case:
+    /// what nobody knows any more is left alone, and listed.
+    #[command(after_help = "\
+Examples:
+  pmrun state repair                  then: pmrun list")]
+    Repair(Json),
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Json {
     /// Print JSON
     #[arg(long)]
@@ -993,6 +1064,11 @@ mod tests {
             "restart api",
             "delete api",
             "resurrect",
+            "resurrect --saved",
+            "resurrect --from dump.pm2 --dry-run",
+            "save --force",
+            "dump",
+            "cleardump",
             "kill",
             "ping --json",
             "version",
@@ -1012,6 +1088,8 @@ mod tests {
             "__daemon-resume 3",
             "__keeper-resume 3",
             "upgrade",
+            "state check --json",
+            "state repair",
             "update --json",
             "__keeper 1 1024",
             "__ward 1 /tmp/x",

@@ -1,4 +1,4 @@
-//! Commands that change apps that are known: `stop`, `restart`, `delete`, `resurrect`.
+//! Commands that change apps that are known: `stop`, `restart`, `delete`.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
@@ -25,10 +25,6 @@ pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Ex
 
 pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
     run(&Request::Delete { targets: arguments.targets.clone() }, "deleted", Exit::Error, terminal)
-}
-
-pub(super) fn resurrect(terminal: &mut Terminal) -> Result<Exit, CliError> {
-    bring_up(&Request::Resurrect, &["all".to_owned()], "resurrected", terminal)
 }
 
 /// What runs is not stopped for what cannot be started.

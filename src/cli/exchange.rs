@@ -17,6 +17,7 @@ use crate::plan::{Plan, Refusal, Stale, Style, render_text};
 use crate::platform::{Interrupts, Wish, tell_keeper};
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
+use crate::runtime::store::StoreError;
 use crate::runtime::{Intent, TargetError};
 
 /// What only reads is answered within milliseconds, however much is at work.
@@ -100,7 +101,7 @@ pub(super) fn perform(
     let started = Instant::now();
     let mut deaths = 0;
     loop {
-        let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
+        let mut connection = connect(home, terminal)?;
         match send(&mut connection, request.clone(), no_wait) {
             Err(err) if is_unread(&err) && deaths < DEATHS_MAX => {
                 deaths += 1;
@@ -115,6 +116,15 @@ pub(super) fn perform(
     }
 }
 
+/// A connection to a daemon, which is started where none runs; what that says is said.
+fn connect(home: &Path, terminal: &mut Terminal) -> Result<Connection, CliError> {
+    let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
+    for note in connection.take_notes() {
+        terminal.note(&note);
+    }
+    Ok(connection)
+}
+
 /// Has the daemon stop everything and end, and returns when it has. None when none runs and nothing should run, or
 /// when somebody else had it end.
 ///
@@ -123,7 +133,12 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
     let started = Instant::now();
     let mut deaths = 0;
     loop {
-        if let Source::Store(mut known) = offline::ask(home, &Request::Ping)? {
+        let found = match offline::find(home, &Request::Ping) {
+            // A daemon knows what to do about it.
+            Err(offline::Failure::Store(StoreError::Damaged { .. })) => None,
+            other => Some(other?),
+        };
+        if let Some(Source::Store(mut known)) = found {
             let runs = known.as_mut().is_some_and(|state| !offline::unwatched(home, state).is_empty());
             let mut instances =
                 known.iter().flat_map(|state| state.apps.values()).flat_map(|app| app.instances.values());
@@ -134,7 +149,7 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
                 return Ok(None);
             }
         }
-        let mut connection = Connection::open_or_start(home).map_err(|err| unreachable(&err, home))?;
+        let mut connection = connect(home, terminal)?;
         match send(&mut connection, Request::Kill, false) {
             Err(err) if is_unread(&err) && deaths < DEATHS_MAX => {
                 deaths += 1;
@@ -344,6 +359,9 @@ pub(super) fn stale_plan(stale: &Stale) -> CliError {
 }
 
 fn unreachable(err: &ConnectError, home: &Path) -> CliError {
+    if let ConnectError::State { message, hint } = err {
+        return CliError { hint: hint.clone(), ..CliError::error(message.clone()) };
+    }
     let hint = match err {
         ConnectError::Failed { hint: Some(hint), .. } => hint.clone(),
         _ if home.join(DAEMON_LOG).exists() => {

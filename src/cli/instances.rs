@@ -6,24 +6,35 @@ use super::error::CliError;
 use super::exchange;
 use super::offline::{self, Source};
 use crate::base::InstanceId;
-use crate::rpc::wire::{Answer, InstanceView, Request};
+use crate::platform;
+use crate::rpc::wire::{Answer, InstanceView, Request, StrangerView};
 use crate::runtime;
 
-pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
-    Ok(known(home)?.0)
+/// Everything that is known of what runs.
+pub(super) struct Known {
+    pub instances: Vec<InstanceView>,
+    /// What runs and is not known.
+    pub strangers: Vec<StrangerView>,
+    /// By a daemon.
+    pub watched: bool,
 }
 
-/// And whether a daemon watches them.
-pub(super) fn known(home: &Path) -> Result<(Vec<InstanceView>, bool), CliError> {
+pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
+    Ok(known(home)?.instances)
+}
+
+pub(super) fn known(home: &Path) -> Result<Known, CliError> {
     match offline::ask(home, &Request::List)? {
-        Source::Daemon(Answer::List { instances }) => Ok((instances, true)),
+        Source::Daemon(Answer::List { instances, strangers }) => Ok(Known { instances, strangers, watched: true }),
         Source::Daemon(other) => Err(exchange::unexpected(&other)),
-        Source::Store(None) => Ok((Vec::new(), false)),
+        Source::Store(None) => Ok(Known { instances: Vec::new(), strangers: Vec::new(), watched: false }),
         Source::Store(Some(mut state)) => {
             let unwatched = offline::unwatched(home, &mut state);
+            let left = state.strangers.iter().filter(|one| platform::is_same(one.pid, one.start));
+            let strangers = left.map(runtime::stranger).collect();
             let mut views = runtime::offline_views(&state, &offline::layout(home), &unwatched);
             offline::look_at_limits(home, &state, views.iter_mut());
-            Ok((views, false))
+            Ok(Known { instances: views, strangers, watched: false })
         }
     }
 }

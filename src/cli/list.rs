@@ -5,11 +5,12 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::instances::Known;
 use super::terminal::{Colour, Terminal, harmless};
 use super::{arguments, instances, memory, surroundings, table};
 use crate::base::format_bytes;
 use crate::platform::{Wish, tell_keeper};
-use crate::rpc::wire::InstanceView;
+use crate::rpc::wire::{InstanceView, StrangerView};
 
 /// An instance with what only the system knows of it.
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ struct Measured {
 
 pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let (mut instances, watched) = instances::known(&home)?;
+    let Known { mut instances, strangers, watched } = instances::known(&home)?;
     if !arguments.targets.is_empty() {
         instances = instances::select(&arguments.targets, &instances)?;
     }
@@ -32,11 +33,18 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         .map(|view| Measured { memory_bytes: view.pid.and_then(|pid| memory::resident(pid, page)), view })
         .collect();
     if arguments.json {
-        terminal.json(&json!({ "version": 1, "daemon": watched, "instances": measured }))?;
+        terminal.json(&json!({ "version": 1, "daemon": watched, "instances": measured, "strangers": strangers }))?;
     } else {
         terminal.print(text(&measured, watched, now_ms(), terminal))?;
         if let Some(note) = (!watched).then(|| unwatched(&measured, tell_keeper(&home, Wish::Nothing))).flatten() {
             terminal.note(note);
+        }
+        for StrangerView { pid, name, slot } in strangers {
+            let instance = harmless(name.as_bytes(), false);
+            terminal.note(&format!(
+                "process {pid} runs as `{instance}:{slot}` and is not known: it is from before the state was built anew, and left \
+                 alone; once it has ended (`kill {pid}`), `pmrun apply` starts it"
+            ));
         }
     }
     Ok(Exit::Done)

@@ -37,14 +37,17 @@ mod progress;
 mod random;
 mod reload_logs;
 mod render;
+mod resurrect;
 mod revision;
 mod rollback;
+mod saved;
 mod saved_plan;
 mod schema;
 mod screen;
 mod show;
 mod start;
 mod startup;
+mod state;
 mod surroundings;
 mod table;
 mod terminal;
@@ -123,8 +126,11 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Stop(arguments) => change::stop(arguments, terminal),
         Command::Restart(arguments) => change::restart(arguments, terminal),
         Command::Delete(arguments) => change::delete(arguments, terminal),
-        Command::Resurrect => change::resurrect(terminal),
+        Command::Resurrect(arguments) => resurrect::run(arguments, terminal),
+        Command::Save(arguments) => saved::save(arguments, terminal),
+        Command::ClearDump => saved::forget(terminal),
         Command::Kill => kill::run(terminal),
+        Command::State(command) => state::run(command, terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Startup(arguments) => startup::run(arguments, terminal),
         Command::Unstartup(arguments) => startup::undo(arguments, terminal),

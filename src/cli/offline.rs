@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::CliError;
 use super::exchange;
 use crate::base::InstanceId;
-use crate::platform::{self, Adopted, LockFile, LockKind};
+use crate::platform::{self, Adopted, LockFile, LockKind, Wish};
 use crate::rpc::client::START_LOCK;
 use crate::rpc::wire::{Answer, InstanceView, Request};
 use crate::runtime::store::{self, StoreError};
@@ -29,6 +29,33 @@ pub(super) enum Source {
 /// A daemon that is just starting or ending holds the store and answers nobody yet, or no longer: that passes within
 /// moments, so both are tried again.
 pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
+    Ok(find(home, request)?)
+}
+
+/// Why nobody knows.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Daemon(CliError),
+    Store(StoreError),
+}
+
+impl From<CliError> for Failure {
+    fn from(error: CliError) -> Self {
+        Self::Daemon(error)
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Daemon(error) => error,
+            Failure::Store(error) => Self::store(&error),
+        }
+    }
+}
+
+/// As [`ask`], for who does something about a store that cannot be read.
+pub(super) fn find(home: &Path, request: &Request) -> Result<Source, Failure> {
     const PAUSES_MS: [u64; 5] = [10, 30, 100, 300, 1_000];
     let mut pauses = PAUSES_MS.into_iter();
     loop {
@@ -46,7 +73,11 @@ pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
         match (store::read(home), pauses.next()) {
             (Ok(state), _) => return Ok(Source::Store(state)),
             (Err(StoreError::Held { .. }), Some(ms)) => std::thread::sleep(Duration::from_millis(ms)),
-            (Err(err), _) => return Err(CliError::store(&err)),
+            // A daemon that is about to follow one that was killed mends it.
+            (Err(StoreError::Damaged { .. }), Some(ms)) if platform::tell_keeper(home, Wish::Nothing) => {
+                std::thread::sleep(Duration::from_millis(ms));
+            }
+            (Err(err), _) => return Err(Failure::Store(err)),
         }
     }
 }

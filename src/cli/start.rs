@@ -64,7 +64,7 @@ fn is_ecosystem(file: &str) -> bool {
 
 /// The script as a file of one app would describe it, so that the same rules hold.
 fn spec(script: &str, options: &ScriptOptions, world: &World, terminal: &mut Terminal) -> Result<AppSpec, CliError> {
-    let loaded = config::load_node(&world.cwd, node(script, options, world), world);
+    let loaded = config::load_node(&world.cwd, Path::new("command line"), node(script, options, world), world);
     let graph = loading::judge(loaded.graph, &loaded.report, false, Talk::Warnings, terminal)?;
     graph.apps.into_iter().next().ok_or_else(|| CliError::error(format!("`{script}` describes no app")))
 }

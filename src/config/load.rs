@@ -79,13 +79,14 @@ fn located(entry: &Path, document: &Node, said: &Report, mut report: Report, wor
     Some((node, report))
 }
 
-/// One app that a command line describes, as a file in `folder` that says `{"apps": [app]}` would give it.
+/// One app that something else describes, as a file in `folder` that says `{"apps": [app]}` would give it. `file` is what
+/// messages say.
 #[must_use]
-pub fn load_node(folder: &Path, app: Node, world: &World) -> Loaded {
+pub fn load_node(folder: &Path, file: &Path, app: Node, world: &World) -> Loaded {
     let key = Key { text: "apps".to_owned(), span: None };
     let apps = Node::new(Kind::Sequence(vec![app]), None);
     let document = Node::new(Kind::Mapping(vec![Entry { key, value: apps }]), None);
-    let (file, selection, assigned) = (Path::new("command line"), &Selection::All, &BTreeMap::new());
+    let (selection, assigned) = (&Selection::All, &BTreeMap::new());
     let request = Request { file, folder, profile: None, selection, assigned };
     let mut report = Report::default();
     is_text(folder, request.file, &mut report);

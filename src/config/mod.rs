@@ -12,6 +12,7 @@ mod json;
 mod literal;
 mod load;
 mod machine;
+pub mod pm2_dump;
 #[cfg(test)]
 mod samples;
 mod toml;

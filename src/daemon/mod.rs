@@ -9,7 +9,9 @@
 //! | `pmrun.sock` | the control socket, while a daemon serves |
 //! | `pmrun.pid` | the daemon's pid, while it serves |
 //! | `pmrun.log` | the daemon's own few lines |
-//! | `state` | what should run: [`crate::runtime::store`] |
+//! | `state`, `state.backup`, `.1` | what should run, and copies of it: [`crate::runtime::store`] |
+//! | `state.damaged-TIME` | one that could not be read: [`rebuild`] |
+//! | `saved` | what should run when `pmrun save` was said last |
 //! | `events.jsonl`, `.1` | what happened: [`crate::runtime::history`] |
 //! | `standings` | where each instance stands, for the daemon that follows one that was killed |
 //! | `notify/` | a socket for each app that says `READY=1` |
@@ -20,14 +22,16 @@
 //! | `logs/`, `pids/` | of the apps |
 
 mod checks;
+mod copies;
 mod journal;
 mod log;
+pub mod rebuild;
 mod saver;
 mod serve;
 mod service;
 mod standings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,14 +41,15 @@ use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::platform::{
     Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
-    become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, limit_files,
-    reason, time_zone, user_id,
+    become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
+    limit_files, reason, time_zone, user_id,
 };
-use crate::rpc::client::{HINT, SERVING, START_LOCK};
+use crate::rpc::client::{HINT, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
 use crate::supervisor::{Launch, Layout};
+use rebuild::{RebuildError, Rebuilt};
 use serve::{Daemon, watch_logs};
 pub use service::{make_room, service};
 use standings::Standings;
@@ -82,7 +87,7 @@ pub fn resume(fd: i32) -> ExitCode {
     });
     resumed.map_or_else(
         |problem| {
-            log::line(&problem);
+            log::line(without_mark(&problem));
             ExitCode::FAILURE
         },
         |()| ExitCode::SUCCESS,
@@ -99,7 +104,7 @@ pub fn keep_on(fd: i32) -> ExitCode {
         }
     });
     kept.unwrap_or_else(|problem| {
-        log::line(&problem);
+        log::line(without_mark(&problem));
         ExitCode::FAILURE
     })
 }
@@ -123,10 +128,15 @@ fn run(divide: impl FnOnce(&Path) -> std::io::Result<Part>) -> ExitCode {
 /// What kept it from serving is told to whoever has started it.
 fn finish(ended: Result<ExitCode, String>) -> ExitCode {
     ended.unwrap_or_else(|problem| {
-        log::line(&problem);
+        log::line(without_mark(&problem));
         say(&problem);
         ExitCode::FAILURE
     })
+}
+
+/// As people read it.
+fn without_mark(problem: &str) -> &str {
+    problem.strip_prefix(STATE).unwrap_or(problem)
 }
 
 fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> String {
@@ -155,9 +165,10 @@ fn start(
             .map_err(cannot("lock `daemon.lock`"))?;
         (None, lock.ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?)
     };
-    let mut store = Store::open(home).map_err(|error| with_hint(&error))?;
-    let mut state = store.load().map_err(|error| with_hint(&error))?;
     let (standings, stood) = Standings::open(home, boot_id());
+    let (mut store, rebuilt) = open_store(home, &stood)?;
+    let mut state = store.load().map_err(|error| with_hint(&error))?;
+    state.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
     let mut past = Past { standings: stood, follows: link.follows.is_some(), ..Past::default() };
     learn(&mut link, &state, &mut past);
     let closed = close_jobs(&mut store, &mut state, &layout, &past);
@@ -167,6 +178,7 @@ fn start(
     let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
     let rotator = rotator.map_err(cannot("start a thread"))?;
     host.take_held(&mut link);
+    host.spare(state.strangers.iter().map(|stranger| stranger.mark.clone()));
     past.survivors = adopt(&mut host, &rotator, home, &state, &layout);
     // Some may have ended just now.
     learn(&mut link, &state, &mut past);
@@ -177,7 +189,7 @@ fn start(
     past.ended.extend(known);
     runtime.block_on(async {
         let mut daemon =
-            Daemon::new(home, host, rotator, signals, store, standings, listener).map_err(cannot("serve"))?;
+            Daemon::new(home, host, rotator, signals, (store, &state), standings, listener).map_err(cannot("serve"))?;
         match &follows {
             Some(Follows::Ended(status)) => {
                 log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(*status)));
@@ -188,7 +200,8 @@ fn start(
         }
         log::line(format_args!("pmrun {} serves as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
         if follows.is_none() {
-            say(SERVING);
+            let notes = rebuilt.iter().flat_map(Rebuilt::lines);
+            say(&std::iter::once(SERVING.to_owned()).chain(notes).collect::<Vec<_>>().join("\n"));
         }
         daemon.serves();
         if matches!(follows, Some(Follows::Version(_))) {
@@ -199,6 +212,7 @@ fn start(
         let (mut core, next) = Core::restore(state, past, layout, time_zone, now);
         // Told before what follows from it.
         let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&closed, now));
+        let told = rebuilt.iter().flat_map(|rebuilt| tell_rebuilt(rebuilt, now)).chain(told);
         let effects = told.chain(next).collect();
         core.set_process(user_id(), std::process::id(), program());
         daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
@@ -282,9 +296,43 @@ fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout, past: &Past
     }
     match if saves.is_empty() { Ok(()) } else { store.save(&saves) } {
         Ok(()) => remove(&pid_files),
-        Err(error) => log::line(format_args!("{}", with_hint(&error))),
+        Err(error) => log::line(without_mark(&with_hint(&error))),
     }
     ended
+}
+
+/// A damaged one is built anew first: what runs is not to be harmed by it, and what should run is to be known.
+fn open_store(home: &Path, stood: &BTreeMap<u32, Standing>) -> Result<(Store, Option<Rebuilt>), String> {
+    let reason = match Store::open(home) {
+        Ok(store) => return Ok((store, None)),
+        Err(StoreError::Damaged { reason, .. }) => reason,
+        Err(error) => return Err(with_hint(&error)),
+    };
+    let rebuilt = rebuild::build(home, &reason, stood, false).map_err(|error| match error {
+        RebuildError::Store(error) => with_hint(&error),
+        error => format!(
+            "{STATE}{error}{HINT}nothing that runs was touched; `pmrun state repair` begins anew all the same, and leaves alone \
+             what runs"
+        ),
+    })?;
+    Store::open(home).map(|store| (store, Some(rebuilt))).map_err(|error| with_hint(&error))
+}
+
+fn tell_rebuilt(rebuilt: &Rebuilt, now: Now) -> Vec<Effect> {
+    let Rebuilt { reason, aside, apps, strangers, .. } = rebuilt;
+    let what = What::StateRebuilt {
+        reason: reason.clone(),
+        aside: aside.as_ref().map(|aside| aside.display().to_string()),
+        apps: *apps,
+        strangers: strangers.iter().map(|stranger| format!("{} (pid {})", stranger.instance, stranger.pid)).collect(),
+    };
+    let entry = Effect::History(Box::new(Entry::of_daemon(what, now)));
+    rebuilt.lines().into_iter().map(Effect::Log).chain([entry]).collect()
+}
+
+/// The time, as a part of a file's name.
+pub(super) fn utc_name() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
 }
 
 fn remove(files: &[String]) {
@@ -320,7 +368,7 @@ fn log_budget() -> Result<u64, String> {
 /// As one text, which the command that started this takes apart again.
 fn with_hint(error: &StoreError) -> String {
     let hint = error.hint().map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
-    format!("{error}{hint}")
+    format!("{STATE}{error}{hint}")
 }
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.
@@ -360,7 +408,6 @@ fn say(line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;

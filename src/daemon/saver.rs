@@ -1,38 +1,47 @@
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::copies::{self, Copies};
+use super::{log, utc_name};
 use crate::platform::fault_point;
-use crate::runtime::store::Store;
-use crate::runtime::{Recall, RecallError, Recalled, Save, Ticket};
+use crate::rpc::wire::Answer;
+use crate::runtime::store::{Store, StoreError};
+use crate::runtime::{ClientId, Errand, Recall, RecallError, Recalled, Save, State, Ticket};
 
 /// The thread that waits for the disk, so that the loop does not.
 #[derive(Debug)]
 pub(super) struct Saver {
     requests: Sender<Request>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Copies>,
 }
 
-/// How a save ended, or what was read.
+/// What has become of a request.
 #[derive(Debug)]
-pub(super) enum Saved {
+pub(super) enum Told {
     Written { ticket: Ticket, result: Result<(), String> },
     Read { ticket: Ticket, result: Result<Box<Recalled>, RecallError> },
+    Answer { client: ClientId, answer: Answer },
 }
 
 enum Request {
     Write { ticket: Ticket, saves: Vec<Save> },
     Read { ticket: Ticket, wanted: Recall },
+    Errand { client: ClientId, errand: Errand },
 }
 
 impl Saver {
-    pub(super) fn start(store: Store, sink: UnboundedSender<Saved>) -> std::io::Result<Self> {
+    /// `state` is what `store` has.
+    pub(super) fn start(home: &Path, store: Store, state: State, sink: UnboundedSender<Told>) -> std::io::Result<Self> {
         let (requests, waiting) = channel();
+        let copies = Copies::start(home, state)?;
+        let desk = Desk { home: home.to_owned(), store, copies, sink };
         let thread = std::thread::Builder::new()
             .name("saver".to_owned())
             .stack_size(512 << 10)
-            .spawn(move || save_all(store, &waiting, &sink))?;
+            .spawn(move || desk.save_all(&waiting))?;
         Ok(Self { requests, thread })
     }
 
@@ -46,46 +55,95 @@ impl Saver {
         let _ = self.requests.send(Request::Read { ticket, wanted });
     }
 
+    pub(super) fn run(&self, client: ClientId, errand: Errand) {
+        let _ = self.requests.send(Request::Errand { client, errand });
+    }
+
     /// Returns when everything that was asked for is on disk and the file is closed.
     pub(super) fn finish(self) {
+        if let Some(copies) = self.close() {
+            copies.finish();
+        }
+    }
+
+    /// The same, for a daemon that follows at once: it sees to the backup.
+    pub(super) fn close(self) -> Option<Copies> {
         drop(self.requests);
-        let _ = self.thread.join();
+        self.thread.join().ok()
     }
 }
 
-/// What came while the disk was busy goes out together: one wait for all.
-fn save_all(mut store: Store, waiting: &Receiver<Request>, sink: &UnboundedSender<Saved>) {
-    let mut next = waiting.recv().ok();
-    while let Some(request) = next.take() {
-        match request {
-            Request::Read { ticket, wanted } => {
-                let result = store.recall(&wanted).map(Box::new);
-                let _ = sink.send(Saved::Read { ticket, result });
-            }
-            Request::Write { ticket, saves } => {
-                let (mut tickets, mut all) = (vec![ticket], saves);
-                while let Ok(request) = waiting.try_recv() {
-                    match request {
-                        Request::Write { ticket, saves } => {
-                            tickets.push(ticket);
-                            all.extend(saves);
-                        }
-                        read @ Request::Read { .. } => {
-                            next = Some(read);
+struct Desk {
+    home: PathBuf,
+    store: Store,
+    copies: Copies,
+    sink: UnboundedSender<Told>,
+}
+
+impl Desk {
+    /// What came while the disk was busy goes out together: one wait for all.
+    fn save_all(mut self, waiting: &Receiver<Request>) -> Copies {
+        let mut next = waiting.recv().ok();
+        while let Some(request) = next.take() {
+            match request {
+                Request::Errand { client, errand } => {
+                    let answer = self.run(errand).unwrap_or_else(|error| refusal(&error));
+                    let _ = self.sink.send(Told::Answer { client, answer });
+                }
+                Request::Read { ticket, wanted } => {
+                    let result = self.store.recall(&wanted).map(Box::new);
+                    let _ = self.sink.send(Told::Read { ticket, result });
+                }
+                Request::Write { ticket, mut saves } => {
+                    let mut tickets = vec![ticket];
+                    while let Ok(request) = waiting.try_recv() {
+                        let Request::Write { ticket, saves: more } = request else {
+                            next = Some(request);
                             break;
-                        }
+                        };
+                        tickets.push(ticket);
+                        saves.extend(more);
+                    }
+                    fault_point();
+                    let result = self.store.save(&saves).map_err(|error| error.to_string());
+                    fault_point();
+                    let saved = result.is_ok();
+                    for ticket in tickets {
+                        let _ = self.sink.send(Told::Written { ticket, result: result.clone() });
+                    }
+                    if saved {
+                        self.copies.saved(&saves);
                     }
                 }
-                fault_point();
-                let result = store.save(&all).map_err(|error| error.to_string());
-                fault_point();
-                for ticket in tickets {
-                    let _ = sink.send(Saved::Written { ticket, result: result.clone() });
-                }
             }
+            next = next.or_else(|| waiting.recv().ok());
         }
-        next = next.or_else(|| waiting.recv().ok());
+        self.copies
     }
+
+    fn run(&mut self, errand: Errand) -> Result<Answer, StoreError> {
+        let state = self.copies.latest();
+        let apps = state.apps.len();
+        if errand == Errand::Keep {
+            let path = copies::keep(&self.home, &state)?.display().to_string();
+            return Ok(Answer::Kept { apps, path });
+        }
+        let problem = self.store.damage(&state)?;
+        let aside = match &problem {
+            Some(problem) if errand == Errand::Repair => {
+                let aside = self.store.renew(&self.home, &state, &utc_name())?;
+                let aside = aside.map(|aside| aside.display().to_string());
+                log::line(format_args!("the state was damaged ({problem}) and was written anew"));
+                aside
+            }
+            _ => None,
+        };
+        Ok(Answer::State { problem, apps, aside })
+    }
+}
+
+fn refusal(error: &StoreError) -> Answer {
+    Answer::Error { message: error.to_string(), hint: error.hint() }
 }
 
 #[cfg(test)]
@@ -95,16 +153,56 @@ mod tests {
     #[test]
     fn every_ticket_comes_back_in_order_and_is_on_disk() {
         let home = tempfile::tempdir().unwrap();
-        let (sink, mut saved) = tokio::sync::mpsc::unbounded_channel();
-        let saver = Saver::start(Store::open(home.path()).unwrap(), sink).unwrap();
+        let (sink, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let mut store = Store::open(home.path()).unwrap();
+        let state = store.load().unwrap();
+        let saver = Saver::start(home.path(), store, state, sink).unwrap();
         for number in 0..50 {
             saver.save(Ticket(number), vec![Save::Generation(number)]);
         }
         saver.finish();
         for number in 0..50 {
-            let Saved::Written { ticket, result } = saved.try_recv().unwrap() else { panic!("nothing was to be read") };
+            let Told::Written { ticket, result } = told.try_recv().unwrap() else { panic!("nothing was to be read") };
             assert_eq!((ticket, result), (Ticket(number), Ok(())));
         }
         assert_eq!(crate::runtime::store::read(home.path()).unwrap().unwrap().generation, 49);
+    }
+
+    #[test]
+    fn a_state_that_is_damaged_under_a_daemon_is_written_anew_from_what_that_knows() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state");
+        let (sink, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let mut store = Store::open(home.path()).unwrap();
+        let state = store.load().unwrap();
+        let saver = Saver::start(home.path(), store, state, sink).unwrap();
+        saver.save(Ticket(1), vec![Save::Generation(7)]);
+        assert!(matches!(told.blocking_recv(), Some(Told::Written { .. })));
+        let mut ask = |errand| {
+            saver.run(ClientId(1), errand);
+            match told.blocking_recv() {
+                Some(Told::Answer { answer: Answer::State { problem, aside, .. }, .. }) => {
+                    (problem.is_some(), aside.is_some())
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ask(Errand::Check), (false, false));
+        for round in 0..3 {
+            match round {
+                0 => std::fs::write(&path, "torn").unwrap(),
+                1 => std::fs::remove_file(&path).unwrap(),
+                _ => {
+                    let mut bytes = std::fs::read(&path).unwrap();
+                    bytes.iter_mut().skip(4096).step_by(61).for_each(|byte| *byte ^= 0xff);
+                    std::fs::write(&path, bytes).unwrap();
+                }
+            }
+            assert_eq!(ask(Errand::Check), (true, false), "{round}");
+            assert_eq!(ask(Errand::Repair), (true, round != 1), "{round}");
+            assert_eq!(ask(Errand::Repair), (false, false), "{round}");
+        }
+        saver.finish();
+        assert_eq!(crate::runtime::store::read(home.path()).unwrap().unwrap().generation, 7);
     }
 }

@@ -11,18 +11,20 @@ use tokio::task::JoinHandle;
 use super::checks::Checks;
 use super::journal::Journal;
 use super::log;
-use super::saver::{Saved, Saver};
+use super::saver::{Saver, Told};
 use super::standings::Standings;
 use crate::base::Now;
 use crate::health;
 use crate::logs::rotate::Rotator;
-use crate::platform::{Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back};
+use crate::platform::{
+    Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same,
+};
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
-use crate::runtime::{ClientId, Core, Effect, Input};
+use crate::runtime::{ClientId, Core, Effect, Input, State, Stranger};
 use crate::supervisor::{Launch, LaunchId};
 use crate::watch::{Report, Watcher};
 
@@ -49,7 +51,7 @@ pub(super) struct Daemon {
     alarm: Alarm,
     alarm_ready: AsyncFd<OwnedFd>,
     saver: Saver,
-    saved: UnboundedReceiver<Saved>,
+    saved: UnboundedReceiver<Told>,
     checks: Checks,
     from_checks: UnboundedReceiver<health::Report>,
     watcher: Watcher,
@@ -60,6 +62,8 @@ pub(super) struct Daemon {
     /// Each connection holds a sender: its end is the end of all of them.
     alive: (Sender<()>, Receiver<()>),
     standings: Standings,
+    /// What runs and nobody knows.
+    strangers: Vec<Stranger>,
     inputs: VecDeque<Input>,
     /// Asked for and not done yet.
     spawns: VecDeque<Box<Launch>>,
@@ -82,7 +86,7 @@ impl Daemon {
         host: Host,
         rotator: Rotator,
         signals: Signals,
-        store: Store,
+        (store, state): (Store, &State),
         standings: Standings,
         listener: Option<OwnedFd>,
     ) -> io::Result<Self> {
@@ -109,7 +113,8 @@ impl Daemon {
             signals,
             alarm_ready: awaitable(alarm.as_fd().try_clone_to_owned()?)?,
             alarm,
-            saver: Saver::start(store, to_loop)?,
+            saver: Saver::start(home, store, state.clone(), to_loop)?,
+            strangers: state.strangers.clone(),
             saved,
             checks: Checks::new(to_checks),
             from_checks,
@@ -179,7 +184,7 @@ impl Daemon {
                     self.inputs.push_back(Input::Tick);
                 }
                 Some(event) = self.from_clients.recv() => self.client_did(event),
-                Some(saved) = self.saved.recv() => self.save_ended(saved),
+                Some(told) = self.saved.recv() => self.saver_did(told),
                 Some(report) = self.from_watcher.recv() => self.files_did(report),
                 Some(report) = self.from_checks.recv() => self.check_did(report),
                 () = tick => self.inputs.push_back(Input::Tick),
@@ -218,7 +223,7 @@ impl Daemon {
     pub(super) async fn become_program(mut self, program: &Path, lock: LockFile) -> io::Error {
         self.server.abort();
         self.journal.flush(self.clock.now());
-        self.saver.finish();
+        let _ = self.saver.close();
         drop(self.clients);
         let (own, mut others) = self.alive;
         drop(own);
@@ -296,8 +301,8 @@ impl Daemon {
         while let Ok(event) = self.from_clients.try_recv() {
             self.client_did(event);
         }
-        while let Ok(saved) = self.saved.try_recv() {
-            self.save_ended(saved);
+        while let Ok(told) = self.saved.try_recv() {
+            self.saver_did(told);
         }
         while let Ok(report) = self.from_watcher.try_recv() {
             self.files_did(report);
@@ -383,6 +388,7 @@ impl Daemon {
                 self.host.set_limits(launch, &limits);
             }
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
+            Effect::Errand { client, errand } => self.saver.run(client, errand),
             Effect::Recall { ticket, wanted } => self.saver.recall(ticket, wanted),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
@@ -437,6 +443,7 @@ impl Daemon {
                 let client = ClientId(client.0);
                 self.worked |= !matches!(call.request, Request::Ping | Request::List);
                 self.clients.insert(client, replies);
+                self.look_for_strangers();
                 self.inputs.push_back(Input::Call { client, call: *call });
             }
             FromClient::Cancel { client } => self.inputs.push_back(Input::Cancel { client: ClientId(client.0) }),
@@ -449,15 +456,25 @@ impl Daemon {
         }
     }
 
-    fn save_ended(&mut self, saved: Saved) {
-        match saved {
-            Saved::Written { ticket, result } => {
+    fn saver_did(&mut self, told: Told) {
+        match told {
+            Told::Answer { client, answer } => self.answer(client, &answer, true),
+            Told::Read { ticket, result } => self.inputs.push_back(Input::Recalled { ticket, result }),
+            Told::Written { ticket, result } => {
                 if let Err(problem) = &result {
                     log::line(problem);
                 }
                 self.inputs.push_back(Input::Saved { ticket, result });
             }
-            Saved::Read { ticket, result } => self.inputs.push_back(Input::Recalled { ticket, result }),
+        }
+    }
+
+    /// Those that have ended since are no strangers any more. Looked at when somebody asks: nothing depends on it before.
+    fn look_for_strangers(&mut self) {
+        let known = self.strangers.len();
+        self.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
+        if self.strangers.len() < known {
+            self.inputs.push_back(Input::Strangers { left: self.strangers.clone() });
         }
     }
 

@@ -57,7 +57,7 @@ impl Standings {
     /// With what an earlier daemon has left.
     pub(super) fn open(home: &Path, boot: String) -> (Self, BTreeMap<u32, Standing>) {
         let path = home.join(FILE);
-        let known = std::fs::read(&path).map(|text| read(&text, &boot)).unwrap_or_default();
+        let known = known(home, &boot);
         let mut standings = Self { path, boot, file: None, bytes: 0, useful: 0, pending: BTreeMap::new() };
         standings.begin(known.iter().map(|(id, standing)| (*id, standing)));
         (standings, known)
@@ -118,6 +118,11 @@ impl Standings {
             self.bytes = 1;
         }
     }
+}
+
+/// What an earlier daemon has left.
+pub(super) fn known(home: &Path, boot: &str) -> BTreeMap<u32, Standing> {
+    std::fs::read(home.join(FILE)).map(|text| read(&text, boot)).unwrap_or_default()
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<File> {

@@ -63,7 +63,7 @@ pub use random::random_bytes;
 pub use range_lock::RangeLock;
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon, become_follower, limit_files};
 pub use spawn::open_log;
-pub use survivors::{Adopted, boot_id, ended_unseen, is_alive, unwatched};
+pub use survivors::{Adopted, Marked, boot_id, ended_unseen, is_alive, is_same, marked, unwatched};
 pub use sys::{awaitable, interrupted};
 pub use warden::ward;
 

@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::procfs::{self, MARK_LIST_ID, Marks, Process, Table};
 use super::tag::{Tag, launch_bits};
+use crate::base::InstanceId;
 use crate::supervisor::{Launch, LaunchId};
 
 /// A process of an earlier daemon that is watched from now on.
@@ -183,6 +184,52 @@ pub fn boot_id() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let first = procfs::process(1).ok().flatten().map_or(0, |process| process.start);
     format!("{}+{first}", boot.trim())
+}
+
+/// A process that an earlier daemon started, or that descends from such a one, by its own marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    pub pid: u32,
+    /// With the pid it names a process for good.
+    pub start: u64,
+    pub instance: InstanceId,
+    pub list_id: u32,
+    pub launch: String,
+    /// It leads its session, as the first process of a launch does.
+    pub leads: bool,
+}
+
+/// Everything that bears the marks of this home. Only looks.
+///
+/// # Errors
+/// When not all processes can be looked at.
+pub fn marked(home: &Path) -> io::Result<Vec<Marked>> {
+    let home = home.to_string_lossy();
+    let mut found = Vec::new();
+    for process in Table::scan()?.processes.into_iter().filter(|process| !process.dead) {
+        let Process { pid, start, session, .. } = process;
+        let Some(Marks { home: Some(theirs), launch: Some(launch), instance: Some(instance), list_id, .. }) =
+            procfs::marks(pid)
+        else {
+            continue;
+        };
+        let list_id = list_id.and_then(|id| id.parse().ok());
+        let same = procfs::process(pid)?.is_some_and(|now| now.start == start && !now.dead);
+        if let (Ok(instance), Some(list_id)) = (instance.parse(), list_id)
+            && same
+            && theirs == home
+            && procfs::sees_home(pid, &home)
+        {
+            found.push(Marked { pid, start, instance, list_id, launch, leads: session == pid });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a process is there and is the one that began then.
+#[must_use]
+pub fn is_same(pid: u32, start: u64) -> bool {
+    procfs::process(pid).map_or(true, |process| process.is_some_and(|now| now.start == start && !now.dead))
 }
 
 /// What is not ended though nobody watches it.

@@ -18,6 +18,9 @@ pub const DAEMON_LOG: &str = "pmrun.log";
 /// What the daemon writes to its standard output when it serves; anything else is why it does not.
 pub const SERVING: &str = "ok";
 
+/// What its first line begins with when what is recorded cannot be used: no daemon is missing then.
+pub const STATE: &str = "state: ";
+
 /// In what it writes there, between what is wrong and what to do about it.
 pub const HINT: &str = "\nhint: ";
 
@@ -34,12 +37,17 @@ pub enum ConnectError {
     NoDaemon,
     #[error("{message}")]
     Failed { message: String, hint: Option<String> },
+    /// What is recorded cannot be used.
+    #[error("{message}")]
+    State { message: String, hint: Option<String> },
 }
 
 /// One exchange with the daemon. Blocking: commands have nothing else to do.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
+    /// What the daemon that was started for it had to say.
+    notes: Vec<String>,
 }
 
 impl Connection {
@@ -51,7 +59,7 @@ impl Connection {
             UnixStream::connect(address)
         };
         match connect() {
-            Ok(stream) => Ok(Self { stream }),
+            Ok(stream) => Ok(Self { stream, notes: Vec::new() }),
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
                     Err(ConnectError::NoDaemon)
@@ -98,8 +106,13 @@ impl Connection {
                 }
             }
         }
-        start(home)?;
-        Self::open(home)
+        let notes = start(home)?;
+        Ok(Self { notes, ..Self::open(home)? })
+    }
+
+    /// What the daemon had to say when it was started for this; to be shown.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// An answer that takes longer is an error (`WouldBlock`).
@@ -140,11 +153,11 @@ impl AsFd for Connection {
     }
 }
 
-/// Returns when the daemon serves.
+/// Returns when the daemon serves, with what it has to say.
 ///
 /// Its standard output is a pipe until then: it says there that it serves, or why it cannot, and an end without a word
 /// means that it died.
-fn start(home: &Path) -> Result<(), ConnectError> {
+fn start(home: &Path) -> Result<Vec<String>, ConnectError> {
     let log = home.join(DAEMON_LOG);
     let cannot = |what: &str, error: &io::Error| failed(&format!("cannot start the daemon: {what}"), error);
     let log_file = open_log(&log).map_err(|error| cannot(&format!("cannot open `{}`", log.display()), &error))?;
@@ -161,8 +174,11 @@ fn start(home: &Path) -> Result<(), ConnectError> {
     if let Some(mut pipe) = daemon.stdout.take() {
         pipe.read_to_string(&mut said).map_err(|error| cannot("it said nothing", &error))?;
     }
+    let mut lines = said.trim().lines();
+    if lines.next() == Some(SERVING) {
+        return Ok(lines.map(str::to_owned).collect());
+    }
     match said.trim() {
-        SERVING => Ok(()),
         "" => {
             let how = daemon.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
             let message = format!("the daemon ended while it started ({how})");
@@ -171,8 +187,11 @@ fn start(home: &Path) -> Result<(), ConnectError> {
         problem => {
             let _ = daemon.wait();
             let (problem, hint) = problem.split_once(HINT).map_or((problem, None), |(what, hint)| (what, Some(hint)));
-            let message = format!("cannot start the daemon: {problem}");
-            Err(ConnectError::Failed { message, hint: hint.map(str::to_owned) })
+            let hint = hint.map(str::to_owned);
+            Err(match problem.strip_prefix(STATE) {
+                Some(problem) => ConnectError::State { message: problem.to_owned(), hint },
+                None => ConnectError::Failed { message: format!("cannot start the daemon: {problem}"), hint },
+            })
         }
     }
 }

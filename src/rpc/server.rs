@@ -313,7 +313,7 @@ mod tests {
                     assert!(matches!(call.request, Request::List));
                     let waiting = Answer::Waiting { holder: "x".into(), pid: 1, for_ms: 2 };
                     assert!(replies.send(&waiting, false));
-                    assert!(replies.send(&Answer::List { instances: vec![] }, true));
+                    assert!(replies.send(&Answer::List { instances: vec![], strangers: vec![] }, true));
                 }
             };
             with_server(home, respond, || {

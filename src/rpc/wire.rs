@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{ExitStatus, Run};
 use crate::graph::Graph;
 use crate::plan::{Drift, Generation, Plan, Refusal, Revision, Running, SavedPlan, Seal, Stale};
-use crate::spec::{AppSpec, Fingerprint};
+use crate::spec::{AppSpec, EcosystemId, Fingerprint};
 
 pub const PROTOCOL: u32 = 1;
 
@@ -58,6 +58,12 @@ pub enum Request {
         text: String,
     },
 
+    /// Whether what is recorded on disk is what was written there.
+    CheckState,
+    /// Write what is recorded anew, where it is damaged; what was there is set aside.
+    RepairState,
+    /// Keep what should run now for `resurrect`.
+    Keep,
     /// The last so many generations.
     History {
         count: u64,
@@ -98,6 +104,13 @@ pub enum Request {
     },
     Delete {
         targets: Vec<String>,
+    },
+    /// Make apps known again, and start of each what should run. Those that are known already are left as they are; with
+    /// `wake` what should run of them is started.
+    Restore {
+        apps: Vec<RestoredApp>,
+        #[serde(default)]
+        wake: bool,
     },
     /// Have the apps as a generation has them.
     Rollback(Back),
@@ -146,6 +159,17 @@ pub struct Back {
     pub code: BTreeMap<String, Fingerprint>,
 }
 
+/// An app as it was kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RestoredApp {
+    pub ecosystem: Option<EcosystemId>,
+    pub file: Option<String>,
+    pub spec: Box<AppSpec>,
+    pub ambient: BTreeMap<String, String>,
+    /// The instances that should run.
+    pub up: Vec<u32>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanOptions {
     /// Empty is all.
@@ -175,6 +199,24 @@ pub enum Answer {
     },
     List {
         instances: Vec<InstanceView>,
+        /// What runs and nobody knows.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        strangers: Vec<StrangerView>,
+    },
+    /// Final: what is recorded on disk.
+    State {
+        /// Why it is damaged; none where it is sound.
+        #[serde(default)]
+        problem: Option<String>,
+        apps: usize,
+        /// Where the damaged one was put, when it was written anew.
+        #[serde(default)]
+        aside: Option<String>,
+    },
+    /// Final: so many apps are kept, and where.
+    Kept {
+        apps: usize,
+        path: String,
     },
     Show {
         apps: Vec<AppView>,
@@ -377,6 +419,15 @@ pub struct InstanceView {
     /// `json` where each line is an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_type: Option<String>,
+}
+
+/// A process that an earlier daemon started, of which nothing is recorded: it is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrangerView {
+    pub pid: u32,
+    /// As it was called when it was started.
+    pub name: String,
+    pub slot: u32,
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::request::{self, Begun};
 use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
-use super::{ClientId, Effect, Input, Intent, Past, Recall, Save, Standing, State, Ticket, restore, view};
+use super::{ClientId, Effect, Errand, Input, Intent, Past, Recall, Save, Standing, State, Ticket, restore, view};
 use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, shell_word};
 use crate::plan::{Outcome, Seal, shown_words};
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
@@ -248,6 +248,11 @@ impl Core {
                 self.watching.changed(&self.table, &app, paths, count, more, now);
             }
             Input::WatchTrouble { app, trouble } => self.watching.trouble(&app, trouble, &mut out),
+            Input::Strangers { left } => {
+                self.table.strangers.clone_from(&left);
+                self.tickets += 1;
+                out.push(Effect::Save { ticket: Ticket(self.tickets), saves: vec![Save::Strangers(left)] });
+            }
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),
         }
@@ -299,7 +304,15 @@ impl Core {
         let command = shown_words(&words, &self.key);
         let command = command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
         let caller = Caller { client: Some(client), pid, uid, holder, command, since: now.mono };
-        if let Some(answer) = self.read(&request, now) {
+        let errand = match request {
+            Request::CheckState => Some(Errand::Check),
+            Request::RepairState => Some(Errand::Repair),
+            Request::Keep => Some(Errand::Keep),
+            _ => None,
+        };
+        if let Some(errand) = errand {
+            out.push(Effect::Errand { client, errand });
+        } else if let Some(answer) = self.read(&request, now) {
             caller.tell(answer, true, out);
         } else if self.ending != Ending::Ended && self.looks_back(client, &request, out) {
         } else if self.ending == Ending::Ended {
@@ -366,7 +379,8 @@ impl Core {
             Request::List => {
                 let mut instances = view::views(&self.table, now);
                 self.watching.annotate(&mut instances);
-                Some(Answer::List { instances })
+                let strangers = self.table.strangers.iter().map(view::stranger).collect();
+                Some(Answer::List { instances, strangers })
             }
             Request::Show { targets, reveal } => Some(self.show(targets, *reveal, now)),
             Request::Plan { graph, options } => {
@@ -383,6 +397,10 @@ impl Core {
             | Request::Restart { .. }
             | Request::Delete { .. }
             | Request::Resurrect
+            | Request::Restore { .. }
+            | Request::CheckState
+            | Request::RepairState
+            | Request::Keep
             | Request::Kill
             | Request::Rollback(_)
             // These have to look further.

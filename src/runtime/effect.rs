@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::history::Entry;
-use super::{AppRecord, ClientId, Recall, Standing, Ticket, Watches};
+use super::{AppRecord, ClientId, Recall, Standing, Stranger, Ticket, Watches};
 use crate::base::Signal;
 use crate::plan::{Generation, Outcome};
 use crate::rpc::wire::Answer;
@@ -35,6 +35,8 @@ pub enum Effect {
     Limits { launch: LaunchId, limits: Limits },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
+    /// Something is wanted of the state as it is on disk; whoever does it answers.
+    Errand { client: ClientId, errand: Errand },
     /// Read what was; answered by `Recalled`, after all that was to be saved before.
     Recall { ticket: Ticket, wanted: Recall },
     /// `last` closes the exchange.
@@ -53,6 +55,17 @@ pub enum Effect {
     Become { program: String },
     /// As `Exit`, and another daemon goes on with everything that runs.
     Leave,
+}
+
+/// What a command wants of the state as it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Whether it is as it was written.
+    Check,
+    /// Write it anew, where it is not.
+    Repair,
+    /// Keep what should run for `resurrect`.
+    Keep,
 }
 
 /// One part of a durable change.
@@ -78,4 +91,6 @@ pub enum Save {
     },
     /// The machine was started anew.
     Boot(String),
+    /// Who is left alone though nobody knows it.
+    Strangers(Vec<Stranger>),
 }

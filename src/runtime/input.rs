@@ -1,4 +1,4 @@
-use super::{RecallError, Recalled};
+use super::{RecallError, Recalled, Stranger};
 use crate::base::ExitStatus;
 use crate::rpc::wire::Call;
 use crate::supervisor::LaunchId;
@@ -86,6 +86,10 @@ pub enum Input {
     WatchTrouble {
         app: String,
         trouble: Option<String>,
+    },
+    /// Of what nobody knows and runs all the same, these are left.
+    Strangers {
+        left: Vec<Stranger>,
     },
     /// A deadline may have passed (`Core::deadline`).
     Tick,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Save, Stranger};
 use crate::base::{ExitStatus, Key, Run};
 use crate::plan::spec_digest;
 use crate::spec::{AppSpec, EcosystemId};
@@ -81,8 +82,47 @@ pub enum Intent {
 pub struct State {
     pub generation: u64,
     pub key: Key,
+    /// Counts up: which of two copies is the older one.
+    pub saves: u64,
+    /// What is left alone though nobody knows it.
+    pub strangers: Vec<Stranger>,
     /// Of the machine, when a daemon last started; empty where none has said it.
     pub boot: String,
     pub apps: BTreeMap<String, AppRecord>,
     pub ambients: BTreeMap<String, Arc<BTreeMap<String, String>>>,
+}
+
+impl State {
+    /// Nothing should run.
+    #[must_use]
+    pub fn empty(key: Key) -> Self {
+        let (apps, ambients) = (BTreeMap::new(), BTreeMap::new());
+        Self { generation: 0, key, boot: String::new(), saves: 0, strangers: Vec::new(), apps, ambients }
+    }
+
+    /// What it is once this is saved. Environments that lose their last app go with it.
+    pub fn apply(&mut self, saves: &[Save]) {
+        self.saves += 1;
+        for save in saves {
+            match save {
+                Save::App(name, record) => _ = self.apps.insert(name.clone(), (**record).clone()),
+                Save::DeleteApp(name) => _ = self.apps.remove(name),
+                Save::Ambient(digest, variables) => _ = self.ambients.insert(digest.clone(), Arc::clone(variables)),
+                Save::Generation(generation) => self.generation = *generation,
+                Save::Boot(boot) => self.boot.clone_from(boot),
+                // What was is not in it.
+                Save::Began(_) | Save::Ended { .. } | Save::Applied { .. } => {}
+                Save::Strangers(strangers) => self.strangers.clone_from(strangers),
+            }
+        }
+        let apps = &self.apps;
+        self.ambients.retain(|digest, _| apps.values().any(|app| app.ambient == *digest));
+    }
+
+    /// What `list` calls the next instance.
+    #[must_use]
+    pub fn next_list_id(&self) -> u32 {
+        let known = self.apps.values().flat_map(|app| app.instances.values()).map(|instance| instance.id);
+        known.chain(self.strangers.iter().map(|stranger| stranger.list_id)).map(|id| id + 1).max().unwrap_or(0)
+    }
 }

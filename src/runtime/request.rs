@@ -7,14 +7,14 @@ use super::generation::former_of;
 use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{InstanceRecord, Recalled, TargetError, resolve, view};
+use super::{InstanceRecord, Recalled, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{
     Action, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code, plan, plan_back,
     restrict,
 };
-use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request};
+use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp};
 use crate::spec::{AppSpec, Condition};
 use crate::supervisor::State;
 
@@ -34,6 +34,9 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Ping => "ping".to_owned(),
         Request::List => "list".to_owned(),
         Request::Show { .. } => "show".to_owned(),
+        Request::CheckState => "state check".to_owned(),
+        Request::RepairState => "state repair".to_owned(),
+        Request::Keep => "save".to_owned(),
         Request::Plan { .. } | Request::Seal { .. } | Request::Between { .. } => "diff".to_owned(),
         Request::History { .. } | Request::Generation { .. } => "history".to_owned(),
         Request::Drift => "drift".to_owned(),
@@ -45,6 +48,9 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Restart { targets } => of("restart", targets),
         Request::Delete { targets } => of("delete", targets),
         Request::Resurrect => "resurrect".to_owned(),
+        Request::Restore { apps, .. } => {
+            of("resurrect", &apps.iter().map(|app| app.spec.name.clone()).collect::<Vec<_>>())
+        }
         Request::Kill => "kill".to_owned(),
         Request::Upgrade { .. } => "upgrade".to_owned(),
         Request::Leave => "a daemon that takes over".to_owned(),
@@ -85,6 +91,7 @@ pub(super) fn begin(
             let snapshot = view::snapshot(table, generation);
             return apply(*wanted, caller.clone(), table, &snapshot, key);
         }
+        Request::Restore { apps, wake } => restore(apps, wake, caller.clone(), table)?,
         Request::StartScript { spec, ambient } => start_script(*spec, ambient, caller.clone(), table)?,
         Request::Start { targets } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
@@ -132,6 +139,9 @@ pub(super) fn begin(
         | Request::Show { .. }
         | Request::Plan { .. }
         | Request::Seal { .. }
+        | Request::CheckState
+        | Request::RepairState
+        | Request::Keep
         | Request::Upgrade { .. }
         | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };
@@ -147,6 +157,7 @@ pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
             | Request::Restart { .. }
             | Request::Delete { .. }
             | Request::Resurrect
+            | Request::Restore { .. }
             | Request::Kill
     );
     let command = if caller.command.is_empty() { caller.holder.clone() } else { caller.command.clone() };
@@ -246,6 +257,9 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     if !plan.refusals.is_empty() {
         return Err(Answer::Refused { refusals: plan.refusals });
     }
+    for step in plan.steps.iter().filter(|step| step.action == Action::Create && !step.start.is_empty()) {
+        not_beside_strangers(&step.app, table)?;
+    }
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     if let Some(parallel) = parallel {
         operation.limit(parallel);
@@ -276,6 +290,18 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
         }
     }
     Ok(Begun { operation, first: Some(Answer::Begun { plan: Box::new(plan) }) })
+}
+
+/// Nothing is started a second time that runs though nobody knows it.
+fn not_beside_strangers(app: &str, table: &Table) -> Result<(), Answer> {
+    let Some(stranger) = table.strangers.iter().find(|stranger| stranger.instance.app == app) else { return Ok(()) };
+    let Stranger { pid, instance, .. } = stranger;
+    Err(Answer::Error {
+        message: format!(
+            "`{instance}` runs already, as process {pid}: it was started before the state was built anew, which does not know it"
+        ),
+        hint: Some(format!("end it first: kill {pid}")),
+    })
 }
 
 fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, table: &Table) {
@@ -309,6 +335,46 @@ fn slots_on_their_way(table: &Table, app: &str) -> Vec<u32> {
     slots.map(|(slot, _)| *slot).collect()
 }
 
+/// What was kept, as it was; in the order of dependencies, of which those count that are to be started, too.
+fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) -> Result<Operation, Answer> {
+    let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
+    let starts = |app: &RestoredApp| !app.up.is_empty();
+    let started: BTreeSet<String> = apps.iter().filter(|app| starts(app)).map(|app| app.spec.name.clone()).collect();
+    for app in apps {
+        let RestoredApp { ecosystem, file, spec, ambient, up } = app;
+        let name = spec.name.clone();
+        let among = conditions(&spec).filter(|(need, _)| started.contains(need)).collect();
+        let aim = match table.apps.get(&name).filter(|known| !known.deleted) {
+            Some(_) if !wake || up.is_empty() => continue,
+            Some(_) => Aim::Up { slots: up, renew: false },
+            None => {
+                not_beside_strangers(&name, table)?;
+                let step = new_step(&name, up);
+                let ambient = table.shared(Ambient::new(ambient));
+                let declared = Declared { ecosystem, file, spec: Arc::from(spec.clone()), ambient, slots: None };
+                Aim::Apply { step: Box::new(step), declared: Some(declared) }
+            }
+        };
+        operation.add_needing(name, aim, spec.depends_on.iter().cloned().collect(), among);
+    }
+    Ok(operation)
+}
+
+fn new_step(app: &str, start: Vec<u32>) -> Step {
+    Step {
+        app: app.to_owned(),
+        action: Action::Create,
+        renamed_from: None,
+        start,
+        replace: Vec::new(),
+        remove: Vec::new(),
+        stop: Vec::new(),
+        changes: Vec::new(),
+        reasons: Vec::new(),
+        after: Vec::new(),
+    }
+}
+
 fn start_script(
     spec: AppSpec,
     ambient: BTreeMap<String, String>,
@@ -326,18 +392,8 @@ fn start_script(
             )),
         });
     }
-    let step = Step {
-        app: spec.name.clone(),
-        action: Action::Create,
-        renamed_from: None,
-        start: (0..spec.instances).collect(),
-        replace: Vec::new(),
-        remove: Vec::new(),
-        stop: Vec::new(),
-        changes: Vec::new(),
-        reasons: Vec::new(),
-        after: Vec::new(),
-    };
+    not_beside_strangers(&spec.name, table)?;
+    let step = new_step(&spec.name, (0..spec.instances).collect());
     let ambient = table.shared(Ambient::new(ambient));
     let name = spec.name.clone();
     let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient, slots: None };

@@ -74,9 +74,10 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
         possible_launches(&state, &layout).into_iter().map(|(instance, launch)| (instance, launch.id)).collect();
     let first_launch = possible.values().map(|launch| launch.0).max().unwrap_or(0) + 1;
     let mut table = Table::new(layout, first_launch);
-    let State { apps, ambients, .. } = state;
+    table.next_list_id = state.next_list_id();
+    let State { apps, ambients, strangers, .. } = state;
+    table.strangers = strangers;
     let nothing = Arc::new(BTreeMap::new());
-    table.next_list_id = apps.values().flat_map(|app| app.instances.values()).map(|i| i.id + 1).max().unwrap_or(0);
     for (name, record) in apps {
         let variables = Arc::clone(ambients.get(&record.ambient).unwrap_or(&nothing));
         let ambient = Ambient { digest: record.ambient.clone(), variables };

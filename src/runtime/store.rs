@@ -9,22 +9,30 @@
 //! | `meta` | `generation` | a decimal number |
 //! | `meta` | `boot` | which start of the machine the last daemon was of |
 //! | `meta` | `key` | 32 random bytes, for digests of secrets |
+//! | `meta` | `saves` | how often it was saved: a decimal number |
+//! | `meta` | `strangers` | what is left alone though nobody knows it, as JSON; not there where nothing is |
 //! | `apps` | name | [`AppRecord`] as JSON |
 //! | `ambients` | digest | an inherited environment as JSON |
 //!
 //! Beside them is what was: [`generations`].
 //!
+//! Beside the file lie its [backups](BACKUPS): what is built anew from when it is damaged. Before it is used all of it is
+//! checked on a copy ([`sound`]).
+//!
 //! `PMRUN_HOME/daemon.lock` says who may touch it: the daemon holds it alone, [`read`] shares it.
 
+mod backup;
 mod generations;
+mod sound;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use redb::{
@@ -32,7 +40,9 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
+pub use self::backup::{BACKUPS, Backup, SAVED, backups, is_current, keep, read as read_backup, write as write_backup};
 use self::generations::Ledger;
+use self::sound::Locked;
 use super::{AppRecord, Recall, RecallError, Recalled, Save, State};
 use crate::base::Key;
 use crate::platform::{LockFile, LockKind, ensure_home, random_bytes};
@@ -69,10 +79,11 @@ impl StoreError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Held { .. } => "it is most likely just starting or ending: try again".to_owned(),
-            Self::Damaged { path, .. } => format!(
-                "to go on without it: mv '{path}' '{path}.damaged'; which apps there are and what should run is then \
-                 forgotten, what still runs of them is ended, and `pmrun apply` of each ecosystem file starts it again"
-            ),
+            Self::Damaged { .. } => {
+                "nothing that runs was touched; `pmrun state repair` sets it aside and builds it anew \
+                                     from its backup and what runs"
+                    .to_owned()
+            }
             Self::Newer { .. } => "use that pmrun, or a newer one".to_owned(),
             Self::Io { path, .. } => {
                 format!("see that `{path}` can be read and written, and that its disk is not full")
@@ -89,6 +100,7 @@ pub struct Store {
     database: Option<Database>,
     /// Which environment each app refers to, so that one that nobody refers to any more can go.
     ambient_of: HashMap<String, String>,
+    saves: u64,
 }
 
 impl Store {
@@ -98,13 +110,52 @@ impl Store {
     /// When it cannot be read or written, is damaged or too new.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
         let path = home.join("state");
-        if !path.try_exists().map_err(|error| io_error("open", &path, &error))? {
-            create(home, &path)?;
+        let is_there = path.try_exists().map_err(|error| io_error("open", &path, &error))?;
+        if !is_there && !backup::is_there(home) {
+            let key: [u8; 32] = random_bytes().map_err(|error| io_error("create", &path, &error))?;
+            create(home, &path, &State::empty(Key(key)))?;
         }
+        let state = check(home)?.ok_or_else(|| damaged(&path, "it is gone"))?;
         let database = open_database(&path)?;
-        let state = guarded(&path, || load(&begin_read(&database)?, &path))?;
         let ambient_of = state.apps.into_iter().map(|(name, record)| (name, record.ambient)).collect();
-        Ok(Self { path, database: Some(database), ambient_of })
+        Ok(Self { path, database: Some(database), ambient_of, saves: state.saves })
+    }
+
+    /// Why what is on disk is not `known`, which was saved last; none where it is.
+    ///
+    /// # Errors
+    /// When that cannot be looked at.
+    pub fn damage(&self, known: &State) -> Result<Option<String>, StoreError> {
+        match sound::read(&self.path, Locked::ByUs, load) {
+            Ok(State { generation, key, boot: _, saves, strangers: _, apps, ambients })
+                if generation == known.generation
+                    && key == known.key
+                    && saves == self.saves
+                    && apps == known.apps
+                    && ambients == known.ambients =>
+            {
+                Ok(None)
+            }
+            Ok(_) => Ok(Some("it is not what was last saved".to_owned())),
+            Err(StoreError::Damaged { reason, .. }) => Ok(Some(reason)),
+            Err(StoreError::Newer { .. }) => Ok(Some("it is another pmrun's".to_owned())),
+            Err(StoreError::Io { .. }) if !self.path.exists() => Ok(Some("it is gone".to_owned())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes all of it anew, beside what is there, which is set aside as [`set_aside`] does it.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was there is there.
+    pub fn renew(&mut self, home: &Path, state: &State, now: &str) -> Result<Option<PathBuf>, StoreError> {
+        // The file is to be closed, or it would be written to when that is done.
+        let database = self.database.take();
+        let _ = quietly(|| drop(database));
+        let aside = replace(home, state, now)?;
+        self.saves = state.saves;
+        self.ambient_of = state.apps.iter().map(|(name, record)| (name.clone(), record.ambient.clone())).collect();
+        Ok(aside)
     }
 
     /// # Errors
@@ -133,8 +184,9 @@ impl Store {
     pub fn save(&mut self, saves: &[Save]) -> Result<(), StoreError> {
         let path = self.path.clone();
         let changes = Changes::of(saves, &self.ambient_of);
+        let number = self.saves + 1;
         let database = self.database()?;
-        let written = guarded(&path, || write(database, saves, &changes.unreferenced));
+        let written = guarded(&path, || write(database, saves, &changes.unreferenced, number));
         if let Err(error) = written {
             // An I/O error poisons the open database for good (`PreviousIo`).
             self.database = None;
@@ -143,6 +195,7 @@ impl Store {
                 Fault::Redb(error) => io_error("write", &path, &system_error(error)),
             });
         }
+        self.saves = number;
         for (name, ambient) in changes.references {
             match ambient {
                 Some(digest) => self.ambient_of.insert(name, digest),
@@ -166,7 +219,7 @@ impl Store {
 /// # Errors
 /// When it cannot be read, or a daemon holds it.
 pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
-    reading(home, load)
+    Ok(reading(home, |_, _| Ok(()))?.map(|(state, ())| state))
 }
 
 /// The same of what was.
@@ -174,41 +227,87 @@ pub fn read(home: &Path) -> Result<Option<State>, StoreError> {
 /// # Errors
 /// When it cannot be read, or a daemon holds it; within, that there is no such generation.
 pub fn read_back(home: &Path, wanted: &Recall) -> Result<Result<Recalled, RecallError>, StoreError> {
-    let found = reading(home, |transaction, path| {
-        // What it is, is said there.
-        load(transaction, path)?;
-        generations::recall(transaction, wanted)
-    })?;
-    Ok(found.unwrap_or_else(|| Recalled::without_any(wanted, 0)))
+    let found = reading(home, |transaction, _| generations::recall(transaction, wanted))?;
+    Ok(found.map_or_else(|| Recalled::without_any(wanted, 0), |(_, recalled)| recalled))
 }
 
 fn reading<T>(
     home: &Path,
-    load: impl Fn(&ReadTransaction, &Path) -> Result<T, Fault>,
-) -> Result<Option<T>, StoreError> {
+    more: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
+) -> Result<Option<(State, T)>, StoreError> {
     let path = home.join("state");
-    match path.try_exists() {
-        Ok(true) => {}
-        Ok(false) => return Ok(None),
-        Err(error) => return Err(io_error("read", &path, &error)),
+    let is_there = path.try_exists().map_err(|error| io_error("read", &path, &error))?;
+    if !is_there && !backup::is_there(home) {
+        return Ok(None);
     }
     let lock = home.join("daemon.lock");
     let held = || StoreError::Held { path: path.display().to_string() };
     let _lock = LockFile::acquire(&lock, LockKind::Shared, READ_PATIENCE)
         .map_err(|error| io_error("lock", &lock, &error))?
         .ok_or_else(held)?;
-    let opened = guarded_open(&path, || redb::Builder::new().set_cache_size(CACHE_BYTES).open_read_only(&path));
-    let found = match opened {
-        Ok(database) => guarded(&path, || load(&begin_read(&database)?, &path)),
-        // The last daemon did not close it; redb puts that right by writing. Others who read at the same moment do
-        // the same, and find it open.
-        Err(DatabaseError::RepairAborted) => {
-            let database = open_database(&path)?;
-            guarded(&path, || load(&begin_read(&database)?, &path))
+    look(home, more)
+}
+
+/// What the file says, when it is as it was written; none where there never was one. The caller holds `daemon.lock`, and
+/// nothing is changed.
+///
+/// # Errors
+/// When it is damaged, or gone and not its backup, or cannot be read.
+pub fn check(home: &Path) -> Result<Option<State>, StoreError> {
+    Ok(look(home, |_, _| Ok(()))?.map(|(state, ())| state))
+}
+
+/// The same, with more that is read of it.
+fn look<T>(
+    home: &Path,
+    more: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
+) -> Result<Option<(State, T)>, StoreError> {
+    let path = home.join("state");
+    if !path.try_exists().map_err(|error| io_error("read", &path, &error))? {
+        let gone = || damaged(&path, "it is gone, and its backup is there");
+        return if backup::is_there(home) { Err(gone()) } else { Ok(None) };
+    }
+    let found = sound::read(&path, Locked::ByOthers, |transaction, path| {
+        // What it is, is said there.
+        let state = load(transaction, path)?;
+        Ok((state, more(transaction, path)?))
+    })?;
+    if backup::is_ahead(home, &found.0) {
+        return Err(damaged(&path, "it is older than its backup"));
+    }
+    Ok(Some(found))
+}
+
+/// Makes a state what the file says, and keeps what was there under a name of its own: `state.damaged-` and the time. Never is
+/// one missing, and never one of those replaced. The caller holds `daemon.lock`.
+///
+/// # Errors
+/// When it cannot be written; what was there is there.
+pub fn replace(home: &Path, state: &State, now: &str) -> Result<Option<PathBuf>, StoreError> {
+    let path = home.join("state");
+    let fresh = home.join("state.new");
+    build(&fresh, state)?;
+    let aside = set_aside(&path, now).map_err(|error| io_error("set aside", &path, &error))?;
+    let placed = std::fs::rename(&fresh, &path).and_then(|()| backup::sync(home));
+    placed.map_err(|error| io_error("create", &path, &error))?;
+    Ok(aside)
+}
+
+/// As a second name: the first is taken over by what comes in its place. None where there is nothing.
+fn set_aside(path: &Path, now: &str) -> io::Result<Option<PathBuf>> {
+    for number in 1..=1_000 {
+        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+        let aside = path.with_file_name(format!("state.damaged-{now}{suffix}"));
+        match std::fs::hard_link(path, &aside) {
+            Ok(()) => return Ok(Some(aside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Not every file system has second names.
+            Err(_) if !aside.try_exists()? => return std::fs::rename(path, &aside).map(|()| Some(aside)),
+            Err(_) => {}
         }
-        Err(error) => return Err(open_error(&path, error)),
-    };
-    found.map(Some)
+    }
+    Err(io::Error::other("there are a thousand of these"))
 }
 
 /// The key of a home, which is made, with an empty state, where there is none yet: digests that are kept (`diff --out`)
@@ -243,7 +342,8 @@ impl Changes {
                 | Save::Began(_)
                 | Save::Ended { .. }
                 | Save::Applied { .. }
-                | Save::Boot(_) => None,
+                | Save::Boot(_)
+                | Save::Strangers(_) => None,
             };
         }
         let lost = after.keys().filter_map(|name| before.get(*name));
@@ -271,33 +371,53 @@ impl<E: Into<redb::Error>> From<E> for Fault {
     }
 }
 
-fn create(home: &Path, path: &Path) -> Result<(), StoreError> {
+fn create(home: &Path, path: &Path, state: &State) -> Result<(), StoreError> {
     let fresh = home.join("state.new");
-    let failed = |error: &io::Error| io_error("create", &fresh, error);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh);
+    build(&fresh, state)?;
+    let placed = std::fs::rename(&fresh, path).and_then(|()| backup::sync(home));
+    placed.map_err(|error| io_error("create", path, &error))
+}
+
+/// A whole one under a name of its own.
+fn build(fresh: &Path, state: &State) -> Result<(), StoreError> {
+    let failed = |error: &io::Error| io_error("create", fresh, error);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(fresh);
     let file = file.map_err(|error| failed(&error))?;
-    let key: [u8; 32] = random_bytes().map_err(|error| failed(&error))?;
+    // Of what was there is nothing: it begins with the next save.
     let fill = || -> Result<(), Fault> {
         let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
         let transaction = begin_write(&database)?;
         {
             let mut meta = transaction.open_table(META)?;
+            let (generation, saves) = (state.generation.to_string(), state.saves.to_string());
             meta.insert("format", FORMAT.to_string().as_bytes())?;
-            meta.insert("generation", b"0".as_slice())?;
-            meta.insert("key", key.as_slice())?;
-            transaction.open_table(APPS)?;
-            transaction.open_table(AMBIENTS)?;
+            meta.insert("generation", generation.as_bytes())?;
+            meta.insert("key", state.key.0.as_slice())?;
+            meta.insert("boot", state.boot.as_bytes())?;
+            meta.insert("saves", saves.as_bytes())?;
+            if !state.strangers.is_empty() {
+                meta.insert("strangers", json(&state.strangers)?.as_slice())?;
+            }
+            let mut apps = transaction.open_table(APPS)?;
+            for (name, record) in &state.apps {
+                apps.insert(name.as_str(), json(record)?.as_slice())?;
+            }
+            let mut ambients = transaction.open_table(AMBIENTS)?;
+            for (digest, variables) in &state.ambients {
+                ambients.insert(digest.as_str(), json(variables.as_ref())?.as_slice())?;
+            }
         }
         transaction.commit()?;
         Ok(())
     };
-    guarded(&fresh, fill).map_err(|fault| match fault {
-        Fault::Store(error) => error,
-        Fault::Redb(error) => io_error("create", &fresh, &system_error(error)),
-    })?;
-    std::fs::rename(&fresh, path).map_err(|error| failed(&error))?;
-    // Without this the name itself may be lost with the power.
-    File::open(home).and_then(|folder| folder.sync_all()).map_err(|error| failed(&error))
+    guarded(fresh, fill).map_err(|fault| {
+        // What is left of it only takes room.
+        let _ = std::fs::remove_file(fresh);
+        match fault {
+            Fault::Store(error) => error,
+            Fault::Redb(error) => io_error("create", fresh, &system_error(error)),
+        }
+    })
 }
 
 fn open_database(path: &Path) -> Result<Database, StoreError> {
@@ -339,6 +459,9 @@ fn load(transaction: &ReadTransaction, path: &Path) -> Result<State, Fault> {
     }
     let generation = text("generation")?.and_then(|text| text.parse().ok());
     let boot = text("boot")?.unwrap_or_default();
+    let saves = text("saves")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let strangers = text("strangers")?.map_or(Ok(Vec::new()), |text| serde_json::from_str(&text));
+    let strangers = strangers.map_err(|error| wrong(format!("whom it leaves alone: {error}")))?;
     let key = meta.get("key")?.and_then(|value| value.value().try_into().ok()).map(Key);
     let mut apps: BTreeMap<String, AppRecord> = BTreeMap::new();
     for entry in transaction.open_table(APPS)?.iter()? {
@@ -363,17 +486,20 @@ fn load(transaction: &ReadTransaction, path: &Path) -> Result<State, Fault> {
         generation: generation.ok_or_else(|| wrong("it has no generation".to_owned()))?,
         key: key.ok_or_else(|| wrong("it has no key".to_owned()))?,
         boot,
+        saves,
+        strangers,
         apps,
         ambients,
     })
 }
 
-fn write(database: &Database, saves: &[Save], unreferenced: &[String]) -> Result<(), Fault> {
+fn write(database: &Database, saves: &[Save], unreferenced: &[String], number: u64) -> Result<(), Fault> {
     let transaction = begin_write(database)?;
     {
         let mut meta = transaction.open_table(META)?;
         let mut apps = transaction.open_table(APPS)?;
         let mut ambients = transaction.open_table(AMBIENTS)?;
+        meta.insert("saves", number.to_string().as_bytes())?;
         let mut ledger = Ledger::begin(&transaction, &meta, &apps)?;
         for save in saves {
             match save {
@@ -398,6 +524,10 @@ fn write(database: &Database, saves: &[Save], unreferenced: &[String]) -> Result
                 Save::Boot(boot) => {
                     meta.insert("boot", boot.as_bytes())?;
                 }
+                Save::Strangers(strangers) if strangers.is_empty() => _ = meta.remove("strangers")?,
+                Save::Strangers(strangers) => {
+                    meta.insert("strangers", json(strangers)?.as_slice())?;
+                }
             }
         }
         // A generation may refer to them still.
@@ -416,10 +546,30 @@ fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Fault> {
 
 /// redb asserts some of what it reads: a damaged file may panic, which must not take the caller down.
 fn guarded<T, E: FaultLike>(path: &Path, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, E> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|fault| E::from_fault(path, fault)),
-        Err(_) => Err(E::from_fault(path, Fault::Store(damaged(path, "its structure is broken")))),
+    match quietly(work) {
+        Some(result) => result.map_err(|fault| E::from_fault(path, fault)),
+        None => Err(E::from_fault(path, Fault::Store(damaged(path, "its structure is broken")))),
     }
+}
+
+/// None when it panics: about that nothing is printed, it is told as damage.
+fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                loud(panic);
+            }
+        }));
+    });
+    let before = QUIET.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work)).ok();
+    QUIET.set(before);
+    result
 }
 
 /// Whether a fault is explained at once, or by the caller.
@@ -444,7 +594,7 @@ impl FaultLike for StoreError {
 }
 
 fn guarded_open<T>(path: &Path, open: impl FnOnce() -> Result<T, DatabaseError>) -> Result<T, DatabaseError> {
-    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+    quietly(open).unwrap_or_else(|| {
         Err(DatabaseError::Storage(StorageError::Corrupted(format!("the structure of `{}` is broken", path.display()))))
     })
 }
@@ -478,170 +628,4 @@ fn system_error(error: redb::Error) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-    use crate::runtime::{InstanceRecord, Intent};
-    use crate::spec::AppSpec;
-
-    fn record(name: &str, ambient: &str) -> AppRecord {
-        let spec = Arc::new(AppSpec::new(name, "/bin/true", "/"));
-        let instances = BTreeMap::from([(0, InstanceRecord::new(7, Intent::Up))]);
-        AppRecord { ecosystem: None, file: None, spec, ambient: ambient.to_owned(), instances }
-    }
-
-    fn ambient(digest: &str) -> Save {
-        let variables =
-            BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("ODD".to_owned(), "a\n\"é".to_owned())]);
-        Save::Ambient(digest.to_owned(), Arc::new(variables))
-    }
-
-    #[test]
-    fn a_key_that_was_asked_for_is_the_one_that_the_daemon_has_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = folder.path().join("not/there/yet");
-        let made = key(&home).unwrap();
-        assert_eq!(key(&home).unwrap(), made);
-        assert_eq!(Store::open(&home).unwrap().load().unwrap().key, made);
-    }
-
-    #[test]
-    fn what_is_saved_is_read_back_with_and_without_a_daemon() {
-        let home = tempfile::tempdir().unwrap();
-        assert!(read(home.path()).unwrap().is_none(), "nothing yet, and nothing is made by looking");
-        assert!(!home.path().join("state").exists());
-
-        let mut store = Store::open(home.path()).unwrap();
-        let key = store.load().unwrap().key;
-        store.save(&[ambient("d"), Save::App("a".into(), record("a", "d").into()), Save::Generation(3)]).unwrap();
-        store.save(&[Save::App("b b/../é".into(), record("b", "d").into()), Save::Generation(4)]).unwrap();
-        store.save(&[Save::DeleteApp("a".into()), Save::Generation(5)]).unwrap();
-        assert!(matches!(read(home.path()), Err(StoreError::Held { .. })));
-        drop(store);
-
-        for state in [read(home.path()).unwrap().unwrap(), Store::open(home.path()).unwrap().load().unwrap()] {
-            assert_eq!(state.generation, 5);
-            assert_eq!(state.key, key, "made once");
-            assert_eq!(state.apps.keys().collect::<Vec<_>>(), ["b b/../é"]);
-            assert_eq!(state.apps["b b/../é"], record("b", "d"));
-            assert_eq!(state.ambients["d"]["ODD"], "a\n\"é");
-        }
-        let mode = std::fs::metadata(home.path().join("state")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn an_environment_goes_with_the_last_app_that_refers_to_it() {
-        let home = tempfile::tempdir().unwrap();
-        let mut store = Store::open(home.path()).unwrap();
-        let digests = |store: &mut Store| store.load().unwrap().ambients.into_keys().collect::<Vec<_>>();
-        store
-            .save(&[
-                ambient("x"),
-                Save::App("a".into(), record("a", "x").into()),
-                Save::App("b".into(), record("b", "x").into()),
-            ])
-            .unwrap();
-        store.save(&[ambient("y"), Save::App("a".into(), record("a", "y").into())]).unwrap();
-        assert_eq!(digests(&mut store), ["x", "y"], "b still refers to x");
-        // A rename: the record leaves one name and comes under another.
-        store.save(&[Save::DeleteApp("b".into()), Save::App("c".into(), record("c", "x").into())]).unwrap();
-        assert_eq!(digests(&mut store), ["x", "y"]);
-        drop(store);
-        let mut store = Store::open(home.path()).unwrap();
-        store.save(&[Save::DeleteApp("c".into())]).unwrap();
-        assert_eq!(digests(&mut store), ["y"], "known after reopening too");
-        store
-            .save(&[Save::DeleteApp("a".into()), ambient("y"), Save::App("a".into(), record("a", "y").into())])
-            .unwrap();
-        assert_eq!(digests(&mut store), ["y"]);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_an_error_and_is_left_alone() {
-        let good = {
-            let home = tempfile::tempdir().unwrap();
-            Store::open(home.path())
-                .unwrap()
-                .save(&[ambient("d"), Save::App("a".into(), record("a", "d").into())])
-                .unwrap();
-            std::fs::read(home.path().join("state")).unwrap()
-        };
-        let mut flipped = good.clone();
-        flipped.iter_mut().skip(4096).step_by(97).for_each(|byte| *byte ^= 0xff);
-        let table: Vec<(&str, Vec<u8>)> = vec![
-            ("empty", Vec::new()),
-            ("text", b"not a database\n".repeat(1000)),
-            ("torn", good[..good.len() / 3].to_vec()),
-            ("head only", good[..100].to_vec()),
-            ("flipped", flipped),
-            ("zeros", vec![0; 65536]),
-        ];
-        for (name, bytes) in table {
-            let home = tempfile::tempdir().unwrap();
-            let path = home.path().join("state");
-            std::fs::write(&path, &bytes).unwrap();
-            let error = read(home.path()).expect_err(name);
-            assert!(matches!(error, StoreError::Damaged { .. }), "{name}: {error}");
-            assert_eq!(std::fs::read(&path).unwrap(), bytes, "{name}: reading changed it");
-            let error = Store::open(home.path()).expect_err(name);
-            assert!(matches!(error, StoreError::Damaged { .. }), "{name}: {error}");
-            assert!(error.to_string().contains("left as it is"), "{error}");
-            assert!(path.exists(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_newer_format_is_said_and_not_touched() {
-        let home = tempfile::tempdir().unwrap();
-        let store = Store::open(home.path()).unwrap();
-        let transaction = store.database.as_ref().unwrap().begin_write().unwrap();
-        transaction.open_table(META).unwrap().insert("format", b"2".as_slice()).unwrap();
-        transaction.commit().unwrap();
-        drop(store);
-        for error in [read(home.path()).unwrap_err(), Store::open(home.path()).unwrap_err()] {
-            assert!(matches!(&error, StoreError::Newer { format, .. } if format == "2"), "{error}");
-        }
-    }
-
-    /// In a process whose files may not grow: that is as good as a full disk, and needs no disk.
-    #[test]
-    fn a_full_disk_is_said_and_the_next_save_works() {
-        const INSIDE: &str = "PMRUN_TEST_FULL";
-        if std::env::var_os(INSIDE).is_none() {
-            let output = std::process::Command::new("/bin/sh")
-                .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "sh"])
-                .arg(std::env::current_exe().unwrap())
-                .args(["runtime::store::tests::a_full_disk_is_said_and_the_next_save_works", "--exact"])
-                .env(INSIDE, "1")
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
-            return assert!(output.status.success() && said.contains("1 passed"), "{said}");
-        }
-        let home = tempfile::tempdir().unwrap();
-        let mut store = Store::open(home.path()).unwrap();
-        store.save(&[ambient("d"), Save::App("a".into(), record("a", "d").into()), Save::Generation(1)]).unwrap();
-        let big = BTreeMap::from([("BIG".to_owned(), "x".repeat(8 << 20))]);
-        let saves = [Save::Ambient("big".into(), Arc::new(big)), Save::App("a".into(), record("a", "big").into())];
-        for _ in 0..2 {
-            let error = store.save(&saves).unwrap_err().to_string();
-            assert!(error.starts_with("cannot write the state in") && error.ends_with("File too large"), "{error}");
-            assert_eq!(store.load().unwrap().apps["a"].ambient, "d", "nothing was changed");
-        }
-        store.save(&[Save::Generation(2)]).unwrap();
-        drop(store);
-        let state = read(home.path()).unwrap().unwrap();
-        assert_eq!((state.generation, state.apps["a"].ambient.as_str()), (2, "d"));
-        assert!(state.ambients.contains_key("d"), "it is not taken for unreferenced");
-    }
-
-    #[test]
-    fn a_database_that_is_not_ours_is_said() {
-        let home = tempfile::tempdir().unwrap();
-        Database::create(home.path().join("state")).unwrap();
-        let error = Store::open(home.path()).unwrap_err();
-        assert!(error.to_string().contains("it is not pmrun's"), "{error}");
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use super::history::{Heard, Moment, Why};
 use super::rename::Rename;
 use super::roster::Roster;
 use super::view::outputs;
-use super::{AppRecord, Effect, Intent, Standing};
+use super::{AppRecord, Effect, Intent, Standing, Stranger};
 use crate::base::{InstanceId, Mono, Now, Run, sha256_hex};
 use crate::schedule::Agenda;
 use crate::supervisor::{Ask, Cause, Event, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step};
@@ -140,6 +140,8 @@ pub(super) struct Table {
     pub(super) roster: Roster,
     /// Who may stand elsewhere since that was last said, by its number.
     pub(super) restless: BTreeMap<u32, InstanceId>,
+    /// What runs, is nobody's, and is left alone.
+    pub(super) strangers: Vec<Stranger>,
 }
 
 impl Table {
@@ -155,6 +157,7 @@ impl Table {
             asking: Why::Unknown,
             roster: Roster::default(),
             restless: BTreeMap::new(),
+            strangers: Vec::new(),
         }
     }
 

@@ -2,15 +2,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::table::{App, Instance, Table};
-use super::{AppRecord, InstanceRecord, Intent, State, Survivor};
+use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
 use crate::base::{InstanceId, Key, Now, format_span};
 use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
-use crate::rpc::wire::{AppView, InstanceView};
+use crate::rpc::wire::{AppView, InstanceView, StrangerView};
 use crate::schedule::Agenda;
 use crate::spec::{AppSpec, ExecMode, Probe};
 use crate::supervisor::{
     self, Cause, ErrorReason, Layout, Machine, Output, StopPhase, Then, combined_log, log_outputs,
 };
+
+/// What `list` says of a process that nobody knows.
+#[must_use]
+pub fn stranger(stranger: &Stranger) -> StrangerView {
+    let InstanceId { app, slot } = &stranger.instance;
+    StrangerView { pid: stranger.pid, name: app.clone(), slot: *slot }
+}
 
 /// What `list` shows when no daemon runs: everything known, nothing running.
 #[must_use]

@@ -41,3 +41,9 @@ pub use resolve::{Request, Resolved, resolve};
 pub use shapes::{Decoded, decode};
 pub use surroundings::{EnvText, FileEntry, Surroundings};
 pub use value::{Shape, Value};
+
+/// Whether it is an option of an app, by any of its names.
+#[must_use]
+pub fn is_option(key: &str) -> bool {
+    options::find(key).is_some()
+}

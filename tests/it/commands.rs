@@ -350,24 +350,28 @@ fn a_home_may_have_any_name_and_be_relative() {
 }
 
 #[test]
-fn damaged_state_is_left_alone_and_said_with_the_way_on() {
+fn damaged_state_without_a_backup_is_left_alone_and_said_with_the_way_on() {
     let home = three();
     home.ok(&["kill"]);
     let state = home.folder.join("state");
     let whole = std::fs::read(&state).expect("it is there");
+    let backups = ["state.backup", "state.backup.1"].map(|name| home.folder.join(name));
+    for backup in backups.iter().filter(|backup| backup.exists()) {
+        std::fs::remove_file(backup).expect("it is there");
+    }
     for damaged in [&whole[..5_000], b"", b"not a database at all"] {
         std::fs::write(&state, damaged).expect("write");
         for command in [&["list"][..], &["diff", "eco.json"], &["apply", "eco.json"], &["kill"]] {
             let output = home.run(command);
-            assert!(matches!(output.code, Some(1 | 69)), "{output}");
             output
-                .says("cannot be read and was left as it is")
-                .says(&format!("mv '{0}' '{0}.damaged'", state.display()));
-            output.says("`pmrun apply` of each ecosystem file starts it again").never_shows("pmrun.log");
+                .exited(1)
+                .says("nothing that runs was touched")
+                .says("`pmrun state repair`")
+                .never_shows("pmrun.log");
         }
         assert_eq!(std::fs::read(&state).expect("it is there"), damaged);
     }
-    std::fs::rename(&state, home.folder.join("state.damaged")).expect("rename");
+    home.ok(&["state", "repair"]).says("from nothing").says("`pmrun apply` of each ecosystem file");
     home.ok(&["apply", "eco.json"]);
     assert_eq!(home.pids().len(), 4);
 }

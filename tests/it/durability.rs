@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Fifo, Home, Instance, needs_root, procs, skipped, stay};
+use crate::support::{Fifo, Home, Instance, fill, needs_root, procs, small_disk, stay};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -292,28 +292,6 @@ fn clients_that_misbehave_or_vanish_do_no_harm() {
     one_process_each(&home);
 }
 
-/// A small file system; none where this machine does not let us have one.
-fn small_disk(home: &mut Home, at: &std::path::Path, size: &str) -> bool {
-    std::fs::create_dir_all(at).expect("mkdir");
-    let line = format!("mount -t tmpfs -o size={size} tmpfs '{}'", at.display());
-    let output = home.run_command(home.shell(&line), Duration::from_secs(20));
-    if output.code != Some(0) {
-        skipped(&format!("no tmpfs can be mounted: {}", output.stderr.trim()));
-        return false;
-    }
-    home.mounted.push(at.to_owned());
-    true
-}
-
-/// Takes what is left of it.
-fn fill(folder: &std::path::Path) -> std::path::PathBuf {
-    let path = folder.join("filler");
-    let mut file = std::fs::File::create(&path).expect("create");
-    let block = [0; 4096];
-    while file.write_all(&block).is_ok() {}
-    path
-}
-
 #[test]
 fn a_full_disk_for_logs_harms_no_app() {
     if !needs_root() {
@@ -476,6 +454,11 @@ fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
 fn a_daemon_whose_home_was_deleted_is_replaced_with_all_that_it_runs() {
     let home = two();
     let (daemon, pids) = (home.daemon().expect("a daemon runs"), home.pids());
+    // It would be written again otherwise.
+    home.until("the backup to be of now", |_| home.json(&["state", "check", "--json"])["backups"][0]["apps"] == 2);
+    for entry in ["state.backup", "state.backup.1"] {
+        let _ = std::fs::remove_file(home.folder.join(entry));
+    }
     for entry in ["pmrun.sock", "pmrun.pid", "daemon.lock", "start.lock", "state", "pids", "notify"] {
         let path = home.folder.join(entry);
         if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.expect("it is there");

@@ -101,11 +101,11 @@ fn one_app_of_a_command_line_goes_by_the_same_rules() {
     let text = |text: &str| Node::new(Kind::String(text.to_owned()), None);
     let entry = |key: &str, value| Entry { key: Key { text: key.to_owned(), span: None }, value };
     let app = |script: &str| Node::new(Kind::Mapping(vec![entry("script", text(script))]), None);
-    let loaded = load_node(folder.path(), app("./x.sh"), &world(folder.path()));
+    let loaded = load_node(folder.path(), Path::new("command line"), app("./x.sh"), &world(folder.path()));
     let apps = loaded.graph.unwrap().apps;
     assert_eq!((apps[0].name.as_str(), apps.len()), ("x", 1));
     assert!(apps[0].interpreter.is_some());
-    let loaded = load_node(folder.path(), app("./gone.sh"), &world(folder.path()));
+    let loaded = load_node(folder.path(), Path::new("command line"), app("./gone.sh"), &world(folder.path()));
     assert!(loaded.graph.is_none());
     assert_eq!(loaded.report.diagnostics.len(), 1);
 }

@@ -86,6 +86,8 @@ pub struct Host {
     /// By instance, the launch whose first process ended last without being asked to: what that left behind is looked
     /// for when a stop asks for it.
     ended: HashMap<String, Ended>,
+    /// Marks of launches that nobody knows, and nobody ends.
+    strangers: HashSet<String>,
     /// By epoll key, which member of which stop.
     members: HashMap<u64, (LaunchId, u32)>,
     next_member: u64,
@@ -158,6 +160,7 @@ impl Host {
             requests: Vec::new(),
             stopping: BTreeMap::new(),
             ended: HashMap::new(),
+            strangers: HashSet::new(),
             members: HashMap::new(),
             next_member: 0,
             oldest: me.map_or(0, |me| me.start),
@@ -172,12 +175,18 @@ impl Host {
         Ok(host)
     }
 
+    /// Launches by these marks are left alone. To be said before [`Self::adopt`].
+    pub fn spare(&mut self, marks: impl IntoIterator<Item = String>) {
+        self.strangers.extend(marks);
+    }
+
     /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark. What
     /// those that are `done` have left behind goes on until its launch is stopped.
     pub fn adopt(&mut self, launches: &[Launch], done: &HashSet<LaunchId>) -> Vec<Adopted> {
         let mut adopted = Vec::new();
         let mut spared = Spared::default();
         spared.marks.extend(self.running.values().map(|running| running.mark.clone()));
+        spared.marks.extend(self.strangers.iter().cloned());
         let mut complete = true;
         let home = self.home.clone();
         let mut search = Search::new(&home);

@@ -130,6 +130,17 @@ pub enum What {
     DaemonEnded {
         why: Why,
     },
+    /// What is recorded was damaged, and was built anew from its backup and what runs.
+    StateRebuilt {
+        reason: String,
+        /// Where the damaged one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        aside: Option<String>,
+        apps: usize,
+        /// What runs and is not known any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        strangers: Vec<String>,
+    },
     /// So many before this could not be written.
     Lost {
         count: u64,
@@ -249,6 +260,7 @@ impl What {
             | Self::Deleted { .. }
             | Self::DaemonStarted { .. }
             | Self::DaemonEnded { .. }
+            | Self::StateRebuilt { .. }
             | Self::Lost { .. }
             | Self::Unknown => None,
         }

@@ -72,6 +72,13 @@ impl fmt::Display for What {
             Self::Deleted { why } => write!(f, "deleted: {why}"),
             Self::DaemonStarted { pid, version } => write!(f, "pmrun {version} serves (pid {pid})"),
             Self::DaemonEnded { why } => write!(f, "ended: {why}"),
+            Self::StateRebuilt { reason, aside, apps, strangers } => {
+                write!(f, "the state was damaged ({reason}) and was built anew: {apps} apps")?;
+                if !strangers.is_empty() {
+                    write!(f, ", not known any more and left running: {}", strangers.join(", "))?;
+                }
+                aside.as_ref().map_or(Ok(()), |aside| write!(f, "; the damaged one is `{aside}`"))
+            }
             Self::Lost { count } => write!(f, "{count} events before this could not be written"),
             Self::Unknown => f.write_str("something that a newer pmrun wrote (`--json` shows it)"),
         }

@@ -134,7 +134,8 @@ impl Operation {
             | Save::Began(_)
             | Save::Ended { .. }
             | Save::Applied { .. }
-            | Save::Boot(_) => false,
+            | Save::Boot(_)
+            | Save::Strangers(_) => false,
         });
         let number = *around.generation + 1;
         changes.then(|| (number, deed.generation(number, around.now.wall.0)))

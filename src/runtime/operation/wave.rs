@@ -80,7 +80,8 @@ impl Operation {
         if ready.is_empty() {
             return;
         }
-        let mut next_list_id = if around.table.apps.is_empty() { 0 } else { around.table.next_list_id };
+        let begins_anew = around.table.apps.is_empty() && around.table.strangers.is_empty();
+        let mut next_list_id = if begins_anew { 0 } else { around.table.next_list_id };
         let mut works = Vec::with_capacity(ready.len());
         for app in ready {
             let Some(task) = self.tasks.get_mut(&app) else { continue };

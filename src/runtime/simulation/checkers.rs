@@ -24,7 +24,7 @@ fn list(world: &mut World) -> Vec<InstanceView> {
         let Effect::Answer { answer, .. } = effect else {
             world.host.fail(&format!("what only reads leads to {effect:?}"));
         };
-        if let Answer::List { instances } = *answer {
+        if let Answer::List { instances, .. } = *answer {
             listed = instances;
         }
     }

@@ -21,6 +21,12 @@ pub(super) struct Memory {
 }
 
 impl Host {
+    /// What was is lost; what is, is where it begins.
+    pub(super) fn forget_what_was(&mut self) {
+        let now = self.disk.apps.iter().map(|(name, record)| (name.clone(), former_of(record))).collect();
+        self.memory = Memory { formers: BTreeMap::from([(self.disk.generation, now)]), ..Memory::default() };
+    }
+
     /// After a save is on the disk.
     pub(super) fn remember_save(&mut self, save: &Save) {
         match save {
@@ -46,7 +52,7 @@ impl Host {
             Save::Ambient(digest, variables) => {
                 self.memory.ambients.insert(digest.clone(), Arc::clone(variables));
             }
-            Save::App(..) | Save::DeleteApp(_) | Save::Generation(_) | Save::Boot(_) => {}
+            Save::App(..) | Save::DeleteApp(_) | Save::Generation(_) | Save::Boot(_) | Save::Strangers(_) => {}
         }
         let now: Formers = self.disk.apps.iter().map(|(name, record)| (name.clone(), former_of(record))).collect();
         let number = self.disk.generation;

@@ -11,7 +11,8 @@ use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What, Why};
 use crate::runtime::{
-    ClientId, Effect, Input, Intent, Past, Recall, Save, Standing, State, Survivor, Ticket, Watches, possible_launches,
+    ClientId, Effect, Found, Input, Intent, Past, Recall, Save, Standing, State, Stranger, Survivor, Ticket, Watches,
+    possible_launches, rebuild,
 };
 use crate::supervisor::{Launch, LaunchId, Layout, State as StandsAs};
 
@@ -47,6 +48,10 @@ pub(super) enum Coming {
     User,
     /// Files change.
     Files,
+    /// Somebody ends what runs though nobody knows it.
+    StrangerEnds {
+        tree: u64,
+    },
     /// A health check is made.
     Probe {
         launch: LaunchId,
@@ -75,7 +80,9 @@ fn in_short(save: &Save) -> String {
         Save::DeleteApp(name) => format!("no {name}"),
         Save::Generation(number) => format!("@{number}"),
         Save::Ended { number, .. } => format!("end of @{number}"),
-        Save::Ambient(..) | Save::Began(_) | Save::Applied { .. } | Save::Boot(_) => "more".to_owned(),
+        Save::Ambient(..) | Save::Began(_) | Save::Applied { .. } | Save::Boot(_) | Save::Strangers(_) => {
+            "more".to_owned()
+        }
     }
 }
 
@@ -130,6 +137,10 @@ pub(super) struct Host {
     pub(super) faults: Faults,
     pub(super) trees: BTreeMap<u64, Tree>,
     pub(super) disk: State,
+    /// As it was one save ago.
+    backup: State,
+    /// For what befalls the disk: lives without that are what they were before anything could.
+    pub(super) fate: Rng,
     /// What is on it besides.
     pub(super) memory: Memory,
     /// As of the last save that the core has heard of.
@@ -170,13 +181,7 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(seed: u64) -> Self {
-        let disk = State {
-            generation: 0,
-            key: Key([7; 32]),
-            boot: String::new(),
-            apps: BTreeMap::new(),
-            ambients: BTreeMap::new(),
-        };
+        let disk = State::empty(Key([7; 32]));
         Self {
             mono: 1_000_000,
             wall_offset: WALL_OFFSET,
@@ -188,6 +193,8 @@ impl Host {
             faults: Faults { failing_saves: 8, failing_spawns: 4, duplicates: 5, leaks: 20, illness: 10 },
             trees: BTreeMap::new(),
             heard_disk: disk.clone(),
+            backup: disk.clone(),
+            fate: Rng::new(seed ^ 0xfa7e),
             unrecorded_stops: BTreeSet::new(),
             disk,
             memory: Memory::default(),
@@ -285,6 +292,7 @@ impl Host {
                 return Some(Input::Recalled { ticket, result: self.recall(&wanted) });
             }
             Coming::Probe { launch } => return self.probe(launch),
+            Coming::StrangerEnds { tree } => return Some(self.stranger_ends(tree)),
             Coming::User | Coming::Files | Coming::Clock { .. } => {}
         }
         None
@@ -302,7 +310,7 @@ impl Host {
             Effect::Standing { id, standing: None } => {
                 self.standings.remove(&id);
             }
-            Effect::Rotation { .. } => {}
+            Effect::Rotation { .. } | Effect::Errand { .. } => {}
             Effect::Check { launch, check } => self.check(launch, check.is_some()),
             Effect::Limits { launch, limits } => self.note_limits(launch, limits.pids),
             Effect::Tree { launch, tree } => {
@@ -446,6 +454,45 @@ impl Host {
         }
     }
 
+    /// The disk is damaged, and built anew from its backup and what runs.
+    pub(super) fn damage(&mut self) {
+        let found: Vec<Found> = self
+            .trees
+            .iter()
+            .map(|(key, tree)| Found {
+                pid: tree.pid,
+                start: tree.started,
+                instance: tree.marker.parse().unwrap(),
+                list_id: tree.list_id.parse().unwrap(),
+                mark: key.to_string(),
+                first: tree.root_alive,
+            })
+            .collect();
+        self.disk = rebuild(self.backup.clone(), &found, &self.standings);
+        self.note(&format!("the state is damaged; strangers: {:?}", self.disk.strangers));
+        self.heard_disk = self.disk.clone();
+        self.backup = self.disk.clone();
+        self.unrecorded_stops.clear();
+        self.forget_what_was();
+        for stranger in self.disk.strangers.clone() {
+            let key: u64 = stranger.mark.parse().unwrap();
+            let delay = self.fate.below(20_000);
+            self.after(delay, Coming::StrangerEnds { tree: key });
+        }
+    }
+
+    fn living_strangers(&self) -> Vec<Stranger> {
+        let lives = |stranger: &&Stranger| self.trees.contains_key(&stranger.mark.parse().unwrap());
+        self.disk.strangers.iter().filter(lives).cloned().collect()
+    }
+
+    /// Somebody ends what nobody knows.
+    fn stranger_ends(&mut self, key: u64) -> Input {
+        // It may have ended by itself.
+        self.trees.remove(&key);
+        Input::Strangers { left: self.living_strangers() }
+    }
+
     /// As the real host: what its pid file and its marks say is taken over, everything else is ended.
     fn adopt(&mut self, hears: bool) -> Vec<Survivor> {
         let mut survivors = Vec::new();
@@ -480,7 +527,17 @@ impl Host {
                 notify: hears,
             });
         }
-        self.trees.retain(|key, _| adopted.contains(key));
+        self.disk.strangers = self.living_strangers();
+        let strangers = &self.disk.strangers;
+        self.trees.retain(|key, tree| {
+            let is_stranger = strangers.iter().any(|stranger| stranger.mark == key.to_string());
+            if is_stranger {
+                // None that the core could mean.
+                tree.launch = LaunchId(u64::MAX - key);
+                tree.announced = false;
+            }
+            is_stranger || adopted.contains(key)
+        });
         survivors
     }
 
@@ -705,7 +762,8 @@ impl Host {
                 | Save::Began(_)
                 | Save::Ended { .. }
                 | Save::Applied { .. }
-                | Save::Boot(_) => None,
+                | Save::Boot(_)
+                | Save::Strangers(_) => None,
             }));
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
@@ -716,6 +774,7 @@ impl Host {
 
     /// Environments that lose their last app go, as in the real store.
     fn write(&mut self, saves: Vec<Save>) {
+        self.backup = self.disk.clone();
         for save in saves {
             let remembered = save.clone();
             match save {
@@ -737,6 +796,7 @@ impl Host {
                 }
                 Save::Began(_) | Save::Ended { .. } | Save::Applied { .. } => {}
                 Save::Boot(boot) => self.disk.boot = boot,
+                Save::Strangers(strangers) => self.disk.strangers = strangers,
             }
             self.remember_save(&remembered);
         }

@@ -107,6 +107,9 @@ impl World {
         self.files.last.clear();
         self.host.watches = Watches::default();
         self.host.daemon_dies();
+        if self.crashes && self.host.fate.percent(10) {
+            self.host.damage();
+        }
         self.vanished
             .extend((1..=self.next_client).map(ClientId).filter(|client| !self.host.finished.contains_key(client)));
         let past = self.host.past(!by_itself);

@@ -49,7 +49,7 @@ pub(super) fn targets(names: &[&str]) -> Vec<String> {
 
 pub(super) fn list(world: &mut World) -> Vec<InstanceView> {
     match world.ask(Request::List) {
-        Answer::List { instances } => instances,
+        Answer::List { instances, .. } => instances,
         other => panic!("{other:?}"),
     }
 }

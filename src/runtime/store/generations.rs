@@ -358,7 +358,8 @@ mod tests {
 
     use super::super::{Store, create, read, read_back};
     use super::*;
-    use crate::runtime::{InstanceRecord, Intent, Save};
+    use crate::base::Key;
+    use crate::runtime::{InstanceRecord, Intent, Save, State};
     use crate::spec::AppSpec;
 
     fn record(name: &str, env: &str, ambient: &str, intent: Intent) -> AppRecord {
@@ -486,7 +487,7 @@ mod tests {
     fn a_state_without_generations_is_read_and_goes_on_from_where_it_is() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state");
-        create(home.path(), &path).unwrap();
+        create(home.path(), &path, &State::empty(Key([7; 32]))).unwrap();
         let older = |number: &str, env: &str| {
             let database = Database::open(&path).unwrap();
             let transaction = database.begin_write().unwrap();

@@ -73,3 +73,25 @@ fn answer<'a>(cell: &'a OnceLock<Option<String>>, program: &str, args: &[&str]) 
     });
     answer.as_deref()
 }
+
+/// A small file system; none where this machine does not let us have one.
+pub(crate) fn small_disk(home: &mut Home, at: &Path, size: &str) -> bool {
+    std::fs::create_dir_all(at).expect("mkdir");
+    let line = format!("mount -t tmpfs -o size={size} tmpfs '{}'", at.display());
+    let output = home.run_command(home.shell(&line), std::time::Duration::from_secs(20));
+    if output.code != Some(0) {
+        skipped(&format!("no tmpfs can be mounted: {}", output.stderr.trim()));
+        return false;
+    }
+    home.mounted.push(at.to_owned());
+    true
+}
+
+/// Takes what is left of it.
+pub(crate) fn fill(folder: &Path) -> PathBuf {
+    let path = folder.join("filler");
+    let mut file = std::fs::File::create(&path).expect("create");
+    let block = [0; 4096];
+    while file.write_all(&block).is_ok() {}
+    path
+}

@@ -1,0 +1,134 @@
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::log;
+use crate::runtime::store;
+use crate::runtime::{Save, State};
+
+/// Between two copies: what is saved again and again is not copied each time.
+const PAUSE: Duration = Duration::from_secs(1);
+/// After one that could not be written.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// The thread that keeps a backup of the state beside it. It copies what was said to be saved and not what the disk says:
+/// no damage gets from there into a backup. Nobody waits for it.
+#[derive(Debug)]
+pub(super) struct Copies {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    latest: Mutex<Latest>,
+    woken: Condvar,
+}
+
+#[derive(Debug)]
+struct Latest {
+    state: State,
+    /// No copy says this yet.
+    stale: bool,
+    ended: bool,
+}
+
+impl Copies {
+    pub(super) fn start(home: &Path, state: State) -> std::io::Result<Self> {
+        let stale = !store::is_current(home, &state);
+        let latest = Mutex::new(Latest { state, stale, ended: false });
+        let shared = Arc::new(Shared { latest, woken: Condvar::new() });
+        let (home, theirs) = (home.to_owned(), Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("backup".to_owned())
+            .stack_size(512 << 10)
+            .spawn(move || theirs.copy_all(&home))?;
+        Ok(Self { shared, thread })
+    }
+
+    /// What is on disk from now on.
+    pub(super) fn saved(&self, saves: &[Save]) {
+        let mut latest = self.shared.lock();
+        latest.state.apply(saves);
+        latest.stale = true;
+        self.shared.woken.notify_one();
+    }
+
+    pub(super) fn latest(&self) -> State {
+        self.shared.lock().state.clone()
+    }
+
+    /// Returns when the last copy is written.
+    pub(super) fn finish(self) {
+        self.shared.lock().ended = true;
+        self.shared.woken.notify_one();
+        let _ = self.thread.join();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Latest> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy_all(&self, home: &Path) {
+        let mut troubled = false;
+        while let Some(state) = self.next() {
+            let written = store::write_backup(home, &state, now_ms());
+            if let Err(error) = &written
+                && !troubled
+            {
+                log::line(format_args!("{error}; what is saved is saved all the same"));
+            }
+            troubled = written.is_err();
+            let latest = self.lock();
+            let pause = if troubled { PAUSE_AFTER_FAILURE } else { PAUSE };
+            let waited = self.woken.wait_timeout_while(latest, pause, |latest| !latest.ended);
+            let (mut latest, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if troubled {
+                if latest.ended {
+                    return;
+                }
+                latest.stale = true;
+            }
+        }
+    }
+
+    /// None at the end.
+    fn next(&self) -> Option<State> {
+        let latest = self.lock();
+        let waited = self.woken.wait_while(latest, |latest| !latest.stale && !latest.ended);
+        let mut latest = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut latest.stale).then(|| latest.state.clone())
+    }
+}
+
+pub(super) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Where a copy of the state is that a command asked for.
+pub(super) fn keep(home: &Path, state: &State) -> Result<PathBuf, store::StoreError> {
+    store::keep(home, state, now_ms()).map(|()| home.join(store::SAVED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Key;
+
+    #[test]
+    fn the_last_thing_that_was_saved_is_in_the_last_copy() {
+        let home = tempfile::tempdir().unwrap();
+        let copies = Copies::start(home.path(), State::empty(Key([1; 32]))).unwrap();
+        for generation in 1..=50 {
+            copies.saved(&[Save::Generation(generation)]);
+        }
+        copies.finish();
+        let (_, newest) = store::backups(home.path()).remove(0);
+        let newest = newest.unwrap().state;
+        assert_eq!((newest.generation, newest.saves), (50, 50));
+        assert!(store::is_current(home.path(), &newest));
+    }
+}

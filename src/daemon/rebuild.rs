@@ -1,0 +1,133 @@
+//! What becomes of a damaged state: it is set aside, and another is built from its backup and what runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::standings::known;
+use super::utc_name;
+use crate::base::Key;
+use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, random_bytes, reason};
+use crate::runtime::store::{self, Backup, StoreError};
+use crate::runtime::{Found, Standing, State, Stranger, rebuild};
+
+/// How long another may have it that is about to end, or reads.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was done about a damaged state.
+#[derive(Clone, Debug)]
+pub struct Rebuilt {
+    /// What was wrong with it.
+    pub reason: String,
+    /// Where it is now; none where it was gone.
+    pub aside: Option<PathBuf>,
+    /// Which backup it was built from, and when that was written, in milliseconds since 1970.
+    pub from: Option<(PathBuf, u64)>,
+    /// Backups that could not be used, and why.
+    pub passed_over: Vec<(PathBuf, String)>,
+    pub apps: usize,
+    /// What runs and is not known any more.
+    pub strangers: Vec<Stranger>,
+}
+
+/// Why there is no new one. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the state in `{}` is damaged ({reason}), and there is no backup that could be used{said}", path.display())]
+    NoBackup { path: PathBuf, reason: String, said: String },
+    #[error("cannot look at what runs: {0}")]
+    Processes(String),
+}
+
+/// With `regardless` it is done without a backup, too: then only what runs is known, and nothing of it but that it runs. The
+/// caller holds `daemon.lock`.
+///
+/// # Errors
+/// When nothing was done.
+pub fn build(
+    home: &Path,
+    reason: &str,
+    standings: &BTreeMap<u32, Standing>,
+    regardless: bool,
+) -> Result<Rebuilt, RebuildError> {
+    let (mut from, mut passed_over) = (None, Vec::new());
+    for (path, backup) in store::backups(home) {
+        match backup {
+            Ok(backup) => {
+                from = Some((path, backup));
+                break;
+            }
+            Err(problem) => passed_over.push((path, problem)),
+        }
+    }
+    let (from, state) = match from {
+        Some((path, Backup { state, at_ms })) => (Some((path, at_ms)), state),
+        None if regardless => {
+            let key = random_bytes().map_err(|error| RebuildError::Processes(self::reason(&error)))?;
+            (None, State::empty(Key(key)))
+        }
+        None => {
+            let said: Vec<String> =
+                passed_over.iter().map(|(path, why)| format!("; `{}`: {why}", path.display())).collect();
+            let (path, reason) = (home.join("state"), reason.to_owned());
+            return Err(RebuildError::NoBackup { path, reason, said: said.concat() });
+        }
+    };
+    let found = marked(home).map_err(|error| RebuildError::Processes(self::reason(&error)))?;
+    let found: Vec<Found> = found.into_iter().map(of_marked).collect();
+    let mut state = rebuild(state, &found, standings);
+    // Newer than any backup.
+    state.saves += 1;
+    let aside = store::replace(home, &state, &utc_name())?;
+    let (apps, strangers) = (state.apps.len(), state.strangers);
+    Ok(Rebuilt { reason: reason.to_owned(), aside, from, passed_over, apps, strangers })
+}
+
+/// Where no daemon runs: what is damaged is built anew, of whatever is left. None where it is sound.
+///
+/// # Errors
+/// When nothing was done.
+pub fn repair(home: &Path) -> Result<Option<Rebuilt>, RebuildError> {
+    let lock = home.join("daemon.lock");
+    let held = || StoreError::Held { path: home.join("state").display().to_string() };
+    let failed = |error: std::io::Error| RebuildError::Processes(format!("`{}`: {}", lock.display(), reason(&error)));
+    let _lock = LockFile::acquire(&lock, LockKind::Exclusive, LOCK_PATIENCE).map_err(failed)?.ok_or_else(held)?;
+    match store::check(home) {
+        Ok(_) => Ok(None),
+        Err(StoreError::Damaged { reason, .. }) => build(home, &reason, &known(home, &boot_id()), true).map(Some),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn of_marked(marked: Marked) -> Found {
+    let Marked { pid, start, instance, list_id, launch, leads } = marked;
+    Found { pid, start, instance, list_id, mark: launch, first: leads }
+}
+
+impl Rebuilt {
+    /// A line each: what was done, and what to know about it.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let apps = if self.apps == 1 { "1 app".to_owned() } else { format!("{} apps", self.apps) };
+        let from = match &self.from {
+            Some((path, at_ms)) => format!("from `{}` of {}, with {apps}", path.display(), at(*at_ms)),
+            None => "from nothing: there was no backup, and which apps there are is forgotten".to_owned(),
+        };
+        let mut lines = vec![format!("the state was damaged ({}): it was built anew {from}", self.reason)];
+        lines.extend(self.aside.iter().map(|aside| format!("the damaged one is kept as `{}`", aside.display())));
+        let passed_over = self.passed_over.iter();
+        lines.extend(passed_over.map(|(path, why)| format!("`{}` could not be used: {why}", path.display())));
+        lines.extend(self.strangers.iter().map(|stranger| {
+            let Stranger { pid, instance, .. } = stranger;
+            format!("process {pid} runs as `{instance}`, and nobody knows its settings any more: it is left alone")
+        }));
+        lines
+    }
+}
+
+fn at(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    at.map_or_else(|| at_ms.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}

@@ -1,0 +1,353 @@
+//! What is recorded may be torn, cut off, gone, or not to be read at all: nothing that runs is harmed, and it is built anew.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Home, Output, fill, needs_root, procs, skipped, small_disk, stay};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn apps(names: &[&str]) -> Value {
+    json!(names.iter().map(|name| stay(name)).collect::<Vec<_>>())
+}
+
+/// Applied, and in the backup.
+fn running(names: &[&str]) -> Home {
+    let home = Home::new();
+    apply(&home, names);
+    home
+}
+
+fn apply(home: &Home, names: &[&str]) {
+    home.app("stay.sh", "stay.sh");
+    home.apply(&apps(names));
+    backed_up(home, names);
+}
+
+/// Until exactly these are in the backup.
+#[track_caller]
+fn backed_up(home: &Home, names: &[&str]) {
+    let deadline = Instant::now() + SOON;
+    let of = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("app")?.get(0)?.as_str().map(str::to_owned);
+    loop {
+        let text = std::fs::read_to_string(home.folder.join("state.backup")).unwrap_or_default();
+        let known: Vec<String> = text.lines().filter_map(of).collect();
+        if known == names {
+            return;
+        }
+        assert!(Instant::now() < deadline, "in the backup: {known:?}{}", home.daemon_log());
+        std::thread::yield_now();
+    }
+}
+
+fn state(home: &Home) -> PathBuf {
+    home.folder.join("state")
+}
+
+fn set_aside(home: &Home) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(&home.folder).expect("it is there").flatten().map(|entry| entry.path());
+    let is_one =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("state.damaged-"));
+    entries.filter(is_one).collect()
+}
+
+/// Ways to lose it; none: it is gone.
+type Damage = fn(&[u8]) -> Option<Vec<u8>>;
+
+const WAYS: [(&str, Damage); 7] = [
+    ("cut off", |whole| Some(whole[..9_000].to_vec())),
+    ("cut off early", |whole| Some(whole[..100].to_vec())),
+    ("flipped", |whole| {
+        let mut bytes = whole.to_vec();
+        bytes.iter_mut().skip(4096).filter(|byte| **byte != 0).step_by(31).for_each(|byte| *byte ^= 0x10);
+        Some(bytes)
+    }),
+    ("torn", |whole| {
+        let mut bytes = whole.to_vec();
+        bytes[4096..].chunks_mut(4096).step_by(2).for_each(|page| page.fill(0));
+        Some(bytes)
+    }),
+    ("empty", |_| Some(Vec::new())),
+    ("something else", |_| Some(b"not a database\n".repeat(1000))),
+    ("gone", |_| None),
+];
+
+fn spoil(home: &Home, damage: Damage) -> Option<Vec<u8>> {
+    let path = state(home);
+    let damaged = damage(&std::fs::read(&path).expect("it is there"));
+    match &damaged {
+        Some(bytes) => std::fs::write(&path, bytes).expect("write"),
+        None => std::fs::remove_file(&path).expect("it is there"),
+    }
+    damaged
+}
+
+#[track_caller]
+fn all_as_before(home: &Home, before: &BTreeMap<String, u32>) {
+    assert_eq!(home.pids(), *before, "{}", home.daemon_log());
+    assert!(before.values().all(|pid| procs::alive(*pid)));
+    assert_eq!(home.marked().values().map(Vec::len).collect::<Vec<_>>(), vec![1; before.len()]);
+    home.exits(0, &["diff", "eco.json"]);
+    home.ok(&["state", "check"]).prints("state: sound");
+}
+
+/// Says that it is damaged, and touches nothing.
+#[track_caller]
+fn is_damaged(home: &Home, damaged: Option<&Vec<u8>>) {
+    home.exits(1, &["state", "check"]).prints("state: damaged: ").says("`pmrun state repair`");
+    let report = home.json(&["state", "check", "--json"]);
+    assert_eq!((&report["sound"], report["problem"].is_string()), (&json!(false), true), "{report}");
+    home.exits(1, &["list"]).says("`pmrun state repair`").never_shows("panicked");
+    assert_eq!(std::fs::read(state(home)).ok().as_ref(), damaged, "looking changed it");
+}
+
+#[test]
+fn the_next_command_builds_a_damaged_state_anew_and_no_pid_moves() {
+    let home = running(&["a", "b"]);
+    home.ok(&["stop", "b"]);
+    home.ok(&["start", "b"]);
+    let before = home.pids();
+    for (number, (name, damage)) in WAYS.into_iter().enumerate() {
+        home.lose_daemon();
+        let damaged = spoil(&home, damage);
+        is_damaged(&home, damaged.as_ref());
+        let output = home.ok(&["start", "a"]);
+        output.says("the state was damaged (").says("it was built anew from `").says("with 2 apps");
+        assert!(!output.stderr.contains("panicked"), "{name}: {output}");
+        all_as_before(&home, &before);
+        if let Some(damaged) = damaged {
+            let kept = set_aside(&home).iter().any(|path| std::fs::read(path).expect("it is there") == damaged);
+            assert!(kept, "{name}: it is kept");
+        }
+        let told = home.ok(&["events", "--json"]).stdout.matches("\"event\":\"state_rebuilt\"").count();
+        assert_eq!(told, number + 1, "{name}");
+    }
+    home.ok(&["events"]).prints("the state was damaged (");
+    home.lose_daemon();
+    spoil(&home, WAYS[0].1);
+    home.ok(&["kill"]).says("it was built anew from");
+    assert!(before.values().all(|pid| !procs::alive(*pid)), "all are known, and ended");
+    home.ok(&["resurrect"]);
+    assert_eq!(home.pids().len(), 2);
+    home.ok(&["stop", "b"]);
+    home.lose_daemon();
+    assert_eq!(home.state("b:0"), "stopped", "what is recorded later counts");
+}
+
+#[test]
+fn repair_does_the_same_without_a_daemon_and_refuses_what_is_sound() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.exits(1, &["state", "repair"]).says("the state is sound: there is nothing to repair");
+    home.lose_daemon();
+    home.exits(1, &["state", "repair"]).says("there is nothing to repair");
+    assert_eq!(home.daemon(), None, "none is started for it");
+    for (_, damage) in WAYS {
+        let damaged = spoil(&home, damage);
+        is_damaged(&home, damaged.as_ref());
+        let report = home.json(&["state", "repair", "--json"]);
+        assert_eq!((&report["apps"], &report["strangers"]), (&json!(2), &json!([])), "{report}");
+        assert_eq!(home.pids(), before);
+        home.ok(&["state", "check"]).prints("state: sound, 2 apps").prints("state.backup: sound, 2 apps");
+    }
+    home.ok(&["start", "a"]);
+    all_as_before(&home, &before);
+}
+
+/// A daemon has everything in memory.
+#[test]
+fn a_state_that_is_damaged_under_a_daemon_is_written_anew_by_it() {
+    let home = running(&["a", "b"]);
+    let (daemon, before) = (home.daemon(), home.pids());
+    for (name, damage) in WAYS {
+        spoil(&home, damage);
+        home.exits(1, &["state", "check"]).prints("state: damaged: ");
+        home.ok(&["state", "repair"]).says("the daemon wrote it anew, with 2 apps");
+        all_as_before(&home, &before);
+        assert_eq!(home.daemon(), daemon, "{name}");
+    }
+    home.ok(&["restart", "a"]);
+    // The keeper starts one that nobody asked for: it does the same.
+    let before = home.pids();
+    spoil(&home, WAYS[2].1);
+    procs::signal(daemon.expect("it runs"), Signal::KILL);
+    home.until("another daemon", |_| home.daemon().is_some_and(|other| Some(other) != daemon));
+    all_as_before(&home, &before);
+    assert!(home.daemon_log().contains("the state was damaged ("), "{}", home.daemon_log());
+}
+
+/// As whoever started them by hand would.
+fn end(pids: impl Iterator<Item = u32>) {
+    for pid in pids {
+        procs::signal(pid, Signal::KILL);
+        assert!(procs::wait_gone(pid, SOON));
+    }
+}
+
+#[test]
+fn without_a_backup_nothing_is_begun_and_what_runs_is_left_alone() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    let damaged = spoil(&home, WAYS[3].1);
+    for name in ["state.backup", "state.backup.1"] {
+        // One is no better than none.
+        std::fs::write(home.folder.join(name), "{\"backup\":1").expect("write");
+    }
+    is_damaged(&home, damaged.as_ref());
+    let alive = || before.values().all(|pid| procs::alive(*pid));
+    for command in [&["apply", "eco.json"][..], &["stop", "a"], &["resurrect"], &["kill"]] {
+        home.exits(1, command).says("`pmrun state repair`");
+        assert!(alive(), "{command:?}");
+    }
+    assert_eq!(std::fs::read(state(&home)).ok(), damaged, "nothing is set aside by itself");
+    let said = home.ok(&["state", "repair"]);
+    said.says("from nothing").says("could not be used: ");
+    for (instance, pid) in &before {
+        said.says(&format!("process {pid} runs as `{instance}`, and nobody knows its settings any more"));
+    }
+    let listed = |home: &Home| home.json(&["list", "--json"])["strangers"].as_array().expect("a list").len();
+    for _ in 0..2 {
+        assert!(home.pids().is_empty() && alive());
+        assert_eq!(listed(&home), 2);
+        home.exits(1, &["apply", "eco.json"]).says("runs already, as process").says("kill ");
+        assert!(alive() && home.daemon().is_some());
+        home.ok(&["list"]).says("and is not known");
+        home.lose_daemon();
+    }
+    // Not even a daemon that ends takes them along.
+    home.exits(1, &["apply", "eco.json"]);
+    home.ok(&["kill"]);
+    assert!(alive());
+    end(before.values().copied());
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!((home.pids().len(), listed(&home)), (2, 0));
+    home.exits(0, &["diff", "eco.json"]);
+}
+
+/// The backup is of before some changes: what runs says what became of them, as far as it can.
+#[test]
+fn an_older_backup_harms_nothing_that_was_started_since() {
+    let home = running(&["a", "b"]);
+    home.ok(&["stop", "b"]);
+    home.ok(&["kill"]);
+    let backups = ["state.backup", "state.backup.1"].map(|name| home.folder.join(name));
+    let older = std::fs::read(&backups[0]).expect("it is there");
+    home.ok(&["resurrect"]);
+    home.ok(&["start", "b"]);
+    let mut a = stay("a");
+    a["instances"] = json!(2);
+    home.apply(&json!([a, stay("b"), stay("c")]));
+    let before = home.pids();
+    home.lose_daemon();
+    spoil(&home, WAYS[4].1);
+    for path in &backups {
+        std::fs::write(path, &older).expect("write");
+    }
+    home.ok(&["start", "a"]).says(&format!("process {} runs as `c:0`", before["c:0"]));
+    assert!(before.values().all(|pid| procs::alive(*pid)), "{}", home.daemon_log());
+    let known: BTreeMap<String, u32> =
+        before.iter().filter(|(name, _)| *name != "c:0").map(|(name, pid)| (name.clone(), *pid)).collect();
+    assert_eq!(home.pids(), known, "a further instance of an app that is known is taken over, too");
+    home.exits(1, &["apply", "eco.json"]).says("`c:0` runs already, as process");
+    assert!(before.values().all(|pid| procs::alive(*pid)));
+    end([before["c:0"]].into_iter());
+    home.ok(&["apply", "eco.json"]);
+    let after = home.pids();
+    assert_eq!(
+        known.iter().filter(|(name, pid)| after.get(*name) != Some(pid)).count(),
+        0,
+        "these were as they are to be"
+    );
+    assert_eq!(after.len(), 4);
+    home.exits(0, &["diff", "eco.json"]);
+}
+
+fn refused(home: &Home, output: &Output, words: &str, before: &BTreeMap<String, u32>) {
+    assert!(matches!(output.code, Some(1 | 69)), "{output}");
+    assert!(output.stderr.contains(words), "{output}");
+    assert!(before.values().all(|pid| procs::alive(*pid)), "{output}");
+    assert!(set_aside(home).is_empty());
+}
+
+#[test]
+fn a_state_of_a_newer_pmrun_is_refused_and_not_touched() {
+    const META: redb::TableDefinition<'static, &str, &[u8]> = redb::TableDefinition::new("meta");
+    let home = running(&["a"]);
+    let before = home.pids();
+    home.lose_daemon();
+    let own = std::fs::read(state(&home)).expect("it is there");
+    {
+        let database = redb::Database::open(state(&home)).expect("it is one");
+        let transaction = database.begin_write().expect("a transaction");
+        transaction.open_table(META).expect("it is there").insert("format", b"99".as_slice()).expect("insert");
+        transaction.commit().expect("commit");
+    }
+    let newer = std::fs::read(state(&home)).expect("it is there");
+    for command in [&["list"][..], &["apply", "eco.json"], &["kill"], &["state", "check"], &["state", "repair"]] {
+        refused(&home, &home.run(command), "was written by a newer pmrun", &before);
+        assert_eq!(std::fs::read(state(&home)).expect("it is there"), newer, "{command:?}");
+    }
+    std::fs::write(state(&home), own).expect("write");
+    home.ok(&["start", "a"]);
+    all_as_before(&home, &before);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_no_damage() {
+    if nix::unistd::geteuid().is_root() {
+        return skipped("root may write everywhere");
+    }
+    let home = running(&["a"]);
+    let before = home.pids();
+    home.lose_daemon();
+    let whole = std::fs::read(state(&home)).expect("it is there");
+    let mode = |folder: u32, file: u32| {
+        std::fs::set_permissions(state(&home), std::fs::Permissions::from_mode(file)).expect("chmod");
+        std::fs::set_permissions(&home.folder, std::fs::Permissions::from_mode(folder)).expect("chmod");
+    };
+    for (folder, file, words) in [(0o500, 0o400, "denied"), (0o700, 0o000, "denied")] {
+        mode(folder, file);
+        for command in [&["apply", "eco.json"][..], &["state", "repair"]] {
+            refused(&home, &home.run(command), words, &before);
+        }
+    }
+    mode(0o700, 0o600);
+    assert_eq!(std::fs::read(state(&home)).expect("it is there"), whole);
+    home.ok(&["start", "a"]);
+    all_as_before(&home, &before);
+}
+
+#[test]
+fn a_damaged_state_on_a_full_disk_waits_for_room() {
+    if !needs_root() {
+        return;
+    }
+    let mut home = Home::new();
+    let disk = home.folder.clone();
+    if !small_disk(&mut home, &disk, "8m") {
+        return;
+    }
+    apply(&home, &["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    let damaged = spoil(&home, WAYS[1].1);
+    let filler = fill(&disk);
+    for command in [&["start", "a"][..], &["state", "repair"]] {
+        refused(&home, &home.run(command), "No space left on device", &before);
+        assert_eq!(std::fs::read(state(&home)).ok(), damaged, "{command:?}");
+    }
+    std::fs::remove_file(filler).expect("it is there");
+    home.ok(&["start", "a"]).says("it was built anew from");
+    all_as_before(&home, &before);
+    // A backup that could not be written is written when there is room.
+    let filler = fill(&disk);
+    assert!(home.run(&["stop", "b"]).code.is_some());
+    std::fs::remove_file(filler).expect("it is there");
+    apply(&home, &["a", "b", "c"]);
+}
