@@ -189,6 +189,7 @@ impl Operation {
     ) -> Vec<Save> {
         let mut saves = Vec::new();
         let all_is_well = matches!(outcome, Outcome::Done { .. });
+        saves.extend(self.earlier.iter().map(|number| Save::Ended { number: *number, outcome: outcome.clone() }));
         saves.extend(self.generation.map(|number| Save::Ended { number, outcome }));
         let applied = self.deed.as_ref().filter(|deed| deed.whole && all_is_well);
         if let Some(ecosystem) = applied.and_then(|deed| deed.ecosystem.clone())

@@ -63,6 +63,8 @@ pub(super) struct Operation {
     deed: Option<Deed>,
     /// The number of its generation, once it has begun one.
     generation: Option<u64>,
+    /// And those before something came in between.
+    earlier: Vec<u64>,
     /// What it has touched, as that was before; where it is to be so again when something fails.
     before: Option<Before>,
     /// It is the way back of another.
@@ -146,6 +148,7 @@ impl Operation {
             failed: Vec::new(),
             deed: None,
             generation: None,
+            earlier: Vec::new(),
             before: None,
             undoes: None,
             recalling: None,

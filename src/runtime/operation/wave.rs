@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
 use crate::base::{ExitStatus, InstanceId};
-use crate::plan::{Action, Outcome};
+use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted};
 use crate::runtime::rename;
@@ -104,8 +104,7 @@ impl Operation {
         if let Some((number, generation)) = self.begins(&saves, around) {
             wave.generation = number;
             wave.begins = Some(number);
-            let before = self.generation.map(|number| Save::Ended { number, outcome: Outcome::CutShort });
-            saves.extend(before);
+            self.earlier.extend(self.generation);
             // What comes after the number belongs to it.
             saves.splice(0..0, [Save::Generation(number), Save::Began(Box::new(generation))]);
         }
