@@ -233,6 +233,7 @@ impl Operation {
             }
         }
         for id in stopped {
+            self.next_replacement(&id.app);
             self.settle(&id.app, around);
         }
         self.stirred = true;
