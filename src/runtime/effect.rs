@@ -94,3 +94,21 @@ pub enum Save {
     /// Who is left alone though nobody knows it.
     Strangers(Vec<Stranger>),
 }
+
+impl Save {
+    /// The app that it is about, and what is recorded of that from then on.
+    #[must_use]
+    pub fn app(&self) -> Option<(&str, Option<&AppRecord>)> {
+        match self {
+            Self::App(name, record) => Some((name, Some(record))),
+            Self::DeleteApp(name) => Some((name, None)),
+            Self::Ambient(..)
+            | Self::Generation(_)
+            | Self::Began(_)
+            | Self::Ended { .. }
+            | Self::Applied { .. }
+            | Self::Boot(_)
+            | Self::Strangers(_) => None,
+        }
+    }
+}

@@ -333,18 +333,8 @@ struct Changes {
 impl Changes {
     fn of(saves: &[Save], before: &HashMap<String, String>) -> Self {
         let mut after: BTreeMap<&str, Option<&str>> = BTreeMap::new();
-        for save in saves {
-            match save {
-                Save::App(name, record) => after.insert(name, Some(&record.ambient)),
-                Save::DeleteApp(name) => after.insert(name, None),
-                Save::Ambient(..)
-                | Save::Generation(_)
-                | Save::Began(_)
-                | Save::Ended { .. }
-                | Save::Applied { .. }
-                | Save::Boot(_)
-                | Save::Strangers(_) => None,
-            };
+        for (name, record) in saves.iter().filter_map(Save::app) {
+            after.insert(name, record.map(|record| record.ambient.as_str()));
         }
         let lost = after.keys().filter_map(|name| before.get(*name));
         let still_used = |digest: &String| {
@@ -426,8 +416,21 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
     if metadata.len() == 0 {
         return Err(damaged(path, "the file is empty"));
     }
-    guarded_open(path, || redb::Builder::new().set_cache_size(CACHE_BYTES).open(path))
-        .map_err(|error| open_error(path, error))
+    let open = || redb::Builder::new().set_cache_size(CACHE_BYTES).open(path);
+    patiently(|| guarded_open(path, open).map_err(|error| open_error(path, error)))
+}
+
+/// What was closed a moment ago is locked still while a child that was started meanwhile has its copy of the descriptor:
+/// from its fork to its exec (flock(2), execve(2)). Who really holds the file holds `daemon.lock`, and that is asked first.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    const PAUSES_MS: [u64; 6] = [1, 3, 10, 30, 100, 300];
+    for ms in PAUSES_MS {
+        match attempt() {
+            Err(StoreError::Held { .. }) => std::thread::sleep(Duration::from_millis(ms)),
+            other => return other,
+        }
+    }
+    attempt()
 }
 
 fn begin_read(database: &impl ReadableDatabase) -> Result<ReadTransaction, Fault> {

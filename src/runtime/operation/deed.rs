@@ -126,17 +126,10 @@ impl Operation {
         let is_last = |own: u64| own >= *around.generation;
         let deed = self.deed.as_ref().filter(|_| !self.generation.is_some_and(is_last))?;
         let known = |name: &str| around.table.apps.get(name).filter(|app| !app.deleted);
-        let changes = saves.iter().any(|save| match save {
-            Save::App(name, record) => known(name).is_none_or(|app| former_of(&app.record) != former_of(record)),
-            Save::DeleteApp(name) => known(name).is_some(),
-            Save::Ambient(..)
-            | Save::Generation(_)
-            | Save::Began(_)
-            | Save::Ended { .. }
-            | Save::Applied { .. }
-            | Save::Boot(_)
-            | Save::Strangers(_) => false,
-        });
+        let changes = saves
+            .iter()
+            .filter_map(Save::app)
+            .any(|(name, record)| known(name).map(|app| former_of(&app.record)) != record.map(former_of));
         let number = *around.generation + 1;
         changes.then(|| (number, deed.generation(number, around.now.wall.0)))
     }

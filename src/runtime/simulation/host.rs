@@ -11,8 +11,8 @@ use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What, Why};
 use crate::runtime::{
-    ClientId, Effect, Found, Input, Intent, Past, Recall, Save, Standing, State, Stranger, Survivor, Ticket, Watches,
-    possible_launches, rebuild,
+    AppRecord, ClientId, Effect, Found, Input, Intent, Past, Recall, Save, Standing, State, Stranger, Survivor, Ticket,
+    Watches, possible_launches, rebuild,
 };
 use crate::supervisor::{Launch, LaunchId, Layout, State as StandsAs};
 
@@ -752,19 +752,10 @@ impl Host {
     fn save(&mut self, ticket: Ticket, saves: Vec<Save>) -> Input {
         if is_waited_for(&saves) && self.rng.percent(self.faults.failing_saves) {
             self.note("save fails");
-            self.unrecorded_stops.extend(saves.into_iter().filter_map(|save| match save {
-                Save::App(name, record) => {
-                    record.instances.values().any(|i| i.intent == Intent::Stopped).then_some(name)
-                }
-                Save::DeleteApp(_)
-                | Save::Ambient(..)
-                | Save::Generation(_)
-                | Save::Began(_)
-                | Save::Ended { .. }
-                | Save::Applied { .. }
-                | Save::Boot(_)
-                | Save::Strangers(_) => None,
-            }));
+            let is_stop = |record: &AppRecord| record.instances.values().any(|i| i.intent == Intent::Stopped);
+            let records = saves.iter().filter_map(Save::app);
+            let stops = records.filter(|(_, record)| record.is_some_and(is_stop));
+            self.unrecorded_stops.extend(stops.map(|(name, _)| name.to_owned()));
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
         self.write(saves);

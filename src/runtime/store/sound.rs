@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{ReadTransaction, ReadableDatabase as _, StorageBackend};
 
-use super::{CACHE_BYTES, Fault, StoreError, damaged, io_error, open_error, quietly};
+use super::{CACHE_BYTES, Fault, StoreError, damaged, io_error, open_error, patiently, quietly};
 
 /// No state is as large: ten thousand apps take a twentieth of it.
 const SIZE_MAX: u64 = 1 << 30;
@@ -48,9 +48,12 @@ fn bytes(path: &Path, locked: Locked) -> Result<Vec<u8>, StoreError> {
         return Err(damaged(path, "it is larger than any state"));
     }
     let file = File::open(path).map_err(|error| failed(&error))?;
-    // Where files cannot be locked `daemon.lock` says who may read.
-    if matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)) && locked == Locked::ByOthers {
-        return Err(StoreError::Held { path: path.display().to_string() });
+    if locked == Locked::ByOthers {
+        // Where files cannot be locked `daemon.lock` says who may read.
+        patiently(|| match file.try_lock_shared() {
+            Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Held { path: path.display().to_string() }),
+            Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(()),
+        })?;
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     file.take(SIZE_MAX).read_to_end(&mut bytes).map_err(|error| failed(&error))?;

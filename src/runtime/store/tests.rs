@@ -25,6 +25,23 @@ fn a_key_that_was_asked_for_is_the_one_that_the_daemon_has_later() {
 }
 
 #[test]
+fn a_lock_that_a_child_has_a_copy_of_for_a_moment_is_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let made = key(home.path()).unwrap();
+    for what in ["read", "opened"] {
+        let file = std::fs::File::open(home.path().join("state")).unwrap();
+        file.lock().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("0.05").stdin(file).spawn().unwrap();
+        let found = match what {
+            "read" => read(home.path()).unwrap().unwrap().key,
+            _ => key(home.path()).unwrap(),
+        };
+        assert_eq!(found, made, "{what}");
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn what_is_saved_is_read_back_with_and_without_a_daemon() {
     let home = tempfile::tempdir().unwrap();
     assert!(read(home.path()).unwrap().is_none(), "nothing yet, and nothing is made by looking");
