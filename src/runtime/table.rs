@@ -35,7 +35,8 @@ pub(super) struct App {
     pub(super) record: AppRecord,
     pub(super) ambient: Ambient,
     /// More than the record's while slots that went away are being stopped.
-    pub(super) instances: BTreeMap<u32, Instance>,
+    /// Boxed: a map has room for eleven even where there is one.
+    pub(super) instances: BTreeMap<u32, Box<Instance>>,
     /// Its record is gone; it vanishes with its last process.
     pub(super) deleted: bool,
     /// Nobody knows whether its record is on disk.
@@ -93,10 +94,13 @@ impl Instance {
         match event {
             Event::Exited { launch, status, .. } if state.launch() == Some(*launch) => {
                 let at_ms = self.started_at_ms.unwrap_or(now.wall.0);
-                Some(Run { at_ms, took_ms: now.wall.0.saturating_sub(at_ms), status: Some(*status) })
+                Some(Run { at_ms, took_ms: now.wall.0.saturating_sub(at_ms), status: Some(*status), error: None })
+            }
+            Event::SpawnFailed { launch, reason } if state.launch() == Some(*launch) => {
+                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None, error: Some(reason.clone()) })
             }
             Event::Renew { cause: Cause::Schedule } if state.launch().is_some() => {
-                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None })
+                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None, error: None })
             }
             _ => None,
         }
@@ -162,7 +166,7 @@ impl Table {
     }
 
     pub(super) fn instance(&self, id: &InstanceId) -> Option<&Instance> {
-        self.apps.get(&id.app)?.instances.get(&id.slot)
+        self.apps.get(&id.app)?.instances.get(&id.slot).map(Box::as_ref)
     }
 
     pub(super) fn owner(&self, launch: LaunchId) -> Option<InstanceId> {
@@ -293,13 +297,17 @@ impl Table {
             self.launches.remove(&launch);
         }
         // What is skipped changes nothing.
-        let run = run.filter(|run| run.status.is_some() || before == after && !instance.machine.queued);
+        let was_skipped = before == after && !instance.machine.queued;
+        let run = run.filter(|run| run.status.is_some() || run.error.is_some() || was_skipped);
+        let is_run = run.is_some();
         if let Some(run) = run {
-            instance.runs.push(run);
+            // One that ended after another was skipped had begun before that.
+            let place = instance.runs.partition_point(|other| other.at_ms <= run.at_ms);
+            instance.runs.insert(place, run);
             let surplus = instance.runs.len().saturating_sub(RUNS_MAX);
             instance.runs.drain(..surplus);
         }
-        if run.is_some() || matches!(after, State::Completed { .. }) {
+        if is_run || matches!(after, State::Completed { .. }) {
             self.completed.insert(id.app.clone());
         }
         self.forget_if_gone(id);
