@@ -42,7 +42,9 @@ impl Packer {
             let left = names::left_over(folder);
             if folder == self.logs {
                 // Of apps, too, that are never started again.
-                names::compressed_parts_in(folder).iter().for_each(|part| discard(part));
+                for part in names::compressed_parts_in(folder) {
+                    discard(&part);
+                }
             }
             queue.left.insert(folder.to_owned(), left);
         }
@@ -104,7 +106,9 @@ impl Packer {
             drop(queue);
             keep_within(&self.logs, self.budget);
             let sweep = || {
-                names::compressed_parts(&log).iter().for_each(|part| discard(part));
+                for part in names::compressed_parts(&log) {
+                    discard(&part);
+                }
                 Ok(())
             };
             let _ = owner.as_ref().map_or_else(sweep, |owner| owner.beside(&log, sweep));

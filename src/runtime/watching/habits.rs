@@ -235,7 +235,7 @@ impl Streak {
         let (shortest_ms, longest_ms) = (before.shortest_ms.min(after_ms), before.longest_ms.max(after_ms));
         let spread_max = match longest_ms {
             ..=SOON_MS => SOON_MS,
-            ..=AT_START_MS => longest_ms / 5,
+            ms if ms <= AT_START_MS => longest_ms / 5,
             // Of so long a time, a timer is that exact and nobody else.
             _ => longest_ms / 50,
         };

@@ -237,7 +237,7 @@ fn running_on(app: &App) -> impl Iterator<Item = (u32, &Instance)> {
     let runs_on =
         |one: &Instance| !matches!(one.machine.state, State::Stopping { .. }) && !is_stopped(&one.machine.state);
     let staying = app.instances.iter().filter(|(slot, _)| !app.is_leaving(**slot));
-    staying.filter(move |(_, one)| runs_on(one)).map(|(slot, one)| (*slot, one))
+    staying.filter(move |(_, one)| runs_on(one)).map(|(slot, one)| (*slot, &**one))
 }
 
 fn starts(app: &App) -> Starts {
