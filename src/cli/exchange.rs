@@ -14,7 +14,7 @@ use super::terminal::Terminal;
 use crate::base::Signal;
 use crate::config;
 use crate::plan::{Plan, Refusal, Stale, Style, render_text};
-use crate::platform::{Interrupts, Wish, tell_keeper};
+use crate::platform::{Interrupts, Wish, tell_keeper, wait_for_log_process};
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
 use crate::rpc::wire::{Answer, Call, Failure, NOT_UNDERSTOOD, Request};
 use crate::runtime::store::StoreError;
@@ -25,6 +25,8 @@ const READ_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many daemons in a row may end before they have read what is asked of them.
 const DEATHS_MAX: u32 = 10;
+/// How long the log process is waited for, which goes on while somebody is left who writes to it.
+const LOG_PROCESS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What came of a command that changes something.
 #[derive(Debug)]
@@ -160,6 +162,8 @@ pub(super) fn kill(home: &Path, terminal: &mut Terminal) -> Result<Option<Outcom
         let outcome = finish(&mut connection, home, started, terminal, &mut |_, _| (), &mut deaths)?;
         if outcome.as_ref().is_none_or(|outcome| outcome.cancelled.is_none()) {
             wait_for_its_end(&mut connection);
+            // Whoever removes the folder next finds nobody at work in it.
+            wait_for_log_process(home, LOG_PROCESS_PATIENCE);
         }
         // None: it was ending by itself, and has not recorded that everything is to stay stopped.
         if outcome.is_some() {

@@ -260,6 +260,7 @@ impl Daemon {
         }
         self.journal.flush(self.clock.now());
         self.saver.finish();
+        self.rotator.stop();
         drop(self.clients);
         let (own, mut others) = self.alive;
         drop(own);
@@ -292,6 +293,7 @@ impl Daemon {
         self.journal.flush(self.clock.now());
         self.saver.finish();
         self.standings.end();
+        self.rotator.stop();
         log::line("ended");
         drop(lock);
         drop(self.clients);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::lines::{LINE_MAX, Lines, Piece, has_rest, is_rest, open_regular};
-use super::rotate::{Rotated, Stream, data_start, lock_shared, rotated, taken};
+use super::rotate::{Rotated, Stream, data_start, is_living, lock_shared, rotated, taken};
 
 const BLOCK: usize = 256 << 10;
 /// How often it is begun anew because the log was rotated meanwhile.
@@ -34,6 +34,8 @@ pub(super) struct Search<'a> {
     pub(super) since: Option<SystemTime>,
     /// Whether a line may be too old by what it says.
     pub(super) tells: bool,
+    /// How many of what was rotated may be kept open.
+    pub(super) holds: usize,
     pub(super) verdict: &'a mut dyn FnMut(&[u8]) -> Verdict,
 }
 
@@ -84,10 +86,18 @@ impl Search<'_> {
         // What has come twice by a crash is read once.
         let (mut stream, mut begins) = (Stream::of(&file)?, taken_before + floor);
         let mut living = Lines::new(file, path, at.unwrap_or(floor), taken_before)?.until(end);
-        let mut earliest = None;
+        let (mut earliest, mut held) = (None, Vec::new());
         let mut unreadable = Vec::new();
+        if at.is_none() {
+            held = hold(&pieces, self.holds);
+        }
         for rotated in pieces.into_iter().rev().filter(|_| at.is_none()) {
-            let (rotated, opened) = match open_piece(path, &rotated) {
+            let known = held.iter().find(|(held, _)| *held == rotated).map(|(_, file)| file.try_clone());
+            let opened = match known {
+                Some(file) => Piece::within(&rotated, file?).map(|piece| Some((rotated.clone(), piece))),
+                None => open_piece(path, &rotated),
+            };
+            let (rotated, opened) = match opened {
                 Ok(Some(opened)) => opened,
                 // It was removed, and so was what came before.
                 Ok(None) => break,
@@ -103,13 +113,14 @@ impl Search<'_> {
                 break;
             }
             let at = self.piece(&rotated, piece)?;
-            earliest = Some((stream.clone(), begins + at.unwrap_or(0)));
+            earliest = Some((stream.clone(), begins + at.unwrap_or(0), rotated.number));
             if at.is_some() {
                 break;
             }
         }
-        if let Some((stream, place)) = earliest {
-            living = living.since_place(stream, place);
+        if let Some((stream, place, first)) = earliest {
+            held.retain(|(rotated, _)| rotated.number >= first);
+            living = living.since_place(stream, place).holding(held);
         }
         Ok(Some(living.without(unreadable)))
     }
@@ -241,6 +252,15 @@ impl Search<'_> {
     }
 }
 
+/// Opens what would be removed first. What has another name by now, or is removed already, is found out when it is looked for.
+fn hold(pieces: &[Rotated], most: usize) -> Vec<(Rotated, File)> {
+    let open = |piece: &Rotated| {
+        let file = open_regular(&piece.path).ok().filter(|file| !is_living(file))?;
+        Some((piece.clone(), file))
+    };
+    pieces.iter().take(most).filter_map(open).collect()
+}
+
 /// Under the name that it has by now, where it was compressed meanwhile; none when it is no more. Nothing in it where it is
 /// somebody else's.
 fn open_piece(log: &Path, listed: &Rotated) -> io::Result<Option<(Rotated, Option<Piece>)>> {
@@ -295,7 +315,7 @@ mod tests {
             log.write_all(b"late\nlater\n").unwrap();
             Verdict::Take
         };
-        let mut search = Search { count: Some(2), since: None, tells: false, verdict: &mut verdict };
+        let mut search = Search { count: Some(2), since: None, tells: false, holds: 0, verdict: &mut verdict };
         let mut lines = search.open(&path).unwrap();
         let shown = std::iter::from_fn(|| lines.next_complete().unwrap()).map(|line| line.bytes);
         assert_eq!(shown.collect::<Vec<_>>(), [b"3", b"4"]);

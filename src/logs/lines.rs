@@ -65,6 +65,12 @@ pub struct Lines {
     named: Option<File>,
     /// Files that it named meanwhile and that somebody has moved away, wherever they are.
     moved: Vec<File>,
+    /// What was rotated and is to be read, the oldest first: kept open, so that it can be when it was removed.
+    held: Vec<(Rotated, File)>,
+    /// So many bytes were removed before they could be read.
+    gap: u64,
+    /// What is missing next was told already.
+    told: bool,
     /// What could not be read, and why.
     damaged: Vec<(PathBuf, io::Error)>,
     /// The beginning of a line whose end has not been written yet.
@@ -126,6 +132,9 @@ impl Lines {
             finds_renamed: false,
             named: None,
             moved: Vec::new(),
+            held: Vec::new(),
+            gap: 0,
+            told: false,
             damaged: Vec::new(),
             partial: Line::default(),
         })
@@ -153,6 +162,12 @@ impl Lines {
         self
     }
 
+    /// Of what was rotated, what is open already.
+    pub(super) fn holding(mut self, held: Vec<(Rotated, File)>) -> Self {
+        self.held = held;
+        self
+    }
+
     /// This is missing, too.
     pub(super) fn without(mut self, damaged: Vec<(PathBuf, io::Error)>) -> Self {
         self.damaged.extend(damaged);
@@ -161,7 +176,13 @@ impl Lines {
 
     /// What could not be read since this was last asked, and why.
     pub(super) fn take_damaged(&mut self) -> Vec<(PathBuf, io::Error)> {
-        std::mem::take(&mut self.damaged)
+        let mut damaged = std::mem::take(&mut self.damaged);
+        let gap = std::mem::take(&mut self.gap);
+        if gap > 0 {
+            let text = format!("{gap} bytes of it were removed before they could be read");
+            damaged.push((self.path.clone(), io::Error::other(text)));
+        }
+        damaged
     }
 
     /// For now nothing is read but what is there already, and at most so much. Whoever calls this follows.
@@ -284,12 +305,16 @@ impl Lines {
     fn fill_once(&mut self) -> io::Result<Option<usize>> {
         if let Some(missed) = &mut self.missed {
             match missed.reader.read(&mut self.chunk) {
-                Ok(length) if length > 0 => return Ok(Some(length)),
+                Ok(length) if length > 0 => {
+                    self.told = false;
+                    return Ok(Some(length));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
                 Ok(_) => {}
                 // What follows is read, and nobody knows how much it should have been.
                 Err(error) => {
                     self.damaged.push((missed.path.clone(), error));
+                    self.told = true;
                     (self.place, self.partial) = (missed.from, Line::default());
                 }
             }
@@ -339,9 +364,9 @@ impl Lines {
         if self.stream == *own && self.place >= begins {
             return;
         }
-        let mut found = None;
+        let mut found = self.take_held(next, own, begins);
         // What is being compressed may be missed under both its names; what was removed does not come back.
-        for look in 0..LOOKS {
+        for look in 0..if found.is_some() { 0 } else { LOOKS } {
             if look > 0 {
                 std::thread::sleep(PAUSE * (1 << (look - 1)));
             }
@@ -350,12 +375,17 @@ impl Lines {
                 break;
             }
         }
+        if found.as_ref().is_none_or(|piece| piece.stream != self.stream || piece.from > self.place) {
+            found = self.take_held_behind(found.as_ref(), next, own, begins).or(found);
+        }
+        let told = std::mem::take(&mut self.told);
         let (stream, place) = found.as_ref().map_or((own, begins), |piece| (&piece.stream, piece.from));
         if *stream != self.stream {
             self.parted = true;
             (self.stream, self.place) = (stream.clone(), place);
         } else if self.place < place {
             // What a line began with has gone, or what it ended with.
+            self.gap += if told { 0 } else { place - self.place };
             (self.partial, self.place) = (Line::default(), place);
         }
         let before = self.place.saturating_sub(place);
@@ -364,6 +394,36 @@ impl Lines {
             let _ = piece.skip(before);
         }
         self.missed = found;
+    }
+
+    /// What goes on where reading has got to, if that is open already.
+    fn take_held(&mut self, next: u64, own: &Stream, begins: u64) -> Option<Piece> {
+        let at = self.held_from(next, own, begins).filter(|(from, _)| *from <= self.place).max()?.1;
+        self.use_held(at)
+    }
+
+    /// Or what comes next of that, where it does before what was found.
+    fn take_held_behind(&mut self, found: Option<&Piece>, next: u64, own: &Stream, begins: u64) -> Option<Piece> {
+        let before = found.filter(|piece| piece.stream == self.stream).map_or(u64::MAX, |piece| piece.from);
+        let at = self.held_from(next, own, begins).filter(|(from, _)| *from < before).min()?.1;
+        self.use_held(at)
+    }
+
+    /// Where what is open begins, and which it is.
+    fn held_from(&self, next: u64, own: &Stream, begins: u64) -> impl Iterator<Item = (u64, usize)> {
+        let is_own = self.stream == *own;
+        let place = |(at, (_, file)): (usize, &(Rotated, File))| {
+            let is_mine = Stream::of(file).is_ok_and(|stream| stream == self.stream);
+            from(file).filter(|_| is_mine).map(|from| (from, at))
+        };
+        let held = self.held.iter().enumerate().filter_map(place);
+        held.filter(move |(from, _)| *from >= next && (!is_own || *from < begins))
+    }
+
+    /// What comes before was read.
+    fn use_held(&mut self, at: usize) -> Option<Piece> {
+        let (rotated, file) = self.held.drain(..=at).next_back()?;
+        Piece::within(&rotated, file).ok().flatten()
     }
 
     /// What goes on where reading has got to; else what comes next.
@@ -440,7 +500,11 @@ impl Lines {
 impl Piece {
     /// None where it is nothing that was rotated here: others number theirs the other way round.
     pub(super) fn open(rotated: &Rotated) -> io::Result<Option<Self>> {
-        let file = File::open(&rotated.path)?;
+        Self::within(rotated, File::open(&rotated.path)?)
+    }
+
+    /// As it was opened by this name.
+    pub(super) fn within(rotated: &Rotated, file: File) -> io::Result<Option<Self>> {
         let Some(from) = from(&file).filter(|_| !is_living(&file)) else { return Ok(None) };
         if rotated.compressed {
             return Self::packed(rotated.path.clone(), file, from).map(Some);
@@ -453,7 +517,9 @@ impl Piece {
         if is_gzip(&file) { Self::packed(path, file, from) } else { Self::plain(path, file, from) }
     }
 
-    fn packed(path: PathBuf, file: File, from: u64) -> io::Result<Self> {
+    fn packed(path: PathBuf, mut file: File, from: u64) -> io::Result<Self> {
+        // It may have been looked through.
+        file.rewind()?;
         let (stream, has_rest) = (Stream::of(&file)?, has_rest(&file));
         let reader = Box::new(Unpacker { decoder: GzDecoder::new(BufReader::new(file)), damage: None });
         Ok(Self { path, stream, from, has_rest, goes_on: true, reader })

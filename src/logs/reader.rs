@@ -54,6 +54,8 @@ pub trait Sink {
     }
 }
 
+/// How many of what was rotated are kept open at a time, of all logs: what is removed meanwhile can still be read then.
+const HELD_MAX: usize = 512;
 /// Read of one log before others have their turn.
 const TURN: u64 = 1 << 20;
 
@@ -105,8 +107,9 @@ impl Reader {
     }
 
     pub(super) fn begin(&mut self, which: &[usize], sink: &mut dyn Sink) -> io::Result<()> {
+        let holds = HELD_MAX / which.len().max(1);
         for at in which {
-            match self.logs[*at].begin(&self.wanted) {
+            match self.logs[*at].begin(&self.wanted, holds) {
                 // Nothing was written yet.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let open = &mut self.logs[*at];
@@ -179,7 +182,7 @@ impl Reader {
 }
 
 impl Open {
-    fn begin(&mut self, wanted: &Wanted) -> io::Result<()> {
+    fn begin(&mut self, wanted: &Wanted, holds: usize) -> io::Result<()> {
         let tells = self.log.stamps.tell();
         let stamps = &mut self.log.stamps;
         let mut verdict = |line: &[u8]| {
@@ -193,7 +196,7 @@ impl Open {
             if late || !matches(wanted.grep.as_ref(), line) { Verdict::Leave } else { Verdict::Take }
         };
         let since = wanted.since.map(Into::into);
-        let mut search = Search { count: self.log.lines, since, tells, verdict: &mut verdict };
+        let mut search = Search { count: self.log.lines, since, tells, holds, verdict: &mut verdict };
         let lines = search.open(&self.log.path)?;
         self.stands_at = Timestamp::try_from(lines.file().metadata()?.modified()?).unwrap_or_default();
         self.lines = Some(lines);
@@ -391,6 +394,55 @@ mod tests {
             let found = read(vec![log(&path, false, Some(3))], Wanted { grep, ..Wanted::default() });
             assert_eq!(found, ["0 line 3750", "0 line 4700", "0 line 4750"], "{aside}");
         }
+    }
+
+    /// Who removes what was rotated while it is being read.
+    struct Removing<'a>(&'a Path, Lines);
+
+    impl Sink for Removing<'_> {
+        fn line(&mut self, log: usize, line: &Line, told: &Told<'_>, at: Option<Timestamp>) -> io::Result<()> {
+            for piece in rotated(self.0) {
+                let _ = fs::remove_file(piece.path);
+            }
+            self.1.line(log, line, told, at)
+        }
+
+        fn trouble(&mut self, log: usize, file: &Path, error: &io::Error) {
+            self.1.trouble(log, file, error);
+        }
+
+        fn idle(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_removed_while_it_is_read_is_read_all_the_same() {
+        for (aside, count) in [(false, None), (true, None), (false, Some(4_321)), (true, Some(9_000))] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = rotated_log(folder.path(), aside);
+            let mut sink = Removing(&path, Lines::default());
+            Reader::new(vec![log(&path, false, count)], Wanted::default()).read(&mut sink).unwrap();
+            let first = 5_000 - count.unwrap_or(5_000).min(5_000);
+            let want: Vec<String> = (first..5_000).map(|number| format!("0 line {number}")).collect();
+            assert_eq!(sink.1.0, want, "{aside} {count:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_removed_before_it_could_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = rotated_log(folder.path(), true);
+        let mut sink = Removing(&path, Lines::default());
+        // As if there were more than can be kept open.
+        let mut reader = Reader::new(vec![log(&path, false, None)], Wanted::default());
+        reader.logs[0].begin(&Wanted::default(), 1).unwrap();
+        reader.merge(&[0], None, &mut sink).unwrap();
+        let (last, lines) = sink.1.0.split_last().unwrap();
+        assert_eq!(lines.len(), 2_000, "the first, and what is in the log still");
+        assert!(
+            last.starts_with("0: a.log: ") && last.ends_with(" bytes of it were removed before they could be read")
+        );
     }
 
     /// A log that is followed by somebody who never keeps up.

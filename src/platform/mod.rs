@@ -58,7 +58,7 @@ pub use lock::{LockFile, LockKind};
 pub use memory::{give_back, low_priority, one_arena};
 pub(crate) use notify::short_address;
 pub use procfs::deleted_program;
-pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs};
+pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs, wait_for_log_process};
 pub use random::random_bytes;
 pub use range_lock::RangeLock;
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon, become_follower, limit_files};

@@ -90,6 +90,7 @@ fn order(launch: &Launch, framing: &Framing) -> PumpOrder {
         group: launch.group.clone(),
         rotation: Some(launch.rotation.clone()),
         reopen: false,
+        end: false,
         streams: [(false, &launch.out), (true, &launch.error)].into_iter().filter_map(|(e, o)| stream(e, o)).collect(),
     }
 }

@@ -59,6 +59,9 @@ pub struct PumpOrder {
     /// Nothing else is asked but to open files anew that were moved away; answered by how many there were.
     #[serde(default)]
     pub reopen: bool,
+    /// Nothing else is asked but to end, as soon as nobody writes to it; whoever asks waits for the connection's end.
+    #[serde(default)]
+    pub end: bool,
     /// One for each reading end that comes with this.
     pub streams: Vec<PumpStream>,
 }
@@ -195,6 +198,24 @@ pub fn reopen_logs(home: &Path) -> io::Result<Option<usize>> {
         received => received?.0,
     };
     serde_json::from_slice(&bytes[..length]).map(Some).map_err(io::Error::other)
+}
+
+/// Waits until the log process has ended, which it does as soon as nobody writes to it any more; no longer than this.
+pub fn wait_for_log_process(home: &Path, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    let Ok(link) = connect_to(home) else { return };
+    let order = PumpOrder { end: true, ..PumpOrder::default() };
+    let Ok(bytes) = serde_json::to_vec(&order) else { return };
+    if send(&link, &bytes, &[]).is_err() {
+        return;
+    }
+    while !is_closed(&link) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let _ = poll(&mut [PollFd::new(&link, PollFlags::IN)], Timespec::try_from(left).ok().as_ref());
+    }
 }
 
 fn connect_to(home: &Path) -> io::Result<OwnedFd> {

@@ -270,7 +270,7 @@ impl Core {
             return None;
         }
         let resume = self.resume_at.filter(|_| self.current.is_none());
-        let changes = self.watching.deadline(|app| self.is_at_work_on(app));
+        let changes = self.watching.deadline(&self.table, |app| self.is_at_work_on(app));
         self.table.deadline().into_iter().chain(resume).chain(self.memory_deadline()).chain(changes).min()
     }
 
@@ -295,7 +295,7 @@ impl Core {
     /// Whether a change of files is still to be answered.
     #[cfg(test)]
     pub(super) fn is_to_renew(&self) -> bool {
-        self.watching.deadline(|_| false).is_some()
+        self.watching.deadline(&self.table, |_| false).is_some()
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {

@@ -376,8 +376,10 @@ fn no_half_of_a_line_stays_where_a_disk_was_full() {
     fifo.line_of("done");
     home.until("it is said", |_| home.daemon_log().contains("No space left on device"));
     std::fs::remove_file(disk.join("filler")).expect("it is there");
-    std::fs::write(&gate.path, "go\n").expect("write");
     let text = || std::fs::read_to_string(disk.join("a-out.log")).expect("it is there");
+    // No other line has to come for that.
+    home.until("the count", |_| text().ends_with('\n') && text().contains("lines were lost here"));
+    std::fs::write(&gate.path, "go\n").expect("write");
     home.until("the last line", |_| text().contains("\"after\""));
     let lines: Vec<Value> = text().lines().map(|line| serde_json::from_str(line).expect("a whole line")).collect();
     let said = |line: &Value| line["message"].as_str().expect("a message").to_owned();

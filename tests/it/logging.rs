@@ -378,3 +378,58 @@ fn a_new_size_holds_from_now_on() {
     until(&home, "rotation", || home.log("a-out.log").len() < 10_000);
     until(&home, "all of it", || whole_log(&home, "a-out.log").is_some_and(|text| text.len() == 200_000));
 }
+
+/// Behind its last line: what it leaves is as it was, or done.
+#[test]
+fn kill_leaves_nobody_at_work_on_the_logs() {
+    let home = Home::new();
+    let line = "yes 'a line that is written over and over' | head -c 40000000; exec sleep 1000";
+    home.apply(&json!([with(shell_app("a", line), &json!({ "time": true, "log_max_size": "8M", "log_retain": 100 }))]));
+    until(&home, "rotation", || rotated_files(&home, "a-out.log").0.len() > 2);
+    home.ok(&["kill"]);
+    assert_eq!(log_process(&home), None, "{}", home.daemon_log());
+    let names = |home: &Home| -> Vec<String> {
+        let entries = std::fs::read_dir(home.folder.join("logs")).expect("logs").flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    };
+    assert!(names(&home).iter().all(|name| !name.ends_with(".gz.part")), "{:?}", names(&home));
+    // What was not compressed yet is when its app is started again, and so is what somebody was killed in the midst of.
+    let part = home.folder.join("logs/a-out.log.1.gz.part");
+    std::fs::write(&part, "half").expect("write");
+    let is_piece = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(&part, "user.pmrun.from", b"0", is_piece).is_err() {
+        return;
+    }
+    home.apply(&json!([with(shell_app("a", "exec sleep 1000"), &json!({ "time": true, "log_retain": 100 }))]));
+    until(&home, "what was left to be done", || {
+        let plain = |name: &str| name.rsplit('.').next().is_some_and(|number| number.parse::<u64>().is_ok());
+        !part.exists() && names(&home).iter().filter(|name| plain(name)).count() <= 1
+    });
+}
+
+#[test]
+fn numbers_of_records_go_on_over_restarts_of_everything() {
+    let home = Home::new();
+    let app = with(shell_app("j", "echo one; echo two >&2; exec sleep 1000"), &json!({ "log_type": "json" }));
+    home.apply(&json!([app]));
+    let numbers = |home: &Home| -> Vec<u64> {
+        let text = home.log("j-out.log") + &home.log("j-error.log");
+        let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut numbers: Vec<u64> = records.filter_map(|record| record["sequence"].as_u64()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    until(&home, "two", || numbers(&home) == [0, 1]);
+    home.ok(&["restart", "j"]);
+    until(&home, "four", || numbers(&home) == [0, 1, 2, 3]);
+    home.ok(&["kill"]);
+    home.apply(&json!([app]));
+    until(&home, "six", || numbers(&home) == [0, 1, 2, 3, 4, 5]);
+    home.lose_daemon();
+    let process = log_process(&home).expect("a log process");
+    procs::signal(process, Signal::KILL);
+    procs::wait_gone(process, BOUND);
+    home.ok(&["resurrect"]);
+    home.ok(&["restart", "j"]);
+    until(&home, "eight", || numbers(&home) == [0, 1, 2, 3, 4, 5, 6, 7]);
+}

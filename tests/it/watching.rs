@@ -100,6 +100,48 @@ fn a_burst_of_a_thousand_writes_is_one_restart() {
 }
 
 #[test]
+fn a_thousand_writes_of_one_file_over_seconds_are_one_restart() {
+    let home = Home::new();
+    let mut fifo = home.fifo("fifo");
+    home.write_json("eco.json", &json!([watched(&home, &fifo, "a", &json!({}))]));
+    home.ok(&["apply", "eco.json"]);
+    fifo.pid_of("a:0");
+    until_watched(&home, 1);
+    let line = "for i in $(seq 1000); do echo $i > app/x.js; read -t 0.003 _ <> \"$1\"; done; true";
+    let never = home.fifo("never");
+    let written = home.shell(&format!("set -- '{}'; bash -c '{}' _ \"$1\"", never.path.display(), line)).output();
+    assert!(written.expect("a shell").status.success());
+    fifo.pid_of("a:0");
+    home.until_state("a:0", "online");
+    home.write("app/last.js", "1");
+    fifo.pid_of("a:0");
+    home.until_state("a:0", "online");
+    assert_eq!(restarts(&home, "a:0"), 2, "{}", home.daemon_log());
+}
+
+#[test]
+fn the_last_of_many_saves_is_what_runs() {
+    let home = Home::new();
+    let fifo = home.fifo("fifo");
+    let mut app = watched(&home, &fifo, "a", &json!({ "script": "./start.sh", "min_uptime": 0 }));
+    app["interpreter"] = json!("sh");
+    home.write("app/start.sh", "cp save.txt ../seen.txt; exec sleep 100000\n");
+    home.write("app/save.txt", "0");
+    home.write_json("eco.json", &json!([app]));
+    home.ok(&["apply", "eco.json"]);
+    until_watched(&home, 1);
+    // So evenly that it looks like what the app writes at each start.
+    let saves = "for i in $(seq 12); do echo $i > app/save.txt; sleep 0.4; done";
+    assert!(home.shell(saves).status().expect("a shell").success());
+    let seen = || fs::read_to_string(home.work.join("seen.txt")).unwrap_or_default();
+    let bound = Instant::now() + Duration::from_secs(30);
+    while seen() != "12\n" {
+        assert!(Instant::now() < bound, "the last save is lost, {} runs{}", seen(), home.daemon_log());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn what_was_stopped_stays_so_and_a_later_start_watches_again() {
     let home = Home::new();
     let mut fifo = home.fifo("fifo");

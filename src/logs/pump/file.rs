@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::form::Voice;
 use super::say;
 use crate::logs::rotate::{Aside, End, Packer, Right, put_aside, retain, rotate};
 use crate::platform::{LogOwner, end_last_line, open_log, reason};
@@ -52,6 +53,8 @@ struct Lost {
     /// How many the daemon's log has.
     said: usize,
     why: String,
+    /// Who tells of them.
+    voice: Voice,
 }
 
 impl LogFile {
@@ -103,28 +106,10 @@ impl LogFile {
         self.rotation.as_ref().map(|rotation| rotation.max_size).filter(|size| *size > 0).unwrap_or(u64::MAX)
     }
 
-    /// Appends whole lines. What cannot be written is counted; `note` makes a line of what is said about it.
-    pub(super) fn append(&mut self, lines: &[u8], note: impl Fn(&str) -> Vec<u8>) {
-        if let Err(error) = self.complete() {
-            return self.lose(lines, &error);
-        }
-        if let Some(lost) = &self.lost {
-            let count = lost.lines;
-            let text = format!("[pmrun] {count} lines were lost here: {}", lost.why);
-            let note = note(&text);
-            match self.write_all(&note) {
-                Ok(()) => {
-                    say(format_args!("`{}` can be written again, {count} lines were lost", self.path.display()));
-                    self.lost = None;
-                }
-                Err((written, error)) => {
-                    // What is lost from now on is told by another.
-                    if self.keep_rest(&note[..written], &note[written..], count) {
-                        self.recount(|_| 0);
-                    }
-                    return self.lose(lines, &error);
-                }
-            }
+    /// Appends whole lines. What cannot be written is counted; `voice` makes a line of what is said about it.
+    pub(super) fn append(&mut self, lines: &[u8], voice: &Voice) {
+        if let Err(error) = self.settle() {
+            return self.lose(lines, &error, voice);
         }
         if let Err((written, error)) = self.write_all(lines) {
             let end = memchr::memchr(b'\n', &lines[written..]).map_or(lines.len(), |end| written + end + 1);
@@ -134,10 +119,35 @@ impl LogFile {
             } else {
                 &lines[written..]
             };
-            self.lose(lost, &error);
+            self.lose(lost, &error, voice);
         } else if self.size >= self.rotates_at {
             self.rotate();
         }
+    }
+
+    /// Whether something is still to be written that there was no room for.
+    pub(super) fn owes(&self) -> bool {
+        self.torn.is_some() || self.lost.as_ref().is_some_and(|lost| lost.lines > 0)
+    }
+
+    /// Writes what there was no room for: the rest of a line, and how many were lost.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        self.complete()?;
+        let Some(lost) = &self.lost else { return Ok(()) };
+        let count = lost.lines;
+        if count > 0 {
+            let note = lost.voice.line(&format!("[pmrun] {count} lines were lost here: {}", lost.why));
+            if let Err((written, error)) = self.write_all(&note) {
+                // What is lost from now on is told by another.
+                if self.keep_rest(&note[..written], &note[written..], count) {
+                    self.recount(|_| 0);
+                }
+                return Err(error);
+            }
+        }
+        say(format_args!("`{}` can be written again, {count} lines were lost", self.path.display()));
+        self.lost = None;
+        Ok(())
     }
 
     /// What there was no room for is written when there is some, so that no half of a line stays. False where nothing
@@ -180,27 +190,35 @@ impl LogFile {
         })
     }
 
-    /// Nobody writes to it for now. What it has of a line that there is no room for stays, and whoever opens it next ends
-    /// that. True while lines were lost that are not noted in it: the next run's first line is preceded by their number.
+    /// Nobody writes to it for now. True while something is still to be written that there is no room for.
     pub(super) fn release(&mut self) -> bool {
-        if let Err(error) = self.complete()
+        let _ = self.settle();
+        if self.torn.is_none() {
+            self.file = None;
+        }
+        self.tell();
+        self.owes()
+    }
+
+    /// Nobody writes to it any more. What it has of a line that there is no room for stays, and whoever opens it next ends that.
+    pub(super) fn close(&mut self) {
+        if let Err(error) = self.settle()
             && let Some(torn) = self.torn.take()
-        {
             // Of a line that is whole but for its newline nothing is lost.
-            if torn.told > 0 || torn.rest != b"\n" {
-                self.lose(b"", &error);
-                self.recount(|lines| lines + torn.told.max(1));
-            }
+            && (torn.told > 0 || torn.rest != b"\n")
+        {
+            say(format_args!("the last line of `{}` is not whole: {}", self.path.display(), reason(&error)));
+            self.recount(|lines| lines + torn.told);
         }
-        self.file = None;
-        self.lost.take_if(|lost| lost.lines == 0);
-        let Some(lost) = &mut self.lost else { return false };
-        if lost.said != lost.lines {
-            lost.said = lost.lines;
-            let (path, lines, why) = (self.path.display(), lost.lines, &lost.why);
-            say(format_args!("{lines} lines for `{path}` were lost, which is not noted there yet: {why}"));
-        }
-        true
+        self.tell();
+    }
+
+    /// In the daemon's log, what its own does not have.
+    fn tell(&mut self) {
+        let Some(lost) = self.lost.as_mut().filter(|lost| lost.said != lost.lines && lost.lines > 0) else { return };
+        lost.said = lost.lines;
+        let (path, lines, why) = (self.path.display(), lost.lines, &lost.why);
+        say(format_args!("{lines} lines for `{path}` were lost, which is not noted there yet: {why}"));
     }
 
     /// Whose it is for the next run.
@@ -283,13 +301,14 @@ impl LogFile {
         }
     }
 
-    fn lose(&mut self, lines: &[u8], error: &io::Error) {
+    fn lose(&mut self, lines: &[u8], error: &io::Error, voice: &Voice) {
         let path = self.path.display();
         let lost = self.lost.get_or_insert_with(|| {
             let why = reason(error);
             say(format_args!("cannot write the log `{path}`: {why}; lines are dropped and counted"));
-            Lost { lines: 0, said: 0, why }
+            Lost { lines: 0, said: 0, why, voice: voice.clone() }
         });
+        lost.voice = voice.clone();
         lost.lines += memchr::memchr_iter(b'\n', lines).count();
     }
 
@@ -347,8 +366,9 @@ mod tests {
     use super::*;
     use crate::logs::rotate::Stream;
 
-    fn note(text: &str) -> Vec<u8> {
-        format!("{text}\n").into_bytes()
+    fn voice() -> Voice {
+        let form = super::super::form::Form::new(&crate::platform::PumpOrder::default(), std::rc::Rc::default());
+        Voice { form: form.into(), error: false }
     }
 
     #[test]
@@ -358,11 +378,11 @@ mod tests {
         // A folder stands where the file should be: nothing can be written.
         std::fs::create_dir(&path).unwrap();
         let mut log = LogFile::new(path.clone(), None, packer());
-        log.append(b"1\n2\n", note);
-        log.append(b"3\n", note);
+        log.append(b"1\n2\n", &voice());
+        log.append(b"3\n", &voice());
         std::fs::remove_dir(&path).unwrap();
-        log.append(b"4\n", note);
-        log.append(b"5\n", note);
+        log.append(b"4\n", &voice());
+        log.append(b"5\n", &voice());
         let text = std::fs::read_to_string(&path).unwrap();
         let (first, rest) = text.split_once('\n').unwrap();
         assert!(first.starts_with("[pmrun] 3 lines were lost here: "), "{first}");
@@ -376,11 +396,11 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         let mut log = LogFile::new(path.clone(), None, packer());
         for _ in 0..3 {
-            log.append(b"1\n2\n", note);
+            log.append(b"1\n2\n", &voice());
             assert!(log.release());
         }
         std::fs::remove_dir(&path).unwrap();
-        log.append(b"next\n", note);
+        log.append(b"next\n", &voice());
         assert!(!log.release());
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("[pmrun] 6 lines were lost here: ") && text.ends_with("\nnext\n"), "{text}");
@@ -391,7 +411,7 @@ mod tests {
         log.opened().unwrap();
         log.write_all(written).unwrap();
         assert!(log.keep_rest(written, rest, told));
-        log.lose(b"a lost one\n", &io::ErrorKind::StorageFull.into());
+        log.lose(b"a lost one\n", &io::ErrorKind::StorageFull.into(), &voice());
     }
 
     #[test]
@@ -400,24 +420,46 @@ mod tests {
         let path = folder.path().join("log");
         let mut log = LogFile::new(path.clone(), None, packer());
         tear(&mut log, b"whole\nha", b"lf\n", 0);
-        log.append(b"next\n", note);
+        log.append(b"next\n", &voice());
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("whole\nhalf\n[pmrun] 1 lines were lost here"), "{text}");
 
-        // Its writer has gone, and there is no room still.
-        let size = path.metadata().unwrap().len();
+        // Its writer has gone, there is no room, and then there is: no other line has to come.
+        tear(&mut log, b"no", b"te\n", 4);
+        let moved = folder.path().join("moved");
+        let swap = |log: &mut LogFile, from: &Path, to: &Path| {
+            std::fs::rename(from, to).unwrap();
+            (log.file, log.checked) = (None, None);
+        };
+        swap(&mut log, &path, &moved);
+        std::fs::create_dir(&path).unwrap();
+        assert!(log.release() && log.owes());
+        let size = moved.metadata().unwrap().len();
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&moved, &path).unwrap();
+        log.file = Some(open_log(&path).unwrap());
+        log.settle().unwrap();
+        assert!(!log.owes() && path.metadata().unwrap().len() > size);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\nnext\nnote\n[pmrun] 1 lines were lost here"), "{text}");
+        assert!(!log.release());
+    }
+
+    #[test]
+    fn what_has_no_end_when_all_ends_is_ended_by_who_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = LogFile::new(path.clone(), None, packer());
         tear(&mut log, b"no", b"te\n", 4);
         let moved = folder.path().join("moved");
         std::fs::rename(&path, &moved).unwrap();
         std::fs::create_dir(&path).unwrap();
         (log.file, log.checked) = (None, None);
-        assert!(log.release());
-        assert_eq!(moved.metadata().unwrap().len(), size + 2, "nothing is taken out");
+        log.close();
         std::fs::remove_dir(&path).unwrap();
         std::fs::rename(&moved, &path).unwrap();
-        log.append(b"next\n", note);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains("\nno\n[pmrun] 5 lines were lost here"), "{text}");
+        LogFile::new(path.clone(), None, packer()).append(b"next\n", &voice());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "no\nnext\n");
     }
 
     #[test]
@@ -425,10 +467,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/log");
         let mut log = LogFile::new(path.clone(), None, packer());
-        log.append(b"1\n", note);
+        log.append(b"1\n", &voice());
         std::fs::rename(&path, folder.path().join("moved")).unwrap();
         log.checked = None;
-        log.append(b"2\n", note);
+        log.append(b"2\n", &voice());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
         let moved = folder.path().join("moved");
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "1\n");

@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use jiff::Zoned;
 use serde_json::json;
@@ -14,19 +15,36 @@ pub(super) struct Form {
     process_id: u32,
     json: bool,
     date_format: Option<DateFormat>,
-    sequence: Cell<u64>,
+    /// The number of the next record, which goes on when the process is started anew.
+    sequence: Rc<Cell<u64>>,
     /// What the lines of a moment have in common, for stdout and stderr: what goes before each, or after the message.
     common: RefCell<(i64, [String; 2])>,
 }
 
+/// Makes lines of what pmrun itself has to say in a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Voice {
+    pub(super) form: Rc<Form>,
+    pub(super) error: bool,
+}
+
+impl Voice {
+    pub(super) fn line(&self, text: &str) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.form.set_time(&Zoned::now());
+        self.form.line(text.as_bytes(), self.error, &mut line);
+        line
+    }
+}
+
 impl Form {
-    pub(super) fn new(order: &PumpOrder) -> Self {
+    pub(super) fn new(order: &PumpOrder, sequence: Rc<Cell<u64>>) -> Self {
         Self {
             app: order.app.clone(),
             process_id: order.process_id,
             json: order.json,
             date_format: order.date_format.as_deref().map(DateFormat::parse),
-            sequence: Cell::new(0),
+            sequence,
             common: RefCell::new((i64::MIN, Default::default())),
         }
     }
@@ -116,7 +134,7 @@ mod tests {
     }
 
     fn written(order: &PumpOrder, lines: &[(&str, bool)]) -> String {
-        let form = Form::new(order);
+        let form = Form::new(order, Rc::default());
         let now: Zoned = "2026-11-21T01:51:46.007+01:00[+01:00]".parse().unwrap();
         form.set_time(&now);
         let mut out = Vec::new();

@@ -12,14 +12,15 @@
 
 mod file;
 mod form;
+mod sequence;
 mod source;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ use rustix::event::{Timespec, epoll};
 
 use self::file::LogFile;
 use self::form::Form;
+use self::sequence::Sequences;
 use self::source::{Source, Turn};
 use crate::base::parse_bytes;
 use crate::logs::rotate::{BUDGET_DEFAULT, Packer};
@@ -46,6 +48,10 @@ const GATHER: Duration = Duration::from_millis(2);
 const LINGER: Duration = Duration::from_secs(1);
 /// How long nothing has to happen before memory is given back.
 const QUIET: Duration = Duration::from_secs(5);
+
+/// What there was no room for is tried again after this, twice as late each time.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_mins(1);
 
 const LISTENER: u64 = 0;
 
@@ -80,11 +86,17 @@ struct Pump {
     socket: PumpSocket,
     epoll: OwnedFd,
     callers: HashMap<u64, PumpCaller>,
+    /// Those of them who only wait for its end.
+    waiting: HashSet<u64>,
     sources: HashMap<u64, Source>,
     next_key: u64,
     /// By path, so that those who share a file do not tear each other's lines.
     files: HashMap<PathBuf, Rc<RefCell<LogFile>>>,
+    sequences: Sequences,
     packer: Packer,
+    /// When it was last tried to write what there was no room for, and when that is done again while there is such.
+    tried: Instant,
+    again: Option<Duration>,
     block: Vec<u8>,
     lines: Vec<u8>,
 }
@@ -97,10 +109,14 @@ impl Pump {
             socket,
             epoll,
             callers: HashMap::new(),
+            waiting: HashSet::new(),
             sources: HashMap::new(),
             next_key: LISTENER + 1,
             files: HashMap::new(),
+            sequences: Sequences::default(),
             packer: packer(),
+            tried: Instant::now(),
+            again: None,
             block: Vec::new(),
             lines: Vec::new(),
         })
@@ -112,8 +128,12 @@ impl Pump {
         let mut poor: Option<Instant> = None;
         let mut rested = false;
         loop {
-            let idle = self.callers.is_empty() && self.sources.is_empty();
-            let patience = if idle { Some(LINGER) } else { (!rested).then_some(QUIET) };
+            let idle = self.callers.len() == self.waiting.len() && self.sources.is_empty();
+            let patience = match idle {
+                true if self.waiting.is_empty() => Some(LINGER),
+                true => Some(Duration::ZERO),
+                false => self.again.or((!rested).then_some(QUIET)),
+            };
             let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
@@ -124,11 +144,15 @@ impl Pump {
                 if idle {
                     // Whoever comes now starts another.
                     self.socket.remove();
-                    self.packer.finish();
+                    self.files.values().for_each(|file| file.borrow_mut().close());
+                    self.packer.stop();
                     return Ok(());
                 }
-                rested = true;
-                self.rest();
+                self.settle();
+                if !rested {
+                    rested = true;
+                    self.rest();
+                }
                 continue;
             }
             rested = false;
@@ -137,9 +161,21 @@ impl Pump {
             {
                 std::thread::sleep(early);
             }
+            if self.tried.elapsed() >= self.again.unwrap_or(QUIET) {
+                self.settle();
+            }
             let full = self.turn(events.iter().map(|event| event.data.u64()));
             poor = (!full).then(Instant::now);
         }
+    }
+
+    /// What there was no room for is written when there is some, whether or not another line comes.
+    fn settle(&mut self) {
+        self.tried = Instant::now();
+        let owing = self.files.values().filter(|file| file.borrow().owes());
+        let left = owing.filter(|file| file.borrow_mut().settle().is_err()).count();
+        self.again = (left > 0).then(|| self.again.map_or(AGAIN, |again| (again * 2).min(AGAIN_MAX)));
+        self.forget_files();
     }
 
     /// Nothing happens for now.
@@ -186,15 +222,19 @@ impl Pump {
                     let files = self.files.values().filter(|file| file.borrow_mut().reopen());
                     caller.answer(files.count());
                 }
+                Heard::Order(order, _) if order.end => _ = self.waiting.insert(key),
                 Heard::Order(order, pipes) => self.obey(&order, pipes),
                 Heard::Nothing => return,
-                Heard::Closed => _ = self.callers.remove(&key),
+                Heard::Closed => {
+                    self.callers.remove(&key);
+                    self.waiting.remove(&key);
+                }
             }
         }
     }
 
     fn obey(&mut self, order: &PumpOrder, pipes: Vec<OwnedFd>) {
-        let form = Rc::new(Form::new(order));
+        let form = Rc::new(Form::new(order, self.sequences.of(order)));
         let home = std::env::var_os("PMRUN_HOME").map(PathBuf::from).unwrap_or_default();
         // What it writes is read in any case, or it would have to wait for ever.
         let owner = LogOwner::find(order.user.as_deref(), order.group.as_deref(), &home);
@@ -204,7 +244,13 @@ impl Pump {
         for (stream, pipe) in order.streams.iter().zip(pipes) {
             let Some(id) = source::pipe_id(&pipe) else { continue };
             let files: Vec<Rc<RefCell<LogFile>>> = match &owner {
-                Ok(owner) => stream.files.iter().map(|path| self.file(path, owner.as_ref())).collect(),
+                Ok(owner) => {
+                    let compresses = order.rotation.as_ref().is_some_and(|rotation| rotation.compress);
+                    for path in &stream.files {
+                        self.packer.resume(Path::new(path), owner.as_ref(), compresses);
+                    }
+                    stream.files.iter().map(|path| self.file(path, owner.as_ref())).collect()
+                }
                 Err(_) => Vec::new(),
             };
             for file in &files {

@@ -5,16 +5,15 @@ use std::rc::Rc;
 use jiff::Zoned;
 
 use super::file::LogFile;
-use super::form::Form;
+use super::form::{Form, Voice};
 use crate::logs::frame::Framer;
 
 /// One stream of a process.
 pub(super) struct Source {
     pipe: OwnedFd,
     pub(super) id: (u64, u64),
-    error: bool,
     framer: Framer,
-    form: Rc<Form>,
+    voice: Voice,
     files: Vec<Rc<RefCell<LogFile>>>,
 }
 
@@ -38,7 +37,7 @@ impl Source {
         form: Rc<Form>,
         files: Vec<Rc<RefCell<LogFile>>>,
     ) -> Self {
-        Self { pipe, id, error, framer: Framer::default(), form, files }
+        Self { pipe, id, framer: Framer::default(), voice: Voice { form, error }, files }
     }
 
     /// Reads once, so that others get their turn, and writes what has become complete.
@@ -48,22 +47,18 @@ impl Source {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Turn::Read(0),
             Err(_) => 0,
         };
-        self.form.set_time(now);
         lines.clear();
-        let (form, error) = (&self.form, self.error);
+        let Voice { form, error } = &self.voice;
+        let error = *error;
+        form.set_time(now);
         if length == 0 {
             self.framer.finish(|line| form.line(line, error, lines));
         } else {
             self.framer.push(&block[..length], |line| form.line(line, error, lines));
         }
         if !lines.is_empty() {
-            let note = |text: &str| {
-                let mut note = Vec::new();
-                form.line(text.as_bytes(), error, &mut note);
-                note
-            };
             for file in &self.files {
-                file.borrow_mut().append(lines, note);
+                file.borrow_mut().append(lines, &self.voice);
             }
         }
         if length == 0 { Turn::Ended } else { Turn::Read(length) }

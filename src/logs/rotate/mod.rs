@@ -127,7 +127,7 @@ pub fn retain(path: &Path, count: u32) {
 /// The system's; what could not be compressed stays as it is.
 #[cfg(test)]
 pub fn compress(path: &Path) -> io::Result<()> {
-    uncompressed(path).iter().try_for_each(|piece| compress::compress(piece))
+    uncompressed(path).iter().try_for_each(|piece| compress::compress(piece, &|| false))
 }
 
 /// What was rotated and is to be compressed: all but the newest, which somebody may still be reading.

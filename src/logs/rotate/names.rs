@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,39 @@ pub(super) fn parts(log: &Path) -> Vec<(u64, PathBuf)> {
 /// What was being compressed.
 pub(super) fn compressed_parts(log: &Path) -> Vec<PathBuf> {
     unfinished(log, ".gz.part").into_iter().map(|(_, path)| path).collect()
+}
+
+/// What was being compressed of any log of a folder.
+pub(super) fn compressed_parts_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| compressed_part_of(path).is_some()).collect()
+}
+
+/// The logs of a folder of which something was being compressed, or more is not compressed than the newest.
+pub(super) fn left_over(folder: &Path) -> HashSet<PathBuf> {
+    let (mut left, mut plain) = (HashSet::new(), HashSet::new());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if let Some(log) = compressed_part_of(&path) {
+            left.insert(log);
+        } else if let Some(log) = numbered(&path)
+            && !plain.insert(log.clone())
+        {
+            left.insert(log);
+        }
+    }
+    left
+}
+
+fn compressed_part_of(path: &Path) -> Option<PathBuf> {
+    let gz = path.extension().is_some_and(|extension| extension == "part").then(|| path.with_extension(""))?;
+    gz.extension().is_some_and(|extension| extension == "gz").then(|| numbered(&gz.with_extension("")))?
+}
+
+/// The log whose piece has this name.
+fn numbered(path: &Path) -> Option<PathBuf> {
+    path.extension()?.to_str()?.parse::<u64>().ok()?;
+    Some(path.with_extension(""))
 }
 
 fn unfinished(log: &Path, ending: &str) -> Vec<(u64, PathBuf)> {

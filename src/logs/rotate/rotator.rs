@@ -23,6 +23,7 @@ const PENDING_MAX: usize = 4_096;
 #[derive(Debug)]
 pub struct Rotator {
     orders: Sender<Vec<Order>>,
+    packer: Packer,
     /// Not sent yet. Woken for each of them, the thread would take its time from what starts five hundred apps.
     pending: RefCell<Vec<Order>>,
 }
@@ -52,12 +53,20 @@ impl Rotator {
     /// When there can be no thread.
     pub fn start(logs: PathBuf, budget: u64, say: fn(String)) -> std::io::Result<Self> {
         let (orders, heard) = channel();
+        let packer = Packer::new(logs.clone(), budget, say);
+        let files = Files { packer: packer.clone(), ..Files::new(logs, budget, say) };
         let run = move || {
+            let mut files = files;
             low_priority();
-            Files::new(logs, budget, say).run(&heard);
+            files.run(&heard);
         };
         std::thread::Builder::new().name("rotator".to_owned()).stack_size(512 << 10).spawn(run)?;
-        Ok(Self { orders, pending: RefCell::default() })
+        Ok(Self { orders, packer, pending: RefCell::default() })
+    }
+
+    /// What is not compressed yet is left to who comes next.
+    pub fn stop(&self) {
+        self.packer.stop();
     }
 
     /// There is time for it now.
@@ -144,6 +153,7 @@ impl Files {
             }
             return;
         }
+        self.packer.resume(path, None, rotation.compress && rotation.max_size > 0);
         let bytes = path.metadata().map_or(0, |meta| meta.len());
         let file = Watched { rotation: rotation.clone(), bytes, looked: now, next: now + FIRST, said: false };
         self.watched.insert(path.to_owned(), file);

@@ -176,6 +176,50 @@ fn a_file_that_the_app_writes_at_each_start_is_found_out_and_named() {
 }
 
 #[test]
+fn the_last_save_of_a_person_is_seen_though_it_came_like_an_apps_own() {
+    for saves in 8..20 {
+        let mut world = World::calm();
+        done(world.ask(apply(&[watched("a", "stay", |_| {})])));
+        for _ in 0..saves {
+            wait(&mut world, 750);
+            change(&mut world, "a", "src/x.js");
+        }
+        let launches = |world: &World| world.host.restarts_by_files.get("a").copied().unwrap_or(0);
+        wait(&mut world, 11_000);
+        let before = launches(&world);
+        assert!(before >= 8);
+        wait(&mut world, 60_000);
+        assert_eq!(launches(&world), before, "no more than once");
+        assert_eq!(list(&mut world)[0].detail.as_deref(), Some("restarted: `src/x.js` changed (watch)"));
+        change(&mut world, "a", "src/x.js");
+        wait(&mut world, 300);
+        assert_eq!(launches(&world), before + 1, "and the next one counts");
+    }
+}
+
+#[test]
+fn an_app_that_writes_what_is_watched_is_restarted_a_few_times_to_see_it_and_no_more() {
+    let mut world = World::calm();
+    done(world.ask(apply(&[watched("a", "stay", |app| app.instances = 2)])));
+    let restarts = |world: &mut World| list(world)[0].restarts;
+    let mut seen = u32::MAX;
+    for _ in 0..40_000 {
+        if restarts(&mut world) != seen {
+            seen = restarts(&mut world);
+            change(&mut world, "a", "gen/x.txt");
+        }
+        wait(&mut world, 100);
+    }
+    assert!((8..15).contains(&seen), "{seen}");
+    assert!(
+        list(&mut world)[0].detail.as_deref().is_some_and(|detail| detail.contains("is written by the app itself"))
+    );
+    change(&mut world, "a", "gen/x.txt");
+    wait(&mut world, 300);
+    assert_eq!(restarts(&mut world), seen + 1, "somebody else's, at any other time");
+}
+
+#[test]
 fn what_cannot_be_watched_is_shown_with_the_app() {
     let mut world = World::calm();
     done(world.ask(apply(&[watched("a", "stay", |_| {})])));

@@ -12,6 +12,9 @@ const AFTER_START_MS: u64 = 500;
 /// How many times the wait for quiet a restart is put off at most, when it never becomes quiet.
 const PATIENCE: u64 = 10;
 const PATIENCE_MS_MIN: u64 = 2_000;
+/// While so many come one right after the other, somebody is at work who will be done soon: a restart in the midst of it would
+/// have to be made once more.
+const PATIENCE_DENSE_MS_MIN: u64 = 10_000;
 
 /// Changes that one restart answers.
 #[derive(Clone, Debug)]
@@ -60,8 +63,15 @@ impl Burst {
             0..=MANY => SETTLE_SOME_MS,
             _ => SETTLE_MANY_MS,
         };
-        let longest = quiet_ms.saturating_mul(PATIENCE).max(PATIENCE_MS_MIN);
+        let patience_ms_min = if self.is_dense() { PATIENCE_DENSE_MS_MIN } else { PATIENCE_MS_MIN };
+        let longest = quiet_ms.saturating_mul(PATIENCE).max(patience_ms_min);
         self.last.plus_ms(quiet_ms.max(settle)).min(self.first.plus_ms(longest))
+    }
+
+    /// Whether the changes have no more than the pauses of a build between them.
+    fn is_dense(&self) -> bool {
+        let count = u64::try_from(self.count).unwrap_or(u64::MAX);
+        self.count > MANY && self.last.ms_since(self.first) <= count.saturating_mul(SETTLE_SOME_MS)
     }
 }
 
@@ -89,7 +99,11 @@ mod tests {
         let due = |started| Burst::new(Mono(1_000), Some(Mono(started))).due(0).0;
         assert_eq!((due(400), due(980)), (1_010, 1_100));
         // It is never put off for ever.
-        assert_eq!(at(&(0..300).map(|turn| turn * 9).collect::<Vec<_>>(), 0), 2_000);
+        assert_eq!(at(&(0..99).map(|turn| turn * 90).collect::<Vec<_>>(), 0), 2_000);
+        assert_eq!(at(&(0..3_000).map(|turn| turn * 9).collect::<Vec<_>>(), 0), 10_000);
+        // A thousand that take three seconds are one burst.
+        assert_eq!(at(&(0..1_000).map(|turn| turn * 3).collect::<Vec<_>>(), 0), 2_997 + 300);
+        assert_eq!(at(&(0..60).map(|turn| turn * 50).collect::<Vec<_>>(), 0), 2_000);
         assert_eq!(at(&(0..100).map(|turn| turn * 400).collect::<Vec<_>>(), 500), 5_000);
     }
 

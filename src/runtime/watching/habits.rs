@@ -3,8 +3,10 @@ use std::collections::BTreeMap;
 use super::burst::Burst;
 use crate::base::Mono;
 
-/// A change that comes later than this after a start has nothing to do with it.
+/// A change that comes later than this after a start has to do with it only if it comes at the same moment each time.
 const AT_START_MS: u64 = 10_000;
+/// And one that comes later than this has not.
+const AFTER_START_MS: u64 = 300_000;
 /// After so many starts in a row a path is taken to be written by the app itself. Nobody can tell who wrote a file; a
 /// person who saves the same one over and over does it seconds later, and not at the same moment each time.
 const STARTS: u32 = 8;
@@ -19,8 +21,18 @@ const SOON_MS: u64 = 1_000;
 const MARGIN_MS: u64 = 200;
 const STARTS_AGAIN: u32 = 2;
 const RELAPSES_MAX: u32 = 10;
+/// That what is passed over was the app's own is put to the test when nothing has come for so long, twice as long each time.
+const QUIET_BEFORE_TEST_MS: u64 = 10_000;
+/// After so many starts at which it was written again nobody has to be in doubt any more. A person would have had to save it
+/// right after each.
+const TESTS: u32 = 4;
+const TEST_PAUSE_MS_MAX: u64 = 3_600_000;
 
 /// What an app writes at each start. Without it, a file that is watched and written at start is a restart for ever.
+///
+/// It may be wrong about that, when a person saves a file at even intervals, say. What was passed over is therefore answered
+/// all the same, once it has become quiet: if it is not written again at that start, it was somebody else's change, and counts
+/// from then on.
 #[derive(Debug, Default)]
 pub(super) struct Habits {
     /// By path, or by folder with a `/` at its end.
@@ -30,15 +42,40 @@ pub(super) struct Habits {
     relapses: BTreeMap<String, u32>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Paused {
-    /// When it changed last.
+    /// What of it changed last, and when.
+    path: String,
     last: Mono,
-    /// The latest that it did after a start when it was found.
+    /// How long after a start that was.
+    after_ms: u64,
+    /// The earliest and the latest that it did after a start when it was found.
+    shortest_ms: u64,
     longest_ms: u64,
+    /// At how many starts since then it was written again.
+    confirmed: u32,
+    /// When it was last put to the test.
+    tested: Option<Mono>,
 }
 
+/// When an app's processes were asked for.
 #[derive(Clone, Copy, Debug)]
+pub(super) struct Starts {
+    /// Of those that run on: what changed since then, not all of them have seen.
+    pub(super) oldest: Option<Mono>,
+    pub(super) newest: Option<Mono>,
+}
+
+/// What is to be done about something that is passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// Somebody's change may have been among what was passed over: this path, at that time.
+    Restart { path: String, changed: Mono },
+    /// It was not written at the last start, by this key: it is not the app's own.
+    Count { key: String },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Streak {
     starts: u32,
     shortest_ms: u64,
@@ -59,8 +96,9 @@ impl Habits {
         for key in [path, folder_of(path)] {
             let Some(paused) = self.paused.get_mut(key) else { continue };
             let relapses = self.relapses.get(key).copied().unwrap_or(0);
-            let at_start_ms = (paused.longest_ms * 3 / 2 + MARGIN_MS) << relapses.min(RELAPSES_MAX);
-            let was_quiet = after_ms.is_some_and(|ms| ms > AT_START_MS) && at.ms_since(paused.last) > QUIET_MS;
+            let at_start_ms = paused.at_start_ms() << relapses.min(RELAPSES_MAX);
+            let is_late = after_ms.is_some_and(|ms| ms > paused.at_start_ms().max(AT_START_MS));
+            let was_quiet = is_late && at.ms_since(paused.last) > QUIET_MS;
             if was_quiet {
                 self.relapses.remove(key);
             }
@@ -71,9 +109,43 @@ impl Habits {
                     *self.relapses.entry(key.to_owned()).or_default() += 1;
                 }
             } else {
-                paused.last = at;
+                let is_first = started.is_some_and(|started| started > paused.last);
+                if is_first && after_ms.is_some_and(|ms| paused.is_own(ms)) {
+                    paused.confirmed = paused.confirmed.saturating_add(1);
+                }
+                (paused.last, paused.path) = (at, path.to_owned());
+                paused.after_ms = after_ms.unwrap_or(u64::MAX);
             }
         }
+    }
+
+    /// What is to be done next, and when.
+    pub(super) fn duty(&self, starts: &Starts) -> Option<(Mono, Duty)> {
+        let duty = |(key, paused): (&String, &Paused)| {
+            if starts.oldest.is_some_and(|oldest| oldest <= paused.last) {
+                let wait_ms = paused.wait_ms()?;
+                let since = paused.tested.map_or(paused.last, |tested| tested.max(paused.last));
+                let duty = Duty::Restart { path: paused.path.clone(), changed: paused.last };
+                return Some((since.plus_ms(wait_ms), duty));
+            }
+            let newest = starts.newest.filter(|newest| *newest > paused.last)?;
+            Some((newest.plus_ms(paused.at_start_ms().max(AT_START_MS)), Duty::Count { key: key.clone() }))
+        };
+        self.paused.iter().filter_map(duty).min_by_key(|(due, _)| *due)
+    }
+
+    /// That what is passed over is put to the test now.
+    pub(super) fn tests(&mut self, now: Mono) {
+        for paused in self.paused.values_mut() {
+            paused.tested = Some(now);
+        }
+    }
+
+    /// From now on it counts again, as if it had never been found.
+    pub(super) fn count(&mut self, key: &str) {
+        self.paused.remove(key);
+        self.relapses.remove(key);
+        self.streaks.remove(key);
     }
 
     /// What the app is found to write at each start, as of this burst. `started`: its last start, by whatever reason.
@@ -83,7 +155,7 @@ impl Habits {
             let Some(after_ms) = started.filter(|started| started <= at).map(|started| at.ms_since(started)) else {
                 continue;
             };
-            if after_ms > AT_START_MS {
+            if after_ms > AFTER_START_MS {
                 continue;
             }
             for key in [path.as_str(), folder_of(path)] {
@@ -100,8 +172,14 @@ impl Habits {
         let only_folders = found.iter().all(|key| key.ends_with('/'));
         let found: Vec<String> = found.into_iter().filter(|key| only_folders || !key.ends_with('/')).collect();
         let paused = |key: &String| {
-            let longest_ms = self.streaks.get(key).map_or(0, |streak| streak.longest_ms);
-            (key.clone(), Paused { last: burst.last, longest_ms })
+            let Streak { shortest_ms, longest_ms, .. } = self.streaks.get(key).copied().unwrap_or_default();
+            let after_ms = started.map_or(0, |started| burst.last.ms_since(started));
+            let path = burst.paths.iter().map(|(path, _)| path).find(|path| *path == key || folder_of(path) == key);
+            let path = path.unwrap_or(key).clone();
+            (
+                key.clone(),
+                Paused { path, last: burst.last, after_ms, shortest_ms, longest_ms, confirmed: 0, tested: None },
+            )
         };
         self.paused.extend(found.iter().map(paused));
         found
@@ -131,12 +209,36 @@ impl Habits {
     }
 }
 
+impl Paused {
+    /// Later than this after a start it is not what is written then.
+    fn at_start_ms(&self) -> u64 {
+        self.longest_ms * 3 / 2 + MARGIN_MS
+    }
+
+    /// Whether it is what is written at a start, by its moment.
+    fn is_own(&self, after_ms: u64) -> bool {
+        (self.shortest_ms * 2 / 3).saturating_sub(MARGIN_MS) <= after_ms && after_ms <= self.at_start_ms()
+    }
+
+    /// How long it has to be quiet before the last change is answered; None when that was the app's own without a doubt.
+    fn wait_ms(&self) -> Option<u64> {
+        let is_own = self.confirmed >= TESTS && self.is_own(self.after_ms);
+        let pause_ms = QUIET_BEFORE_TEST_MS << self.confirmed.min(RELAPSES_MAX);
+        (!is_own).then_some(pause_ms.min(TEST_PAUSE_MS_MAX))
+    }
+}
+
 impl Streak {
     fn after(before: Option<&Self>, after_ms: u64) -> Self {
         let first = Self { starts: 1, shortest_ms: after_ms, longest_ms: after_ms };
         let Some(before) = before else { return first };
         let (shortest_ms, longest_ms) = (before.shortest_ms.min(after_ms), before.longest_ms.max(after_ms));
-        let spread_max = if longest_ms <= SOON_MS { SOON_MS } else { longest_ms / 5 };
+        let spread_max = match longest_ms {
+            ..=SOON_MS => SOON_MS,
+            ms if ms <= AT_START_MS => longest_ms / 5,
+            // Of so long a time, a timer is that exact and nobody else.
+            _ => longest_ms / 50,
+        };
         if longest_ms - shortest_ms > spread_max {
             return first;
         }
@@ -181,7 +283,8 @@ mod tests {
         assert_eq!(found_after(at(&[5_000, 5_400])), Some((8, one("src/x.txt"))));
         // Somebody saves it again and again.
         assert_eq!(found_after(at(&[1_200, 2_400, 1_900, 1_400])), None);
-        assert_eq!(found_after(at(&[11_000])), None);
+        assert_eq!(found_after(at(&[30_000, 30_300])), Some((8, one("src/x.txt"))), "every half a minute");
+        assert_eq!(found_after(at(&[11_000, 11_500])), None);
         assert_eq!(found_after(at(&[3, 3, 3, 3, 3, 3, 3, 8_000])), None);
     }
 
@@ -228,22 +331,100 @@ mod tests {
         assert!(tries.len() < 25, "{tries:?}");
     }
 
+    /// A life of one file that is watched: `next` says when it is written, by the last start and the last writing. The times
+    /// of writing and of starting.
+    fn life(until: u64, next: impl Fn(u64, u64) -> Option<u64>) -> (Vec<u64>, Vec<u64>, Habits) {
+        let (mut habits, path) = (Habits::default(), "src/x.js");
+        let (mut written, mut starts, mut now) = (Vec::new(), vec![0], 0);
+        while now < until {
+            let started = starts[starts.len() - 1];
+            let at = Mono(started);
+            let duty = habits.duty(&Starts { oldest: Some(at), newest: Some(at) });
+            let write = next(started, written.last().copied().unwrap_or(0)).filter(|at| *at > now);
+            let due = duty.as_ref().map(|(due, _)| due.0.max(now));
+            let Some(then) = write.into_iter().chain(due).min() else { break };
+            now = then;
+            if write == Some(now) {
+                written.push(now);
+                habits.changes(path, Mono(now), Some(at));
+                if habits.is_paused(path, None) {
+                    continue;
+                }
+                let mut burst = Burst::new(Mono(now), Some(at));
+                burst.add(one(path), 1, false, Mono(now));
+                if habits.judge(&burst, Some(at)).is_empty() {
+                    now += 1;
+                    starts.push(now);
+                }
+                continue;
+            }
+            match duty.map(|(_, duty)| duty) {
+                Some(Duty::Restart { changed, .. }) => {
+                    assert!(changed >= at);
+                    habits.tests(Mono(now));
+                    now += 1;
+                    starts.push(now);
+                }
+                Some(Duty::Count { key }) => habits.count(&key),
+                None => {}
+            }
+        }
+        (written, starts, habits)
+    }
+
+    #[test]
+    fn the_last_save_of_a_person_is_answered_however_evenly_they_come() {
+        for interval in [300, 750, 1_000, 2_000, 3_300, 5_000, 9_000, 20_000] {
+            for saves in 1..40 {
+                let next = |_, last| (last < interval * saves).then_some(last + interval);
+                let (written, starts, habits) = life(10_000_000, next);
+                let (last, seen) = (written[written.len() - 1], starts[starts.len() - 1]);
+                assert!(seen > last && seen < last + 10_100, "{saves} every {interval}: {last}, {seen}");
+                assert_eq!(habits.note(), None, "and from then on it counts at once");
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_app_writes_at_each_start_restarts_it_a_few_times_and_no_more() {
+        for offset in [1, 40, 900, 4_000, 30_000] {
+            let next = |started, last| (last < started + offset).then_some(started + offset);
+            let (_, starts, habits) = life(100_000_000, next);
+            assert_eq!(starts.len(), 12, "{offset}: {starts:?}");
+            assert!(habits.note().is_some_and(|note| note.contains("src/x.js")));
+        }
+        // All the time: ever less often.
+        let (_, starts, _) = life(24 * 3_600_000, |_, last| Some(last + 700));
+        assert!(starts.len() < 200, "{}", starts.len());
+        // Twice at each start, the second time late.
+        let late = |started, last| [300, 2_000].into_iter().map(|ms| started + ms).find(|at| *at > last);
+        let (_, starts, _) = life(24 * 3_600_000, late);
+        assert!(starts.len() < 80, "{}", starts.len());
+    }
+
     #[test]
     fn the_note_names_what_and_the_way_out() {
         let mut habits = Habits::default();
         assert_eq!(habits.note(), None);
-        habits.paused.insert("src/x.txt".to_owned(), Paused { last: Mono(0), longest_ms: 30_000 });
+        let paused = |path: &str, last| Paused {
+            path: path.to_owned(),
+            last: Mono(last),
+            after_ms: 0,
+            shortest_ms: 0,
+            longest_ms: 3_000,
+            confirmed: 0,
+            tested: None,
+        };
+        habits.paused.insert("src/x.txt".to_owned(), paused("src/x.txt", 0));
         let note = habits.note().unwrap();
         assert_eq!(note, "watch: `src/x.txt` is written by the app itself at each start (add it to ignore_watch)");
-        habits.paused.insert("tmp/".to_owned(), Paused { last: Mono(9_990_000), longest_ms: 30_000 });
+        habits.paused.insert("tmp/".to_owned(), paused("tmp/a", 9_990_000));
         assert!(habits.note().unwrap().contains("`src/x.txt` and 1 more are written"));
         assert!(habits.is_paused("tmp/a", None) && !habits.is_paused("tmp/a/b", None) && !habits.is_paused("a", None));
         assert!(!habits.is_paused("tmp/a", Some("tmp/a")), "its own code");
         // Somebody else's change, when all was quiet.
         habits.changes("tmp/a", Mono(10_000_000), Some(Mono(9_999_000)));
         assert!(habits.is_paused("tmp/a", None), "at a start");
-        habits.changes("tmp/a", Mono(10_030_000), Some(Mono(9_999_000)));
-        assert!(habits.is_paused("tmp/a", None), "not quiet");
         habits.changes("tmp/a", Mono(10_100_000), Some(Mono(9_999_000)));
         assert!(!habits.is_paused("tmp/a", None));
     }

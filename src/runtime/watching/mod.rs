@@ -4,6 +4,8 @@
 //! * An app is watched while somebody wants it to run: what was stopped is neither watched nor started, nor is a job
 //!   between its times.
 //! * A restart answers changes that came before the process that runs was asked for; that has seen them.
+//! * No change is lost: one that is passed over, for it seems to be the app's own, is answered when it has become quiet,
+//!   unless the app has written it at every start of several that were made to see that.
 //! * Nothing is armed while no change waits.
 
 mod burst;
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::burst::Burst;
-use self::habits::Habits;
+use self::habits::{Duty, Habits, Starts};
 use super::table::{App, Instance, Table};
 use super::{Effect, view};
 use crate::base::{InstanceId, Mono, Now};
@@ -52,6 +54,38 @@ impl Watched {
         let quiet_ms = spec.watch.delay_ms.max(WatchOptions::of(&spec.watch).stability_ms);
         let spec = Arc::clone(spec);
         Self { spec, quiet_ms, burst: None, habits: Habits::default(), trouble: None }
+    }
+
+    /// What of a burst is to be answered, and since when that has been so.
+    fn answer(&mut self, app: &App, burst: &Burst, out: &mut Vec<Effect>) -> Option<(String, Mono)> {
+        outdated(app, burst.last).next()?;
+        if !self.habits.judge(burst, last_start(app)).is_empty() {
+            out.extend(self.habits.note().map(|note| Effect::Log(format!("{}: {note}", self.spec.name))));
+        }
+        let script = script(&self.spec);
+        let mut paths = burst.paths.iter().map(|(path, _)| path);
+        let path = paths.find(|path| !self.habits.is_paused(path, script)).cloned();
+        let path = path.or_else(|| burst.more.then(|| "many files".to_owned()))?;
+        Some((path, burst.last))
+    }
+
+    /// What was passed over and is to be answered now, and since when that has been so.
+    fn make_up(&mut self, app: &App, now: Mono, out: &mut Vec<Effect>) -> Option<(String, Mono)> {
+        loop {
+            match self.habits.duty(&starts(app)).filter(|(due, _)| *due <= now)?.1 {
+                Duty::Restart { path, changed } => {
+                    self.habits.tests(now);
+                    return Some((path, changed));
+                }
+                Duty::Count { key } => {
+                    let name = &self.spec.name;
+                    out.push(Effect::Log(format!(
+                        "{name}: watch: `{key}` was not written at the last start, changes of it count again"
+                    )));
+                    self.habits.count(&key);
+                }
+            }
+        }
     }
 }
 
@@ -118,12 +152,16 @@ impl Watching {
     }
 
     /// When the next restart is due. Apps that a command is at work on are left to it until it is done.
-    pub(super) fn deadline(&self, busy: impl Fn(&str) -> bool) -> Option<Mono> {
-        self.waiting().filter(|(name, _)| !busy(name)).map(|(_, due)| due).min()
+    pub(super) fn deadline(&self, table: &Table, busy: impl Fn(&str) -> bool) -> Option<Mono> {
+        self.waiting(table).filter(|(name, _)| !busy(name)).map(|(_, due)| due).min()
     }
 
-    fn waiting(&self) -> impl Iterator<Item = (&String, Mono)> {
-        self.apps.iter().filter_map(|(name, watched)| Some((name, watched.burst.as_ref()?.due(watched.quiet_ms))))
+    fn waiting(&self, table: &Table) -> impl Iterator<Item = (&String, Mono)> {
+        self.apps.iter().filter_map(|(name, watched)| {
+            let burst = watched.burst.as_ref().map(|burst| burst.due(watched.quiet_ms));
+            let duty = table.apps.get(name).and_then(|app| watched.habits.duty(&starts(app)));
+            Some((name, burst.into_iter().chain(duty.map(|(due, _)| due)).min()?))
+        })
     }
 
     /// The instances that are to be renewed now, and why.
@@ -134,35 +172,17 @@ impl Watching {
         busy: impl Fn(&str) -> bool,
         out: &mut Vec<Effect>,
     ) -> Vec<(InstanceId, Cause)> {
-        let due: Vec<String> =
-            self.waiting().filter(|(name, at)| *at <= now.mono && !busy(name)).map(|(name, _)| name.clone()).collect();
+        let due = self.waiting(table).filter(|(name, at)| *at <= now.mono && !busy(name));
+        let due: Vec<String> = due.map(|(name, _)| name.clone()).collect();
         let mut renewed = Vec::new();
         for name in due {
-            let Some(watched) = self.apps.get_mut(&name) else { continue };
-            let (Some(burst), Some(app)) = (watched.burst.take(), table.apps.get(&name)) else { continue };
-            let outdated =
-                app.instances.iter().filter(|(slot, one)| !app.is_leaving(**slot) && is_outdated(one, &burst));
-            let slots: Vec<u32> = outdated.map(|(slot, _)| *slot).collect();
-            if slots.is_empty() {
-                continue;
-            }
-            let started = last_start(app);
-            if !watched.habits.judge(&burst, started).is_empty() {
-                out.extend(watched.habits.note().map(|note| Effect::Log(format!("{name}: {note}"))));
-            }
-            let path = burst
-                .paths
-                .iter()
-                .map(|(path, _)| path)
-                .find(|path| !watched.habits.is_paused(path, script(&watched.spec)));
-            let path = match path {
-                Some(path) => path.clone(),
-                None if burst.more => "many files".to_owned(),
-                None => continue,
-            };
+            let (Some(watched), Some(app)) = (self.apps.get_mut(&name), table.apps.get(&name)) else { continue };
+            let burst = watched.burst.take_if(|burst| burst.due(watched.quiet_ms) <= now.mono);
+            let change = burst.and_then(|burst| watched.answer(app, &burst, out));
+            let Some((path, changed)) = change.or_else(|| watched.make_up(app, now.mono, out)) else { continue };
             let cause = Cause::Files { path };
             out.push(Effect::Log(format!("{name}: restarts: {cause}")));
-            renewed.extend(slots.into_iter().map(|slot| (InstanceId::new(&name, slot), cause.clone())));
+            renewed.extend(outdated(app, changed).map(|slot| (InstanceId::new(&name, slot), cause.clone())));
         }
         renewed
     }
@@ -207,11 +227,22 @@ fn is_stopped(state: &State) -> bool {
     )
 }
 
-/// Whether it has not seen the last of the changes, and is not on its way to a process that will.
-fn is_outdated(instance: &Instance, burst: &Burst) -> bool {
-    let state = &instance.machine.state;
-    let on_its_way = matches!(state, State::Stopping { .. }) || is_stopped(state);
-    !on_its_way && instance.asked_at.is_none_or(|asked| asked <= burst.last)
+/// The slots that have not seen the last of the changes.
+fn outdated(app: &App, changed: Mono) -> impl Iterator<Item = u32> {
+    running_on(app).filter(move |(_, one)| one.asked_at.is_none_or(|asked| asked <= changed)).map(|(slot, _)| slot)
+}
+
+/// What is not on its way to another process.
+fn running_on(app: &App) -> impl Iterator<Item = (u32, &Instance)> {
+    let runs_on =
+        |one: &Instance| !matches!(one.machine.state, State::Stopping { .. }) && !is_stopped(&one.machine.state);
+    let staying = app.instances.iter().filter(|(slot, _)| !app.is_leaving(**slot));
+    staying.filter(move |(_, one)| runs_on(one)).map(|(slot, one)| (*slot, &**one))
+}
+
+fn starts(app: &App) -> Starts {
+    let oldest = running_on(app).map(|(_, one)| one.asked_at.unwrap_or_default()).min();
+    Starts { oldest, newest: last_start(app) }
 }
 
 fn own_files(table: &Table) -> BTreeSet<String> {
