@@ -221,7 +221,7 @@ impl Foreground {
             if is_late {
                 say(&self.console, (self.words)(Said::Note("killing what is left: its time is over (--grace)")));
             }
-            self.verdict.cut_short();
+            self.verdict.kills();
             return Some(Input::Kill);
         }
         None

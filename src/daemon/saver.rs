@@ -96,7 +96,8 @@ fn unkept(request: Request) -> Told {
             Told::Read { ticket, result: Err(RecallError::Unreadable(NOTHING_KEPT.to_owned())) }
         }
         Request::Errand { client, .. } => {
-            let hint = Some("its apps end with it; `pmrun apply` has a daemon run them that keeps its state".to_owned());
+            let hint =
+                Some("its apps end with it; `pmrun apply` has a daemon run them that keeps its state".to_owned());
             Told::Answer { client, answer: Answer::Error { message: NOTHING_KEPT.to_owned(), hint } }
         }
     }

@@ -62,7 +62,8 @@ mod tests {
     fn it_is_made_where_that_can_be_and_goes_with_its_owner() {
         let place = tempfile::tempdir().unwrap();
         let missing = place.path().join("missing");
-        let variable = |name: &str| Some(if name == "TMPDIR" { missing.clone() } else { place.path().to_owned() }.into());
+        let variable =
+            |name: &str| Some(if name == "TMPDIR" { missing.clone() } else { place.path().to_owned() }.into());
         let folder = PrivateFolder::make(variable).unwrap();
         let path = folder.path().to_owned();
         assert!(path.starts_with(place.path().canonicalize().unwrap()));

@@ -101,7 +101,8 @@ impl Outputs {
 
     /// Whoever runs this reads both itself, whatever they were to go to.
     pub(super) fn tap(launch: &Launch) -> Result<(Self, [Tap; 2]), String> {
-        let pipe = || piped::pipe().map_err(|error| format!("cannot make the pipes for its output: {}", reason(&error)));
+        let pipe =
+            || piped::pipe().map_err(|error| format!("cannot make the pipes for its output: {}", reason(&error)));
         let ((from_out, out), (from_error, error)) = (pipe()?, pipe()?);
         let tap = |pipe, error| Tap { instance: launch.instance.clone(), error, pipe };
         Ok((Self { out, error, error_log_offset: 0, piped: None }, [tap(from_out, false), tap(from_error, true)]))

@@ -1,6 +1,6 @@
 //! How a run in the foreground has gone, as one exit code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{Entry, What};
 use crate::base::{ExitStatus, Signal};
@@ -13,8 +13,11 @@ const UNKNOWN: u8 = 1;
 pub struct Verdict {
     /// How the last process of each instance ended.
     ended: BTreeMap<(String, Option<u32>), ExitStatus>,
+    /// Who was killed before its first process had ended as it was asked to.
+    killed: BTreeSet<(String, Option<u32>)>,
     first: Option<Failure>,
     stopping: bool,
+    killing: bool,
 }
 
 /// An app that failed for good.
@@ -32,34 +35,45 @@ impl Verdict {
         self.stopping = true;
     }
 
+    /// All that is left is killed.
+    pub fn kills(&mut self) {
+        self.killing = true;
+    }
+
     /// Whether something failed for good with this.
     pub fn note(&mut self, entry: &Entry) -> bool {
         let Some(app) = &entry.app else { return false };
-        let key = || (app.clone(), entry.slot);
+        let key = (app.clone(), entry.slot);
         let code = match &entry.what {
-            What::Exited { status, .. } => {
-                self.ended.insert(key(), *status);
+            What::Exited { status, asked, .. } => {
+                let was_killed = self.killed.remove(&key) || self.killing && status_is_kill(*status);
+                self.ended.insert(key, *status);
+                if !(self.stopping && *asked && was_killed) {
+                    return false;
+                }
+                of_signal(Signal::KILL.number())
+            }
+            // That its children had to be killed after it says nothing of it.
+            What::Killed { .. } => {
+                self.killed.insert(key);
                 return false;
             }
-            // Given up on because something outlives SIGKILL: that it was asked to end says nothing of it.
-            What::GivenUp { .. } => self.ended.get(&key()).map_or(UNKNOWN, |status| code(*status)),
+            What::Started { .. } => {
+                self.killed.remove(&key);
+                return false;
+            }
+            What::GivenUp { .. } => self.ended.get(&key).map_or(UNKNOWN, |status| code(*status)),
             What::SpawnFailed { again_ms: None, .. } => UNKNOWN,
-            What::Killed { .. } if self.stopping => killed(),
             _ => return false,
         };
         self.first.get_or_insert_with(|| Failure { app: app.clone(), slot: entry.slot, code });
         true
     }
 
-    /// All that was left was killed, because it was to be over.
-    pub fn cut_short(&mut self) {
-        self.first.get_or_insert_with(|| Failure { app: String::new(), slot: None, code: killed() });
-    }
-
     /// Whoever failed first.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
-        self.first.as_ref().filter(|failure| !failure.app.is_empty())
+        self.first.as_ref()
     }
 
     #[must_use]
@@ -68,12 +82,16 @@ impl Verdict {
     }
 }
 
+fn status_is_kill(status: ExitStatus) -> bool {
+    status == ExitStatus::Signal(Signal::KILL.number())
+}
+
 /// Never 0, whatever it ended with: an app that ends at once, again and again, fails with success.
 fn code(status: ExitStatus) -> u8 {
     let code = match status {
         ExitStatus::Code(code) => u8::try_from(code).unwrap_or(UNKNOWN),
         ExitStatus::Signal(signal) => of_signal(signal),
-        ExitStatus::OutOfMemory(_) => killed(),
+        ExitStatus::OutOfMemory(_) => of_signal(Signal::KILL.number()),
         ExitStatus::Unknown => UNKNOWN,
     };
     code.max(UNKNOWN)
@@ -81,10 +99,6 @@ fn code(status: ExitStatus) -> u8 {
 
 fn of_signal(signal: i32) -> u8 {
     u8::try_from(128_i32.saturating_add(signal)).unwrap_or(UNKNOWN)
-}
-
-fn killed() -> u8 {
-    of_signal(Signal::KILL.number())
 }
 
 #[cfg(test)]
@@ -119,7 +133,25 @@ mod tests {
         check(&[("a", ended(code(0))), ("a", given_up())], 1);
         check(&[("a", failed(Some(5)))], 0);
         check(&[("a", failed(None))], 1);
-        check(&[("a", What::Killed { after_ms: 1 })], 0);
-        check(&[("a", What::Stopping { why: Why::Signal }), ("a", What::Killed { after_ms: 1 })], 137);
+    }
+
+    #[test]
+    fn who_did_not_end_as_asked_has_failed_at_that() {
+        let stopping = || ("a", What::Stopping { why: Why::Signal });
+        let killed = || ("a", What::Killed { after_ms: 1 });
+        let ended = |status| ("a", What::Exited { status, after_ms: None, asked: true });
+        let kill = || ended(ExitStatus::Signal(9));
+        // In a restart that somebody asked for.
+        check(&[killed(), kill()], 0);
+        check(&[stopping(), killed(), kill()], 137);
+        // Only what it left behind.
+        check(&[stopping(), ended(ExitStatus::Signal(2)), killed()], 0);
+        // By somebody else.
+        check(&[stopping(), kill()], 0);
+        let mut verdict = Verdict::default();
+        verdict.stops();
+        verdict.kills();
+        verdict.note(&Entry::of_instance(&InstanceId::new("a", 0), kill().1, Now::default()));
+        assert_eq!(verdict.code(), 137);
     }
 }

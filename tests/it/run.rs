@@ -13,7 +13,7 @@ use crate::support::{Home, procs, skipped};
 
 const BOUND: Duration = Duration::from_mins(1);
 /// For an app that ends as soon as it is asked to, and says so.
-const POLITE: &str = "trap 'echo bye; exit 0' INT TERM; echo up; while :; do /bin/sleep 1000 & wait $!; done";
+const POLITE: &str = "trap 'echo bye; exit 0' INT TERM; echo up; while :; do /bin/sleep 1000; done";
 /// And for one that does not.
 const STUBBORN: &str = "trap '' INT TERM; echo up; while :; do /bin/sleep 1000; done";
 
@@ -277,7 +277,10 @@ fn orphans_are_adopted_reaped_and_ended() {
     // Its parent is gone, and what started that is its parent from then on.
     let orphan = "export R=$PPID; (sh -c 'until grep -q \"^PPid:.$R$\" /proc/$$/status; do :; done; echo adopted' &)";
     let lasting = "(/bin/sleep 1000 </dev/null >/dev/null 2>&1 &)";
-    let app = with(job("a", &format!("{orphan}; {lasting}; echo up; until [ -e go ]; do :; done")), &json!({ "treekill": false }));
+    let app = with(
+        job("a", &format!("{orphan}; {lasting}; echo up; until [ -e go ]; do :; done")),
+        &json!({ "treekill": false }),
+    );
     let run = Run::start(&home, &json!([app]), &[]);
     run.until_out("adopted");
     run.until("it to be reaped", || procs::zombies_of(run.pid()).is_empty());
@@ -304,9 +307,9 @@ fn contained(home: &Home, apps: &Value, before: &str) -> Option<Command> {
 #[test]
 fn as_the_first_process_it_reaps_and_hears_signals() {
     let home = Home::new();
-    let orphan = "(sh -c 'until grep -q \"^PPid:.1$\" /proc/$$/status; do :; done; echo adopted' &)";
-    let waits = "until [ \"$(grep -l '^PPid:.1$' /proc/[0-9]*/status | wc -l)\" = 2 ]; do :; done";
-    let ends = format!("{orphan}; {waits}; ! grep -l '^State:.Z' /proc/[0-9]*/status; kill -TERM 1; exec /bin/sleep 1000");
+    let orphan = "(sh -c 'until grep -q \"^PPid:.1$\" /proc/$$/status; do :; done; echo adopted; touch adopted' &)";
+    let waits = "until [ -e adopted ]; do :; done; until [ \"$(grep -l '^PPid:.1$' /proc/[0-9]*/status | wc -l)\" = 2 ]; do :; done";
+    let ends = format!("{orphan}; {waits}; kill -TERM 1; exec /bin/sleep 1000");
     let apps = json!([job("a", &ends), service("b", POLITE)]);
     let Some(command) = contained(&home, &apps, "") else { return };
     let ended = Run::of(&home, command).end();
@@ -379,9 +382,10 @@ fn two_run_side_by_side_and_one_in_a_home() {
 #[test]
 fn policies_hold_as_under_the_daemon() {
     let home = Home::new();
-    let setup = with(job("setup", "echo setting up; touch done"), &json!({}));
+    let setup = job("setup", "echo setting up; touch done");
     let needs = json!({ "depends_on": { "setup": "completed" }, "restart_delay": 1 });
-    let app = with(service("app", "[ -e done ] || exit 9; echo run; [ -e again ] && exec sh -c 'echo twice; exec sleep 1000'; touch again; exit 1"), &needs);
+    let line = "[ -e done ] || exit 9; echo run; [ -e again ] && echo twice && exec sleep 1000; touch again; exit 1";
+    let app = with(service("app", line), &needs);
     let run = Run::start(&home, &json!([app, setup]), &[]);
     run.until_out("app   | twice");
     run.signal(Signal::TERM);

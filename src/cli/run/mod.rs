@@ -83,8 +83,11 @@ fn declared(
     }
     let runs = |app: &AppSpec| app.autostart && app.instances > 0;
     if !graph.apps.iter().any(runs) {
-        return Err(CliError::new(Exit::Config, format!("no app of `{named}` is to be started: there is nothing to run"))
-            .hint("`autostart: false` is what only starts by hand"));
+        return Err(CliError::new(
+            Exit::Config,
+            format!("no app of `{named}` is to be started: there is nothing to run"),
+        )
+        .hint("`autostart: false` is what only starts by hand"));
     }
     graph.file = file.path.to_string_lossy().into_owned();
     let names: BTreeSet<String> =

@@ -86,7 +86,8 @@ fn taken(home: &Path) -> CliError {
 }
 
 fn nowhere(tried: &[(PathBuf, std::io::Error)]) -> CliError {
-    let tried: Vec<String> = tried.iter().map(|(place, err)| format!("`{}`: {}", place.display(), reason(err))).collect();
+    let tried: Vec<String> =
+        tried.iter().map(|(place, err)| format!("`{}`: {}", place.display(), reason(err))).collect();
     CliError::error(format!("there is no folder for sockets and pid files: {}", tried.join("; ")))
         .hint("mount a tmpfs at /tmp, or set TMPDIR or PMRUN_HOME to a folder that can be written to")
 }

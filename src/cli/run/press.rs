@@ -176,6 +176,8 @@ fn id_of(entry: &Entry) -> Option<InstanceId> {
 
 /// As `events --json` has it, but for the number, which counts what is kept.
 fn event(entry: &Entry) -> Option<String> {
+    // Of the run itself there is nothing to say that its end does not.
+    entry.app.as_ref()?;
     let mut value = serde_json::to_value(entry).ok()?;
     value.as_object_mut()?.shift_remove("number");
     Some(value.to_string())
