@@ -100,9 +100,10 @@ fn runs(runs: &[Run], zone: Option<&TimeZone>) -> Vec<String> {
     let zone = zone.cloned().unwrap_or(TimeZone::UTC);
     let line = |run: &Run| {
         let at = Timestamp::from_millisecond(i64::try_from(run.at_ms).ok()?).ok()?.to_zoned(zone.clone());
-        let outcome = match run.status {
-            Some(status) => format!("{status} after {}", format_millis(run.took_ms)),
-            None => "skipped: the run before went on".to_owned(),
+        let outcome = match (run.status, &run.error) {
+            (Some(status), _) => format!("{status} after {}", format_millis(run.took_ms)),
+            (None, Some(error)) => format!("could not be started: {}", harmless(error.as_bytes(), false)),
+            (None, None) => "skipped: the run before went on".to_owned(),
         };
         Some(format!("{} {outcome}", at.strftime("%Y-%m-%d %H:%M:%S %:z")))
     };

@@ -93,10 +93,13 @@ impl Instance {
         match event {
             Event::Exited { launch, status, .. } if state.launch() == Some(*launch) => {
                 let at_ms = self.started_at_ms.unwrap_or(now.wall.0);
-                Some(Run { at_ms, took_ms: now.wall.0.saturating_sub(at_ms), status: Some(*status) })
+                Some(Run { at_ms, took_ms: now.wall.0.saturating_sub(at_ms), status: Some(*status), error: None })
+            }
+            Event::SpawnFailed { launch, reason } if state.launch() == Some(*launch) => {
+                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None, error: Some(reason.clone()) })
             }
             Event::Renew { cause: Cause::Schedule } if state.launch().is_some() => {
-                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None })
+                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None, error: None })
             }
             _ => None,
         }
@@ -293,13 +296,17 @@ impl Table {
             self.launches.remove(&launch);
         }
         // What is skipped changes nothing.
-        let run = run.filter(|run| run.status.is_some() || before == after && !instance.machine.queued);
+        let was_skipped = before == after && !instance.machine.queued;
+        let run = run.filter(|run| run.status.is_some() || run.error.is_some() || was_skipped);
+        let is_run = run.is_some();
         if let Some(run) = run {
-            instance.runs.push(run);
+            // One that ended after another was skipped had begun before that.
+            let place = instance.runs.partition_point(|other| other.at_ms <= run.at_ms);
+            instance.runs.insert(place, run);
             let surplus = instance.runs.len().saturating_sub(RUNS_MAX);
             instance.runs.drain(..surplus);
         }
-        if run.is_some() || matches!(after, State::Completed { .. }) {
+        if is_run || matches!(after, State::Completed { .. }) {
             self.completed.insert(id.app.clone());
         }
         self.forget_if_gone(id);

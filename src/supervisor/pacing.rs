@@ -71,18 +71,18 @@ pub(super) struct Ended {
 
 /// How long to wait before the next start, and whether that is a turn of the backoff.
 ///
-/// What is configured holds as it is. Else the first crash costs no time; who crashes again and again waits.
+/// What is configured holds as it is, but for the short runs beyond PM2's sixteen, which come later and later. Without it
+/// the first crash costs no time; who crashes again and again waits.
 pub(super) fn wait(ended: &Ended, rules: &RestartPolicy, launch: LaunchId) -> (u64, bool) {
     if rules.backoff_ms > 0 {
         return (jittered(backoff_ms(rules.backoff_ms, ended.backoff), launch), true);
     }
-    if rules.delay_ms > 0 {
-        return (rules.delay_ms, false);
-    }
     match ended.run {
         Run::Short if ended.unstable > RESTARTS_USUAL => {
-            (jittered(backoff_ms(BETWEEN_STARTS_MS, ended.unstable - RESTARTS_USUAL), launch), false)
+            let backoff = jittered(backoff_ms(BETWEEN_STARTS_MS, ended.unstable - RESTARTS_USUAL), launch);
+            (backoff.max(rules.delay_ms), false)
         }
+        _ if rules.delay_ms > 0 => (rules.delay_ms, false),
         Run::Short if ended.unstable > 1 => (BETWEEN_STARTS_MS.saturating_sub(ended.uptime_ms), false),
         // One that ends with success again and again does its work in runs.
         Run::Doubtful if ended.crashed => match ended.backoff.checked_sub(1) {
@@ -196,6 +196,16 @@ mod tests {
     fn what_is_configured_holds() {
         let ended = Ended { uptime_ms: 5, run: Run::Short, crashed: true, unstable: 9, backoff: 1 };
         assert_eq!(wait(&ended, &rules(|r| r.delay_ms = 7), LaunchId(1)), (7, false));
+        let endless = |delay_ms, unstable| {
+            wait(
+                &Ended { unstable, ..ended },
+                &rules(|r| (r.delay_ms, r.max_restarts) = (delay_ms, 1_000_000)),
+                LaunchId(1),
+            )
+            .0
+        };
+        assert_eq!((endless(50, 16), endless(3_000, 16), endless(3_000, 20)), (50, 3_000, 3_000));
+        assert!((150..=165).contains(&endless(50, 17)) && (15_000..=16_500).contains(&endless(3_000, 99)));
         let (ms, turn) = wait(&ended, &rules(|r| r.backoff_ms = 1_000), LaunchId(1));
         assert!((1_500..=1_650).contains(&ms) && turn);
     }

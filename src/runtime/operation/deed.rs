@@ -121,17 +121,27 @@ impl Operation {
     }
 
     /// It has no generation yet, and these are its first changes: it begins one.
-    pub(super) fn begins(&self, saves: &[Save], around: &Surroundings<'_>) -> Option<(u64, Generation)> {
+    pub(super) fn begins(&self, saves: &[Save], around: &Surroundings<'_>) -> Option<Generation> {
         // Another may have come in between.
         let is_last = |own: u64| own >= *around.generation;
-        let deed = self.deed.as_ref().filter(|_| !self.generation.is_some_and(is_last))?;
+        let is_beginning = self.saving.as_ref().is_some_and(|(_, wave)| wave.begins.is_some());
+        let deed = self.deed.as_ref().filter(|_| !is_beginning && !self.generation.is_some_and(is_last))?;
         let known = |name: &str| around.table.apps.get(name).filter(|app| !app.deleted);
         let changes = saves
             .iter()
             .filter_map(Save::app)
             .any(|(name, record)| known(name).map(|app| former_of(&app.record)) != record.map(former_of));
         let number = *around.generation + 1;
-        changes.then(|| (number, deed.generation(number, around.now.wall.0)))
+        changes.then(|| deed.generation(number, around.now.wall.0))
+    }
+
+    /// What is saved belongs to that generation; its number.
+    pub(super) fn open(&mut self, generation: Generation, saves: &mut Vec<Save>) -> u64 {
+        let number = generation.number;
+        self.earlier.extend(self.generation);
+        // What comes after the number belongs to it.
+        saves.splice(0..0, [Save::Generation(number), Save::Began(Box::new(generation))]);
+        number
     }
 
     /// The command that has everything it touched become what it was, where it is such a one and something failed.

@@ -13,7 +13,7 @@ use self::flight::{Flight, Goal};
 use self::wave::Wave;
 use super::table::{Moved, Table};
 use super::work::Aim;
-use super::{Effect, Intent, Save, Ticket};
+use super::{AppRecord, Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::spec::Condition;
@@ -232,6 +232,11 @@ impl Operation {
                         }
                     }
                 }
+                // It was told to be up, and that is not what is left of it.
+                Phase::Done if self.arrived.contains(id) && !is_silent => {
+                    let failure = Failure::of_app(id.app.clone(), reason.clone());
+                    self.failed.push(Failure { slot: Some(id.slot), ..failure });
+                }
                 Phase::Saving | Phase::Done | Phase::Failed => {}
             }
         }
@@ -300,7 +305,7 @@ impl Operation {
             }
         }
         not_begun.sort();
-        unwant(queued, around);
+        self.unwant(queued, around);
         let running = self.tasks.iter().filter(|(_, task)| matches!(task.phase, Phase::Running(_)));
         for app in running.map(|(app, _)| app.clone()).collect::<Vec<_>>() {
             self.settle(&app, around);
@@ -448,40 +453,47 @@ impl Operation {
         self.look_at_blocked(None, around);
     }
 
+    /// What is recorded as running and was never started is recorded as stopped again: the next daemon must not start
+    /// what was taken back. Where that cannot be saved, it does.
+    fn unwant(&mut self, queued: VecDeque<(InstanceId, Start)>, around: &mut Surroundings<'_>) {
+        let mut records: BTreeMap<String, AppRecord> = BTreeMap::new();
+        for (id, start) in queued {
+            let Some(app) = around.table.apps.get(&id.app).filter(|app| !app.deleted) else { continue };
+            let is_down = app.instances.get(&id.slot).is_some_and(|held| {
+                matches!(held.machine.state, State::Stopped | State::Stopping { then: Then::Stop, .. })
+            });
+            if let Start::First = start
+                && is_down
+            {
+                let record = records.entry(id.app).or_insert_with(|| app.record.clone());
+                record.instances.entry(id.slot).and_modify(|instance| instance.intent = Intent::Stopped);
+            }
+        }
+        let record = |(name, record): (&String, &AppRecord)| Save::App(name.clone(), Box::new(record.clone()));
+        let mut saves: Vec<Save> = records.iter().map(record).collect();
+        if saves.is_empty() {
+            return;
+        }
+        // Where another came in between, what was its own before is that one's to begin with.
+        if let Some(generation) = self.begins(&saves, around) {
+            *around.generation = self.open(generation, &mut saves);
+            self.generation = Some(*around.generation);
+        }
+        *around.tickets += 1;
+        around.out.push(Effect::Save { ticket: Ticket(*around.tickets), saves });
+        for (name, record) in records {
+            if let Some(app) = around.table.apps.get_mut(&name) {
+                app.record = record;
+                app.unsaved = true;
+            }
+        }
+    }
+
     fn progress(&self, app: &str, slot: Option<u32>, what: ProgressKind, out: &mut Vec<Effect>) {
         if self.tasks.get(app).is_some_and(|task| task.aim.is_silent()) {
             return;
         }
         self.caller.tell(Answer::Progress(Progress { app: app.to_owned(), slot, what }), false, out);
-    }
-}
-
-/// What is recorded as running and was never started is recorded as stopped again: the next daemon must not start
-/// what was taken back. Where that cannot be saved, it does.
-fn unwant(queued: VecDeque<(InstanceId, Start)>, around: &mut Surroundings<'_>) {
-    let mut changed = BTreeSet::new();
-    for (id, start) in queued {
-        let Some(app) = around.table.apps.get_mut(&id.app).filter(|app| !app.deleted) else { continue };
-        let is_down = app.instances.get(&id.slot).is_some_and(|held| {
-            matches!(held.machine.state, State::Stopped | State::Stopping { then: Then::Stop, .. })
-        });
-        if let Start::First = start
-            && is_down
-            && let Some(record) = app.record.instances.get_mut(&id.slot)
-        {
-            record.intent = Intent::Stopped;
-            app.unsaved = true;
-            changed.insert(id.app);
-        }
-    }
-    let records = changed.into_iter().filter_map(|name| {
-        let record = around.table.apps.get(&name)?.record.clone();
-        Some(Save::App(name, Box::new(record)))
-    });
-    let saves: Vec<Save> = records.collect();
-    if !saves.is_empty() {
-        *around.tickets += 1;
-        around.out.push(Effect::Save { ticket: Ticket(*around.tickets), saves });
     }
 }
 

@@ -11,7 +11,7 @@ use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted
 use crate::runtime::rename;
 use crate::runtime::table::{Instance, Table};
 use crate::runtime::work::Work;
-use crate::runtime::{Effect, Save, Ticket};
+use crate::runtime::{Effect, Ticket};
 use crate::spec::Condition;
 use crate::supervisor::{Event, State};
 
@@ -101,12 +101,9 @@ impl Operation {
             self.begin(wave, around);
             return;
         }
-        if let Some((number, generation)) = self.begins(&saves, around) {
-            wave.generation = number;
-            wave.begins = Some(number);
-            self.earlier.extend(self.generation);
-            // What comes after the number belongs to it.
-            saves.splice(0..0, [Save::Generation(number), Save::Began(Box::new(generation))]);
+        if let Some(generation) = self.begins(&saves, around) {
+            wave.generation = self.open(generation, &mut saves);
+            wave.begins = Some(wave.generation);
         }
         *around.tickets += 1;
         let ticket = Ticket(*around.tickets);
@@ -291,13 +288,22 @@ impl Operation {
         self.settle(app, around);
     }
 
-    /// A new app that something keeps from being started is known all the same, where it will start by itself when that is over.
+    /// What is down and something keeps from being started will start by itself when that is over: it is recorded, and waits.
     fn will_wait(&self, app: &str, table: &Table) -> bool {
         let Some(Task { aim: Aim::Apply { step, declared: Some(declared) }, .. }) = self.tasks.get(app) else {
             return false;
         };
-        let is_new = step.action == Action::Create && !step.start.is_empty() && !table.apps.contains_key(app);
-        is_new && !self.given_up && !self.goes_on_alone() && !unmet(table, &declared.spec).is_empty()
+        let only_starts = !step.start.is_empty()
+            && step.replace.is_empty()
+            && step.stop.is_empty()
+            && step.remove.is_empty()
+            && step.renamed_from.is_none();
+        let is_down = |slot: &u32| {
+            let instance = table.instance(&InstanceId::new(app, *slot));
+            instance.is_none_or(|instance| instance.machine.state == State::Stopped)
+        };
+        let can_wait = only_starts && step.start.iter().all(is_down);
+        can_wait && !self.given_up && !self.goes_on_alone() && !unmet(table, &declared.spec).is_empty()
     }
 
     fn have_wait(&mut self, work: &Work, reason: String, around: &mut Surroundings<'_>) {

@@ -1,7 +1,7 @@
 //! What the invented disk remembers of commands, kept whole where the real store keeps differences, and what must hold
 //! of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::World;
@@ -18,6 +18,17 @@ pub(super) struct Memory {
     pub(super) formers: BTreeMap<u64, Formers>,
     ambients: BTreeMap<String, Arc<BTreeMap<String, String>>>,
     applied: BTreeMap<String, u64>,
+    /// Those whose beginning could not be saved.
+    pub(super) missed: BTreeSet<u64>,
+}
+
+impl Memory {
+    pub(super) fn miss(&mut self, saves: &[Save]) {
+        self.missed.extend(saves.iter().filter_map(|save| match save {
+            Save::Began(generation) => Some(generation.number),
+            _ => None,
+        }));
+    }
 }
 
 impl Host {
@@ -46,6 +57,7 @@ impl Host {
             }
             Save::Ended { number, outcome } => match self.memory.generations.get_mut(number) {
                 Some(generation) => generation.result = Some(outcome.clone()),
+                None if self.memory.missed.contains(number) => {}
                 None => self.fail(&format!("@{number} has ended and never began")),
             },
             Save::Applied { ecosystem, number } => _ = self.memory.applied.insert(ecosystem.0.clone(), *number),
@@ -66,7 +78,8 @@ impl Host {
     pub(super) fn recall(&self, wanted: &Recall) -> Result<Box<Recalled>, RecallError> {
         let memory = &self.memory;
         let known = |number: u64| {
-            let found = memory.formers.get(&number).map(|formers| (number, formers.clone()));
+            let last = memory.formers.range(..=number).next_back().filter(|_| number <= self.disk.generation);
+            let found = last.map(|(_, formers)| (number, formers.clone()));
             found.ok_or(RecallError::Unknown { number, first: 0, last: self.disk.generation })
         };
         let digests: BTreeMap<u64, BTreeMap<String, String>> = memory
@@ -107,7 +120,8 @@ fn only_puts_back(before: &Formers, now: &Formers) -> bool {
     now.iter().all(|(name, former)| {
         let known = before.get(name);
         former.slots.iter().all(|(slot, meant)| {
-            *meant == Meant::Stopped || known.is_some_and(|known| known.slots.get(slot) == Some(meant))
+            matches!(meant, Meant::Stopped | Meant::Killed)
+                || known.is_some_and(|known| known.slots.get(slot) == Some(meant))
         })
     }) && before.keys().all(|name| now.contains_key(name))
 }

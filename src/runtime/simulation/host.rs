@@ -470,6 +470,11 @@ impl Host {
             .collect();
         self.disk = rebuild(self.backup.clone(), &found, &self.standings);
         self.note(&format!("the state is damaged; strangers: {:?}", self.disk.strangers));
+        // By the rules that are known again, which may be older than those that it was started by.
+        for tree in self.trees.values_mut() {
+            let (app, _) = tree.marker.rsplit_once(':').unwrap();
+            tree.whole &= self.disk.apps.get(app).is_none_or(|record| record.spec.stop.tree);
+        }
         self.heard_disk = self.disk.clone();
         self.backup = self.disk.clone();
         self.unrecorded_stops.clear();
@@ -756,6 +761,7 @@ impl Host {
             let records = saves.iter().filter_map(Save::app);
             let stops = records.filter(|(_, record)| record.is_some_and(is_stop));
             self.unrecorded_stops.extend(stops.map(|(name, _)| name.to_owned()));
+            self.memory.miss(&saves);
             return Input::Saved { ticket, result: Err("no space left on device".to_owned()) };
         }
         self.write(saves);
@@ -780,7 +786,10 @@ impl Host {
                     self.disk.ambients.insert(digest, variables);
                 }
                 Save::Generation(generation) => {
-                    if generation != self.disk.generation + 1 {
+                    let mut left_out = self.disk.generation + 1..generation;
+                    if generation <= self.disk.generation
+                        || !left_out.all(|number| self.memory.missed.contains(&number))
+                    {
                         self.fail("a generation was left out");
                     }
                     self.disk.generation = generation;

@@ -75,6 +75,20 @@ fn what_needs_a_job_that_fails_is_not_begun() {
 }
 
 #[test]
+fn what_was_stopped_and_is_to_run_waits_for_what_is_down() {
+    let mut world = World::calm();
+    let job = |script: &str| app("job", script, |app| app.restart.auto = false);
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore));
+    assert_eq!(done(world.ask(apply(&[job("exit 9 0"), web.clone()]))).1, [""; 0]);
+    world.ask(Request::Stop { targets: targets(&["all"]) });
+    let failed = done(world.ask(apply(&[job("exit 9 1"), web.clone()]))).1;
+    assert_eq!(failed.last().unwrap(), "web: `job`, which it depends on, is not up");
+    assert_eq!(states(&mut world), ["job:0 errored", "web:0 waiting"]);
+    assert_eq!(done(world.ask(apply(&[job("exit 9 0"), web]))).1, [""; 0]);
+    assert!(states(&mut world)[1].starts_with("web:0 online"));
+}
+
+#[test]
 fn what_ends_while_its_dependency_is_down_waits_for_it() {
     let mut world = World::calm();
     let apps = [
@@ -334,6 +348,20 @@ fn runs_that_overlap_are_skipped_queued_or_replace_each_other() {
         let begun = view.runs.len() - skipped + usize::from(view.pid.is_some());
         assert_eq!((begun, skipped > 0), (ran, overlap == Overlap::Skip), "{overlap:?} {:?}", view.runs);
     }
+}
+
+#[test]
+fn a_run_that_could_not_be_started_is_one_of_the_last() {
+    let mut world = World::calm();
+    let job = app("job", "nospawn", |app| {
+        app.schedule = Some("0 * * * *".to_owned());
+        app.cron_timezone = Some("UTC".to_owned());
+    });
+    world.ask(apply(&[job]));
+    passes(&mut world, 2 * 3_600_000);
+    let runs = list(&mut world)[0].runs.clone();
+    let errors: Vec<_> = runs.iter().map(|run| run.error.as_deref()).collect();
+    assert_eq!(errors, [Some("no such file"); 2]);
 }
 
 #[test]

@@ -141,6 +141,17 @@ fn a_stop_does_not_wait_until_something_else_is_ready() {
 }
 
 #[test]
+fn what_is_stopped_after_it_came_up_is_not_said_to_be_up() {
+    let mut world = World::calm();
+    let slow = app("slow", "ready 2500", |app| app.readiness.wait_ready = true);
+    let client = world.call(apply(&[plain("quick"), slow]), false);
+    world.run_until(world.host.mono + 2_000);
+    assert!(states(&mut world)[0].starts_with("quick:0 online"));
+    assert_eq!(done(world.ask(Request::Stop { targets: targets(&["quick"]) })), (1, vec![]));
+    assert_eq!(done(world.until_answered(client)).1, ["quick: stop of `quick` came in between"]);
+}
+
+#[test]
 fn a_daemon_that_is_told_to_end_waits_for_nothing_when_nothing_runs() {
     let mut world = World::calm();
     let apps: [(&str, &[&str]); 4] = [("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &["c"])];

@@ -282,8 +282,10 @@ impl<'t> Book<'t> {
         Ok(found)
     }
 
+    /// Of one whose beginning could not be saved there is nothing: nothing changed with it.
     fn index(&self, number: u64) -> Result<Option<Index>, Fault> {
-        Ok(self.indexes.get(number)?.and_then(|index| parse(index.value()).ok()))
+        let last = self.indexes.range(..=number)?.next_back().transpose()?;
+        Ok(last.and_then(|(_, index)| parse(index.value()).ok()))
     }
 
     fn all_indexes(&self) -> Result<BTreeMap<u64, Index>, Fault> {
