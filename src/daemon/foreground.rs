@@ -238,7 +238,7 @@ impl Foreground {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     pub(super) async fn last_lines(mut self, signals: &mut Signals, ready: &mut AsyncFd<OwnedFd>) -> Verdict {

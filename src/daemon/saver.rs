@@ -70,7 +70,7 @@ impl Saver {
         match self {
             // The thread ends only with this sender.
             Self::Disk { requests, .. } => _ = requests.send(request),
-            Self::Nowhere(sink) => _ = sink.send(unkept(request)),
+            Self::Nowhere(sink) => _ = sink.send(unkept(&request)),
         }
     }
 
@@ -89,16 +89,16 @@ impl Saver {
     }
 }
 
-fn unkept(request: Request) -> Told {
+fn unkept(request: &Request) -> Told {
     match request {
-        Request::Write { ticket, .. } => Told::Written { ticket, result: Ok(()) },
+        Request::Write { ticket, .. } => Told::Written { ticket: *ticket, result: Ok(()) },
         Request::Read { ticket, .. } => {
-            Told::Read { ticket, result: Err(RecallError::Unreadable(NOTHING_KEPT.to_owned())) }
+            Told::Read { ticket: *ticket, result: Err(RecallError::Unreadable(NOTHING_KEPT.to_owned())) }
         }
         Request::Errand { client, .. } => {
             let hint =
                 Some("its apps end with it; `pmrun apply` has a daemon run them that keeps its state".to_owned());
-            Told::Answer { client, answer: Answer::Error { message: NOTHING_KEPT.to_owned(), hint } }
+            Told::Answer { client: *client, answer: Answer::Error { message: NOTHING_KEPT.to_owned(), hint } }
         }
     }
 }

@@ -229,14 +229,11 @@ impl Daemon {
 
     /// In the foreground: whether it is to go on.
     fn attend(&mut self, core: &mut Core) {
-        let Some(foreground) = &mut self.foreground else { return };
-        while !self.ending
-            && let Some(input) = foreground.wants(core.is_finished())
-        {
-            let effects = core.handle(input, self.clock.now());
-            self.perform_all(effects);
+        while !self.ending {
+            let wanted = self.foreground.as_mut().and_then(|foreground| foreground.wants(core.is_finished()));
+            let Some(input) = wanted else { return };
+            self.inputs.push_back(input);
             self.settle(core);
-            return self.attend(core);
         }
     }
 

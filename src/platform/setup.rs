@@ -29,11 +29,12 @@ pub fn become_daemon() -> io::Result<ProcessSetup> {
 }
 
 /// Adopts orphaned descendants from now on, in a process that stays where it was started: in its terminal, its session and
-/// its folder.
+/// its folder. What it has inherited, its apps do not.
 ///
 /// # Errors
 /// The system's.
 pub fn become_foreground() -> io::Result<ProcessSetup> {
+    super::sys::close_inherited_on_exec();
     super::tag::take_off();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     Ok(ProcessSetup { files: raise_file_limit() })

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
@@ -350,6 +350,27 @@ fn nobody_reading_ends_it() {
 }
 
 #[test]
+fn a_reader_that_does_not_read_keeps_nothing_from_ending() {
+    let home = Home::new();
+    let endless = with(service("a", "while :; do echo line; done"), &json!({ "min_uptime": 1 }));
+    let mut command = private(&home, &json!([endless]), &[]);
+    let err = home.work.join("err");
+    command.stdout(Stdio::piped()).stderr(std::fs::File::create(&err).expect("create"));
+    let mut child = procs::spawn(&mut command).expect("a run");
+    let unread = child.stdout.take();
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid")).expect("not 0");
+    let watched = pidfd_open(pid, PidfdFlags::empty()).expect("our child");
+    let run = Run { child: Some(child), watched, out: PathBuf::new(), err };
+    // Restarts, or whatever else there is to say, is not waited for either.
+    run.until("it to be up", || read(&run.err).contains("online after"));
+    run.signal(Signal::TERM);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    drop(unread);
+    leaves_nothing(&home);
+}
+
+#[test]
 fn two_run_side_by_side_and_one_in_a_home() {
     let home = Home::new();
     let apps = json!([service("a", POLITE)]);
@@ -377,6 +398,23 @@ fn two_run_side_by_side_and_one_in_a_home() {
     home.ok(&["apply", "eco.json"]);
     home.ok(&["kill"]);
     home.exits(1, &["run", "eco.json"]).says("is a daemon's");
+}
+
+#[test]
+fn what_a_killed_run_has_left_ends_with_the_next() {
+    let home = Home::new();
+    home.write_json("eco.json", &json!({ "apps": [service("a", POLITE)] }));
+    let first = Run::of(&home, home.command(&["run", "eco.json"]));
+    first.until_out("a     | up");
+    let left = home.pid("a:0");
+    first.signal(Signal::KILL);
+    drop(first);
+    assert!(procs::alive(left));
+    let second = Run::of(&home, home.command(&["run", "eco.json"]));
+    second.until_out("a     | up");
+    assert!(procs::wait_gone(left, BOUND));
+    second.signal(Signal::TERM);
+    assert_eq!(second.end().code, Some(0));
 }
 
 #[test]

@@ -71,8 +71,8 @@ fn lock(home: &Path) -> std::io::Result<Option<LockFile>> {
 }
 
 fn given(home: PathBuf) -> Result<Place, CliError> {
-    let is_there = |name: &&str| home.join(OsStr::new(name)).symlink_metadata().is_ok();
-    if OF_A_DAEMON.iter().any(|name| is_there(&name)) {
+    let is_there = |name: &str| home.join(OsStr::new(name)).symlink_metadata().is_ok();
+    if OF_A_DAEMON.iter().any(|name| is_there(name)) {
         let problem = format!("`{}` (PMRUN_HOME) is a daemon's, which keeps there what it runs", home.display());
         return Err(CliError::error(problem)
             .hint("`env -u PMRUN_HOME pmrun run` has nothing to do with it; or name a folder of its own"));
