@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::serve::Daemon;
 use super::standings::Standings;
 use super::{cannot, log, log_budget, program};
-use crate::logs::console::{Console, Heard, Press};
+use crate::logs::console::{Console, Heard, Press, STREAMS};
 use crate::logs::rotate::Rotator;
 use crate::platform::{Host, LockFile, Signals, Tap, become_foreground, time_zone, user_id};
 use crate::rpc::wire::{Answer, Request};
@@ -47,7 +47,7 @@ pub struct Task<'a> {
     pub state: State,
     /// Where they are held back already.
     pub signals: Option<Signals>,
-    pub press: Box<dyn Press>,
+    pub press: Arc<dyn Press>,
     pub words: Words,
     pub exit_on_failure: bool,
     /// Of everything together, once it is asked to end.
@@ -245,6 +245,7 @@ impl Foreground {
         self.console.end();
         // Whoever wants it to end does not want to wait for who does not read. Else it is as with every program.
         let limit = self.since.map(|_| tokio::time::Instant::now() + LAST_LINES);
+        let mut written = 0;
         loop {
             let late = async {
                 match limit {
@@ -253,8 +254,10 @@ impl Foreground {
                 }
             };
             tokio::select! {
-                heard = self.heard.recv() => if heard != Some(Heard::Unread) {
-                    return self.verdict;
+                heard = self.heard.recv() => match heard {
+                    Some(Heard::Unread) => {}
+                    Some(Heard::Written) if written + 1 < STREAMS => written += 1,
+                    Some(Heard::Written) | None => return self.verdict,
                 },
                 guard = ready.readable() => {
                     if let Ok(mut guard) = guard {

@@ -1,12 +1,14 @@
 //! What apps write, on this process's own stdout and stderr: for `pmrun run`.
 //!
-//! One thread reads all pipes and writes what has become whole lines. Whoever reads slowly is waited for: the pipes fill,
-//! and then the apps wait, as they would if they wrote there themselves. The loop that looks after them never does. When
-//! nobody reads any more, what is written is thrown away, and that is told.
+//! One thread each reads all that goes to one of the two, and writes what has become whole lines. Whoever reads slowly is
+//! waited for: the pipes fill, and then the apps wait, as they would if they wrote there themselves. The loop that looks
+//! after them never does, nor does the other stream. When nobody reads any more, what is written is thrown away, and that is
+//! told.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,16 +28,12 @@ const WAITING_MAX: usize = 4_096;
 const BELL: u64 = 0;
 
 /// Makes of a line what is printed.
-pub trait Press: Send {
+pub trait Press: Send + Sync {
     /// `line` is without what ended it.
-    fn line(&mut self, instance: &InstanceId, error: bool, line: &[u8], pages: &mut Pages);
-}
+    fn line(&self, instance: &InstanceId, error: bool, line: &[u8], page: &mut Vec<u8>);
 
-/// What is to be written: whole lines.
-#[derive(Debug, Default)]
-pub struct Pages {
-    pub out: Vec<u8>,
-    pub err: Vec<u8>,
+    /// Whether what an app writes to its stderr, or stdout, goes to ours.
+    fn is_for_stderr(&self, error: bool) -> bool;
 }
 
 /// What it has to tell.
@@ -43,16 +41,32 @@ pub struct Pages {
 pub enum Heard {
     /// Nobody reads stdout, or stderr, any more.
     Unread,
-    /// All that came before its end was asked for is written.
+    /// All that came before its end was asked for is written, to one of them.
     Written,
 }
 
+/// How many streams there are, each of which is told of.
+pub const STREAMS: usize = 2;
+
 /// The other end: where the loop hands over what is to be printed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Console {
-    orders: Sender<Order>,
+    press: Arc<dyn Press>,
+    out: Writer,
+    err: Writer,
     /// Said and not written yet.
     waiting: Arc<AtomicUsize>,
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+struct Writer {
+    orders: Sender<Order>,
     bell: Arc<OwnedFd>,
 }
 
@@ -66,9 +80,43 @@ enum Order {
 impl Console {
     /// # Errors
     /// The system's.
-    pub fn start(press: Box<dyn Press>, told: impl Fn(Heard) + Send + 'static) -> io::Result<Self> {
-        let (orders, ordered) = channel();
+    pub fn start(press: Arc<dyn Press>, told: impl Fn(Heard) + Clone + Send + 'static) -> io::Result<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
+        let writer = |to| Writer::start(to, &press, &waiting, Box::new(told.clone()));
+        let (out, err) = (writer(Stream::Out)?, writer(Stream::Err)?);
+        Ok(Self { press, out, err, waiting })
+    }
+
+    /// From now on it is read, until it ends.
+    pub fn read(&self, tap: Tap) {
+        let writer = if self.press.is_for_stderr(tap.error) { &self.err } else { &self.out };
+        writer.order(Order::Read(tap));
+    }
+
+    /// Lines for stderr. Never waits.
+    pub fn say(&self, lines: Vec<u8>) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < WAITING_MAX {
+            self.err.order(Order::Say(lines));
+        } else {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What there is is written, then it is told, of each stream.
+    pub fn end(&self) {
+        self.out.order(Order::End);
+        self.err.order(Order::End);
+    }
+}
+
+impl Writer {
+    fn start(
+        to: Stream,
+        press: &Arc<dyn Press>,
+        waiting: &Arc<AtomicUsize>,
+        told: Box<dyn Fn(Heard) + Send>,
+    ) -> io::Result<Self> {
+        let (orders, ordered) = channel();
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         watch(&epoll, &bell, BELL)?;
@@ -76,36 +124,17 @@ impl Console {
             bell: bell.try_clone()?,
             epoll,
             orders: ordered,
-            waiting: Arc::clone(&waiting),
+            waiting: Arc::clone(waiting),
             sources: HashMap::new(),
             next_key: BELL,
             block: vec![0; BLOCK],
-            pages: Pages::default(),
-            paper: Paper { out: Page::default(), err: Page::default() },
-            press,
-            told: Box::new(told),
+            page: Vec::new(),
+            paper: Paper { to, unread: false, troubled: false },
+            press: Arc::clone(press),
+            told,
         };
         std::thread::Builder::new().name("console".to_owned()).stack_size(512 << 10).spawn(move || desk.work())?;
-        Ok(Self { orders, waiting, bell: Arc::new(bell) })
-    }
-
-    /// From now on it is read, until it ends.
-    pub fn read(&self, tap: Tap) {
-        self.order(Order::Read(tap));
-    }
-
-    /// Lines for stderr. Never waits.
-    pub fn say(&self, lines: Vec<u8>) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) < WAITING_MAX {
-            self.order(Order::Say(lines));
-        } else {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// What there is is written, then it is told.
-    pub fn end(&self) {
-        self.order(Order::End);
+        Ok(Self { orders, bell: Arc::new(bell) })
     }
 
     fn order(&self, order: Order) {
@@ -129,9 +158,9 @@ struct Desk {
     sources: HashMap<u64, Source>,
     next_key: u64,
     block: Vec<u8>,
-    pages: Pages,
+    page: Vec<u8>,
     paper: Paper,
-    press: Box<dyn Press>,
+    press: Arc<dyn Press>,
     told: Box<dyn Fn(Heard) + Send>,
 }
 
@@ -179,7 +208,7 @@ impl Desk {
                 }
                 Order::Say(lines) => {
                     self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    self.pages.err.extend(lines);
+                    self.page.extend(lines);
                     self.print();
                 }
                 Order::End => return true,
@@ -197,7 +226,7 @@ impl Desk {
             }
             if let Some(mut source) = self.sources.remove(&key) {
                 let Source { tap, framer } = &mut source;
-                framer.finish(|line| self.press.line(&tap.instance, tap.error, line, &mut self.pages));
+                framer.finish(|line| self.press.line(&tap.instance, tap.error, line, &mut self.page));
             }
             self.print();
         }
@@ -207,8 +236,8 @@ impl Desk {
     /// Reads once, so that others get their turn.
     fn turn(&mut self, key: u64) -> Turn {
         let Some(Source { tap, framer }) = self.sources.get_mut(&key) else { return Turn::Nothing };
-        let (press, pages) = (&mut self.press, &mut self.pages);
-        let mut line = |line: &[u8]| press.line(&tap.instance, tap.error, line, pages);
+        let (press, page) = (&self.press, &mut self.page);
+        let mut line = |line: &[u8]| press.line(&tap.instance, tap.error, line, page);
         match rustix::io::read(&tap.pipe, &mut self.block[..]) {
             Ok(0) => {
                 framer.finish(line);
@@ -224,20 +253,22 @@ impl Desk {
     }
 
     fn print(&mut self) {
-        if self.paper.write(&mut self.pages) {
+        if self.paper.write(&self.page) {
             (self.told)(Heard::Unread);
         }
+        self.page.clear();
     }
 }
 
-/// This process's stdout and stderr.
-struct Paper {
-    out: Page,
-    err: Page,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Out,
+    Err,
 }
 
-#[derive(Default)]
-struct Page {
+/// This process's stdout, or stderr.
+struct Paper {
+    to: Stream,
     /// Nobody reads it.
     unread: bool,
     /// It was said that it takes nothing.
@@ -245,23 +276,13 @@ struct Page {
 }
 
 impl Paper {
-    /// Whether nobody reads one of them any more, which is told once.
-    fn write(&mut self, pages: &mut Pages) -> bool {
+    /// Whether nobody reads it any more, which is told once.
+    fn write(&mut self, mut bytes: &[u8]) -> bool {
         let (out, err) = (io::stdout(), io::stderr());
-        let mut news = self.out.write(out.as_fd(), &pages.out);
-        if let Err(problem) = &news {
-            pages.err.extend(format!("pmrun: cannot write to stdout, lines are lost: {problem}\n").bytes());
-            news = Ok(false);
-        }
-        let unread = self.err.write(err.as_fd(), &pages.err).unwrap_or(false) || news.unwrap_or(false);
-        pages.out.clear();
-        pages.err.clear();
-        unread
-    }
-}
-
-impl Page {
-    fn write(&mut self, to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<bool, String> {
+        let to = match self.to {
+            Stream::Out => out.as_fd(),
+            Stream::Err => err.as_fd(),
+        };
         while !bytes.is_empty() && !self.unread {
             match rustix::io::write(to, bytes) {
                 Ok(written) => {
@@ -274,16 +295,20 @@ impl Page {
                 // Closed, or a terminal that is gone.
                 Err(Errno::PIPE | Errno::IO | Errno::BADF) => {
                     self.unread = true;
-                    return Ok(true);
+                    return true;
                 }
-                // A full disk may be emptied.
+                // A full disk may be emptied; what it does not take now is lost.
                 Err(error) => {
-                    let news = !std::mem::replace(&mut self.troubled, true);
-                    return if news { Err(reason(&error.into())) } else { Ok(false) };
+                    if !std::mem::replace(&mut self.troubled, true) && self.to == Stream::Out {
+                        let problem = reason(&error.into());
+                        let text = format!("pmrun: cannot write to stdout, lines are lost: {problem}\n");
+                        let _ = rustix::io::write(err.as_fd(), text.as_bytes());
+                    }
+                    return false;
                 }
             }
         }
-        Ok(false)
+        false
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &arguments::Run, terminal: &mut Terminal) -> Result
         state,
         signals,
         words: Arc::new(words(&printer)),
-        press: Box::new(printer),
+        press: Arc::new(printer),
         exit_on_failure: arguments.exit_on_failure,
         grace: arguments.grace.map(Duration::from_millis),
     };

@@ -12,7 +12,7 @@ use crate::cli::arguments;
 use crate::cli::terminal::{Colour, Terminal, harmless, paint};
 use crate::daemon::Said;
 use crate::logs::civil;
-use crate::logs::console::{Pages, Press};
+use crate::logs::console::Press;
 use crate::runtime::history::{Entry, What, Why};
 use crate::spec::AppSpec;
 
@@ -123,13 +123,18 @@ impl Printer {
 }
 
 impl Press for Printer {
-    fn line(&mut self, id: &InstanceId, error: bool, line: &[u8], pages: &mut Pages) {
+    /// Data goes to stdout: which stream it was is in it.
+    fn is_for_stderr(&self, error: bool) -> bool {
+        error && self.shape != Shape::Json
+    }
+
+    fn line(&self, id: &InstanceId, error: bool, line: &[u8], page: &mut Vec<u8>) {
         if self.shape == Shape::Json {
-            pages.out.extend(self.object(id, error, line, Timestamp::now()).into_bytes());
-            pages.out.push(b'\n');
+            page.extend(self.object(id, error, line, Timestamp::now()).into_bytes());
+            page.push(b'\n');
             return;
         }
-        let (page, looks) = if error { (&mut pages.err, self.err) } else { (&mut pages.out, self.out) };
+        let looks = if error { self.err } else { self.out };
         if self.shape == Shape::Named {
             let hue = self.apps.get(&id.app).map_or(Colour::Dim, |app| app.hue);
             page.extend(self.prefix(&self.label(id), hue, looks).into_bytes());
@@ -214,19 +219,20 @@ mod tests {
         Printer { out: looks, err: looks, ..Printer::new(&specs, &arguments, &Terminal::for_test()) }
     }
 
-    fn printed(printer: &mut Printer, id: (&str, u32), error: bool, line: &str) -> [String; 2] {
-        let mut pages = Pages::default();
-        printer.line(&InstanceId::new(id.0, id.1), error, line.as_bytes(), &mut pages);
-        [pages.out, pages.err].map(|page| String::from_utf8(page).unwrap())
+    fn printed(printer: &Printer, id: (&str, u32), error: bool, line: &str) -> [String; 2] {
+        let mut pages = [Vec::new(), Vec::new()];
+        let page = &mut pages[usize::from(printer.is_for_stderr(error))];
+        printer.line(&InstanceId::new(id.0, id.1), error, line.as_bytes(), page);
+        pages.map(|page| String::from_utf8(page).unwrap())
     }
 
     #[test]
     fn lines_say_whose_they_are_and_stay_on_their_stream() {
-        let mut named = printer(Shape::Named);
-        assert_eq!(printed(&mut named, ("api", 0), false, "x"), ["api      | x\n", ""]);
-        assert_eq!(printed(&mut named, ("worker", 1), true, "y"), ["", "worker:1 | y\n"]);
-        assert_eq!(printed(&mut printer(Shape::Raw), ("api", 0), true, "x"), ["", "x\n"]);
-        let [out, err] = printed(&mut printer(Shape::Json), ("worker", 1), true, "x");
+        let named = printer(Shape::Named);
+        assert_eq!(printed(&named, ("api", 0), false, "x"), ["api      | x\n", ""]);
+        assert_eq!(printed(&named, ("worker", 1), true, "y"), ["", "worker:1 | y\n"]);
+        assert_eq!(printed(&printer(Shape::Raw), ("api", 0), true, "x"), ["", "x\n"]);
+        let [out, err] = printed(&printer(Shape::Json), ("worker", 1), true, "x");
         let value: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!((err.as_str(), out.lines().count()), ("", 1));
         assert_eq!(
