@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::support::{Home, procs, skipped};
 
 const BOUND: Duration = Duration::from_mins(1);
-/// For an app that ends as soon as it is asked to, and says so.
-const POLITE: &str = "trap 'echo bye; exit 0' INT TERM; echo up; while :; do /bin/sleep 1000; done";
+/// For an app that ends as soon as it is asked to, and says so. What it is just starting then may not hear of it, and is
+/// not waited for long.
+const POLITE: &str = "trap 'echo bye; exit 0' INT TERM; echo up; while :; do /bin/sleep 0.1; done";
 /// And for one that does not.
 const STUBBORN: &str = "trap '' INT TERM; echo up; while :; do /bin/sleep 1000; done";
 
