@@ -242,7 +242,7 @@ export interface App extends OtherSpellings {
    */
   max_restarts?: number | string | false | null;
   /**
-   * How long to wait before a restart. A number of milliseconds, or a duration such as "3s".
+   * How long to wait before a restart; unstable runs beyond the sixteenth wait longer each time, up to 15 seconds. A number of milliseconds, or a duration such as "3s".
    * @default 0
    * @example "3s"
    */

@@ -166,6 +166,7 @@ impl Command {
             | Self::List(List { json, .. })
             | Self::Ping(Json { json })
             | Self::Upgrade(Json { json })
+            | Self::Service(Service { command: Some(DaemonCommand::Upgrade(Json { json })), .. })
             | Self::State(StateCommand::Check(Json { json }) | StateCommand::Repair(Json { json }))
             | Self::Version(Json { json }) => *json,
             Self::Validate(Validate { json, format, .. }) => *json || *format == ReportFormat::Json,
@@ -184,7 +185,7 @@ impl Command {
             | Self::Kill
             | Self::Eval
             | Self::Daemon
-            | Self::Service(_)
+            | Self::Service(Service { command: None, .. })
             | Self::Startup(_)
             | Self::Unstartup(_)
             | Self::Pump
@@ -867,6 +868,15 @@ pub(super) struct Service {
     /// Let another process into the cgroup that apps with limits run in, and end
     #[arg(long, hide = true)]
     pub make_room: bool,
+
+    #[command(subcommand)]
+    pub command: Option<DaemonCommand>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum DaemonCommand {
+    /// Have the daemon that runs become this pmrun, as `pmrun upgrade` does
+    Upgrade(Json),
 }
 
 /// Whose service, and which.

@@ -16,7 +16,7 @@ use crate::config;
 use crate::plan::{Plan, Refusal, Stale, Style, render_text};
 use crate::platform::{Interrupts, Wish, tell_keeper};
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
-use crate::rpc::wire::{Answer, Call, Failure, PROTOCOL, Request};
+use crate::rpc::wire::{Answer, Call, Failure, NOT_UNDERSTOOD, Request};
 use crate::runtime::store::StoreError;
 use crate::runtime::{Intent, TargetError};
 
@@ -296,7 +296,8 @@ fn send(connection: &mut Connection, request: Request, no_wait: bool) -> io::Res
 fn call(request: Request, no_wait: bool) -> Call {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    Call { protocol: PROTOCOL, version, pid: std::process::id(), no_wait, uid: None, words, request }
+    let protocol = request.protocol();
+    Call { protocol, version, pid: std::process::id(), no_wait, uid: None, words, request }
 }
 
 /// What an answer that is an error means.
@@ -316,6 +317,11 @@ fn refused(answer: Answer) -> Result<Answer, CliError> {
         }
         Answer::Stale { stale } => stale_plan(&stale),
         Answer::Refused { refusals } => refusal(&refusals),
+        // The same versions understand each other.
+        Answer::Error { message, .. } if message.starts_with(NOT_UNDERSTOOD) => {
+            CliError::error("the daemon is an older pmrun, which does not know this command")
+                .hint("`pmrun upgrade` has it become this one; what runs goes on")
+        }
         Answer::Error { message, hint } => CliError { hint, ..CliError::error(message) },
         answer => return Ok(answer),
     })
@@ -414,6 +420,7 @@ mod tests {
             (Answer::Stale { stale: stale.clone() }, Exit::Stale),
             (Answer::Refused { refusals: vec![Refusal::Empty] }, Exit::Error),
             (Answer::Error { message: "m".into(), hint: None }, Exit::Error),
+            (Answer::Error { message: format!("{NOT_UNDERSTOOD}unknown variant"), hint: None }, Exit::Error),
         ];
         for (answer, want) in table {
             assert_eq!(refused(answer).unwrap_err().exit, want);

@@ -62,7 +62,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use self::arguments::{Cli, Command, Service};
+use self::arguments::{Cli, Command, DaemonCommand, Service};
 use self::error::CliError;
 use self::exit::Exit;
 use self::terminal::Terminal;
@@ -81,8 +81,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
-        Command::Service(Service { make_room: true }) => return crate::daemon::make_room(),
-        Command::Service(_) => return crate::daemon::service(),
+        Command::Service(Service { make_room: true, .. }) => return crate::daemon::make_room(),
+        Command::Service(Service { command: None, .. }) => return crate::daemon::service(),
         Command::ResumeDaemon { fd } => return crate::daemon::resume(fd),
         Command::ResumeKeeper { fd } => return crate::daemon::keep_on(fd),
         Command::Keeper { daemon, soft_file_limit } => return crate::daemon::keep(daemon, soft_file_limit),
@@ -139,7 +139,10 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Startup(arguments) => startup::run(arguments, terminal),
         Command::Unstartup(arguments) => startup::undo(arguments, terminal),
-        Command::Upgrade(arguments) => upgrade::run(arguments, terminal),
+        Command::Upgrade(arguments)
+        | Command::Service(Service { command: Some(DaemonCommand::Upgrade(arguments)), .. }) => {
+            upgrade::run(arguments, terminal)
+        }
         Command::Version(arguments) => version::run(arguments, terminal),
         Command::Run(_)
         | Command::Eval

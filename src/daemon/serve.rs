@@ -22,7 +22,7 @@ use crate::platform::{
 };
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
-use crate::rpc::wire::{Answer, Request};
+use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::verdict::Verdict;
@@ -36,6 +36,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How much longer than the next timeout a service manager is asked to wait for the end of everything.
 const STOP_SLACK: Duration = Duration::from_secs(30);
+/// How long nothing has happened when memory is given back: what goes on touches the same pages again.
+const QUIET: Duration = Duration::from_secs(1);
 /// How many processes are started before commands are listened to again; each takes a good part of a millisecond.
 const SPAWNS_PER_TURN: usize = 16;
 
@@ -69,8 +71,9 @@ pub(super) struct Daemon {
     inputs: VecDeque<Input>,
     /// Asked for and not done yet.
     spawns: VecDeque<Box<Launch>>,
-    /// Something big was done since memory was last given back.
+    /// Something was done since memory was last given back.
     worked: bool,
+    gives_back_at: Option<Instant>,
     ending: bool,
     /// The program that this process is to go on as.
     becomes: Option<PathBuf>,
@@ -134,7 +137,8 @@ impl Daemon {
             standings,
             inputs: VecDeque::new(),
             spawns: VecDeque::new(),
-            worked: true,
+            worked: false,
+            gives_back_at: Some(Instant::now() + QUIET),
             ending: false,
             becomes: None,
             leaves: false,
@@ -188,6 +192,13 @@ impl Daemon {
                     None => std::future::pending().await,
                 }
             };
+            // Idle is what a daemon is most of the time.
+            let quiet = async {
+                match self.gives_back_at {
+                    Some(at) => tokio::time::sleep_until(tokio::time::Instant::from_std(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 guard = self.host_ready.readable() => {
                     let mut guard = guard?;
@@ -210,6 +221,11 @@ impl Daemon {
                 Some(report) = self.from_checks.recv() => self.check_did(report),
                 () = unread(&mut self.foreground) => {}
                 () = tick => self.inputs.push_back(Input::Tick),
+                () = quiet => {
+                    self.gives_back_at = None;
+                    give_back();
+                    continue;
+                }
                 // Comes back after everything else that is ready has had its turn.
                 () = tokio::task::yield_now(), if !self.spawns.is_empty() => {}
             }
@@ -319,15 +335,16 @@ impl Daemon {
         let _ = tokio::time::timeout(FAREWELL, others.recv()).await;
     }
 
-    /// After work, once nobody waits for anything: idle is what a daemon is most of the time.
+    /// After work, once nobody waits for anything.
     fn rest(&mut self) {
-        self.worked |= self.journal.flush(self.clock.now());
-        if self.clients.is_empty() {
-            self.rotator.flush();
+        self.worked |= self.journal.flush(self.clock.now()) || !self.clients.is_empty();
+        if !self.clients.is_empty() {
+            self.gives_back_at = None;
+            return;
         }
-        if self.worked && self.clients.is_empty() && !self.ending {
-            self.worked = false;
-            give_back();
+        self.rotator.flush();
+        if std::mem::take(&mut self.worked) {
+            self.gives_back_at = Some(Instant::now() + QUIET);
         }
     }
 
@@ -490,7 +507,7 @@ impl Daemon {
                     let _ = replies.send(&refusal, true);
                     return;
                 }
-                self.worked |= !matches!(call.request, Request::Ping | Request::List);
+                self.worked = true;
                 self.clients.insert(client, replies);
                 self.look_for_strangers();
                 self.inputs.push_back(Input::Call { client, call: *call });

@@ -16,7 +16,7 @@ use crate::platform::{
     tell_keeper,
 };
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG, START_LOCK, open_log};
-use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
+use crate::rpc::wire::{Answer, Call, Request};
 
 /// How long another may be starting a daemon.
 const TURN_PATIENCE: Duration = Duration::from_secs(30);
@@ -111,7 +111,8 @@ fn take_over(home: &Path, mut connection: Connection) -> Result<BTreeMap<String,
 fn ask_to_leave(connection: &mut Connection) -> Result<(), String> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let (pid, request) = (std::process::id(), Request::Leave);
-    let call = Call { protocol: PROTOCOL, version, pid, no_wait: false, uid: None, words: Vec::new(), request };
+    let protocol = request.protocol();
+    let call = Call { protocol, version, pid, no_wait: false, uid: None, words: Vec::new(), request };
     // What it said last is read all the same.
     let _ = connection.limit_wait(WORK_PATIENCE).and_then(|()| connection.send(&call));
     let mut at_work = String::new();

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::client::SOCKET;
 use super::frame;
-use super::wire::{Answer, Call, PROTOCOL};
+use super::wire::{Answer, Call, NOT_UNDERSTOOD, PROTOCOL};
 use crate::platform::short_address;
 
 /// What may wait for a reader that does not read. The daemon must not grow with it.
@@ -245,9 +245,9 @@ fn decode(bytes: &[u8]) -> Result<Call, Answer> {
     match serde_json::from_slice::<Head>(bytes) {
         Ok(Head { protocol, version }) if protocol > PROTOCOL => Err(Answer::Error {
             message: format!("the daemon is pmrun {mine} and does not understand pmrun {version}"),
-            hint: Some("`pmrun kill` with the older program, then `pmrun resurrect` with the newer one".to_owned()),
+            hint: Some("`pmrun upgrade` has it become the newer one; what runs goes on".to_owned()),
         }),
-        Ok(_) => serde_json::from_slice(bytes).map_err(|error| problem(format!("the call makes no sense: {error}"))),
+        Ok(_) => serde_json::from_slice(bytes).map_err(|error| problem(format!("{NOT_UNDERSTOOD}{error}"))),
         Err(error) => Err(problem(format!("that is no call: {error}"))),
     }
 }

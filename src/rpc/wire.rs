@@ -17,6 +17,10 @@ use crate::plan::{Drift, Generation, Plan, Refusal, Revision, Running, SavedPlan
 use crate::spec::{AppSpec, EcosystemId, Fingerprint};
 
 pub const PROTOCOL: u32 = 1;
+/// What every daemon understands, however old: whoever asks who it is, or has it become another.
+const FIRST_PROTOCOL: u32 = 1;
+/// How a daemon begins its answer to what it does not know.
+pub const NOT_UNDERSTOOD: &str = "the call makes no sense: ";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
@@ -124,6 +128,17 @@ pub enum Request {
     },
     /// End when nothing is at work, and leave everything as it runs to the daemon that asks for it.
     Leave,
+}
+
+impl Request {
+    /// The oldest that knows it.
+    #[must_use]
+    pub fn protocol(&self) -> u32 {
+        match self {
+            Self::Ping | Self::Upgrade { .. } | Self::Leave => FIRST_PROTOCOL,
+            _ => PROTOCOL,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

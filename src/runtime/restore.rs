@@ -91,9 +91,9 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
         };
         let new = |slot, known: &InstanceRecord| {
             let runs = known.runs.clone();
-            Instance { runs, ..Instance::new(known.id, machine(slot, known.intent)) }
+            Box::new(Instance { runs, ..Instance::new(known.id, machine(slot, known.intent)) })
         };
-        let mut instances: BTreeMap<u32, Instance> =
+        let mut instances: BTreeMap<u32, Box<Instance>> =
             record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
         for (slot, instance) in &mut instances {
             let id = InstanceId::new(&name, *slot);

@@ -54,7 +54,7 @@ const AMBIENTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("am
 /// Grows when an older pmrun could misread what this one writes.
 pub const FORMAT: u32 = 1;
 /// The state is read once and then only written: a cache would be memory for nothing.
-const CACHE_BYTES: usize = 1 << 20;
+const CACHE_BYTES: usize = 256 << 10;
 /// Longer than a daemon needs to end after it answered, or to look around when it starts.
 const KEY_PATIENCE: Duration = Duration::from_secs(2);
 /// Others who read are done by then. A daemon is not: it can be asked instead.

@@ -35,7 +35,8 @@ pub(super) struct App {
     pub(super) record: AppRecord,
     pub(super) ambient: Ambient,
     /// More than the record's while slots that went away are being stopped.
-    pub(super) instances: BTreeMap<u32, Instance>,
+    /// Boxed: a map has room for eleven even where there is one.
+    pub(super) instances: BTreeMap<u32, Box<Instance>>,
     /// Its record is gone; it vanishes with its last process.
     pub(super) deleted: bool,
     /// Nobody knows whether its record is on disk.
@@ -165,7 +166,7 @@ impl Table {
     }
 
     pub(super) fn instance(&self, id: &InstanceId) -> Option<&Instance> {
-        self.apps.get(&id.app)?.instances.get(&id.slot)
+        self.apps.get(&id.app)?.instances.get(&id.slot).map(Box::as_ref)
     }
 
     pub(super) fn owner(&self, launch: LaunchId) -> Option<InstanceId> {

@@ -204,7 +204,7 @@ impl Work {
         app.deleted = false;
         app.unsaved = false;
         for (slot, instance) in &record.instances {
-            let new = || Instance::new(instance.id, Machine::new(Arc::clone(&record.spec)));
+            let new = || Box::new(Instance::new(instance.id, Machine::new(Arc::clone(&record.spec))));
             app.instances.entry(*slot).or_insert_with(new).list_id = instance.id;
         }
         let slots: Vec<u32> = app.instances.keys().copied().collect();

@@ -66,7 +66,7 @@ fn a_service_manager_sees_one_process_that_stays_whatever_becomes_of_the_daemon(
     manager.hears("READY=1");
     assert_eq!((home.keeper(), home.pids()), (Some(service.id()), pids.clone()));
     // An upgrade is no other process either.
-    home.ok(&["upgrade"]);
+    home.ok(&["daemon", "upgrade"]);
     home.until("its keeper follows", |_| home.keeper() == Some(service.id()));
     assert_eq!(home.pids(), pids);
     procs::signal(service.id(), Signal::TERM);

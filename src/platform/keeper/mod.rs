@@ -36,6 +36,7 @@ pub(super) use self::succession::Legacy;
 pub use self::succession::Succession;
 use super::handover::{hand_over, taken_over};
 use super::lock::LockFile;
+use super::memory::give_back;
 use super::notify::short_address;
 use super::setup::{ProcessSetup, Signals};
 use super::sys;
@@ -259,6 +260,8 @@ struct Keeping {
     due: Option<(Instant, ExitStatus)>,
     /// Open as long as this process lives, so that whoever has the other end does not notice that a daemon died.
     held: BTreeMap<String, OwnedFd>,
+    /// Nothing is to be done while the daemon serves, and memory was given back.
+    rests: bool,
 }
 
 struct Daemon {
@@ -290,6 +293,7 @@ impl Keeping {
             failures: 0,
             due: None,
             held: BTreeMap::new(),
+            rests: false,
         }
     }
 
@@ -423,7 +427,12 @@ impl Keeping {
     }
 
     /// Until something happens.
-    fn wait(&self) -> io::Result<()> {
+    fn wait(&mut self) -> io::Result<()> {
+        let serves = self.daemon.as_ref().is_some_and(|daemon| daemon.serves);
+        if serves && !std::mem::replace(&mut self.rests, serves) {
+            give_back();
+        }
+        self.rests = serves;
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         fds.extend(self.ear.as_ref().map(|ear| PollFd::new(ear, PollFlags::IN)));
         if let Some(daemon) = &self.daemon {

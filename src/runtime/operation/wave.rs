@@ -9,7 +9,7 @@ use crate::plan::Action;
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted};
 use crate::runtime::rename;
-use crate::runtime::table::{Instance, Table};
+use crate::runtime::table::Table;
 use crate::runtime::work::Work;
 use crate::runtime::{Effect, Ticket};
 use crate::spec::Condition;
@@ -329,7 +329,6 @@ impl Operation {
 
 /// Whether an app is done without anybody knowing how.
 fn is_unknown(table: &Table, app: &str) -> bool {
-    let instances = table.apps.get(app).map(|app| app.instances.values());
-    let unknown = |instance: &Instance| instance.machine.state == State::Completed { status: ExitStatus::Unknown };
-    instances.is_some_and(|mut all| all.any(unknown))
+    let unknown = State::Completed { status: ExitStatus::Unknown };
+    table.apps.get(app).is_some_and(|app| app.instances.values().any(|instance| instance.machine.state == unknown))
 }

@@ -84,7 +84,7 @@ pub(super) const ROWS: &[Row] = &[
         aliases: &[],
         value: Value::Millis(|app, ms| app.spec.restart.delay_ms = ms),
         default: "0",
-        doc: "How long to wait before a restart.",
+        doc: "How long to wait before a restart; unstable runs beyond the sixteenth wait longer each time, up to 15 seconds.",
         examples: &[r#""3s""#],
         status: Status::Honoured,
         field: Some(Field::RestartDelay),
