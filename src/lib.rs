@@ -36,7 +36,7 @@
 //! | [`watch`] | file notifications: which folders are watched for whom, what is worth telling |
 //! | [`rpc`] | what goes over the control socket, and how |
 //! | [`daemon`] | the daemon put together |
-//! | [`cli`] | one file a command; the only code that prints |
+//! | [`cli`] | one file a command; the only code that prints, but for [`logs::console`] |
 //!
 //! # Invariants
 //!
@@ -54,7 +54,8 @@
 //!
 //! # Files on disk
 //!
-//! All in `PMRUN_HOME` (default `~/.pmrun`), which is for its owner only.
+//! All in `PMRUN_HOME` (default `~/.pmrun`), which is for its owner only. `pmrun run` has a folder of its own, which goes with it, and of
+//! these only the sockets, `daemon.lock`, `pids/` and `events.jsonl`.
 //!
 //! | file | what it is | who writes it |
 //! | --- | --- | --- |

@@ -37,6 +37,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Make what runs be what the file says; whatever did not change is not touched
     Apply(Apply),
+    /// Run the file's apps in the foreground, for containers: what they write is printed, and they end with it
+    Run(Run),
     /// Show what `apply` would do, field by field
     Diff(Diff),
     /// Show what is not as it was applied, though nobody has edited the file
@@ -151,6 +153,7 @@ impl Command {
         match self {
             Self::Apply(Apply { json, .. })
             | Self::Diff(Diff { json, .. })
+            | Self::Run(Run { json, .. })
             | Self::Drift(Json { json })
             | Self::History(History { json, .. })
             | Self::Rollback(Rollback { json, .. })
@@ -338,6 +341,51 @@ pub(super) struct Apply {
     #[arg(long)]
     pub json: bool,
 }
+
+#[derive(Args, Debug)]
+#[command(after_help = RUN)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub source: Source,
+
+    /// Only these apps; what they depend on and is not among them is not waited for
+    #[arg(long, value_name = "APP,...")]
+    pub only: Vec<String>,
+
+    /// Stop everything as soon as one app has failed for good; without it the others run on
+    #[arg(long)]
+    pub exit_on_failure: bool,
+
+    /// Kill what is left so long after it was asked to end; without it each app has its own `kill_timeout`
+    #[arg(long, value_name = "DURATION", value_parser = age)]
+    pub grace: Option<u64>,
+
+    /// Treat warnings about the file as errors
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Print lines as they were written, without whose they are in front
+    #[arg(long, visible_alias = "no-prefix", conflicts_with = "json")]
+    pub raw: bool,
+
+    /// Print each line as a JSON object, as `logs --json` does, and each event on stderr, as `events --json` does
+    #[arg(long)]
+    pub json: bool,
+}
+
+const RUN: &str = "\
+It ends when no app runs and none will by itself, with the exit code of the first that failed for good: its own, 128
+and the number of the signal that killed it, or 1 where it never ran; 0 where none has. SIGTERM, SIGINT, SIGHUP and
+SIGQUIT stop everything, dependents first: 0 where all of it ended as asked, 137 where something had to be killed.
+A second one kills at once. 65 is an invalid file, or one that has nothing to run.
+
+With PMRUN_HOME set, other commands reach it there as they would a daemon.
+
+Examples:
+  pmrun run                           the ecosystem file of this folder
+  pmrun run --env production --only api,worker
+  pmrun run --json --exit-on-failure --grace 8s
+  CMD [\"pmrun\", \"run\", \"/app/ecosystem.config.js\"]     in a Dockerfile";
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -1059,6 +1107,9 @@ mod tests {
             "logs api web /x/ --nostream --since 10m --until 20:00 --grep a|b --highlight x -n 5 --timestamp",
             "logs --timestamp HH:mm:ss --out",
             "logs --raw",
+            "run",
+            "run eco.json --env production --only api,web --exit-on-failure --grace 8s --strict --json",
+            "run --no-prefix --hermetic",
             "log api --nostream",
             "logs --format",
             "flush",
@@ -1131,6 +1182,8 @@ mod tests {
             ("logs --grep (", ErrorKind::ValueValidation),
             ("logs --timestamp web", ErrorKind::ValueValidation),
             ("logs --raw --json", ErrorKind::ArgumentConflict),
+            ("run --raw --json", ErrorKind::ArgumentConflict),
+            ("run --grace soon", ErrorKind::ValueValidation),
             ("logs -f --until 20:00", ErrorKind::ArgumentConflict),
             ("why", ErrorKind::MissingRequiredArgument),
             ("startup upstart", ErrorKind::InvalidValue),

@@ -52,7 +52,7 @@ pub(super) fn entry(file: Option<&Path>, world: &World, terminal: &mut Terminal)
     };
     let found = config::discover(&folder).map_err(not_found)?;
     let file = EntryFile::at(folder.join(found.file), world);
-    terminal.say(format!("using {}", file.named.display()));
+    terminal.note(&format!("using {}", file.named.display()));
     Ok(file)
 }
 

@@ -40,6 +40,7 @@ mod render;
 mod resurrect;
 mod revision;
 mod rollback;
+mod run;
 mod saved;
 mod saved_plan;
 mod schema;
@@ -90,9 +91,13 @@ pub fn run() -> ExitCode {
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
-    let result = dispatch(&cli.command, &mut terminal).and_then(|exit| terminal.flush().map(|()| exit));
-    match result {
-        Ok(exit) => exit.into(),
+    let result = match &cli.command {
+        // Its exit code is its apps'.
+        Command::Run(arguments) => run::run(arguments, &mut terminal),
+        command => dispatch(command, &mut terminal).map(ExitCode::from),
+    };
+    match result.and_then(|code| terminal.flush().map(|()| code)) {
+        Ok(code) => code,
         Err(error) => {
             // What was printed before it failed is printed; that it cannot be is not what went wrong.
             let _ = terminal.flush();
@@ -139,7 +144,8 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
             upgrade::run(arguments, terminal)
         }
         Command::Version(arguments) => version::run(arguments, terminal),
-        Command::Eval
+        Command::Run(_)
+        | Command::Eval
         | Command::Daemon
         | Command::Service(_)
         | Command::Pump

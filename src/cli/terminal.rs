@@ -25,6 +25,8 @@ pub(super) enum Colour {
     Green,
     Yellow,
     Cyan,
+    Magenta,
+    Blue,
     Bold,
     Dim,
 }
@@ -149,6 +151,8 @@ impl Colour {
             Self::Green => "32",
             Self::Yellow => "33",
             Self::Cyan => "36",
+            Self::Magenta => "35",
+            Self::Blue => "34",
             Self::Bold => "1",
             Self::Dim => "2",
         }

@@ -1,4 +1,4 @@
-//! Assembly: lock, socket, restore, serve.
+//! Assembly: lock, socket, restore, serve. [`in_foreground`] is the same for `pmrun run`, without what outlives it.
 //!
 //! Files in `PMRUN_HOME`, and who keeps them:
 //!
@@ -23,6 +23,7 @@
 
 mod checks;
 mod copies;
+mod foreground;
 mod journal;
 mod log;
 pub mod rebuild;
@@ -49,6 +50,7 @@ use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
 use crate::supervisor::{Launch, Layout};
+pub use foreground::{Said, Task, Words, in_foreground};
 use rebuild::{RebuildError, Rebuilt};
 use serve::{Daemon, watch_logs};
 pub use service::{make_room, service};
@@ -188,8 +190,8 @@ fn start(
         host.take_unseen().into_iter().partition(|(id, _)| standing(&state, &past, id).is_some());
     past.ended.extend(known);
     runtime.block_on(async {
-        let mut daemon =
-            Daemon::new(home, host, rotator, signals, (store, &state), standings, listener).map_err(cannot("serve"))?;
+        let mut daemon = Daemon::new(home, host, rotator, signals, (Some(store), &state), standings, listener)
+            .map_err(cannot("serve"))?;
         match &follows {
             Some(Follows::Ended(status)) => {
                 log::line(format_args!("the daemon before was gone without a word: {}", of_daemon(*status)));

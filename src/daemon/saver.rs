@@ -13,10 +13,17 @@ use crate::runtime::{ClientId, Errand, Recall, RecallError, Recalled, Save, Stat
 
 /// The thread that waits for the disk, so that the loop does not.
 #[derive(Debug)]
-pub(super) struct Saver {
-    requests: Sender<Request>,
-    thread: JoinHandle<Copies>,
+pub(super) enum Saver {
+    Disk {
+        requests: Sender<Request>,
+        thread: JoinHandle<Copies>,
+    },
+    /// Of what is not to outlive this process: all is as if it were saved.
+    Nowhere(UnboundedSender<Told>),
 }
+
+/// Why there is nothing to look up.
+const NOTHING_KEPT: &str = "`pmrun run` keeps nothing";
 
 /// What has become of a request.
 #[derive(Debug)]
@@ -26,7 +33,8 @@ pub(super) enum Told {
     Answer { client: ClientId, answer: Answer },
 }
 
-enum Request {
+#[derive(Debug)]
+pub(super) enum Request {
     Write { ticket: Ticket, saves: Vec<Save> },
     Read { ticket: Ticket, wanted: Recall },
     Errand { client: ClientId, errand: Errand },
@@ -42,21 +50,28 @@ impl Saver {
             .name("saver".to_owned())
             .stack_size(512 << 10)
             .spawn(move || desk.save_all(&waiting))?;
-        Ok(Self { requests, thread })
+        Ok(Self::Disk { requests, thread })
     }
 
     pub(super) fn save(&self, ticket: Ticket, saves: Vec<Save>) {
-        // The thread ends only with this sender.
-        let _ = self.requests.send(Request::Write { ticket, saves });
+        self.request(Request::Write { ticket, saves });
     }
 
     /// After what is to be saved before.
     pub(super) fn recall(&self, ticket: Ticket, wanted: Recall) {
-        let _ = self.requests.send(Request::Read { ticket, wanted });
+        self.request(Request::Read { ticket, wanted });
     }
 
     pub(super) fn run(&self, client: ClientId, errand: Errand) {
-        let _ = self.requests.send(Request::Errand { client, errand });
+        self.request(Request::Errand { client, errand });
+    }
+
+    fn request(&self, request: Request) {
+        match self {
+            // The thread ends only with this sender.
+            Self::Disk { requests, .. } => _ = requests.send(request),
+            Self::Nowhere(sink) => _ = sink.send(unkept(&request)),
+        }
     }
 
     /// Returns when everything that was asked for is on disk and the file is closed.
@@ -68,8 +83,23 @@ impl Saver {
 
     /// The same, for a daemon that follows at once: it sees to the backup.
     pub(super) fn close(self) -> Option<Copies> {
-        drop(self.requests);
-        self.thread.join().ok()
+        let Self::Disk { requests, thread } = self else { return None };
+        drop(requests);
+        thread.join().ok()
+    }
+}
+
+fn unkept(request: &Request) -> Told {
+    match request {
+        Request::Write { ticket, .. } => Told::Written { ticket: *ticket, result: Ok(()) },
+        Request::Read { ticket, .. } => {
+            Told::Read { ticket: *ticket, result: Err(RecallError::Unreadable(NOTHING_KEPT.to_owned())) }
+        }
+        Request::Errand { client, .. } => {
+            let hint =
+                Some("its apps end with it; `pmrun apply` has a daemon run them that keeps its state".to_owned());
+            Told::Answer { client: *client, answer: Answer::Error { message: NOTHING_KEPT.to_owned(), hint } }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_
 use tokio::task::JoinHandle;
 
 use super::checks::Checks;
+use super::foreground::{self, Foreground};
 use super::journal::Journal;
 use super::log;
 use super::saver::{Saver, Told};
@@ -24,6 +25,7 @@ use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
+use crate::runtime::verdict::Verdict;
 use crate::runtime::{ClientId, Core, Effect, Input, State, Stranger};
 use crate::supervisor::{Launch, LaunchId};
 use crate::watch::{Report, Watcher};
@@ -80,6 +82,8 @@ pub(super) struct Daemon {
     /// It was told to end, and stops everything.
     stops: bool,
     listener: OwnedFd,
+    /// It is no daemon, but ends with its apps.
+    foreground: Option<Foreground>,
 }
 
 impl Daemon {
@@ -89,7 +93,7 @@ impl Daemon {
         host: Host,
         rotator: Rotator,
         signals: Signals,
-        (store, state): (Store, &State),
+        (store, state): (Option<Store>, &State),
         standings: Standings,
         listener: Option<OwnedFd>,
     ) -> io::Result<Self> {
@@ -116,7 +120,10 @@ impl Daemon {
             signals,
             alarm_ready: awaitable(alarm.as_fd().try_clone_to_owned()?)?,
             alarm,
-            saver: Saver::start(home, store, state.clone(), to_loop)?,
+            saver: match store {
+                Some(store) => Saver::start(home, store, state.clone(), to_loop)?,
+                None => Saver::Nowhere(to_loop),
+            },
             strangers: state.strangers.clone(),
             saved,
             checks: Checks::new(to_checks),
@@ -137,7 +144,20 @@ impl Daemon {
             leaves: false,
             stops: false,
             listener,
+            foreground: None,
         })
+    }
+
+    /// From now on it is no daemon.
+    pub(super) fn be_in_foreground(&mut self, foreground: Foreground) {
+        self.foreground = Some(foreground);
+    }
+
+    /// What came of it, once all is over that apps have started, and printed; that may take as long as whoever reads it takes.
+    pub(super) async fn last_lines(&mut self) -> Option<Verdict> {
+        self.host.end_all();
+        let foreground = self.foreground.take()?;
+        Some(foreground.last_lines(&mut self.signals, &mut self.signals_ready).await)
     }
 
     /// From now on another is started when this one is killed.
@@ -163,7 +183,9 @@ impl Daemon {
                 self.settle(&mut core);
                 continue;
             }
-            let deadline = core.deadline().map(|mono| tokio::time::Instant::from_std(self.clock.instant(mono)));
+            let deadline = core.deadline().map(|mono| self.clock.instant(mono));
+            let grace = self.foreground.as_ref().and_then(Foreground::deadline);
+            let deadline = deadline.into_iter().chain(grace).min().map(tokio::time::Instant::from_std);
             let tick = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -186,8 +208,7 @@ impl Daemon {
                 }
                 guard = self.signals_ready.readable() => {
                     guard?.clear_ready();
-                    let pending = self.signals.take();
-                    self.signalled(pending);
+                    self.take_signals();
                 }
                 guard = self.alarm_ready.readable() => {
                     guard?.clear_ready();
@@ -198,6 +219,7 @@ impl Daemon {
                 Some(told) = self.saved.recv() => self.saver_did(told),
                 Some(report) = self.from_watcher.recv() => self.files_did(report),
                 Some(report) = self.from_checks.recv() => self.check_did(report),
+                () = unread(&mut self.foreground) => {}
                 () = tick => self.inputs.push_back(Input::Tick),
                 () = quiet => {
                     self.gives_back_at = None;
@@ -209,6 +231,7 @@ impl Daemon {
             }
             self.collect();
             self.settle(&mut core);
+            self.attend(&mut core);
             self.ask_for_time(&core);
             if self.spawns.is_empty() {
                 self.host.tidy();
@@ -218,6 +241,16 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    /// In the foreground: whether it is to go on.
+    fn attend(&mut self, core: &mut Core) {
+        while !self.ending {
+            let wanted = self.foreground.as_mut().and_then(|foreground| foreground.wants(core.is_finished()));
+            let Some(input) = wanted else { return };
+            self.inputs.push_back(input);
+            self.settle(core);
+        }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -294,7 +327,9 @@ impl Daemon {
         self.saver.finish();
         self.standings.end();
         self.rotator.stop();
-        log::line("ended");
+        if self.host.is_kept() {
+            log::line("ended");
+        }
         drop(lock);
         drop(self.clients);
         let (own, mut others) = self.alive;
@@ -411,7 +446,12 @@ impl Daemon {
             Effect::Recall { ticket, wanted } => self.saver.recall(ticket, wanted),
             Effect::Answer { client, answer, last } => self.answer(client, &answer, last),
             Effect::Watch(watches) => self.watcher.set(&watches.apps, &watches.own_files),
-            Effect::History(entry) => self.journal.note(*entry),
+            Effect::History(entry) => {
+                if let Some(foreground) = &mut self.foreground {
+                    foreground.note(&entry);
+                }
+                self.journal.note(*entry);
+            }
             Effect::Log(text) => log::line(text),
             Effect::Exit => self.ending = true,
             Effect::Leave => {
@@ -437,6 +477,9 @@ impl Daemon {
             };
             self.inputs.push_back(input);
         }
+        if let Some(foreground) = &self.foreground {
+            foreground.read(self.host.take_taps());
+        }
     }
 
     /// A stop must not overtake the start that it is about.
@@ -460,6 +503,12 @@ impl Daemon {
         match event {
             FromClient::Call { client, call, replies } => {
                 let client = ClientId(client.0);
+                if self.foreground.is_some()
+                    && let Some(refusal) = foreground::refusal(&call.request)
+                {
+                    let _ = replies.send(&refusal, true);
+                    return;
+                }
                 self.worked = true;
                 self.clients.insert(client, replies);
                 self.look_for_strangers();
@@ -510,6 +559,20 @@ impl Daemon {
         }
     }
 
+    fn take_signals(&mut self) {
+        let Some(foreground) = &mut self.foreground else {
+            let pending = self.signals.take();
+            return self.signalled(pending);
+        };
+        let pending = self.signals.take_wish();
+        if pending.terminate {
+            foreground.asked_to_end();
+        }
+        if pending.child {
+            self.host.reap();
+        }
+    }
+
     fn signalled(&mut self, pending: Pending) {
         if pending.child {
             self.host.reap();
@@ -532,7 +595,12 @@ impl Daemon {
                 }
                 Event::TreeGone { launch } => Input::TreeGone { launch },
                 Event::Ready { launch } => Input::Ready { launch },
-                Event::Limits { launch, note } => Input::Limits { launch, note },
+                Event::Limits { launch, note } => {
+                    if let (Some(foreground), Some(note)) = (&mut self.foreground, &note) {
+                        foreground.limits(note);
+                    }
+                    Input::Limits { launch, note }
+                }
                 Event::Notice(text) => {
                     log::line(text);
                     continue;
@@ -540,6 +608,14 @@ impl Daemon {
             };
             self.inputs.push_back(input);
         }
+    }
+}
+
+/// Comes when nobody reads any more what is printed.
+async fn unread(foreground: &mut Option<Foreground>) {
+    match foreground {
+        Some(foreground) => foreground.unread().await,
+        None => std::future::pending().await,
     }
 }
 

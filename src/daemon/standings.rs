@@ -63,6 +63,11 @@ impl Standings {
         (standings, known)
     }
 
+    /// For a daemon that none follows.
+    pub(super) fn nowhere() -> Self {
+        Self { path: PathBuf::new(), boot: String::new(), file: None, bytes: 0, useful: 0, pending: BTreeMap::new() }
+    }
+
     pub(super) fn note(&mut self, id: u32, standing: Option<Box<Standing>>) {
         self.pending.insert(id, standing);
     }
@@ -72,6 +77,9 @@ impl Standings {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
         let grown = self.bytes > GROWN_BYTES && self.bytes > GROWN_TIMES * self.useful;
         if grown || self.file.is_none() {
             let all: Vec<(u32, Standing)> = core.standings().collect();
@@ -88,7 +96,9 @@ impl Standings {
 
     /// Nothing is left that should go on.
     pub(super) fn end(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if !self.path.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 
     /// Under another name first: the old one counts until the new one is whole.

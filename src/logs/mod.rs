@@ -8,6 +8,7 @@
 //! living file and of what was rotated tell ([`rotate`]). [`Lines`] reads that stream forwards whatever becomes of its
 //! files, [`Reader`] several of them by the times that their lines bear ([`Stamps`]), [`Follower`] goes on from there.
 
+pub mod console;
 mod follow;
 mod frame;
 mod history;

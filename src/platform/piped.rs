@@ -34,11 +34,7 @@ impl Piped {
         let order = order(launch, framing);
         let (mut pipes, mut theirs) = (Vec::new(), Vec::new());
         for stream in &order.streams {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-            // The app's end blocks, as a file would.
-            rustix::io::ioctl_fionbio(&read, true)?;
-            // There is a limit for all of a user's pipes.
-            let _ = fcntl_setpipe_size(&write, PIPE_BYTES);
+            let (read, write) = pipe()?;
             pipes.push(read);
             theirs.push((stream.error, write));
         }
@@ -69,6 +65,16 @@ impl Piped {
         });
         (!pipes.is_empty()).then_some(Self { order, pipes })
     }
+}
+
+/// The end that is read, and the app's.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    // The app's end blocks, as a file would.
+    rustix::io::ioctl_fionbio(&read, true)?;
+    // There is a limit for all of a user's pipes.
+    let _ = fcntl_setpipe_size(&write, PIPE_BYTES);
+    Ok((read, write))
 }
 
 fn order(launch: &Launch, framing: &Framing) -> PumpOrder {

@@ -28,6 +28,18 @@ pub fn become_daemon() -> io::Result<ProcessSetup> {
     Ok(ProcessSetup { files: raise_file_limit() })
 }
 
+/// Adopts orphaned descendants from now on, in a process that stays where it was started: in its terminal, its session and
+/// its folder. What it has inherited, its apps do not.
+///
+/// # Errors
+/// The system's.
+pub fn become_foreground() -> io::Result<ProcessSetup> {
+    super::sys::close_inherited_on_exec();
+    super::tag::take_off();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(ProcessSetup { files: raise_file_limit() })
+}
+
 impl ProcessSetup {
     /// What [`limit_files`] is to be told in a process that this one starts, and that is a daemon too.
     pub(super) fn soft_file_limit(&self) -> Option<u64> {
@@ -96,6 +108,43 @@ impl Signals {
         super::sys::default_child_signal();
         mask.thread_block()?;
         Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
+    }
+
+    /// Of a process in the foreground, which everything that asks it to end has to stop its apps first: SIGHUP and SIGQUIT too,
+    /// where whoever started it has not had them ignored. What else would end it means nothing. The first process of a
+    /// container hears of nothing that it has no handler for (pid_namespaces(7)).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn block_all() -> io::Result<Self> {
+        let wished = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+        let meaningless = [
+            Signal::SIGUSR1,
+            Signal::SIGUSR2,
+            Signal::SIGALRM,
+            Signal::SIGVTALRM,
+            Signal::SIGPROF,
+            Signal::SIGIO,
+            Signal::SIGXFSZ,
+        ];
+        let wished = wished.into_iter().filter(|signal| !super::sys::is_ignored(*signal));
+        let mask = [Signal::SIGCHLD, Signal::SIGTERM].into_iter().chain(wished).chain(meaningless).collect::<SigSet>();
+        super::sys::default_child_signal();
+        mask.thread_block()?;
+        Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
+    }
+
+    /// Of [`Self::block_all`]: whether a child has ended, and whether somebody wants an end. Never blocks.
+    pub fn take_wish(&mut self) -> Pending {
+        let mut pending = Pending::default();
+        while let Ok(Some(info)) = self.fd.read_signal() {
+            match i32::try_from(info.ssi_signo).map(Signal::try_from) {
+                Ok(Ok(Signal::SIGCHLD)) => pending.child = true,
+                Ok(Ok(Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)) => pending.terminate = true,
+                _ => {}
+            }
+        }
+        pending
     }
 
     /// Never blocks.

@@ -14,11 +14,12 @@ use super::account::{self, Account};
 use super::channel::Channel;
 use super::forked::{Forker, Own};
 use super::last_line::end_last_line;
-use super::piped::{MARK_PIPES, Piped};
+use super::piped::{self, MARK_PIPES, Piped};
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
 use super::sys::Spawner;
 use super::tag::Tag;
+use crate::base::InstanceId;
 use crate::supervisor::{Launch, Output};
 
 /// Where programs are looked for without a PATH, as execvp(3) does.
@@ -58,6 +59,14 @@ pub(super) fn account(launch: &Launch) -> Result<Option<Account>, String> {
     account::find(launch.user.as_deref(), launch.group.as_deref())
 }
 
+/// What an instance writes to stdout, or stderr, to be read.
+#[derive(Debug)]
+pub struct Tap {
+    pub instance: InstanceId,
+    pub error: bool,
+    pub pipe: OwnedFd,
+}
+
 /// What a process gets as stdout and stderr.
 pub(super) struct Outputs {
     out: OwnedFd,
@@ -88,6 +97,15 @@ impl Outputs {
             }
         }
         Ok(Self { out, error, error_log_offset, piped })
+    }
+
+    /// Whoever runs this reads both itself, whatever they were to go to.
+    pub(super) fn tap(launch: &Launch) -> Result<(Self, [Tap; 2]), String> {
+        let pipe =
+            || piped::pipe().map_err(|error| format!("cannot make the pipes for its output: {}", reason(&error)));
+        let ((from_out, out), (from_error, error)) = (pipe()?, pipe()?);
+        let tap = |pipe, error| Tap { instance: launch.instance.clone(), error, pipe };
+        Ok((Self { out, error, error_log_offset: 0, piped: None }, [tap(from_out, false), tap(from_error, true)]))
     }
 }
 

@@ -255,6 +255,7 @@ impl Core {
             }
             Input::Tick => self.tick(now, &mut out),
             Input::Terminate => self.terminate(now, &mut out),
+            Input::Kill => self.kill(now, &mut out),
         }
         self.go_on(now, &mut out);
         self.keep_agendas(now, &mut out);
@@ -562,6 +563,37 @@ impl Core {
         }
         self.moved.clear();
         self.stop_next(now, out);
+    }
+
+    /// Without order, and without waiting.
+    fn kill(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.terminate(now, out);
+        for id in self.table.ids().collect::<Vec<_>>() {
+            if self.table.instance(&id).is_some_and(|instance| !instance.machine.state.is_terminal()) {
+                self.feed(&id, Event::Stop, now, out);
+            }
+        }
+        for machine in self.table.machines() {
+            let tree = machine.policy.stop.tree;
+            out.extend(machine.state.launch().map(|launch| Effect::Kill { launch, tree }));
+        }
+    }
+
+    /// Whether nothing will happen any more unless somebody asks for it: all that was to run has ended for good, or waits for
+    /// what has, and nothing has a time at which it is run again, or files whose change would.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let is_idle = self.current.is_none()
+            && self.paused.is_none()
+            && self.queue.is_empty()
+            && self.reviving.is_empty()
+            && self.resume_at.is_none();
+        let is_over = |state: &supervisor::State| state.is_terminal() || *state == supervisor::State::Blocked;
+        is_idle
+            && self.ending == Ending::No
+            && self.table.machines().all(|machine| is_over(&machine.state))
+            && self.wall_deadline().is_none()
+            && !self.watching.any()
     }
 
     /// What nothing that still runs depends on; and, as what has no process is stopped at once, what that depended on.

@@ -95,4 +95,6 @@ pub enum Input {
     Tick,
     /// SIGTERM or SIGINT to the daemon.
     Terminate,
+    /// As `Terminate`, and nobody is waited for any more: what still runs is killed.
+    Kill,
 }

@@ -34,6 +34,7 @@ mod standing;
 pub mod store;
 mod table;
 mod target;
+pub mod verdict;
 mod view;
 mod watching;
 mod work;

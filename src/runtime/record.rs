@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Save, Stranger};
 use crate::base::{ExitStatus, Key, Run};
+use crate::graph::Graph;
 use crate::plan::spec_digest;
 use crate::spec::{AppSpec, EcosystemId};
 
@@ -98,6 +99,29 @@ impl State {
     pub fn empty(key: Key) -> Self {
         let (apps, ambients) = (BTreeMap::new(), BTreeMap::new());
         Self { generation: 0, key, boot: String::new(), saves: 0, strangers: Vec::new(), apps, ambients }
+    }
+
+    /// All that a file declares should run, and nothing else: what only starts by hand (`autostart: false`) is known.
+    #[must_use]
+    pub fn declared(graph: &Graph, ambient: BTreeMap<String, String>, key: Key) -> Self {
+        let mut state = Self::empty(key);
+        // Names and values of one map only.
+        let digest = "declared".to_owned();
+        for spec in &graph.apps {
+            let intent = if spec.autostart { Intent::Up } else { Intent::Stopped };
+            let first = state.next_list_id();
+            let slots = (0..spec.instances).map(|slot| (slot, InstanceRecord::new(first + slot, intent)));
+            let record = AppRecord {
+                ecosystem: Some(graph.ecosystem.clone()),
+                file: Some(graph.file.clone()),
+                spec: Arc::new(spec.clone()),
+                ambient: digest.clone(),
+                instances: slots.collect(),
+            };
+            state.apps.insert(spec.name.clone(), record);
+        }
+        state.ambients.insert(digest, Arc::new(ambient));
+        state
     }
 
     /// What it is once this is saved. Environments that lose their last app go with it.

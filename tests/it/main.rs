@@ -34,6 +34,7 @@ mod profiles;
 mod reading;
 mod readme;
 mod reboot;
+mod run;
 mod running;
 mod sandbox;
 mod startup;

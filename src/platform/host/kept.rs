@@ -107,6 +107,12 @@ impl Host {
         left
     }
 
+    /// Whether a keeper looks after this process.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.keeper.is_some()
+    }
+
     /// What the service manager is to know that has started the keeper, where one has.
     pub fn tell_manager(&self, text: &str) {
         if let Some(keeper) = &self.keeper {

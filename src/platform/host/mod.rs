@@ -31,7 +31,7 @@ use super::procfs::{self, Process};
 use super::pump::PumpLink;
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
-use super::spawn::{Extras, Outputs, account, spawn};
+use super::spawn::{Extras, Outputs, Tap, account, spawn};
 use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
@@ -79,6 +79,8 @@ pub struct Host {
     epoll: OwnedFd,
     notify: NotifyFolder,
     pump: PumpLink,
+    /// What apps write, where it is read here; none where they write to files.
+    taps: Option<Vec<Tap>>,
     running: HashMap<LaunchId, Running>,
     roots: HashMap<u32, LaunchId>,
     requests: Vec<(LaunchId, How, bool)>,
@@ -155,6 +157,7 @@ impl Host {
             told: HashMap::new(),
             held: BTreeMap::new(),
             pump: PumpLink::new(home),
+            taps: None,
             running: HashMap::new(),
             roots: HashMap::new(),
             requests: Vec::new(),
@@ -242,7 +245,12 @@ impl Host {
         let account = account(launch)?;
         let notify = launch.notify.then(|| self.notify.bind(&mark, account.is_some())).transpose();
         let notify = notify.map_err(|error| format!("cannot make its notify socket: {}", reason(&error)))?;
-        let outputs = Outputs::open(launch, &self.home, account.as_ref())?;
+        // Of a health check nobody reads anything.
+        let is_tapped = self.taps.is_some() && !launch.pid_file.is_empty();
+        let (outputs, taps) = match is_tapped.then(|| Outputs::tap(launch)).transpose()? {
+            Some((outputs, taps)) => (outputs, Some(taps)),
+            None => (Outputs::open(launch, &self.home, account.as_ref())?, None),
+        };
         // Before there is a process: if none comes of it, the pipes end, and nothing is left over there.
         self.pump_out(outputs.piped.as_ref())?;
         let group = self.open_group(launch, &mark);
@@ -257,6 +265,9 @@ impl Host {
         };
         let (spawned, piped) = spawn(launch, &extras, outputs).inspect_err(|_| self.groups.release(launch.id))?;
         let pid = spawned.pid;
+        if let Some(all) = &mut self.taps {
+            all.extend(taps.into_iter().flatten());
+        }
         fault_point();
         self.entered_group(launch, pid);
         let pidfd = open_pid(pid).map_err(|error| {
@@ -309,6 +320,22 @@ impl Host {
     /// SIGKILL, until nothing is left; answered by `TreeGone`.
     pub fn kill(&mut self, launch: LaunchId, tree: bool) {
         self.requests.push((launch, How::Kill, tree));
+    }
+
+    /// From now on all that apps write is for [`Self::take_taps`].
+    pub fn tap(&mut self) {
+        self.taps = Some(Vec::new());
+    }
+
+    /// Of what was started since it was last asked.
+    pub fn take_taps(&mut self) -> Vec<Tap> {
+        self.taps.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Ends what apps have left behind, and is still there: nobody is to follow who would look after it.
+    pub fn end_all(&mut self) {
+        survivors::end_leftovers(&self.home, &Spared::default());
+        self.reap();
     }
 
     /// What happened since it was last asked.

@@ -6,6 +6,7 @@
 
 mod checkers;
 mod files;
+mod foreground;
 mod generations;
 mod history;
 mod host;

@@ -129,6 +129,11 @@ impl Watching {
         out.push(Effect::Watch(Box::new(Watches { apps, own_files: Arc::clone(&self.own_files) })));
     }
 
+    /// Whether anybody is watched.
+    pub(super) fn any(&self) -> bool {
+        !self.apps.is_empty()
+    }
+
     /// Files of an app have changed.
     pub(super) fn changed(&mut self, table: &Table, app: &str, paths: Vec<String>, count: usize, more: bool, now: Now) {
         let Some(watched) = self.apps.get_mut(app) else { return };

@@ -1,0 +1,112 @@
+//! `run`: the apps of a file in the foreground of this process, and nothing else.
+
+mod place;
+mod press;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::place::Place;
+use self::press::{Printer, words};
+use super::ambient::ambient;
+use super::arguments;
+use super::error::CliError;
+use super::exit::Exit;
+use super::loading::EntryFile;
+use super::terminal::Terminal;
+use super::{loading, saved_plan, surroundings};
+use crate::base::Key;
+use crate::config::World;
+use crate::daemon::{Task, in_foreground};
+use crate::graph::Graph;
+use crate::platform::{Signals, random_bytes, reason};
+use crate::runtime::State;
+use crate::spec::{AppSpec, LogTarget};
+
+pub(super) fn run(arguments: &arguments::Run, terminal: &mut Terminal) -> Result<ExitCode, CliError> {
+    // The first process of a container hears of no signal that it has no handler for: what comes from now on waits.
+    let signals = (std::process::id() == 1).then(Signals::block_all).transpose();
+    let signals = signals.map_err(|err| CliError::error(format!("cannot watch signals: {}", reason(&err))))?;
+    let mut world = surroundings::world_of(&arguments.source)?;
+    let file = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
+    if saved_plan::read(&file.path)?.is_some() {
+        return Err(CliError::usage(format!("`{}` is a saved plan", file.named.display()))
+            .hint("`pmrun apply` does what it says; `pmrun run` takes the file that it was made from"));
+    }
+    world.reading.mode.clone_from(&arguments.source.env);
+    let graph = declared(arguments, &file, &world, terminal)?;
+    let (place, lock) = Place::find(terminal)?;
+    let key: [u8; 32] =
+        random_bytes().map_err(|err| CliError::error(format!("cannot get random bytes: {}", reason(&err))))?;
+    let state = State::declared(&graph, ambient(&world.env), Key(key));
+    let printer = Printer::new(&graph.apps, arguments, terminal);
+    let task = Task {
+        home: place.path(),
+        is_private: place.is_private(),
+        lock,
+        state,
+        signals,
+        words: Arc::new(words(&printer)),
+        press: Arc::new(printer),
+        exit_on_failure: arguments.exit_on_failure,
+        grace: arguments.grace.map(Duration::from_millis),
+    };
+    terminal.flush()?;
+    let verdict = in_foreground(task);
+    // Before it is said: whoever waits for that may look.
+    drop(place);
+    let verdict = verdict.map_err(CliError::error)?;
+    if let Some(failure) = verdict.failure() {
+        let id = super::progress::subject(&failure.app, failure.slot);
+        terminal.note(&format!("`{id}` failed first: exit code {}", verdict.code()));
+    }
+    Ok(verdict.code().into())
+}
+
+/// The apps that are to be run, as they are run here.
+fn declared(
+    arguments: &arguments::Run,
+    file: &EntryFile,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<Graph, CliError> {
+    let mut only = arguments.only.clone();
+    let profile = arguments.source.env.as_deref();
+    let (mut graph, _) = loading::load(file, profile, &only, arguments.strict, world, terminal)?;
+    let selection = loading::select(&mut only, &graph)?;
+    graph.apps.retain(|app| selection.contains(&app.name));
+    let named = file.named.display();
+    if graph.apps.is_empty() {
+        return Err(CliError::new(Exit::Config, format!("`{named}` has no apps: there is nothing to run")));
+    }
+    let runs = |app: &AppSpec| app.autostart && app.instances > 0;
+    if !graph.apps.iter().any(runs) {
+        return Err(CliError::new(
+            Exit::Config,
+            format!("no app of `{named}` is to be started: there is nothing to run"),
+        )
+        .hint("`autostart: false` is what only starts by hand"));
+    }
+    graph.file = file.path.to_string_lossy().into_owned();
+    let names: BTreeSet<String> =
+        graph.apps.iter().filter(|app| has_files(app)).map(|app| format!("`{}`", app.name)).collect();
+    if !names.is_empty() {
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        terminal.note(&format!("log files of {names} are not written: what apps write goes to stdout and stderr"));
+    }
+    for app in &mut graph.apps {
+        (app.logs.out, app.logs.error, app.logs.combined) = (LogTarget::Null, LogTarget::Null, None);
+    }
+    Ok(graph)
+}
+
+/// Whether it names files for what it writes. Devices are what configs for containers name, and mean what is done.
+fn has_files(app: &AppSpec) -> bool {
+    let is_file = |target: &LogTarget| match target {
+        LogTarget::Path(path) => !path.starts_with("/dev/") && !path.starts_with("/proc/"),
+        LogTarget::Default | LogTarget::Null => false,
+    };
+    is_file(&app.logs.out) || is_file(&app.logs.error) || app.logs.combined.as_ref().is_some_and(is_file)
+}
