@@ -228,13 +228,12 @@ impl Store {
     }
 
     fn database(&mut self) -> Result<&Database, StoreError> {
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => {
-                let database = open_database(&self.path)?;
-                self.file = file_of(&self.path);
-                database
-            }
+        let database = if let Some(database) = self.database.take() {
+            database
+        } else {
+            let database = open_database(&self.path)?;
+            self.file = file_of(&self.path);
+            database
         };
         Ok(self.database.insert(database))
     }
