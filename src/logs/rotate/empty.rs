@@ -86,7 +86,7 @@ fn remove_rotated(log: &Path, before: u64) -> u64 {
     let from = |path: &Path| fs::File::open(path).ok().and_then(|file| super::from(&file));
     let is_wanted = |path: &Path| from(path).map_or(before == u64::MAX, |at| at < before);
     let files = names::own(names::every(log)).into_iter().filter(|rotated| is_wanted(&rotated.path));
-    files.filter(|rotated| fs::remove_file(&rotated.path).is_ok()).map(|rotated| rotated.bytes).sum()
+    files.filter(|rotated| names::remove(rotated).is_ok()).map(|rotated| rotated.bytes).sum()
 }
 
 /// One on the way there that neither root nor this user has made.

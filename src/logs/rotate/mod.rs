@@ -146,7 +146,7 @@ pub fn keep_within(folder: &Path, budget: u64) {
         if total <= budget {
             return;
         }
-        if std::fs::remove_file(&file.path).is_ok() {
+        if names::remove(&file).is_ok() {
             total -= file.bytes;
         }
     }

@@ -71,7 +71,20 @@ pub(super) fn retain(log: &Path, count: u32) {
     let surplus = files.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
     let Some(last) = surplus.checked_sub(1).map(|last| files[last].number) else { return };
     for file in every.iter().take_while(|file| file.number <= last) {
-        let _ = fs::remove_file(&file.path);
+        let _ = remove(file);
+    }
+}
+
+/// Under the name that it has got meanwhile, where it was compressed since it was listed: the oldest would be left, and
+/// what came after it not.
+pub(super) fn remove(file: &Rotated) -> io::Result<()> {
+    match fs::remove_file(&file.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !file.compressed => {
+            let mut path = file.path.clone().into_os_string();
+            path.push(".gz");
+            fs::remove_file(path)
+        }
+        removed => removed,
     }
 }
 
@@ -205,6 +218,10 @@ mod tests {
         retain(&log, 3);
         assert!(!folder.path().join("a.log.2").exists() && !folder.path().join("a.log.2.gz").exists());
         retain(&log, 2);
+        let oldest = rotated(&log).remove(0);
+        fs::rename(&oldest.path, folder.path().join("a.log.10.gz")).unwrap();
+        remove(&oldest).unwrap();
+        assert_eq!(numbers(&log), [(11, false)], "compressed since it was listed");
         assert_eq!(rotated(&log).last().unwrap().number, 11);
         assert!(!folder.path().join("a.log.9").exists() && folder.path().join("b.log.4").exists());
         super::super::keep_within(folder.path(), 0);
