@@ -7,7 +7,7 @@ use super::generation::former_of;
 use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{InstanceRecord, Recalled, Stranger, TargetError, resolve, view};
+use super::{InstanceRecord, Intent, Recalled, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{
@@ -345,8 +345,16 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
         let name = spec.name.clone();
         let among = conditions(&spec).filter(|(need, _)| started.contains(need)).collect();
         let aim = match table.apps.get(&name).filter(|known| !known.deleted) {
-            Some(_) if !wake || up.is_empty() => continue,
-            Some(_) => Aim::Up { slots: up, renew: false },
+            Some(_) if !wake => continue,
+            Some(known) => {
+                // What has done its work since has done it.
+                let is_done = |slot: &u32| matches!(known.intent(*slot), Some(Intent::Done { .. }));
+                let slots: Vec<u32> = up.into_iter().filter(|slot| !is_done(slot)).collect();
+                if slots.is_empty() {
+                    continue;
+                }
+                Aim::Up { slots, renew: false }
+            }
             None => {
                 not_beside_strangers(&name, table)?;
                 let step = new_step(&name, up);
