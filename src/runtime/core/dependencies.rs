@@ -3,8 +3,9 @@
 use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
 use crate::runtime::Effect;
-use crate::runtime::needs::{is_met, unmet, wanted};
+use crate::runtime::needs::{is_met, unmet, unmet_but, wanted};
 use crate::runtime::roster::has_needs;
+use crate::runtime::table::Instance;
 use crate::spec::OnExit;
 use crate::supervisor::{Cause, Event, State};
 
@@ -43,6 +44,8 @@ impl Core {
                     if is_met { &mut back } else { &mut lost }.push(other.clone());
                 }
             }
+            let any_excused = app.instances.values().any(|instance| is_excused(instance));
+            let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };
             let Some(app) = self.table.apps.get_mut(&name) else { continue };
             for (slot, instance) in &mut app.instances {
                 let id = InstanceId::new(&name, *slot);
@@ -62,7 +65,11 @@ impl Core {
                 }
                 // Only news is told: what a command has started all the same is left alone until what it depends on has
                 // come and gone.
-                if instance.machine.unmet != unmet {
+                if runs {
+                    instance.excused = None;
+                }
+                let unmet = if is_excused(instance) { &but_stopped } else { &unmet };
+                if instance.machine.unmet != *unmet {
                     events.push((id, Event::Needs { unmet: unmet.clone(), ended }));
                 }
             }
@@ -73,4 +80,9 @@ impl Core {
         }
         any
     }
+}
+
+/// Whether it does not wait for what somebody has stopped: until it runs.
+fn is_excused(instance: &Instance) -> bool {
+    instance.excused == Some(true) && matches!(instance.machine.state, State::Blocked | State::Launching { .. })
 }
