@@ -145,9 +145,9 @@ pub fn by_hand(rows: &[Generation], indexes: &BTreeMap<u64, BTreeMap<String, Str
 #[derive(Clone, Debug, PartialEq)]
 pub struct ByHand {
     pub app: String,
-    pub before: Former,
-    /// The last generation that changed it.
-    pub number: u64,
+    pub ecosystem: Option<EcosystemId>,
+    /// What it was before each generation that changed it.
+    pub befores: BTreeMap<u64, Former>,
 }
 
 impl ByHand {
@@ -161,8 +161,19 @@ impl ByHand {
     ) -> Option<Self> {
         let any = trace.digests.values().next().and_then(|digest| former(digest))?;
         let since = applied(any.ecosystem.as_ref()?).unwrap_or(0);
-        let (_, digest) = trace.digests.range(since + 1..).next()?;
-        let (number, _) = trace.digests.last_key_value()?;
-        Some(Self { app: trace.app, before: former(digest)?, number: *number })
+        let befores = trace.digests.range(since + 1..).map(|(number, digest)| Some((*number, former(digest)?)));
+        let befores: BTreeMap<u64, Former> = befores.collect::<Option<_>>()?;
+        let ecosystem = befores.values().next()?.ecosystem.clone();
+        Some(Self { app: trace.app, ecosystem, befores })
+    /// The last generation in which something about the app has changed, where anything has by now.
+    #[must_use]
+    pub fn culprit<T: PartialEq>(&self, now: Option<&Former>, of: impl Fn(Option<&Former>) -> T) -> Option<u64> {
+        let befores = || self.befores.values().map(Some);
+        let mut after: Vec<Option<&Former>> = befores().skip(1).collect();
+        after.push(now);
+        let mut steps = self.befores.keys().zip(befores()).zip(after).rev();
+        steps.find_map(|((number, before), after)| (of(before) != of(after)).then_some(*number))
+    }
+
     }
 }

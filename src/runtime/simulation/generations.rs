@@ -291,3 +291,37 @@ fn a_command_that_the_daemons_death_cut_off_has_no_result() {
     let Answer::History { generations, at_work } = world.ask(Request::History { count: 1 }) else { panic!() };
     assert_eq!((generations[0].result.as_ref(), at_work), (None, None));
 }
+#[test]
+fn each_drift_names_the_command_that_did_that_very_thing() {
+    let stop = Request::Stop { targets: targets(&["a:2"]) };
+    let delete = Request::Delete { targets: targets(&["a:1"]) };
+    let again = Request::Delete { targets: targets(&["a"]) };
+    for order in [[stop.clone(), delete.clone()], [delete, stop]] {
+        let mut world = World::calm();
+        let apps = [app("a", "stay", |app| app.instances = 4)];
+        world.ask(apply(&apps));
+        let is_stop = |request: &Request| matches!(request, Request::Stop { .. });
+        let of = |stop: bool| 2 + order.iter().position(|request| is_stop(request) == stop).unwrap() as u64;
+        for request in order.clone() {
+            world.ask(request);
+        }
+        world.ask(Request::Stop { targets: targets(&["a:3"]) });
+        let drifts = |world: &mut World| -> Vec<(String, u64)> {
+            let Answer::Drift { drifts, .. } = world.ask(Request::Drift) else { panic!() };
+            drifts.into_iter().map(|drift| (drift.text(), drift.by.unwrap().generation)).collect()
+        };
+        let mut want = vec![
+            ("instances changed by hand: 4 -> 3".to_owned(), of(false)),
+            ("stopped by hand: a:2".to_owned(), of(true)),
+            ("stopped by hand: a:3".to_owned(), 4),
+        ];
+        assert_eq!(drifts(&mut world), want);
+        // What came and went again has nothing to do with it.
+        world.ask(Request::Start { targets: targets(&["a:2"]) });
+        want.remove(1);
+        assert_eq!(drifts(&mut world), want);
+        world.ask(again.clone());
+        assert_eq!(drifts(&mut world), [("deleted by hand".to_owned(), 6)]);
+    }
+}
+

@@ -448,7 +448,8 @@ mod tests {
         let mut store = Store::open(home.path()).unwrap();
         let found = |store: &mut Store| -> Vec<(String, u64, usize)> {
             let found = store.recall(&Recall::ByHand).unwrap().by_hand;
-            found.into_iter().map(|one| (one.app, one.number, one.before.slots.len())).collect()
+            let last = |one: &ByHand| one.befores.last_key_value().map_or(0, |(number, _)| *number);
+            found.into_iter().map(|one| (one.app.clone(), last(&one), one.befores.len())).collect()
         };
         save(
             &mut store,
@@ -458,7 +459,7 @@ mod tests {
         assert_eq!(found(&mut store), []);
         save(&mut store, began(2, true), vec![app("a", "1", "d", Intent::Stopped)]);
         save(&mut store, began(3, true), vec![Save::DeleteApp("a".into())]);
-        assert_eq!(found(&mut store), [("a".to_owned(), 3, 1)]);
+        assert_eq!(found(&mut store), [("a".to_owned(), 3, 2)]);
         store.save(&[Save::Applied { ecosystem: EcosystemId("one".into()), number: 3 }]).unwrap();
         assert_eq!(found(&mut store), []);
         save(&mut store, began(4, true), vec![app("b", "1", "d", Intent::Stopped)]);
