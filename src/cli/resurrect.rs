@@ -100,6 +100,7 @@ fn wake(app: &RestoredApp, known: &[InstanceView]) -> Step {
         replace: Vec::new(),
         remove: Vec::new(),
         stop: Vec::new(),
+        done: Vec::new(),
         changes: Vec::new(),
         reasons,
         after: Vec::new(),
