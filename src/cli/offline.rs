@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::CliError;
 use super::exchange;
 use crate::base::InstanceId;
+use crate::daemon::rebuild;
 use crate::platform::{self, Adopted, LockFile, LockKind, Wish};
 use crate::rpc::client::START_LOCK;
 use crate::rpc::wire::{Answer, InstanceView, Request};
@@ -71,6 +72,14 @@ pub(super) fn find(home: &Path, request: &Request) -> Result<Source, Failure> {
             }
         }
         match (store::read(home), pauses.next()) {
+            (Ok(None), _) => {
+                let missing = rebuild::missing(home).map_err(|error| CliError::error(error.to_string()))?;
+                let path = || home.join("state").display().to_string();
+                return match missing {
+                    Some(reason) => Err(Failure::Store(StoreError::Damaged { path: path(), reason })),
+                    None => Ok(Source::Store(None)),
+                };
+            }
             (Ok(state), _) => return Ok(Source::Store(state)),
             (Err(StoreError::Held { .. }), Some(ms)) => std::thread::sleep(Duration::from_millis(ms)),
             // A daemon that is about to follow one that was killed mends it.

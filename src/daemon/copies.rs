@@ -1,16 +1,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::log;
 use crate::runtime::store;
 use crate::runtime::{Save, State};
 
-/// Between two copies: what is saved again and again is not copied each time.
-const PAUSE: Duration = Duration::from_secs(1);
-/// After one that could not be written.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// What is saved together, as the waves of a command are, is copied together.
+const LULL: Duration = Duration::from_millis(20);
+/// Between two copies, as a multiple of what the last one took: what is saved again and again is not copied each time.
+const PAUSE_TIMES: u32 = 9;
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The thread that keeps a backup of the state beside it. It copies what was said to be saved and not what the disk says:
 /// no damage gets from there into a backup. Nobody waits for it.
@@ -75,6 +76,7 @@ impl Shared {
     fn copy_all(&self, home: &Path) {
         let mut troubled = false;
         while let Some(state) = self.next() {
+            let begun = Instant::now();
             let written = store::write_backup(home, &state, now_ms());
             if let Err(error) = &written
                 && !troubled
@@ -82,10 +84,8 @@ impl Shared {
                 log::line(format_args!("{error}; what is saved is saved all the same"));
             }
             troubled = written.is_err();
-            let latest = self.lock();
-            let pause = if troubled { PAUSE_AFTER_FAILURE } else { PAUSE };
-            let waited = self.woken.wait_timeout_while(latest, pause, |latest| !latest.ended);
-            let (mut latest, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            let pause = if troubled { PAUSE_MAX } else { (begun.elapsed() * PAUSE_TIMES).min(PAUSE_MAX) };
+            let mut latest = self.pause(self.lock(), pause);
             if troubled {
                 if latest.ended {
                     return;
@@ -95,11 +95,17 @@ impl Shared {
         }
     }
 
+    /// Not at the end.
+    fn pause<'a>(&self, latest: MutexGuard<'a, Latest>, time: Duration) -> MutexGuard<'a, Latest> {
+        let waited = self.woken.wait_timeout_while(latest, time, |latest| !latest.ended);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// None at the end.
     fn next(&self) -> Option<State> {
         let latest = self.lock();
         let waited = self.woken.wait_while(latest, |latest| !latest.stale && !latest.ended);
-        let mut latest = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut latest = self.pause(waited.unwrap_or_else(PoisonError::into_inner), LULL);
         std::mem::take(&mut latest.stale).then(|| latest.state.clone())
     }
 }

@@ -34,7 +34,7 @@ mod standings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -153,6 +153,12 @@ fn start(
 ) -> Result<(), String> {
     let layout = Layout { home: home.to_str().ok_or("PMRUN_HOME is not valid UTF-8")?.to_owned() };
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
+    // Whoever opens a pipe waits for its other end.
+    let is_other = |path: &PathBuf| path.metadata().is_ok_and(|metadata| !metadata.is_file());
+    let ours = ["standings", "events.jsonl", "pmrun.pid"].map(|name| home.join(name));
+    if let Some(path) = ours.into_iter().find(is_other) {
+        return Err(format!("`{}` is not a file: move it away", path.display()));
+    }
     // Before there are threads: they inherit what is blocked.
     let signals = Signals::block().map_err(cannot("watch signals"))?;
     // Nobody starts one meanwhile, who knows less.
@@ -305,10 +311,14 @@ fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout, past: &Past
 
 /// A damaged one is built anew first: what runs is not to be harmed by it, and what should run is to be known.
 fn open_store(home: &Path, stood: &BTreeMap<u32, Standing>) -> Result<(Store, Option<Rebuilt>), String> {
-    let reason = match Store::open(home) {
-        Ok(store) => return Ok((store, None)),
-        Err(StoreError::Damaged { reason, .. }) => reason,
-        Err(error) => return Err(with_hint(&error)),
+    let missing = rebuild::missing(home).map_err(|error| error.to_string())?;
+    let reason = match missing {
+        Some(reason) => reason,
+        None => match Store::open(home) {
+            Ok(store) => return Ok((store, None)),
+            Err(StoreError::Damaged { reason, .. }) => reason,
+            Err(error) => return Err(with_hint(&error)),
+        },
     };
     let rebuilt = rebuild::build(home, &reason, stood, false).map_err(|error| match error {
         RebuildError::Store(error) => with_hint(&error),

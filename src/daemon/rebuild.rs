@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::copies::now_ms;
 use super::standings::known;
 use super::utc_name;
 use crate::base::Key;
-use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, random_bytes, reason};
+use crate::plan::{Generation, Outcome};
+use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, random_bytes, reason, user_id};
 use crate::runtime::store::{self, Backup, StoreError};
 use crate::runtime::{Found, Standing, State, Stranger, rebuild};
 
@@ -80,7 +82,9 @@ pub fn build(
     let mut state = rebuild(state, &found, standings);
     // Newer than any backup.
     state.saves += 1;
-    let aside = store::replace(home, &state, &utc_name())?;
+    state.generation += 1;
+    let note = rebuilt_generation(state.generation, state.apps.len());
+    let aside = store::replace(home, &state, &note, &utc_name())?;
     let (apps, strangers) = (state.apps.len(), state.strangers);
     Ok(Rebuilt { reason: reason.to_owned(), aside, from, passed_over, apps, strangers })
 }
@@ -94,11 +98,46 @@ pub fn repair(home: &Path) -> Result<Option<Rebuilt>, RebuildError> {
     let held = || StoreError::Held { path: home.join("state").display().to_string() };
     let failed = |error: std::io::Error| RebuildError::Processes(format!("`{}`: {}", lock.display(), reason(&error)));
     let _lock = LockFile::acquire(&lock, LockKind::Exclusive, LOCK_PATIENCE).map_err(failed)?.ok_or_else(held)?;
-    match store::check(home) {
-        Ok(_) => Ok(None),
-        Err(StoreError::Damaged { reason, .. }) => build(home, &reason, &known(home, &boot_id()), true).map(Some),
-        Err(error) => Err(error.into()),
+    let reason = match store::check(home) {
+        Ok(Some(_)) => return Ok(None),
+        Ok(None) => missing(home)?,
+        Err(StoreError::Damaged { reason, .. }) => Some(reason),
+        Err(error) => return Err(error.into()),
+    };
+    reason.map(|reason| build(home, &reason, &known(home, &boot_id()), true)).transpose()
+}
+
+/// Why nothing is known of what was before.
+pub(super) fn rebuilt_generation(number: u64, apps: usize) -> Generation {
+    Generation {
+        number,
+        at_ms: now_ms(),
+        uid: user_id(),
+        pid: std::process::id(),
+        command: "(state built anew)".to_owned(),
+        by_hand: false,
+        ecosystem: None,
+        file: None,
+        revision: None,
+        plan: None,
+        result: Some(Outcome::Done { touched: apps }),
     }
+}
+
+/// Why there should be a state where there is neither one nor a backup: a daemon that begins from nothing would take
+/// what runs for what nobody needs. None where nothing of this home runs.
+///
+/// # Errors
+/// When that cannot be looked at.
+pub fn missing(home: &Path) -> Result<Option<String>, RebuildError> {
+    // Looking at every process takes its time, and where nothing was ever started there is nothing to find.
+    let was_used = ["standings", "events.jsonl", "pids"].iter().any(|name| home.join(name).exists());
+    if !was_used || store::is_there(home) {
+        return Ok(None);
+    }
+    let found = marked(home).map_err(|error| RebuildError::Processes(self::reason(&error)))?.len();
+    let processes = if found == 1 { "1 process".to_owned() } else { format!("{found} processes") };
+    Ok((found > 0).then(|| format!("it is gone with its backups, and {processes} of its apps run")))
 }
 
 fn of_marked(marked: Marked) -> Found {

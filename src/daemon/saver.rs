@@ -5,9 +5,10 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::copies::{self, Copies};
+use super::rebuild::rebuilt_generation;
 use super::{log, utc_name};
 use crate::platform::fault_point;
-use crate::rpc::wire::Answer;
+use crate::rpc::wire::{Answer, Call};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{ClientId, Errand, Recall, RecallError, Recalled, Save, State, Ticket};
 
@@ -28,9 +29,24 @@ const NOTHING_KEPT: &str = "`pmrun run` keeps nothing";
 /// What has become of a request.
 #[derive(Debug)]
 pub(super) enum Told {
-    Written { ticket: Ticket, result: Result<(), String> },
-    Read { ticket: Ticket, result: Result<Box<Recalled>, RecallError> },
-    Answer { client: ClientId, answer: Answer },
+    Written {
+        ticket: Ticket,
+        result: Result<(), String>,
+    },
+    Read {
+        ticket: Ticket,
+        result: Result<Box<Recalled>, RecallError>,
+    },
+    Answer {
+        client: ClientId,
+        answer: Answer,
+    },
+    /// Another program can go on with what is on disk; or why not.
+    Ready {
+        client: ClientId,
+        call: Box<Call>,
+        result: Result<(), Box<Answer>>,
+    },
 }
 
 #[derive(Debug)]
@@ -38,6 +54,7 @@ pub(super) enum Request {
     Write { ticket: Ticket, saves: Vec<Save> },
     Read { ticket: Ticket, wanted: Recall },
     Errand { client: ClientId, errand: Errand },
+    Prepare { client: ClientId, call: Box<Call> },
 }
 
 impl Saver {
@@ -64,6 +81,11 @@ impl Saver {
 
     pub(super) fn run(&self, client: ClientId, errand: Errand) {
         self.request(Request::Errand { client, errand });
+    }
+
+    /// Before another program goes on with it: one that cannot be read or written would be found out when it is too late.
+    pub(super) fn prepare(&self, client: ClientId, call: Box<Call>) {
+        self.request(Request::Prepare { client, call });
     }
 
     fn request(&self, request: Request) {
@@ -100,6 +122,7 @@ fn unkept(request: &Request) -> Told {
                 Some("its apps end with it; `pmrun apply` has a daemon run them that keeps its state".to_owned());
             Told::Answer { client: *client, answer: Answer::Error { message: NOTHING_KEPT.to_owned(), hint } }
         }
+        Request::Prepare { client, call } => Told::Ready { client: *client, call: call.clone(), result: Ok(()) },
     }
 }
 
@@ -120,6 +143,11 @@ impl Desk {
                     let answer = self.run(errand).unwrap_or_else(|error| refusal(&error));
                     let _ = self.sink.send(Told::Answer { client, answer });
                 }
+                Request::Prepare { client, call } => {
+                    let ready = self.run(Errand::Repair).and_then(|_| self.store.can_be_written());
+                    let result = ready.map_err(|error| Box::new(not_ready(&error)));
+                    let _ = self.sink.send(Told::Ready { client, call, result });
+                }
                 Request::Read { ticket, wanted } => {
                     let result = self.store.recall(&wanted).map(Box::new);
                     let _ = self.sink.send(Told::Read { ticket, result });
@@ -135,7 +163,7 @@ impl Desk {
                         saves.extend(more);
                     }
                     fault_point();
-                    let result = self.store.save(&saves).map_err(|error| error.to_string());
+                    let result = self.save(&saves).map_err(|error| error.to_string());
                     fault_point();
                     let saved = result.is_ok();
                     for ticket in tickets {
@@ -151,6 +179,13 @@ impl Desk {
         self.copies
     }
 
+    fn save(&mut self, saves: &[Save]) -> Result<(), StoreError> {
+        if !self.store.is_in_place() {
+            self.run(Errand::Repair)?;
+        }
+        self.store.save(saves)
+    }
+
     fn run(&mut self, errand: Errand) -> Result<Answer, StoreError> {
         let state = self.copies.latest();
         let apps = state.apps.len();
@@ -161,7 +196,8 @@ impl Desk {
         let problem = self.store.damage(&state)?;
         let aside = match &problem {
             Some(problem) if errand == Errand::Repair => {
-                let aside = self.store.renew(&self.home, &state, &utc_name())?;
+                let note = rebuilt_generation(state.generation, apps);
+                let aside = self.store.renew(&self.home, &state, &note, &utc_name())?;
                 let aside = aside.map(|aside| aside.display().to_string());
                 log::line(format_args!("the state was damaged ({problem}) and was written anew"));
                 aside
@@ -170,6 +206,11 @@ impl Desk {
         };
         Ok(Answer::State { problem, apps, aside })
     }
+}
+
+fn not_ready(error: &StoreError) -> Answer {
+    let hint = error.hint().map(|hint| format!("nothing was done; {hint}"));
+    Answer::Error { message: format!("another program could not go on with what is recorded: {error}"), hint }
 }
 
 fn refusal(error: &StoreError) -> Answer {

@@ -22,7 +22,7 @@ use crate::platform::{
 };
 use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
-use crate::rpc::wire::Answer;
+use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::verdict::Verdict;
@@ -512,7 +512,11 @@ impl Daemon {
                 self.worked = true;
                 self.clients.insert(client, replies);
                 self.look_for_strangers();
-                self.inputs.push_back(Input::Call { client, call: *call });
+                if matches!(call.request, Request::Upgrade { .. }) {
+                    self.saver.prepare(client, call);
+                } else {
+                    self.inputs.push_back(Input::Call { client, call: *call });
+                }
             }
             FromClient::Cancel { client } => self.inputs.push_back(Input::Cancel { client: ClientId(client.0) }),
             FromClient::Gone { client } => {
@@ -527,6 +531,8 @@ impl Daemon {
     fn saver_did(&mut self, told: Told) {
         match told {
             Told::Answer { client, answer } => self.answer(client, &answer, true),
+            Told::Ready { client, call, result: Ok(()) } => self.inputs.push_back(Input::Call { client, call: *call }),
+            Told::Ready { client, result: Err(answer), .. } => self.answer(client, &answer, true),
             Told::Read { ticket, result } => self.inputs.push_back(Input::Recalled { ticket, result }),
             Told::Written { ticket, result } => {
                 if let Err(problem) = &result {

@@ -38,9 +38,9 @@ pub fn plan_back(to: &Destination<'_>, actual: &Snapshot) -> Plan {
 
 /// Says where what comes back depends on an app that there will not be: it was left out, or is gone for good.
 fn note_needs(steps: &mut [Step], to: &Destination<'_>, actual: &Snapshot) {
-    let stays = |name: &str| match to.selection.contains(name) {
-        true => to.formers.contains_key(name),
-        false => actual.apps.contains_key(name),
+    let stays = |name: &str| {
+        let is_meant = to.selection.contains(name);
+        if is_meant { to.formers.contains_key(name) } else { actual.apps.contains_key(name) }
     };
     for step in steps.iter_mut().filter(|step| !step.is_keep() && step.action != Action::Delete) {
         let needs = to.formers.get(&step.app).into_iter().flat_map(|former| &former.spec.depends_on);

@@ -29,7 +29,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
@@ -45,6 +45,7 @@ use self::generations::Ledger;
 use self::sound::Locked;
 use super::{AppRecord, Recall, RecallError, Recalled, Save, State};
 use crate::base::Key;
+use crate::plan::Generation;
 use crate::platform::{LockFile, LockKind, ensure_home, random_bytes};
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
@@ -98,6 +99,8 @@ pub struct Store {
     path: PathBuf,
     /// None after a write failed: redb wants to be opened anew then.
     database: Option<Database>,
+    /// Which file that is: another may have come in its place, or none.
+    file: Option<(u64, u64)>,
     /// Which environment each app refers to, so that one that nobody refers to any more can go.
     ambient_of: HashMap<String, String>,
     saves: u64,
@@ -110,15 +113,15 @@ impl Store {
     /// When it cannot be read or written, is damaged or too new.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
         let path = home.join("state");
-        let is_there = path.try_exists().map_err(|error| io_error("open", &path, &error))?;
-        if !is_there && !backup::is_there(home) {
+        if !exists(&path)? && !backup::is_there(home) {
             let key: [u8; 32] = random_bytes().map_err(|error| io_error("create", &path, &error))?;
             create(home, &path, &State::empty(Key(key)))?;
         }
         let state = check(home)?.ok_or_else(|| damaged(&path, "it is gone"))?;
         let database = open_database(&path)?;
         let ambient_of = state.apps.into_iter().map(|(name, record)| (name, record.ambient)).collect();
-        Ok(Self { path, database: Some(database), ambient_of, saves: state.saves })
+        let file = file_of(&path);
+        Ok(Self { path, database: Some(database), file, ambient_of, saves: state.saves })
     }
 
     /// Why what is on disk is not `known`, which was saved last; none where it is.
@@ -144,15 +147,34 @@ impl Store {
         }
     }
 
+    /// Whether what is written is what the next one reads.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.database.is_none() || file_of(&self.path) == self.file
+    }
+
+    /// # Errors
+    /// When the next one could not write it.
+    pub fn can_be_written(&self) -> Result<(), StoreError> {
+        let opened = OpenOptions::new().write(true).open(&self.path);
+        opened.map(|_| ()).map_err(|error| io_error("write", &self.path, &error))
+    }
+
     /// Writes all of it anew, beside what is there, which is set aside as [`set_aside`] does it.
     ///
     /// # Errors
     /// When it cannot be written; what was there is there.
-    pub fn renew(&mut self, home: &Path, state: &State, now: &str) -> Result<Option<PathBuf>, StoreError> {
+    pub fn renew(
+        &mut self,
+        home: &Path,
+        state: &State,
+        note: &Generation,
+        now: &str,
+    ) -> Result<Option<PathBuf>, StoreError> {
         // The file is to be closed, or it would be written to when that is done.
         let database = self.database.take();
         let _ = quietly(|| drop(database));
-        let aside = replace(home, state, now)?;
+        let aside = replace(home, state, note, now)?;
         self.saves = state.saves;
         self.ambient_of = state.apps.iter().map(|(name, record)| (name.clone(), record.ambient.clone())).collect();
         Ok(aside)
@@ -206,9 +228,12 @@ impl Store {
     }
 
     fn database(&mut self) -> Result<&Database, StoreError> {
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => open_database(&self.path)?,
+        let database = if let Some(database) = self.database.take() {
+            database
+        } else {
+            let database = open_database(&self.path)?;
+            self.file = file_of(&self.path);
+            database
         };
         Ok(self.database.insert(database))
     }
@@ -236,8 +261,7 @@ fn reading<T>(
     more: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
 ) -> Result<Option<(State, T)>, StoreError> {
     let path = home.join("state");
-    let is_there = path.try_exists().map_err(|error| io_error("read", &path, &error))?;
-    if !is_there && !backup::is_there(home) {
+    if !exists(&path)? && !backup::is_there(home) {
         return Ok(None);
     }
     let lock = home.join("daemon.lock");
@@ -263,7 +287,7 @@ fn look<T>(
     more: impl FnOnce(&ReadTransaction, &Path) -> Result<T, Fault>,
 ) -> Result<Option<(State, T)>, StoreError> {
     let path = home.join("state");
-    if !path.try_exists().map_err(|error| io_error("read", &path, &error))? {
+    if !exists(&path)? {
         let gone = || damaged(&path, "it is gone, and its backup is there");
         return if backup::is_there(home) { Err(gone()) } else { Ok(None) };
     }
@@ -278,15 +302,30 @@ fn look<T>(
     Ok(Some(found))
 }
 
+fn file_of(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Whether there is one, or a backup of one, of whatever worth.
+#[must_use]
+pub fn is_there(home: &Path) -> bool {
+    home.join("state").symlink_metadata().is_ok() || backup::is_there(home)
+}
+
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|error| io_error("read", path, &error))
+}
+
 /// Makes a state what the file says, and keeps what was there under a name of its own: `state.damaged-` and the time. Never is
-/// one missing, and never one of those replaced. The caller holds `daemon.lock`.
+/// one missing, and never one of those replaced. Of what was before nothing is known from then on but the note. The
+/// caller holds `daemon.lock`.
 ///
 /// # Errors
 /// When it cannot be written; what was there is there.
-pub fn replace(home: &Path, state: &State, now: &str) -> Result<Option<PathBuf>, StoreError> {
+pub fn replace(home: &Path, state: &State, note: &Generation, now: &str) -> Result<Option<PathBuf>, StoreError> {
     let path = home.join("state");
     let fresh = home.join("state.new");
-    build(&fresh, state)?;
+    build(&fresh, state, Some(note))?;
     let aside = set_aside(&path, now).map_err(|error| io_error("set aside", &path, &error))?;
     let placed = std::fs::rename(&fresh, &path).and_then(|()| backup::sync(home));
     placed.map_err(|error| io_error("create", &path, &error))?;
@@ -363,17 +402,17 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 
 fn create(home: &Path, path: &Path, state: &State) -> Result<(), StoreError> {
     let fresh = home.join("state.new");
-    build(&fresh, state)?;
+    build(&fresh, state, None)?;
     let placed = std::fs::rename(&fresh, path).and_then(|()| backup::sync(home));
     placed.map_err(|error| io_error("create", path, &error))
 }
 
 /// A whole one under a name of its own.
-fn build(fresh: &Path, state: &State) -> Result<(), StoreError> {
+fn build(fresh: &Path, state: &State, note: Option<&Generation>) -> Result<(), StoreError> {
     let failed = |error: &io::Error| io_error("create", fresh, error);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(fresh);
     let file = file.map_err(|error| failed(&error))?;
-    // Of what was there is nothing: it begins with the next save.
+    // Of what was there is nothing: it begins with the note, or the next save.
     let fill = || -> Result<(), Fault> {
         let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
         let transaction = begin_write(&database)?;
@@ -398,7 +437,9 @@ fn build(fresh: &Path, state: &State) -> Result<(), StoreError> {
             }
         }
         transaction.commit()?;
-        Ok(())
+        let Some(note) = note else { return Ok(()) };
+        let notes = [Save::Generation(note.number), Save::Began(Box::new(note.clone()))];
+        write(&database, &notes, &[], state.saves)
     };
     guarded(fresh, fill).map_err(|fault| {
         // What is left of it only takes room.

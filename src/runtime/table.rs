@@ -93,7 +93,7 @@ impl Instance {
 impl Instance {
     /// The run of a job that an event ends, or that it would have begun if the one before did not go on.
     fn run(&self, event: &Event, now: Now) -> Option<Run> {
-        let Machine { state, policy, .. } = &self.machine;
+        let Machine { state, policy, unmet, .. } = &self.machine;
         policy.schedule.as_ref()?;
         match event {
             Event::Exited { launch, status, .. } if state.launch() == Some(*launch) => {
@@ -102,6 +102,10 @@ impl Instance {
             }
             Event::SpawnFailed { launch, reason } if state.launch() == Some(*launch) => {
                 Some(Run { at_ms: now.wall.0, took_ms: 0, status: None, error: Some(reason.clone()) })
+            }
+            Event::Renew { cause: Cause::Schedule } if !unmet.is_empty() && state.launch().is_none() => {
+                let error = Some(format!("it needs {}", unmet.join(", ")));
+                Some(Run { at_ms: now.wall.0, took_ms: 0, status: None, error })
             }
             Event::Renew { cause: Cause::Schedule } if state.launch().is_some() => {
                 Some(Run { at_ms: now.wall.0, took_ms: 0, status: None, error: None })

@@ -303,6 +303,9 @@ impl Next {
     /// The time of the job's next run has come.
     fn run(&mut self) {
         match (self.machine.state.clone(), self.machine.policy.schedule_overlap) {
+            // What it depends on is down: it is not run beside that.
+            (State::Scheduled | State::Errored { reason: ErrorReason::SpawnFailed { .. } }, _)
+                if !self.machine.unmet.is_empty() => {}
             (State::Scheduled | State::Errored { reason: ErrorReason::SpawnFailed { .. } }, _) => {
                 self.launch();
                 self.machine.cause = Some(Cause::Schedule);

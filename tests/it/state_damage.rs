@@ -350,3 +350,94 @@ fn a_damaged_state_on_a_full_disk_waits_for_room() {
     std::fs::remove_file(filler).expect("it is there");
     apply(&home, &["a", "b", "c"]);
 }
+
+#[test]
+fn a_folder_or_a_pipe_in_its_place_is_damage_as_any_other() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    for is_pipe in [false, true] {
+        home.lose_daemon();
+        std::fs::remove_file(state(&home)).expect("it is there");
+        if is_pipe {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, state(&home), rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        } else {
+            std::fs::create_dir(state(&home)).expect("a folder");
+        }
+        home.exits(1, &["state", "check"]).prints("state: damaged: it is not a file");
+        home.ok(&["start", "a"]).says("it was built anew from `").says("with 2 apps");
+        all_as_before(&home, &before);
+    }
+    assert_eq!(set_aside(&home).len(), 2);
+}
+
+/// Nothing to build anew from, and not to be taken for a home that nobody has used.
+#[test]
+fn where_all_is_gone_what_runs_is_not_taken_for_what_nobody_needs() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    for name in ["state", "state.backup", "state.backup.1"] {
+        let _ = std::fs::remove_file(home.folder.join(name));
+    }
+    home.exits(1, &["state", "check"]).prints("it is gone with its backups, and 2 processes of its apps run");
+    for command in [&["list"][..], &["apply", "eco.json"], &["stop", "a"], &["kill"]] {
+        home.exits(1, command).says("`pmrun state repair`");
+        assert!(before.values().all(|pid| procs::alive(*pid)), "{command:?}");
+    }
+    home.ok(&["state", "repair"]).says("from nothing").says("it is left alone");
+    home.ok(&["list"]).says("and is not known");
+    end(before.values().copied());
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids().len(), 2);
+    for name in ["state", "state.backup", "state.backup.1"] {
+        let _ = std::fs::remove_file(home.folder.join(name));
+    }
+    home.ok(&["kill"]);
+}
+
+/// What is written to a file that has no name any more is lost.
+#[test]
+fn a_state_that_is_taken_away_under_a_daemon_is_there_again_with_the_next_change() {
+    let home = running(&["a", "b"]);
+    std::fs::remove_file(state(&home)).expect("it is there");
+    home.ok(&["stop", "b"]);
+    home.lose_daemon();
+    assert_eq!(home.state("b:0"), "stopped");
+    home.ok(&["state", "check"]).prints("state: sound, 2 apps");
+    home.ok(&["history"]).prints("(state built anew)").prints("stop b");
+}
+
+#[test]
+fn a_daemon_becomes_another_program_only_where_that_can_read_what_is_recorded() {
+    let home = running(&["a", "b"]);
+    let (daemon, before) = (home.daemon(), home.pids());
+    for (name, damage) in WAYS {
+        spoil(&home, damage);
+        home.ok(&["upgrade"]);
+        assert_eq!(home.daemon(), daemon, "{name}");
+        all_as_before(&home, &before);
+    }
+    for name in ["state", "state.backup", "state.backup.1"] {
+        std::fs::write(home.folder.join(name), "no state").expect("write");
+    }
+    home.ok(&["upgrade"]);
+    all_as_before(&home, &before);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_named_and_nobody_waits_for_it() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.write("eco.json", apps(&["a"]).to_string());
+    for name in ["standings", "events.jsonl", "pmrun.pid"] {
+        std::fs::create_dir_all(&home.folder).expect("a folder");
+        let path = home.folder.join(name);
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        home.exits(69, &["apply", "eco.json"]).says(&format!("{name}` is not a file: move it away"));
+        std::fs::remove_file(&path).expect("it is there");
+    }
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids().len(), 1);
+}

@@ -194,7 +194,8 @@ fn an_app_that_writes_what_is_watched_is_found_out() {
     home.write("app/start.sh", "mkdir -p gen; echo x > gen/routes.txt; exec sleep 100000\n");
     home.write_json("eco.json", &json!([app]));
     home.ok(&["apply", "eco.json"]);
-    let note = "watch: `gen/routes.txt` is written by the app itself at each start (add it to ignore_watch)";
+    let note =
+        "watch: `gen/routes.txt` seems to be written by the app itself after each start (add it to ignore_watch)";
     // Where the machine was too busy to watch before the app wrote, somebody else's change begins it.
     until_watched(&home, 2);
     home.write("app/begin.js", "1");

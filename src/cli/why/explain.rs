@@ -183,12 +183,14 @@ fn rules(app: &AppView, deciding: Option<&Entry>, chain: &[&Entry]) -> Vec<Rule>
     match deciding.map(|entry| &entry.what) {
         Some(What::GivenUp { .. }) if !spec.restart.auto => options.push("autorestart"),
         Some(What::GivenUp { .. }) => options.extend(["max_restarts", "min_uptime"]),
+        Some(What::SpawnFailed { .. }) if spec.schedule.is_some() => options.push("schedule"),
         Some(What::SpawnFailed { .. }) => options.push("max_restarts"),
         Some(What::NotReady { .. }) if spec.readiness.wait_ready => options.push("listen_timeout"),
         Some(What::NotReady { .. } | What::Unhealthy { .. }) => options.push("health_check"),
         Some(What::Waiting { needs, .. }) if !needs.is_empty() => options.push("depends_on"),
         Some(What::Waiting { .. }) if spec.restart.backoff_ms > 0 => options.push("exp_backoff_restart_delay"),
         Some(What::Waiting { .. }) if spec.restart.delay_ms > 0 => options.push("restart_delay"),
+        Some(What::Waiting { .. }) if spec.restart.auto => options.extend(["autorestart", "min_uptime"]),
         Some(What::Completed { .. }) if spec.restart.auto => options.push("stop_exit_codes"),
         Some(What::Completed { .. }) => options.push("autorestart"),
         Some(what) => options.extend(what.why().and_then(Why::option)),
@@ -215,6 +217,7 @@ fn value(spec: &AppSpec, option: &str) -> String {
         "kill_timeout" => format_millis(stop.timeout_ms),
         "listen_timeout" => format_millis(spec.readiness.timeout_ms),
         "watch" => spec.watch.enabled.to_string(),
+        "schedule" => spec.schedule.clone().unwrap_or_default(),
         "cron_restart" => spec.cron_restart.clone().unwrap_or_default(),
         "max_memory_restart" => spec.max_memory_restart.map(format_bytes).unwrap_or_default(),
         "depends_on" => spec.depends_on.join(", "),
@@ -239,6 +242,7 @@ fn commands(view: &InstanceView) -> Vec<Advice> {
         "errored" => advice("restart", "tries again, and holds nothing against it"),
         "unhealthy" => advice("restart", "starts it anew"),
         "completed" => advice("start", "runs it again"),
+        "waiting" if view.next_run_at_ms.is_some() => advice("restart", "runs it now"),
         "waiting" => advice("start", "does not wait"),
         "stopped" if view.detail.is_some() => {
             vec![Advice { command: "pmrun resurrect".to_owned(), effect: "starts what should run" }]

@@ -33,9 +33,13 @@ impl Core {
             let spec = std::sync::Arc::clone(&app.record.spec);
             let (mut unmet, mut ended) = (Vec::new(), false);
             let (mut lost, mut back) = (Vec::new(), Vec::new());
+            let mut gone = Vec::new();
             for other in &spec.depends_on {
                 let need = spec.need(other);
                 let is_met = is_met(&self.table, other, need.condition);
+                if self.table.apps.get(other).is_none_or(|app| app.deleted) {
+                    gone.push(wanted(other, need.condition));
+                }
                 if !is_met {
                     unmet.push(wanted(other, need.condition));
                     ended |= need.on_exit == OnExit::Stop;
@@ -63,14 +67,18 @@ impl Core {
                 if runs && events.last().is_some_and(|(last, _)| *last == id) {
                     instance.lost.clear();
                 }
-                // Only news is told: what a command has started all the same is left alone until what it depends on has
-                // come and gone.
                 if runs {
                     instance.excused = None;
                 }
-                let unmet = if is_excused(instance) { &but_stopped } else { &unmet };
-                if instance.machine.unmet != *unmet {
-                    events.push((id, Event::Needs { unmet: unmet.clone(), ended }));
+                let mut unmet = if is_excused(instance) { but_stopped.clone() } else { unmet.clone() };
+                // What it waited for has not come because it was deleted.
+                if instance.machine.state == State::Blocked {
+                    unmet.extend(gone.iter().filter(|need| instance.machine.unmet.contains(need)).cloned());
+                }
+                // Only news is told: what a command has started all the same is left alone until what it depends on has
+                // come and gone.
+                if instance.machine.unmet != unmet {
+                    events.push((id, Event::Needs { unmet, ended }));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
 use crate::base::{ExitStatus, InstanceId};
-use crate::plan::Action;
+use crate::plan::{Action, Step};
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted};
 use crate::runtime::rename;
@@ -133,6 +133,10 @@ impl Operation {
                 };
                 for other in &task.after {
                     let condition = task.needs.get(other).copied().filter(|_| strict);
+                    let is_gone = around.table.apps.get(other).is_none_or(|app| app.deleted);
+                    if is_gone && condition.is_some() && self.held.contains(other) {
+                        return Turn::Never(other.clone());
+                    }
                     let is_started = || outlook(around.table, other, Condition::Started) == Outlook::Met;
                     // What has come up was ready and healthy once; that may be over, and it may still have to do its work.
                     let outlook = condition.and_then(|condition| match condition {
@@ -290,20 +294,21 @@ impl Operation {
 
     /// What is down and something keeps from being started will start by itself when that is over: it is recorded, and waits.
     fn will_wait(&self, app: &str, table: &Table) -> bool {
-        let Some(Task { aim: Aim::Apply { step, declared: Some(declared) }, .. }) = self.tasks.get(app) else {
-            return false;
+        let only_starts = |step: &Step| {
+            step.replace.is_empty() && step.stop.is_empty() && step.remove.is_empty() && step.renamed_from.is_none()
         };
-        let only_starts = !step.start.is_empty()
-            && step.replace.is_empty()
-            && step.stop.is_empty()
-            && step.remove.is_empty()
-            && step.renamed_from.is_none();
+        let known = table.apps.get(app);
+        let (slots, spec) = match self.tasks.get(app).map(|task| &task.aim) {
+            Some(Aim::Apply { step, declared: Some(declared) }) if only_starts(step) => (&step.start, &declared.spec),
+            Some(Aim::Up { slots, renew: false }) if let Some(known) = known => (slots, &known.record.spec),
+            _ => return false,
+        };
         let is_down = |slot: &u32| {
             let instance = table.instance(&InstanceId::new(app, *slot));
             instance.is_none_or(|instance| instance.machine.state == State::Stopped)
         };
-        let can_wait = only_starts && step.start.iter().all(is_down);
-        can_wait && !self.given_up && !self.goes_on_alone() && !unmet(table, &declared.spec).is_empty()
+        let can_wait = !slots.is_empty() && slots.iter().all(is_down);
+        can_wait && !self.given_up && !self.goes_on_alone() && !unmet(table, spec).is_empty()
     }
 
     fn have_wait(&mut self, work: &Work, reason: String, around: &mut Surroundings<'_>) {

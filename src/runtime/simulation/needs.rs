@@ -89,6 +89,50 @@ fn what_was_stopped_and_is_to_run_waits_for_what_is_down() {
 }
 
 #[test]
+fn what_waits_for_a_job_waits_on_when_that_is_deleted_or_everything_is_killed_and_resurrected() {
+    let mut world = World::calm();
+    let job = |script: &str| app("job", script, |app| app.restart.auto = false);
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore));
+    world.ask(apply(&[job("exit 9 1"), web.clone()]));
+    world.ask(Request::Kill);
+    passes(&mut world, 5_000);
+    world.ask(Request::Resurrect);
+    assert_eq!(states(&mut world), ["job:0 errored", "web:0 waiting"]);
+    world.ask(Request::Delete { targets: targets(&["job"]) });
+    assert_eq!(states(&mut world), ["web:0 waiting"]);
+    world.ask(Request::Start { targets: targets(&["web"]) });
+    assert!(states(&mut world)[0].starts_with("web:0 online"));
+
+    let mut world = World::calm();
+    let client = world.call(apply(&[job("exit 90000 0"), web]), false);
+    world.run_until(world.host.mono + 2_000);
+    world.ask(Request::Delete { targets: targets(&["job"]) });
+    let failed = done(world.until_answered(client)).1;
+    assert_eq!(failed.last().unwrap(), "web: `job`, which it depends on, is not up");
+    assert_eq!(states(&mut world), [""; 0]);
+}
+
+#[test]
+fn a_job_is_not_run_beside_what_it_depends_on() {
+    let mut world = World::calm();
+    let base = app("base", "stay", |_| {});
+    let job = app("job", "exit 9 0", |app| {
+        app.schedule = Some("0 * * * *".to_owned());
+        app.cron_timezone = Some("UTC".to_owned());
+        app.depends_on = targets(&["base"]);
+    });
+    world.ask(apply(&[base, job]));
+    world.ask(Request::Stop { targets: targets(&["base"]) });
+    passes(&mut world, 3_600_000);
+    let runs = list(&mut world).into_iter().find(|view| view.name == "job").unwrap().runs;
+    assert_eq!(runs.iter().map(|run| run.error.as_deref()).collect::<Vec<_>>(), [Some("it needs `base` to be ready")]);
+    world.ask(Request::Start { targets: targets(&["base"]) });
+    passes(&mut world, 3_600_000);
+    let runs = list(&mut world).into_iter().find(|view| view.name == "job").unwrap().runs;
+    assert_eq!(runs.last().unwrap().status, Some(ExitStatus::Code(0)));
+}
+
+#[test]
 fn what_ends_while_its_dependency_is_down_waits_for_it() {
     let mut world = World::calm();
     let apps = [
@@ -165,7 +209,7 @@ fn a_new_daemon_starts_in_order_and_what_waits_says_so() {
     world.ask(apply(&apps));
     world.feed(Input::Terminate);
     let begun = world.host.mono;
-    passes(&mut world, 2_000);
+    passes(&mut world, 1_500);
     assert_eq!(said(&mut world, "web"), "waiting: for `db` to be ready");
     assert_eq!(said(&mut world, "top"), "waiting: for `web` to be started");
     passes(&mut world, 60_000);

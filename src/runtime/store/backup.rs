@@ -111,7 +111,8 @@ pub fn is_current(home: &Path, state: &State) -> bool {
 
 fn first_line(path: &Path) -> Option<Vec<u8>> {
     use std::io::{BufRead as _, Read as _};
-    let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()))?;
+    // Whoever opens a pipe waits for who writes to it.
+    let file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()).then(|| File::open(path).ok())??;
     let mut line = Vec::new();
     io::BufReader::new(file).take(1 << 20).read_until(b'\n', &mut line).ok()?;
     Some(line)

@@ -39,7 +39,7 @@ fn bytes(path: &Path, locked: Locked) -> Result<Vec<u8>, StoreError> {
     let failed = |error: &io::Error| io_error("read", path, error);
     let metadata = std::fs::metadata(path).map_err(|error| failed(&error))?;
     if !metadata.is_file() {
-        return Err(failed(&io::Error::other("it is not a file")));
+        return Err(damaged(path, "it is not a file"));
     }
     if metadata.len() == 0 {
         return Err(damaged(path, "the file is empty"));

@@ -201,10 +201,10 @@ impl Habits {
             0 => String::new(),
             others => format!(" and {others} more"),
         };
-        let verb = if others.is_empty() && !first.ends_with('/') { "is" } else { "are" };
+        let verb = if others.is_empty() && !first.ends_with('/') { "seems" } else { "seem" };
         let what = if first.ends_with('/') { "files in " } else { "" };
         Some(format!(
-            "watch: {what}`{first}`{others} {verb} written by the app itself at each start (add it to ignore_watch)"
+            "watch: {what}`{first}`{others} {verb} to be written by the app itself after each start (add it to ignore_watch)"
         ))
     }
 }
@@ -236,8 +236,8 @@ impl Streak {
         let spread_max = match longest_ms {
             ..=SOON_MS => SOON_MS,
             ms if ms <= AT_START_MS => longest_ms / 5,
-            // Of so long a time, a timer is that exact and nobody else.
-            _ => longest_ms / 50,
+            // Of so long a time, a timer is that exact, give or take how long a start takes.
+            _ => SOON_MS.max(longest_ms / 50),
         };
         if longest_ms - shortest_ms > spread_max {
             return first;
@@ -284,7 +284,8 @@ mod tests {
         // Somebody saves it again and again.
         assert_eq!(found_after(at(&[1_200, 2_400, 1_900, 1_400])), None);
         assert_eq!(found_after(at(&[30_000, 30_300])), Some((8, one("src/x.txt"))), "every half a minute");
-        assert_eq!(found_after(at(&[11_000, 11_500])), None);
+        assert_eq!(found_after(at(&[20_100, 20_700, 20_300])), Some((8, one("src/x.txt"))), "by a timer");
+        assert_eq!(found_after(at(&[11_000, 12_500])), None);
         assert_eq!(found_after(at(&[3, 3, 3, 3, 3, 3, 3, 8_000])), None);
     }
 
@@ -417,9 +418,12 @@ mod tests {
         };
         habits.paused.insert("src/x.txt".to_owned(), paused("src/x.txt", 0));
         let note = habits.note().unwrap();
-        assert_eq!(note, "watch: `src/x.txt` is written by the app itself at each start (add it to ignore_watch)");
+        assert_eq!(
+            note,
+            "watch: `src/x.txt` seems to be written by the app itself after each start (add it to ignore_watch)"
+        );
         habits.paused.insert("tmp/".to_owned(), paused("tmp/a", 9_990_000));
-        assert!(habits.note().unwrap().contains("`src/x.txt` and 1 more are written"));
+        assert!(habits.note().unwrap().contains("`src/x.txt` and 1 more seem to be written"));
         assert!(habits.is_paused("tmp/a", None) && !habits.is_paused("tmp/a/b", None) && !habits.is_paused("a", None));
         assert!(!habits.is_paused("tmp/a", Some("tmp/a")), "its own code");
         // Somebody else's change, when all was quiet.

@@ -51,7 +51,10 @@ struct Watched {
 
 impl Watched {
     fn new(spec: &Arc<AppSpec>) -> Self {
-        let quiet_ms = spec.watch.delay_ms.max(WatchOptions::of(&spec.watch).stability_ms);
+        let options = WatchOptions::of(&spec.watch);
+        // What changes from one look to the next is told a look apart.
+        let look_ms = if options.polling { options.interval_ms.saturating_mul(3) / 2 } else { 0 };
+        let quiet_ms = spec.watch.delay_ms.max(options.stability_ms).max(look_ms);
         let spec = Arc::clone(spec);
         Self { spec, quiet_ms, burst: None, habits: Habits::default(), trouble: None }
     }
