@@ -105,7 +105,12 @@ pub(super) fn begin(
         }
         Request::Resurrect => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
-            dependencies_first(&mut operation, by_app(wanted(table)), table, |slots| up(slots, false));
+            let mut wanted = wanted(table);
+            // Nobody is told of what was up already.
+            if wanted.iter().all(|id| is_settled(table, id)) {
+                wanted.clear();
+            }
+            dependencies_first(&mut operation, by_app(wanted), table, |slots| up(slots, false));
             operation
         }
         Request::Stop { targets } => {
@@ -435,6 +440,11 @@ fn wanted(table: &Table) -> Vec<InstanceId> {
         app.and_then(|app| app.record.instances.get(&id.slot)).is_some_and(InstanceRecord::is_wanted)
     };
     table.ids().filter(is_wanted).collect()
+}
+
+fn is_settled(table: &Table, id: &InstanceId) -> bool {
+    let state = table.instance(id).map(|instance| &instance.machine.state);
+    matches!(state, Some(State::Online { healthy: true, .. } | State::Scheduled))
 }
 
 type ByApp = BTreeMap<String, Vec<u32>>;

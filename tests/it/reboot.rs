@@ -52,6 +52,7 @@ fn a_reboot_brings_back_what_should_run_in_its_order_and_nothing_else() {
         assert_eq!(std::fs::read_to_string(home.work.join("jobs")).expect("it is there"), "ran\n", "it is done");
         assert!(procs::alive(innocent.id()));
     }
+    home.ok(&["resurrect"]).says("nothing to do");
     innocent.kill().expect("it runs");
     procs::finish(innocent);
 }
