@@ -657,17 +657,19 @@ pub(super) struct Save {
 }
 
 #[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("kept").args(["saved", "from"])))]
 #[command(after_help = "\
 Where no app is known (after `delete all`), it is what `pmrun save` has kept that is started.
 
 Examples:
   pmrun resurrect                     what `pmrun kill` has ended
   pmrun resurrect --saved             what `pmrun save` has kept, too
+  pmrun resurrect --saved --dry-run   what that would start
   pmrun resurrect --from ~/.pm2/dump.pm2
                                       what `pm2 save` has kept")]
 pub(super) struct Resurrect {
     /// Bring back what `pmrun save` has kept: apps that were deleted since, and those that were stopped
-    #[arg(long, conflicts_with = "from")]
+    #[arg(long)]
     pub saved: bool,
 
     /// Start the apps of a PM2 dump, as apps of no file; those that are known by name are left as they are
@@ -676,8 +678,8 @@ pub(super) struct Resurrect {
     #[arg(long, value_name = "DUMP")]
     pub from: Option<PathBuf>,
 
-    /// With --from: show what would be started, and end
-    #[arg(long, requires = "from")]
+    /// With --saved or --from: show what would be started, and end (exit code 2: something would be)
+    #[arg(long, requires = "kept")]
     pub dry_run: bool,
 }
 

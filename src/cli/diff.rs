@@ -10,7 +10,8 @@ use super::{apply, baseline, drift, exchange, generations, list, loading, random
 use crate::config::World;
 use crate::graph::{Graph, Selection};
 use crate::plan::{
-    Drift, DriftKind, Plan, PlanPolicy, Snapshot, Style, plan, render_json, render_markdown_with, render_text_with,
+    Drift, DriftKind, Plan, PlanPolicy, Snapshot, Style, note_deleted, plan, render_json, render_markdown_with,
+    render_text_with,
 };
 use crate::rpc::wire::{Answer, PlanOptions, Request};
 use crate::runtime;
@@ -52,7 +53,10 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     };
     // Another version of the file has not been applied, and nothing has drifted from it.
     let drifts = if arguments.base.is_none() { drifted(&plan, &options.only) } else { Vec::new() };
-    show(&plan, &drifts, &origins, arguments, terminal)?;
+    // What is saved is compared with what `apply` finds, which asks for no drift.
+    let mut shown = plan.clone();
+    note_deleted(&mut shown, &drifts);
+    show(&shown, &drifts, &origins, arguments, terminal)?;
     if !plan.refusals.is_empty() {
         return Err(exchange::refusal(&plan.refusals));
     }

@@ -10,14 +10,14 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::loading::{self, Talk};
 use super::terminal::{Terminal, counted, harmless};
-use super::{change, diff, events, instances, saved, surroundings};
+use super::{change, diff, events, instances, random, saved, surroundings};
 use crate::base::Key;
 use crate::config::pm2_dump::{self, Dumped};
 use crate::config::{self, World};
 use crate::graph::{Graph, Selection};
-use crate::plan::{PlanPolicy, Snapshot, plan, render_text};
-use crate::platform::{self, time_zone};
-use crate::rpc::wire::{PlanOptions, Request, RestoredApp};
+use crate::plan::{Action, EVERYTHING, Plan, Reason, Snapshot, Step, plan, render_text};
+use crate::platform::time_zone;
+use crate::rpc::wire::{InstanceView, PlanOptions, Request, RestoredApp};
 use crate::runtime::State;
 use crate::spec::EcosystemId;
 
@@ -36,9 +36,75 @@ pub(super) fn run(arguments: &Resurrect, terminal: &mut Terminal) -> Result<Exit
         return change::bring_up(&Request::Resurrect, &["all".to_owned()], "resurrected", terminal);
     };
     let at = events::at(backup.at_ms, time_zone(None).as_ref(), "%Y-%m-%d %H:%M:%S");
+    let apps = restored(backup.state);
+    if arguments.dry_run {
+        terminal.say(format!("would bring back what was saved at {at}"));
+        return Ok(exit_of(&show(&apps, &instances::all(&home)?, terminal)?));
+    }
     terminal.say(format!("brings back what was saved at {at}"));
-    let request = Request::Restore { apps: restored(backup.state), wake: true };
+    let request = Request::Restore { apps, wake: true };
     change::bring_up(&request, &["all".to_owned()], "resurrected", terminal)
+}
+
+/// Prints what would be done about what was kept.
+fn show(apps: &[RestoredApp], known: &[InstanceView], terminal: &mut Terminal) -> Result<Plan, CliError> {
+    let shown = plan_of(apps, known, random::key()?);
+    terminal.print(with_newline(render_text(&shown, &|_, _| None, diff::style(terminal))))?;
+    Ok(shown)
+}
+
+fn exit_of(plan: &Plan) -> Exit {
+    if plan.is_empty() { Exit::Done } else { Exit::Changes }
+}
+
+/// What nobody knows is made known, of the others what should run and does not is started.
+fn plan_of(apps: &[RestoredApp], known: &[InstanceView], key: Key) -> Plan {
+    let is_known = |app: &&RestoredApp| known.iter().any(|view| view.name == app.spec.name);
+    let (there, new): (Vec<&RestoredApp>, Vec<&RestoredApp>) = apps.iter().partition(is_known);
+    let specs = new.iter().map(|app| (*app.spec).clone()).collect();
+    // Of no file: what is in no file, nobody has edited.
+    let ecosystem = EcosystemId(EVERYTHING.to_owned());
+    let graph = Graph { ecosystem, file: String::new(), profile: None, apps: specs, deploy: None };
+    let options = PlanOptions { allow_empty: true, ..PlanOptions::default() };
+    let mut plan = plan(&graph, &Snapshot::default(), &diff::policy(&options, Selection::All, key));
+    for step in &mut plan.steps {
+        if let Some(app) = new.iter().find(|app| app.spec.name == step.app) {
+            step.start.clone_from(&app.up);
+        }
+    }
+    plan.steps.extend(there.into_iter().map(|app| wake(app, known)));
+    plan
+}
+
+fn wake(app: &RestoredApp, known: &[InstanceView]) -> Step {
+    let name = &app.spec.name;
+    let are = |state: &str| -> Vec<u32> {
+        let down = known.iter().filter(|view| view.name == *name && app.up.contains(&view.slot) && view.state == state);
+        down.map(|view| view.slot).collect()
+    };
+    let (stopped, errored) = (are("stopped"), are("errored"));
+    let mut start = [&stopped[..], &errored].concat();
+    start.sort_unstable();
+    let mut reasons = Vec::new();
+    reasons.extend((!stopped.is_empty()).then_some(Reason::Stopped { slots: stopped }));
+    reasons.extend((!errored.is_empty()).then_some(Reason::Errored { slots: errored }));
+    if start.is_empty() {
+        reasons.push(Reason::Unchanged);
+    }
+    let action = if start.is_empty() { Action::Keep } else { Action::Start };
+    Step {
+        app: name.clone(),
+        action,
+        renamed_from: None,
+        start,
+        replace: Vec::new(),
+        remove: Vec::new(),
+        stop: Vec::new(),
+        done: Vec::new(),
+        changes: Vec::new(),
+        reasons,
+        after: Vec::new(),
+    }
 }
 
 fn restored(state: State) -> Vec<RestoredApp> {
@@ -83,20 +149,15 @@ fn from_pm2(dump: &Path, dry_run: bool, terminal: &mut Terminal) -> Result<Exit,
             left_out.push(format!("`{name}`"));
         }
     }
-    let specs = apps.iter().map(|app| (*app.spec).clone()).collect();
-    let graph =
-        Graph { ecosystem: EcosystemId(String::new()), file: String::new(), profile: None, apps: specs, deploy: None };
-    let key = platform::random_bytes().map_err(|error| CliError::error(platform::reason(&error)))?;
-    let options = PlanOptions { allow_empty: true, ..PlanOptions::default() };
-    let policy: PlanPolicy = diff::policy(&options, Selection::All, Key(key));
-    let shown = plan(&graph, &Snapshot::default(), &policy);
-    terminal.print(with_newline(render_text(&shown, &|_, _| None, diff::style(terminal))))?;
+    let shown = show(&apps, &[], terminal)?;
     let stopped: Vec<String> =
         apps.iter().filter(|app| app.up.is_empty()).map(|app| format!("`{}`", app.spec.name)).collect();
     if !stopped.is_empty() {
         terminal.note(&format!("stopped, and stays so: {}", harmless(stopped.join(", ").as_bytes(), false)));
     }
-    let exit = if dry_run || apps.is_empty() {
+    let exit = if dry_run {
+        exit_of(&shown)
+    } else if apps.is_empty() {
         Exit::Done
     } else {
         change::bring_up(&Request::Restore { apps, wake: false }, &["all".to_owned()], "resurrected", terminal)?

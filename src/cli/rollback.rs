@@ -33,6 +33,7 @@ pub(super) fn run(arguments: &arguments::Rollback, terminal: &mut Terminal) -> R
             let _ = terminal.print(apply::with_newline(text));
             note_code(&plan, terminal);
         }
+        note_needs(&plan, terminal);
         done = Some(plan);
     })?;
     if arguments.json {
@@ -90,7 +91,18 @@ fn dry_run(
         terminal.print(apply::with_newline(render_text(&plan, &|_, _| None, diff::style(terminal))))?;
         note_code(&plan, terminal);
     }
+    note_needs(&plan, terminal);
     Ok(if plan.is_empty() { Exit::Done } else { Exit::Changes })
+}
+
+fn note_needs(plan: &Plan, terminal: &mut Terminal) {
+    for step in &plan.steps {
+        for reason in &step.reasons {
+            if let Reason::NeedsNobody { app } = reason {
+                terminal.note(&format!("`{}` depends on `{app}`, which there is not: nobody waits for it", step.app));
+            }
+        }
+    }
 }
 
 /// That code does not go back is said of apps, too, that have no line in the plan.

@@ -73,8 +73,9 @@ const TRANSLATED: &[&str] = &[
     "pm_pid_path",
 ];
 
-/// Variables that PM2 sets for itself and that got into the environment of its apps.
-const OWN_VARIABLES: &[&str] = &["NODE_APP_INSTANCE", "PROCESS_TITLE", "pm_id", "unique_id"];
+/// Variables that PM2 sets for itself, or that are of the shell that it was called from, and that got into the environment of its apps.
+const OWN_VARIABLES: &[&str] =
+    &["NODE_APP_INSTANCE", "OLDPWD", "PROCESS_TITLE", "PWD", "SHLVL", "_", "pm_id", "unique_id"];
 const OWN_PREFIX: &str = "PM2_";
 
 /// # Errors
@@ -104,7 +105,7 @@ pub fn parse(text: &[u8], inherited: &BTreeMap<String, String>) -> Result<(Vec<D
     if processes.len() > PROCESSES_MAX {
         return Err(format!("it has more than {PROCESSES_MAX} processes"));
     }
-    let mut notes = Vec::new();
+    let (mut notes, mut nameless) = (Vec::new(), 0);
     let mut apps: Vec<(String, Vec<Map<String, Value>>)> = Vec::new();
     for (number, process) in processes.into_iter().enumerate() {
         let Value::Object(process) = process else {
@@ -115,7 +116,14 @@ pub fn parse(text: &[u8], inherited: &BTreeMap<String, String>) -> Result<(Vec<D
             Some(Value::Object(inner)) => inner.clone(),
             _ => process,
         };
-        let name = text_of(&process, "name").map_err(|problem| format!("its entry {number}: {problem}"))?;
+        let name = match text_of(&process, "name") {
+            Ok(name) => name,
+            Err(problem) => {
+                notes.push(format!("its entry {number} is left out: {problem}"));
+                nameless += 1;
+                continue;
+            }
+        };
         if process.get("pmx_module").is_some_and(|module| module == &Value::Bool(true)) {
             notes.push(format!("`{name}` is a module of PM2's, and left out"));
             continue;
@@ -124,6 +132,10 @@ pub fn parse(text: &[u8], inherited: &BTreeMap<String, String>) -> Result<(Vec<D
             Some((_, processes)) => processes.push(process),
             None => apps.push((name, vec![process])),
         }
+    }
+    // Where none has one, it is something else.
+    if apps.is_empty() && nameless > 0 {
+        return Err("none of its entries has a name".to_owned());
     }
     let mut dumped = Vec::new();
     for (name, processes) in apps {
@@ -154,7 +166,8 @@ fn app(name: &str, processes: &[Map<String, Value>], inherited: &BTreeMap<String
     let declared: Map<String, Value> = environment
         .iter()
         .filter(|(key, _)| !OWN_VARIABLES.contains(&key.as_str()) && !key.starts_with(OWN_PREFIX))
-        .filter(|(key, value)| !(key.as_str() == name && value.as_str() == Some("{}")))
+        // PM2 has a variable for what is said of one app by its name.
+        .filter(|(key, value)| key.as_str() != name || !(value.is_object() || value.as_str() == Some("{}")))
         .filter(|(key, value)| value.as_str().is_none_or(|value| inherited.get(*key).is_none_or(|own| own != value)))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
@@ -338,10 +351,24 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_without_a_name_takes_nobody_with_it() {
+        let dump = json!([{ "name": "a", "pm_exec_path": "/a" }, { "pm_exec_path": "/b" }]);
+        let app = json!([{ "name": "a", "script": "/a", "instances": 1 }, [0]]);
+        check(&dump, &json!([[app], ["its entry 1 is left out: it has no `name`"]]));
+    }
+
+    #[test]
+    fn what_is_the_shell_s_is_not_declared() {
+        let env = json!({ "SHLVL": "1", "_": "/usr/bin/pm2", "OLDPWD": "/", "PWD": "/srv", "a": {}, "PORT": "1" });
+        let app = json!([{ "name": "a", "script": "/a", "instances": 1, "env": { "PORT": "1" } }, [0]]);
+        check(&json!([{ "name": "a", "pm_exec_path": "/a", "env": env }]), &json!([app]));
+    }
+
+    #[test]
     fn what_is_no_dump_is_one_clear_error() {
         check(&json!({ "apps": [] }), &json!("it is an object, not a list"));
         check(&json!([1]), &json!("its entry 0 is a number, not an object"));
-        check(&json!([{ "name": 5 }]), &json!("its entry 0: its `name` is a number, not a text"));
+        check(&json!([{ "name": 5 }]), &json!("none of its entries has a name"));
         check(&json!([{ "name": "a" }]), &json!("app `a`: it has no `pm_exec_path`"));
         check(
             &json!([{ "name": "a", "pm_exec_path": "/a", "env": [1] }]),

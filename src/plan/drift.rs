@@ -119,6 +119,18 @@ impl Plan {
     }
 }
 
+/// Says of what a plan creates that it was deleted by hand, where that is so: nobody has edited that.
+pub fn note_deleted(plan: &mut Plan, drifts: &[Drift]) {
+    for step in &mut plan.steps {
+        let is_gone = |drift: &Drift| drift.app == step.app && drift.what == DriftKind::Deleted;
+        if drifts.iter().any(is_gone) {
+            for reason in step.reasons.iter_mut().filter(|reason| **reason == Reason::NewInFile) {
+                *reason = Reason::DeletedByHand;
+            }
+        }
+    }
+}
+
 impl Step {
     /// None where nothing happens.
     fn cause(&self) -> Option<Cause> {
@@ -128,7 +140,8 @@ impl Step {
         let drifts = |reason: &&Reason| {
             matches!(
                 reason,
-                Reason::Stopped { .. }
+                Reason::DeletedByHand
+                    | Reason::Stopped { .. }
                     | Reason::Errored { .. }
                     | Reason::RunsEarlierVersion { .. }
                     | Reason::CodeChanged { .. }

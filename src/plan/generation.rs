@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{ActualApp, ActualInstance, Liveness, Plan, Snapshot};
+use crate::base::ExitStatus;
 use crate::spec::{AppSpec, EcosystemId};
 
 /// So many generations are kept, the last ones.
@@ -102,6 +103,9 @@ pub enum Meant {
     /// Up, until `kill` ended everything.
     Killed,
 }
+
+/// How each ended that had done its work, by app and slot. It stands beside what somebody wanted: that does not change by it.
+pub type Completions = BTreeMap<String, BTreeMap<u32, ExitStatus>>;
 
 /// All apps of a generation.
 pub type Formers = BTreeMap<String, Former>;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::existing::{Known, Slots, action, reasons, shown_changes};
 use super::order::ordered;
 use super::planner::declarations;
-use super::{Action, ActualApp, Former, Formers, Liveness, Meant, Plan, Reason, Snapshot, Step, process_visible_eq};
+use super::{
+    Action, ActualApp, Completions, Former, Formers, Liveness, Meant, Plan, Reason, Snapshot, Step, process_visible_eq,
+};
 use crate::base::Key;
 use crate::graph::Selection;
 use crate::spec::{EcosystemId, Fingerprint};
@@ -17,6 +19,7 @@ pub const EVERYTHING: &str = "*";
 #[derive(Debug)]
 pub struct Destination<'a> {
     pub formers: &'a Formers,
+    pub completions: &'a Completions,
     /// None is now.
     pub generation: Option<u64>,
     /// Names that neither side has mean nothing.
@@ -29,7 +32,21 @@ pub struct Destination<'a> {
 pub fn plan_back(to: &Destination<'_>, actual: &Snapshot) -> Plan {
     let mut steps = gone(to, actual);
     steps.extend(there(to, actual));
+    note_needs(&mut steps, to, actual);
     Plan { ecosystem: EcosystemId(EVERYTHING.to_owned()), generation: actual.generation, steps, refusals: Vec::new() }
+}
+
+/// Says where what comes back depends on an app that there will not be: it was left out, or is gone for good.
+fn note_needs(steps: &mut [Step], to: &Destination<'_>, actual: &Snapshot) {
+    let stays = |name: &str| {
+        let is_meant = to.selection.contains(name);
+        if is_meant { to.formers.contains_key(name) } else { actual.apps.contains_key(name) }
+    };
+    for step in steps.iter_mut().filter(|step| !step.is_keep() && step.action != Action::Delete) {
+        let needs = to.formers.get(&step.app).into_iter().flat_map(|former| &former.spec.depends_on);
+        let missing = needs.filter(|need| !stays(need)).map(|need| Reason::NeedsNobody { app: need.clone() });
+        step.reasons.extend(missing);
+    }
 }
 
 /// Says where the code on disk is not what a generation ran: only what is configured goes back.
@@ -100,11 +117,22 @@ fn there(to: &Destination<'_>, actual: &Snapshot) -> Vec<Step> {
 }
 
 fn create(former: &Former, to: &Destination<'_>) -> Step {
-    let up = former.slots.iter().filter(|(_, meant)| **meant == Meant::Up);
-    Step {
-        start: up.map(|(slot, _)| *slot).collect(),
-        changes: declarations(&former.spec, to.key),
-        ..Step::create(&former.spec.name, vec![Reason::There { generation: to.generation }])
+    let up = former.slots.iter().filter(|(_, meant)| **meant == Meant::Up).map(|(slot, _)| *slot);
+    let (done, start): (Vec<u32>, Vec<u32>) = up.partition(|slot| to.was_done(former, *slot));
+    let mut reasons = vec![Reason::There { generation: to.generation }];
+    reasons.extend(to.completed(&done));
+    Step { start, done, changes: declarations(&former.spec, to.key), ..Step::create(&former.spec.name, reasons) }
+}
+
+impl Destination<'_> {
+    /// What has done its work by what it is to be again has done it. A job with a schedule has another run to come.
+    fn was_done(&self, former: &Former, slot: u32) -> bool {
+        let done = self.completions.get(&former.spec.name);
+        former.spec.schedule.is_none() && done.is_some_and(|done| done.contains_key(&slot))
+    }
+
+    fn completed(&self, slots: &[u32]) -> Option<Reason> {
+        (!slots.is_empty()).then(|| Reason::CompletedThen { slots: slots.to_vec(), generation: self.generation })
     }
 }
 
@@ -112,9 +140,14 @@ fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
     let (app, known) =
         (&*former.spec, Known { actual, renamed_from: None, adopted: actual.ecosystem != former.ecosystem });
     let changes = shown_changes(app, &known, to.key);
-    let (slots, stop) = slots(former, actual);
+    let (slots, Down { stop, done }) = slots(former, actual, to);
     let own = action(&changes, &slots, &known);
-    let action = if matches!(own, Action::Keep | Action::Update) && !stop.is_empty() { Action::Stop } else { own };
+    let ends = |slot: &u32| actual.instances.get(slot).is_some_and(|instance| instance.liveness == Liveness::Up);
+    let action = match own {
+        Action::Keep | Action::Update if !stop.is_empty() || done.iter().any(ends) => Action::Stop,
+        Action::Keep if !done.is_empty() => Action::Update,
+        own => own,
+    };
     let mut reasons = reasons(app, &changes, &slots, &known);
     for reason in &mut reasons {
         if let Reason::Stopped { slots } = reason {
@@ -125,6 +158,10 @@ fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
         reasons.retain(|reason| *reason != Reason::Unchanged);
         reasons.push(Reason::StoppedThen { slots: stop.clone(), generation: to.generation });
     }
+    if let Some(completed) = to.completed(&done) {
+        reasons.retain(|reason| *reason != Reason::Unchanged);
+        reasons.push(completed);
+    }
     if action == Action::Keep {
         return Step::keep(&app.name, reasons);
     }
@@ -134,15 +171,23 @@ fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
         remove: slots.remove.clone(),
         replace: slots.replace,
         stop,
+        done,
         changes,
         ..Step::keep(&app.name, reasons)
     }
 }
 
-/// What is to be done about each slot, and those that are to be stopped.
-fn slots(former: &Former, actual: &ActualApp) -> (Slots, Vec<u32>) {
+/// Slots that stay, and that do not run then.
+#[derive(Default)]
+struct Down {
+    stop: Vec<u32>,
+    done: Vec<u32>,
+}
+
+/// What is to be done about each slot.
+fn slots(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> (Slots, Down) {
     let mut slots = Slots { count: count(actual.instances.len()), ..Slots::default() };
-    let mut stop = Vec::new();
+    let Down { mut stop, mut done } = Down::default();
     for (&slot, instance) in &actual.instances {
         let launched = instance.launched.as_deref();
         let (was, is) = (&*actual.spec, &*former.spec);
@@ -152,6 +197,13 @@ fn slots(former: &Former, actual: &ActualApp) -> (Slots, Vec<u32>) {
         match (former.slots.get(&slot), instance.liveness) {
             (None, _) => slots.remove.push(slot),
             (Some(Meant::Up), Liveness::Up) if current => {}
+            // What has done its work by what it is to be again has done it.
+            (Some(Meant::Up), Liveness::Completed)
+                if process_visible_eq(launched.unwrap_or(was), is) && (was.restart.auto || !is.restart.auto) =>
+            {
+                slots.completed = true;
+            }
+            (Some(Meant::Up), _) if to.was_done(former, slot) => done.push(slot),
             (Some(Meant::Up), Liveness::Up) => {
                 slots.replace.push(slot);
                 if launched.is_none_or(|launched| !process_visible_eq(launched, was)) {
@@ -160,12 +212,6 @@ fn slots(former: &Former, actual: &ActualApp) -> (Slots, Vec<u32>) {
             }
             (Some(Meant::Up), Liveness::Stopped) => slots.stopped.push(slot),
             (Some(Meant::Up), Liveness::Errored) => slots.errored.push(slot),
-            // What has done its work by what it is to be again has done it.
-            (Some(Meant::Up), Liveness::Completed)
-                if process_visible_eq(launched.unwrap_or(was), is) && (was.restart.auto || !is.restart.auto) =>
-            {
-                slots.completed = true;
-            }
             (Some(Meant::Up), Liveness::Completed) => slots.rerun.push(slot),
             (Some(Meant::Stopped | Meant::Killed), Liveness::Stopped) => {}
             (Some(Meant::Stopped | Meant::Killed), _) => stop.push(slot),
@@ -174,11 +220,13 @@ fn slots(former: &Former, actual: &ActualApp) -> (Slots, Vec<u32>) {
     let added = former.slots.iter().filter(|(slot, _)| !actual.instances.contains_key(slot));
     for (slot, meant) in added {
         slots.added.push(*slot);
-        if *meant == Meant::Up {
+        if *meant == Meant::Up && to.was_done(former, *slot) {
+            done.push(*slot);
+        } else if *meant == Meant::Up {
             slots.started.push(*slot);
         }
     }
-    (slots, stop)
+    (slots, Down { stop, done })
 }
 
 fn count(slots: usize) -> u32 {
@@ -224,7 +272,11 @@ mod tests {
     }
 
     fn back(to: &Formers, actual: &Snapshot, selection: &Selection) -> Plan {
-        plan_back(&Destination { formers: to, generation: Some(7), selection, key: &KEY }, actual)
+        back_with(to, &Completions::new(), actual, selection)
+    }
+
+    fn back_with(to: &Formers, completions: &Completions, actual: &Snapshot, selection: &Selection) -> Plan {
+        plan_back(&Destination { formers: to, completions, generation: Some(7), selection, key: &KEY }, actual)
     }
 
     /// Every process that is started comes up.

@@ -29,8 +29,8 @@ mod scripts;
 mod simulate;
 
 pub use compare::{compare, process_visible_eq, spec_digest, values};
-pub use drift::{ByWhom, Cause, Drift, DriftKind, Running};
-pub use generation::{Former, Formers, GENERATIONS_KEPT, Generation, Meant, Outcome, Revision, Shortfall};
+pub use drift::{ByWhom, Cause, Drift, DriftKind, Running, note_deleted};
+pub use generation::{Completions, Former, Formers, GENERATIONS_KEPT, Generation, Meant, Outcome, Revision, Shortfall};
 pub use going_back::{Destination, EVERYTHING, note_code, plan_back};
 pub use planner::plan;
 pub use policy::PlanPolicy;

@@ -95,7 +95,7 @@ pub fn restrict(now: &Plan, saved: &Plan) -> Plan {
 
 /// Which other apps come first may differ: they are not what this step is about.
 fn same(saved: &Step, now: &Step) -> bool {
-    let Step { app, action, renamed_from, start, replace, remove, stop, changes, reasons, after: _ } = saved;
+    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after: _ } = saved;
     *app == now.app
         && *action == now.action
         && *renamed_from == now.renamed_from
@@ -103,6 +103,7 @@ fn same(saved: &Step, now: &Step) -> bool {
         && *replace == now.replace
         && *remove == now.remove
         && *stop == now.stop
+        && *done == now.done
         && *changes == now.changes
         && *reasons == now.reasons
 }

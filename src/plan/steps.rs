@@ -35,6 +35,9 @@ pub struct Step {
     /// Slots that stay, and whose process is stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<u32>,
+    /// Slots that had done their work and are taken for done again: what runs of them is stopped, and nothing is run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<u32>,
     pub changes: Vec<Change>,
     /// At least one, for `keep` too.
     pub reasons: Vec<Reason>,
@@ -102,6 +105,8 @@ pub enum Reason {
         from: u32,
         to: u32,
     },
+    /// It is to be created because somebody has deleted it by hand.
+    DeletedByHand,
     /// It should run and does not.
     Stopped {
         slots: Vec<u32>,
@@ -134,6 +139,15 @@ pub enum Reason {
     StoppedThen {
         slots: Vec<u32>,
         generation: Option<u64>,
+    },
+    /// A generation, or what is there now, has it done: it is not run once more.
+    CompletedThen {
+        slots: Vec<u32>,
+        generation: Option<u64>,
+    },
+    /// It depends on an app that there is not.
+    NeedsNobody {
+        app: String,
     },
     /// A file of its code is not on disk as it was then, and does not go back.
     CodeSince {
@@ -230,6 +244,7 @@ impl Step {
             replace: Vec::new(),
             remove: Vec::new(),
             stop: Vec::new(),
+            done: Vec::new(),
             changes: Vec::new(),
             reasons,
             after: Vec::new(),

@@ -75,6 +75,9 @@ pub(super) fn summary(step: &Step) -> String {
     if !step.stop.is_empty() {
         parts.push(format!("stop {}", instances(step.stop.len())));
     }
+    if !step.done.is_empty() {
+        parts.push(format!("have {} as done", instances(step.done.len())));
+    }
     if !step.remove.is_empty() && step.action != Action::Delete {
         parts.push(format!("remove {}", instances(step.remove.len())));
     }
@@ -98,6 +101,7 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
     let text = match reason {
         // Said by the line of the app, or by its changes.
         Reason::NewInFile
+        | Reason::DeletedByHand
         | Reason::Changed { .. }
         | Reason::CodeChanged { .. }
         | Reason::Scheduled
@@ -123,6 +127,10 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
         Reason::StoppedThen { slots, generation } => {
             format!("stopped in {}: {}", at(*generation), self::instances(step, slots))
         }
+        Reason::CompletedThen { slots, generation } => {
+            format!("done in {}, and not run again: {}", at(*generation), self::instances(step, slots))
+        }
+        Reason::NeedsNobody { app } => format!("it depends on {}, which there is not", shown_name(app)),
         Reason::CodeSince { file } => {
             format!("its code has changed since and stays as it is: {}", shown_name(file))
         }

@@ -36,34 +36,40 @@ fn runs_another(app: &ActualApp, instance: &crate::plan::ActualInstance) -> bool
 }
 
 fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation]) -> Vec<Drift> {
-    let ByHand { app, before, number } = by_hand;
-    let by = generations.iter().find(|generation| generation.number == *number).map(|generation| ByWhom {
-        generation: generation.number,
-        at_ms: generation.at_ms,
-        uid: generation.uid,
-        command: generation.command.clone(),
-    });
-    let drift = |what| Drift { app: app.clone(), ecosystem: before.ecosystem.clone(), what, by: by.clone() };
-    let Some(now) = now else { return vec![drift(DriftKind::Deleted)] };
+    let ByHand { app, ecosystem, befores } = by_hand;
+    let by = |number: Option<u64>| {
+        let generation = generations.iter().find(|generation| Some(generation.number) == number)?;
+        Some(ByWhom {
+            generation: generation.number,
+            at_ms: generation.at_ms,
+            uid: generation.uid,
+            command: generation.command.clone(),
+        })
+    };
+    let drift = |what, number| Drift { app: app.clone(), ecosystem: ecosystem.clone(), what, by: by(number) };
+    let Some(before) = befores.values().next() else { return Vec::new() };
+    let Some(now) = now else {
+        return vec![drift(DriftKind::Deleted, by_hand.culprit(None, |former| former.is_some()))];
+    };
     let mut found = Vec::new();
     if now.slots.len() != before.slots.len() {
-        found.push(drift(DriftKind::Scaled { from: before.slots.len(), to: now.slots.len() }));
+        let number = by_hand.culprit(Some(now), |former| former.map(|former| former.slots.len()));
+        found.push(drift(DriftKind::Scaled { from: before.slots.len(), to: now.slots.len() }, number));
     }
     let both = before.slots.iter().filter_map(|(slot, was)| Some((*slot, *was, *now.slots.get(slot)?)));
-    let (mut stopped, mut started) = (Vec::new(), Vec::new());
+    // What one command has done is one line.
+    let (mut stopped, mut started) = (BTreeMap::<_, Vec<u32>>::new(), BTreeMap::<_, Vec<u32>>::new());
     for (slot, was, is) in both {
+        let runs = |former: Option<&Former>| Some(*former?.slots.get(&slot)? == Meant::Up);
+        let number = || by_hand.culprit(Some(now), runs);
         match (was, is) {
-            (Meant::Up, Meant::Stopped | Meant::Killed) => stopped.push(slot),
-            (Meant::Stopped | Meant::Killed, Meant::Up) => started.push(slot),
+            (Meant::Up, Meant::Stopped | Meant::Killed) => stopped.entry(number()).or_default().push(slot),
+            (Meant::Stopped | Meant::Killed, Meant::Up) => started.entry(number()).or_default().push(slot),
             _ => {}
         }
     }
-    if !stopped.is_empty() {
-        found.push(drift(DriftKind::Stopped { slots: stopped }));
-    }
-    if !started.is_empty() {
-        found.push(drift(DriftKind::Started { slots: started }));
-    }
+    found.extend(stopped.into_iter().map(|(number, slots)| drift(DriftKind::Stopped { slots }, number)));
+    found.extend(started.into_iter().map(|(number, slots)| drift(DriftKind::Started { slots }, number)));
     found
 }
 

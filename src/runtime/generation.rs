@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{AppRecord, Intent};
-use crate::base::Key;
+use crate::base::{ExitStatus, Key};
 use crate::graph::Selection;
-use crate::plan::{Destination, Former, Formers, Generation, Meant, Plan, Snapshot, plan_back};
+use crate::plan::{Completions, Destination, Former, Formers, Generation, Meant, Plan, Snapshot, plan_back};
 use crate::spec::EcosystemId;
 
 /// What is to be read of what was.
@@ -30,6 +30,8 @@ pub struct Recalled {
     /// Oldest first.
     pub generations: Vec<Generation>,
     pub formers: Vec<(u64, Formers)>,
+    /// Of those that a way back goes to.
+    pub completions: Completions,
     pub ambients: BTreeMap<String, Arc<BTreeMap<String, String>>>,
     pub by_hand: Vec<ByHand>,
 }
@@ -80,6 +82,16 @@ pub fn former_of(record: &AppRecord) -> Former {
     }
 }
 
+/// How those of an app ended that have done their work.
+#[must_use]
+pub fn completions_of(record: &AppRecord) -> BTreeMap<u32, ExitStatus> {
+    let done = |(slot, known): (&u32, &super::InstanceRecord)| match known.intent {
+        Intent::Done { status } => Some((*slot, status)),
+        Intent::Up | Intent::Stopped => None,
+    };
+    record.instances.iter().filter_map(done).collect()
+}
+
 /// What changed from one generation to another, or to what there is now. `formers` are those of the two, or of the one.
 #[must_use]
 pub fn between(new: Option<u64>, formers: Vec<(u64, Formers)>, now: Formers, key: &Key) -> Plan {
@@ -100,7 +112,8 @@ pub fn step_to(number: u64, formers: &[(u64, Formers)], key: &Key) -> Plan {
 }
 
 fn change(from: &Snapshot, generation: Option<u64>, formers: &Formers, key: &Key) -> Plan {
-    plan_back(&Destination { formers, generation, selection: &Selection::All, key }, from)
+    let completions = &Completions::new();
+    plan_back(&Destination { formers, completions, generation, selection: &Selection::All, key }, from)
 }
 
 /// The last generation that is not what there is now.
@@ -145,12 +158,22 @@ pub fn by_hand(rows: &[Generation], indexes: &BTreeMap<u64, BTreeMap<String, Str
 #[derive(Clone, Debug, PartialEq)]
 pub struct ByHand {
     pub app: String,
-    pub before: Former,
-    /// The last generation that changed it.
-    pub number: u64,
+    pub ecosystem: Option<EcosystemId>,
+    /// What it was before each generation that changed it.
+    pub befores: BTreeMap<u64, Former>,
 }
 
 impl ByHand {
+    /// The last generation in which something about the app has changed, where anything has by now.
+    #[must_use]
+    pub fn culprit<T: PartialEq>(&self, now: Option<&Former>, of: impl Fn(Option<&Former>) -> T) -> Option<u64> {
+        let befores = || self.befores.values().map(Some);
+        let mut after: Vec<Option<&Former>> = befores().skip(1).collect();
+        after.push(now);
+        let mut steps = self.befores.keys().zip(befores()).zip(after).rev();
+        steps.find_map(|((number, before), after)| (of(before) != of(after)).then_some(*number))
+    }
+
     /// None where its file was found to hold, all of it, since then, and for what no file has. `applied` says in which
     /// generation that was.
     #[must_use]
@@ -161,8 +184,9 @@ impl ByHand {
     ) -> Option<Self> {
         let any = trace.digests.values().next().and_then(|digest| former(digest))?;
         let since = applied(any.ecosystem.as_ref()?).unwrap_or(0);
-        let (_, digest) = trace.digests.range(since + 1..).next()?;
-        let (number, _) = trace.digests.last_key_value()?;
-        Some(Self { app: trace.app, before: former(digest)?, number: *number })
+        let befores = trace.digests.range(since + 1..).map(|(number, digest)| Some((*number, former(digest)?)));
+        let befores: BTreeMap<u64, Former> = befores.collect::<Option<_>>()?;
+        let ecosystem = befores.values().next()?.ecosystem.clone();
+        Some(Self { app: trace.app, ecosystem, befores })
     }
 }

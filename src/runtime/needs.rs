@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Intent;
 use super::table::{App, Table};
 use crate::base::ExitStatus;
-use crate::spec::{AppSpec, Condition};
+use crate::spec::{AppSpec, Condition, OnExit};
 use crate::supervisor::{Machine, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +66,26 @@ pub(super) fn is_met(table: &Table, app: &str, condition: Condition) -> bool {
 
 /// What an app depends on and is not as it must be.
 pub(super) fn unmet(table: &Table, spec: &AppSpec) -> Vec<String> {
-    let needs = spec.depends_on.iter().map(|other| (other, spec.need(other).condition));
-    let unmet = needs.filter(|(other, condition)| !is_met(table, other, *condition));
-    unmet.map(|(other, condition)| wanted(other, condition)).collect()
+    unmet_but(table, spec, false)
+}
+
+/// And where it is `excused`, less what somebody has stopped.
+pub(super) fn unmet_but(table: &Table, spec: &AppSpec, excused: bool) -> Vec<String> {
+    let needs = spec.depends_on.iter().map(|other| (other, spec.need(other)));
+    let unmet = needs.filter(|(other, need)| {
+        let stays_down = || excused && need.on_exit != OnExit::Stop && is_stopped(table, other);
+        !is_met(table, other, need.condition) && !stays_down()
+    });
+    unmet.map(|(other, need)| wanted(other, need.condition)).collect()
+}
+
+/// Whether somebody has stopped all of it; not what was never started (`autostart: false`).
+fn is_stopped(table: &Table, app: &str) -> bool {
+    let stopped = |app: &App| {
+        let mut slots = app.instances.keys().filter(|slot| !app.is_leaving(**slot));
+        slots.all(|slot| app.intent(*slot) == Some(Intent::Stopped))
+    };
+    known(table, app).is_some_and(|app| app.record.spec.autostart && stopped(app))
 }
 
 fn known<'a>(table: &'a Table, app: &str) -> Option<&'a App> {

@@ -7,12 +7,12 @@ use super::generation::former_of;
 use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{InstanceRecord, Recalled, Stranger, TargetError, resolve, view};
+use super::{InstanceRecord, Intent, Recalled, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{
-    Action, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code, plan, plan_back,
-    restrict,
+    Action, Completions, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code, plan,
+    plan_back, restrict,
 };
 use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp};
 use crate::spec::{AppSpec, Condition};
@@ -105,7 +105,12 @@ pub(super) fn begin(
         }
         Request::Resurrect => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
-            dependencies_first(&mut operation, by_app(wanted(table)), table, |slots| up(slots, false));
+            let mut wanted = wanted(table);
+            // Nobody is told of what was up already.
+            if wanted.iter().all(|id| is_settled(table, id)) {
+                wanted.clear();
+            }
+            dependencies_first(&mut operation, by_app(wanted), table, |slots| up(slots, false));
             operation
         }
         Request::Stop { targets } => {
@@ -184,7 +189,13 @@ pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
 }
 
 /// The plan of a way back, and what the apps are then. What stands for their code stays as it is: that does not go back.
-pub(super) fn plan_to(back: &Back, found: Recalled, snapshot: &Snapshot, key: &Key) -> Result<(Plan, Formers), Answer> {
+pub(super) fn plan_to(
+    back: &Back,
+    found: Recalled,
+    snapshot: &Snapshot,
+    key: &Key,
+) -> Result<(Plan, Formers, Completions), Answer> {
+    let completions = found.completions;
     let (number, then) = found.formers.into_iter().next().unwrap_or_default();
     let names = then.keys().chain(snapshot.apps.keys()).map(String::as_str);
     let selection = Selection::among(&back.only, &names).map_err(|error| Answer::Error {
@@ -198,10 +209,16 @@ pub(super) fn plan_to(back: &Back, found: Recalled, snapshot: &Snapshot, key: &K
             former.spec = Arc::new(AppSpec { fingerprint: code.clone(), ..(*former.spec).clone() });
         }
     }
-    let to = Destination { formers: &formers, generation: Some(number), selection: &selection, key };
+    let to = Destination {
+        formers: &formers,
+        completions: &completions,
+        generation: Some(number),
+        selection: &selection,
+        key,
+    };
     let mut plan = plan_back(&to, snapshot);
     note_code(&mut plan, &then, &back.code);
-    Ok((plan, formers))
+    Ok((plan, formers, completions))
 }
 
 /// What a way back would do where no daemon runs.
@@ -209,7 +226,7 @@ pub(super) fn plan_to(back: &Back, found: Recalled, snapshot: &Snapshot, key: &K
 /// # Errors
 /// The answer to what cannot be.
 pub fn offline_plan_to(back: &Back, found: Recalled, snapshot: &Snapshot, key: &Key) -> Result<Plan, Answer> {
-    plan_to(back, found, snapshot, key).map(|(plan, _)| plan)
+    plan_to(back, found, snapshot, key).map(|(plan, ..)| plan)
 }
 
 /// Of others than those that it touches only the order counts, as for whoever starts an app by its name.
@@ -217,6 +234,7 @@ pub(super) fn add_back(
     operation: &mut Operation,
     plan: &Plan,
     formers: &Formers,
+    completions: &Completions,
     ambients: &BTreeMap<String, Ambient>,
     table: &Table,
 ) {
@@ -239,6 +257,7 @@ pub(super) fn add_back(
                     .unwrap_or_else(|| Ambient { digest: former.ambient.clone(), variables: Arc::default() }),
             ),
             slots: Some(former.slots.clone()),
+            done: completions.get(&step.app).cloned().unwrap_or_default(),
         });
         let (app, after): (String, BTreeSet<String>) = (step.app.clone(), step.after.iter().cloned().collect());
         let needs = declared.iter().flat_map(|declared| conditions(&declared.spec));
@@ -285,6 +304,7 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
                 spec: Arc::new(spec),
                 ambient: ambient.clone(),
                 slots: None,
+                done: BTreeMap::new(),
             });
             add_step(&mut operation, step, declared, table);
         }
@@ -345,13 +365,22 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
         let name = spec.name.clone();
         let among = conditions(&spec).filter(|(need, _)| started.contains(need)).collect();
         let aim = match table.apps.get(&name).filter(|known| !known.deleted) {
-            Some(_) if !wake || up.is_empty() => continue,
-            Some(_) => Aim::Up { slots: up, renew: false },
+            Some(_) if !wake => continue,
+            Some(known) => {
+                // What has done its work since has done it.
+                let is_done = |slot: &u32| matches!(known.intent(*slot), Some(Intent::Done { .. }));
+                let slots: Vec<u32> = up.into_iter().filter(|slot| !is_done(slot)).collect();
+                if slots.is_empty() {
+                    continue;
+                }
+                Aim::Up { slots, renew: false }
+            }
             None => {
                 not_beside_strangers(&name, table)?;
                 let step = new_step(&name, up);
                 let ambient = table.shared(Ambient::new(ambient));
-                let declared = Declared { ecosystem, file, spec: Arc::from(spec.clone()), ambient, slots: None };
+                let (slots, done) = (None, BTreeMap::new());
+                let declared = Declared { ecosystem, file, spec: Arc::from(spec.clone()), ambient, slots, done };
                 Aim::Apply { step: Box::new(step), declared: Some(declared) }
             }
         };
@@ -369,6 +398,7 @@ fn new_step(app: &str, start: Vec<u32>) -> Step {
         replace: Vec::new(),
         remove: Vec::new(),
         stop: Vec::new(),
+        done: Vec::new(),
         changes: Vec::new(),
         reasons: Vec::new(),
         after: Vec::new(),
@@ -396,7 +426,8 @@ fn start_script(
     let step = new_step(&spec.name, (0..spec.instances).collect());
     let ambient = table.shared(Ambient::new(ambient));
     let name = spec.name.clone();
-    let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient, slots: None };
+    let done = BTreeMap::new();
+    let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient, slots: None, done };
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     operation.add(name, Aim::Apply { step: Box::new(step), declared: Some(declared) }, BTreeSet::new());
     Ok(operation)
@@ -409,6 +440,11 @@ fn wanted(table: &Table) -> Vec<InstanceId> {
         app.and_then(|app| app.record.instances.get(&id.slot)).is_some_and(InstanceRecord::is_wanted)
     };
     table.ids().filter(is_wanted).collect()
+}
+
+fn is_settled(table: &Table, id: &InstanceId) -> bool {
+    let state = table.instance(id).map(|instance| &instance.machine.state);
+    matches!(state, Some(State::Online { healthy: true, .. } | State::Scheduled))
 }
 
 type ByApp = BTreeMap<String, Vec<u32>>;

@@ -49,6 +49,8 @@ pub struct Standing {
     pub(super) asked_at: Option<Mono>,
     #[serde(default)]
     pub(super) lost: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) excused: Option<bool>,
     #[serde(default)]
     pub(super) why: Why,
 }
@@ -114,6 +116,7 @@ impl Standing {
             limits_note: instance.limits_note.clone(),
             asked_at: instance.asked_at,
             lost: instance.lost.clone(),
+            excused: instance.excused,
             why: instance.why.clone(),
         }
     }
@@ -154,7 +157,11 @@ impl Standing {
         }
         match &self.state {
             // What it waits for is looked at anew.
-            State::Stopped | State::Blocked | State::Launching { .. } => None,
+            State::Blocked => {
+                instance.excused = Some(self.excused == Some(true));
+                None
+            }
+            State::Stopped | State::Launching { .. } => None,
             State::Scheduled if machine.policy.schedule.is_none() => None,
             State::Waiting { .. } | State::Errored { .. } if machine.policy.schedule.is_some() => None,
             State::Starting { .. } | State::Online { .. } => {

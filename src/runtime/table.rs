@@ -58,6 +58,9 @@ pub(super) struct Instance {
     pub(super) measured: Option<Measured>,
     /// What it depends on that ended while it ran, and that it is to be restarted after.
     pub(super) lost: BTreeSet<String>,
+    /// It is brought back after a start of the machine: what somebody has stopped is not waited for. `false` where it waited before a
+    /// daemon's death, and waits on.
+    pub(super) excused: Option<bool>,
     /// Of a job, the last few.
     pub(super) runs: Vec<Run>,
     /// What of its `limits` is not in force.
@@ -78,6 +81,7 @@ impl Instance {
             error_log_offset: 0,
             measured: None,
             lost: BTreeSet::new(),
+            excused: None,
             runs: Vec::new(),
             limits_note: None,
             asked_at: None,

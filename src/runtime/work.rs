@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::history::{Entry, What};
 use super::table::{Ambient, Instance, Table};
 use super::{AppRecord, Effect, InstanceRecord, Intent, Save};
-use crate::base::{InstanceId, Now};
+use crate::base::{ExitStatus, InstanceId, Now};
 use crate::plan::{Action, Meant, Step, process_visible_eq, spec_digest};
 use crate::spec::{AppSpec, EcosystemId};
 use crate::supervisor::{Event, Machine, State};
@@ -33,6 +33,8 @@ pub(super) struct Declared {
     pub(super) ambient: Ambient,
     /// Where it is a generation that says it: the slots that the app has. A file says how many.
     pub(super) slots: Option<BTreeMap<u32, Meant>>,
+    /// And how those ended that had done their work.
+    pub(super) done: BTreeMap<u32, ExitStatus>,
 }
 
 /// An aim against what there is: what becomes durable, and what is then done to which slots.
@@ -256,6 +258,9 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
             instance.intent = Intent::Stopped;
             instance.until_kill = *meant == Meant::Killed;
         }
+        if let Some(status) = declared.done.get(&slot).filter(|_| step.done.contains(&slot)) {
+            instance.intent = Intent::Done { status: *status };
+        }
     }
     if step.renamed_from.is_some() {
         let held = table.apps.get(before);
@@ -289,7 +294,7 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
         is_new: known.is_none(),
         record: Some(record),
         ambient: Some(ambient),
-        stop: step.remove.iter().chain(&step.stop).copied().collect(),
+        stop: step.remove.iter().chain(&step.stop).chain(&step.done).copied().collect(),
         start: step.start.clone(),
         replace: step.replace.clone(),
         ..work

@@ -18,6 +18,10 @@ pub enum Event {
     Schedule,
     /// It should not run.
     Stop,
+    /// It did its work in an earlier time that is there again, and is not run: from where it is stopped.
+    Conclude {
+        status: ExitStatus,
+    },
     /// It should run, and not in the process that it has now.
     Restart,
     /// As `Restart`, of pmrun's own accord: what somebody stopped stays stopped.
@@ -107,6 +111,7 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
         Event::Resume => next.resume(),
         Event::Schedule => next.schedule(),
         Event::Stop => next.stop(),
+        Event::Conclude { status } => next.conclude(status),
         Event::Restart => next.restart(),
         Event::Renew { cause } => next.renew(cause),
         Event::Policy(policy) => next.policy(policy),
@@ -179,6 +184,15 @@ impl Next {
             State::Stopping { launch, pid, phase, .. } => {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Stop };
             }
+        }
+    }
+
+    fn conclude(&mut self, status: ExitStatus) {
+        if self.machine.state == State::Stopped {
+            self.machine = Machine {
+                restarts: self.machine.restarts,
+                ..Machine::completed(Arc::clone(&self.machine.policy), status)
+            };
         }
     }
 

@@ -112,6 +112,7 @@ fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
         Event::Resume,
         Event::Schedule,
         Event::Stop,
+        Event::Conclude { status: ExitStatus::Code(0) },
         Event::Restart,
         Event::Renew { cause: Cause::Cron },
         Event::Renew { cause: Cause::Schedule },

@@ -137,6 +137,34 @@ fn what_fails_is_taken_back_when_that_is_asked_for() {
 }
 
 #[test]
+fn what_was_deleted_by_hand_stands_once_and_a_way_back_says_what_it_lacks() {
+    let home = running();
+    shop(&home, &[with(stay("api"), "depends_on", json!(["db"])), stay("db")]);
+    home.ok(&["apply", "eco.json"]);
+    home.ok(&["delete", "db"]);
+    let diff = home.exits(2, &["diff", "eco.json"]);
+    diff.prints("Drift, changed since it was applied:\n+ db  create").prints("db  deleted by hand (@3 `delete db`");
+    assert!(!diff.stdout.contains("Your edit"), "{diff}");
+    let plan = home.run(&["diff", "eco.json", "--json"]);
+    let plan: Value = serde_json::from_str(&plan.stdout).expect("JSON");
+    let steps = plan["steps"].as_array().expect("steps");
+    let db = steps.iter().find(|step| step["app"] == "db").expect("it is to be created");
+    assert_eq!((&db["cause"], &db["reasons"][0]["reason"]), (&json!("drift"), &json!("deleted_by_hand")));
+    // A plan that is kept is one that can be applied.
+    home.exits(2, &["diff", "eco.json", "--out", "plan.json"]);
+
+    shop(&home, &[stay("api")]);
+    home.ok(&["apply", "eco.json"]);
+    let lacks = "depends on `db`, which there is not";
+    let back = home.exits(2, &["rollback", "@2", "--only", "api", "--dry-run"]);
+    back.prints("depends on db, which there is not").says(lacks);
+    let plan = home.run(&["rollback", "@2", "--only", "api", "--json"]);
+    plan.says(lacks).prints("needs_nobody");
+    let back = home.exits(2, &["rollback", "@2", "--dry-run"]);
+    assert!(!back.stderr.contains(lacks), "{back}");
+}
+
+#[test]
 fn drift_is_told_apart_from_an_edit_and_apply_puts_it_right() {
     let home = running();
     home.exits(0, &["drift"]).says("no drift");

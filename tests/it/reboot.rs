@@ -52,6 +52,7 @@ fn a_reboot_brings_back_what_should_run_in_its_order_and_nothing_else() {
         assert_eq!(std::fs::read_to_string(home.work.join("jobs")).expect("it is there"), "ran\n", "it is done");
         assert!(procs::alive(innocent.id()));
     }
+    home.ok(&["resurrect"]).says("nothing to do");
     innocent.kill().expect("it runs");
     procs::finish(innocent);
 }
@@ -62,6 +63,8 @@ fn what_was_saved_comes_back_after_everything_was_deleted() {
     home.app("stay.sh", "stay.sh");
     home.exits(1, &["save"]).says("no app is known");
     home.exits(1, &["resurrect", "--saved"]).says("nothing was saved");
+    home.exits(64, &["resurrect", "--dry-run"]);
+    home.exits(64, &["resurrect", "--saved", "--from", "x"]);
     let mut b = stay("b");
     b["instances"] = json!(2);
     b["depends_on"] = json!(["a"]);
@@ -76,10 +79,19 @@ fn what_was_saved_comes_back_after_everything_was_deleted() {
     home.ok(&["kill"]);
     home.ok(&["resurrect"]);
     assert_eq!(runs(), ["b:0", "b:1"]);
+    home.exits(2, &["resurrect", "--saved", "--dry-run"])
+        .prints("> a  start 1 instance")
+        .prints("Plan: 1 to start, 2 unchanged")
+        .says("would bring back what was saved at");
+    assert_eq!(runs(), ["b:0", "b:1"], "nothing was started");
     home.ok(&["resurrect", "--saved"]).says("brings back what was saved at");
     assert_eq!(runs(), up);
+    home.exits(0, &["resurrect", "--saved", "--dry-run"]).prints("nothing to do");
 
     home.ok(&["delete", "all"]);
+    assert!(home.list().is_empty());
+    let dry = home.exits(2, &["resurrect", "--saved", "--dry-run"]);
+    dry.prints("+ b  create and start 2 instances").prints("+ c  create, start nothing").prints("Plan: 3 to create");
     assert!(home.list().is_empty());
     home.ok(&["resurrect"]).says("brings back what was saved at");
     assert_eq!(runs(), up);

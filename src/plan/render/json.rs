@@ -26,7 +26,7 @@ pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
 }
 
 fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
-    let Step { app, action, renamed_from, start, replace, remove, stop, changes, reasons, after } = whole;
+    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after } = whole;
     json!({
         "app": app,
         "summary": words::summary(whole),
@@ -37,6 +37,7 @@ fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
         "replace": replace,
         "remove": remove,
         "stop": stop,
+        "done": done,
         "changes": changes.iter().map(|change| self::change(whole, change, origin)).collect::<Vec<_>>(),
         "reasons": reasons,
         "after": after,

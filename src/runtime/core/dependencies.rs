@@ -3,8 +3,9 @@
 use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
 use crate::runtime::Effect;
-use crate::runtime::needs::{is_met, unmet, wanted};
+use crate::runtime::needs::{is_met, unmet, unmet_but, wanted};
 use crate::runtime::roster::has_needs;
+use crate::runtime::table::Instance;
 use crate::spec::OnExit;
 use crate::supervisor::{Cause, Event, State};
 
@@ -47,6 +48,8 @@ impl Core {
                     if is_met { &mut back } else { &mut lost }.push(other.clone());
                 }
             }
+            let any_excused = app.instances.values().any(|instance| is_excused(instance));
+            let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };
             let Some(app) = self.table.apps.get_mut(&name) else { continue };
             for (slot, instance) in &mut app.instances {
                 let id = InstanceId::new(&name, *slot);
@@ -64,8 +67,11 @@ impl Core {
                 if runs && events.last().is_some_and(|(last, _)| *last == id) {
                     instance.lost.clear();
                 }
+                if runs {
+                    instance.excused = None;
+                }
+                let mut unmet = if is_excused(instance) { but_stopped.clone() } else { unmet.clone() };
                 // What it waited for has not come because it was deleted.
-                let mut unmet = unmet.clone();
                 if instance.machine.state == State::Blocked {
                     unmet.extend(gone.iter().filter(|need| instance.machine.unmet.contains(need)).cloned());
                 }
@@ -82,4 +88,9 @@ impl Core {
         }
         any
     }
+}
+
+/// Whether it does not wait for what somebody has stopped: until it runs.
+fn is_excused(instance: &Instance) -> bool {
+    instance.excused == Some(true) && matches!(instance.machine.state, State::Blocked | State::Launching { .. })
 }

@@ -95,7 +95,7 @@ impl Core {
             Request::PlanBack(back) => {
                 let snapshot = view::snapshot(&self.table, self.generation);
                 match request::plan_to(&back, found, &snapshot, &self.key) {
-                    Ok((plan, _)) => Answer::Plan { plan: Box::new(plan) },
+                    Ok((plan, ..)) => Answer::Plan { plan: Box::new(plan) },
                     Err(answer) => answer,
                 }
             }
@@ -129,10 +129,10 @@ impl Core {
                 (digest.clone(), Ambient { digest: digest.clone(), variables: Arc::clone(variables) })
             })
             .collect();
-        let (plan, formers) = request::plan_to(back, found, &snapshot, &self.key)?;
+        let (plan, formers, completions) = request::plan_to(back, found, &snapshot, &self.key)?;
         let Some(current) = &mut self.current else { return Err(ends()) };
         current.remember_plan(&plan);
-        request::add_back(current, &plan, &formers, &ambients, &self.table);
+        request::add_back(current, &plan, &formers, &completions, &ambients, &self.table);
         current.caller.tell(Answer::Begun { plan: Box::new(plan) }, false, out);
         Ok(())
     }
@@ -143,12 +143,13 @@ impl Core {
         let selection = crate::graph::Selection::Only(way.touched);
         let to = crate::plan::Destination {
             formers: &way.formers,
+            completions: &way.completions,
             generation: Some(way.to),
             selection: &selection,
             key: &self.key,
         };
         let plan = crate::plan::plan_back(&to, &snapshot);
-        request::add_back(&mut way.operation, &plan, &way.formers, &way.ambients, &self.table);
+        request::add_back(&mut way.operation, &plan, &way.formers, &way.completions, &way.ambients, &self.table);
         way.operation.caller.tell(Answer::GoingBack { failed: way.failed, plan: Box::new(plan) }, false, out);
         self.current = Some(way.operation);
     }

@@ -27,7 +27,8 @@ impl Heard {
             Event::Needs { ended: true, .. } => Self::Needs,
             Event::Exited { launch, status, .. } => Self::Ended { launch: *launch, status: *status },
             Event::SpawnFailed { .. } => Self::NotStarted,
-            Event::Needs { ended: false, .. }
+            Event::Conclude { .. }
+            | Event::Needs { ended: false, .. }
             | Event::Policy(_)
             | Event::Spawned { .. }
             | Event::TreeGone { .. }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Operation, Surroundings};
-use crate::plan::{Former, Formers, Generation, Outcome, Plan, Revision, Shortfall};
+use crate::plan::{Completions, Former, Formers, Generation, Outcome, Plan, Revision, Shortfall};
 use crate::rpc::wire::{Answer, Back, Failure};
-use crate::runtime::generation::former_of;
+use crate::runtime::generation::{completions_of, former_of};
 use crate::runtime::table::{Ambient, Table};
 use crate::runtime::work::Work;
 use crate::runtime::{Save, Ticket};
@@ -31,6 +31,7 @@ pub(in crate::runtime) struct Deed {
 pub(in crate::runtime) struct Before {
     /// None: there was none of that name.
     apps: BTreeMap<String, Option<(Former, Ambient)>>,
+    completions: Completions,
 }
 
 /// A command that undoes another, as part of it.
@@ -51,6 +52,7 @@ pub(in crate::runtime) struct Recalling {
 /// What a way back is made of.
 pub(in crate::runtime) struct WayBack {
     pub(in crate::runtime) formers: Formers,
+    pub(in crate::runtime) completions: Completions,
     pub(in crate::runtime) ambients: BTreeMap<String, Ambient>,
     /// Names that it is about.
     pub(in crate::runtime) touched: BTreeSet<String>,
@@ -89,6 +91,8 @@ impl Before {
         }
         let known = table.apps.get(name).filter(|app| !app.deleted);
         self.apps.insert(name.to_owned(), known.map(|app| (former_of(&app.record), app.ambient.clone())));
+        let known = known.into_iter();
+        self.completions.extend(known.map(|app| (name.to_owned(), completions_of(&app.record))));
     }
 
     /// Those that are not what they were.
@@ -148,6 +152,7 @@ impl Operation {
     pub(in crate::runtime) fn way_back(&mut self, table: &Table) -> Option<WayBack> {
         let before = self.before.take().filter(|_| !self.failed.is_empty() && !self.cancelled)?;
         let generation = self.generation?;
+        let completions = before.completions.clone();
         let changed = before.changed(table);
         if changed.is_empty() {
             return None;
@@ -163,7 +168,7 @@ impl Operation {
             ambients.insert(ambient.digest.clone(), ambient);
             formers.insert(name, former);
         }
-        Some(WayBack { formers, ambients, touched, operation, failed, to })
+        Some(WayBack { formers, completions, ambients, touched, operation, failed, to })
     }
 
     /// The last answer, and what is remembered of it.

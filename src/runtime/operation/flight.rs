@@ -1,13 +1,14 @@
 //! Slots on their way: when they have arrived, and when nobody waits for them any more.
 
-use super::{Operation, Phase, Rigour, Surroundings, Task};
+use super::{Aim, Operation, Phase, Rigour, Surroundings, Task};
 use crate::base::{InstanceId, Mono, format_span};
 use crate::rpc::wire::{Failure, ProgressKind};
+use crate::runtime::Intent;
 use crate::runtime::needs::{Outlook, outlook};
 use crate::runtime::table::{Moved, Table};
 use crate::runtime::view::outputs;
 use crate::spec::Condition;
-use crate::supervisor::{Cause, ErrorReason, Machine, Output, State, Then};
+use crate::supervisor::{Cause, ErrorReason, Event, Machine, Output, State, Then};
 
 /// When a command stops waiting for an instance that keeps ending. Its policy goes on restarting it.
 ///
@@ -223,6 +224,7 @@ impl Operation {
         };
         match verdict {
             Verdict::Wait => return,
+            Verdict::Arrived if goal == Goal::Down && self.concludes(id, around) => {}
             Verdict::Arrived => {
                 if goal == Goal::Up {
                     self.arrived.insert(id.clone());
@@ -247,6 +249,17 @@ impl Operation {
         }
         self.next_replacement(&id.app);
         self.settle(&id.app, around);
+    }
+
+    /// Whether what is stopped had done its work in the time that is gone back to: then that is what it is.
+    fn concludes(&self, id: &InstanceId, around: &mut Surroundings<'_>) -> bool {
+        let task = self.tasks.get(&id.app);
+        let is_meant =
+            matches!(task.map(|task| &task.aim), Some(Aim::Apply { step, .. }) if step.done.contains(&id.slot));
+        let intent = around.table.apps.get(&id.app).and_then(|app| app.intent(id.slot));
+        let Some(Intent::Done { status }) = intent.filter(|_| is_meant) else { return false };
+        around.feed(id, Event::Conclude { status });
+        true
     }
 
     fn has_dependents(&self, app: &str) -> bool {

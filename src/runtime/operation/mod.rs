@@ -11,6 +11,7 @@ use self::deed::{Before, Undoes};
 pub(super) use self::deed::{Deed, Recalling, WayBack};
 use self::flight::{Flight, Goal};
 use self::wave::Wave;
+use super::needs::unmet_but;
 use super::table::{Moved, Table};
 use super::work::Aim;
 use super::{AppRecord, Effect, Intent, Save, Ticket};
@@ -420,17 +421,18 @@ impl Operation {
             let app = around.table.apps.get(&id.app);
             let is_job = app.is_some_and(|app| app.record.spec.schedule.is_some());
             let now = matches!(self.tasks.get(&id.app), Some(Task { aim: Aim::Up { renew: true, .. }, .. }));
-            around.feed(
-                &id,
-                match start {
-                    // Only who restarts a job by its name wants it run now.
-                    _ if is_job && !now => Event::Schedule,
-                    // What it depends on comes up in its own time, and it then.
-                    Start::First if self.rigour == Rigour::Lenient => Event::Resume,
-                    Start::First => Event::Start,
-                    Start::Anew => Event::Restart,
-                },
-            );
+            let event = match start {
+                // Only who restarts a job by its name wants it run now.
+                _ if is_job && !now => Event::Schedule,
+                // What it depends on comes up in its own time, and it then.
+                Start::First if self.rigour == Rigour::Lenient => {
+                    excuse(around.table, &id);
+                    Event::Resume
+                }
+                Start::First => Event::Start,
+                Start::Anew => Event::Restart,
+            };
+            around.feed(&id, event);
             self.judge(&id, false, around);
         }
     }
@@ -494,6 +496,17 @@ impl Operation {
             return;
         }
         self.caller.tell(Answer::Progress(Progress { app: app.to_owned(), slot, what }), false, out);
+    }
+}
+
+/// What somebody has stopped is no reason not to bring back what should run.
+fn excuse(table: &mut Table, id: &InstanceId) {
+    let Some(app) = table.apps.get(&id.app) else { return };
+    let unmet = unmet_but(table, &app.record.spec, true);
+    let instance = table.apps.get_mut(&id.app).and_then(|app| app.instances.get_mut(&id.slot));
+    if let Some(instance) = instance.filter(|instance| instance.excused != Some(false)) {
+        instance.excused = Some(true);
+        instance.machine.unmet = unmet;
     }
 }
 

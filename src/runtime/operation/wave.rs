@@ -317,6 +317,7 @@ impl Operation {
         for slot in &work.start {
             let known = around.table.apps.get_mut(app).and_then(|known| known.instances.get_mut(slot));
             if let Some(instance) = known {
+                instance.excused = None;
                 instance.machine.unmet.clone_from(&needs);
                 around.feed(&InstanceId::new(app, *slot), Event::Resume);
             }

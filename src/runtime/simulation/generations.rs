@@ -7,15 +7,17 @@ use std::sync::Arc;
 use super::World;
 use super::host::Host;
 use super::stories::{app, apply, list, states, targets};
-use crate::plan::{Formers, Generation, Meant, Outcome};
+use crate::base::ExitStatus;
+use crate::plan::{Completions, Formers, Generation, Meant, Outcome};
 use crate::rpc::wire::{Answer, Back, Request};
-use crate::runtime::generation::{ByHand, by_hand, differing, former_of};
-use crate::runtime::{Recall, RecallError, Recalled, Save};
+use crate::runtime::generation::{ByHand, by_hand, completions_of, differing, former_of};
+use crate::runtime::{Intent, Recall, RecallError, Recalled, Save};
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) generations: BTreeMap<u64, Generation>,
     pub(super) formers: BTreeMap<u64, Formers>,
+    completions: BTreeMap<u64, Completions>,
     ambients: BTreeMap<String, Arc<BTreeMap<String, String>>>,
     applied: BTreeMap<String, u64>,
     /// Those whose beginning could not be saved.
@@ -68,6 +70,8 @@ impl Host {
         }
         let now: Formers = self.disk.apps.iter().map(|(name, record)| (name.clone(), former_of(record))).collect();
         let number = self.disk.generation;
+        let completions = self.disk.apps.iter().map(|(name, record)| (name.clone(), completions_of(record))).collect();
+        self.memory.completions.insert(number, completions);
         let before = self.memory.formers.insert(number, now.clone()).unwrap_or_default();
         let is_over = self.memory.generations.get(&number).is_none_or(|generation| generation.result.is_some());
         if is_over && before != now && !matches!(save, Save::Generation(_)) && !only_puts_back(&before, &now) {
@@ -101,6 +105,8 @@ impl Host {
             Recall::Back { to } => {
                 let to = to.or_else(|| differing(&digests)).ok_or(RecallError::NothingBefore)?;
                 found.formers = vec![known(to)?];
+                let last = memory.completions.range(..=to).next_back();
+                found.completions = last.map(|(_, completions)| completions.clone()).unwrap_or_default();
                 found.ambients = memory.ambients.clone();
             }
             Recall::ByHand => {
@@ -241,6 +247,52 @@ fn what_fails_is_undone_where_that_was_asked_for() {
     assert!(matches!(outcome(&world, 4), Some(Outcome::RolledBack { to: 3, .. })), "{:?}", outcome(&world, 4));
 }
 
+/// Jobs that run once and end well in their first version.
+fn job(script: &str) -> crate::spec::AppSpec {
+    app("job", script, |app| app.restart.auto = false)
+}
+
+fn runs_of(world: &World, script: &str) -> usize {
+    world.host.spawned.get(script).copied().unwrap_or(0)
+}
+
+#[test]
+fn a_way_back_runs_no_job_again_that_was_done() {
+    for again in [false, true] {
+        let mut world = World::calm();
+        let plain = app("a", "stay", |_| {});
+        world.ask(apply(&[plain.clone(), job("exit 30 0")]));
+        world.run_until(world.host.mono + 1_000);
+        let done = states(&mut world)[1].clone();
+        assert!(done.contains("completed"), "{done}");
+        let ran = runs_of(&world, "exit 30 0");
+        assert_eq!(ran, 1);
+        let edited = [plain, job("exit 5 1"), app("bad", "exit 5 1", |_| {})];
+        if again {
+            world.ask(apply(&edited));
+            world.ask(Request::Rollback(Back { to: Some(1), ..Back::default() }));
+        } else {
+            let answer = world.ask(undone(&edited));
+            assert!(matches!(&answer, Answer::RolledBack { left, .. } if left.is_empty()), "{answer:?}");
+        }
+        world.run_until(world.host.mono + 1_000);
+        assert_eq!(runs_of(&world, "exit 30 0"), ran, "it is not run twice");
+        assert_eq!(states(&mut world)[1], done);
+        assert_eq!(world.host.disk.apps["job"].spec.args, job("exit 30 0").args);
+        let intent = world.host.disk.apps["job"].instances[&0].intent;
+        assert_eq!(intent, Intent::Done { status: ExitStatus::Code(0) });
+        // Nor by the next daemon, nor when it was deleted.
+        world.restart();
+        world.run_until(world.host.mono + 60_000);
+        assert_eq!(runs_of(&world, "exit 30 0"), ran);
+        let number = world.host.disk.generation;
+        world.ask(Request::Delete { targets: targets(&["job"]) });
+        world.ask(Request::Rollback(Back { to: Some(number), ..Back::default() }));
+        world.run_until(world.host.mono + 1_000);
+        assert_eq!((runs_of(&world, "exit 30 0"), states(&mut world)[1].contains("completed")), (ran, true));
+    }
+}
+
 #[test]
 fn drift_is_what_was_changed_by_hand_since_a_file_had_its_say() {
     let mut world = World::calm();
@@ -277,6 +329,40 @@ fn drift_is_what_was_changed_by_hand_since_a_file_had_its_say() {
     world.ask(apply(&apps[1..]));
     world.run_until(world.host.mono + 100);
     assert_eq!(drifts(&mut world), [""; 0]);
+}
+
+#[test]
+fn each_drift_names_the_command_that_did_that_very_thing() {
+    let stop = Request::Stop { targets: targets(&["a:2"]) };
+    let delete = Request::Delete { targets: targets(&["a:1"]) };
+    let again = Request::Delete { targets: targets(&["a"]) };
+    for order in [[stop.clone(), delete.clone()], [delete, stop]] {
+        let mut world = World::calm();
+        let apps = [app("a", "stay", |app| app.instances = 4)];
+        world.ask(apply(&apps));
+        let is_stop = |request: &Request| matches!(request, Request::Stop { .. });
+        let of = |stop: bool| 2 + order.iter().position(|request| is_stop(request) == stop).unwrap() as u64;
+        for request in order.clone() {
+            world.ask(request);
+        }
+        world.ask(Request::Stop { targets: targets(&["a:3"]) });
+        let drifts = |world: &mut World| -> Vec<(String, u64)> {
+            let Answer::Drift { drifts, .. } = world.ask(Request::Drift) else { panic!() };
+            drifts.into_iter().map(|drift| (drift.text(), drift.by.unwrap().generation)).collect()
+        };
+        let mut want = vec![
+            ("instances changed by hand: 4 -> 3".to_owned(), of(false)),
+            ("stopped by hand: a:2".to_owned(), of(true)),
+            ("stopped by hand: a:3".to_owned(), 4),
+        ];
+        assert_eq!(drifts(&mut world), want);
+        // What came and went again has nothing to do with it.
+        world.ask(Request::Start { targets: targets(&["a:2"]) });
+        want.remove(1);
+        assert_eq!(drifts(&mut world), want);
+        world.ask(again.clone());
+        assert_eq!(drifts(&mut world), [("deleted by hand".to_owned(), 6)]);
+    }
 }
 
 #[test]

@@ -171,6 +171,8 @@ pub(super) struct Host {
     order: u64,
     pid_files: BTreeMap<String, u32>,
     next_tree: u64,
+    /// How often each script was started.
+    pub(super) spawned: BTreeMap<String, usize>,
     /// What the core has said last of where everybody stands.
     pub(super) standings: BTreeMap<u32, Standing>,
     /// How processes have ended that the core never heard of.
@@ -213,6 +215,7 @@ impl Host {
             order: 0,
             pid_files: BTreeMap::new(),
             next_tree: 0,
+            spawned: BTreeMap::new(),
             standings: BTreeMap::new(),
             unheard: BTreeMap::new(),
             hears: false,
@@ -600,6 +603,7 @@ impl Host {
     fn spawn(&mut self, launch: Launch) {
         self.check_spawn(&launch);
         let script = launch.program.clone();
+        *self.spawned.entry(script.clone()).or_default() += 1;
         if script == "nospawn" || self.rng.percent(self.faults.failing_spawns) {
             let input = Input::SpawnFailed { launch: launch.id, reason: "no such file".to_owned() };
             self.deliver(0, input);

@@ -219,6 +219,40 @@ fn a_new_daemon_starts_in_order_and_what_waits_says_so() {
 }
 
 #[test]
+fn what_was_stopped_by_hand_keeps_nobody_from_being_brought_back() {
+    let mut world = World::calm();
+    let after = |name: &str, on_exit| app(name, "stay", needs("db", Condition::Ready, on_exit));
+    let apps = [
+        app("db", "ready 5", |_| {}),
+        app("cache", "ready 900", |_| {}),
+        after("api", OnExit::Ignore),
+        after("goes-with-it", OnExit::Stop),
+        app("web", "stay", |app| {
+            app.depends_on = vec!["cache".into(), "db".into()];
+            app.needs = [("cache".to_owned(), Need { condition: Condition::Ready, ..Need::default() })].into();
+        }),
+        app("later", "stay", |app| app.depends_on = vec!["by-hand".into()]),
+        app("by-hand", "stay", |app| app.autostart = false),
+    ];
+    world.ask(apply(&apps));
+    world.ask(Request::Stop { targets: vec!["db".into()] });
+    world.feed(Input::Terminate);
+    passes(&mut world, 2_000);
+    assert_eq!(said(&mut world, "web"), "waiting: for `cache` to be ready", "in order, and not for what stays stopped");
+    world.restart();
+    passes(&mut world, 60_000);
+    let mut is = |name: &str| {
+        let of = format!("{name}:0 ");
+        let state = states(&mut world).into_iter().find_map(|line| line.strip_prefix(&of).map(str::to_owned));
+        state.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!([is("api"), is("web"), is("cache")], ["online"; 3]);
+    assert_eq!([is("db"), is("by-hand")], ["stopped"; 2]);
+    // It was down before, and goes with what it depends on; nobody has started what only starts by hand.
+    assert_eq!([is("goes-with-it"), is("later")], ["waiting"; 2]);
+}
+
+#[test]
 fn a_daemon_that_ends_stops_dependents_first() {
     let mut world = World::calm();
     let apps = [

@@ -5,6 +5,7 @@
 //! | `generations` | number | [`Generation`] as JSON, less its result |
 //! | `results` | number | [`Outcome`] as JSON |
 //! | `indexes` | number | each app's name with the key of what it was, as JSON |
+//! | `completions` | number | of each app's jobs that had done their work, how they ended, as JSON |
 //! | `formers` | digest | [`Former`] as JSON: what is the same in many generations is there once |
 //! | `applied` | ecosystem | the generation in which all of its file was last found to hold |
 //!
@@ -21,14 +22,17 @@ use serde::de::DeserializeOwned;
 
 use super::{AMBIENTS, Fault, META, json};
 use crate::base::sha256_hex;
-use crate::plan::{Former, Formers, GENERATIONS_KEPT, Generation, Outcome};
+use crate::plan::{Completions, Former, Formers, GENERATIONS_KEPT, Generation, Outcome};
 use crate::runtime::AppRecord;
-use crate::runtime::generation::{ByHand, Recall, RecallError, Recalled, by_hand, differing, former_of};
+use crate::runtime::generation::{
+    ByHand, Recall, RecallError, Recalled, by_hand, completions_of, differing, former_of,
+};
 use crate::spec::EcosystemId;
 
 const GENERATIONS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("generations");
 const RESULTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("results");
 const INDEXES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("indexes");
+const COMPLETIONS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("completions");
 const FORMERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("formers");
 const APPLIED: TableDefinition<'static, &str, u64> = TableDefinition::new("applied");
 
@@ -43,10 +47,12 @@ pub(super) struct Ledger<'t> {
     generations: Table<'t, u64, &'static [u8]>,
     results: Table<'t, u64, &'static [u8]>,
     indexes: Table<'t, u64, &'static [u8]>,
+    completions: Table<'t, u64, &'static [u8]>,
     formers: Table<'t, &'static str, &'static [u8]>,
     applied: Table<'t, &'static str, u64>,
     number: u64,
     index: Index,
+    completed: Completions,
     changed: bool,
     sweep: bool,
 }
@@ -63,16 +69,22 @@ impl<'t> Ledger<'t> {
             generations: transaction.open_table(GENERATIONS)?,
             results: transaction.open_table(RESULTS)?,
             indexes: transaction.open_table(INDEXES)?,
+            completions: transaction.open_table(COMPLETIONS)?,
             formers: transaction.open_table(FORMERS)?,
             applied: transaction.open_table(APPLIED)?,
             number: number.unwrap_or(0),
             index: Index::new(),
+            completed: Completions::new(),
             changed: false,
             sweep: false,
         };
         let last = ledger.indexes.last()?.map(|(number, index)| (number.value(), parse::<Index>(index.value())));
         match last {
-            Some((number, Ok(index))) if number == ledger.number => ledger.index = index,
+            Some((number, Ok(index))) if number == ledger.number => {
+                ledger.index = index;
+                let completed = ledger.completions.get(number)?.and_then(|row| parse(row.value()).ok());
+                ledger.completed = completed.unwrap_or_default();
+            }
             // An older pmrun was at work, or there was never a newer one: what is there now is where it begins.
             _ => {
                 for entry in apps.iter()? {
@@ -89,6 +101,14 @@ impl<'t> Ledger<'t> {
 
     /// From now on the app is this; none is gone.
     pub(super) fn set(&mut self, name: &str, record: Option<&AppRecord>) -> Result<(), Fault> {
+        let completed = record.map(completions_of).filter(|completed| !completed.is_empty());
+        if self.completed.get(name) != completed.as_ref() {
+            self.changed = true;
+            match completed {
+                Some(completed) => _ = self.completed.insert(name.to_owned(), completed),
+                None => _ = self.completed.remove(name),
+            }
+        }
         let Some(record) = record else {
             self.changed |= self.index.remove(name).is_some();
             return Ok(());
@@ -116,6 +136,7 @@ impl<'t> Ledger<'t> {
         self.results.retain_in(..=oldest, |_, _| false)?;
         // One more, for what the oldest that is kept has changed.
         self.indexes.retain_in(..oldest, |_, _| false)?;
+        self.completions.retain_in(..oldest, |_, _| false)?;
         self.sweep |= number.is_multiple_of(SWEPT_EVERY);
         Ok(())
     }
@@ -143,6 +164,11 @@ impl<'t> Ledger<'t> {
     fn flush(&mut self) -> Result<(), Fault> {
         if std::mem::take(&mut self.changed) {
             self.indexes.insert(self.number, json(&self.index)?.as_slice())?;
+            if self.completed.is_empty() {
+                self.completions.remove(self.number)?;
+            } else {
+                self.completions.insert(self.number, json(&self.completed)?.as_slice())?;
+            }
         }
         Ok(())
     }
@@ -230,6 +256,8 @@ struct Book<'t> {
     generations: ReadOnlyTable<u64, &'static [u8]>,
     results: ReadOnlyTable<u64, &'static [u8]>,
     indexes: ReadOnlyTable<u64, &'static [u8]>,
+    /// None: by a pmrun that did not have it.
+    completions: Option<ReadOnlyTable<u64, &'static [u8]>>,
     formers: ReadOnlyTable<&'static str, &'static [u8]>,
     applied: ReadOnlyTable<&'static str, u64>,
 }
@@ -246,6 +274,10 @@ impl<'t> Book<'t> {
             generations: transaction.open_table(GENERATIONS)?,
             results: transaction.open_table(RESULTS)?,
             indexes,
+            completions: match transaction.open_table(COMPLETIONS) {
+                Err(TableError::TableDoesNotExist(_)) => None,
+                other => Some(other?),
+            },
             formers: transaction.open_table(FORMERS)?,
             applied: transaction.open_table(APPLIED)?,
         }))
@@ -340,6 +372,11 @@ impl<'t> Book<'t> {
             Ok(recalled) => recalled,
             Err(error) => return Ok(Err(error)),
         };
+        // With the index that counts for it.
+        let last = self.indexes.range(..=number)?.next_back().transpose()?.map(|(number, _)| number.value());
+        if let (Some(completions), Some(last)) = (&self.completions, last) {
+            recalled.completions = completions.get(last)?.and_then(|row| parse(row.value()).ok()).unwrap_or_default();
+        }
         let ambients = self.transaction.open_table(AMBIENTS)?;
         let used: BTreeSet<&String> =
             recalled.formers.iter().flat_map(|(_, formers)| formers.values()).map(|former| &former.ambient).collect();
@@ -448,7 +485,8 @@ mod tests {
         let mut store = Store::open(home.path()).unwrap();
         let found = |store: &mut Store| -> Vec<(String, u64, usize)> {
             let found = store.recall(&Recall::ByHand).unwrap().by_hand;
-            found.into_iter().map(|one| (one.app, one.number, one.before.slots.len())).collect()
+            let last = |one: &ByHand| one.befores.last_key_value().map_or(0, |(number, _)| *number);
+            found.into_iter().map(|one| (one.app.clone(), last(&one), one.befores.len())).collect()
         };
         save(
             &mut store,
@@ -458,7 +496,7 @@ mod tests {
         assert_eq!(found(&mut store), []);
         save(&mut store, began(2, true), vec![app("a", "1", "d", Intent::Stopped)]);
         save(&mut store, began(3, true), vec![Save::DeleteApp("a".into())]);
-        assert_eq!(found(&mut store), [("a".to_owned(), 3, 1)]);
+        assert_eq!(found(&mut store), [("a".to_owned(), 3, 2)]);
         store.save(&[Save::Applied { ecosystem: EcosystemId("one".into()), number: 3 }]).unwrap();
         assert_eq!(found(&mut store), []);
         save(&mut store, began(4, true), vec![app("b", "1", "d", Intent::Stopped)]);
