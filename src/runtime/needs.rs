@@ -73,7 +73,9 @@ pub(super) fn unmet(table: &Table, spec: &AppSpec) -> Vec<String> {
 pub(super) fn unmet_but(table: &Table, spec: &AppSpec, excused: bool) -> Vec<String> {
     let needs = spec.depends_on.iter().map(|other| (other, spec.need(other)));
     let unmet = needs.filter(|(other, need)| {
-        let stays_down = || excused && need.on_exit != OnExit::Stop && is_stopped(table, other);
+        // Who needs its work done, or ends with it, did not run beside it either.
+        let ran_without = need.on_exit != OnExit::Stop && need.condition != Condition::Completed;
+        let stays_down = || excused && ran_without && is_stopped(table, other);
         !is_met(table, other, need.condition) && !stays_down()
     });
     unmet.map(|(other, need)| wanted(other, need.condition)).collect()

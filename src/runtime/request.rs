@@ -111,6 +111,7 @@ pub(super) fn begin(
                 wanted.clear();
             }
             dependencies_first(&mut operation, by_app(wanted), table, |slots| up(slots, false));
+            operation.resurrects = true;
             operation
         }
         Request::Stop { targets } => {

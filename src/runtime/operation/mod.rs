@@ -74,6 +74,8 @@ pub(super) struct Operation {
     pub(super) recalling: Option<Recalling>,
     /// Who asked for it took it back.
     cancelled: bool,
+    /// It starts what should run anyway, and nothing else: what waits goes on waiting.
+    pub(super) resurrects: bool,
     /// New apps that are recorded and not started, and why.
     skipped: BTreeMap<String, String>,
 }
@@ -154,6 +156,7 @@ impl Operation {
             undoes: None,
             recalling: None,
             cancelled: false,
+            resurrects: false,
             skipped: BTreeMap::new(),
         }
     }
@@ -425,7 +428,7 @@ impl Operation {
                 // Only who restarts a job by its name wants it run now.
                 _ if is_job && !now => Event::Schedule,
                 // What it depends on comes up in its own time, and it then.
-                Start::First if self.rigour == Rigour::Lenient => {
+                Start::First if self.rigour == Rigour::Lenient || self.resurrects => {
                     excuse(around.table, &id);
                     Event::Resume
                 }

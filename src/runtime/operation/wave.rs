@@ -134,7 +134,12 @@ impl Operation {
                 for other in &task.after {
                     let condition = task.needs.get(other).copied().filter(|_| strict);
                     let is_gone = around.table.apps.get(other).is_none_or(|app| app.deleted);
-                    if is_gone && condition.is_some() && self.held.contains(other) {
+                    let is_to_come = |task: &Task| matches!(task.phase, Phase::Pending | Phase::Saving);
+                    if is_gone
+                        && condition.is_some()
+                        && self.held.contains(other)
+                        && !self.tasks.get(other).is_some_and(is_to_come)
+                    {
                         return Turn::Never(other.clone());
                     }
                     let is_started = || outlook(around.table, other, Condition::Started) == Outlook::Met;

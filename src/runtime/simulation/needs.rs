@@ -113,6 +113,30 @@ fn what_waits_for_a_job_waits_on_when_that_is_deleted_or_everything_is_killed_an
 }
 
 #[test]
+fn what_waits_for_what_somebody_has_stopped_is_not_resurrected() {
+    let mut world = World::calm();
+    let job = app("job", "exit 90000 0", |app| app.restart.auto = false);
+    let apps = [
+        app("db", "stay", |_| {}),
+        app("ends", "stay", needs("db", Condition::Ready, OnExit::Stop)),
+        app("goes on", "stay", needs("db", Condition::Ready, OnExit::Ignore)),
+        job,
+        app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore)),
+    ];
+    world.call(apply(&apps), false);
+    passes(&mut world, 5_000);
+    world.ask(Request::Stop { targets: targets(&["db", "job"]) });
+    world.ask(Request::Kill);
+    passes(&mut world, 5_000);
+    world.ask(Request::Resurrect);
+    passes(&mut world, 5_000);
+    let states: Vec<String> = states(&mut world).into_iter().filter(|state| !state.contains(" stopped")).collect();
+    assert!(states.contains(&"ends:0 waiting".to_owned()), "{states:?}");
+    let up: Vec<&String> = states.iter().filter(|state| state.contains(" online ")).collect();
+    assert!(up.len() == 1 && up[0].starts_with("goes on:0"), "{states:?}");
+}
+
+#[test]
 fn a_job_is_not_run_beside_what_it_depends_on() {
     let mut world = World::calm();
     let base = app("base", "stay", |_| {});

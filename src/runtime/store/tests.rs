@@ -12,7 +12,7 @@ fn record(name: &str, ambient: &str) -> AppRecord {
 
 fn note() -> Generation {
     Generation {
-        number: 9,
+        number: 5,
         at_ms: 1,
         uid: 0,
         pid: 1,
@@ -338,8 +338,8 @@ fn a_folder_or_a_pipe_in_its_place_is_refused_and_not_waited_for() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("state");
     std::fs::create_dir(&path).unwrap();
-    assert!(matches!(Store::open(home.path()), Err(StoreError::Io { .. })));
+    assert!(matches!(Store::open(home.path()), Err(StoreError::Damaged { .. })));
     std::fs::remove_dir(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert!(matches!(Store::open(home.path()), Err(StoreError::Io { .. })));
+    assert!(matches!(Store::open(home.path()), Err(StoreError::Damaged { .. })));
 }
