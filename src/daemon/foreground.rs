@@ -19,7 +19,7 @@ use crate::logs::rotate::Rotator;
 use crate::platform::{Host, LockFile, Signals, Tap, become_foreground, time_zone, user_id};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::Entry;
-use crate::runtime::verdict::Verdict;
+use crate::runtime::verdict::{Failure, Verdict};
 use crate::runtime::{Core, Input, Past, State};
 use crate::supervisor::Layout;
 
@@ -31,6 +31,8 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 pub enum Said<'a> {
     Event(&'a Entry),
     Note(&'a str),
+    /// Whose exit code is the run's.
+    Failed(&'a Failure),
 }
 
 /// As lines for stderr; nothing, where it is not worth one.
@@ -242,6 +244,9 @@ impl Foreground {
     }
 
     pub(super) async fn last_lines(mut self, signals: &mut Signals, ready: &mut AsyncFd<OwnedFd>) -> Verdict {
+        if let Some(failure) = self.verdict.failure() {
+            say(&self.console, (self.words)(Said::Failed(failure)));
+        }
         self.console.end();
         // Whoever wants it to end does not want to wait for who does not read. Else it is as with every program.
         let limit = self.since.map(|_| tokio::time::Instant::now() + LAST_LINES);

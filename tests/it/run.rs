@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde_json::{Value, json};
 
@@ -154,7 +156,7 @@ fn what_apps_write_is_printed_with_whose_it_is() {
     assert_eq!(code, Some(3), "{out}{err}");
     let want = ["api      | no end", "api      | one", "worker:0 | i am 0", "worker:1 | i am 1"];
     assert_eq!(lines(&out), want);
-    for line in ["api      | wrong", "pmrun    | api ended after", "`api:0` failed first: exit code 3"] {
+    for line in ["api      | wrong", "pmrun    | api ended after", "pmrun    | `api:0` failed first: exit code 3"] {
         assert!(err.contains(line), "{line}\n{err}");
     }
     assert!(!err.contains("are not written"), "{err}");
@@ -369,6 +371,43 @@ fn a_reader_that_does_not_read_keeps_nothing_from_ending() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     drop(unread);
     leaves_nothing(&home);
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_keeps_nothing_from_ending() {
+    let home = Home::new();
+    // What it has to say at the end has no room, either.
+    let endless = with(service("a", "trap '' TERM INT; while :; do echo line >&2; done"), &json!({ "min_uptime": 1 }));
+    let mut command = private(&home, &json!([endless]), &["--grace", "100ms"]);
+    let out = home.work.join("out");
+    let (unread, pipe) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+    command.stderr(pipe.try_clone().expect("a copy")).stdout(std::fs::File::create(&out).expect("create"));
+    let child = procs::spawn(&mut command).expect("a run");
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid")).expect("not 0");
+    let watched = pidfd_open(pid, PidfdFlags::empty()).expect("our child");
+    let run = Run { child: Some(child), watched, out, err: PathBuf::new() };
+    run.until("its pipe to be full", || {
+        poll(&mut [PollFd::new(&pipe, PollFlags::OUT)], Some(&Timespec::default())) == Ok(0)
+    });
+    run.signal(Signal::TERM);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(137), "{ended:?}");
+    drop(unread);
+    leaves_nothing(&home);
+}
+
+#[test]
+fn lines_are_whole_where_both_streams_are_one_pipe() {
+    let home = Home::new();
+    let wide = "x".repeat(3_000);
+    let line = format!("i=0; while [ $i -lt 150 ]; do echo {wide}; echo {wide} >&2; i=$((i+1)); done");
+    home.write_json("eco.json", &json!({ "apps": [job("a", &line), job("b", &line)] }));
+    // In small bites, so that it is always full.
+    let mut command = home.shell("pmrun run --raw eco.json 2>&1 | while IFS= read -r line; do echo \"${#line}\"; done");
+    command.env_remove("PMRUN_HOME");
+    let ended = Run::of(&home, command).end();
+    let whole = ended.out.lines().filter(|length| *length == "3000").count();
+    assert_eq!(whole, 600, "{:?}", ended.out.lines().filter(|length| *length != "3000").collect::<Vec<_>>());
 }
 
 #[test]

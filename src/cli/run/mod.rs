@@ -55,14 +55,9 @@ pub(super) fn run(arguments: &arguments::Run, terminal: &mut Terminal) -> Result
     };
     terminal.flush()?;
     let verdict = in_foreground(task);
-    // Before it is said: whoever waits for that may look.
     drop(place);
-    let verdict = verdict.map_err(CliError::error)?;
-    if let Some(failure) = verdict.failure() {
-        let id = super::progress::subject(&failure.app, failure.slot);
-        terminal.note(&format!("`{id}` failed first: exit code {}", verdict.code()));
-    }
-    Ok(verdict.code().into())
+    // Nothing is said from here on: a stderr that nobody reads would be waited for without end.
+    Ok(verdict.map_err(CliError::error)?.code().into())
 }
 
 /// The apps that are to be run, as they are run here.
