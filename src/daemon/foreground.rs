@@ -104,11 +104,22 @@ pub fn in_foreground(task: Task<'_>) -> Result<Verdict, String> {
 
 /// Why what it asks for cannot be had here, where it cannot.
 pub(super) fn refusal(request: &Request) -> Option<Answer> {
-    let is_for_daemons = matches!(request, Request::Upgrade { .. } | Request::Leave);
-    is_for_daemons.then(|| Answer::Error {
-        message: "`pmrun run` runs here, and no daemon".to_owned(),
-        hint: Some("its apps end with it: stop it, and start it anew".to_owned()),
-    })
+    let (message, hint) = match request {
+        Request::Upgrade { .. } | Request::Leave => {
+            ("`pmrun run` runs here, and no daemon", "its apps end with it: stop it, and start it anew")
+        }
+        // What it runs is not as the file has it: without logs. Every app would be another one.
+        Request::Plan { .. }
+        | Request::Apply(_)
+        | Request::StartScript { .. }
+        | Request::Delete { .. }
+        | Request::Restore { .. } => (
+            "`pmrun run` runs here, and runs what its file said when it began",
+            "`start`, `stop` and `restart` reach its apps; for another file, stop it and start it anew",
+        ),
+        _ => return None,
+    };
+    Some(Answer::Error { message: message.to_owned(), hint: Some(hint.to_owned()) })
 }
 
 fn say(console: &Console, line: Option<String>) {

@@ -331,6 +331,11 @@ fn nothing_has_to_be_writable_but_memory() {
     let ended = Run::of(&home, command).end();
     assert_eq!(ended.code, Some(5), "{ended:?}");
     assert!(!ended.out.contains("/tmp/pmr-"), "{ended:?}");
+    // Files that are not written need not be there to be written to.
+    let files = json!({ "out_file": "./eco.json/out", "error_file": "./eco.json/err", "log_file": "./eco.json/all", "pid_file": "./eco.json/pid" });
+    let ended = ran(&home, &json!([with(job("a", "exit 5"), &files)]), &[]);
+    assert_eq!(ended.code, Some(5), "{ended:?}");
+    assert!(ended.err.contains("log files of `a` are not written"), "{ended:?}");
     // One that cannot be written to is no reason not to run.
     let mut command = private(&home, &apps, &[]);
     command.env("PMRUN_HOME", "/proc/pmrun");
@@ -431,6 +436,10 @@ fn two_run_side_by_side_and_one_in_a_home() {
     home.ok(&["restart", "a"]);
     assert_ne!(home.pid("a:0"), pid);
     home.exits(1, &["upgrade"]).says("no daemon");
+    // It runs what it was told at first, and that only.
+    for args in [&["diff", "eco.json"][..], &["apply", "eco.json"], &["delete", "a"], &["start", "/bin/true"]] {
+        home.exits(1, args).says("what its file said");
+    }
     home.ok(&["kill"]);
     assert_eq!(run.end().code, Some(0));
     assert!(home.list().is_empty() && !home.folder.join("pmrun.sock").exists());

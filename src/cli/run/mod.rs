@@ -30,6 +30,7 @@ pub(super) fn run(arguments: &arguments::Run, terminal: &mut Terminal) -> Result
     let signals = (std::process::id() == 1).then(Signals::block_all).transpose();
     let signals = signals.map_err(|err| CliError::error(format!("cannot watch signals: {}", reason(&err))))?;
     let mut world = surroundings::world_of(&arguments.source)?;
+    world.reading.writes_nothing = true;
     let file = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     if saved_plan::read(&file.path)?.is_some() {
         return Err(CliError::usage(format!("`{}` is a saved plan", file.named.display()))
@@ -93,6 +94,7 @@ fn declared(
     }
     for app in &mut graph.apps {
         (app.logs.out, app.logs.error, app.logs.combined) = (LogTarget::Null, LogTarget::Null, None);
+        app.pid_file = None;
     }
     Ok(graph)
 }
