@@ -491,8 +491,28 @@ fn what_cannot_be_run_is_refused() {
     home.write_json("eco.json", &json!({ "apps": [job("api", "exit 0")] }));
     home.exits(65, &["run", "nowhere.json"]);
     home.exits(65, &["run", "empty.json"]).says("nothing to run");
+    // Most likely they are what an app runs.
+    home.write("server.js", "require('not-installed')");
+    home.write("empty.js", "console.log('up')");
+    for script in ["server.js", "empty.js"] {
+        home.exits(65, &["run", script]).says("takes an ecosystem file");
+    }
     home.exits(65, &["run", "later.json"]).says("nothing to run");
     home.exits(1, &["run", "eco.json", "--only", "apo"]).says("did you mean `api`?");
     home.exits(64, &["run", "eco.json", "--raw", "--json"]);
     assert!(!home.folder.exists(), "nothing was begun");
+}
+
+#[test]
+fn what_an_app_has_left_is_killed_and_is_not_the_app() {
+    let home = Home::new();
+    let left = "(trap '' INT TERM; while :; do /bin/sleep 1000; done) & ";
+    let app = with(service("a", &format!("{left}{POLITE}")), &json!({ "kill_timeout": 100, "min_uptime": 1 }));
+    let run = Run::start(&home, &json!([app]), &[]);
+    run.until_out("| up");
+    run.signal(Signal::TERM);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("what it had left is killed"), "{ended:?}");
+    leaves_nothing(&home);
 }
