@@ -376,8 +376,8 @@ pub(super) struct Run {
 const RUN: &str = "\
 It ends when no app runs and none will by itself, with the exit code of the first that failed for good: its own, 128
 and the number of the signal that killed it, or 1 where it never ran; 0 where none has. SIGTERM, SIGINT, SIGHUP and
-SIGQUIT stop everything, dependents first: 0 where all of it ended as asked, 137 where something had to be killed.
-A second one kills at once. 65 is an invalid file, or one that has nothing to run.
+SIGQUIT stop everything, dependents first: 0 where every app ended as asked, 137 where one had to be killed; what an
+app that had ended left behind does not count. A second one kills at once. 65 is an invalid file, or one that has nothing to run.
 
 With PMRUN_HOME set, other commands reach it there as they would a daemon.
 

@@ -24,6 +24,8 @@ pub struct Reading {
     pub mode: Option<String>,
     /// Places are wanted of all values, not only of those that something is said of.
     pub exact: bool,
+    /// Of what it declares pmrun writes no log and pid files (`run`): whether it could is not asked.
+    pub writes_nothing: bool,
     /// GitHub's runner reads what is printed.
     pub for_runner: bool,
     pub journal: Journal,

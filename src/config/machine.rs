@@ -42,6 +42,11 @@ impl<'a> Machine<'a> {
         Err(format!("is refused by `--hermetic`: `--allow-read {shown}` allows it"))
     }
 
+    /// Whether the apps are not started, as another version of the file is only compared, or without files of their own.
+    fn writes_nothing(&self) -> bool {
+        self.world.mapping.is_some() || self.world.reading.writes_nothing
+    }
+
     /// Where a path's bytes are. A revision that is read in place of the work tree has no built files and no
     /// installed modules, so what it lacks is taken from where it would stand.
     fn real(&self, path: &Path) -> PathBuf {
@@ -111,12 +116,11 @@ impl Surroundings for Machine<'_> {
     }
 
     fn appendable(&self, path: &Path) -> Result<(), String> {
-        // Another version of the file is compared and never started.
-        if self.world.mapping.is_some() { Ok(()) } else { writing::appendable(path) }
+        if self.writes_nothing() { Ok(()) } else { writing::appendable(path) }
     }
 
     fn replaceable(&self, path: &Path) -> Result<(), String> {
-        if self.world.mapping.is_some() { Ok(()) } else { writing::replaceable(path) }
+        if self.writes_nothing() { Ok(()) } else { writing::replaceable(path) }
     }
 
     fn refuses(&self, path: &Path, own: bool) -> bool {

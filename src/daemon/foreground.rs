@@ -19,7 +19,7 @@ use crate::logs::rotate::Rotator;
 use crate::platform::{Host, LockFile, Signals, Tap, become_foreground, time_zone, user_id};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::Entry;
-use crate::runtime::verdict::Verdict;
+use crate::runtime::verdict::{Failure, Verdict};
 use crate::runtime::{Core, Input, Past, State};
 use crate::supervisor::Layout;
 
@@ -31,6 +31,8 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 pub enum Said<'a> {
     Event(&'a Entry),
     Note(&'a str),
+    /// Whose exit code is the run's.
+    Failed(&'a Failure),
 }
 
 /// As lines for stderr; nothing, where it is not worth one.
@@ -102,11 +104,22 @@ pub fn in_foreground(task: Task<'_>) -> Result<Verdict, String> {
 
 /// Why what it asks for cannot be had here, where it cannot.
 pub(super) fn refusal(request: &Request) -> Option<Answer> {
-    let is_for_daemons = matches!(request, Request::Upgrade { .. } | Request::Leave);
-    is_for_daemons.then(|| Answer::Error {
-        message: "`pmrun run` runs here, and no daemon".to_owned(),
-        hint: Some("its apps end with it: stop it, and start it anew".to_owned()),
-    })
+    let (message, hint) = match request {
+        Request::Upgrade { .. } | Request::Leave => {
+            ("`pmrun run` runs here, and no daemon", "its apps end with it: stop it, and start it anew")
+        }
+        // What it runs is not as the file has it: without logs. Every app would be another one.
+        Request::Plan { .. }
+        | Request::Apply(_)
+        | Request::StartScript { .. }
+        | Request::Delete { .. }
+        | Request::Restore { .. } => (
+            "`pmrun run` runs here, and runs what its file said when it began",
+            "`start`, `stop` and `restart` reach its apps; for another file, stop it and start it anew",
+        ),
+        _ => return None,
+    };
+    Some(Answer::Error { message: message.to_owned(), hint: Some(hint.to_owned()) })
 }
 
 fn say(console: &Console, line: Option<String>) {
@@ -242,6 +255,9 @@ impl Foreground {
     }
 
     pub(super) async fn last_lines(mut self, signals: &mut Signals, ready: &mut AsyncFd<OwnedFd>) -> Verdict {
+        if let Some(failure) = self.verdict.failure() {
+            say(&self.console, (self.words)(Said::Failed(failure)));
+        }
         self.console.end();
         // Whoever wants it to end does not want to wait for who does not read. Else it is as with every program.
         let limit = self.since.map(|_| tokio::time::Instant::now() + LAST_LINES);

@@ -2,19 +2,20 @@
 //!
 //! One thread each reads all that goes to one of the two, and writes what has become whole lines. Whoever reads slowly is
 //! waited for: the pipes fill, and then the apps wait, as they would if they wrote there themselves. The loop that looks
-//! after them never does, nor does the other stream. When nobody reads any more, what is written is thrown away, and that is
+//! after them never does, nor does the other stream, unless both are one pipe: then they take turns. When nobody reads any more, what is written is thrown away, and that is
 //! told.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd, poll};
+use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use super::frame::Framer;
@@ -82,7 +83,8 @@ impl Console {
     /// The system's.
     pub fn start(press: Arc<dyn Press>, told: impl Fn(Heard) + Clone + Send + 'static) -> io::Result<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
-        let writer = |to| Writer::start(to, &press, &waiting, Box::new(told.clone()));
+        let turn = same_file(io::stdout(), io::stderr()).then(Arc::default);
+        let writer = |to| Writer::start(Paper::new(to, turn.clone()), &press, &waiting, Box::new(told.clone()));
         let (out, err) = (writer(Stream::Out)?, writer(Stream::Err)?);
         Ok(Self { press, out, err, waiting })
     }
@@ -111,7 +113,7 @@ impl Console {
 
 impl Writer {
     fn start(
-        to: Stream,
+        paper: Paper,
         press: &Arc<dyn Press>,
         waiting: &Arc<AtomicUsize>,
         told: Box<dyn Fn(Heard) + Send>,
@@ -129,7 +131,7 @@ impl Writer {
             next_key: BELL,
             block: vec![0; BLOCK],
             page: Vec::new(),
-            paper: Paper { to, unread: false, troubled: false },
+            paper,
             press: Arc::clone(press),
             told,
         };
@@ -269,6 +271,8 @@ enum Stream {
 /// This process's stdout, or stderr.
 struct Paper {
     to: Stream,
+    /// Where both streams are one file: what a pipe has no room for is written piece by piece, and nothing may come in between.
+    turn: Option<Arc<Mutex<()>>>,
     /// Nobody reads it.
     unread: bool,
     /// It was said that it takes nothing.
@@ -276,6 +280,10 @@ struct Paper {
 }
 
 impl Paper {
+    fn new(to: Stream, turn: Option<Arc<Mutex<()>>>) -> Self {
+        Self { to, turn, unread: false, troubled: false }
+    }
+
     /// Whether nobody reads it any more, which is told once.
     fn write(&mut self, mut bytes: &[u8]) -> bool {
         let (out, err) = (io::stdout(), io::stderr());
@@ -283,6 +291,7 @@ impl Paper {
             Stream::Out => out.as_fd(),
             Stream::Err => err.as_fd(),
         };
+        let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         while !bytes.is_empty() && !self.unread {
             match rustix::io::write(to, bytes) {
                 Ok(written) => {
@@ -310,6 +319,12 @@ impl Paper {
         }
         false
     }
+}
+
+/// `2>&1`, most likely.
+fn same_file(one: impl AsFd, other: impl AsFd) -> bool {
+    let file = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    file(one.as_fd()).is_some_and(|one| file(other.as_fd()) == Some(one))
 }
 
 fn watch(epoll: &OwnedFd, fd: &impl AsFd, key: u64) -> io::Result<()> {

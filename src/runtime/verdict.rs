@@ -54,6 +54,7 @@ impl Verdict {
                 of_signal(Signal::KILL.number())
             }
             // That its children had to be killed after it says nothing of it.
+            What::Killed { remains: true, .. } => return false,
             What::Killed { .. } => {
                 self.killed.insert(key);
                 return false;
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn who_did_not_end_as_asked_has_failed_at_that() {
         let stopping = || ("a", What::Stopping { why: Why::Signal });
-        let killed = || ("a", What::Killed { after_ms: 1 });
+        let killed = || ("a", What::Killed { after_ms: 1, remains: false });
         let ended = |status| ("a", What::Exited { status, after_ms: None, asked: true });
         let kill = || ended(ExitStatus::Signal(9));
         // In a restart that somebody asked for.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde_json::{Value, json};
 
@@ -154,7 +156,7 @@ fn what_apps_write_is_printed_with_whose_it_is() {
     assert_eq!(code, Some(3), "{out}{err}");
     let want = ["api      | no end", "api      | one", "worker:0 | i am 0", "worker:1 | i am 1"];
     assert_eq!(lines(&out), want);
-    for line in ["api      | wrong", "pmrun    | api ended after", "`api:0` failed first: exit code 3"] {
+    for line in ["api      | wrong", "pmrun    | api ended after", "pmrun    | `api:0` failed first: exit code 3"] {
         assert!(err.contains(line), "{line}\n{err}");
     }
     assert!(!err.contains("are not written"), "{err}");
@@ -329,6 +331,11 @@ fn nothing_has_to_be_writable_but_memory() {
     let ended = Run::of(&home, command).end();
     assert_eq!(ended.code, Some(5), "{ended:?}");
     assert!(!ended.out.contains("/tmp/pmr-"), "{ended:?}");
+    // Files that are not written need not be there to be written to.
+    let files = json!({ "out_file": "./eco.json/out", "error_file": "./eco.json/err", "log_file": "./eco.json/all", "pid_file": "./eco.json/pid" });
+    let ended = ran(&home, &json!([with(job("a", "exit 5"), &files)]), &[]);
+    assert_eq!(ended.code, Some(5), "{ended:?}");
+    assert!(ended.err.contains("log files of `a` are not written"), "{ended:?}");
     // One that cannot be written to is no reason not to run.
     let mut command = private(&home, &apps, &[]);
     command.env("PMRUN_HOME", "/proc/pmrun");
@@ -372,6 +379,43 @@ fn a_reader_that_does_not_read_keeps_nothing_from_ending() {
 }
 
 #[test]
+fn a_stderr_that_nobody_reads_keeps_nothing_from_ending() {
+    let home = Home::new();
+    // What it has to say at the end has no room, either.
+    let endless = with(service("a", "trap '' TERM INT; while :; do echo line >&2; done"), &json!({ "min_uptime": 1 }));
+    let mut command = private(&home, &json!([endless]), &["--grace", "100ms"]);
+    let out = home.work.join("out");
+    let (unread, pipe) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+    command.stderr(pipe.try_clone().expect("a copy")).stdout(std::fs::File::create(&out).expect("create"));
+    let child = procs::spawn(&mut command).expect("a run");
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid")).expect("not 0");
+    let watched = pidfd_open(pid, PidfdFlags::empty()).expect("our child");
+    let run = Run { child: Some(child), watched, out, err: PathBuf::new() };
+    run.until("its pipe to be full", || {
+        poll(&mut [PollFd::new(&pipe, PollFlags::OUT)], Some(&Timespec::default())) == Ok(0)
+    });
+    run.signal(Signal::TERM);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(137), "{ended:?}");
+    drop(unread);
+    leaves_nothing(&home);
+}
+
+#[test]
+fn lines_are_whole_where_both_streams_are_one_pipe() {
+    let home = Home::new();
+    let wide = "x".repeat(3_000);
+    let line = format!("i=0; while [ $i -lt 150 ]; do echo {wide}; echo {wide} >&2; i=$((i+1)); done");
+    home.write_json("eco.json", &json!({ "apps": [job("a", &line), job("b", &line)] }));
+    // In small bites, so that it is always full.
+    let mut command = home.shell("pmrun run --raw eco.json 2>&1 | while IFS= read -r line; do echo \"${#line}\"; done");
+    command.env_remove("PMRUN_HOME");
+    let ended = Run::of(&home, command).end();
+    let whole = ended.out.lines().filter(|length| *length == "3000").count();
+    assert_eq!(whole, 600, "{:?}", ended.out.lines().filter(|length| *length != "3000").collect::<Vec<_>>());
+}
+
+#[test]
 fn two_run_side_by_side_and_one_in_a_home() {
     let home = Home::new();
     let apps = json!([service("a", POLITE)]);
@@ -392,6 +436,10 @@ fn two_run_side_by_side_and_one_in_a_home() {
     home.ok(&["restart", "a"]);
     assert_ne!(home.pid("a:0"), pid);
     home.exits(1, &["upgrade"]).says("no daemon");
+    // It runs what it was told at first, and that only.
+    for args in [&["diff", "eco.json"][..], &["apply", "eco.json"], &["delete", "a"], &["start", "/bin/true"]] {
+        home.exits(1, args).says("what its file said");
+    }
     home.ok(&["kill"]);
     assert_eq!(run.end().code, Some(0));
     assert!(home.list().is_empty() && !home.folder.join("pmrun.sock").exists());
@@ -443,8 +491,28 @@ fn what_cannot_be_run_is_refused() {
     home.write_json("eco.json", &json!({ "apps": [job("api", "exit 0")] }));
     home.exits(65, &["run", "nowhere.json"]);
     home.exits(65, &["run", "empty.json"]).says("nothing to run");
+    // Most likely they are what an app runs.
+    home.write("server.js", "require('not-installed')");
+    home.write("empty.js", "console.log('up')");
+    for script in ["server.js", "empty.js"] {
+        home.exits(65, &["run", script]).says("takes an ecosystem file");
+    }
     home.exits(65, &["run", "later.json"]).says("nothing to run");
     home.exits(1, &["run", "eco.json", "--only", "apo"]).says("did you mean `api`?");
     home.exits(64, &["run", "eco.json", "--raw", "--json"]);
     assert!(!home.folder.exists(), "nothing was begun");
+}
+
+#[test]
+fn what_an_app_has_left_is_killed_and_is_not_the_app() {
+    let home = Home::new();
+    let left = "(trap '' INT TERM; while :; do /bin/sleep 1000; done) & ";
+    let app = with(service("a", &format!("{left}{POLITE}")), &json!({ "kill_timeout": 100, "min_uptime": 1 }));
+    let run = Run::start(&home, &json!([app]), &[]);
+    run.until_out("| up");
+    run.signal(Signal::TERM);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("what it had left is killed"), "{ended:?}");
+    leaves_nothing(&home);
 }

@@ -4,6 +4,7 @@ mod place;
 mod press;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub(super) fn run(arguments: &arguments::Run, terminal: &mut Terminal) -> Result
     let signals = (std::process::id() == 1).then(Signals::block_all).transpose();
     let signals = signals.map_err(|err| CliError::error(format!("cannot watch signals: {}", reason(&err))))?;
     let mut world = surroundings::world_of(&arguments.source)?;
+    world.reading.writes_nothing = true;
     let file = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;
     if saved_plan::read(&file.path)?.is_some() {
         return Err(CliError::usage(format!("`{}` is a saved plan", file.named.display()))
@@ -55,14 +57,9 @@ pub(super) fn run(arguments: &arguments::Run, terminal: &mut Terminal) -> Result
     };
     terminal.flush()?;
     let verdict = in_foreground(task);
-    // Before it is said: whoever waits for that may look.
     drop(place);
-    let verdict = verdict.map_err(CliError::error)?;
-    if let Some(failure) = verdict.failure() {
-        let id = super::progress::subject(&failure.app, failure.slot);
-        terminal.note(&format!("`{id}` failed first: exit code {}", verdict.code()));
-    }
-    Ok(verdict.code().into())
+    // Nothing is said from here on: a stderr that nobody reads would be waited for without end.
+    Ok(verdict.map_err(CliError::error)?.code().into())
 }
 
 /// The apps that are to be run, as they are run here.
@@ -74,12 +71,14 @@ fn declared(
 ) -> Result<Graph, CliError> {
     let mut only = arguments.only.clone();
     let profile = arguments.source.env.as_deref();
-    let (mut graph, _) = loading::load(file, profile, &only, arguments.strict, world, terminal)?;
+    let loaded = loading::load(file, profile, &only, arguments.strict, world, terminal);
+    let (mut graph, _) = loaded.map_err(|error| may_be_a_script(error, file))?;
     let selection = loading::select(&mut only, &graph)?;
     graph.apps.retain(|app| selection.contains(&app.name));
     let named = file.named.display();
     if graph.apps.is_empty() {
-        return Err(CliError::new(Exit::Config, format!("`{named}` has no apps: there is nothing to run")));
+        let error = CliError::new(Exit::Config, format!("`{named}` has no apps: there is nothing to run"));
+        return Err(may_be_a_script(error, file));
     }
     let runs = |app: &AppSpec| app.autostart && app.instances > 0;
     if !graph.apps.iter().any(runs) {
@@ -98,8 +97,22 @@ fn declared(
     }
     for app in &mut graph.apps {
         (app.logs.out, app.logs.error, app.logs.combined) = (LogTarget::Null, LogTarget::Null, None);
+        app.pid_file = None;
     }
     Ok(graph)
+}
+
+/// An app's program is what other process managers run as well, and by its name this may be one.
+fn may_be_a_script(error: CliError, file: &EntryFile) -> CliError {
+    let name = file.named.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let is_program = [".js", ".cjs", ".mjs", ".ts", ".cts", ".mts"].iter().any(|end| name.ends_with(end));
+    if !is_program || name.contains(".config.") || name.contains("ecosystem") || error.hint.is_some() {
+        return error;
+    }
+    error.hint(format!(
+        "`pmrun run` takes an ecosystem file; if `{}` is an app's script, `pmrun init` writes one",
+        file.named.display()
+    ))
 }
 
 /// Whether it names files for what it writes. Devices are what configs for containers name, and mean what is done.

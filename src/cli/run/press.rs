@@ -9,11 +9,13 @@ use serde_json::json;
 
 use crate::base::{DateFormat, InstanceId};
 use crate::cli::arguments;
+use crate::cli::progress::subject;
 use crate::cli::terminal::{Colour, Terminal, harmless, paint};
 use crate::daemon::Said;
 use crate::logs::civil;
 use crate::logs::console::Press;
 use crate::runtime::history::{Entry, What, Why};
+use crate::runtime::verdict::Failure;
 use crate::spec::AppSpec;
 
 /// Of apps, one after the other.
@@ -160,12 +162,14 @@ pub(super) fn words(printer: &Printer) -> impl Fn(Said<'_>) -> Option<String> + 
         if printer.shape == Shape::Json {
             return Some(match said {
                 Said::Event(entry) => event(entry)?,
-                Said::Note(note) => json!({ "version": 1, "note": note }).to_string(),
+                Said::Note(note) => noted(note),
+                Said::Failed(failure) => noted(&failed(failure)),
             });
         }
         let text = match said {
             Said::Event(entry) => format!("{} {}", printer.label(&id_of(entry)?), sentence(&entry.what)?),
             Said::Note(note) => note.to_owned(),
+            Said::Failed(failure) => failed(failure),
         };
         let text = harmless(text.as_bytes(), false);
         Some(match printer.shape {
@@ -173,6 +177,14 @@ pub(super) fn words(printer: &Printer) -> impl Fn(Said<'_>) -> Option<String> + 
             Shape::Raw | Shape::Json => format!("{OWN}: {text}"),
         })
     }
+}
+
+fn noted(note: &str) -> String {
+    json!({ "version": 1, "note": note }).to_string()
+}
+
+fn failed(failure: &Failure) -> String {
+    format!("`{}` failed first: exit code {}", subject(&failure.app, failure.slot), failure.code)
 }
 
 fn id_of(entry: &Entry) -> Option<InstanceId> {

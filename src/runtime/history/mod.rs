@@ -71,6 +71,9 @@ pub enum What {
     /// It did not end when it was asked to.
     Killed {
         after_ms: u64,
+        /// Only of what its first process has left, which had ended.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        remains: bool,
     },
     /// Its first process ended, `asked` to or not.
     Exited {

@@ -137,10 +137,11 @@ impl Moment<'_> {
             (State::Starting { late: false, .. }, State::Starting { late: true, awaits, .. }) => {
                 What::NotReady { reason: machine.lateness(*awaits) }
             }
-            (State::Stopping { phase, then, .. }, State::Stopping { phase: next, then: next_then, .. }) => {
+            (State::Stopping { phase, then, .. }, State::Stopping { launch, phase: next, then: next_then, .. }) => {
                 let is_killed = |phase: &StopPhase| matches!(phase, StopPhase::Killed { .. });
                 if is_killed(next) && !is_killed(phase) {
-                    What::Killed { after_ms: machine.policy.stop.timeout_ms }
+                    let remains = self.ended == Some(*launch);
+                    What::Killed { after_ms: machine.policy.stop.timeout_ms, remains }
                 } else if then != next_then && self.heard == Heard::Command {
                     What::Stopping { why: why.clone() }
                 } else {

@@ -46,7 +46,14 @@ impl fmt::Display for What {
             Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
             Self::Healthy => f.write_str("healthy again"),
             Self::Stopping { why } => write!(f, "asked to stop: {why}"),
-            Self::Killed { after_ms } => {
+            Self::Killed { after_ms, remains: true } => {
+                write!(
+                    f,
+                    "what it had left is killed: it had not ended within {} (kill_timeout)",
+                    format_span(*after_ms)
+                )
+            }
+            Self::Killed { after_ms, remains: false } => {
                 write!(f, "killed: it had not ended within {} (kill_timeout)", format_span(*after_ms))
             }
             Self::Exited { status, after_ms, asked } => {
