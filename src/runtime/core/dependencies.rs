@@ -33,13 +33,9 @@ impl Core {
             let spec = std::sync::Arc::clone(&app.record.spec);
             let (mut unmet, mut ended) = (Vec::new(), false);
             let (mut lost, mut back) = (Vec::new(), Vec::new());
-            let mut gone = Vec::new();
             for other in &spec.depends_on {
                 let need = spec.need(other);
                 let is_met = is_met(&self.table, other, need.condition);
-                if self.table.apps.get(other).is_none_or(|app| app.deleted) {
-                    gone.push(wanted(other, need.condition));
-                }
                 if !is_met {
                     unmet.push(wanted(other, need.condition));
                     ended |= need.on_exit == OnExit::Stop;
@@ -70,11 +66,7 @@ impl Core {
                 if runs {
                     instance.excused = None;
                 }
-                let mut unmet = if is_excused(instance) { but_stopped.clone() } else { unmet.clone() };
-                // What it waited for has not come because it was deleted.
-                if instance.machine.state == State::Blocked {
-                    unmet.extend(gone.iter().filter(|need| instance.machine.unmet.contains(need)).cloned());
-                }
+                let unmet = if is_excused(instance) { but_stopped.clone() } else { unmet.clone() };
                 // Only news is told: what a command has started all the same is left alone until what it depends on has
                 // come and gone.
                 if instance.machine.unmet != unmet {

@@ -133,15 +133,6 @@ impl Operation {
                 };
                 for other in &task.after {
                     let condition = task.needs.get(other).copied().filter(|_| strict);
-                    let is_gone = around.table.apps.get(other).is_none_or(|app| app.deleted);
-                    let is_to_come = |task: &Task| matches!(task.phase, Phase::Pending | Phase::Saving);
-                    if is_gone
-                        && condition.is_some()
-                        && self.held.contains(other)
-                        && !self.tasks.get(other).is_some_and(is_to_come)
-                    {
-                        return Turn::Never(other.clone());
-                    }
                     let is_started = || outlook(around.table, other, Condition::Started) == Outlook::Met;
                     // What has come up was ready and healthy once; that may be over, and it may still have to do its work.
                     let outlook = condition.and_then(|condition| match condition {
