@@ -34,6 +34,7 @@ mod standings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -154,10 +155,10 @@ fn start(
     let layout = Layout { home: home.to_str().ok_or("PMRUN_HOME is not valid UTF-8")?.to_owned() };
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
     // Whoever opens a pipe waits for its other end.
-    let is_other = |path: &PathBuf| path.metadata().is_ok_and(|metadata| !metadata.is_file());
+    let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
     let ours = ["standings", "events.jsonl", "pmrun.pid"].map(|name| home.join(name));
-    if let Some(path) = ours.into_iter().find(is_other) {
-        return Err(format!("`{}` is not a file: move it away", path.display()));
+    if let Some(path) = ours.into_iter().find(is_pipe) {
+        return Err(format!("`{}` is a pipe: move it away", path.display()));
     }
     // Before there are threads: they inherit what is blocked.
     let signals = Signals::block().map_err(cannot("watch signals"))?;

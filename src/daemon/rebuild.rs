@@ -131,7 +131,7 @@ pub(super) fn rebuilt_generation(number: u64, apps: usize) -> Generation {
 /// When that cannot be looked at.
 pub fn missing(home: &Path) -> Result<Option<String>, RebuildError> {
     // Looking at every process takes its time, and where nothing was ever started there is nothing to find.
-    let was_used = ["standings", "events.jsonl", "pids"].iter().any(|name| home.join(name).exists());
+    let was_used = ["standings", "pids"].iter().all(|name| home.join(name).exists());
     if !was_used || store::is_there(home) {
         return Ok(None);
     }
