@@ -92,19 +92,7 @@ fn wake(app: &RestoredApp, known: &[InstanceView]) -> Step {
         reasons.push(Reason::Unchanged);
     }
     let action = if start.is_empty() { Action::Keep } else { Action::Start };
-    Step {
-        app: name.clone(),
-        action,
-        renamed_from: None,
-        start,
-        replace: Vec::new(),
-        remove: Vec::new(),
-        stop: Vec::new(),
-        done: Vec::new(),
-        changes: Vec::new(),
-        reasons,
-        after: Vec::new(),
-    }
+    Step { action, start, ..Step::keep(name, reasons) }
 }
 
 fn restored(state: State) -> Vec<RestoredApp> {

@@ -8,7 +8,7 @@ use super::copies::now_ms;
 use super::standings::known;
 use super::utc_name;
 use crate::base::Key;
-use crate::plan::{Generation, Outcome};
+use crate::plan::Generation;
 use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, random_bytes, reason, user_id};
 use crate::runtime::store::{self, Backup, StoreError};
 use crate::runtime::{Found, Standing, State, Stranger, rebuild};
@@ -109,19 +109,7 @@ pub fn repair(home: &Path) -> Result<Option<Rebuilt>, RebuildError> {
 
 /// Why nothing is known of what was before.
 pub(super) fn rebuilt_generation(number: u64, apps: usize) -> Generation {
-    Generation {
-        number,
-        at_ms: now_ms(),
-        uid: user_id(),
-        pid: std::process::id(),
-        command: "(state built anew)".to_owned(),
-        by_hand: false,
-        ecosystem: None,
-        file: None,
-        revision: None,
-        plan: None,
-        result: Some(Outcome::Done { touched: apps }),
-    }
+    Generation::rebuilt(number, now_ms(), user_id(), std::process::id(), apps)
 }
 
 /// Why there should be a state where there is neither one nor a backup: a daemon that begins from nothing would take

@@ -41,6 +41,26 @@ pub struct Generation {
     pub result: Option<Outcome>,
 }
 
+impl Generation {
+    /// Where the history begins anew: the state was built from what was left of it, by this process.
+    #[must_use]
+    pub fn rebuilt(number: u64, at_ms: u64, uid: u32, pid: u32, apps: usize) -> Self {
+        Self {
+            number,
+            at_ms,
+            uid,
+            pid,
+            command: "(state built anew)".to_owned(),
+            by_hand: false,
+            ecosystem: None,
+            file: None,
+            revision: None,
+            plan: None,
+            result: Some(Outcome::Done { touched: apps }),
+        }
+    }
+}
+
 /// The commit of a work tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {

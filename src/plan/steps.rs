@@ -235,7 +235,9 @@ impl Step {
         self.action == Action::Keep
     }
 
-    pub(super) fn keep(app: &str, reasons: Vec<Reason>) -> Self {
+    /// Nothing is done.
+    #[must_use]
+    pub fn keep(app: &str, reasons: Vec<Reason>) -> Self {
         Self {
             app: app.to_owned(),
             action: Action::Keep,
@@ -251,7 +253,9 @@ impl Step {
         }
     }
 
-    pub(super) fn create(app: &str, reasons: Vec<Reason>) -> Self {
+    /// An app that nobody knows; of its slots none is started yet.
+    #[must_use]
+    pub fn create(app: &str, reasons: Vec<Reason>) -> Self {
         Self { action: Action::Create, ..Self::keep(app, reasons) }
     }
 

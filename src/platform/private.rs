@@ -43,7 +43,9 @@ impl Drop for PrivateFolder {
 
 /// Its real path: processes are known by it.
 fn make_in(place: &Path) -> io::Result<PathBuf> {
-    let folder = nix::unistd::mkdtemp(&place.canonicalize()?.join("pmrun-run-XXXXXX"))?;
+    // mkdtemp(3) puts its own in the place of six of these.
+    let name = format!("pmrun-run-{}", "X".repeat(6));
+    let folder = nix::unistd::mkdtemp(&place.canonicalize()?.join(name))?;
     // It is text, or no app could be told of it.
     if folder.to_str().is_none() {
         let _ = std::fs::remove_dir(&folder);

@@ -378,7 +378,7 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
             }
             None => {
                 not_beside_strangers(&name, table)?;
-                let step = new_step(&name, up);
+                let step = Step { start: up, ..Step::create(&name, Vec::new()) };
                 let ambient = table.shared(Ambient::new(ambient));
                 let (slots, done) = (None, BTreeMap::new());
                 let declared = Declared { ecosystem, file, spec: Arc::from(spec.clone()), ambient, slots, done };
@@ -388,22 +388,6 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
         operation.add_needing(name, aim, spec.depends_on.iter().cloned().collect(), among);
     }
     Ok(operation)
-}
-
-fn new_step(app: &str, start: Vec<u32>) -> Step {
-    Step {
-        app: app.to_owned(),
-        action: Action::Create,
-        renamed_from: None,
-        start,
-        replace: Vec::new(),
-        remove: Vec::new(),
-        stop: Vec::new(),
-        done: Vec::new(),
-        changes: Vec::new(),
-        reasons: Vec::new(),
-        after: Vec::new(),
-    }
 }
 
 fn start_script(
@@ -424,7 +408,7 @@ fn start_script(
         });
     }
     not_beside_strangers(&spec.name, table)?;
-    let step = new_step(&spec.name, (0..spec.instances).collect());
+    let step = Step { start: (0..spec.instances).collect(), ..Step::create(&spec.name, Vec::new()) };
     let ambient = table.shared(Ambient::new(ambient));
     let name = spec.name.clone();
     let done = BTreeMap::new();

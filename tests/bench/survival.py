@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 SERVER = """
-const server = require('http').createServer((_, answer) => answer.end('ok'))
+const server = require('http').createServer((_, answer) => setTimeout(() => answer.end('ok'), 5))
 server.listen(Number(process.env.PORT), '127.0.0.1')
 """
 
@@ -34,13 +34,13 @@ def alive(pid):
         return False
 
 
-def until(what, bound, step=0.001):
+def until(what, bound):
     """Seconds until it is true, or None."""
     began = time.monotonic()
     while time.monotonic() - began < bound:
         if what():
             return time.monotonic() - began
-        time.sleep(step)
+        os.sched_yield()
     return None
 
 
@@ -53,7 +53,7 @@ def pss(pid):
 
 
 class Client(threading.Thread):
-    """One request after the other, each on a connection of its own."""
+    """One request after the other, each on a connection of its own; the server takes 5 ms for each."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -69,7 +69,11 @@ class Client(threading.Thread):
                     self.failed += not stream.recv(64).startswith(b"HTTP/1.1 200")
             except OSError:
                 self.failed += 1
-            time.sleep(0.005)
+
+    def ask(self, more, bound=5):
+        """Until it has asked so many times more, or has been at it for so many seconds."""
+        end = self.asked + more
+        until(lambda: self.asked >= end, bound)
 
 
 class Manager:
@@ -114,7 +118,7 @@ class Manager:
 
 
 class Pmrun(Manager):
-    start, between = "apply", 0.001
+    start = "apply"
 
     def call(self, request):
         """The last answer, or None when nobody gives one."""
@@ -134,28 +138,34 @@ class Pmrun(Manager):
     def daemon(self):
         return int((self.home / "pmrun.pid").read_text())
 
-    def serves(self):
+    def serving(self):
+        """The pid of the daemon that answers."""
         answer = self.call({"do": "ping"})
-        return bool(answer) and "pid" in json.dumps(answer)
+        return answer and answer.get("pid")
+
+    def is_at_rest(self):
+        """What the last command came to is on the disk."""
+        generations = self.call({"do": "history", "count": 1})["generations"]
+        return all(generation.get("result") for generation in generations)
 
     def upgrade(self):
         return self.run("daemon", "upgrade")
 
 
 class Pm2(Manager):
-    start, between = "start", 0.02
+    start = "start"
 
     def daemon(self):
         return int((self.home / "pm2.pid").read_text())
 
-    def serves(self):
-        """Whoever listens; asking by the command would start another daemon."""
+    def serving(self):
+        """Whose socket takes connections; asking by the command would start another daemon."""
         try:
             with socket.socket(socket.AF_UNIX) as stream:
                 stream.connect(str(self.home / "rpc.sock"))
-                return True
+                return self.daemon()
         except OSError:
-            return False
+            return None
 
     def upgrade(self):
         return self.run("update")
@@ -165,11 +175,25 @@ def gaps(manager, over, found):
     """The longest time between two answers, until it is over."""
     last, longest = time.monotonic(), 0.0
     while not over.is_set():
-        if manager.serves():
+        if manager.serving():
             now = time.monotonic()
             longest, last = max(longest, now - last), now
-        time.sleep(manager.between)
     found.append(max(longest, time.monotonic() - last))
+
+
+def upgraded(manager):
+    """Seconds for which nobody answered; of pmrun alone, as PM2's update does not go through while its socket is used."""
+    over, found = threading.Event(), []
+    watcher = threading.Thread(target=gaps, args=(manager, over, found))
+    if isinstance(manager, Pmrun):
+        watcher.start()
+    done = manager.upgrade()
+    if done.returncode != 0:
+        raise SystemExit(f"{manager.program} was not upgraded: {done.stdout[-500:]} {done.stderr[-500:]}")
+    over.set()
+    if isinstance(manager, Pmrun):
+        watcher.join()
+    return found[0] * 1e3 if found else None
 
 
 def drills(kind, program, count):
@@ -186,22 +210,16 @@ def drills(kind, program, count):
         until(lambda: not client.failed and socket.socket().connect_ex(("127.0.0.1", port)) == 0, 10)
         client.start()
         for name in ["upgrade", "kill -9"]:
-            before, failed, over, found = manager.pids(), client.failed, threading.Event(), []
+            before, failed = manager.pids(), client.failed
             if name == "upgrade":
-                watcher = threading.Thread(target=gaps, args=(manager, over, found))
-                watcher.start()
-                done = manager.upgrade()
-                if done.returncode != 0:
-                    raise SystemExit(f"{program} was not upgraded: {done.stdout[-500:]} {done.stderr[-500:]}")
-                over.set()
-                watcher.join()
-                figures["upgrade: gap, ms"] = found[0] * 1e3
+                figures["upgrade: gap, ms"] = upgraded(manager)
             else:
-                os.kill(manager.daemon(), signal.SIGKILL)
-                until(lambda: not manager.serves(), 1, 0)
-                back = until(manager.serves, 10)
-                figures["kill -9: served again after, ms"] = None if back is None else back * 1e3
-                time.sleep(1)
+                daemon = manager.serving()
+                os.kill(daemon, signal.SIGKILL)
+                back = until(lambda: manager.serving() not in (None, daemon), 10)
+                figures["kill -9: another serves after, ms"] = None if back is None else back * 1e3
+            # What becomes of apps takes its time.
+            client.ask(200)
             after = manager.pids()
             figures[f"{name}: processes lost"] = len(before - after)
             figures[f"{name}: requests failed"] = client.failed - failed
@@ -212,14 +230,27 @@ def drills(kind, program, count):
         manager.end()
 
 
+def settle(pid, quiet=3.0):
+    """Until its memory has not changed for so many seconds."""
+    seen = [pss(pid), time.monotonic()]
+
+    def is_quiet():
+        now = pss(pid)
+        if now != seen[0]:
+            seen[:] = [now, time.monotonic()]
+        return time.monotonic() - seen[1] > quiet
+
+    until(is_quiet, 60)
+
+
 def memory(program, count):
     manager = Pmrun(program)
     try:
         manager.run("apply", manager.config(max(count, 1)))
         if count == 0:
             manager.run("delete", "all")
-        time.sleep(10)
         daemon = manager.daemon()
+        settle(daemon)
         keeper = int(Path(f"/proc/{daemon}/stat").read_text().rsplit(") ", 1)[1].split()[1])
         own = os.readlink(f"/proc/{daemon}/exe")
         helpers = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
@@ -242,7 +273,7 @@ def changes(program, count):
         taken = []
         for number in range(count):
             # What became of the one before is recorded without anybody waiting for it.
-            time.sleep(0.1)
+            until(manager.is_at_rest, 5)
             began = time.monotonic()
             manager.call({"do": "stop", "targets": [f"job-{number}"]})
             taken.append((time.monotonic() - began) * 1e3)

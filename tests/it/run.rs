@@ -54,6 +54,10 @@ struct Ended {
 impl Run {
     fn of(home: &Home, mut command: Command) -> Self {
         let (child, out, err) = home.start_command(&mut command);
+        Self::watch(child, out, err)
+    }
+
+    fn watch(child: Child, out: PathBuf, err: PathBuf) -> Self {
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid")).expect("not 0");
         let watched = pidfd_open(pid, PidfdFlags::empty()).expect("our child");
         Self { child: Some(child), watched, out, err }
@@ -366,9 +370,7 @@ fn a_reader_that_does_not_read_keeps_nothing_from_ending() {
     command.stdout(Stdio::piped()).stderr(std::fs::File::create(&err).expect("create"));
     let mut child = procs::spawn(&mut command).expect("a run");
     let unread = child.stdout.take();
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid")).expect("not 0");
-    let watched = pidfd_open(pid, PidfdFlags::empty()).expect("our child");
-    let run = Run { child: Some(child), watched, out: PathBuf::new(), err };
+    let run = Run::watch(child, PathBuf::new(), err);
     // Restarts, or whatever else there is to say, is not waited for either.
     run.until("it to be up", || read(&run.err).contains("online after"));
     run.signal(Signal::TERM);
@@ -388,9 +390,7 @@ fn a_stderr_that_nobody_reads_keeps_nothing_from_ending() {
     let (unread, pipe) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
     command.stderr(pipe.try_clone().expect("a copy")).stdout(std::fs::File::create(&out).expect("create"));
     let child = procs::spawn(&mut command).expect("a run");
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid")).expect("not 0");
-    let watched = pidfd_open(pid, PidfdFlags::empty()).expect("our child");
-    let run = Run { child: Some(child), watched, out, err: PathBuf::new() };
+    let run = Run::watch(child, out, PathBuf::new());
     run.until("its pipe to be full", || {
         poll(&mut [PollFd::new(&pipe, PollFlags::OUT)], Some(&Timespec::default())) == Ok(0)
     });

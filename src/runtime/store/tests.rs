@@ -10,22 +10,6 @@ fn record(name: &str, ambient: &str) -> AppRecord {
     AppRecord { ecosystem: None, file: None, spec, ambient: ambient.to_owned(), instances }
 }
 
-fn note() -> Generation {
-    Generation {
-        number: 5,
-        at_ms: 1,
-        uid: 0,
-        pid: 1,
-        command: "(state built anew)".to_owned(),
-        by_hand: false,
-        ecosystem: None,
-        file: None,
-        revision: None,
-        plan: None,
-        result: None,
-    }
-}
-
 fn ambient(digest: &str) -> Save {
     let variables = BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("ODD".to_owned(), "a\n\"é".to_owned())]);
     Save::Ambient(digest.to_owned(), Arc::new(variables))
@@ -319,11 +303,18 @@ fn what_is_set_aside_is_neither_replaced_nor_missing_in_between() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("state");
     let state = State { generation: 5, ..State::empty(Key([3; 32])) };
-    assert_eq!(replace(home.path(), &state, &note(), "now").unwrap(), None, "there was none");
+    assert_eq!(
+        replace(home.path(), &state, &Generation::rebuilt(5, 1, 0, 1, 0), "now").unwrap(),
+        None,
+        "there was none"
+    );
     let mut aside = Vec::new();
     for damaged in ["one", "two", "three"] {
         std::fs::write(&path, damaged).unwrap();
-        aside.push((replace(home.path(), &state, &note(), "now").unwrap().unwrap(), damaged));
+        aside.push((
+            replace(home.path(), &state, &Generation::rebuilt(5, 1, 0, 1, 0), "now").unwrap().unwrap(),
+            damaged,
+        ));
         assert_eq!(read(home.path()).unwrap().unwrap().generation, 5);
     }
     for (path, damaged) in aside {
