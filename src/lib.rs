@@ -68,6 +68,7 @@
 //! | `pmrun.sock`, `pmrun.pid` | the control socket and the daemon's pid, while it serves | the daemon |
 //! | `pmrun.log` | what the daemon itself has to say | the daemon |
 //! | `events.jsonl`, `events.jsonl.1` | what happened to apps, an event a line ([`runtime::history`]) | the daemon |
+//! | `preload.cjs` | what Node's workers load before their own code ([`node::PRELOAD`]) | the daemon |
 //! | `notify/` | a socket for each app that says `READY=1` | the daemon |
 //! | `logs/NAME-out.log`, `logs/NAME-error.log` | what an app writes; `-SLOT` before `.log` from the second instance on | the app itself |
 //! | `logs/NAME-all.log` and those where something is added to a line | the same, framed | the log process ([`logs::pump`]) |

@@ -7,10 +7,13 @@
 //! [`Said`] is what was said, [`Primary`] answers for one app. Neither knows descriptors or system calls: sockets are opened
 //! by whoever asks, and are any type that can be copied.
 
+/// What workers of node's are given to load before their own code, so that they can be replaced without losing a request.
+pub const PRELOAD: &str = include_str!("preload.cjs");
+
 mod endpoint;
 mod message;
 mod primary;
 
 pub use self::endpoint::{Endpoint, Family};
 pub use self::message::{Query, Said};
-pub use self::primary::{Answer, Kept, Primary, Worker};
+pub use self::primary::{Answer, Connection, Kept, Primary, Worker};

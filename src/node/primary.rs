@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,8 @@ use super::{Endpoint, Family, Query};
 
 /// More sockets than this no app has open at a time: a worker that asks without end would use up the descriptors of all.
 const SOCKETS_MAX: usize = 256;
+/// Nor do more than this wait who were accepted for a worker that went before it took them.
+const WAITING_MAX: usize = 1_024;
 
 /// A process that shares the sockets of its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +43,22 @@ pub struct Primary<F> {
     sockets: BTreeMap<Name, Socket<F>>,
     /// Slots that have, or are about to have, a worker.
     slots: BTreeSet<u32>,
+    /// And those that there are, with their slots.
+    workers: BTreeMap<u64, u32>,
+    /// Connections that were accepted here and given to a worker that has not said yet whether it takes them: by the number of
+    /// the message, with the worker.
+    given: BTreeMap<u64, (u64, Connection<F>)>,
+    /// And those for which there is no worker.
+    waiting: VecDeque<Connection<F>>,
     /// Numbers what is sent.
     seq: u64,
+}
+
+/// Somebody who has connected, and to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection<F> {
+    pub endpoint: Endpoint,
+    pub fd: F,
 }
 
 /// Which socket it is. As text it goes through other programs: what is added later is optional.
@@ -94,7 +110,14 @@ impl Name {
 
 impl<F> Default for Primary<F> {
     fn default() -> Self {
-        Self { sockets: BTreeMap::new(), slots: BTreeSet::new(), seq: 0 }
+        Self {
+            sockets: BTreeMap::new(),
+            slots: BTreeSet::new(),
+            workers: BTreeMap::new(),
+            given: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            seq: 0,
+        }
     }
 }
 
@@ -110,6 +133,7 @@ impl<F: Clone> Primary<F> {
         open: impl FnOnce(&Query, &Endpoint, bool) -> Result<F, i32>,
     ) -> (Answer<F>, Option<Kept<F>>) {
         self.slots.insert(worker.slot);
+        self.workers.insert(worker.id, worker.slot);
         let seq = query.seq;
         let Some(endpoint) = query.endpoint.clone().filter(|_| query.fd.is_none()) else {
             // A number of ours means nothing to it.
@@ -157,6 +181,7 @@ impl<F: Clone> Primary<F> {
     /// A worker that an earlier primary looked after: what it has of what there is, nobody knows.
     pub fn adopt(&mut self, worker: Worker) {
         self.slots.insert(worker.slot);
+        self.workers.insert(worker.id, worker.slot);
         for (name, socket) in &mut self.sockets {
             if name.slot.is_none_or(|slot| slot == worker.slot) {
                 socket.users.entry(worker.id).or_insert(false);
@@ -181,22 +206,74 @@ impl<F: Clone> Primary<F> {
         }
     }
 
-    /// A worker has ended.
+    /// A worker has ended. What it was given and has not taken is another's now.
     pub fn gone(&mut self, worker: Worker) {
+        self.workers.remove(&worker.id);
         for socket in self.sockets.values_mut() {
             socket.users.remove(&worker.id);
         }
+        let left = self.given.extract_if(.., |_, (to, _)| *to == worker.id);
+        self.waiting.extend(left.map(|(_, (_, connection))| connection));
     }
 
-    /// Closes what nobody uses. To be said when workers have been up for a while: they have asked for what they want.
+    /// Sockets of slots whose worker is not there, or accepts no more, while others serve the same.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<Kept<F>> {
+        let left = self.sockets.iter().filter(|(name, socket)| name.slot.is_some() && socket.users.is_empty());
+        left.filter(|(name, _)| self.heirs(&name.endpoint).next().is_some())
+            .map(|(name, socket)| socket.kept(name))
+            .collect()
+    }
+
+    /// Somebody was accepted whom a worker is to serve.
+    pub fn accept(&mut self, connection: Connection<F>) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(connection);
+        }
+    }
+
+    /// Gives those who wait to workers, of which `is_there` says which can be told: whom to tell what.
+    pub fn give(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<(u64, Answer<F>)> {
+        let mut told = Vec::new();
+        for connection in std::mem::take(&mut self.waiting) {
+            let heirs: Vec<u64> = self.heirs(&connection.endpoint).filter(|heir| is_there(*heir)).collect();
+            let seq = self.next();
+            let turn = usize::try_from(seq).unwrap_or(0) % heirs.len().max(1);
+            let Some(heir) = heirs.get(turn) else {
+                self.waiting.push_back(connection);
+                continue;
+            };
+            let key = Name::of(connection.endpoint.clone(), 0, 0).key();
+            let inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq });
+            let line = handle(connection.endpoint.handle_type(), &inner);
+            told.push((*heir, Answer { line, fd: Some(connection.fd.clone()) }));
+            self.given.insert(seq, (*heir, connection));
+        }
+        told
+    }
+
+    /// A worker has taken a connection, or not: it has closed its server meanwhile.
+    pub fn took(&mut self, seq: u64, accepted: bool) {
+        if let Some((_, connection)) = self.given.remove(&seq).filter(|_| !accepted) {
+            self.waiting.push_back(connection);
+        }
+    }
+
+    /// Closes what nobody uses. To be said when workers have been up for a while: they have asked for what they want. What
+    /// belongs to a slot whose worker is yet to come stays.
     pub fn sweep(&mut self) -> Vec<Kept<F>> {
-        self.remove(|_, socket| socket.users.is_empty())
+        let manned: BTreeSet<u32> = self.workers.values().copied().collect();
+        let has_asked = |name: &Name| name.slot.map_or(!manned.is_empty(), |slot| manned.contains(&slot));
+        self.remove(|name, socket| socket.users.is_empty() && has_asked(name))
     }
 
     /// There will be no worker in this slot for some time.
     pub fn release(&mut self, slot: u32) -> Vec<Kept<F>> {
         self.slots.remove(&slot);
         let none_left = self.slots.is_empty();
+        if none_left {
+            self.waiting.clear();
+        }
         self.remove(|name, _| name.slot.map_or(none_left, |of| of == slot))
     }
 
@@ -216,17 +293,10 @@ impl<F: Clone> Primary<F> {
         Answer { line: line(&message), fd: None }
     }
 
-    /// Who serves the same as a socket that is none of them any more.
-    pub fn heirs(&self, endpoint: &Endpoint) -> impl Iterator<Item = u64> {
+    /// Who serves the same as a socket that nobody serves any more.
+    fn heirs(&self, endpoint: &Endpoint) -> impl Iterator<Item = u64> {
         let same = self.sockets.iter().filter(move |(name, _)| name.endpoint == *endpoint);
         same.flat_map(|(_, socket)| socket.users.keys().copied())
-    }
-
-    /// A connection that was accepted here, for a worker that serves the same.
-    pub fn connection(&mut self, endpoint: &Endpoint, fd: F) -> Answer<F> {
-        let key = Name::of(endpoint.clone(), 0, 0).key();
-        let inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": self.next() });
-        Answer { line: handle(endpoint.handle_type(), &inner), fd: Some(fd) }
     }
 
     /// A worker is to close what it listens on, and its channel when it is done with its connections.
@@ -421,6 +491,40 @@ mod tests {
         world.ask(NEXT, tcp(81)).unwrap();
         assert_eq!(world.primary.sweep().iter().map(|kept| kept.endpoint.port).collect::<Vec<_>>(), [80]);
         assert!(world.primary.sweep().is_empty());
+    }
+
+    #[test]
+    fn who_connects_to_a_slot_without_a_worker_is_given_to_another_until_one_takes_it() {
+        let mut world = World::default();
+        world.ask(ONE, tcp(80)).unwrap();
+        world.ask(TWO, tcp(80)).unwrap();
+        assert!(world.primary.orphans().is_empty());
+        world.primary.gone(ONE);
+        assert_eq!(world.primary.orphans().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
+        let connection = |fd| Connection { endpoint: tcp(80).endpoint.unwrap(), fd };
+        let number = |answer: &Answer<u32>| {
+            let message: Value = serde_json::from_slice(&answer.line).unwrap();
+            assert_eq!(message["msg"]["act"], "newconn");
+            message["msg"]["seq"].as_u64().unwrap()
+        };
+        world.primary.accept(connection(10));
+        let told = world.primary.give(|_| true);
+        assert_eq!(told.iter().map(|(to, answer)| (*to, answer.fd)).collect::<Vec<_>>(), [(2, Some(10))]);
+        // It was closing its server: as nobody else is there, it waits for who comes.
+        world.primary.took(number(&told[0].1), false);
+        assert!(world.primary.give(|_| false).is_empty());
+        world.primary.gone(TWO);
+        assert!(world.primary.orphans().is_empty() && world.primary.give(|_| true).is_empty());
+        world.ask(NEXT, tcp(80)).unwrap();
+        let told = world.primary.give(|_| true);
+        assert_eq!(told.iter().map(|(to, answer)| (*to, answer.fd)).collect::<Vec<_>>(), [(3, Some(10))]);
+        // That one dies before it has said anything.
+        world.primary.gone(NEXT);
+        world.ask(TWO, tcp(80)).unwrap();
+        let told = world.primary.give(|_| true);
+        assert_eq!(told[0].0, 2);
+        world.primary.took(number(&told[0].1), true);
+        assert!(world.primary.given.is_empty() && world.primary.waiting.is_empty());
     }
 
     #[test]

@@ -146,10 +146,10 @@ fn is_served(path: &str) -> bool {
     !matches!(try_it(), Err(Errno::CONNREFUSED | Errno::NOENT))
 }
 
-/// What waits on a socket for somebody to accept it.
-pub(super) fn pending(fd: &OwnedFd) -> Vec<OwnedFd> {
+/// Those who wait on a socket for somebody to accept them, `most` at a time.
+pub(super) fn pending(fd: &OwnedFd, most: usize) -> Vec<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    std::iter::from_fn(|| rustix::net::accept_with(fd, flags).ok()).take(PENDING_MAX).collect()
+    std::iter::from_fn(|| rustix::net::accept_with(fd, flags).ok()).take(most.min(PENDING_MAX)).collect()
 }
 
 /// No backlog is longer that an app asks for.

@@ -42,6 +42,8 @@ pub(super) struct Extras<'a> {
     pub(super) files: Option<Rlimit>,
     /// As whom it runs, where that is not as this process.
     pub(super) account: Option<&'a Account>,
+    /// What node is to load before the app's own code.
+    pub(super) preload: Option<&'a Path>,
     /// The folder of its cgroup.
     pub(super) group: Option<OwnedFd>,
 }
@@ -135,7 +137,9 @@ fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<Own
     env.extend(pipes.map(|pipes| (MARK_PIPES, pipes)));
     let pairs = env.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
-    let words = std::iter::once(&launch.program).chain(&launch.args).map(|word| CString::new(word.as_str()));
+    let preload = extras.preload.and_then(Path::to_str).map(|path| ["--require", path]);
+    let args = preload.into_iter().flatten().chain(launch.args.iter().map(String::as_str));
+    let words = std::iter::once(launch.program.as_str()).chain(args).map(CString::new);
     let words = words.collect::<Result<Vec<_>, _>>()?;
     let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
     let candidates = candidates(launch, env.get("PATH").copied());

@@ -63,6 +63,7 @@ impl Stage {
             rlimits: BTreeMap::new(),
             limits: crate::spec::Limits::default(),
             worker: false,
+            preload: false,
             tree: true,
         }
     }

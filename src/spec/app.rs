@@ -320,9 +320,10 @@ impl Default for RestartPolicy {
     }
 }
 
-/// Nearly all requests are done by then; what never ends by itself (WebSockets) holds nobody up for longer.
+/// Nearly all requests are done by then. Who connects to an app of one instance waits meanwhile, so that what never ends by
+/// itself (WebSockets) must not hold it up for long.
 fn drain_ms() -> u64 {
-    8_000
+    3_000
 }
 
 impl Default for StopPolicy {

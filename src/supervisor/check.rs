@@ -77,6 +77,7 @@ pub fn check(
                 pid_file: String::new(),
                 channel: false,
                 worker: false,
+                preload: false,
                 notify: false,
                 tree: true,
                 ..process

@@ -70,6 +70,8 @@ pub struct Launch {
     pub limits: Limits,
     /// It shares its app's sockets with the other instances, over its channel: a worker of Node's cluster.
     pub worker: bool,
+    /// What helps node's workers to finish what they have begun is loaded before their own code.
+    pub preload: bool,
     /// When its first process ends by itself, kill what is left of its process group.
     pub tree: bool,
 }
@@ -149,6 +151,7 @@ pub fn launch(
         rlimits: spec.rlimits.clone(),
         limits: spec.limits,
         worker: is_worker(spec),
+        preload: is_preloaded(spec),
         tree: spec.stop.tree,
         instance,
     }
@@ -235,6 +238,12 @@ fn command(spec: &AppSpec) -> (String, Vec<String>) {
 /// What is run by another program cannot be one.
 pub(super) fn is_worker(spec: &AppSpec) -> bool {
     spec.exec_mode == ExecMode::Cluster && is_node(spec)
+}
+
+/// What is not to finish needs no help with it; Bun has ways of its own, and another user may not read our folder.
+fn is_preloaded(spec: &AppSpec) -> bool {
+    let is_bun = spec.interpreter.as_deref().is_some_and(|interpreter| interpreter.ends_with("bun"));
+    is_worker(spec) && !is_bun && spec.stop.drain_ms > 0 && spec.uid.is_none() && spec.gid.is_none()
 }
 
 fn is_node(spec: &AppSpec) -> bool {

@@ -1,6 +1,7 @@
 //! Instances of unchanged Node servers share what they listen on, and nothing that pmrun does refuses a connection.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -215,7 +216,32 @@ fn messages_and_handles_of_a_worker_stop_nothing() {
     assert_eq!(home.list().iter().map(Instance::restarts).sum::<u64>(), 0);
 }
 
-/// Asks again and again, each time on a connection of its own, while something is done: how often, and how often in vain.
+/// As [`ask`], on a connection that is kept as long as the server says so.
+fn ask_again(port: u16, held: &mut Option<BufReader<TcpStream>>) -> Option<()> {
+    let mut stream = match held.take() {
+        Some(stream) => stream,
+        None => BufReader::new(TcpStream::connect(("127.0.0.1", port)).ok()?),
+    };
+    stream.get_ref().set_read_timeout(Some(SOON)).ok()?;
+    stream.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
+    let (mut length, mut is_last) = (None, false);
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok().filter(|length| *length > 0)?;
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        is_last |= line == "connection: close";
+        length = line.strip_prefix("content-length: ").map_or(length, |length| length.parse().ok());
+    }
+    stream.read_exact(&mut vec![0; length?]).ok()?;
+    *held = (!is_last).then_some(stream);
+    Some(())
+}
+
+/// Asks again and again while something is done, on a connection for each time and on one that is kept: how often, and how
+/// often in vain.
 fn while_asking(port: u16, deed: impl FnOnce()) -> (u32, u32) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -227,7 +253,16 @@ fn while_asking(port: u16, deed: impl FnOnce()) -> (u32, u32) {
             }
             (asked, failed)
         };
-        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        let loyal = || {
+            let (mut asked, mut failed, mut held) = (0, 0, None);
+            while !over.load(Ordering::Relaxed) && asked < 100_000 {
+                asked += 1;
+                failed += u32::from(ask_again(port, &mut held).is_none());
+            }
+            (asked, failed)
+        };
+        let mut clients: Vec<_> = (0..3).map(|_| scope.spawn(client)).collect();
+        clients.push(scope.spawn(loyal));
         deed();
         over.store(true, Ordering::Relaxed);
         clients.into_iter().map(|client| client.join().expect("it ends")).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
@@ -277,8 +312,8 @@ fn what_never_ends_holds_a_reload_up_for_the_drain_timeout_and_a_stop_not_at_all
     app["drain_timeout"] = json!("600s");
     home.apply(&json!([app.clone()]));
     let mut held = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    std::io::Write::write_all(&mut held, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
-    std::io::Read::read_exact(&mut held, &mut [0; 12]).expect("it answers");
+    held.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+    held.read_exact(&mut [0; 12]).expect("it answers");
     let (mut reload, ..) = home.start_command(&mut home.command(&["reload", "web"]));
     home.until_state("web:0", "stopping");
     home.ok(&["show", "web"]).prints("(drain_timeout)");
@@ -289,9 +324,49 @@ fn what_never_ends_holds_a_reload_up_for_the_drain_timeout_and_a_stop_not_at_all
     app["drain_timeout"] = json!(200);
     home.apply(&json!([app]));
     let mut held = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    std::io::Write::write_all(&mut held, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
-    std::io::Read::read_exact(&mut held, &mut [0; 12]).expect("it answers");
+    held.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+    held.read_exact(&mut [0; 12]).expect("it answers");
     let pid = home.pid("web:0");
     home.ok(&["reload", "web"]);
     assert_ne!(home.pid("web:0"), pid);
+}
+
+#[test]
+fn who_connects_while_an_instance_finishes_or_is_down_is_served_by_the_others() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    let text = SERVER.replace("=> answer.end(", "=> question.url == '/never' ? answer.write('never') : answer.end(");
+    home.write("server.js", text);
+    let mut app = server(port, 2);
+    app["drain_timeout"] = json!("600s");
+    home.apply(&json!([app.clone()]));
+    // Requests that never end hold both up, whichever is first.
+    let held: Vec<TcpStream> = (0..16)
+        .map(|_| {
+            let mut held = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+            held.write_all(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+            held.read_exact(&mut [0; 12]).expect("it answers");
+            held
+        })
+        .collect();
+    let (mut reload, ..) = home.start_command(&mut home.command(&["reload", "web"]));
+    let draining = home.until("one finishes", |all| all.iter().any(|known| known.state() == "stopping"));
+    let draining = draining.iter().find(|known| known.state() == "stopping").and_then(Instance::pid).expect("its pid");
+    for _ in 0..50 {
+        let answer = ask(port).expect("an answer");
+        assert!(!answer.starts_with(&draining.to_string()), "{answer} of the one that finishes");
+    }
+    home.ok(&["stop", "web"]);
+    let _ = reload.wait();
+    drop(held);
+    // A crash loop of one slot is nobody's business but its own.
+    home.write("server.js", "if (process.env.NODE_APP_INSTANCE === '1') process.exit(1)\n".to_owned() + SERVER);
+    app["restart_delay"] = json!(4_000);
+    home.write_json("eco.json", &json!([app]));
+    home.exits(3, &["apply", "eco.json"]);
+    for _ in 0..50 {
+        assert!(ask(port).is_some());
+    }
 }

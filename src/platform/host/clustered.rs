@@ -1,6 +1,7 @@
 //! What workers of Node's cluster ask for over their channels, and the sockets that they share.
 
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::event::epoll;
@@ -11,7 +12,7 @@ use rustix::time::{
 use super::running::Running;
 use super::{Event, Host, Key};
 use crate::base::InstanceId;
-use crate::node::{Answer, Kept, Primary, Query, Said, Worker};
+use crate::node::{Answer, Connection, Kept, PRELOAD, Primary, Query, Said, Worker};
 use crate::platform::account::Account;
 use crate::platform::reason;
 use crate::platform::sockets;
@@ -20,6 +21,8 @@ use crate::supervisor::{Launch, LaunchId};
 
 /// A worker that listens has asked for all that it wants after this long: what nobody has by then is closed.
 const SETTLED_S: i64 = 3;
+/// Others have their turn after so many.
+const ACCEPTS_A_TURN: usize = 64;
 /// Before the names of sockets that the keeper holds.
 const HELD: &str = "listen/";
 
@@ -31,6 +34,13 @@ pub(super) struct Member {
     account: Option<Account>,
 }
 
+/// A socket of a slot that has no worker just now: who connects there is given to the others.
+#[derive(Debug)]
+pub(super) struct Orphan {
+    app: String,
+    kept: Kept<Arc<OwnedFd>>,
+}
+
 impl Member {
     pub(super) fn of(launch: &Launch) -> Option<Self> {
         let worker = Worker { id: launch.id.0, slot: launch.instance.slot };
@@ -40,14 +50,38 @@ impl Member {
 }
 
 impl Host {
+    /// Written when it is first needed; without it a worker runs all the same.
+    pub(super) fn preload(&mut self, launch: &Launch) -> Option<PathBuf> {
+        if !launch.preload {
+            return None;
+        }
+        let path = Path::new(&self.home).join("preload.cjs");
+        let is_there = || std::fs::read(&path).is_ok_and(|found| found == PRELOAD.as_bytes());
+        if self.preload.is_none() || !path.exists() {
+            let fresh = path.with_extension("new");
+            let written = || std::fs::write(&fresh, PRELOAD).and_then(|()| std::fs::rename(&fresh, &path));
+            let there = if is_there() { Ok(()) } else { written() };
+            if let Err(error) = &there {
+                let reason = reason(error);
+                self.notice(format!("cannot write `{}`: {reason}; a reload may cut requests off", path.display()));
+            }
+            self.preload = Some(there.ok().map(|()| path));
+        }
+        self.preload.clone().flatten()
+    }
+
     /// There will be no process in this slot for some time: nobody who connects is to wait for one.
     pub fn unlisten(&mut self, instance: &InstanceId) {
         let Some(primary) = self.clusters.get_mut(&instance.app) else { return };
         let released = primary.release(instance.slot);
-        for kept in &released {
-            self.pass_on(&instance.app, kept);
+        for kept in released.iter().filter(|kept| kept.endpoint.is_by_slot()) {
+            primary_accepts(primary, kept, usize::MAX);
+            // At once: who connects in between is cut off (only the kernel could give those to another socket, and does
+            // with `net.ipv4.tcp_migrate_req=1`).
+            sockets::close(&kept.fd, &kept.endpoint);
         }
         self.let_go(&instance.app, released);
+        self.mind(&instance.app);
     }
 
     /// Has a worker close what it listens on; it closes its channel when it is done with its connections.
@@ -78,6 +112,8 @@ impl Host {
             }
         }
         self.clusters.insert(to.to_owned(), primary);
+        self.mind(from);
+        self.mind(to);
     }
 
     pub(super) fn channel_readable(&mut self, launch: LaunchId) {
@@ -134,12 +170,19 @@ impl Host {
                 if let Some(primary) = self.clusters.get_mut(&member.app) {
                     primary.close(member.worker, &key);
                 }
+                self.mind(&member.app);
+            }
+            Said::Took { ack, accepted } => {
+                if let Some(primary) = self.clusters.get_mut(&member.app) {
+                    primary.took(ack, accepted);
+                }
+                self.mind(&member.app);
             }
             Said::Leaving { seq } => {
                 let answer = self.clusters.entry(member.app).or_default().leave(seq);
                 self.tell(launch, Some(answer));
             }
-            Said::Took { .. } | Said::Ready | Said::Handle | Said::Arrived | Said::Lost | Said::Other => {}
+            Said::Ready | Said::Handle | Said::Arrived | Said::Lost | Said::Other => {}
         }
     }
 
@@ -154,6 +197,7 @@ impl Host {
             self.notice(format!("the keeper cannot hold a socket of `{}`: {}", member.app, reason(&error)));
         }
         self.tell(launch, Some(answer));
+        self.mind(&member.app);
     }
 
     /// None tells that a descriptor has arrived.
@@ -169,30 +213,57 @@ impl Host {
         self.flush_channel(launch);
     }
 
-    /// Those who wait on a socket that is about to be closed are given to somebody else who serves the same.
-    fn pass_on(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) {
-        let Some(primary) = self.clusters.get_mut(app).filter(|_| kept.endpoint.is_by_slot()) else { return };
-        let heirs: Vec<u64> = primary.heirs(&kept.endpoint).collect();
-        let heirs: Vec<LaunchId> = heirs
-            .into_iter()
-            .map(LaunchId)
-            .filter(|heir| self.running.get(heir).is_some_and(|running| running.channel.is_some()))
-            .collect();
-        if heirs.is_empty() {
-            return;
-        }
-        for (connection, heir) in sockets::pending(&kept.fd).into_iter().zip(heirs.iter().cycle()) {
-            let Some(primary) = self.clusters.get_mut(app) else { return };
-            let answer = primary.connection(&kept.endpoint, Arc::new(connection));
-            self.tell(*heir, Some(answer));
-        }
-    }
-
     pub(super) fn worker_gone(&mut self, running: &Running) {
         if let Some(member) = &running.member
             && let Some(primary) = self.clusters.get_mut(&member.app)
         {
             primary.gone(member.worker);
+            self.mind(&member.app.clone());
+        }
+    }
+
+    /// Sees to it that nobody waits on a socket whose slot has no worker, as long as others serve the same.
+    fn mind(&mut self, app: &str) {
+        let wanted = self.clusters.get(app).map(Primary::orphans).unwrap_or_default();
+        let is_wanted = |orphan: &Orphan| wanted.iter().any(|kept| kept.name == orphan.kept.name);
+        let over: Vec<u64> = self
+            .orphans
+            .iter()
+            .filter(|(_, orphan)| orphan.app == app && !is_wanted(orphan))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in over {
+            if let Some(orphan) = self.orphans.remove(&key) {
+                let _ = epoll::delete(&self.epoll, &*orphan.kept.fd);
+            }
+        }
+        for kept in wanted {
+            let is_minded = self.orphans.values().any(|orphan| orphan.app == app && orphan.kept.name == kept.name);
+            if !is_minded && self.watch(&*kept.fd, Key::Orphan(self.next_orphan)).is_ok() {
+                self.orphans.insert(self.next_orphan, Orphan { app: app.to_owned(), kept });
+                self.next_orphan += 1;
+            }
+        }
+        self.give(app);
+    }
+
+    pub(super) fn accept_for(&mut self, key: u64) {
+        let Some(orphan) = self.orphans.get(&key) else { return };
+        let app = orphan.app.clone();
+        if let Some(primary) = self.clusters.get_mut(&app) {
+            primary_accepts(primary, &orphan.kept, ACCEPTS_A_TURN);
+        }
+        self.give(&app);
+    }
+
+    fn give(&mut self, app: &str) {
+        let Some(primary) = self.clusters.get_mut(app) else { return };
+        let is_there = |worker: u64| {
+            let running = self.running.get(&LaunchId(worker));
+            running.is_some_and(|running| running.channel.is_some())
+        };
+        for (worker, answer) in primary.give(is_there) {
+            self.tell(LaunchId(worker), Some(answer));
         }
     }
 
@@ -205,9 +276,7 @@ impl Host {
         }
         let apps: Vec<String> = self.clusters.keys().cloned().collect();
         for app in apps {
-            // Whoever has just been started asks yet.
-            let is_settled = self.running.values().any(|running| running.member.as_ref().is_some_and(|m| m.app == app));
-            if is_settled && let Some(primary) = self.clusters.get_mut(&app) {
+            if let Some(primary) = self.clusters.get_mut(&app) {
                 let unused = primary.sweep();
                 self.let_go(&app, unused);
             }
@@ -259,6 +328,12 @@ impl Host {
     pub(super) fn held_sockets(&self) -> impl Iterator<Item = (String, OwnedFd)> {
         let all = self.clusters.iter().flat_map(|(app, primary)| primary.kept().map(move |kept| (app, kept)));
         all.filter_map(|(app, kept)| Some((held(app, &kept.name), kept.fd.try_clone().ok()?)))
+    }
+}
+
+fn primary_accepts(primary: &mut Primary<Arc<OwnedFd>>, kept: &Kept<Arc<OwnedFd>>, most: usize) {
+    for fd in sockets::pending(&kept.fd, most) {
+        primary.accept(Connection { endpoint: kept.endpoint.clone(), fd: Arc::new(fd) });
     }
 }
 

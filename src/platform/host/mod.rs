@@ -22,6 +22,7 @@ use rustix::event::{Timespec, epoll};
 use self::cache::Cache;
 pub use self::children::ended_child;
 use self::children::{end_child, reap_child};
+use self::clustered::Orphan;
 use self::running::{How, Running};
 use super::account::Account;
 use super::cgroup::{Groups, Kills};
@@ -113,6 +114,11 @@ pub struct Host {
     held: BTreeMap<String, OwnedFd>,
     /// By app, the sockets that its workers share.
     clusters: BTreeMap<String, Primary<Arc<OwnedFd>>>,
+    /// By epoll key, those of slots without a worker, where others serve the same.
+    orphans: BTreeMap<u64, Orphan>,
+    next_orphan: u64,
+    /// What node's workers load first, once it is there; none within where it could not be written.
+    preload: Option<Option<PathBuf>>,
     /// Tells when those have asked for what they want.
     sweep: Option<OwnedFd>,
     groups: Groups,
@@ -139,12 +145,15 @@ enum Key {
     Pump,
     Keeper,
     Sweep,
+    Orphan(u64),
 }
 
 /// No member gets as far as these.
 const PUMP_KEY: u64 = !(3 << 62);
 const KEEPER_KEY: u64 = PUMP_KEY - 1;
 const SWEEP_KEY: u64 = PUMP_KEY - 2;
+/// From here on, among those of members.
+const ORPHANS: u64 = 1 << 61;
 
 /// A first process that ended without being asked to.
 #[derive(Debug)]
@@ -174,6 +183,9 @@ impl Host {
             told: HashMap::new(),
             held: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            next_orphan: 0,
+            preload: None,
             sweep: None,
             pump: PumpLink::new(home),
             taps: None,
@@ -275,8 +287,10 @@ impl Host {
         // Before there is a process: if none comes of it, the pipes end, and nothing is left over there.
         self.pump_out(outputs.piped.as_ref())?;
         let group = self.open_group(launch, &mark);
+        let preload = self.preload(launch);
         let extras = Extras {
             home: &self.home,
+            preload: preload.as_deref(),
             mark: &mark,
             tag: Tag::new(launch, &self.home, &mark),
             notify: notify.as_ref().map(|notify| notify.address.as_str()),
@@ -436,6 +450,7 @@ impl Host {
                 Key::Pump => self.pump_ended(),
                 Key::Keeper => self.hear_keeper(),
                 Key::Sweep => self.sweep_sockets(),
+                Key::Orphan(key) => self.accept_for(key),
             }
         }
         !events.is_empty()
@@ -640,6 +655,7 @@ impl Key {
             Self::Pump => PUMP_KEY | 3 << 62,
             Self::Keeper => KEEPER_KEY | 3 << 62,
             Self::Sweep => SWEEP_KEY | 3 << 62,
+            Self::Orphan(key) => key | ORPHANS | 3 << 62,
         }
     }
 
@@ -652,6 +668,7 @@ impl Key {
             _ if id == PUMP_KEY => Self::Pump,
             _ if id == KEEPER_KEY => Self::Keeper,
             _ if id == SWEEP_KEY => Self::Sweep,
+            _ if id & ORPHANS != 0 => Self::Orphan(id & !ORPHANS),
             _ => Self::Member(id),
         }
     }

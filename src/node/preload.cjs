@@ -1,0 +1,34 @@
+// pmrun loads this into Node's workers before their own code (`drain_timeout: 0` leaves it out). When a worker is to be
+// replaced, node closes at once every connection on which nothing is being asked: also those on which the question is on
+// its way. Here they are left open for a moment, and each answer says that it was the last on its connection.
+'use strict'
+
+const cluster = require('cluster')
+const { isMainThread } = require('worker_threads')
+
+const GRACE_MS = 500
+
+if (cluster.isWorker && isMainThread) {
+  let draining = false
+  const drain = () => {
+    draining = true
+    const net = require('net')
+    for (const { Server } of [require('http'), require('https')]) {
+      const closeIdle = Server.prototype.closeIdleConnections
+      if (typeof closeIdle !== 'function') continue
+      Server.prototype.closeIdleConnections = function () {}
+      Server.prototype.close = function (...parts) {
+        setTimeout(() => closeIdle.call(this), GRACE_MS).unref()
+        net.Server.prototype.close.apply(this, parts)
+        return this
+      }
+    }
+    require('diagnostics_channel').subscribe('http.server.request.start', ({ response }) => {
+      response.shouldKeepAlive = false
+    })
+  }
+  // Before node's own listener, which closes the servers.
+  process.prependListener('internalMessage', (message) => {
+    if (!draining && message && message.cmd === 'NODE_CLUSTER' && message.act === 'disconnect') drain()
+  })
+}
