@@ -1,4 +1,5 @@
 mod agendas;
+mod cuts;
 mod dependencies;
 mod memory;
 mod recalls;
@@ -328,7 +329,7 @@ impl Core {
             }
             if self.is_cut_into_by(&request) {
                 // In the order in which they come.
-                let place = self.queue.iter().take_while(|queued| is_stop(&queued.request)).count();
+                let place = self.queue.iter().take_while(|queued| cuts::is_stop(&queued.request)).count();
                 self.queue.insert(place, Queued { caller, request });
                 return;
             }
@@ -737,28 +738,6 @@ impl Core {
         }
     }
 
-    /// Whether what is at work lets this have its turn first: who stops something does not wait until something else is ready.
-    fn is_cut_into_by(&self, request: &Request) -> bool {
-        let at_work = || self.current.as_ref().is_some_and(Operation::gives_way);
-        is_stop(request) && self.paused.is_none() && at_work()
-    }
-
-    /// What is at work is left at that, and goes on when what came in between is done.
-    fn cut_in(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let next = self.queue.front().is_some_and(|queued| self.is_cut_into_by(&queued.request));
-        if !next || self.current.as_ref().is_some_and(Operation::is_saving) {
-            return;
-        }
-        let Some(queued) = self.queue.pop_front() else { return };
-        let (by, mut paused) = (queued.caller.holder.clone(), self.current.take());
-        self.begin(queued, now, out);
-        let stopped = self.current.as_ref().map(Operation::stops).unwrap_or_default();
-        if let Some(paused) = &mut paused {
-            paused.take_back(&stopped, &by, &mut self.around(now, out));
-        }
-        self.paused = paused;
-    }
-
     fn is_at_rest(&self) -> bool {
         self.table.machines().all(|machine| machine.state.is_terminal())
     }
@@ -829,10 +808,6 @@ impl Core {
             out,
         }
     }
-}
-
-fn is_stop(request: &Request) -> bool {
-    matches!(request, Request::Stop { .. } | Request::Delete { .. })
 }
 
 fn ends() -> Answer {

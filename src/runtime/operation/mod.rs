@@ -13,7 +13,7 @@ use self::flight::{Flight, Goal};
 use self::wave::Wave;
 use super::needs::unmet_but;
 use super::table::{Moved, Table};
-use super::work::Aim;
+use super::work::{Aim, Declared};
 use super::{AppRecord, Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
@@ -206,6 +206,20 @@ impl Operation {
             Aim::Apply { .. } | Aim::Up { .. } | Aim::Watch { .. } => None,
         });
         stopped.flat_map(|(app, slots)| slots.iter().map(move |slot| InstanceId::new(app, *slot))).collect()
+    }
+
+    /// New apps whose turn has not come, and the slots that they are to have.
+    pub(super) fn unborn(&self, table: &Table) -> Vec<(&Declared, Vec<u32>)> {
+        let pending = self.tasks.iter().filter(|(app, task)| {
+            matches!(task.phase, Phase::Pending) && table.apps.get(*app).is_none_or(|known| known.deleted)
+        });
+        let declared = pending.filter_map(|(_, task)| match &task.aim {
+            Aim::Apply { step, declared: Some(declared) } if step.renamed_from.is_none() => {
+                Some((declared, step.start.clone()))
+            }
+            _ => None,
+        });
+        declared.collect()
     }
 
     /// These are none of its business any more: somebody stops them.
