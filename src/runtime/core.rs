@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 pub(super) use self::memory::Measured;
 
 use super::history::{Entry, What, Why};
+use super::needs::with_bereft;
 use super::operation::{Afterwards, Caller, Operation, Recalling, Surroundings};
 use super::request::{self, Begun};
 use super::standing::Open;
@@ -158,10 +159,11 @@ impl Core {
             // What is down is not started beside what it depends on.
             let unmet = self.unmet(&id.app);
             let app = self.table.apps.get_mut(&id.app);
-            if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot))
+            if let Some(app) = app
+                && let Some(instance) = app.instances.get_mut(&id.slot)
                 && !matches!(open, Open::Stopping { .. })
             {
-                instance.machine.unmet = unmet;
+                instance.machine.unmet = with_bereft(&app.record.spec, &unmet, &instance.bereft);
             }
             match open {
                 Open::Ended { launch, status } => {

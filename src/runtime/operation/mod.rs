@@ -521,7 +521,7 @@ fn excuse(table: &mut Table, id: &InstanceId) {
     let Some(app) = table.apps.get(&id.app) else { return };
     let unmet = unmet_but(table, &app.record.spec, true);
     let instance = table.apps.get_mut(&id.app).and_then(|app| app.instances.get_mut(&id.slot));
-    if let Some(instance) = instance.filter(|instance| instance.excused != Some(false)) {
+    if let Some(instance) = instance.filter(|instance| instance.excused != Some(false) && instance.bereft.is_empty()) {
         instance.excused = Some(true);
         instance.machine.unmet = unmet;
     }
