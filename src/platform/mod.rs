@@ -32,6 +32,7 @@ mod pump;
 mod random;
 mod range_lock;
 mod setup;
+mod sockets;
 mod spawn;
 mod survivors;
 mod sys;
