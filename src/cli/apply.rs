@@ -14,9 +14,9 @@ use super::terminal::{Terminal, counted, harmless};
 use super::{diff, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
-use crate::plan::{Change, Plan, Revision, SavedPlan, Step, plan, render_json, render_text};
+use crate::plan::{Change, Follower, Plan, Revision, SavedPlan, Step, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, InstanceView, PlanOptions, Request};
-use crate::spec::Field;
+use crate::spec::{Field, OnExit};
 
 /// What is to be applied, from a config file or from a plan that was saved.
 struct Order {
@@ -63,7 +63,23 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     if let Some(went) = &outcome.went_back {
         return Err(went_back(went, &outcome, terminal));
     }
+    if let Some(followers) = applied.as_ref().filter(|_| outcome.cancelled.is_none()).and_then(followers) {
+        terminal.say(followers);
+    }
     conclude("applied", &outcome, Exit::NotReady, terminal)
+}
+
+/// Who goes with what was done; the apply does not wait for them.
+fn followers(plan: &Plan) -> Option<String> {
+    let one = |follower: &Follower| {
+        let name = harmless(follower.app.as_bytes(), false);
+        match follower.on_exit {
+            OnExit::Stop => format!("{name} is stopped meanwhile"),
+            OnExit::Restart | OnExit::Ignore => format!("{name} is restarted"),
+        }
+    };
+    let all: BTreeSet<String> = plan.followers().map(one).collect();
+    (!all.is_empty()).then(|| format!("by on_exit: {}", all.into_iter().collect::<Vec<_>>().join(", ")))
 }
 
 /// What failed has been said; what there is to say is how it stands now.

@@ -34,6 +34,9 @@ enum Last {
     Created,
     Renamed,
     Updated,
+    /// Nobody waited for what came of it.
+    Starting,
+    Stopping,
     Stopped,
     Deleted,
 }
@@ -50,15 +53,14 @@ impl Tally {
             ProgressKind::Updated => Last::Updated,
             ProgressKind::Stopped => Last::Stopped,
             ProgressKind::Deleted => Last::Deleted,
-            ProgressKind::Starting { .. }
-            | ProgressKind::Stopping
-            | ProgressKind::Failed { .. }
-            | ProgressKind::Waiting { .. }
-            | ProgressKind::Skipped { .. } => return,
+            ProgressKind::Starting { .. } => Last::Starting,
+            ProgressKind::Stopping => Last::Stopping,
+            ProgressKind::Failed { .. } | ProgressKind::Waiting { .. } | ProgressKind::Skipped { .. } => return,
         };
         let known = self.apps.entry(event.app.clone()).or_insert(last);
         // An app that is scaled down or renamed while others of its instances came up is still one that came up.
-        if !(*known == Last::Up && matches!(last, Last::Stopped | Last::Renamed | Last::Updated)) {
+        let of_others = [Last::Stopped, Last::Renamed, Last::Updated, Last::Starting, Last::Stopping];
+        if !(*known == Last::Up && of_others.contains(&last)) {
             *known = last;
         }
     }
@@ -74,6 +76,8 @@ impl Tally {
             (Last::Created, "created"),
             (Last::Renamed, "renamed"),
             (Last::Updated, "updated"),
+            (Last::Starting, "starting"),
+            (Last::Stopping, "stopping"),
             (Last::Stopped, "stopped"),
             (Last::Deleted, "deleted"),
         ];
@@ -294,6 +298,13 @@ mod tests {
             Cancelled { exit: Exit::Interrupted, going_on: names(&["web:0"]), not_begun: names(&["a", "b"]) };
         let want = "interrupted after 1.2s: 1 app up\n  goes on: web:0\n  not begun: a, b";
         assert_eq!(interrupted(&outcome(tally), &cancelled), want);
+        // What was begun was done, though nobody waits for its end.
+        for (what, word) in [(ProgressKind::Stopping, "stopping"), (ProgressKind::Starting { pid: 7 }, "starting")] {
+            let mut tally = Tally::default();
+            tally.count(&event("api", Some(0), what));
+            let want = format!("interrupted after 1.2s: 1 app {word}\n  goes on: web:0\n  not begun: a, b");
+            assert_eq!(interrupted(&outcome(tally), &cancelled), want);
+        }
         let many: Vec<String> = (0..15).map(|at| format!("a{at}")).collect();
         let cancelled = Cancelled { exit: Exit::Terminated, going_on: vec![], not_begun: many };
         let said = interrupted(&outcome(Tally::default()), &cancelled);

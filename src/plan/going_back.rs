@@ -6,7 +6,8 @@ use super::existing::{Known, Slots, action, reasons, shown_changes};
 use super::order::ordered;
 use super::planner::declarations;
 use super::{
-    Action, ActualApp, Completions, Former, Formers, Liveness, Meant, Plan, Reason, Snapshot, Step, process_visible_eq,
+    Action, ActualApp, Completions, Former, Formers, Liveness, Meant, Plan, Reason, Snapshot, Step, note_followers,
+    process_visible_eq,
 };
 use crate::base::Key;
 use crate::graph::Selection;
@@ -33,7 +34,10 @@ pub fn plan_back(to: &Destination<'_>, actual: &Snapshot) -> Plan {
     let mut steps = gone(to, actual);
     steps.extend(there(to, actual));
     note_needs(&mut steps, to, actual);
-    Plan { ecosystem: EcosystemId(EVERYTHING.to_owned()), generation: actual.generation, steps, refusals: Vec::new() }
+    let ecosystem = EcosystemId(EVERYTHING.to_owned());
+    let mut plan = Plan { ecosystem, generation: actual.generation, steps, refusals: Vec::new() };
+    note_followers(&mut plan, actual);
+    plan
 }
 
 /// Says where what comes back depends on an app that there will not be: it was left out, or is gone for good.

@@ -9,6 +9,7 @@
 mod compare;
 mod drift;
 mod existing;
+mod followers;
 mod generation;
 mod going_back;
 mod order;
@@ -30,6 +31,7 @@ mod simulate;
 
 pub use compare::{compare, process_visible_eq, spec_digest, values};
 pub use drift::{ByWhom, Cause, Drift, DriftKind, Running, note_deleted};
+pub use followers::note_followers;
 pub use generation::{Completions, Former, Formers, GENERATIONS_KEPT, Generation, Meant, Outcome, Revision, Shortfall};
 pub use going_back::{Destination, EVERYTHING, note_code, plan_back};
 pub use planner::plan;
@@ -38,4 +40,4 @@ pub use redact::{holds_secret, is_secret_file, is_secret_name, shown_digest, sho
 pub use render::{Origin, Style, render_json, render_markdown, render_markdown_with, render_text, render_text_with};
 pub use snapshot::{ActualApp, ActualInstance, Liveness, Snapshot};
 pub use stale::{SavedPlan, Seal, Stale, check_stale, restrict};
-pub use steps::{Action, Change, Counts, Plan, Reason, Refusal, Step};
+pub use steps::{Action, Change, Counts, Follower, Plan, Reason, Refusal, Step};

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::{Known, existing};
 use super::order::ordered;
-use super::{ActualApp, Change, Plan, PlanPolicy, Reason, Refusal, Snapshot, Step, compare};
+use super::{ActualApp, Change, Plan, PlanPolicy, Reason, Refusal, Snapshot, Step, compare, note_followers};
 use crate::base::Key;
 use crate::graph::{Graph, Selection};
 use crate::spec::{AppSpec, Impact};
@@ -33,7 +33,9 @@ pub fn plan(desired: &Graph, actual: &Snapshot, policy: &PlanPolicy) -> Plan {
     } else {
         Vec::new()
     };
-    Plan { ecosystem: desired.ecosystem.clone(), generation: actual.generation, steps, refusals }
+    let mut plan = Plan { ecosystem: desired.ecosystem.clone(), generation: actual.generation, steps, refusals };
+    note_followers(&mut plan, actual);
+    plan
 }
 
 /// New names to old ones, for the apps that take over what runs under another name.

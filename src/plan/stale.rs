@@ -95,7 +95,8 @@ pub fn restrict(now: &Plan, saved: &Plan) -> Plan {
 
 /// Which other apps come first may differ: they are not what this step is about.
 fn same(saved: &Step, now: &Step) -> bool {
-    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after: _ } = saved;
+    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after: _, follows } =
+        saved;
     *app == now.app
         && *action == now.action
         && *renamed_from == now.renamed_from
@@ -106,6 +107,7 @@ fn same(saved: &Step, now: &Step) -> bool {
         && *done == now.done
         && *changes == now.changes
         && *reasons == now.reasons
+        && *follows == now.follows
 }
 
 /// Whose an app is that a plan made now may not touch.

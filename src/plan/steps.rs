@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::ActualApp;
-use crate::spec::{EcosystemId, Field, Impact};
+use crate::spec::{EcosystemId, Field, Impact, OnExit};
 
 /// A list of steps, one an app, in an order in which they may be done: deletions first (dependents before what
 /// they depend on), then the others, each after what it depends on.
@@ -43,6 +45,16 @@ pub struct Step {
     pub reasons: Vec<Reason>,
     /// Apps whose steps come before this one.
     pub after: Vec<String>,
+    /// Apps that this takes with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<Follower>,
+}
+
+/// An app that is restarted, or stopped for a while, because what it depends on is down for a moment: by its `on_exit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follower {
+    pub app: String,
+    pub on_exit: OnExit,
 }
 
 /// The strongest thing that happens to an app; what its line is marked with.
@@ -199,6 +211,9 @@ pub struct Counts {
     /// Not as declared, and not to be touched: `--no-prune`, or beyond a saved plan.
     #[serde(default)]
     pub left_alone: usize,
+    /// Apps that the steps of others take with them, and that are moved by none of their own.
+    #[serde(default)]
+    pub follow: usize,
 }
 
 impl Plan {
@@ -206,6 +221,9 @@ impl Plan {
     pub fn counts(&self) -> Counts {
         let count = |action| self.steps.iter().filter(|step| step.action == action).count();
         let left_alone = self.steps.iter().filter(|step| step.reasons.contains(&Reason::LeftAlone)).count();
+        let followers: BTreeSet<&str> = self.followers().map(|follower| follower.app.as_str()).collect();
+        let is_still = |step: &&Step| step.is_keep() && !step.reasons.contains(&Reason::LeftAlone);
+        let still_follow = self.steps.iter().filter(is_still).filter(|step| followers.contains(step.app.as_str()));
         Counts {
             create: count(Action::Create),
             start: count(Action::Start),
@@ -216,9 +234,15 @@ impl Plan {
             // An app may be renamed and scaled at once.
             rename: self.steps.iter().filter(|step| step.renamed_from.is_some()).count(),
             delete: count(Action::Delete),
-            unchanged: count(Action::Keep) - left_alone,
+            unchanged: count(Action::Keep) - left_alone - still_follow.count(),
             left_alone,
+            follow: followers.len(),
         }
+    }
+
+    /// Whom its steps take with them; one may follow several.
+    pub fn followers(&self) -> impl Iterator<Item = &Follower> {
+        self.steps.iter().flat_map(|step| &step.follows)
     }
 
     /// Whether applying it would do nothing.
@@ -250,6 +274,7 @@ impl Step {
             changes: Vec::new(),
             reasons,
             after: Vec::new(),
+            follows: Vec::new(),
         }
     }
 

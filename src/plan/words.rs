@@ -1,7 +1,7 @@
 //! A plan in words: what text, Markdown and messages about stale plans share.
 
 use super::redact::shown_name;
-use super::{Action, Change, Counts, Plan, Reason, Step};
+use super::{Action, Change, Counts, Follower, Plan, Reason, Step};
 use crate::spec::{Field, Impact};
 
 /// The sign before an app's line.
@@ -27,7 +27,8 @@ pub(super) fn counts(plan: &Plan) -> String {
     if !plan.refusals.is_empty() {
         return "Plan: refused".to_owned();
     }
-    let Counts { create, start, update, restart, scale, stop, rename, delete, unchanged, left_alone } = plan.counts();
+    let Counts { create, start, update, restart, scale, stop, rename, delete, unchanged, left_alone, follow } =
+        plan.counts();
     let parts = [
         (create, "create"),
         (start, "start"),
@@ -42,6 +43,11 @@ pub(super) fn counts(plan: &Plan) -> String {
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, verb)| format!("{count} to {verb}")).collect();
     if parts.is_empty() {
         parts.push("nothing to do".to_owned());
+    }
+    match follow {
+        0 => {}
+        1 => parts.push("1 follows".to_owned()),
+        many => parts.push(format!("{many} follow")),
     }
     parts.push(format!("{unchanged} unchanged"));
     if left_alone > 0 {
@@ -88,10 +94,19 @@ pub(super) fn summary(step: &Step) -> String {
     parts.join(", ")
 }
 
+/// `follows: web (on_exit: restart)`; none where nobody does.
+pub(super) fn follows(step: &Step) -> Option<String> {
+    let one = |follower: &Follower| format!("{} (on_exit: {})", shown_name(&follower.app), follower.on_exit.word());
+    let all: Vec<String> = step.follows.iter().map(one).collect();
+    let verb = if all.len() == 1 { "follows" } else { "follow" };
+    (!all.is_empty()).then(|| format!("{verb}: {}", all.join(", ")))
+}
+
 /// All that distinguishes a step from another of the same app, fields aside.
 pub(super) fn step(step: &Step) -> String {
     let mut parts = vec![summary(step)];
     parts.extend(step.reasons.iter().filter_map(|reason| cause(reason, step)));
+    parts.extend(follows(step));
     parts.join("; ")
 }
 

@@ -1,4 +1,5 @@
 mod agendas;
+mod cuts;
 mod dependencies;
 mod memory;
 mod recalls;
@@ -11,6 +12,7 @@ use jiff::tz::TimeZone;
 pub(super) use self::memory::Measured;
 
 use super::history::{Entry, What, Why};
+use super::needs::with_bereft;
 use super::operation::{Afterwards, Caller, Operation, Recalling, Surroundings};
 use super::request::{self, Begun};
 use super::standing::Open;
@@ -157,10 +159,11 @@ impl Core {
             // What is down is not started beside what it depends on.
             let unmet = self.unmet(&id.app);
             let app = self.table.apps.get_mut(&id.app);
-            if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot))
+            if let Some(app) = app
+                && let Some(instance) = app.instances.get_mut(&id.slot)
                 && !matches!(open, Open::Stopping { .. })
             {
-                instance.machine.unmet = unmet;
+                instance.machine.unmet = with_bereft(&app.record.spec, &unmet, &instance.bereft);
             }
             match open {
                 Open::Ended { launch, status } => {
@@ -332,7 +335,7 @@ impl Core {
             }
             if self.is_cut_into_by(&request) {
                 // In the order in which they come.
-                let place = self.queue.iter().take_while(|queued| is_stop(&queued.request)).count();
+                let place = self.queue.iter().take_while(|queued| cuts::is_stop(&queued.request)).count();
                 self.queue.insert(place, Queued { caller, request });
                 return;
             }
@@ -742,28 +745,6 @@ impl Core {
         }
     }
 
-    /// Whether what is at work lets this have its turn first: who stops something does not wait until something else is ready.
-    fn is_cut_into_by(&self, request: &Request) -> bool {
-        let at_work = || self.current.as_ref().is_some_and(Operation::gives_way);
-        is_stop(request) && self.paused.is_none() && at_work()
-    }
-
-    /// What is at work is left at that, and goes on when what came in between is done.
-    fn cut_in(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let next = self.queue.front().is_some_and(|queued| self.is_cut_into_by(&queued.request));
-        if !next || self.current.as_ref().is_some_and(Operation::is_saving) {
-            return;
-        }
-        let Some(queued) = self.queue.pop_front() else { return };
-        let (by, mut paused) = (queued.caller.holder.clone(), self.current.take());
-        self.begin(queued, now, out);
-        let stopped = self.current.as_ref().map(Operation::stops).unwrap_or_default();
-        if let Some(paused) = &mut paused {
-            paused.take_back(&stopped, &by, &mut self.around(now, out));
-        }
-        self.paused = paused;
-    }
-
     fn is_at_rest(&self) -> bool {
         self.table.machines().all(|machine| machine.state.is_terminal())
     }
@@ -834,10 +815,6 @@ impl Core {
             out,
         }
     }
-}
-
-fn is_stop(request: &Request) -> bool {
-    matches!(request, Request::Stop { .. } | Request::Delete { .. })
 }
 
 fn ends() -> Answer {

@@ -41,9 +41,11 @@ fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTr
         && spec.restart.stop_exit_codes.is_empty()
         && spec.schedule.is_none();
     let is_blocked = unmet.iter().any(|machine| machine.state == State::Blocked);
+    let is_bereft = app.instances.values().any(|one| one.machine.state == State::Blocked && !one.bereft.is_empty());
     if unmet.is_empty() {
         Outlook::Met
     } else if never_ends
+        || is_bereft
         || unmet.iter().any(will_not)
         || is_blocked
             && spec
@@ -79,6 +81,20 @@ pub(super) fn unmet_but(table: &Table, spec: &AppSpec, excused: bool) -> Vec<Str
         !is_met(table, other, need.condition) && !stays_down()
     });
     unmet.map(|(other, need)| wanted(other, need.condition)).collect()
+}
+
+/// And what of its needs it goes on waiting for though it was deleted.
+pub(super) fn with_bereft(spec: &AppSpec, unmet: &[String], bereft: &BTreeSet<String>) -> Vec<String> {
+    let needs = spec.depends_on.iter().map(|other| (other, wanted(other, spec.need(other).condition)));
+    needs
+        .filter(|(other, wanted)| unmet.contains(wanted) || bereft.contains(*other))
+        .map(|(_, wanted)| wanted)
+        .collect()
+}
+
+/// What an app depends on and nobody knows.
+pub(super) fn unknown<'a>(table: &Table, spec: &'a AppSpec) -> impl Iterator<Item = &'a String> {
+    spec.depends_on.iter().filter(|other| known(table, other).is_none())
 }
 
 /// Whether somebody has stopped all of it; not what was never started (`autostart: false`).

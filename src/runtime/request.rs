@@ -11,8 +11,8 @@ use super::{InstanceRecord, Intent, Recalled, Stranger, TargetError, resolve, vi
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{
-    Action, Completions, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code, plan,
-    plan_back, restrict,
+    Action, Completions, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code,
+    note_followers, plan, plan_back, restrict,
 };
 use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp};
 use crate::spec::{AppSpec, Condition};
@@ -281,6 +281,7 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     if let Some(saved) = &expected {
         check_stale(&saved.plan, &plan).map_err(|stale| Answer::Stale { stale })?;
         plan = restrict(&plan, &saved.plan);
+        note_followers(&mut plan, snapshot);
     }
     if !plan.refusals.is_empty() {
         return Err(Answer::Refused { refusals: plan.refusals });

@@ -158,7 +158,7 @@ fn stands(machine: &Machine, why: &Why) -> Option<What> {
             What::Unhealthy { reason: machine.ailment.clone().unwrap_or_else(|| "no answer".to_owned()) }
         }
         supervisor::State::Starting { late: true, awaits, .. } => What::NotReady { reason: machine.lateness(*awaits) },
-        supervisor::State::Stopping { .. } => What::Stopping { why: why.clone() },
+        supervisor::State::Stopping { .. } => What::Stopping { why: why.clone(), remains: false },
         supervisor::State::Errored { reason } => What::GivenUp { reason: reason.to_string() },
         _ => return None,
     })

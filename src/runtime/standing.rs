@@ -49,6 +49,8 @@ pub struct Standing {
     pub(super) asked_at: Option<Mono>,
     #[serde(default)]
     pub(super) lost: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) bereft: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) excused: Option<bool>,
     #[serde(default)]
@@ -116,6 +118,7 @@ impl Standing {
             limits_note: instance.limits_note.clone(),
             asked_at: instance.asked_at,
             lost: instance.lost.clone(),
+            bereft: instance.bereft.clone(),
             excused: instance.excused,
             why: instance.why.clone(),
         }
@@ -219,6 +222,7 @@ impl Standing {
         instance.limits_note.clone_from(&self.limits_note);
         instance.asked_at = self.asked_at;
         instance.lost.clone_from(&self.lost);
+        instance.bereft.clone_from(&self.bereft);
         instance.why = self.why.clone();
         let machine = &mut instance.machine;
         machine.restarts = self.restarts;

@@ -62,6 +62,8 @@ pub(super) struct Instance {
     pub(super) measured: Option<Measured>,
     /// What it depends on that ended while it ran, and that it is to be restarted after.
     pub(super) lost: BTreeSet<String>,
+    /// What it depends on that was deleted while it waited for it, and that it goes on waiting for.
+    pub(super) bereft: BTreeSet<String>,
     /// It is brought back after a start of the machine: what somebody has stopped is not waited for. `false` where it waited before a
     /// daemon's death, and waits on.
     pub(super) excused: Option<bool>,
@@ -85,6 +87,7 @@ impl Instance {
             error_log_offset: 0,
             measured: None,
             lost: BTreeSet::new(),
+            bereft: BTreeSet::new(),
             excused: None,
             runs: Vec::new(),
             limits_note: None,

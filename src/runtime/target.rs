@@ -96,7 +96,7 @@ fn unknown(target: &str, instances: &[InstanceView]) -> TargetError {
 /// `0 to 2, 5`.
 fn ranges(mut numbers: Vec<u32>) -> String {
     numbers.sort_unstable();
-    let runs = numbers.chunk_by(|one, next| one + 1 == *next).map(|run| match run {
+    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next)).map(|run| match run {
         [first, .., last] => format!("{first} to {last}"),
         _ => run.iter().map(u32::to_string).collect(),
     });

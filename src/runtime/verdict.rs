@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn who_did_not_end_as_asked_has_failed_at_that() {
-        let stopping = || ("a", What::Stopping { why: Why::Signal });
+        let stopping = || ("a", What::Stopping { why: Why::Signal, remains: false });
         let killed = || ("a", What::Killed { after_ms: 1, remains: false });
         let ended = |status| ("a", What::Exited { status, after_ms: None, asked: true });
         let kill = || ended(ExitStatus::Signal(9));

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::table::{App, Instance, Table};
+use super::work::Declared;
 use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
 use crate::base::{InstanceId, Key, Now, format_span};
 use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
@@ -119,6 +120,18 @@ pub(super) fn views(table: &Table, now: Now) -> Vec<InstanceView> {
         .collect();
     views.sort_by_key(|view| view.id);
     views
+}
+
+/// What can be named of apps that are not there yet.
+pub(super) fn unborn(apps: &[(&Declared, Vec<u32>)]) -> Vec<InstanceView> {
+    let views = |(declared, slots): &(&Declared, Vec<u32>)| -> Vec<InstanceView> {
+        let Declared { ecosystem, file, spec, ambient, .. } = declared;
+        let (ecosystem, file, spec) = (ecosystem.clone(), file.clone(), Arc::clone(spec));
+        let record = AppRecord { ecosystem, file, spec, ambient: ambient.digest.clone(), instances: BTreeMap::new() };
+        let nowhere = || (Output::Null, Output::Null, None, (None, false));
+        slots.iter().map(|slot| blank(&record, *slot, u32::MAX, nowhere())).collect()
+    };
+    apps.iter().flat_map(views).collect()
 }
 
 /// What `show` shows of the instances that were picked.

@@ -144,7 +144,7 @@ fn is_within(folders: usize, depth: Option<u32>) -> bool {
 }
 
 /// Against the folder, with `.` and `..` resolved in the text.
-fn absolute(cwd: &Path, written: &str) -> PathBuf {
+pub(super) fn absolute(cwd: &Path, written: impl AsRef<Path>) -> PathBuf {
     let mut path = PathBuf::new();
     for part in cwd.join(written).components() {
         match part {

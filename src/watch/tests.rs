@@ -262,6 +262,56 @@ fn a_release_behind_a_link_is_watched_and_so_is_the_next_one() {
 }
 
 #[test]
+fn what_a_link_leads_to_that_is_watched_by_its_name_is_watched() {
+    for options in [json!({}), json!({ "usePolling": true, "interval": 20 })] {
+        let mut rig = Rig::new();
+        rig.write("shared/real.json", "1");
+        rig.write("shared/other.json", "1");
+        rig.write("app/a.js", "1");
+        symlink("real.json", rig.path("shared/link.json")).unwrap();
+        symlink("../shared/link.json", rig.path("app/conf.json")).unwrap();
+        rig.watch("a", "app", &["conf.json"], options);
+        for turn in 0..2 {
+            rig.write("shared/other.json", "2");
+            rig.write("shared/real.json", &format!("2 {turn}"));
+            assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+            // As editors save.
+            rig.write("shared/new", &format!("3 {turn}"));
+            fs::rename(rig.path("shared/new"), rig.path("shared/real.json")).unwrap();
+            assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+        }
+        fs::remove_file(rig.path("shared/real.json")).unwrap();
+        assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+        rig.write("shared/real.json", "back");
+        assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+        // A link on the way leads to another file.
+        symlink("other.json", rig.path("shared/next")).unwrap();
+        fs::rename(rig.path("shared/next"), rig.path("shared/link.json")).unwrap();
+        assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+        rig.write("shared/other.json", "3");
+        assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+    }
+}
+
+/// As Kubernetes mounts a ConfigMap.
+#[test]
+fn a_link_through_a_folder_that_is_one_is_followed_to_the_next() {
+    let mut rig = Rig::new();
+    rig.write("etc/..1/conf.json", "1");
+    rig.write("etc/..2/conf.json", "2");
+    symlink("..1", rig.path("etc/..data")).unwrap();
+    symlink("..data/conf.json", rig.path("etc/conf.json")).unwrap();
+    rig.watch("a", "etc", &["conf.json"], json!({}));
+    for turn in [2, 1, 2] {
+        symlink(format!("..{turn}"), rig.path("etc/..tmp")).unwrap();
+        fs::rename(rig.path("etc/..tmp"), rig.path("etc/..data")).unwrap();
+        assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+        rig.write(&format!("etc/..{turn}/conf.json"), "again");
+        assert_eq!(rig.told("a", "conf.json"), ["conf.json"]);
+    }
+}
+
+#[test]
 fn links_to_folders_are_followed_only_when_asked() {
     let mut rig = Rig::new();
     rig.write("lib/x.js", "1");

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::folders::{Folders, Refused};
 use super::own_files::OwnFiles;
 use super::polling::Polling;
-use super::scope::Scope;
+use super::scope::{Scope, absolute};
 use super::walk::{Found, walk};
 use super::{Message, Report};
 use crate::platform::reason;
@@ -23,6 +23,8 @@ const PATHS_MAX: usize = 64;
 const EVENTS_PER_TURN: usize = 4_096;
 /// More files than this that were written to and not closed yet are not remembered.
 const WRITTEN_MAX: usize = 1_024;
+/// As many links in a row as the system follows (path_resolution(7)).
+const HOPS_MAX: usize = 40;
 
 /// The thread's state: the apps, their folders, and what is to be told of them.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ struct Tracked {
     spec: Arc<AppSpec>,
     scope: Scope,
     polling: Option<Polling>,
+    /// Where roots lead that are symbolic links: each path on the way, and the root.
+    hops: Vec<(PathBuf, PathBuf)>,
     news: News,
     trouble: Option<String>,
 }
@@ -149,7 +153,10 @@ impl Tracker {
             let trouble = self.apps.remove(&app).and_then(|held| held.trouble);
             let polls = scope.options.polling;
             let polling = polls.then(|| Polling::new(&scope, &self.own, Instant::now()));
-            self.apps.insert(app.clone(), Tracked { spec, scope, polling, news: News::default(), trouble });
+            self.apps.insert(
+                app.clone(),
+                Tracked { spec, scope, polling, hops: Vec::new(), news: News::default(), trouble },
+            );
             if polls {
                 self.folders.forget(&app);
                 self.trouble(&app, Missed::default());
@@ -163,14 +170,19 @@ impl Tracker {
     fn survey(&mut self, app: &str) -> Vec<PathBuf> {
         let Some(Tracked { scope, .. }) = self.apps.get(app) else { return Vec::new() };
         let (mut keep, mut files, mut missed) = (BTreeSet::new(), Vec::new(), Missed::default());
+        let mut all_hops = Vec::new();
         for root in &scope.roots {
+            let ways = || std::iter::once(root.base.clone()).chain(hops(&root.base));
+            let missing =
+                |keep: &BTreeSet<PathBuf>| ways().flat_map(|way| anchors(&way)).find(|anchor| !keep.contains(anchor));
             // What comes or goes between looking and watching would go unseen: look again.
-            while let Some(anchor) = anchors(&root.base).into_iter().find(|anchor| !keep.contains(anchor)) {
+            while let Some(anchor) = missing(&keep) {
                 if let Ok(real) = anchor.canonicalize() {
                     missed.count(self.folders.add(app, &anchor, &real));
                 }
                 keep.insert(anchor);
             }
+            all_hops.extend(hops(&root.base).into_iter().map(|hop| (hop, root.base.clone())));
             let mut tell = |found: &Found<'_>| match found {
                 Found::Folder { path, real } => {
                     missed.count(self.folders.add(app, path, real));
@@ -183,6 +195,9 @@ impl Tracker {
         }
         self.folders.retain(app, &keep);
         self.trouble(app, missed);
+        if let Some(tracked) = self.apps.get_mut(app) {
+            tracked.hops = all_hops;
+        }
         files
     }
 
@@ -254,8 +269,9 @@ impl Tracker {
     fn folder_gone(&mut self, app: &str, path: &Path, kind: EventKind) {
         self.folders.remove_below(app, path);
         let Some(tracked) = self.apps.get_mut(app) else { return };
-        if tracked.scope.depends_on(path) {
-            self.astray.entry(app.to_owned()).or_default().insert(path.to_owned());
+        let behind = tracked.behind(path);
+        if tracked.scope.depends_on(path) || !behind.is_empty() {
+            self.astray.entry(app.to_owned()).or_default().extend(behind.into_iter().chain([path.to_owned()]));
         }
         // What was in one that is deleted was told by itself; what moves away goes all at once.
         if kind == EventKind::Modify(ModifyKind::Name(RenameMode::From)) {
@@ -267,12 +283,19 @@ impl Tracker {
     fn happened(&mut self, app: &str, path: &Path, kind: EventKind) {
         let Some(tracked) = self.apps.get_mut(app) else { return };
         let came = matches!(kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To)));
-        if (came || is_gone(kind)) && tracked.scope.depends_on(path) {
-            self.astray.entry(app.to_owned()).or_default().insert(path.to_owned());
-            if is_gone(kind) && tracked.scope.counts(path) {
-                tracked.news.add(path.to_owned());
+        let behind = tracked.behind(path);
+        if (came || is_gone(kind)) && (tracked.scope.depends_on(path) || !behind.is_empty()) {
+            let touched = behind.into_iter().chain([path.to_owned()]);
+            for path in touched {
+                if is_gone(kind) && tracked.scope.counts(&path) {
+                    tracked.news.add(path.clone());
+                }
+                self.astray.entry(app.to_owned()).or_default().insert(path);
             }
             return;
+        }
+        for root in behind {
+            tracked.news.add(root);
         }
         if self.folders.has(app, path) {
             return;
@@ -341,6 +364,13 @@ impl Tracker {
     }
 }
 
+impl Tracked {
+    /// The roots that lead to this path, or through it.
+    fn behind(&self, path: &Path) -> Vec<PathBuf> {
+        self.hops.iter().filter(|(hop, _)| hop.starts_with(path)).map(|(_, root)| root.clone()).collect()
+    }
+}
+
 impl News {
     fn add(&mut self, path: PathBuf) {
         self.count += 1;
@@ -395,6 +425,21 @@ fn anchors(base: &Path) -> Vec<PathBuf> {
         anchors.extend(base.ancestors().skip(1).find(|folder| folder.is_dir()).map(Path::to_owned));
     }
     anchors
+}
+
+/// Where a path leads that is a symbolic link, and that one, and so on.
+fn hops(base: &Path) -> Vec<PathBuf> {
+    let mut hops: Vec<PathBuf> = Vec::new();
+    loop {
+        let at = hops.last().map_or(base, PathBuf::as_path);
+        let (Ok(target), Some(folder)) = (std::fs::read_link(at), at.parent()) else { return hops };
+        if hops.len() == HOPS_MAX {
+            return hops;
+        }
+        // What `..` means is known of the folder itself only.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        hops.push(absolute(&folder, target));
+    }
 }
 
 fn is_gone(kind: EventKind) -> bool {

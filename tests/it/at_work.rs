@@ -42,7 +42,7 @@ fn an_interrupted_command_says_what_was_done_what_goes_on_and_what_was_not_begun
         let last: Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
         assert_eq!(last["error"]["exit"], code, "{said}");
         let message = last["error"]["message"].as_str().expect("a message");
-        assert!(message.starts_with(word) && message.contains("1 app up"), "{message}");
+        assert!(message.starts_with(word) && message.contains("1 app up, 1 starting"), "{message}");
         assert!(message.ends_with("\n  goes on: slow:0\n  not begun: after"), "{message}");
         let result: Value = serde_json::from_str(&text(&out)).expect("JSON");
         let rest = json!({ "going_on": ["slow:0"], "not_begun": ["after"] });

@@ -105,6 +105,38 @@ fn who_asked_is_known_for_what_runs_and_what_does_not() {
 }
 
 #[test]
+fn what_waits_leads_on_to_why_what_it_waits_for_is_down() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.app("crash.sh", "crash.sh");
+    let disk = json!({ "name": "disk", "script": "./crash.sh", "max_restarts": 2, "env": { "WHY": "no disk" } });
+    let mut db = stay("db");
+    db["depends_on"] = json!(["disk"]);
+    let mut web = stay("web");
+    web["depends_on"] = json!({ "db": { "on_exit": "stop" } });
+    home.write_json("eco.json", &json!({ "name": "shop", "apps": [disk, db, web] }));
+    home.exits(3, &["apply", "eco.json"]);
+    home.until_state("disk:0", "errored");
+    home.until_state("web:0", "waiting");
+    home.ok(&["why", "web"])
+        .prints("web:0 has been waiting for ")
+        .prints("waits for `db` to be ready")
+        .prints("it depends on:\n  db:0 has been waiting for ")
+        .prints("  it depends on:\n    disk:0 has been errored for ")
+        .prints("    | going down: no disk");
+    let told = why(&home, "web");
+    assert_eq!(told["dependencies"][0]["dependencies"][0]["name"], "disk", "{told}");
+    // What somebody has stopped says who it was.
+    home.ok(&["start", "db"]);
+    home.until_state("web:0", "online");
+    home.ok(&["stop", "db"]);
+    home.until_state("web:0", "waiting");
+    home.ok(&["why", "web"])
+        .prints("it depends on:\n  db:0 has been stopped for ")
+        .prints("stopped: stop of `db` (pid ");
+}
+
+#[test]
 fn a_change_of_files_is_named_as_what_it_was() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");

@@ -204,7 +204,7 @@ fn event(entry: &Entry) -> Option<String> {
 fn sentence(what: &What) -> Option<String> {
     Some(match what {
         What::Started { pid, why: Why::Resume, .. } => format!("started (pid {pid})"),
-        What::Completed { .. } | What::Stopped { .. } | What::Stopping { why: Why::Signal } => return None,
+        What::Completed { .. } | What::Stopped { .. } | What::Stopping { why: Why::Signal, .. } => return None,
         what => what.to_string(),
     })
 }

@@ -32,6 +32,12 @@ pub(super) struct Explanation {
     pub commands: Vec<Advice>,
     /// Prints all that is known to have happened to it.
     pub events: String,
+    /// Why what it depends on is as it is, where that is why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<Self>,
+    /// The apps that those are of.
+    #[serde(skip)]
+    pub led_by: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,8 +85,26 @@ pub(super) fn explain(app: &AppView, view: &InstanceView, entries: &[Entry], now
         rules: rules(app, deciding, &chain),
         commands: commands(view),
         events: format!("pmrun events {}", shell_word(&label(view))),
+        led_by: led_by(&app.spec, view, deciding),
+        dependencies: Vec::new(),
         chain: shortened(chain),
     }
+}
+
+/// What it depends on that made it what it is.
+fn led_by(spec: &AppSpec, view: &InstanceView, deciding: Option<&Entry>) -> Vec<String> {
+    let what = deciding.map(|entry| &entry.what);
+    let mut said: Vec<&str> = match (what, what.and_then(What::why)) {
+        (Some(What::Waiting { needs, .. }), _) | (_, Some(Why::Needs { needs })) => {
+            needs.iter().map(String::as_str).collect()
+        }
+        _ => Vec::new(),
+    };
+    // What it waits for by now.
+    said.extend(view.detail.as_deref().filter(|_| view.state == "waiting"));
+    let is_back = |name: &String| matches!(what.and_then(What::why), Some(Why::Dependency { app }) if app == name);
+    let is_said = |name: &String| said.iter().any(|text| text.contains(&format!("`{name}` to be ")));
+    spec.depends_on.iter().filter(|name| is_said(name) || is_back(name)).cloned().collect()
 }
 
 fn label(view: &InstanceView) -> String {
@@ -123,7 +147,7 @@ fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms
             // Of what was asked to end, why it was says more.
             let is_why = |what: &What| match what {
                 What::Exited { asked, .. } => !asked,
-                What::Stopping { why } => *why != Why::Remains,
+                What::Stopping { why, .. } => *why != Why::Remains,
                 _ => false,
             };
             let ended = own.iter().rev().find(|entry| is_why(&entry.what));
@@ -293,7 +317,7 @@ mod tests {
     fn a_restart_leads_back_to_what_somebody_asked_for() {
         let entries = history(vec![
             started(1, command("start of `api`")),
-            What::Stopping { why: command("restart of `api`") },
+            What::Stopping { why: command("restart of `api`"), remains: false },
             What::Exited { status: ExitStatus::Signal(15), after_ms: Some(9), asked: true },
             started(2, command("restart of `api`")),
             What::Online { after_ms: 3 },
@@ -316,7 +340,7 @@ mod tests {
         let sick = Why::Unhealthy { reason: "refused".to_owned() };
         let entries = history(vec![
             started(1, command("start of `api`")),
-            What::Stopping { why: sick },
+            What::Stopping { why: sick, remains: false },
             What::Exited { status: ExitStatus::Signal(2), after_ms: Some(9), asked: true },
             What::Waiting { for_ms: Some(100_000), needs: vec![] },
         ]);
@@ -325,10 +349,26 @@ mod tests {
         let entries = history(vec![
             started(1, command("start of `api`")),
             What::Exited { status: CRASH, after_ms: Some(9), asked: false },
-            What::Stopping { why: Why::Remains },
+            What::Stopping { why: Why::Remains, remains: false },
             What::Waiting { for_ms: Some(100_000), needs: vec![] },
         ]);
         assert_eq!(told("waiting", None, |_| (), &entries).because[1], "ended after 9ms: exit code 1");
+    }
+
+    #[test]
+    fn what_it_depends_on_is_named_where_that_is_why() {
+        let on_both = |spec: &mut AppSpec| spec.depends_on = vec!["db".to_owned(), "cache".to_owned()];
+        let ready = |name: &str| vec![format!("`{name}` to be ready")];
+        let by = |what, state: &str| told(state, Some(1), on_both, &history(vec![what])).led_by;
+        assert_eq!(by(What::Waiting { for_ms: None, needs: ready("db") }, "waiting"), ["db"]);
+        assert_eq!(by(What::Waiting { for_ms: None, needs: ready("cache2") }, "waiting"), [""; 0]);
+        assert_eq!(
+            by(What::Stopping { why: Why::Needs { needs: ready("cache") }, remains: false }, "stopping"),
+            ["cache"]
+        );
+        assert_eq!(by(started(1, Why::Needs { needs: ready("db") }), "online"), ["db"]);
+        assert_eq!(by(started(1, Why::Dependency { app: "db".to_owned() }), "online"), ["db"]);
+        assert_eq!(by(started(1, Why::Cron), "online"), [""; 0]);
     }
 
     #[test]
@@ -407,7 +447,7 @@ mod tests {
             (
                 "stopping",
                 Some(1),
-                What::Stopping { why: Why::Cron },
+                What::Stopping { why: Why::Cron, remains: false },
                 none,
                 "asked to stop: its time had come (cron_restart)",
                 Some("cron_restart"),

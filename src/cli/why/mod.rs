@@ -1,6 +1,8 @@
 mod explain;
 mod last_words;
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use serde_json::json;
 
@@ -12,6 +14,10 @@ use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, events, list, show, surroundings};
 use crate::base::format_span;
 use crate::platform::time_zone;
+use crate::rpc::wire::AppView;
+
+/// Of an app that others wait for; `why` of the app itself tells of all.
+const INSTANCES_MAX: usize = 3;
 
 pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
@@ -19,11 +25,15 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
     let history = History::read(&home)?;
     let lines = history.lines();
     let now_ms = list::now_ms();
-    let mut all = Vec::new();
+    let mut all: Vec<Explanation> = Vec::new();
     for app in &apps {
         let entries = of_app(&lines, &app.spec.name);
-        for view in &app.instances {
-            all.push(explain(app, view, &entries, now_ms));
+        all.extend(app.instances.iter().map(|view| explain(app, view, &entries, now_ms)));
+    }
+    if all.iter().any(|one| !one.led_by.is_empty()) {
+        let known = Known { apps: show::apps(&home, &["all".to_owned()], false)?, lines, now_ms };
+        for one in &mut all {
+            known.follow(one, &mut BTreeSet::from([one.name.clone()]));
         }
     }
     if arguments.json {
@@ -39,6 +49,33 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
         terminal.print(format!("{gap}{}", text(one, now_ms, zone.as_ref(), terminal.colour)))?;
     }
     Ok(Exit::Done)
+}
+
+/// Where the causes of one app are looked for in others.
+struct Known<'a> {
+    apps: Vec<AppView>,
+    lines: Vec<(u64, &'a str)>,
+    now_ms: u64,
+}
+
+impl Known<'_> {
+    /// Goes on with what it depends on, and that with what it depends on itself. `seen` are not told of again.
+    fn follow(&self, one: &mut Explanation, seen: &mut BTreeSet<String>) {
+        for name in &one.led_by {
+            let Some(app) = self.apps.iter().find(|app| app.spec.name == *name) else { continue };
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let entries = of_app(&self.lines, name);
+            // One that is up is not why, unless all are by now.
+            let all_up = app.instances.iter().all(|view| view.state == "online");
+            let views = app.instances.iter().filter(|view| all_up || view.state != "online").take(INSTANCES_MAX);
+            one.dependencies.extend(views.map(|view| explain(app, view, &entries, self.now_ms)));
+        }
+        for dependency in &mut one.dependencies {
+            self.follow(dependency, seen);
+        }
+    }
 }
 
 fn text(one: &Explanation, now_ms: u64, zone: Option<&TimeZone>, colour: bool) -> String {
@@ -57,6 +94,11 @@ fn text(one: &Explanation, now_ms: u64, zone: Option<&TimeZone>, colour: bool) -
         lines.push(format!("{option}: {}{place}", clean(value)));
     }
     lines.extend(one.commands.iter().map(|advice| format!("`{}` {}", clean(&advice.command), advice.effect)));
+    for dependency in &one.dependencies {
+        lines.extend([String::new(), "it depends on:".to_owned()]);
+        let told = text(dependency, now_ms, zone, colour);
+        lines.extend(told.lines().map(|line| if line.is_empty() { String::new() } else { format!("  {line}") }));
+    }
     lines.join("\n") + "\n"
 }
 

@@ -26,7 +26,8 @@ pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
 }
 
 fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
-    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after } = whole;
+    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after, follows } =
+        whole;
     json!({
         "app": app,
         "summary": words::summary(whole),
@@ -41,6 +42,7 @@ fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
         "changes": changes.iter().map(|change| self::change(whole, change, origin)).collect::<Vec<_>>(),
         "reasons": reasons,
         "after": after,
+        "follows": follows,
     })
 }
 

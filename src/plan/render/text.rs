@@ -55,6 +55,9 @@ fn app(text: &mut String, step: &Step, origin: Origin<'_>, style: Style) {
     for cause in step.reasons.iter().filter_map(|reason| words::cause(reason, step)) {
         let _ = writeln!(text, "    {cause}");
     }
+    if let Some(follows) = words::follows(step) {
+        let _ = writeln!(text, "    {follows}");
+    }
     let rows = rows(step, origin);
     let values: Vec<String> = rows.iter().map(value).collect();
     let width = values.iter().map(|value| value.chars().count()).filter(|width| *width <= 60).max().unwrap_or(0);

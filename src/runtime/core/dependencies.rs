@@ -1,13 +1,15 @@
 //! What becomes of apps when those that they depend on come and go.
 
+use std::collections::BTreeSet;
+
 use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
-use crate::runtime::Effect;
-use crate::runtime::needs::{is_met, unmet, unmet_but, wanted};
+use crate::runtime::needs::{is_met, unknown, unmet, unmet_but, wanted, with_bereft};
 use crate::runtime::roster::has_needs;
 use crate::runtime::table::Instance;
-use crate::spec::OnExit;
-use crate::supervisor::{Cause, Event, State};
+use crate::runtime::{Effect, Intent};
+use crate::spec::{AppSpec, OnExit};
+use crate::supervisor::{Cause, Event, State, Then};
 
 impl Core {
     /// What an app depends on and is not as it must be.
@@ -21,7 +23,7 @@ impl Core {
         if self.ending != Ending::No {
             return false;
         }
-        let mut events = Vec::new();
+        let (mut events, mut changed) = (Vec::new(), false);
         debug_assert!(
             self.table.apps.iter().all(|(name, app)| !has_needs(app) || self.table.roster.dependents.contains(name))
         );
@@ -44,6 +46,7 @@ impl Core {
                     if is_met { &mut back } else { &mut lost }.push(other.clone());
                 }
             }
+            let gone: Vec<String> = unknown(&self.table, &spec).cloned().collect();
             let any_excused = app.instances.values().any(|instance| is_excused(instance));
             let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };
             let Some(app) = self.table.apps.get_mut(&name) else { continue };
@@ -66,7 +69,14 @@ impl Core {
                 if runs {
                     instance.excused = None;
                 }
-                let unmet = if is_excused(instance) { but_stopped.clone() } else { unmet.clone() };
+                let bereft = bereft(instance, &spec, &gone, app.record.instances.get(slot).map(|known| known.intent));
+                if bereft != instance.bereft {
+                    instance.bereft = bereft;
+                    self.table.restless.insert(instance.list_id, id.clone());
+                    changed = true;
+                }
+                let unmet = if is_excused(instance) { &but_stopped } else { &unmet };
+                let unmet = with_bereft(&spec, unmet, &instance.bereft);
                 // Only news is told: what a command has started all the same is left alone until what it depends on has
                 // come and gone.
                 if instance.machine.unmet != unmet {
@@ -74,11 +84,36 @@ impl Core {
                 }
             }
         }
-        let any = !events.is_empty();
+        let any = !events.is_empty() || changed;
+        // Who waits for what waits may wait in vain.
+        if changed && let Some(mut current) = self.current.take() {
+            current.go_on(&mut self.around(now, out));
+            self.current = Some(current);
+        }
         for (id, event) in events {
             self.feed(&id, event, now, out);
         }
         any
+    }
+}
+
+/// What of its needs an instance goes on waiting for though it is `gone`: nobody wants it started because of that. By hand it
+/// is all the same.
+fn bereft(instance: &Instance, spec: &AppSpec, gone: &[String], intent: Option<Intent>) -> BTreeSet<String> {
+    let machine = &instance.machine;
+    match machine.state {
+        State::Blocked | State::Stopping { then: Then::Block, .. } => {
+            let waits = |other: &&String| {
+                let wanted = wanted(other, spec.need(other).condition);
+                instance.bereft.contains(*other) || machine.unmet.contains(&wanted)
+            };
+            gone.iter().filter(waits).cloned().collect()
+        }
+        // An earlier daemon's, that this one has not come to yet.
+        State::Stopped if intent == Some(Intent::Up) => {
+            gone.iter().filter(|other| instance.bereft.contains(*other)).cloned().collect()
+        }
+        _ => BTreeSet::new(),
     }
 }
 

@@ -67,6 +67,9 @@ pub enum What {
     Healthy,
     Stopping {
         why: Why,
+        /// Nothing of it runs: only what its last process may have left is meant.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        remains: bool,
     },
     /// It did not end when it was asked to.
     Killed {
@@ -274,7 +277,7 @@ impl What {
     pub fn why(&self) -> Option<&Why> {
         match self {
             Self::Started { why, .. }
-            | Self::Stopping { why }
+            | Self::Stopping { why, .. }
             | Self::Stopped { why }
             | Self::Created { why, .. }
             | Self::Scaled { why, .. }
@@ -329,7 +332,7 @@ mod tests {
         );
         let command = Why::Command { command: "stop of `api`".into(), pid: 4, uid: Some(0) };
         check(
-            What::Stopping { why: command },
+            What::Stopping { why: command, remains: false },
             r#""event":"stopping","why":{"rule":"command","command":"stop of `api`","pid":4,"uid":0}"#,
         );
         check(

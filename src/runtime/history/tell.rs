@@ -151,15 +151,17 @@ impl Moment<'_> {
                     let remains = self.ended == Some(*launch);
                     What::Killed { after_ms: machine.policy.stop.timeout_ms, remains }
                 } else if then != next_then && self.heard == Heard::Command {
-                    What::Stopping { why: why.clone() }
+                    let remains = self.before.pid().is_none() && *phase != StopPhase::Spawning;
+                    What::Stopping { why: why.clone(), remains }
                 } else {
                     return None;
                 }
             }
             (_, State::Stopping { .. }) if matches!(self.heard, Heard::Ended { .. }) => {
-                What::Stopping { why: Why::Remains }
+                What::Stopping { why: Why::Remains, remains: false }
             }
-            (_, State::Stopping { .. }) => What::Stopping { why: why.clone() },
+            // Where nothing of it runs, what an earlier process may have left is seen to.
+            (before, State::Stopping { .. }) => What::Stopping { why: why.clone(), remains: before.launch().is_none() },
             (_, State::Stopped) => What::Stopped { why: why.clone() },
             (_, State::Waiting { until }) => What::Waiting { for_ms: Some(in_ms(*until)), needs: Vec::new() },
             (_, State::Blocked) => What::Waiting { for_ms: None, needs: machine.unmet.clone() },

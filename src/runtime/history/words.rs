@@ -45,7 +45,10 @@ impl fmt::Display for What {
             Self::NotReady { reason } => write!(f, "errored: {reason}; it goes on running"),
             Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
             Self::Healthy => f.write_str("healthy again"),
-            Self::Stopping { why } => write!(f, "asked to stop: {why}"),
+            Self::Stopping { why, remains: true } => {
+                write!(f, "what its last process may have left is asked to stop: {why}")
+            }
+            Self::Stopping { why, remains: false } => write!(f, "asked to stop: {why}"),
             Self::Killed { after_ms, remains: true } => {
                 write!(
                     f,

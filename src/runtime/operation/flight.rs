@@ -5,7 +5,7 @@ use crate::base::{InstanceId, Mono, format_span};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::Intent;
 use crate::runtime::needs::{Outlook, outlook};
-use crate::runtime::table::{Moved, Table};
+use crate::runtime::table::{Instance, Moved, Table};
 use crate::runtime::view::outputs;
 use crate::spec::Condition;
 use crate::supervisor::{Cause, ErrorReason, Event, Machine, Output, State, Then};
@@ -216,7 +216,7 @@ impl Operation {
                     Goal::Up if !patient && settled(state) => Verdict::Arrived,
                     Goal::Up if *state == State::Blocked => {
                         let again = crashed && after_ms >= CRASH_PATIENCE_MS;
-                        blocked(&instance.machine, again, around.table, &|app| self.brings(app))
+                        blocked(instance, again, around.table, &|app| self.brings(app))
                     }
                     Goal::Up => up(&instance.machine, flight, crashed, around.now.mono),
                 }
@@ -344,12 +344,15 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
 }
 
 /// What it depends on may still come up, unless that ends `again` and again.
-fn blocked(machine: &Machine, again: bool, table: &Table, brings: &dyn Fn(&str) -> bool) -> Verdict {
+fn blocked(instance: &Instance, again: bool, table: &Table, brings: &dyn Fn(&str) -> bool) -> Verdict {
+    let machine = &instance.machine;
     let spec = &machine.policy;
+    // Somebody has deleted it.
+    let is_gone = instance.bereft.iter().any(|app| !brings(app));
     // What the same command is about to start is not given up on.
     let others = spec.depends_on.iter().filter(|app| !brings(app));
     let mut outlooks = others.map(|app| outlook(table, app, spec.need(app).condition));
-    if again || outlooks.any(|outlook| outlook == Outlook::WillNot) {
+    if again || is_gone || outlooks.any(|outlook| outlook == Outlook::WillNot) {
         Verdict::Failed(format!("it waits for {}", machine.unmet.join(", ")))
     } else {
         Verdict::Wait

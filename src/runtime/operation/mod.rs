@@ -13,7 +13,7 @@ use self::flight::{Flight, Goal};
 use self::wave::Wave;
 use super::needs::unmet_but;
 use super::table::{Moved, Table};
-use super::work::Aim;
+use super::work::{Aim, Declared};
 use super::{AppRecord, Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
@@ -206,6 +206,20 @@ impl Operation {
             Aim::Apply { .. } | Aim::Up { .. } | Aim::Watch { .. } => None,
         });
         stopped.flat_map(|(app, slots)| slots.iter().map(move |slot| InstanceId::new(app, *slot))).collect()
+    }
+
+    /// New apps whose turn has not come, and the slots that they are to have.
+    pub(super) fn unborn(&self, table: &Table) -> Vec<(&Declared, Vec<u32>)> {
+        let pending = self.tasks.iter().filter(|(app, task)| {
+            matches!(task.phase, Phase::Pending) && table.apps.get(*app).is_none_or(|known| known.deleted)
+        });
+        let declared = pending.filter_map(|(_, task)| match &task.aim {
+            Aim::Apply { step, declared: Some(declared) } if step.renamed_from.is_none() => {
+                Some((declared, step.start.clone()))
+            }
+            _ => None,
+        });
+        declared.collect()
     }
 
     /// These are none of its business any more: somebody stops them.
@@ -510,7 +524,7 @@ fn excuse(table: &mut Table, id: &InstanceId) {
     let Some(app) = table.apps.get(&id.app) else { return };
     let unmet = unmet_but(table, &app.record.spec, true);
     let instance = table.apps.get_mut(&id.app).and_then(|app| app.instances.get_mut(&id.slot));
-    if let Some(instance) = instance.filter(|instance| instance.excused != Some(false)) {
+    if let Some(instance) = instance.filter(|instance| instance.excused != Some(false) && instance.bereft.is_empty()) {
         instance.excused = Some(true);
         instance.machine.unmet = unmet;
     }

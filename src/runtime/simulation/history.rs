@@ -106,7 +106,7 @@ fn what_ends_by_itself_is_told_with_what_comes_of_it() {
             "loop:0 given up on: it ended too soon 2 times (max_restarts), last: exit code 1",
             "job created, 1 instance: apply of `one` (pid 1)",
             "loop deleted: apply of `one` (pid 1)",
-            "loop:0 asked to stop: apply of `one` (pid 1)",
+            "loop:0 what its last process may have left is asked to stop: apply of `one` (pid 1)",
             "loop:0 stopped: apply of `one` (pid 1)",
             "job:0 started (pid 100): apply of `one` (pid 1)",
             "job:0 ended after 906ms: exit code 0",

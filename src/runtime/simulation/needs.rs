@@ -89,6 +89,55 @@ fn what_was_stopped_and_is_to_run_waits_for_what_is_down() {
 }
 
 #[test]
+fn what_waits_for_what_is_deleted_waits_on() {
+    let mut world = World::calm();
+    let job = |script: &str| app("job", script, |app| app.restart.auto = false);
+    let web = app("web", "stay", needs("job", Condition::Completed, OnExit::Ignore));
+    let db = app("db", "stay", |_| {});
+    let edge = app("edge", "stay", needs("db", Condition::Ready, OnExit::Stop));
+    let apps = |script: &str| [job(script), web.clone(), db.clone(), edge.clone()];
+    world.ask(apply(&apps("exit 9 1")));
+    world.ask(Request::Stop { targets: targets(&["db"]) });
+    passes(&mut world, 2_000);
+    let waits = ["web:0 waiting", "edge:0 waiting"];
+    world.ask(Request::Delete { targets: targets(&["job", "db"]) });
+    passes(&mut world, 5_000);
+    assert_eq!(states(&mut world), waits);
+    assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed");
+    // The next daemon does not start it either.
+    world.host.daemon_dies();
+    passes(&mut world, 5_000);
+    assert_eq!(states(&mut world), waits);
+    // Whoever wants it in vain is told.
+    let Request::Apply(mut only) = apply(&apps("exit 9 0")) else { unreachable!() };
+    only.options.only = targets(&["web"]);
+    assert_eq!(done(world.ask(Request::Apply(only))).1, ["web: it waits for `job` to be completed"]);
+    // By hand it starts, and what is there again is waited for as ever.
+    world.ask(Request::Start { targets: targets(&["edge"]) });
+    assert!(states(&mut world)[1].starts_with("edge:0 online"));
+    assert_eq!(done(world.ask(apply(&apps("exit 9 0")))).1, [""; 0]);
+    passes(&mut world, 2_000);
+    let online = states(&mut world).into_iter().filter(|state| state.contains(" online ")).count();
+    assert_eq!(online, 3, "{:?}", states(&mut world));
+}
+
+/// What an apply waits for is deleted.
+#[test]
+fn an_apply_ends_when_what_it_waits_for_is_deleted() {
+    let mut world = World::calm();
+    let db = app("db", "stay", |app| {
+        app.readiness.wait_ready = true;
+        app.readiness.timeout_ms = 600_000;
+    });
+    let web = app("web", "stay", needs("db", Condition::Ready, OnExit::Ignore));
+    let client = world.call(apply(&[db, web]), false);
+    passes(&mut world, 1_000);
+    world.ask(Request::Delete { targets: targets(&["db"]) });
+    passes(&mut world, 10_000);
+    assert_eq!(world.host.finished.get(&client), Some(&1));
+}
+
+#[test]
 fn what_waits_for_a_job_waits_on_when_everything_is_killed_and_resurrected() {
     let mut world = World::calm();
     let job = |script: &str| app("job", script, |app| app.restart.auto = false);

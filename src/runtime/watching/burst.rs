@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::base::Mono;
 
 /// So many changes are one save of an editor, which writes its file in several steps.
@@ -19,7 +21,7 @@ const PATIENCE_DENSE_MS_MIN: u64 = 10_000;
 /// Changes that one restart answers.
 #[derive(Clone, Debug)]
 pub(super) struct Burst {
-    first: Mono,
+    pub(super) first: Mono,
     /// What was started later has seen all of it.
     pub(super) last: Mono,
     count: usize,
@@ -29,16 +31,18 @@ pub(super) struct Burst {
     pub(super) more: bool,
     /// It may be the rest of what the app was just started for.
     is_rest: bool,
+    /// Apps that were started between the app's last start and the first of the changes.
+    pub(super) others: BTreeSet<String>,
 }
 
 impl Burst {
     /// As many paths as are kept.
     const PATHS_MAX: usize = 256;
 
-    /// `started`: the app's last start.
-    pub(super) fn new(now: Mono, started: Option<Mono>) -> Self {
+    /// `started`: the app's last start; `others` were started since.
+    pub(super) fn new(now: Mono, started: Option<Mono>, others: BTreeSet<String>) -> Self {
         let is_rest = started.is_some_and(|started| now.ms_since(started) < AFTER_START_MS);
-        Self { first: now, last: now, count: 0, paths: Vec::new(), more: false, is_rest }
+        Self { first: now, last: now, count: 0, paths: Vec::new(), more: false, is_rest, others }
     }
 
     pub(super) fn add(&mut self, paths: Vec<String>, count: usize, more: bool, now: Mono) {
@@ -80,7 +84,7 @@ mod tests {
     use super::*;
 
     fn at(ms: &[u64], quiet_ms: u64) -> u64 {
-        let mut burst = Burst::new(Mono(ms[0]), None);
+        let mut burst = Burst::new(Mono(ms[0]), None, BTreeSet::new());
         for ms in ms {
             burst.add(vec!["a".to_owned()], 1, false, Mono(*ms));
         }
@@ -96,7 +100,7 @@ mod tests {
         // Many are waited for longer: their writer may pause.
         assert_eq!(at(&(1_000..1_020).collect::<Vec<_>>(), 0), 1_119);
         assert_eq!(at(&(1_000..1_101).collect::<Vec<_>>(), 0), 1_400);
-        let due = |started| Burst::new(Mono(1_000), Some(Mono(started))).due(0).0;
+        let due = |started| Burst::new(Mono(1_000), Some(Mono(started)), BTreeSet::new()).due(0).0;
         assert_eq!((due(400), due(980)), (1_010, 1_100));
         // It is never put off for ever.
         assert_eq!(at(&(0..99).map(|turn| turn * 90).collect::<Vec<_>>(), 0), 2_000);
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_it_remembers_is_bounded() {
-        let mut burst = Burst::new(Mono(0), None);
+        let mut burst = Burst::new(Mono(0), None, BTreeSet::new());
         burst.add((0..1_000).map(|number| number.to_string()).collect(), 1_000, false, Mono(1));
         assert_eq!((burst.paths.len(), burst.more), (Burst::PATHS_MAX, true));
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::burst::Burst;
 use crate::base::Mono;
@@ -17,29 +17,33 @@ const QUIET_MS: u64 = 60_000;
 /// Within this after the start, moments need not be the same.
 const SOON_MS: u64 = 1_000;
 /// What comes that much later after a start than it ever did is somebody else's, or the app writes it all the time: then it is
-/// soon found again, and so on, twice as long each time.
+/// soon found again.
 const MARGIN_MS: u64 = 200;
 const STARTS_AGAIN: u32 = 2;
-const RELAPSES_MAX: u32 = 10;
-/// That what is passed over was the app's own is put to the test when nothing has come for so long, twice as long each time.
-const QUIET_BEFORE_TEST_MS: u64 = 10_000;
-/// After so many starts at which it was written again nobody has to be in doubt any more. A person would have had to save it
-/// right after each.
-const TESTS: u32 = 4;
-const TEST_PAUSE_MS_MAX: u64 = 3_600_000;
+/// Nobody waits longer than this for what is passed over to be answered all the same: that it was the app's own is put to the
+/// test.
+const HELD_MS: u64 = 10_000;
+/// After so many starts in a row at which it was written again nobody has to be in doubt any more: a person would have had to
+/// save it right after each, for minutes. It is passed over for good where it comes at no other time, else held ever longer.
+const TESTS: u32 = 20;
+const HELD_MS_MAX: u64 = 3_600_000;
+const DOUBLINGS_MAX: u32 = 10;
+const OTHERS_SHOWN: usize = 3;
 
 /// What an app writes at each start. Without it, a file that is watched and written at start is a restart for ever.
 ///
 /// It may be wrong about that, when a person saves a file at even intervals, say. What was passed over is therefore answered
-/// all the same, once it has become quiet: if it is not written again at that start, it was somebody else's change, and counts
-/// from then on.
+/// all the same, a little later: if it is not written again at that start, it was somebody else's change, and counts from then
+/// on.
+///
+/// Who wrote a file nobody can tell. What starts each time between this app's start and the change may have done it as well.
 #[derive(Debug, Default)]
 pub(super) struct Habits {
     /// By path, or by folder with a `/` at its end.
     streaks: BTreeMap<String, Streak>,
     paused: BTreeMap<String, Paused>,
-    /// How often each was found that was not only written at starts.
-    relapses: BTreeMap<String, u32>,
+    /// What was found and is not only written at starts.
+    relapsed: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,15 +51,19 @@ struct Paused {
     /// What of it changed last, and when.
     path: String,
     last: Mono,
-    /// How long after a start that was.
-    after_ms: u64,
+    /// The first change since the last start.
+    first: Mono,
     /// The earliest and the latest that it did after a start when it was found.
     shortest_ms: u64,
     longest_ms: u64,
     /// At how many starts since then it was written again.
-    confirmed: u32,
+    again: u32,
+    /// And at no other time.
+    only_then: bool,
     /// When it was last put to the test.
     tested: Option<Mono>,
+    /// Apps that were started each time before it changed.
+    others: BTreeSet<String>,
 }
 
 /// When an app's processes were asked for.
@@ -75,11 +83,12 @@ pub(super) enum Duty {
     Count { key: String },
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Streak {
     starts: u32,
     shortest_ms: u64,
     longest_ms: u64,
+    others: BTreeSet<String>,
 }
 
 impl Habits {
@@ -89,33 +98,32 @@ impl Habits {
         !self.paused.is_empty() && (self.paused.contains_key(path) || by_folder())
     }
 
-    /// A path changes, and `started` is the app's last start. One that was quiet and changes long after a start, or later than
-    /// it ever did, is not (only) written at starts: from now on it counts again.
-    pub(super) fn changes(&mut self, path: &str, at: Mono, started: Option<Mono>) {
+    /// A path changes, and `started` is the app's last start, after which `others` were started. One that was quiet and changes
+    /// long after a start, or later than it ever did, is not (only) written at starts: from now on it counts again.
+    pub(super) fn changes(&mut self, path: &str, at: Mono, started: Option<Mono>, others: &BTreeSet<String>) {
         let after_ms = started.map(|started| at.ms_since(started));
         for key in [path, folder_of(path)] {
             let Some(paused) = self.paused.get_mut(key) else { continue };
-            let relapses = self.relapses.get(key).copied().unwrap_or(0);
-            let at_start_ms = paused.at_start_ms() << relapses.min(RELAPSES_MAX);
             let is_late = after_ms.is_some_and(|ms| ms > paused.at_start_ms().max(AT_START_MS));
             let was_quiet = is_late && at.ms_since(paused.last) > QUIET_MS;
-            if was_quiet {
-                self.relapses.remove(key);
-            }
-            if was_quiet || after_ms.is_some_and(|ms| ms > at_start_ms) {
+            let is_later = after_ms.is_some_and(|ms| ms > paused.at_start_ms());
+            if was_quiet || is_later && !self.relapsed.contains(key) {
                 self.paused.remove(key);
                 self.streaks.clear();
-                if !was_quiet {
-                    *self.relapses.entry(key.to_owned()).or_default() += 1;
+                if was_quiet {
+                    self.relapsed.remove(key);
+                } else {
+                    self.relapsed.insert(key.to_owned());
                 }
-            } else {
-                let is_first = started.is_some_and(|started| started > paused.last);
-                if is_first && after_ms.is_some_and(|ms| paused.is_own(ms)) {
-                    paused.confirmed = paused.confirmed.saturating_add(1);
-                }
-                (paused.last, paused.path) = (at, path.to_owned());
-                paused.after_ms = after_ms.unwrap_or(u64::MAX);
+                continue;
             }
+            if started.is_some_and(|started| started > paused.last) {
+                paused.first = at;
+                paused.again = paused.again.saturating_add(1);
+                paused.others.retain(|other| others.contains(other));
+            }
+            paused.only_then &= after_ms.is_some_and(|ms| paused.is_own(ms));
+            (paused.last, paused.path) = (at, path.to_owned());
         }
     }
 
@@ -123,10 +131,10 @@ impl Habits {
     pub(super) fn duty(&self, starts: &Starts) -> Option<(Mono, Duty)> {
         let duty = |(key, paused): (&String, &Paused)| {
             if starts.oldest.is_some_and(|oldest| oldest <= paused.last) {
-                let wait_ms = paused.wait_ms()?;
-                let since = paused.tested.map_or(paused.last, |tested| tested.max(paused.last));
+                let held_ms = paused.held_ms()?;
+                let since = paused.tested.map_or(paused.first, |tested| tested.max(paused.first));
                 let duty = Duty::Restart { path: paused.path.clone(), changed: paused.last };
-                return Some((since.plus_ms(wait_ms), duty));
+                return Some((since.plus_ms(held_ms), duty));
             }
             let newest = starts.newest.filter(|newest| *newest > paused.last)?;
             Some((newest.plus_ms(paused.at_start_ms().max(AT_START_MS)), Duty::Count { key: key.clone() }))
@@ -144,7 +152,7 @@ impl Habits {
     /// From now on it counts again, as if it had never been found.
     pub(super) fn count(&mut self, key: &str) {
         self.paused.remove(key);
-        self.relapses.remove(key);
+        self.relapsed.remove(key);
         self.streaks.remove(key);
     }
 
@@ -160,7 +168,7 @@ impl Habits {
             }
             for key in [path.as_str(), folder_of(path)] {
                 if !now.contains_key(key) {
-                    now.insert(key.to_owned(), Streak::after(self.streaks.get(key), after_ms));
+                    now.insert(key.to_owned(), Streak::after(self.streaks.get(key), after_ms, &burst.others));
                 }
             }
         }
@@ -172,14 +180,20 @@ impl Habits {
         let only_folders = found.iter().all(|key| key.ends_with('/'));
         let found: Vec<String> = found.into_iter().filter(|key| only_folders || !key.ends_with('/')).collect();
         let paused = |key: &String| {
-            let Streak { shortest_ms, longest_ms, .. } = self.streaks.get(key).copied().unwrap_or_default();
-            let after_ms = started.map_or(0, |started| burst.last.ms_since(started));
+            let Streak { shortest_ms, longest_ms, others, .. } = self.streaks.get(key).cloned().unwrap_or_default();
             let path = burst.paths.iter().map(|(path, _)| path).find(|path| *path == key || folder_of(path) == key);
-            let path = path.unwrap_or(key).clone();
-            (
-                key.clone(),
-                Paused { path, last: burst.last, after_ms, shortest_ms, longest_ms, confirmed: 0, tested: None },
-            )
+            let paused = Paused {
+                path: path.unwrap_or(key).clone(),
+                last: burst.last,
+                first: burst.first,
+                shortest_ms,
+                longest_ms,
+                again: 0,
+                only_then: true,
+                tested: None,
+                others,
+            };
+            (key.clone(), paused)
         };
         self.paused.extend(found.iter().map(paused));
         found
@@ -187,7 +201,7 @@ impl Habits {
 
     /// In how many starts in a row it has to be written.
     fn needed(&self, key: &str) -> u32 {
-        match (self.relapses.contains_key(key), key.ends_with('/')) {
+        match (self.relapsed.contains(key), key.ends_with('/')) {
             (true, _) => STARTS_AGAIN,
             (false, true) => STARTS_FOLDER,
             (false, false) => STARTS,
@@ -196,16 +210,24 @@ impl Habits {
 
     /// For people; None where nothing is paused.
     pub(super) fn note(&self) -> Option<String> {
-        let (first, _) = self.paused.first_key_value()?;
-        let others = match self.paused.len() - 1 {
+        let (first, paused) = self.paused.first_key_value()?;
+        let more = match self.paused.len() - 1 {
             0 => String::new(),
-            others => format!(" and {others} more"),
+            more => format!(" and {more} more"),
         };
-        let verb = if others.is_empty() && !first.ends_with('/') { "seems" } else { "seem" };
+        let verb = if more.is_empty() && !first.ends_with('/') { "seems" } else { "seem" };
         let what = if first.ends_with('/') { "files in " } else { "" };
-        Some(format!(
-            "watch: {what}`{first}`{others} {verb} to be written by the app itself after each start (add it to ignore_watch)"
-        ))
+        let others: Vec<String> = paused.others.iter().take(OTHERS_SHOWN).map(|app| format!("`{app}`")).collect();
+        let by = match (others.as_slice(), paused.others.len()) {
+            ([], _) => "the app itself after each start".to_owned(),
+            ([one], _) => format!("{one}, which starts each time before that, or by the app itself after each start"),
+            (some, count) => {
+                let more = if count > some.len() { format!(" or {} more", count - some.len()) } else { String::new() };
+                let some = some.join(" or ");
+                format!("{some}{more}, which start each time before that, or by the app itself after each start")
+            }
+        };
+        Some(format!("watch: {what}`{first}`{more} {verb} to be written by {by} (add it to ignore_watch)"))
     }
 }
 
@@ -220,17 +242,16 @@ impl Paused {
         (self.shortest_ms * 2 / 3).saturating_sub(MARGIN_MS) <= after_ms && after_ms <= self.at_start_ms()
     }
 
-    /// How long it has to be quiet before the last change is answered; None when that was the app's own without a doubt.
-    fn wait_ms(&self) -> Option<u64> {
-        let is_own = self.confirmed >= TESTS && self.is_own(self.after_ms);
-        let pause_ms = QUIET_BEFORE_TEST_MS << self.confirmed.min(RELAPSES_MAX);
-        (!is_own).then_some(pause_ms.min(TEST_PAUSE_MS_MAX))
+    /// How long after the first of them changes are answered; None when they are the app's own without a doubt.
+    fn held_ms(&self) -> Option<u64> {
+        let Some(beyond) = self.again.checked_sub(TESTS) else { return Some(HELD_MS) };
+        (!self.only_then).then(|| (HELD_MS << (beyond + 1).min(DOUBLINGS_MAX)).min(HELD_MS_MAX))
     }
 }
 
 impl Streak {
-    fn after(before: Option<&Self>, after_ms: u64) -> Self {
-        let first = Self { starts: 1, shortest_ms: after_ms, longest_ms: after_ms };
+    fn after(before: Option<&Self>, after_ms: u64, others: &BTreeSet<String>) -> Self {
+        let first = Self { starts: 1, shortest_ms: after_ms, longest_ms: after_ms, others: others.clone() };
         let Some(before) = before else { return first };
         let (shortest_ms, longest_ms) = (before.shortest_ms.min(after_ms), before.longest_ms.max(after_ms));
         let spread_max = match longest_ms {
@@ -242,7 +263,8 @@ impl Streak {
         if longest_ms - shortest_ms > spread_max {
             return first;
         }
-        Self { starts: before.starts + 1, shortest_ms, longest_ms }
+        let others = before.others.intersection(others).cloned().collect();
+        Self { starts: before.starts + 1, shortest_ms, longest_ms, others }
     }
 }
 
@@ -260,7 +282,7 @@ mod tests {
         for (turn, (after_ms, paths)) in turns.into_iter().enumerate() {
             let started = Mono(turn as u64 * 60_000);
             let at = started.plus_ms(after_ms);
-            let mut burst = Burst::new(at, None);
+            let mut burst = Burst::new(at, None, BTreeSet::new());
             burst.add(paths, 1, false, at);
             let found = habits.judge(&burst, Some(started));
             if !found.is_empty() {
@@ -304,10 +326,10 @@ mod tests {
         let mut habits = Habits::default();
         let saved = |habits: &mut Habits, started: u64, after_ms: u64| {
             let (started, at) = (Mono(started), Mono(started + after_ms));
-            habits.changes("edit/m", at, Some(started));
+            habits.changes("edit/m", at, Some(started), &BTreeSet::new());
             let counts = !habits.is_paused("edit/m", None);
             if counts {
-                let mut burst = Burst::new(at, None);
+                let mut burst = Burst::new(at, None, BTreeSet::new());
                 burst.add(one("edit/m"), 1, false, at);
                 habits.judge(&burst, Some(started));
             }
@@ -319,17 +341,45 @@ mod tests {
         // The eighth was found to be one too many, and the next comes too soon.
         assert!(!saved(&mut habits, 6_000, 750));
         assert!(saved(&mut habits, 6_000, 1_500), "no app that writes at its start");
-        // One that writes all the time is found at once, and is tried again later each time.
-        let (mut now, mut tries) = (10_000, Vec::new());
-        let mut started = now;
+        // One that writes all the time is found at once.
+        let (mut now, mut started, mut counted) = (10_000, 10_000, 0);
         while now < 200_000 {
             now += 700;
             if saved(&mut habits, started, now - started) {
-                tries.push(now / 1_000);
+                counted += 1;
                 started = now;
             }
         }
-        assert!(tries.len() < 25, "{tries:?}");
+        assert_eq!(counted, STARTS_AGAIN);
+    }
+
+    #[test]
+    fn who_may_have_written_it_is_who_starts_each_time_in_between() {
+        let name = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let note = |others: &dyn Fn(u64) -> BTreeSet<String>| {
+            let mut habits = Habits::default();
+            for turn in 0..8 {
+                let (started, at) = (Mono(turn * 1_000), Mono(turn * 1_000 + 200));
+                let mut burst = Burst::new(at, None, others(turn));
+                burst.add(one("in/x"), 1, false, at);
+                habits.judge(&burst, Some(started));
+            }
+            (habits.note().unwrap(), habits)
+        };
+        let itself = "watch: `in/x` seems to be written by the app itself after each start (add it to ignore_watch)";
+        assert_eq!(note(&|_| name(&[])).0, itself);
+        assert_eq!(note(&|turn| if turn % 3 == 0 { name(&["b"]) } else { name(&[]) }).0, itself);
+        let (text, mut habits) = note(&|turn| if turn % 3 == 0 { name(&["b"]) } else { name(&["b", "c"]) });
+        let or_b = "watch: `in/x` seems to be written by `b`, which starts each time before that, or by the app itself \
+                    after each start (add it to ignore_watch)";
+        assert_eq!(text, or_b);
+        let text = note(&|_| name(&["b", "c", "d", "e"])).0;
+        assert!(text.contains("by `b` or `c` or `d` or 1 more, which start each time before that, or by"), "{text}");
+        // It is put to the test, and written without `b` having been started.
+        habits.changes("in/x", Mono(20_200), Some(Mono(20_000)), &name(&["b"]));
+        assert_eq!(habits.note().unwrap(), or_b);
+        habits.changes("in/x", Mono(40_200), Some(Mono(40_000)), &name(&["c"]));
+        assert_eq!(habits.note().unwrap(), itself);
     }
 
     /// A life of one file that is watched: `next` says when it is written, by the last start and the last writing. The times
@@ -347,11 +397,11 @@ mod tests {
             now = then;
             if write == Some(now) {
                 written.push(now);
-                habits.changes(path, Mono(now), Some(at));
+                habits.changes(path, Mono(now), Some(at), &BTreeSet::new());
                 if habits.is_paused(path, None) {
                     continue;
                 }
-                let mut burst = Burst::new(Mono(now), Some(at));
+                let mut burst = Burst::new(Mono(now), Some(at), BTreeSet::new());
                 burst.add(one(path), 1, false, Mono(now));
                 if habits.judge(&burst, Some(at)).is_empty() {
                     now += 1;
@@ -373,25 +423,41 @@ mod tests {
         (written, starts, habits)
     }
 
+    /// How long the longest waited for a start that has seen it.
+    fn longest_wait(written: &[u64], starts: &[u64]) -> u64 {
+        let wait = |at: &u64| starts.iter().find(|start| *start > at).map_or(u64::MAX, |start| start - at);
+        written.iter().map(wait).max().unwrap_or(0)
+    }
+
     #[test]
-    fn the_last_save_of_a_person_is_answered_however_evenly_they_come() {
-        for interval in [300, 750, 1_000, 2_000, 3_300, 5_000, 9_000, 20_000] {
-            for saves in 1..40 {
+    fn each_save_of_a_person_is_answered_however_evenly_they_come() {
+        for interval in [300, 750, 1_000, 2_000, 3_300, 5_000, 9_000, 12_000, 20_000] {
+            for saves in (1..60).filter(|saves| saves * interval <= 240_000) {
                 let next = |_, last| (last < interval * saves).then_some(last + interval);
                 let (written, starts, habits) = life(10_000_000, next);
-                let (last, seen) = (written[written.len() - 1], starts[starts.len() - 1]);
-                assert!(seen > last && seen < last + 10_100, "{saves} every {interval}: {last}, {seen}");
+                let longest = longest_wait(&written, &starts);
+                assert!(longest < 10_100, "{saves} every {interval}: {longest}, {written:?}, {starts:?}");
                 assert_eq!(habits.note(), None, "and from then on it counts at once");
             }
         }
     }
 
     #[test]
-    fn what_an_app_writes_at_each_start_restarts_it_a_few_times_and_no_more() {
+    fn somebody_who_saves_right_after_each_restart_does_not_wait_longer_and_longer() {
+        for offset in [5, 200, 1_500, 4_000] {
+            let next = |started, last| (last < started + offset).then_some(started + offset);
+            let (written, starts, _) = life(600_000, next);
+            let longest = longest_wait(&written[..26], &starts);
+            assert!(longest < 10_100, "{offset} after each: {longest}, {written:?}, {starts:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_app_writes_at_each_start_restarts_it_some_times_and_no_more() {
         for offset in [1, 40, 900, 4_000, 30_000] {
             let next = |started, last| (last < started + offset).then_some(started + offset);
             let (_, starts, habits) = life(100_000_000, next);
-            assert_eq!(starts.len(), 12, "{offset}: {starts:?}");
+            assert_eq!(starts.len(), 28, "{offset}: {starts:?}");
             assert!(habits.note().is_some_and(|note| note.contains("src/x.js")));
         }
         // All the time: ever less often.
@@ -410,11 +476,13 @@ mod tests {
         let paused = |path: &str, last| Paused {
             path: path.to_owned(),
             last: Mono(last),
-            after_ms: 0,
+            first: Mono(last),
             shortest_ms: 0,
             longest_ms: 3_000,
-            confirmed: 0,
+            again: 0,
+            only_then: true,
             tested: None,
+            others: BTreeSet::new(),
         };
         habits.paused.insert("src/x.txt".to_owned(), paused("src/x.txt", 0));
         let note = habits.note().unwrap();
@@ -427,9 +495,9 @@ mod tests {
         assert!(habits.is_paused("tmp/a", None) && !habits.is_paused("tmp/a/b", None) && !habits.is_paused("a", None));
         assert!(!habits.is_paused("tmp/a", Some("tmp/a")), "its own code");
         // Somebody else's change, when all was quiet.
-        habits.changes("tmp/a", Mono(10_000_000), Some(Mono(9_999_000)));
+        habits.changes("tmp/a", Mono(10_000_000), Some(Mono(9_999_000)), &BTreeSet::new());
         assert!(habits.is_paused("tmp/a", None), "at a start");
-        habits.changes("tmp/a", Mono(10_100_000), Some(Mono(9_999_000)));
+        habits.changes("tmp/a", Mono(10_100_000), Some(Mono(9_999_000)), &BTreeSet::new());
         assert!(!habits.is_paused("tmp/a", None));
     }
 }

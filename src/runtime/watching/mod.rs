@@ -4,8 +4,8 @@
 //! * An app is watched while somebody wants it to run: what was stopped is neither watched nor started, nor is a job
 //!   between its times.
 //! * A restart answers changes that came before the process that runs was asked for; that has seen them.
-//! * No change is lost: one that is passed over, for it seems to be the app's own, is answered when it has become quiet,
-//!   unless the app has written it at every start of several that were made to see that.
+//! * No change is lost: one that is passed over, for it seems to be the app's own, is answered within ten seconds, unless the
+//!   app has written it at every start of many that were made to see that.
 //! * Nothing is armed while no change waits.
 
 mod burst;
@@ -141,13 +141,15 @@ impl Watching {
     pub(super) fn changed(&mut self, table: &Table, app: &str, paths: Vec<String>, count: usize, more: bool, now: Now) {
         let Some(watched) = self.apps.get_mut(app) else { return };
         let started = table.apps.get(app).and_then(last_start);
+        let others = started_since(table, app, started);
         for path in &paths {
-            watched.habits.changes(path, now.mono, started);
+            watched.habits.changes(path, now.mono, started, &others);
         }
         let script = script(&watched.spec);
         let paths: Vec<String> = paths.into_iter().filter(|path| !watched.habits.is_paused(path, script)).collect();
         if !paths.is_empty() || more {
-            watched.burst.get_or_insert_with(|| Burst::new(now.mono, started)).add(paths, count, more, now.mono);
+            let burst = watched.burst.get_or_insert_with(|| Burst::new(now.mono, started, others));
+            burst.add(paths, count, more, now.mono);
         }
     }
 
@@ -212,6 +214,13 @@ impl Watching {
 
 fn last_start(app: &App) -> Option<Mono> {
     app.instances.values().filter_map(|instance| instance.asked_at).max()
+}
+
+/// Other apps that were started after this one was.
+fn started_since(table: &Table, app: &str, started: Option<Mono>) -> BTreeSet<String> {
+    let Some(started) = started else { return BTreeSet::new() };
+    let others = table.apps.iter().filter(|(name, other)| *name != app && last_start(other) > Some(started));
+    others.map(|(name, _)| name.clone()).collect()
 }
 
 /// Below its folder, as changes are told.

@@ -16,7 +16,8 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Apps of this file that have to be up before this one is started; it is stopped before them. As an object, what \
               each must be: `started`, `ready` (the default), `healthy` or `completed`; and with `on_exit` what becomes of \
               this app when that one ends: `ignore` (the default), `restart` once it is back, or `stop` until it is back. \
-              While one is not up, this app is not started again by itself, but waits.",
+              While one is not up, this app is not started again by itself, but waits, also for one that is deleted \
+              meanwhile; `pmrun start` starts it all the same.",
         examples: &[
             r#"["db"]"#,
             r#"{"db": "healthy", "migrate": "completed"}"#,
