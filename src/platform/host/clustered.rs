@@ -56,18 +56,19 @@ impl Host {
             return None;
         }
         let path = Path::new(&self.home).join("preload.cjs");
-        let is_there = || std::fs::read(&path).is_ok_and(|found| found == PRELOAD.as_bytes());
-        if self.preload.is_none() || !path.exists() {
-            let fresh = path.with_extension("new");
-            let written = || std::fs::write(&fresh, PRELOAD).and_then(|()| std::fs::rename(&fresh, &path));
-            let there = if is_there() { Ok(()) } else { written() };
-            if let Err(error) = &there {
-                let reason = reason(error);
-                self.notice(format!("cannot write `{}`: {reason}; a reload may cut requests off", path.display()));
-            }
-            self.preload = Some(there.ok().map(|()| path));
+        if self.preload.as_ref().is_some_and(|path| path.exists()) {
+            return self.preload.clone();
         }
-        self.preload.clone().flatten()
+        let is_there = std::fs::read(&path).is_ok_and(|found| found == PRELOAD.as_bytes());
+        let fresh = path.with_extension("new");
+        let write = || std::fs::write(&fresh, PRELOAD).and_then(|()| std::fs::rename(&fresh, &path));
+        if let Err(error) = if is_there { Ok(()) } else { write() } {
+            let reason = reason(&error);
+            self.notice(format!("cannot write `{}`: {reason}; a reload may cut requests off", path.display()));
+            return None;
+        }
+        self.preload = Some(path);
+        self.preload.clone()
     }
 
     /// There will be no process in this slot for some time: nobody who connects is to wait for one.

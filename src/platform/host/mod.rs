@@ -117,8 +117,8 @@ pub struct Host {
     /// By epoll key, those of slots without a worker, where others serve the same.
     orphans: BTreeMap<u64, Orphan>,
     next_orphan: u64,
-    /// What node's workers load first, once it is there; none within where it could not be written.
-    preload: Option<Option<PathBuf>>,
+    /// What node's workers load first, once it is there.
+    preload: Option<PathBuf>,
     /// Tells when those have asked for what they want.
     sweep: Option<OwnedFd>,
     groups: Groups,
