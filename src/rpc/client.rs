@@ -11,6 +11,10 @@ use crate::platform::{LockFile, LockKind, Wish, ensure_home, reason, short_addre
 
 /// The socket's name in `PMRUN_HOME`.
 pub const SOCKET: &str = "pmrun.sock";
+/// Held as long as a daemon lives.
+pub const DAEMON_LOCK: &str = "daemon.lock";
+/// The daemon's pid, while it serves.
+pub const PID_FILE: &str = "pmrun.pid";
 /// Whose turn it is to start a daemon.
 pub const START_LOCK: &str = "start.lock";
 /// Where the daemon's own few lines go.
@@ -29,6 +33,9 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a keeper may take to start a daemon, 7 s in all, before one is started without it.
 const KEEPER_PAUSES_MS: [u64; 12] = [5, 10, 20, 40, 80, 150, 300, 500, 1_000, 1_500, 1_500, 2_000];
+
+/// The same of a daemon that runs and makes its socket again, which somebody has taken away.
+const SOCKET_PAUSES_MS: [u64; 7] = [5, 20, 50, 100, 200, 400, 800];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -106,8 +113,28 @@ impl Connection {
                 }
             }
         }
-        let notes = start(home)?;
-        Ok(Self { notes, ..Self::open(home)? })
+        for ms in SOCKET_PAUSES_MS {
+            if !is_locked(home) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(ms));
+            match Self::open(home) {
+                Err(ConnectError::NoDaemon) => {}
+                other => return other,
+            }
+        }
+        match start(home) {
+            Ok(notes) => Ok(Self { notes, ..Self::open(home)? }),
+            // What is recorded may be held by one that has just found out that it has lost its lock.
+            Err(error @ ConnectError::State { .. }) => SOCKET_PAUSES_MS[..4]
+                .iter()
+                .find_map(|ms| {
+                    std::thread::sleep(Duration::from_millis(*ms));
+                    Self::open(home).ok()
+                })
+                .ok_or(error),
+            Err(error) => Err(error),
+        }
     }
 
     /// What the daemon had to say when it was started for this; to be shown.
@@ -151,6 +178,12 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// Whether a daemon lives, though it may not serve.
+fn is_locked(home: &Path) -> bool {
+    let lock = home.join(DAEMON_LOCK);
+    lock.exists() && matches!(LockFile::acquire(&lock, LockKind::Shared, Duration::ZERO), Ok(None))
 }
 
 /// Returns when the daemon serves, with what it has to say.
