@@ -199,6 +199,16 @@ impl Store {
         found.unwrap_or_else(|error: StoreError| Err(RecallError::Unreadable(error.to_string())))
     }
 
+    /// The generations whose command was at work when the last daemon was killed.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn unfinished(&mut self) -> Result<Vec<Generation>, StoreError> {
+        let path = self.path.clone();
+        let database = self.database()?;
+        guarded(&path, || generations::unfinished(&begin_read(database)?))
+    }
+
     /// All of it or nothing; durable when it returns. Environments that lose their last app go with it.
     ///
     /// # Errors
