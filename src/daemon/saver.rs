@@ -215,6 +215,10 @@ impl Desk {
         }
         let problem = self.store.damage(&state)?;
         let aside = match &problem {
+            Some(_) if errand == Errand::Repair && self.store.put_back(&self.home).unwrap_or(false) => {
+                log::line("somebody has taken the state away: it is there again, with all that was in it");
+                None
+            }
             Some(problem) if errand == Errand::Repair => {
                 let note = rebuilt_generation(state.generation, apps);
                 let aside = self.store.renew(&self.home, &state, &note, &utc_name())?;

@@ -501,6 +501,7 @@ fn a_daemon_whose_home_was_deleted_makes_it_again_and_nothing_that_runs_is_harme
     until_there(&home, &["pmrun.sock", "state", "state.backup", "keeper.sock"]);
     home.exits(0, &["diff", "eco.json"]);
     home.ok(&["state", "check"]).prints("state: sound, 2 apps");
+    home.ok(&["history"]).prints("@1").never_shows("built anew");
     assert_eq!((home.daemon(), home.pids()), (daemon, pids.clone()));
     home.lose_daemon();
     home.ok(&["apply", "eco.json"]);
