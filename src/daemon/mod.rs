@@ -48,7 +48,7 @@ use crate::platform::{
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
     limit_files, one_arena, reason, time_zone, user_id,
 };
-use crate::rpc::client::{DAEMON_LOCK, HINT, PID_FILE, SERVING, START_LOCK, STATE};
+use crate::rpc::client::{Connection, DAEMON_LOCK, HINT, PID_FILE, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
@@ -63,6 +63,8 @@ use standings::Standings;
 const KEEPER_PATIENCE: Duration = Duration::from_millis(500);
 /// How long another daemon may take to end, or a reader to read.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Before it is looked whether that other one serves.
+const LOCK_PATIENCE_FIRST: Duration = Duration::from_millis(200);
 
 /// Runs the daemon of `PMRUN_HOME` until it is told to end.
 ///
@@ -173,8 +175,7 @@ fn start(
     let (listener, lock) = if let Some((listener, lock)) = taken {
         (Some(listener), lock)
     } else {
-        let lock = LockFile::acquire(&home.join(DAEMON_LOCK), LockKind::Exclusive, LOCK_PATIENCE)
-            .map_err(cannot("lock `daemon.lock`"))?;
+        let lock = lock(home).map_err(cannot("lock `daemon.lock`"))?;
         (None, lock.ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?)
     };
     let boot = boot_id();
@@ -244,6 +245,17 @@ fn start(
         }
         Ok(())
     })
+}
+
+/// None where another has it, and keeps it.
+fn lock(home: &Path) -> std::io::Result<Option<LockFile>> {
+    let path = home.join(DAEMON_LOCK);
+    let lock = LockFile::acquire(&path, LockKind::Exclusive, LOCK_PATIENCE_FIRST)?;
+    // One that serves is not about to end.
+    if lock.is_some() || Connection::open(home).is_ok() {
+        return Ok(lock);
+    }
+    LockFile::acquire(&path, LockKind::Exclusive, LOCK_PATIENCE)
 }
 
 /// What this process runs, where the system says.

@@ -125,15 +125,16 @@ impl Connection {
         }
         match start(home) {
             Ok(notes) => Ok(Self { notes, ..Self::open(home)? }),
-            // What is recorded may be held by one that has just found out that it has lost its lock.
-            Err(error @ ConnectError::State { .. }) => SOCKET_PAUSES_MS[..4]
+            // There may be one that has just found out that its lock was taken away, and has it again.
+            Err(error) => SOCKET_PAUSES_MS
                 .iter()
-                .find_map(|ms| {
+                .enumerate()
+                .take_while(|(tried, _)| *tried < 2 || is_locked(home))
+                .find_map(|(_, ms)| {
                     std::thread::sleep(Duration::from_millis(*ms));
                     Self::open(home).ok()
                 })
                 .ok_or(error),
-            Err(error) => Err(error),
         }
     }
 
