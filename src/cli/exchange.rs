@@ -370,7 +370,7 @@ pub(super) fn stale_plan(stale: &Stale) -> CliError {
 }
 
 fn unreachable(err: &ConnectError, home: &Path) -> CliError {
-    if let ConnectError::State { message, hint } = err {
+    if let ConnectError::State { message, hint } | ConnectError::Held { message, hint } = err {
         return CliError { hint: hint.clone(), ..CliError::error(message.clone()) };
     }
     let hint = match err {

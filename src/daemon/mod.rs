@@ -48,7 +48,7 @@ use crate::platform::{
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
     limit_files, one_arena, reason, time_zone, user_id,
 };
-use crate::rpc::client::{Connection, DAEMON_LOCK, HINT, PID_FILE, SERVING, START_LOCK, STATE};
+use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, PID_FILE, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
@@ -143,7 +143,7 @@ fn finish(ended: Result<ExitCode, String>) -> ExitCode {
 
 /// As people read it.
 fn without_mark(problem: &str) -> &str {
-    problem.strip_prefix(STATE).unwrap_or(problem)
+    [STATE, HELD].iter().find_map(|mark| problem.strip_prefix(mark)).unwrap_or(problem)
 }
 
 fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> String {
@@ -425,7 +425,8 @@ fn log_budget() -> Result<u64, String> {
 /// As one text, which the command that started this takes apart again.
 fn with_hint(error: &StoreError) -> String {
     let hint = error.hint().map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
-    format!("{STATE}{error}{hint}")
+    let mark = if matches!(error, StoreError::Held { .. }) { HELD } else { STATE };
+    format!("{mark}{error}{hint}")
 }
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.

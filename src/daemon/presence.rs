@@ -31,6 +31,8 @@ type Identity = (u64, u64);
 #[derive(Debug)]
 pub(super) struct Presence {
     home: PathBuf,
+    /// There is a keeper, which commands find in the same way.
+    is_kept: bool,
     /// None where the system has no watches left.
     watch: Option<(NameWatch, AsyncFd<OwnedFd>)>,
     /// When it is to be looked at.
@@ -53,11 +55,12 @@ pub(super) enum Seen {
 
 impl Presence {
     /// Of a daemon that has its lock and has bound its socket.
-    pub(super) fn begin(home: &Path) -> io::Result<Self> {
+    pub(super) fn begin(home: &Path, is_kept: bool) -> io::Result<Self> {
         let path = home.join(PID_FILE);
         std::fs::write(&path, pid_line())?;
         let mut presence = Self {
             home: home.to_owned(),
+            is_kept,
             watch: None,
             due: None,
             pause: PAUSE_FIRST,
@@ -66,6 +69,7 @@ impl Presence {
             bound: identity(&home.join(SOCKET)),
         };
         presence.watch();
+        presence.look_for_keeper();
         Ok(presence)
     }
 
@@ -92,8 +96,12 @@ impl Presence {
         self.due = None;
         match self.renew() {
             Ok(seen) => {
-                self.pause = PAUSE_FIRST;
                 self.watch();
+                self.look_for_keeper();
+                // What another has put there, that could not be a daemon here, goes with it a moment later.
+                if matches!(seen, Seen::Again(_)) {
+                    self.look_again();
+                }
                 seen
             }
             Err(error) => {
@@ -104,11 +112,24 @@ impl Presence {
                         reason(&error)
                     ));
                 }
-                self.due = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(PAUSE_LAST);
+                self.look_again();
                 Seen::All
             }
         }
+    }
+
+    /// It is told when something is gone, and makes its own again: that is watched then.
+    fn look_for_keeper(&mut self) {
+        if self.is_kept && !self.home.join(KEEPER_SOCKET).exists() {
+            self.look_again();
+        } else {
+            self.pause = PAUSE_FIRST;
+        }
+    }
+
+    fn look_again(&mut self) {
+        self.due = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSE_LAST);
     }
 
     /// What is locked in the place of the first, where that is gone: whoever goes on needs this one.
@@ -200,7 +221,7 @@ mod tests {
         runtime.block_on(async {
             let _lock = LockFile::acquire(&home.join(DAEMON_LOCK), LockKind::Exclusive, Duration::ZERO).unwrap();
             let _server = Server::bind(&home).unwrap();
-            check(&home, &mut Presence::begin(&home).unwrap()).await;
+            check(&home, &mut Presence::begin(&home, false).unwrap()).await;
         });
     }
 

@@ -115,7 +115,7 @@ impl Daemon {
         };
         let listener = server.listener()?;
         Ok(Self {
-            presence: Presence::begin(home)?,
+            presence: Presence::begin(home, host.is_kept())?,
             connected: server.clients(),
             home: home.to_owned(),
             clock: Clock::start(),

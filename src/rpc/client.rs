@@ -25,6 +25,9 @@ pub const SERVING: &str = "ok";
 /// What its first line begins with when what is recorded cannot be used: no daemon is missing then.
 pub const STATE: &str = "state: ";
 
+/// The same when another daemon has it open, which has lost its lock and is about to have it again.
+pub const HELD: &str = "held: ";
+
 /// In what it writes there, between what is wrong and what to do about it.
 pub const HINT: &str = "\nhint: ";
 
@@ -47,6 +50,9 @@ pub enum ConnectError {
     /// What is recorded cannot be used.
     #[error("{message}")]
     State { message: String, hint: Option<String> },
+    /// Another daemon has it open.
+    #[error("{message}")]
+    Held { message: String, hint: Option<String> },
 }
 
 /// One exchange with the daemon. Blocking: commands have nothing else to do.
@@ -128,9 +134,8 @@ impl Connection {
             // There may be one that has just found out that its lock was taken away, and has it again.
             Err(error) => SOCKET_PAUSES_MS
                 .iter()
-                .enumerate()
-                .take_while(|(tried, _)| *tried < 2 || is_locked(home))
-                .find_map(|(_, ms)| {
+                .take_while(|_| matches!(error, ConnectError::Held { .. }) || is_locked(home))
+                .find_map(|ms| {
                     std::thread::sleep(Duration::from_millis(*ms));
                     Self::open(home).ok()
                 })
@@ -222,9 +227,10 @@ fn start(home: &Path) -> Result<Vec<String>, ConnectError> {
             let _ = daemon.wait();
             let (problem, hint) = problem.split_once(HINT).map_or((problem, None), |(what, hint)| (what, Some(hint)));
             let hint = hint.map(str::to_owned);
-            Err(match problem.strip_prefix(STATE) {
-                Some(problem) => ConnectError::State { message: problem.to_owned(), hint },
-                None => ConnectError::Failed { message: format!("cannot start the daemon: {problem}"), hint },
+            Err(match (problem.strip_prefix(STATE), problem.strip_prefix(HELD)) {
+                (Some(problem), _) => ConnectError::State { message: problem.to_owned(), hint },
+                (None, Some(problem)) => ConnectError::Held { message: problem.to_owned(), hint },
+                (None, None) => ConnectError::Failed { message: format!("cannot start the daemon: {problem}"), hint },
             })
         }
     }
