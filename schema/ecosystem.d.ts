@@ -132,7 +132,7 @@ export interface App extends OtherSpellings {
    */
   instances?: number | "max" | (string & {}) | false | null;
   /**
-   * `fork` runs plain processes; `cluster` lets Node's instances share ports.
+   * `fork` runs plain processes; `cluster` lets Node's instances share what they listen on. Where `instances` is given and node or bun runs the script it is `cluster` by itself, as in PM2.
    * * `fork`: Plain processes, each on its own.
    * * `cluster`: Node's instances share their ports.
    * * `fork_mode`: The same as `fork`.
@@ -323,6 +323,13 @@ export interface App extends OtherSpellings {
    * @example "10s"
    */
   kill_timeout?: number | string | false | null;
+  /**
+   * How long an instance in cluster mode that is replaced may go on with the connections that it has before it is asked to stop; it accepts no new ones. A number of milliseconds, or a duration such as "3s".
+   * @default 8000
+   * @example "30s"
+   * @example 0
+   */
+  drain_timeout?: number | string | false | null;
   /**
    * Ends all processes that the app has started, not only the first.
    * @default true
@@ -620,6 +627,8 @@ export interface OtherSpellings {
   stop_timeout?: App["kill_timeout"];
   /** @deprecated The same as `kill_timeout`. */
   stopTimeout?: App["kill_timeout"];
+  /** @deprecated The same as `drain_timeout`. */
+  drainTimeout?: App["drain_timeout"];
   /** @deprecated The same as `shutdown_with_message`. */
   shutdownWithMessage?: App["shutdown_with_message"];
   /** @deprecated The same as `ignore_watch`. */

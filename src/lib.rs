@@ -86,6 +86,7 @@ pub mod document;
 pub mod graph;
 pub mod health;
 pub mod logs;
+pub mod node;
 pub mod plan;
 pub mod platform;
 pub mod rpc;

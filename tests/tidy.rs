@@ -24,7 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rpc/wire.rs", PURE_BELOW_RUNTIME),
     ("rpc/mod.rs", PURE_BELOW_RUNTIME),
     // Adapters: the only code that touches the operating system. They know what is pure, and each other's traits.
-    ("platform", &["base", "spec", "supervisor"]),
+    ("node", &["base"]),
+    ("platform", &["base", "spec", "supervisor", "node"]),
     ("config", &["base", "document", "diag", "spec", "graph", "schema", "plan", "platform"]),
     ("logs", &["base", "spec", "platform"]),
     ("health", &["base", "spec", "supervisor", "platform"]),
@@ -55,6 +56,7 @@ const ALL: &[&str] = &[
     "plan",
     "supervisor",
     "schedule",
+    "node",
     "platform",
     "config",
     "logs",

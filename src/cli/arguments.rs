@@ -84,6 +84,8 @@ pub(super) enum Command {
     Stop(Targets),
     /// Restart apps, one instance after the other
     Restart(Targets),
+    /// Restart apps, one instance after the other, each when it has finished what it is at (in cluster mode)
+    Reload(Targets),
     /// Stop apps and forget them
     #[command(visible_alias = "del")]
     Delete(Targets),
@@ -178,6 +180,7 @@ impl Command {
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Restart(_)
+            | Self::Reload(_)
             | Self::Delete(_)
             | Self::Resurrect(_)
             | Self::Save(_)

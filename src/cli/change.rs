@@ -1,4 +1,4 @@
-//! Commands that change apps that are known: `stop`, `restart`, `delete`.
+//! Commands that change apps that are known: `stop`, `restart`, `reload`, `delete`.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
@@ -21,6 +21,12 @@ pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Ex
     check_code(&arguments.targets)?;
     let targets = arguments.targets.clone();
     bring_up(&Request::Restart { targets: targets.clone() }, &targets, "restarted", terminal)
+}
+
+pub(super) fn reload(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    check_code(&arguments.targets)?;
+    let targets = arguments.targets.clone();
+    bring_up(&Request::Reload { targets: targets.clone() }, &targets, "reloaded", terminal)
 }
 
 pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {

@@ -138,6 +138,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Start(arguments) => start::run(arguments, terminal),
         Command::Stop(arguments) => change::stop(arguments, terminal),
         Command::Restart(arguments) => change::restart(arguments, terminal),
+        Command::Reload(arguments) => change::reload(arguments, terminal),
         Command::Delete(arguments) => change::delete(arguments, terminal),
         Command::Resurrect(arguments) => resurrect::run(arguments, terminal),
         Command::Save(arguments) => saved::save(arguments, terminal),

@@ -470,6 +470,12 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.set_limits(launch, &limits);
             }
+            Effect::Drain { launch } => {
+                self.spawn_before(launch);
+                self.host.drain(launch);
+            }
+            Effect::Unlisten { instance } => self.host.unlisten(&instance),
+            Effect::Rename { from, to } => self.host.rename(&from, &to),
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),
             Effect::Errand { client, errand } => self.saver.run(client, errand),
             Effect::Recall { ticket, wanted } => self.saver.recall(ticket, wanted),
@@ -630,6 +636,8 @@ impl Daemon {
                 }
                 Event::TreeGone { launch } => Input::TreeGone { launch },
                 Event::Ready { launch } => Input::Ready { launch },
+                Event::Listening { launch } => Input::Listening { launch },
+                Event::Drained { launch } => Input::Drained { launch },
                 Event::Limits { launch, note } => {
                     if let (Some(foreground), Some(note)) = (&mut self.foreground, &note) {
                         foreground.limits(note);

@@ -1,13 +1,27 @@
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recvmsg, sendmsg, socketpair,
+};
 
-/// A message longer than this is dropped. Only a short string means something here; an app may send whatever it
-/// likes, and the daemon must not grow with it.
+use crate::node::{Answer, Said};
+
+/// A message longer than this is dropped. Only short ones mean something here; an app may send whatever it likes, and
+/// the daemon must not grow with it.
 const LINE_BYTES_MAX: usize = 1 << 20;
 /// What is read at most before others get their turn.
 const TURN_BYTES_MAX: usize = 256 << 10;
+/// What waits at most for an app that asks and does not read the answers.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+/// That a descriptor has arrived: node sends nothing more before it is told.
+const ARRIVED: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
+/// What Bun has before messages between it and its parent, and wants before theirs.
+const BUN: u8 = 2;
 
 /// Our end of Node's channel: lines of JSON on a stream socket.
 #[derive(Debug)]
@@ -17,12 +31,25 @@ pub(super) struct Channel {
     partial: Vec<u8>,
     /// The line that is coming is too long.
     dropping: bool,
+    /// What the app has not taken yet.
+    waiting: VecDeque<Waiting>,
+    /// The other end is Bun.
+    bun: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    line: Vec<u8>,
+    sent: usize,
+    /// Goes with the first byte.
+    fd: Option<Arc<OwnedFd>>,
 }
 
 /// What a read brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Heard {
-    pub(super) ready: bool,
+    /// But for what means nothing.
+    pub(super) said: Vec<Said>,
     pub(super) closed: bool,
 }
 
@@ -32,26 +59,32 @@ impl Channel {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         // Not on the pair: node expects its end to block until it says otherwise.
         rustix::io::ioctl_fionbio(&ours, true)?;
-        Ok((Self { fd: ours, partial: Vec::new(), dropping: false }, theirs))
+        Ok((Self::of(ours), theirs))
     }
 
     /// One that an earlier daemon had made.
     pub(super) fn of(fd: OwnedFd) -> Self {
-        Self { fd, partial: Vec::new(), dropping: false }
+        Self { fd, partial: Vec::new(), dropping: false, waiting: VecDeque::new(), bun: false }
     }
 
+    /// Descriptors that come are closed: nobody here has any use for them.
     pub(super) fn read(&mut self, scratch: &mut [u8]) -> Heard {
         let mut heard = Heard::default();
         let mut total = 0;
         while total < TURN_BYTES_MAX {
-            match recv(&self.fd, &mut *scratch, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let parts = &mut [IoSliceMut::new(scratch)];
+            let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+            match recvmsg(&self.fd, parts, &mut ancillary, flags).map(|got| got.bytes) {
+                Ok(0) => {
                     heard.closed = true;
                     break;
                 }
-                Ok((length, _)) => {
+                Ok(length) => {
                     total += length;
-                    heard.ready |= self.take(&scratch[..length]);
+                    ancillary.drain().for_each(drop);
+                    self.take(&scratch[..length], &mut heard.said);
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
@@ -65,24 +98,82 @@ impl Channel {
     }
 
     /// False when it could not be said: the app has closed its end, or does not read it.
-    pub(super) fn ask_to_shut_down(&self) -> bool {
-        let message = b"\"shutdown\"\n";
-        send(&self.fd, message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok_and(|sent| sent == message.len())
+    pub(super) fn ask_to_shut_down(&mut self) -> bool {
+        self.say(b"\"shutdown\"\n".to_vec(), None) && self.waiting.is_empty()
     }
 
-    fn take(&mut self, mut bytes: &[u8]) -> bool {
-        let mut ready = false;
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+    /// False when it could not be said.
+    pub(super) fn answer(&mut self, answer: Answer<Arc<OwnedFd>>) -> bool {
+        let Answer { mut line, fd } = answer;
+        if self.bun {
+            line.insert(0, BUN);
+        }
+        self.say(line, fd)
+    }
+
+    /// The descriptor that came with a message has arrived.
+    pub(super) fn acknowledge(&mut self) {
+        let _ = self.answer(Answer { line: ARRIVED.to_vec(), fd: None });
+    }
+
+    /// Sends what waits, as far as the app takes it.
+    pub(super) fn flush(&mut self) -> bool {
+        while let Some(next) = self.waiting.front_mut() {
+            let fds: Vec<BorrowedFd<'_>> = next.fd.iter().map(|fd| fd.as_fd()).collect();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !fds.is_empty() {
+                ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            }
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match sendmsg(&self.fd, &[IoSlice::new(&next.line[next.sent..])], &mut ancillary, flags) {
+                Ok(sent) => {
+                    next.sent += sent;
+                    next.fd = None;
+                    if next.sent >= next.line.len() {
+                        self.waiting.pop_front();
+                    }
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                // Too many descriptors are on their way: they are taken one by one.
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TOOMANYREFS) => return true,
+                Err(_) => {
+                    self.waiting.clear();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether there is something that the app has not taken yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn say(&mut self, line: Vec<u8>, fd: Option<Arc<OwnedFd>>) -> bool {
+        let size: usize = self.waiting.iter().map(|waiting| waiting.line.len()).sum();
+        if size + line.len() > WAITING_BYTES_MAX {
+            return false;
+        }
+        self.waiting.push_back(Waiting { line, sent: 0, fd });
+        self.flush()
+    }
+
+    fn take(&mut self, mut bytes: &[u8], said: &mut Vec<Said>) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             bytes = rest;
             if std::mem::take(&mut self.dropping) {
                 continue;
             }
             if self.partial.is_empty() {
-                ready |= says_ready(line);
+                self.bun |= line.first() == Some(&BUN);
+                said.extend(meaning(line));
             } else {
                 self.partial.extend_from_slice(line);
-                ready |= says_ready(&self.partial);
+                self.bun |= self.partial.first() == Some(&BUN);
+                said.extend(meaning(&self.partial));
                 self.partial = Vec::new();
             }
         }
@@ -92,7 +183,6 @@ impl Channel {
         } else if !self.dropping {
             self.partial.extend_from_slice(bytes);
         }
-        ready
     }
 }
 
@@ -102,8 +192,8 @@ impl AsFd for Channel {
     }
 }
 
-fn says_ready(line: &[u8]) -> bool {
-    line.trim_ascii() == b"\"ready\""
+fn meaning(line: &[u8]) -> Option<Said> {
+    Some(Said::of(line)).filter(|said| *said != Said::Other)
 }
 
 #[cfg(test)]
@@ -133,8 +223,9 @@ mod tests {
                     continue;
                 }
                 let (mut channel, _other) = Channel::pair().unwrap();
-                let ready = text.as_bytes().chunks(chunk).fold(false, |ready, bytes| channel.take(bytes) | ready);
-                assert_eq!(ready, want, "{:?} by {chunk}", &text[..text.len().min(40)]);
+                let mut said = Vec::new();
+                text.as_bytes().chunks(chunk).for_each(|bytes| channel.take(bytes, &mut said));
+                assert_eq!(said.contains(&Said::Ready), want, "{:?} by {chunk}", &text[..text.len().min(40)]);
                 assert!(channel.partial.len() <= LINE_BYTES_MAX);
             }
         }
@@ -148,7 +239,7 @@ mod tests {
         assert!(channel.ask_to_shut_down());
         rustix::io::write(&other, b"\"ready\"\n").unwrap();
         drop(other);
-        assert_eq!(channel.read(&mut scratch), Heard { ready: true, closed: true });
+        assert_eq!(channel.read(&mut scratch), Heard { said: vec![Said::Ready], closed: true });
         assert!(!channel.ask_to_shut_down());
     }
 }

@@ -34,6 +34,7 @@ mod random;
 mod range_lock;
 mod regular;
 mod setup;
+mod sockets;
 mod spawn;
 mod survivors;
 mod sys;

@@ -237,6 +237,8 @@ pub fn is_same(pid: u32, start: u64) -> bool {
 pub(super) struct Spared {
     /// Of single launches.
     pub(super) marks: HashSet<String>,
+    /// Processes that are watched: they cannot become others unnoticed.
+    pub(super) pids: HashSet<u32>,
     /// All launches of an instance, by either of its names.
     pub(super) instances: HashSet<String>,
     pub(super) list_ids: HashSet<u64>,
@@ -267,7 +269,8 @@ pub(super) fn end_leftovers(home: &str, spared: &Spared) -> usize {
                 .is_some_and(|tag| !spared_tags.contains(&tag.launch)),
         };
         let stray = |process: &Process| is_marked(process) && procfs::sees_home(process.pid, home);
-        let others = table.processes.iter().filter(|process| !process.dead && !ancestors.contains(&process.pid));
+        let is_other = |pid| !ancestors.contains(pid) && !spared.pids.contains(pid);
+        let others = table.processes.iter().filter(|process| !process.dead && is_other(&process.pid));
         let pinned: Vec<OwnedFd> =
             others.filter(|process| stray(process)).filter_map(|process| pin(process).ok()?).collect();
         if pinned.is_empty() {

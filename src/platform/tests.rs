@@ -62,6 +62,7 @@ impl Stage {
             nice: 0,
             rlimits: BTreeMap::new(),
             limits: crate::spec::Limits::default(),
+            worker: false,
             tree: true,
         }
     }

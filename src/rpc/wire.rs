@@ -106,6 +106,10 @@ pub enum Request {
     Restart {
         targets: Vec<String>,
     },
+    /// As `Restart`, but each process in cluster mode finishes what it is at.
+    Reload {
+        targets: Vec<String>,
+    },
     Delete {
         targets: Vec<String>,
     },

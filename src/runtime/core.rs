@@ -147,7 +147,7 @@ impl Core {
         core.go_on(now, &mut out);
         core.keep_agendas(now, &mut out);
         core.watching.follow(&mut core.table, &mut out);
-        core.table.note_standings(&mut out);
+        core.table.note_standings(now, &mut out);
         (core, out)
     }
 
@@ -181,15 +181,17 @@ impl Core {
                 Open::Stopping { launch } => {
                     let instance = self.table.instance(&id);
                     let tree = instance.is_some_and(|instance| instance.machine.policy.stop.tree);
-                    let is_asked = instance.is_some_and(|instance| {
-                        let phase = |state: &supervisor::State| match state {
-                            supervisor::State::Stopping { phase, .. } => Some(*phase),
-                            _ => None,
-                        };
-                        matches!(phase(&instance.machine.state), Some(StopPhase::Asked { .. }))
+                    let phase = instance.and_then(|instance| match &instance.machine.state {
+                        supervisor::State::Stopping { phase, .. } => Some(*phase),
+                        _ => None,
                     });
-                    // A second signal may mean something else to it than the first.
-                    out.push(if is_asked { Effect::Await { launch, tree } } else { Effect::Kill { launch, tree } });
+                    out.extend(match phase {
+                        // It says when it is done, if it has not yet; then it is asked to end.
+                        Some(StopPhase::Draining { .. }) => Some(Effect::Drain { launch }),
+                        // A second signal may mean something else to it than the first.
+                        Some(StopPhase::Asked { .. }) => Some(Effect::Await { launch, tree }),
+                        _ => Some(Effect::Kill { launch, tree }),
+                    });
                 }
             }
         }
@@ -231,6 +233,8 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Drained { launch } => self.host(launch, Event::Drained { launch }, now, &mut out),
+            Input::Listening { launch } => self.host(launch, Event::Listening { launch }, now, &mut out),
             Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),
             Input::Limits { launch, note } => {
                 if let Some(id) = self.table.owner(launch)
@@ -260,7 +264,7 @@ impl Core {
         self.go_on(now, &mut out);
         self.keep_agendas(now, &mut out);
         self.watching.follow(&mut self.table, &mut out);
-        self.table.note_standings(&mut out);
+        self.table.note_standings(now, &mut out);
         out
     }
 
@@ -396,6 +400,7 @@ impl Core {
             | Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
+            | Request::Reload { .. }
             | Request::Delete { .. }
             | Request::Resurrect
             | Request::Restore { .. }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::history::Entry;
 use super::{AppRecord, ClientId, Recall, Standing, Stranger, Ticket, Watches};
-use crate::base::Signal;
+use crate::base::{InstanceId, Signal};
 use crate::plan::{Generation, Outcome};
 use crate::rpc::wire::Answer;
 use crate::spec::{EcosystemId, Limits, Rotation};
@@ -17,6 +17,9 @@ pub enum Effect {
     /// Signal the first process, with `tree` all its descendants too, wherever they have gone; then watch them
     /// and answer `TreeGone` when none is left (with `tree: false`: when the first process has ended).
     Stop { launch: LaunchId, signal: Signal, tree: bool },
+    /// Have it accept no more connections; answered by `Drained` when it has finished with those that it has, at once where it
+    /// cannot be told.
+    Drain { launch: LaunchId },
     /// As `Stop`, but the signal is the string `"shutdown"` over Node's channel.
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.
@@ -33,6 +36,10 @@ pub enum Effect {
     Rotation { launch: LaunchId, rotation: Rotation },
     /// What it may use; at first as its `Launch` says. Answered by `Limits`.
     Limits { launch: LaunchId, limits: Limits },
+    /// Nobody will serve in this slot for some time: who connects is to be refused, and not to wait.
+    Unlisten { instance: InstanceId },
+    /// An app has another name from now on.
+    Rename { from: String, to: String },
     /// Make it durable, all of it or nothing; answered by `Saved`.
     Save { ticket: Ticket, saves: Vec<Save> },
     /// Something is wanted of the state as it is on disk; whoever does it answers.

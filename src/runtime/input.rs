@@ -50,6 +50,14 @@ pub enum Input {
     Ready {
         launch: LaunchId,
     },
+    /// It can be connected to.
+    Listening {
+        launch: LaunchId,
+    },
+    /// It has closed its channel: as a worker that was asked to drain does when it has finished what it was at.
+    Drained {
+        launch: LaunchId,
+    },
     /// What a health check found. Failures always, passes until it is plain that it passes.
     Probed {
         launch: LaunchId,

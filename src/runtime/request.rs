@@ -46,6 +46,7 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Start { targets } => of("start", targets),
         Request::Stop { targets } => of("stop", targets),
         Request::Restart { targets } => of("restart", targets),
+        Request::Reload { targets } => of("reload", targets),
         Request::Delete { targets } => of("delete", targets),
         Request::Resurrect => "resurrect".to_owned(),
         Request::Restore { apps, .. } => {
@@ -84,7 +85,7 @@ pub(super) fn begin(
     now: Now,
 ) -> Result<Begun, Answer> {
     let resolved = |targets: &[String]| resolve(targets, &view::views(table, now)).map(by_app).map_err(unknown);
-    let up = |slots, renew| Aim::Up { slots, renew };
+    let up = |slots, renew| Aim::Up { slots, renew, gently: false };
     let (strict, go_on) = (Rigour::Strict, Afterwards::GoOn);
     let operation = match request {
         Request::Apply(wanted) => {
@@ -101,6 +102,12 @@ pub(super) fn begin(
         Request::Restart { targets } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
             dependencies_first(&mut operation, resolved(&targets)?, table, |slots| up(slots, true));
+            operation
+        }
+        Request::Reload { targets } => {
+            let mut operation = Operation::new(caller.clone(), strict, go_on);
+            let again = |slots| Aim::Up { slots, renew: true, gently: true };
+            dependencies_first(&mut operation, resolved(&targets)?, table, again);
             operation
         }
         Request::Resurrect => {
@@ -161,6 +168,7 @@ pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
         Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
+            | Request::Reload { .. }
             | Request::Delete { .. }
             | Request::Resurrect
             | Request::Restore { .. }
@@ -396,7 +404,7 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
                 if slots.is_empty() {
                     continue;
                 }
-                Aim::Up { slots, renew: false }
+                Aim::Up { slots, renew: false, gently: false }
             }
             None => {
                 let step = Step { start: up, ..Step::create(&name, Vec::new()) };

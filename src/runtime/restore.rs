@@ -207,7 +207,7 @@ pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
         let slots: Vec<u32> = app.instances.keys().copied().filter(down).collect();
         if !slots.is_empty() {
             any = true;
-            operation.add(name.clone(), Aim::Up { slots, renew: false }, BTreeSet::new());
+            operation.add(name.clone(), Aim::Up { slots, renew: false, gently: false }, BTreeSet::new());
         }
     }
     any.then_some(operation)

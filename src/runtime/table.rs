@@ -9,8 +9,12 @@ use super::view::outputs;
 use super::{AppRecord, Effect, Intent, Standing, Stranger};
 use crate::base::{InstanceId, Mono, Now, Run, sha256_hex};
 use crate::schedule::Agenda;
+use crate::spec::ExecMode;
 use crate::supervisor::{Ask, Cause, Event, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step};
 
+/// Who connects is let wait for so long until somebody is back who serves: balancers have patience with a crash, and are
+/// told by a refusal that there will be nobody for a while.
+const PATIENCE_MS: u64 = 5_000;
 /// Runs of a job that are kept.
 const RUNS_MAX: usize = 20;
 
@@ -269,6 +273,7 @@ impl Table {
                     let launch = launch(fresh, spec, id.slot, instance.list_id, &self.layout, variables);
                     out.push(Effect::Spawn(Box::new(launch)));
                 }
+                Ask::Drain { launch } => out.push(Effect::Drain { launch }),
                 Ask::Stop { launch, signal, tree } => {
                     // Its first process may have ended long ago.
                     self.launches.insert(launch, id.clone());
@@ -347,9 +352,12 @@ impl Table {
     }
 
     /// Says where those stand that may stand elsewhere than when that was last said.
-    pub(super) fn note_standings(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn note_standings(&mut self, now: Now, out: &mut Vec<Effect>) {
         for (id, instance) in std::mem::take(&mut self.restless) {
             let known = self.instance(&instance).filter(|instance| instance.list_id == id);
+            if known.is_none_or(|known| !is_served(&known.machine, now)) {
+                out.push(Effect::Unlisten { instance: instance.clone() });
+            }
             out.push(Effect::Standing { id, standing: known.map(|known| Box::new(Standing::of(known))) });
         }
     }
@@ -381,6 +389,18 @@ impl Table {
         self.enrol(to);
         if self.completed.remove(from) {
             self.completed.insert(to.to_owned());
+        }
+    }
+}
+
+/// Whether who connects to it may wait: it is there, or will be soon.
+fn is_served(machine: &Machine, now: Now) -> bool {
+    match &machine.state {
+        State::Waiting { until } => until.ms_since(now.mono) <= PATIENCE_MS,
+        State::Launching { .. } | State::Starting { .. } | State::Online { .. } | State::Stopping { .. } => true,
+        // Of others there are no sockets.
+        State::Stopped | State::Blocked | State::Scheduled | State::Errored { .. } | State::Completed { .. } => {
+            machine.policy.exec_mode != ExecMode::Cluster
         }
     }
 }

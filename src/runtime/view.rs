@@ -253,6 +253,10 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
             let given_up = if machine.is_given_up_on() { "; not restarted any more (max_restarts)" } else { "" };
             Some(format!("{ailment} (health_check){given_up}"))
         }
+        State::Stopping { phase: StopPhase::Draining { deadline }, .. } => {
+            let left = format_span(deadline.ms_since(now.mono));
+            Some(format!("finishes what it has begun, for {left} at most (drain_timeout)"))
+        }
         State::Stopping { phase: StopPhase::Killed { .. }, .. } => Some("killed, something is still there".to_owned()),
         State::Errored { reason: ErrorReason::CrashLoop { runs, status } } => {
             Some(format!("{runs} unstable runs, last {status}"))

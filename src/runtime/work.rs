@@ -14,8 +14,8 @@ use crate::supervisor::{Event, Machine, State};
 pub(super) enum Aim {
     /// A step of a plan.
     Apply { step: Box<Step>, declared: Option<Declared> },
-    /// These slots run; with `renew`, in processes that did not run before.
-    Up { slots: Vec<u32>, renew: bool },
+    /// These slots run; with `renew`, in processes that did not run before; `gently`, when those have finished what they are at.
+    Up { slots: Vec<u32>, renew: bool, gently: bool },
     /// `by_kill`: with everything else.
     Stop { slots: Vec<u32>, by_kill: bool },
     /// These slots are gone, and the app with its last.
@@ -88,7 +88,7 @@ impl Aim {
         let ambient = Some(known.ambient.clone());
         Some(match self {
             Self::Apply { .. } => return None,
-            Self::Up { slots, renew } => {
+            Self::Up { slots, renew, gently: _ } => {
                 let slots: Vec<u32> = there(slots);
                 intend(&mut record, &slots, Intent::Up);
                 // One that is just being stopped is started again like one that is: a rollout that is given up would
@@ -178,6 +178,7 @@ impl Work {
         self.tell(table, now, out);
         if let Some(from) = &self.renamed_from {
             table.rename(from, &self.app);
+            out.push(Effect::Rename { from: from.clone(), to: self.app.clone() });
         }
         let Some(record) = &self.record else {
             if let Some(app) = table.apps.get_mut(&self.app) {

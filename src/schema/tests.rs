@@ -878,20 +878,29 @@ fn what_cannot_be_run_is_told_before_anything_is_stopped() {
 }
 
 #[test]
-fn cluster_mode_is_said_to_be_missing_where_it_is_counted_on() {
+fn instances_of_node_are_a_cluster_unless_it_is_said_otherwise() {
     let mut machine = Table::usual();
     machine.add("/srv/site/a.js", "", false);
     let run = |options: Json| run_on(&json!({ "apps": [options] }), None, &machine);
-    let warnings = |options: Json| run(options).diagnostics.iter().filter(|d| d.code == Code::NotHonoured).count();
-    assert_eq!(warnings(json!({ "script": "a.js", "exec_mode": "cluster" })), 1);
-    assert_eq!(warnings(json!({ "script": "a.js", "exec_mode": "cluster_mode", "instances": 2 })), 1);
-    assert_eq!(warnings(json!({ "script": "a.js", "instances": 2 })), 1);
-    assert_eq!(warnings(json!({ "script": "a.js", "instances": 1 })), 0);
-    assert_eq!(warnings(json!({ "script": "a.js", "instances": 2, "exec_mode": "fork" })), 0);
-    assert_eq!(warnings(json!({ "script": "a.js", "instances": 2, "env": { "PORT": 1 }, "increment_var": "PORT" })), 0);
-    assert_eq!(warnings(json!({ "script": "x.sh", "instances": 2 })), 0);
-    assert_eq!(run(json!({ "script": "a.js", "instances": 2 })).resolved.apps[0].exec_mode, ExecMode::Fork);
-    assert_eq!(run(json!({ "script": "a.js", "exec_mode": "cluster" })).resolved.apps[0].exec_mode, ExecMode::Cluster);
+    let (fork, cluster) = (ExecMode::Fork, ExecMode::Cluster);
+    let table = [
+        (json!({ "script": "a.js" }), fork, 0),
+        (json!({ "script": "a.js", "instances": 1 }), cluster, 0),
+        (json!({ "script": "a.js", "instances": 2 }), cluster, 0),
+        (json!({ "script": "a.js", "instances": "max" }), cluster, 0),
+        (json!({ "script": "a.js", "instances": -1 }), cluster, 0),
+        (json!({ "script": "a.js", "instances": 2, "exec_mode": "fork" }), fork, 0),
+        (json!({ "script": "a.js", "exec_mode": "cluster" }), cluster, 0),
+        (json!({ "script": "a.js", "exec_mode": "cluster_mode", "instances": 2 }), cluster, 0),
+        (json!({ "script": "x.sh", "instances": 2 }), fork, 0),
+        (json!({ "script": "x.sh", "exec_mode": "cluster" }), cluster, 1),
+    ];
+    for (options, mode, warnings) in table {
+        let done = run(options.clone());
+        assert_eq!(done.resolved.apps[0].exec_mode, mode, "{options}");
+        let said = done.diagnostics.iter().filter(|said| said.code == Code::NoEffect).count();
+        assert_eq!(said, warnings, "{options}");
+    }
 }
 
 #[test]

@@ -133,6 +133,10 @@ pub struct StopPolicy {
     pub signal: Signal,
     /// From the signal to SIGKILL.
     pub timeout_ms: u64,
+    /// Before the signal, for a worker of a cluster that is to be replaced: how long it may go on with the connections that it
+    /// has; 0 is not at all.
+    #[serde(default = "drain_ms")]
+    pub drain_ms: u64,
     /// Signal all descendants, not only the first process.
     pub tree: bool,
     /// Send `"shutdown"` over the Node channel instead of the signal.
@@ -316,9 +320,14 @@ impl Default for RestartPolicy {
     }
 }
 
+/// Nearly all requests are done by then; what never ends by itself (WebSockets) holds nobody up for longer.
+fn drain_ms() -> u64 {
+    8_000
+}
+
 impl Default for StopPolicy {
     fn default() -> Self {
-        Self { signal: Signal::INT, timeout_ms: 1_600, tree: true, message: false }
+        Self { signal: Signal::INT, timeout_ms: 1_600, drain_ms: drain_ms(), tree: true, message: false }
     }
 }
 

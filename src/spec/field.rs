@@ -43,6 +43,7 @@ pub enum Field {
     MaxAge,
     StopSignal,
     KillTimeout,
+    DrainTimeout,
     Treekill,
     ShutdownWithMessage,
     WaitReady,
@@ -81,7 +82,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -105,6 +106,7 @@ impl Field {
         Self::MaxAge,
         Self::StopSignal,
         Self::KillTimeout,
+        Self::DrainTimeout,
         Self::Treekill,
         Self::ShutdownWithMessage,
         Self::WaitReady,
@@ -161,6 +163,7 @@ impl Field {
             | Self::MaxAge
             | Self::StopSignal
             | Self::KillTimeout
+            | Self::DrainTimeout
             | Self::Treekill
             | Self::ListenTimeout
             | Self::DependsOn
@@ -241,6 +244,7 @@ impl Field {
             Self::MaxAge => "max_age",
             Self::StopSignal => "stop_signal",
             Self::KillTimeout => "kill_timeout",
+            Self::DrainTimeout => "drain_timeout",
             Self::Treekill => "treekill",
             Self::ShutdownWithMessage => "shutdown_with_message",
             Self::WaitReady => "wait_ready",

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::launch::{Launch, LaunchId, Layout, Output, launch};
+use super::launch::{Launch, LaunchId, Layout, NODE_UNIQUE_ID, Output, launch};
 use super::pacing;
 use crate::base::InstanceId;
 use crate::spec::{AppSpec, HealthCheck, Probe};
@@ -63,6 +63,9 @@ pub fn check(
         Probe::Tcp(address) => Ask::Tcp(expanded(address, variable)),
         Probe::Exec(words) => {
             let (program, args) = words.split_first()?;
+            let mut process = process;
+            // It is no worker of the cluster that the instance may be one of.
+            process.env.remove(NODE_UNIQUE_ID);
             Ask::Exec(Box::new(Launch {
                 // Nobody takes it for the instance itself.
                 instance: InstanceId::new(format!("{} health_check", spec.name), slot),
@@ -73,6 +76,7 @@ pub fn check(
                 framing: None,
                 pid_file: String::new(),
                 channel: false,
+                worker: false,
                 notify: false,
                 tree: true,
                 ..process

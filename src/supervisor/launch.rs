@@ -10,12 +10,15 @@ use crate::spec::{AppSpec, ExecMode, Limits, LogTarget, Rotation};
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
 
+/// Makes a process of node's a worker of a cluster.
+pub(super) const NODE_UNIQUE_ID: &str = "NODE_UNIQUE_ID";
+
 /// Variables that would connect a process to somebody else's supervisor: the one of the shell that pmrun was
 /// called from. Not inherited; where the app gets one of its own, the host sets it.
 const NOT_INHERITED: [&str; 9] = [
     "NODE_CHANNEL_FD",
     "NODE_CHANNEL_SERIALIZATION_MODE",
-    "NODE_UNIQUE_ID",
+    NODE_UNIQUE_ID,
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -65,6 +68,8 @@ pub struct Launch {
     pub rlimits: BTreeMap<String, Option<u64>>,
     /// Of it with all that it starts.
     pub limits: Limits,
+    /// It shares its app's sockets with the other instances, over its channel: a worker of Node's cluster.
+    pub worker: bool,
     /// When its first process ends by itself, kill what is left of its process group.
     pub tree: bool,
 }
@@ -143,6 +148,7 @@ pub fn launch(
         nice: spec.nice,
         rlimits: spec.rlimits.clone(),
         limits: spec.limits,
+        worker: is_worker(spec),
         tree: spec.stop.tree,
         instance,
     }
@@ -226,6 +232,11 @@ fn command(spec: &AppSpec) -> (String, Vec<String>) {
     }
 }
 
+/// What is run by another program cannot be one.
+pub(super) fn is_worker(spec: &AppSpec) -> bool {
+    spec.exec_mode == ExecMode::Cluster && is_node(spec)
+}
+
 fn is_node(spec: &AppSpec) -> bool {
     let interpreter = spec.interpreter.as_deref().unwrap_or_default();
     let base = interpreter.rsplit('/').next().unwrap_or(interpreter);
@@ -290,6 +301,10 @@ fn environment(
     });
     for (name, value) in of_pm2.into_iter().chain(logs) {
         env.entry(name.to_owned()).or_insert(value);
+    }
+    if is_worker(spec) {
+        // Makes it one, and is its `cluster.worker.id`: counted from 1, as node does.
+        env.insert(NODE_UNIQUE_ID.to_owned(), instance.slot.saturating_add(1).to_string());
     }
     env.insert("PMRUN_HOME".to_owned(), layout.home.clone());
     env.insert("PMRUN_INSTANCE".to_owned(), instance.to_string());

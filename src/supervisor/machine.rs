@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::launch::is_worker;
 use super::pacing;
 use super::{Awaits, Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono, format_millis};
@@ -101,6 +102,13 @@ impl Machine {
         Awaits { ready, health: self.policy.health_check.is_some() }
     }
 
+    /// Whether its process can finish what it is at before it is replaced: others of its kind accept connections meanwhile, or
+    /// those wait on the socket.
+    #[must_use]
+    pub(super) fn drains(&self) -> bool {
+        self.policy.stop.drain_ms > 0 && is_worker(self.launched.as_ref().unwrap_or(&self.policy))
+    }
+
     /// The launch whose health is to be looked after.
     #[must_use]
     pub fn checked(&self) -> Option<(LaunchId, &HealthCheck)> {
@@ -160,9 +168,10 @@ pub fn deadline(machine: &Machine) -> Option<Mono> {
             Some(since.plus_ms(machine.patience_ms(*awaits)))
         }
         State::Starting { since, late: false, .. } => Some(since.plus_ms(policy.restart.min_uptime_ms)),
-        State::Stopping { phase: StopPhase::Asked { deadline } | StopPhase::Killed { deadline }, .. } => {
-            Some(*deadline)
-        }
+        State::Stopping {
+            phase: StopPhase::Draining { deadline } | StopPhase::Asked { deadline } | StopPhase::Killed { deadline },
+            ..
+        } => Some(*deadline),
         State::Stopping { phase: StopPhase::Spawning, .. }
         | State::Stopped
         | State::Blocked

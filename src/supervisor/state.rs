@@ -89,6 +89,8 @@ impl Awaits {
 pub enum StopPhase {
     /// There may be no process yet to signal; the host's answer to the launch decides.
     Spawning,
+    /// It accepts no more connections and finishes those that it has; at the deadline it is asked to end.
+    Draining { deadline: Mono },
     /// It was asked to end, and is killed at the deadline.
     Asked { deadline: Mono },
     /// It was killed, and is given up on at the deadline.
@@ -115,6 +117,14 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether the process may finish what it is at: it works, and only is to be replaced in time.
+    pub(super) fn is_patient(&self) -> bool {
+        match self {
+            Self::Cron | Self::Memory { .. } | Self::Age => true,
+            Self::Files { .. } | Self::Schedule | Self::Unhealthy { .. } | Self::Dependency { .. } => false,
+        }
+    }
+
     /// Whether it is a reason to start what does not run, as long as nobody stopped it: an app that was given up on is
     /// worth a try when its files have changed, and a job that is done runs again when its time comes.
     #[must_use]

@@ -24,6 +24,10 @@ pub enum Event {
     },
     /// It should run, and not in the process that it has now.
     Restart,
+    /// As `Restart`, when its process has finished what it is at.
+    Reload,
+    /// As `Stop`, when its process has finished what it is at: others go on.
+    Retire,
     /// As `Restart`, of pmrun's own accord: what somebody stopped stays stopped.
     Renew {
         cause: Cause,
@@ -57,6 +61,14 @@ pub enum Event {
     Ready {
         launch: LaunchId,
     },
+    /// It can be connected to.
+    Listening {
+        launch: LaunchId,
+    },
+    /// It has finished what it was at.
+    Drained {
+        launch: LaunchId,
+    },
     /// What its health check found; with why, where it failed.
     Probed {
         launch: LaunchId,
@@ -72,6 +84,10 @@ pub enum Event {
 pub enum Ask {
     /// Start a process from the policy's spec, under the id that was offered to `step`.
     Launch {
+        launch: LaunchId,
+    },
+    /// Have it accept no more connections, and say when it is done with those that it has.
+    Drain {
         launch: LaunchId,
     },
     Stop {
@@ -112,7 +128,9 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
         Event::Schedule => next.schedule(),
         Event::Stop => next.stop(),
         Event::Conclude { status } => next.conclude(status),
-        Event::Restart => next.restart(),
+        Event::Restart => next.restart(false),
+        Event::Reload => next.restart(true),
+        Event::Retire => next.retire(),
         Event::Renew { cause } => next.renew(cause),
         Event::Policy(policy) => next.policy(policy),
         Event::Needs { unmet, ended } => next.needs(unmet, ended),
@@ -121,6 +139,8 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
         Event::Exited { launch, status, left } => next.exited(launch, status, left),
         Event::TreeGone { launch } => next.tree_gone(launch),
         Event::Ready { launch } => next.ready(launch),
+        Event::Listening { launch } => next.listening(launch),
+        Event::Drained { launch } => next.drained(launch),
         Event::Probed { launch, result } => next.probed(launch, result),
         Event::Tick => next.tick(),
     }
@@ -178,12 +198,30 @@ impl Next {
                 None => self.machine.state = State::Stopped,
             },
             State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Stop),
-            State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
+            // Whoever stops it does not wait until it has finished what it is at.
+            State::Starting { launch, pid, .. }
+            | State::Online { launch, pid, .. }
+            | State::Stopping { launch, pid: Some(pid), phase: StopPhase::Draining { .. }, .. } => {
                 self.ask_to_stop(launch, pid, Then::Stop);
             }
             State::Stopping { launch, pid, phase, .. } => {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Stop };
             }
+        }
+    }
+
+    /// One of several goes, the others stay.
+    fn retire(&mut self) {
+        match self.machine.state {
+            State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } if self.machine.drains() => {
+                self.machine.cause = None;
+                self.machine.queued = false;
+                self.drain(launch, pid, Then::Stop);
+            }
+            State::Stopping { launch, pid, phase: phase @ StopPhase::Draining { .. }, .. } => {
+                self.machine.state = State::Stopping { launch, pid, phase, then: Then::Stop };
+            }
+            _ => self.stop(),
         }
     }
 
@@ -250,7 +288,7 @@ impl Next {
         }
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self, gently: bool) {
         match self.machine.state.clone() {
             State::Launching { launch, .. } => {
                 self.forgive();
@@ -258,6 +296,13 @@ impl Next {
             }
             State::Starting { launch, pid, .. } | State::Online { launch, pid, .. } => {
                 self.forgive();
+                if gently {
+                    self.drain(launch, pid, Then::Restart);
+                } else {
+                    self.ask_to_stop(launch, pid, Then::Restart);
+                }
+            }
+            State::Stopping { launch, pid: Some(pid), phase: StopPhase::Draining { .. }, .. } if !gently => {
                 self.ask_to_stop(launch, pid, Then::Restart);
             }
             State::Stopped
@@ -354,7 +399,11 @@ impl Next {
             State::Launching { launch, .. } => self.stop_when_spawned(launch, Then::Restart),
             State::Starting { launch, pid, since, .. } | State::Online { launch, pid, since, .. } => {
                 let then = self.then(&cause, since);
-                self.ask_to_stop(launch, pid, then);
+                if cause.is_patient() {
+                    self.drain(launch, pid, then);
+                } else {
+                    self.ask_to_stop(launch, pid, then);
+                }
             }
             State::Waiting { .. } | State::Errored { .. } | State::Completed { .. } => {
                 if !cause.revives() {
@@ -416,6 +465,8 @@ impl Next {
             State::Starting { since, .. } | State::Online { since, .. } => {
                 self.ended(status, self.now.ms_since(since), left);
             }
+            // It was done, and has gone by itself: what it has left is asked to end.
+            State::Stopping { launch, phase: StopPhase::Draining { .. }, then, .. } => self.end_remains(launch, then),
             // Its children may still be there: only the end of the whole tree counts. The others have no launch.
             State::Stopping { .. }
             | State::Errored { .. }
@@ -444,6 +495,21 @@ impl Next {
         {
             awaits.ready = false;
             self.come_up();
+        }
+    }
+
+    /// Who serves is up, unless it was to say so itself, or is to be asked: nobody need wait for time to pass.
+    fn listening(&mut self, listening: LaunchId) {
+        if matches!(self.machine.state, State::Starting { launch, .. } if launch == listening) {
+            self.come_up();
+        }
+    }
+
+    fn drained(&mut self, drained: LaunchId) {
+        if let State::Stopping { launch, pid: Some(pid), phase: StopPhase::Draining { .. }, then } = self.machine.state
+            && launch == drained
+        {
+            self.ask_to_stop(launch, pid, then);
         }
     }
 
@@ -527,7 +593,11 @@ impl Next {
         if self.machine.unstable < rules.max_restarts {
             let delay_ms = self.delay_ms(&ended);
             let reason = self.machine.ailment.clone().unwrap_or_else(|| "no answer".to_owned());
-            self.ask_to_stop(launch, pid, Then::Again { delay_ms });
+            if check.action == HealthAction::Reload {
+                self.drain(launch, pid, Then::Again { delay_ms });
+            } else {
+                self.ask_to_stop(launch, pid, Then::Again { delay_ms });
+            }
             self.machine.cause = Some(Cause::Unhealthy { reason });
         }
     }
@@ -583,7 +653,12 @@ impl Next {
                     self.come_up();
                 }
             }
-            State::Stopping { launch, pid, phase: StopPhase::Asked { .. }, then } => self.kill(launch, pid, then),
+            State::Stopping { launch, pid: Some(pid), phase: StopPhase::Draining { .. }, then } => {
+                self.ask_to_stop(launch, pid, then);
+            }
+            State::Stopping { launch, pid, phase: StopPhase::Draining { .. } | StopPhase::Asked { .. }, then } => {
+                self.kill(launch, pid, then);
+            }
             State::Stopping { launch, pid, phase: StopPhase::Killed { .. }, then } => {
                 self.machine.state = State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then } };
             }
@@ -665,6 +740,16 @@ impl Next {
 
     fn stop_when_spawned(&mut self, launch: LaunchId, then: Then) {
         self.machine.state = State::Stopping { launch, pid: None, phase: StopPhase::Spawning, then };
+    }
+
+    /// Lets it finish what it is at, where it can, before it is asked to stop.
+    fn drain(&mut self, launch: LaunchId, pid: u32, then: Then) {
+        if !self.machine.drains() {
+            return self.ask_to_stop(launch, pid, then);
+        }
+        self.asks.push(Ask::Drain { launch });
+        let phase = StopPhase::Draining { deadline: self.now.plus_ms(self.machine.policy.stop.drain_ms) };
+        self.machine.state = State::Stopping { launch, pid: Some(pid), phase, then };
     }
 
     fn ask_to_stop(&mut self, launch: LaunchId, pid: u32, then: Then) {

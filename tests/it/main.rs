@@ -11,6 +11,7 @@ mod accounts;
 mod at_work;
 mod bad_input;
 mod base;
+mod cluster;
 mod commands;
 mod conformance;
 mod cron;

@@ -74,7 +74,7 @@ const TWENTY: &str = "\
     error value 10, error value 11, error value 12, error value 13, error value 14, error value 15, error value 17, \
     error not-found 21, error unknown-dependency 24, error value 25, error value 28, error duplicate-name 30, \
     error missing 31, error shape 32, warning unknown-option 3, warning unknown-option 8, warning unknown-option 9, \
-    warning unknown-option 16, warning not-honoured 22, warning duplicate-option 27, info meaningless 23";
+    warning unknown-option 16, warning no-effect 22, warning duplicate-option 27, info meaningless 23";
 
 /// The same of a file whose lines say it.
 fn told_by_comments(text: &str) -> String {

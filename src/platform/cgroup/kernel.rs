@@ -79,6 +79,11 @@ pub(super) fn me(home: &str) -> Option<Me> {
     })
 }
 
+/// Whether it is worth a look in which group a process is: where all are mounted is a long text, made for each who reads it.
+pub(super) fn may_be_below(pid: u32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|cgroup| cgroup.contains(name))
+}
+
 /// Of the group that a process is in, and where the hierarchy is mounted.
 pub(super) fn folder(pid: u32) -> Option<(PathBuf, PathBuf)> {
     let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;

@@ -299,8 +299,11 @@ fn unset(tree: &impl Tree, folder: &Path, limits: &Limits) -> Option<String> {
 
 /// The folder of the group that was made for a launch of this home's, by a process in it.
 fn group_of(home: &str, pid: u32) -> Option<PathBuf> {
-    let (folder, _) = kernel::folder(pid)?;
     let name = kernel::name(home);
+    if !kernel::may_be_below(pid, &name) {
+        return None;
+    }
+    let (folder, _) = kernel::folder(pid)?;
     folder.parent().is_some_and(|parent| parent.ends_with(name)).then_some(folder)
 }
 

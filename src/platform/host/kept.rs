@@ -86,6 +86,7 @@ impl Host {
             held.extend(channel.map(|fd| (channel_of(&running.mark), fd)));
             held.extend(notify.map(|fd| (notify_of(&running.mark), fd)));
         }
+        held.extend(self.held_sockets());
         held
     }
 
@@ -195,6 +196,11 @@ impl Host {
             self.have_held(running);
         }
         self.running = running;
+        if let Some(keeper) = &self.keeper {
+            for (name, fd) in self.held_sockets() {
+                let _ = keeper.hold(&name, &fd);
+            }
+        }
         match link {
             Ok(()) => self.notice("the keeper was gone, another was started".to_owned()),
             Err(error) => self.notice(format!(

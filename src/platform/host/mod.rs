@@ -1,5 +1,6 @@
 mod cache;
 mod children;
+mod clustered;
 mod grouped;
 mod kept;
 mod pid_file;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -37,6 +39,7 @@ use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
 use crate::base::{ExitStatus, InstanceId, Shortage, Signal};
+use crate::node::Primary;
 use crate::supervisor::{Launch, LaunchId};
 
 const EVENTS_PER_TURN: usize = 256;
@@ -58,6 +61,14 @@ pub enum Event {
         launch: LaunchId,
     },
     Ready {
+        launch: LaunchId,
+    },
+    /// A worker of Node's cluster can be connected to.
+    Listening {
+        launch: LaunchId,
+    },
+    /// It has closed its channel, or never had one.
+    Drained {
         launch: LaunchId,
     },
     /// What of its `limits` is not in force, and why; none where all of them are.
@@ -100,6 +111,10 @@ pub struct Host {
     told: HashMap<u32, ExitStatus>,
     /// By name, what it held for an earlier daemon.
     held: BTreeMap<String, OwnedFd>,
+    /// By app, the sockets that its workers share.
+    clusters: BTreeMap<String, Primary<Arc<OwnedFd>>>,
+    /// Tells when those have asked for what they want.
+    sweep: Option<OwnedFd>,
     groups: Groups,
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
@@ -123,11 +138,13 @@ enum Key {
     Member(u64),
     Pump,
     Keeper,
+    Sweep,
 }
 
 /// No member gets as far as these.
 const PUMP_KEY: u64 = !(3 << 62);
 const KEEPER_KEY: u64 = PUMP_KEY - 1;
+const SWEEP_KEY: u64 = PUMP_KEY - 2;
 
 /// A first process that ended without being asked to.
 #[derive(Debug)]
@@ -156,6 +173,8 @@ impl Host {
             keeper: None,
             told: HashMap::new(),
             held: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            sweep: None,
             pump: PumpLink::new(home),
             taps: None,
             running: HashMap::new(),
@@ -194,6 +213,7 @@ impl Host {
         let home = self.home.clone();
         let mut search = Search::new(&home);
         let left_over = self.groups.left_over();
+        self.take_over_sockets();
         for launch in launches {
             if done.contains(&launch.id) {
                 let kin = Kin::of_instance(launch);
@@ -228,6 +248,7 @@ impl Host {
         }
         self.any_adopted |= !adopted.is_empty() || !done.is_empty();
         if complete {
+            spared.pids.extend(self.roots.keys());
             let ended = survivors::end_leftovers(&self.home, &spared);
             if ended > 0 {
                 self.notice(format!("ended {ended} processes that an earlier daemon left and nobody needs"));
@@ -414,6 +435,7 @@ impl Host {
                 Key::Member(key) => self.member_exited(key),
                 Key::Pump => self.pump_ended(),
                 Key::Keeper => self.hear_keeper(),
+                Key::Sweep => self.sweep_sockets(),
             }
         }
         !events.is_empty()
@@ -429,6 +451,7 @@ impl Host {
         // This process was another program, and is still the parent.
         running.child = survivor.process.parent == std::process::id();
         self.take_over_held(&mut running);
+        self.take_over_member(&running);
         let adopted = Adopted {
             channel: running.channel.is_some(),
             notify: running.notify.is_some(),
@@ -495,19 +518,6 @@ impl Host {
         self.events.push(Event::Notice(text));
     }
 
-    fn channel_readable(&mut self, launch: LaunchId) {
-        let Some(running) = self.running.get_mut(&launch) else { return };
-        let Some(channel) = &mut running.channel else { return };
-        let heard = channel.read(&mut self.scratch);
-        if heard.closed {
-            running.channel = None;
-            running.closed = true;
-        }
-        if heard.ready {
-            self.events.push(Event::Ready { launch });
-        }
-    }
-
     fn notify_readable(&mut self, launch: LaunchId) {
         let notify = self.running.get(&launch).and_then(|running| running.notify.as_ref());
         if notify.is_some_and(|notify| notify.read(&mut self.scratch)) {
@@ -534,6 +544,7 @@ impl Host {
         if running.piped.is_some() {
             self.pump_released();
         }
+        self.worker_gone(&running);
         self.release_held(&running);
         self.roots.remove(&running.pid);
         let left = running.tree && !asked && self.left_behind(&running);
@@ -628,6 +639,7 @@ impl Key {
             Self::Member(key) => key | 3 << 62,
             Self::Pump => PUMP_KEY | 3 << 62,
             Self::Keeper => KEEPER_KEY | 3 << 62,
+            Self::Sweep => SWEEP_KEY | 3 << 62,
         }
     }
 
@@ -639,6 +651,7 @@ impl Key {
             2 => Self::Notify(LaunchId(id)),
             _ if id == PUMP_KEY => Self::Pump,
             _ if id == KEEPER_KEY => Self::Keeper,
+            _ if id == SWEEP_KEY => Self::Sweep,
             _ => Self::Member(id),
         }
     }

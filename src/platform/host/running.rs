@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use rustix::process::pidfd_send_signal;
 
 use super::children::raw_signal;
+use super::clustered::Member;
 use crate::base::Signal;
 use crate::platform::channel::Channel;
 use crate::platform::notify::Notify;
@@ -33,6 +34,10 @@ pub(super) struct Running {
     /// It has closed the channel that it had.
     pub(super) closed: bool,
     pub(super) piped: Option<Piped>,
+    /// Where it is a worker of Node's cluster.
+    pub(super) member: Option<Member>,
+    /// Something waits until it reads its channel.
+    pub(super) writing: bool,
 }
 
 /// How a stop begins.
@@ -68,6 +73,8 @@ impl Running {
             notify: None,
             closed: false,
             piped: None,
+            member: Member::of(launch),
+            writing: false,
         }
     }
 
@@ -84,9 +91,9 @@ impl Running {
         }
     }
 
-    pub(super) fn send(&self, how: How) {
+    pub(super) fn send(&mut self, how: How) {
         let signal = match how {
-            How::Message if self.channel.as_ref().is_some_and(Channel::ask_to_shut_down) => None,
+            How::Message if self.channel.as_mut().is_some_and(Channel::ask_to_shut_down) => None,
             How::Message => Some(Signal::INT),
             How::Signal(signal) => Some(signal),
             How::Kill => Some(Signal::KILL),

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::pidfd_send_signal;
 
 use super::children::raw_signal;
-use super::running::{How, Running, wake};
+use super::running::{How, wake};
 use super::{Event, Host, Key};
 use crate::base::Signal;
 use crate::platform::procfs::{Process, Table};
@@ -24,7 +24,7 @@ const FREEZES_MAX: u32 = 10;
 
 impl Host {
     pub(super) fn begin(&mut self, launch: LaunchId, how: How, tree: bool) {
-        let running = self.running.get(&launch);
+        let mut running = self.running.get_mut(&launch);
         if !tree {
             let Some(running) = running else {
                 // Its first process has ended; whatever was begun with the tree goes on.
@@ -39,7 +39,7 @@ impl Host {
             return;
         }
         if how == How::Message
-            && let Some(running) = running
+            && let Some(running) = &mut running
         {
             running.send(how);
         }
@@ -50,7 +50,7 @@ impl Host {
         };
         let ended = || self.ended.values().find(|ended| ended.launch == launch).map(|ended| ended.kin.clone());
         let by_mark = || Kin { mark: format!("{}.{}", self.nonce, launch.0), ..Kin::default() };
-        let kin = || running.map(Running::kin).or_else(ended).unwrap_or_else(by_mark);
+        let kin = || running.map(|running| running.kin()).or_else(ended).unwrap_or_else(by_mark);
         let stopping = self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin(), true, todo, signal));
         // A stop that is under way becomes sterner, never milder.
         stopping.tree = true;
@@ -91,7 +91,7 @@ impl Host {
             }
             let signal = (todo != Todo::Watch).then_some(stopping.signal);
             if todo == Todo::Signal
-                && let Some(running) = self.running.get(&launch)
+                && let Some(running) = self.running.get_mut(&launch)
             {
                 running.send(How::Signal(stopping.signal));
             }
@@ -112,7 +112,7 @@ impl Host {
                 Todo::Kill => How::Kill,
                 Todo::Nothing | Todo::Watch | Todo::Verify => continue,
             };
-            if let Some(running) = self.running.get(launch) {
+            if let Some(running) = self.running.get_mut(launch) {
                 running.send(how);
             }
             for member in stopping.members.values() {
@@ -130,7 +130,7 @@ impl Host {
         }
         let mut any_new = false;
         for (launch, found) in kills {
-            if let Some(running) = self.running.get(&launch) {
+            if let Some(running) = self.running.get_mut(&launch) {
                 any_new |= running.freeze();
             }
             any_new |= self.freeze_members(launch, &found);
@@ -147,7 +147,7 @@ impl Host {
             }
         }
         for launch in launches {
-            if let Some(running) = self.running.get(&launch) {
+            if let Some(running) = self.running.get_mut(&launch) {
                 running.send(How::Kill);
             }
             if let Some(stopping) = self.stopping.get_mut(&launch) {

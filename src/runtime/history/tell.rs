@@ -22,7 +22,13 @@ pub(in crate::runtime) enum Heard {
 impl Heard {
     pub(in crate::runtime) fn of(event: &Event) -> Self {
         match event {
-            Event::Start | Event::Resume | Event::Schedule | Event::Stop | Event::Restart => Self::Command,
+            Event::Start
+            | Event::Resume
+            | Event::Schedule
+            | Event::Stop
+            | Event::Restart
+            | Event::Reload
+            | Event::Retire => Self::Command,
             Event::Renew { .. } => Self::Renewed,
             Event::Needs { ended: true, .. } => Self::Needs,
             Event::Exited { launch, status, .. } => Self::Ended { launch: *launch, status: *status },
@@ -33,6 +39,8 @@ impl Heard {
             | Event::Spawned { .. }
             | Event::TreeGone { .. }
             | Event::Ready { .. }
+            | Event::Listening { .. }
+            | Event::Drained { .. }
             | Event::Probed { .. }
             | Event::Tick => Self::Other,
         }

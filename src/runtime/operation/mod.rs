@@ -423,7 +423,9 @@ impl Operation {
             self.starting.insert(id.clone());
             let app = around.table.apps.get(&id.app);
             let is_job = app.is_some_and(|app| app.record.spec.schedule.is_some());
-            let now = matches!(self.tasks.get(&id.app), Some(Task { aim: Aim::Up { renew: true, .. }, .. }));
+            let aim = self.tasks.get(&id.app).map(|task| &task.aim);
+            let now = matches!(aim, Some(Aim::Up { renew: true, .. }));
+            let gently = matches!(aim, Some(Aim::Apply { .. } | Aim::Up { gently: true, .. }));
             let event = match start {
                 // Only who restarts a job by its name wants it run now.
                 _ if is_job && !now => Event::Schedule,
@@ -433,6 +435,7 @@ impl Operation {
                     Event::Resume
                 }
                 Start::First => Event::Start,
+                Start::Anew if gently => Event::Reload,
                 Start::Anew => Event::Restart,
             };
             around.feed(&id, event);

@@ -11,7 +11,7 @@ use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted
 use crate::runtime::rename;
 use crate::runtime::table::Table;
 use crate::runtime::work::Work;
-use crate::runtime::{Effect, Ticket};
+use crate::runtime::{Effect, Intent, Ticket};
 use crate::spec::Condition;
 use crate::supervisor::{Event, State};
 
@@ -276,9 +276,15 @@ impl Operation {
         if let Some(task) = self.tasks.get_mut(app) {
             task.phase = Phase::Running(running);
         }
+        // What others go on with is not cut off.
+        let is_fewer = matches!(self.tasks.get(app).map(|task| &task.aim), Some(Aim::Apply { .. }))
+            && work
+                .record
+                .as_ref()
+                .is_some_and(|record| record.instances.values().any(|known| known.intent == Intent::Up));
         for slot in &work.stop {
             let id = InstanceId::new(app, *slot);
-            around.feed(&id, Event::Stop);
+            around.feed(&id, if is_fewer { Event::Retire } else { Event::Stop });
             self.judge(&id, false, around);
         }
         for slot in &work.watch {
@@ -296,7 +302,7 @@ impl Operation {
         let known = table.apps.get(app);
         let (slots, spec) = match self.tasks.get(app).map(|task| &task.aim) {
             Some(Aim::Apply { step, declared: Some(declared) }) if only_starts(step) => (&step.start, &declared.spec),
-            Some(Aim::Up { slots, renew: false }) if let Some(known) = known => (slots, &known.record.spec),
+            Some(Aim::Up { slots, renew: false, .. }) if let Some(known) = known => (slots, &known.record.spec),
             _ => return false,
         };
         let is_down = |slot: &u32| {

@@ -306,6 +306,15 @@ impl Host {
             Effect::Spawn(launch) => self.spawn(*launch),
             Effect::Stop { launch, tree, .. } | Effect::StopByMessage { launch, tree } => self.stop(launch, tree),
             Effect::Kill { launch, tree } => self.kill(launch, tree),
+            // Some have connections that never end.
+            Effect::Drain { launch } => {
+                let ends = self.rng.percent(70);
+                self.note(&format!("asked to drain {}", launch.0));
+                if ends {
+                    let takes = self.rng.below(3_000);
+                    self.after(takes, Coming::Input(Input::Drained { launch }));
+                }
+            }
             Effect::Await { launch, tree } => self.await_end(launch, tree),
             Effect::Standing { id, standing: Some(standing) } => {
                 self.standings.insert(id, *standing);
@@ -313,7 +322,7 @@ impl Host {
             Effect::Standing { id, standing: None } => {
                 self.standings.remove(&id);
             }
-            Effect::Rotation { .. } | Effect::Errand { .. } => {}
+            Effect::Rotation { .. } | Effect::Errand { .. } | Effect::Unlisten { .. } | Effect::Rename { .. } => {}
             Effect::Check { launch, check } => self.check(launch, check.is_some()),
             Effect::Limits { launch, limits } => self.note_limits(launch, limits.pids),
             Effect::Tree { launch, tree } => {
@@ -602,7 +611,9 @@ impl Host {
 
     fn spawn(&mut self, launch: Launch) {
         self.check_spawn(&launch);
-        let script = launch.program.clone();
+        // What node runs behaves as its script says.
+        let script =
+            if launch.worker { launch.args.first().cloned().unwrap_or_default() } else { launch.program.clone() };
         *self.spawned.entry(script.clone()).or_default() += 1;
         if script == "nospawn" || self.rng.percent(self.faults.failing_spawns) {
             let input = Input::SpawnFailed { launch: launch.id, reason: "no such file".to_owned() };

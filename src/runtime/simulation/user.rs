@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::rng::Rng;
 use crate::graph::Graph;
 use crate::rpc::wire::{Apply, Back, PlanOptions, Request};
-use crate::spec::{AppSpec, Condition, EcosystemId, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
+use crate::spec::{AppSpec, Condition, EcosystemId, ExecMode, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
 const SCRIPTS: [&str; 16] = [
     "stay",
@@ -125,6 +125,12 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.restart.stop_exit_codes = rng.pick(&[vec![], vec![3]]).clone();
     app.stop.timeout_ms = *rng.pick(&[1_600, 50, 0]);
     app.stop.tree = !rng.percent(10);
+    // Aside: what else a seed does stays as it was.
+    let mut aside = rng.clone();
+    if aside.percent(20) {
+        (app.exec_mode, app.interpreter) = (ExecMode::Cluster, Some("node".to_owned()));
+        app.stop.drain_ms = *aside.pick(&[8_000, 500, 0]);
+    }
     app.cron_restart = rng.pick(&[None, None, None, Some("0 * * * *".to_owned())]).clone();
     if app.cron_restart.is_none() && rng.percent(15) {
         app.schedule = Some("0 * * * *".to_owned());
@@ -168,7 +174,8 @@ pub(super) fn request(file: &mut Graph, rng: &mut Rng) -> Request {
         9 | 10 => apply(file, rng),
         11 | 12 => Request::Start { targets },
         13..=15 => Request::Stop { targets },
-        16..=18 => Request::Restart { targets },
+        16 | 17 => Request::Restart { targets },
+        18 => Request::Reload { targets },
         19 => Request::Delete { targets },
         20 => {
             let name = *rng.pick(&["hand", "a"]);

@@ -221,6 +221,17 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::KillTimeout),
     },
     Row {
+        name: "drain_timeout",
+        aliases: &[],
+        value: Value::Millis(|app, ms| app.spec.stop.drain_ms = ms),
+        default: "8000",
+        doc: "How long an instance in cluster mode that is replaced may go on with the connections that it has before it is asked \
+              to stop; it accepts no new ones.",
+        examples: &[r#""30s""#, "0"],
+        status: Status::Honoured,
+        field: Some(Field::DrainTimeout),
+    },
+    Row {
         name: "treekill",
         aliases: &[],
         value: Value::Flag(|app, on| app.spec.stop.tree = on),

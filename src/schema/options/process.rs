@@ -142,7 +142,8 @@ pub(super) const ROWS: &[Row] = &[
         aliases: &[],
         value: Value::Mode(|app, mode| app.exec_mode = Some(mode)),
         default: "fork",
-        doc: "`fork` runs plain processes; `cluster` lets Node's instances share ports.",
+        doc: "`fork` runs plain processes; `cluster` lets Node's instances share what they listen on. Where `instances` is \
+              given and node or bun runs the script it is `cluster` by itself, as in PM2.",
         examples: &[r#""fork""#],
         status: Status::Honoured,
         field: Some(Field::ExecMode),

@@ -133,24 +133,22 @@ impl Resolver<'_> {
         }
     }
 
-    /// PM2 turns `instances` on a Node script into cluster mode by itself. Here nothing is guessed: instances share
-    /// ports only when `exec_mode` says so, and until then a warning tells who may have counted on it.
+    /// As PM2, which runs a Node script in cluster mode as soon as `instances` is there: one instance too, and unlike it also
+    /// where fewer than one are to be spared for others (-2).
     fn exec_mode(&mut self, draft: &Draft, spec: &mut AppSpec) {
-        let several_by_default = draft.exec_mode.is_none() && draft.wrote("instances") && spec.instances > 1;
-        spec.exec_mode = draft.exec_mode.unwrap_or(ExecMode::Fork);
-        if spec.exec_mode == ExecMode::Cluster {
-            let message =
-                "`exec_mode` \"cluster\" is not honoured yet: instances run in fork mode and cannot share a port";
-            self.warning(Code::NotHonoured, message.to_owned(), draft.at("exec_mode"));
-        } else if several_by_default
-            && spec.interpreter.as_deref().is_some_and(command::is_node)
-            && spec.increment_var.is_none()
-        {
-            let message =
-                format!("{} instances of {} run in fork mode and cannot share a port", spec.instances, title(draft));
-            let diagnostic =
-                Diagnostic::warning(Code::NotHonoured, message, draft.at("instances").location(self.request.file));
-            self.diagnostics.push(diagnostic.hint("`exec_mode: \"fork\"` says that this is meant"));
+        let is_node = spec.interpreter.as_deref().is_some_and(command::is_node);
+        let by_default = if draft.wrote("instances") && is_node { ExecMode::Cluster } else { ExecMode::Fork };
+        spec.exec_mode = draft.exec_mode.unwrap_or(by_default);
+        if spec.exec_mode == ExecMode::Cluster && !is_node {
+            let by = match spec.interpreter.as_deref() {
+                Some(interpreter) => format!("`{}` runs it", command::base_name(interpreter)),
+                None => "it runs without an interpreter".to_owned(),
+            };
+            let message = format!(
+                "`exec_mode` \"cluster\" of {} has no effect: {by}, and only Node's instances share a port",
+                title(draft)
+            );
+            self.warning(Code::NoEffect, message, draft.at("exec_mode"));
         }
     }
 

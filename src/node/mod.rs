@@ -1,0 +1,16 @@
+//! Node's cluster protocol, from the primary's side: what workers say on their channel, and what they are answered.
+//!
+//! It is what node's own `cluster` speaks between a primary and its workers, versions 18 to 25: a JSON value a line, on the
+//! stream socket whose number is in `NODE_CHANNEL_FD`. A worker that calls `listen` asks for the socket (`queryServer`) and
+//! gets a descriptor of it; from then on it accepts connections by itself. No request passes through here.
+//!
+//! [`Said`] is what was said, [`Primary`] answers for one app. Neither knows descriptors or system calls: sockets are opened
+//! by whoever asks, and are any type that can be copied.
+
+mod endpoint;
+mod message;
+mod primary;
+
+pub use self::endpoint::{Endpoint, Family};
+pub use self::message::{Query, Said};
+pub use self::primary::{Answer, Kept, Primary, Worker};

@@ -1,0 +1,440 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Endpoint, Family, Query};
+
+/// More sockets than this no app has open at a time: a worker that asks without end would use up the descriptors of all.
+const SOCKETS_MAX: usize = 256;
+
+/// A process that shares the sockets of its app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Tells it from every other, earlier ones included.
+    pub id: u64,
+    pub slot: u32,
+}
+
+/// What a worker is sent: a line with its end, and the descriptor that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<F> {
+    pub line: Vec<u8>,
+    pub fd: Option<F>,
+}
+
+/// A socket and the name by which another primary can go on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept<F> {
+    pub name: String,
+    pub endpoint: Endpoint,
+    pub fd: F,
+}
+
+/// The sockets of one app, and who of its workers uses them.
+///
+/// They stay open while no worker does: who connects between a crash and the next start waits for an answer and is not
+/// refused. They go when the slot is let go of, or when those that came after ask for others.
+#[derive(Debug)]
+pub struct Primary<F> {
+    sockets: BTreeMap<Name, Socket<F>>,
+    /// Slots that have, or are about to have, a worker.
+    slots: BTreeSet<u32>,
+    /// Numbers what is sent.
+    seq: u64,
+}
+
+/// Which socket it is. As text it goes through other programs: what is added later is optional.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Name {
+    #[serde(flatten)]
+    endpoint: Endpoint,
+    /// Of several servers with any port, which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    /// Where each slot has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slot: Option<u32>,
+}
+
+/// A name with what belongs to it.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(flatten)]
+    name: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+}
+
+#[derive(Debug)]
+struct Socket<F> {
+    fd: F,
+    written: String,
+    data: Option<Value>,
+    /// Workers that have it, and whether that is known for sure: of those that an earlier primary looked after it is presumed.
+    users: BTreeMap<u64, bool>,
+}
+
+impl Name {
+    fn of(endpoint: Endpoint, index: u64, slot: u32) -> Self {
+        let index = (endpoint.port == 0 && endpoint.family != Family::Unix).then_some(index);
+        let slot = endpoint.is_by_slot().then_some(slot);
+        Self { endpoint, index, slot }
+    }
+
+    /// What workers call it: the same in all slots, so that what waits in one's can be given to another's.
+    fn key(&self) -> String {
+        let Self { endpoint, index, slot: _ } = self;
+        let address = endpoint.address.as_deref().unwrap_or("*");
+        let index = index.map(|index| format!(":{index}")).unwrap_or_default();
+        format!("{address}:{}:{:?}:{}{index}", endpoint.port, endpoint.family, u8::from(endpoint.ipv6_only))
+    }
+}
+
+impl<F> Default for Primary<F> {
+    fn default() -> Self {
+        Self { sockets: BTreeMap::new(), slots: BTreeSet::new(), seq: 0 }
+    }
+}
+
+impl<F: Clone> Primary<F> {
+    /// A worker wants to listen. `open` opens what there is none of yet; its last argument says whether it is opened beside
+    /// others of the same app. It fails with the system's number.
+    ///
+    /// With the answer comes what was opened for it.
+    pub fn query(
+        &mut self,
+        worker: Worker,
+        query: Query,
+        open: impl FnOnce(&Query, &Endpoint, bool) -> Result<F, i32>,
+    ) -> (Answer<F>, Option<Kept<F>>) {
+        self.slots.insert(worker.slot);
+        let seq = query.seq;
+        let Some(endpoint) = query.endpoint.clone().filter(|_| query.fd.is_none()) else {
+            // A number of ours means nothing to it.
+            let errno = if query.fd.is_some() { Errno::BADF } else { Errno::INVAL };
+            return (self.refusal(seq, "", errno.raw_os_error()), None);
+        };
+        let name = Name::of(endpoint, query.index, worker.slot);
+        let key = name.key();
+        let mut opened = None;
+        match self.sockets.get(&name).map(|socket| socket.users.get(&worker.id)) {
+            // As if it had tried to bind it itself.
+            Some(Some(true)) => return (self.refusal(seq, &key, Errno::ADDRINUSE.raw_os_error()), None),
+            Some(_) => {}
+            None if self.sockets.len() >= SOCKETS_MAX => {
+                return (self.refusal(seq, &key, Errno::MFILE.raw_os_error()), None);
+            }
+            None => {
+                let beside =
+                    self.sockets.keys().any(|other| other.endpoint == name.endpoint && other.slot != name.slot);
+                match open(&query, &name.endpoint, beside) {
+                    Err(errno) => return (self.refusal(seq, &key, errno), None),
+                    Ok(fd) => {
+                        let data = self.data_of(&name).or_else(|| query.data.clone());
+                        let socket = Socket { fd, written: write(&name, data.as_ref()), data, users: BTreeMap::new() };
+                        opened = Some(socket.kept(&name));
+                        self.sockets.insert(name.clone(), socket);
+                    }
+                }
+            }
+        }
+        let seq_out = self.next();
+        let Some(socket) = self.sockets.get_mut(&name) else {
+            return (self.refusal(seq, &key, Errno::INVAL.raw_os_error()), None);
+        };
+        socket.users.insert(worker.id, true);
+        // The first who brings some has it for all.
+        socket.data = socket.data.take().or(query.data);
+        let inner = json!({
+            "cmd": "NODE_CLUSTER", "ack": seq, "seq": seq_out, "key": key, "errno": 0, "data": socket.data
+        });
+        let answer = Answer { line: handle(name.endpoint.handle_type(), &inner), fd: Some(socket.fd.clone()) };
+        (answer, opened)
+    }
+
+    /// A worker that an earlier primary looked after: what it has of what there is, nobody knows.
+    pub fn adopt(&mut self, worker: Worker) {
+        self.slots.insert(worker.slot);
+        for (name, socket) in &mut self.sockets {
+            if name.slot.is_none_or(|slot| slot == worker.slot) {
+                socket.users.entry(worker.id).or_insert(false);
+            }
+        }
+    }
+
+    /// Goes on with a socket of an earlier primary. False where nobody could make sense of its name.
+    pub fn take_over(&mut self, name: &str, fd: F) -> bool {
+        let Ok(Written { name: which, data }) = serde_json::from_str(name) else { return false };
+        let socket = Socket { fd, written: name.to_owned(), data, users: BTreeMap::new() };
+        self.sockets.insert(which, socket);
+        true
+    }
+
+    /// A worker has closed a server.
+    pub fn close(&mut self, worker: Worker, key: &str) {
+        for (name, socket) in &mut self.sockets {
+            if socket.users.contains_key(&worker.id) && name.key() == key {
+                socket.users.remove(&worker.id);
+            }
+        }
+    }
+
+    /// A worker has ended.
+    pub fn gone(&mut self, worker: Worker) {
+        for socket in self.sockets.values_mut() {
+            socket.users.remove(&worker.id);
+        }
+    }
+
+    /// Closes what nobody uses. To be said when workers have been up for a while: they have asked for what they want.
+    pub fn sweep(&mut self) -> Vec<Kept<F>> {
+        self.remove(|_, socket| socket.users.is_empty())
+    }
+
+    /// There will be no worker in this slot for some time.
+    pub fn release(&mut self, slot: u32) -> Vec<Kept<F>> {
+        self.slots.remove(&slot);
+        let none_left = self.slots.is_empty();
+        self.remove(|name, _| name.slot.map_or(none_left, |of| of == slot))
+    }
+
+    /// Everything that is open.
+    pub fn kept(&self) -> impl Iterator<Item = Kept<F>> {
+        self.sockets.iter().map(|(name, socket)| socket.kept(name))
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
+    }
+
+    /// A worker may leave.
+    pub fn leave(&mut self, seq: u64) -> Answer<F> {
+        let message = json!({ "cmd": "NODE_CLUSTER", "ack": seq, "seq": self.next() });
+        Answer { line: line(&message), fd: None }
+    }
+
+    /// Who serves the same as a socket that is none of them any more.
+    pub fn heirs(&self, endpoint: &Endpoint) -> impl Iterator<Item = u64> {
+        let same = self.sockets.iter().filter(move |(name, _)| name.endpoint == *endpoint);
+        same.flat_map(|(_, socket)| socket.users.keys().copied())
+    }
+
+    /// A connection that was accepted here, for a worker that serves the same.
+    pub fn connection(&mut self, endpoint: &Endpoint, fd: F) -> Answer<F> {
+        let key = Name::of(endpoint.clone(), 0, 0).key();
+        let inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": self.next() });
+        Answer { line: handle(endpoint.handle_type(), &inner), fd: Some(fd) }
+    }
+
+    /// A worker is to close what it listens on, and its channel when it is done with its connections.
+    pub fn disconnect(&mut self) -> Answer<F> {
+        let message = json!({ "cmd": "NODE_CLUSTER", "act": "disconnect", "seq": self.next() });
+        Answer { line: line(&message), fd: None }
+    }
+
+    fn refusal(&mut self, seq: u64, key: &str, errno: i32) -> Answer<F> {
+        let message = json!({
+            "cmd": "NODE_CLUSTER", "ack": seq, "seq": self.next(), "key": key, "errno": -errno.abs(), "data": null
+        });
+        Answer { line: line(&message), fd: None }
+    }
+
+    /// Of the same server in another slot.
+    fn data_of(&self, name: &Name) -> Option<Value> {
+        let mut same =
+            self.sockets.iter().filter(|(other, _)| other.endpoint == name.endpoint && other.index == name.index);
+        same.find_map(|(_, socket)| socket.data.clone())
+    }
+
+    fn remove(&mut self, which: impl Fn(&Name, &Socket<F>) -> bool) -> Vec<Kept<F>> {
+        let removed = self.sockets.extract_if(.., |name, socket| which(name, socket));
+        removed.map(|(name, socket)| socket.kept(&name)).collect()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+}
+
+impl<F: Clone> Socket<F> {
+    fn kept(&self, name: &Name) -> Kept<F> {
+        Kept { name: self.written.clone(), endpoint: name.endpoint.clone(), fd: self.fd.clone() }
+    }
+}
+
+fn write(name: &Name, data: Option<&Value>) -> String {
+    let written = Written { name: name.clone(), data: data.cloned() };
+    serde_json::to_string(&written).unwrap_or_default()
+}
+
+fn handle(kind: &str, inner: &Value) -> Vec<u8> {
+    line(&json!({ "cmd": "NODE_HANDLE", "type": kind, "msg": inner }))
+}
+
+fn line(message: &Value) -> Vec<u8> {
+    let mut line = message.to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Said;
+
+    const ONE: Worker = Worker { id: 1, slot: 0 };
+    const TWO: Worker = Worker { id: 2, slot: 1 };
+    /// What follows the first worker in its slot.
+    const NEXT: Worker = Worker { id: 3, slot: 0 };
+
+    fn tcp(port: u16) -> Query {
+        ask(&format!(r#""address":null,"port":{port},"addressType":4,"index":0"#))
+    }
+
+    fn ask(what: &str) -> Query {
+        let line = format!(r#"{{"cmd":"NODE_CLUSTER","act":"queryServer",{what},"seq":7}}"#);
+        match Said::of(line.as_bytes()) {
+            Said::Query(query) => *query,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Opens descriptors that are numbers, each of its own.
+    #[derive(Default)]
+    struct World {
+        primary: Primary<u32>,
+        opened: u32,
+        beside: bool,
+    }
+
+    impl World {
+        /// What it was given, or the number of the error.
+        fn ask(&mut self, worker: Worker, query: Query) -> Result<u32, i64> {
+            let (answer, kept) = self.primary.query(worker, query, |_, _, beside| {
+                self.opened += 1;
+                self.beside = beside;
+                Ok(self.opened)
+            });
+            assert_eq!(answer.line.last(), Some(&b'\n'));
+            let message: Value = serde_json::from_slice(&answer.line).unwrap();
+            let inner = message.get("msg").unwrap_or(&message);
+            assert_eq!((inner["cmd"].as_str(), inner["ack"].as_u64()), (Some("NODE_CLUSTER"), Some(7)));
+            assert!(kept.is_none_or(|kept| Some(kept.fd) == answer.fd));
+            match inner["errno"].as_i64().unwrap() {
+                0 => Ok(answer.fd.unwrap()),
+                errno => Err(errno),
+            }
+        }
+    }
+
+    #[test]
+    fn each_slot_has_a_socket_of_its_own_and_keeps_it() {
+        let mut world = World::default();
+        assert_eq!(world.ask(ONE, tcp(80)), Ok(1));
+        assert!(!world.beside);
+        assert_eq!(world.ask(TWO, tcp(80)), Ok(2));
+        assert!(world.beside);
+        world.primary.gone(ONE);
+        assert_eq!(world.ask(NEXT, tcp(80)), Ok(1));
+        assert_eq!(world.ask(NEXT, tcp(81)), Ok(3));
+        assert!(!world.beside);
+    }
+
+    #[test]
+    fn paths_datagrams_and_any_port_are_shared_by_all_slots() {
+        let udp = r#""address":null,"port":53,"addressType":"udp4","fd":-1,"index":0"#;
+        let unix = r#""address":"/tmp/x","port":-1,"addressType":-1,"index":4"#;
+        for what in [udp, unix, r#""address":null,"port":0,"addressType":4,"index":0"#] {
+            let mut world = World::default();
+            assert_eq!((world.ask(ONE, ask(what)), world.ask(TWO, ask(what))), (Ok(1), Ok(1)), "{what}");
+        }
+        let mut world = World::default();
+        let any = |index| ask(&format!(r#""address":null,"port":0,"addressType":4,"index":{index}"#));
+        assert_eq!((world.ask(ONE, any(0)), world.ask(ONE, any(1))), (Ok(1), Ok(2)));
+        assert_eq!((world.ask(TWO, any(0)), world.ask(TWO, any(1))), (Ok(1), Ok(2)));
+    }
+
+    #[test]
+    fn a_worker_cannot_listen_twice_on_one_port_unless_it_has_closed_it() {
+        let mut world = World::default();
+        assert_eq!(world.ask(ONE, tcp(80)), Ok(1));
+        assert_eq!(world.ask(ONE, tcp(80)), Err(-98));
+        let key = world.primary.sockets.keys().next().unwrap().key();
+        world.primary.close(ONE, &key);
+        assert_eq!(world.ask(ONE, tcp(80)), Ok(1));
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_said_with_the_systems_number() {
+        let mut world = World::default();
+        let (answer, kept) = world.primary.query(ONE, tcp(80), |_, _, _| Err(13));
+        assert_eq!((answer.fd, kept), (None, None));
+        assert!(String::from_utf8(answer.line).unwrap().contains("\"errno\":-13"));
+        assert_eq!(world.ask(ONE, ask(r#""address":null,"port":-1,"addressType":4,"fd":3"#)), Err(-9));
+        assert_eq!(world.ask(ONE, ask(r#""address":7,"port":80,"addressType":4"#)), Err(-22));
+        for port in 1..=u16::try_from(SOCKETS_MAX).unwrap() {
+            assert!(world.ask(ONE, tcp(port)).is_ok());
+        }
+        assert_eq!(world.ask(ONE, tcp(9_999)), Err(-24));
+    }
+
+    #[test]
+    fn tickets_of_the_first_are_everybodys() {
+        let tls =
+            |keys: &str| ask(&format!(r#""address":null,"port":443,"addressType":4,"data":{{"ticketKeys":"{keys}"}}"#));
+        let mut primary: Primary<u32> = Primary::default();
+        let mut keys = |worker, query| {
+            let (answer, kept) = primary.query(worker, query, |_, _, _| Ok(1));
+            let message: Value = serde_json::from_slice(&answer.line).unwrap();
+            (message["msg"]["data"]["ticketKeys"].as_str().unwrap().to_owned(), kept)
+        };
+        let (first, kept) = keys(ONE, tls("aa"));
+        assert_eq!((first.as_str(), keys(TWO, tls("bb")).0.as_str()), ("aa", "aa"));
+        // Another primary goes on with them.
+        let mut next: Primary<u32> = Primary::default();
+        assert!(next.take_over(&kept.unwrap().name, 9));
+        let (answer, _) = next.query(NEXT, tls("cc"), |_, _, _| Err(1));
+        assert_eq!(answer.fd, Some(9));
+        assert!(String::from_utf8(answer.line).unwrap().contains("\"aa\""));
+        assert!(!next.take_over("{}", 1) && !next.take_over("x", 1));
+    }
+
+    #[test]
+    fn sockets_go_with_their_slot_or_when_nobody_asks_for_them_again() {
+        let mut world = World::default();
+        let unix = || ask(r#""address":"/tmp/x","port":-1,"addressType":-1"#);
+        for (worker, query) in [(ONE, tcp(80)), (TWO, tcp(80)), (ONE, unix()), (TWO, unix())] {
+            world.ask(worker, query).unwrap();
+        }
+        assert_eq!(world.primary.release(1).len(), 1);
+        assert_eq!(world.primary.heirs(&tcp(80).endpoint.unwrap()).collect::<Vec<_>>(), [1]);
+        assert_eq!(world.primary.release(0).len(), 2);
+        assert!(world.primary.is_empty());
+
+        let mut world = World::default();
+        world.ask(ONE, tcp(80)).unwrap();
+        world.primary.gone(ONE);
+        world.ask(NEXT, tcp(81)).unwrap();
+        assert_eq!(world.primary.sweep().iter().map(|kept| kept.endpoint.port).collect::<Vec<_>>(), [80]);
+        assert!(world.primary.sweep().is_empty());
+    }
+
+    #[test]
+    fn what_an_adopted_worker_has_is_presumed_and_not_held_against_it() {
+        let mut world = World::default();
+        world.ask(ONE, tcp(80)).unwrap();
+        let names: Vec<Kept<u32>> = world.primary.kept().collect();
+        let mut next = World::default();
+        for kept in names {
+            assert!(next.primary.take_over(&kept.name, kept.fd));
+        }
+        next.primary.adopt(ONE);
+        assert!(next.primary.sweep().is_empty());
+        assert_eq!(next.ask(ONE, tcp(80)), Ok(1));
+        assert_eq!(next.ask(ONE, tcp(80)), Err(-98));
+    }
+}

@@ -1,0 +1,274 @@
+//! What workers of Node's cluster ask for over their channels, and the sockets that they share.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::epoll;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use super::running::Running;
+use super::{Event, Host, Key};
+use crate::base::InstanceId;
+use crate::node::{Answer, Kept, Primary, Query, Said, Worker};
+use crate::platform::account::Account;
+use crate::platform::reason;
+use crate::platform::sockets;
+use crate::platform::spawn::account;
+use crate::supervisor::{Launch, LaunchId};
+
+/// A worker that listens has asked for all that it wants after this long: what nobody has by then is closed.
+const SETTLED_S: i64 = 3;
+/// Before the names of sockets that the keeper holds.
+const HELD: &str = "listen/";
+
+/// Which sockets a process may ask for.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) app: String,
+    pub(super) worker: Worker,
+    account: Option<Account>,
+}
+
+impl Member {
+    pub(super) fn of(launch: &Launch) -> Option<Self> {
+        let worker = Worker { id: launch.id.0, slot: launch.instance.slot };
+        let account = account(launch).ok().flatten();
+        launch.worker.then(|| Self { app: launch.instance.app.clone(), worker, account })
+    }
+}
+
+impl Host {
+    /// There will be no process in this slot for some time: nobody who connects is to wait for one.
+    pub fn unlisten(&mut self, instance: &InstanceId) {
+        let Some(primary) = self.clusters.get_mut(&instance.app) else { return };
+        let released = primary.release(instance.slot);
+        for kept in &released {
+            self.pass_on(&instance.app, kept);
+        }
+        self.let_go(&instance.app, released);
+    }
+
+    /// Has a worker close what it listens on; it closes its channel when it is done with its connections.
+    pub fn drain(&mut self, launch: LaunchId) {
+        let running = self.running.get(&launch);
+        let member = running.filter(|running| running.channel.is_some()).and_then(|running| running.member.clone());
+        match member {
+            Some(member) => {
+                let answer = self.clusters.entry(member.app).or_default().disconnect();
+                self.tell(launch, Some(answer));
+            }
+            None => self.events.push(Event::Drained { launch }),
+        }
+    }
+
+    /// An app has another name: what it listens on goes with it.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let Some(primary) = self.clusters.remove(from) else { return };
+        if let Some(keeper) = &self.keeper {
+            for kept in primary.kept() {
+                keeper.release(&held(from, &kept.name));
+                let _ = keeper.hold(&held(to, &kept.name), &*kept.fd);
+            }
+        }
+        for running in self.running.values_mut() {
+            if let Some(member) = running.member.as_mut().filter(|member| member.app == from) {
+                to.clone_into(&mut member.app);
+            }
+        }
+        self.clusters.insert(to.to_owned(), primary);
+    }
+
+    pub(super) fn channel_readable(&mut self, launch: LaunchId) {
+        let Some(running) = self.running.get_mut(&launch) else { return };
+        let Some(channel) = &mut running.channel else { return };
+        let heard = channel.read(&mut self.scratch);
+        for said in heard.said {
+            match said {
+                Said::Ready => self.events.push(Event::Ready { launch }),
+                said => self.worker_said(launch, said),
+            }
+        }
+        let Some(running) = self.running.get_mut(&launch) else { return };
+        if heard.closed {
+            running.channel = None;
+            running.closed = true;
+            if running.member.is_some() {
+                self.events.push(Event::Drained { launch });
+            }
+        } else {
+            self.flush_channel(launch);
+        }
+    }
+
+    /// Sends what waits, and asks to be told when more of it can be sent.
+    fn flush_channel(&mut self, launch: LaunchId) {
+        let Some(running) = self.running.get_mut(&launch) else { return };
+        let Some(channel) = &mut running.channel else { return };
+        channel.flush();
+        if channel.is_waiting() != running.writing {
+            running.writing = channel.is_waiting();
+            let more = if running.writing { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+            let data = epoll::EventData::new_u64(Key::Channel(launch).encode());
+            let _ = epoll::modify(&self.epoll, channel, data, epoll::EventFlags::IN | more);
+        }
+    }
+
+    fn worker_said(&mut self, launch: LaunchId, said: Said) {
+        if said == Said::Handle {
+            self.tell(launch, None);
+            return;
+        }
+        let Some(member) = self.running.get(&launch).and_then(|running| running.member.clone()) else { return };
+        match said {
+            Said::Query(query) => self.worker_asks(launch, &member, *query),
+            Said::Listening(endpoint) => {
+                // Bun says that it listens on what it has opened itself.
+                if endpoint.is_none_or(|endpoint| endpoint.is_served()) {
+                    self.events.push(Event::Listening { launch });
+                }
+                self.sweep_later();
+            }
+            Said::Close { key } => {
+                if let Some(primary) = self.clusters.get_mut(&member.app) {
+                    primary.close(member.worker, &key);
+                }
+            }
+            Said::Leaving { seq } => {
+                let answer = self.clusters.entry(member.app).or_default().leave(seq);
+                self.tell(launch, Some(answer));
+            }
+            Said::Took { .. } | Said::Ready | Said::Handle | Said::Arrived | Said::Lost | Said::Other => {}
+        }
+    }
+
+    fn worker_asks(&mut self, launch: LaunchId, member: &Member, query: Query) {
+        let primary = self.clusters.entry(member.app.clone()).or_default();
+        let account = member.account.as_ref();
+        let (answer, opened) = primary
+            .query(member.worker, query, |query, endpoint, beside| sockets::open(query, endpoint, beside, account));
+        if let (Some(kept), Some(keeper)) = (opened, &self.keeper)
+            && let Err(error) = keeper.hold(&held(&member.app, &kept.name), &*kept.fd)
+        {
+            self.notice(format!("the keeper cannot hold a socket of `{}`: {}", member.app, reason(&error)));
+        }
+        self.tell(launch, Some(answer));
+    }
+
+    /// None tells that a descriptor has arrived.
+    fn tell(&mut self, launch: LaunchId, answer: Option<Answer<Arc<OwnedFd>>>) {
+        let Some(running) = self.running.get_mut(&launch) else { return };
+        let Some(channel) = &mut running.channel else { return };
+        match answer {
+            Some(answer) => {
+                channel.answer(answer);
+            }
+            None => channel.acknowledge(),
+        }
+        self.flush_channel(launch);
+    }
+
+    /// Those who wait on a socket that is about to be closed are given to somebody else who serves the same.
+    fn pass_on(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) {
+        let Some(primary) = self.clusters.get_mut(app).filter(|_| kept.endpoint.is_by_slot()) else { return };
+        let heirs: Vec<u64> = primary.heirs(&kept.endpoint).collect();
+        let heirs: Vec<LaunchId> = heirs
+            .into_iter()
+            .map(LaunchId)
+            .filter(|heir| self.running.get(heir).is_some_and(|running| running.channel.is_some()))
+            .collect();
+        if heirs.is_empty() {
+            return;
+        }
+        for (connection, heir) in sockets::pending(&kept.fd).into_iter().zip(heirs.iter().cycle()) {
+            let Some(primary) = self.clusters.get_mut(app) else { return };
+            let answer = primary.connection(&kept.endpoint, Arc::new(connection));
+            self.tell(*heir, Some(answer));
+        }
+    }
+
+    pub(super) fn worker_gone(&mut self, running: &Running) {
+        if let Some(member) = &running.member
+            && let Some(primary) = self.clusters.get_mut(&member.app)
+        {
+            primary.gone(member.worker);
+        }
+    }
+
+    /// Closes what nobody has asked for again.
+    pub(super) fn sweep_sockets(&mut self) {
+        // Read, so that it does not tell for ever.
+        let timer = self.sweep.as_ref().map(|timer| rustix::io::read(timer, &mut [0; 8]));
+        if !matches!(timer, Some(Ok(_))) {
+            return;
+        }
+        let apps: Vec<String> = self.clusters.keys().cloned().collect();
+        for app in apps {
+            // Whoever has just been started asks yet.
+            let is_settled = self.running.values().any(|running| running.member.as_ref().is_some_and(|m| m.app == app));
+            if is_settled && let Some(primary) = self.clusters.get_mut(&app) {
+                let unused = primary.sweep();
+                self.let_go(&app, unused);
+            }
+        }
+    }
+
+    fn let_go(&mut self, app: &str, kept: Vec<Kept<Arc<OwnedFd>>>) {
+        for kept in kept {
+            if let Some(keeper) = &self.keeper {
+                keeper.release(&held(app, &kept.name));
+            }
+            sockets::close(&kept.fd, &kept.endpoint);
+        }
+        if self.clusters.get(app).is_some_and(Primary::is_empty) {
+            self.clusters.remove(app);
+        }
+    }
+
+    fn sweep_later(&mut self) {
+        if self.sweep.is_none() {
+            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK);
+            self.sweep = timer.ok().filter(|timer| self.watch(timer, Key::Sweep).is_ok());
+        }
+        let at = Timespec { tv_sec: SETTLED_S, tv_nsec: 0 };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
+        if let Some(timer) = &self.sweep {
+            let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &once);
+        }
+    }
+
+    /// Goes on with what an earlier daemon had open for apps.
+    pub(super) fn take_over_sockets(&mut self) {
+        let names: Vec<String> = self.held.keys().filter(|name| name.starts_with(HELD)).cloned().collect();
+        for name in names {
+            let Some((app, socket)) = name.strip_prefix(HELD).and_then(parts) else { continue };
+            if let Some(fd) = self.held.remove(&name) {
+                self.clusters.entry(app).or_default().take_over(socket, Arc::new(fd));
+            }
+        }
+    }
+
+    pub(super) fn take_over_member(&mut self, running: &Running) {
+        if let Some(member) = &running.member {
+            self.clusters.entry(member.app.clone()).or_default().adopt(member.worker);
+        }
+    }
+
+    /// By name, copies of what is open.
+    pub(super) fn held_sockets(&self) -> impl Iterator<Item = (String, OwnedFd)> {
+        let all = self.clusters.iter().flat_map(|(app, primary)| primary.kept().map(move |kept| (app, kept)));
+        all.filter_map(|(app, kept)| Some((held(app, &kept.name), kept.fd.try_clone().ok()?)))
+    }
+}
+
+/// An app's name may hold anything: its length tells where it ends.
+fn held(app: &str, socket: &str) -> String {
+    format!("{HELD}{}:{app}{socket}", app.len())
+}
+
+fn parts(name: &str) -> Option<(String, &str)> {
+    let (length, rest) = name.split_once(':')?;
+    let (app, socket) = rest.split_at_checked(length.parse().ok()?)?;
+    Some((app.to_owned(), socket))
+}

@@ -1,0 +1,156 @@
+//! Sockets that apps listen on and that stay open while they are started anew.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, shutdown, socket_with,
+    sockopt,
+};
+
+use super::account::Account;
+use crate::node::{Endpoint, Family, Query};
+
+/// Opens what a worker asks for; `beside` says that the same app has the same already, in another slot.
+///
+/// Errors are the system's numbers, for the worker: it fails as if it had tried itself.
+pub(super) fn open(
+    query: &Query,
+    endpoint: &Endpoint,
+    beside: bool,
+    account: Option<&Account>,
+) -> Result<Arc<OwnedFd>, i32> {
+    let opened = match endpoint.family {
+        Family::Unix => open_unix(query, endpoint, account),
+        Family::Tcp4 | Family::Tcp6 => open_tcp(query, endpoint, beside),
+        Family::Udp4 | Family::Udp6 => open_udp(endpoint),
+    };
+    opened.map(Arc::new).map_err(Errno::raw_os_error)
+}
+
+/// Nobody can connect any more, whoever else has the socket open: the keeper lets go of it only later.
+pub(super) fn close(fd: &OwnedFd, endpoint: &Endpoint) {
+    let _ = shutdown(fd, Shutdown::Both);
+    let Some(path) = endpoint.address.as_deref().filter(|_| endpoint.family == Family::Unix) else { return };
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    // Whoever has made it anew meanwhile listens on it.
+    if is_socket && !is_served(path) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn open_tcp(query: &Query, endpoint: &Endpoint, beside: bool) -> Result<OwnedFd, Errno> {
+    either(endpoint, |address| {
+        // With SO_REUSEPORT a stranger who has it too would be joined silently, and take part of the connections.
+        if !beside && address.port() != 0 {
+            bound(address, SocketType::STREAM, endpoint, |fd| sockopt::set_socket_reuseaddr(fd, true))?;
+        }
+        let fd = bound(address, SocketType::STREAM, endpoint, |fd| {
+            sockopt::set_socket_reuseaddr(fd, true)?;
+            sockopt::set_socket_reuseport(fd, true)
+        })?;
+        listen(&fd, i32::try_from(query.backlog).unwrap_or(i32::MAX))?;
+        Ok(fd)
+    })
+}
+
+fn open_udp(endpoint: &Endpoint) -> Result<OwnedFd, Errno> {
+    either(endpoint, |address| {
+        bound(address, SocketType::DGRAM, endpoint, |fd| {
+            if endpoint.reuse_address { sockopt::set_socket_reuseaddr(fd, true) } else { Ok(()) }
+        })
+    })
+}
+
+/// As node: any address is all of IPv6 with IPv4 beside it, and all of IPv4 where there is no IPv6.
+fn either(endpoint: &Endpoint, open: impl Fn(SocketAddr) -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    match &endpoint.address {
+        Some(address) => {
+            let address: IpAddr = address.parse().map_err(|_| Errno::INVAL)?;
+            open(SocketAddr::new(address, endpoint.port))
+        }
+        None if endpoint.family == Family::Udp4 => open((Ipv4Addr::UNSPECIFIED, endpoint.port).into()),
+        None => match open((Ipv6Addr::UNSPECIFIED, endpoint.port).into()) {
+            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if endpoint.family == Family::Tcp4 => {
+                open((Ipv4Addr::UNSPECIFIED, endpoint.port).into())
+            }
+            opened => opened,
+        },
+    }
+}
+
+fn bound(
+    address: SocketAddr,
+    kind: SocketType,
+    endpoint: &Endpoint,
+    prepare: impl Fn(&OwnedFd) -> Result<(), Errno>,
+) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let fd = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&fd, endpoint.ipv6_only)?;
+    }
+    prepare(&fd)?;
+    bind(&fd, &address)?;
+    Ok(fd)
+}
+
+fn open_unix(query: &Query, endpoint: &Endpoint, account: Option<&Account>) -> Result<OwnedFd, Errno> {
+    let path = endpoint.address.as_deref().ok_or(Errno::INVAL)?;
+    let open = || -> io::Result<OwnedFd> {
+        let fd =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        let address = SocketAddrUnix::new(path)?;
+        match bind(&fd, &address) {
+            // What an app leaves that was killed.
+            Err(Errno::ADDRINUSE) if is_left(path) => {
+                std::fs::remove_file(path)?;
+                bind(&fd, &address)?;
+            }
+            bound => bound?,
+        }
+        if query.readable_all || query.writable_all {
+            let mode = std::fs::metadata(path)?.permissions().mode();
+            let more = if query.readable_all { 0o444 } else { 0 } | if query.writable_all { 0o222 } else { 0 };
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode | more))?;
+        }
+        listen(&fd, i32::try_from(query.backlog).unwrap_or(i32::MAX))?;
+        Ok(fd)
+    };
+    // With the rights of the app: a worker gets no file where it could not make one itself.
+    let opened = match account {
+        Some(account) => account.lend(open),
+        None => open(),
+    };
+    opened.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+}
+
+/// A socket's file behind which nobody listens.
+fn is_left(path: &str) -> bool {
+    let is_socket = std::fs::symlink_metadata(Path::new(path)).is_ok_and(|file| file.file_type().is_socket());
+    is_socket && !is_served(path)
+}
+
+fn is_served(path: &str) -> bool {
+    let try_it = || -> Result<(), Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&fd, &SocketAddrUnix::new(path)?)
+    };
+    // Whatever else the system says to it, somebody may be there.
+    !matches!(try_it(), Err(Errno::CONNREFUSED | Errno::NOENT))
+}
+
+/// What waits on a socket for somebody to accept it.
+pub(super) fn pending(fd: &OwnedFd) -> Vec<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    std::iter::from_fn(|| rustix::net::accept_with(fd, flags).ok()).take(PENDING_MAX).collect()
+}
+
+/// No backlog is longer that an app asks for.
+const PENDING_MAX: usize = 4_096;

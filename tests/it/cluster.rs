@@ -1,0 +1,297 @@
+//! Instances of unchanged Node servers share what they listen on, and nothing that pmrun does refuses a connection.
+
+use std::collections::BTreeSet;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Home, Instance, needs_node, procs};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Answers with its pid, its worker's number, and the port of its request.
+const SERVER: &str = "
+const http = require('http'), cluster = require('cluster')
+http.createServer((question, answer) => answer.end(`${process.pid} ${cluster.isWorker && cluster.worker.id}`))
+  .listen(process.env.LISTEN || Number(process.env.PORT), () => console.log('listens'))
+";
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
+}
+
+fn server(port: u16, instances: u32) -> Value {
+    json!({ "name": "web", "script": "server.js", "instances": instances, "env": { "PORT": port.to_string() } })
+}
+
+/// What it answers; none where the connection is refused or cut.
+fn ask(port: u16) -> Option<String> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(SOON)).ok()?;
+    answer(stream)
+}
+
+fn answer(mut stream: impl std::io::Read + std::io::Write) -> Option<String> {
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text.rsplit_once("\r\n\r\n")?.1.to_owned())
+}
+
+/// Asks until so many have answered.
+#[track_caller]
+fn all_answer(port: u16, count: usize) -> BTreeSet<String> {
+    let (mut seen, deadline) = (BTreeSet::new(), Instant::now() + SOON);
+    while seen.len() < count {
+        seen.extend(ask(port));
+        assert!(Instant::now() < deadline, "only {seen:?} answer");
+    }
+    seen
+}
+
+fn workers(home: &Home, instances: u32) -> BTreeSet<String> {
+    (0..instances).map(|slot| format!("{} {}", home.pid(&format!("web:{slot}")), slot + 1)).collect()
+}
+
+#[test]
+fn the_instances_of_an_unchanged_server_share_its_port() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    home.apply(&json!([server(port, 3)]));
+    assert_eq!(all_answer(port, 3), workers(&home, 3));
+    // One more, and the others are not touched.
+    let before = home.pids();
+    home.apply(&json!([server(port, 4)]));
+    assert_eq!(all_answer(port, 4), workers(&home, 4));
+    assert!(before.iter().all(|(instance, pid)| home.pid(instance) == *pid));
+    home.apply(&json!([server(port, 2)]));
+    assert_eq!(all_answer(port, 2), workers(&home, 2));
+    home.ok(&["stop", "web"]);
+    home.until("nobody listens", |_| ask(port).is_none());
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+}
+
+#[test]
+fn nobody_is_refused_while_a_server_is_started_anew() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    home.apply(&json!([server(port, 1)]));
+    for signal in [Signal::KILL, Signal::TERM] {
+        let pid = home.pid("web:0");
+        procs::signal(pid, signal);
+        assert!(procs::wait_gone(pid, SOON));
+        // The process is gone, and who connects is answered by the next one.
+        let answer = ask(port).expect("an answer");
+        assert!(!answer.starts_with(&pid.to_string()), "{answer}");
+    }
+    home.ok(&["restart", "web"]);
+    assert!(ask(port).is_some());
+}
+
+#[test]
+fn workers_outlive_the_daemon_and_listen_under_the_next_one() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    home.apply(&json!([server(port, 2)]));
+    let pids = home.pids();
+    for upgrade in [false, true, false] {
+        let daemon = home.daemon().expect("a daemon");
+        if upgrade {
+            home.ok(&["daemon", "upgrade"]);
+        } else {
+            procs::signal(daemon, Signal::KILL);
+            assert!(ask(port).is_some());
+            home.until("another serves", |_| home.daemon().is_some_and(|other| other != daemon));
+        }
+        assert_eq!(home.pids(), pids);
+        assert_eq!(all_answer(port, 2), workers(&home, 2));
+    }
+    // The sockets are the same ones still.
+    let pid = home.pid("web:0");
+    procs::signal(pid, Signal::KILL);
+    home.until("it is back", |all| all.iter().any(|known| known.restarts() == 1 && known.state() == "online"));
+    assert_eq!(all_answer(port, 2), workers(&home, 2));
+    home.ok(&["delete", "web"]);
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+}
+
+#[test]
+fn a_port_of_somebody_elses_is_an_error_in_the_app() {
+    if !needs_node() {
+        return;
+    }
+    let home = Home::new();
+    home.write("server.js", SERVER);
+    let other = TcpListener::bind("[::]:0").expect("a port");
+    let port = other.local_addr().expect("its address").port();
+    let mut app = server(port, 2);
+    app["max_restarts"] = json!(1);
+    home.write_json("eco.json", &json!([app]));
+    home.exits(3, &["apply", "eco.json"]).says("EADDRINUSE");
+}
+
+#[test]
+fn other_ports_take_the_place_of_those_that_nobody_asks_for_again() {
+    if !needs_node() {
+        return;
+    }
+    let (home, old, new) = (Home::new(), free_port(), free_port());
+    home.write("server.js", SERVER);
+    home.apply(&json!([server(old, 2)]));
+    home.apply(&json!([server(new, 2)]));
+    assert_eq!(all_answer(new, 2), workers(&home, 2));
+    home.until("the old one is closed", |_| TcpListener::bind(("127.0.0.1", old)).is_ok());
+    assert_eq!(all_answer(new, 2), workers(&home, 2));
+}
+
+#[test]
+fn unix_sockets_any_port_and_datagrams_are_one_for_all() {
+    if !needs_node() {
+        return;
+    }
+    let home = Home::new();
+    home.write("server.js", SERVER);
+    let path = home.folder.join("web.sock");
+    let mut app = server(0, 2);
+    app["env"] = json!({ "LISTEN": path.to_str() });
+    let any = "
+        const net = require('net'), dgram = require('dgram')
+        const server = net.createServer(socket => socket.end()).listen(0, () => {
+          const socket = dgram.createSocket('udp4').bind(0, () => console.log(server.address().port, socket.address().port))
+        })";
+    home.write("any.js", any);
+    home.apply(&json!([app, { "name": "any", "script": "any.js", "instances": 2 }]));
+    let (mut seen, deadline) = (BTreeSet::new(), Instant::now() + SOON);
+    while seen.len() < 2 {
+        seen.extend(UnixStream::connect(&path).ok().and_then(answer));
+        assert!(Instant::now() < deadline, "only {seen:?} answer");
+    }
+    assert_eq!(seen, workers(&home, 2));
+    home.until("both have said it", |_| {
+        home.log("any-out.log").lines().count() + home.log("any-out-1.log").lines().count() == 2
+    });
+    assert_eq!(home.log("any-out.log"), home.log("any-out-1.log"));
+    home.ok(&["delete", "all"]);
+    home.until("its file is gone", |_| !path.exists());
+}
+
+#[test]
+fn messages_and_handles_of_a_worker_stop_nothing() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    // Long messages, a handle for nobody, and only then `ready` and the server: node sends nothing more before a handle
+    // has arrived.
+    let text = format!(
+        "const net = require('net'), http = require('http')
+         process.send({{ long: 'x'.repeat(300000) }})
+         const gift = net.createServer().listen({{ port: 0, exclusive: true }}, () => {{
+           process.send('here', gift, () => {{
+             process.send('ready')
+             http.createServer((_, answer) => answer.end('yes')).listen({port})
+           }})
+         }})
+         setInterval(() => process.send({{ cmd: 'NODE_CLUSTER', act: 'nonsense', seq: 'x' }}), 20)"
+    );
+    home.write("server.js", text);
+    let mut app = server(port, 2);
+    app["wait_ready"] = json!(true);
+    home.apply(&json!([app]));
+    assert_eq!(ask(port).as_deref(), Some("yes"));
+    assert_eq!(home.list().iter().map(Instance::restarts).sum::<u64>(), 0);
+}
+
+/// Asks again and again, each time on a connection of its own, while something is done: how often, and how often in vain.
+fn while_asking(port: u16, deed: impl FnOnce()) -> (u32, u32) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let client = || {
+            let (mut asked, mut failed) = (0, 0);
+            while !over.load(Ordering::Relaxed) && asked < 100_000 {
+                asked += 1;
+                failed += u32::from(ask(port).is_none());
+            }
+            (asked, failed)
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        deed();
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().expect("it ends")).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    })
+}
+
+#[test]
+fn no_request_is_lost_by_reload_apply_or_scaling() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    // As naive as servers are: no handler of signals, and each request takes a while.
+    let slow =
+        SERVER.replace("answer.end(", "setTimeout(() => answer.end(").replace("worker.id}`))", "worker.id}`), 20))");
+    home.write("server.js", slow);
+    home.apply(&json!([server(port, 2)]));
+    let before = home.pids();
+    let (asked, failed) = while_asking(port, || {
+        for _ in 0..3 {
+            home.ok(&["reload", "web"]);
+        }
+    });
+    assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
+    assert!(before.iter().all(|(instance, pid)| home.pid(instance) != *pid));
+    let (asked, failed) = while_asking(port, || {
+        let mut app = server(port, 3);
+        app["env"]["MORE"] = json!("1");
+        home.apply(&json!([app.clone()]));
+        app["instances"] = json!(1);
+        home.apply(&json!([app]));
+    });
+    assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
+}
+
+#[test]
+fn what_never_ends_holds_a_reload_up_for_the_drain_timeout_and_a_stop_not_at_all() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write(
+        "server.js",
+        "require('http').createServer((_, answer) => answer.write('never')).listen(process.env.PORT)",
+    );
+    let mut app = server(port, 1);
+    app["drain_timeout"] = json!("600s");
+    home.apply(&json!([app.clone()]));
+    let mut held = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    std::io::Write::write_all(&mut held, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+    std::io::Read::read_exact(&mut held, &mut [0; 12]).expect("it answers");
+    let (mut reload, ..) = home.start_command(&mut home.command(&["reload", "web"]));
+    home.until_state("web:0", "stopping");
+    home.ok(&["show", "web"]).prints("(drain_timeout)");
+    home.ok(&["stop", "web"]);
+    let _ = reload.wait();
+    assert_eq!(home.state("web:0"), "stopped");
+    drop(held);
+    app["drain_timeout"] = json!(200);
+    home.apply(&json!([app]));
+    let mut held = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    std::io::Write::write_all(&mut held, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+    std::io::Read::read_exact(&mut held, &mut [0; 12]).expect("it answers");
+    let pid = home.pid("web:0");
+    home.ok(&["reload", "web"]);
+    assert_ne!(home.pid("web:0"), pid);
+}
