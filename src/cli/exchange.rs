@@ -15,7 +15,7 @@ use crate::base::Signal;
 use crate::config;
 use crate::plan::{Plan, Refusal, Stale, Style, render_text};
 use crate::platform::{Interrupts, Wish, tell_keeper, wait_for_log_process};
-use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG};
+use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG, PID_FILE};
 use crate::rpc::wire::{Answer, Call, Failure, NOT_UNDERSTOOD, Request};
 use crate::runtime::store::StoreError;
 use crate::runtime::{Intent, TargetError};
@@ -86,7 +86,7 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
 
 fn silent(home: &Path) -> CliError {
     let message = format!("the daemon has not answered for {}s", READ_PATIENCE.as_secs());
-    let pid = std::fs::read_to_string(home.join("pmrun.pid")).unwrap_or_default();
+    let pid = std::fs::read_to_string(home.join(PID_FILE)).unwrap_or_default();
     CliError::new(Exit::Unreachable, message)
         .hint(format!("it may be suspended, or the machine overloaded: `ps -o stat,time -p {}`", pid.trim()))
 }
@@ -111,7 +111,8 @@ pub(super) fn perform(
             }
             sent => sent.map_err(|err| lost(&err, home))?,
         }
-        if let Some(outcome) = finish(&mut connection, home, started, terminal, begun, &mut deaths)? {
+        let finished = finish(&mut connection, home, started, terminal, begun, &mut deaths);
+        if let Some(outcome) = finished.map_err(|error| half_done(error, request))? {
             return Ok(outcome);
         }
         wait_for_its_end(&mut connection);
@@ -369,7 +370,7 @@ pub(super) fn stale_plan(stale: &Stale) -> CliError {
 }
 
 fn unreachable(err: &ConnectError, home: &Path) -> CliError {
-    if let ConnectError::State { message, hint } = err {
+    if let ConnectError::State { message, hint } | ConnectError::Held { message, hint } = err {
         return CliError { hint: hint.clone(), ..CliError::error(message.clone()) };
     }
     let hint = match err {
@@ -409,6 +410,17 @@ fn lost(err: &io::Error, home: &Path) -> CliError {
         "see `{}`; what had been done is recorded, `pmrun list` shows it",
         home.join("pmrun.log").display()
     ))
+}
+
+/// Whoever wants all or nothing is told when it is neither.
+fn half_done(error: CliError, request: &Request) -> CliError {
+    match request {
+        Request::Apply(apply) if apply.auto_rollback && error.exit == Exit::Unreachable => error.hint(
+            "what it had changed stands, and nothing goes back by itself: `pmrun history` shows it, `pmrun rollback` takes it \
+             back, and the same command again goes on",
+        ),
+        _ => error,
+    }
 }
 
 #[cfg(test)]

@@ -234,7 +234,14 @@ fn result(generation: &Generation, at_work: bool) -> (Colour, String) {
     };
     match &generation.result {
         None if at_work => (Colour::Yellow, "at work".to_owned()),
-        None => (Colour::Yellow, "interrupted: the daemon was killed".to_owned()),
+        None | Some(Outcome::Interrupted) if generation.auto_rollback => (
+            Colour::Yellow,
+            format!(
+                "interrupted: the daemon was killed, and nothing went back (`pmrun rollback @{}` does)",
+                generation.number.saturating_sub(1)
+            ),
+        ),
+        None | Some(Outcome::Interrupted) => (Colour::Yellow, "interrupted: the daemon was killed".to_owned()),
         Some(Outcome::Done { touched }) => (Colour::Green, format!("done ({touched})")),
         Some(Outcome::Failed { failed, .. }) => (Colour::Red, format!("failed: {}", apps(failed))),
         Some(Outcome::Cancelled) => (Colour::Yellow, "cancelled".to_owned()),
@@ -264,6 +271,7 @@ mod tests {
             ecosystem: None,
             file: Some("/srv/eco.json".to_owned()),
             revision: Some(Revision { commit: "0123456789abcdef".repeat(3), dirty: true }),
+            auto_rollback: false,
             plan: None,
             result,
         }
@@ -281,6 +289,7 @@ mod tests {
         let table = [
             (None, true, "at work"),
             (None, false, "interrupted: the daemon was killed"),
+            (Some(Outcome::Interrupted), false, "interrupted: the daemon was killed"),
             (Some(Outcome::Done { touched: 3 }), false, "done (3)"),
             (Some(Outcome::Failed { touched: 3, failed: api("x") }), false, "failed: api"),
             (Some(Outcome::Cancelled), false, "cancelled"),
@@ -298,6 +307,9 @@ mod tests {
         for (outcome, at_work, want) in table {
             assert_eq!(result(&generation(outcome), at_work).1, want);
         }
+        let all_or_nothing = Generation { auto_rollback: true, ..generation(Some(Outcome::Interrupted)) };
+        let want = "interrupted: the daemon was killed, and nothing went back (`pmrun rollback @6` does)";
+        assert_eq!(result(&all_or_nothing, false).1, want);
     }
 
     #[test]

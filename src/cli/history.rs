@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::error::CliError;
+use crate::platform::read_regular;
 use crate::runtime::history::{Entry, HISTORY, OLDER_HISTORY, What};
 
 /// Lines, oldest first.
@@ -17,9 +18,12 @@ impl History {
     pub(super) fn read(home: &Path) -> Result<Self, CliError> {
         let read = |name| {
             let path = home.join(name);
-            match std::fs::read(&path) {
+            match read_regular(&path) {
                 Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
                 Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+                Err(err) if err.kind() == io::ErrorKind::InvalidInput => {
+                    Err(CliError::io("read", &path, &err).hint("what happened is written there: move it away"))
+                }
                 Err(err) => Err(CliError::io("read", &path, &err)),
             }
         };

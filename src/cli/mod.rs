@@ -66,6 +66,7 @@ use self::arguments::{Cli, Command, DaemonCommand, Service};
 use self::error::CliError;
 use self::exit::Exit;
 use self::terminal::Terminal;
+use crate::platform::Signals;
 
 /// The program: reads its arguments, does what they say, and returns its exit code.
 #[must_use]
@@ -74,10 +75,17 @@ pub fn run() -> ExitCode {
     if arguments::is_eval(std::env::args_os()) {
         return crate::config::js::child_main();
     }
+    // The first process of a container hears of no signal that it has no handler for: what comes from now on waits.
+    let mut signals = (std::process::id() == 1).then(Signals::block_all);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => return not_parsed(&err).into(),
     };
+    if !matches!(cli.command, Command::Run(_))
+        && let Some(Ok(signals)) = signals.take()
+    {
+        signals.let_go();
+    }
     match cli.command {
         Command::Eval => return crate::config::js::child_main(),
         Command::Daemon => return crate::daemon::main(),
@@ -93,7 +101,7 @@ pub fn run() -> ExitCode {
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
     let result = match &cli.command {
         // Its exit code is its apps'.
-        Command::Run(arguments) => run::run(arguments, &mut terminal),
+        Command::Run(arguments) => run::run(arguments, signals, &mut terminal),
         command => dispatch(command, &mut terminal).map(ExitCode::from),
     };
     match result.and_then(|code| terminal.flush().map(|()| code)) {

@@ -17,6 +17,9 @@ use crate::supervisor::{Launch, Layout};
 /// How long a daemon may take to start before it is not waited for.
 const START_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How many daemons may begin, and end, while what was is looked up.
+const DAEMONS_MAX: u32 = 5;
+
 /// What knows the answer to a question.
 #[derive(Debug)]
 pub(super) enum Source {
@@ -101,11 +104,18 @@ pub(super) enum Past {
 
 /// Asks the daemon for what was, or where none runs reads it.
 pub(super) fn recall(home: &Path, request: &Request, wanted: &Recall) -> Result<Past, CliError> {
-    match ask(home, request)? {
-        Source::Daemon(answer) => Ok(Past::Daemon(answer)),
-        Source::Store(state) => {
-            let found = store::read_back(home, wanted).map_err(|err| CliError::store(&err))?;
-            Ok(Past::Store(found, state))
+    let mut left = DAEMONS_MAX;
+    loop {
+        left -= 1;
+        let state = match ask(home, request)? {
+            Source::Daemon(answer) => return Ok(Past::Daemon(answer)),
+            Source::Store(state) => state,
+        };
+        match store::read_back(home, wanted) {
+            Ok(found) => return Ok(Past::Store(found, state)),
+            // One has begun in between, which can be asked.
+            Err(StoreError::Held { .. }) if left > 0 => {}
+            Err(err) => return Err(CliError::store(&err)),
         }
     }
 }

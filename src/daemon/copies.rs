@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::log;
+use crate::platform::give_back;
 use crate::runtime::store;
 use crate::runtime::{Save, State};
 
@@ -12,6 +13,8 @@ const LULL: Duration = Duration::from_millis(20);
 /// Between two copies, as a multiple of what the last one took: what is saved again and again is not copied each time.
 const PAUSE_TIMES: u32 = 9;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long there was none when memory is given back.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The thread that keeps a backup of the state beside it. It copies what was said to be saved and not what the disk says:
 /// no damage gets from there into a backup. Nobody waits for it.
@@ -56,6 +59,13 @@ impl Copies {
         self.shared.woken.notify_one();
     }
 
+    /// Where somebody has taken the copy away, there is another.
+    pub(super) fn look(&self, home: &Path) {
+        let mut latest = self.shared.lock();
+        latest.stale |= !store::is_current(home, &latest.state);
+        self.shared.woken.notify_one();
+    }
+
     pub(super) fn latest(&self) -> State {
         self.shared.lock().state.clone()
     }
@@ -78,6 +88,7 @@ impl Shared {
         while let Some(state) = self.next() {
             let begun = Instant::now();
             let written = store::write_backup(home, &state, now_ms());
+            drop(state);
             if let Err(error) = &written
                 && !troubled
             {
@@ -92,6 +103,17 @@ impl Shared {
                 }
                 latest.stale = true;
             }
+            self.rest(latest);
+        }
+    }
+
+    /// Mostly a copy is what is done last: what it took is given back where there is not soon another.
+    fn rest(&self, latest: MutexGuard<'_, Latest>) {
+        let waited = self.woken.wait_timeout_while(latest, QUIET, |latest| !latest.stale && !latest.ended);
+        let (latest, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(latest);
+        if timeout.timed_out() {
+            give_back();
         }
     }
 

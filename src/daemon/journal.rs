@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::log;
 use crate::base::Now;
+use crate::platform::{must_be_regular, read_regular};
 use crate::runtime::history::{Entry, HISTORY, OLDER_HISTORY, What};
 
 /// From here on a new file is begun: some seven thousand entries.
@@ -105,7 +106,10 @@ impl Journal {
     fn append(&mut self, began_anew: &mut bool) -> io::Result<()> {
         let path = self.home.join(HISTORY);
         let mut file = open(&path)?;
-        let mut length = file.metadata()?.len();
+        let meta = file.metadata()?;
+        // A pipe would take it, until it is full.
+        must_be_regular(&meta)?;
+        let mut length = meta.len();
         if length > 0 && length + self.lines.len() as u64 > SIZE_MAX {
             begin_anew(&self.home)?;
             *began_anew = true;
@@ -194,7 +198,7 @@ fn number_of(line: &str) -> Option<u64> {
 }
 
 fn read(path: &Path) -> Option<String> {
-    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    read_regular(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -238,6 +242,24 @@ mod tests {
             read(&path).unwrap().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         assert_eq!(read.len(), 4);
         assert_eq!(read[3], Entry { number: 4, ..stopped("a") });
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_takes_nothing_and_nobody_is_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(HISTORY);
+        for name in [HISTORY, OLDER_HISTORY] {
+            nix::unistd::mkfifo(&home.path().join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        let mut journal = Journal::open(home.path());
+        // More than a pipe holds.
+        for _ in 0..2_000 {
+            journal.note(stopped("a"));
+            journal.flush(now());
+        }
+        fs::remove_file(&path).unwrap();
+        journal.flush(now());
+        assert_eq!(numbers(home.path(), HISTORY).len(), 2_000);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod copies;
 mod foreground;
 mod journal;
 mod log;
+mod presence;
 pub mod rebuild;
 mod saver;
 mod serve;
@@ -41,12 +42,13 @@ use std::time::Duration;
 
 use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
+use crate::plan::{Generation, Outcome};
 use crate::platform::{
     Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
-    limit_files, reason, time_zone, user_id,
+    limit_files, one_arena, reason, time_zone, user_id,
 };
-use crate::rpc::client::{HINT, SERVING, START_LOCK, STATE};
+use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, PID_FILE, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
@@ -61,6 +63,8 @@ use standings::Standings;
 const KEEPER_PATIENCE: Duration = Duration::from_millis(500);
 /// How long another daemon may take to end, or a reader to read.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Before it is looked whether that other one serves.
+const LOCK_PATIENCE_FIRST: Duration = Duration::from_millis(200);
 
 /// Runs the daemon of `PMRUN_HOME` until it is told to end.
 ///
@@ -139,7 +143,7 @@ fn finish(ended: Result<ExitCode, String>) -> ExitCode {
 
 /// As people read it.
 fn without_mark(problem: &str) -> &str {
-    problem.strip_prefix(STATE).unwrap_or(problem)
+    [STATE, HELD].iter().find_map(|mark| problem.strip_prefix(mark)).unwrap_or(problem)
 }
 
 fn cannot(what: &'static str) -> impl Fn(std::io::Error) -> String {
@@ -156,10 +160,11 @@ fn start(
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
     // Whoever opens a pipe waits for its other end.
     let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-    let ours = ["standings", "events.jsonl", "pmrun.pid"].map(|name| home.join(name));
+    let ours = ["standings", "events.jsonl", PID_FILE].map(|name| home.join(name));
     if let Some(path) = ours.into_iter().find(is_pipe) {
         return Err(format!("`{}` is a pipe: move it away", path.display()));
     }
+    one_arena();
     // Before there are threads: they inherit what is blocked.
     let signals = Signals::block().map_err(cannot("watch signals"))?;
     // Nobody starts one meanwhile, who knows less.
@@ -170,13 +175,16 @@ fn start(
     let (listener, lock) = if let Some((listener, lock)) = taken {
         (Some(listener), lock)
     } else {
-        let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, LOCK_PATIENCE)
-            .map_err(cannot("lock `daemon.lock`"))?;
+        let lock = lock(home).map_err(cannot("lock `daemon.lock`"))?;
         (None, lock.ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?)
     };
-    let (standings, stood) = Standings::open(home, boot_id());
+    let boot = boot_id();
+    let stood = standings::known(home, &boot);
     let (mut store, rebuilt) = open_store(home, &stood)?;
+    // Not before: a daemon that has lost its lock would go on writing to a file that nobody reads.
+    let standings = Standings::open(home, boot, &stood);
     let mut state = store.load().map_err(|error| with_hint(&error))?;
+    let interrupted = close_generations(&mut store);
     state.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
     let mut past = Past { standings: stood, follows: link.follows.is_some(), ..Past::default() };
     learn(&mut link, &state, &mut past);
@@ -221,6 +229,7 @@ fn start(
         let (mut core, next) = Core::restore(state, past, layout, time_zone, now);
         // Told before what follows from it.
         let told = unseen.iter().flat_map(|(id, status)| told(id, *status, now)).chain(tell_closed(&closed, now));
+        let told = interrupted.iter().flat_map(|generation| tell_interrupted(generation, now)).chain(told);
         let told = rebuilt.iter().flat_map(|rebuilt| tell_rebuilt(rebuilt, now)).chain(told);
         let effects = told.chain(next).collect();
         core.set_process(user_id(), std::process::id(), program());
@@ -236,6 +245,17 @@ fn start(
         }
         Ok(())
     })
+}
+
+/// None where another has it, and keeps it.
+fn lock(home: &Path) -> std::io::Result<Option<LockFile>> {
+    let path = home.join(DAEMON_LOCK);
+    let lock = LockFile::acquire(&path, LockKind::Exclusive, LOCK_PATIENCE_FIRST)?;
+    // One that serves is not about to end.
+    if lock.is_some() || Connection::open(home).is_ok() {
+        return Ok(lock);
+    }
+    LockFile::acquire(&path, LockKind::Exclusive, LOCK_PATIENCE)
 }
 
 /// What this process runs, where the system says.
@@ -310,6 +330,24 @@ fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout, past: &Past
     ended
 }
 
+/// Commands that were at work when the last daemon was killed. Nobody goes on with them, and nothing goes back by itself: the
+/// last of them may have been told that all is done, and only that was not recorded yet.
+fn close_generations(store: &mut Store) -> Vec<Generation> {
+    let mut closed = || {
+        let found = store.unfinished()?;
+        let ended = |generation: &Generation| Save::Ended { number: generation.number, outcome: Outcome::Interrupted };
+        let saves: Vec<Save> = found.iter().map(ended).collect();
+        if !saves.is_empty() {
+            store.save(&saves)?;
+        }
+        Ok(found)
+    };
+    closed().unwrap_or_else(|error: StoreError| {
+        log::line(without_mark(&with_hint(&error)));
+        Vec::new()
+    })
+}
+
 /// A damaged one is built anew first: what runs is not to be harmed by it, and what should run is to be known.
 fn open_store(home: &Path, stood: &BTreeMap<u32, Standing>) -> Result<(Store, Option<Rebuilt>), String> {
     let missing = rebuild::missing(home).map_err(|error| error.to_string())?;
@@ -341,6 +379,12 @@ fn tell_rebuilt(rebuilt: &Rebuilt, now: Now) -> Vec<Effect> {
     };
     let entry = Effect::History(Box::new(Entry::of_daemon(what, now)));
     rebuilt.lines().into_iter().map(Effect::Log).chain([entry]).collect()
+}
+
+fn tell_interrupted(generation: &Generation, now: Now) -> [Effect; 2] {
+    let Generation { number, command, auto_rollback, .. } = generation;
+    let what = What::Interrupted { generation: *number, command: command.clone(), auto_rollback: *auto_rollback };
+    [Effect::Log(what.to_string()), Effect::History(Box::new(Entry::of_daemon(what, now)))]
 }
 
 /// The time, as a part of a file's name.
@@ -381,7 +425,8 @@ fn log_budget() -> Result<u64, String> {
 /// As one text, which the command that started this takes apart again.
 fn with_hint(error: &StoreError) -> String {
     let hint = error.hint().map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
-    format!("{STATE}{error}{hint}")
+    let mark = if matches!(error, StoreError::Held { .. }) { HELD } else { STATE };
+    format!("{mark}{error}{hint}")
 }
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.
@@ -435,7 +480,7 @@ mod tests {
         let record = |name: &str, auto: bool| {
             let mut spec = AppSpec::new(name, "/bin/true", "/");
             spec.restart.auto = auto;
-            let instances = BTreeMap::from([(0, InstanceRecord::new(0, Intent::Up))]);
+            let instances = BTreeMap::from([(0, Box::new(InstanceRecord::new(0, Intent::Up)))]);
             let record =
                 AppRecord { ecosystem: None, file: None, spec: Arc::new(spec), ambient: "d".into(), instances };
             Save::App(name.to_owned(), Box::new(record))

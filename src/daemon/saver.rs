@@ -55,6 +55,7 @@ pub(super) enum Request {
     Read { ticket: Ticket, wanted: Recall },
     Errand { client: ClientId, errand: Errand },
     Prepare { client: ClientId, call: Box<Call> },
+    Mend,
 }
 
 impl Saver {
@@ -88,11 +89,16 @@ impl Saver {
         self.request(Request::Prepare { client, call });
     }
 
+    /// Where somebody has taken away what is on disk, it is written again.
+    pub(super) fn mend(&self) {
+        self.request(Request::Mend);
+    }
+
     fn request(&self, request: Request) {
         match self {
             // The thread ends only with this sender.
             Self::Disk { requests, .. } => _ = requests.send(request),
-            Self::Nowhere(sink) => _ = sink.send(unkept(&request)),
+            Self::Nowhere(sink) => _ = unkept(&request).map(|told| sink.send(told)),
         }
     }
 
@@ -111,8 +117,8 @@ impl Saver {
     }
 }
 
-fn unkept(request: &Request) -> Told {
-    match request {
+fn unkept(request: &Request) -> Option<Told> {
+    Some(match request {
         Request::Write { ticket, .. } => Told::Written { ticket: *ticket, result: Ok(()) },
         Request::Read { ticket, .. } => {
             Told::Read { ticket: *ticket, result: Err(RecallError::Unreadable(NOTHING_KEPT.to_owned())) }
@@ -123,7 +129,8 @@ fn unkept(request: &Request) -> Told {
             Told::Answer { client: *client, answer: Answer::Error { message: NOTHING_KEPT.to_owned(), hint } }
         }
         Request::Prepare { client, call } => Told::Ready { client: *client, call: call.clone(), result: Ok(()) },
-    }
+        Request::Mend => return None,
+    })
 }
 
 struct Desk {
@@ -147,6 +154,11 @@ impl Desk {
                     let ready = self.run(Errand::Repair).and_then(|_| self.store.can_be_written());
                     let result = ready.map_err(|error| Box::new(not_ready(&error)));
                     let _ = self.sink.send(Told::Ready { client, call, result });
+                }
+                Request::Mend => {
+                    if let Err(error) = self.mend() {
+                        log::line(error);
+                    }
                 }
                 Request::Read { ticket, wanted } => {
                     let result = self.store.recall(&wanted).map(Box::new);
@@ -186,6 +198,14 @@ impl Desk {
         self.store.save(saves)
     }
 
+    fn mend(&mut self) -> Result<(), StoreError> {
+        if !self.store.is_in_place() {
+            self.run(Errand::Repair)?;
+        }
+        self.copies.look(&self.home);
+        Ok(())
+    }
+
     fn run(&mut self, errand: Errand) -> Result<Answer, StoreError> {
         let state = self.copies.latest();
         let apps = state.apps.len();
@@ -195,6 +215,10 @@ impl Desk {
         }
         let problem = self.store.damage(&state)?;
         let aside = match &problem {
+            Some(_) if errand == Errand::Repair && self.store.put_back(&self.home).unwrap_or(false) => {
+                log::line("somebody has taken the state away: it is there again, with all that was in it");
+                None
+            }
             Some(problem) if errand == Errand::Repair => {
                 let note = rebuilt_generation(state.generation, apps);
                 let aside = self.store.renew(&self.home, &state, &note, &utc_name())?;

@@ -2,16 +2,19 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::checks::Checks;
 use super::foreground::{self, Foreground};
 use super::journal::Journal;
 use super::log;
+use super::presence::{Presence, Seen};
 use super::saver::{Saver, Told};
 use super::standings::Standings;
 use crate::base::Now;
@@ -20,7 +23,6 @@ use crate::logs::rotate::Rotator;
 use crate::platform::{
     Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same,
 };
-use crate::rpc::client::SOCKET;
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::{Entry, What};
@@ -60,7 +62,11 @@ pub(super) struct Daemon {
     from_checks: UnboundedReceiver<health::Report>,
     watcher: Watcher,
     from_watcher: UnboundedReceiver<Report>,
+    presence: Presence,
     server: JoinHandle<()>,
+    /// How many have connected.
+    connected: Arc<AtomicU64>,
+    to_loop: UnboundedSender<FromClient>,
     from_clients: UnboundedReceiver<FromClient>,
     clients: HashMap<ClientId, Replies>,
     /// Each connection holds a sender: its end is the end of all of them.
@@ -108,8 +114,9 @@ impl Daemon {
             None => Server::bind(home)?,
         };
         let listener = server.listener()?;
-        std::fs::write(home.join("pmrun.pid"), format!("{}\n", std::process::id()))?;
         Ok(Self {
+            presence: Presence::begin(home, host.is_kept())?,
+            connected: server.clients(),
             home: home.to_owned(),
             clock: Clock::start(),
             host_ready: awaitable(host.readiness()?)?,
@@ -130,7 +137,8 @@ impl Daemon {
             from_checks,
             watcher: Watcher::new(home, to_watch),
             from_watcher,
-            server: tokio::spawn(server.serve(from_server, alive.0.clone())),
+            server: tokio::spawn(server.serve(from_server.clone(), alive.0.clone())),
+            to_loop: from_server,
             from_clients,
             clients: HashMap::new(),
             alive,
@@ -219,6 +227,7 @@ impl Daemon {
                 Some(told) = self.saved.recv() => self.saver_did(told),
                 Some(report) = self.from_watcher.recv() => self.files_did(report),
                 Some(report) = self.from_checks.recv() => self.check_did(report),
+                () = self.presence.doubtful() => self.look_for_itself(&core),
                 () = unread(&mut self.foreground) => {}
                 () = tick => self.inputs.push_back(Input::Tick),
                 () = quiet => {
@@ -277,6 +286,7 @@ impl Daemon {
         let (own, mut others) = self.alive;
         drop(own);
         let _ = tokio::time::timeout(LAST_WORDS, others.recv()).await;
+        let lock = self.presence.lock().unwrap_or(lock);
         self.host.hand_over(program, self.listener, lock.into_fd())
     }
 
@@ -288,9 +298,8 @@ impl Daemon {
     /// As [`Self::become_program`], for another process.
     pub(super) async fn leave(mut self, lock: LockFile) {
         self.server.abort();
-        for name in [SOCKET, "pmrun.pid"] {
-            let _ = std::fs::remove_file(self.home.join(name));
-        }
+        self.presence.withdraw();
+        let lock = (self.presence.lock(), lock);
         self.journal.flush(self.clock.now());
         self.saver.finish();
         self.rotator.stop();
@@ -303,6 +312,27 @@ impl Daemon {
             Err(what) => log::line(format_args!("has left, and the daemon that takes over does without {what}")),
         }
         drop(lock);
+    }
+
+    /// Somebody may have taken away what commands find it by.
+    fn look_for_itself(&mut self, core: &Core) {
+        match self.presence.look() {
+            Seen::All => {}
+            Seen::Again(server) => {
+                log::line("somebody has taken away what commands find this daemon by: it is there again");
+                if let Some(server) = server
+                    && let Ok(listener) = server.listener()
+                {
+                    self.server.abort();
+                    let server = server.after(Arc::clone(&self.connected));
+                    self.server = tokio::spawn(server.serve(self.to_loop.clone(), self.alive.0.clone()));
+                    self.listener = listener;
+                }
+                self.saver.mend();
+                self.standings.mend(core);
+            }
+        }
+        self.host.have_keeper_listen();
     }
 
     /// The service manager waits as long as something goes on: until the next timeout, and a while.
@@ -320,9 +350,8 @@ impl Daemon {
     pub(super) async fn end(mut self, lock: LockFile) {
         self.server.abort();
         self.host.end();
-        for name in [SOCKET, "pmrun.pid"] {
-            let _ = std::fs::remove_file(self.home.join(name));
-        }
+        self.presence.withdraw();
+        let lock = (self.presence.lock(), lock);
         self.journal.flush(self.clock.now());
         self.saver.finish();
         self.standings.end();

@@ -15,7 +15,7 @@ use crate::platform::{
     LockFile, LockKind, Part, Succession, Wish, become_daemon, default_home, divide_for_manager, ensure_home, reason,
     tell_keeper,
 };
-use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG, START_LOCK, open_log};
+use crate::rpc::client::{ConnectError, Connection, DAEMON_LOCK, DAEMON_LOG, START_LOCK, open_log};
 use crate::rpc::wire::{Answer, Call, Request};
 
 /// How long another may be starting a daemon.
@@ -101,7 +101,7 @@ fn take_over(home: &Path, mut connection: Connection) -> Result<BTreeMap<String,
             return Err("the daemon before, or its keeper, has said that it ends, and does not".to_owned());
         }
         succession.receive(PAUSE);
-        let lock = LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, Duration::ZERO);
+        let lock = LockFile::acquire(&home.join(DAEMON_LOCK), LockKind::Exclusive, Duration::ZERO);
         has_ended |= lock.map_err(cannot("lock `daemon.lock`"))?.is_some();
     }
     succession.receive(Duration::ZERO);

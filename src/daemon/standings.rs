@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::log;
-use crate::platform::reason;
+use crate::platform::{read_regular, reason};
 use crate::runtime::{Core, Standing};
 
 const FILE: &str = "standings";
@@ -54,13 +54,12 @@ struct About {
 }
 
 impl Standings {
-    /// With what an earlier daemon has left.
-    pub(super) fn open(home: &Path, boot: String) -> (Self, BTreeMap<u32, Standing>) {
+    /// With what an earlier daemon has left, which is [`known`].
+    pub(super) fn open(home: &Path, boot: String, known: &BTreeMap<u32, Standing>) -> Self {
         let path = home.join(FILE);
-        let known = known(home, &boot);
         let mut standings = Self { path, boot, file: None, bytes: 0, useful: 0, pending: BTreeMap::new() };
         standings.begin(known.iter().map(|(id, standing)| (*id, standing)));
-        (standings, known)
+        standings
     }
 
     /// For a daemon that none follows.
@@ -82,8 +81,7 @@ impl Standings {
         }
         let grown = self.bytes > GROWN_BYTES && self.bytes > GROWN_TIMES * self.useful;
         if grown || self.file.is_none() {
-            let all: Vec<(u32, Standing)> = core.standings().collect();
-            self.begin(all.iter().map(|(id, standing)| (*id, standing)));
+            self.begin_anew(core);
             return;
         }
         let text = lines(&pending);
@@ -92,6 +90,18 @@ impl Standings {
             Ok(()) => self.bytes += text.len() as u64,
             Err(error) => self.give_up(&error),
         }
+    }
+
+    /// Where somebody has taken it away, it is written again.
+    pub(super) fn mend(&mut self, core: &Core) {
+        if !self.path.as_os_str().is_empty() && !self.path.exists() {
+            self.begin_anew(core);
+        }
+    }
+
+    fn begin_anew(&mut self, core: &Core) {
+        let all: Vec<(u32, Standing)> = core.standings().collect();
+        self.begin(all.iter().map(|(id, standing)| (*id, standing)));
     }
 
     /// Nothing is left that should go on.
@@ -132,7 +142,7 @@ impl Standings {
 
 /// What an earlier daemon has left.
 pub(super) fn known(home: &Path, boot: &str) -> BTreeMap<u32, Standing> {
-    std::fs::read(home.join(FILE)).map(|text| read(&text, boot)).unwrap_or_default()
+    read_regular(&home.join(FILE)).map(|text| read(&text, boot)).unwrap_or_default()
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
@@ -196,7 +206,10 @@ mod tests {
     #[test]
     fn the_last_line_about_an_instance_counts_and_what_is_torn_does_not() {
         let home = tempfile::tempdir().unwrap();
-        let open = |boot: &str| Standings::open(home.path(), boot.to_owned());
+        let open = |boot: &str| {
+            let known = known(home.path(), boot);
+            (Standings::open(home.path(), boot.to_owned(), &known), known)
+        };
         let (mut first, known) = open("one");
         assert_eq!(known, BTreeMap::new());
         let file = home.path().join(FILE);

@@ -7,8 +7,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::lines::{LINE_MAX, Lines, Piece, has_rest, is_rest, open_regular};
+use super::lines::{LINE_MAX, Lines, Piece, has_rest, is_rest};
 use super::rotate::{Rotated, Stream, data_start, is_living, lock_shared, rotated, taken};
+use crate::platform::open_regular;
 
 const BLOCK: usize = 256 << 10;
 /// How often it is begun anew because the log was rotated meanwhile.

@@ -11,7 +11,7 @@ use super::rotate::{
     Part, Rotated, Stream, data_start, from, is_gzip, is_living, lock_shared, parts_of, renamed_part, taken,
 };
 
-use crate::platform::reason;
+use crate::platform::{open_regular, reason};
 
 /// Bytes of a line that are kept; the rest is counted.
 pub const LINE_MAX: usize = 1 << 20;
@@ -608,13 +608,6 @@ pub(super) fn has_rest(file: &File) -> bool {
 
 pub(super) fn identity(meta: &std::fs::Metadata) -> (u64, u64) {
     (meta.dev(), meta.ino())
-}
-
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    File::open(path)
 }
 
 #[cfg(test)]

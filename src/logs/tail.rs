@@ -3,8 +3,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::lines::{LINE_MAX, Line, Lines, open_regular};
+use super::lines::{LINE_MAX, Line, Lines};
 use super::rotate::{data_start, taken};
+use crate::platform::open_regular;
 
 const BLOCK: usize = 64 << 10;
 

@@ -33,10 +33,13 @@ pub struct Generation {
     /// What git says of the file's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
+    /// When something did not come up, what it had touched was to go back to what it was (`apply --auto-rollback`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto_rollback: bool,
     /// What was shown before it was done, where that was a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Box<Plan>>,
-    /// None while it is at work, or for ever when the daemon was killed meanwhile.
+    /// None while it is at work, and when the daemon was killed meanwhile until another runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Outcome>,
 }
@@ -55,6 +58,7 @@ impl Generation {
             ecosystem: None,
             file: None,
             revision: None,
+            auto_rollback: false,
             plan: None,
             result: Some(Outcome::Done { touched: apps }),
         }
@@ -92,6 +96,8 @@ pub enum Outcome {
     },
     /// The daemon was told to end before the command was done.
     CutShort,
+    /// It was killed, and what had been changed by then stands.
+    Interrupted,
 }
 
 /// An app that is not as it should be, and why.

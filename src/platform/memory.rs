@@ -38,7 +38,8 @@ pub fn low_priority() {
     let _ = rustix::process::setpriority_process(None, 19);
 }
 
-/// Keeps the allocator to one heap: each further thread would reserve 128 MB of address space for one of its own.
+/// Keeps the allocator to one heap: each further thread would reserve 128 MB of address space for one of its own, and keep what
+/// it no longer needs where no other thread finds it.
 pub fn one_arena() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[expect(unsafe_code, reason = "sets a parameter of the allocator")]

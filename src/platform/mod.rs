@@ -23,6 +23,7 @@ mod last_line;
 mod lease;
 mod lock;
 mod memory;
+mod names;
 mod notify;
 mod oom;
 mod piped;
@@ -31,6 +32,7 @@ mod procfs;
 mod pump;
 mod random;
 mod range_lock;
+mod regular;
 mod setup;
 mod sockets;
 mod spawn;
@@ -51,22 +53,24 @@ pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_id};
 pub use host::{Event, Host, ended_child};
 pub use keeper::{
-    Follows, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on, resume,
-    tell_keeper,
+    Follows, KEEPER_SOCKET, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on,
+    resume, tell_keeper,
 };
 pub use last_line::end_last_line;
 pub use lease::is_written_to;
 pub use lock::{LockFile, LockKind};
 pub use memory::{give_back, low_priority, one_arena};
+pub use names::NameWatch;
 pub(crate) use notify::short_address;
 pub use private::PrivateFolder;
 pub use procfs::deleted_program;
 pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs, wait_for_log_process};
 pub use random::random_bytes;
 pub use range_lock::RangeLock;
+pub use regular::{must_be_regular, open_regular, read_regular};
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon, become_follower, become_foreground, limit_files};
 pub use spawn::{Tap, open_log};
-pub use survivors::{Adopted, Marked, boot_id, ended_unseen, is_alive, is_same, marked, unwatched};
+pub use survivors::{Adopted, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, unwatched};
 pub use sys::{awaitable, interrupted};
 pub use warden::ward;
 

@@ -1,9 +1,14 @@
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where one may be, when neither TMPDIR nor XDG_RUNTIME_DIR says so. All of them are in memory in most containers, also where
 /// everything else is read-only.
 const PLACES: [&str; 5] = ["/tmp", "/dev/shm", "/run", "/var/tmp", "/dev"];
+
+/// What its name begins with.
+const PREFIX: &str = "pmrun-run-";
 
 /// A folder for this process alone (0700); gone with all that is in it when this is dropped.
 #[derive(Debug)]
@@ -33,6 +38,20 @@ impl PrivateFolder {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Those of other processes beside it, where they are this user's own.
+    #[must_use]
+    pub fn others(&self) -> Vec<PathBuf> {
+        let own = nix::unistd::geteuid().as_raw();
+        let entries = self.0.parent().and_then(|place| std::fs::read_dir(place).ok()).into_iter().flatten().flatten();
+        let named = entries.filter(|entry| entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()));
+        // What a link leads to is somebody else's.
+        let is_own = |path: &PathBuf| {
+            path.symlink_metadata()
+                .is_ok_and(|meta| meta.is_dir() && meta.uid() == own && (meta.mode() & 0o777) == 0o700)
+        };
+        named.map(|entry| entry.path()).filter(|path| *path != self.0 && is_own(path)).collect()
+    }
 }
 
 impl Drop for PrivateFolder {
@@ -44,7 +63,7 @@ impl Drop for PrivateFolder {
 /// Its real path: processes are known by it.
 fn make_in(place: &Path) -> io::Result<PathBuf> {
     // mkdtemp(3) puts its own in the place of six of these.
-    let name = format!("pmrun-run-{}", "X".repeat(6));
+    let name = format!("{PREFIX}{}", "X".repeat(6));
     let folder = nix::unistd::mkdtemp(&place.canonicalize()?.join(name))?;
     // It is text, or no app could be told of it.
     if folder.to_str().is_none() {
@@ -71,6 +90,11 @@ mod tests {
         assert!(path.starts_with(place.path().canonicalize().unwrap()));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         std::fs::write(path.join("x"), "x").unwrap();
+        let other = PrivateFolder::make(variable).unwrap();
+        std::fs::create_dir(place.path().join("pmrun-run-open")).unwrap();
+        std::os::unix::fs::symlink(&path, place.path().join("pmrun-run-link")).unwrap();
+        assert_eq!(other.others(), vec![path.clone()]);
+        drop(other);
         drop(folder);
         assert!(!path.exists());
     }

@@ -1,7 +1,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -82,6 +82,7 @@ fn raise_file_limit() -> Option<Rlimit> {
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
+    before: SigSet,
 }
 
 /// What came since the last look.
@@ -106,8 +107,7 @@ impl Signals {
         ]);
         // Inherited as ignored, it would make the system reap our children and drop their status.
         super::sys::default_child_signal();
-        mask.thread_block()?;
-        Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
+        Self::of(mask)
     }
 
     /// Of a process in the foreground, which everything that asks it to end has to stop its apps first: SIGHUP and SIGQUIT too,
@@ -130,8 +130,17 @@ impl Signals {
         let wished = wished.into_iter().filter(|signal| !super::sys::is_ignored(*signal));
         let mask = [Signal::SIGCHLD, Signal::SIGTERM].into_iter().chain(wished).chain(meaningless).collect::<SigSet>();
         super::sys::default_child_signal();
-        mask.thread_block()?;
-        Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
+        Self::of(mask)
+    }
+
+    fn of(mask: SigSet) -> io::Result<Self> {
+        let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?, before })
+    }
+
+    /// They do again what they did before: it turns out that nobody is to hear of them.
+    pub fn let_go(self) {
+        let _ = self.before.thread_set_mask();
     }
 
     /// Of [`Self::block_all`]: whether a child has ended, and whether somebody wants an end. Never blocks.

@@ -285,6 +285,11 @@ pub(super) fn end_leftovers(home: &str, spared: &Spared) -> usize {
     ended
 }
 
+/// Ends everything that bears the marks of this home: nobody goes on with it. The caller holds its lock. How many there were.
+pub fn end_abandoned(home: &Path) -> usize {
+    end_leftovers(&home.to_string_lossy(), &Spared::default())
+}
+
 /// Pins a process that a scan saw; none when it is gone.
 pub(super) fn pin(process: &Process) -> io::Result<Option<OwnedFd>> {
     let pidfd = open_pid(process.pid);

@@ -11,6 +11,10 @@ use crate::platform::{LockFile, LockKind, Wish, ensure_home, reason, short_addre
 
 /// The socket's name in `PMRUN_HOME`.
 pub const SOCKET: &str = "pmrun.sock";
+/// Held as long as a daemon lives.
+pub const DAEMON_LOCK: &str = "daemon.lock";
+/// The daemon's pid, while it serves.
+pub const PID_FILE: &str = "pmrun.pid";
 /// Whose turn it is to start a daemon.
 pub const START_LOCK: &str = "start.lock";
 /// Where the daemon's own few lines go.
@@ -21,6 +25,9 @@ pub const SERVING: &str = "ok";
 /// What its first line begins with when what is recorded cannot be used: no daemon is missing then.
 pub const STATE: &str = "state: ";
 
+/// The same when another daemon has it open, which has lost its lock and is about to have it again.
+pub const HELD: &str = "held: ";
+
 /// In what it writes there, between what is wrong and what to do about it.
 pub const HINT: &str = "\nhint: ";
 
@@ -29,6 +36,9 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a keeper may take to start a daemon, 7 s in all, before one is started without it.
 const KEEPER_PAUSES_MS: [u64; 12] = [5, 10, 20, 40, 80, 150, 300, 500, 1_000, 1_500, 1_500, 2_000];
+
+/// The same of a daemon that runs and makes its socket again, which somebody has taken away.
+const SOCKET_PAUSES_MS: [u64; 7] = [5, 20, 50, 100, 200, 400, 800];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -40,6 +50,9 @@ pub enum ConnectError {
     /// What is recorded cannot be used.
     #[error("{message}")]
     State { message: String, hint: Option<String> },
+    /// Another daemon has it open.
+    #[error("{message}")]
+    Held { message: String, hint: Option<String> },
 }
 
 /// One exchange with the daemon. Blocking: commands have nothing else to do.
@@ -106,8 +119,28 @@ impl Connection {
                 }
             }
         }
-        let notes = start(home)?;
-        Ok(Self { notes, ..Self::open(home)? })
+        for ms in SOCKET_PAUSES_MS {
+            if !is_locked(home) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(ms));
+            match Self::open(home) {
+                Err(ConnectError::NoDaemon) => {}
+                other => return other,
+            }
+        }
+        match start(home) {
+            Ok(notes) => Ok(Self { notes, ..Self::open(home)? }),
+            // There may be one that has just found out that its lock was taken away, and has it again.
+            Err(error) => SOCKET_PAUSES_MS
+                .iter()
+                .take_while(|_| matches!(error, ConnectError::Held { .. }) || is_locked(home))
+                .find_map(|ms| {
+                    std::thread::sleep(Duration::from_millis(*ms));
+                    Self::open(home).ok()
+                })
+                .ok_or(error),
+        }
     }
 
     /// What the daemon had to say when it was started for this; to be shown.
@@ -153,6 +186,12 @@ impl AsFd for Connection {
     }
 }
 
+/// Whether a daemon lives, though it may not serve.
+fn is_locked(home: &Path) -> bool {
+    let lock = home.join(DAEMON_LOCK);
+    lock.exists() && matches!(LockFile::acquire(&lock, LockKind::Shared, Duration::ZERO), Ok(None))
+}
+
 /// Returns when the daemon serves, with what it has to say.
 ///
 /// Its standard output is a pipe until then: it says there that it serves, or why it cannot, and an end without a word
@@ -188,9 +227,10 @@ fn start(home: &Path) -> Result<Vec<String>, ConnectError> {
             let _ = daemon.wait();
             let (problem, hint) = problem.split_once(HINT).map_or((problem, None), |(what, hint)| (what, Some(hint)));
             let hint = hint.map(str::to_owned);
-            Err(match problem.strip_prefix(STATE) {
-                Some(problem) => ConnectError::State { message: problem.to_owned(), hint },
-                None => ConnectError::Failed { message: format!("cannot start the daemon: {problem}"), hint },
+            Err(match (problem.strip_prefix(STATE), problem.strip_prefix(HELD)) {
+                (Some(problem), _) => ConnectError::State { message: problem.to_owned(), hint },
+                (None, Some(problem)) => ConnectError::Held { message: problem.to_owned(), hint },
+                (None, None) => ConnectError::Failed { message: format!("cannot start the daemon: {problem}"), hint },
             })
         }
     }

@@ -65,7 +65,7 @@ pub struct Server {
     listener: UnixListener,
     /// Given up for a moment when no more files may be opened, so that a command can still get in.
     spare: Option<OwnedFd>,
-    next_client: u64,
+    clients: Arc<AtomicU64>,
 }
 
 impl Replies {
@@ -102,7 +102,7 @@ impl Server {
         rustix::process::umask(umask);
         let listener = bound?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener: UnixListener::from_std(listener)?, spare: spare(), next_client: 0 })
+        Ok(Self { listener: UnixListener::from_std(listener)?, spare: spare(), clients: Arc::default() })
     }
 
     /// Goes on listening at what an earlier program in this process has left.
@@ -112,7 +112,19 @@ impl Server {
     pub fn go_on(listener: OwnedFd) -> io::Result<Self> {
         let listener = std::os::unix::net::UnixListener::from(listener);
         listener.set_nonblocking(true)?;
-        Ok(Self { listener: UnixListener::from_std(listener)?, spare: spare(), next_client: 0 })
+        Ok(Self { listener: UnixListener::from_std(listener)?, spare: spare(), clients: Arc::default() })
+    }
+
+    /// How many have connected.
+    #[must_use]
+    pub fn clients(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.clients)
+    }
+
+    /// Goes on counting them where another has left off, whose connections go on.
+    #[must_use]
+    pub fn after(self, clients: Arc<AtomicU64>) -> Self {
+        Self { clients, ..self }
     }
 
     /// What it listens at.
@@ -132,9 +144,9 @@ impl Server {
             else {
                 continue;
             };
-            self.next_client += 1;
+            let client = ConnectionId(self.clients.fetch_add(1, Ordering::Relaxed) + 1);
             let uid = (peer != own).then_some(peer);
-            let connection = converse(stream, uid, ConnectionId(self.next_client), sink.clone());
+            let connection = converse(stream, uid, client, sink.clone());
             let alive = alive.clone();
             tokio::spawn(async move {
                 connection.await;

@@ -542,7 +542,7 @@ impl Core {
             app.deleted = false;
             app.record.instances.clear();
         }
-        let record = super::InstanceRecord::new(instance.list_id, Intent::Stopped);
+        let record = Box::new(super::InstanceRecord::new(instance.list_id, Intent::Stopped));
         app.record.instances.insert(id.slot, record);
         app.unsaved = true;
         let Ambient { digest, variables } = app.ambient.clone();

@@ -85,11 +85,12 @@ pub fn former_of(record: &AppRecord) -> Former {
 /// How those of an app ended that have done their work.
 #[must_use]
 pub fn completions_of(record: &AppRecord) -> BTreeMap<u32, ExitStatus> {
-    let done = |(slot, known): (&u32, &super::InstanceRecord)| match known.intent {
-        Intent::Done { status } => Some((*slot, status)),
+    let intents = record.instances.iter().map(|(slot, known)| (*slot, known.intent));
+    let done = |(slot, intent)| match intent {
+        Intent::Done { status } => Some((slot, status)),
         Intent::Up | Intent::Stopped => None,
     };
-    record.instances.iter().filter_map(done).collect()
+    intents.filter_map(done).collect()
 }
 
 /// What changed from one generation to another, or to what there is now. `formers` are those of the two, or of the one.

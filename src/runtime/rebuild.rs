@@ -114,7 +114,7 @@ fn give_way(state: &mut State, id: &InstanceId, list_id: u32) {
 fn recall(state: &mut State, id: &InstanceId, one: &Found, standing: Option<&Standing>) {
     give_way(state, id, one.list_id);
     let Some(app) = state.apps.get_mut(&id.app) else { return };
-    let known = app.instances.entry(id.slot).or_insert_with(|| InstanceRecord::new(one.list_id, Intent::Up));
+    let known = app.instances.entry(id.slot).or_insert_with(|| Box::new(InstanceRecord::new(one.list_id, Intent::Up)));
     known.id = one.list_id;
     if one.instance.app != id.app {
         known.launched_as = Some(one.instance.app.clone());
@@ -156,7 +156,8 @@ mod tests {
             let new =
                 || AppRecord { ecosystem: None, file: None, spec, ambient: String::new(), instances: BTreeMap::new() };
             let record = state.apps.entry(id.app.clone()).or_insert_with(new);
-            record.instances.insert(id.slot, InstanceRecord::new(number.parse().unwrap(), intent));
+            let known = InstanceRecord::new(number.parse().unwrap(), intent);
+            record.instances.insert(id.slot, Box::new(known));
         }
         state
     }
@@ -171,10 +172,10 @@ mod tests {
             let former = |known: &InstanceRecord| {
                 known.launched_as.as_ref().map(|name| format!(" as {name}")).unwrap_or_default()
             };
-            let one = |(slot, known): (&u32, &InstanceRecord)| {
+            let one = |slot: &u32, known: &InstanceRecord| {
                 format!("{name}:{slot}={} {}{}", known.id, word(known), former(known))
             };
-            app.instances.iter().map(one).collect::<Vec<_>>()
+            app.instances.iter().map(|(slot, known)| one(slot, known)).collect::<Vec<_>>()
         };
         let strangers = state.strangers.iter().map(|one| format!("stranger {} {}", one.instance, one.mark));
         state.apps.iter().flat_map(of).chain(strangers).collect()

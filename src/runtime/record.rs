@@ -18,8 +18,8 @@ pub struct AppRecord {
     pub spec: Arc<AppSpec>,
     /// Digest of the inherited environment that it is started with.
     pub ambient: String,
-    /// By slot.
-    pub instances: BTreeMap<u32, InstanceRecord>,
+    /// By slot. Boxed: a map has room for eleven even where there is one.
+    pub instances: BTreeMap<u32, Box<InstanceRecord>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ impl State {
         for spec in &graph.apps {
             let intent = if spec.autostart { Intent::Up } else { Intent::Stopped };
             let first = state.next_list_id();
-            let slots = (0..spec.instances).map(|slot| (slot, InstanceRecord::new(first + slot, intent)));
+            let slots = (0..spec.instances).map(|slot| (slot, Box::new(InstanceRecord::new(first + slot, intent))));
             let record = AppRecord {
                 ecosystem: Some(graph.ecosystem.clone()),
                 file: Some(graph.file.clone()),

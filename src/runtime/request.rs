@@ -7,7 +7,7 @@ use super::generation::former_of;
 use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{InstanceRecord, Intent, Recalled, Stranger, TargetError, resolve, view};
+use super::{Intent, Recalled, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{
@@ -183,15 +183,17 @@ pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
         ecosystem: None,
         file: None,
         revision: None,
+        auto_rollback: false,
         plan: None,
         whole: false,
     };
     let Request::Apply(apply) = request else { return deed };
-    let Apply { graph, options, revision, expected, .. } = &**apply;
+    let Apply { graph, options, revision, expected, auto_rollback, .. } = &**apply;
     Deed {
         ecosystem: Some(graph.ecosystem.clone()),
         file: Some(graph.file.clone()),
         revision: revision.clone(),
+        auto_rollback: *auto_rollback,
         whole: options.only.is_empty() && expected.is_none(),
         ..deed
     }
@@ -286,9 +288,8 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     if !plan.refusals.is_empty() {
         return Err(Answer::Refused { refusals: plan.refusals });
     }
-    for step in plan.steps.iter().filter(|step| step.action == Action::Create && !step.start.is_empty()) {
-        not_beside_strangers(&step.app, table)?;
-    }
+    let created = plan.steps.iter().filter(|step| step.action == Action::Create && !step.start.is_empty());
+    not_beside_strangers(created.map(|step| step.app.as_str()), table)?;
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     if let Some(parallel) = parallel {
         operation.limit(parallel);
@@ -322,16 +323,35 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     Ok(Begun { operation, first: Some(Answer::Begun { plan: Box::new(plan) }) })
 }
 
-/// Nothing is started a second time that runs though nobody knows it.
-fn not_beside_strangers(app: &str, table: &Table) -> Result<(), Answer> {
-    let Some(stranger) = table.strangers.iter().find(|stranger| stranger.instance.app == app) else { return Ok(()) };
-    let Stranger { pid, instance, .. } = stranger;
-    Err(Answer::Error {
-        message: format!(
-            "`{instance}` runs already, as process {pid}: it was started before the state was built anew, which does not know it"
+/// Nothing is started a second time that runs though nobody knows it. All that are in the way are named, so that one command
+/// ends them.
+fn not_beside_strangers<'a>(apps: impl Iterator<Item = &'a str>, table: &Table) -> Result<(), Answer> {
+    let apps: BTreeSet<&str> = apps.collect();
+    let in_the_way: Vec<&Stranger> =
+        table.strangers.iter().filter(|stranger| apps.contains(stranger.instance.app.as_str())).collect();
+    let pids: Vec<String> = in_the_way.iter().map(|stranger| stranger.pid.to_string()).collect();
+    let (message, whom) = match in_the_way[..] {
+        [] => return Ok(()),
+        [Stranger { pid, instance, .. }] => (
+            format!(
+                "`{instance}` runs already, as process {pid}: it was started before the state was built anew, which does \
+                 not know it"
+            ),
+            "it",
         ),
-        hint: Some(format!("end it first: kill {pid}")),
-    })
+        _ => {
+            let named = |stranger: &&Stranger| format!("`{}` as process {}", stranger.instance, stranger.pid);
+            let named: Vec<String> = in_the_way.iter().map(named).collect();
+            (
+                format!(
+                    "these run already: {}; they were started before the state was built anew, which does not know them",
+                    named.join(", ")
+                ),
+                "them",
+            )
+        }
+    };
+    Err(Answer::Error { message, hint: Some(format!("end {whom} first: kill {}", pids.join(" "))) })
 }
 
 fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, table: &Table) {
@@ -370,6 +390,8 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     let starts = |app: &RestoredApp| !app.up.is_empty();
     let started: BTreeSet<String> = apps.iter().filter(|app| starts(app)).map(|app| app.spec.name.clone()).collect();
+    let is_new = |name: &&str| table.apps.get(*name).is_none_or(|known| known.deleted);
+    not_beside_strangers(apps.iter().map(|app| app.spec.name.as_str()).filter(is_new), table)?;
     for app in apps {
         let RestoredApp { ecosystem, file, spec, ambient, up } = app;
         let name = spec.name.clone();
@@ -386,7 +408,6 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
                 Aim::Up { slots, renew: false, gently: false }
             }
             None => {
-                not_beside_strangers(&name, table)?;
                 let step = Step { start: up, ..Step::create(&name, Vec::new()) };
                 let ambient = table.shared(Ambient::new(ambient));
                 let (slots, done) = (None, BTreeMap::new());
@@ -416,7 +437,7 @@ fn start_script(
             )),
         });
     }
-    not_beside_strangers(&spec.name, table)?;
+    not_beside_strangers(std::iter::once(spec.name.as_str()), table)?;
     let step = Step { start: (0..spec.instances).collect(), ..Step::create(&spec.name, Vec::new()) };
     let ambient = table.shared(Ambient::new(ambient));
     let name = spec.name.clone();
@@ -431,7 +452,7 @@ fn start_script(
 fn wanted(table: &Table) -> Vec<InstanceId> {
     let is_wanted = |id: &InstanceId| {
         let app = table.apps.get(&id.app).filter(|app| !app.deleted);
-        app.and_then(|app| app.record.instances.get(&id.slot)).is_some_and(InstanceRecord::is_wanted)
+        app.and_then(|app| app.record.instances.get(&id.slot)).is_some_and(|known| known.is_wanted())
     };
     table.ids().filter(is_wanted).collect()
 }

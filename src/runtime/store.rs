@@ -27,8 +27,8 @@ mod sound;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -101,6 +101,8 @@ pub struct Store {
     database: Option<Database>,
     /// Which file that is: another may have come in its place, or none.
     file: Option<(u64, u64)>,
+    /// The file itself: what is in it is there as long as this is open, whatever becomes of its name.
+    handle: Option<File>,
     /// Which environment each app refers to, so that one that nobody refers to any more can go.
     ambient_of: HashMap<String, String>,
     saves: u64,
@@ -120,8 +122,8 @@ impl Store {
         let state = check(home)?.ok_or_else(|| damaged(&path, "it is gone"))?;
         let database = open_database(&path)?;
         let ambient_of = state.apps.into_iter().map(|(name, record)| (name, record.ambient)).collect();
-        let file = file_of(&path);
-        Ok(Self { path, database: Some(database), file, ambient_of, saves: state.saves })
+        let (file, handle) = (file_of(&path), File::open(&path).ok());
+        Ok(Self { path, database: Some(database), file, handle, ambient_of, saves: state.saves })
     }
 
     /// Why what is on disk is not `known`, which was saved last; none where it is.
@@ -151,6 +153,33 @@ impl Store {
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         self.database.is_none() || file_of(&self.path) == self.file
+    }
+
+    /// Where its name is gone and nothing else, all that is in it gets its name again. Whether that was so.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    pub fn put_back(&mut self, home: &Path) -> Result<bool, StoreError> {
+        let failed = |path: &Path, error: &io::Error| io_error("put back", path, error);
+        let Some(mut handle) = self.handle.take().filter(|_| self.database.is_some()) else { return Ok(false) };
+        if self.path.symlink_metadata().is_ok() || identity(&handle) != self.file {
+            return Ok(false);
+        }
+        let fresh = home.join("state.new");
+        // Only who saves writes to it, and that is who is here.
+        let mut copy = || {
+            let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
+            let mut to = options.open(&fresh)?;
+            handle.seek(io::SeekFrom::Start(0))?;
+            io::copy(&mut handle, &mut to)?;
+            to.sync_all()?;
+            std::fs::rename(&fresh, &self.path)?;
+            backup::sync(home)
+        };
+        copy().map_err(|error| failed(&self.path, &error))?;
+        let database = self.database.take();
+        let _ = quietly(|| drop(database));
+        self.database().map(|_| true)
     }
 
     /// # Errors
@@ -199,6 +228,16 @@ impl Store {
         found.unwrap_or_else(|error: StoreError| Err(RecallError::Unreadable(error.to_string())))
     }
 
+    /// The generations whose command was at work when the last daemon was killed.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn unfinished(&mut self) -> Result<Vec<Generation>, StoreError> {
+        let path = self.path.clone();
+        let database = self.database()?;
+        guarded(&path, || generations::unfinished(&begin_read(database)?))
+    }
+
     /// All of it or nothing; durable when it returns. Environments that lose their last app go with it.
     ///
     /// # Errors
@@ -232,7 +271,7 @@ impl Store {
             database
         } else {
             let database = open_database(&self.path)?;
-            self.file = file_of(&self.path);
+            (self.file, self.handle) = (file_of(&self.path), File::open(&self.path).ok());
             database
         };
         Ok(self.database.insert(database))
@@ -300,6 +339,10 @@ fn look<T>(
         return Err(damaged(&path, "it is older than its backup"));
     }
     Ok(Some(found))
+}
+
+fn identity(file: &File) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn file_of(path: &Path) -> Option<(u64, u64)> {

@@ -249,7 +249,7 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
         let instance = instances.entry(slot).or_insert_with(|| {
             let id = *next_list_id;
             *next_list_id += 1;
-            InstanceRecord::new(id, Intent::Stopped)
+            Box::new(InstanceRecord::new(id, Intent::Stopped))
         });
         if step.start.contains(&slot) || step.replace.contains(&slot) {
             instance.intent = Intent::Up;

@@ -62,6 +62,18 @@ def cpu(pids):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def settle(pids, quiet=3.0, bound=600):
+    """What they have used once it has not changed for so many seconds: rotation and compression go on behind the app."""
+    began = since = time.monotonic()
+    used = cpu(pids)
+    while time.monotonic() - since < quiet and time.monotonic() - began < bound:
+        os.sched_yield()
+        now = cpu(pids)
+        if now != used:
+            used, since = now, time.monotonic()
+    return used
+
+
 def lines(logs):
     count = 0
     for path in Path(logs).glob("w-out.log*"):
@@ -110,13 +122,7 @@ def under_pmrun(binary, folder, writer, fifo, megabytes, options):
         file.write_text(json.dumps({"name": "bench", "apps": [app]}))
         subprocess.run([binary, "apply", str(file)], check=True, **quiet)
         took, size, count = fifo_line(fifo)
-        # Rotation and compression go on behind it.
-        used, same = cpu(processes(home)), 0
-        while same < 12:
-            time.sleep(0.25)
-            now = cpu(processes(home))
-            same = same + 1 if now == used else 0
-            used = now
+        used = settle(processes(home))
         got = lines(home / "logs")
     finally:
         subprocess.run([binary, "kill"], **quiet)

@@ -1,8 +1,8 @@
 //! What should run is durable: the daemon, a command, or a connection may end at any moment.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -452,22 +452,60 @@ fn a_full_disk_for_state_is_a_clear_error_and_nothing_is_half_done() {
     home.exits(0, &["diff", "eco.json"]);
 }
 
+/// Until the daemon has noticed that something was taken away: no command has to come for that.
+#[track_caller]
+fn until_there(home: &Home, names: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !names.iter().all(|name| home.folder.join(name).exists()) {
+        let missing: Vec<&&str> = names.iter().filter(|name| !home.folder.join(name).exists()).collect();
+        assert!(Instant::now() < deadline, "{missing:?} were not made again{}", home.daemon_log());
+        std::thread::yield_now();
+    }
+}
+
 #[test]
-fn a_daemon_whose_home_was_deleted_is_replaced_with_all_that_it_runs() {
+fn a_socket_that_is_taken_away_is_made_again_at_once() {
     let home = two();
-    let (daemon, pids) = (home.daemon().expect("a daemon runs"), home.pids());
-    // It would be written again otherwise.
-    home.until("the backup to be of now", |_| home.json(&["state", "check", "--json"])["backups"][0]["apps"] == 2);
-    for entry in ["state.backup", "state.backup.1"] {
-        let _ = std::fs::remove_file(home.folder.join(entry));
+    let (daemon, keeper) = (home.daemon().expect("it runs"), home.keeper().expect("it runs"));
+    let pids = home.pids();
+    let ours = ["pmrun.sock", "pmrun.pid", "daemon.lock", "keeper.sock"];
+    for names in [&ours[..1], &ours[1..2], &ours[2..3], &ours[3..], &ours[..]] {
+        let mut waiting = socket(&home);
+        for name in names {
+            std::fs::remove_file(home.folder.join(name)).expect("it is there");
+        }
+        // Who is being answered goes on to be.
+        waiting.write_all(&frame(&json!({ "protocol": 1, "pid": 1, "request": { "do": "ping" } }))).expect("a daemon");
+        assert!(waiting.read(&mut [0; 64]).expect("an answer") > 0);
+        // Somebody who comes in between is not told that there is no daemon.
+        home.ok(&["stop", "b"]);
+        home.ok(&["start", "b"]);
+        until_there(&home, names);
+        // One that a command has started may be on its way out.
+        let written = std::fs::read_to_string(home.folder.join("pmrun.pid")).expect("it is there");
+        assert_eq!((written.trim().parse(), home.pid("a:0")), (Ok(daemon), pids["a:0"]), "{names:?}");
+        assert!(procs::alive(keeper));
     }
-    for entry in ["pmrun.sock", "pmrun.pid", "daemon.lock", "start.lock", "state", "pids", "notify"] {
-        let path = home.folder.join(entry);
-        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.expect("it is there");
-    }
+    // The lock is the daemon's still, also in the program that goes on in its place.
+    home.ok(&["upgrade"]);
+    home.exits(75, &["run", "eco.json"]).says("runs in");
+    assert_eq!((procs::alive(daemon), home.pid("a:0")), (true, pids["a:0"]));
+    one_process_each(&home);
+}
+
+#[test]
+fn a_daemon_whose_home_was_deleted_makes_it_again_and_nothing_that_runs_is_harmed() {
+    let home = two();
+    let (daemon, pids) = (home.daemon(), home.pids());
+    std::fs::remove_dir_all(&home.folder).expect("it is there");
+    until_there(&home, &["pmrun.sock", "state", "state.backup", "keeper.sock"]);
+    home.exits(0, &["diff", "eco.json"]);
+    home.ok(&["state", "check"]).prints("state: sound, 2 apps");
+    home.ok(&["history"]).prints("@1").never_shows("built anew");
+    assert_eq!((home.daemon(), home.pids()), (daemon, pids.clone()));
+    home.lose_daemon();
     home.ok(&["apply", "eco.json"]);
-    assert!(!procs::alive(daemon), "two daemons");
-    assert!(pids.values().all(|pid| !procs::alive(*pid)), "nobody knows these any more");
+    assert_eq!(home.pids(), pids);
     one_process_each(&home);
 }
 

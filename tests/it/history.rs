@@ -1,8 +1,9 @@
 //! What was changed can be looked up, compared and taken back; what nobody's file says is told apart.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, needs_git, stay};
+use crate::support::{Home, needs_git, procs, stay};
 
 fn shop(home: &Home, apps: &[Value]) {
     home.write_json("eco.json", &json!({ "name": "shop", "apps": apps }));
@@ -134,6 +135,38 @@ fn what_fails_is_taken_back_when_that_is_asked_for() {
     assert_eq!(home.state("api:0"), "online");
     shop(&home, &[stay("api"), stay("db")]);
     home.exits(0, &["diff", "eco.json"]);
+}
+
+#[test]
+fn what_a_killed_daemon_has_left_half_done_is_said_with_the_way_back() {
+    let mut home = running();
+    let mut fifo = home.fifo("f");
+    home.set_env("FIFO", fifo.path.to_str().expect("UTF-8"));
+    home.write("slow.sh", "#!/bin/sh\necho began >\"$FIFO\"\nexec sleep 1000\n");
+    let slow = json!({ "name": "slow", "script": "./slow.sh", "interpreter": "sh", "wait_ready": true,
+        "listen_timeout": 600_000, "depends_on": ["api"] });
+    shop(&home, &[with(stay("api"), "env", json!({ "X": "2" })), stay("db"), slow]);
+    let (child, _, err) = home.start_command(&mut home.command(&["apply", "eco.json", "--auto-rollback"]));
+    fifo.line_of("began");
+    procs::signal(home.daemon().expect("it runs"), Signal::KILL);
+    let (status, _) = procs::finish(child);
+    let said = std::fs::read_to_string(err).expect("it is there");
+    assert!(status.code() == Some(69) && said.contains("nothing goes back by itself: `pmrun history`"), "{said}");
+    home.ok(&["history", "-n", "1"]).prints("nothing went back (`pmrun rollback @1` does)");
+    let one = home.json(&["history", "@2", "--json"]);
+    let (result, wanted) = (&one["generation"]["result"]["outcome"], &one["generation"]["auto_rollback"]);
+    assert_eq!((result, wanted), (&json!("interrupted"), &json!(true)));
+    let told = || home.ok(&["events", "--json"]).stdout.matches("\"event\":\"interrupted\"").count();
+    home.until("the next daemon to say so", |_| told() > 0);
+    home.ok(&["events"])
+        .prints("(@2) was interrupted, the daemon was killed")
+        .prints("`pmrun rollback @1` takes it back");
+    // It is said once, whoever comes next.
+    home.lose_daemon();
+    home.ok(&["rollback", "@1"]);
+    home.exits(0, &["diff", "@1"]);
+    assert_eq!(told(), 1);
+    assert_eq!(home.pids().into_keys().collect::<Vec<_>>(), ["api:0", "db:0"]);
 }
 
 #[test]

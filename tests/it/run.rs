@@ -466,6 +466,38 @@ fn what_a_killed_run_has_left_ends_with_the_next() {
     assert_eq!(second.end().code, Some(0));
 }
 
+/// Without a PMRUN_HOME as well: the next run is another, and finds what is nobody's any more.
+#[test]
+fn what_a_killed_run_has_left_in_a_folder_of_its_own_ends_with_the_next() {
+    let home = Home::new();
+    let apps = json!([service("a", POLITE)]);
+    let lives = Run::start(&home, &apps, &[]);
+    lives.until_out("a     | up");
+    let folders = || {
+        let found = std::fs::read_dir(home.temporary()).expect("a folder").flatten().map(|entry| entry.path());
+        found.collect::<std::collections::BTreeSet<PathBuf>>()
+    };
+    let before = folders();
+    let killed = Run::start(&home, &apps, &[]);
+    killed.until_out("a     | up");
+    let mut left = folders().into_iter().filter(|path| !before.contains(path));
+    let folder = left.next().expect("its own");
+    let is_app = |pid: &u32| procs::command_line(*pid).contains("trap");
+    let pid = procs::of_folder(&folder).into_iter().find(is_app).expect("its app");
+    killed.signal(Signal::KILL);
+    drop(killed);
+    assert!(procs::alive(pid) && folder.exists());
+    let next = Run::start(&home, &apps, &[]);
+    next.until_out("a     | up");
+    assert!(procs::wait_gone(pid, BOUND) && !folder.exists());
+    for run in [next, lives] {
+        run.signal(Signal::TERM);
+        let ended = run.end();
+        assert_eq!((ended.code, ended.out.matches("bye").count()), (Some(0), 1), "who lives is left alone: {ended:?}");
+    }
+    leaves_nothing(&home);
+}
+
 #[test]
 fn policies_hold_as_under_the_daemon() {
     let home = Home::new();

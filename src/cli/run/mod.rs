@@ -5,6 +5,7 @@ mod press;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +27,14 @@ use crate::platform::{Signals, random_bytes, reason};
 use crate::runtime::State;
 use crate::spec::{AppSpec, LogTarget};
 
-pub(super) fn run(arguments: &arguments::Run, terminal: &mut Terminal) -> Result<ExitCode, CliError> {
-    // The first process of a container hears of no signal that it has no handler for: what comes from now on waits.
-    let signals = (std::process::id() == 1).then(Signals::block_all).transpose();
-    let signals = signals.map_err(|err| CliError::error(format!("cannot watch signals: {}", reason(&err))))?;
+/// `signals`: where what comes waits already.
+pub(super) fn run(
+    arguments: &arguments::Run,
+    signals: Option<io::Result<Signals>>,
+    terminal: &mut Terminal,
+) -> Result<ExitCode, CliError> {
+    let signals =
+        signals.transpose().map_err(|err| CliError::error(format!("cannot watch signals: {}", reason(&err))))?;
     let mut world = surroundings::world_of(&arguments.source)?;
     world.reading.writes_nothing = true;
     let file = loading::entry(arguments.source.file.as_deref(), &world, terminal)?;

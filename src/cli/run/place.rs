@@ -8,7 +8,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::surroundings;
 use crate::cli::terminal::Terminal;
-use crate::platform::{LockFile, LockKind, PrivateFolder, ensure_home, reason};
+use crate::platform::{LockFile, LockKind, PrivateFolder, end_abandoned, ensure_home, reason};
+use crate::rpc::client::{DAEMON_LOCK, PID_FILE};
 
 /// What only a daemon writes: the folder is its own.
 const OF_A_DAEMON: [&str; 3] = ["state", "state.backup", "state.backup.1"];
@@ -41,6 +42,9 @@ impl Place {
         let folder = PrivateFolder::make(|name| std::env::var_os(name)).map_err(|tried| nowhere(&tried))?;
         let lock = lock(folder.path());
         let lock = lock.ok().flatten().ok_or_else(|| taken(folder.path()))?;
+        for other in folder.others() {
+            tidy(&other, terminal);
+        }
         Ok((Self::Private(folder), lock))
     }
 
@@ -66,8 +70,25 @@ impl Drop for Place {
     }
 }
 
+/// A run that was killed could not do it itself. One that has served has had its lock: where nobody has it any more, that one
+/// is gone.
+fn tidy(folder: &Path, terminal: &mut Terminal) {
+    if !folder.join(PID_FILE).exists() {
+        return;
+    }
+    let Ok(Some(_lock)) = lock(folder) else { return };
+    let ended = match end_abandoned(folder) {
+        0 => "nothing that ran".to_owned(),
+        1 => "1 process, which was ended".to_owned(),
+        ended => format!("{ended} processes, which were ended"),
+    };
+    let _ = std::fs::remove_dir_all(folder);
+    let folder = folder.display();
+    terminal.note(&format!("a `pmrun run` that was killed had left `{folder}`, which is gone now, and {ended}"));
+}
+
 fn lock(home: &Path) -> std::io::Result<Option<LockFile>> {
-    LockFile::acquire(&home.join("daemon.lock"), LockKind::Exclusive, Duration::ZERO)
+    LockFile::acquire(&home.join(DAEMON_LOCK), LockKind::Exclusive, Duration::ZERO)
 }
 
 fn given(home: PathBuf) -> Result<Place, CliError> {

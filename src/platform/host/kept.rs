@@ -128,6 +128,13 @@ impl Host {
         }
     }
 
+    /// Commands are to find the keeper, where somebody has taken away what they find it by.
+    pub fn have_keeper_listen(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.listen_again();
+        }
+    }
+
     /// Should the daemon be killed from now on, another is started.
     pub fn serves(&self) {
         if let Some(keeper) = &self.keeper {

@@ -29,6 +29,8 @@ pub(super) const HOLD: u8 = b'H';
 pub(super) const DROP: u8 = b'D';
 /// What the service manager is to be told, where there is one.
 pub(super) const TELL: u8 = b'N';
+/// That somebody has taken away the name by which commands find the keeper.
+pub(super) const LISTEN: &[u8] = b"L";
 /// That the keeper is to become the program of this path.
 pub(super) const BECOME: u8 = b'X';
 /// The longest of these.
@@ -83,6 +85,11 @@ impl KeeperLink {
     pub(in crate::platform) fn follow(&self, program: &Path) {
         let word = [&[BECOME], program.as_os_str().as_bytes()].concat();
         let _ = send(&self.socket, &word, SendFlags::NOSIGNAL);
+    }
+
+    /// Commands are to find the keeper again.
+    pub(in crate::platform) fn listen_again(&self) {
+        let _ = send(&self.socket, LISTEN, SendFlags::NOSIGNAL);
     }
 
     /// It ends, and nothing is to follow.

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::link::KeeperLink;
 pub(super) use self::link::Told;
-use self::link::{BECOME, DROP, FAREWELL, HOLD, SERVES, TELL, WORD_BYTES_MAX, encode, heard, rest_of};
+use self::link::{BECOME, DROP, FAREWELL, HOLD, LISTEN, SERVES, TELL, WORD_BYTES_MAX, encode, heard, rest_of};
 pub(super) use self::succession::Legacy;
 pub use self::succession::Succession;
 use super::handover::{hand_over, taken_over};
@@ -55,7 +55,7 @@ const FAILURES_MAX: u32 = 10;
 const ENDED_MAX: usize = 65_536;
 
 /// In `PMRUN_HOME`: where the keeper hears commands that find no daemon.
-const KEEPER_SOCKET: &str = "keeper.sock";
+pub const KEEPER_SOCKET: &str = "keeper.sock";
 /// That they want one now, or none at all.
 const WAKE: &[u8] = b"wake";
 const DISMISS: &[u8] = b"end";
@@ -169,6 +169,7 @@ pub fn keep(home: &Path, daemon: u32) -> io::Result<Part> {
         leaves: false,
         since: Instant::now(),
         wants: None,
+        is_unheard: false,
     });
     keeping.hear_commands();
     keeping.watch()
@@ -193,7 +194,7 @@ pub fn keep_on(home: &Path, fd: i32) -> io::Result<Part> {
     keeping.daemons = note.daemons;
     keeping.short_lives = note.short_lives;
     keeping.held = note.held.into_iter().filter_map(|name| Some((name.clone(), fds.remove(&name)?))).collect();
-    keeping.daemon = Some(Daemon { is, socket, serves: true, leaves: false, since, wants: None });
+    keeping.daemon = Some(Daemon { is, socket, serves: true, leaves: false, since, wants: None, is_unheard: false });
     let _ = rustix::thread::set_name(NAME);
     keeping.hear_commands();
     keeping.watch()
@@ -273,6 +274,8 @@ struct Daemon {
     since: Instant,
     /// It has become another program, and wants its keeper to be that too.
     wants: Option<PathBuf>,
+    /// It has seen that nobody can reach the keeper.
+    is_unheard: bool,
 }
 
 enum Who {
@@ -315,8 +318,15 @@ impl Keeping {
                 // Whoever started us waits for its end.
                 let _ = nix::unistd::dup2_stdout(io::stderr());
                 let is = Who::Child(pid);
-                self.daemon =
-                    Some(Daemon { is, socket: ours, serves: false, leaves: false, since: Instant::now(), wants: None });
+                self.daemon = Some(Daemon {
+                    is,
+                    socket: ours,
+                    serves: false,
+                    leaves: false,
+                    since: Instant::now(),
+                    wants: None,
+                    is_unheard: false,
+                });
                 self.due = None;
                 self.hear_commands();
                 self.watch()
@@ -332,6 +342,10 @@ impl Keeping {
             let pending = self.signals.take();
             if let Some(daemon) = &mut self.daemon {
                 daemon.listen(&mut self.held);
+                if std::mem::take(&mut daemon.is_unheard) && !self.home.join(KEEPER_SOCKET).exists() {
+                    self.ear = None;
+                    self.hear_commands();
+                }
             }
             self.become_what_is_wanted();
             if pending.leave {
@@ -513,6 +527,7 @@ impl Daemon {
         while let Some((word, fd)) = heard(&self.socket, &mut space) {
             self.leaves |= word == FAREWELL;
             match (word.first(), fd) {
+                _ if word == LISTEN => self.is_unheard = true,
                 _ if word == SERVES => {
                     self.serves = true;
                     manager::tell("READY=1");

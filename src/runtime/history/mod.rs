@@ -147,6 +147,13 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         strangers: Vec<String>,
     },
+    /// The daemon was killed while a command was at work.
+    Interrupted {
+        generation: u64,
+        command: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        auto_rollback: bool,
+    },
     /// So many before this could not be written.
     Lost {
         count: u64,
@@ -267,6 +274,7 @@ impl What {
             | Self::DaemonStarted { .. }
             | Self::DaemonEnded { .. }
             | Self::StateRebuilt { .. }
+            | Self::Interrupted { .. }
             | Self::Lost { .. }
             | Self::Unknown => None,
         }

@@ -89,6 +89,18 @@ impl fmt::Display for What {
                 }
                 aside.as_ref().map_or(Ok(()), |aside| write!(f, "; the damaged one is `{aside}`"))
             }
+            Self::Interrupted { generation, command, auto_rollback } => {
+                write!(f, "`pmrun {command}` (@{generation}) was interrupted, the daemon was killed: ")?;
+                if *auto_rollback {
+                    let before = generation.saturating_sub(1);
+                    write!(
+                        f,
+                        "what it had changed stands, and nothing goes back by itself; `pmrun rollback @{before}` takes it back"
+                    )
+                } else {
+                    f.write_str("what it had changed stands; `pmrun diff` shows what is left")
+                }
+            }
             Self::Lost { count } => write!(f, "{count} events before this could not be written"),
             Self::Unknown => f.write_str("something that a newer pmrun wrote (`--json` shows it)"),
         }

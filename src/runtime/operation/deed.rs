@@ -21,6 +21,7 @@ pub(in crate::runtime) struct Deed {
     pub(in crate::runtime) ecosystem: Option<EcosystemId>,
     pub(in crate::runtime) file: Option<String>,
     pub(in crate::runtime) revision: Option<Revision>,
+    pub(in crate::runtime) auto_rollback: bool,
     pub(in crate::runtime) plan: Option<Box<Plan>>,
     /// It is about all that its file says.
     pub(in crate::runtime) whole: bool,
@@ -63,8 +64,10 @@ pub(in crate::runtime) struct WayBack {
 
 impl Deed {
     fn generation(&self, number: u64, at_ms: u64) -> Generation {
-        let Self { uid, pid, command, by_hand, ecosystem, file, revision, plan, whole: _ } = self.clone();
-        Generation { number, at_ms, uid, pid, command, by_hand, ecosystem, file, revision, plan, result: None }
+        let Self { uid, pid, command, by_hand, ecosystem, file, revision, auto_rollback, plan, whole: _ } =
+            self.clone();
+        let result = None;
+        Generation { number, at_ms, uid, pid, command, by_hand, ecosystem, file, revision, auto_rollback, plan, result }
     }
 }
 

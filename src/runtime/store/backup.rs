@@ -228,7 +228,7 @@ mod tests {
 
     fn state(saves: u64) -> State {
         let spec = Arc::new(AppSpec::new("a\n\"é", "/bin/true", "/"));
-        let instances = BTreeMap::from([(0, InstanceRecord::new(7, Intent::Up))]);
+        let instances = BTreeMap::from([(0, Box::new(InstanceRecord::new(7, Intent::Up)))]);
         let record = AppRecord { ecosystem: None, file: None, spec, ambient: "d".to_owned(), instances };
         State {
             saves,

@@ -243,6 +243,19 @@ pub(super) fn recall(transaction: &ReadTransaction, wanted: &Recall) -> Result<R
     Ok(found)
 }
 
+/// Those whose command was at work when the daemon was killed, oldest first.
+pub(super) fn unfinished(transaction: &ReadTransaction) -> Result<Vec<Generation>, Fault> {
+    let Some(book) = Book::open(transaction)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in book.generations.iter()? {
+        let (number, row) = entry?;
+        if book.results.get(number.value())?.is_none() {
+            found.extend(parse::<Generation>(row.value()).ok().filter(|generation| generation.result.is_none()));
+        }
+    }
+    Ok(found)
+}
+
 /// The number that the next generation comes after.
 fn current(transaction: &ReadTransaction) -> Result<u64, Fault> {
     let meta = transaction.open_table(META)?;
@@ -405,14 +418,13 @@ mod tests {
         let mut spec = AppSpec::new(name, "/bin/true", "/");
         spec.env.insert("X".into(), env.into());
         let ecosystem = Some(EcosystemId("one".into()));
-        let instances = [(0, InstanceRecord::new(7, intent))].into();
+        let instances = [(0, Box::new(InstanceRecord::new(7, intent)))].into();
         AppRecord { ecosystem, file: None, spec: Arc::new(spec), ambient: ambient.to_owned(), instances }
     }
 
     fn generation(number: u64, by_hand: bool) -> Generation {
         let command = format!("command {number}");
-        let (ecosystem, file, revision, plan, result) = (None, None, None, None, None);
-        Generation { number, at_ms: 1, uid: 0, pid: 1, command, by_hand, ecosystem, file, revision, plan, result }
+        Generation { command, by_hand, result: None, ..Generation::rebuilt(number, 1, 0, 1, 0) }
     }
 
     fn began(number: u64, by_hand: bool) -> [Save; 2] {

@@ -6,7 +6,7 @@ use crate::spec::AppSpec;
 
 fn record(name: &str, ambient: &str) -> AppRecord {
     let spec = Arc::new(AppSpec::new(name, "/bin/true", "/"));
-    let instances = BTreeMap::from([(0, InstanceRecord::new(7, Intent::Up))]);
+    let instances = BTreeMap::from([(0, Box::new(InstanceRecord::new(7, Intent::Up)))]);
     AppRecord { ecosystem: None, file: None, spec, ambient: ambient.to_owned(), instances }
 }
 
