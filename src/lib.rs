@@ -30,6 +30,7 @@
 //! | [`schedule`] | when a cron pattern's time comes |
 //! | [`runtime`] | the daemon's one state, its inputs and effects, and what of it is durable |
 //! | [`config`] | reading files: JavaScript, JSON, YAML, TOML; the only way in |
+//! | [`node`] | Node's cluster protocol, from the primary's side: what workers say and are answered |
 //! | [`platform`] | processes, pidfds, signals, process trees, cgroups, locks; the only `unsafe` code |
 //! | [`logs`] | reading back and following what apps write |
 //! | [`health`] | health checks over the network: what is asked, and how often |

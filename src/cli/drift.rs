@@ -51,7 +51,9 @@ pub(super) fn all(home: &Path) -> Result<Vec<Drift>, CliError> {
                 let pids: BTreeMap<u32, u32> = own.map(|(id, survivor)| (id.slot, survivor.pid)).collect();
                 runtime::drift::running(name, app, &pids)
             });
-            (runtime::drift::of(&snapshot, &now, &found), running.collect())
+            let mut drifts = runtime::drift::of(&snapshot, &now, &found);
+            drifts.extend(runtime::drift::down(&snapshot, &state));
+            (drifts, running.collect())
         }
     };
     drifts.extend(of_processes(&running)?);

@@ -207,10 +207,12 @@ impl Daemon {
                     None => std::future::pending().await,
                 }
             };
+            let mut is_busy = false;
             tokio::select! {
                 guard = self.host_ready.readable() => {
                     let mut guard = guard?;
-                    if !self.host.dispatch() {
+                    is_busy = self.host.dispatch();
+                    if !is_busy {
                         guard.clear_ready();
                     }
                 }
@@ -247,6 +249,10 @@ impl Daemon {
                 self.rest();
             } else if self.journal.is_full() {
                 self.journal.flush(self.clock.now());
+            }
+            // An app that never stops talking keeps nobody from being heard.
+            if is_busy {
+                tokio::task::yield_now().await;
             }
         }
         Ok(())

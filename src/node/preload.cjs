@@ -1,6 +1,7 @@
 // pmrun loads this into Node's workers before their own code (`drain_timeout: 0` leaves it out). When a worker is to be
 // replaced, node closes at once every connection on which nothing is being asked: also those on which the question is on
-// its way. Here they are left open for a moment, and each answer says that it was the last on its connection.
+// its way. Here they are left open for a moment, and each answer says that it was the last on its connection. And a worker at
+// whose channel nobody is any more does not exit, as node has it do: the next daemon finds it.
 'use strict'
 
 const cluster = require('cluster')
@@ -27,8 +28,14 @@ if (cluster.isWorker && isMainThread) {
       response.shouldKeepAlive = false
     })
   }
+  // Before node's own listener, which exits unless the worker was to leave.
+  process.prependListener('disconnect', () => {
+    if (cluster.worker) cluster.worker.exitedAfterDisconnect = true
+  })
   // Before node's own listener, which closes the servers.
   process.prependListener('internalMessage', (message) => {
-    if (!draining && message && message.cmd === 'NODE_CLUSTER' && message.act === 'disconnect') drain()
+    const { cmd, act } = message || {}
+    // The second comes before 'shutdown': the app closes its servers itself.
+    if (!draining && ((cmd === 'NODE_CLUSTER' && act === 'disconnect') || cmd === 'NODE_PMRUN_DRAIN')) drain()
   })
 }

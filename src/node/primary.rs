@@ -45,6 +45,8 @@ pub struct Primary<F> {
     slots: BTreeSet<u32>,
     /// And those that there are, with their slots.
     workers: BTreeMap<u64, u32>,
+    /// Those of them that an earlier primary looked after.
+    adopted: BTreeSet<u64>,
     /// Connections that were accepted here and given to a worker that has not said yet whether it takes them: by the number of
     /// the message, with the worker.
     given: BTreeMap<u64, (u64, Connection<F>)>,
@@ -114,6 +116,7 @@ impl<F> Default for Primary<F> {
             sockets: BTreeMap::new(),
             slots: BTreeSet::new(),
             workers: BTreeMap::new(),
+            adopted: BTreeSet::new(),
             given: BTreeMap::new(),
             waiting: VecDeque::new(),
             seq: 0,
@@ -151,8 +154,9 @@ impl<F: Clone> Primary<F> {
                 return (self.refusal(seq, &key, Errno::MFILE.raw_os_error()), None);
             }
             None => {
-                let beside =
-                    self.sockets.keys().any(|other| other.endpoint == name.endpoint && other.slot != name.slot);
+                let is_beside = |other: &Name| other.endpoint == name.endpoint && other.slot != name.slot;
+                // What a worker has whose sockets were lost with an earlier primary nobody knows: it may be this one.
+                let beside = self.sockets.keys().any(is_beside) || !self.adopted.is_empty();
                 match open(&query, &name.endpoint, beside) {
                     Err(errno) => return (self.refusal(seq, &key, errno), None),
                     Ok(fd) => {
@@ -182,6 +186,7 @@ impl<F: Clone> Primary<F> {
     pub fn adopt(&mut self, worker: Worker) {
         self.slots.insert(worker.slot);
         self.workers.insert(worker.id, worker.slot);
+        self.adopted.insert(worker.id);
         for (name, socket) in &mut self.sockets {
             if name.slot.is_none_or(|slot| slot == worker.slot) {
                 socket.users.entry(worker.id).or_insert(false);
@@ -209,6 +214,7 @@ impl<F: Clone> Primary<F> {
     /// A worker has ended. What it was given and has not taken is another's now.
     pub fn gone(&mut self, worker: Worker) {
         self.workers.remove(&worker.id);
+        self.adopted.remove(&worker.id);
         for socket in self.sockets.values_mut() {
             socket.users.remove(&worker.id);
         }
@@ -300,7 +306,9 @@ impl<F: Clone> Primary<F> {
     }
 
     /// A worker is to close what it listens on, and its channel when it is done with its connections.
-    pub fn disconnect(&mut self) -> Answer<F> {
+    pub fn disconnect(&mut self, worker: Worker) -> Answer<F> {
+        // What it closes now is its successor's.
+        self.workers.remove(&worker.id);
         let message = json!({ "cmd": "NODE_CLUSTER", "act": "disconnect", "seq": self.next() });
         Answer { line: line(&message), fd: None }
     }

@@ -32,6 +32,8 @@ pub enum DriftKind {
     Scaled { from: usize, to: usize },
     /// It should run, and was given up on.
     GivenUp { slots: Vec<u32> },
+    /// It should run, does not, and there is no daemon that would start it.
+    Down { slots: Vec<u32> },
     /// A process runs what an earlier version of the file said.
     EarlierVersion { slots: Vec<u32> },
     /// A process runs other code than there is on disk.
@@ -80,6 +82,7 @@ impl Drift {
             DriftKind::Deleted => "deleted by hand".to_owned(),
             DriftKind::Scaled { from, to } => format!("instances changed by hand: {from} -> {to}"),
             DriftKind::GivenUp { slots: of } => format!("should run and was given up on: {}", slots(of)),
+            DriftKind::Down { slots: of } => format!("should run and is down, and no daemon runs: {}", slots(of)),
             DriftKind::EarlierVersion { slots: of } => {
                 format!("started from an earlier version of the file: {}", slots(of))
             }

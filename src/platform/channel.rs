@@ -14,12 +14,14 @@ use crate::node::{Answer, Said};
 /// A message longer than this is dropped. Only short ones mean something here; an app may send whatever it likes, and
 /// the daemon must not grow with it.
 const LINE_BYTES_MAX: usize = 1 << 20;
-/// What is read at most before others get their turn.
-const TURN_BYTES_MAX: usize = 256 << 10;
+/// What is read at most before others get their turn: what is in it may be a hundred questions, each of which opens a socket.
+const TURN_BYTES_MAX: usize = 16 << 10;
 /// What waits at most for an app that asks and does not read the answers.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 /// That a descriptor has arrived: node sends nothing more before it is told.
 const ARRIVED: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
+/// To what a worker has loaded before its own code (`node::PRELOAD`): it is about to close its servers. Node passes over it.
+const DRAINS: &[u8] = b"{\"cmd\":\"NODE_PMRUN_DRAIN\"}\n";
 /// What Bun has before messages between it and its parent, and wants before theirs.
 const BUN: u8 = 2;
 
@@ -98,7 +100,10 @@ impl Channel {
     }
 
     /// False when it could not be said: the app has closed its end, or does not read it.
-    pub(super) fn ask_to_shut_down(&mut self) -> bool {
+    pub(super) fn ask_to_shut_down(&mut self, is_worker: bool) -> bool {
+        if is_worker {
+            self.say(DRAINS.to_vec(), None);
+        }
         self.say(b"\"shutdown\"\n".to_vec(), None) && self.waiting.is_empty()
     }
 
@@ -236,10 +241,10 @@ mod tests {
         let (mut channel, other) = Channel::pair().unwrap();
         let mut scratch = [0; 64];
         assert_eq!(channel.read(&mut scratch), Heard::default());
-        assert!(channel.ask_to_shut_down());
+        assert!(channel.ask_to_shut_down(false));
         rustix::io::write(&other, b"\"ready\"\n").unwrap();
         drop(other);
         assert_eq!(channel.read(&mut scratch), Heard { said: vec![Said::Ready], closed: true });
-        assert!(!channel.ask_to_shut_down());
+        assert!(!channel.ask_to_shut_down(false));
     }
 }

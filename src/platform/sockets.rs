@@ -146,10 +146,19 @@ fn is_served(path: &str) -> bool {
     !matches!(try_it(), Err(Errno::CONNREFUSED | Errno::NOENT))
 }
 
-/// Those who wait on a socket for somebody to accept them, `most` at a time.
-pub(super) fn pending(fd: &OwnedFd, most: usize) -> Vec<OwnedFd> {
+/// Those who wait on a socket for somebody to accept them, `most` at a time, and whether others can follow.
+pub(super) fn pending(fd: &OwnedFd, most: usize) -> (Vec<OwnedFd>, bool) {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    std::iter::from_fn(|| rustix::net::accept_with(fd, flags).ok()).take(most.min(PENDING_MAX)).collect()
+    let mut found = Vec::new();
+    while found.len() < most.min(PENDING_MAX) {
+        match rustix::net::accept_with(fd, flags) {
+            Ok(connection) => found.push(connection),
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            // Where there are no descriptors left they wait.
+            Err(error) => return (found, error == Errno::AGAIN),
+        }
+    }
+    (found, true)
 }
 
 /// No backlog is longer that an app asks for.

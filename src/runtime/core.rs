@@ -487,8 +487,16 @@ impl Core {
     }
 
     fn host(&mut self, launch: LaunchId, event: Event, now: Now, out: &mut Vec<Effect>) {
-        if let Some(id) = self.table.owner(launch) {
-            self.feed(&id, event, now, out);
+        let Some(id) = self.table.owner(launch) else { return };
+        let state = self.table.instance(&id).map(|instance| &instance.machine.state);
+        let was_immortal =
+            matches!(state, Some(supervisor::State::Errored { reason: ErrorReason::WouldNotDie { .. } }));
+        let is_gone = matches!(event, Event::TreeGone { .. });
+        self.feed(&id, event, now, out);
+        // A way back, which nobody waits for any more, has recorded that its work is done.
+        let intent = self.table.apps.get(&id.app).and_then(|app| app.intent(id.slot));
+        if let Some(Intent::Done { status }) = intent.filter(|_| was_immortal && is_gone) {
+            self.feed(&id, Event::Conclude { status }, now, out);
         }
     }
 

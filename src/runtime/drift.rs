@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::generation::{ByHand, Recalled};
+use super::{Intent, State};
 use crate::plan::{
     ActualApp, ByWhom, Drift, DriftKind, Former, Formers, Generation, Liveness, Meant, Running, Snapshot,
     process_visible_eq,
@@ -26,6 +27,25 @@ pub fn of(snapshot: &Snapshot, now: &Formers, found: &Recalled) -> Vec<Drift> {
         say(slots(&|instance| runs_another(app, instance)), |slots| DriftKind::EarlierVersion { slots });
     }
     drifts.sort_by(|a, b| a.app.cmp(&b.app));
+    drifts
+}
+
+/// What should run and does not, where no daemon runs.
+#[must_use]
+pub fn down(snapshot: &Snapshot, state: &State) -> Vec<Drift> {
+    let mut drifts = Vec::new();
+    for (name, app) in snapshot.apps.iter().filter(|(_, app)| app.spec.schedule.is_none()) {
+        let is_up = |slot: &u32| {
+            let record = state.apps.get(name).and_then(|record| record.instances.get(slot));
+            record.is_some_and(|record| record.intent == Intent::Up)
+        };
+        let down = app.instances.iter().filter(|(slot, one)| one.liveness == Liveness::Stopped && is_up(slot));
+        let slots: Vec<u32> = down.map(|(slot, _)| *slot).collect();
+        if !slots.is_empty() {
+            let what = DriftKind::Down { slots };
+            drifts.push(Drift { app: name.clone(), ecosystem: app.ecosystem.clone(), what, by: None });
+        }
+    }
     drifts
 }
 

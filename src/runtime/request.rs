@@ -15,7 +15,7 @@ use crate::plan::{
     note_followers, plan, plan_back, restrict,
 };
 use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp};
-use crate::spec::{AppSpec, Condition};
+use crate::spec::{AppSpec, Condition, Fingerprint};
 use crate::supervisor::State;
 
 /// A command whose turn has come, and what is to be said first.
@@ -215,7 +215,9 @@ pub(super) fn plan_to(
     })?;
     let mut formers = then.clone();
     for (name, former) in &mut formers {
-        let now = snapshot.apps.get(name).map(|app| &app.spec.fingerprint);
+        // Of another script it says nothing.
+        let is_alike = |now: &&Fingerprint| now.0.keys().eq(former.spec.fingerprint.0.keys());
+        let now = snapshot.apps.get(name).map(|app| &app.spec.fingerprint).filter(is_alike);
         if let Some(code) = now.or_else(|| back.code.get(name)).filter(|code| **code != former.spec.fingerprint) {
             former.spec = Arc::new(AppSpec { fingerprint: code.clone(), ..(*former.spec).clone() });
         }

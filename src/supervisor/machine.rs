@@ -106,7 +106,9 @@ impl Machine {
     /// those wait on the socket.
     #[must_use]
     pub(super) fn drains(&self) -> bool {
-        self.policy.stop.drain_ms > 0 && is_worker(self.launched.as_ref().unwrap_or(&self.policy))
+        let runs = self.launched.as_ref().unwrap_or(&self.policy);
+        // What is told in words to shut down sees to that itself: the channel is closed when a worker has drained.
+        self.policy.stop.drain_ms > 0 && is_worker(runs) && !runs.stop.message
     }
 
     /// The launch whose health is to be looked after.

@@ -130,6 +130,32 @@ fn workers_outlive_the_daemon_and_listen_under_the_next_one() {
 }
 
 #[test]
+fn workers_outlive_daemon_and_keeper_together_and_are_replaced_without_a_gap_all_the_same() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    home.write_json("eco.json", &json!([server(port, 2)]));
+    home.ok(&["apply", "eco.json"]);
+    let (pids, served) = (home.pids(), workers(&home, 2));
+    home.lose_daemon();
+    assert_eq!(all_answer(port, 2), served);
+    home.exits(0, &["drift"]);
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids(), pids);
+    // Their sockets are theirs alone; who follows gets new ones beside them.
+    home.ok(&["restart", "web"]);
+    assert_eq!(all_answer(port, 2), workers(&home, 2));
+    home.lose_daemon();
+    for pid in home.marked().into_values().flatten() {
+        procs::signal(pid, Signal::KILL);
+    }
+    home.until("they are down", |_| ask(port).is_none());
+    home.exits(2, &["drift"]).prints("should run and is down, and no daemon runs: web:0, web:1");
+}
+
+#[test]
 fn a_port_of_somebody_elses_is_an_error_in_the_app() {
     if !needs_node() {
         return;
@@ -369,4 +395,67 @@ fn who_connects_while_an_instance_finishes_or_is_down_is_served_by_the_others() 
     for _ in 0..50 {
         assert!(ask(port).is_some());
     }
+}
+
+/// Milliseconds of processor time that a process has used.
+fn cpu_ms(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    (fields[11].parse::<u64>().expect("a number") + fields[12].parse::<u64>().expect("a number")) * 10
+}
+
+#[test]
+fn a_worker_that_leaves_its_channel_or_its_port_and_lives_on_costs_nothing() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    let text = "
+        const http = require('http'), cluster = require('cluster')
+        const server = http.createServer((question, answer) => {
+          answer.end('yes')
+          if (question.url == '/disconnect') cluster.worker.disconnect()
+          if (question.url == '/close') server.close()
+        }).listen(process.env.PORT)
+        setInterval(() => {}, 1000)";
+    home.write("server.js", text);
+    home.write("alone.js", "process.disconnect(); setInterval(() => {}, 1000); console.log('alone')");
+    home.apply(&json!([server(port, 2), { "name": "alone", "script": "alone.js" }]));
+    home.until("it is alone", |_| home.log("alone-out.log") == "alone\n");
+    for path in ["/close", "/disconnect"] {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        home.ok(&["restart", "web:1"]);
+    }
+    let daemon = home.daemon().expect("a daemon");
+    let before = cpu_ms(daemon);
+    for _ in 0..20 {
+        home.ok(&["ping"]);
+    }
+    home.ok(&["restart", "web"]);
+    assert!(ask(port).is_some());
+    let used = cpu_ms(daemon) - before;
+    assert!(used < 2_000, "{used} ms");
+}
+
+#[test]
+fn what_is_told_to_shut_down_is_told_so_by_a_reload_too() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    let text = "
+        const server = require('http').createServer((_, answer) => answer.end('yes')).listen(process.env.PORT)
+        process.on('message', message => {
+          if (message == 'shutdown') { console.log('asked'); server.close(() => process.exit(0)) }
+        })";
+    home.write("server.js", text);
+    let mut app = server(port, 2);
+    app["shutdown_with_message"] = json!(true);
+    home.apply(&json!([app]));
+    let (asked, failed) = while_asking(port, || _ = home.ok(&["reload", "web"]));
+    assert_eq!(failed, 0, "of {asked}");
+    assert_eq!((home.log("web-out.log").as_str(), home.log("web-out-1.log").as_str()), ("asked\n", "asked\n"));
 }

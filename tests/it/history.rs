@@ -74,6 +74,21 @@ fn history_says_who_changed_what_and_diff_compares_two_moments() {
 }
 
 #[test]
+fn a_way_back_to_another_script_is_what_the_file_said_then() {
+    let home = Home::new();
+    home.app("stay.sh", "one.sh");
+    home.app("stay.sh", "two.sh");
+    let app = |script: &str| json!([with(stay("a"), "script", json!(script))]);
+    home.apply(&app("one.sh"));
+    home.apply(&app("two.sh"));
+    home.ok(&["rollback"]);
+    home.exits(0, &["diff", "@1"]);
+    let pid = home.pid("a:0");
+    home.apply(&app("one.sh"));
+    assert_eq!(home.pid("a:0"), pid, "nothing is restarted");
+}
+
+#[test]
 fn rollback_brings_everything_back_and_can_be_taken_back() {
     let home = running();
     let db = home.pid("db:0");

@@ -91,7 +91,7 @@ impl Host {
         let member = running.filter(|running| running.channel.is_some()).and_then(|running| running.member.clone());
         match member {
             Some(member) => {
-                let answer = self.clusters.entry(member.app).or_default().disconnect();
+                let answer = self.clusters.entry(member.app).or_default().disconnect(member.worker);
                 self.tell(launch, Some(answer));
             }
             None => self.events.push(Event::Drained { launch }),
@@ -129,7 +129,10 @@ impl Host {
         }
         let Some(running) = self.running.get_mut(&launch) else { return };
         if heard.closed {
-            running.channel = None;
+            // The keeper has it open still: without that it would be told for ever that it is closed.
+            if let Some(channel) = running.channel.take() {
+                let _ = epoll::delete(&self.epoll, &channel);
+            }
             running.closed = true;
             if running.member.is_some() {
                 self.events.push(Event::Drained { launch });
@@ -227,17 +230,7 @@ impl Host {
     fn mind(&mut self, app: &str) {
         let wanted = self.clusters.get(app).map(Primary::orphans).unwrap_or_default();
         let is_wanted = |orphan: &Orphan| wanted.iter().any(|kept| kept.name == orphan.kept.name);
-        let over: Vec<u64> = self
-            .orphans
-            .iter()
-            .filter(|(_, orphan)| orphan.app == app && !is_wanted(orphan))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in over {
-            if let Some(orphan) = self.orphans.remove(&key) {
-                let _ = epoll::delete(&self.epoll, &*orphan.kept.fd);
-            }
-        }
+        self.unmind(|orphan| orphan.app == app && !is_wanted(orphan));
         for kept in wanted {
             let is_minded = self.orphans.values().any(|orphan| orphan.app == app && orphan.kept.name == kept.name);
             if !is_minded && self.watch(&*kept.fd, Key::Orphan(self.next_orphan)).is_ok() {
@@ -250,11 +243,23 @@ impl Host {
 
     pub(super) fn accept_for(&mut self, key: u64) {
         let Some(orphan) = self.orphans.get(&key) else { return };
-        let app = orphan.app.clone();
-        if let Some(primary) = self.clusters.get_mut(&app) {
-            primary_accepts(primary, &orphan.kept, ACCEPTS_A_TURN);
+        let (app, name) = (orphan.app.clone(), orphan.kept.name.clone());
+        let is_open = match self.clusters.get_mut(&app) {
+            Some(primary) => primary_accepts(primary, &orphan.kept, ACCEPTS_A_TURN),
+            None => false,
+        };
+        // A worker may have shut it down for all.
+        if !is_open {
+            self.unmind(|orphan| orphan.app == app && orphan.kept.name == name);
         }
         self.give(&app);
+    }
+
+    /// Those who connect there are left to whoever accepts them.
+    fn unmind(&mut self, which: impl Fn(&Orphan) -> bool) {
+        for (_, orphan) in self.orphans.extract_if(.., |_, orphan| which(orphan)) {
+            let _ = epoll::delete(&self.epoll, &*orphan.kept.fd);
+        }
     }
 
     fn give(&mut self, app: &str) {
@@ -286,6 +291,7 @@ impl Host {
 
     fn let_go(&mut self, app: &str, kept: Vec<Kept<Arc<OwnedFd>>>) {
         for kept in kept {
+            self.unmind(|orphan| orphan.app == app && orphan.kept.name == kept.name);
             if let Some(keeper) = &self.keeper {
                 keeper.release(&held(app, &kept.name));
             }
@@ -332,10 +338,13 @@ impl Host {
     }
 }
 
-fn primary_accepts(primary: &mut Primary<Arc<OwnedFd>>, kept: &Kept<Arc<OwnedFd>>, most: usize) {
-    for fd in sockets::pending(&kept.fd, most) {
+/// False where nobody can be accepted there any more.
+fn primary_accepts(primary: &mut Primary<Arc<OwnedFd>>, kept: &Kept<Arc<OwnedFd>>, most: usize) -> bool {
+    let (pending, is_open) = sockets::pending(&kept.fd, most);
+    for fd in pending {
         primary.accept(Connection { endpoint: kept.endpoint.clone(), fd: Arc::new(fd) });
     }
+    is_open
 }
 
 /// An app's name may hold anything: its length tells where it ends.

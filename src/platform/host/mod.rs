@@ -559,6 +559,10 @@ impl Host {
         if running.piped.is_some() {
             self.pump_released();
         }
+        // Where another has it open still, it would go on telling.
+        if let Some(channel) = &running.channel {
+            let _ = epoll::delete(&self.epoll, channel);
+        }
         self.worker_gone(&running);
         self.release_held(&running);
         self.roots.remove(&running.pid);

@@ -93,7 +93,7 @@ impl Running {
 
     pub(super) fn send(&mut self, how: How) {
         let signal = match how {
-            How::Message if self.channel.as_mut().is_some_and(Channel::ask_to_shut_down) => None,
+            How::Message if self.ask_to_shut_down() => None,
             How::Message => Some(Signal::INT),
             How::Signal(signal) => Some(signal),
             How::Kill => Some(Signal::KILL),
@@ -105,6 +105,11 @@ impl Running {
         if how != How::Kill {
             wake(&self.pidfd);
         }
+    }
+
+    fn ask_to_shut_down(&mut self) -> bool {
+        let is_worker = self.member.is_some();
+        self.channel.as_mut().is_some_and(|channel| channel.ask_to_shut_down(is_worker))
     }
 
     pub(super) fn freeze(&self) -> bool {
