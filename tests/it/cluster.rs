@@ -156,6 +156,24 @@ fn workers_outlive_daemon_and_keeper_together_and_are_replaced_without_a_gap_all
 }
 
 #[test]
+fn without_its_preload_a_worker_runs_all_the_same() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    home.apply(&json!([server(port, 1)]));
+    let preload = home.folder.join("preload.cjs");
+    std::fs::remove_file(&preload).expect("it was there");
+    home.ok(&["restart", "web"]);
+    assert!(preload.is_file(), "it is written again");
+    std::fs::remove_file(&preload).expect("it was there");
+    std::fs::create_dir(&preload).expect("a folder");
+    home.ok(&["restart", "web"]);
+    assert!(home.daemon_log().contains("cannot write"), "{}", home.daemon_log());
+}
+
+#[test]
 fn a_port_of_somebody_elses_is_an_error_in_the_app() {
     if !needs_node() {
         return;

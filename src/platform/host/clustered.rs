@@ -56,7 +56,7 @@ impl Host {
             return None;
         }
         let path = Path::new(&self.home).join("preload.cjs");
-        if self.preload.as_ref().is_some_and(|path| path.exists()) {
+        if self.preload.as_ref().is_some_and(|path| path.is_file()) {
             return self.preload.clone();
         }
         let is_there = std::fs::read(&path).is_ok_and(|found| found == PRELOAD.as_bytes());
