@@ -130,7 +130,8 @@ pub fn missing(home: &Path) -> Result<Option<String>, RebuildError> {
 
 fn of_marked(marked: Marked) -> Found {
     let Marked { pid, start, instance, list_id, launch, leads } = marked;
-    Found { pid, start, instance, list_id, mark: launch, first: leads }
+    // Of two processes of a slot, where one relieves the other, either may be meant to go on.
+    Found { pid, start, instance: instance.first(), list_id, mark: launch, first: leads }
 }
 
 impl Rebuilt {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Core, Ending};
-use crate::base::{InstanceId, Now};
+use crate::base::{InstanceId, Now, is_second};
 use crate::runtime::needs::{is_met, unknown, unmet, unmet_but, wanted, with_bereft};
 use crate::runtime::roster::has_needs;
 use crate::runtime::table::Instance;
@@ -50,7 +50,8 @@ impl Core {
             let any_excused = app.instances.values().any(|instance| is_excused(instance));
             let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };
             let Some(app) = self.table.apps.get_mut(&name) else { continue };
-            for (slot, instance) in &mut app.instances {
+            // What is to take over has come up beside what was met then.
+            for (slot, instance) in app.instances.iter_mut().filter(|(slot, _)| !is_second(**slot)) {
                 let id = InstanceId::new(&name, *slot);
                 let runs = matches!(instance.machine.state, State::Starting { .. } | State::Online { .. });
                 if runs {
