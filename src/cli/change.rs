@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::arguments::{Reload, Targets};
+use super::arguments::{Reload, Scale, Targets};
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
@@ -28,6 +28,13 @@ pub(super) fn reload(arguments: &Reload, terminal: &mut Terminal) -> Result<Exit
     check_code(targets)?;
     let request = Request::Reload { targets: targets.clone(), parallel: *parallel };
     bring_up(&request, targets, "reloaded", terminal)
+}
+
+pub(super) fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let Scale { target, to } = arguments;
+    let targets = vec![target.clone()];
+    check_code(&targets)?;
+    bring_up(&Request::Scale { targets: targets.clone(), to: *to }, &targets, "scaled", terminal)
 }
 
 pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {

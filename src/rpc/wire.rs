@@ -113,6 +113,11 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parallel: Option<NonZeroU32>,
     },
+    /// More or fewer instances of each app; none of the others is touched.
+    Scale {
+        targets: Vec<String>,
+        to: Scale,
+    },
     Delete {
         targets: Vec<String>,
     },
@@ -146,6 +151,15 @@ impl Request {
             _ => PROTOCOL,
         }
     }
+}
+
+/// How many instances an app is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    To(u32),
+    /// More, or fewer where it is negative.
+    By(i32),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -405,6 +405,7 @@ impl Core {
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reload { .. }
+            | Request::Scale { .. }
             | Request::Delete { .. }
             | Request::Resurrect
             | Request::Restore { .. }

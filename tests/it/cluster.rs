@@ -592,3 +592,31 @@ fn who_is_whose_outlives_the_daemon_in_the_middle_of_a_reload() {
     home.ok(&["stop", "web"]);
     assert!(!procs::alive(old) && !procs::alive(new));
 }
+
+#[test]
+fn scaling_touches_no_other_instance_and_is_drift() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    home.write_json("eco.json", &json!([server(port, 2)]));
+    home.ok(&["apply", "eco.json"]);
+    let before = home.pids();
+    let (asked, failed) = while_asking(port, || {
+        home.ok(&["scale", "web", "4"]);
+        assert_eq!(all_answer(port, 4), workers(&home, 4));
+        home.ok(&["scale", "web", "-1"]);
+    });
+    assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
+    assert_eq!(all_answer(port, 3), workers(&home, 3));
+    assert!(before.iter().all(|(instance, pid)| home.pid(instance) == *pid));
+    home.exits(2, &["drift"]).prints("instances changed by hand: 2 -> 3");
+    home.ok(&["history"]).prints("scale web 4").prints("scale web -1");
+    home.ok(&["scale", "web", "3"]);
+    home.exits(1, &["scale", "web", "-3"]).says("`web` has 3 instances, and would have 0: 1 to 512 can be had");
+    home.exits(1, &["scale", "nobody", "2"]);
+    home.exits(64, &["scale", "web", "two"]);
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids(), before);
+}
