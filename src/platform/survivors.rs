@@ -75,11 +75,11 @@ impl<'a> Search<'a> {
         let filed = pid_in(Path::new(&launch.pid_file));
         if let Some(pid) = filed {
             // What else bears the marks of a process that has ended descends from it.
-            let Some(process) = procfs::process(pid)?.filter(|process| !process.dead) else { return Ok(None) };
-            if let Some((process, marks)) = self.leader(process)?
-                && is_of(&marks, launch)
-            {
-                return Ok(survivor(&process, &marks, true));
+            if procfs::process(pid)?.is_none_or(|process| process.dead) {
+                return Ok(None);
+            }
+            if let Some(survivor) = self.filed(launch)? {
+                return Ok(Some(survivor));
             }
         }
         // What it started is on its own: none of that is to be taken for it.
@@ -96,6 +96,17 @@ impl<'a> Search<'a> {
         }
         let latest = firsts.into_values().max_by_key(|leader| began(leader));
         Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed.is_some())))
+    }
+
+    /// Looks only where `launch`'s process would have left its pid: what such a one has left behind may look as it did.
+    ///
+    /// # Errors
+    /// When processes cannot be looked at.
+    pub(super) fn filed(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
+        let Some(pid) = pid_in(Path::new(&launch.pid_file)) else { return Ok(None) };
+        let Some(process) = procfs::process(pid)? else { return Ok(None) };
+        let leader = self.leader(process)?.filter(|(_, marks)| is_of(marks, launch));
+        Ok(leader.and_then(|(process, marks)| survivor(&process, &marks, true)))
     }
 
     fn leaders(&mut self) -> io::Result<&[(Process, Marks)]> {
@@ -127,7 +138,8 @@ impl<'a> Search<'a> {
 }
 
 /// A pid file is a short regular file, or none: a FIFO is not waited for, a device not read without end.
-fn pid_in(path: &Path) -> Option<u32> {
+#[must_use]
+pub fn pid_in(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().filter(|file| file.is_file() && file.len() <= 64)?;
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -493,9 +493,10 @@ impl Core {
             matches!(state, Some(supervisor::State::Errored { reason: ErrorReason::WouldNotDie { .. } }));
         let is_gone = matches!(event, Event::TreeGone { .. });
         self.feed(&id, event, now, out);
-        // A way back, which nobody waits for any more, has recorded that its work is done.
+        // A way back, which nobody waits for any more, has recorded that its work is done; it may have been an earlier daemon's.
+        let unasked = was_immortal || !self.is_at_work_on(&id.app);
         let intent = self.table.apps.get(&id.app).and_then(|app| app.intent(id.slot));
-        if let Some(Intent::Done { status }) = intent.filter(|_| was_immortal && is_gone) {
+        if let Some(Intent::Done { status }) = intent.filter(|_| unasked && is_gone) {
             self.feed(&id, Event::Conclude { status }, now, out);
         }
     }

@@ -118,7 +118,7 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
             let found = standing.go_on(instance, intent, &survivor);
             open.extend(found.map(|found| (survivor.instance.clone(), found)));
         }
-        if intent == Intent::Stopped {
+        if intent != Intent::Up {
             unwanted.push(survivor.instance);
         }
     }

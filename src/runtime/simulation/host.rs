@@ -466,6 +466,10 @@ impl Host {
         }
     }
 
+    pub(super) fn back_up(&mut self) {
+        self.backup = self.disk.clone();
+    }
+
     /// The disk is damaged, and built anew from its backup and what runs.
     pub(super) fn damage(&mut self) {
         let found: Vec<Found> = self
@@ -478,6 +482,7 @@ impl Host {
                 list_id: tree.list_id.parse().unwrap(),
                 mark: key.to_string(),
                 first: tree.root_alive,
+                filed: tree.root_alive,
             })
             .collect();
         self.disk = rebuild(self.backup.clone(), &found, &self.standings);
@@ -517,12 +522,12 @@ impl Host {
         for (instance, launch) in possible_launches(&self.disk, &self.layout) {
             let intent = self.disk.apps[&instance.app].instances[&instance.slot].intent;
             if matches!(intent, Intent::Done { .. }) {
-                let left = self.trees.iter_mut().filter(|(_, tree)| tree.list_id == launch.env["pm_id"]);
+                let is_left = |tree: &Tree| tree.list_id == launch.env["pm_id"] && !tree.root_alive;
+                let left = self.trees.iter_mut().filter(|(_, tree)| is_left(tree));
                 for (key, tree) in left {
                     tree.launch = launch.id;
                     adopted.insert(*key);
                 }
-                continue;
             }
             let Some(pid) = self.pid_files.get(&launch.pid_file) else { continue };
             let found = self.trees.iter_mut().find(|(_, tree)| tree.root_alive && tree.pid == *pid);
