@@ -724,6 +724,12 @@ impl Core {
                     app.unsaved = true;
                     changed = true;
                 }
+                if let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.bereft != instance.bereft)
+                {
+                    record.bereft.clone_from(&instance.bereft);
+                    app.unsaved = true;
+                    changed = true;
+                }
                 if let supervisor::State::Completed { status } = instance.machine.state
                     && let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.intent == Intent::Up)
                 {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
+use crate::runtime::Effect;
 use crate::runtime::needs::{is_met, unknown, unmet, unmet_but, wanted, with_bereft};
 use crate::runtime::roster::has_needs;
 use crate::runtime::table::Instance;
-use crate::runtime::{Effect, Intent};
 use crate::spec::{AppSpec, OnExit};
 use crate::supervisor::{Cause, Event, State, Then};
 
@@ -69,10 +69,16 @@ impl Core {
                 if runs {
                     instance.excused = None;
                 }
-                let bereft = bereft(instance, &spec, &gone, app.record.instances.get(slot).map(|known| known.intent));
+                let bereft = bereft(
+                    instance,
+                    &spec,
+                    &gone,
+                    app.record.instances.get(slot).is_some_and(|known| known.is_wanted()),
+                );
                 if bereft != instance.bereft {
                     instance.bereft = bereft;
                     self.table.restless.insert(instance.list_id, id.clone());
+                    self.table.completed.insert(name.clone());
                     changed = true;
                 }
                 let unmet = if is_excused(instance) { &but_stopped } else { &unmet };
@@ -99,7 +105,7 @@ impl Core {
 
 /// What of its needs an instance goes on waiting for though it is `gone`: nobody wants it started because of that. By hand it
 /// is all the same.
-fn bereft(instance: &Instance, spec: &AppSpec, gone: &[String], intent: Option<Intent>) -> BTreeSet<String> {
+fn bereft(instance: &Instance, spec: &AppSpec, gone: &[String], is_wanted: bool) -> BTreeSet<String> {
     let machine = &instance.machine;
     match machine.state {
         State::Blocked | State::Stopping { then: Then::Block, .. } => {
@@ -109,8 +115,8 @@ fn bereft(instance: &Instance, spec: &AppSpec, gone: &[String], intent: Option<I
             };
             gone.iter().filter(waits).cloned().collect()
         }
-        // An earlier daemon's, that this one has not come to yet.
-        State::Stopped if intent == Some(Intent::Up) => {
+        // An earlier daemon's, that this one has not come to yet; or all were stopped by `kill`.
+        State::Stopped | State::Stopping { then: Then::Stop, .. } if is_wanted => {
             gone.iter().filter(|other| instance.bereft.contains(*other)).cloned().collect()
         }
         _ => BTreeSet::new(),

@@ -16,6 +16,7 @@ use super::table::{Moved, Table};
 use super::work::{Aim, Declared};
 use super::{AppRecord, Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
+use crate::plan::Step;
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::spec::Condition;
 use crate::supervisor::{Cause, Event, State, Then};
@@ -50,6 +51,10 @@ pub(super) struct Operation {
     held: BTreeSet<String>,
     /// How often one of those has ended meanwhile without having become it.
     relapses: BTreeMap<String, u32>,
+    /// Apps that it has recorded as stopped before another has made them.
+    stillborn: BTreeSet<String>,
+    /// Apps of which somebody has stopped or deleted something meanwhile.
+    taken: BTreeSet<String>,
     /// Slots that were on their way and have come up.
     arrived: BTreeSet<InstanceId>,
     /// Apps that their own rules have restarted before they ended, and how often, and the rule.
@@ -143,6 +148,8 @@ impl Operation {
             given_up: false,
             held: BTreeSet::new(),
             relapses: BTreeMap::new(),
+            stillborn: BTreeSet::new(),
+            taken: BTreeSet::new(),
             arrived: BTreeSet::new(),
             cut: BTreeMap::new(),
             stirred: true,
@@ -209,22 +216,33 @@ impl Operation {
     }
 
     /// New apps whose turn has not come, and the slots that they are to have.
-    pub(super) fn unborn(&self, table: &Table) -> Vec<(&Declared, Vec<u32>)> {
+    pub(super) fn unborn(&self, table: &Table) -> Vec<(&Declared, &Step)> {
         let pending = self.tasks.iter().filter(|(app, task)| {
             matches!(task.phase, Phase::Pending) && table.apps.get(*app).is_none_or(|known| known.deleted)
         });
         let declared = pending.filter_map(|(_, task)| match &task.aim {
-            Aim::Apply { step, declared: Some(declared) } if step.renamed_from.is_none() => {
-                Some((declared, step.start.clone()))
-            }
+            Aim::Apply { step, declared: Some(declared) } if step.renamed_from.is_none() => Some((declared, &**step)),
             _ => None,
         });
         declared.collect()
     }
 
+    /// Has apps recorded as stopped, too, that `other` is about to make.
+    pub(super) fn stop_unborn(&mut self, apps: &[&str], other: &Self, table: &Table) {
+        for (declared, step) in other.unborn(table) {
+            if apps.contains(&step.app.as_str()) {
+                let step = Box::new(Step { start: Vec::new(), ..step.clone() });
+                self.stillborn.insert(step.app.clone());
+                let app = step.app.clone();
+                self.add(app, Aim::Apply { step, declared: Some(declared.clone()) }, BTreeSet::new());
+            }
+        }
+    }
+
     /// These are none of its business any more: somebody stops them.
     pub(super) fn take_back(&mut self, stopped: &[InstanceId], by: &str, around: &mut Surroundings<'_>) {
         let reason = format!("{by} came in between");
+        self.taken.extend(stopped.iter().map(|id| id.app.clone()));
         for id in stopped {
             let queued = self.queue.len();
             self.queue.retain(|(other, _)| other != id);

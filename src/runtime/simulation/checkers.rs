@@ -178,6 +178,11 @@ fn is_true(detail: &str, views: &[InstanceView]) -> bool {
     wanted.split(", ").all(|want| {
         let mut parts = want.split('`').skip(1);
         let (Some(app), Some(condition)) = (parts.next(), parts.next()) else { return false };
+        let (condition, gone) =
+            condition.strip_suffix(" (deleted)").map_or((condition, false), |condition| (condition, true));
+        if gone && views.iter().any(|view| view.name == app) {
+            return false;
+        }
         let met: &[&str] = match condition {
             " to be started" => &["starting", "online", "unhealthy", "completed"],
             " to be ready" => &["online", "unhealthy", "completed"],

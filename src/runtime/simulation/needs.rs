@@ -103,7 +103,7 @@ fn what_waits_for_what_is_deleted_waits_on() {
     world.ask(Request::Delete { targets: targets(&["job", "db"]) });
     passes(&mut world, 5_000);
     assert_eq!(states(&mut world), waits);
-    assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed");
+    assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed (deleted)");
     // The next daemon does not start it either.
     world.host.daemon_dies();
     passes(&mut world, 5_000);
@@ -119,6 +119,58 @@ fn what_waits_for_what_is_deleted_waits_on() {
     passes(&mut world, 2_000);
     let online = states(&mut world).into_iter().filter(|state| state.contains(" online ")).count();
     assert_eq!(online, 3, "{:?}", states(&mut world));
+}
+
+#[test]
+fn what_is_taken_away_while_an_apply_is_at_work_is_not_started_without() {
+    let conditions = [Condition::Started, Condition::Ready, Condition::Healthy, Condition::Completed];
+    // `first` is what everything waits for; `db` is up by then, on its way, or not made yet.
+    let places: [(&str, &[&str]); 3] = [("up", &[]), ("on its way", &[]), ("not made yet", &["first"])];
+    for condition in conditions {
+        for (place, before) in places {
+            for delete in [true, false] {
+                let at = format!("{condition:?}, {place}, delete: {delete}");
+                let mut world = World::calm();
+                let first = app("first", "ready 3000", |app| {
+                    (app.readiness.wait_ready, app.readiness.timeout_ms) = (true, 20_000);
+                });
+                let script = if place == "on its way" { "ready 9000" } else { "ready 20" };
+                let db = app("db", script, |app| {
+                    (app.readiness.wait_ready, app.readiness.timeout_ms) = (true, 20_000);
+                    app.depends_on = targets(before);
+                    if condition == Condition::Completed {
+                        app.restart.stop_exit_codes = vec![0];
+                    }
+                });
+                let web = app("web", "stay", |app| {
+                    needs("db", condition, OnExit::Ignore)(app);
+                    app.depends_on.push("first".to_owned());
+                });
+                let client = world.call(apply(&[first, db, web]), false);
+                passes(&mut world, 1_000);
+                let names = targets(&["db"]);
+                let request =
+                    if delete { Request::Delete { targets: names } } else { Request::Stop { targets: names } };
+                assert_eq!(done(world.ask(request)).1, [""; 0], "{at}");
+                let Answer::Done { failed, .. } = world.until_answered(client) else { panic!("{at}") };
+                assert!(failed.iter().any(|failure| failure.app == "web"), "{at}: {failed:?}");
+                passes(&mut world, 5_000);
+                let now = states(&mut world);
+                assert!(now.contains(&"web:0 waiting".to_owned()), "{at}: {now:?}");
+                assert_eq!(now.contains(&"db:0 stopped".to_owned()), !delete, "{at}: {now:?}");
+                let gone = if delete { " (deleted)" } else { "" };
+                let word = format!("{condition:?}").to_lowercase();
+                assert_eq!(said(&mut world, "web"), format!("waiting: for `db` to be {word}{gone}"), "{at}");
+                // Nor is it when everything is stopped and started again.
+                world.ask(Request::Kill);
+                passes(&mut world, 5_000);
+                world.ask(Request::Resurrect);
+                if delete {
+                    assert!(states(&mut world).contains(&"web:0 waiting".to_owned()), "{at}: {:?}", states(&mut world));
+                }
+            }
+        }
+    }
 }
 
 /// What an apply waits for is deleted.
