@@ -90,8 +90,8 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
             }
         };
         let new = |slot, known: &InstanceRecord| {
-            let (runs, bereft) = (known.runs.clone(), known.bereft.clone());
-            Box::new(Instance { runs, bereft, ..Instance::new(known.id, machine(slot, known.intent)) })
+            let (bereft, runs) = (known.bereft.clone(), known.runs.clone());
+            Box::new(Instance { bereft, runs, ..Instance::new(known.id, machine(slot, known.intent)) })
         };
         let mut instances: BTreeMap<u32, Box<Instance>> =
             record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
