@@ -695,8 +695,8 @@ impl Host {
             tree.list_id == launch.env["pm_id"] && tree.whole && tree.watched != Some(false) && launch.tree
         };
         let mut earlier = self.trees.values().filter(is_its);
-        if earlier.any(|tree| tree.root_alive || !tree.children.is_empty()) {
-            self.fail(&format!("{id} was started beside what an earlier process of it left"));
+        if let Some(tree) = earlier.find(|tree| tree.root_alive || !tree.children.is_empty()) {
+            self.fail(&format!("{id} was started beside what an earlier process of it left: {tree:?}"));
         }
     }
 

@@ -741,6 +741,21 @@ fn limits_change_without_a_process_and_what_is_not_in_force_is_known() {
 }
 
 #[test]
+fn what_an_ended_process_left_ends_by_the_rules_of_then() {
+    let mut world = World::calm();
+    let leaves = app("a", "forks 30 1", |app| (app.instances, app.restart.auto) = (8, false));
+    world.ask(apply(&[leaves]));
+    world.run_until(world.host.mono + 1_000);
+    assert!(!world.host.trees.is_empty(), "some have left something");
+    // None of it is the new one's.
+    let alone = app("a", "stay", |app| (app.stop.tree, app.stop.timeout_ms) = (false, 0));
+    world.ask(apply(&[alone]));
+    world.run_until(world.host.mono + 10_000);
+    let left: Vec<_> = world.host.trees.values().map(|tree| &tree.script).collect();
+    assert_eq!(left, ["stay"]);
+}
+
+#[test]
 fn a_death_for_want_of_memory_stays_known_and_is_logged() {
     let mut world = World::calm();
     let why = "out of memory: killed by the kernel at its limit of 1M";
