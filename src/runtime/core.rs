@@ -684,6 +684,14 @@ impl Core {
                 self.current = Some(current);
                 break;
             }
+            // What is to go with what was restarted goes now: it is part of it.
+            self.current = Some(current);
+            self.keep_needs(now, out);
+            let Some(mut current) = self.current.take() else { continue };
+            if !current.advance(&mut self.around(now, out)) || current.await_followers(&self.table) {
+                self.current = Some(current);
+                continue;
+            }
             self.moved.clear();
             if let Some(way) = current.way_back(&self.table) {
                 self.undo(way, out);

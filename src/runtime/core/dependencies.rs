@@ -6,6 +6,7 @@ use super::{Core, Ending};
 use crate::base::{InstanceId, Now};
 use crate::runtime::Effect;
 use crate::runtime::needs::{is_met, unknown, unmet, unmet_but, wanted, with_bereft};
+use crate::runtime::operation::Operation;
 use crate::runtime::roster::has_needs;
 use crate::runtime::table::Instance;
 use crate::spec::{AppSpec, OnExit};
@@ -48,14 +49,18 @@ impl Core {
             }
             let gone: Vec<String> = unknown(&self.table, &spec).cloned().collect();
             let any_excused = app.instances.values().any(|instance| is_excused(instance));
+            let at_work: Vec<&Operation> = self.current.iter().chain(&self.paused).collect();
             let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };
             let Some(app) = self.table.apps.get_mut(&name) else { continue };
             for (slot, instance) in &mut app.instances {
                 let id = InstanceId::new(&name, *slot);
+                // Once is enough, and by what is known then.
+                let is_restarted = at_work.iter().any(|operation| operation.will_restart(&id));
                 let runs = matches!(instance.machine.state, State::Starting { .. } | State::Online { .. });
                 if runs {
                     instance.lost.extend(lost.iter().cloned());
-                    let returned = back.iter().find(|other| instance.lost.contains(*other));
+                    let mut returned = back.iter().filter(|_| !is_restarted);
+                    let returned = returned.find(|other| instance.lost.contains(*other));
                     events.extend(returned.map(|other| {
                         let cause = Cause::Dependency { app: other.clone() };
                         (id.clone(), Event::Renew { cause })
@@ -85,7 +90,8 @@ impl Core {
                 let unmet = with_bereft(&spec, unmet, &instance.bereft);
                 // Only news is told: what a command has started all the same is left alone until what it depends on has
                 // come and gone.
-                if instance.machine.unmet != unmet {
+                let waits_on = is_restarted && unmet.is_empty() && instance.machine.state == State::Blocked;
+                if instance.machine.unmet != unmet && !waits_on {
                     events.push((id, Event::Needs { unmet, ended }));
                 }
             }

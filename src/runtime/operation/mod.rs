@@ -51,6 +51,8 @@ pub(super) struct Operation {
     held: BTreeSet<String>,
     /// How often one of those has ended meanwhile without having become it.
     relapses: BTreeMap<String, u32>,
+    /// What went down with what it restarts, and is to come back by itself.
+    followers: BTreeSet<InstanceId>,
     /// Apps that it has recorded as stopped before another has made them.
     stillborn: BTreeSet<String>,
     /// Apps of which somebody has stopped or deleted something meanwhile.
@@ -148,6 +150,7 @@ impl Operation {
             given_up: false,
             held: BTreeSet::new(),
             relapses: BTreeMap::new(),
+            followers: BTreeSet::new(),
             stillborn: BTreeSet::new(),
             taken: BTreeSet::new(),
             arrived: BTreeSet::new(),
@@ -204,6 +207,40 @@ impl Operation {
 
     pub(super) fn is_saving(&self) -> bool {
         self.saving.is_some()
+    }
+
+    /// Whether it is about to restart an instance, and has not begun to.
+    pub(super) fn will_restart(&self, id: &InstanceId) -> bool {
+        let Some(task) = self.tasks.get(&id.app).filter(|_| !self.given_up) else { return false };
+        let replaces = match &task.aim {
+            Aim::Apply { step, .. } => step.replace.contains(&id.slot),
+            Aim::Up { slots, renew, .. } => *renew && slots.contains(&id.slot),
+            Aim::Stop { .. } | Aim::Delete { .. } | Aim::Watch { .. } => false,
+        };
+        let is_queued = || self.queue.iter().any(|(queued, start)| queued == id && matches!(start, Start::Anew));
+        replaces
+            && match &task.phase {
+                Phase::Pending | Phase::Saving => true,
+                Phase::Running(running) => running.replace.contains(&id.slot) || is_queued(),
+                Phase::Done | Phase::Failed => false,
+            }
+    }
+
+    /// Has those waited for, too, that went down with what it restarts (`on_exit`). Whether there are any.
+    pub(super) fn await_followers(&mut self, table: &Table) -> bool {
+        let mut apps: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for id in std::mem::take(&mut self.followers) {
+            let is_over = self.tasks.get(&id.app).is_none_or(|task| matches!(task.phase, Phase::Done));
+            if is_over && !self.given_up && table.instance(&id).is_some() {
+                apps.entry(id.app).or_default().push(id.slot);
+            }
+        }
+        let any = !apps.is_empty();
+        for (app, slots) in apps {
+            self.add(app, Aim::Watch { slots, asked: true }, BTreeSet::new());
+        }
+        self.stirred |= any;
+        any
     }
 
     /// What it ends for good.

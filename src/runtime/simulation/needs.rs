@@ -173,6 +173,64 @@ fn what_is_taken_away_while_an_apply_is_at_work_is_not_started_without() {
     }
 }
 
+#[test]
+fn what_goes_with_what_is_restarted_is_waited_for_and_its_failure_told() {
+    let slow = |app: &mut AppSpec| (app.readiness.wait_ready, app.readiness.timeout_ms) = (true, 5_000);
+    for on_exit in [OnExit::Restart, OnExit::Stop] {
+        let mut apps = [
+            app("db", "stay", |_| {}),
+            app("web", "ready 900", |app| {
+                needs("db", Condition::Ready, on_exit)(app);
+                slow(app);
+            }),
+            app("edge", "ready 901", |app| {
+                needs("web", Condition::Ready, on_exit)(app);
+                slow(app);
+            }),
+            app("apart", "stay", needs("db", Condition::Ready, OnExit::Ignore)),
+        ];
+        let mut world = World::calm();
+        assert_eq!(done(world.ask(apply(&apps))).1, [""; 0]);
+        let restart = || Request::Restart { targets: targets(&["db"]) };
+        let before = ["web", "edge", "apart"].map(|name| started(&world, name));
+        assert_eq!(done(world.ask(restart())), (3, vec![]), "{on_exit:?}");
+        let is_new = ["web", "edge", "apart"]
+            .map(|name| started(&world, name))
+            .iter()
+            .zip(before)
+            .map(|(now, was)| *now > was)
+            .collect::<Vec<_>>();
+        assert_eq!(is_new, [true, true, false], "{on_exit:?}");
+        assert!(states(&mut world).iter().all(|state| state.contains(" online ")), "{:?}", states(&mut world));
+        // A live change, and a file that restarts what the others go with.
+        apps[1].readiness.timeout_ms = 100;
+        assert_eq!(done(world.ask(apply(&apps))).1, [""; 0]);
+        assert_eq!(done(world.ask(restart())).1[0], "web: not ready within 100ms (listen_timeout); it goes on running");
+        passes(&mut world, 5_000);
+        apps[0].env.insert("NEW".to_owned(), "1".to_owned());
+        let failed = done(world.ask(apply(&apps))).1;
+        assert_eq!(failed[0], "web: not ready within 100ms (listen_timeout); it goes on running", "{on_exit:?}");
+    }
+}
+
+#[test]
+fn what_has_a_step_of_its_own_is_not_restarted_a_second_time_with_what_it_depends_on() {
+    for on_exit in [OnExit::Restart, OnExit::Stop] {
+        let mut world = World::calm();
+        let mut apps = [app("db", "ready 40", |_| {}), app("web", "ready 30", needs("db", Condition::Ready, on_exit))];
+        assert_eq!(done(world.ask(apply(&apps))), (2, vec![]));
+        for app in &mut apps {
+            app.env.insert("NEW".to_owned(), "1".to_owned());
+        }
+        assert_eq!(done(world.ask(apply(&apps))), (2, vec![]));
+        passes(&mut world, 10_000);
+        assert_eq!(world.host.spawned["ready 30"], 2, "{on_exit:?}");
+        world.ask(Request::Restart { targets: targets(&["db", "web"]) });
+        passes(&mut world, 10_000);
+        assert_eq!(world.host.spawned["ready 30"], 3, "{on_exit:?}");
+    }
+}
+
 /// What an apply waits for is deleted.
 #[test]
 fn an_apply_ends_when_what_it_waits_for_is_deleted() {
@@ -655,7 +713,11 @@ fn what_waits_for_a_job_that_is_renamed_waits_on() {
         let mig = app("mig", "exit 4000 0", |app| app.restart.auto = false);
         let web = |need: &str| app("web", "stay", needs(need, Condition::Completed, OnExit::Stop));
         world.ask(apply(&[mig.clone(), web("mig")]));
-        world.ask(Request::Restart { targets: targets(&["mig"]) });
+        // Who has no patience until the job is done, and what goes with it back.
+        let client = world.call(Request::Restart { targets: targets(&["mig"]) }, false);
+        passes(&mut world, 100);
+        assert!(!world.host.finished.contains_key(&client));
+        world.feed(Input::Cancel { client });
         assert_eq!(said(&mut world, "web"), "waiting: for `mig` to be completed");
         let (again, apps) = (started(&world, "mig"), [renamed(&mig, "migrate", false), web("migrate")]);
         let client = world.call(wholly_or(&apps, only), false);
