@@ -85,7 +85,7 @@ pub(super) enum Command {
     /// Restart apps, one instance after the other
     Restart(Targets),
     /// Restart apps, one instance after the other, each when it has finished what it is at (in cluster mode)
-    Reload(Targets),
+    Reload(Reload),
     /// Stop apps and forget them
     #[command(visible_alias = "del")]
     Delete(Targets),
@@ -866,6 +866,16 @@ pub(super) struct Events {
 pub(super) struct Targets {
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    pub targets: Targets,
+
+    /// Instances of an app that are replaced at a time, where each new process comes up beside the one that it relieves
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub parallel: Option<NonZeroU32>,
 }
 
 #[derive(Args, Debug)]

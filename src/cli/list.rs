@@ -10,7 +10,7 @@ use super::terminal::{Colour, Terminal, harmless};
 use super::{arguments, instances, memory, surroundings, table};
 use crate::base::format_bytes;
 use crate::platform::{Wish, tell_keeper};
-use crate::rpc::wire::{InstanceView, StrangerView};
+use crate::rpc::wire::{BesideView, InstanceView, StrangerView};
 
 /// An instance with what only the system knows of it.
 #[derive(Serialize)]
@@ -39,6 +39,10 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         if let Some(note) = (!watched).then(|| unwatched(&measured, tell_keeper(&home, Wish::Nothing))).flatten() {
             terminal.note(note);
         }
+        for (view, other) in measured.iter().filter_map(|one| Some((&one.view, one.view.beside.as_ref()?))) {
+            let instance = harmless(view.name.as_bytes(), false);
+            terminal.note(&format!("`{instance}:{}` is being replaced; beside it: {}", view.slot, beside(other)));
+        }
         for StrangerView { pid, name, slot } in strangers {
             let instance = harmless(name.as_bytes(), false);
             terminal.note(&format!(
@@ -48,6 +52,14 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         }
     }
     Ok(Exit::Done)
+}
+
+/// The other process of an instance: `pid 123, stopping: finishes what it has begun`.
+pub(super) fn beside(view: &BesideView) -> String {
+    let BesideView { pid, state, detail } = view;
+    let pid = pid.map(|pid| format!("pid {pid}, ")).unwrap_or_default();
+    let detail = detail.as_ref().map(|detail| format!(": {}", harmless(detail.as_bytes(), false)));
+    format!("{pid}{state}{}", detail.unwrap_or_default())
 }
 
 /// What it means that no daemon runs; nothing where nothing runs or should.

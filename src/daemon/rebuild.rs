@@ -134,6 +134,8 @@ pub fn missing(home: &Path) -> Result<Option<String>, RebuildError> {
 
 fn of_marked(marked: Marked, filed: &BTreeSet<u32>) -> Found {
     let Marked { pid, start, instance, list_id, launch, leads } = marked;
+    // Of two processes of a slot, where one relieves the other, either may be meant to go on.
+    let instance = instance.first();
     Found { pid, start, instance, list_id, mark: launch, first: leads, filed: leads && filed.contains(&pid) }
 }
 

@@ -64,6 +64,7 @@ impl Stage {
             limits: crate::spec::Limits::default(),
             worker: false,
             preload: false,
+            relieves: false,
             tree: true,
         }
     }

@@ -19,7 +19,7 @@ use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
 use super::{ClientId, Effect, Errand, Input, Intent, Past, Recall, Save, Standing, State, Ticket, restore, view};
-use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, shell_word};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, first, shell_word};
 use crate::plan::{Outcome, Seal, shown_words};
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::spec::EcosystemId;
@@ -109,7 +109,7 @@ impl Core {
         let (generation, key) = (state.generation, state.key);
         let known = |survivor: &Survivor| {
             let app = state.apps.get(&survivor.instance.app);
-            app.is_some_and(|app| app.instances.contains_key(&survivor.instance.slot))
+            app.is_some_and(|app| app.instances.contains_key(&first(survivor.instance.slot)))
         };
         let follows = past.follows;
         let strangers = past.survivors.iter().filter(|survivor| !known(survivor));
@@ -145,6 +145,7 @@ impl Core {
         core.table.asking = Why::Unknown;
         core.close(open, now, &mut out);
         core.table.check_all(&mut out);
+        core.table.tend_all(now, &mut out);
         core.keep_needs(now, &mut out);
         core.go_on(now, &mut out);
         core.keep_agendas(now, &mut out);
@@ -540,6 +541,10 @@ impl Core {
 
     /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.
     fn keep_if_immortal(&mut self, id: &InstanceId, out: &mut Vec<Effect>) {
+        // Who goes while another serves in its slot is found again without that.
+        if id.is_second() {
+            return;
+        }
         let Some(app) = self.table.apps.get_mut(&id.app) else { return };
         let Some(instance) = app.instances.get(&id.slot) else { return };
         let immortal =

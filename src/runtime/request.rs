@@ -46,7 +46,7 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Start { targets } => of("start", targets),
         Request::Stop { targets } => of("stop", targets),
         Request::Restart { targets } => of("restart", targets),
-        Request::Reload { targets } => of("reload", targets),
+        Request::Reload { targets, .. } => of("reload", targets),
         Request::Delete { targets } => of("delete", targets),
         Request::Resurrect => "resurrect".to_owned(),
         Request::Restore { apps, .. } => {
@@ -104,8 +104,9 @@ pub(super) fn begin(
             dependencies_first(&mut operation, resolved(&targets)?, table, |slots| up(slots, true));
             operation
         }
-        Request::Reload { targets } => {
+        Request::Reload { targets, parallel } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
+            parallel.into_iter().for_each(|parallel| operation.limit(parallel));
             let again = |slots| Aim::Up { slots, renew: true, gently: true };
             dependencies_first(&mut operation, resolved(&targets)?, table, again);
             operation

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use super::table::{App, Instance, Table};
 use super::work::Declared;
 use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
-use crate::base::{InstanceId, Key, Now, format_span};
+use crate::base::{InstanceId, Key, Now, first, format_span, is_second, second};
 use crate::plan::{
     ActualApp, ActualInstance, Liveness, Snapshot, Step, shown_digest, shown_env, shown_text, shown_words,
 };
-use crate::rpc::wire::{AppView, InstanceView, StrangerView};
+use crate::rpc::wire::{AppView, BesideView, InstanceView, StrangerView};
 use crate::schedule::Agenda;
 use crate::spec::{AppSpec, ExecMode, Probe};
 use crate::supervisor::{
@@ -118,7 +118,12 @@ pub(super) fn views(table: &Table, now: Now) -> Vec<InstanceView> {
     let mut views: Vec<InstanceView> = table
         .apps
         .values()
-        .flat_map(|app| app.instances.iter().map(|(slot, instance)| view(app, *slot, instance, &table.layout, now)))
+        .flat_map(|app| {
+            // Who goes may be the last of its slot.
+            let is_shown = |slot: u32| !is_second(slot) || !app.instances.contains_key(&first(slot));
+            let shown = app.instances.iter().filter(move |(slot, _)| is_shown(**slot));
+            shown.map(|(slot, instance)| view(app, *slot, instance, &table.layout, now))
+        })
         .collect();
     views.sort_by_key(|view| view.id);
     views
@@ -195,6 +200,8 @@ fn actual_instance(machine: &Machine) -> ActualInstance {
 fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) -> InstanceView {
     let machine = &instance.machine;
     let pid = machine.state.pid();
+    let outputs = outputs(&app.record, first(slot), instance, layout);
+    let other = app.instances.get(&second(slot)).filter(|_| !is_second(slot));
     InstanceView {
         pid,
         state: machine.state.word().to_owned(),
@@ -205,8 +212,15 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
         next_run_at_ms: next_run(app, machine),
         runs: instance.runs.clone(),
         limits_note: instance.limits_note.clone(),
-        ..blank(&app.record, slot, instance.list_id, outputs(&app.record, slot, instance, layout))
+        beside: other.map(|other| beside(&other.machine, now)),
+        ..blank(&app.record, first(slot), first(instance.list_id), outputs)
     }
+}
+
+/// The other process of a slot, while one relieves the other.
+fn beside(machine: &Machine, now: Now) -> BesideView {
+    let (pid, state) = (machine.state.pid(), machine.state.word().to_owned());
+    BesideView { pid, state, detail: detail(machine, now) }
 }
 
 /// When its time comes next. What was stopped has none, though another instance may.
@@ -344,6 +358,7 @@ fn blank(
         next_run_at_ms: None,
         runs: Vec::new(),
         limits_note: None,
+        beside: None,
         out_file: file(out),
         error_file: file(error),
         log_file,

@@ -11,7 +11,7 @@ use rustix::time::{
 
 use super::running::Running;
 use super::{Event, Host, Key};
-use crate::base::InstanceId;
+use crate::base::{InstanceId, first};
 use crate::node::{Answer, Connection, Kept, PRELOAD, Primary, Query, Said, Worker};
 use crate::platform::account::Account;
 use crate::platform::reason;
@@ -31,7 +31,7 @@ const HELD: &str = "listen/";
 pub(super) struct Member {
     pub(super) app: String,
     pub(super) worker: Worker,
-    account: Option<Account>,
+    pub(super) account: Option<Account>,
 }
 
 /// A socket of a slot that has no worker just now: who connects there is given to the others.
@@ -43,7 +43,7 @@ pub(super) struct Orphan {
 
 impl Member {
     pub(super) fn of(launch: &Launch) -> Option<Self> {
-        let worker = Worker { id: launch.id.0, slot: launch.instance.slot };
+        let worker = Worker { id: launch.id.0, slot: first(launch.instance.slot) };
         let account = account(launch).ok().flatten();
         launch.worker.then(|| Self { app: launch.instance.app.clone(), worker, account })
     }

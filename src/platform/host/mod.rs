@@ -3,7 +3,7 @@ mod children;
 mod clustered;
 mod grouped;
 mod kept;
-mod pid_file;
+pub(super) mod pid_file;
 mod pumped;
 mod running;
 mod stops;
@@ -324,11 +324,35 @@ impl Host {
         fault_point();
         // A health check has none.
         if !launch.pid_file.is_empty() {
-            let pid_file = Path::new(&launch.pid_file);
-            let stale = self.stale_pid_files.remove(pid_file);
-            self.write_pid_file(pid_file, pid, stale, account.as_ref());
+            let pid_file = self.running.get(&launch.id).map(|running| running.pid_file.clone()).unwrap_or_default();
+            let stale = self.stale_pid_files.remove(&pid_file);
+            self.write_pid_file(&pid_file, pid, stale, account.as_ref());
         }
         Ok((pid, spawned.error_log_offset))
+    }
+
+    /// The pid of who serves from now on is where that of the one before was.
+    pub fn change_places(&mut self, launch: LaunchId, from: LaunchId) {
+        let Some(fresh) = self.running.get(&launch) else { return };
+        let (pid, beside) = (fresh.pid, fresh.pid_file.clone());
+        let account = fresh.member.as_ref().and_then(|member| member.account.clone());
+        let path = pid_file::own(&beside);
+        // The one before may have ended already.
+        let former = self.running.get(&from).map(|former| former.pid);
+        if let Some(former) = former {
+            self.write_pid_file(&beside, former, None, account.as_ref());
+        }
+        self.stale_pid_files.remove(&path);
+        self.write_pid_file(&path, pid, None, account.as_ref());
+        if former.is_none() {
+            pid_file::remove(&beside, pid);
+        }
+        if let Some(running) = self.running.get_mut(&launch) {
+            running.pid_file = path;
+        }
+        if let Some(running) = self.running.get_mut(&from) {
+            running.pid_file = beside;
+        }
     }
 
     /// Whether the descendants of a first process end when it ends by itself.
@@ -461,6 +485,7 @@ impl Host {
         // Gone by now, it is none that survived; what it left is found with its successor.
         let pidfd = pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?;
         let Process { pid, start, .. } = survivor.process;
+        let launch = &Launch { relieves: survivor.beside, ..launch.clone() };
         let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
         running.piped = self.take_over_pipes(launch, pid);
         running.kept = survivor.process.parent == std::os::unix::process::parent_id();

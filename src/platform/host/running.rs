@@ -1,10 +1,11 @@
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::pidfd_send_signal;
 
 use super::children::raw_signal;
 use super::clustered::Member;
+use super::pid_file::beside;
 use crate::base::Signal;
 use crate::platform::channel::Channel;
 use crate::platform::notify::Notify;
@@ -67,7 +68,11 @@ impl Running {
             instance: launch.instance.to_string(),
             list_id: list_bits(launch),
             logs: logs.collect(),
-            pid_file: launch.pid_file.clone().into(),
+            pid_file: if launch.relieves {
+                beside(Path::new(&launch.pid_file))
+            } else {
+                launch.pid_file.clone().into()
+            },
             tree: launch.tree,
             channel: None,
             notify: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Core, Ending};
-use crate::base::{InstanceId, Now};
+use crate::base::{InstanceId, Now, is_second};
 use crate::runtime::Effect;
 use crate::runtime::needs::{is_met, unknown, unmet, unmet_but, wanted, with_bereft};
 use crate::runtime::operation::Operation;
@@ -52,7 +52,8 @@ impl Core {
             let at_work: Vec<&Operation> = self.current.iter().chain(&self.paused).collect();
             let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };
             let Some(app) = self.table.apps.get_mut(&name) else { continue };
-            for (slot, instance) in &mut app.instances {
+            // What is to take over has come up beside what was met then.
+            for (slot, instance) in app.instances.iter_mut().filter(|(slot, _)| !is_second(**slot)) {
                 let id = InstanceId::new(&name, *slot);
                 // Once is enough, and by what is known then.
                 let is_restarted = at_work.iter().any(|operation| operation.will_restart(&id));

@@ -116,6 +116,8 @@ struct Running {
     in_flight: BTreeMap<u32, Flight>,
     queued: usize,
     replace: VecDeque<u32>,
+    /// So many are replaced at a time, at least one.
+    at_once: usize,
     failed: bool,
 }
 
@@ -133,6 +135,14 @@ impl Surroundings<'_> {
     fn feed(&mut self, id: &InstanceId, event: Event) {
         let moved = self.table.feed(id, event, self.now, self.out);
         self.moved.extend(moved);
+    }
+
+    /// False where no other process can be started beside its own.
+    fn relieve(&mut self, id: &InstanceId) -> bool {
+        let moved = self.table.relieve(id, self.now, self.out);
+        let begun = moved.is_some();
+        self.moved.extend(moved.into_iter().flatten());
+        begun
     }
 }
 
@@ -468,13 +478,16 @@ impl Operation {
         if running.failed {
             running.replace.clear();
         }
-        if running.queued == 0
-            && running.in_flight.values().all(|flight| flight.goal == Goal::Down)
+        let coming = running.in_flight.values().filter(|flight| flight.goal == Goal::Up).count();
+        let at_once = running.at_once.max(1);
+        let mut next = Vec::new();
+        while running.queued + coming < at_once
             && let Some(slot) = running.replace.pop_front()
         {
             running.queued += 1;
-            self.queue.push_back((InstanceId::new(app, slot), Start::Anew));
+            next.push((InstanceId::new(app, slot), Start::Anew));
         }
+        self.queue.extend(next);
     }
 
     fn can_start(&self) -> bool {
@@ -507,7 +520,9 @@ impl Operation {
                 Start::Anew if gently => Event::Reload,
                 Start::Anew => Event::Restart,
             };
-            around.feed(&id, event);
+            if event != Event::Reload || !around.relieve(&id) {
+                around.feed(&id, event);
+            }
             self.judge(&id, false, around);
         }
     }

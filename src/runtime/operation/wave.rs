@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
-use crate::base::{ExitStatus, InstanceId};
+use crate::base::{ExitStatus, InstanceId, second};
 use crate::plan::{Action, Step};
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
 use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unknown, unmet, wanted, with_bereft};
@@ -278,8 +278,19 @@ impl Operation {
         }
         let since = around.now.mono;
         let flight = |goal| Flight { goal, since };
-        let mut running = Running { queued: work.start.len(), replace: work.replace.into(), ..Running::default() };
-        running.in_flight.extend(work.stop.iter().map(|slot| (*slot, flight(Goal::Down))));
+        let can_be_relieved = |slot: &u32| {
+            let instance = around.table.instance(&InstanceId::new(app, *slot));
+            instance.is_some_and(|instance| instance.machine.can_be_relieved())
+        };
+        // Others go on meanwhile.
+        let at_once = self.parallel.filter(|_| work.replace.iter().all(can_be_relieved)).unwrap_or(1);
+        let replace = work.replace.iter().copied().collect();
+        let mut running = Running { queued: work.start.len(), replace, at_once, ..Running::default() };
+        // With each goes what was to relieve it, or is relieved already.
+        let others = work.stop.iter().map(|slot| second(*slot));
+        let others: Vec<u32> =
+            others.filter(|slot| around.table.instance(&InstanceId::new(app, *slot)).is_some()).collect();
+        running.in_flight.extend(work.stop.iter().chain(&others).map(|slot| (*slot, flight(Goal::Down))));
         running.in_flight.extend(work.watch.iter().map(|slot| (*slot, flight(Goal::Up))));
         if self.given_up {
             running.replace.clear();
@@ -297,6 +308,11 @@ impl Operation {
         for slot in &work.stop {
             let id = InstanceId::new(app, *slot);
             around.feed(&id, if is_fewer { Event::Retire } else { Event::Stop });
+            self.judge(&id, false, around);
+        }
+        for slot in others {
+            let id = InstanceId::new(app, slot);
+            around.feed(&id, Event::Stop);
             self.judge(&id, false, around);
         }
         for slot in &work.watch {

@@ -31,13 +31,15 @@ fn list(world: &mut World) -> Vec<InstanceView> {
     listed
 }
 
-/// Every process that runs is known, and as there is one pid an instance, none has two. No timer runs for nothing.
+/// Every process that runs is known, and as there is one pid an instance, none has two but while one relieves the other. No
+/// timer runs for nothing.
 pub(super) fn after_each(world: &mut World) {
     if world.host.exited {
         return;
     }
     let views = list(world);
-    let pids: Vec<u32> = views.iter().filter_map(|view| view.pid).collect();
+    let beside = views.iter().filter_map(|view| view.beside.as_ref()?.pid);
+    let pids: Vec<u32> = views.iter().filter_map(|view| view.pid).chain(beside).collect();
     for tree in world.host.trees.values().filter(|tree| tree.root_alive && tree.announced) {
         // Listed twice where the end of its pid's former owner has not been heard of yet.
         if !pids.contains(&tree.pid) {
@@ -47,7 +49,8 @@ pub(super) fn after_each(world: &mut World) {
     let resting = |view: &InstanceView| {
         // What could not be started is tried again.
         let again = view.detail.as_deref().is_some_and(|detail| detail.contains("tried again in"));
-        matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed") && !again
+        let alone = view.beside.is_none();
+        matches!(view.state.as_str(), "stopped" | "online" | "errored" | "completed") && !again && alone
     };
     // What has a limit of memory, or of age, is looked at now and then.
     let limited = world.host.disk.apps.values().chain(world.host.heard_disk.apps.values());
@@ -136,6 +139,12 @@ pub(super) fn at_rest(world: &mut World) {
                 }
                 (Intent::Up, _) => &["online", "errored", "completed"],
             };
+            let stuck = |detail: &str| detail.starts_with("would not die");
+            if let Some(beside) = &view.beside
+                && !beside.detail.as_deref().is_some_and(stuck)
+            {
+                world.host.fail(&format!("{name}:{slot} has two processes: {beside:?}"));
+            }
             // What depends on something that is not up waits for it.
             let waits = view.state == "waiting" && view.detail.as_deref().is_some_and(|detail| is_true(detail, &views));
             // What outlived SIGKILL is shown as such until somebody asks again.
