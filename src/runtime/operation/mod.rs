@@ -212,7 +212,12 @@ impl Operation {
     /// Whether a stop may come in between.
     pub(super) fn gives_way(&self) -> bool {
         let brings_up = self.tasks.values().any(|task| task.aim.brings_up());
-        brings_up && self.afterwards == Afterwards::GoOn && self.recalling.is_none() && !self.goes_on_alone()
+        // Nor does one wait until another's app has ended.
+        let stops = |task: &Task| matches!(task.aim, Aim::Stop { .. } | Aim::Delete { .. });
+        (brings_up || self.tasks.values().all(stops))
+            && self.afterwards == Afterwards::GoOn
+            && self.recalling.is_none()
+            && !self.goes_on_alone()
     }
 
     pub(super) fn is_saving(&self) -> bool {
@@ -297,7 +302,7 @@ impl Operation {
             let Some(task) = self.tasks.get_mut(&id.app) else { continue };
             let is_silent = task.aim.is_silent();
             match &mut task.phase {
-                Phase::Pending => self.skip(&id.app, reason.clone()),
+                Phase::Pending if task.aim.brings_up() => self.skip(&id.app, reason.clone()),
                 Phase::Running(running) => {
                     running.queued -= queued;
                     let replaced = running.replace.len();
@@ -320,7 +325,7 @@ impl Operation {
                     let failure = Failure::of_app(id.app.clone(), reason.clone());
                     self.failed.push(Failure { slot: Some(id.slot), ..failure });
                 }
-                Phase::Saving | Phase::Done | Phase::Failed => {}
+                Phase::Pending | Phase::Saving | Phase::Done | Phase::Failed => {}
             }
         }
         for id in stopped {

@@ -141,6 +141,40 @@ fn a_stop_does_not_wait_until_something_else_is_ready() {
 }
 
 #[test]
+fn a_stop_does_not_wait_until_another_app_has_ended() {
+    for second in [Request::Stop { targets: targets(&["other"]) }, Request::Delete { targets: targets(&["other"]) }] {
+        let mut world = World::calm();
+        let deaf = app("deaf", "deaf", |app| app.stop.timeout_ms = 60_000);
+        let needed = app("needed", "stay", |_| {});
+        let needs = app("needs", "stay", |app| app.depends_on = targets(&["needed"]));
+        world.ask(apply(&[deaf, plain("other"), needed, needs]));
+        let first = world.call(Request::Stop { targets: targets(&["deaf", "other", "needed", "needs"]) }, false);
+        let at = world.host.mono;
+        assert_eq!(done(world.ask(second)).1, [""; 0]);
+        let third = world.ask(Request::Stop { targets: targets(&["deaf", "needs"]) });
+        assert_eq!(done(third).1, [""; 0]);
+        assert!(world.host.mono >= at + 60_000, "it is the same end that it waits for");
+        assert_eq!(done(world.until_answered(first)).1, [""; 0]);
+        assert!(states(&mut world).iter().all(|state| state.ends_with(" stopped")), "{:?}", states(&mut world));
+    }
+    let mut world = World::calm();
+    let deaf = app("deaf", "deaf", |app| app.stop.timeout_ms = 60_000);
+    world.ask(apply(&[deaf, plain("other")]));
+    let first = world.call(Request::Stop { targets: targets(&["deaf"]) }, false);
+    let at = world.host.mono;
+    assert_eq!(done(world.ask(Request::Stop { targets: targets(&["other"]) })), (1, vec![]));
+    assert!(world.host.mono < at + 1_000);
+    assert!(!world.host.finished.contains_key(&first), "it goes on");
+    // Who starts something waits, and is told for whom and how long already.
+    world.run_until(at + 2_000);
+    let start = world.call(Request::Start { targets: targets(&["other"]) }, false);
+    let told = format!("{:?}", world.host.answers[&start]);
+    assert!(told.contains("stop of `deaf`") && told.contains("for_ms: 2000"), "{told}");
+    assert_eq!(done(world.until_answered(first)), (1, vec![]));
+    assert_eq!(done(world.until_answered(start)), (1, vec![]));
+}
+
+#[test]
 fn what_a_first_apply_has_not_come_to_can_be_stopped_by_its_name() {
     for stop in
         [Request::Stop { targets: targets(&["later", "other"]) }, Request::Delete { targets: targets(&["later"]) }]
