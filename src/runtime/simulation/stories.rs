@@ -665,6 +665,44 @@ fn a_clock_that_is_set_runs_nothing_twice_and_makes_up_for_what_was_missed() {
     assert_eq!(restarts(&mut world), [4], "and goes by what it says now");
 }
 
+/// The hour that is left out, and the one that comes twice, also where a daemon is killed in it.
+#[test]
+fn each_time_comes_once_in_the_nights_in_which_the_clock_is_changed() {
+    for (evening, killed) in [
+        ("2026-03-28T23:30:00Z", false),
+        ("2026-03-28T23:30:00Z", true),
+        ("2026-10-24T22:30:00Z", false),
+        ("2026-10-24T22:30:00Z", true),
+    ] {
+        let at = format!("{evening}, killed: {killed}");
+        let mut world = World::calm();
+        let evening: jiff::Timestamp = evening.parse().unwrap();
+        let now = i64::try_from(world.host.now().wall.0).unwrap();
+        world.host.set_clock(evening.as_millisecond() - now);
+        let by_cron = app("api", "stay", |app| app.cron_restart = Some("30 2 * * *".to_owned()));
+        let job = |name: &str, script: &str, pattern: &str| {
+            app(name, script, |app| (app.schedule, app.restart.auto) = (Some(pattern.to_owned()), false))
+        };
+        world.ask(apply(&[by_cron, job("often", "exit 40 0", "*/30 * * * *"), job("once", "exit 41 0", "30 2 * * *")]));
+        let begun = world.host.mono;
+        let spawned = |world: &World, script: &str| world.host.spawned.get(script).copied().unwrap_or(0);
+        for half in 1..=48 {
+            world.run_until(begun + half * HOUR_MS / 2 + 1_000);
+            if killed && half < 9 {
+                world.restart();
+            }
+        }
+        assert_eq!(spawned(&world, "exit 40 0"), 48, "{at}: every half hour");
+        assert_eq!(
+            (spawned(&world, "stay"), spawned(&world, "exit 41 0")),
+            (2, 1),
+            "{at}: started, and once that night"
+        );
+        world.run_until(begun + 40 * HOUR_MS);
+        assert_eq!((spawned(&world, "stay"), spawned(&world, "exit 41 0")), (3, 2), "{at}: and in the next");
+    }
+}
+
 #[test]
 fn a_job_is_not_run_again_by_the_next_daemon_and_keeps_its_time() {
     let mut world = World::calm();
