@@ -62,6 +62,7 @@ impl Stage {
             nice: 0,
             rlimits: BTreeMap::new(),
             limits: crate::spec::Limits::default(),
+            listen: Vec::new(),
             worker: false,
             preload: false,
             relieves: false,

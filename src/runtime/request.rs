@@ -106,7 +106,9 @@ pub(super) fn begin(
         }
         Request::Reload { targets, parallel } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
-            parallel.into_iter().for_each(|parallel| operation.limit(parallel));
+            if let Some(parallel) = parallel {
+                operation.limit(parallel);
+            }
             let again = |slots| Aim::Up { slots, renew: true, gently: true };
             dependencies_first(&mut operation, resolved(&targets)?, table, again);
             operation

@@ -9,7 +9,7 @@ use super::work::Aim;
 use super::{AppRecord, Effect, InstanceRecord, Intent, Past, Save, State, Survivor};
 use crate::base::{ExitStatus, InstanceId, Mono, Now, first, second};
 use crate::spec::AppSpec;
-use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, has_second_names, launch};
+use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch, shares_sockets};
 
 /// Every instance's launch as an earlier daemon may have made it, and whose it would be. They are numbered from 1.
 ///
@@ -29,7 +29,7 @@ pub fn possible_launches(state: &State, layout: &Layout) -> Vec<(InstanceId, Lau
                 let of = |id| launch(id, spec, *slot, instance.id, layout, &nothing);
                 let id = InstanceId::new(name, *slot);
                 launches.push((id.clone(), of(next(&launches))));
-                if has_second_names(spec) {
+                if shares_sockets(spec) {
                     launches.push((id.second(), of(next(&launches)).by_second_name()));
                 }
             }

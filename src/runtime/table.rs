@@ -415,7 +415,7 @@ fn is_served(machine: &Machine, now: Now) -> bool {
         State::Launching { .. } | State::Starting { .. } | State::Online { .. } | State::Stopping { .. } => true,
         // Of others there are no sockets.
         State::Stopped | State::Blocked | State::Scheduled | State::Errored { .. } | State::Completed { .. } => {
-            machine.policy.exec_mode != ExecMode::Cluster
+            machine.policy.exec_mode != ExecMode::Cluster && machine.policy.listen.is_empty()
         }
     }
 }

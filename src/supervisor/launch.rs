@@ -68,6 +68,8 @@ pub struct Launch {
     pub rlimits: BTreeMap<String, Option<u64>>,
     /// Of it with all that it starts.
     pub limits: Limits,
+    /// Sockets that it is given from descriptor 3 on, as [`crate::spec::Listener`] reads them.
+    pub listen: Vec<String>,
     /// It shares its app's sockets with the other instances, over its channel: a worker of Node's cluster.
     pub worker: bool,
     /// What helps node's workers to finish what they have begun is loaded before their own code.
@@ -160,6 +162,7 @@ pub fn launch(
         nice: spec.nice,
         rlimits: spec.rlimits.clone(),
         limits: spec.limits,
+        listen: spec.listen.clone(),
         worker: is_worker(spec),
         preload: is_preloaded(spec),
         tree: spec.stop.tree,
@@ -254,13 +257,13 @@ pub(super) fn is_worker(spec: &AppSpec) -> bool {
 /// Whether a process can be started beside the one that it is to relieve: both accept what comes to the sockets of their slot.
 #[must_use]
 pub(super) fn can_relieve(old: &AppSpec, new: &AppSpec) -> bool {
-    is_worker(old) && is_worker(new)
+    shares_sockets(old) && shares_sockets(new)
 }
 
-/// Whether an app's processes may be known by second names.
+/// Whether the sockets of its slot are open beside its process.
 #[must_use]
-pub fn has_second_names(spec: &AppSpec) -> bool {
-    is_worker(spec)
+pub fn shares_sockets(spec: &AppSpec) -> bool {
+    is_worker(spec) || !spec.listen.is_empty()
 }
 
 /// What is not to finish needs no help with it; Bun has ways of its own, and another user may not read our folder.

@@ -14,7 +14,7 @@ mod table;
 
 pub use check::{Ask as ProbeAsk, Check, check};
 pub use launch::{
-    Framing, Launch, LaunchId, Layout, Output, combined_log, has_second_names, launch, log_outputs, pid_file, safe_name,
+    Framing, Launch, LaunchId, Layout, Output, combined_log, launch, log_outputs, pid_file, safe_name, shares_sockets,
 };
 pub use machine::{Machine, deadline};
 pub use state::{Awaits, Cause, ErrorReason, State, StopPhase, Then};

@@ -21,7 +21,7 @@ http.createServer((question, answer) => answer.end(`${process.pid} ${cluster.isW
   .listen(process.env.LISTEN || Number(process.env.PORT), () => console.log('listens'))
 ";
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
 }
 
@@ -30,7 +30,7 @@ fn server(port: u16, instances: u32) -> Value {
 }
 
 /// What it answers; none where the connection is refused or cut.
-fn ask(port: u16) -> Option<String> {
+pub(crate) fn ask(port: u16) -> Option<String> {
     let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(SOON)).ok()?;
     answer(stream)

@@ -289,7 +289,9 @@ impl Host {
         self.pump_out(outputs.piped.as_ref())?;
         let group = self.open_group(launch, &mark);
         let preload = self.preload(launch);
+        let sockets = self.pass_sockets(launch, account.as_ref()).inspect_err(|_| self.groups.release(launch.id))?;
         let extras = Extras {
+            sockets,
             home: &self.home,
             preload: preload.as_deref(),
             mark: &mark,
@@ -299,7 +301,14 @@ impl Host {
             account: account.as_ref(),
             group,
         };
-        let (spawned, piped) = spawn(launch, &extras, outputs).inspect_err(|_| self.groups.release(launch.id))?;
+        let (spawned, piped) = match spawn(launch, &extras, outputs) {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                self.groups.release(launch.id);
+                self.unpass(launch);
+                return Err(error);
+            }
+        };
         let pid = spawned.pid;
         if let Some(all) = &mut self.taps {
             all.extend(taps.into_iter().flatten());

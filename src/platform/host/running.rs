@@ -112,8 +112,13 @@ impl Running {
         }
     }
 
+    /// Of Node's cluster.
+    pub(super) fn is_worker(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| member.asks)
+    }
+
     fn ask_to_shut_down(&mut self) -> bool {
-        let is_worker = self.member.is_some();
+        let is_worker = self.is_worker();
         self.channel.as_mut().is_some_and(|channel| channel.ask_to_shut_down(is_worker))
     }
 

@@ -254,12 +254,12 @@ impl Operation {
             self.begun_any |= work.watch.is_empty();
             work.install(around.table, around.now, around.out);
         }
-        for work in works {
+        for work in &works {
             self.begin_task(work, around);
         }
     }
 
-    fn begin_task(&mut self, work: Work, around: &mut Surroundings<'_>) {
+    fn begin_task(&mut self, work: &Work, around: &mut Surroundings<'_>) {
         let app = work.app.as_str();
         if let Some(from) = &work.renamed_from {
             self.progress(app, None, ProgressKind::Renamed { from: from.clone() }, around.out);
@@ -274,7 +274,7 @@ impl Operation {
             self.progress(app, None, what, around.out);
         }
         if let Some(reason) = self.skipped.remove(app) {
-            return self.have_wait(&work, reason, around);
+            return self.have_wait(work, reason, around);
         }
         let since = around.now.mono;
         let flight = |goal| Flight { goal, since };

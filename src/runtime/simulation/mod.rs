@@ -11,6 +11,7 @@ mod generations;
 mod history;
 mod host;
 mod needs;
+mod relief;
 mod rng;
 mod stories;
 mod user;

@@ -16,7 +16,7 @@ fn needs(name: &str, condition: Condition, on_exit: OnExit) -> impl FnOnce(&mut 
     }
 }
 
-fn checked(app: &mut AppSpec) {
+pub(super) fn checked(app: &mut AppSpec) {
     let check = HealthCheck::new(Probe::Tcp("localhost:1".to_owned()));
     app.health_check = Some(HealthCheck { startup_ms: 5_000, unhealthy_threshold: 2, ..check });
 }
