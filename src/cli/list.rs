@@ -43,6 +43,11 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
             let instance = harmless(view.name.as_bytes(), false);
             terminal.note(&format!("`{instance}:{}` is being replaced; beside it: {}", view.slot, beside(other)));
         }
+        for view in measured.iter().map(|one| &one.view) {
+            if let Some(waits) = waits_in_vain(view) {
+                terminal.note(&waits);
+            }
+        }
         for StrangerView { pid, name, slot } in strangers {
             let instance = harmless(name.as_bytes(), false);
             terminal.note(&format!(
@@ -52,6 +57,13 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         }
     }
     Ok(Exit::Done)
+}
+
+/// What it waits for has been deleted, and does not come by itself.
+fn waits_in_vain(view: &InstanceView) -> Option<String> {
+    let detail = view.detail.as_ref().filter(|detail| view.state == "waiting" && detail.contains(" (deleted)"))?;
+    let (name, detail) = (harmless(view.name.as_bytes(), false), harmless(detail.as_bytes(), false));
+    Some(format!("`{name}:{}` waits {detail}; see `pmrun why {name}`", view.slot))
 }
 
 /// The other process of an instance: `pid 123, stopping: finishes what it has begun`.
@@ -157,6 +169,23 @@ fn or_dash(value: Option<impl ToString>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_for_what_was_deleted_says_so() {
+        let mut view = InstanceView::sample(0, "web", 1);
+        for (state, detail, want) in [
+            ("waiting", "for `db` to be ready", None),
+            ("online", "(deleted)", None),
+            (
+                "waiting",
+                "for `db` to be ready (deleted)",
+                Some("`web:1` waits for `db` to be ready (deleted); see `pmrun why web`"),
+            ),
+        ] {
+            (view.state, view.detail) = (state.to_owned(), Some(detail.to_owned()));
+            assert_eq!(waits_in_vain(&view).as_deref(), want);
+        }
+    }
 
     #[test]
     fn uptime_has_one_unit_and_needs_a_process() {

@@ -115,6 +115,22 @@ impl<'a> Search<'a> {
         Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed.is_some())))
     }
 
+    /// Looks only where `launch`'s process would have left its pid: what such a one has left behind may look as it did.
+    ///
+    /// # Errors
+    /// When processes cannot be looked at.
+    pub(super) fn filed(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
+        let own = Path::new(&launch.pid_file);
+        for path in [own.to_owned(), beside(own)].iter().filter(|path| launch.worker || *path == own) {
+            let process = pid_in(path).map(procfs::process).transpose()?.flatten();
+            let leader = process.map(|process| self.leader(process)).transpose()?.flatten();
+            if let Some((process, marks)) = leader.filter(|(_, marks)| is_of(marks, launch)) {
+                return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: path != own, ..found }));
+            }
+        }
+        Ok(None)
+    }
+
     fn leaders(&mut self) -> io::Result<&[(Process, Marks)]> {
         if self.leaders.is_none() {
             let mut leaders = Vec::new();
@@ -144,7 +160,8 @@ impl<'a> Search<'a> {
 }
 
 /// A pid file is a short regular file, or none: a FIFO is not waited for, a device not read without end.
-fn pid_in(path: &Path) -> Option<u32> {
+#[must_use]
+pub fn pid_in(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().filter(|file| file.is_file() && file.len() <= 64)?;
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

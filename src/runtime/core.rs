@@ -495,9 +495,10 @@ impl Core {
             matches!(state, Some(supervisor::State::Errored { reason: ErrorReason::WouldNotDie { .. } }));
         let is_gone = matches!(event, Event::TreeGone { .. });
         self.feed(&id, event, now, out);
-        // A way back, which nobody waits for any more, has recorded that its work is done.
+        // A way back, which nobody waits for any more, has recorded that its work is done; it may have been an earlier daemon's.
+        let unasked = was_immortal || !self.is_at_work_on(&id.app);
         let intent = self.table.apps.get(&id.app).and_then(|app| app.intent(id.slot));
-        if let Some(Intent::Done { status }) = intent.filter(|_| was_immortal && is_gone) {
+        if let Some(Intent::Done { status }) = intent.filter(|_| unasked && is_gone) {
             self.feed(&id, Event::Conclude { status }, now, out);
         }
     }
@@ -689,6 +690,14 @@ impl Core {
                 self.current = Some(current);
                 break;
             }
+            // What is to go with what was restarted goes now: it is part of it.
+            self.current = Some(current);
+            self.keep_needs(now, out);
+            let Some(mut current) = self.current.take() else { continue };
+            if !current.advance(&mut self.around(now, out)) || current.await_followers(&self.table) {
+                self.current = Some(current);
+                continue;
+            }
             self.moved.clear();
             if let Some(way) = current.way_back(&self.table) {
                 self.undo(way, out);
@@ -726,6 +735,12 @@ impl Core {
             for (slot, instance) in &app.instances {
                 if let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.runs != instance.runs) {
                     record.runs.clone_from(&instance.runs);
+                    app.unsaved = true;
+                    changed = true;
+                }
+                if let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.bereft != instance.bereft)
+                {
+                    record.bereft.clone_from(&instance.bereft);
                     app.unsaved = true;
                     changed = true;
                 }

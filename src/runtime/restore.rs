@@ -97,8 +97,8 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
             }
         };
         let new = |slot, known: &InstanceRecord| {
-            let runs = known.runs.clone();
-            Box::new(Instance { runs, ..Instance::new(known.id, machine(slot, known.intent)) })
+            let (bereft, runs) = (known.bereft.clone(), known.runs.clone());
+            Box::new(Instance { bereft, runs, ..Instance::new(known.id, machine(slot, known.intent)) })
         };
         let mut instances: BTreeMap<u32, Box<Instance>> =
             record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
@@ -127,7 +127,7 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
             let found = standing.go_on(instance, intent, &survivor);
             open.extend(found.map(|found| (id.clone(), found)));
         }
-        if intent == Intent::Stopped {
+        if intent != Intent::Up {
             unwanted.push(id);
         }
     }

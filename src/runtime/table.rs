@@ -159,7 +159,7 @@ pub(super) struct Table {
     pub(super) next_list_id: u32,
     next_launch: u64,
     pub(super) launches: BTreeMap<LaunchId, InstanceId>,
-    /// Apps of which an instance completed, or ended a run, since it was last recorded.
+    /// Apps of which an instance completed, ended a run, or came to wait for what was deleted, since it was last recorded.
     pub(super) completed: BTreeSet<String>,
     /// Apps that a command has had its say on since it was last looked at.
     pub(super) touched: BTreeSet<String>,

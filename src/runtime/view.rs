@@ -5,7 +5,9 @@ use super::table::{App, Instance, Table};
 use super::work::Declared;
 use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
 use crate::base::{InstanceId, Key, Now, first, format_span, is_second, second};
-use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
+use crate::plan::{
+    ActualApp, ActualInstance, Liveness, Snapshot, Step, shown_digest, shown_env, shown_text, shown_words,
+};
 use crate::rpc::wire::{AppView, BesideView, InstanceView, StrangerView};
 use crate::schedule::Agenda;
 use crate::spec::{AppSpec, ExecMode, Probe};
@@ -128,13 +130,13 @@ pub(super) fn views(table: &Table, now: Now) -> Vec<InstanceView> {
 }
 
 /// What can be named of apps that are not there yet.
-pub(super) fn unborn(apps: &[(&Declared, Vec<u32>)]) -> Vec<InstanceView> {
-    let views = |(declared, slots): &(&Declared, Vec<u32>)| -> Vec<InstanceView> {
+pub(super) fn unborn(apps: &[(&Declared, &Step)]) -> Vec<InstanceView> {
+    let views = |(declared, step): &(&Declared, &Step)| -> Vec<InstanceView> {
         let Declared { ecosystem, file, spec, ambient, .. } = declared;
         let (ecosystem, file, spec) = (ecosystem.clone(), file.clone(), Arc::clone(spec));
         let record = AppRecord { ecosystem, file, spec, ambient: ambient.digest.clone(), instances: BTreeMap::new() };
         let nowhere = || (Output::Null, Output::Null, None, (None, false));
-        slots.iter().map(|slot| blank(&record, *slot, u32::MAX, nowhere())).collect()
+        step.start.iter().map(|slot| blank(&record, *slot, u32::MAX, nowhere())).collect()
     };
     apps.iter().flat_map(views).collect()
 }
@@ -203,7 +205,7 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
     InstanceView {
         pid,
         state: machine.state.word().to_owned(),
-        detail: planned(app, machine, now).or_else(|| detail(machine, now)),
+        detail: planned(app, machine, now).or_else(|| waits(instance)).or_else(|| detail(machine, now)),
         restarts: machine.restarts,
         started_at_ms: instance.started_at_ms.filter(|_| pid.is_some()),
         last_exit: machine.last_exit,
@@ -255,6 +257,15 @@ fn roughly(ms: u64) -> String {
     }
 }
 
+/// What it waits for, and what of that is not there any more.
+fn waits(instance: &Instance) -> Option<String> {
+    let machine = &instance.machine;
+    let is_gone = |unmet: &String| instance.bereft.iter().any(|app| unmet.starts_with(&format!("`{app}` ")));
+    let named = |unmet: &String| if is_gone(unmet) { format!("{unmet} (deleted)") } else { unmet.clone() };
+    let unmet: Vec<String> = machine.unmet.iter().map(named).collect();
+    (machine.state == supervisor::State::Blocked).then(|| format!("for {}", unmet.join(", ")))
+}
+
 /// Why it is in its state, where that is not plain.
 fn detail(machine: &Machine, now: Now) -> Option<String> {
     use supervisor::State;
@@ -271,7 +282,6 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
             let cause = machine.cause.as_ref().filter(|cause| matches!(cause, Cause::Unhealthy { .. }));
             Some(cause.map_or(again.clone(), |cause| format!("{again}: {cause}")))
         }
-        State::Blocked => Some(format!("for {}", machine.unmet.join(", "))),
         State::Starting { late: true, awaits, .. } => {
             Some(format!("{}; it goes on running", machine.lateness(*awaits)))
         }
@@ -293,7 +303,9 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
         }
         State::Errored { reason } => Some(reason.to_string()),
         State::Completed { status } => Some(status.to_string()),
-        State::Stopped
+        // What it waits for is said apart.
+        State::Blocked
+        | State::Stopped
         | State::Scheduled
         | State::Launching { .. }
         | State::Starting { .. }

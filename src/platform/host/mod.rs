@@ -215,7 +215,8 @@ impl Host {
     }
 
     /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark. What
-    /// those that are `done` have left behind goes on until its launch is stopped.
+    /// those that are `done` have left behind goes on until its launch is stopped; where one was to be ended and is not, it is
+    /// taken over.
     pub fn adopt(&mut self, launches: &[Launch], done: &HashSet<LaunchId>) -> Vec<Adopted> {
         let mut adopted = Vec::new();
         let mut spared = Spared::default();
@@ -232,14 +233,13 @@ impl Host {
                 spared.instances.extend(kin.instance.clone());
                 spared.list_ids.extend(kin.list_id);
                 self.ended.insert(launch.instance.to_string(), Ended { launch: launch.id, kin, pid_file: None });
-                continue;
-            }
-            if !launch.tree {
+            } else if !launch.tree {
                 // What it has started is left alone, whatever becomes of it.
                 spared.instances.insert(launch.instance.to_string());
                 spared.list_ids.insert(list_bits(launch));
             }
-            match search.find(launch) {
+            let found = if done.contains(&launch.id) { search.filed(launch) } else { search.find(launch) };
+            match found {
                 Ok(Some(survivor)) if !self.roots.contains_key(&survivor.process.pid) => {
                     match self.take_over(launch, &survivor) {
                         Ok(taken) => adopted.push(taken),
@@ -251,6 +251,7 @@ impl Host {
                     spared.marks.insert(survivor.mark);
                 }
                 Ok(Some(_)) => {}
+                Ok(None) if done.contains(&launch.id) => {}
                 Ok(None) => self.look_how_it_ended(launch, &left_over),
                 Err(error) => {
                     self.notice(format!("cannot look for {}: {}", launch.instance, reason(&error)));

@@ -476,6 +476,10 @@ impl Host {
         }
     }
 
+    pub(super) fn back_up(&mut self) {
+        self.backup = self.disk.clone();
+    }
+
     /// The disk is damaged, and built anew from its backup and what runs.
     pub(super) fn damage(&mut self) {
         let found: Vec<Found> = self
@@ -488,6 +492,7 @@ impl Host {
                 list_id: tree.list_id.parse().unwrap(),
                 mark: key.to_string(),
                 first: tree.root_alive,
+                filed: tree.root_alive,
             })
             .collect();
         self.disk = rebuild(self.backup.clone(), &found, &self.standings);
@@ -527,12 +532,12 @@ impl Host {
         for (instance, launch) in possible_launches(&self.disk, &self.layout) {
             let intent = self.disk.apps[&instance.app].instances[&first(instance.slot)].intent;
             if matches!(intent, Intent::Done { .. }) {
-                let left = self.trees.iter_mut().filter(|(_, tree)| tree.list_id == launch.env["pm_id"]);
+                let is_left = |tree: &Tree| tree.list_id == launch.env["pm_id"] && !tree.root_alive;
+                let left = self.trees.iter_mut().filter(|(_, tree)| is_left(tree));
                 for (key, tree) in left {
                     tree.launch = launch.id;
                     adopted.insert(*key);
                 }
-                continue;
             }
             let pids = [&launch.pid_file, &beside(&launch.pid_file)].map(|file| self.pid_files.get(file).copied());
             let is_it = |tree: &Tree| {
@@ -726,8 +731,8 @@ impl Host {
             is_its && tree.whole && tree.watched != Some(false) && launch.tree
         };
         let mut earlier = self.trees.values().filter(is_its);
-        if earlier.any(|tree| tree.root_alive || !tree.children.is_empty()) {
-            self.fail(&format!("{id} was started beside what an earlier process of it left"));
+        if let Some(tree) = earlier.find(|tree| tree.root_alive || !tree.children.is_empty()) {
+            self.fail(&format!("{id} was started beside what an earlier process of it left: {tree:?}"));
         }
     }
 
