@@ -125,6 +125,16 @@ export interface App extends OtherSpellings {
    */
   listen?: string[] | string | false | null;
   /**
+   * How the instances in cluster mode share out who connects.
+   * * `reuseport`: The system does, by a socket for each instance: nothing is faster.
+   * * `shared`: Whoever is idle first takes the next, from one socket.
+   * * `round_robin`: pmrun accepts, and gives each to the instance that has the fewest on their way to it, in turn.
+   * * `sticky`: As `round_robin`, but who comes from one address comes to one instance as long as that is there.
+   * @default "reuseport"
+   * @example "round_robin"
+   */
+  distribution?: "reuseport" | "shared" | "round_robin" | "sticky" | false | null;
+  /**
    * Sets the variable PORT, and wins over `env`. A whole number from 0 to 65535.
    * @example 3000
    */

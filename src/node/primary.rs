@@ -10,6 +10,8 @@ use super::{Endpoint, Family, Query};
 const SOCKETS_MAX: usize = 256;
 /// Nor do more than this wait who were accepted for a worker that went before it took them.
 const WAITING_MAX: usize = 1_024;
+/// Nor are more than these on their way to workers of which the primary accepts all: the rest wait in the system's queue.
+const GIVEN_MAX: usize = 256;
 
 /// A process that shares the sockets of its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,30 @@ pub struct Worker {
     /// Tells it from every other, earlier ones included.
     pub id: u64,
     pub slot: u32,
+    pub share: Share,
+}
+
+/// How the workers of an app share out who connects, where that can be chosen: datagrams, and ports that are yet to be
+/// found, come to one socket for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    /// Each slot has a socket.
+    #[default]
+    BySlot,
+    /// There is one for all.
+    One,
+    /// Workers are told who has come, as [`Told`] says.
+    Told(Told),
+}
+
+/// Whom a connection is given to that the primary has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// Who has the fewest that it has not taken yet.
+    RoundRobin,
+    /// By the client's address the same one, as long as it is there.
+    Sticky,
 }
 
 /// What a worker is sent: a line with its end, and the descriptor that goes with it.
@@ -63,6 +89,8 @@ pub struct Primary<F> {
 pub struct Connection<F> {
     pub endpoint: Endpoint,
     pub fd: F,
+    /// Of where it comes from.
+    pub origin: u64,
 }
 
 /// Which socket it is. As text it goes through other programs: what is added later is optional.
@@ -79,6 +107,9 @@ struct Name {
     /// It is given to processes when they are started, and not when they ask for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     passed: bool,
+    /// Nobody has it but the primary, which tells workers who has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Told>,
 }
 
 /// A name with what belongs to it.
@@ -100,15 +131,19 @@ struct Socket<F> {
 }
 
 impl Name {
-    fn of(endpoint: Endpoint, index: u64, slot: u32) -> Self {
+    fn of(endpoint: Endpoint, index: u64, slot: u32, share: Share) -> Self {
         let index = (endpoint.port == 0 && endpoint.family != Family::Unix).then_some(index);
-        let slot = endpoint.is_by_slot().then_some(slot);
-        Self { endpoint, index, slot, passed: false }
+        let slot = (endpoint.is_by_slot() && share == Share::BySlot).then_some(slot);
+        let told = match share {
+            Share::Told(told) if endpoint.is_served() && index.is_none() => Some(told),
+            _ => None,
+        };
+        Self { endpoint, index, slot, passed: false, told }
     }
 
     /// What workers call it: the same in all slots, so that what waits in one's can be given to another's.
     fn key(&self) -> String {
-        let Self { endpoint, index, slot: _, passed: _ } = self;
+        let Self { endpoint, index, slot: _, passed: _, told: _ } = self;
         let address = endpoint.address.as_deref().unwrap_or("*");
         let index = index.map(|index| format!(":{index}")).unwrap_or_default();
         format!("{address}:{}:{:?}:{}{index}", endpoint.port, endpoint.family, u8::from(endpoint.ipv6_only))
@@ -148,7 +183,7 @@ impl<F: Clone> Primary<F> {
             let errno = if query.fd.is_some() { Errno::BADF } else { Errno::INVAL };
             return (self.refusal(seq, "", errno.raw_os_error()), None);
         };
-        let name = Name::of(endpoint, query.index, worker.slot);
+        let name = Name::of(endpoint, query.index, worker.slot, worker.share);
         let key = name.key();
         let mut opened = None;
         match self.sockets.get(&name).map(|socket| socket.users.get(&worker.id)) {
@@ -183,6 +218,12 @@ impl<F: Clone> Primary<F> {
         let inner = json!({
             "cmd": "NODE_CLUSTER", "ack": seq, "seq": seq_out, "key": key, "errno": 0, "data": socket.data
         });
+        if name.told.is_some() {
+            // Without a descriptor node's worker waits to be told.
+            let mut inner = inner;
+            inner["sockname"] = sockname(&name.endpoint);
+            return (Answer { line: line(&inner), fd: None }, opened);
+        }
         let answer = Answer { line: handle(name.endpoint.handle_type(), &inner), fd: Some(socket.fd.clone()) };
         (answer, opened)
     }
@@ -197,7 +238,7 @@ impl<F: Clone> Primary<F> {
         endpoint: Endpoint,
         open: impl FnOnce(&Endpoint, bool) -> Result<F, i32>,
     ) -> Result<(F, Option<Kept<F>>), i32> {
-        let name = Name { passed: true, ..Name::of(endpoint, 0, worker.slot) };
+        let name = Name { passed: true, ..Name::of(endpoint, 0, worker.slot, Share::BySlot) };
         let mut opened = None;
         if !self.sockets.contains_key(&name) {
             let is_beside = |other: &Name| other.endpoint == name.endpoint && other.slot != name.slot;
@@ -258,10 +299,15 @@ impl<F: Clone> Primary<F> {
         self.waiting.extend(left.map(|(_, (_, connection))| connection));
     }
 
-    /// Sockets of slots whose worker is not there, or accepts no more, while others serve the same.
+    /// Sockets on which the primary is to accept: those of which workers are told who has come, and those of slots whose
+    /// worker is not there, or accepts no more, while others serve the same.
     #[must_use]
     pub fn orphans(&self) -> Vec<Kept<F>> {
-        let is_left = |name: &Name, socket: &Socket<F>| name.slot.is_some() && !name.passed && socket.users.is_empty();
+        let is_left = |name: &Name, socket: &Socket<F>| {
+            let has_nobody = name.slot.is_some() && !name.passed && socket.users.is_empty();
+            // Who is slow to take those that it was given is not given more without end.
+            has_nobody || (name.told.is_some() && self.given.len() + self.waiting.len() < GIVEN_MAX)
+        };
         let left = self.sockets.iter().filter(|(name, socket)| is_left(name, socket));
         left.filter(|(name, _)| self.heirs(&name.endpoint).next().is_some())
             .map(|(name, socket)| socket.kept(name))
@@ -281,18 +327,35 @@ impl<F: Clone> Primary<F> {
         for connection in std::mem::take(&mut self.waiting) {
             let heirs: Vec<u64> = self.heirs(&connection.endpoint).filter(|heir| is_there(*heir)).collect();
             let seq = self.next();
-            let turn = usize::try_from(seq).unwrap_or(0) % heirs.len().max(1);
-            let Some(heir) = heirs.get(turn) else {
+            let Some(heir) = self.choose(&heirs, &connection, seq) else {
                 self.waiting.push_back(connection);
                 continue;
             };
-            let key = Name::of(connection.endpoint.clone(), 0, 0).key();
+            let key = Name::of(connection.endpoint.clone(), 0, 0, Share::One).key();
             let inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq });
             let line = handle(connection.endpoint.handle_type(), &inner);
-            told.push((*heir, Answer { line, fd: Some(connection.fd.clone()) }));
-            self.given.insert(seq, (*heir, connection));
+            told.push((heir, Answer { line, fd: Some(connection.fd.clone()) }));
+            self.given.insert(seq, (heir, connection));
         }
         told
+    }
+
+    /// Whom of `heirs` a connection is given to.
+    fn choose(&self, heirs: &[u64], connection: &Connection<F>, turn: u64) -> Option<u64> {
+        let of_socket =
+            self.sockets.iter().find(|(name, _)| name.endpoint == connection.endpoint && name.told.is_some());
+        if let Some((Name { told: Some(Told::Sticky), .. }, _)) = of_socket {
+            // By slot, which outlives its worker. Of two that are there while one relieves the other, the newer.
+            let weight = |heir: &u64| {
+                (mixed(connection.origin ^ u64::from(self.workers.get(heir).copied().unwrap_or(u32::MAX)) << 32), *heir)
+            };
+            return heirs.iter().copied().max_by_key(|heir| weight(heir));
+        }
+        let owed = |heir: u64| self.given.values().filter(|(to, _)| *to == heir).count();
+        let count = heirs.len();
+        let start = usize::try_from(turn).unwrap_or(0) % count.max(1);
+        let in_turn = (0..count).filter_map(|step| heirs.get((start + step) % count).copied());
+        in_turn.min_by_key(|heir| owed(*heir))
     }
 
     /// A worker has taken a connection, or not: it has closed its server meanwhile.
@@ -386,6 +449,24 @@ impl<F: Clone> Socket<F> {
     }
 }
 
+/// As node says it: what a worker answers when it is asked where its server listens.
+fn sockname(endpoint: &Endpoint) -> Value {
+    let family = match endpoint.family {
+        Family::Tcp4 => "IPv4",
+        Family::Tcp6 => "IPv6",
+        Family::Unix | Family::Udp4 | Family::Udp6 => return Value::Null,
+    };
+    let (any, family) = if endpoint.address.is_none() { ("::", "IPv6") } else { ("", family) };
+    json!({ "address": endpoint.address.as_deref().unwrap_or(any), "family": family, "port": endpoint.port })
+}
+
+/// Spreads what differs little (the finalizer of SplitMix64, public domain: Steele, Lea, Flood 2014).
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
 fn write(name: &Name, data: Option<&Value>) -> String {
     let written = Written { name: name.clone(), data: data.cloned() };
     serde_json::to_string(&written).unwrap_or_default()
@@ -406,10 +487,10 @@ mod tests {
     use super::*;
     use crate::node::Said;
 
-    const ONE: Worker = Worker { id: 1, slot: 0 };
-    const TWO: Worker = Worker { id: 2, slot: 1 };
+    const ONE: Worker = Worker { id: 1, slot: 0, share: Share::BySlot };
+    const TWO: Worker = Worker { id: 2, slot: 1, share: Share::BySlot };
     /// What follows the first worker in its slot.
-    const NEXT: Worker = Worker { id: 3, slot: 0 };
+    const NEXT: Worker = Worker { id: 3, slot: 0, share: Share::BySlot };
 
     fn tcp(port: u16) -> Query {
         ask(&format!(r#""address":null,"port":{port},"addressType":4,"index":0"#))
@@ -551,7 +632,7 @@ mod tests {
         assert!(world.primary.orphans().is_empty());
         world.primary.gone(ONE);
         assert_eq!(world.primary.orphans().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
-        let connection = |fd| Connection { endpoint: tcp(80).endpoint.unwrap(), fd };
+        let connection = |fd| Connection { endpoint: tcp(80).endpoint.unwrap(), fd, origin: 0 };
         let number = |answer: &Answer<u32>| {
             let message: Value = serde_json::from_slice(&answer.line).unwrap();
             assert_eq!(message["msg"]["act"], "newconn");
@@ -590,5 +671,42 @@ mod tests {
         assert!(next.primary.sweep().is_empty());
         assert_eq!(next.ask(ONE, tcp(80)), Ok(1));
         assert_eq!(next.ask(ONE, tcp(80)), Err(-98));
+    }
+
+    #[test]
+    fn who_comes_is_given_to_who_has_fewest_or_to_the_same_by_its_address() {
+        for told in [Told::RoundRobin, Told::Sticky] {
+            let mut primary: Primary<u32> = Primary::default();
+            let worker = |id: u64| Worker { id, slot: u32::try_from(id).unwrap(), share: Share::Told(told) };
+            for id in 0..4 {
+                let (answer, _) = primary.query(worker(id), tcp(80), |_, _, _| Ok(9));
+                assert_eq!(answer.fd, None);
+                assert!(String::from_utf8(answer.line).unwrap().contains(r#""sockname":{"#));
+            }
+            // It is the primary's from the first on.
+            assert_eq!(primary.orphans().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [9]);
+            let came = |primary: &mut Primary<u32>, origin| {
+                primary.accept(Connection { endpoint: tcp(80).endpoint.unwrap(), fd: 10, origin });
+                primary.give(|_| true).into_iter().map(|(to, _)| to).collect::<Vec<_>>()
+            };
+            let to: Vec<u64> = (0..64).flat_map(|origin| came(&mut primary, origin)).collect();
+            let counts: Vec<usize> = (0..4).map(|id| to.iter().filter(|to| **to == id).count()).collect();
+            if told == Told::RoundRobin {
+                assert_eq!(counts, [16; 4]);
+            } else {
+                assert!(counts.iter().all(|count| (6..30).contains(count)), "{counts:?}");
+                let again: Vec<u64> = (0..64).flat_map(|origin| came(&mut primary, origin)).collect();
+                assert_eq!(again, to);
+                // Whoever goes takes only its own with it.
+                primary.gone(worker(2));
+                primary.give(|_| true);
+                let fewer: Vec<u64> = (0..64).flat_map(|origin| came(&mut primary, origin)).collect();
+                assert!(to.iter().zip(&fewer).all(|(before, now)| before == now || *before == 2));
+            }
+            for _ in 0..GIVEN_MAX {
+                came(&mut primary, 1);
+            }
+            assert!(primary.orphans().is_empty(), "nobody takes them");
+        }
     }
 }

@@ -115,6 +115,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         env,
         filter_env,
         listen,
+        distribution,
         exec_mode,
         instances,
         instance_var,
@@ -155,6 +156,7 @@ fn fields(spec: &AppSpec) -> [(Field, Value<'_>); Field::ALL.len()] {
         (Field::Env, Value::Vars(env)),
         (Field::FilterEnv, Value::Words(filter_env)),
         (Field::Listen, Value::Words(listen)),
+        (Field::Distribution, Value::Text(Some(distribution.word()))),
         (Field::ExecMode, Value::Mode(*exec_mode)),
         (Field::Instances, Value::Count(*instances)),
         (Field::InstanceVar, Value::Text(Some(instance_var))),
@@ -348,7 +350,7 @@ fn exact_bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Overlap;
+    use crate::spec::{Distribution, Overlap};
 
     const KEY: Key = Key([7; 32]);
 
@@ -372,6 +374,7 @@ mod tests {
             Field::Env => _ = app.env.insert("A".into(), "1".into()),
             Field::FilterEnv => app.filter_env = words(),
             Field::Listen => app.listen = words(),
+            Field::Distribution => app.distribution = Distribution::Sticky,
             Field::ExecMode => app.exec_mode = ExecMode::Cluster,
             Field::Instances => app.instances = 3,
             Field::InstanceVar => app.instance_var = "X".into(),

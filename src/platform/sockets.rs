@@ -174,6 +174,20 @@ fn is_served(path: &str) -> bool {
     !matches!(try_it(), Err(Errno::CONNREFUSED | Errno::NOENT))
 }
 
+/// A number for where a connection comes from: its address, without the port.
+pub(super) fn origin(fd: &OwnedFd) -> u64 {
+    let address = rustix::net::getpeername(fd).ok().flatten();
+    match address.and_then(|address| SocketAddr::try_from(address).ok()).map(|address| address.ip().to_canonical()) {
+        Some(IpAddr::V4(address)) => u64::from(address.to_bits()),
+        Some(IpAddr::V6(address)) => {
+            let bits = address.to_bits();
+            // Whoever has one address of a network has all of it.
+            u64::try_from(bits >> 64).unwrap_or(0)
+        }
+        None => 0,
+    }
+}
+
 /// Those who wait on a socket for somebody to accept them, `most` at a time, and whether others can follow.
 pub(super) fn pending(fd: &OwnedFd, most: usize) -> (Vec<OwnedFd>, bool) {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

@@ -63,6 +63,7 @@ impl Stage {
             rlimits: BTreeMap::new(),
             limits: crate::spec::Limits::default(),
             listen: Vec::new(),
+            distribution: crate::spec::Distribution::default(),
             worker: false,
             preload: false,
             relieves: false,

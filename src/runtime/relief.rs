@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Effect;
-use super::history::{Entry, What};
+use super::history::{Entry, What, Why};
 use super::table::{Instance, Moved, Table};
 use super::view::outputs;
 use crate::base::{InstanceId, Now, first, second};
@@ -111,7 +111,12 @@ impl Table {
         let fails = match &relief.state {
             State::Online { .. } => {
                 moved.extend(self.change_places(&serving, now, out));
+                // Whoever asked for it may have gone, and the daemon been another.
+                let why = self.instance(&serving).map(|instance| instance.why.clone());
+                let why = why.filter(|why| *why != Why::Unknown).unwrap_or(Why::CutShort);
+                let asking = std::mem::replace(&mut self.asking, why);
                 moved.extend(self.step(&other, Event::Retire, now, out));
+                self.asking = asking;
                 return;
             }
             State::Stopped

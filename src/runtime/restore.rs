@@ -107,7 +107,7 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
             let (Some(known), Some(standing)) = (record.instances.get(slot), standings.get(&instance.list_id)) else {
                 continue;
             };
-            if !lives.contains(&id) {
+            if !lives.contains(&id) && !standing.is_outdated(known, &record.spec) {
                 let launch = possible.get(&id).copied();
                 let found = standing.resume(instance, known.intent, launch, ended.get(&id).copied());
                 open.extend(found.map(|found| (id, found)));

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::history::Why;
 use super::table::Instance;
-use super::{Intent, Survivor};
+use super::{InstanceRecord, Intent, Survivor};
 use crate::base::{ExitStatus, InstanceId, Mono};
+use crate::plan::spec_digest;
+use crate::spec::AppSpec;
 use crate::supervisor::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, Then};
 
 /// What a daemon knew of an instance. Its names are those of the file.
@@ -55,6 +57,9 @@ pub struct Standing {
     pub(super) excused: Option<bool>,
     #[serde(default)]
     pub(super) why: Why,
+    /// Of what is done: [`crate::plan::spec_digest`] of what it was started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) done_of: Option<String>,
 }
 
 /// What is known of the time before a daemon started.
@@ -121,7 +126,17 @@ impl Standing {
             bereft: instance.bereft.clone(),
             excused: instance.excused,
             why: instance.why.clone(),
+            done_of: match state {
+                State::Completed { .. } => instance.machine.launched.as_ref().map(|launched| spec_digest(launched)),
+                _ => None,
+            },
         }
+    }
+
+    /// It was done as something else than what it is to be now: the command that said so had come no further.
+    pub(super) fn is_outdated(&self, known: &InstanceRecord, spec: &AppSpec) -> bool {
+        let is_other = self.done_of.as_ref().is_some_and(|digest| !known.is_current(digest, spec));
+        known.intent == Intent::Up && is_other
     }
 
     /// Its process, where it had one.

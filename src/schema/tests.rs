@@ -151,7 +151,7 @@ fn absurd_values_are_one_error_at_every_option() {
                 &["{}"]
             }
             Value::Needs(_) => &["[]", "''", "{}"],
-            Value::HealthCheck(_) | Value::Overlap(_) => &[],
+            Value::HealthCheck(_) | Value::Overlap(_) | Value::Distribution(_) => &[],
             Value::PathOrFlag(_) => &["true", "''"],
             Value::Watch(_) => &["true", "[]", "''"],
             Value::Code(_) => &["true", "[]"],
@@ -307,6 +307,7 @@ fn every_option_changes_the_app() {
         ("env_file", json!(".env")),
         ("filter_env", json!(["AWS"])),
         ("listen", json!("tcp:80")),
+        ("distribution", json!("sticky")),
         ("port", json!(80)),
         ("instances", json!(3)),
         ("exec_mode", json!("cluster")),

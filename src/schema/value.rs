@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{CodeOption, Count, Draft, Variable};
 use crate::base::Signal;
-use crate::spec::{ExecMode, HealthCheck, Limits, Need, Overlap};
+use crate::spec::{Distribution, ExecMode, HealthCheck, Limits, Need, Overlap};
 
 /// What an option's value may be, and the function that stores it.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,7 @@ pub enum Value {
     Mode(fn(&mut Draft, ExecMode)),
     LogType(fn(&mut Draft, bool)),
     Overlap(fn(&mut Draft, Overlap)),
+    Distribution(fn(&mut Draft, Distribution)),
     Signal(fn(&mut Draft, Signal)),
     /// An object of variables.
     Variables(fn(&mut Draft, Vec<Variable>)),
@@ -88,7 +89,12 @@ impl Value {
     pub fn shapes(&self) -> &'static [Shape] {
         use Shape::{Boolean, List, Number, Object, String};
         match self {
-            Self::Text(_) | Self::Mode(_) | Self::LogType(_) | Self::Overlap(_) | Self::Umask(_) => &[String],
+            Self::Text(_)
+            | Self::Mode(_)
+            | Self::LogType(_)
+            | Self::Overlap(_)
+            | Self::Distribution(_)
+            | Self::Umask(_) => &[String],
             Self::Flag(_) => &[Boolean],
             Self::Whole { .. }
             | Self::Millis(_)
@@ -131,6 +137,7 @@ impl Value {
                 ("", "The same as `raw`."),
             ],
             Self::Overlap(_) => &Overlap::WORDS,
+            Self::Distribution(_) => &Distribution::WORDS,
             _ => &[],
         }
     }
@@ -173,6 +180,7 @@ impl Value {
             Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),
             Self::LogType(_) => "\"raw\" or \"json\"".to_owned(),
+            Self::Distribution(_) => "\"reuseport\", \"shared\", \"round_robin\" or \"sticky\"".to_owned(),
             Self::Overlap(_) => "\"skip\", \"queue\" or \"replace\"".to_owned(),
             Self::Signal(_) => "a signal such as \"SIGTERM\"".to_owned(),
             Self::Variables(_) | Self::Overlay(_) => "an object of variables".to_owned(),

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HealthCheck, Need, Overlap};
+use super::{Distribution, HealthCheck, Need, Overlap};
 use crate::base::Signal;
 
 /// One app, resolved: overlays merged, paths absolute, defaults filled in.
@@ -29,6 +29,8 @@ pub struct AppSpec {
     /// Sockets that it is given, each as [`super::Listener`] writes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<String>,
+    #[serde(default, skip_serializing_if = "Distribution::is_default")]
+    pub distribution: Distribution,
     pub exec_mode: ExecMode,
     /// At least 1; `max` and negative numbers are resolved.
     pub instances: u32,
@@ -278,6 +280,7 @@ impl AppSpec {
             env: BTreeMap::new(),
             filter_env: Vec::new(),
             listen: Vec::new(),
+            distribution: Distribution::default(),
             exec_mode: ExecMode::Fork,
             instances: 1,
             instance_var: "NODE_APP_INSTANCE".to_owned(),

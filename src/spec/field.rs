@@ -30,6 +30,7 @@ pub enum Field {
     Env,
     FilterEnv,
     Listen,
+    Distribution,
     ExecMode,
     Instances,
     InstanceVar,
@@ -83,7 +84,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -94,6 +95,7 @@ impl Field {
         Self::Env,
         Self::FilterEnv,
         Self::Listen,
+        Self::Distribution,
         Self::ExecMode,
         Self::Instances,
         Self::InstanceVar,
@@ -197,6 +199,7 @@ impl Field {
             | Self::Env
             | Self::FilterEnv
             | Self::Listen
+            | Self::Distribution
             | Self::InstanceVar
             | Self::IncrementVar
             | Self::ShutdownWithMessage
@@ -234,6 +237,7 @@ impl Field {
             Self::Env => "env",
             Self::FilterEnv => "filter_env",
             Self::Listen => "listen",
+            Self::Distribution => "distribution",
             Self::ExecMode => "exec_mode",
             Self::Instances => "instances",
             Self::InstanceVar => "instance_var",

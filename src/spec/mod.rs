@@ -4,6 +4,7 @@
 //! socket. A new field therefore needs a serde default that means "as before", and nothing here is ever renamed.
 
 mod app;
+mod distribution;
 mod field;
 mod graph_id;
 mod health;
@@ -16,6 +17,7 @@ pub use app::{
     AppSpec, ExecMode, Fingerprint, FingerprintBy, LIMITS, Limits, LogTarget, Logs, Readiness, RestartPolicy, Rotation,
     StopPolicy, Watch,
 };
+pub use distribution::Distribution;
 pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;
 pub use health::{HealthAction, HealthCheck, Probe};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{InstanceId, sha256_hex};
 use crate::plan::spec_digest;
-use crate::spec::{AppSpec, ExecMode, Limits, LogTarget, Rotation};
+use crate::spec::{AppSpec, Distribution, ExecMode, Limits, LogTarget, Rotation};
 
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
@@ -70,6 +70,8 @@ pub struct Launch {
     pub limits: Limits,
     /// Sockets that it is given from descriptor 3 on, as [`crate::spec::Listener`] reads them.
     pub listen: Vec<String>,
+    /// How what it asks for over its channel is shared out.
+    pub distribution: Distribution,
     /// It shares its app's sockets with the other instances, over its channel: a worker of Node's cluster.
     pub worker: bool,
     /// What helps node's workers to finish what they have begun is loaded before their own code.
@@ -163,6 +165,7 @@ pub fn launch(
         rlimits: spec.rlimits.clone(),
         limits: spec.limits,
         listen: spec.listen.clone(),
+        distribution: spec.distribution,
         worker: is_worker(spec),
         preload: is_preloaded(spec),
         tree: spec.stop.tree,

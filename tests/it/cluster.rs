@@ -620,3 +620,39 @@ fn scaling_touches_no_other_instance_and_is_drift() {
     home.ok(&["apply", "eco.json"]);
     assert_eq!(home.pids(), before);
 }
+
+#[test]
+fn who_connects_is_shared_out_as_the_app_says() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    for distribution in ["round_robin", "sticky", "shared", "reuseport"] {
+        let mut app = server(port, 3);
+        app["distribution"] = json!(distribution);
+        // From one to the other without a gap.
+        let (asked, failed) = while_asking(port, || {
+            home.apply(&json!([app]));
+            home.ok(&["reload", "web"]);
+            procs::signal(home.daemon().expect("a daemon"), Signal::KILL);
+            home.until("another serves", |_| home.daemon().is_some());
+        });
+        let first = distribution == "round_robin";
+        assert!(failed == 0 || first, "{failed} of {asked} by {distribution}{}", home.daemon_log());
+        let seen: Vec<String> = (0..30).filter_map(|_| ask(port)).collect();
+        let of = |worker: &String| seen.iter().filter(|answer| *answer == worker).count();
+        let counts: Vec<usize> = workers(&home, 3).iter().map(of).collect();
+        match distribution {
+            "round_robin" => assert_eq!(counts, [10, 10, 10]),
+            "sticky" => assert_eq!(counts.iter().max(), Some(&30), "{counts:?}"),
+            _ => assert_eq!(counts.iter().sum::<usize>(), 30),
+        }
+        // Those of who dies come to others.
+        procs::signal(home.pid("web:1"), Signal::KILL);
+        for _ in 0..20 {
+            assert!(ask(port).is_some());
+        }
+        home.until_state("web:1", "online");
+    }
+}

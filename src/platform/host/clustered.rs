@@ -13,12 +13,12 @@ use rustix::time::{
 use super::running::Running;
 use super::{Event, Host, Key};
 use crate::base::{InstanceId, first};
-use crate::node::{Answer, Connection, Endpoint, Family, Kept, PRELOAD, Primary, Query, Said, Worker};
+use crate::node::{Answer, Connection, Endpoint, Family, Kept, PRELOAD, Primary, Query, Said, Share, Told, Worker};
 use crate::platform::account::Account;
 use crate::platform::reason;
 use crate::platform::sockets;
 use crate::platform::spawn::account;
-use crate::spec::{ListenAddress, Listener};
+use crate::spec::{Distribution, ListenAddress, Listener};
 use crate::supervisor::{Launch, LaunchId};
 
 /// A worker that listens has asked for all that it wants after this long: what nobody has by then is closed.
@@ -47,7 +47,7 @@ pub(super) struct Orphan {
 
 impl Member {
     pub(super) fn of(launch: &Launch) -> Option<Self> {
-        let worker = Worker { id: launch.id.0, slot: first(launch.instance.slot) };
+        let worker = worker_of(launch);
         let account = account(launch).ok().flatten();
         let shares = launch.worker || !launch.listen.is_empty();
         shares.then(|| Self { app: launch.instance.app.clone(), worker, asks: launch.worker, account })
@@ -81,7 +81,7 @@ impl Host {
     /// # Errors
     /// In words.
     pub(super) fn pass_sockets(&mut self, launch: &Launch, account: Option<&Account>) -> Result<Vec<OwnedFd>, String> {
-        let worker = Worker { id: launch.id.0, slot: first(launch.instance.slot) };
+        let worker = worker_of(launch);
         let mut passed = Vec::with_capacity(launch.listen.len());
         let mut opened = Vec::new();
         let mut failed = None;
@@ -125,7 +125,7 @@ impl Host {
         if !launch.listen.is_empty()
             && let Some(primary) = self.clusters.get_mut(&launch.instance.app)
         {
-            primary.gone(Worker { id: launch.id.0, slot: first(launch.instance.slot) });
+            primary.gone(worker_of(launch));
         }
     }
 
@@ -292,7 +292,7 @@ impl Host {
     }
 
     /// Sees to it that nobody waits on a socket whose slot has no worker, as long as others serve the same.
-    fn mind(&mut self, app: &str) {
+    pub(super) fn mind(&mut self, app: &str) {
         let wanted = self.clusters.get(app).map(Primary::orphans).unwrap_or_default();
         let is_wanted = |orphan: &Orphan| wanted.iter().any(|kept| kept.name == orphan.kept.name);
         self.unmind(|orphan| orphan.app == app && !is_wanted(orphan));
@@ -407,9 +407,20 @@ impl Host {
 fn primary_accepts(primary: &mut Primary<Arc<OwnedFd>>, kept: &Kept<Arc<OwnedFd>>, most: usize) -> bool {
     let (pending, is_open) = sockets::pending(&kept.fd, most);
     for fd in pending {
-        primary.accept(Connection { endpoint: kept.endpoint.clone(), fd: Arc::new(fd) });
+        let origin = sockets::origin(&fd);
+        primary.accept(Connection { endpoint: kept.endpoint.clone(), fd: Arc::new(fd), origin });
     }
     is_open
+}
+
+fn worker_of(launch: &Launch) -> Worker {
+    let share = match launch.distribution {
+        Distribution::Reuseport => Share::BySlot,
+        Distribution::Shared => Share::One,
+        Distribution::RoundRobin => Share::Told(Told::RoundRobin),
+        Distribution::Sticky => Share::Told(Told::Sticky),
+    };
+    Worker { id: launch.id.0, slot: first(launch.instance.slot), share }
 }
 
 fn endpoint(listener: &Listener) -> Endpoint {

@@ -259,6 +259,10 @@ impl Host {
                 }
             }
         }
+        // Who has connected meanwhile, and is to be told of, waits.
+        for app in self.clusters.keys().cloned().collect::<Vec<_>>() {
+            self.mind(&app);
+        }
         self.any_adopted |= !adopted.is_empty() || !done.is_empty();
         if complete {
             spared.pids.extend(self.roots.keys());

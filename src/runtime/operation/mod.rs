@@ -19,7 +19,7 @@ use crate::base::{InstanceId, Now};
 use crate::plan::Step;
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::spec::Condition;
-use crate::supervisor::{Cause, Event, State, Then};
+use crate::supervisor::{Cause, ErrorReason, Event, State, Then};
 
 /// Instances that may be on their way up at the same time, where the caller has no limit of its own.
 ///
@@ -557,7 +557,13 @@ impl Operation {
         for (id, start) in queued {
             let Some(app) = around.table.apps.get(&id.app).filter(|app| !app.deleted) else { continue };
             let is_down = app.instances.get(&id.slot).is_some_and(|held| {
-                matches!(held.machine.state, State::Stopped | State::Stopping { then: Then::Stop, .. })
+                let will_not_die =
+                    |reason: &ErrorReason| matches!(reason, ErrorReason::WouldNotDie { then: Then::Stop, .. });
+                match &held.machine.state {
+                    State::Stopped | State::Stopping { then: Then::Stop, .. } => true,
+                    State::Errored { reason } => will_not_die(reason),
+                    _ => false,
+                }
             });
             if let Start::First = start
                 && is_down

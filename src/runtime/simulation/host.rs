@@ -598,6 +598,7 @@ impl Host {
                 let goes_on = standing.is_some_and(|known| match known.state {
                     StandsAs::Launching { .. } | StandsAs::Blocked => false,
                     StandsAs::Starting { .. } | StandsAs::Online { .. } => status.is_some(),
+                    StandsAs::Completed { .. } => !known.is_outdated(instance, &app.spec),
                     StandsAs::Scheduled => app.spec.schedule.is_some(),
                     StandsAs::Waiting { .. } | StandsAs::Errored { .. } => app.spec.schedule.is_none(),
                     _ => true,

@@ -186,6 +186,7 @@ impl Decoder<'_> {
             Value::Mode(set) => apply(set, draft, self.mode(reading, node)),
             Value::LogType(set) => apply(set, draft, self.log_type(reading, node)),
             Value::Overlap(set) => apply(set, draft, self.overlap(reading, node)),
+            Value::Distribution(set) => apply(set, draft, self.distribution(reading, node)),
             Value::Signal(set) => apply(set, draft, self.signal(reading, node)),
             Value::Variables(set) => apply(set, draft, self.variables(reading, node)),
             Value::Overlay(set) => {

@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node};
 use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind, meant, part};
 use crate::schema::resolve::shown;
-use crate::spec::{Condition, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
+use crate::spec::{Condition, Distribution, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
 /// Shorter ones would be nothing but work.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -72,6 +72,13 @@ impl Decoder<'_> {
     pub(super) fn overlap(&mut self, reading: Reading<'_>, node: &Node) -> Option<Overlap> {
         match node.as_str().and_then(Overlap::named) {
             Some(overlap) => Some(overlap),
+            None => self.wrong(reading, node),
+        }
+    }
+
+    pub(super) fn distribution(&mut self, reading: Reading<'_>, node: &Node) -> Option<Distribution> {
+        match node.as_str().and_then(Distribution::named) {
+            Some(distribution) => Some(distribution),
             None => self.wrong(reading, node),
         }
     }

@@ -138,7 +138,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "maximum": INSTANCES_MAX,
             "pattern": COUNT,
         }),
-        Value::Mode(_) | Value::LogType(_) | Value::Overlap(_) => choices(row),
+        Value::Mode(_) | Value::LogType(_) | Value::Overlap(_) | Value::Distribution(_) => choices(row),
         Value::Signal(_) => signal(),
         Value::Variables(_) | Value::Overlay(_) => json!({
             "type": ["object", "null"],
@@ -284,9 +284,12 @@ pub(super) fn default(row: &Row) -> Option<Json> {
     let word = !row.default.is_empty() && row.default.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     match row.value {
         _ if !word => None,
-        Value::Text(_) | Value::Mode(_) | Value::LogType(_) | Value::Overlap(_) | Value::Signal(_) => {
-            Some(row.default.into())
-        }
+        Value::Text(_)
+        | Value::Mode(_)
+        | Value::LogType(_)
+        | Value::Overlap(_)
+        | Value::Distribution(_)
+        | Value::Signal(_) => Some(row.default.into()),
         _ => serde_json::from_str(row.default).ok(),
     }
 }

@@ -123,7 +123,7 @@ fn typed(row: &Row) -> String {
         Value::HealthCheck(_) => &object(HEALTH_CHECK, &PROBES),
         Value::Filter(_) => "string[] | string | false",
         Value::ExitCodes(_) => "(number | string)[] | number | string",
-        Value::Mode(_) | Value::LogType(_) | Value::Overlap(_) => &choices(row),
+        Value::Mode(_) | Value::LogType(_) | Value::Overlap(_) | Value::Distribution(_) => &choices(row),
         Value::Signal(_) => &(signals() + " | (string & {}) | number"),
         Value::Variables(_) | Value::Overlay(_) => "Variables",
         Value::PathOrFlag(_) => "string | boolean",

@@ -129,6 +129,16 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::Listen),
     },
     Row {
+        name: "distribution",
+        aliases: &[],
+        value: Value::Distribution(|app, distribution| app.spec.distribution = distribution),
+        default: "reuseport",
+        doc: "How the instances in cluster mode share out who connects.",
+        examples: &[r#""round_robin""#],
+        status: Status::Honoured,
+        field: Some(Field::Distribution),
+    },
+    Row {
         name: "port",
         aliases: &[],
         value: Value::Whole { min: 0, max: 65_535, set: |app, number| app.port = u16::try_from(number).ok() },
