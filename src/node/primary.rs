@@ -342,9 +342,10 @@ impl<F: Clone> Primary<F> {
 
     /// Whom of `heirs` a connection is given to.
     fn choose(&self, heirs: &[u64], connection: &Connection<F>, turn: u64) -> Option<u64> {
-        let of_socket =
-            self.sockets.iter().find(|(name, _)| name.endpoint == connection.endpoint && name.told.is_some());
-        if let Some((Name { told: Some(Told::Sticky), .. }, _)) = of_socket {
+        // Where that has just been changed, what counts is what somebody has asked for.
+        let is_used =
+            |(name, socket): &(&Name, &Socket<F>)| name.endpoint == connection.endpoint && !socket.users.is_empty();
+        if self.sockets.iter().filter(is_used).filter_map(|(name, _)| name.told).max() == Some(Told::Sticky) {
             // By slot, which outlives its worker. Of two that are there while one relieves the other, the newer.
             let weight = |heir: &u64| {
                 (mixed(connection.origin ^ u64::from(self.workers.get(heir).copied().unwrap_or(u32::MAX)) << 32), *heir)

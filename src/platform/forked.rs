@@ -94,7 +94,7 @@ impl<'a> Forker<'a> {
     pub(super) fn start(&self, program: &CStr, args: &[&CStr], env: &[CString]) -> io::Result<u32> {
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut report = std::fs::File::from(ours);
-        let theirs = super::spawn::out_of_the_way(theirs)?;
+        let theirs = super::spawn::out_of_the_way(theirs, self.fds.len())?;
         let end = std::ptr::null();
         // A copy, for the child writes to it: its writes are its own, and nobody here reads it.
         let blank = format!("{LISTEN_PID}={NO_PID}\0").into_bytes();

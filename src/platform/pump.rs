@@ -18,7 +18,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use serde::{Deserialize, Serialize};
 
 use super::notify::short_address;
-use super::spawn::out_of_the_way;
+use super::spawn::{TARGETS, out_of_the_way};
 use super::sys::Spawner;
 use super::{reason, sys};
 use crate::spec::Rotation;
@@ -234,7 +234,7 @@ fn start(home: &Path) -> io::Result<OwnedFd> {
     listen(&listener, 16)?;
     let null: OwnedFd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into();
     let log = rustix::io::fcntl_dupfd_cloexec(io::stderr(), 0)?;
-    let fds = [null.try_clone()?, null, log, listener].into_iter().map(out_of_the_way);
+    let fds = [null.try_clone()?, null, log, listener].into_iter().map(|fd| out_of_the_way(fd, TARGETS));
     let fds = fds.collect::<io::Result<Vec<_>>>()?;
     // Nothing of the daemon's environment but what times are told by, and what logs may take: it must not look like a part of an app.
     let mut env = vec![format!("PMRUN_HOME={}", home.display())];

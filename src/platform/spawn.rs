@@ -29,8 +29,8 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 const SHELL: &CStr = c"/bin/sh";
 /// How often a file is opened that somebody has a lease on, for microseconds.
 const LEASE_TRIES: u32 = 1_000;
-/// The channel's number in the app.
-const TARGET_MAX: i32 = 3 + 64;
+/// Descriptors that a process is started with where it is given no sockets: its streams, and the channel.
+pub(super) const TARGETS: usize = 4;
 
 /// What the host adds to a launch.
 pub(super) struct Extras<'a> {
@@ -138,7 +138,8 @@ pub(super) fn spawn(
 /// `fds` follow stdin.
 fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<OwnedFd>) -> io::Result<u32> {
     let null = File::open("/dev/null")?.into();
-    let fds = std::iter::once(null).chain(fds).map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
+    let targets = TARGETS + extras.sockets.len();
+    let fds = std::iter::once(null).chain(fds).map(|fd| out_of_the_way(fd, targets)).collect::<io::Result<Vec<_>>>()?;
     let instance = launch.instance.to_string();
     let channel_fd = (3 + extras.sockets.len()).to_string();
     let (count, names) = (extras.sockets.len().to_string(), socket_names(&launch.listen));
@@ -238,9 +239,10 @@ fn candidates(launch: &Launch, path: Option<&str>) -> Vec<PathBuf> {
     paths.filter(|path| !matches!(Path::new(&launch.cwd).join(path).try_exists(), Ok(false))).collect()
 }
 
-/// No descriptor may lie where another one goes.
-pub(super) fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
-    if fd.as_raw_fd() > TARGET_MAX { Ok(fd) } else { Ok(rustix::io::fcntl_dupfd_cloexec(&fd, TARGET_MAX + 1)?) }
+/// No descriptor may lie where another one goes, of so many.
+pub(super) fn out_of_the_way(fd: OwnedFd, targets: usize) -> io::Result<OwnedFd> {
+    let first_free = i32::try_from(targets).map_err(io::Error::other)?;
+    if fd.as_raw_fd() >= first_free { Ok(fd) } else { Ok(rustix::io::fcntl_dupfd_cloexec(&fd, first_free)?) }
 }
 
 /// With the limit of open files that this process was given; what it starts inherits that. Descriptors above the

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Event, Host};
 use crate::base::{ExitStatus, InstanceId, Shortage};
 use crate::platform::cgroup::{Kills, kills_of};
-use crate::platform::spawn::out_of_the_way;
+use crate::platform::spawn::{TARGETS, out_of_the_way};
 use crate::spec::Limits;
 use crate::supervisor::{Launch, LaunchId, safe_name};
 
@@ -19,7 +19,7 @@ impl Host {
         let name = group_name(&launch.instance.to_string(), mark);
         let (folder, note) = self.groups.open(launch.id, &name, &launch.limits);
         self.events.push(Event::Limits { launch: launch.id, note });
-        out_of_the_way(folder?.into()).ok()
+        out_of_the_way(folder?.into(), TARGETS + launch.listen.len()).ok()
     }
 
     pub(super) fn entered_group(&mut self, launch: &Launch, pid: u32) {
