@@ -254,9 +254,27 @@ impl<F: Clone> Primary<F> {
         Ok((socket.fd.clone(), opened))
     }
 
-    /// Closes what was passed to processes and is not to those that came after them.
+    /// Closes what was passed to processes and is not to those that came after them; and what nobody uses because all
+    /// who would have asked for the same in another way. A later primary would take it for used.
     pub fn shed(&mut self) -> Vec<Kept<F>> {
-        self.close_unused(|name| name.passed)
+        let superseded: BTreeSet<Name> =
+            self.sockets.iter().filter(|one| self.is_superseded(one)).map(|one| one.0.clone()).collect();
+        let mut closed = self.close_unused(|name| name.passed);
+        closed.extend(self.remove(|name, _| superseded.contains(name)));
+        closed
+    }
+
+    fn is_superseded(&self, (name, socket): &(&Name, &Socket<F>)) -> bool {
+        if name.passed || !socket.users.is_empty() {
+            return false;
+        }
+        let asks = |worker: u64| {
+            let same = self.sockets.iter().filter(|(other, _)| other.endpoint == name.endpoint && !other.passed);
+            same.into_iter().any(|(_, socket)| socket.users.contains_key(&worker))
+        };
+        let would = |of: u32| name.slot.is_none_or(|slot| slot == of);
+        let mut there = self.workers.iter().filter(|(_, slot)| would(**slot)).map(|(worker, _)| *worker).peekable();
+        there.peek().is_some() && there.all(asks)
     }
 
     /// A worker that an earlier primary looked after: what it has of what there is, nobody knows.
@@ -304,7 +322,8 @@ impl<F: Clone> Primary<F> {
     #[must_use]
     pub fn orphans(&self) -> Vec<Kept<F>> {
         let is_left = |name: &Name, socket: &Socket<F>| {
-            let has_nobody = name.slot.is_some() && !name.passed && socket.users.is_empty();
+            // One for all has nobody where they have just been shared out in another way.
+            let has_nobody = name.endpoint.is_served() && !name.passed && socket.users.is_empty();
             // Who is slow to take those that it was given is not given more without end.
             has_nobody || (name.told.is_some() && self.given.len() + self.waiting.len() < GIVEN_MAX)
         };

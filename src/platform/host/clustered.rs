@@ -284,6 +284,9 @@ impl Host {
         {
             primary.gone(member.worker);
             let unused = primary.shed();
+            for kept in unused.iter().filter(|kept| kept.endpoint.is_served() && !kept.passed) {
+                primary_accepts(primary, kept, usize::MAX);
+            }
             if !unused.is_empty() {
                 self.let_go(&member.app, unused);
             }
@@ -349,7 +352,11 @@ impl Host {
         for app in apps {
             if let Some(primary) = self.clusters.get_mut(&app) {
                 let unused = primary.sweep();
+                for kept in unused.iter().filter(|kept| kept.endpoint.is_served() && !kept.passed) {
+                    primary_accepts(primary, kept, usize::MAX);
+                }
                 self.let_go(&app, unused);
+                self.give(&app);
             }
         }
     }
