@@ -135,7 +135,11 @@ pub(super) fn unwatched(home: &Path, state: &mut State) -> Unwatched {
     for Adopted { launch, pid, spec_digest, started_at_ms, .. } in platform::unwatched(&launches, &layout.home) {
         let Some(at) = launches.iter().position(|known| known.id == launch) else { continue };
         let launched_as = launches[at].instance.app.clone();
-        let instance = instances[at].clone();
+        // Of two in a slot, where one relieves the other, one is enough.
+        let instance = instances[at].first();
+        if found.contains_key(&instance) {
+            continue;
+        }
         let (channel, notify) = (false, false);
         found.insert(
             instance.clone(),

@@ -35,6 +35,8 @@ if (cluster.isWorker && isMainThread) {
   // Before node's own listener, which closes the servers.
   process.prependListener('internalMessage', (message) => {
     const { cmd, act } = message || {}
+    // A daemon that follows may ask once more: node would close the channel at once, with answers still to come.
+    if (draining && cmd === 'NODE_CLUSTER' && act === 'disconnect') message.act = 'again'
     // The second comes before 'shutdown': the app closes its servers itself.
     if (!draining && ((cmd === 'NODE_CLUSTER' && act === 'disconnect') || cmd === 'NODE_PMRUN_DRAIN')) drain()
   })

@@ -194,7 +194,7 @@ impl<F: Clone> Primary<F> {
                 return (self.refusal(seq, &key, Errno::MFILE.raw_os_error()), None);
             }
             None => {
-                let is_beside = |other: &Name| other.endpoint == name.endpoint && other.slot != name.slot;
+                let is_beside = |other: &Name| other.endpoint == name.endpoint && *other != name;
                 // What a worker has whose sockets were lost with an earlier primary nobody knows: it may be this one.
                 let beside = self.sockets.keys().any(is_beside) || !self.adopted.is_empty();
                 match open(&query, &name.endpoint, beside) {
@@ -241,7 +241,7 @@ impl<F: Clone> Primary<F> {
         let name = Name { passed: true, ..Name::of(endpoint, 0, worker.slot, Share::BySlot) };
         let mut opened = None;
         if !self.sockets.contains_key(&name) {
-            let is_beside = |other: &Name| other.endpoint == name.endpoint && other.slot != name.slot;
+            let is_beside = |other: &Name| other.endpoint == name.endpoint && *other != name;
             let fd = open(&name.endpoint, self.sockets.keys().any(is_beside))?;
             let socket = Socket { fd, written: write(&name, None), data: None, users: BTreeMap::new() };
             opened = Some(socket.kept(&name));

@@ -149,9 +149,11 @@ fn workers_outlive_daemon_and_keeper_together_and_are_replaced_without_a_gap_all
     home.write("server.js", SERVER);
     home.write_json("eco.json", &json!([server(port, 2)]));
     home.ok(&["apply", "eco.json"]);
+    // Each is by its second name then.
+    home.ok(&["reload", "web"]);
     let (pids, served) = (home.pids(), workers(&home, 2));
     home.lose_daemon();
-    assert_eq!(all_answer(port, 2), served);
+    assert_eq!((all_answer(port, 2), home.pids()), (served, pids.clone()));
     home.exits(0, &["drift"]);
     home.ok(&["apply", "eco.json"]);
     assert_eq!(home.pids(), pids);
@@ -628,6 +630,13 @@ fn who_connects_is_shared_out_as_the_app_says() {
     }
     let (home, port) = (Home::new(), free_port());
     home.write("server.js", SERVER);
+    // By the daemon that has opened the sockets itself.
+    for distribution in ["shared", "sticky", "round_robin", "shared", "reuseport"] {
+        let mut app = server(port, 3);
+        app["distribution"] = json!(distribution);
+        home.apply(&json!([app]));
+        assert!(ask(port).is_some(), "{distribution}");
+    }
     for distribution in ["round_robin", "sticky", "shared", "reuseport"] {
         let mut app = server(port, 3);
         app["distribution"] = json!(distribution);
