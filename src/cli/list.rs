@@ -76,10 +76,9 @@ pub(super) fn beside(view: &BesideView) -> String {
 
 /// What it means that no daemon runs; nothing where nothing runs or should.
 fn unwatched(measured: &[Measured], is_kept: bool) -> Option<&'static str> {
-    if is_kept {
-        return Some(
-            "no daemon runs just now: it was killed more than once, and its keeper starts another within a minute",
-        );
+    // A keeper whose daemon has ended as it was told to is on its way out, too.
+    if is_kept && measured.iter().any(|one| one.view.pid.is_some() || is_down(&one.view)) {
+        return Some("no daemon runs just now: it was killed, and its keeper starts another within a minute");
     }
     if measured.iter().any(|one| one.view.pid.is_some()) {
         return Some(

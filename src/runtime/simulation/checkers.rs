@@ -90,7 +90,8 @@ fn the_history_says_so(world: &World, views: &[InstanceView]) {
         let is_told = told.is_some_and(|(state, pid)| *state == view.state && (!runs || Some(*pid) == view.pid));
         // Whom it relieved, of an instance that is gone.
         let is_gone = |known: &crate::runtime::AppRecord| !known.instances.contains_key(&view.slot);
-        let is_last = view.state == "stopping" && world.host.disk.apps.get(&view.name).is_none_or(is_gone);
+        let is_last = matches!(view.state.as_str(), "stopping" | "errored")
+            && world.host.disk.apps.get(&view.name).is_none_or(is_gone);
         if !asked_for && !as_restored && !is_told && !is_last {
             world
                 .host
