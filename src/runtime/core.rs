@@ -694,7 +694,7 @@ impl Core {
             self.current = Some(current);
             self.keep_needs(now, out);
             let Some(mut current) = self.current.take() else { continue };
-            if !current.advance(&mut self.around(now, out)) || current.await_followers(&self.table) {
+            if !current.advance(&mut self.around(now, out)) || current.waits_for_followers(&self.table) {
                 self.current = Some(current);
                 continue;
             }

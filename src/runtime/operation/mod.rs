@@ -242,7 +242,7 @@ impl Operation {
     }
 
     /// Has those waited for, too, that went down with what it restarts (`on_exit`). Whether there are any.
-    pub(super) fn await_followers(&mut self, table: &Table) -> bool {
+    pub(super) fn waits_for_followers(&mut self, table: &Table) -> bool {
         let mut apps: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for id in std::mem::take(&mut self.followers) {
             let is_over = self.tasks.get(&id.app).is_none_or(|task| matches!(task.phase, Phase::Done));
