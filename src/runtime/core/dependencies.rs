@@ -34,6 +34,7 @@ impl Core {
         for name in dependents {
             let Some(app) = self.table.apps.get(&name) else { continue };
             let spec = std::sync::Arc::clone(&app.record.spec);
+            let gone: Vec<String> = unknown(&self.table, &spec).cloned().collect();
             let (mut unmet, mut ended) = (Vec::new(), false);
             let (mut lost, mut back) = (Vec::new(), Vec::new());
             for other in &spec.depends_on {
@@ -43,11 +44,11 @@ impl Core {
                     unmet.push(wanted(other, need.condition));
                     ended |= need.on_exit == OnExit::Stop;
                 }
-                if need.on_exit == OnExit::Restart {
+                // What was deleted is not waited for, and not back.
+                if need.on_exit == OnExit::Restart && !gone.contains(other) {
                     if is_met { &mut back } else { &mut lost }.push(other.clone());
                 }
             }
-            let gone: Vec<String> = unknown(&self.table, &spec).cloned().collect();
             let any_excused = app.instances.values().any(|instance| is_excused(instance));
             let at_work: Vec<&Operation> = self.current.iter().chain(&self.paused).collect();
             let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };

@@ -6,6 +6,7 @@
 
 mod checkers;
 mod files;
+mod followers;
 mod foreground;
 mod generations;
 mod history;

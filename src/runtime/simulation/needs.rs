@@ -8,7 +8,7 @@ use crate::rpc::wire::{Answer, Request};
 use crate::runtime::Input;
 use crate::spec::{AppSpec, Condition, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
-fn needs(name: &str, condition: Condition, on_exit: OnExit) -> impl FnOnce(&mut AppSpec) {
+pub(super) fn needs(name: &str, condition: Condition, on_exit: OnExit) -> impl FnOnce(&mut AppSpec) {
     let name = name.to_owned();
     move |app| {
         app.needs.insert(name.clone(), Need { condition, on_exit });
@@ -22,12 +22,12 @@ pub(super) fn checked(app: &mut AppSpec) {
 }
 
 /// When each was started, by name.
-fn started(world: &World, name: &str) -> u64 {
+pub(super) fn started(world: &World, name: &str) -> u64 {
     let tree = world.host.trees.values().find(|tree| tree.marker == format!("{name}:0"));
     tree.map_or(0, |tree| tree.started)
 }
 
-fn ends(world: &mut World, name: &str, code: i32) {
+pub(super) fn ends(world: &mut World, name: &str, code: i32) {
     let trees = world.host.trees.iter();
     let tree = trees.into_iter().find(|(_, tree)| tree.marker == format!("{name}:0")).map(|(key, _)| *key).unwrap();
     world.host.after(1, Coming::RootEnds { tree, status: ExitStatus::Code(code) });
@@ -35,13 +35,13 @@ fn ends(world: &mut World, name: &str, code: i32) {
     world.run_until(end);
 }
 
-fn passes(world: &mut World, ms: u64) {
+pub(super) fn passes(world: &mut World, ms: u64) {
     let end = world.host.mono + ms;
     world.run_until(end);
 }
 
 /// The state and what is said of it.
-fn said(world: &mut World, name: &str) -> String {
+pub(super) fn said(world: &mut World, name: &str) -> String {
     let view = list(world).into_iter().find(|view| view.name == name).unwrap();
     format!("{}: {}", view.state, view.detail.unwrap_or_default())
 }
