@@ -694,7 +694,8 @@ impl Core {
             self.current = Some(current);
             self.keep_needs(now, out);
             let Some(mut current) = self.current.take() else { continue };
-            if !current.advance(&mut self.around(now, out)) || current.waits_for_followers(&self.table) {
+            let is_done = current.advance(&mut self.around(now, out));
+            if !is_done || current.brings_back(&self.table) || current.waits_for_followers(&self.table) {
                 self.current = Some(current);
                 continue;
             }

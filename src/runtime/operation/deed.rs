@@ -1,15 +1,18 @@
 //! What is remembered of a command: who asked for what, what came of it, and what there was before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::{Operation, Surroundings};
+use super::{Aim, Operation, Phase, Surroundings};
+use crate::base::InstanceId;
 use crate::plan::{Completions, Former, Formers, Generation, Outcome, Plan, Revision, Shortfall};
 use crate::rpc::wire::{Answer, Back, Failure};
 use crate::runtime::generation::{completions_of, former_of};
 use crate::runtime::table::{Ambient, Table};
 use crate::runtime::work::Work;
-use crate::runtime::{Save, Ticket};
-use crate::spec::EcosystemId;
+use crate::runtime::{Intent, Save, Ticket};
+use crate::spec::{Condition, EcosystemId};
+use crate::supervisor::State;
 
 /// What a generation says of the command that made it.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub(in crate::runtime) struct Before {
     /// None: there was none of that name.
     apps: BTreeMap<String, Option<(Former, Ambient)>>,
     completions: Completions,
+    /// All that ran when the first of them was touched.
+    ran: Option<BTreeSet<InstanceId>>,
 }
 
 /// A command that undoes another, as part of it.
@@ -41,6 +46,10 @@ pub(super) struct Undoes {
     to: u64,
     touched: usize,
     failed: Vec<Failure>,
+    /// What it has become what it was.
+    apps: BTreeSet<String>,
+    /// What ran before, and is to run again.
+    ran: BTreeSet<InstanceId>,
 }
 
 /// A way back whose generation is being read.
@@ -78,6 +87,7 @@ impl Before {
             table.apps.get(name).is_some_and(|app| app.record.spec.depends_on.iter().any(|need| need == from))
         };
         for work in works.iter().filter(|work| work.watch.is_empty()) {
+            self.ran.get_or_insert_with(|| running(table));
             self.keep(&work.app, table);
             if let Some(from) = &work.renamed_from {
                 self.keep(from, table);
@@ -99,8 +109,8 @@ impl Before {
     }
 
     /// Those that are not what they were.
-    fn changed(self, table: &Table) -> BTreeMap<String, Option<(Former, Ambient)>> {
-        let mut apps = self.apps;
+    fn changed(&mut self, table: &Table) -> BTreeMap<String, Option<(Former, Ambient)>> {
+        let mut apps = std::mem::take(&mut self.apps);
         apps.retain(|name, before| {
             let known = table.apps.get(name).filter(|app| !app.deleted);
             known.map(|app| former_of(&app.record)).as_ref() != before.as_ref().map(|(former, _)| former)
@@ -153,10 +163,10 @@ impl Operation {
 
     /// The command that has everything it touched become what it was, where it is such a one and something failed.
     pub(in crate::runtime) fn way_back(&mut self, table: &Table) -> Option<WayBack> {
-        let before = self.before.take().filter(|_| !self.failed.is_empty() && !self.cancelled)?;
+        let mut before = self.before.take().filter(|_| !self.failed.is_empty() && !self.cancelled)?;
         let generation = self.generation?;
-        let completions = before.completions.clone();
         let changed = before.changed(table);
+        let Before { completions, ran, .. } = before;
         if changed.is_empty() {
             return None;
         }
@@ -164,8 +174,9 @@ impl Operation {
         let to = generation.saturating_sub(1);
         let mut operation = Self::new(self.caller.clone(), super::Rigour::Strict, super::Afterwards::GoOn);
         operation.generation = Some(generation);
-        operation.undoes = Some(Undoes { to, touched: self.touched, failed: failed.clone() });
-        let touched = changed.keys().cloned().collect();
+        let touched: BTreeSet<String> = changed.keys().cloned().collect();
+        let (apps, ran) = (touched.clone(), ran.unwrap_or_default());
+        operation.undoes = Some(Undoes { to, touched: self.touched, failed: failed.clone(), apps, ran });
         let (mut formers, mut ambients) = (Formers::new(), BTreeMap::new());
         for (name, (former, ambient)) in changed.into_iter().filter_map(|(name, before)| Some((name, before?))) {
             ambients.insert(ambient.digest.clone(), ambient);
@@ -174,11 +185,54 @@ impl Operation {
         Some(WayBack { formers, completions, ambients, touched, operation, failed, to })
     }
 
+    /// What could not run beside what failed is started again, now that this has become what it was: it has not changed
+    /// itself. Whether there is any.
+    pub(in crate::runtime) fn brings_back(&mut self, table: &Table) -> bool {
+        let Some(undoes) = self.undoes.as_mut().filter(|_| !self.given_up) else { return false };
+        let ran = std::mem::take(&mut undoes.ran);
+        let concerned = with_dependents(&undoes.apps, table);
+        let (mut fallen, mut on_their_way) = (BTreeMap::new(), BTreeMap::new());
+        for id in ran.into_iter().filter(|id| concerned.contains(&id.app)) {
+            let is_over = self.tasks.get(&id.app).is_none_or(|task| matches!(task.phase, Phase::Done));
+            let state = table.instance(&id).map(|instance| &instance.machine.state);
+            let (Some(state), Some(app)) = (state.filter(|_| is_over), table.apps.get(&id.app)) else { continue };
+            let slots: &mut BTreeMap<String, Vec<u32>> = match state {
+                _ if app.intent(id.slot) != Some(Intent::Up) => continue,
+                State::Errored { .. } => &mut fallen,
+                State::Waiting { .. } | State::Blocked | State::Launching { .. } | State::Starting { .. } => {
+                    &mut on_their_way
+                }
+                State::Stopped
+                | State::Scheduled
+                | State::Online { .. }
+                | State::Stopping { .. }
+                | State::Completed { .. } => continue,
+            };
+            slots.entry(id.app).or_default().push(id.slot);
+        }
+        let any = !fallen.is_empty() || !on_their_way.is_empty();
+        for (app, slots) in on_their_way {
+            self.add(app, Aim::Watch { slots, asked: true }, BTreeSet::new());
+        }
+        let names: BTreeSet<String> = fallen.keys().cloned().collect();
+        for (app, slots) in fallen {
+            let spec = table.apps.get(&app).map(|known| Arc::clone(&known.record.spec));
+            let needs =
+                spec.iter().flat_map(|spec| spec.depends_on.iter().map(|need| (need, spec.need(need).condition)));
+            let among = needs.filter(|(need, _)| names.contains(*need) || self.has(need));
+            let among: BTreeMap<String, Condition> = among.map(|(need, one)| (need.clone(), one)).collect();
+            let after = among.keys().cloned().collect();
+            self.add_needing(app, Aim::Up { slots, renew: false, gently: false }, after, among);
+        }
+        self.stirred |= any;
+        any
+    }
+
     /// The last answer, and what is remembered of it.
     pub(in crate::runtime) fn conclude(&mut self) -> (Answer, Outcome) {
         let failed = std::mem::take(&mut self.failed);
         let (touched, short) = (self.touched, shortfalls(&failed));
-        if let Some(Undoes { to, touched, failed: cause }) = self.undoes.take().filter(|_| !self.cancelled) {
+        if let Some(Undoes { to, touched, failed: cause, .. }) = self.undoes.take().filter(|_| !self.cancelled) {
             let outcome = Outcome::RolledBack { to, failed: shortfalls(&cause), left: short };
             return (Answer::RolledBack { to, touched, failed: cause, left: failed }, outcome);
         }
@@ -215,6 +269,32 @@ impl Operation {
     /// Its generation, where it has begun one.
     pub(in crate::runtime) fn generation(&self) -> Option<u64> {
         self.generation
+    }
+}
+
+/// What runs, and need not be brought up.
+fn running(table: &Table) -> BTreeSet<InstanceId> {
+    let runs = |id: &InstanceId| {
+        let state = table.instance(id).map(|instance| &instance.machine.state);
+        matches!(state, Some(State::Starting { late: false, .. } | State::Online { .. }))
+    };
+    table.ids().filter(|id| !id.is_second() && runs(id)).collect()
+}
+
+/// Some apps, what depends on them, and what on that.
+fn with_dependents(apps: &BTreeSet<String>, table: &Table) -> BTreeSet<String> {
+    let mut found = apps.clone();
+    loop {
+        let needs_any = |name: &&String| {
+            let app = table.apps.get(*name);
+            app.is_some_and(|app| app.record.spec.depends_on.iter().any(|need| found.contains(need)))
+        };
+        let dependents = table.roster.dependents.iter().filter(|name| !found.contains(*name));
+        let more: Vec<String> = dependents.filter(needs_any).cloned().collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
     }
 }
 

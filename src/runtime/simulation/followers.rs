@@ -1,10 +1,12 @@
 //! What goes up and down with what it depends on (`on_exit`).
 
 use super::World;
+use super::host::Coming;
 use super::needs::{ends, needs, passes, said, started};
 use super::stories::{app, apply, states, targets};
-use crate::rpc::wire::Request;
-use crate::spec::{Condition, OnExit};
+use crate::base::ExitStatus;
+use crate::rpc::wire::{Answer, Request};
+use crate::spec::{AppSpec, Condition, OnExit};
 
 fn restart(names: &[&str]) -> Request {
     Request::Restart { targets: targets(names) }
@@ -37,5 +39,63 @@ fn what_is_deleted_is_not_back() {
             assert_eq!(states(&mut world).len(), 1);
             assert_eq!(started(&world, "web"), before, "{on_its_way} {condition:?}");
         }
+    }
+}
+
+/// Keeps an app from running as long as another runs in this version.
+fn cannot_run_beside(world: &mut World, name: &str, script: &str) {
+    let bad = world.host.trees.values().any(|tree| tree.script == script && tree.announced);
+    let running = |tree: &super::host::Tree| tree.marker == format!("{name}:0") && tree.root_alive;
+    let found = world.host.trees.iter().find(|(_, tree)| running(tree)).map(|(key, _)| *key);
+    if let Some(tree) = found.filter(|_| bad) {
+        world.host.after(1, Coming::RootEnds { tree, status: ExitStatus::Code(1) });
+    }
+}
+
+fn undone(apps: &[AppSpec]) -> Request {
+    match apply(apps) {
+        Request::Apply(mut wanted) => {
+            wanted.auto_rollback = true;
+            Request::Apply(wanted)
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_way_back_brings_back_what_could_not_run_beside_what_failed() {
+    for (on_exit, auto) in
+        [(OnExit::Restart, true), (OnExit::Restart, false), (OnExit::Stop, true), (OnExit::Ignore, true)]
+    {
+        let mut world = World::calm();
+        let db = |script: &str| app("db", script, |_| {});
+        let web = app("web", "stay", |app| {
+            needs("db", Condition::Started, on_exit)(app);
+            app.restart.auto = auto;
+        });
+        let edge = app("edge", "stay", |app| {
+            needs("web", Condition::Started, on_exit)(app);
+            app.restart.auto = auto;
+        });
+        // What nothing of this concerns is left alone.
+        let apart = app("apart", "stay", |app| app.restart.auto = false);
+        let apps = |script: &str| [db(script), web.clone(), edge.clone(), apart.clone()];
+        world.ask(apply(&apps("ready 20")));
+        passes(&mut world, 5_000);
+        let client = world.call(undone(&apps("never")), false);
+        ends(&mut world, "apart", 1);
+        let mut fell = false;
+        while !world.host.finished.contains_key(&client) {
+            assert!(world.turn());
+            cannot_run_beside(&mut world, "web", "never");
+            cannot_run_beside(&mut world, "edge", "never");
+            fell |= said(&mut world, "web").starts_with("errored");
+        }
+        let Some(Answer::RolledBack { left, .. }) = world.host.answers[&client].last() else { panic!() };
+        assert!(left.is_empty(), "{left:?}");
+        assert!(fell || on_exit == OnExit::Stop);
+        let now = states(&mut world);
+        let up = now.iter().filter(|line| line.contains(" online ")).count();
+        assert_eq!((up, said(&mut world, "apart").starts_with("errored")), (3, true), "{on_exit:?} {auto}: {now:?}");
     }
 }
