@@ -154,7 +154,12 @@ pub(super) fn at_work(holder: &str, pid: u32, for_ms: u64) -> String {
 pub(super) fn interrupted(outcome: &Outcome, cancelled: &Cancelled) -> String {
     let word = if cancelled.exit == Exit::Terminated { "terminated" } else { "interrupted" };
     let done = outcome.tally.text("").unwrap_or_else(|| "nothing was done".to_owned());
-    let rest = [("goes on", &cancelled.going_on), ("not begun", &cancelled.not_begun)];
+    // What is restarted with what it depends on is so as it was.
+    let goes_on =
+        |app: &str| cancelled.going_on.iter().any(|name| name.rsplit_once(':').is_some_and(|(of, _)| of == app));
+    let of = |app: &String| if goes_on(app) { format!("what is new of {app}") } else { app.clone() };
+    let not_begun = cancelled.not_begun.iter().map(of).collect();
+    let rest = [("goes on", &cancelled.going_on), ("not begun", &not_begun)];
     let rest = rest.into_iter().filter(|(_, names)| !names.is_empty());
     rest.fold(format!("{word} after {}: {done}", seconds(outcome.ms)), |text, (what, names)| {
         format!("{text}\n  {what}: {}", listed(names))
@@ -317,6 +322,11 @@ mod tests {
             let want = format!("interrupted after 1.2s: 1 app {word}\n  goes on: web:0\n  not begun: a, b");
             assert_eq!(interrupted(&outcome(tally), &cancelled), want);
         }
+        // What goes with what was restarted does so in its old version.
+        let cancelled =
+            Cancelled { exit: Exit::Interrupted, going_on: names(&["db:0", "web:0"]), not_begun: names(&["a", "web"]) };
+        let said = interrupted(&outcome(Tally::default()), &cancelled);
+        assert!(said.ends_with("\n  goes on: db:0, web:0\n  not begun: a, what is new of web"), "{said}");
         let many: Vec<String> = (0..15).map(|at| format!("a{at}")).collect();
         let cancelled = Cancelled { exit: Exit::Terminated, going_on: vec![], not_begun: many };
         let said = interrupted(&outcome(Tally::default()), &cancelled);

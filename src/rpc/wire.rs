@@ -320,7 +320,7 @@ pub enum Answer {
     Cancelled {
         touched: usize,
         failed: Vec<Failure>,
-        /// Instances, or apps where nobody can tell yet.
+        /// Instances, or apps where nobody can tell yet. Those, too, that are restarted with what was (`on_exit`).
         going_on: Vec<String>,
         /// Apps, or instances of an app of which others were begun.
         not_begun: Vec<String>,

@@ -196,23 +196,6 @@ impl Operation {
         }
     }
 
-    /// What goes down because of what this is at work on (`on_exit`), or because of what did.
-    fn note_follower(&mut self, moved: &Moved, around: &Surroundings<'_>) {
-        let State::Stopping { then, .. } = moved.after else { return };
-        let brings_up = || self.tasks.values().any(|task| task.aim.brings_up() && !task.aim.is_silent());
-        let Some(instance) = around.table.instance(&moved.instance).filter(|_| brings_up()) else { return };
-        let Machine { cause, policy, .. } = &instance.machine;
-        let is_mine = |app: &String| self.has(app) || self.followers.iter().any(|id| id.app == *app);
-        let follows = match (cause, then) {
-            (Some(Cause::Dependency { app }), _) => is_mine(app),
-            (_, Then::Block) => policy.depends_on.iter().any(is_mine),
-            _ => false,
-        };
-        if follows && !self.will_restart(&moved.instance) {
-            self.followers.insert(moved.instance.clone());
-        }
-    }
-
     /// Why an app will not come to its end, where one of its own rules sees to that.
     pub(super) fn cut_short(&self, app: &str) -> Option<&Cause> {
         let (count, cause) = self.cut.get(app)?;

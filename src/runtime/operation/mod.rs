@@ -1,6 +1,7 @@
 mod caller;
 mod deed;
 mod flight;
+mod follow;
 mod wave;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -241,23 +242,6 @@ impl Operation {
             }
     }
 
-    /// Has those waited for, too, that went down with what it restarts (`on_exit`). Whether there are any.
-    pub(super) fn waits_for_followers(&mut self, table: &Table) -> bool {
-        let mut apps: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        for id in std::mem::take(&mut self.followers) {
-            let is_over = self.tasks.get(&id.app).is_none_or(|task| matches!(task.phase, Phase::Done));
-            if is_over && !self.given_up && table.instance(&id).is_some() {
-                apps.entry(id.app).or_default().push(id.slot);
-            }
-        }
-        let any = !apps.is_empty();
-        for (app, slots) in apps {
-            self.add(app, Aim::Watch { slots, asked: true }, BTreeSet::new());
-        }
-        self.stirred |= any;
-        any
-    }
-
     /// What it ends for good.
     pub(super) fn stops(&self) -> Vec<InstanceId> {
         let stopped = self.tasks.iter().filter_map(|(app, task)| match &task.aim {
@@ -350,7 +334,12 @@ impl Operation {
     pub(super) fn give_up(&mut self, around: &mut Surroundings<'_>) -> Answer {
         self.caller.client = None;
         self.cancelled = true;
-        let (going_on, not_begun) = self.break_off(around);
+        let (mut going_on, not_begun) = self.break_off(around);
+        let following = self.following(around.table);
+        let not_begun = not_begun.into_iter().flat_map(|name| self.not_done_by_following(name, &following)).collect();
+        going_on.extend(following.iter().map(ToString::to_string));
+        going_on.sort();
+        going_on.dedup();
         Answer::Cancelled { touched: self.touched, failed: std::mem::take(&mut self.failed), going_on, not_begun }
     }
 

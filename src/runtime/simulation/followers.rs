@@ -3,13 +3,18 @@
 use super::World;
 use super::host::Coming;
 use super::needs::{ends, needs, passes, said, started};
-use super::stories::{app, apply, states, targets};
+use super::stories::{app, apply, done, list, states, targets};
 use crate::base::ExitStatus;
 use crate::rpc::wire::{Answer, Request};
+use crate::runtime::Input;
 use crate::spec::{AppSpec, Condition, OnExit};
 
 fn restart(names: &[&str]) -> Request {
     Request::Restart { targets: targets(names) }
+}
+
+fn with(app: &AppSpec, variable: &str) -> AppSpec {
+    AppSpec { env: [("NEW".to_owned(), variable.to_owned())].into(), ..app.clone() }
 }
 
 #[test]
@@ -98,4 +103,58 @@ fn a_way_back_brings_back_what_could_not_run_beside_what_failed() {
         let up = now.iter().filter(|line| line.contains(" online ")).count();
         assert_eq!((up, said(&mut world, "apart").starts_with("errored")), (3, true), "{on_exit:?} {auto}: {now:?}");
     }
+}
+
+fn taken_back(world: &mut World, request: Request, after_ms: u64) -> (Vec<String>, Vec<String>) {
+    let client = world.call(request, false);
+    passes(world, after_ms);
+    world.feed(Input::Cancel { client });
+    match world.host.answers[&client].last() {
+        Some(Answer::Cancelled { going_on, not_begun, .. }) => (going_on.clone(), not_begun.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_takes_a_command_back_is_told_what_goes_with_what_it_has_restarted() {
+    for on_exit in [OnExit::Restart, OnExit::Stop] {
+        let db = app("db", "ready 900", |_| {});
+        let web = app("web", "stay", needs("db", Condition::Ready, on_exit));
+        let edge = app("edge", "stay", needs("web", Condition::Ready, on_exit));
+        let apart = app("apart", "stay", needs("db", Condition::Ready, OnExit::Ignore));
+        let apps = [db.clone(), web.clone(), edge.clone(), apart.clone()];
+        let new = [with(&db, "1"), with(&web, "1"), edge.clone(), with(&apart, "1")];
+        let table: [(Request, &[&str]); 4] = [
+            (restart(&["db"]), &[]),
+            (restart(&["db", "web"]), &[]),
+            (restart(&["all"]), &["apart"]),
+            (apply(&new), &["apart", "web"]),
+        ];
+        for (request, want) in table {
+            let mut world = World::calm();
+            world.ask(apply(&apps));
+            passes(&mut world, 5_000);
+            let before = ["web", "edge", "apart"].map(|name| started(&world, name));
+            let (going_on, not_begun) = taken_back(&mut world, request.clone(), 300);
+            assert_eq!(not_begun, want, "{on_exit:?} {request:?}");
+            assert_eq!(going_on, ["db:0", "edge:0", "web:0"], "{on_exit:?} {request:?}");
+            passes(&mut world, 60_000);
+            let after = ["web", "edge", "apart"].map(|name| started(&world, name));
+            let restarted: Vec<bool> = before.iter().zip(after).map(|(before, after)| *before < after).collect();
+            assert_eq!(restarted, [true, true, false], "{on_exit:?} {request:?}");
+            // As it was: what is new of it was not begun.
+            assert!(world.host.disk.apps["web"].spec.env.is_empty());
+            assert_eq!(done(world.ask(apply(&new))).1, [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn what_will_not_come_back_takes_nobody_with_it() {
+    let mut world = World::calm();
+    let apps = [app("db", "deaf", |_| {}), app("web", "stay", needs("db", Condition::Ready, OnExit::Restart))];
+    world.ask(apply(&apps));
+    let stop = Request::Stop { targets: targets(&["db"]) };
+    assert_eq!(taken_back(&mut world, stop, 50), (targets(&["db:0"]), vec![]));
+    assert_eq!(list(&mut world).len(), 2);
 }
