@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Aim, Operation, Phase, Surroundings};
+use super::{Aim, Operation, Phase, Surroundings, Task};
 use crate::base::InstanceId;
 use crate::runtime::needs::{Outlook, is_met, outlook};
 use crate::runtime::table::{Instance, Moved, Table};
@@ -16,15 +16,28 @@ impl Operation {
         let brings_up = || self.tasks.values().any(|task| task.aim.brings_up() && !task.aim.is_silent());
         let Some(instance) = around.table.instance(&moved.instance).filter(|_| brings_up()) else { return };
         let Machine { cause, policy, .. } = &instance.machine;
-        let is_mine = |app: &String| self.has(app) || self.followers.iter().any(|id| id.app == *app);
-        let follows = match (cause, then) {
-            (Some(Cause::Dependency { app }), _) => is_mine(app),
-            (_, Then::Block) => policy.depends_on.iter().any(is_mine),
-            _ => false,
+        let is_mine = |app: &&String| self.has(app) || self.followers.iter().any(|id| id.app == **app);
+        let is_down = |app: &&String| !is_met(around.table, app, policy.need(app).condition);
+        let with: Vec<String> = match (then, cause) {
+            (Then::Block, _) => policy.depends_on.iter().filter(is_mine).filter(is_down).cloned().collect(),
+            (_, Some(Cause::Dependency { app })) => Some(app).filter(is_mine).into_iter().cloned().collect(),
+            _ => Vec::new(),
         };
-        if follows && !self.will_restart(&moved.instance) {
-            self.followers.insert(moved.instance.clone());
+        if self.will_restart(&moved.instance) {
+            return;
         }
+        for app in with {
+            let is_new = self.followed.insert((moved.instance.clone(), app.clone()));
+            if is_new || self.is_moving(&app) {
+                self.followers.insert(moved.instance.clone());
+            }
+        }
+    }
+
+    /// What goes down again with an app that this is done with does so because of that one's own crashes, for ever maybe.
+    fn is_moving(&self, app: &str) -> bool {
+        let is_open = |task: &Task| !matches!(task.phase, Phase::Done | Phase::Failed);
+        self.tasks.get(app).is_some_and(|task| is_open(task) && !matches!(task.aim, Aim::Watch { .. }))
     }
 
     /// Has those waited for, too, that went down with what it restarts (`on_exit`). Whether there are any.

@@ -54,6 +54,8 @@ pub(super) struct Operation {
     relapses: BTreeMap<String, u32>,
     /// What went down with what it restarts, and is to come back by itself.
     followers: BTreeSet<InstanceId>,
+    /// What has been one of those, and with which app it went down.
+    followed: BTreeSet<(InstanceId, String)>,
     /// Apps that it has recorded as stopped before another has made them.
     stillborn: BTreeSet<String>,
     /// Apps of which somebody has stopped or deleted something meanwhile.
@@ -162,6 +164,7 @@ impl Operation {
             held: BTreeSet::new(),
             relapses: BTreeMap::new(),
             followers: BTreeSet::new(),
+            followed: BTreeSet::new(),
             stillborn: BTreeSet::new(),
             taken: BTreeSet::new(),
             arrived: BTreeSet::new(),

@@ -158,3 +158,18 @@ fn what_will_not_come_back_takes_nobody_with_it() {
     assert_eq!(taken_back(&mut world, stop, 50), (targets(&["db:0"]), vec![]));
     assert_eq!(list(&mut world).len(), 2);
 }
+
+#[test]
+fn what_goes_up_and_down_with_what_crashes_again_and_again_is_not_waited_for_for_ever() {
+    let crashes = app("crashes", "exit 1500 1", |_| {});
+    let web = app("web", "ready 900", needs("crashes", Condition::Started, OnExit::Stop));
+    let edge = app("edge", "stay", needs("web", Condition::Ready, OnExit::Restart));
+    let apps = [crashes, web, edge];
+    let mut world = World::calm();
+    for request in [apply(&apps), apply(&apps), restart(&["crashes"]), restart(&["all"])] {
+        let begun = world.host.mono;
+        world.ask(request.clone());
+        assert!(world.host.mono < begun + 60_000, "{request:?}");
+        passes(&mut world, 60_000);
+    }
+}
