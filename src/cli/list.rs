@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
 fn unwatched(measured: &[Measured], is_kept: bool) -> Option<&'static str> {
     if is_kept {
         return Some(
-            "no daemon runs just now: it was killed more than once, and its keeper starts another within a minute",
+            "no daemon runs just now: the last one has ended, and its keeper starts another, within a minute at the latest",
         );
     }
     if measured.iter().any(|one| one.view.pid.is_some()) {

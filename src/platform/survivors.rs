@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
 
 use super::procfs::{self, MARK_LIST_ID, Marks, Process, Table};
-use super::tag::{Tag, launch_bits};
+use super::tag::{Tag, launch_bits, list_bits};
 use crate::base::InstanceId;
 use crate::supervisor::{Launch, LaunchId};
 
@@ -36,11 +37,29 @@ pub(super) struct Survivor {
     pub(super) spec_digest: String,
     /// Whether there is a pid in its pid file.
     pub(super) filed: bool,
+    /// It is a child, which is known from before.
+    pub(super) child: Option<Child>,
+}
+
+/// What this process knew of a child before it became another program. Nobody else collects a child's status, and until that is
+/// done its pid is nobody else's: so this holds of whoever has that pid and is a child still.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Child {
+    pub(super) pid: u32,
+    pub(super) instance: String,
+    pub(super) list_id: u64,
+    /// What it is marked with.
+    pub(super) launch: String,
+    pub(super) spec: String,
+    /// It is in a control group of its own.
+    pub(super) grouped: bool,
 }
 
 /// Looks for what an earlier daemon started.
 pub(super) struct Search<'a> {
     home: &'a str,
+    /// By instance.
+    children: HashMap<String, Child>,
     /// What leads a session and bears this home's marks; looked for when a pid file is of no help.
     leaders: Option<Vec<(Process, Marks)>>,
 }
@@ -63,7 +82,19 @@ impl Survivor {
 
 impl<'a> Search<'a> {
     pub(super) fn new(home: &'a str) -> Self {
-        Self { home, leaders: None }
+        Self { home, children: HashMap::new(), leaders: None }
+    }
+
+    /// Nothing is to be looked for of these but whether they are there.
+    pub(super) fn knows(&mut self, children: Vec<Child>) {
+        let mut twice = HashSet::new();
+        for child in children {
+            if let Some(other) = self.children.insert(child.instance.clone(), child) {
+                twice.insert(other.instance);
+            }
+        }
+        // Which of them it is, is to be found out.
+        self.children.retain(|instance, _| !twice.contains(instance));
     }
 
     /// Looks where `launch`'s process would have left its pid, else everywhere. A process is believed to be it only when
@@ -72,6 +103,9 @@ impl<'a> Search<'a> {
     /// # Errors
     /// When processes cannot be looked at.
     pub(super) fn find(&mut self, launch: &Launch) -> io::Result<Option<Survivor>> {
+        if let Some(known) = self.child(launch)? {
+            return Ok(Some(known));
+        }
         let filed = pid_in(Path::new(&launch.pid_file));
         if let Some(pid) = filed {
             // What else bears the marks of a process that has ended descends from it.
@@ -96,6 +130,20 @@ impl<'a> Search<'a> {
         }
         let latest = firsts.into_values().max_by_key(|leader| began(leader));
         Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed.is_some())))
+    }
+
+    fn child(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
+        let known = self.children.get(&launch.instance.to_string());
+        let Some(child) = known.filter(|child| child.list_id == list_bits(launch)) else { return Ok(None) };
+        let process = procfs::process(child.pid)?
+            .filter(|process| !process.dead && process.session == process.pid && process.parent == std::process::id());
+        Ok(process.map(|process| Survivor {
+            process,
+            mark: child.launch.clone(),
+            spec_digest: child.spec.clone(),
+            filed: true,
+            child: Some(child.clone()),
+        }))
     }
 
     fn leaders(&mut self) -> io::Result<&[(Process, Marks)]> {
@@ -139,7 +187,7 @@ fn is_of(marks: &Marks, launch: &Launch) -> bool {
 
 fn survivor(process: &Process, marks: &Marks, filed: bool) -> Option<Survivor> {
     let (mark, spec_digest) = (marks.launch.clone()?, marks.spec.clone()?);
-    Some(Survivor { process: *process, mark, spec_digest, filed })
+    Some(Survivor { process: *process, mark, spec_digest, filed, child: None })
 }
 
 /// Time is told in hundredths of a second; within one, pids are given in order.
