@@ -119,6 +119,12 @@ export interface App extends OtherSpellings {
    */
   filter_env?: string[] | string | false | null;
   /**
+   * Sockets that are opened before the app starts, stay open while it is started anew, and are passed to it as descriptors from 3 on (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES): a reload starts the new process beside the old one.
+   * @example "tcp:0.0.0.0:8000"
+   * @example ["web=tcp:[::]:8000", "unix:/run/app.sock", "udp:127.0.0.1:5353"]
+   */
+  listen?: string[] | string | false | null;
+  /**
    * Sets the variable PORT, and wins over `env`. A whole number from 0 to 65535.
    * @example 3000
    */

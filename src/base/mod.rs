@@ -18,7 +18,7 @@ pub use date_format::{Civil, DateFormat};
 pub use date_reading::Dated;
 pub use digest::{Key, keyed_checksum, keyed_digest, sha256_hex};
 pub use exit::{ExitStatus, Shortage};
-pub use id::InstanceId;
+pub use id::{InstanceId, first, is_second, second};
 pub use quantity::{format_bytes, format_millis, format_span, parse_bytes, parse_millis};
 pub use ranges::merge_ranges;
 pub use run::Run;

@@ -140,15 +140,13 @@ pub(super) fn say_limits(
     }
 }
 
-/// How to go on after an interruption.
-const LEFT: &str =
-    "what goes on is brought to its end by the daemon; `pmrun diff` shows what is left, `pmrun list` what runs";
-
 /// The last line of a command that changed something, and its exit code: `failed` when something is not as asked.
 pub(super) fn conclude(verb: &str, outcome: &Outcome, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
     if let Some(cancelled) = &outcome.cancelled {
         progress::failures(&outcome.failed, terminal);
-        return Err(CliError::new(cancelled.exit, progress::interrupted(outcome, cancelled)).hint(LEFT));
+        return Err(
+            CliError::new(cancelled.exit, progress::interrupted(outcome, cancelled)).hint(progress::how_on(cancelled))
+        );
     }
     if outcome.failed.is_empty() {
         terminal.say(progress::summary(verb, outcome.touched, &outcome.tally, outcome.ms));

@@ -10,6 +10,7 @@ use super::{exit, surroundings};
 use crate::base::{DateFormat, parse_millis};
 use crate::config::js::Engine;
 use crate::logs::{MOMENTS, parse_moment};
+use crate::rpc::wire::Scale as Many;
 
 /// Runs the apps that an ecosystem file declares, and changes only what changed.
 #[derive(Debug, Parser)]
@@ -85,7 +86,9 @@ pub(super) enum Command {
     /// Restart apps, one instance after the other
     Restart(Targets),
     /// Restart apps, one instance after the other, each when it has finished what it is at (in cluster mode)
-    Reload(Targets),
+    Reload(Reload),
+    /// Start more instances of an app, or take some away; the others notice nothing
+    Scale(Scale),
     /// Stop apps and forget them
     #[command(visible_alias = "del")]
     Delete(Targets),
@@ -189,6 +192,7 @@ impl Command {
             | Self::Stop(_)
             | Self::Restart(_)
             | Self::Reload(_)
+            | Self::Scale(_)
             | Self::Delete(_)
             | Self::Resurrect(_)
             | Self::Save(_)
@@ -891,6 +895,42 @@ pub(super) struct Turn {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    pub targets: Targets,
+
+    /// Instances of an app that are replaced at a time, where each new process comes up beside the one that it relieves
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub parallel: Option<NonZeroU32>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = SCALE)]
+pub(super) struct Scale {
+    #[arg(required = true, value_name = "TARGET")]
+    pub target: String,
+
+    /// So many; `+N` more, `-N` fewer; `max` is one a processor
+    #[arg(required = true, value_name = "N", allow_hyphen_values = true, value_parser = scale)]
+    pub to: Many,
+
+    #[command(flatten)]
+    pub turn: Turn,
+}
+
+/// `4`, `+2`, `-1`, `max`.
+fn scale(text: &str) -> Result<Many, String> {
+    let wrong = || "a number such as 4, +2 or -1, or `max`".to_owned();
+    let by = |number: &str| number.parse::<u16>().ok().filter(|number| *number > 0).map(i32::from).ok_or_else(wrong);
+    match text.split_at_checked(1) {
+        Some(("+", number)) => Ok(Many::By(by(number)?)),
+        Some(("-", number)) => Ok(Many::By(-by(number)?)),
+        _ if text == "max" => Ok(Many::To(surroundings::processors())),
+        _ => by(text).map(|number| Many::To(number.unsigned_abs())),
+    }
+}
+
+#[derive(Args, Debug)]
 pub(super) struct Service {
     /// Let another process into the cgroup that apps with limits run in, and end
     #[arg(long, hide = true)]
@@ -1029,6 +1069,14 @@ pub(super) struct ScriptOptions {
     #[arg(last = true, value_name = "ARG")]
     pub args: Vec<String>,
 }
+
+const SCALE: &str = "\
+Examples:
+  pmrun scale api 4       # four instances
+  pmrun scale api +2      # two more
+  pmrun scale api -1      # one fewer: it finishes what it has begun, the others notice nothing
+
+It is a change by hand: `pmrun diff` shows it as drift, and the next `apply` of the file takes it back.";
 
 const TARGETS: &str = "\
 A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, or `all`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::arguments::{Targets, Turn};
+use super::arguments::{Reload, Scale, Targets, Turn};
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
@@ -23,10 +23,18 @@ pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Ex
     bring_up(&Request::Restart { targets: targets.clone() }, &targets, "restarted", arguments.turn, terminal)
 }
 
-pub(super) fn reload(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    check_code(&arguments.targets)?;
-    let targets = arguments.targets.clone();
-    bring_up(&Request::Reload { targets: targets.clone() }, &targets, "reloaded", arguments.turn, terminal)
+pub(super) fn reload(arguments: &Reload, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let Reload { targets: Targets { targets, turn }, parallel } = arguments;
+    check_code(targets)?;
+    let request = Request::Reload { targets: targets.clone(), parallel: *parallel };
+    bring_up(&request, targets, "reloaded", *turn, terminal)
+}
+
+pub(super) fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let Scale { target, to, turn } = arguments;
+    let targets = vec![target.clone()];
+    check_code(&targets)?;
+    bring_up(&Request::Scale { targets: targets.clone(), to: *to }, &targets, "scaled", *turn, terminal)
 }
 
 pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {

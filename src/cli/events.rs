@@ -174,6 +174,9 @@ fn text(entry: &Entry, serves: bool, zone: Option<&TimeZone>, colour: bool) -> S
         None => "the daemon".to_owned(),
     };
     let mut what = harmless(entry.what.to_string().as_bytes(), false);
+    if entry.beside {
+        what.insert_str(0, "beside it: ");
+    }
     if serves && matches!(entry.what, What::DaemonStarted { .. }) {
         what += "; the one before it was killed, or crashed";
     }

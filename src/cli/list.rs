@@ -10,7 +10,7 @@ use super::terminal::{Colour, Terminal, harmless};
 use super::{arguments, instances, memory, surroundings, table};
 use crate::base::format_bytes;
 use crate::platform::{Wish, tell_keeper};
-use crate::rpc::wire::{InstanceView, StrangerView};
+use crate::rpc::wire::{BesideView, InstanceView, StrangerView};
 
 /// An instance with what only the system knows of it.
 #[derive(Serialize)]
@@ -39,6 +39,15 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         if let Some(note) = (!watched).then(|| unwatched(&measured, tell_keeper(&home, Wish::Nothing))).flatten() {
             terminal.note(note);
         }
+        for (view, other) in measured.iter().filter_map(|one| Some((&one.view, one.view.beside.as_ref()?))) {
+            let instance = harmless(view.name.as_bytes(), false);
+            terminal.note(&format!("`{instance}:{}` is being replaced; beside it: {}", view.slot, beside(other)));
+        }
+        for view in measured.iter().map(|one| &one.view) {
+            if let Some(waits) = waits_in_vain(view) {
+                terminal.note(&waits);
+            }
+        }
         for StrangerView { pid, name, slot } in strangers {
             let instance = harmless(name.as_bytes(), false);
             terminal.note(&format!(
@@ -48,6 +57,21 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         }
     }
     Ok(Exit::Done)
+}
+
+/// What it waits for has been deleted, and does not come by itself.
+fn waits_in_vain(view: &InstanceView) -> Option<String> {
+    let detail = view.detail.as_ref().filter(|detail| view.state == "waiting" && detail.contains(" (deleted)"))?;
+    let (name, detail) = (harmless(view.name.as_bytes(), false), harmless(detail.as_bytes(), false));
+    Some(format!("`{name}:{}` waits {detail}; see `pmrun why {name}`", view.slot))
+}
+
+/// The other process of an instance: `pid 123, stopping: finishes what it has begun`.
+pub(super) fn beside(view: &BesideView) -> String {
+    let BesideView { pid, state, detail } = view;
+    let pid = pid.map(|pid| format!("pid {pid}, ")).unwrap_or_default();
+    let detail = detail.as_ref().map(|detail| format!(": {}", harmless(detail.as_bytes(), false)));
+    format!("{pid}{state}{}", detail.unwrap_or_default())
 }
 
 /// What it means that no daemon runs; nothing where nothing runs or should.
@@ -145,6 +169,23 @@ fn or_dash(value: Option<impl ToString>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_for_what_was_deleted_says_so() {
+        let mut view = InstanceView::sample(0, "web", 1);
+        for (state, detail, want) in [
+            ("waiting", "for `db` to be ready", None),
+            ("online", "(deleted)", None),
+            (
+                "waiting",
+                "for `db` to be ready (deleted)",
+                Some("`web:1` waits for `db` to be ready (deleted); see `pmrun why web`"),
+            ),
+        ] {
+            (view.state, view.detail) = (state.to_owned(), Some(detail.to_owned()));
+            assert_eq!(waits_in_vain(&view).as_deref(), want);
+        }
+    }
 
     #[test]
     fn uptime_has_one_unit_and_needs_a_process() {

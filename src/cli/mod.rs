@@ -143,6 +143,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Stop(arguments) => change::stop(arguments, terminal),
         Command::Restart(arguments) => change::restart(arguments, terminal),
         Command::Reload(arguments) => change::reload(arguments, terminal),
+        Command::Scale(arguments) => change::scale(arguments, terminal),
         Command::Delete(arguments) => change::delete(arguments, terminal),
         Command::Resurrect(arguments) => resurrect::run(arguments, terminal),
         Command::Save(arguments) => saved::save(arguments, terminal),

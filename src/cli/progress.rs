@@ -161,6 +161,18 @@ pub(super) fn interrupted(outcome: &Outcome, cancelled: &Cancelled) -> String {
     })
 }
 
+/// How to go on after that.
+pub(super) fn how_on(cancelled: &Cancelled) -> &'static str {
+    match (cancelled.going_on.is_empty(), cancelled.not_begun.is_empty()) {
+        (false, true) => "what goes on is brought to its end by the daemon; `pmrun list` shows what runs",
+        (false, false) => {
+            "what goes on is brought to its end by the daemon; `pmrun diff` shows what is left, `pmrun list` what runs"
+        }
+        (true, false) => "`pmrun diff` shows what is left, `pmrun list` what runs",
+        (true, true) => "nothing of it was left to do; `pmrun list` shows what runs",
+    }
+}
+
 fn listed(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(LISTED_MAX).map(|name| harmless(name.as_bytes(), false)).collect();
     let more = names.len().saturating_sub(LISTED_MAX);
@@ -310,5 +322,14 @@ mod tests {
         let said = interrupted(&outcome(Tally::default()), &cancelled);
         assert!(said.starts_with("terminated after 1.2s: nothing was done\n  not begun: a0, a1, "), "{said}");
         assert!(said.ends_with(", a11 and 3 more"), "{said}");
+        // Nothing goes on where nothing does.
+        for (going_on, not_begun, want) in
+            [(true, true, true), (true, false, true), (false, true, false), (false, false, false)]
+        {
+            let some = |any: bool| names(if any { &["a"] } else { &[] });
+            let one = Cancelled { exit: Exit::Interrupted, going_on: some(going_on), not_begun: some(not_begun) };
+            assert_eq!(how_on(&one).contains("what goes on"), want);
+            assert_eq!(how_on(&one).contains("what is left"), not_begun);
+        }
     }
 }

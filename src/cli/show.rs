@@ -71,6 +71,7 @@ fn instance_text(view: &InstanceView, zone: Option<&TimeZone>, now_ms: u64, colo
     let mut fact = |name: &str, value: Option<String>| facts.extend(value.map(|value| (name.to_owned(), value)));
     fact("why", view.detail.as_ref().map(|detail| harmless(detail.as_bytes(), false)));
     fact("pid", view.pid.map(|pid| pid.to_string()));
+    fact("beside", view.beside.as_ref().map(list::beside));
     fact("uptime", list::uptime(view, now_ms));
     fact("restarts", Some(view.restarts.to_string()));
     fact("next run", view.next_run_at_ms.and_then(|at| next_run(at, now_ms, zone)));

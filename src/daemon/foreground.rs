@@ -112,6 +112,7 @@ pub(super) fn refusal(request: &Request) -> Option<Answer> {
         Request::Plan { .. }
         | Request::Apply(_)
         | Request::StartScript { .. }
+        | Request::Scale { .. }
         | Request::Delete { .. }
         | Request::Restore { .. } => (
             "`pmrun run` runs here, and runs what its file said when it began",

@@ -1,6 +1,6 @@
 //! What becomes of a damaged state: it is set aside, and another is built from its backup and what runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use super::standings::known;
 use super::utc_name;
 use crate::base::Key;
 use crate::plan::Generation;
-use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, random_bytes, reason, user_id};
+use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, pid_in, random_bytes, reason, user_id};
 use crate::runtime::store::{self, Backup, StoreError};
-use crate::runtime::{Found, Standing, State, Stranger, rebuild};
+use crate::runtime::{Found, Standing, State, Stranger, possible_launches, rebuild};
+use crate::supervisor::Layout;
 
 /// How long another may have it that is about to end, or reads.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -78,7 +79,10 @@ pub fn build(
         }
     };
     let found = marked(home).map_err(|error| RebuildError::Processes(self::reason(&error)))?;
-    let found: Vec<Found> = found.into_iter().map(of_marked).collect();
+    let layout = Layout { home: home.to_string_lossy().into_owned() };
+    let launches = possible_launches(&state, &layout).into_iter().map(|(_, launch)| launch);
+    let filed: BTreeSet<u32> = launches.filter_map(|launch| pid_in(Path::new(&launch.pid_file))).collect();
+    let found: Vec<Found> = found.into_iter().map(|marked| of_marked(marked, &filed)).collect();
     let mut state = rebuild(state, &found, standings);
     // Newer than any backup.
     state.saves += 1;
@@ -128,9 +132,11 @@ pub fn missing(home: &Path) -> Result<Option<String>, RebuildError> {
     Ok((found > 0).then(|| format!("it is gone with its backups, and {processes} of its apps run")))
 }
 
-fn of_marked(marked: Marked) -> Found {
+fn of_marked(marked: Marked, filed: &BTreeSet<u32>) -> Found {
     let Marked { pid, start, instance, list_id, launch, leads } = marked;
-    Found { pid, start, instance, list_id, mark: launch, first: leads }
+    // Of two processes of a slot, where one relieves the other, either may be meant to go on.
+    let instance = instance.first();
+    Found { pid, start, instance, list_id, mark: launch, first: leads, filed: leads && filed.contains(&pid) }
 }
 
 impl Rebuilt {

@@ -489,6 +489,10 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.drain(launch);
             }
+            Effect::TakeOver { launch, from } => {
+                self.spawn_before(launch);
+                self.host.change_places(launch, from);
+            }
             Effect::Unlisten { instance } => self.host.unlisten(&instance),
             Effect::Rename { from, to } => self.host.rename(&from, &to),
             Effect::Save { ticket, saves } => self.saver.save(ticket, saves),

@@ -27,6 +27,12 @@ pub enum Family {
 }
 
 impl Endpoint {
+    /// Without a port.
+    #[must_use]
+    pub fn new(family: Family, address: Option<String>) -> Self {
+        Self { family, address, port: 0, ipv6_only: false, reuse_address: false }
+    }
+
     /// Whether each slot can have a socket of its own for it, among which the system shares out connections. Of a port that
     /// is yet to be found, a path and of datagrams there is one for all.
     #[must_use]

@@ -32,6 +32,8 @@ pub struct Kept<F> {
     pub name: String,
     pub endpoint: Endpoint,
     pub fd: F,
+    /// Nobody who has it can be told of connections.
+    pub passed: bool,
 }
 
 /// The sockets of one app, and who of its workers uses them.
@@ -74,6 +76,9 @@ struct Name {
     /// Where each slot has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slot: Option<u32>,
+    /// It is given to processes when they are started, and not when they ask for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    passed: bool,
 }
 
 /// A name with what belongs to it.
@@ -98,12 +103,12 @@ impl Name {
     fn of(endpoint: Endpoint, index: u64, slot: u32) -> Self {
         let index = (endpoint.port == 0 && endpoint.family != Family::Unix).then_some(index);
         let slot = endpoint.is_by_slot().then_some(slot);
-        Self { endpoint, index, slot }
+        Self { endpoint, index, slot, passed: false }
     }
 
     /// What workers call it: the same in all slots, so that what waits in one's can be given to another's.
     fn key(&self) -> String {
-        let Self { endpoint, index, slot: _ } = self;
+        let Self { endpoint, index, slot: _, passed: _ } = self;
         let address = endpoint.address.as_deref().unwrap_or("*");
         let index = index.map(|index| format!(":{index}")).unwrap_or_default();
         format!("{address}:{}:{:?}:{}{index}", endpoint.port, endpoint.family, u8::from(endpoint.ipv6_only))
@@ -182,6 +187,37 @@ impl<F: Clone> Primary<F> {
         (answer, opened)
     }
 
+    /// A process that is about to be started is given a socket; as [`Self::query`].
+    ///
+    /// # Errors
+    /// The system's number.
+    pub fn pass(
+        &mut self,
+        worker: Worker,
+        endpoint: Endpoint,
+        open: impl FnOnce(&Endpoint, bool) -> Result<F, i32>,
+    ) -> Result<(F, Option<Kept<F>>), i32> {
+        let name = Name { passed: true, ..Name::of(endpoint, 0, worker.slot) };
+        let mut opened = None;
+        if !self.sockets.contains_key(&name) {
+            let is_beside = |other: &Name| other.endpoint == name.endpoint && other.slot != name.slot;
+            let fd = open(&name.endpoint, self.sockets.keys().any(is_beside))?;
+            let socket = Socket { fd, written: write(&name, None), data: None, users: BTreeMap::new() };
+            opened = Some(socket.kept(&name));
+            self.sockets.insert(name.clone(), socket);
+        }
+        self.slots.insert(worker.slot);
+        self.workers.insert(worker.id, worker.slot);
+        let socket = self.sockets.get_mut(&name).ok_or(Errno::INVAL.raw_os_error())?;
+        socket.users.insert(worker.id, true);
+        Ok((socket.fd.clone(), opened))
+    }
+
+    /// Closes what was passed to processes and is not to those that came after them.
+    pub fn shed(&mut self) -> Vec<Kept<F>> {
+        self.close_unused(|name| name.passed)
+    }
+
     /// A worker that an earlier primary looked after: what it has of what there is, nobody knows.
     pub fn adopt(&mut self, worker: Worker) {
         self.slots.insert(worker.slot);
@@ -225,7 +261,8 @@ impl<F: Clone> Primary<F> {
     /// Sockets of slots whose worker is not there, or accepts no more, while others serve the same.
     #[must_use]
     pub fn orphans(&self) -> Vec<Kept<F>> {
-        let left = self.sockets.iter().filter(|(name, socket)| name.slot.is_some() && socket.users.is_empty());
+        let is_left = |name: &Name, socket: &Socket<F>| name.slot.is_some() && !name.passed && socket.users.is_empty();
+        let left = self.sockets.iter().filter(|(name, socket)| is_left(name, socket));
         left.filter(|(name, _)| self.heirs(&name.endpoint).next().is_some())
             .map(|(name, socket)| socket.kept(name))
             .collect()
@@ -268,9 +305,13 @@ impl<F: Clone> Primary<F> {
     /// Closes what nobody uses. To be said when workers have been up for a while: they have asked for what they want. What
     /// belongs to a slot whose worker is yet to come stays.
     pub fn sweep(&mut self) -> Vec<Kept<F>> {
+        self.close_unused(|_| true)
+    }
+
+    fn close_unused(&mut self, which: impl Fn(&Name) -> bool) -> Vec<Kept<F>> {
         let manned: BTreeSet<u32> = self.workers.values().copied().collect();
         let has_asked = |name: &Name| name.slot.map_or(!manned.is_empty(), |slot| manned.contains(&slot));
-        self.remove(|name, socket| socket.users.is_empty() && has_asked(name))
+        self.remove(|name, socket| which(name) && socket.users.is_empty() && has_asked(name))
     }
 
     /// There will be no worker in this slot for some time.
@@ -301,7 +342,7 @@ impl<F: Clone> Primary<F> {
 
     /// Who serves the same as a socket that nobody serves any more.
     fn heirs(&self, endpoint: &Endpoint) -> impl Iterator<Item = u64> {
-        let same = self.sockets.iter().filter(move |(name, _)| name.endpoint == *endpoint);
+        let same = self.sockets.iter().filter(move |(name, _)| name.endpoint == *endpoint && !name.passed);
         same.flat_map(|(_, socket)| socket.users.keys().copied())
     }
 
@@ -340,7 +381,8 @@ impl<F: Clone> Primary<F> {
 
 impl<F: Clone> Socket<F> {
     fn kept(&self, name: &Name) -> Kept<F> {
-        Kept { name: self.written.clone(), endpoint: name.endpoint.clone(), fd: self.fd.clone() }
+        let (endpoint, fd) = (name.endpoint.clone(), self.fd.clone());
+        Kept { name: self.written.clone(), endpoint, fd, passed: name.passed }
     }
 }
 

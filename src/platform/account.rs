@@ -111,7 +111,7 @@ pub(super) fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Acc
         Some(name) => getgrouplist(&name, gid).map_err(|error| cannot("user's groups", error))?,
         None => vec![gid],
     };
-    let variables = known.as_ref().filter(|_| user.is_some()).map(variables).unwrap_or_default();
+    let variables = if user.is_some() { variables(uid, known.as_ref()) } else { Vec::new() };
     let groups = groups.into_iter().map(Gid::as_raw).collect();
     let name = name.unwrap_or_else(|| uid.to_string());
     Ok(Some(Account { uid: uid.as_raw(), gid: gid.as_raw(), groups, name, variables }))
@@ -138,9 +138,11 @@ fn refusal(user: Option<&str>, group: Option<&str>, me: Uid) -> String {
     }
 }
 
-fn variables(user: &User) -> Vec<(&'static str, String)> {
-    let home = user.dir.to_string_lossy().into_owned();
-    vec![("HOME", home), ("USER", user.name.clone()), ("LOGNAME", user.name.clone())]
+/// Who has no entry has no home either, and surely not that of whom pmrun runs as.
+fn variables(uid: Uid, known: Option<&User>) -> Vec<(&'static str, String)> {
+    let home = known.map_or_else(|| "/".to_owned(), |user| user.dir.to_string_lossy().into_owned());
+    let name = known.map_or_else(|| uid.to_string(), |user| user.name.clone());
+    vec![("HOME", home), ("USER", name.clone()), ("LOGNAME", name)]
 }
 
 impl Account {
@@ -250,6 +252,9 @@ mod tests {
             assert!(unlisted.contains("`gid` must say it"), "{unlisted}");
             let found = find(Some("4000000000"), Some("4000000001")).unwrap().unwrap();
             assert_eq!((found.uid, found.gid, found.groups), (4_000_000_000, 4_000_000_001, vec![4_000_000_001]));
+            let number = "4000000000".to_owned();
+            let want = vec![("HOME", "/".to_owned()), ("USER", number.clone()), ("LOGNAME", number)];
+            assert_eq!(found.variables, want, "nothing of root's");
         } else {
             assert_eq!(find(own.as_deref(), None), Ok(None));
             let root = find(Some("0"), None).unwrap_err();

@@ -15,6 +15,11 @@ use super::reason;
 /// As in the kernel's `linux/sched.h`.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Which process sockets are passed to: sd_listen_fds(3) of any other does not take them.
+pub(super) const LISTEN_PID: &str = "LISTEN_PID";
+/// Room for the highest pid that there is: `PID_MAX_LIMIT` is 2^22.
+pub(super) const NO_PID: &str = "0000000";
+
 /// The highest number of a signal.
 const SIGNAL_MAX: c_int = 64;
 
@@ -28,12 +33,14 @@ pub(super) struct Own<'a> {
     pub(super) limits: &'a BTreeMap<String, Option<u64>>,
     /// The folder of the cgroup that it is to be in.
     pub(super) group: Option<&'a OwnedFd>,
+    /// It writes its pid into the variable [`LISTEN_PID`], which is [`NO_PID`] before.
+    pub(super) names_itself: bool,
 }
 
 impl Own<'_> {
     pub(super) fn is_any(&self) -> bool {
         let plain = self.account.is_none() && self.umask.is_none() && self.nice == 0;
-        !plain || !self.limits.is_empty() || self.group.is_some()
+        !plain || !self.limits.is_empty() || self.group.is_some() || self.names_itself
     }
 }
 
@@ -73,6 +80,8 @@ struct Plan {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     report: c_int,
+    /// Where its pid is to be written, with a zero byte after it: there is room for [`NO_PID`]; null is nowhere.
+    pid: *mut c_char,
 }
 
 impl<'a> Forker<'a> {
@@ -87,7 +96,22 @@ impl<'a> Forker<'a> {
         let mut report = std::fs::File::from(ours);
         let theirs = super::spawn::out_of_the_way(theirs)?;
         let end = std::ptr::null();
+        // A copy, for the child writes to it: its writes are its own, and nobody here reads it.
+        let blank = format!("{LISTEN_PID}={NO_PID}\0").into_bytes();
+        let mut named = blank.clone();
+        let named_at = named.as_mut_ptr();
+        let place = |pair: &CString| {
+            let is_named = self.own.names_itself && pair.as_bytes_with_nul() == blank;
+            if is_named { named_at.cast_const().cast() } else { pair.as_ptr() }
+        };
+        let envp: Vec<*const c_char> = env.iter().map(place).chain([end]).collect();
+        let digits = if self.own.names_itself {
+            named_at.wrapping_add(LISTEN_PID.len() + 1).cast()
+        } else {
+            std::ptr::null_mut()
+        };
         let plan = Plan {
+            pid: digits,
             fds: self.fds.iter().map(OwnedFd::as_raw_fd).collect(),
             cwd: self.cwd.as_ptr(),
             account: self.own.account.map(|account| (account.uid, account.gid, account.groups.clone())),
@@ -97,7 +121,7 @@ impl<'a> Forker<'a> {
             limits: self.limits(),
             program: program.as_ptr(),
             argv: args.iter().map(|arg| arg.as_ptr()).chain([end]).collect(),
-            envp: env.iter().map(|pair| pair.as_ptr()).chain([end]).collect(),
+            envp,
             report: theirs.as_raw_fd(),
         };
         let pid = fork_into(&plan)?;
@@ -240,6 +264,19 @@ unsafe fn become_it(plan: &Plan, is_in_group: bool) -> ! {
             told(Step::User, libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid));
         }
         told(Step::Folder, c_long::from(libc::chdir(plan.cwd)));
+        if !plan.pid.is_null() {
+            let pid = libc::getpid().cast_unsigned();
+            let (mut size, mut digits) = (1_u32, 1);
+            while pid / size >= 10 {
+                (size, digits) = (size * 10, digits + 1);
+            }
+            // Without zeros before it, which would make it octal to some who read it; what is left of the room is cut off.
+            for place in 0..digits {
+                *plan.pid.add(place) = b"0123456789"[(pid / size % 10) as usize].cast_signed();
+                size = (size / 10).max(1);
+            }
+            *plan.pid.add(digits) = 0;
+        }
         libc::execve(plan.program, plan.argv.as_ptr(), plan.envp.as_ptr());
         give_up(plan.report, Step::Exec)
     }

@@ -70,7 +70,9 @@ pub use range_lock::RangeLock;
 pub use regular::{must_be_regular, open_regular, read_regular};
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon, become_follower, become_foreground, limit_files};
 pub use spawn::{Tap, open_log};
-pub use survivors::{Adopted, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, unwatched};
+pub use survivors::{
+    Adopted, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, pid_in, unwatched,
+};
 pub use sys::{awaitable, interrupted, is_readable};
 pub use warden::ward;
 

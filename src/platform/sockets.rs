@@ -16,6 +16,9 @@ use rustix::net::{
 use super::account::Account;
 use crate::node::{Endpoint, Family, Query};
 
+/// How many connections may wait for an app to accept them: as systemd's sockets, less where the system has a lower limit.
+const BACKLOG: u32 = 4_096;
+
 /// Opens what a worker asks for; `beside` says that the same app has the same already, in another slot.
 ///
 /// Errors are the system's numbers, for the worker: it fails as if it had tried itself.
@@ -31,6 +34,31 @@ pub(super) fn open(
         Family::Udp4 | Family::Udp6 => open_udp(endpoint),
     };
     opened.map(Arc::new).map_err(Errno::raw_os_error)
+}
+
+/// Opens what an app is to be given: its answers are not held back for more to come, which costs tens of milliseconds where
+/// both sides wait for each other (TCP_NODELAY, which accepted connections inherit: tcp(7)).
+pub(super) fn open_listener(endpoint: &Endpoint, beside: bool, account: Option<&Account>) -> Result<Arc<OwnedFd>, i32> {
+    let query = Query {
+        seq: 0,
+        endpoint: Some(endpoint.clone()),
+        fd: None,
+        index: 0,
+        backlog: BACKLOG,
+        readable_all: false,
+        writable_all: false,
+        data: None,
+    };
+    let opened = open(&query, endpoint, beside, account)?;
+    let prepare = || -> Result<(), Errno> {
+        if matches!(endpoint.family, Family::Tcp4 | Family::Tcp6) {
+            sockopt::set_tcp_nodelay(&opened, true)?;
+        }
+        // Most who are given one expect it to wait, as systemd's do.
+        rustix::io::ioctl_fionbio(&opened, false)
+    };
+    prepare().map_err(Errno::raw_os_error)?;
+    Ok(opened)
 }
 
 /// Nobody can connect any more, whoever else has the socket open: the keeper lets go of it only later.

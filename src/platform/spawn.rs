@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::account::{self, Account};
 use super::channel::Channel;
-use super::forked::{Forker, Own};
+use super::forked::{Forker, LISTEN_PID, NO_PID, Own};
 use super::last_line::end_last_line;
 use super::piped::{self, MARK_PIPES, Piped};
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
@@ -20,6 +20,7 @@ use super::reason;
 use super::sys::Spawner;
 use super::tag::Tag;
 use crate::base::InstanceId;
+use crate::spec::Listener;
 use crate::supervisor::{Launch, Output};
 
 /// Where programs are looked for without a PATH, as execvp(3) does.
@@ -29,7 +30,7 @@ const SHELL: &CStr = c"/bin/sh";
 /// How often a file is opened that somebody has a lease on, for microseconds.
 const LEASE_TRIES: u32 = 1_000;
 /// The channel's number in the app.
-const TARGET_MAX: i32 = 3;
+const TARGET_MAX: i32 = 3 + 64;
 
 /// What the host adds to a launch.
 pub(super) struct Extras<'a> {
@@ -42,6 +43,8 @@ pub(super) struct Extras<'a> {
     pub(super) files: Option<Rlimit>,
     /// As whom it runs, where that is not as this process.
     pub(super) account: Option<&'a Account>,
+    /// What it is given to listen on.
+    pub(super) sockets: Vec<OwnedFd>,
     /// What node is to load before the app's own code.
     pub(super) preload: Option<&'a Path>,
     /// The folder of its cgroup.
@@ -122,6 +125,10 @@ pub(super) fn spawn(
     let Outputs { out, error, error_log_offset, piped } = outputs;
     let (channel, theirs) = open_channel(launch.channel)?;
     let mut fds = vec![out, error];
+    // Sockets come first, from 3 on: sd_listen_fds(3).
+    for socket in &extras.sockets {
+        fds.push(socket.try_clone().map_err(|error| format!("cannot copy a socket: {}", reason(&error)))?);
+    }
     fds.extend(theirs);
     let pipes = piped.as_ref().map(Piped::mark);
     let pid = start(launch, extras, pipes.as_deref(), fds).map_err(|error| explain(launch, &error))?;
@@ -133,8 +140,14 @@ fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<Own
     let null = File::open("/dev/null")?.into();
     let fds = std::iter::once(null).chain(fds).map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
     let instance = launch.instance.to_string();
-    let mut env = environment(launch, extras, &instance);
+    let channel_fd = (3 + extras.sockets.len()).to_string();
+    let (count, names) = (extras.sockets.len().to_string(), socket_names(&launch.listen));
+    let mut env = environment(launch, extras, &instance, &channel_fd);
     env.extend(pipes.map(|pipes| (MARK_PIPES, pipes)));
+    if !extras.sockets.is_empty() {
+        // The process itself says who it is, as soon as it is there.
+        env.extend([("LISTEN_FDS", count.as_str()), ("LISTEN_FDNAMES", &names), (LISTEN_PID, NO_PID)]);
+    }
     let pairs = env.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
     let preload = extras.preload.and_then(Path::to_str).map(|path| ["--require", path]);
@@ -145,7 +158,15 @@ fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<Own
     let candidates = candidates(launch, env.get("PATH").copied());
     let cwd = CString::new(launch.cwd.as_str())?;
     let group = extras.group.as_ref();
-    let own = Own { account: extras.account, umask: launch.umask, nice: launch.nice, limits: &launch.rlimits, group };
+    let names_itself = !extras.sockets.is_empty();
+    let own = Own {
+        account: extras.account,
+        umask: launch.umask,
+        nice: launch.nice,
+        limits: &launch.rlimits,
+        group,
+        names_itself,
+    };
     let forker = own.is_any().then(|| Forker::new(&fds, &cwd, own, extras.files));
     let spawner = Spawner::new(&fds, &cwd)?;
     let start = |program: &CStr, words: &[&CStr]| match &forker {
@@ -179,8 +200,19 @@ fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<Own
     extras.tag.on(|| with_files(extras.files.filter(|_| forker.is_none()), first_that_runs))
 }
 
+/// As `LISTEN_FDNAMES` has them.
+fn socket_names(listen: &[String]) -> String {
+    let called = |text: &String| text.parse::<Listener>().map(|one| one.called().to_owned()).unwrap_or_default();
+    listen.iter().map(called).collect::<Vec<_>>().join(":")
+}
+
 /// Later ones win.
-fn environment<'a>(launch: &'a Launch, extras: &Extras<'a>, instance: &'a str) -> BTreeMap<&'a str, &'a str> {
+fn environment<'a>(
+    launch: &'a Launch,
+    extras: &Extras<'a>,
+    instance: &'a str,
+    channel_fd: &'a str,
+) -> BTreeMap<&'a str, &'a str> {
     let pair = |(name, value): (&'a String, &'a String)| (name.as_str(), value.as_str());
     let mut env: BTreeMap<&str, &str> = launch.ambient.iter().map(pair).collect();
     let own = extras.account.into_iter().flat_map(|account| &account.variables);
@@ -189,7 +221,7 @@ fn environment<'a>(launch: &'a Launch, extras: &Extras<'a>, instance: &'a str) -
     env.extend([(MARK_HOME, extras.home), (MARK_LAUNCH, extras.mark), (MARK_INSTANCE, instance)]);
     env.extend(extras.notify.map(|address| ("NOTIFY_SOCKET", address)));
     if launch.channel {
-        env.extend([("NODE_CHANNEL_FD", "3"), ("NODE_CHANNEL_SERIALIZATION_MODE", "json")]);
+        env.extend([("NODE_CHANNEL_FD", channel_fd), ("NODE_CHANNEL_SERIALIZATION_MODE", "json")]);
     }
     env
 }

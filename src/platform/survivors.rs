@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+use super::host::pid_file::beside;
 use super::procfs::{self, MARK_LIST_ID, Marks, Process, Table};
 use super::tag::{Tag, launch_bits, list_bits};
 use crate::base::InstanceId;
@@ -37,6 +38,8 @@ pub(super) struct Survivor {
     pub(super) spec_digest: String,
     /// Whether there is a pid in its pid file.
     pub(super) filed: bool,
+    /// That is the one of who does not serve yet, or any more, while one process relieves another.
+    pub(super) beside: bool,
     /// It is a child, which is known from before.
     pub(super) child: Option<Child>,
 }
@@ -106,20 +109,34 @@ impl<'a> Search<'a> {
         if let Some(known) = self.child(launch)? {
             return Ok(Some(known));
         }
-        let filed = pid_in(Path::new(&launch.pid_file));
-        if let Some(pid) = filed {
-            // What else bears the marks of a process that has ended descends from it.
-            let Some(process) = procfs::process(pid)?.filter(|process| !process.dead) else { return Ok(None) };
-            if let Some((process, marks)) = self.leader(process)?
-                && is_of(&marks, launch)
-            {
-                return Ok(survivor(&process, &marks, true));
+        let own = Path::new(&launch.pid_file);
+        // While one process relieves another, there is a second file.
+        let places = [own.to_owned(), beside(own)];
+        let filed = places.map(|path| pid_in(&path).filter(|_| launch.worker || path == own));
+        let (mut any_ended, mut any_other) = (false, false);
+        for (place, pid) in filed.iter().enumerate() {
+            let Some(pid) = pid else { continue };
+            let Some(process) = procfs::process(*pid)?.filter(|process| !process.dead) else {
+                any_ended = true;
+                continue;
+            };
+            if let Some((process, marks)) = self.leader(process)? {
+                if is_of(&marks, launch) {
+                    return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: place > 0, ..found }));
+                }
+                any_other |= is_other_of(&marks, launch);
             }
+        }
+        // What else bears the marks of a process that has ended descends from it; and of two processes of a slot each is in a
+        // file, but for the moment in which they change places.
+        if any_ended || (any_other && filed[0] != filed[1]) {
+            return Ok(None);
         }
         // What it started is on its own: none of that is to be taken for it.
         if !launch.tree {
             return Ok(None);
         }
+        let filed = filed[0];
         // Its descendants may lead sessions too, and so may those of its predecessors.
         let mut firsts: HashMap<Option<&str>, &(Process, Marks)> = HashMap::new();
         for leader in self.leaders()?.iter().filter(|leader| is_of(&leader.1, launch)) {
@@ -132,9 +149,12 @@ impl<'a> Search<'a> {
         Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed.is_some())))
     }
 
+    /// Of a worker it has to be found out which of two it is.
     fn child(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
         let known = self.children.get(&launch.instance.to_string());
-        let Some(child) = known.filter(|child| child.list_id == list_bits(launch)) else { return Ok(None) };
+        let Some(child) = known.filter(|child| child.list_id == list_bits(launch) && !launch.worker) else {
+            return Ok(None);
+        };
         let process = procfs::process(child.pid)?
             .filter(|process| !process.dead && process.session == process.pid && process.parent == std::process::id());
         Ok(process.map(|process| Survivor {
@@ -142,8 +162,25 @@ impl<'a> Search<'a> {
             mark: child.launch.clone(),
             spec_digest: child.spec.clone(),
             filed: true,
+            beside: false,
             child: Some(child.clone()),
         }))
+    }
+
+    /// Looks only where `launch`'s process would have left its pid: what such a one has left behind may look as it did.
+    ///
+    /// # Errors
+    /// When processes cannot be looked at.
+    pub(super) fn filed(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
+        let own = Path::new(&launch.pid_file);
+        for path in [own.to_owned(), beside(own)].iter().filter(|path| launch.worker || *path == own) {
+            let process = pid_in(path).map(procfs::process).transpose()?.flatten();
+            let leader = process.map(|process| self.leader(process)).transpose()?.flatten();
+            if let Some((process, marks)) = leader.filter(|(_, marks)| is_of(marks, launch)) {
+                return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: path != own, ..found }));
+            }
+        }
+        Ok(None)
     }
 
     fn leaders(&mut self) -> io::Result<&[(Process, Marks)]> {
@@ -175,7 +212,8 @@ impl<'a> Search<'a> {
 }
 
 /// A pid file is a short regular file, or none: a FIFO is not waited for, a device not read without end.
-fn pid_in(path: &Path) -> Option<u32> {
+#[must_use]
+pub fn pid_in(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().filter(|file| file.is_file() && file.len() <= 64)?;
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
@@ -185,9 +223,15 @@ fn is_of(marks: &Marks, launch: &Launch) -> bool {
     marks.instance.as_deref() == Some(instance.as_str()) && marks.list_id.as_ref() == launch.env.get(MARK_LIST_ID)
 }
 
+/// The same slot by its other name.
+fn is_other_of(marks: &Marks, launch: &Launch) -> bool {
+    let theirs = marks.instance.as_deref().and_then(|instance| instance.parse::<InstanceId>().ok());
+    theirs.is_some_and(|theirs| theirs != launch.instance && theirs.first() == launch.instance.first())
+}
+
 fn survivor(process: &Process, marks: &Marks, filed: bool) -> Option<Survivor> {
     let (mark, spec_digest) = (marks.launch.clone()?, marks.spec.clone()?);
-    Some(Survivor { process: *process, mark, spec_digest, filed, child: None })
+    Some(Survivor { process: *process, mark, spec_digest, filed, beside: false, child: None })
 }
 
 /// Time is told in hundredths of a second; within one, pids are given in order.

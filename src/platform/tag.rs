@@ -14,7 +14,8 @@ use crate::supervisor::Launch;
 pub(super) struct Tag {
     /// Of the path of `PMRUN_HOME`; 21 bits, so that two homes of one user differ but for one case in two million.
     home: u64,
-    /// The instance, as `list` numbers them; 18 bits, so that only what 262144 numbers lie between looks the same.
+    /// The instance, as `list` numbers them, in 17 bits, so that only what 131072 numbers lie between looks the same; and one
+    /// for the second name of its slot.
     pub(super) list_id: u64,
     /// Of the value of `PMRUN_LAUNCH`; 24 bits.
     pub(super) launch: u64,
@@ -87,7 +88,8 @@ pub(super) fn launch_bits(mark: &str) -> u64 {
 
 /// [`Tag::list_id`] of a launch.
 pub(super) fn list_bits(launch: &Launch) -> u64 {
-    launch.env.get(MARK_LIST_ID).and_then(|id| id.parse().ok()).unwrap_or(0) & mask(LIST_BITS)
+    let number: u64 = launch.env.get(MARK_LIST_ID).and_then(|id| id.parse().ok()).unwrap_or(0) & mask(LIST_BITS - 1);
+    number | u64::from(launch.instance.is_second()) << (LIST_BITS - 1)
 }
 
 pub(super) fn home_bits(home: &str) -> u64 {

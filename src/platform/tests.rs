@@ -62,8 +62,10 @@ impl Stage {
             nice: 0,
             rlimits: BTreeMap::new(),
             limits: crate::spec::Limits::default(),
+            listen: Vec::new(),
             worker: false,
             preload: false,
+            relieves: false,
             tree: true,
         }
     }
@@ -812,6 +814,18 @@ fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
         assert_eq!(adopted, seen);
         assert_eq!(std::fs::read_to_string(&launch.pid_file).unwrap(), format!("{pid}\n"));
         assert_eq!((with_argument(&nap).len(), with_argument(&old_nap).len()), (1, 0));
+
+        // What a job that is done has left is not taken for it; what its pid file names is.
+        std::fs::remove_file(&launch.pid_file).unwrap();
+        for (filed, want) in [(false, vec![]), (true, vec![pid])] {
+            if filed {
+                std::fs::write(&launch.pid_file, format!("{pid}\n")).unwrap();
+            }
+            stage.host = Host::new(stage.folder.path(), ProcessSetup::default()).unwrap();
+            let adopted = stage.host.adopt(&candidates, &HashSet::from([LaunchId(1), LaunchId(2)]));
+            assert_eq!(adopted.iter().map(|adopted| adopted.pid).collect::<Vec<_>>(), want);
+            assert_eq!(with_argument(&nap).len(), 1, "it goes on either way");
+        }
 
         stage.host.kill(LaunchId(2), true);
         stage.until_event(&Event::TreeGone { launch: LaunchId(2) });

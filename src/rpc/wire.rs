@@ -109,6 +109,14 @@ pub enum Request {
     /// As `Restart`, but each process in cluster mode finishes what it is at.
     Reload {
         targets: Vec<String>,
+        /// Instances of an app that are replaced at a time; none is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parallel: Option<NonZeroU32>,
+    },
+    /// More or fewer instances of each app; none of the others is touched.
+    Scale {
+        targets: Vec<String>,
+        to: Scale,
     },
     Delete {
         targets: Vec<String>,
@@ -143,6 +151,15 @@ impl Request {
             _ => PROTOCOL,
         }
     }
+}
+
+/// How many instances an app is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    To(u32),
+    /// More, or fewer where it is negative.
+    By(i32),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -426,6 +443,9 @@ pub struct InstanceView {
     /// What of its `limits` is not in force, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits_note: Option<String>,
+    /// While one process relieves another: the one that does not serve yet, or any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<BesideView>,
     /// None is thrown away.
     pub out_file: Option<String>,
     pub error_file: Option<String>,
@@ -438,6 +458,16 @@ pub struct InstanceView {
     /// `json` where each line is an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_type: Option<String>,
+}
+
+/// The other process of an instance, while one relieves the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BesideView {
+    /// None until it has one.
+    pub pid: Option<u32>,
+    /// As of an instance: `starting` is to take over, `stopping` goes.
+    pub state: String,
+    pub detail: Option<String>,
 }
 
 /// A process that an earlier daemon started, of which nothing is recorded: it is left alone.
@@ -469,6 +499,7 @@ impl InstanceView {
             next_run_at_ms: None,
             runs: Vec::new(),
             limits_note: None,
+            beside: None,
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),
             log_file: None,

@@ -19,7 +19,7 @@ use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
 use super::{ClientId, Effect, Errand, Input, Intent, Past, Recall, Save, Standing, State, Ticket, restore, view};
-use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, shell_word};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, first, shell_word};
 use crate::plan::{Outcome, Seal, shown_words};
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::spec::EcosystemId;
@@ -109,7 +109,7 @@ impl Core {
         let (generation, key) = (state.generation, state.key);
         let known = |survivor: &Survivor| {
             let app = state.apps.get(&survivor.instance.app);
-            app.is_some_and(|app| app.instances.contains_key(&survivor.instance.slot))
+            app.is_some_and(|app| app.instances.contains_key(&first(survivor.instance.slot)))
         };
         let follows = past.follows;
         let strangers = past.survivors.iter().filter(|survivor| !known(survivor));
@@ -145,6 +145,7 @@ impl Core {
         core.table.asking = Why::Unknown;
         core.close(open, now, &mut out);
         core.table.check_all(&mut out);
+        core.table.tend_all(now, &mut out);
         core.keep_needs(now, &mut out);
         core.go_on(now, &mut out);
         core.keep_agendas(now, &mut out);
@@ -404,6 +405,7 @@ impl Core {
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reload { .. }
+            | Request::Scale { .. }
             | Request::Delete { .. }
             | Request::Resurrect
             | Request::Restore { .. }
@@ -493,9 +495,10 @@ impl Core {
             matches!(state, Some(supervisor::State::Errored { reason: ErrorReason::WouldNotDie { .. } }));
         let is_gone = matches!(event, Event::TreeGone { .. });
         self.feed(&id, event, now, out);
-        // A way back, which nobody waits for any more, has recorded that its work is done.
+        // A way back, which nobody waits for any more, has recorded that its work is done; it may have been an earlier daemon's.
+        let unasked = was_immortal || !self.is_at_work_on(&id.app);
         let intent = self.table.apps.get(&id.app).and_then(|app| app.intent(id.slot));
-        if let Some(Intent::Done { status }) = intent.filter(|_| was_immortal && is_gone) {
+        if let Some(Intent::Done { status }) = intent.filter(|_| unasked && is_gone) {
             self.feed(&id, Event::Conclude { status }, now, out);
         }
     }
@@ -539,6 +542,10 @@ impl Core {
 
     /// A slot that was deleted but would not die is put back, as stopped: nobody may lose sight of what still runs.
     fn keep_if_immortal(&mut self, id: &InstanceId, out: &mut Vec<Effect>) {
+        // Who goes while another serves in its slot is found again without that.
+        if id.is_second() {
+            return;
+        }
         let Some(app) = self.table.apps.get_mut(&id.app) else { return };
         let Some(instance) = app.instances.get(&id.slot) else { return };
         let immortal =
@@ -683,6 +690,14 @@ impl Core {
                 self.current = Some(current);
                 break;
             }
+            // What is to go with what was restarted goes now: it is part of it.
+            self.current = Some(current);
+            self.keep_needs(now, out);
+            let Some(mut current) = self.current.take() else { continue };
+            if !current.advance(&mut self.around(now, out)) || current.await_followers(&self.table) {
+                self.current = Some(current);
+                continue;
+            }
             self.moved.clear();
             if let Some(way) = current.way_back(&self.table) {
                 self.undo(way, out);
@@ -720,6 +735,12 @@ impl Core {
             for (slot, instance) in &app.instances {
                 if let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.runs != instance.runs) {
                     record.runs.clone_from(&instance.runs);
+                    app.unsaved = true;
+                    changed = true;
+                }
+                if let Some(record) = app.record.instances.get_mut(slot).filter(|known| known.bereft != instance.bereft)
+                {
+                    record.bereft.clone_from(&instance.bereft);
                     app.unsaved = true;
                     changed = true;
                 }

@@ -20,6 +20,8 @@ pub enum Effect {
     /// Have it accept no more connections; answered by `Drained` when it has finished with those that it has, at once where it
     /// cannot be told.
     Drain { launch: LaunchId },
+    /// One serves from now on, and another of the same slot that did goes.
+    TakeOver { launch: LaunchId, from: LaunchId },
     /// As `Stop`, but the signal is the string `"shutdown"` over Node's channel.
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.

@@ -24,6 +24,7 @@ mod needs;
 mod operation;
 mod rebuild;
 mod record;
+mod relief;
 mod rename;
 mod request;
 mod restore;

@@ -21,6 +21,8 @@ pub struct Found {
     pub mark: String,
     /// It may be the first of its launch: others descend from such a one.
     pub first: bool,
+    /// It is: its pid file says so.
+    pub filed: bool,
 }
 
 /// What an earlier daemon started and nobody knows the settings of: it is left running, and shown.
@@ -65,7 +67,7 @@ pub fn rebuild(mut state: State, found: &[Found], standings: &BTreeMap<u32, Stan
     // What other launches of theirs have left is ended as after any crash.
     launches.retain(|one| same(&state, one).is_none() && renamed(&state, one).is_none());
     let stranger = |one: &Found| {
-        let Found { pid, start, instance, list_id, mark, first: _ } = one.clone();
+        let Found { pid, start, instance, list_id, mark, .. } = one.clone();
         Stranger { pid, start, instance, list_id, mark }
     };
     state.strangers.extend(launches.into_iter().map(stranger));
@@ -98,7 +100,12 @@ fn anew(state: &State, one: &Found) -> Option<InstanceId> {
 }
 
 fn is_being_stopped(standing: &Standing) -> bool {
-    matches!(standing.state, supervisor::State::Stopping { then: supervisor::Then::Stop, .. })
+    use supervisor::{ErrorReason, State, Then};
+    matches!(
+        standing.state,
+        State::Stopping { then: Then::Stop, .. }
+            | State::Errored { reason: ErrorReason::WouldNotDie { then: Then::Stop, .. } }
+    )
 }
 
 /// Two are never called by one number.
@@ -123,7 +130,10 @@ fn recall(state: &mut State, id: &InstanceId, one: &Found, standing: Option<&Sta
         Intent::Up => true,
         Intent::Stopped => !standing.is_some_and(is_being_stopped),
         // What it left may look as its first process did.
-        Intent::Done { .. } => standing.and_then(Standing::pid) == Some(one.pid),
+        Intent::Done { .. } => match standing {
+            Some(standing) => standing.pid() == Some(one.pid) && !is_being_stopped(standing),
+            None => one.filed,
+        },
     };
     if should_run {
         known.intent = Intent::Up;
@@ -200,7 +210,15 @@ mod tests {
                 let (id, rest) = text.split_once('=').unwrap();
                 let (number, mark) = rest.split_once(' ').unwrap();
                 let (instance, list_id) = (id.parse().unwrap(), number.parse().unwrap());
-                Found { pid, start: u64::from(pid), instance, list_id, mark: mark.to_owned(), first: true }
+                Found {
+                    pid,
+                    start: u64::from(pid),
+                    instance,
+                    list_id,
+                    mark: mark.to_owned(),
+                    first: true,
+                    filed: false,
+                }
             })
             .collect();
         let rebuilt = rebuild(state(before), &found, &standings());
@@ -216,6 +234,7 @@ mod tests {
         check(&["a:0=99 stopped"], &["a:0=99 m1"], &["a:0=99 stopped"]);
         check(&["a:0=1 done"], &["a:0=1 m1"], &["a:0=1 done"]);
         check(&["a:0=98 done"], &["a:0=98 m1"], &["a:0=98 up"]);
+        check(&["a:0=99 done"], &["a:0=99 m1"], &["a:0=99 done"]);
         // Scaled up since.
         check(&["a:0=1 up"], &["a:0=1 m1", "a:1=5 m2"], &["a:0=1 up", "a:1=5 up"]);
         // Deleted and made anew since.
@@ -231,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_is_done_and_runs_is_to_run_where_it_was_not_being_stopped() {
+        let one = |filed| Found {
+            pid: 10,
+            start: 10,
+            instance: InstanceId::new("a", 0),
+            list_id: 1,
+            mark: "m".to_owned(),
+            first: true,
+            filed,
+        };
+        for (filed, want) in [(true, "a:0=1 up"), (false, "a:0=1 done")] {
+            let rebuilt = rebuild(state(&["a:0=1 done"]), &[one(filed)], &BTreeMap::new());
+            assert_eq!(told(&rebuilt), [want]);
+        }
+    }
+
+    #[test]
     fn what_a_first_process_has_started_is_not_taken_for_it() {
         let one = |pid, first| Found {
             pid,
@@ -239,6 +275,7 @@ mod tests {
             list_id: 1,
             mark: "m".to_owned(),
             first,
+            filed: false,
         };
         let rebuilt = rebuild(state(&[]), &[one(5, false), one(7, true), one(9, true)], &BTreeMap::new());
         assert_eq!(rebuilt.strangers.iter().map(|stranger| stranger.pid).collect::<Vec<_>>(), [7]);

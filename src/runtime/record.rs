@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -41,12 +41,23 @@ pub struct InstanceRecord {
     /// Of a job, the last few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Run>,
+    /// What it depends on that was deleted while it waited for it, and that it goes on waiting for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub bereft: BTreeSet<String>,
 }
 
 impl InstanceRecord {
     #[must_use]
     pub fn new(id: u32, intent: Intent) -> Self {
-        Self { id, intent, until_kill: false, launched_as: None, launched_spec: None, runs: Vec::new() }
+        Self {
+            id,
+            intent,
+            until_kill: false,
+            launched_as: None,
+            launched_spec: None,
+            runs: Vec::new(),
+            bereft: BTreeSet::new(),
+        }
     }
 
     /// Whether it should run, or would if `kill` had not ended everything.

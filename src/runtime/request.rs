@@ -7,14 +7,14 @@ use super::generation::former_of;
 use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
 use super::work::{Aim, Declared};
-use super::{Intent, Recalled, Stranger, TargetError, resolve, view};
+use super::{AppRecord, Intent, Recalled, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{
     Action, Completions, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code,
     note_followers, plan, plan_back, restrict,
 };
-use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp};
+use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp, Scale};
 use crate::spec::{AppSpec, Condition, Fingerprint};
 use crate::supervisor::State;
 
@@ -46,7 +46,8 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Start { targets } => of("start", targets),
         Request::Stop { targets } => of("stop", targets),
         Request::Restart { targets } => of("restart", targets),
-        Request::Reload { targets } => of("reload", targets),
+        Request::Reload { targets, .. } => of("reload", targets),
+        Request::Scale { targets, .. } => of("scale", targets),
         Request::Delete { targets } => of("delete", targets),
         Request::Resurrect => "resurrect".to_owned(),
         Request::Restore { apps, .. } => {
@@ -57,6 +58,9 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Leave => "a daemon that takes over".to_owned(),
     }
 }
+
+/// Of an app: as many as a file may say.
+const INSTANCES_MAX: u32 = 512;
 
 pub(super) fn unknown(error: TargetError) -> Answer {
     Answer::UnknownTarget { target: error.target, suggestion: error.suggestion, problem: error.problem }
@@ -104,8 +108,11 @@ pub(super) fn begin(
             dependencies_first(&mut operation, resolved(&targets)?, table, |slots| up(slots, true));
             operation
         }
-        Request::Reload { targets } => {
+        Request::Reload { targets, parallel } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
+            if let Some(parallel) = parallel {
+                operation.limit(parallel);
+            }
             let again = |slots| Aim::Up { slots, renew: true, gently: true };
             dependencies_first(&mut operation, resolved(&targets)?, table, again);
             operation
@@ -126,6 +133,7 @@ pub(super) fn begin(
             dependents_first(&mut operation, resolved(&targets)?, table, |slots| Aim::Stop { slots, by_kill: false });
             operation
         }
+        Request::Scale { targets, to } => scale(resolved(&targets)?, to, caller.clone(), table)?,
         Request::Delete { targets } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
             dependents_first(&mut operation, resolved(&targets)?, table, |slots| Aim::Delete { slots });
@@ -169,6 +177,7 @@ pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reload { .. }
+            | Request::Scale { .. }
             | Request::Delete { .. }
             | Request::Resurrect
             | Request::Restore { .. }
@@ -447,6 +456,42 @@ fn start_script(
     let declared = Declared { ecosystem: None, file: None, spec: Arc::new(spec), ambient, slots: None, done };
     let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
     operation.add(name, Aim::Apply { step: Box::new(step), declared: Some(declared) }, BTreeSet::new());
+    Ok(operation)
+}
+
+/// The highest slots go, the lowest that are free come; whoever takes part already notices nothing.
+fn scale(apps: ByApp, to: Scale, caller: Caller, table: &Table) -> Result<Operation, Answer> {
+    let mut operation = Operation::new(caller, Rigour::Strict, Afterwards::GoOn);
+    for name in apps.into_keys() {
+        let Some(app) = table.apps.get(&name).filter(|app| !app.deleted) else { continue };
+        let slots: BTreeSet<u32> = app.record.instances.keys().copied().collect();
+        let count = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        let wanted = match to {
+            Scale::To(wanted) => i64::from(wanted),
+            Scale::By(more) => i64::from(count) + i64::from(more),
+        };
+        let Some(wanted) = u32::try_from(wanted).ok().filter(|wanted| (1..=INSTANCES_MAX).contains(wanted)) else {
+            let name = shell_word(&name);
+            return Err(Answer::Error {
+                message: format!(
+                    "`{name}` has {count} instances, and would have {wanted}: 1 to {INSTANCES_MAX} can be had"
+                ),
+                hint: Some(format!("`pmrun stop {name}` ends all, `pmrun delete {name}` takes them away")),
+            });
+        };
+        if wanted == count {
+            continue;
+        }
+        // Where one in the middle was deleted by hand, the slots are counted through again.
+        let remove = slots.range(wanted..).copied().collect();
+        let start = (0..wanted).filter(|slot| !slots.contains(slot)).collect();
+        let spec = AppSpec { instances: wanted, ..(*app.record.spec).clone() };
+        let AppRecord { ecosystem, file, .. } = app.record.clone();
+        let (ambient, done) = (app.ambient.clone(), BTreeMap::new());
+        let declared = Declared { ecosystem, file, spec: Arc::new(spec), ambient, slots: None, done };
+        let step = Step { action: Action::Scale, start, remove, ..Step::create(&name, Vec::new()) };
+        operation.add(name, Aim::Apply { step: Box::new(step), declared: Some(declared) }, BTreeSet::new());
+    }
     Ok(operation)
 }
 

@@ -3,15 +3,17 @@ use std::sync::Arc;
 
 use super::history::{Entry, What, Why};
 use super::operation::{Afterwards, Caller, Operation, Rigour};
-use super::standing::Open;
+use super::standing::{Open, Standing};
 use super::table::{Ambient, App, Instance, Table};
 use super::work::Aim;
 use super::{AppRecord, Effect, InstanceRecord, Intent, Past, Save, State, Survivor};
-use crate::base::{ExitStatus, InstanceId, Mono, Now};
+use crate::base::{ExitStatus, InstanceId, Mono, Now, first, second};
 use crate::spec::AppSpec;
-use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch};
+use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch, shares_sockets};
 
 /// Every instance's launch as an earlier daemon may have made it, and whose it would be. They are numbered from 1.
+///
+/// Where one process may relieve another, the slot's second name is looked for as well.
 ///
 /// An app that was renamed runs under the name that it had when it was started: both are looked for.
 #[must_use]
@@ -31,9 +33,13 @@ fn launches_of(
             let former = instance.launched_as.as_ref().filter(|former| *former != name);
             let former = former.map(|former| AppSpec { name: former.clone(), ..(*record.spec).clone() });
             for spec in std::iter::once(&*record.spec).chain(&former) {
-                let id = LaunchId(launches.len() as u64 + 1);
-                let launch = launch(id, spec, *slot, instance.id, layout, &nothing);
-                launches.push((InstanceId::new(name, *slot), launch));
+                let next = |launches: &Vec<_>| LaunchId(launches.len() as u64 + 1);
+                let of = |id| launch(id, spec, *slot, instance.id, layout, &nothing);
+                let id = InstanceId::new(name, *slot);
+                launches.push((id.clone(), of(next(&launches))));
+                if shares_sockets(spec) {
+                    launches.push((id.second(), of(next(&launches)).by_second_name()));
+                }
             }
         }
     }
@@ -72,7 +78,8 @@ pub(super) struct Restored {
 /// The table as the records say, with what survived in it, and where it stood.
 pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Restored {
     let Past { survivors, standings, ended, follows: _ } = past;
-    let lives: BTreeSet<InstanceId> = survivors.iter().map(|survivor| survivor.instance.clone()).collect();
+    let survivors = by_role(survivors, &state, &standings);
+    let lives: BTreeSet<InstanceId> = survivors.iter().map(|(id, _)| id.clone()).collect();
     let mut open = Vec::new();
     let possible: BTreeMap<InstanceId, LaunchId> =
         possible_launches(&state, &layout).into_iter().map(|(instance, launch)| (instance, launch.id)).collect();
@@ -94,8 +101,8 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
             }
         };
         let new = |slot, known: &InstanceRecord| {
-            let runs = known.runs.clone();
-            Box::new(Instance { runs, ..Instance::new(known.id, machine(slot, known.intent)) })
+            let (bereft, runs) = (known.bereft.clone(), known.runs.clone());
+            Box::new(Instance { bereft, runs, ..Instance::new(known.id, machine(slot, known.intent)) })
         };
         let mut instances: BTreeMap<u32, Box<Instance>> =
             record.instances.iter().map(|(slot, known)| (*slot, new(*slot, known))).collect();
@@ -113,17 +120,19 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
         table.apps.insert(name, App { record, ambient, instances, deleted: false, unsaved: false, agenda: None });
     }
     let mut unwanted = Vec::new();
-    for survivor in survivors {
-        let Some(intent) = adopt(&mut table, &survivor, now) else { continue };
-        let app = table.apps.get_mut(&survivor.instance.app);
-        if let Some(instance) = app.and_then(|app| app.instances.get_mut(&survivor.instance.slot))
-            && let Some(standing) = standings.get(&instance.list_id)
+    for (id, survivor) in survivors {
+        let Some(intent) = adopt(&mut table, &id, &survivor, now) else { continue };
+        let app = table.apps.get_mut(&id.app);
+        if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot))
+            && let Some(standing) = standing_of(&standings, instance.list_id, survivor.pid)
         {
+            // Who goes while another serves in its slot is not started again.
+            let intent = if id.is_second() { Intent::Stopped } else { intent };
             let found = standing.go_on(instance, intent, &survivor);
-            open.extend(found.map(|found| (survivor.instance.clone(), found)));
+            open.extend(found.map(|found| (id.clone(), found)));
         }
-        if intent == Intent::Stopped {
-            unwanted.push(survivor.instance);
+        if intent != Intent::Up {
+            unwanted.push(id);
         }
     }
     let names: Vec<String> = table.apps.keys().cloned().collect();
@@ -136,6 +145,35 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
         table.enrol(&name);
     }
     Restored { table, unwanted, open }
+}
+
+/// Where a process stood. Of two in a slot, the other may be gone by now.
+fn standing_of(standings: &BTreeMap<u32, Standing>, list_id: u32, pid: u32) -> Option<&Standing> {
+    let of_pid = |list_id| standings.get(&list_id).filter(|standing| standing.pid() == Some(pid));
+    let either = of_pid(first(list_id)).or_else(|| of_pid(second(list_id)));
+    either.or_else(|| standings.get(&list_id))
+}
+
+/// Which instance each survivor is. Of two in a slot the one serves that did when that was last said; else the older, which
+/// the other was to relieve.
+fn by_role(
+    survivors: Vec<Survivor>,
+    state: &State,
+    standings: &BTreeMap<u32, Standing>,
+) -> Vec<(InstanceId, Survivor)> {
+    let mut slots: BTreeMap<InstanceId, Vec<Survivor>> = BTreeMap::new();
+    for survivor in survivors {
+        slots.entry(survivor.instance.first()).or_default().push(survivor);
+    }
+    let mut all = Vec::new();
+    for (id, mut both) in slots {
+        let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&id.slot));
+        let serving = known.and_then(|known| standings.get(&known.id)?.pid());
+        both.sort_by_key(|survivor| (Some(survivor.pid) != serving, survivor.started_at_ms));
+        let names = [id.clone(), id.second()];
+        all.extend(names.into_iter().zip(both));
+    }
+    all
 }
 
 /// Says what was taken over.
@@ -169,23 +207,29 @@ fn stands(machine: &Machine, why: &Why) -> Option<What> {
 }
 
 /// None when nobody knows it: then it is killed.
-fn adopt(table: &mut Table, survivor: &Survivor, now: Now) -> Option<Intent> {
-    let id = &survivor.instance;
+fn adopt(table: &mut Table, id: &InstanceId, survivor: &Survivor, now: Now) -> Option<Intent> {
     let app = table.apps.get_mut(&id.app)?;
-    let intent = app.intent(id.slot)?;
+    let slot = first(id.slot);
+    let intent = app.intent(slot)?;
     let AppRecord { spec, instances, .. } = &mut app.record;
-    if let Some(known) = instances.get_mut(&id.slot).filter(|_| survivor.launched_as == id.app) {
+    if let Some(known) = instances.get_mut(&slot).filter(|_| survivor.launched_as == id.app) {
         // Started anew since the rename. That is no news worth a save: a former name only adds a place to look.
         known.launched_as = None;
+    }
+    if id.is_second() {
+        let list_id = second(app.instances.get(&slot)?.list_id);
+        let machine = Machine::new(Arc::clone(spec));
+        app.instances.insert(id.slot, Box::new(Instance::new(list_id, machine)));
     }
     let instance = app.instances.get_mut(&id.slot)?;
     let ran_ms = now.wall.0.saturating_sub(survivor.started_at_ms);
     let since = Mono(now.mono.0.saturating_sub(ran_ms));
-    let current = instances.get(&id.slot).is_some_and(|known| known.is_current(&survivor.spec_digest, spec));
+    let current = instances.get(&slot).is_some_and(|known| known.is_current(&survivor.spec_digest, spec));
     let launched = current.then(|| Arc::clone(spec));
     instance.machine = Machine::adopt(Arc::clone(spec), launched, survivor.launch, survivor.pid, since, now.mono);
     instance.started_at_ms = Some(survivor.started_at_ms);
     instance.launched_as = Some(survivor.launched_as.clone());
+    instance.by_second_name = survivor.instance.is_second();
     table.own(survivor.launch, id.clone());
     Some(intent)
 }

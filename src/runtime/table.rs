@@ -3,14 +3,17 @@ use std::sync::Arc;
 
 use super::core::Measured;
 use super::history::{Heard, Moment, Why};
+use super::relief::Unrelieved;
 use super::rename::Rename;
 use super::roster::Roster;
 use super::view::outputs;
 use super::{AppRecord, Effect, Intent, Standing, Stranger};
-use crate::base::{InstanceId, Mono, Now, Run, sha256_hex};
+use crate::base::{InstanceId, Mono, Now, Run, first, sha256_hex};
 use crate::schedule::Agenda;
 use crate::spec::ExecMode;
-use crate::supervisor::{Ask, Cause, Event, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step};
+use crate::supervisor::{
+    Ask, Cause, Event, Launch, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step,
+};
 
 /// Who connects is let wait for so long until somebody is back who serves: balancers have patience with a crash, and are
 /// told by a refusal that there will be nobody for a while.
@@ -38,7 +41,8 @@ impl Ambient {
 pub(super) struct App {
     pub(super) record: AppRecord,
     pub(super) ambient: Ambient,
-    /// More than the record's while slots that went away are being stopped.
+    /// More than the record's while slots that went away are being stopped, and while one process relieves another: then the
+    /// one that has not taken over yet, or goes, is there under the slot's second name.
     /// Boxed: a map has room for eleven even where there is one.
     pub(super) instances: BTreeMap<u32, Box<Instance>>,
     /// Its record is gone; it vanishes with its last process.
@@ -53,6 +57,8 @@ pub(super) struct App {
 pub(super) struct Instance {
     pub(super) machine: Machine,
     pub(super) list_id: u32,
+    /// Its processes are known by their slot's second name.
+    pub(super) by_second_name: bool,
     /// The app's name when its process was started.
     pub(super) launched_as: Option<String>,
     /// Wall clock; of the process that runs.
@@ -82,6 +88,7 @@ impl Instance {
         Self {
             machine,
             list_id,
+            by_second_name: false,
             launched_as: None,
             started_at_ms: None,
             error_log_offset: 0,
@@ -139,6 +146,8 @@ pub(super) struct Moved {
     pub(super) instance: InstanceId,
     pub(super) before: State,
     pub(super) after: State,
+    /// What was to relieve its process will not, and that goes on.
+    pub(super) unrelieved: Option<Unrelieved>,
 }
 
 /// Every app that is known, and which launch is whose.
@@ -149,8 +158,8 @@ pub(super) struct Table {
     /// What `list` numbers next.
     pub(super) next_list_id: u32,
     next_launch: u64,
-    launches: BTreeMap<LaunchId, InstanceId>,
-    /// Apps of which an instance completed, or ended a run, since it was last recorded.
+    pub(super) launches: BTreeMap<LaunchId, InstanceId>,
+    /// Apps of which an instance completed, ended a run, or came to wait for what was deleted, since it was last recorded.
     pub(super) completed: BTreeSet<String>,
     /// Apps that a command has had its say on since it was last looked at.
     pub(super) touched: BTreeSet<String>,
@@ -233,7 +242,7 @@ impl Table {
     }
 
     /// Lets an event happen to an instance, and does what its machine asks for.
-    pub(super) fn feed(&mut self, id: &InstanceId, event: Event, now: Now, out: &mut Vec<Effect>) -> Option<Moved> {
+    pub(super) fn step(&mut self, id: &InstanceId, event: Event, now: Now, out: &mut Vec<Effect>) -> Option<Moved> {
         let app = self.apps.get_mut(&id.app)?;
         let instance = app.instances.get_mut(&id.slot)?;
         let before = instance.machine.state.clone();
@@ -273,7 +282,10 @@ impl Table {
                     instance.limits_note = None;
                     let spec = &instance.machine.policy;
                     let variables = &app.ambient.variables;
-                    let launch = launch(fresh, spec, id.slot, instance.list_id, &self.layout, variables);
+                    let list_id = first(instance.list_id);
+                    let launch = launch(fresh, spec, first(id.slot), list_id, &self.layout, variables);
+                    let launch = Launch { relieves: id.is_second(), ..launch };
+                    let launch = if instance.by_second_name { launch.by_second_name() } else { launch };
                     out.push(Effect::Spawn(Box::new(launch)));
                 }
                 Ask::Drain { launch } => out.push(Effect::Drain { launch }),
@@ -300,7 +312,7 @@ impl Table {
             out.extend(checking(&app.ambient, instance, id.slot, &self.layout));
         }
         let moment = Moment { id, before: &before, ended, heard, asking: &self.asking, now };
-        let error_log = |instance: &Instance| match outputs(&app.record, id.slot, instance, &self.layout).1 {
+        let error_log = |instance: &Instance| match outputs(&app.record, first(id.slot), instance, &self.layout).1 {
             Output::File(path) => Some(path),
             Output::Null => None,
         };
@@ -327,7 +339,7 @@ impl Table {
             self.completed.insert(id.app.clone());
         }
         self.forget_if_gone(id);
-        (before != after).then(|| Moved { instance: id.clone(), before, after })
+        (before != after).then(|| Moved { instance: id.clone(), before, after, unrelieved: None })
     }
 
     /// Has everything looked after that has a health check: what an earlier daemon started.
@@ -358,7 +370,7 @@ impl Table {
     pub(super) fn note_standings(&mut self, now: Now, out: &mut Vec<Effect>) {
         for (id, instance) in std::mem::take(&mut self.restless) {
             let known = self.instance(&instance).filter(|instance| instance.list_id == id);
-            if known.is_none_or(|known| !is_served(&known.machine, now)) {
+            if !instance.is_second() && known.is_none_or(|known| !is_served(&known.machine, now)) {
                 out.push(Effect::Unlisten { instance: instance.clone() });
             }
             out.push(Effect::Standing { id, standing: known.map(|known| Box::new(Standing::of(known))) });
@@ -403,13 +415,14 @@ fn is_served(machine: &Machine, now: Now) -> bool {
         State::Launching { .. } | State::Starting { .. } | State::Online { .. } | State::Stopping { .. } => true,
         // Of others there are no sockets.
         State::Stopped | State::Blocked | State::Scheduled | State::Errored { .. } | State::Completed { .. } => {
-            machine.policy.exec_mode != ExecMode::Cluster
+            machine.policy.exec_mode != ExecMode::Cluster && machine.policy.listen.is_empty()
         }
     }
 }
 
 fn checking(ambient: &Ambient, instance: &Instance, slot: u32, layout: &Layout) -> Option<Effect> {
     let (launch, _) = instance.machine.checked()?;
-    let check = check(launch, &instance.machine.policy, slot, instance.list_id, layout, &ambient.variables)?;
+    let (slot, list_id) = (first(slot), first(instance.list_id));
+    let check = check(launch, &instance.machine.policy, slot, list_id, layout, &ambient.variables)?;
     Some(Effect::Check { launch, check: Some(Box::new(check)) })
 }

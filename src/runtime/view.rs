@@ -4,9 +4,11 @@ use std::sync::Arc;
 use super::table::{App, Instance, Table};
 use super::work::Declared;
 use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
-use crate::base::{InstanceId, Key, Now, format_span};
-use crate::plan::{ActualApp, ActualInstance, Liveness, Snapshot, shown_digest, shown_env, shown_text, shown_words};
-use crate::rpc::wire::{AppView, InstanceView, StrangerView};
+use crate::base::{InstanceId, Key, Now, first, format_span, is_second, second};
+use crate::plan::{
+    ActualApp, ActualInstance, Liveness, Snapshot, Step, shown_digest, shown_env, shown_text, shown_words,
+};
+use crate::rpc::wire::{AppView, BesideView, InstanceView, StrangerView};
 use crate::schedule::Agenda;
 use crate::spec::{AppSpec, ExecMode, Probe};
 use crate::supervisor::{
@@ -116,20 +118,25 @@ pub(super) fn views(table: &Table, now: Now) -> Vec<InstanceView> {
     let mut views: Vec<InstanceView> = table
         .apps
         .values()
-        .flat_map(|app| app.instances.iter().map(|(slot, instance)| view(app, *slot, instance, &table.layout, now)))
+        .flat_map(|app| {
+            // Who goes may be the last of its slot.
+            let is_shown = |slot: u32| !is_second(slot) || !app.instances.contains_key(&first(slot));
+            let shown = app.instances.iter().filter(move |(slot, _)| is_shown(**slot));
+            shown.map(|(slot, instance)| view(app, *slot, instance, &table.layout, now))
+        })
         .collect();
     views.sort_by_key(|view| view.id);
     views
 }
 
 /// What can be named of apps that are not there yet.
-pub(super) fn unborn(apps: &[(&Declared, Vec<u32>)]) -> Vec<InstanceView> {
-    let views = |(declared, slots): &(&Declared, Vec<u32>)| -> Vec<InstanceView> {
+pub(super) fn unborn(apps: &[(&Declared, &Step)]) -> Vec<InstanceView> {
+    let views = |(declared, step): &(&Declared, &Step)| -> Vec<InstanceView> {
         let Declared { ecosystem, file, spec, ambient, .. } = declared;
         let (ecosystem, file, spec) = (ecosystem.clone(), file.clone(), Arc::clone(spec));
         let record = AppRecord { ecosystem, file, spec, ambient: ambient.digest.clone(), instances: BTreeMap::new() };
         let nowhere = || (Output::Null, Output::Null, None, (None, false));
-        slots.iter().map(|slot| blank(&record, *slot, u32::MAX, nowhere())).collect()
+        step.start.iter().map(|slot| blank(&record, *slot, u32::MAX, nowhere())).collect()
     };
     apps.iter().flat_map(views).collect()
 }
@@ -193,18 +200,27 @@ fn actual_instance(machine: &Machine) -> ActualInstance {
 fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) -> InstanceView {
     let machine = &instance.machine;
     let pid = machine.state.pid();
+    let outputs = outputs(&app.record, first(slot), instance, layout);
+    let other = app.instances.get(&second(slot)).filter(|_| !is_second(slot));
     InstanceView {
         pid,
         state: machine.state.word().to_owned(),
-        detail: planned(app, machine, now).or_else(|| detail(machine, now)),
+        detail: planned(app, machine, now).or_else(|| waits(instance)).or_else(|| detail(machine, now)),
         restarts: machine.restarts,
         started_at_ms: instance.started_at_ms.filter(|_| pid.is_some()),
         last_exit: machine.last_exit,
         next_run_at_ms: next_run(app, machine),
         runs: instance.runs.clone(),
         limits_note: instance.limits_note.clone(),
-        ..blank(&app.record, slot, instance.list_id, outputs(&app.record, slot, instance, layout))
+        beside: other.map(|other| beside(&other.machine, now)),
+        ..blank(&app.record, first(slot), first(instance.list_id), outputs)
     }
+}
+
+/// The other process of a slot, while one relieves the other.
+fn beside(machine: &Machine, now: Now) -> BesideView {
+    let (pid, state) = (machine.state.pid(), machine.state.word().to_owned());
+    BesideView { pid, state, detail: detail(machine, now) }
 }
 
 /// When its time comes next. What was stopped has none, though another instance may.
@@ -241,6 +257,15 @@ fn roughly(ms: u64) -> String {
     }
 }
 
+/// What it waits for, and what of that is not there any more.
+fn waits(instance: &Instance) -> Option<String> {
+    let machine = &instance.machine;
+    let is_gone = |unmet: &String| instance.bereft.iter().any(|app| unmet.starts_with(&format!("`{app}` ")));
+    let named = |unmet: &String| if is_gone(unmet) { format!("{unmet} (deleted)") } else { unmet.clone() };
+    let unmet: Vec<String> = machine.unmet.iter().map(named).collect();
+    (machine.state == supervisor::State::Blocked).then(|| format!("for {}", unmet.join(", ")))
+}
+
 /// Why it is in its state, where that is not plain.
 fn detail(machine: &Machine, now: Now) -> Option<String> {
     use supervisor::State;
@@ -257,7 +282,6 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
             let cause = machine.cause.as_ref().filter(|cause| matches!(cause, Cause::Unhealthy { .. }));
             Some(cause.map_or(again.clone(), |cause| format!("{again}: {cause}")))
         }
-        State::Blocked => Some(format!("for {}", machine.unmet.join(", "))),
         State::Starting { late: true, awaits, .. } => {
             Some(format!("{}; it goes on running", machine.lateness(*awaits)))
         }
@@ -279,7 +303,9 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
         }
         State::Errored { reason } => Some(reason.to_string()),
         State::Completed { status } => Some(status.to_string()),
-        State::Stopped
+        // What it waits for is said apart.
+        State::Blocked
+        | State::Stopped
         | State::Scheduled
         | State::Launching { .. }
         | State::Starting { .. }
@@ -332,6 +358,7 @@ fn blank(
         next_run_at_ms: None,
         runs: Vec::new(),
         limits_note: None,
+        beside: None,
         out_file: file(out),
         error_file: file(error),
         log_file,

@@ -25,7 +25,7 @@ pub(super) enum Aim {
 }
 
 /// What a file, or a hand, says of an app.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Declared {
     pub(super) ecosystem: Option<EcosystemId>,
     pub(super) file: Option<String>,

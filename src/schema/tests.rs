@@ -145,7 +145,7 @@ fn absurd_values_are_one_error_at_every_option() {
             | Value::Signal(_) => &["''"],
             Value::Flag(_) => &["true"],
             Value::Words(_) | Value::Patterns(_) => &["[]", "''", "' '"],
-            Value::Names(_) | Value::Filter(_) | Value::ExitCodes(_) => &["[]", "''"],
+            Value::Names(_) | Value::Sockets(_) | Value::Filter(_) | Value::ExitCodes(_) => &["[]", "''"],
             Value::Count(_) => &["-1", "'-1'", "''"],
             Value::Variables(_) | Value::Overlay(_) | Value::WatchOptions(_) | Value::Limits(_) | Value::Uses(_) => {
                 &["{}"]
@@ -306,6 +306,7 @@ fn every_option_changes_the_app() {
         ("env_<name>", json!({ "A": 2 })),
         ("env_file", json!(".env")),
         ("filter_env", json!(["AWS"])),
+        ("listen", json!("tcp:80")),
         ("port", json!(80)),
         ("instances", json!(3)),
         ("exec_mode", json!("cluster")),

@@ -23,6 +23,8 @@ pub enum Value {
     Words(fn(&mut Draft, Vec<String>)),
     /// A list, or one string that stays whole.
     Names(fn(&mut Draft, Vec<String>)),
+    /// As `Names`, each as [`crate::spec::Listener`] reads it.
+    Sockets(fn(&mut Draft, Vec<String>)),
     /// As `Names`, or an object of what is needed of each.
     Needs(fn(&mut Draft, Vec<(String, Need)>)),
     /// An object by [`super::parts::HEALTH_CHECK`].
@@ -95,7 +97,7 @@ impl Value {
             | Self::Account(_)
             | Self::Count(_)
             | Self::Signal(_) => &[Number, String],
-            Self::Words(_) | Self::Names(_) | Self::Patterns(_) => &[List, String],
+            Self::Words(_) | Self::Names(_) | Self::Sockets(_) | Self::Patterns(_) => &[List, String],
             Self::Needs(_) => &[List, String, Object],
             Self::Filter(_) | Self::Watch(_) | Self::Code(_) => &[Boolean, List, String],
             Self::ExitCodes(_) => &[Number, String, List],
@@ -158,6 +160,7 @@ impl Value {
             Self::Bytes(_) => "a number of bytes, or a size such as \"300M\"".to_owned(),
             Self::Words(_) => "a list of strings, or a string".to_owned(),
             Self::Names(_) => "a string, or a list of strings".to_owned(),
+            Self::Sockets(_) => "an address such as \"tcp:0.0.0.0:8000\", or a list of them".to_owned(),
             Self::Needs(_) => "an app's name, a list of names, or an object such as `{ db: \"healthy\" }`".to_owned(),
             Self::HealthCheck(_) => "an object such as `{ http: \"http://127.0.0.1:3000/health\" }`".to_owned(),
             Self::Filter(_) => "a list of strings, a string, or `false`".to_owned(),

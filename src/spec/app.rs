@@ -26,6 +26,9 @@ pub struct AppSpec {
     pub env: BTreeMap<String, String>,
     /// Parts of names: inherited variables whose name contains one are not passed on.
     pub filter_env: Vec<String>,
+    /// Sockets that it is given, each as [`super::Listener`] writes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listen: Vec<String>,
     pub exec_mode: ExecMode,
     /// At least 1; `max` and negative numbers are resolved.
     pub instances: u32,
@@ -274,6 +277,7 @@ impl AppSpec {
             cwd: cwd.into(),
             env: BTreeMap::new(),
             filter_env: Vec::new(),
+            listen: Vec::new(),
             exec_mode: ExecMode::Fork,
             instances: 1,
             instance_var: "NODE_APP_INSTANCE".to_owned(),

@@ -29,6 +29,7 @@ pub enum Field {
     Cwd,
     Env,
     FilterEnv,
+    Listen,
     ExecMode,
     Instances,
     InstanceVar,
@@ -82,7 +83,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -92,6 +93,7 @@ impl Field {
         Self::Cwd,
         Self::Env,
         Self::FilterEnv,
+        Self::Listen,
         Self::ExecMode,
         Self::Instances,
         Self::InstanceVar,
@@ -194,6 +196,7 @@ impl Field {
             | Self::Cwd
             | Self::Env
             | Self::FilterEnv
+            | Self::Listen
             | Self::InstanceVar
             | Self::IncrementVar
             | Self::ShutdownWithMessage
@@ -230,6 +233,7 @@ impl Field {
             Self::Cwd => "cwd",
             Self::Env => "env",
             Self::FilterEnv => "filter_env",
+            Self::Listen => "listen",
             Self::ExecMode => "exec_mode",
             Self::Instances => "instances",
             Self::InstanceVar => "instance_var",

@@ -7,6 +7,7 @@ mod app;
 mod field;
 mod graph_id;
 mod health;
+mod listen;
 mod needs;
 mod overlap;
 mod watch_options;
@@ -18,6 +19,7 @@ pub use app::{
 pub use field::{Field, Impact};
 pub use graph_id::EcosystemId;
 pub use health::{HealthAction, HealthCheck, Probe};
+pub use listen::{ListenAddress, Listener};
 pub use needs::{Condition, Need, OnExit};
 pub use overlap::Overlap;
 pub use watch_options::{WatchOption, WatchOptions};

@@ -68,12 +68,16 @@ pub struct Launch {
     pub rlimits: BTreeMap<String, Option<u64>>,
     /// Of it with all that it starts.
     pub limits: Limits,
+    /// Sockets that it is given from descriptor 3 on, as [`crate::spec::Listener`] reads them.
+    pub listen: Vec<String>,
     /// It shares its app's sockets with the other instances, over its channel: a worker of Node's cluster.
     pub worker: bool,
     /// What helps node's workers to finish what they have begun is loaded before their own code.
     pub preload: bool,
     /// When its first process ends by itself, kill what is left of its process group.
     pub tree: bool,
+    /// Another process is there in its slot, which it relieves: its pid is written beside that one's.
+    pub relieves: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +101,14 @@ pub struct Framing {
 }
 
 impl Launch {
+    /// The same by the second name of its slot: whose process is whose must be plain while there are two.
+    #[must_use]
+    pub fn by_second_name(mut self) -> Self {
+        self.instance = self.instance.second();
+        self.env.insert("PMRUN_INSTANCE".to_owned(), self.instance.to_string());
+        self
+    }
+
     /// Every file that what it writes goes to.
     #[must_use]
     pub fn log_files(&self) -> Vec<String> {
@@ -150,9 +162,11 @@ pub fn launch(
         nice: spec.nice,
         rlimits: spec.rlimits.clone(),
         limits: spec.limits,
+        listen: spec.listen.clone(),
         worker: is_worker(spec),
         preload: is_preloaded(spec),
         tree: spec.stop.tree,
+        relieves: false,
         instance,
     }
 }
@@ -238,6 +252,18 @@ fn command(spec: &AppSpec) -> (String, Vec<String>) {
 /// What is run by another program cannot be one.
 pub(super) fn is_worker(spec: &AppSpec) -> bool {
     spec.exec_mode == ExecMode::Cluster && is_node(spec)
+}
+
+/// Whether a process can be started beside the one that it is to relieve: both accept what comes to the sockets of their slot.
+#[must_use]
+pub(super) fn can_relieve(old: &AppSpec, new: &AppSpec) -> bool {
+    shares_sockets(old) && shares_sockets(new)
+}
+
+/// Whether the sockets of its slot are open beside its process.
+#[must_use]
+pub fn shares_sockets(spec: &AppSpec) -> bool {
+    is_worker(spec) || !spec.listen.is_empty()
 }
 
 /// What is not to finish needs no help with it; Bun has ways of its own, and another user may not read our folder.

@@ -211,6 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn jitter_keeps_within_a_tenth_and_leaves_no_herd() {
+        const LAUNCHES: u64 = 1_000;
+        let month = 30 * 24 * 3_600_000;
+        for ms in [0, 1, 9, 10, 99, 1_000, 15_000, 60_000, 3_600_000, month] {
+            for launch in (0..LAUNCHES).chain([u64::MAX]).map(LaunchId) {
+                assert!((ms..=ms + ms / 10).contains(&jittered(ms, launch)), "backoff of {ms}");
+                assert!((ms - ms / 10..=ms).contains(&age_ms(ms, launch)), "age of {ms}");
+                assert!((ms - ms / 10..=ms + ms / 10).contains(&around(ms, launch)), "check every {ms}");
+            }
+        }
+        // Whatever launches follow each other: of a hundred equal parts of the time none has more than three times its share.
+        let kinds: [fn(u64, LaunchId) -> u64; 3] = [jittered, age_ms, around];
+        for (first, kind) in [0, 1_000_000].into_iter().flat_map(|first| kinds.map(|kind| (first, kind))) {
+            let mut all: Vec<u64> = (first..first + LAUNCHES).map(|launch| kind(1_000_000, LaunchId(launch))).collect();
+            all.sort_unstable();
+            let width = (all[all.len() - 1] - all[0]) / 100 + 1;
+            let most = all.iter().map(|from| all.iter().filter(|at| (*from..from + width).contains(*at)).count()).max();
+            assert!(most <= Some(30), "{most:?} of 1,000 in one part of a hundred");
+        }
+    }
+
+    #[test]
     fn launches_are_spread() {
         let ages: std::collections::BTreeSet<u64> = (0..50).map(|launch| age_ms(10_000, LaunchId(launch))).collect();
         assert!(ages.len() > 40 && ages.iter().all(|age| (9_000..=10_000).contains(age)));

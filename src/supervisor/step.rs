@@ -775,7 +775,8 @@ impl Next {
 
     fn kill(&mut self, launch: LaunchId, pid: Option<u32>, then: Then) {
         let rules = &self.machine.policy.stop;
-        self.asks.push(Ask::Kill { launch, tree: rules.tree });
+        // What an ended process left was asked to end, whatever the rules are by now.
+        self.asks.push(Ask::Kill { launch, tree: rules.tree || pid.is_none() });
         let phase = StopPhase::Killed { deadline: self.now.plus_ms(rules.timeout_ms.max(KILL_MS_MIN)) };
         self.machine.state = State::Stopping { launch, pid, phase, then };
     }

@@ -293,6 +293,34 @@ fn what_a_link_leads_to_that_is_watched_by_its_name_is_watched() {
     }
 }
 
+/// As a deployment that makes its folder anew each time.
+#[test]
+fn what_a_link_leads_to_may_be_removed_and_made_again() {
+    for (cwd, watched) in
+        [("app", &["cur/c.json"][..]), ("app", &["cur"]), ("app/cur", &[]), ("app", &["cur/deep/d.json"])]
+    {
+        let mut rig = Rig::new();
+        let file = if watched == ["cur/deep/d.json"] { "deep/d.json" } else { "c.json" };
+        let real = format!("app/releases/1/{file}");
+        rig.write(&real, "1");
+        symlink("releases/1", rig.path("app/cur")).unwrap();
+        rig.watch("a", cwd, watched, json!({}));
+        let shown = if cwd == "app" { format!("cur/{file}") } else { file.to_owned() };
+        for turn in 0..2 {
+            rig.write(&real, &format!("2 {turn}"));
+            rig.told("a", &shown);
+            fs::remove_dir_all(rig.path("app/releases/1")).unwrap();
+            if turn == 0 {
+                rig.told("a", &shown);
+            }
+            rig.write(&real, &format!("3 {turn}"));
+            rig.told("a", &shown);
+            rig.write(&real, &format!("4 {turn}"));
+            rig.told("a", &shown);
+        }
+    }
+}
+
 /// As Kubernetes mounts a ConfigMap.
 #[test]
 fn a_link_through_a_folder_that_is_one_is_followed_to_the_next() {

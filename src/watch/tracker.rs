@@ -427,19 +427,26 @@ fn anchors(base: &Path) -> Vec<PathBuf> {
     anchors
 }
 
-/// Where a path leads that is a symbolic link, and that one, and so on.
+/// Where a path leads that is a symbolic link, or goes through one, and that one, and so on.
 fn hops(base: &Path) -> Vec<PathBuf> {
     let mut hops: Vec<PathBuf> = Vec::new();
-    loop {
+    while hops.len() < HOPS_MAX {
         let at = hops.last().map_or(base, PathBuf::as_path);
-        let (Ok(target), Some(folder)) = (std::fs::read_link(at), at.parent()) else { return hops };
-        if hops.len() == HOPS_MAX {
-            return hops;
-        }
-        // What `..` means is known of the folder itself only.
-        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        hops.push(absolute(&folder, target));
+        let Some(next) = hop(at).filter(|next| next != base && !hops.contains(next)) else { return hops };
+        hops.push(next);
     }
+    hops
+}
+
+/// The path with the first link on it followed.
+fn hop(path: &Path) -> Option<PathBuf> {
+    let mut ways: Vec<&Path> = path.ancestors().collect();
+    ways.reverse();
+    let (link, target) = ways.into_iter().find_map(|way| Some((way, std::fs::read_link(way).ok()?)))?;
+    // What `..` means is known of the folder itself only.
+    let folder = link.parent().map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))?;
+    let rest = path.strip_prefix(link).ok()?;
+    Some(absolute(&folder, target).join(rest).components().collect())
 }
 
 fn is_gone(kind: EventKind) -> bool {

@@ -21,7 +21,7 @@ http.createServer((question, answer) => answer.end(`${process.pid} ${cluster.isW
   .listen(process.env.LISTEN || Number(process.env.PORT), () => console.log('listens'))
 ";
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
 }
 
@@ -30,7 +30,7 @@ fn server(port: u16, instances: u32) -> Value {
 }
 
 /// What it answers; none where the connection is refused or cut.
-fn ask(port: u16) -> Option<String> {
+pub(crate) fn ask(port: u16) -> Option<String> {
     let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(SOON)).ok()?;
     answer(stream)
@@ -52,6 +52,17 @@ fn all_answer(port: u16, count: usize) -> BTreeSet<String> {
         assert!(Instant::now() < deadline, "only {seen:?} answer");
     }
     seen
+}
+
+/// The pid of the one process that is there beside the one that serves.
+#[track_caller]
+fn until_beside(home: &Home, state: &str) -> u32 {
+    let of = |known: &Instance| {
+        let beside = known.beside().filter(|(beside, _)| beside == state)?;
+        beside.1
+    };
+    let all = home.until(&format!("one is {state} beside another"), |all| all.iter().any(|known| of(known).is_some()));
+    all.iter().find_map(of).expect("it was there")
 }
 
 fn workers(home: &Home, instances: u32) -> BTreeSet<String> {
@@ -359,7 +370,7 @@ fn what_never_ends_holds_a_reload_up_for_the_drain_timeout_and_a_stop_not_at_all
     held.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
     held.read_exact(&mut [0; 12]).expect("it answers");
     let (mut reload, ..) = home.start_command(&mut home.command(&["reload", "web"]));
-    home.until_state("web:0", "stopping");
+    until_beside(&home, "stopping");
     home.ok(&["show", "web"]).prints("(drain_timeout)");
     home.ok(&["stop", "web"]);
     let _ = reload.wait();
@@ -396,8 +407,7 @@ fn who_connects_while_an_instance_finishes_or_is_down_is_served_by_the_others() 
         })
         .collect();
     let (mut reload, ..) = home.start_command(&mut home.command(&["reload", "web"]));
-    let draining = home.until("one finishes", |all| all.iter().any(|known| known.state() == "stopping"));
-    let draining = draining.iter().find(|known| known.state() == "stopping").and_then(Instance::pid).expect("its pid");
+    let draining = until_beside(&home, "stopping");
     for _ in 0..50 {
         let answer = ask(port).expect("an answer");
         assert!(!answer.starts_with(&draining.to_string()), "{answer} of the one that finishes");
@@ -476,4 +486,137 @@ fn what_is_told_to_shut_down_is_told_so_by_a_reload_too() {
     let (asked, failed) = while_asking(port, || _ = home.ok(&["reload", "web"]));
     assert_eq!(failed, 0, "of {asked}");
     assert_eq!((home.log("web-out.log").as_str(), home.log("web-out-1.log").as_str()), ("asked\n", "asked\n"));
+}
+
+#[test]
+fn a_new_build_that_fails_leaves_every_old_process_serving() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    let mut app = server(port, 2);
+    app["listen_timeout"] = json!(700);
+    home.apply(&json!([app.clone()]));
+    let before = home.pids();
+    let crashes = "console.error('broken build'); setTimeout(() => process.exit(7), 100)";
+    let no_script = "process.send";
+    for (build, status, words) in [
+        (crashes.to_owned(), "exit code 7", "broken build"),
+        (format!("{no_script}({{}}); throw new Error('at once')"), "exit code 1", "at once"),
+    ] {
+        home.write("server.js", build);
+        let (asked, failed) = while_asking(port, || {
+            let failed = home.exits(3, &["reload", "web"]);
+            failed.says(status).says(words).says("goes on");
+        });
+        assert_eq!((failed, home.pids()), (0, before.clone()), "of {asked}{}", home.daemon_log());
+        home.until("it is gone", |all| all.iter().all(|known| known.beside().is_none()));
+    }
+    // The same where it does not say that it is ready, or is ill.
+    app["wait_ready"] = json!(true);
+    home.write("server.js", format!("{SERVER}\nsetTimeout(() => process.send('ready'), 50)"));
+    home.apply(&json!([app.clone()]));
+    let before = home.pids();
+    home.write("server.js", SERVER);
+    let (asked, failed) = while_asking(port, || {
+        home.exits(3, &["reload", "web"]).says("not ready within 700ms");
+    });
+    assert_eq!((failed, home.pids()), (0, before), "of {asked}{}", home.daemon_log());
+    home.ok(&["why", "web:0"]).prints("the new one failed");
+    // A way that works is taken.
+    home.write("server.js", format!("{SERVER}\nprocess.send('ready')"));
+    home.ok(&["reload", "--parallel", "2", "web"]);
+    assert_eq!(all_answer(port, 2), workers(&home, 2));
+}
+
+#[test]
+fn one_instance_is_relieved_without_a_moment_in_which_nobody_serves() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    // Whoever had to wait for its start would wait for long.
+    home.write("server.js", format!("const until = Date.now() + 600; while (Date.now() < until);\n{SERVER}"));
+    home.apply(&json!([server(port, 1)]));
+    let slowest = std::sync::Mutex::new(Duration::ZERO);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..100_000 {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let begun = Instant::now();
+                assert!(ask(port).is_some());
+                let mut slowest = slowest.lock().expect("nobody panics with it");
+                *slowest = begun.elapsed().max(*slowest);
+            }
+        });
+        for _ in 0..3 {
+            home.ok(&["reload", "web"]);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(home.list()[0].restarts(), 3);
+    let pid_file = std::fs::read_to_string(home.folder.join("pids/web-0.pid")).expect("a pid file");
+    assert_eq!(pid_file.trim(), home.pid("web:0").to_string());
+    eprintln!("slowest answer: {:?}", slowest.lock().expect("nobody panics with it"));
+}
+
+#[test]
+fn who_is_whose_outlives_the_daemon_in_the_middle_of_a_reload() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", format!("{SERVER}\nprocess.on('message', () => {{}})"));
+    let mut app = server(port, 1);
+    app["wait_ready"] = json!(true);
+    app["listen_timeout"] = json!("60s");
+    app["drain_timeout"] = json!("60s");
+    home.write("server.js", format!("{SERVER}\nif (require('fs').existsSync('ready')) process.send('ready')"));
+    home.write("ready", "");
+    home.apply(&json!([app]));
+    let old = home.pid("web:0");
+    std::fs::remove_file(home.work.join("ready")).expect("it was there");
+    // One is on its way.
+    let (mut reload, ..) = home.start_command(&mut home.command(&["reload", "web"]));
+    let new = until_beside(&home, "starting");
+    procs::signal(home.daemon().expect("a daemon"), Signal::KILL);
+    let _ = reload.wait();
+    home.until("another daemon serves", |all| all.first().is_some_and(|known| known.beside().is_some()));
+    assert_eq!((home.pid("web:0"), until_beside(&home, "starting")), (old, new));
+    assert!(ask(port).is_some());
+    // What is on its way is not left over when its app stops.
+    home.ok(&["stop", "web"]);
+    assert!(!procs::alive(old) && !procs::alive(new));
+}
+
+#[test]
+fn scaling_touches_no_other_instance_and_is_drift() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", SERVER);
+    home.write_json("eco.json", &json!([server(port, 2)]));
+    home.ok(&["apply", "eco.json"]);
+    let before = home.pids();
+    let (asked, failed) = while_asking(port, || {
+        home.ok(&["scale", "web", "4"]);
+        assert_eq!(all_answer(port, 4), workers(&home, 4));
+        home.ok(&["scale", "web", "-1"]);
+    });
+    assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
+    assert_eq!(all_answer(port, 3), workers(&home, 3));
+    assert!(before.iter().all(|(instance, pid)| home.pid(instance) == *pid));
+    home.exits(2, &["drift"]).prints("instances changed by hand: 2 -> 3");
+    home.ok(&["history"]).prints("scale web 4").prints("scale web -1");
+    home.ok(&["scale", "web", "3"]);
+    home.exits(1, &["scale", "web", "-3"]).says("`web` has 3 instances, and would have 0: 1 to 512 can be had");
+    home.exits(1, &["scale", "nobody", "2"]);
+    home.exits(64, &["scale", "web", "two"]);
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids(), before);
 }

@@ -26,6 +26,7 @@ mod history;
 mod javascript;
 mod keeping;
 mod limits;
+mod listening;
 mod logging;
 mod memory;
 mod mistakes;

@@ -70,7 +70,8 @@ pub(super) struct Advice {
 
 /// `entries` are the app's, oldest first.
 pub(super) fn explain(app: &AppView, view: &InstanceView, entries: &[Entry], now_ms: u64) -> Explanation {
-    let own: Vec<&Entry> = entries.iter().filter(|entry| entry.slot.is_none_or(|slot| slot == view.slot)).collect();
+    let is_own = |entry: &&Entry| entry.slot.is_none_or(|slot| slot == view.slot) && is_of_who_serves(entry, view);
+    let own: Vec<&Entry> = entries.iter().filter(is_own).collect();
     let deciding = deciding(view, &own);
     let chain = chain(&own);
     let stderr = last_words::of(&own, chain.len(), view);
@@ -89,6 +90,11 @@ pub(super) fn explain(app: &AppView, view: &InstanceView, entries: &[Entry], now
         dependencies: Vec::new(),
         chain: shortened(chain),
     }
+}
+
+/// While one process relieved another, there were two: what happened to the one that went is not why the other is as it is.
+fn is_of_who_serves(entry: &Entry, view: &InstanceView) -> bool {
+    !entry.beside || view.pid.is_some_and(|pid| is_start_of(entry, pid))
 }
 
 /// What it depends on that made it what it is.
@@ -164,6 +170,9 @@ fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms
         }
         None => {}
     }
+    let since = deciding.map_or(0, |entry| entry.number);
+    let unrelieved = own.iter().rev().find(|entry| matches!(entry.what, What::Unrelieved { .. }));
+    because.extend(unrelieved.filter(|entry| entry.number > since).map(|entry| entry.what.to_string()));
     because
 }
 

@@ -22,10 +22,18 @@ pub(super) struct LastWords {
     pub lines: Vec<String>,
 }
 
-/// Of the last process that ended unasked among the latest `count` of an instance's events; of one that runs and is not
+/// Of what was to relieve it, where that has failed last; else of the last process that ended unasked among the latest `count` of an instance's events; of one that runs and is not
 /// as it should be, its own.
 pub(super) fn of(own: &[&Entry], count: usize, view: &InstanceView) -> Option<LastWords> {
     let recent = own.len() - count;
+    let is_news = |entry: &&&Entry| matches!(entry.what, What::Started { .. } | What::Unrelieved { .. });
+    if let Some(Entry { what: What::Unrelieved { error_log, error_log_offset: from, .. }, at_ms, .. }) =
+        own.iter().rev().find(is_news).copied()
+    {
+        let file = error_log.as_ref()?;
+        let lines = lines(Path::new(file), *from, None, *at_ms)?;
+        return (!lines.is_empty()).then(|| LastWords { file: file.clone(), lines });
+    }
     let is_start = |entry: &&Entry| matches!(entry.what, What::Started { .. });
     let runs_badly = view.pid.is_some() && matches!(view.state.as_str(), "errored" | "unhealthy");
     let end = if runs_badly {

@@ -15,6 +15,7 @@ use super::{arguments, events, list, show, surroundings};
 use crate::base::format_span;
 use crate::platform::time_zone;
 use crate::rpc::wire::AppView;
+use crate::runtime::history::What;
 
 /// Of an app that others wait for; `why` of the app itself tells of all.
 const INSTANCES_MAX: usize = 3;
@@ -59,10 +60,27 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// What is waited for and is not there any more.
+    fn gone(&self, name: &str, waiting: &str) -> String {
+        let entries = of_app(&self.lines, name);
+        let deleted = entries.iter().rev().find(|entry| matches!(entry.what, What::Deleted { .. }));
+        let how = deleted.map_or_else(
+            || "is not there any more".to_owned(),
+            |entry| format!("was {}, {} ago", entry.what, format_span(self.now_ms.saturating_sub(entry.at_ms))),
+        );
+        format!(
+            "`{name}` {how}; `{waiting}` waits until it is there again, or until somebody starts `{waiting}` without it"
+        )
+    }
+
     /// Goes on with what it depends on, and that with what it depends on itself. `seen` are not told of again.
     fn follow(&self, one: &mut Explanation, seen: &mut BTreeSet<String>) {
         for name in &one.led_by {
-            let Some(app) = self.apps.iter().find(|app| app.spec.name == *name) else { continue };
+            let Some(app) = self.apps.iter().find(|app| app.spec.name == *name) else {
+                let gone = (one.state == "waiting").then(|| self.gone(name, &one.name));
+                one.because.extend(gone);
+                continue;
+            };
             if !seen.insert(name.clone()) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! What workers of Node's cluster ask for over their channels, and the sockets that they share.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use rustix::time::{
 
 use super::running::Running;
 use super::{Event, Host, Key};
-use crate::base::InstanceId;
-use crate::node::{Answer, Connection, Kept, PRELOAD, Primary, Query, Said, Worker};
+use crate::base::{InstanceId, first};
+use crate::node::{Answer, Connection, Endpoint, Family, Kept, PRELOAD, Primary, Query, Said, Worker};
 use crate::platform::account::Account;
 use crate::platform::reason;
 use crate::platform::sockets;
 use crate::platform::spawn::account;
+use crate::spec::{ListenAddress, Listener};
 use crate::supervisor::{Launch, LaunchId};
 
 /// A worker that listens has asked for all that it wants after this long: what nobody has by then is closed.
@@ -31,7 +33,9 @@ const HELD: &str = "listen/";
 pub(super) struct Member {
     pub(super) app: String,
     pub(super) worker: Worker,
-    account: Option<Account>,
+    /// Over its channel: a worker of Node's cluster.
+    pub(super) asks: bool,
+    pub(super) account: Option<Account>,
 }
 
 /// A socket of a slot that has no worker just now: who connects there is given to the others.
@@ -43,9 +47,10 @@ pub(super) struct Orphan {
 
 impl Member {
     pub(super) fn of(launch: &Launch) -> Option<Self> {
-        let worker = Worker { id: launch.id.0, slot: launch.instance.slot };
+        let worker = Worker { id: launch.id.0, slot: first(launch.instance.slot) };
         let account = account(launch).ok().flatten();
-        launch.worker.then(|| Self { app: launch.instance.app.clone(), worker, account })
+        let shares = launch.worker || !launch.listen.is_empty();
+        shares.then(|| Self { app: launch.instance.app.clone(), worker, asks: launch.worker, account })
     }
 }
 
@@ -71,12 +76,67 @@ impl Host {
         self.preload.clone()
     }
 
+    /// What it is given when it is started; it is there for those that come after it, too.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn pass_sockets(&mut self, launch: &Launch, account: Option<&Account>) -> Result<Vec<OwnedFd>, String> {
+        let worker = Worker { id: launch.id.0, slot: first(launch.instance.slot) };
+        let mut passed = Vec::with_capacity(launch.listen.len());
+        let mut opened = Vec::new();
+        let mut failed = None;
+        for text in &launch.listen {
+            let primary = self.clusters.entry(launch.instance.app.clone()).or_default();
+            let listener: Listener = text.parse().map_err(|problem| format!("`{text}` (listen) {problem}"))?;
+            let open = |endpoint: &Endpoint, beside: bool| sockets::open_listener(endpoint, beside, account);
+            let copied = primary.pass(worker, endpoint(&listener), open).map_err(std::io::Error::from_raw_os_error);
+            let copied = copied.and_then(|(fd, kept)| {
+                opened.extend(kept);
+                fd.try_clone()
+            });
+            match copied {
+                Ok(fd) => passed.push(fd),
+                Err(error) => {
+                    failed = Some(format!("cannot listen on `{text}` (listen): {}", reason(&error)));
+                    break;
+                }
+            }
+        }
+        for kept in opened {
+            if let Some(keeper) = &self.keeper
+                && let Err(error) = keeper.hold(&held(&launch.instance.app, &kept.name), &*kept.fd)
+            {
+                self.notice(format!(
+                    "the keeper cannot hold a socket of `{}`: {}",
+                    launch.instance.app,
+                    reason(&error)
+                ));
+            }
+        }
+        if let Some(failed) = failed {
+            self.unpass(launch);
+            return Err(failed);
+        }
+        Ok(passed)
+    }
+
+    /// No process came of it.
+    pub(super) fn unpass(&mut self, launch: &Launch) {
+        if !launch.listen.is_empty()
+            && let Some(primary) = self.clusters.get_mut(&launch.instance.app)
+        {
+            primary.gone(Worker { id: launch.id.0, slot: first(launch.instance.slot) });
+        }
+    }
+
     /// There will be no process in this slot for some time: nobody who connects is to wait for one.
     pub fn unlisten(&mut self, instance: &InstanceId) {
         let Some(primary) = self.clusters.get_mut(&instance.app) else { return };
         let released = primary.release(instance.slot);
         for kept in released.iter().filter(|kept| kept.endpoint.is_by_slot()) {
-            primary_accepts(primary, kept, usize::MAX);
+            if !kept.passed {
+                primary_accepts(primary, kept, usize::MAX);
+            }
             // At once: who connects in between is cut off (only the kernel could give those to another socket, and does
             // with `net.ipv4.tcp_migrate_req=1`).
             sockets::close(&kept.fd, &kept.endpoint);
@@ -89,7 +149,7 @@ impl Host {
     pub fn drain(&mut self, launch: LaunchId) {
         let running = self.running.get(&launch);
         let member = running.filter(|running| running.channel.is_some()).and_then(|running| running.member.clone());
-        match member {
+        match member.filter(|member| member.asks) {
             Some(member) => {
                 let answer = self.clusters.entry(member.app).or_default().disconnect(member.worker);
                 self.tell(launch, Some(answer));
@@ -134,7 +194,7 @@ impl Host {
                 let _ = epoll::delete(&self.epoll, &channel);
             }
             running.closed = true;
-            if running.member.is_some() {
+            if running.is_worker() {
                 self.events.push(Event::Drained { launch });
             }
         } else {
@@ -160,7 +220,8 @@ impl Host {
             self.tell(launch, None);
             return;
         }
-        let Some(member) = self.running.get(&launch).and_then(|running| running.member.clone()) else { return };
+        let member = self.running.get(&launch).and_then(|running| running.member.clone());
+        let Some(member) = member.filter(|member| member.asks) else { return };
         match said {
             Said::Query(query) => self.worker_asks(launch, &member, *query),
             Said::Listening(endpoint) => {
@@ -222,7 +283,11 @@ impl Host {
             && let Some(primary) = self.clusters.get_mut(&member.app)
         {
             primary.gone(member.worker);
-            self.mind(&member.app.clone());
+            let unused = primary.shed();
+            if !unused.is_empty() {
+                self.let_go(&member.app, unused);
+            }
+            self.mind(&member.app);
         }
     }
 
@@ -345,6 +410,18 @@ fn primary_accepts(primary: &mut Primary<Arc<OwnedFd>>, kept: &Kept<Arc<OwnedFd>
         primary.accept(Connection { endpoint: kept.endpoint.clone(), fd: Arc::new(fd) });
     }
     is_open
+}
+
+fn endpoint(listener: &Listener) -> Endpoint {
+    let inet = |of4, of6, address: Option<IpAddr>, port| {
+        let family = if address.is_some_and(|address| address.is_ipv4()) { of4 } else { of6 };
+        Endpoint { port, ..Endpoint::new(family, address.map(|address| address.to_string())) }
+    };
+    match &listener.address {
+        ListenAddress::Tcp { address, port } => inet(Family::Tcp4, Family::Tcp6, *address, *port),
+        ListenAddress::Udp { address, port } => inet(Family::Udp4, Family::Udp6, *address, *port),
+        ListenAddress::Unix(path) => Endpoint::new(Family::Unix, Some(path.clone())),
+    }
 }
 
 /// An app's name may hold anything: its length tells where it ends.

@@ -42,7 +42,7 @@ impl Host {
             Some(Kills::AtLimit(bytes)) => Shortage::Limit(bytes),
             Some(Kills::Above) => Shortage::Above,
         };
-        self.unseen.push((launch.instance.clone(), ExitStatus::OutOfMemory(shortage)));
+        self.unseen.push((launch.instance.first(), ExitStatus::OutOfMemory(shortage)));
     }
 
     /// How launches have ended that no daemon saw end, where that is known; told once.

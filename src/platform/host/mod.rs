@@ -3,7 +3,7 @@ mod children;
 mod clustered;
 mod grouped;
 mod kept;
-mod pid_file;
+pub(super) mod pid_file;
 mod pumped;
 mod running;
 mod stops;
@@ -221,7 +221,8 @@ impl Host {
     }
 
     /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark. What
-    /// those that are `done` have left behind goes on until its launch is stopped.
+    /// those that are `done` have left behind goes on until its launch is stopped; where one was to be ended and is not, it is
+    /// taken over.
     pub fn adopt(&mut self, launches: &[Launch], done: &HashSet<LaunchId>) -> Vec<Adopted> {
         let mut adopted = Vec::new();
         let mut spared = Spared::default();
@@ -241,14 +242,13 @@ impl Host {
                 spared.instances.extend(kin.instance.clone());
                 spared.list_ids.extend(kin.list_id);
                 self.ended.insert(launch.instance.to_string(), Ended { launch: launch.id, kin, pid_file: None });
-                continue;
-            }
-            if !launch.tree {
+            } else if !launch.tree {
                 // What it has started is left alone, whatever becomes of it.
                 spared.instances.insert(launch.instance.to_string());
                 spared.list_ids.insert(list_bits(launch));
             }
-            match search.find(launch) {
+            let found = if done.contains(&launch.id) { search.filed(launch) } else { search.find(launch) };
+            match found {
                 Ok(Some(survivor)) if !self.roots.contains_key(&survivor.process.pid) => {
                     match self.take_over(launch, &survivor) {
                         Ok(taken) => adopted.push(taken),
@@ -260,6 +260,7 @@ impl Host {
                     spared.marks.insert(survivor.mark);
                 }
                 Ok(Some(_)) => {}
+                Ok(None) if done.contains(&launch.id) => {}
                 Ok(None) => self.look_how_it_ended(launch, &left_over),
                 Err(error) => {
                     self.notice(format!("cannot look for {}: {}", launch.instance, reason(&error)));
@@ -314,7 +315,9 @@ impl Host {
         self.pump_out(outputs.piped.as_ref())?;
         let group = self.open_group(launch, &mark);
         let preload = self.preload(launch);
+        let sockets = self.pass_sockets(launch, account.as_ref()).inspect_err(|_| self.groups.release(launch.id))?;
         let extras = Extras {
+            sockets,
             home: &self.home,
             preload: preload.as_deref(),
             mark: &mark,
@@ -324,7 +327,14 @@ impl Host {
             account: account.as_ref(),
             group,
         };
-        let (spawned, piped) = spawn(launch, &extras, outputs).inspect_err(|_| self.groups.release(launch.id))?;
+        let (spawned, piped) = match spawn(launch, &extras, outputs) {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                self.groups.release(launch.id);
+                self.unpass(launch);
+                return Err(error);
+            }
+        };
         let pid = spawned.pid;
         if let Some(all) = &mut self.taps {
             all.extend(taps.into_iter().flatten());
@@ -350,11 +360,35 @@ impl Host {
         fault_point();
         // A health check has none.
         if !launch.pid_file.is_empty() {
-            let pid_file = Path::new(&launch.pid_file);
-            let stale = self.stale_pid_files.remove(pid_file);
-            self.write_pid_file(pid_file, pid, stale, account.as_ref());
+            let pid_file = self.running.get(&launch.id).map(|running| running.pid_file.clone()).unwrap_or_default();
+            let stale = self.stale_pid_files.remove(&pid_file);
+            self.write_pid_file(&pid_file, pid, stale, account.as_ref());
         }
         Ok((pid, spawned.error_log_offset))
+    }
+
+    /// The pid of who serves from now on is where that of the one before was.
+    pub fn change_places(&mut self, launch: LaunchId, from: LaunchId) {
+        let Some(fresh) = self.running.get(&launch) else { return };
+        let (pid, beside) = (fresh.pid, fresh.pid_file.clone());
+        let account = fresh.member.as_ref().and_then(|member| member.account.clone());
+        let path = pid_file::own(&beside);
+        // The one before may have ended already.
+        let former = self.running.get(&from).map(|former| former.pid);
+        if let Some(former) = former {
+            self.write_pid_file(&beside, former, None, account.as_ref());
+        }
+        self.stale_pid_files.remove(&path);
+        self.write_pid_file(&path, pid, None, account.as_ref());
+        if former.is_none() {
+            pid_file::remove(&beside, pid);
+        }
+        if let Some(running) = self.running.get_mut(&launch) {
+            running.pid_file = path;
+        }
+        if let Some(running) = self.running.get_mut(&from) {
+            running.pid_file = beside;
+        }
     }
 
     /// Whether the descendants of a first process end when it ends by itself.
@@ -491,6 +525,7 @@ impl Host {
         };
         let Process { pid, start, .. } = survivor.process;
         let (mark, spec) = (survivor.mark.clone(), survivor.spec_digest.clone());
+        let launch = &Launch { relieves: survivor.beside, ..launch.clone() };
         let mut running = Running::new(launch, pid, pidfd, mark, spec, Some(start));
         running.piped = self.take_over_pipes(launch, pid);
         running.kept = survivor.process.parent == std::os::unix::process::parent_id();

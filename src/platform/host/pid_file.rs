@@ -1,5 +1,20 @@
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+const BESIDE: &str = "beside";
+
+/// Where the pid is of the process that does not serve yet, or any more, while one relieves another.
+pub(in crate::platform) fn beside(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".");
+    path.push(BESIDE);
+    path.into()
+}
+
+/// And of the one that serves.
+pub(super) fn own(path: &Path) -> PathBuf {
+    if path.extension().is_some_and(|extension| extension == BESIDE) { path.with_extension("") } else { path.into() }
+}
 
 /// Whoever reads it sees a whole number or the one before: a new file is renamed into place, one that is still there
 /// from a moment ago is overwritten where that takes the same number of bytes. (Removing and making it at every crash

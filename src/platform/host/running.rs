@@ -1,10 +1,11 @@
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::pidfd_send_signal;
 
 use super::children::raw_signal;
 use super::clustered::Member;
+use super::pid_file::beside;
 use crate::base::Signal;
 use crate::platform::channel::Channel;
 use crate::platform::notify::Notify;
@@ -78,7 +79,11 @@ impl Running {
             list_id: list_bits(launch),
             spec,
             logs: logs.collect(),
-            pid_file: launch.pid_file.clone().into(),
+            pid_file: if launch.relieves {
+                beside(Path::new(&launch.pid_file))
+            } else {
+                launch.pid_file.clone().into()
+            },
             tree: launch.tree,
             channel: None,
             notify: None,
@@ -131,8 +136,13 @@ impl Running {
         }
     }
 
+    /// Of Node's cluster.
+    pub(super) fn is_worker(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| member.asks)
+    }
+
     fn ask_to_shut_down(&mut self) -> bool {
-        let is_worker = self.member.is_some();
+        let is_worker = self.is_worker();
         self.channel.as_mut().is_some_and(|channel| channel.ask_to_shut_down(is_worker))
     }
 

@@ -24,15 +24,18 @@ impl Core {
         let unborn = paused.as_ref().map(|paused| self.take_unborn(&mut request, paused, now)).unwrap_or_default();
         let mut apps: Vec<&str> = unborn.iter().map(|id| id.app.as_str()).collect();
         apps.dedup();
-        for app in &apps {
-            let what =
-                if matches!(request, Request::Delete { .. }) { ProgressKind::Deleted } else { ProgressKind::Stopped };
+        let deletes = matches!(request, Request::Delete { .. });
+        for app in apps.iter().filter(|_| deletes) {
+            let what = ProgressKind::Deleted;
             caller.tell(Answer::Progress(Progress { app: (*app).to_owned(), slot: None, what }), false, out);
         }
-        if !unborn.is_empty() && targets(&mut request).is_none_or(|targets| targets.is_empty()) {
+        if deletes && !unborn.is_empty() && targets(&mut request).is_none_or(|targets| targets.is_empty()) {
             caller.tell(Answer::Done { touched: apps.len(), failed: Vec::new() }, true, out);
         } else {
             self.begin(Queued { caller, request }, now, out);
+            if let (Some(stop), Some(paused)) = (self.current.as_mut().filter(|_| !deletes), &paused) {
+                stop.stop_unborn(&apps, paused, &self.table);
+            }
         }
         let mut stopped = self.current.as_ref().map(Operation::stops).unwrap_or_default();
         stopped.extend(unborn);

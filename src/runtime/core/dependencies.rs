@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{Core, Ending};
-use crate::base::{InstanceId, Now};
+use crate::base::{InstanceId, Now, is_second};
+use crate::runtime::Effect;
 use crate::runtime::needs::{is_met, unknown, unmet, unmet_but, wanted, with_bereft};
+use crate::runtime::operation::Operation;
 use crate::runtime::roster::has_needs;
 use crate::runtime::table::Instance;
-use crate::runtime::{Effect, Intent};
 use crate::spec::{AppSpec, OnExit};
 use crate::supervisor::{Cause, Event, State, Then};
 
@@ -48,14 +49,19 @@ impl Core {
             }
             let gone: Vec<String> = unknown(&self.table, &spec).cloned().collect();
             let any_excused = app.instances.values().any(|instance| is_excused(instance));
+            let at_work: Vec<&Operation> = self.current.iter().chain(&self.paused).collect();
             let but_stopped = if any_excused { unmet_but(&self.table, &spec, true) } else { Vec::new() };
             let Some(app) = self.table.apps.get_mut(&name) else { continue };
-            for (slot, instance) in &mut app.instances {
+            // What is to take over has come up beside what was met then.
+            for (slot, instance) in app.instances.iter_mut().filter(|(slot, _)| !is_second(**slot)) {
                 let id = InstanceId::new(&name, *slot);
+                // Once is enough, and by what is known then.
+                let is_restarted = at_work.iter().any(|operation| operation.will_restart(&id));
                 let runs = matches!(instance.machine.state, State::Starting { .. } | State::Online { .. });
                 if runs {
                     instance.lost.extend(lost.iter().cloned());
-                    let returned = back.iter().find(|other| instance.lost.contains(*other));
+                    let mut returned = back.iter().filter(|_| !is_restarted);
+                    let returned = returned.find(|other| instance.lost.contains(*other));
                     events.extend(returned.map(|other| {
                         let cause = Cause::Dependency { app: other.clone() };
                         (id.clone(), Event::Renew { cause })
@@ -69,17 +75,24 @@ impl Core {
                 if runs {
                     instance.excused = None;
                 }
-                let bereft = bereft(instance, &spec, &gone, app.record.instances.get(slot).map(|known| known.intent));
+                let bereft = bereft(
+                    instance,
+                    &spec,
+                    &gone,
+                    app.record.instances.get(slot).is_some_and(|known| known.is_wanted()),
+                );
                 if bereft != instance.bereft {
                     instance.bereft = bereft;
                     self.table.restless.insert(instance.list_id, id.clone());
+                    self.table.completed.insert(name.clone());
                     changed = true;
                 }
                 let unmet = if is_excused(instance) { &but_stopped } else { &unmet };
                 let unmet = with_bereft(&spec, unmet, &instance.bereft);
                 // Only news is told: what a command has started all the same is left alone until what it depends on has
                 // come and gone.
-                if instance.machine.unmet != unmet {
+                let waits_on = is_restarted && unmet.is_empty() && instance.machine.state == State::Blocked;
+                if instance.machine.unmet != unmet && !waits_on {
                     events.push((id, Event::Needs { unmet, ended }));
                 }
             }
@@ -99,7 +112,7 @@ impl Core {
 
 /// What of its needs an instance goes on waiting for though it is `gone`: nobody wants it started because of that. By hand it
 /// is all the same.
-fn bereft(instance: &Instance, spec: &AppSpec, gone: &[String], intent: Option<Intent>) -> BTreeSet<String> {
+fn bereft(instance: &Instance, spec: &AppSpec, gone: &[String], is_wanted: bool) -> BTreeSet<String> {
     let machine = &instance.machine;
     match machine.state {
         State::Blocked | State::Stopping { then: Then::Block, .. } => {
@@ -109,8 +122,8 @@ fn bereft(instance: &Instance, spec: &AppSpec, gone: &[String], intent: Option<I
             };
             gone.iter().filter(waits).cloned().collect()
         }
-        // An earlier daemon's, that this one has not come to yet.
-        State::Stopped if intent == Some(Intent::Up) => {
+        // An earlier daemon's, that this one has not come to yet; or all were stopped by `kill`.
+        State::Stopped | State::Stopping { then: Then::Stop, .. } if is_wanted => {
             gone.iter().filter(|other| instance.bereft.contains(*other)).cloned().collect()
         }
         _ => BTreeSet::new(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Core, ends};
+use crate::base::is_second;
 use crate::plan::{Formers, Snapshot};
 use crate::rpc::wire::{Answer, Back, Request};
 use crate::runtime::generation::{self, former_of};
@@ -103,7 +104,8 @@ impl Core {
                 let snapshot = view::snapshot(&self.table, self.generation);
                 let drifts = drift::of(&snapshot, &self.formers(), &found);
                 let running = self.table.apps.iter().flat_map(|(name, app)| {
-                    let pids = app.instances.iter().map(|(slot, instance)| (*slot, instance.machine.state.pid()));
+                    let own = app.instances.iter().filter(|(slot, _)| !is_second(**slot));
+                    let pids = own.map(|(slot, instance)| (*slot, instance.machine.state.pid()));
                     let pids: BTreeMap<u32, u32> = pids.filter_map(|(slot, pid)| Some((slot, pid?))).collect();
                     snapshot.apps.get(name).map(|actual| drift::running(name, actual, &pids)).unwrap_or_default()
                 });

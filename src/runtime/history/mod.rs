@@ -8,7 +8,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::tell::{Heard, Moment};
-use crate::base::{ExitStatus, InstanceId, Now};
+use crate::base::{ExitStatus, InstanceId, Now, first};
 use crate::supervisor::Cause;
 
 /// In `PMRUN_HOME`: an entry a line, as JSON, oldest first.
@@ -29,6 +29,9 @@ pub struct Entry {
     /// None is the whole app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
+    /// Of two processes of the slot, where one relieves the other, it is about the one that does not serve yet, or any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
     #[serde(flatten)]
     pub what: What,
 }
@@ -56,6 +59,23 @@ pub enum What {
     },
     Online {
         after_ms: u64,
+    },
+    /// Another process serves in its slot from now on, and the one that did goes.
+    TookOver {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<u32>,
+        /// False: there was no time to wait until it is.
+        up: bool,
+    },
+    /// What was to take over goes, and its process goes on.
+    Unrelieved {
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error_log: Option<String>,
+        #[serde(default)]
+        error_log_offset: u64,
     },
     /// It is not up in time, and goes on running.
     NotReady {
@@ -258,8 +278,10 @@ impl What {
     #[must_use]
     pub fn state(&self) -> Option<&'static str> {
         match self {
-            Self::Started { .. } | Self::Adopted { unchecked: true, .. } => Some("starting"),
-            Self::Online { .. } | Self::Adopted { .. } | Self::Healthy => Some("online"),
+            Self::Started { .. } | Self::Adopted { unchecked: true, .. } | Self::TookOver { up: false, .. } => {
+                Some("starting")
+            }
+            Self::Online { .. } | Self::Adopted { .. } | Self::Healthy | Self::TookOver { .. } => Some("online"),
             Self::Unhealthy { .. } => Some("unhealthy"),
             Self::Stopping { .. } | Self::Killed { .. } => Some("stopping"),
             Self::Stopped { .. } => Some("stopped"),
@@ -267,6 +289,7 @@ impl What {
             Self::NotReady { .. } | Self::SpawnFailed { .. } | Self::GivenUp { .. } => Some("errored"),
             Self::Completed { .. } => Some("completed"),
             Self::Exited { .. }
+            | Self::Unrelieved { .. }
             | Self::Created { .. }
             | Self::Scaled { .. }
             | Self::Renamed { .. }
@@ -300,17 +323,18 @@ impl What {
 impl Entry {
     #[must_use]
     pub fn of_instance(id: &InstanceId, what: What, now: Now) -> Self {
-        Self { number: 0, at_ms: now.wall.0, app: Some(id.app.clone()), slot: Some(id.slot), what }
+        let slot = Some(first(id.slot));
+        Self { number: 0, at_ms: now.wall.0, app: Some(id.app.clone()), slot, beside: id.is_second(), what }
     }
 
     #[must_use]
     pub fn of_app(app: &str, what: What, now: Now) -> Self {
-        Self { number: 0, at_ms: now.wall.0, app: Some(app.to_owned()), slot: None, what }
+        Self { number: 0, at_ms: now.wall.0, app: Some(app.to_owned()), slot: None, beside: false, what }
     }
 
     #[must_use]
     pub fn of_daemon(what: What, now: Now) -> Self {
-        Self { number: 0, at_ms: now.wall.0, app: None, slot: None, what }
+        Self { number: 0, at_ms: now.wall.0, app: None, slot: None, beside: false, what }
     }
 }
 

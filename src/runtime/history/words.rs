@@ -42,6 +42,15 @@ impl fmt::Display for What {
             Self::Started { pid, why, .. } => write!(f, "started (pid {pid}): {why}"),
             Self::Adopted { pid, .. } => write!(f, "taken over by a new daemon (pid {pid})"),
             Self::Online { after_ms } => write!(f, "online after {}", format_span(*after_ms)),
+            Self::TookOver { pid, from, up } => {
+                let of =
+                    |pid: &Option<u32>| pid.map_or_else(|| "another process".to_owned(), |pid| format!("pid {pid}"));
+                write!(f, "{} takes over from {}", of(pid), of(from))?;
+                f.write_str(if *up { "" } else { ", which has ended" })
+            }
+            Self::Unrelieved { reason, .. } => {
+                write!(f, "not replaced, its process goes on: the new one failed: {reason}")
+            }
             Self::NotReady { reason } => write!(f, "errored: {reason}; it goes on running"),
             Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
             Self::Healthy => f.write_str("healthy again"),

@@ -5,6 +5,7 @@ use crate::base::{InstanceId, Mono, format_span};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::Intent;
 use crate::runtime::needs::{Outlook, outlook};
+use crate::runtime::relief::Unrelieved;
 use crate::runtime::table::{Instance, Moved, Table};
 use crate::runtime::view::outputs;
 use crate::spec::Condition;
@@ -48,6 +49,13 @@ enum Verdict {
 impl Operation {
     pub(super) fn moved(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
         let id = &moved.instance;
+        if let Some(unrelieved) = &moved.unrelieved {
+            return self.not_relieved(id, unrelieved, around);
+        }
+        if id.is_second() {
+            return self.moved_beside(moved, around);
+        }
+        self.follow_relieved(id, &moved.before, around);
         // Somebody may wait for it to become what it was not when it was done with, or for what will not come now.
         if self.held.contains(&id.app) {
             self.stirred = true;
@@ -61,6 +69,7 @@ impl Operation {
             }
         }
         self.note_cut(moved, around);
+        self.note_follower(moved, around);
         // What was up, or was none of its own, may fail as long as anybody waits.
         if let State::Errored { reason } = &moved.after
             && !self.given_up
@@ -111,6 +120,52 @@ impl Operation {
         self.judge(id, crashed, around);
     }
 
+    /// Of what is to take over only its start is news, of what goes its end.
+    fn moved_beside(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
+        let serving = moved.instance.first();
+        let is_ours = self.running(&serving.app).is_some_and(|running| running.in_flight.contains_key(&serving.slot));
+        if let (State::Launching { .. }, Some(pid)) = (&moved.before, moved.after.pid())
+            && is_ours
+        {
+            self.progress(&serving.app, Some(serving.slot), ProgressKind::Starting { pid }, around.out);
+        }
+        self.judge(&moved.instance, false, around);
+    }
+
+    /// What has just been relieved is not over before it has gone; the next need not wait for that.
+    fn follow_relieved(&mut self, id: &InstanceId, before: &State, around: &mut Surroundings<'_>) {
+        let other = id.second();
+        let goes = around.table.instance(&other).is_some_and(|other| other.machine.state.launch() == before.launch());
+        let since = around.now.mono;
+        if let Some(running) = self.running(&id.app).filter(|running| goes && running.in_flight.contains_key(&id.slot))
+        {
+            running.in_flight.insert(other.slot, Flight { goal: Goal::Down, since });
+        }
+    }
+
+    /// The new process goes, the old one serves on.
+    fn not_relieved(&mut self, id: &InstanceId, unrelieved: &Unrelieved, around: &mut Surroundings<'_>) {
+        let other = id.second();
+        let goes = around.table.instance(&other).is_some();
+        let since = around.now.mono;
+        let Some(running) = self.running(&id.app) else { return };
+        if running.in_flight.remove(&id.slot).is_none() {
+            return;
+        }
+        running.failed = true;
+        if goes {
+            running.in_flight.insert(other.slot, Flight { goal: Goal::Down, since });
+        }
+        let Unrelieved { reason, error_log, error_log_offset } = unrelieved.clone();
+        let reason = format!("{reason}; its process before goes on");
+        self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.clone() }, around.out);
+        let failure = Failure::of_app(id.app.clone(), reason);
+        self.failed.push(Failure { slot: Some(id.slot), error_log, error_log_offset, ..failure });
+        self.starting.remove(id);
+        self.next_replacement(&id.app);
+        self.settle(&id.app, around);
+    }
+
     /// What has a rule that ends it may never come to its own end. Once is bad luck, but at the same age the next run
     /// ends as well.
     fn note_cut(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
@@ -138,6 +193,23 @@ impl Operation {
         let waiting: Vec<InstanceId> = self.in_flight().filter(waits).collect();
         for id in waiting {
             self.judge(&id, true, around);
+        }
+    }
+
+    /// What goes down because of what this is at work on (`on_exit`), or because of what did.
+    fn note_follower(&mut self, moved: &Moved, around: &Surroundings<'_>) {
+        let State::Stopping { then, .. } = moved.after else { return };
+        let brings_up = || self.tasks.values().any(|task| task.aim.brings_up() && !task.aim.is_silent());
+        let Some(instance) = around.table.instance(&moved.instance).filter(|_| brings_up()) else { return };
+        let Machine { cause, policy, .. } = &instance.machine;
+        let is_mine = |app: &String| self.has(app) || self.followers.iter().any(|id| id.app == *app);
+        let follows = match (cause, then) {
+            (Some(Cause::Dependency { app }), _) => is_mine(app),
+            (_, Then::Block) => policy.depends_on.iter().any(is_mine),
+            _ => false,
+        };
+        if follows && !self.will_restart(&moved.instance) {
+            self.followers.insert(moved.instance.clone());
         }
     }
 
@@ -196,6 +268,7 @@ impl Operation {
         };
         let goal = flight.goal;
         let after_ms = around.now.mono.ms_since(flight.since);
+        let is_being_relieved = !self.given_up && around.table.is_being_relieved(id);
         let verdict = match around.table.instance(id) {
             None if goal == Goal::Down => Verdict::Arrived,
             None => Verdict::Failed("it was taken away".to_owned()),
@@ -213,6 +286,7 @@ impl Operation {
                 };
                 match goal {
                     Goal::Down => down(state),
+                    Goal::Up if is_being_relieved => Verdict::Wait,
                     Goal::Up if !patient && settled(state) => Verdict::Arrived,
                     Goal::Up if *state == State::Blocked => {
                         let again = crashed && after_ms >= CRASH_PATIENCE_MS;
@@ -238,6 +312,7 @@ impl Operation {
                     }
                     // Only nobody waits for it any more.
                     Goal::Up => {}
+                    Goal::Down if id.is_second() => {}
                     Goal::Down => self.progress(&id.app, Some(id.slot), ProgressKind::Stopped, around.out),
                 }
             }

@@ -16,6 +16,7 @@ use super::table::{Moved, Table};
 use super::work::{Aim, Declared};
 use super::{AppRecord, Effect, Intent, Save, Ticket};
 use crate::base::{InstanceId, Now};
+use crate::plan::Step;
 use crate::rpc::wire::{Answer, Failure, Progress, ProgressKind};
 use crate::spec::Condition;
 use crate::supervisor::{Cause, Event, State, Then};
@@ -50,6 +51,12 @@ pub(super) struct Operation {
     held: BTreeSet<String>,
     /// How often one of those has ended meanwhile without having become it.
     relapses: BTreeMap<String, u32>,
+    /// What went down with what it restarts, and is to come back by itself.
+    followers: BTreeSet<InstanceId>,
+    /// Apps that it has recorded as stopped before another has made them.
+    stillborn: BTreeSet<String>,
+    /// Apps of which somebody has stopped or deleted something meanwhile.
+    taken: BTreeSet<String>,
     /// Slots that were on their way and have come up.
     arrived: BTreeSet<InstanceId>,
     /// Apps that their own rules have restarted before they ended, and how often, and the rule.
@@ -109,6 +116,8 @@ struct Running {
     in_flight: BTreeMap<u32, Flight>,
     queued: usize,
     replace: VecDeque<u32>,
+    /// So many are replaced at a time, at least one.
+    at_once: usize,
     failed: bool,
 }
 
@@ -127,6 +136,14 @@ impl Surroundings<'_> {
         let moved = self.table.feed(id, event, self.now, self.out);
         self.moved.extend(moved);
     }
+
+    /// False where no other process can be started beside its own.
+    fn relieve(&mut self, id: &InstanceId) -> bool {
+        let moved = self.table.relieve(id, self.now, self.out);
+        let begun = moved.is_some();
+        self.moved.extend(moved.into_iter().flatten());
+        begun
+    }
 }
 
 impl Operation {
@@ -143,6 +160,9 @@ impl Operation {
             given_up: false,
             held: BTreeSet::new(),
             relapses: BTreeMap::new(),
+            followers: BTreeSet::new(),
+            stillborn: BTreeSet::new(),
+            taken: BTreeSet::new(),
             arrived: BTreeSet::new(),
             cut: BTreeMap::new(),
             stirred: true,
@@ -192,11 +212,50 @@ impl Operation {
     /// Whether a stop may come in between.
     pub(super) fn gives_way(&self) -> bool {
         let brings_up = self.tasks.values().any(|task| task.aim.brings_up());
-        brings_up && self.afterwards == Afterwards::GoOn && self.recalling.is_none() && !self.goes_on_alone()
+        // Nor does one wait until another's app has ended.
+        let stops = |task: &Task| matches!(task.aim, Aim::Stop { .. } | Aim::Delete { .. });
+        (brings_up || self.tasks.values().all(stops))
+            && self.afterwards == Afterwards::GoOn
+            && self.recalling.is_none()
+            && !self.goes_on_alone()
     }
 
     pub(super) fn is_saving(&self) -> bool {
         self.saving.is_some()
+    }
+
+    /// Whether it is about to restart an instance, and has not begun to.
+    pub(super) fn will_restart(&self, id: &InstanceId) -> bool {
+        let Some(task) = self.tasks.get(&id.app).filter(|_| !self.given_up) else { return false };
+        let replaces = match &task.aim {
+            Aim::Apply { step, .. } => step.replace.contains(&id.slot),
+            Aim::Up { slots, renew, .. } => *renew && slots.contains(&id.slot),
+            Aim::Stop { .. } | Aim::Delete { .. } | Aim::Watch { .. } => false,
+        };
+        let is_queued = || self.queue.iter().any(|(queued, start)| queued == id && matches!(start, Start::Anew));
+        replaces
+            && match &task.phase {
+                Phase::Pending | Phase::Saving => true,
+                Phase::Running(running) => running.replace.contains(&id.slot) || is_queued(),
+                Phase::Done | Phase::Failed => false,
+            }
+    }
+
+    /// Has those waited for, too, that went down with what it restarts (`on_exit`). Whether there are any.
+    pub(super) fn await_followers(&mut self, table: &Table) -> bool {
+        let mut apps: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for id in std::mem::take(&mut self.followers) {
+            let is_over = self.tasks.get(&id.app).is_none_or(|task| matches!(task.phase, Phase::Done));
+            if is_over && !self.given_up && table.instance(&id).is_some() {
+                apps.entry(id.app).or_default().push(id.slot);
+            }
+        }
+        let any = !apps.is_empty();
+        for (app, slots) in apps {
+            self.add(app, Aim::Watch { slots, asked: true }, BTreeSet::new());
+        }
+        self.stirred |= any;
+        any
     }
 
     /// What it ends for good.
@@ -209,22 +268,33 @@ impl Operation {
     }
 
     /// New apps whose turn has not come, and the slots that they are to have.
-    pub(super) fn unborn(&self, table: &Table) -> Vec<(&Declared, Vec<u32>)> {
+    pub(super) fn unborn(&self, table: &Table) -> Vec<(&Declared, &Step)> {
         let pending = self.tasks.iter().filter(|(app, task)| {
             matches!(task.phase, Phase::Pending) && table.apps.get(*app).is_none_or(|known| known.deleted)
         });
         let declared = pending.filter_map(|(_, task)| match &task.aim {
-            Aim::Apply { step, declared: Some(declared) } if step.renamed_from.is_none() => {
-                Some((declared, step.start.clone()))
-            }
+            Aim::Apply { step, declared: Some(declared) } if step.renamed_from.is_none() => Some((declared, &**step)),
             _ => None,
         });
         declared.collect()
     }
 
+    /// Has apps recorded as stopped, too, that `other` is about to make.
+    pub(super) fn stop_unborn(&mut self, apps: &[&str], other: &Self, table: &Table) {
+        for (declared, step) in other.unborn(table) {
+            if apps.contains(&step.app.as_str()) {
+                let step = Box::new(Step { start: Vec::new(), ..step.clone() });
+                self.stillborn.insert(step.app.clone());
+                let app = step.app.clone();
+                self.add(app, Aim::Apply { step, declared: Some(declared.clone()) }, BTreeSet::new());
+            }
+        }
+    }
+
     /// These are none of its business any more: somebody stops them.
     pub(super) fn take_back(&mut self, stopped: &[InstanceId], by: &str, around: &mut Surroundings<'_>) {
         let reason = format!("{by} came in between");
+        self.taken.extend(stopped.iter().map(|id| id.app.clone()));
         for id in stopped {
             let queued = self.queue.len();
             self.queue.retain(|(other, _)| other != id);
@@ -232,7 +302,7 @@ impl Operation {
             let Some(task) = self.tasks.get_mut(&id.app) else { continue };
             let is_silent = task.aim.is_silent();
             match &mut task.phase {
-                Phase::Pending => self.skip(&id.app, reason.clone()),
+                Phase::Pending if task.aim.brings_up() => self.skip(&id.app, reason.clone()),
                 Phase::Running(running) => {
                     running.queued -= queued;
                     let replaced = running.replace.len();
@@ -255,7 +325,7 @@ impl Operation {
                     let failure = Failure::of_app(id.app.clone(), reason.clone());
                     self.failed.push(Failure { slot: Some(id.slot), ..failure });
                 }
-                Phase::Saving | Phase::Done | Phase::Failed => {}
+                Phase::Pending | Phase::Saving | Phase::Done | Phase::Failed => {}
             }
         }
         for id in stopped {
@@ -413,13 +483,16 @@ impl Operation {
         if running.failed {
             running.replace.clear();
         }
-        if running.queued == 0
-            && running.in_flight.values().all(|flight| flight.goal == Goal::Down)
+        let coming = running.in_flight.values().filter(|flight| flight.goal == Goal::Up).count();
+        let at_once = running.at_once.max(1);
+        let mut next = Vec::new();
+        while running.queued + coming < at_once
             && let Some(slot) = running.replace.pop_front()
         {
             running.queued += 1;
-            self.queue.push_back((InstanceId::new(app, slot), Start::Anew));
+            next.push((InstanceId::new(app, slot), Start::Anew));
         }
+        self.queue.extend(next);
     }
 
     fn can_start(&self) -> bool {
@@ -452,7 +525,9 @@ impl Operation {
                 Start::Anew if gently => Event::Reload,
                 Start::Anew => Event::Restart,
             };
-            around.feed(&id, event);
+            if event != Event::Reload || !around.relieve(&id) {
+                around.feed(&id, event);
+            }
             self.judge(&id, false, around);
         }
     }

@@ -1,18 +1,19 @@
 //! What becomes ready at one moment: made durable in one go, and only then begun.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::flight::RELAPSES_MAX;
 use super::{Aim, Flight, Goal, Operation, Phase, Rigour, Running, Start, Surroundings, Task, is_down};
-use crate::base::{ExitStatus, InstanceId};
+use crate::base::{ExitStatus, InstanceId, second};
 use crate::plan::{Action, Step};
 use crate::rpc::wire::{Answer, Failure, ProgressKind};
-use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unmet, wanted};
+use crate::runtime::needs::{Outlook, is_left_out, is_met, outlook, unknown, unmet, wanted, with_bereft};
 use crate::runtime::rename;
 use crate::runtime::table::Table;
 use crate::runtime::work::Work;
 use crate::runtime::{Effect, Intent, Ticket};
-use crate::spec::Condition;
+use crate::spec::{AppSpec, Condition};
 use crate::supervisor::{Event, State};
 
 #[derive(Debug)]
@@ -40,7 +41,9 @@ impl Operation {
             return None;
         }
         let only_stops = |work: &Work| matches!(self.tasks.get(&work.app), Some(Task { aim: Aim::Stop { .. }, .. }));
-        if wave.works.iter().all(only_stops) {
+        // One that was only about to be made has nothing to stop.
+        let is_made = |work: &&Work| !self.stillborn.contains(&work.app);
+        if wave.works.iter().any(only_stops) && wave.works.iter().filter(is_made).all(only_stops) {
             let apps: Vec<String> = wave.works.iter().map(|work| work.app.clone()).collect();
             self.begin(wave, around);
             for app in apps {
@@ -134,6 +137,11 @@ impl Operation {
                 for other in &task.after {
                     let condition = task.needs.get(other).copied().filter(|_| strict);
                     let is_started = || outlook(around.table, other, Condition::Started) == Outlook::Met;
+                    // What somebody has taken away meanwhile is not started without.
+                    let need = task.needs.get(other).copied().unwrap_or_default();
+                    if strict && self.is_taken(around.table, other, need) {
+                        return Turn::Never(other.clone());
+                    }
                     // What has come up was ready and healthy once; that may be over, and it may still have to do its work.
                     let outlook = condition.and_then(|condition| match condition {
                         Condition::Started | Condition::Ready => None,
@@ -246,28 +254,43 @@ impl Operation {
             self.begun_any |= work.watch.is_empty();
             work.install(around.table, around.now, around.out);
         }
-        for work in works {
+        for work in &works {
             self.begin_task(work, around);
         }
     }
 
-    fn begin_task(&mut self, work: Work, around: &mut Surroundings<'_>) {
+    fn begin_task(&mut self, work: &Work, around: &mut Surroundings<'_>) {
         let app = work.app.as_str();
         if let Some(from) = &work.renamed_from {
             self.progress(app, None, ProgressKind::Renamed { from: from.clone() }, around.out);
         }
         let nothing = work.stop.is_empty() && work.start.is_empty() && work.replace.is_empty();
         if nothing && work.watch.is_empty() && work.record.is_some() && !self.only_renames(app) {
-            let what = if work.is_new { ProgressKind::Created } else { ProgressKind::Updated };
+            let what = match work.is_new {
+                true if self.stillborn.contains(app) => ProgressKind::Stopped,
+                true => ProgressKind::Created,
+                false => ProgressKind::Updated,
+            };
             self.progress(app, None, what, around.out);
         }
         if let Some(reason) = self.skipped.remove(app) {
-            return self.have_wait(&work, reason, around);
+            return self.have_wait(work, reason, around);
         }
         let since = around.now.mono;
         let flight = |goal| Flight { goal, since };
-        let mut running = Running { queued: work.start.len(), replace: work.replace.into(), ..Running::default() };
-        running.in_flight.extend(work.stop.iter().map(|slot| (*slot, flight(Goal::Down))));
+        let can_be_relieved = |slot: &u32| {
+            let instance = around.table.instance(&InstanceId::new(app, *slot));
+            instance.is_some_and(|instance| instance.machine.can_be_relieved())
+        };
+        // Others go on meanwhile.
+        let at_once = self.parallel.filter(|_| work.replace.iter().all(can_be_relieved)).unwrap_or(1);
+        let replace = work.replace.iter().copied().collect();
+        let mut running = Running { queued: work.start.len(), replace, at_once, ..Running::default() };
+        // With each goes what was to relieve it, or is relieved already.
+        let others = work.stop.iter().map(|slot| second(*slot));
+        let others: Vec<u32> =
+            others.filter(|slot| around.table.instance(&InstanceId::new(app, *slot)).is_some()).collect();
+        running.in_flight.extend(work.stop.iter().chain(&others).map(|slot| (*slot, flight(Goal::Down))));
         running.in_flight.extend(work.watch.iter().map(|slot| (*slot, flight(Goal::Up))));
         if self.given_up {
             running.replace.clear();
@@ -285,6 +308,11 @@ impl Operation {
         for slot in &work.stop {
             let id = InstanceId::new(app, *slot);
             around.feed(&id, if is_fewer { Event::Retire } else { Event::Stop });
+            self.judge(&id, false, around);
+        }
+        for slot in others {
+            let id = InstanceId::new(app, slot);
+            around.feed(&id, Event::Stop);
             self.judge(&id, false, around);
         }
         for slot in &work.watch {
@@ -310,16 +338,35 @@ impl Operation {
             instance.is_none_or(|instance| instance.machine.state == State::Stopped)
         };
         let can_wait = !slots.is_empty() && slots.iter().all(is_down);
-        can_wait && !self.given_up && !self.goes_on_alone() && !unmet(table, spec).is_empty()
+        let is_kept = || !unmet(table, spec).is_empty() || !self.taken_from(table, spec).is_empty();
+        can_wait && !self.given_up && !self.goes_on_alone() && is_kept()
+    }
+
+    /// What it needs and somebody has deleted, or kept from being made, meanwhile.
+    fn taken_from(&self, table: &Table, spec: &AppSpec) -> BTreeSet<String> {
+        let is_gone = |other: &&String| self.is_taken(table, other, spec.need(other).condition);
+        unknown(table, spec).filter(is_gone).cloned().collect()
+    }
+
+    /// Whether somebody has stopped or deleted it since this began, and it is not back.
+    fn is_taken(&self, table: &Table, app: &str, condition: Condition) -> bool {
+        let is_known = || table.apps.get(app).is_some_and(|known| !known.deleted);
+        self.taken.contains(app) && !(is_known() && is_met(table, app, condition))
     }
 
     fn have_wait(&mut self, work: &Work, reason: String, around: &mut Surroundings<'_>) {
         let app = work.app.as_str();
-        let needs = around.table.apps.get(app).map(|known| unmet(around.table, &known.record.spec)).unwrap_or_default();
+        let spec = around.table.apps.get(app).map(|known| Arc::clone(&known.record.spec));
+        let gone = spec.as_ref().map(|spec| self.taken_from(around.table, spec)).unwrap_or_default();
+        let needs = spec.map(|spec| with_bereft(&spec, &unmet(around.table, &spec), &gone)).unwrap_or_default();
+        if !gone.is_empty() {
+            around.table.completed.insert(app.to_owned());
+        }
         for slot in &work.start {
             let known = around.table.apps.get_mut(app).and_then(|known| known.instances.get_mut(slot));
             if let Some(instance) = known {
                 instance.excused = None;
+                instance.bereft.clone_from(&gone);
                 instance.machine.unmet.clone_from(&needs);
                 around.feed(&InstanceId::new(app, *slot), Event::Resume);
             }

@@ -293,6 +293,49 @@ fn a_way_back_runs_no_job_again_that_was_done() {
     }
 }
 
+/// A way back has recorded that a job is done, and what had taken its place is being stopped when the daemon is killed.
+#[test]
+fn what_had_taken_the_place_of_a_job_that_is_done_ends_though_the_daemon_is_killed() {
+    for (script, lost, damaged) in [
+        ("stay", false, false),
+        ("deaf", false, false),
+        ("deaf", true, false),
+        ("deaf", false, true),
+        ("undead", false, false),
+        ("undead", true, false),
+        ("undead", false, true),
+    ] {
+        let at = format!("{script}, standings lost: {lost}, state damaged: {damaged}");
+        let mut world = World::calm();
+        world.ask(apply(&[job("exit 30 0")]));
+        world.run_until(world.host.mono + 1_000);
+        world.ask(apply(&[app("job", script, |_| {})]));
+        assert!(states(&mut world)[0].contains("online"), "{at}");
+        world.call(Request::Rollback(Back { to: Some(1), ..Back::default() }), false);
+        let is_done = |world: &World| matches!(world.host.disk.apps["job"].instances[&0].intent, Intent::Done { .. });
+        while !is_done(&world) {
+            assert!(world.turn(), "{at}");
+        }
+        let patience = if script == "undead" { 8_000 } else { 0 };
+        world.run_until(world.host.mono + patience);
+        assert_eq!(world.host.trees.len(), 1, "{at}: it is on its way out");
+        if lost {
+            world.host.standings.clear();
+        }
+        if damaged {
+            // The copy is as new.
+            world.host.back_up();
+            world.host.damage();
+        }
+        world.restart();
+        assert!(states(&mut world)[0].contains("stopping"), "{at}: {:?}", states(&mut world));
+        world.run_until(world.host.mono + 60_000);
+        assert_eq!(world.host.trees.len(), 0, "{at}");
+        assert_eq!(states(&mut world), ["job:0 completed"], "{at}");
+        assert!(is_done(&world), "{at}");
+    }
+}
+
 #[test]
 fn drift_is_what_was_changed_by_hand_since_a_file_had_its_say() {
     let mut world = World::calm();

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::generations::Memory;
 use super::rng::Rng;
-use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Shortage, Wall};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Shortage, Wall, first};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What, Why};
@@ -111,6 +111,10 @@ pub(super) struct Tree {
     pub(super) announced: bool,
     /// The stop that is under way: whether it is about descendants too.
     watched: Option<bool>,
+    /// It was to finish what it is at.
+    drains: bool,
+    /// Of its instance.
+    pid_file: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -310,11 +314,15 @@ impl Host {
             Effect::Drain { launch } => {
                 let ends = self.rng.percent(70);
                 self.note(&format!("asked to drain {}", launch.0));
+                if let Some(tree) = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key)) {
+                    tree.drains = true;
+                }
                 if ends {
                     let takes = self.rng.below(3_000);
                     self.after(takes, Coming::Input(Input::Drained { launch }));
                 }
             }
+            Effect::TakeOver { launch, from } => self.change_places(launch, from),
             Effect::Await { launch, tree } => self.await_end(launch, tree),
             Effect::Standing { id, standing: Some(standing) } => {
                 self.standings.insert(id, *standing);
@@ -373,13 +381,14 @@ impl Host {
 
     /// What the history says of each instance, as somebody who reads nothing else knows it.
     fn remember(&mut self, entry: Entry) {
-        let Entry { app, slot, what, .. } = entry;
-        let slotted = slot.map(|slot| format!(":{slot}")).unwrap_or_default();
+        let Entry { app, slot, beside, what, .. } = entry;
+        let tilde = if beside { "~" } else { "" };
+        let slotted = slot.map(|slot| format!(":{slot}{tilde}")).unwrap_or_default();
         self.history.push(format!("{}{slotted} {what}", app.as_deref().unwrap_or("daemon")));
         if matches!(&what, What::Started { why: Why::Unknown, .. }) {
             self.fail(&format!("{app:?}:{slot:?} was started and nobody knows why"));
         }
-        let Some(app) = app else { return };
+        let Some(app) = app.filter(|_| !beside) else { return };
         if let What::Renamed { from, .. } = &what {
             // Whoever had the name before is gone, and what was said of it is not about the new one.
             self.told.retain(|(name, _), _| *name != app);
@@ -401,7 +410,8 @@ impl Host {
             let is_gone = state == "stopped" && self.gone.contains(&app);
             let known = self.told.entry((app.clone(), slot)).or_default();
             known.0 = state;
-            if let What::Started { pid, .. } | What::Adopted { pid, .. } = what {
+            if let What::Started { pid, .. } | What::Adopted { pid, .. } | What::TookOver { pid: Some(pid), .. } = what
+            {
                 known.1 = pid;
             }
             if is_gone {
@@ -466,6 +476,10 @@ impl Host {
         }
     }
 
+    pub(super) fn back_up(&mut self) {
+        self.backup = self.disk.clone();
+    }
+
     /// The disk is damaged, and built anew from its backup and what runs.
     pub(super) fn damage(&mut self) {
         let found: Vec<Found> = self
@@ -474,10 +488,11 @@ impl Host {
             .map(|(key, tree)| Found {
                 pid: tree.pid,
                 start: tree.started,
-                instance: tree.marker.parse().unwrap(),
+                instance: tree.marker.parse::<InstanceId>().unwrap().first(),
                 list_id: tree.list_id.parse().unwrap(),
                 mark: key.to_string(),
                 first: tree.root_alive,
+                filed: tree.root_alive,
             })
             .collect();
         self.disk = rebuild(self.backup.clone(), &found, &self.standings);
@@ -515,20 +530,23 @@ impl Host {
         let mut survivors = Vec::new();
         let mut adopted = BTreeSet::new();
         for (instance, launch) in possible_launches(&self.disk, &self.layout) {
-            let intent = self.disk.apps[&instance.app].instances[&instance.slot].intent;
+            let intent = self.disk.apps[&instance.app].instances[&first(instance.slot)].intent;
             if matches!(intent, Intent::Done { .. }) {
-                let left = self.trees.iter_mut().filter(|(_, tree)| tree.list_id == launch.env["pm_id"]);
+                let is_left = |tree: &Tree| tree.list_id == launch.env["pm_id"] && !tree.root_alive;
+                let left = self.trees.iter_mut().filter(|(_, tree)| is_left(tree));
                 for (key, tree) in left {
                     tree.launch = launch.id;
                     adopted.insert(*key);
                 }
-                continue;
             }
-            let Some(pid) = self.pid_files.get(&launch.pid_file) else { continue };
-            let found = self.trees.iter_mut().find(|(_, tree)| tree.root_alive && tree.pid == *pid);
+            let pids = [&launch.pid_file, &beside(&launch.pid_file)].map(|file| self.pid_files.get(file).copied());
+            let is_it = |tree: &Tree| {
+                let is_filed = tree.root_alive && pids.contains(&Some(tree.pid));
+                is_filed && tree.marker == launch.instance.to_string() && tree.list_id == launch.env["pm_id"]
+            };
+            let found = self.trees.iter_mut().find(|(_, tree)| is_it(tree));
             let Some((key, tree)) = found else { continue };
-            let is_it = tree.marker == launch.instance.to_string() && tree.list_id == launch.env["pm_id"];
-            if !is_it || !adopted.insert(*key) {
+            if !adopted.insert(*key) {
                 continue;
             }
             tree.launch = launch.id;
@@ -575,7 +593,7 @@ impl Host {
                 let id = InstanceId::new(name, *slot);
                 let standing = self.standings.get(&instance.id).filter(|_| !lost.contains(&instance.id));
                 let status = standing.and_then(|known| ended(self, known));
-                let lives = survivors.iter().any(|survivor| survivor.instance == id);
+                let lives = survivors.iter().any(|survivor| survivor.instance.first() == id);
                 // What nobody knows any more is found out anew, and told again.
                 let goes_on = standing.is_some_and(|known| match known.state {
                     StandsAs::Launching { .. } | StandsAs::Blocked => false,
@@ -599,6 +617,18 @@ impl Host {
             self.standings.remove(&id);
         }
         Past { survivors, standings: self.standings.clone(), ended: statuses, follows: known }
+    }
+
+    fn change_places(&mut self, launch: LaunchId, from: LaunchId) {
+        let of = |host: &Self, launch| {
+            host.of_launch(launch).map(|key| &host.trees[&key]).map(|tree| (tree.pid, tree.pid_file.clone()))
+        };
+        if let Some((pid, file)) = of(self, launch) {
+            self.pid_files.insert(file, pid);
+        }
+        if let Some((pid, file)) = of(self, from) {
+            self.pid_files.insert(beside(&file), pid);
+        }
     }
 
     /// It goes its way.
@@ -637,8 +667,10 @@ impl Host {
             whole: launch.tree,
             announced: false,
             watched: None,
+            drains: false,
+            pid_file: launch.pid_file.clone(),
         };
-        self.pid_files.insert(launch.pid_file, pid);
+        self.pid_files.insert(if launch.relieves { beside(&launch.pid_file) } else { launch.pid_file }, pid);
         let answered = self.rng.below(3);
         self.after(answered, Coming::Input(Input::Spawned { launch: launch.id, pid, error_log_offset: 0 }));
         if !launch.limits.is_none() {
@@ -676,7 +708,7 @@ impl Host {
 
     /// What runs was recorded before, by a save that the core knew of.
     fn check_spawn(&mut self, launch: &Launch) {
-        let id = &launch.instance;
+        let id = launch.instance.first();
         let says = |state: &State| {
             let app = state.apps.get(&id.app)?;
             let instance = app.instances.get(&id.slot)?;
@@ -685,13 +717,22 @@ impl Host {
         if says(&self.disk) != Some(true) && says(&self.heard_disk) != Some(true) {
             self.fail(&format!("{id} was started, which the disk does not say"));
         }
+        // While one process relieves another there are two: who serves beside who comes, or goes.
+        let others = |tree: &&Tree| tree.list_id == launch.env["pm_id"] && tree.root_alive;
+        let serving = |tree: &&Tree| tree.watched.is_none() && !tree.drains;
+        let others = self.trees.values().filter(others);
+        if others.clone().filter(serving).count() > usize::from(launch.relieves) || others.count() > 1 {
+            self.fail(&format!("{id} was started beside another"));
+        }
         // What a stop of only the first process left, by the rules of then, is on its own.
+        let marker = launch.instance.to_string();
         let is_its = |tree: &&Tree| {
-            tree.list_id == launch.env["pm_id"] && tree.whole && tree.watched != Some(false) && launch.tree
+            let is_its = tree.list_id == launch.env["pm_id"] && tree.marker == marker;
+            is_its && tree.whole && tree.watched != Some(false) && launch.tree
         };
         let mut earlier = self.trees.values().filter(is_its);
-        if earlier.any(|tree| tree.root_alive || !tree.children.is_empty()) {
-            self.fail(&format!("{id} was started beside what an earlier process of it left"));
+        if let Some(tree) = earlier.find(|tree| tree.root_alive || !tree.children.is_empty()) {
+            self.fail(&format!("{id} was started beside what an earlier process of it left: {tree:?}"));
         }
     }
 
@@ -826,4 +867,8 @@ impl Host {
         let trace: Vec<&str> = self.trace.iter().map(String::as_str).collect();
         panic!("seed {}: {problem}\n{}", self.seed, trace.join("\n"));
     }
+}
+
+fn beside(pid_file: &str) -> String {
+    format!("{pid_file}.beside")
 }

@@ -16,7 +16,7 @@ fn needs(name: &str, condition: Condition, on_exit: OnExit) -> impl FnOnce(&mut 
     }
 }
 
-fn checked(app: &mut AppSpec) {
+pub(super) fn checked(app: &mut AppSpec) {
     let check = HealthCheck::new(Probe::Tcp("localhost:1".to_owned()));
     app.health_check = Some(HealthCheck { startup_ms: 5_000, unhealthy_threshold: 2, ..check });
 }
@@ -103,7 +103,7 @@ fn what_waits_for_what_is_deleted_waits_on() {
     world.ask(Request::Delete { targets: targets(&["job", "db"]) });
     passes(&mut world, 5_000);
     assert_eq!(states(&mut world), waits);
-    assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed");
+    assert_eq!(said(&mut world, "web"), "waiting: for `job` to be completed (deleted)");
     // The next daemon does not start it either.
     world.host.daemon_dies();
     passes(&mut world, 5_000);
@@ -119,6 +119,116 @@ fn what_waits_for_what_is_deleted_waits_on() {
     passes(&mut world, 2_000);
     let online = states(&mut world).into_iter().filter(|state| state.contains(" online ")).count();
     assert_eq!(online, 3, "{:?}", states(&mut world));
+}
+
+#[test]
+fn what_is_taken_away_while_an_apply_is_at_work_is_not_started_without() {
+    let conditions = [Condition::Started, Condition::Ready, Condition::Healthy, Condition::Completed];
+    // `first` is what everything waits for; `db` is up by then, on its way, or not made yet.
+    let places: [(&str, &[&str]); 3] = [("up", &[]), ("on its way", &[]), ("not made yet", &["first"])];
+    for condition in conditions {
+        for (place, before) in places {
+            for delete in [true, false] {
+                let at = format!("{condition:?}, {place}, delete: {delete}");
+                let mut world = World::calm();
+                let first = app("first", "ready 3000", |app| {
+                    (app.readiness.wait_ready, app.readiness.timeout_ms) = (true, 20_000);
+                });
+                let script = if place == "on its way" { "ready 9000" } else { "ready 20" };
+                let db = app("db", script, |app| {
+                    (app.readiness.wait_ready, app.readiness.timeout_ms) = (true, 20_000);
+                    app.depends_on = targets(before);
+                    if condition == Condition::Completed {
+                        app.restart.stop_exit_codes = vec![0];
+                    }
+                });
+                let web = app("web", "stay", |app| {
+                    needs("db", condition, OnExit::Ignore)(app);
+                    app.depends_on.push("first".to_owned());
+                });
+                let client = world.call(apply(&[first, db, web]), false);
+                passes(&mut world, 1_000);
+                let names = targets(&["db"]);
+                let request =
+                    if delete { Request::Delete { targets: names } } else { Request::Stop { targets: names } };
+                assert_eq!(done(world.ask(request)).1, [""; 0], "{at}");
+                let Answer::Done { failed, .. } = world.until_answered(client) else { panic!("{at}") };
+                assert!(failed.iter().any(|failure| failure.app == "web"), "{at}: {failed:?}");
+                passes(&mut world, 5_000);
+                let now = states(&mut world);
+                assert!(now.contains(&"web:0 waiting".to_owned()), "{at}: {now:?}");
+                assert_eq!(now.contains(&"db:0 stopped".to_owned()), !delete, "{at}: {now:?}");
+                let gone = if delete { " (deleted)" } else { "" };
+                let word = format!("{condition:?}").to_lowercase();
+                assert_eq!(said(&mut world, "web"), format!("waiting: for `db` to be {word}{gone}"), "{at}");
+                // Nor is it when everything is stopped and started again.
+                world.ask(Request::Kill);
+                passes(&mut world, 5_000);
+                world.ask(Request::Resurrect);
+                if delete {
+                    assert!(states(&mut world).contains(&"web:0 waiting".to_owned()), "{at}: {:?}", states(&mut world));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_goes_with_what_is_restarted_is_waited_for_and_its_failure_told() {
+    let slow = |app: &mut AppSpec| (app.readiness.wait_ready, app.readiness.timeout_ms) = (true, 5_000);
+    for on_exit in [OnExit::Restart, OnExit::Stop] {
+        let mut apps = [
+            app("db", "stay", |_| {}),
+            app("web", "ready 900", |app| {
+                needs("db", Condition::Ready, on_exit)(app);
+                slow(app);
+            }),
+            app("edge", "ready 901", |app| {
+                needs("web", Condition::Ready, on_exit)(app);
+                slow(app);
+            }),
+            app("apart", "stay", needs("db", Condition::Ready, OnExit::Ignore)),
+        ];
+        let mut world = World::calm();
+        assert_eq!(done(world.ask(apply(&apps))).1, [""; 0]);
+        let restart = || Request::Restart { targets: targets(&["db"]) };
+        let before = ["web", "edge", "apart"].map(|name| started(&world, name));
+        assert_eq!(done(world.ask(restart())), (3, vec![]), "{on_exit:?}");
+        let is_new = ["web", "edge", "apart"]
+            .map(|name| started(&world, name))
+            .iter()
+            .zip(before)
+            .map(|(now, was)| *now > was)
+            .collect::<Vec<_>>();
+        assert_eq!(is_new, [true, true, false], "{on_exit:?}");
+        assert!(states(&mut world).iter().all(|state| state.contains(" online ")), "{:?}", states(&mut world));
+        // A live change, and a file that restarts what the others go with.
+        apps[1].readiness.timeout_ms = 100;
+        assert_eq!(done(world.ask(apply(&apps))).1, [""; 0]);
+        assert_eq!(done(world.ask(restart())).1[0], "web: not ready within 100ms (listen_timeout); it goes on running");
+        passes(&mut world, 5_000);
+        apps[0].env.insert("NEW".to_owned(), "1".to_owned());
+        let failed = done(world.ask(apply(&apps))).1;
+        assert_eq!(failed[0], "web: not ready within 100ms (listen_timeout); it goes on running", "{on_exit:?}");
+    }
+}
+
+#[test]
+fn what_has_a_step_of_its_own_is_not_restarted_a_second_time_with_what_it_depends_on() {
+    for on_exit in [OnExit::Restart, OnExit::Stop] {
+        let mut world = World::calm();
+        let mut apps = [app("db", "ready 40", |_| {}), app("web", "ready 30", needs("db", Condition::Ready, on_exit))];
+        assert_eq!(done(world.ask(apply(&apps))), (2, vec![]));
+        for app in &mut apps {
+            app.env.insert("NEW".to_owned(), "1".to_owned());
+        }
+        assert_eq!(done(world.ask(apply(&apps))), (2, vec![]));
+        passes(&mut world, 10_000);
+        assert_eq!(world.host.spawned["ready 30"], 2, "{on_exit:?}");
+        world.ask(Request::Restart { targets: targets(&["db", "web"]) });
+        passes(&mut world, 10_000);
+        assert_eq!(world.host.spawned["ready 30"], 3, "{on_exit:?}");
+    }
 }
 
 /// What an apply waits for is deleted.
@@ -603,7 +713,11 @@ fn what_waits_for_a_job_that_is_renamed_waits_on() {
         let mig = app("mig", "exit 4000 0", |app| app.restart.auto = false);
         let web = |need: &str| app("web", "stay", needs(need, Condition::Completed, OnExit::Stop));
         world.ask(apply(&[mig.clone(), web("mig")]));
-        world.ask(Request::Restart { targets: targets(&["mig"]) });
+        // Who has no patience until the job is done, and what goes with it back.
+        let client = world.call(Request::Restart { targets: targets(&["mig"]) }, false);
+        passes(&mut world, 100);
+        assert!(!world.host.finished.contains_key(&client));
+        world.feed(Input::Cancel { client });
         assert_eq!(said(&mut world, "web"), "waiting: for `mig` to be completed");
         let (again, apps) = (started(&world, "mig"), [renamed(&mig, "migrate", false), web("migrate")]);
         let client = world.call(wholly_or(&apps, only), false);

@@ -141,6 +141,40 @@ fn a_stop_does_not_wait_until_something_else_is_ready() {
 }
 
 #[test]
+fn a_stop_does_not_wait_until_another_app_has_ended() {
+    for second in [Request::Stop { targets: targets(&["other"]) }, Request::Delete { targets: targets(&["other"]) }] {
+        let mut world = World::calm();
+        let deaf = app("deaf", "deaf", |app| app.stop.timeout_ms = 60_000);
+        let needed = app("needed", "stay", |_| {});
+        let needs = app("needs", "stay", |app| app.depends_on = targets(&["needed"]));
+        world.ask(apply(&[deaf, plain("other"), needed, needs]));
+        let first = world.call(Request::Stop { targets: targets(&["deaf", "other", "needed", "needs"]) }, false);
+        let at = world.host.mono;
+        assert_eq!(done(world.ask(second)).1, [""; 0]);
+        let third = world.ask(Request::Stop { targets: targets(&["deaf", "needs"]) });
+        assert_eq!(done(third).1, [""; 0]);
+        assert!(world.host.mono >= at + 60_000, "it is the same end that it waits for");
+        assert_eq!(done(world.until_answered(first)).1, [""; 0]);
+        assert!(states(&mut world).iter().all(|state| state.ends_with(" stopped")), "{:?}", states(&mut world));
+    }
+    let mut world = World::calm();
+    let deaf = app("deaf", "deaf", |app| app.stop.timeout_ms = 60_000);
+    world.ask(apply(&[deaf, plain("other")]));
+    let first = world.call(Request::Stop { targets: targets(&["deaf"]) }, false);
+    let at = world.host.mono;
+    assert_eq!(done(world.ask(Request::Stop { targets: targets(&["other"]) })), (1, vec![]));
+    assert!(world.host.mono < at + 1_000);
+    assert!(!world.host.finished.contains_key(&first), "it goes on");
+    // Who starts something waits, and is told for whom and how long already.
+    world.run_until(at + 2_000);
+    let start = world.call(Request::Start { targets: targets(&["other"]) }, false);
+    let told = format!("{:?}", world.host.answers[&start]);
+    assert!(told.contains("stop of `deaf`") && told.contains("for_ms: 2000"), "{told}");
+    assert_eq!(done(world.until_answered(first)), (1, vec![]));
+    assert_eq!(done(world.until_answered(start)), (1, vec![]));
+}
+
+#[test]
 fn what_a_first_apply_has_not_come_to_can_be_stopped_by_its_name() {
     for stop in
         [Request::Stop { targets: targets(&["later", "other"]) }, Request::Delete { targets: targets(&["later"]) }]
@@ -157,9 +191,14 @@ fn what_a_first_apply_has_not_come_to_can_be_stopped_by_its_name() {
         failed.retain(|line| !line.starts_with("other"));
         let want = [format!("later: {names} came in between"), "after: `later`, which it depends on, is not up".into()];
         assert_eq!(failed, want);
-        assert!(states(&mut world).iter().all(|state| !state.starts_with("later")), "{:?}", states(&mut world));
-        let unknown = world.ask(Request::Stop { targets: targets(&["later"]) });
-        assert!(matches!(unknown, Answer::UnknownTarget { .. }), "{unknown:?}");
+        let deletes = matches!(stop, Request::Delete { .. });
+        let later = states(&mut world).into_iter().find(|state| state.starts_with("later"));
+        assert_eq!(later.as_deref(), (!deletes).then_some("later:0 stopped"));
+        // By hand as ever: the next apply starts it, and what waits for it.
+        let after = states(&mut world).into_iter().find(|state| state.starts_with("after"));
+        assert_eq!(after.as_deref(), Some("after:0 waiting"));
+        let again = world.ask(Request::Stop { targets: targets(&["later"]) });
+        assert_eq!(matches!(again, Answer::UnknownTarget { .. }), deletes, "{again:?}");
     }
 }
 
@@ -626,6 +665,44 @@ fn a_clock_that_is_set_runs_nothing_twice_and_makes_up_for_what_was_missed() {
     assert_eq!(restarts(&mut world), [4], "and goes by what it says now");
 }
 
+/// The hour that is left out, and the one that comes twice, also where a daemon is killed in it.
+#[test]
+fn each_time_comes_once_in_the_nights_in_which_the_clock_is_changed() {
+    for (evening, killed) in [
+        ("2026-03-28T23:30:00Z", false),
+        ("2026-03-28T23:30:00Z", true),
+        ("2026-10-24T22:30:00Z", false),
+        ("2026-10-24T22:30:00Z", true),
+    ] {
+        let at = format!("{evening}, killed: {killed}");
+        let mut world = World::calm();
+        let evening: jiff::Timestamp = evening.parse().unwrap();
+        let now = i64::try_from(world.host.now().wall.0).unwrap();
+        world.host.set_clock(evening.as_millisecond() - now);
+        let by_cron = app("api", "stay", |app| app.cron_restart = Some("30 2 * * *".to_owned()));
+        let job = |name: &str, script: &str, pattern: &str| {
+            app(name, script, |app| (app.schedule, app.restart.auto) = (Some(pattern.to_owned()), false))
+        };
+        world.ask(apply(&[by_cron, job("often", "exit 40 0", "*/30 * * * *"), job("once", "exit 41 0", "30 2 * * *")]));
+        let begun = world.host.mono;
+        let spawned = |world: &World, script: &str| world.host.spawned.get(script).copied().unwrap_or(0);
+        for half in 1..=48 {
+            world.run_until(begun + half * HOUR_MS / 2 + 1_000);
+            if killed && half < 9 {
+                world.restart();
+            }
+        }
+        assert_eq!(spawned(&world, "exit 40 0"), 48, "{at}: every half hour");
+        assert_eq!(
+            (spawned(&world, "stay"), spawned(&world, "exit 41 0")),
+            (2, 1),
+            "{at}: started, and once that night"
+        );
+        world.run_until(begun + 40 * HOUR_MS);
+        assert_eq!((spawned(&world, "stay"), spawned(&world, "exit 41 0")), (3, 2), "{at}: and in the next");
+    }
+}
+
 #[test]
 fn a_job_is_not_run_again_by_the_next_daemon_and_keeps_its_time() {
     let mut world = World::calm();
@@ -733,6 +810,21 @@ fn limits_change_without_a_process_and_what_is_not_in_force_is_known() {
     world.ask(apply(&[limited(None, None)]));
     world.ask(Request::Start { targets: targets(&["api"]) });
     assert_eq!(list(&mut world)[0].limits_note, None);
+}
+
+#[test]
+fn what_an_ended_process_left_ends_by_the_rules_of_then() {
+    let mut world = World::calm();
+    let leaves = app("a", "forks 30 1", |app| (app.instances, app.restart.auto) = (8, false));
+    world.ask(apply(&[leaves]));
+    world.run_until(world.host.mono + 1_000);
+    assert!(!world.host.trees.is_empty(), "some have left something");
+    // None of it is the new one's.
+    let alone = app("a", "stay", |app| (app.stop.tree, app.stop.timeout_ms) = (false, 0));
+    world.ask(apply(&[alone]));
+    world.run_until(world.host.mono + 10_000);
+    let left: Vec<_> = world.host.trees.values().map(|tree| &tree.script).collect();
+    assert_eq!(left, ["stay"]);
 }
 
 #[test]

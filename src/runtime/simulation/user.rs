@@ -175,7 +175,7 @@ pub(super) fn request(file: &mut Graph, rng: &mut Rng) -> Request {
         11 | 12 => Request::Start { targets },
         13..=15 => Request::Stop { targets },
         16 | 17 => Request::Restart { targets },
-        18 => Request::Reload { targets },
+        18 => Request::Reload { targets, parallel: NonZeroU32::new(*rng.pick(&[0, 0, 2])) },
         19 => Request::Delete { targets },
         20 => {
             let name = *rng.pick(&["hand", "a"]);

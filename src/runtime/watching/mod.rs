@@ -18,7 +18,7 @@ use self::burst::Burst;
 use self::habits::{Duty, Habits, Starts};
 use super::table::{App, Instance, Table};
 use super::{Effect, view};
-use crate::base::{InstanceId, Mono, Now};
+use crate::base::{InstanceId, Mono, Now, first};
 use crate::rpc::wire::InstanceView;
 use crate::spec::{AppSpec, LogTarget, WatchOptions};
 use crate::supervisor::{Cause, ErrorReason, Output, State, Then, log_outputs, pid_file};
@@ -268,14 +268,15 @@ fn own_files(table: &Table) -> BTreeSet<String> {
         for (slot, instance) in &app.instances {
             let spec = &app.record.spec;
             // Of the process that runs, and of the one that may be about to take its place.
-            let (out, error, ..) = view::outputs(&app.record, *slot, instance, &table.layout);
-            let (next_out, next_error) = log_outputs(spec, *slot, &table.layout);
+            let slot = first(*slot);
+            let (out, error, ..) = view::outputs(&app.record, slot, instance, &table.layout);
+            let (next_out, next_error) = log_outputs(spec, slot, &table.layout);
             for output in [out, error, next_out, next_error] {
                 if let Output::File(path) = output {
                     files.insert(path);
                 }
             }
-            files.insert(pid_file(spec, *slot, instance.list_id, &table.layout));
+            files.insert(pid_file(spec, slot, first(instance.list_id), &table.layout));
             if let Some(LogTarget::Path(path)) = &spec.logs.combined {
                 files.insert(path.clone());
             }

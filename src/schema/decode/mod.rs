@@ -170,6 +170,7 @@ impl Decoder<'_> {
             Value::Bytes(set) => apply(set, draft, self.bytes(reading, node)),
             Value::Words(set) => apply(set, draft, self.words(reading, node)),
             Value::Names(set) => apply(set, draft, self.names(reading, node)),
+            Value::Sockets(set) => apply(set, draft, self.sockets(reading, node)),
             Value::Needs(set) => apply(set, draft, self.needs(reading, node)),
             Value::HealthCheck(set) => apply(set, draft, self.health_check(reading, node)),
             Value::Filter(set) => apply(set, draft, self.filter(reading, node)),

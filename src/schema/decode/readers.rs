@@ -12,9 +12,11 @@ use crate::schema::draft::{CodeOption, Count, Mark, Variable};
 use crate::schema::resolve::shown;
 use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
-use crate::spec::{ExecMode, LIMITS, Limits, WatchOption};
+use crate::spec::{ExecMode, LIMITS, Limits, Listener, WatchOption};
 
 /// More than Linux can number.
+/// Sockets of one app: descriptors are numbered from 3 on, and none of ours may lie there.
+const SOCKETS_MAX: usize = 64;
 pub(in crate::schema) const PIDS_MAX: i64 = 9_999_999;
 /// A shell with nothing to do takes two.
 pub(in crate::schema) const MEMORY_MIN: u64 = 4 << 20;
@@ -123,6 +125,28 @@ impl Decoder<'_> {
             Kind::String(text) if !text.trim().is_empty() => this.clean(reading, text),
             _ => this.wrong_item(reading, "a string that is not empty", item),
         })
+    }
+
+    pub(super) fn sockets(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {
+        let names = self.names(reading, node)?;
+        if names.len() > SOCKETS_MAX {
+            return self.wrong_but(reading, node, "an app can be given 64 at most");
+        }
+        let mut sockets: Vec<String> = Vec::with_capacity(names.len());
+        for name in names {
+            let problem = match name.trim().parse::<Listener>() {
+                Ok(socket) if sockets.contains(&socket.to_string()) => "is there twice",
+                Ok(socket) => {
+                    sockets.push(socket.to_string());
+                    continue;
+                }
+                Err(problem) => problem,
+            };
+            let message = format!("`{name}` in `{}` {problem}", reading.key);
+            self.error(Code::Value, message, reading.mark);
+            return None;
+        }
+        Some(sockets)
     }
 
     pub(super) fn filter(&mut self, reading: Reading<'_>, node: &Node) -> Option<Vec<String>> {

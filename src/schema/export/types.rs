@@ -15,6 +15,8 @@ const TEXT: &str = r"^[^\u0000]*$";
 /// A name or a path: white space alone is neither.
 const NAMED: &str = r"^(\s*[^\s\u0000][^\u0000]*)?$";
 const NAMED_NOT_EMPTY: &str = r"^\s*[^\s\u0000][^\u0000]*$";
+const SOCKET: &str = r"^\s*([A-Za-z0-9._-]+=)?((tcp|udp):\S*[0-9]|unix:/[^\u0000]*)\s*$";
+const SOCKET_OR_NOTHING: &str = r"^(\s*([A-Za-z0-9._-]+=)?((tcp|udp):\S*[0-9]|unix:/[^\u0000]*)\s*)?$";
 const DIGITS: &str = r"^\s*[0-9]+\s*$";
 const DIGITS_OR_NOTHING: &str = r"^(\s*[0-9]+\s*)?$";
 const SOME: &str = r"^\s*0*[1-9][0-9]*\s*$";
@@ -75,6 +77,12 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "items": { "type": ["string", "number", "boolean"], "pattern": TEXT },
         }),
         Value::Names(_) => json!({ "type": ["array", "string", "null"], "pattern": NAMED, "items": named_items() }),
+        Value::Sockets(_) => json!({
+            "type": ["array", "string", "null"],
+            "pattern": SOCKET_OR_NOTHING,
+            "items": { "type": "string", "pattern": SOCKET },
+            "maxItems": 64,
+        }),
         Value::Needs(_) => json!({
             "type": ["array", "string", "object", "null"],
             "pattern": NAMED,

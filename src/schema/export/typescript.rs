@@ -118,7 +118,7 @@ fn typed(row: &Row) -> String {
         // `string & {}` keeps the words before it among what is offered.
         Value::Count(_) => "number | \"max\" | (string & {})",
         Value::Words(_) => "(string | number | boolean)[] | string",
-        Value::Names(_) => "string[] | string",
+        Value::Names(_) | Value::Sockets(_) => "string[] | string",
         Value::Needs(_) => &needs(),
         Value::HealthCheck(_) => &object(HEALTH_CHECK, &PROBES),
         Value::Filter(_) => "string[] | string | false",

@@ -118,6 +118,17 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::FilterEnv),
     },
     Row {
+        name: "listen",
+        aliases: &[],
+        value: Value::Sockets(|app, sockets| app.spec.listen = sockets),
+        default: "",
+        doc: "Sockets that are opened before the app starts, stay open while it is started anew, and are passed to it as \
+              descriptors from 3 on (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES): a reload starts the new process beside the old one.",
+        examples: &[r#""tcp:0.0.0.0:8000""#, r#"["web=tcp:[::]:8000", "unix:/run/app.sock", "udp:127.0.0.1:5353"]"#],
+        status: Status::Honoured,
+        field: Some(Field::Listen),
+    },
+    Row {
         name: "port",
         aliases: &[],
         value: Value::Whole { min: 0, max: 65_535, set: |app, number| app.port = u16::try_from(number).ok() },

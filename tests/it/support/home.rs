@@ -401,6 +401,13 @@ impl Instance {
         self.0["state"].as_str().expect("state").to_owned()
     }
 
+    /// The state and the pid of its other process, while one relieves the other.
+    pub(crate) fn beside(&self) -> Option<(String, Option<u32>)> {
+        let beside = self.0.get("beside")?;
+        let pid = beside["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        Some((beside["state"].as_str()?.to_owned(), pid))
+    }
+
     pub(crate) fn restarts(&self) -> u64 {
         self.0["restarts"].as_u64().expect("restarts")
     }
