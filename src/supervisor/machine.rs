@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use super::launch::{can_relieve, is_worker};
 use super::pacing;
 use super::{Awaits, Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono, format_millis};
@@ -108,14 +107,14 @@ impl Machine {
     pub(super) fn drains(&self) -> bool {
         let runs = self.launched.as_ref().unwrap_or(&self.policy);
         // What is told in words to shut down sees to that itself: the channel is closed when a worker has drained.
-        self.policy.stop.drain_ms > 0 && is_worker(runs) && !runs.stop.message
+        self.policy.stop.drain_ms > 0 && runs.is_worker() && !runs.stop.message
     }
 
     /// Whether another process can be started beside its own, to take over when it is up.
     #[must_use]
     pub fn can_be_relieved(&self) -> bool {
         let runs = self.launched.as_ref().unwrap_or(&self.policy);
-        matches!(self.state, State::Online { .. }) && can_relieve(runs, &self.policy)
+        matches!(self.state, State::Online { .. }) && runs.can_be_relieved_by(&self.policy)
     }
 
     /// The launch whose health is to be looked after.
