@@ -152,6 +152,14 @@ pub(super) fn is_eval(args: impl Iterator<Item = OsString>) -> bool {
     args.skip(1).eq(["__eval"])
 }
 
+/// Which descriptor a daemon goes on with that was another program before, where these are its arguments.
+pub(super) fn resumed(args: impl Iterator<Item = OsString>) -> Option<i32> {
+    match &args.skip(1).collect::<Vec<_>>()[..] {
+        [word, fd] if word == "__daemon-resume" => fd.to_str()?.parse().ok(),
+        _ => None,
+    }
+}
+
 impl Command {
     /// Whether programs read what is printed.
     pub(super) fn json(&self) -> bool {
@@ -688,6 +696,9 @@ pub(super) struct Resurrect {
     /// With --saved or --from: show what would be started, and end (exit code 2: something would be)
     #[arg(long, requires = "kept")]
     pub dry_run: bool,
+
+    #[command(flatten)]
+    pub turn: Turn,
 }
 
 #[derive(Debug, Subcommand)]
@@ -870,6 +881,17 @@ pub(super) struct Events {
 pub(super) struct Targets {
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<String>,
+
+    #[command(flatten)]
+    pub turn: Turn,
+}
+
+/// One command changes what runs at a time.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// When another command is at work, exit with 75 instead of waiting for its end
+    #[arg(long)]
+    pub no_queue: bool,
 }
 
 #[derive(Args, Debug)]
@@ -891,6 +913,9 @@ pub(super) struct Scale {
     /// So many; `+N` more, `-N` fewer; `max` is one a processor
     #[arg(required = true, value_name = "N", allow_hyphen_values = true, value_parser = scale)]
     pub to: Many,
+
+    #[command(flatten)]
+    pub turn: Turn,
 }
 
 /// `4`, `+2`, `-1`, `max`.
@@ -1013,6 +1038,9 @@ pub(super) struct Start {
     /// Apps that are known, or one script
     #[arg(required = true, value_name = "TARGET|SCRIPT")]
     pub what: Vec<String>,
+
+    #[command(flatten)]
+    pub turn: Turn,
 
     #[command(flatten)]
     pub options: ScriptOptions,

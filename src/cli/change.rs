@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::arguments::{Reload, Scale, Targets};
+use super::arguments::{Reload, Scale, Targets, Turn};
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
@@ -14,31 +14,31 @@ use crate::rpc::wire::{Answer, Request};
 use crate::spec::AppSpec;
 
 pub(super) fn stop(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(&Request::Stop { targets: arguments.targets.clone() }, "stopped", Exit::Error, terminal)
+    run(&Request::Stop { targets: arguments.targets.clone() }, "stopped", arguments.turn, terminal)
 }
 
 pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
     check_code(&arguments.targets)?;
     let targets = arguments.targets.clone();
-    bring_up(&Request::Restart { targets: targets.clone() }, &targets, "restarted", terminal)
+    bring_up(&Request::Restart { targets: targets.clone() }, &targets, "restarted", arguments.turn, terminal)
 }
 
 pub(super) fn reload(arguments: &Reload, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let Reload { targets: Targets { targets }, parallel } = arguments;
+    let Reload { targets: Targets { targets, turn }, parallel } = arguments;
     check_code(targets)?;
     let request = Request::Reload { targets: targets.clone(), parallel: *parallel };
-    bring_up(&request, targets, "reloaded", terminal)
+    bring_up(&request, targets, "reloaded", *turn, terminal)
 }
 
 pub(super) fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let Scale { target, to } = arguments;
+    let Scale { target, to, turn } = arguments;
     let targets = vec![target.clone()];
     check_code(&targets)?;
-    bring_up(&Request::Scale { targets: targets.clone(), to: *to }, &targets, "scaled", terminal)
+    bring_up(&Request::Scale { targets: targets.clone(), to: *to }, &targets, "scaled", *turn, terminal)
 }
 
 pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(&Request::Delete { targets: arguments.targets.clone() }, "deleted", Exit::Error, terminal)
+    run(&Request::Delete { targets: arguments.targets.clone() }, "deleted", arguments.turn, terminal)
 }
 
 /// What runs is not stopped for what cannot be started.
@@ -89,9 +89,9 @@ fn first_line(spec: &AppSpec) -> Option<String> {
 
 /// Each starts a daemon where none runs: only it may change what is recorded, and one rule is easier to keep in mind
 /// than two.
-fn run(request: &Request, verb: &str, failed: Exit, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let outcome = exchange::perform(&surroundings::home()?, request, false, terminal, &mut |_, _| ())?;
-    apply::conclude(verb, &outcome, failed, terminal)
+fn run(request: &Request, verb: &str, turn: Turn, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let outcome = exchange::perform(&surroundings::home()?, request, turn.no_queue, terminal, &mut |_, _| ())?;
+    apply::conclude(verb, &outcome, Exit::Error, terminal)
 }
 
 /// And says which limits of `targets` are not in force.
@@ -99,10 +99,11 @@ pub(super) fn bring_up(
     request: &Request,
     targets: &[String],
     verb: &str,
+    turn: Turn,
     terminal: &mut Terminal,
 ) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let outcome = exchange::perform(&home, request, false, terminal, &mut |_, _| ())?;
+    let outcome = exchange::perform(&home, request, turn.no_queue, terminal, &mut |_, _| ())?;
     // One that was taken back, or has failed, may have left none of them.
     if let Ok(views) = instances::all(&home).and_then(|all| instances::select(targets, &all)) {
         apply::say_limits(&views, &|_| true, &BTreeSet::new(), terminal);

@@ -14,7 +14,7 @@ use super::terminal::Terminal;
 use crate::base::Signal;
 use crate::config;
 use crate::plan::{Plan, Refusal, Stale, Style, render_text};
-use crate::platform::{Interrupts, Wish, tell_keeper, wait_for_log_process};
+use crate::platform::{Interrupts, Wish, is_readable, is_suspended, tell_keeper, wait_for_log_process};
 use crate::rpc::client::{ConnectError, Connection, DAEMON_LOG, PID_FILE};
 use crate::rpc::wire::{Answer, Call, Failure, NOT_UNDERSTOOD, Request};
 use crate::runtime::store::StoreError;
@@ -22,6 +22,9 @@ use crate::runtime::{Intent, TargetError};
 
 /// What only reads is answered within milliseconds, however much is at work.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A daemon that says nothing for so long is looked at: it may be one that cannot.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// How many daemons in a row may end before they have read what is asked of them.
 const DEATHS_MAX: u32 = 10;
@@ -71,6 +74,15 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
         Err(err) if is_hang_up(&err) => return Ok(None),
         Err(err) => return Err(lost(&err, home)),
     }
+    if !is_readable(connection.as_fd(), SILENCE)
+        && let Some(pid) = suspended(home)
+    {
+        return Err(CliError::new(
+            Exit::Unreachable,
+            format!("the daemon (pid {pid}) does not answer: it is suspended"),
+        )
+        .hint(format!("`kill -CONT {pid}` has it go on; what runs is not touched by that")));
+    }
     loop {
         match connection.next_answer() {
             Ok(Answer::Waiting { .. }) => {}
@@ -82,6 +94,12 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
             Err(err) => return Err(lost(&err, home)),
         }
     }
+}
+
+/// The daemon, where somebody has suspended it.
+fn suspended(home: &Path) -> Option<u32> {
+    let pid = std::fs::read_to_string(home.join(PID_FILE)).ok()?.trim().parse().ok()?;
+    is_suspended(pid).then_some(pid)
 }
 
 fn silent(home: &Path) -> CliError {
@@ -212,6 +230,7 @@ fn follow(
     let mut interrupted = None;
     let mut heard = Instant::now();
     let mut answered = false;
+    let mut looked = false;
     let mut tally = Tally::default();
     let done = |touched, failed, cancelled| Outcome {
         touched,
@@ -224,7 +243,8 @@ fn follow(
     loop {
         screen.refresh(terminal);
         let left = interrupted.map(|_| READ_PATIENCE.saturating_sub(heard.elapsed()));
-        let patience = [screen.patience(), left].into_iter().flatten().min();
+        let quiet = (!answered && !looked).then(|| SILENCE.saturating_sub(heard.elapsed()));
+        let patience = [screen.patience(), left, quiet].into_iter().flatten().min();
         let readable = interrupts.wait(connection.as_fd(), patience).map_err(|err| lost(&err, home))?;
         if let Some(signal) = interrupts.take() {
             interrupted = Some(if signal == Signal::TERM { Exit::Terminated } else { Exit::Interrupted });
@@ -233,6 +253,15 @@ fn follow(
             heard = Instant::now();
         }
         if !readable {
+            if !answered && !looked && heard.elapsed() >= SILENCE {
+                looked = true;
+                if let Some(pid) = suspended(home) {
+                    screen.clear(terminal);
+                    terminal.note(&format!(
+                        "the daemon (pid {pid}) does not answer: it is suspended, and `kill -CONT {pid}` has it go on"
+                    ));
+                }
+            }
             match interrupted {
                 Some(exit) if heard.elapsed() >= READ_PATIENCE => return Err(CliError { exit, ..silent(home) }),
                 _ => continue,

@@ -78,7 +78,9 @@ pub(super) fn beside(view: &BesideView) -> String {
 fn unwatched(measured: &[Measured], is_kept: bool) -> Option<&'static str> {
     // A keeper whose daemon has ended as it was told to is on its way out, too.
     if is_kept && measured.iter().any(|one| one.view.pid.is_some() || is_down(&one.view)) {
-        return Some("no daemon runs just now: it was killed, and its keeper starts another within a minute");
+        return Some(
+            "no daemon runs just now: the last one has ended, and its keeper starts another, within a minute at the latest",
+        );
     }
     if measured.iter().any(|one| one.view.pid.is_some()) {
         return Some(

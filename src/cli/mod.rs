@@ -75,6 +75,10 @@ pub fn run() -> ExitCode {
     if arguments::is_eval(std::env::args_os()) {
         return crate::config::js::child_main();
     }
+    // Nor can a command be answered before this is.
+    if let Some(fd) = arguments::resumed(std::env::args_os()) {
+        return crate::daemon::resume(fd);
+    }
     // The first process of a container hears of no signal that it has no handler for: what comes from now on waits.
     let mut signals = (std::process::id() == 1).then(Signals::block_all);
     let cli = match Cli::try_parse() {

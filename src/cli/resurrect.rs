@@ -23,7 +23,7 @@ use crate::spec::EcosystemId;
 
 pub(super) fn run(arguments: &Resurrect, terminal: &mut Terminal) -> Result<Exit, CliError> {
     if let Some(dump) = &arguments.from {
-        return from_pm2(dump, arguments.dry_run, terminal);
+        return from_pm2(dump, arguments, terminal);
     }
     let home = surroundings::home()?;
     // What cannot be read is built anew by the daemon, or said by it.
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Resurrect, terminal: &mut Terminal) -> Result<Exit
         if arguments.saved {
             return Err(CliError::error("nothing was saved").hint("`pmrun save` does so"));
         }
-        return change::bring_up(&Request::Resurrect, &["all".to_owned()], "resurrected", terminal);
+        return change::bring_up(&Request::Resurrect, &["all".to_owned()], "resurrected", arguments.turn, terminal);
     };
     let at = events::at(backup.at_ms, time_zone(None).as_ref(), "%Y-%m-%d %H:%M:%S");
     let apps = restored(backup.state);
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Resurrect, terminal: &mut Terminal) -> Result<Exit
     }
     terminal.say(format!("brings back what was saved at {at}"));
     let request = Request::Restore { apps, wake: true };
-    change::bring_up(&request, &["all".to_owned()], "resurrected", terminal)
+    change::bring_up(&request, &["all".to_owned()], "resurrected", arguments.turn, terminal)
 }
 
 /// Prints what would be done about what was kept.
@@ -111,7 +111,7 @@ fn restored(state: State) -> Vec<RestoredApp> {
 }
 
 /// Apps that cannot be started here are said and left out; the others are started.
-fn from_pm2(dump: &Path, dry_run: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
+fn from_pm2(dump: &Path, arguments: &Resurrect, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let world = surroundings::world()?;
     let home = surroundings::home()?;
     let path = loading::absolute(dump, &world);
@@ -143,12 +143,18 @@ fn from_pm2(dump: &Path, dry_run: bool, terminal: &mut Terminal) -> Result<Exit,
     if !stopped.is_empty() {
         terminal.note(&format!("stopped, and stays so: {}", harmless(stopped.join(", ").as_bytes(), false)));
     }
-    let exit = if dry_run {
+    let exit = if arguments.dry_run {
         exit_of(&shown)
     } else if apps.is_empty() {
         Exit::Done
     } else {
-        change::bring_up(&Request::Restore { apps, wake: false }, &["all".to_owned()], "resurrected", terminal)?
+        change::bring_up(
+            &Request::Restore { apps, wake: false },
+            &["all".to_owned()],
+            "resurrected",
+            arguments.turn,
+            terminal,
+        )?
     };
     if left_out.is_empty() {
         return Ok(exit);

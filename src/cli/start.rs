@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &arguments::Start, terminal: &mut Terminal) -> Resu
             (Request::StartScript { spec, ambient: ambient(&world.env) }, Vec::new())
         }
     };
-    change::bring_up(&request, &targets, "started", terminal)
+    change::bring_up(&request, &targets, "started", arguments.turn, terminal)
 }
 
 fn meaning(what: &[String], options: &ScriptOptions, is_file: &dyn Fn(&str) -> bool) -> Result<Meaning, CliError> {

@@ -40,14 +40,13 @@ struct Latest {
 
 impl Copies {
     pub(super) fn start(home: &Path, state: State) -> std::io::Result<Self> {
-        let stale = !store::is_current(home, &state);
-        let latest = Mutex::new(Latest { state, stale, ended: false });
+        let latest = Mutex::new(Latest { state, stale: false, ended: false });
         let shared = Arc::new(Shared { latest, woken: Condvar::new() });
         let (home, theirs) = (home.to_owned(), Arc::clone(&shared));
-        let thread = std::thread::Builder::new()
-            .name("backup".to_owned())
-            .stack_size(512 << 10)
-            .spawn(move || theirs.copy_all(&home))?;
+        let thread = std::thread::Builder::new().name("backup".to_owned()).stack_size(512 << 10).spawn(move || {
+            theirs.look(&home);
+            theirs.copy_all(&home);
+        })?;
         Ok(Self { shared, thread })
     }
 
@@ -61,8 +60,7 @@ impl Copies {
 
     /// Where somebody has taken the copy away, there is another.
     pub(super) fn look(&self, home: &Path) {
-        let mut latest = self.shared.lock();
-        latest.stale |= !store::is_current(home, &latest.state);
+        self.shared.look(home);
         self.shared.woken.notify_one();
     }
 
@@ -81,6 +79,13 @@ impl Copies {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Latest> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody waits meanwhile for what is read.
+    fn look(&self, home: &Path) {
+        let state = self.lock().state.clone();
+        let stale = !store::is_current(home, &state);
+        self.lock().stale |= stale;
     }
 
     fn copy_all(&self, home: &Path) {

@@ -46,7 +46,7 @@ use crate::plan::{Generation, Outcome};
 use crate::platform::{
     Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
-    limit_files, one_arena, reason, time_zone, user_id,
+    limit_files, living_children, one_arena, reason, time_zone, user_id,
 };
 use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, PID_FILE, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
@@ -180,11 +180,14 @@ fn start(
     };
     let boot = boot_id();
     let stood = standings::known(home, &boot);
-    let (mut store, rebuilt) = open_store(home, &stood)?;
+    let Opened { mut store, mut state, unfinished, rebuilt } = open_store(home, &stood)?;
+    // Who follows has what is running to look after first: the disk is waited for beside that.
+    if link.follows.is_none() {
+        store.wake().map_err(|error| with_hint(&error))?;
+    }
     // Not before: a daemon that has lost its lock would go on writing to a file that nobody reads.
     let standings = Standings::open(home, boot, &stood);
-    let mut state = store.load().map_err(|error| with_hint(&error))?;
-    let interrupted = close_generations(&mut store);
+    let interrupted = close_generations(&mut store, unfinished);
     state.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
     let mut past = Past { standings: stood, follows: link.follows.is_some(), ..Past::default() };
     learn(&mut link, &state, &mut past);
@@ -277,6 +280,10 @@ fn standing<'a>(state: &State, past: &'a Past, id: &InstanceId) -> Option<&'a St
 
 /// Asks the keeper how those ended that are not there any more.
 fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
+    // They are this process's own children still.
+    let is_same = matches!(link.follows, Some(Follows::Version(_)));
+    let living = if is_same { living_children() } else { BTreeSet::new() };
+    let is_alive = |pid: u32| living.contains(&pid) || is_alive(pid);
     let mut gone = Vec::new();
     for (name, app) in &state.apps {
         for slot in app.instances.keys() {
@@ -288,7 +295,6 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
     match link.follows {
         // Nobody knows.
         None | Some(Follows::Asked { .. }) => return,
-        // They are this process's own children still.
         Some(Follows::Version(_)) => {
             link.ended.extend(gone.iter().filter_map(|(pid, _)| Some((*pid, ended_child(*pid)?))));
         }
@@ -332,29 +338,41 @@ fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout, past: &Past
 
 /// Commands that were at work when the last daemon was killed. Nobody goes on with them, and nothing goes back by itself: the
 /// last of them may have been told that all is done, and only that was not recorded yet.
-fn close_generations(store: &mut Store) -> Vec<Generation> {
-    let mut closed = || {
-        let found = store.unfinished()?;
-        let ended = |generation: &Generation| Save::Ended { number: generation.number, outcome: Outcome::Interrupted };
-        let saves: Vec<Save> = found.iter().map(ended).collect();
-        if !saves.is_empty() {
-            store.save(&saves)?;
+fn close_generations(store: &mut Store, unfinished: Vec<Generation>) -> Vec<Generation> {
+    let ended = |generation: &Generation| Save::Ended { number: generation.number, outcome: Outcome::Interrupted };
+    let saves: Vec<Save> = unfinished.iter().map(ended).collect();
+    match if saves.is_empty() { Ok(()) } else { store.save(&saves) } {
+        Ok(()) => unfinished,
+        Err(error) => {
+            log::line(without_mark(&with_hint(&error)));
+            Vec::new()
         }
-        Ok(found)
-    };
-    closed().unwrap_or_else(|error: StoreError| {
-        log::line(without_mark(&with_hint(&error)));
-        Vec::new()
-    })
+    }
+}
+
+/// What is recorded, taken up.
+struct Opened {
+    store: Store,
+    state: State,
+    unfinished: Vec<Generation>,
+    /// It was damaged.
+    rebuilt: Option<Rebuilt>,
+}
+
+impl Opened {
+    fn of(home: &Path, rebuilt: Option<Rebuilt>) -> Result<Self, StoreError> {
+        let (store, state, unfinished) = Store::take_up(home)?;
+        Ok(Self { store, state, unfinished, rebuilt })
+    }
 }
 
 /// A damaged one is built anew first: what runs is not to be harmed by it, and what should run is to be known.
-fn open_store(home: &Path, stood: &BTreeMap<u32, Standing>) -> Result<(Store, Option<Rebuilt>), String> {
+fn open_store(home: &Path, stood: &BTreeMap<u32, Standing>) -> Result<Opened, String> {
     let missing = rebuild::missing(home).map_err(|error| error.to_string())?;
     let reason = match missing {
         Some(reason) => reason,
-        None => match Store::open(home) {
-            Ok(store) => return Ok((store, None)),
+        None => match Opened::of(home, None) {
+            Ok(opened) => return Ok(opened),
             Err(StoreError::Damaged { reason, .. }) => reason,
             Err(error) => return Err(with_hint(&error)),
         },
@@ -366,7 +384,7 @@ fn open_store(home: &Path, stood: &BTreeMap<u32, Standing>) -> Result<(Store, Op
              what runs"
         ),
     })?;
-    Store::open(home).map(|store| (store, Some(rebuilt))).map_err(|error| with_hint(&error))
+    Opened::of(home, Some(rebuilt)).map_err(|error| with_hint(&error))
 }
 
 fn tell_rebuilt(rebuilt: &Rebuilt, now: Now) -> Vec<Effect> {

@@ -143,6 +143,9 @@ struct Desk {
 impl Desk {
     /// What came while the disk was busy goes out together: one wait for all.
     fn save_all(mut self, waiting: &Receiver<Request>) -> Copies {
+        if let Err(error) = self.store.wake() {
+            log::line(error);
+        }
         let mut next = waiting.recv().ok();
         while let Some(request) = next.take() {
             match request {
@@ -152,6 +155,8 @@ impl Desk {
                 }
                 Request::Prepare { client, call } => {
                     let ready = self.run(Errand::Repair).and_then(|_| self.store.can_be_written());
+                    // Now, while others are still answered, and not when the other program is already waited for.
+                    self.store.sleep();
                     let result = ready.map_err(|error| Box::new(not_ready(&error)));
                     let _ = self.sink.send(Told::Ready { client, call, result });
                 }

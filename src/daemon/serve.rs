@@ -80,6 +80,8 @@ pub(super) struct Daemon {
     /// Something was done since memory was last given back.
     worked: bool,
     gives_back_at: Option<Instant>,
+    /// When what an earlier daemon has left is ended at the latest, where that is still to be done.
+    sweeps_at: Option<Instant>,
     ending: bool,
     /// The program that this process is to go on as.
     becomes: Option<PathBuf>,
@@ -114,6 +116,7 @@ impl Daemon {
             None => Server::bind(home)?,
         };
         let listener = server.listener()?;
+        let host_waits = host.has_leftovers();
         Ok(Self {
             presence: Presence::begin(home, host.is_kept())?,
             connected: server.clients(),
@@ -147,6 +150,7 @@ impl Daemon {
             spawns: VecDeque::new(),
             worked: false,
             gives_back_at: Some(Instant::now() + QUIET),
+            sweeps_at: host_waits.then(|| Instant::now() + QUIET),
             ending: false,
             becomes: None,
             leaves: false,
@@ -192,8 +196,13 @@ impl Daemon {
                 continue;
             }
             let deadline = core.deadline().map(|mono| self.clock.instant(mono));
+            if self.sweeps_at.is_some_and(|at| at <= Instant::now()) {
+                self.sweeps_at = None;
+                self.host.end_leftovers();
+            }
             let grace = self.foreground.as_ref().and_then(Foreground::deadline);
-            let deadline = deadline.into_iter().chain(grace).min().map(tokio::time::Instant::from_std);
+            let deadline =
+                deadline.into_iter().chain(grace).chain(self.sweeps_at).min().map(tokio::time::Instant::from_std);
             let tick = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,

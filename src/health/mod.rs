@@ -4,6 +4,7 @@
 //! tells what came of it; what follows from that is the state machine's. A check that goes on passing is told of no
 //! more: what is well costs the daemon a connection each interval, and nothing else.
 
+mod beats;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::beats::Beats;
 use crate::base::{ExitStatus, format_millis};
 use crate::supervisor::{Check, Launch, LaunchId, ProbeAsk};
 
@@ -45,12 +47,14 @@ pub struct Prober {
     tasks: HashMap<LaunchId, JoinHandle<()>>,
     /// From which seconds are counted.
     began: Instant,
+    /// There where anything is looked after.
+    beats: Option<Beats>,
 }
 
 impl Prober {
     #[must_use]
     pub fn new(to_loop: UnboundedSender<Report>) -> Self {
-        Self { to_loop, tasks: HashMap::new(), began: Instant::now() }
+        Self { to_loop, tasks: HashMap::new(), began: Instant::now(), beats: None }
     }
 
     /// From now on by this check, or none. Must be called on the loop that the checks shall run on.
@@ -60,17 +64,22 @@ impl Prober {
             let _ = self.to_loop.send(Report::Abandon { of: launch });
         }
         if let Some(check) = check {
-            self.tasks.insert(launch, tokio::spawn(look_after(check, self.began, self.to_loop.clone())));
+            let beats = self.beats.get_or_insert_with(Beats::start).clone();
+            let task = look_after(check, self.began, beats, self.to_loop.clone());
+            self.tasks.insert(launch, tokio::spawn(task));
         }
     }
 }
 
-async fn look_after(check: Box<Check>, began: Instant, to_loop: UnboundedSender<Report>) {
+async fn look_after(check: Box<Check>, began: Instant, beats: Beats, to_loop: UnboundedSender<Report>) {
     let (mut probes, mut passes) = (0_u32, 0_u32);
     let mut ever_passed = false;
     loop {
         let at = Instant::now() + Duration::from_millis(check.wait_ms(probes, ever_passed));
-        sleep_until(if ever_passed { together(at, began, check.interval_ms) } else { at }).await;
+        match together(at, began, check.interval_ms).filter(|_| ever_passed) {
+            Some(beat) => beats.until(beat).await,
+            None => sleep_until(at).await,
+        }
         probes = probes.wrapping_add(1);
         let result = probed(&check, &to_loop).await;
         let passed = result.is_ok();
@@ -85,23 +94,24 @@ async fn look_after(check: Box<Check>, began: Instant, to_loop: UnboundedSender<
 
 /// Checks that are seconds apart anyway are made at times that others share: for those the daemon is woken once, and all
 /// but the first cost a fifth (200 and 30 microseconds for a connection, measured). Those times are a fifth of the interval
-/// apart, so that what is asked the same way is still asked in turns.
-fn together(at: Instant, began: Instant, interval_ms: u64) -> Instant {
+/// apart, so that what is asked the same way is still asked in turns. None of what is asked more often.
+fn together(at: Instant, began: Instant, interval_ms: u64) -> Option<Instant> {
     const OFTEN_MS: u64 = 5_000;
     const APART_MS_MAX: u64 = 5_000;
     if interval_ms < OFTEN_MS {
-        return at;
+        return None;
     }
     let apart = (interval_ms / 5_000 * 1_000).min(APART_MS_MAX);
     let times = at.duration_since(began).as_millis().div_ceil(u128::from(apart));
-    began + Duration::from_millis(u64::try_from(times).unwrap_or(u64::MAX).saturating_mul(apart).min(u64::MAX / 2))
+    let after = u64::try_from(times).unwrap_or(u64::MAX).saturating_mul(apart).min(u64::MAX / 2);
+    Some(began + Duration::from_millis(after))
 }
 
 async fn probed(check: &Check, to_loop: &UnboundedSender<Report>) -> Result<(), String> {
     let ask = async {
         match &check.ask {
             ProbeAsk::Http(url) => probe::http(url).await,
-            ProbeAsk::Tcp(address) => probe::tcp(address).await.map(drop),
+            ProbeAsk::Tcp(address) => probe::tcp(address).await,
             ProbeAsk::Exec(launch) => exec(check.launch, launch, to_loop).await,
         }
     };

@@ -1,8 +1,10 @@
 //! One question over the network.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream as Connected};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -13,10 +15,10 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 100;
 
 /// Passes when somebody accepts a connection.
-pub(super) async fn tcp(address: &str) -> Result<TcpStream, String> {
+pub(super) async fn tcp(address: &str) -> Result<(), String> {
     let (host, port) = address.rsplit_once(':').ok_or_else(|| format!("`{address}` names no port"))?;
     let port: u16 = port.parse().map_err(|_| format!("`{port}` is no port"))?;
-    connect(host, port).await
+    connect(host, port).await.map(drop)
 }
 
 /// Passes when the answer's status is from 200 to 399.
@@ -29,7 +31,8 @@ pub(super) async fn http(url: &str) -> Result<(), String> {
         Some((name, port)) if !port.ends_with(']') => (name, port.parse().map_err(|_| format!("`{port}` is no port"))?),
         _ => (host, 80),
     };
-    let mut stream = connect(name, port).await?;
+    let stream = connect(name, port).await?;
+    let mut stream = TcpStream::from_std(stream).map_err(|error| reason(&error))?;
     let request = format!(
         "GET {slash}{target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pmrun/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         env!("CARGO_PKG_VERSION")
@@ -68,7 +71,7 @@ async fn status(stream: &mut TcpStream) -> Result<u16, String> {
 }
 
 /// Names other than `localhost` are looked up each time: what they stand for changes.
-async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+async fn connect(host: &str, port: u16) -> Result<Connected, String> {
     let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
     let addresses: Vec<SocketAddr> = match bare.parse::<IpAddr>() {
         Ok(address) => vec![(address, port).into()],
@@ -82,7 +85,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     };
     let mut problem = io::Error::other(format!("`{bare}` has no address"));
     for (index, address) in addresses.into_iter().enumerate() {
-        match TcpStream::connect(address).await {
+        match dial(address).await {
             Ok(stream) => return Ok(stream),
             // That there is no IPv6 is not what is wrong.
             Err(error) if index == 0 => problem = error,
@@ -90,4 +93,27 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
         }
     }
     Err(reason(&problem).to_lowercase())
+}
+
+/// On one machine somebody is there at once, or nobody: the kernel has shaken hands when the call returns, though it says that
+/// it is in progress, and another call says how that went. Only what takes its time is waited for.
+async fn dial(address: SocketAddr) -> io::Result<Connected> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    let mut called = rustix::net::connect(&socket, &address);
+    if called == Err(Errno::INPROGRESS) {
+        called = rustix::net::connect(&socket, &address);
+    }
+    let stream = Connected::from(socket);
+    match called {
+        Ok(()) | Err(Errno::ISCONN) => Ok(stream),
+        Err(Errno::INPROGRESS | Errno::ALREADY | Errno::INTR) => {
+            let stream = TcpStream::from_std(stream)?;
+            stream.writable().await?;
+            stream.take_error()?.map_or(Ok(()), Err)?;
+            stream.into_std()
+        }
+        Err(error) => Err(error.into()),
+    }
 }

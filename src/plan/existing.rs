@@ -33,6 +33,7 @@ pub(super) fn existing(app: &AppSpec, known: &Known<'_>, key: &Key) -> Step {
         action,
         renamed_from: known.renamed_from.map(str::to_owned),
         start: slots.start(),
+        overlaps: slots.overlaps(known.actual, app),
         replace: slots.replace,
         remove: slots.remove,
         changes,
@@ -126,6 +127,13 @@ impl Slots {
         let mut start = [&self.stopped[..], &self.errored, &self.rerun, &self.started].concat();
         start.sort_unstable();
         start
+    }
+
+    /// Whether every process that is replaced is relieved by what is started from `app`.
+    pub(super) fn overlaps(&self, actual: &ActualApp, app: &AppSpec) -> bool {
+        let runs = |slot| actual.instances.get(slot).and_then(|instance| instance.launched.as_deref());
+        let is_relieved = |slot| runs(slot).unwrap_or(&actual.spec).can_be_relieved_by(app);
+        !self.replace.is_empty() && self.replace.iter().all(is_relieved)
     }
 
     fn starts_again(&self) -> bool {

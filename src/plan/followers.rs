@@ -61,8 +61,8 @@ fn goes_down(step: &Step, app: &ActualApp, condition: Condition) -> bool {
     let mut met = met.filter(|slot| !step.remove.contains(slot)).peekable();
     let is_any = met.peek().is_some();
     let moves = |slot: &u32| [&step.replace, &step.stop, &step.start].iter().any(|slots| slots.contains(slot));
-    // One after the other, each when the one before is up.
-    let rolls = step.replace.len() > 1;
+    // One after the other, each when the one before is up; or beside the one before.
+    let rolls = step.replace.len() > 1 || step.overlaps;
     is_any && !rolls && met.all(moves)
 }
 
@@ -153,6 +153,13 @@ mod tests {
         // What rolls is never down, what is gone is nobody's need.
         let two = app("db", 2);
         assert_eq!(followers(&[two.clone(), web.clone()], &[changed(&two), web.clone()], &[]), none);
+        let passed = AppSpec { listen: vec!["tcp:0.0.0.0:80".to_owned()], ..db.clone() };
+        assert_eq!(followers(&[passed.clone(), web.clone()], &[changed(&passed), web.clone()], &[]), none);
+        assert_eq!(
+            followers(&[db.clone(), web.clone()], &[changed(&passed), web.clone()], &[]),
+            ["db: web (restart)"],
+            "what runs shares nothing yet"
+        );
         let free = AppSpec { depends_on: Vec::new(), needs: BTreeMap::new(), ..web.clone() };
         assert_eq!(followers(&[db.clone(), web.clone()], &[free], &[]), none);
         // And so on.

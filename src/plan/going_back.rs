@@ -173,6 +173,7 @@ fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
         action,
         start: slots.start(),
         remove: slots.remove.clone(),
+        overlaps: slots.overlaps(actual, &former.spec),
         replace: slots.replace,
         stop,
         done,

@@ -95,13 +95,27 @@ pub fn restrict(now: &Plan, saved: &Plan) -> Plan {
 
 /// Which other apps come first may differ: they are not what this step is about.
 fn same(saved: &Step, now: &Step) -> bool {
-    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after: _, follows } =
-        saved;
+    let Step {
+        app,
+        action,
+        renamed_from,
+        start,
+        replace,
+        overlaps,
+        remove,
+        stop,
+        done,
+        changes,
+        reasons,
+        after: _,
+        follows,
+    } = saved;
     *app == now.app
         && *action == now.action
         && *renamed_from == now.renamed_from
         && *start == now.start
         && *replace == now.replace
+        && *overlaps == now.overlaps
         && *remove == now.remove
         && *stop == now.stop
         && *done == now.done

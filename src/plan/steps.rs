@@ -32,6 +32,9 @@ pub struct Step {
     pub start: Vec<u32>,
     /// Slots whose process is replaced.
     pub replace: Vec<u32>,
+    /// Each process of `replace` goes when its successor is up beside it: nobody waits meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overlaps: bool,
     /// Slots that go away.
     pub remove: Vec<u32>,
     /// Slots that stay, and whose process is stopped.
@@ -268,6 +271,7 @@ impl Step {
             renamed_from: None,
             start: Vec::new(),
             replace: Vec::new(),
+            overlaps: false,
             remove: Vec::new(),
             stop: Vec::new(),
             done: Vec::new(),

@@ -73,7 +73,8 @@ pub(super) fn summary(step: &Step) -> String {
         Action::Rename | Action::Stop | Action::Scale | Action::Start | Action::Restart => {}
     }
     if !step.replace.is_empty() {
-        parts.push(format!("restart {} (downtime)", instances(step.replace.len())));
+        let count = instances(step.replace.len());
+        parts.push(if step.overlaps { format!("reload {count}") } else { format!("restart {count} (downtime)") });
     }
     if !step.start.is_empty() && step.action != Action::Create {
         parts.push(format!("start {}", instances(step.start.len())));

@@ -92,6 +92,38 @@ impl AsFd for Alarm {
     }
 }
 
+/// Comes once, a while after it was set. Of its own, where the runtime's timers, which lie in wheels of 64 slots, would wake a
+/// thread that sleeps for seconds two or three times for each: whenever a wheel has turned.
+#[derive(Debug)]
+pub struct Timer {
+    fd: OwnedFd,
+}
+
+impl Timer {
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Self { fd: timerfd_create(TimerfdClockId::Monotonic, flags)? })
+    }
+
+    /// What it was set to before counts no more, and whether that has come.
+    pub fn set(&self, after: Duration) {
+        // All zeros is no time at all.
+        let after = after.max(Duration::from_nanos(1));
+        let it_value = Timespec::try_from(after).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+        let value = Itimerspec { it_interval: Timespec::default(), it_value };
+        // Of a timer that is there and a time that is one nothing can be wrong.
+        let _ = timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &value);
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// A time zone by its IANA name, or the machine's own; none where the system does not know it.
 #[must_use]
 pub fn time_zone(name: Option<&str>) -> Option<TimeZone> {

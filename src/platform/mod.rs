@@ -47,11 +47,11 @@ mod warden;
 pub use account::{LogOwner, check_account, user_name};
 pub use brood::{Bounds, Brood, Ended, Excess};
 pub use cgroup::{make_room, not_in_force};
-pub use clock::{Alarm, Clock, time_zone};
+pub use clock::{Alarm, Clock, Timer, time_zone};
 pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_id};
-pub use host::{Event, Host, ended_child};
+pub use host::{Event, Host, ended_child, living_children};
 pub use keeper::{
     Follows, KEEPER_SOCKET, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on,
     resume, tell_keeper,
@@ -63,7 +63,7 @@ pub use memory::{give_back, low_priority, one_arena};
 pub use names::NameWatch;
 pub(crate) use notify::short_address;
 pub use private::PrivateFolder;
-pub use procfs::deleted_program;
+pub use procfs::{deleted_program, is_suspended};
 pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs, wait_for_log_process};
 pub use random::random_bytes;
 pub use range_lock::RangeLock;
@@ -73,7 +73,7 @@ pub use spawn::{Tap, open_log};
 pub use survivors::{
     Adopted, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, pid_in, unwatched,
 };
-pub use sys::{awaitable, interrupted};
+pub use sys::{awaitable, interrupted, is_readable};
 pub use warden::ward;
 
 /// The system's words without their number.

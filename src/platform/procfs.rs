@@ -52,6 +52,14 @@ pub fn deleted_program(pid: u32) -> Option<String> {
     Some(program.to_owned())
 }
 
+/// Whether somebody has suspended a process (SIGSTOP, Ctrl-Z, a debugger): it does nothing until it is let go on.
+#[must_use]
+pub fn is_suspended(pid: u32) -> bool {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let name_end = text.iter().rposition(|byte| *byte == b')');
+    name_end.and_then(|end| text.get(end + 2)).is_some_and(|state| matches!(state, b'T' | b't'))
+}
+
 /// All processes at one moment, indexed.
 #[derive(Debug, Default)]
 pub(super) struct Table {

@@ -3,15 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
 
 use super::host::pid_file::beside;
 use super::procfs::{self, MARK_LIST_ID, Marks, Process, Table};
-use super::tag::{Tag, launch_bits};
+use super::tag::{Tag, launch_bits, list_bits};
 use crate::base::InstanceId;
 use crate::supervisor::{Launch, LaunchId};
 
@@ -39,11 +40,29 @@ pub(super) struct Survivor {
     pub(super) filed: bool,
     /// That is the one of who does not serve yet, or any more, while one process relieves another.
     pub(super) beside: bool,
+    /// It is a child, which is known from before.
+    pub(super) child: Option<Child>,
+}
+
+/// What this process knew of a child before it became another program. Nobody else collects a child's status, and until that is
+/// done its pid is nobody else's: so this holds of whoever has that pid and is a child still.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Child {
+    pub(super) pid: u32,
+    pub(super) instance: String,
+    pub(super) list_id: u64,
+    /// What it is marked with.
+    pub(super) launch: String,
+    pub(super) spec: String,
+    /// It is in a control group of its own.
+    pub(super) grouped: bool,
 }
 
 /// Looks for what an earlier daemon started.
 pub(super) struct Search<'a> {
     home: &'a str,
+    /// By instance.
+    children: HashMap<String, Child>,
     /// What leads a session and bears this home's marks; looked for when a pid file is of no help.
     leaders: Option<Vec<(Process, Marks)>>,
 }
@@ -66,7 +85,19 @@ impl Survivor {
 
 impl<'a> Search<'a> {
     pub(super) fn new(home: &'a str) -> Self {
-        Self { home, leaders: None }
+        Self { home, children: HashMap::new(), leaders: None }
+    }
+
+    /// Nothing is to be looked for of these but whether they are there.
+    pub(super) fn knows(&mut self, children: Vec<Child>) {
+        let mut twice = HashSet::new();
+        for child in children {
+            if let Some(other) = self.children.insert(child.instance.clone(), child) {
+                twice.insert(other.instance);
+            }
+        }
+        // Which of them it is, is to be found out.
+        self.children.retain(|instance, _| !twice.contains(instance));
     }
 
     /// Looks where `launch`'s process would have left its pid, else everywhere. A process is believed to be it only when
@@ -75,12 +106,13 @@ impl<'a> Search<'a> {
     /// # Errors
     /// When processes cannot be looked at.
     pub(super) fn find(&mut self, launch: &Launch) -> io::Result<Option<Survivor>> {
-        let own = Path::new(&launch.pid_file);
-        // While one process relieves another, there is a second file.
-        let places = [own.to_owned(), beside(own)];
-        let filed = places.map(|path| pid_in(&path).filter(|_| launch.worker || path == own));
+        if let Some(known) = self.child(launch)? {
+            return Ok(Some(known));
+        }
+        let places = places(launch);
+        let filed: Vec<Option<u32>> = places.iter().map(|place| pid_in(&place.path)).collect();
         let (mut any_ended, mut any_other) = (false, false);
-        for (place, pid) in filed.iter().enumerate() {
+        for (place, pid) in places.iter().zip(&filed) {
             let Some(pid) = pid else { continue };
             let Some(process) = procfs::process(*pid)?.filter(|process| !process.dead) else {
                 any_ended = true;
@@ -88,21 +120,21 @@ impl<'a> Search<'a> {
             };
             if let Some((process, marks)) = self.leader(process)? {
                 if is_of(&marks, launch) {
-                    return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: place > 0, ..found }));
+                    return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: place.beside, ..found }));
                 }
                 any_other |= is_other_of(&marks, launch);
             }
         }
         // What else bears the marks of a process that has ended descends from it; and of two processes of a slot each is in a
         // file, but for the moment in which they change places.
-        if any_ended || (any_other && filed[0] != filed[1]) {
+        let are_changing = filed.windows(2).any(|two| two[0] == two[1]);
+        if any_ended || (any_other && !are_changing) {
             return Ok(None);
         }
         // What it started is on its own: none of that is to be taken for it.
         if !launch.tree {
             return Ok(None);
         }
-        let filed = filed[0];
         // Its descendants may lead sessions too, and so may those of its predecessors.
         let mut firsts: HashMap<Option<&str>, &(Process, Marks)> = HashMap::new();
         for leader in self.leaders()?.iter().filter(|leader| is_of(&leader.1, launch)) {
@@ -112,7 +144,25 @@ impl<'a> Search<'a> {
             }
         }
         let latest = firsts.into_values().max_by_key(|leader| began(leader));
-        Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed.is_some())))
+        Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed[0].is_some())))
+    }
+
+    /// Where one process may relieve another it has to be found out which of two it is.
+    fn child(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
+        let known = self.children.get(&launch.instance.to_string());
+        let Some(child) = known.filter(|child| child.list_id == list_bits(launch) && !launch.shares_sockets()) else {
+            return Ok(None);
+        };
+        let process = procfs::process(child.pid)?
+            .filter(|process| !process.dead && process.session == process.pid && process.parent == std::process::id());
+        Ok(process.map(|process| Survivor {
+            process,
+            mark: child.launch.clone(),
+            spec_digest: child.spec.clone(),
+            filed: true,
+            beside: false,
+            child: Some(child.clone()),
+        }))
     }
 
     /// Looks only where `launch`'s process would have left its pid: what such a one has left behind may look as it did.
@@ -120,12 +170,11 @@ impl<'a> Search<'a> {
     /// # Errors
     /// When processes cannot be looked at.
     pub(super) fn filed(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
-        let own = Path::new(&launch.pid_file);
-        for path in [own.to_owned(), beside(own)].iter().filter(|path| launch.worker || *path == own) {
-            let process = pid_in(path).map(procfs::process).transpose()?.flatten();
+        for place in places(launch) {
+            let process = pid_in(&place.path).map(procfs::process).transpose()?.flatten();
             let leader = process.map(|process| self.leader(process)).transpose()?.flatten();
             if let Some((process, marks)) = leader.filter(|(_, marks)| is_of(marks, launch)) {
-                return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: path != own, ..found }));
+                return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: place.beside, ..found }));
             }
         }
         Ok(None)
@@ -166,6 +215,20 @@ pub fn pid_in(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
+/// Where a pid may be.
+struct Place {
+    path: PathBuf,
+    /// Of who does not serve yet, or any more.
+    beside: bool,
+}
+
+/// While one process relieves another there are two.
+fn places(launch: &Launch) -> Vec<Place> {
+    let own = Place { path: PathBuf::from(&launch.pid_file), beside: false };
+    let second = launch.shares_sockets().then(|| Place { path: beside(&own.path), beside: true });
+    std::iter::once(own).chain(second).collect()
+}
+
 fn is_of(marks: &Marks, launch: &Launch) -> bool {
     let instance = launch.instance.to_string();
     marks.instance.as_deref() == Some(instance.as_str()) && marks.list_id.as_ref() == launch.env.get(MARK_LIST_ID)
@@ -179,7 +242,7 @@ fn is_other_of(marks: &Marks, launch: &Launch) -> bool {
 
 fn survivor(process: &Process, marks: &Marks, filed: bool) -> Option<Survivor> {
     let (mark, spec_digest) = (marks.launch.clone()?, marks.spec.clone()?);
-    Some(Survivor { process: *process, mark, spec_digest, filed, beside: false })
+    Some(Survivor { process: *process, mark, spec_digest, filed, beside: false, child: None })
 }
 
 /// Time is told in hundredths of a second; within one, pids are given in order.

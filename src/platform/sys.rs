@@ -2,7 +2,8 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::libc;
 use tokio::io::Interest;
@@ -183,6 +184,14 @@ impl Drop for Spawner {
 /// These functions return the error's number.
 fn checked(errno: libc::c_int) -> io::Result<()> {
     if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
+
+/// Whether there is something to read, or an end, before so long is over.
+#[must_use]
+pub fn is_readable(source: BorrowedFd<'_>, within: Duration) -> bool {
+    let timeout = rustix::event::Timespec::try_from(within).ok();
+    let mut source = [rustix::event::PollFd::new(&source, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut source, timeout.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
 /// A descriptor whose readiness to be read the event loop waits for.

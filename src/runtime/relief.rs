@@ -35,8 +35,11 @@ impl Table {
         let other = id.second();
         let app = self.apps.get_mut(&id.app).filter(|app| !app.instances.contains_key(&other.slot))?;
         let instance = app.instances.get(&id.slot).filter(|instance| instance.machine.can_be_relieved())?;
-        let machine =
-            Machine { unmet: instance.machine.unmet.clone(), ..Machine::new(Arc::clone(&instance.machine.policy)) };
+        let machine = Machine {
+            unmet: instance.machine.unmet.clone(),
+            must_listen: instance.machine.listens,
+            ..Machine::new(Arc::clone(&instance.machine.policy))
+        };
         let relief =
             Instance { by_second_name: !instance.by_second_name, ..Instance::new(second(instance.list_id), machine) };
         app.instances.insert(other.slot, Box::new(relief));
@@ -155,6 +158,7 @@ impl Table {
         };
         std::mem::swap(&mut relieved.list_id, &mut relief.list_id);
         relief.machine.restarts = relieved.machine.restarts + 1;
+        relief.machine.must_listen = false;
         let (before, after) = (relieved.machine.state.clone(), relief.machine.state.clone());
         if let (Some(launch), Some(from)) = (after.launch(), before.launch()) {
             out.push(Effect::TakeOver { launch, from });

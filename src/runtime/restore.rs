@@ -9,7 +9,7 @@ use super::work::Aim;
 use super::{AppRecord, Effect, InstanceRecord, Intent, Past, Save, State, Survivor};
 use crate::base::{ExitStatus, InstanceId, Mono, Now, first, second};
 use crate::spec::AppSpec;
-use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch, shares_sockets};
+use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch};
 
 /// Every instance's launch as an earlier daemon may have made it, and whose it would be. They are numbered from 1.
 ///
@@ -18,10 +18,18 @@ use crate::supervisor::{self, Launch, LaunchId, Layout, Machine, launch, shares_
 /// An app that was renamed runs under the name that it had when it was started: both are looked for.
 #[must_use]
 pub fn possible_launches(state: &State, layout: &Layout) -> Vec<(InstanceId, Launch)> {
+    launches_of(state, layout, |_, _| true)
+}
+
+fn launches_of(
+    state: &State,
+    layout: &Layout,
+    is_wanted: impl Fn(&AppRecord, &InstanceRecord) -> bool,
+) -> Vec<(InstanceId, Launch)> {
     let nothing = Arc::new(BTreeMap::new());
     let mut launches = Vec::new();
     for (name, record) in &state.apps {
-        for (slot, instance) in &record.instances {
+        for (slot, instance) in record.instances.iter().filter(|(_, instance)| is_wanted(record, instance)) {
             let former = instance.launched_as.as_ref().filter(|former| *former != name);
             let former = former.map(|former| AppSpec { name: former.clone(), ..(*record.spec).clone() });
             for spec in std::iter::once(&*record.spec).chain(&former) {
@@ -29,7 +37,7 @@ pub fn possible_launches(state: &State, layout: &Layout) -> Vec<(InstanceId, Lau
                 let of = |id| launch(id, spec, *slot, instance.id, layout, &nothing);
                 let id = InstanceId::new(name, *slot);
                 launches.push((id.clone(), of(next(&launches))));
-                if shares_sockets(spec) {
+                if spec.shares_sockets() {
                     launches.push((id.second(), of(next(&launches)).by_second_name()));
                 }
             }
@@ -41,13 +49,9 @@ pub fn possible_launches(state: &State, layout: &Layout) -> Vec<(InstanceId, Lau
 /// Jobs that should run, as an earlier daemon may have started them.
 #[must_use]
 pub fn open_jobs(state: &State, layout: &Layout) -> Vec<(InstanceId, Launch)> {
-    let mut launches = possible_launches(state, layout);
-    launches.retain(|(id, _)| {
-        let app = state.apps.get(&id.app);
-        let is_job = app.is_some_and(|app| !app.spec.restart.auto && app.spec.schedule.is_none());
-        is_job && app.and_then(|app| app.instances.get(&id.slot)).is_some_and(|known| known.intent == Intent::Up)
-    });
-    launches
+    launches_of(state, layout, |app, instance| {
+        !app.spec.restart.auto && app.spec.schedule.is_none() && instance.intent == Intent::Up
+    })
 }
 
 /// What nobody saw the end of is done: a job is not run twice for that. What is to be recorded.

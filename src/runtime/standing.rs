@@ -39,6 +39,8 @@ pub struct Standing {
     pub(super) failing_since: Option<Mono>,
     #[serde(default)]
     pub(super) queued: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) listens: bool,
     #[serde(default)]
     pub(super) cause: Option<Cause>,
     #[serde(default)]
@@ -102,6 +104,7 @@ impl Standing {
             well_since,
             failing_since,
             queued,
+            listens,
             cause,
             ..
         } = &instance.machine;
@@ -117,6 +120,7 @@ impl Standing {
             well_since: *well_since,
             failing_since: *failing_since,
             queued: *queued,
+            listens: *listens,
             cause: cause.clone(),
             error_log_offset: instance.error_log_offset,
             started_at_ms: instance.started_at_ms,
@@ -219,7 +223,7 @@ impl Standing {
         match &mut machine.state {
             // Where nobody would hear it say so any more, it is up after its time.
             State::Starting { awaits, late: false, .. } if !survivor.channel && !survivor.notify => {
-                *awaits = Awaits { ready: false, ..*awaits };
+                *awaits = Awaits { ready: false, listening: false, ..*awaits };
             }
             State::Stopping { .. } | State::Errored { .. } => {
                 if intent == Intent::Up {
@@ -249,6 +253,7 @@ impl Standing {
         machine.well_since = self.well_since;
         machine.failing_since = self.failing_since;
         machine.queued = self.queued;
+        machine.listens = self.listens;
         machine.cause.clone_from(&self.cause);
     }
 }

@@ -114,16 +114,42 @@ impl Store {
     /// # Errors
     /// When it cannot be read or written, is damaged or too new.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
+        let (mut store, ..) = Self::take_up(home)?;
+        store.wake()?;
+        Ok(store)
+    }
+
+    /// The same for who is in a hurry: with what it says, and the generations whose command was at work when the last daemon was
+    /// killed. That redb opens the file, and waits for the disk, is left to [`Self::wake`], or to whatever needs it first.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn take_up(home: &Path) -> Result<(Self, State, Vec<Generation>), StoreError> {
         let path = home.join("state");
         if !exists(&path)? && !backup::is_there(home) {
             let key: [u8; 32] = random_bytes().map_err(|error| io_error("create", &path, &error))?;
             create(home, &path, &State::empty(Key(key)))?;
         }
-        let state = check(home)?.ok_or_else(|| damaged(&path, "it is gone"))?;
-        let database = open_database(&path)?;
-        let ambient_of = state.apps.into_iter().map(|(name, record)| (name, record.ambient)).collect();
+        let found = look(home, |transaction, _| generations::unfinished(transaction))?;
+        let (state, unfinished) = found.ok_or_else(|| damaged(&path, "it is gone"))?;
+        let ambient_of = state.apps.iter().map(|(name, record)| (name.clone(), record.ambient.clone())).collect();
         let (file, handle) = (file_of(&path), File::open(&path).ok());
-        Ok(Self { path, database: Some(database), file, handle, ambient_of, saves: state.saves })
+        let saves = state.saves;
+        Ok((Self { path, database: None, file, handle, ambient_of, saves }, state, unfinished))
+    }
+
+    /// Opens it, where that is still to be done.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn wake(&mut self) -> Result<(), StoreError> {
+        self.database().map(|_| ())
+    }
+
+    /// Closes it, which waits for the disk, until something needs it.
+    pub fn sleep(&mut self) {
+        let database = self.database.take();
+        let _ = quietly(|| drop(database));
     }
 
     /// Why what is on disk is not `known`, which was saved last; none where it is.
@@ -177,8 +203,7 @@ impl Store {
             backup::sync(home)
         };
         copy().map_err(|error| failed(&self.path, &error))?;
-        let database = self.database.take();
-        let _ = quietly(|| drop(database));
+        self.sleep();
         self.database().map(|_| true)
     }
 
@@ -201,8 +226,7 @@ impl Store {
         now: &str,
     ) -> Result<Option<PathBuf>, StoreError> {
         // The file is to be closed, or it would be written to when that is done.
-        let database = self.database.take();
-        let _ = quietly(|| drop(database));
+        self.sleep();
         let aside = replace(home, state, note, now)?;
         self.saves = state.saves;
         self.ambient_of = state.apps.iter().map(|(name, record)| (name.clone(), record.ambient.clone())).collect();
@@ -226,16 +250,6 @@ impl Store {
         let database = self.database().map_err(|error| RecallError::Unreadable(error.to_string()))?;
         let found = guarded(&path, || generations::recall(&begin_read(database)?, wanted));
         found.unwrap_or_else(|error: StoreError| Err(RecallError::Unreadable(error.to_string())))
-    }
-
-    /// The generations whose command was at work when the last daemon was killed.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn unfinished(&mut self) -> Result<Vec<Generation>, StoreError> {
-        let path = self.path.clone();
-        let database = self.database()?;
-        guarded(&path, || generations::unfinished(&begin_read(database)?))
     }
 
     /// All of it or nothing; durable when it returns. Environments that lose their last app go with it.

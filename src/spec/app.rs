@@ -261,6 +261,32 @@ impl AppSpec {
         self.needs.get(app).copied().unwrap_or_default()
     }
 
+    /// Whether Node runs it, or Bun, which does as Node.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        let interpreter = self.interpreter.as_deref().unwrap_or_default();
+        matches!(interpreter.rsplit('/').next(), Some("node" | "bun"))
+    }
+
+    /// A worker of Node's cluster, which what is run by another program cannot be.
+    #[must_use]
+    pub fn is_worker(&self) -> bool {
+        self.exec_mode == ExecMode::Cluster && self.is_node()
+    }
+
+    /// Whether the sockets of a slot are open beside its process.
+    #[must_use]
+    pub fn shares_sockets(&self) -> bool {
+        self.is_worker() || !self.listen.is_empty()
+    }
+
+    /// Whether a process of `next` can be started beside one of this, to take over when it is up: both accept what comes to the
+    /// sockets of their slot.
+    #[must_use]
+    pub fn can_be_relieved_by(&self, next: &Self) -> bool {
+        self.shares_sockets() && next.shares_sockets()
+    }
+
     /// Where a file of the fingerprint is.
     fn place_of(&self, name: &str) -> String {
         if name.starts_with('/') { name.to_owned() } else { format!("{}/{name}", self.cwd.trim_end_matches('/')) }

@@ -103,6 +103,12 @@ pub struct Framing {
 }
 
 impl Launch {
+    /// As [`AppSpec::shares_sockets`].
+    #[must_use]
+    pub fn shares_sockets(&self) -> bool {
+        self.worker || !self.listen.is_empty()
+    }
+
     /// The same by the second name of its slot: whose process is whose must be plain while there are two.
     #[must_use]
     pub fn by_second_name(mut self) -> Self {
@@ -156,7 +162,7 @@ pub fn launch(
         framing: framing(spec, slot, list_id, layout),
         rotation: spec.logs.rotation.clone(),
         pid_file: pid_file(spec, slot, list_id, layout),
-        channel: is_node(spec) || spec.readiness.wait_ready || spec.stop.message,
+        channel: spec.is_node() || spec.readiness.wait_ready || spec.stop.message,
         notify: spec.readiness.wait_ready,
         user: spec.uid.clone(),
         group: spec.gid.clone(),
@@ -166,7 +172,7 @@ pub fn launch(
         limits: spec.limits,
         listen: spec.listen.clone(),
         distribution: spec.distribution,
-        worker: is_worker(spec),
+        worker: spec.is_worker(),
         preload: is_preloaded(spec),
         tree: spec.stop.tree,
         relieves: false,
@@ -252,33 +258,10 @@ fn command(spec: &AppSpec) -> (String, Vec<String>) {
     }
 }
 
-/// What is run by another program cannot be one.
-pub(super) fn is_worker(spec: &AppSpec) -> bool {
-    spec.exec_mode == ExecMode::Cluster && is_node(spec)
-}
-
-/// Whether a process can be started beside the one that it is to relieve: both accept what comes to the sockets of their slot.
-#[must_use]
-pub(super) fn can_relieve(old: &AppSpec, new: &AppSpec) -> bool {
-    shares_sockets(old) && shares_sockets(new)
-}
-
-/// Whether the sockets of its slot are open beside its process.
-#[must_use]
-pub fn shares_sockets(spec: &AppSpec) -> bool {
-    is_worker(spec) || !spec.listen.is_empty()
-}
-
 /// What is not to finish needs no help with it; Bun has ways of its own, and another user may not read our folder.
 fn is_preloaded(spec: &AppSpec) -> bool {
     let is_bun = spec.interpreter.as_deref().is_some_and(|interpreter| interpreter.ends_with("bun"));
-    is_worker(spec) && !is_bun && spec.stop.drain_ms > 0 && spec.uid.is_none() && spec.gid.is_none()
-}
-
-fn is_node(spec: &AppSpec) -> bool {
-    let interpreter = spec.interpreter.as_deref().unwrap_or_default();
-    let base = interpreter.rsplit('/').next().unwrap_or(interpreter);
-    matches!(base, "node" | "bun")
+    spec.is_worker() && !is_bun && spec.stop.drain_ms > 0 && spec.uid.is_none() && spec.gid.is_none()
 }
 
 /// The same shared map where there is nothing to take out, which is nearly always.
@@ -340,7 +323,7 @@ fn environment(
     for (name, value) in of_pm2.into_iter().chain(logs) {
         env.entry(name.to_owned()).or_insert(value);
     }
-    if is_worker(spec) {
+    if spec.is_worker() {
         // Makes it one, and is its `cluster.worker.id`: counted from 1, as node does.
         env.insert(NODE_UNIQUE_ID.to_owned(), instance.slot.saturating_add(1).to_string());
     }

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
-use super::launch::{can_relieve, is_worker};
 use super::pacing;
 use super::{Awaits, Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono, format_millis};
 use crate::spec::{AppSpec, HealthAction, HealthCheck};
+
+/// How long it may at least take until a process listens that is to relieve one that does. Nobody waits for it meanwhile, and
+/// `listen_timeout` (3 s), which PM2 goes on after, is short for what compiles at its start.
+const LISTEN_MS_MIN: u64 = 30_000;
 
 /// Everything that the state machine knows of one instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +42,10 @@ pub struct Machine {
     pub failing_since: Option<Mono>,
     /// A run of the job is due as soon as the one before has ended.
     pub queued: bool,
+    /// Its process has been heard to listen.
+    pub listens: bool,
+    /// The process that it is to relieve does, so this one is not up before it does, too.
+    pub must_listen: bool,
     /// Why the process that runs, or is about to, was started, where that was pmrun's own doing.
     pub cause: Option<Cause>,
 }
@@ -63,6 +70,8 @@ impl Machine {
             well_since: None,
             failing_since: None,
             queued: false,
+            listens: false,
+            must_listen: false,
             cause: None,
         }
     }
@@ -99,7 +108,8 @@ impl Machine {
     #[must_use]
     pub fn to_await(&self) -> Awaits {
         let ready = self.launched.as_ref().is_some_and(|spec| spec.readiness.wait_ready);
-        Awaits { ready, health: self.policy.health_check.is_some() }
+        // What says itself when it is ready is believed.
+        Awaits { ready, health: self.policy.health_check.is_some(), listening: self.must_listen && !ready }
     }
 
     /// Whether its process can finish what it is at before it is replaced: others of its kind accept connections meanwhile, or
@@ -108,14 +118,14 @@ impl Machine {
     pub(super) fn drains(&self) -> bool {
         let runs = self.launched.as_ref().unwrap_or(&self.policy);
         // What is told in words to shut down sees to that itself: the channel is closed when a worker has drained.
-        self.policy.stop.drain_ms > 0 && is_worker(runs) && !runs.stop.message
+        self.policy.stop.drain_ms > 0 && runs.is_worker() && !runs.stop.message
     }
 
     /// Whether another process can be started beside its own, to take over when it is up.
     #[must_use]
     pub fn can_be_relieved(&self) -> bool {
         let runs = self.launched.as_ref().unwrap_or(&self.policy);
-        matches!(self.state, State::Online { .. }) && can_relieve(runs, &self.policy)
+        matches!(self.state, State::Online { .. }) && runs.can_be_relieved_by(&self.policy)
     }
 
     /// The launch whose health is to be looked after.
@@ -143,7 +153,8 @@ impl Machine {
         let policy = &self.policy;
         let health = policy.health_check.as_ref().filter(|_| awaits.health).map_or(0, |check| check.startup_ms);
         let ready = if awaits.ready { policy.readiness.timeout_ms } else { 0 };
-        health.max(ready)
+        let listening = if awaits.listening { policy.readiness.timeout_ms.max(LISTEN_MS_MIN) } else { 0 };
+        health.max(ready).max(listening)
     }
 
     /// Why it is not up, when that has taken too long.
@@ -151,9 +162,12 @@ impl Machine {
     pub fn lateness(&self, awaits: Awaits) -> String {
         let within = format_millis(self.patience_ms(awaits));
         match &self.ailment {
-            Some(ailment) if awaits.health => {
+            Some(ailment) if awaits.health && !awaits.listening => {
                 format!("no health check passed within {within} (health_check.startup): {ailment}")
             }
+            _ if awaits.listening => format!(
+                "it has not listened within {within}, as the process does that it was to relieve (`restart` replaces that all the same)"
+            ),
             _ if awaits.health => format!("no health check passed within {within} (health_check.startup)"),
             _ => format!("not ready within {within} (listen_timeout)"),
         }

@@ -76,12 +76,15 @@ pub struct Awaits {
     pub ready: bool,
     /// Its health check passes.
     pub health: bool,
+    /// It listens, as the process does that it is to relieve.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listening: bool,
 }
 
 impl Awaits {
     #[must_use]
     pub fn any(self) -> bool {
-        self.ready || self.health
+        self.ready || self.health || self.listening
     }
 }
 

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::pacing::{self, Ended, Run};
-use super::{Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
+use super::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
 use crate::base::{ExitStatus, Mono, Now, Signal};
-use crate::spec::{AppSpec, HealthAction, Overlap};
+use crate::spec::{AppSpec, HealthAction, Overlap, Probe};
 
 /// SIGKILL works at once unless the system is in trouble (a hung disk); it gets at least this long.
 const KILL_MS_MIN: u64 = 5_000;
@@ -500,7 +500,12 @@ impl Next {
 
     /// Who serves is up, unless it was to say so itself, or is to be asked: nobody need wait for time to pass.
     fn listening(&mut self, listening: LaunchId) {
-        if matches!(self.machine.state, State::Starting { launch, .. } if launch == listening) {
+        if self.machine.state.launch() != Some(listening) {
+            return;
+        }
+        self.machine.listens = true;
+        if let State::Starting { awaits, .. } = &mut self.machine.state {
+            awaits.listening = false;
             self.come_up();
         }
     }
@@ -525,6 +530,12 @@ impl Next {
 
     fn probed(&mut self, probed: LaunchId, result: Result<(), String>) {
         let Some((_, check)) = self.machine.checked().filter(|(launch, _)| *launch == probed) else { return };
+        // Until it listens, somebody else answers at its port.
+        if let State::Starting { awaits: Awaits { listening: true, .. }, .. } = self.machine.state
+            && !matches!(check.probe, Probe::Exec(_))
+        {
+            return;
+        }
         // The first pass will do for one that is starting.
         let starts = matches!(self.machine.state, State::Starting { .. });
         let to_heal = if starts { 1 } else { check.healthy_threshold };
@@ -734,6 +745,7 @@ impl Next {
     fn launch(&mut self) {
         self.machine.launched = Some(Arc::clone(&self.machine.policy));
         self.machine.adopted = false;
+        self.machine.listens = false;
         self.machine.state = State::Launching { launch: self.fresh };
         self.asks.push(Ask::Launch { launch: self.fresh });
     }

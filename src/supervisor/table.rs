@@ -69,6 +69,7 @@ fn states() -> Vec<State> {
     let later = Mono(100_500);
     let (none, ready) = (Awaits::default(), Awaits { ready: true, ..Awaits::default() });
     let health = Awaits { health: true, ..none };
+    let listening = Awaits { listening: true, ..none };
     let stopping = |phase, then| State::Stopping { launch, pid: Some(pid), phase, then };
     vec![
         State::Stopped,
@@ -84,6 +85,8 @@ fn states() -> Vec<State> {
         State::Starting { launch, pid, since, awaits: health, late: false },
         State::Starting { launch, pid, since: Mono(50_000), awaits: health, late: false },
         State::Starting { launch, pid, since: Mono(50_000), awaits: health, late: true },
+        State::Starting { launch, pid, since: Mono(99_000), awaits: listening, late: false },
+        State::Starting { launch, pid, since: Mono(50_000), awaits: listening, late: false },
         State::Online { launch, pid, since: Mono(50_000), healthy: true },
         State::Online { launch, pid, since: Mono(50_000), healthy: false },
         State::Stopping { launch, pid: None, phase: StopPhase::Spawning, then: Then::Stop },

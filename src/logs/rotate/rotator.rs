@@ -102,6 +102,8 @@ impl Rotator {
 #[derive(Debug)]
 struct Files {
     writers: BTreeMap<u64, Vec<PathBuf>>,
+    /// Some are watched that nobody writes to any more, or may be.
+    forgotten: bool,
     watched: HashMap<PathBuf, Watched>,
     logs: PathBuf,
     packer: Packer,
@@ -111,7 +113,7 @@ struct Files {
 impl Files {
     fn new(logs: PathBuf, budget: u64, say: fn(String)) -> Self {
         let packer = Packer::new(logs.clone(), budget, say);
-        Self { writers: BTreeMap::new(), watched: HashMap::new(), logs, packer, say }
+        Self { writers: BTreeMap::new(), forgotten: false, watched: HashMap::new(), logs, packer, say }
     }
 
     fn run(&mut self, orders: &Receiver<Vec<Order>>) {
@@ -134,14 +136,14 @@ impl Files {
                 for path in &paths {
                     self.set(path, &rotation);
                 }
-                self.writers.insert(writer, paths);
+                self.forgotten |= self.writers.insert(writer, paths).is_some();
             }
             Order::Change(writer, rotation) => {
                 for path in self.writers.get(&writer).cloned().unwrap_or_default() {
                     self.set(&path, &rotation);
                 }
             }
-            Order::Forget(writer) => _ = self.writers.remove(&writer),
+            Order::Forget(writer) => self.forgotten |= self.writers.remove(&writer).is_some(),
         }
     }
 
@@ -161,17 +163,21 @@ impl Files {
 
     fn look(&mut self) {
         let now = Instant::now();
-        for path in self.due(now) {
+        let due = self.watched.iter_mut().filter(|(_, file)| file.is_due(now));
+        // Most of a thousand have hardly grown: nothing is to be done about those.
+        let full: Vec<PathBuf> = due.filter_map(|(path, file)| (!file.glance(path)).then(|| path.clone())).collect();
+        for path in full {
             self.look_at(&path, true);
         }
-        let written: HashSet<&PathBuf> = self.writers.values().flatten().collect();
-        self.watched.retain(|path, file| file.looked < now || written.contains(path));
+        if self.forgotten {
+            let written: HashSet<&PathBuf> = self.writers.values().flatten().collect();
+            self.watched.retain(|path, file| file.looked < now || written.contains(path));
+            self.forgotten = self.watched.len() > written.len();
+        }
     }
 
-    /// What is due soon is looked at as well.
     fn due(&self, now: Instant) -> Vec<PathBuf> {
-        let is_due = |file: &Watched| file.next <= now + file.next.saturating_duration_since(file.looked) / 4;
-        self.watched.iter().filter(|(_, file)| is_due(file)).map(|(path, _)| path.clone()).collect()
+        self.watched.iter().filter(|(_, file)| file.is_due(now)).map(|(path, _)| path.clone()).collect()
     }
 
     /// While it is copied, those have their turn that take no time.
@@ -193,6 +199,32 @@ impl Files {
 }
 
 impl Watched {
+    /// What is due soon is looked at as well.
+    fn is_due(&self, now: Instant) -> bool {
+        self.next <= now + self.next.saturating_duration_since(self.looked) / 4
+    }
+
+    /// False when it is to be rotated; else all is done that there is to do.
+    fn glance(&mut self, path: &Path) -> bool {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.looked);
+        match path.metadata() {
+            Ok(meta) if self.is_full(meta.len()) => return false,
+            Ok(meta) => {
+                let pause = pause(grown(meta.len(), self.bytes), passed, self.rotation.max_size);
+                self.next = now + if self.said { CALM } else { pause };
+                self.bytes = meta.len();
+            }
+            Err(_) => self.next = now + CALM,
+        }
+        self.looked = now;
+        true
+    }
+
+    fn is_full(&self, bytes: u64) -> bool {
+        self.rotation.max_size > 0 && bytes >= self.rotation.max_size
+    }
+
     /// Whether it was rotated.
     fn look(&mut self, path: &Path, logs: &Path, say: fn(String), turn: &mut dyn FnMut()) -> bool {
         let now = Instant::now();
@@ -203,7 +235,7 @@ impl Watched {
         let grown = grown(meta.len(), self.bytes);
         let passed = now.saturating_duration_since(self.looked);
         let mut rotated = false;
-        if self.rotation.max_size > 0 && meta.len() >= self.rotation.max_size {
+        if self.is_full(meta.len()) {
             let _right = logs.parent().and_then(|home| Right::wait(home, path));
             match rotate_in_turns(path, &self.rotation, turn) {
                 Ok(done) => (rotated, self.said) = (done, false),

@@ -26,8 +26,21 @@ pub fn render_json(plan: &Plan, origin: Origin<'_>) -> Value {
 }
 
 fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
-    let Step { app, action, renamed_from, start, replace, remove, stop, done, changes, reasons, after, follows } =
-        whole;
+    let Step {
+        app,
+        action,
+        renamed_from,
+        start,
+        replace,
+        overlaps,
+        remove,
+        stop,
+        done,
+        changes,
+        reasons,
+        after,
+        follows,
+    } = whole;
     json!({
         "app": app,
         "summary": words::summary(whole),
@@ -36,6 +49,7 @@ fn step(plan: &Plan, whole: &Step, origin: Origin<'_>) -> Value {
         "renamed_from": renamed_from,
         "start": start,
         "replace": replace,
+        "overlaps": overlaps,
         "remove": remove,
         "stop": stop,
         "done": done,

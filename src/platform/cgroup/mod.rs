@@ -169,6 +169,11 @@ impl Groups {
         folder.map(|folder| counted(Kernel.below(&folder))).unwrap_or_default()
     }
 
+    /// Whether it runs in one of its own.
+    pub(super) fn has(&self, launch: LaunchId) -> bool {
+        self.of.contains_key(&launch)
+    }
+
     /// The launch has ended. Its group goes when nobody is left in it.
     pub(super) fn release(&mut self, launch: LaunchId) {
         self.left.extend(self.of.remove(&launch).map(|group| group.folder));

@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
+
 use rustix::process::{Pid, WaitOptions, kill_process_group, waitpid};
 
 use crate::base::{ExitStatus, Signal};
+use crate::platform::{procfs, sys};
 
 /// None when the child has not ended.
 pub(super) fn reap_child(pid: u32) -> Option<ExitStatus> {
@@ -26,6 +29,14 @@ pub fn ended_child(pid: u32) -> Option<ExitStatus> {
         },
         Ok(None) | Err(_) => None,
     }
+}
+
+/// The children of this process, where none of them has ended; none where that cannot be told at one look.
+#[must_use]
+pub fn living_children() -> BTreeSet<u32> {
+    let listed = procfs::own_children().unwrap_or_default();
+    // Only after that: who ends in between is seen.
+    if sys::ended_child().is_some() { BTreeSet::new() } else { listed.into_iter().collect() }
 }
 
 fn end_group(pid: u32) {

@@ -49,8 +49,7 @@ impl Member {
     pub(super) fn of(launch: &Launch) -> Option<Self> {
         let worker = worker_of(launch);
         let account = account(launch).ok().flatten();
-        let shares = launch.worker || !launch.listen.is_empty();
-        shares.then(|| Self { app: launch.instance.app.clone(), worker, asks: launch.worker, account })
+        launch.shares_sockets().then(|| Self { app: launch.instance.app.clone(), worker, asks: launch.worker, account })
     }
 }
 

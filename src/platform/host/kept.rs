@@ -38,6 +38,9 @@ impl Host {
     /// What an earlier daemon had had held, for those that are taken over.
     pub fn take_held(&mut self, link: &mut KeeperLink) {
         self.held = std::mem::take(&mut link.held);
+        self.known = std::mem::take(&mut link.children);
+        // Their pids may be anybody's by now.
+        self.known.retain(|child| link.ended.iter().all(|(pid, _)| *pid != child.pid));
     }
 
     pub(super) fn take_over_held(&mut self, running: &mut Running) {
@@ -69,8 +72,12 @@ impl Host {
     /// Becomes another program, which goes on with everything. Returns when that cannot be.
     pub fn hand_over(mut self, program: &Path, listener: OwnedFd, lock: OwnedFd) -> io::Error {
         let Some(link) = self.keeper.take() else { return io::Error::other("there is no keeper") };
+        // What has been started since is sorted out by who has started it.
+        self.end_leftovers();
         let held = self.holdings();
-        let error = link.hand_over(program, &self.setup, listener, lock, held);
+        let all = self.running.iter();
+        let children = all.filter_map(|(launch, running)| running.as_child(self.groups.has(*launch))).collect();
+        let error = link.hand_over(program, &self.setup, listener, lock, held, children);
         // The names of its sockets stay: whoever follows goes on with them.
         std::mem::forget(self.running);
         error

@@ -20,8 +20,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use self::cache::Cache;
-pub use self::children::ended_child;
 use self::children::{end_child, reap_child};
+pub use self::children::{ended_child, living_children};
 use self::clustered::Orphan;
 use self::running::{How, Running};
 use super::account::Account;
@@ -30,12 +30,12 @@ use super::fault::fault_point;
 use super::keeper::KeeperLink;
 use super::notify::NotifyFolder;
 use super::oom::Killer;
-use super::procfs::{self, Process};
+use super::procfs::{self, MARK_SPEC, Process};
 use super::pump::PumpLink;
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, Outputs, Tap, account, spawn};
-use super::survivors::{self, Adopted, Search, Spared, Survivor, open_pid, pin};
+use super::survivors::{self, Adopted, Child, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
@@ -112,6 +112,10 @@ pub struct Host {
     told: HashMap<u32, ExitStatus>,
     /// By name, what it held for an earlier daemon.
     held: BTreeMap<String, OwnedFd>,
+    /// What was known of children by the program that this process was before.
+    known: Vec<Child>,
+    /// What is to be left alone when leftovers are ended, where that is still to be done.
+    spared: Option<Spared>,
     /// By app, the sockets that its workers share.
     clusters: BTreeMap<String, Primary<Arc<OwnedFd>>>,
     /// By epoll key, those of slots without a worker, where others serve the same.
@@ -182,6 +186,8 @@ impl Host {
             keeper: None,
             told: HashMap::new(),
             held: BTreeMap::new(),
+            known: Vec::new(),
+            spared: None,
             clusters: BTreeMap::new(),
             orphans: BTreeMap::new(),
             next_orphan: 0,
@@ -225,6 +231,9 @@ impl Host {
         let mut complete = true;
         let home = self.home.clone();
         let mut search = Search::new(&home);
+        let known = std::mem::take(&mut self.known);
+        let can_wait = !known.is_empty();
+        search.knows(known);
         let left_over = self.groups.left_over();
         self.take_over_sockets();
         for launch in launches {
@@ -266,12 +275,28 @@ impl Host {
         self.any_adopted |= !adopted.is_empty() || !done.is_empty();
         if complete {
             spared.pids.extend(self.roots.keys());
-            let ended = survivors::end_leftovers(&self.home, &spared);
-            if ended > 0 {
-                self.notice(format!("ended {ended} processes that an earlier daemon left and nobody needs"));
+            self.spared = Some(spared);
+            if !can_wait {
+                self.end_leftovers();
             }
         }
         adopted
+    }
+
+    /// Whether [`Self::end_leftovers`] is still to be called. Where this process was the daemon all the time there is hardly
+    /// anything to end, and commands wait.
+    #[must_use]
+    pub fn has_leftovers(&self) -> bool {
+        self.spared.is_some()
+    }
+
+    /// Ends what an earlier daemon has left and nobody needs. Nothing is started before that: it could be a second copy.
+    pub fn end_leftovers(&mut self) {
+        let Some(spared) = self.spared.take() else { return };
+        let ended = survivors::end_leftovers(&self.home, &spared);
+        if ended > 0 {
+            self.notice(format!("ended {ended} processes that an earlier daemon left and nobody needs"));
+        }
     }
 
     /// Starts a process: its pid, and how long its error log was before.
@@ -279,6 +304,7 @@ impl Host {
     /// # Errors
     /// In words, with what was wrong with the app.
     pub fn spawn(&mut self, launch: &Launch) -> Result<(u32, u64), String> {
+        self.end_leftovers();
         let mark = format!("{}.{}", self.nonce, launch.id.0);
         let account = account(launch)?;
         let notify = launch.notify.then(|| self.notify.bind(&mark, account.is_some())).transpose();
@@ -324,7 +350,8 @@ impl Host {
             self.groups.release(launch.id);
             format!("cannot watch the new process: {}", reason(&error))
         })?;
-        let mut running = Running::new(launch, pid, pidfd, mark, None);
+        let spec = launch.env.get(MARK_SPEC).cloned().unwrap_or_default();
+        let mut running = Running::new(launch, pid, pidfd, mark, spec, None);
         running.channel = spawned.channel;
         running.notify = notify;
         running.piped = piped;
@@ -496,10 +523,14 @@ impl Host {
 
     fn take_over(&mut self, launch: &Launch, survivor: &Survivor) -> io::Result<Adopted> {
         // Gone by now, it is none that survived; what it left is found with its successor.
-        let pidfd = pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?;
+        let pidfd = match &survivor.child {
+            Some(child) => open_pid(child.pid)?,
+            None => pin(&survivor.process)?.ok_or(rustix::io::Errno::SRCH)?,
+        };
         let Process { pid, start, .. } = survivor.process;
+        let (mark, spec) = (survivor.mark.clone(), survivor.spec_digest.clone());
         let launch = &Launch { relieves: survivor.beside, ..launch.clone() };
-        let mut running = Running::new(launch, pid, pidfd, survivor.mark.clone(), Some(start));
+        let mut running = Running::new(launch, pid, pidfd, mark, spec, Some(start));
         running.piped = self.take_over_pipes(launch, pid);
         running.kept = survivor.process.parent == std::os::unix::process::parent_id();
         // This process was another program, and is still the parent.
@@ -512,7 +543,10 @@ impl Host {
             ..survivor.adopted(launch.id)
         };
         self.watch_root(launch.id, running)?;
-        self.adopt_group(launch, pid);
+        let is_alone = survivor.child.as_ref().is_some_and(|child| !child.grouped);
+        if !is_alone || !launch.limits.is_none() {
+            self.adopt_group(launch, pid);
+        }
         if !survivor.filed {
             let account = account(launch).ok().flatten();
             self.write_pid_file(Path::new(&launch.pid_file), pid, None, account.as_ref());

@@ -10,6 +10,7 @@ use crate::base::Signal;
 use crate::platform::channel::Channel;
 use crate::platform::notify::Notify;
 use crate::platform::piped::Piped;
+use crate::platform::survivors::Child;
 use crate::platform::tag::list_bits;
 use crate::platform::tree::Kin;
 use crate::supervisor::{Launch, Output};
@@ -27,6 +28,8 @@ pub(super) struct Running {
     pub(super) mark: String,
     pub(super) instance: String,
     list_id: u64,
+    /// The digest that it is marked with, of what it was started from.
+    spec: String,
     pub(super) logs: Vec<String>,
     pub(super) pid_file: PathBuf,
     pub(super) tree: bool,
@@ -53,7 +56,14 @@ pub(super) enum How {
 
 impl Running {
     /// `start` is known of what is taken over, and of nothing else.
-    pub(super) fn new(launch: &Launch, pid: u32, pidfd: OwnedFd, mark: String, start: Option<u64>) -> Self {
+    pub(super) fn new(
+        launch: &Launch,
+        pid: u32,
+        pidfd: OwnedFd,
+        mark: String,
+        spec: String,
+        start: Option<u64>,
+    ) -> Self {
         let logs = [&launch.out, &launch.error].into_iter().filter_map(|output| match output {
             Output::File(path) => Some(path.clone()),
             Output::Null => None,
@@ -67,6 +77,7 @@ impl Running {
             mark,
             instance: launch.instance.to_string(),
             list_id: list_bits(launch),
+            spec,
             logs: logs.collect(),
             pid_file: if launch.relieves {
                 beside(Path::new(&launch.pid_file))
@@ -81,6 +92,19 @@ impl Running {
             member: Member::of(launch),
             writing: false,
         }
+    }
+
+    /// For the program that this process becomes; none of what is no child of it, or no instance's.
+    pub(super) fn as_child(&self, grouped: bool) -> Option<Child> {
+        let is_ours = self.child && !self.pid_file.as_os_str().is_empty();
+        is_ours.then(|| Child {
+            pid: self.pid,
+            instance: self.instance.clone(),
+            list_id: self.list_id,
+            launch: self.mark.clone(),
+            spec: self.spec.clone(),
+            grouped,
+        })
     }
 
     pub(super) fn kin(&self) -> Kin {

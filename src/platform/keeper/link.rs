@@ -20,6 +20,7 @@ use super::{Follows, LINK, LISTENER, LOCK, Left};
 use crate::base::ExitStatus;
 use crate::platform::handover::hand_over;
 use crate::platform::setup::ProcessSetup;
+use crate::platform::survivors::Child;
 
 /// What the daemon says: that it serves, and that it ends because it was told to; and, with a name behind it, that the
 /// descriptor that comes with it is to be held, or is not any more.
@@ -48,6 +49,8 @@ pub struct KeeperLink {
     pub follows: Option<Follows>,
     /// What it had had held.
     pub(in crate::platform) held: BTreeMap<String, OwnedFd>,
+    /// What it knew of its children, where it was in this process.
+    pub(in crate::platform) children: Vec<Child>,
 }
 
 /// What a keeper says, one message an end.
@@ -73,9 +76,10 @@ impl KeeperLink {
         listener: OwnedFd,
         lock: OwnedFd,
         held: BTreeMap<String, OwnedFd>,
+        children: Vec<Child>,
     ) -> io::Error {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let note = Left { version, soft_file_limit: setup.soft_file_limit() };
+        let note = Left { version, soft_file_limit: setup.soft_file_limit(), children };
         let mut fds = held;
         fds.extend([(LINK, self.socket), (LISTENER, listener), (LOCK, lock)].map(|(name, fd)| (name.to_owned(), fd)));
         hand_over(program, "__daemon-resume", &fds, &note)
@@ -165,7 +169,7 @@ impl KeeperLink {
             .stdout(Stdio::null());
         // Reaped with everything else that ends.
         command.spawn()?;
-        Ok(Self { socket: ours, ended: Vec::new(), follows: None, held: BTreeMap::new() })
+        Ok(Self { socket: ours, ended: Vec::new(), follows: None, held: BTreeMap::new(), children: Vec::new() })
     }
 }
 

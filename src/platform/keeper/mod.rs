@@ -39,6 +39,7 @@ use super::lock::LockFile;
 use super::memory::give_back;
 use super::notify::short_address;
 use super::setup::{ProcessSetup, Signals};
+use super::survivors::Child;
 use super::sys;
 use crate::base::ExitStatus;
 
@@ -211,7 +212,8 @@ pub fn resume(fd: i32) -> io::Result<Resumed> {
     let setup = super::setup::remain_daemon(note.soft_file_limit);
     let _ = rustix::thread::set_name(c"pmrun");
     let follows = Some(Follows::Version(note.version));
-    Ok(Resumed { setup, link: KeeperLink { socket, ended: Vec::new(), follows, held: fds }, listener, lock })
+    let link = KeeperLink { socket, ended: Vec::new(), follows, held: fds, children: note.children };
+    Ok(Resumed { setup, link, listener, lock })
 }
 
 /// What a daemon tells the program that comes in its place.
@@ -219,6 +221,9 @@ pub fn resume(fd: i32) -> io::Result<Resumed> {
 struct Left {
     version: String,
     soft_file_limit: Option<u64>,
+    /// Of one that does not say, they are looked for as of one that was killed.
+    #[serde(default)]
+    children: Vec<Child>,
 }
 
 /// The same of a keeper.
@@ -308,7 +313,13 @@ impl Keeping {
             None => {
                 rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
                 let _ = rustix::thread::set_name(c"pmrun");
-                Ok(Part::Daemon(KeeperLink { socket: theirs, ended: self.ended.into(), follows, held: self.held }))
+                Ok(Part::Daemon(KeeperLink {
+                    socket: theirs,
+                    ended: self.ended.into(),
+                    follows,
+                    held: self.held,
+                    children: Vec::new(),
+                }))
             }
             Some(pid) => {
                 drop(theirs);

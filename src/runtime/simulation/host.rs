@@ -36,6 +36,9 @@ pub(super) enum Coming {
     Ready {
         tree: u64,
     },
+    Listens {
+        tree: u64,
+    },
     SaveEnds {
         ticket: Ticket,
         saves: Vec<Save>,
@@ -293,6 +296,11 @@ impl Host {
                 let tree = self.trees.get(&tree)?;
                 let (alive, launch) = (tree.root_alive, tree.launch);
                 return alive.then_some(Input::Ready { launch });
+            }
+            Coming::Listens { tree } => {
+                let tree = self.trees.get(&tree)?;
+                let (alive, launch) = (tree.root_alive, tree.launch);
+                return alive.then_some(Input::Listening { launch });
             }
             Coming::SaveEnds { ticket, saves } => return Some(self.save(ticket, saves)),
             Coming::RecallEnds { ticket, wanted } => {
@@ -691,6 +699,7 @@ impl Host {
                 self.after(ends, Coming::RootEnds { tree: key, status });
             }
             "ready" => self.after(ends, Coming::Ready { tree: key }),
+            "listens" => self.after(ends, Coming::Listens { tree: key }),
             _ => {}
         }
         self.trees.insert(key, tree);

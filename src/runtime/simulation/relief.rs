@@ -83,6 +83,47 @@ fn what_fails_goes_and_the_next_is_not_tried() {
 }
 
 #[test]
+fn who_relieves_one_that_listens_listens_first() {
+    let mut world = World::calm();
+    done(world.ask(apply(&[worker("listens 20", 1, |_| ())])));
+    for (script, takes_ms, relieves) in
+        [("listens 9000", 9_000, true), ("stay", 30_000, false), ("listens 20", 20, true)]
+    {
+        let (before, began) = (pids(&mut world), world.host.mono);
+        let (_, failed) = done(world.ask(apply(&[worker(script, 1, |_| ())])));
+        let took = world.host.mono - began;
+        assert!((takes_ms..takes_ms + 5_000).contains(&took), "{script}: {took}");
+        let why = "web: it has not listened within 30s, as the process does that it was to relieve (`restart` replaces that all the same); its process before goes on";
+        assert_eq!(failed, if relieves { vec![] } else { vec![why.to_owned()] }, "{script}");
+        assert_eq!(pids(&mut world) != before, relieves, "{script}");
+    }
+    // That one need not listen again which nobody waits for.
+    done(world.ask(apply(&[worker("stay", 1, |app| app.stop.drain_ms = 1)])));
+    assert_eq!(done(world.ask(Request::Restart { targets: targets(&["web"]) })), (1, vec![]));
+    assert_eq!(done(world.ask(reload())), (1, vec![]));
+}
+
+#[test]
+fn over_a_daemons_end_too_it_is_known_who_listens() {
+    let mut world = World::calm();
+    done(world.ask(apply(&[worker("listens 20", 1, |_| ())])));
+    world.restart();
+    let before = pids(&mut world);
+    world.call(apply(&[worker("stay", 1, |_| ())]), false);
+    while list(&mut world)[0].beside.as_ref().is_none_or(|one| one.pid.is_none()) {
+        world.turn();
+    }
+    world.restart();
+    let end = world.host.mono + 20_000;
+    world.run_until(end);
+    assert_eq!(pids(&mut world), before);
+    assert!(!none_is_beside(&mut world));
+    world.run_until(end + 20_000);
+    assert_eq!(pids(&mut world), before);
+    assert!(none_is_beside(&mut world));
+}
+
+#[test]
 fn who_dies_while_it_is_being_relieved_is_not_started_again_beside_who_comes() {
     let mut world = World::calm();
     done(world.ask(apply(&[worker("stay", 1, |_| ())])));
