@@ -144,6 +144,8 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
     for name in names {
         table.enrol(&name);
     }
+    // Who is beside another first: it would take over from what is stopped.
+    unwanted.sort_by_key(|id| !id.is_second());
     Restored { table, unwanted, open }
 }
 

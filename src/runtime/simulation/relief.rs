@@ -5,7 +5,7 @@ use super::needs::checked;
 use super::stories::{app, apply, done, list, states, targets};
 use crate::base::{ExitStatus, InstanceId};
 use crate::rpc::wire::Request;
-use crate::runtime::Input;
+use crate::runtime::{Input, Intent};
 use crate::spec::{AppSpec, ExecMode};
 
 /// A worker of node's cluster that behaves as its script says.
@@ -205,4 +205,33 @@ fn one_that_serves_by_its_second_name_is_one_like_all_others() {
     done(world.ask(Request::Stop { targets: targets(&["web"]) }));
     assert_eq!(states(&mut world), ["web:0 stopped"]);
     assert!(world.host.trees.is_empty());
+}
+
+#[test]
+fn of_what_is_to_be_stopped_a_daemon_that_follows_ends_both() {
+    for until in ["starting", "stopping"] {
+        for lost in [false, true] {
+            let mut world = World::calm();
+            done(
+                world.ask(apply(&[worker("deaf", 1, |app| (app.stop.drain_ms, app.stop.timeout_ms) = (9_000, 9_000))])),
+            );
+            world.call(reload(), false);
+            while list(&mut world)[0].beside.as_ref().is_none_or(|one| one.pid.is_none() || one.state != until) {
+                world.turn();
+            }
+            world.call(Request::Stop { targets: targets(&["web"]) }, false);
+            let stopped = |world: &World| world.host.disk.apps["web"].instances[&0].intent == Intent::Stopped;
+            while !stopped(&world) {
+                world.turn();
+            }
+            if lost {
+                world.host.standings.clear();
+            }
+            world.restart();
+            let end = world.host.mono + 60_000;
+            world.run_until(end);
+            assert_eq!(states(&mut world), ["web:0 stopped"], "{until} {lost}");
+            assert!(world.host.trees.is_empty(), "{until} {lost}");
+        }
+    }
 }
