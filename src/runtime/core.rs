@@ -515,6 +515,10 @@ impl Core {
             return;
         }
         let Some(mut current) = self.current.take() else { return };
+        // What it was to stop is not begun any more by what it came in between: it should run all the same.
+        if result.is_err() && self.paused.is_some() {
+            self.resume_at = Some(now.mono);
+        }
         let refused = current.saved(ticket, result, &mut self.around(now, out));
         match refused {
             None => self.current = Some(current),

@@ -120,6 +120,27 @@ fn what_depends_on_an_app_that_is_down_and_left_out_is_not_begun() {
 }
 
 #[test]
+fn what_comes_in_between_and_cannot_be_saved_keeps_nothing_from_being_started() {
+    for name in ["queued", "on-its-way"] {
+        let mut world = World::calm();
+        let slow = app("on-its-way", "ready 900", |_| {});
+        let client = world.call(apply_with(&[slow, plain("queued")], NonZeroU32::new(1)), false);
+        world.run_until(world.host.mono + 100);
+        world.host.faults.failing_saves = 100;
+        let answer = world.ask(Request::Delete { targets: targets(&[name]) });
+        assert!(
+            matches!(&answer, Answer::Error { message, .. } if message.contains("nothing was changed")),
+            "{answer:?}"
+        );
+        world.host.faults.failing_saves = 0;
+        world.until_answered(client);
+        world.run_until(world.host.mono + 5_000);
+        let up = states(&mut world).into_iter().filter(|line| line.contains(" online "));
+        assert_eq!(up.count(), 2, "{name}: {:?}", states(&mut world));
+    }
+}
+
+#[test]
 fn a_stop_does_not_wait_until_something_else_is_ready() {
     let mut world = World::calm();
     let slow = app("slow", "stay", |app| {
