@@ -1,6 +1,7 @@
 //! One call to the daemon and its answers, turned into a result or an error.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -62,16 +63,30 @@ pub(super) struct Cancelled {
 
 /// Asks something that only reads. None when no daemon runs: such commands never start one.
 pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliError> {
-    let mut connection = match Connection::open(home) {
-        Ok(connection) => connection,
-        Err(ConnectError::NoDaemon) => return Ok(None),
-        Err(err) => return Err(unreachable(&err, home)),
-    };
+    // One that ends before it has answered may be becoming another program, which answers.
+    for _ in 0..DEATHS_MAX {
+        let mut connection = match Connection::open(home) {
+            Ok(connection) => connection,
+            Err(ConnectError::NoDaemon) => return Ok(None),
+            Err(err) => return Err(unreachable(&err, home)),
+        };
+        if let ControlFlow::Break(answer) = ask_over(&mut connection, home, request.clone())? {
+            return Ok(answer);
+        }
+    }
+    Ok(None)
+}
+
+/// Goes on where the daemon hangs up; no answer where it ends.
+fn ask_over(
+    connection: &mut Connection,
+    home: &Path,
+    request: Request,
+) -> Result<ControlFlow<Option<Answer>>, CliError> {
     connection.limit_wait(READ_PATIENCE).map_err(|err| lost(&err, home))?;
     match connection.send(&call(request, false)) {
         Ok(()) => {}
-        // One that ends before it has answered is none.
-        Err(err) if is_hang_up(&err) => return Ok(None),
+        Err(err) if is_hang_up(&err) => return Ok(ControlFlow::Continue(())),
         Err(err) => return Err(lost(&err, home)),
     }
     if !is_readable(connection.as_fd(), SILENCE)
@@ -87,9 +102,9 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
         match connection.next_answer() {
             Ok(Answer::Waiting { .. }) => {}
             // What it was asked for took longer than it had.
-            Ok(Answer::Ending) => return Ok(None),
-            Ok(answer) => return refused(answer).map(Some),
-            Err(err) if is_hang_up(&err) => return Ok(None),
+            Ok(Answer::Ending) => return Ok(ControlFlow::Break(None)),
+            Ok(answer) => return refused(answer).map(|answer| ControlFlow::Break(Some(answer))),
+            Err(err) if is_hang_up(&err) => return Ok(ControlFlow::Continue(())),
             Err(err) if is_timeout(&err) => return Err(silent(home)),
             Err(err) => return Err(lost(&err, home)),
         }

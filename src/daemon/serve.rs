@@ -295,6 +295,8 @@ impl Daemon {
     /// Returns when it cannot be.
     pub(super) async fn become_program(mut self, program: &Path, lock: LockFile) -> io::Error {
         self.server.abort();
+        // What has been asked and not looked at is asked again by its client, of who comes.
+        drop(self.from_clients);
         self.journal.flush(self.clock.now());
         let _ = self.saver.close();
         drop(self.clients);
@@ -313,6 +315,7 @@ impl Daemon {
     /// As [`Self::become_program`], for another process.
     pub(super) async fn leave(mut self, lock: LockFile) {
         self.server.abort();
+        drop(self.from_clients);
         self.presence.withdraw();
         let lock = (self.presence.lock(), lock);
         self.journal.flush(self.clock.now());
@@ -364,6 +367,7 @@ impl Daemon {
     /// the last answers go out then.
     pub(super) async fn end(mut self, lock: LockFile) {
         self.server.abort();
+        drop(self.from_clients);
         self.host.end();
         self.presence.withdraw();
         let lock = (self.presence.lock(), lock);

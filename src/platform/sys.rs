@@ -88,6 +88,17 @@ pub(super) fn inherited(fd: i32) -> Option<OwnedFd> {
     unsafe { (fd > 2 && libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) == 0).then(|| OwnedFd::from_raw_fd(fd)) }
 }
 
+/// Another descriptor of what is open by this number, which a program that is executed has, too; none where nothing is.
+#[expect(unsafe_code, reason = "copies a descriptor by number")]
+pub(super) fn copy_of(fd: i32) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: the number is only looked up, and the copy is nobody else's.
+    unsafe {
+        let copy = libc::fcntl(fd, libc::F_DUPFD, 3);
+        (copy >= 0).then(|| OwnedFd::from_raw_fd(copy))
+    }
+}
+
 /// Divides this process; none in the child.
 #[expect(unsafe_code, reason = "fork")]
 pub(super) fn fork() -> io::Result<Option<u32>> {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, WeakSender, unbounded_channel};
 
 use super::client::SOCKET;
 use super::frame;
@@ -135,8 +135,8 @@ impl Server {
         self.listener.as_fd().try_clone_to_owned()
     }
 
-    /// Accepts for ever; `alive` is held by every connection.
-    pub async fn serve(mut self, sink: UnboundedSender<FromClient>, alive: tokio::sync::mpsc::Sender<()>) {
+    /// Accepts for ever; `alive` is held by every connection that has asked for something.
+    pub async fn serve(mut self, sink: UnboundedSender<FromClient>, alive: Sender<()>) {
         loop {
             let stream = self.accept().await;
             let own = rustix::process::geteuid().as_raw();
@@ -146,12 +146,7 @@ impl Server {
             };
             let client = ConnectionId(self.clients.fetch_add(1, Ordering::Relaxed) + 1);
             let uid = (peer != own).then_some(peer);
-            let connection = converse(stream, uid, client, sink.clone());
-            let alive = alive.clone();
-            tokio::spawn(async move {
-                connection.await;
-                drop(alive);
-            });
+            tokio::spawn(converse(stream, uid, client, sink.clone(), alive.downgrade()));
         }
     }
 
@@ -179,12 +174,20 @@ fn may_command(peer: u32, own: u32) -> bool {
     peer == own || peer == 0
 }
 
-async fn converse(mut stream: UnixStream, uid: Option<u32>, client: ConnectionId, sink: UnboundedSender<FromClient>) {
+async fn converse(
+    mut stream: UnixStream,
+    uid: Option<u32>,
+    client: ConnectionId,
+    sink: UnboundedSender<FromClient>,
+    alive: WeakSender<()>,
+) {
     let call = match frame::read_bytes(&mut stream).await {
         Ok(bytes) => decode(&bytes),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(problem(error.to_string())),
         Err(_) => return,
     };
+    // Nobody waits any more for who has said nothing yet.
+    let Some(_alive) = alive.upgrade() else { return };
     let call = match call {
         Ok(call) => Call { uid, ..call },
         Err(answer) => {

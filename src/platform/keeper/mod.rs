@@ -34,7 +34,7 @@ pub(super) use self::link::Told;
 use self::link::{BECOME, DROP, FAREWELL, HOLD, LISTEN, SERVES, TELL, WORD_BYTES_MAX, encode, heard, rest_of};
 pub(super) use self::succession::Legacy;
 pub use self::succession::Succession;
-use super::handover::{hand_over, taken_over};
+use super::handover::{hand_over, take_watches, taken_over};
 use super::lock::LockFile;
 use super::memory::give_back;
 use super::notify::short_address;
@@ -182,6 +182,7 @@ pub fn keep(home: &Path, daemon: u32) -> io::Result<Part> {
 /// The system's.
 pub fn keep_on(home: &Path, fd: i32) -> io::Result<Part> {
     let (mut fds, note) = taken_over::<Kept>(fd)?;
+    drop(take_watches(&mut fds));
     let signals = Signals::block()?;
     let socket = fds.remove(LINK).ok_or(rustix::io::Errno::BADF)?;
     let is = match (note.child, fds.remove(PIDFD)) {
@@ -209,7 +210,10 @@ pub fn resume(fd: i32) -> io::Result<Resumed> {
     let (mut fds, note) = taken_over::<Left>(fd)?;
     let mut take = |name: &str| fds.remove(name).ok_or(rustix::io::Errno::BADF);
     let (listener, lock, socket) = (take(LISTENER)?, take(LOCK)?, take(LINK)?);
+    let watches = take_watches(&mut fds);
     let setup = super::setup::remain_daemon(note.soft_file_limit);
+    // Commands wait. Without a thread they are closed here and now.
+    let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(move || drop(watches));
     let _ = rustix::thread::set_name(c"pmrun");
     let follows = Some(Follows::Version(note.version));
     let link = KeeperLink { socket, ended: Vec::new(), follows, held: fds, children: note.children };
