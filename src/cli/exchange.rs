@@ -63,6 +63,7 @@ pub(super) struct Cancelled {
 
 /// Asks something that only reads. None when no daemon runs: such commands never start one.
 pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliError> {
+    let call = call(request, false);
     // One that ends before it has answered may be becoming another program, which answers.
     for _ in 0..DEATHS_MAX {
         let mut connection = match Connection::open(home) {
@@ -70,7 +71,7 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
             Err(ConnectError::NoDaemon) => return Ok(None),
             Err(err) => return Err(unreachable(&err, home)),
         };
-        if let ControlFlow::Break(answer) = ask_over(&mut connection, home, request.clone())? {
+        if let ControlFlow::Break(answer) = ask_over(&mut connection, home, &call)? {
             return Ok(answer);
         }
     }
@@ -78,13 +79,9 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
 }
 
 /// Goes on where the daemon hangs up; no answer where it ends.
-fn ask_over(
-    connection: &mut Connection,
-    home: &Path,
-    request: Request,
-) -> Result<ControlFlow<Option<Answer>>, CliError> {
+fn ask_over(connection: &mut Connection, home: &Path, call: &Call) -> Result<ControlFlow<Option<Answer>>, CliError> {
     connection.limit_wait(READ_PATIENCE).map_err(|err| lost(&err, home))?;
-    match connection.send(&call(request, false)) {
+    match connection.send(call) {
         Ok(()) => {}
         Err(err) if is_hang_up(&err) => return Ok(ControlFlow::Continue(())),
         Err(err) => return Err(lost(&err, home)),
