@@ -81,14 +81,15 @@ impl Host {
     /// In words.
     pub(super) fn pass_sockets(&mut self, launch: &Launch, account: Option<&Account>) -> Result<Vec<OwnedFd>, String> {
         let worker = worker_of(launch);
-        let mut passed = Vec::with_capacity(launch.listen.len());
+        let parsed = |text: &String| text.parse().map_err(|problem| format!("`{text}` (listen) {problem}"));
+        let listeners: Vec<Listener> = launch.listen.iter().map(parsed).collect::<Result<_, _>>()?;
+        let mut passed = Vec::with_capacity(listeners.len());
         let mut opened = Vec::new();
         let mut failed = None;
-        for text in &launch.listen {
+        for (listener, text) in listeners.iter().zip(&launch.listen) {
             let primary = self.clusters.entry(launch.instance.app.clone()).or_default();
-            let listener: Listener = text.parse().map_err(|problem| format!("`{text}` (listen) {problem}"))?;
             let open = |endpoint: &Endpoint, beside: bool| sockets::open_listener(endpoint, beside, account);
-            let copied = primary.pass(worker, endpoint(&listener), open).map_err(std::io::Error::from_raw_os_error);
+            let copied = primary.pass(worker, endpoint(listener), open).map_err(std::io::Error::from_raw_os_error);
             let copied = copied.and_then(|(fd, kept)| {
                 opened.extend(kept);
                 fd.try_clone()
@@ -102,21 +103,22 @@ impl Host {
             }
         }
         for kept in opened {
-            if let Some(keeper) = &self.keeper
-                && let Err(error) = keeper.hold(&held(&launch.instance.app, &kept.name), &*kept.fd)
-            {
-                self.notice(format!(
-                    "the keeper cannot hold a socket of `{}`: {}",
-                    launch.instance.app,
-                    reason(&error)
-                ));
-            }
+            self.have_socket_held(&launch.instance.app, &kept);
         }
         if let Some(failed) = failed {
             self.unpass(launch);
             return Err(failed);
         }
         Ok(passed)
+    }
+
+    /// Should this daemon be killed, the next goes on with it.
+    fn have_socket_held(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) {
+        if let Some(keeper) = &self.keeper
+            && let Err(error) = keeper.hold(&held(app, &kept.name), &*kept.fd)
+        {
+            self.notice(format!("the keeper cannot hold a socket of `{app}`: {}", reason(&error)));
+        }
     }
 
     /// No process came of it.
@@ -255,10 +257,8 @@ impl Host {
         let account = member.account.as_ref();
         let (answer, opened) = primary
             .query(member.worker, query, |query, endpoint, beside| sockets::open(query, endpoint, beside, account));
-        if let (Some(kept), Some(keeper)) = (opened, &self.keeper)
-            && let Err(error) = keeper.hold(&held(&member.app, &kept.name), &*kept.fd)
-        {
-            self.notice(format!("the keeper cannot hold a socket of `{}`: {}", member.app, reason(&error)));
+        if let Some(kept) = opened {
+            self.have_socket_held(&member.app, &kept);
         }
         self.tell(launch, Some(answer));
         self.mind(&member.app);
@@ -283,11 +283,8 @@ impl Host {
         {
             primary.gone(member.worker);
             let unused = primary.shed();
-            for kept in unused.iter().filter(|kept| kept.endpoint.is_served() && !kept.passed) {
-                primary_accepts(primary, kept, usize::MAX);
-            }
             if !unused.is_empty() {
-                self.let_go(&member.app, unused);
+                self.let_go_unused(&member.app, unused);
             }
             self.mind(&member.app);
         }
@@ -351,13 +348,20 @@ impl Host {
         for app in apps {
             if let Some(primary) = self.clusters.get_mut(&app) {
                 let unused = primary.sweep();
-                for kept in unused.iter().filter(|kept| kept.endpoint.is_served() && !kept.passed) {
-                    primary_accepts(primary, kept, usize::MAX);
-                }
-                self.let_go(&app, unused);
+                self.let_go_unused(&app, unused);
                 self.give(&app);
             }
         }
+    }
+
+    /// Who has connected there already is given to others.
+    fn let_go_unused(&mut self, app: &str, unused: Vec<Kept<Arc<OwnedFd>>>) {
+        if let Some(primary) = self.clusters.get_mut(app) {
+            for kept in unused.iter().filter(|kept| kept.endpoint.is_served() && !kept.passed) {
+                primary_accepts(primary, kept, usize::MAX);
+            }
+        }
+        self.let_go(app, unused);
     }
 
     fn let_go(&mut self, app: &str, kept: Vec<Kept<Arc<OwnedFd>>>) {
