@@ -196,7 +196,7 @@ fn chain<'a>(own: &[&'a Entry]) -> Vec<&'a Entry> {
 }
 
 fn is_rule(why: &Why) -> bool {
-    why.option().is_some() || *why == Why::Remains
+    why.option().is_some() || matches!(why, Why::Remains | Why::Resume)
 }
 
 fn shortened(chain: Vec<&Entry>) -> Vec<Link> {
@@ -320,6 +320,16 @@ mod tests {
 
     fn numbers(one: &Explanation) -> Vec<u64> {
         one.chain.iter().map(|link| link.entry.number).collect()
+    }
+
+    #[test]
+    fn what_a_daemon_has_started_again_leads_back_over_its_end() {
+        let entries = history(vec![
+            started(1, command("start of `api`")),
+            What::Exited { status: ExitStatus::Unknown, after_ms: None, asked: false },
+            started(2, Why::Resume),
+        ]);
+        assert_eq!(numbers(&told("online", Some(2), |_| (), &entries)), [3, 2, 1]);
     }
 
     #[test]
