@@ -140,6 +140,27 @@ fn the_next_command_builds_a_damaged_state_anew_and_no_pid_moves() {
 }
 
 #[test]
+fn a_state_that_was_built_anew_is_no_command_that_was_cut_off() {
+    let home = running(&["a"]);
+    home.lose_daemon();
+    let result = |home: &Home| home.json(&["history", "--json"])["generations"][0]["result"]["outcome"].clone();
+    spoil(&home, WAYS[0].1);
+    home.ok(&["state", "repair"]);
+    assert_eq!((result(&home), home.daemon()), (json!("done"), None));
+    home.ok(&["start", "a"]);
+    assert_eq!(result(&home), json!("done"));
+    home.ok(&["history"]).prints("(state built anew)").never_shows("interrupted");
+    home.lose_daemon();
+    spoil(&home, WAYS[1].1);
+    home.ok(&["start", "a"]);
+    home.ok(&["history"]).prints("(state built anew)").never_shows("interrupted");
+    spoil(&home, WAYS[2].1);
+    home.ok(&["state", "repair"]);
+    home.lose_daemon();
+    home.ok(&["history"]).prints("(state built anew)").never_shows("interrupted");
+}
+
+#[test]
 fn repair_does_the_same_without_a_daemon_and_refuses_what_is_sound() {
     let home = running(&["a", "b"]);
     let before = home.pids();
