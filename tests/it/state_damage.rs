@@ -161,6 +161,18 @@ fn a_state_that_was_built_anew_is_no_command_that_was_cut_off() {
 }
 
 #[test]
+fn standings_that_cannot_be_read_are_named_in_the_log() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    std::fs::write(home.folder.join("standings"), [0x81, 0xFE, 0x00, b'\n', 0x9C].repeat(500)).expect("write");
+    home.ok(&["start", "a"]);
+    all_as_before(&home, &before);
+    let log = home.daemon_log();
+    assert_eq!(log.matches("standings` could not be used: it is not pmrun's").count(), 1, "{log}");
+}
+
+#[test]
 fn repair_does_the_same_without_a_daemon_and_refuses_what_is_sound() {
     let home = running(&["a", "b"]);
     let before = home.pids();
