@@ -102,7 +102,7 @@ fn is_damaged(home: &Home, damaged: Option<&Vec<u8>>) {
     home.exits(1, &["state", "check"]).prints("state: damaged: ").says("`pmrun state repair`");
     let report = home.json(&["state", "check", "--json"]);
     assert_eq!((&report["sound"], report["problem"].is_string()), (&json!(false), true), "{report}");
-    home.exits(1, &["list"]).says("`pmrun state repair`").never_shows("panicked");
+    home.run(&["list"]).says("`pmrun state repair`").never_shows("panicked");
     assert_eq!(std::fs::read(state(home)).ok().as_ref(), damaged, "looking changed it");
 }
 
@@ -137,6 +137,57 @@ fn the_next_command_builds_a_damaged_state_anew_and_no_pid_moves() {
     home.ok(&["stop", "b"]);
     home.lose_daemon();
     assert_eq!(home.state("b:0"), "stopped", "what is recorded later counts");
+}
+
+/// Nothing is said twice, and what is there is not less than what is recorded.
+#[test]
+fn what_only_reads_shows_the_backup_of_a_damaged_state_and_says_so() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    let backup = std::fs::read(home.folder.join("state.backup")).expect("it is there");
+    for (name, damage) in WAYS {
+        let whole = std::fs::read(state(&home)).expect("it is there");
+        let damaged = spoil(&home, damage);
+        for (code, command, shown) in [
+            (0, &["list"][..], "unwatched"),
+            (0, &["show", "a"], "stay.sh"),
+            (0, &["why", "b"], "b"),
+            (0, &["history"], ""),
+            (0, &["diff", "eco.json"], "2 unchanged"),
+            (0, &["drift"], ""),
+            (0, &["logs", "--nostream"], ""),
+            (0, &["events", "a:0"], "online"),
+        ] {
+            let output = home.exits(code, command);
+            output.prints(shown).says("the state is damaged (").says("): shown is its backup from ");
+            let told = output.stderr.matches("the state is damaged (").count();
+            assert_eq!(told, 1, "{name}: {command:?}: {output}");
+            assert_eq!(std::fs::read(state(&home)).ok(), damaged, "{name}: {command:?} changed it");
+        }
+        assert_eq!(home.pids(), before, "{name}");
+        home.ok(&["history"]).says("what was asked for before is not recorded");
+        home.exits(1, &["history", "@1"]).says("no generation is in the backup");
+        let output = home.ok(&["list", "--json"]);
+        output.says("\"note\":\"the state is damaged (");
+        // What would write something does not begin from there.
+        home.exits(1, &["diff", "eco.json", "--out", "plan.json"]).says("`pmrun state repair`");
+        home.exits(1, &["save"]).says("`pmrun state repair`");
+        assert_eq!((home.daemon(), set_aside(&home).len()), (None, 0), "{name}");
+        std::fs::write(state(&home), whole).expect("write");
+    }
+    assert_eq!(std::fs::read(home.folder.join("state.backup")).expect("it is there"), backup);
+    home.ok(&["list"]).never_shows("damaged");
+    // The one before it is better than none.
+    home.ok(&["restart", "a"]);
+    home.lose_daemon();
+    let whole = std::fs::read(state(&home)).expect("it is there");
+    spoil(&home, WAYS[0].1);
+    std::fs::write(home.folder.join("state.backup"), "{\"backup\":1").expect("write");
+    home.ok(&["list"]).prints("unwatched").says("shown is its backup from ");
+    std::fs::remove_file(home.folder.join("state.backup.1")).expect("it is there");
+    home.exits(1, &["list"]).says("`pmrun state repair`").never_shows("shown is its backup");
+    std::fs::write(state(&home), whole).expect("write");
 }
 
 #[test]
