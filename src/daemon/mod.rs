@@ -410,7 +410,7 @@ fn tell_interrupted(generation: &Generation, now: Now) -> [Effect; 2] {
 
 /// The time, as a part of a file's name.
 pub(super) fn utc_name() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
+    jiff::Timestamp::now().strftime(rebuild::SET_ASIDE_TIME).to_string()
 }
 
 fn remove(files: &[String]) {

@@ -17,6 +17,9 @@ use crate::supervisor::Layout;
 /// How long another may have it that is about to end, or reads.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How the name of a damaged one that is kept says when that was, in UTC.
+pub const SET_ASIDE_TIME: &str = "%Y-%m-%dT%H-%M-%SZ";
+
 /// What was done about a damaged state.
 #[derive(Clone, Debug)]
 pub struct Rebuilt {

@@ -190,6 +190,57 @@ fn what_only_reads_shows_the_backup_of_a_damaged_state_and_says_so() {
     std::fs::write(state(&home), whole).expect("write");
 }
 
+/// No command has waited for the daemon that did it.
+#[test]
+fn that_it_was_built_anew_is_said_until_the_damaged_one_is_removed() {
+    let home = running(&["a", "b"]);
+    let daemon = home.daemon().expect("it runs");
+    let whole = home.ok(&["list", "--json"]);
+    assert!(whole.stderr.is_empty(), "{whole}");
+    spoil(&home, WAYS[0].1);
+    procs::signal(daemon, Signal::KILL);
+    home.until("another daemon", |_| home.daemon().is_some_and(|other| other != daemon));
+    home.ok(&["state", "check"]).prints("state: sound");
+    let kept = set_aside(&home);
+    let path = kept[0].display().to_string();
+    let told = |output: &Output, times: usize| {
+        assert_eq!(output.stderr.matches("the state was damaged").count(), times, "{output}");
+    };
+    for command in [
+        &["list"][..],
+        &["apply", "eco.json"],
+        &["restart", "a"],
+        &["reload", "a"],
+        &["stop", "a"],
+        &["start", "a"],
+        &["daemon", "upgrade"],
+        &["list", "--json"],
+        &["delete", "b"],
+    ] {
+        let output = home.ok(command);
+        output.says(&path).says("`pmrun history` and `pmrun state check` tell more");
+        told(&output, 1);
+        assert!(!output.stdout.contains("damaged"), "{output}");
+    }
+    told(&home.ok(&["history"]), 0);
+    // What the daemon that a command has started says itself is not said again.
+    home.lose_daemon();
+    spoil(&home, WAYS[0].1);
+    for older in kept {
+        std::fs::remove_file(older).expect("it is there");
+    }
+    told(&home.ok(&["start", "a"]), 1);
+    told(&home.ok(&["start", "a"]), 1);
+    let upgraded = running(&["a"]);
+    spoil(&upgraded, WAYS[0].1);
+    told(&upgraded.ok(&["daemon", "upgrade"]), 1);
+    for path in set_aside(&home) {
+        // As long ago.
+        std::fs::rename(path, home.folder.join("state.damaged-2026-01-01T00-00-00Z")).expect("rename");
+    }
+    told(&home.ok(&["list"]), 0);
+}
+
 #[test]
 fn a_state_that_was_built_anew_is_no_command_that_was_cut_off() {
     let home = running(&["a"]);
