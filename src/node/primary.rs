@@ -196,7 +196,7 @@ impl<F: Clone> Primary<F> {
             None => {
                 let is_beside = |other: &Name| other.endpoint == name.endpoint && *other != name;
                 // What a worker has whose sockets were lost with an earlier primary nobody knows: it may be this one.
-                let beside = self.sockets.keys().any(is_beside) || !self.adopted.is_empty();
+                let beside = self.sockets.keys().any(is_beside) || self.is_blind();
                 match open(&query, &name.endpoint, beside) {
                     Err(errno) => return (self.refusal(seq, &key, errno), None),
                     Ok(fd) => {
@@ -242,7 +242,7 @@ impl<F: Clone> Primary<F> {
         let mut opened = None;
         if !self.sockets.contains_key(&name) {
             let is_beside = |other: &Name| other.endpoint == name.endpoint && *other != name;
-            let fd = open(&name.endpoint, self.sockets.keys().any(is_beside))?;
+            let fd = open(&name.endpoint, self.sockets.keys().any(is_beside) || self.is_blind())?;
             let socket = Socket { fd, written: write(&name, None), data: None, users: BTreeMap::new() };
             opened = Some(socket.kept(&name));
             self.sockets.insert(name.clone(), socket);
@@ -287,6 +287,12 @@ impl<F: Clone> Primary<F> {
                 socket.users.entry(worker.id).or_insert(false);
             }
         }
+    }
+
+    /// Whether something runs that was given sockets of which nothing has come down to this primary.
+    fn is_blind(&self) -> bool {
+        let is_known = |worker: &u64| self.sockets.values().any(|socket| socket.users.contains_key(worker));
+        !self.adopted.iter().all(is_known)
     }
 
     /// Goes on with a socket of an earlier primary. False where nobody could make sense of its name.

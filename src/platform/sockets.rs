@@ -29,7 +29,7 @@ pub(super) fn open(
     account: Option<&Account>,
 ) -> Result<Arc<OwnedFd>, i32> {
     let opened = match endpoint.family {
-        Family::Unix => open_unix(query, endpoint, account),
+        Family::Unix => open_unix(query, endpoint, beside, account),
         Family::Tcp4 | Family::Tcp6 => open_tcp(query, endpoint, beside),
         Family::Udp4 | Family::Udp6 => open_udp(endpoint),
     };
@@ -128,15 +128,15 @@ fn bound(
     Ok(fd)
 }
 
-fn open_unix(query: &Query, endpoint: &Endpoint, account: Option<&Account>) -> Result<OwnedFd, Errno> {
+fn open_unix(query: &Query, endpoint: &Endpoint, beside: bool, account: Option<&Account>) -> Result<OwnedFd, Errno> {
     let path = endpoint.address.as_deref().ok_or(Errno::INVAL)?;
     let open = || -> io::Result<OwnedFd> {
         let fd =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
         let address = SocketAddrUnix::new(path)?;
         match bind(&fd, &address) {
-            // What an app leaves that was killed.
-            Err(Errno::ADDRINUSE) if is_left(path) => {
+            // What an app leaves that was killed; or what one listens on that is to be relieved, and does so until it ends.
+            Err(Errno::ADDRINUSE) if beside || is_left(path) => {
                 std::fs::remove_file(path)?;
                 bind(&fd, &address)?;
             }

@@ -820,10 +820,23 @@ impl Core {
                 if let Some(first) = first {
                     operation.caller.tell(first, false, out);
                 }
+                self.resume_others(&operation, now, out);
                 self.table.asking = caller.why();
                 self.current = Some(operation);
             }
             Err(answer) => caller.tell(answer, true, out),
+        }
+    }
+
+    /// What should run and a command is not about does not wait for its end, which may take as long as somebody likes.
+    fn resume_others(&mut self, operation: &Operation, now: Now, out: &mut Vec<Effect>) {
+        let may_change_all = operation.recalling.is_some() || operation.afterwards == Afterwards::EndTheDaemon;
+        if self.resume_at.is_none() || may_change_all {
+            return;
+        }
+        self.table.asking = Why::Resume;
+        for id in restore::resumable(&self.table, operation) {
+            self.feed(&id, Event::Resume, now, out);
         }
     }
 

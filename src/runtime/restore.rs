@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::history::{Entry, What, Why};
+use super::needs::is_met;
 use super::operation::{Afterwards, Caller, Operation, Rigour};
 use super::standing::{Open, Standing};
 use super::table::{Ambient, App, Instance, Table};
@@ -248,17 +249,47 @@ pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
         since: now.mono,
     };
     let mut operation = Operation::new(caller, Rigour::Lenient, Afterwards::GoOn);
-    let mut any = false;
-    for (name, app) in &table.apps {
-        let down = |slot: &u32| {
-            app.intent(*slot) == Some(Intent::Up)
-                && app.instances.get(slot).is_some_and(|instance| instance.machine.state == supervisor::State::Stopped)
-        };
-        let slots: Vec<u32> = app.instances.keys().copied().filter(down).collect();
-        if !slots.is_empty() {
-            any = true;
-            operation.add(name.clone(), Aim::Up { slots, renew: false, gently: false }, BTreeSet::new());
-        }
+    let down = down(table);
+    if down.is_empty() {
+        return None;
     }
-    any.then_some(operation)
+    for (name, slots) in down {
+        operation.add(name.to_owned(), Aim::Up { slots, renew: false, gently: false }, BTreeSet::new());
+    }
+    Some(operation)
+}
+
+/// What of that need not wait for a command that is not about it: what is as it must be, or becomes so, without that.
+pub(super) fn resumable(table: &Table, operation: &Operation) -> Vec<InstanceId> {
+    let mut down = down(table);
+    down.retain(|name, _| {
+        let is_job = table.apps.get(*name).is_some_and(|app| app.record.spec.schedule.is_some());
+        !is_job && !operation.is_about(name)
+    });
+    loop {
+        let waits = |name: &&str| {
+            let spec = table.apps.get(*name).map(|app| &app.record.spec);
+            let needs = spec.into_iter().flat_map(|spec| spec.depends_on.iter().map(|other| (other, spec.need(other))));
+            let mut needs = needs.filter(|(other, _)| !down.contains_key(other.as_str()));
+            needs.any(|(other, need)| !is_met(table, other, need.condition))
+        };
+        let waiting: Vec<&str> = down.keys().copied().filter(waits).collect();
+        if waiting.is_empty() {
+            break;
+        }
+        down.retain(|name, _| !waiting.contains(name));
+    }
+    down.into_iter().flat_map(|(name, slots)| slots.into_iter().map(move |slot| InstanceId::new(name, slot))).collect()
+}
+
+/// Slots that should run and do not.
+fn down(table: &Table) -> BTreeMap<&str, Vec<u32>> {
+    let slots = |app: &App| {
+        let is_down = |(slot, instance): &(&u32, &Box<Instance>)| {
+            app.intent(**slot) == Some(Intent::Up) && instance.machine.state == supervisor::State::Stopped
+        };
+        app.instances.iter().filter(is_down).map(|(slot, _)| *slot).collect::<Vec<_>>()
+    };
+    let all = table.apps.iter().map(|(name, app)| (name.as_str(), slots(app)));
+    all.filter(|(_, slots)| !slots.is_empty()).collect()
 }

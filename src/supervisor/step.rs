@@ -177,6 +177,11 @@ impl Next {
             State::Stopping { launch, pid, phase, .. } => {
                 self.machine.state = State::Stopping { launch, pid, phase, then: Then::Restart };
             }
+            // It has been given up on, though it runs: it is tried once more.
+            State::Starting { launch, pid, late: true, .. } => {
+                self.forgive();
+                self.ask_to_stop(launch, pid, Then::Restart);
+            }
             State::Launching { .. } | State::Starting { .. } | State::Online { .. } => {}
         }
     }

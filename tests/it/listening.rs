@@ -140,6 +140,29 @@ fn sockets_outlive_the_daemon_and_go_when_nobody_is_given_them_any_more() {
 }
 
 #[test]
+fn what_is_lost_with_everybody_keeps_nobody_from_being_relieved() {
+    if !needs_python() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    let (file, text, mut app) = apps(port).remove(0);
+    home.write(file, text);
+    home.apply(&json!([app]));
+    let before = home.pid("web:0");
+    home.lose_daemon();
+    // The process has its sockets still; nobody else does.
+    app["env"] = json!({ "MORE": "1" });
+    home.apply(&json!([app]));
+    assert!(home.pid("web:0") != before && ask(port).is_some());
+    let (asked, failed) = while_asking(port, || {
+        home.ok(&["reload", "web"]);
+    });
+    assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
+    home.ok(&["stop", "web"]);
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+}
+
+#[test]
 fn paths_and_datagrams_are_passed_too_and_keep_what_waits() {
     if !needs_python() {
         return;

@@ -371,6 +371,10 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
     };
     let waited_ms = now.ms_since(flight.since);
     match &machine.state {
+        State::Online { healthy: false, .. } => {
+            let ailment = machine.ailment.as_deref().unwrap_or("no health check passes");
+            Verdict::Failed(format!("it runs, and is unhealthy: {ailment}"))
+        }
         State::Online { .. } | State::Completed { .. } | State::Scheduled => Verdict::Arrived,
         State::Errored { reason } => Verdict::Failed(reason.to_string()),
         State::Stopped => Verdict::Failed("it was stopped".to_owned()),

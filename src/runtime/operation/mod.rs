@@ -206,6 +206,15 @@ impl Operation {
         self.tasks.insert(app, Task { aim, after, needs, phase: Phase::Pending });
     }
 
+    /// Whether it may change something of an app.
+    pub(super) fn is_about(&self, app: &str) -> bool {
+        self.tasks.iter().any(|(name, task)| match &task.aim {
+            Aim::Watch { .. } => false,
+            Aim::Apply { step, .. } => name == app || step.renamed_from.as_deref() == Some(app),
+            Aim::Up { .. } | Aim::Stop { .. } | Aim::Delete { .. } => name == app,
+        })
+    }
+
     /// Whether it may still record or start something of an app.
     pub(super) fn is_at_work_on(&self, app: &str) -> bool {
         let mut wave = self.saving.iter().flat_map(|(_, wave)| &wave.works);

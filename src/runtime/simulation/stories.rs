@@ -283,6 +283,37 @@ fn only_what_changed_is_touched() {
 }
 
 #[test]
+fn what_died_with_its_daemon_does_not_wait_for_a_command_about_something_else() {
+    let mut world = World::calm();
+    let web = app("web", "stay", |web| web.depends_on = targets(&["a"]));
+    let slow = app("slow", "never", |slow| slow.readiness.timeout_ms = 60_000);
+    let lost = app("lost", "stay", |lost| lost.depends_on = targets(&["slow"]));
+    done(world.ask(apply(&[plain("a"), web, slow, lost])));
+    world.host.trees.clear();
+    world.host.exited = true;
+    world.restart();
+    assert!(states(&mut world).iter().all(|line| line.ends_with("stopped")));
+    let began = world.host.mono;
+    let client = world.call(Request::Restart { targets: targets(&["slow"]) }, false);
+    world.run_until(began + 10_000);
+    assert!(!world.host.finished.contains_key(&client));
+    let states: Vec<String> =
+        states(&mut world).iter().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(states, ["a:0 online", "slow:0 starting", "web:0 online", "lost:0 stopped"]);
+}
+
+#[test]
+fn what_was_not_ready_in_time_is_tried_once_more_when_it_is_started() {
+    let mut world = World::calm();
+    let never = app("slow", "never", |slow| slow.readiness.timeout_ms = 1_000);
+    let why = ["slow: not ready within 1s (listen_timeout); it goes on running"];
+    assert_eq!(done(world.ask(apply(&[never]))), (1, why.map(str::to_owned).to_vec()));
+    let before = list(&mut world)[0].pid;
+    assert_eq!(done(world.ask(Request::Start { targets: targets(&["slow"]) })), (1, why.map(str::to_owned).to_vec()));
+    assert!(list(&mut world)[0].pid != before);
+}
+
+#[test]
 fn a_renamed_app_survives_the_daemon() {
     let mut world = World::calm();
     world.ask(apply(&[plain("a")]));
