@@ -210,6 +210,24 @@ impl Command {
             | Self::Ward { .. } => false,
         }
     }
+
+    /// Whether who looks after apps says it, and should know that what is recorded was damaged not long ago.
+    pub(super) fn is_of_operators(&self) -> bool {
+        matches!(
+            self,
+            Self::List(_)
+                | Self::Apply(_)
+                | Self::Rollback(_)
+                | Self::Start(_)
+                | Self::Stop(_)
+                | Self::Restart(_)
+                | Self::Reload(_)
+                | Self::Scale(_)
+                | Self::Delete(_)
+                | Self::Upgrade(_)
+                | Self::Service(Service { command: Some(DaemonCommand::Upgrade(_)), .. })
+        )
+    }
 }
 
 /// Which file, and how it is read.

@@ -49,10 +49,11 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
             &options,
             selection,
             arguments.out.is_some(),
+            terminal,
         )?,
     };
     // Another version of the file has not been applied, and nothing has drifted from it.
-    let drifts = if arguments.base.is_none() { drifted(&plan, &options.only) } else { Vec::new() };
+    let drifts = if arguments.base.is_none() { drifted(&plan, &options.only, terminal) } else { Vec::new() };
     // What is saved is compared with what `apply` finds, which asks for no drift.
     let mut shown = plan.clone();
     note_deleted(&mut shown, &drifts);
@@ -99,10 +100,16 @@ pub(super) fn origin(origins: &Origins) -> impl Fn(&str, &str) -> Option<String>
 }
 
 /// A plan that is `kept` is compared with a later one, so that its digests have to be made with the key of the home.
-fn against_what_runs(graph: Graph, options: &PlanOptions, selection: Selection, kept: bool) -> Result<Plan, CliError> {
+fn against_what_runs(
+    graph: Graph,
+    options: &PlanOptions,
+    selection: Selection,
+    kept: bool,
+    terminal: &mut Terminal,
+) -> Result<Plan, CliError> {
     let home = surroundings::home()?;
     let request = Request::Plan { graph: Box::new(graph), options: options.clone() };
-    let state = match offline::ask(&home, &request)? {
+    let state = match offline::show(&home, &request, terminal)? {
         Source::Daemon(Answer::Plan { plan }) => return Ok(*plan),
         Source::Daemon(other) => return Err(exchange::unexpected(&other)),
         Source::Store(state) => state,
@@ -128,8 +135,8 @@ pub(super) fn policy(options: &PlanOptions, selection: Selection, key: crate::ba
 
 /// What of the plan's apps somebody has changed by hand, and what no step of it is about. What a daemon of another
 /// version does not know is no reason to show no plan.
-fn drifted(plan: &Plan, only: &[String]) -> Vec<Drift> {
-    let mut drifts = surroundings::home().and_then(|home| drift::all(&home)).unwrap_or_default();
+fn drifted(plan: &Plan, only: &[String], terminal: &mut Terminal) -> Vec<Drift> {
+    let mut drifts = surroundings::home().and_then(|home| drift::all(&home, terminal)).unwrap_or_default();
     drifts.retain(|drift| {
         let is_said = drift.by.is_none() && !matches!(drift.what, DriftKind::DeletedProgram { .. });
         let is_meant = only.is_empty() || only.contains(&drift.app);

@@ -19,7 +19,7 @@ use crate::runtime::{self, Recall};
 use crate::spec::AppSpec;
 
 pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let drifts = all(&surroundings::home()?)?;
+    let drifts = all(&surroundings::home()?, terminal)?;
     if arguments.json {
         let values: Vec<Value> = drifts.iter().map(value).collect();
         terminal.json(&json!({ "version": 1, "drift": values }))?;
@@ -37,8 +37,8 @@ pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Resul
 }
 
 /// As the daemon and the processes say; where no daemon runs, as what is stored says.
-pub(super) fn all(home: &Path) -> Result<Vec<Drift>, CliError> {
-    let (mut drifts, running) = match offline::recall(home, &Request::Drift, &Recall::ByHand)? {
+pub(super) fn all(home: &Path, terminal: &mut Terminal) -> Result<Vec<Drift>, CliError> {
+    let (mut drifts, running) = match offline::show_past(home, &Request::Drift, &Recall::ByHand, terminal)? {
         Past::Daemon(Answer::Drift { drifts, running }) => (drifts, running),
         Past::Daemon(other) => return Err(exchange::unexpected(&other)),
         Past::Store(found, state) => {

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &arguments::Events, terminal: &mut Terminal) -> Res
     let history = History::read(&home)?;
     let lines: Vec<(u64, &str, Entry)> =
         history.lines().into_iter().filter_map(|(number, line)| Some((number, line, history::parse(line)?))).collect();
-    let wanted = wanted(&home, &arguments.targets, &lines.iter().map(|(_, _, entry)| entry))?;
+    let wanted = wanted(&home, &arguments.targets, &lines.iter().map(|(_, _, entry)| entry), terminal)?;
     let from_ms = arguments.since.map_or(0, |ms| list::now_ms().saturating_sub(ms));
     let mut printer = Printer { wanted, from_ms, json: arguments.json, serves: false, last: 0, terminal };
     let shown: Vec<bool> = lines.iter().map(|(_, _, entry)| printer.shows(entry)).collect();
@@ -80,6 +80,7 @@ fn wanted<'a>(
     home: &Path,
     targets: &[String],
     entries: &(impl Iterator<Item = &'a Entry> + Clone),
+    terminal: &mut Terminal,
 ) -> Result<Wanted, CliError> {
     let mut wanted = Wanted { all: targets.is_empty(), ..Wanted::default() };
     let mut known: Option<Vec<InstanceView>> = None;
@@ -92,7 +93,7 @@ fn wanted<'a>(
         } else {
             let views = match &known {
                 Some(views) => views,
-                None => known.insert(instances::all(home)?),
+                None => known.insert(instances::shown(home, terminal)?.instances),
             };
             match crate::runtime::resolve(std::slice::from_ref(target), views) {
                 Ok(found) => wanted.instances.extend(found),

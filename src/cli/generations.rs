@@ -48,10 +48,14 @@ pub(super) fn parse(written: &str) -> Option<u64> {
 
 fn list(count: u64, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let (generations, at_work) = match ask(&home, &Request::History { count }, &Recall::Last { count })? {
+    let mut remembers = true;
+    let (generations, at_work) = match ask(&home, &Request::History { count }, &Recall::Last { count }, terminal)? {
         Known::Daemon(Answer::History { generations, at_work }) => (generations, at_work),
         Known::Daemon(other) => return Err(exchange::unexpected(&other)),
-        Known::Store(found, _) => (found.generations, None),
+        Known::Store(found, state) => {
+            remembers = state.is_none_or(|state| state.generation == 0);
+            (found.generations, None)
+        }
     };
     if as_json {
         let all: Vec<Value> = generations.iter().map(|one| value(one, at_work == Some(one.number))).collect();
@@ -59,7 +63,7 @@ fn list(count: u64, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliE
         return Ok(Exit::Done);
     }
     if generations.is_empty() {
-        terminal.say("nothing was ever changed");
+        terminal.say(if remembers { "nothing was ever changed" } else { "what was asked for before is not recorded" });
         return Ok(Exit::Done);
     }
     let rows = generations.iter().rev().map(|one| {
@@ -82,15 +86,16 @@ fn list(count: u64, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliE
 
 fn one(number: u64, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let (generation, at_work, plan) = match ask(&home, &Request::Generation { number }, &Recall::One { number })? {
-        Known::Daemon(Answer::Generation { generation, at_work, plan }) => (generation, at_work, *plan),
-        Known::Daemon(other) => return Err(exchange::unexpected(&other)),
-        Known::Store(found, state) => {
-            let key = state.map(|state| state.key).ok_or_else(nothing)?;
-            let plan = generation::step_to(number, &found.formers, &key);
-            (found.generations.into_iter().next().map(Box::new), false, plan)
-        }
-    };
+    let (generation, at_work, plan) =
+        match ask(&home, &Request::Generation { number }, &Recall::One { number }, terminal)? {
+            Known::Daemon(Answer::Generation { generation, at_work, plan }) => (generation, at_work, *plan),
+            Known::Daemon(other) => return Err(exchange::unexpected(&other)),
+            Known::Store(found, state) => {
+                let key = state.map(|state| state.key).ok_or_else(nothing)?;
+                let plan = generation::step_to(number, &found.formers, &key);
+                (found.generations.into_iter().next().map(Box::new), false, plan)
+            }
+        };
     let Some(mut generation) = generation else {
         terminal.say(format!("@{number} is what there was before anything was remembered"));
         return Ok(Exit::Done);
@@ -130,7 +135,7 @@ pub(super) fn changes(
     terminal: &mut Terminal,
 ) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let plan: Plan = match ask(&home, &Request::Between { old, new }, &Recall::Two { old, new })? {
+    let plan: Plan = match ask(&home, &Request::Between { old, new }, &Recall::Two { old, new }, terminal)? {
         Known::Daemon(Answer::Plan { plan }) => *plan,
         Known::Daemon(other) => return Err(exchange::unexpected(&other)),
         Known::Store(found, state) => {
@@ -150,8 +155,8 @@ pub(super) fn changes(
 }
 
 /// By the daemon, or where none runs from what is stored.
-fn ask(home: &Path, request: &Request, wanted: &Recall) -> Result<Known, CliError> {
-    Ok(match offline::recall(home, request, wanted)? {
+fn ask(home: &Path, request: &Request, wanted: &Recall, terminal: &mut Terminal) -> Result<Known, CliError> {
+    Ok(match offline::show_past(home, request, wanted, terminal)? {
         offline::Past::Daemon(answer) => Known::Daemon(answer),
         offline::Past::Store(found, state) => Known::Store(found.map_err(|error| unknown(&error))?, state),
     })

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::error::CliError;
 use super::exchange;
 use super::offline::{self, Source};
+use super::terminal::Terminal;
 use crate::base::InstanceId;
 use crate::platform;
 use crate::rpc::wire::{Answer, InstanceView, Request, StrangerView};
@@ -24,7 +25,16 @@ pub(super) fn all(home: &Path) -> Result<Vec<InstanceView>, CliError> {
 }
 
 pub(super) fn known(home: &Path) -> Result<Known, CliError> {
-    match offline::ask(home, &Request::List)? {
+    of(home, offline::ask(home, &Request::List)?)
+}
+
+/// For who only shows them: of a damaged state its backup says which there are.
+pub(super) fn shown(home: &Path, terminal: &mut Terminal) -> Result<Known, CliError> {
+    of(home, offline::show(home, &Request::List, terminal)?)
+}
+
+fn of(home: &Path, source: Source) -> Result<Known, CliError> {
+    match source {
         Source::Daemon(Answer::List { instances, strangers }) => Ok(Known { instances, strangers, watched: true }),
         Source::Daemon(other) => Err(exchange::unexpected(&other)),
         Source::Store(None) => Ok(Known { instances: Vec::new(), strangers: Vec::new(), watched: false }),

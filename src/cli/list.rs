@@ -23,7 +23,7 @@ struct Measured {
 
 pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let Known { mut instances, strangers, watched } = instances::known(&home)?;
+    let Known { mut instances, strangers, watched } = instances::shown(&home, terminal)?;
     if !arguments.targets.is_empty() {
         instances = instances::select(&arguments.targets, &instances)?;
     }

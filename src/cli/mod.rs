@@ -106,7 +106,14 @@ pub fn run() -> ExitCode {
     let result = match &cli.command {
         // Its exit code is its apps'.
         Command::Run(arguments) => run::run(arguments, signals, &mut terminal),
-        command => dispatch(command, &mut terminal).map(ExitCode::from),
+        command => {
+            let result = dispatch(command, &mut terminal).map(ExitCode::from);
+            // Afterwards: it may be so only now.
+            if let (true, Ok(home)) = (command.is_of_operators(), surroundings::home()) {
+                state::note_rebuilt(&home, &mut terminal);
+            }
+            result
+        }
     };
     match result.and_then(|code| terminal.flush().map(|()| code)) {
         Ok(code) => code,

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::CliError;
-use super::exchange;
+use super::terminal::Terminal;
+use super::{events, exchange};
 use crate::base::InstanceId;
 use crate::daemon::rebuild;
-use crate::platform::{self, Adopted, LockFile, LockKind, Wish};
+use crate::platform::{self, Adopted, LockFile, LockKind, Wish, time_zone};
 use crate::rpc::client::START_LOCK;
 use crate::rpc::wire::{Answer, InstanceView, Request};
-use crate::runtime::store::{self, StoreError};
+use crate::runtime::store::{self, Backup, StoreError};
 use crate::runtime::{self, Recall, RecallError, Recalled, State, Survivor, Unwatched, possible_launches};
 use crate::supervisor::{Launch, Layout};
 
@@ -34,6 +35,27 @@ pub(super) enum Source {
 /// moments, so both are tried again.
 pub(super) fn ask(home: &Path, request: &Request) -> Result<Source, CliError> {
     Ok(find(home, request)?)
+}
+
+/// As [`ask`], for who only shows it: where what is stored is damaged, its backup is as good as it gets, and said to be that.
+pub(super) fn show(home: &Path, request: &Request, terminal: &mut Terminal) -> Result<Source, CliError> {
+    match find(home, request) {
+        Err(failure) => Ok(Source::Store(Some(backed_up(home, failure, terminal)?))),
+        Ok(source) => Ok(source),
+    }
+}
+
+/// The newest backup that can be used, where that is what there is. Nothing is changed.
+fn backed_up(home: &Path, failure: Failure, terminal: &mut Terminal) -> Result<State, CliError> {
+    let Failure::Store(StoreError::Damaged { reason, .. }) = &failure else { return Err(failure.into()) };
+    let Some(Backup { state, at_ms }) = store::backups(home).into_iter().find_map(|(_, backup)| backup.ok()) else {
+        return Err(failure.into());
+    };
+    let at = events::at(at_ms, time_zone(None).as_ref(), "%Y-%m-%d %H:%M:%S");
+    terminal.note_once(&format!(
+        "the state is damaged ({reason}): shown is its backup from {at}; `pmrun state repair` builds it anew"
+    ));
+    Ok(state)
 }
 
 /// Why nobody knows.
@@ -104,10 +126,35 @@ pub(super) enum Past {
 
 /// Asks the daemon for what was, or where none runs reads it.
 pub(super) fn recall(home: &Path, request: &Request, wanted: &Recall) -> Result<Past, CliError> {
+    Ok(look_back(home, request, wanted)?)
+}
+
+/// As [`recall`], for who only shows it. A backup is of what is, and not of what was.
+pub(super) fn show_past(
+    home: &Path,
+    request: &Request,
+    wanted: &Recall,
+    terminal: &mut Terminal,
+) -> Result<Past, CliError> {
+    let failure = match look_back(home, request, wanted) {
+        Ok(past) => return Ok(past),
+        Err(failure) => failure,
+    };
+    let state = backed_up(home, failure, terminal)?;
+    let found = match wanted {
+        Recall::Last { .. } | Recall::ByHand => Ok(Recalled::default()),
+        Recall::One { .. } | Recall::Two { .. } | Recall::Back { .. } => {
+            Err(RecallError::Unreadable("no generation is in the backup of the state".to_owned()))
+        }
+    };
+    Ok(Past::Store(found, Some(state)))
+}
+
+fn look_back(home: &Path, request: &Request, wanted: &Recall) -> Result<Past, Failure> {
     let mut left = DAEMONS_MAX;
     loop {
         left -= 1;
-        let state = match ask(home, request)? {
+        let state = match find(home, request)? {
             Source::Daemon(answer) => return Ok(Past::Daemon(answer)),
             Source::Store(state) => state,
         };
@@ -115,7 +162,7 @@ pub(super) fn recall(home: &Path, request: &Request, wanted: &Recall) -> Result<
             Ok(found) => return Ok(Past::Store(found, state)),
             // One has begun in between, which can be asked.
             Err(StoreError::Held { .. }) if left > 0 => {}
-            Err(err) => return Err(CliError::store(&err)),
+            Err(err) => return Err(Failure::Store(err)),
         }
     }
 }

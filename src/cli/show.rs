@@ -15,7 +15,7 @@ use crate::rpc::wire::{Answer, AppView, InstanceView, Request};
 use crate::runtime::{self, State};
 
 pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let apps = apps(&surroundings::home()?, &arguments.targets, arguments.reveal)?;
+    let apps = apps(&surroundings::home()?, &arguments.targets, arguments.reveal, terminal)?;
     if arguments.json {
         terminal.json(&json!({ "version": 1, "apps": apps }))?;
         return Ok(Exit::Done);
@@ -31,9 +31,14 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
     Ok(Exit::Done)
 }
 
-pub(super) fn apps(home: &Path, targets: &[String], reveal: bool) -> Result<Vec<AppView>, CliError> {
+pub(super) fn apps(
+    home: &Path,
+    targets: &[String],
+    reveal: bool,
+    terminal: &mut Terminal,
+) -> Result<Vec<AppView>, CliError> {
     let request = Request::Show { targets: targets.to_vec(), reveal };
-    let state = match offline::ask(home, &request)? {
+    let state = match offline::show(home, &request, terminal)? {
         Source::Daemon(Answer::Show { apps }) => return Ok(apps),
         Source::Daemon(other) => return Err(exchange::unexpected(&other)),
         Source::Store(state) => state,

@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::arguments::{Json, StateCommand};
@@ -11,10 +14,13 @@ use super::exit::Exit;
 use super::offline::{self, Failure, Source};
 use super::terminal::{Terminal, counted};
 use super::{events, exchange, surroundings};
-use crate::daemon::rebuild::{self, RebuildError};
+use crate::daemon::rebuild::{self, RebuildError, SET_ASIDE_TIME};
 use crate::platform::time_zone;
 use crate::rpc::wire::{Answer, Request};
-use crate::runtime::store::{self, StoreError};
+use crate::runtime::store::{self, SET_ASIDE, StoreError};
+
+/// How long it is said that one was set aside.
+const TOLD_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) fn run(command: &StateCommand, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
@@ -134,11 +140,69 @@ fn repair(home: &Path, as_json: bool, terminal: &mut Terminal) -> Result<Exit, C
     Ok(Exit::Done)
 }
 
+/// That the state was built anew not long ago is said until somebody has looked at the damaged one, and removed it: a daemon
+/// that nobody waited for has told nobody.
+pub(super) fn note_rebuilt(home: &Path, terminal: &mut Terminal) {
+    let names = set_aside(home);
+    let Some((name, at)) = newest(&names, Timestamp::now()) else { return };
+    // By the daemon that this command has started.
+    if terminal.has_noted(name) {
+        return;
+    }
+    let at = events::at(at, time_zone(None).as_ref(), "%Y-%m-%d %H:%M:%S");
+    let kept = home.join(name);
+    terminal.note(&format!(
+        "the state was damaged, and built anew at {at}; the damaged one is kept as `{}` (this is said for a day, or until that \
+         is removed); `pmrun history` and `pmrun state check` tell more",
+        kept.display()
+    ));
+}
+
+/// The last one, where it is of the last day, and when that was, in milliseconds since 1970.
+fn newest(names: &[String], now: Timestamp) -> Option<(&str, u64)> {
+    let of = |name: &String| {
+        let time = name.strip_prefix(SET_ASIDE)?.split_inclusive('Z').next()?;
+        let time = DateTime::strptime(SET_ASIDE_TIME, time).ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(time.timestamp())
+    };
+    // Of one second, the later ones have longer names.
+    let (at, _, name) = names.iter().filter_map(|name| Some((of(name)?, name.len(), name.as_str()))).max()?;
+    let is_recent = now.duration_since(at) < TOLD_FOR;
+    is_recent.then_some(name).zip(u64::try_from(at.as_millisecond()).ok())
+}
+
 /// Damaged ones of before.
 fn set_aside(home: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(home).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| name.starts_with("state.damaged-")).collect();
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(SET_ASIDE)).collect();
     names.sort_unstable();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_of_the_last_day_is_told_of() {
+        let names = |names: &[&str]| names.iter().map(|name| format!("state.damaged-{name}")).collect::<Vec<_>>();
+        let now: Timestamp = "2026-03-02T10:00:00Z".parse().unwrap();
+        for (all, want) in [
+            (&[][..], None),
+            (&["2026-03-01T09-59-59Z"], None),
+            (&["2026-03-01T10-00-01Z"], Some("2026-03-01T10-00-01Z")),
+            (&["2026-03-02T09-00-00Z", "2026-02-01T00-00-00Z"], Some("2026-03-02T09-00-00Z")),
+            (
+                &["2026-03-02T09-00-00Z", "2026-03-02T09-00-00Z-10", "2026-03-02T09-00-00Z-9"],
+                Some("2026-03-02T09-00-00Z-10"),
+            ),
+            (&["somebody's"], None),
+        ] {
+            let names = names(all);
+            let told = newest(&names, now).map(|(name, _)| name.to_owned());
+            assert_eq!(told, want.map(|name| format!("state.damaged-{name}")), "{all:?}");
+        }
+        assert_eq!(newest(&names(&["2026-03-02T09-00-00Z"]), now).unwrap().1, 1_772_442_000_000);
+    }
 }

@@ -17,6 +17,8 @@ pub(super) struct Terminal {
     pub colour: bool,
     pub colour_err: bool,
     pub unicode: bool,
+    /// What was to be known.
+    noted: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,7 @@ impl Terminal {
             live: looked_at && !dumb,
             colour_err: looked_at && !plain,
             unicode: locale.is_none_or(|locale| is_utf8(&locale.to_string_lossy())),
+            noted: Vec::new(),
         }
     }
 
@@ -61,6 +64,7 @@ impl Terminal {
             colour: false,
             colour_err: false,
             unicode: false,
+            noted: Vec::new(),
         }
     }
 
@@ -116,6 +120,19 @@ impl Terminal {
         } else {
             self.say(text);
         }
+        self.noted.push(text.to_owned());
+    }
+
+    /// The same, however often there is a reason for it.
+    pub(super) fn note_once(&mut self, text: &str) {
+        if !self.has_noted(text) {
+            self.note(text);
+        }
+    }
+
+    /// Whether some note had this in it.
+    pub(super) fn has_noted(&self, text: &str) -> bool {
+        self.noted.iter().any(|note| note.contains(text))
     }
 
     pub(super) fn say_error(&mut self, error: &CliError) {

@@ -105,22 +105,14 @@ pub fn parse(text: &[u8], inherited: &BTreeMap<String, String>) -> Result<(Vec<D
     if processes.len() > PROCESSES_MAX {
         return Err(format!("it has more than {PROCESSES_MAX} processes"));
     }
-    let (mut notes, mut nameless) = (Vec::new(), 0);
+    let (mut notes, mut first_problem) = (Vec::new(), None);
     let mut apps: Vec<(String, Vec<Map<String, Value>>)> = Vec::new();
     for (number, process) in processes.into_iter().enumerate() {
-        let Value::Object(process) = process else {
-            return Err(format!("its entry {number} is {}, not an object", kind(&process)));
-        };
-        // `jlist` wraps it.
-        let process = match process.get("pm2_env") {
-            Some(Value::Object(inner)) => inner.clone(),
-            _ => process,
-        };
-        let name = match text_of(&process, "name") {
-            Ok(name) => name,
+        let (name, process) = match named(process) {
+            Ok(named) => named,
             Err(problem) => {
                 notes.push(format!("its entry {number} is left out: {problem}"));
-                nameless += 1;
+                first_problem.get_or_insert(format!("none of its entries is an app; entry {number}: {problem}"));
                 continue;
             }
         };
@@ -133,15 +125,25 @@ pub fn parse(text: &[u8], inherited: &BTreeMap<String, String>) -> Result<(Vec<D
             None => apps.push((name, vec![process])),
         }
     }
-    // Where none has one, it is something else.
-    if apps.is_empty() && nameless > 0 {
-        return Err("none of its entries has a name".to_owned());
+    // Where none is one, it is something else.
+    if let Some(problem) = first_problem.filter(|_| apps.is_empty()) {
+        return Err(problem);
     }
     let mut dumped = Vec::new();
     for (name, processes) in apps {
         dumped.push(app(&name, &processes, inherited).map_err(|problem| format!("app `{name}`: {problem}"))?);
     }
     Ok((dumped, notes))
+}
+
+fn named(process: Value) -> Result<(String, Map<String, Value>), String> {
+    let Value::Object(process) = process else { return Err(format!("it is {}, not an object", kind(&process))) };
+    // `jlist` wraps it.
+    let process = match process.get("pm2_env") {
+        Some(Value::Object(inner)) => inner.clone(),
+        _ => process,
+    };
+    Ok((text_of(&process, "name")?, process))
 }
 
 fn app(name: &str, processes: &[Map<String, Value>], inherited: &BTreeMap<String, String>) -> Result<Dumped, String> {
@@ -218,7 +220,8 @@ fn variables(process: &Map<String, Value>) -> Result<Map<String, Value>, String>
 
 fn text_of(process: &Map<String, Value>, key: &str) -> Result<String, String> {
     match process.get(key) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
+        Some(Value::String(text)) if text.is_empty() => Err(format!("its `{key}` is empty")),
+        Some(Value::String(text)) => Ok(text.clone()),
         Some(other) => Err(format!("its `{key}` is {}, not a text", kind(other))),
         None => Err(format!("it has no `{key}`")),
     }
@@ -351,10 +354,24 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_without_a_name_takes_nobody_with_it() {
-        let dump = json!([{ "name": "a", "pm_exec_path": "/a" }, { "pm_exec_path": "/b" }]);
+    fn an_entry_that_is_no_app_takes_nobody_with_it() {
         let app = json!([{ "name": "a", "script": "/a", "instances": 1 }, [0]]);
-        check(&dump, &json!([[app], ["its entry 1 is left out: it has no `name`"]]));
+        for (other, why) in [
+            (json!({ "pm_exec_path": "/b" }), "it has no `name`"),
+            (json!({ "name": 5, "pm_exec_path": "/b" }), "its `name` is a number, not a text"),
+            (json!({ "name": ["b"], "pm_exec_path": "/b" }), "its `name` is a list, not a text"),
+            (json!({ "name": null, "pm_exec_path": "/b" }), "its `name` is null, not a text"),
+            (json!({ "name": "", "pm_exec_path": "/b" }), "its `name` is empty"),
+            (json!(null), "it is null, not an object"),
+            (json!(7), "it is a number, not an object"),
+            (json!("b"), "it is a text, not an object"),
+            (json!([{ "name": "b" }]), "it is a list, not an object"),
+        ] {
+            let good = json!({ "name": "a", "pm_exec_path": "/a" });
+            let said = |number: u32| json!([[app], [format!("its entry {number} is left out: {why}")]]);
+            check(&json!([good, other]), &said(1));
+            check(&json!([other, good]), &said(0));
+        }
     }
 
     #[test]
@@ -367,8 +384,11 @@ mod tests {
     #[test]
     fn what_is_no_dump_is_one_clear_error() {
         check(&json!({ "apps": [] }), &json!("it is an object, not a list"));
-        check(&json!([1]), &json!("its entry 0 is a number, not an object"));
-        check(&json!([{ "name": 5 }]), &json!("none of its entries has a name"));
+        check(&json!([1, {}]), &json!("none of its entries is an app; entry 0: it is a number, not an object"));
+        check(
+            &json!([{ "name": 5 }]),
+            &json!("none of its entries is an app; entry 0: its `name` is a number, not a text"),
+        );
         check(&json!([{ "name": "a" }]), &json!("app `a`: it has no `pm_exec_path`"));
         check(
             &json!([{ "name": "a", "pm_exec_path": "/a", "env": [1] }]),

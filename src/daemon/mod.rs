@@ -179,7 +179,10 @@ fn start(
         (None, lock.ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?)
     };
     let boot = boot_id();
-    let stood = standings::known(home, &boot);
+    let (stood, unusable) = standings::known(home, &boot);
+    if let Some(unusable) = unusable {
+        log::line(unusable);
+    }
     let Opened { mut store, mut state, unfinished, rebuilt } = open_store(home, &stood)?;
     // Who follows has what is running to look after first: the disk is waited for beside that.
     if link.follows.is_none() {
@@ -407,7 +410,7 @@ fn tell_interrupted(generation: &Generation, now: Now) -> [Effect; 2] {
 
 /// The time, as a part of a file's name.
 pub(super) fn utc_name() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
+    jiff::Timestamp::now().strftime(rebuild::SET_ASIDE_TIME).to_string()
 }
 
 fn remove(files: &[String]) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::copies::now_ms;
-use super::standings::known;
+use super::standings::{Unusable, known};
 use super::utc_name;
 use crate::base::Key;
 use crate::plan::Generation;
@@ -17,6 +17,9 @@ use crate::supervisor::Layout;
 /// How long another may have it that is about to end, or reads.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How the name of a damaged one that is kept says when that was, in UTC.
+pub const SET_ASIDE_TIME: &str = "%Y-%m-%dT%H-%M-%SZ";
+
 /// What was done about a damaged state.
 #[derive(Clone, Debug)]
 pub struct Rebuilt {
@@ -26,7 +29,7 @@ pub struct Rebuilt {
     pub aside: Option<PathBuf>,
     /// Which backup it was built from, and when that was written, in milliseconds since 1970.
     pub from: Option<(PathBuf, u64)>,
-    /// Backups that could not be used, and why.
+    /// Backups, and what else would have helped, that could not be used, and why.
     pub passed_over: Vec<(PathBuf, String)>,
     pub apps: usize,
     /// What runs and is not known any more.
@@ -108,7 +111,11 @@ pub fn repair(home: &Path) -> Result<Option<Rebuilt>, RebuildError> {
         Err(StoreError::Damaged { reason, .. }) => Some(reason),
         Err(error) => return Err(error.into()),
     };
-    reason.map(|reason| build(home, &reason, &known(home, &boot_id()), true)).transpose()
+    let Some(reason) = reason else { return Ok(None) };
+    let (standings, unusable) = known(home, &boot_id());
+    let mut rebuilt = build(home, &reason, &standings, true)?;
+    rebuilt.passed_over.extend(unusable.map(|Unusable { path, reason }| (path, reason)));
+    Ok(Some(rebuilt))
 }
 
 /// Why nothing is known of what was before.

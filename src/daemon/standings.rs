@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -140,9 +141,33 @@ impl Standings {
     }
 }
 
-/// What an earlier daemon has left.
-pub(super) fn known(home: &Path, boot: &str) -> BTreeMap<u32, Standing> {
-    read_regular(&home.join(FILE)).map(|text| read(&text, boot)).unwrap_or_default()
+/// What an earlier daemon has left, and what is wrong with that, where something is.
+pub(super) fn known(home: &Path, boot: &str) -> (BTreeMap<u32, Standing>, Option<Unusable>) {
+    let path = home.join(FILE);
+    let (known, problem) = match read_regular(&path) {
+        Ok(text) => read(&text, boot),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (BTreeMap::new(), None),
+        Err(error) => (BTreeMap::new(), Some(reason(&error))),
+    };
+    (known, problem.map(|reason| Unusable { path, reason }))
+}
+
+/// A file that could not be used, or not all of it.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    pub path: PathBuf,
+    pub reason: String,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, reason } = self;
+        let path = path.display();
+        write!(
+            f,
+            "`{path}` could not be used: {reason}; where that was to say how an app stood, its processes alone do"
+        )
+    }
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
@@ -168,13 +193,15 @@ fn write_line(out: &mut Vec<u8>, line: &impl Serialize) {
     }
 }
 
-/// What it says of this start of the machine.
-fn read(text: &[u8], boot: &str) -> BTreeMap<u32, Standing> {
+/// What it says of this start of the machine, and what is wrong with it.
+fn read(text: &[u8], boot: &str) -> (BTreeMap<u32, Standing>, Option<String>) {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n');
-    let mut known = BTreeMap::new();
-    let begin = lines.next().and_then(|line| serde_json::from_slice::<Begin>(line).ok());
-    if begin.is_none_or(|begin| begin.boot != boot) {
-        return known;
+    let (mut known, mut garbled) = (BTreeMap::new(), 0);
+    match lines.next().map(serde_json::from_slice::<Begin>) {
+        Some(Ok(begin)) if begin.boot == boot => {}
+        Some(Ok(_)) => return (known, None),
+        Some(Err(_)) => return (known, Some("it is not pmrun's".to_owned())),
+        None => return (known, Some("it is empty".to_owned())),
     }
     for line in lines {
         match serde_json::from_slice(line) {
@@ -186,12 +213,16 @@ fn read(text: &[u8], boot: &str) -> BTreeMap<u32, Standing> {
             }
             // A newer pmrun's. What is older does not count in its place.
             Err(_) => {
-                let about = serde_json::from_slice::<About>(line).ok();
-                about.and_then(|about| known.remove(&about.id));
+                match serde_json::from_slice::<About>(line) {
+                    Ok(about) => _ = known.remove(&about.id),
+                    // The last was just being written when the daemon was killed.
+                    Err(_) => garbled += usize::from(line.ends_with(b"\n")),
+                }
             }
         }
     }
-    known
+    let lines = if garbled == 1 { "1 of its lines" } else { "some of its lines" };
+    (known, (garbled > 0).then(|| format!("{lines} cannot be understood")))
 }
 
 #[cfg(test)]
@@ -207,7 +238,7 @@ mod tests {
     fn the_last_line_about_an_instance_counts_and_what_is_torn_does_not() {
         let home = tempfile::tempdir().unwrap();
         let open = |boot: &str| {
-            let known = known(home.path(), boot);
+            let (known, _) = known(home.path(), boot);
             (Standings::open(home.path(), boot.to_owned(), &known), known)
         };
         let (mut first, known) = open("one");
@@ -232,5 +263,26 @@ mod tests {
         assert_eq!(open("one").1, BTreeMap::from([(1, standing(2))]));
         assert_eq!(open("two").1, BTreeMap::new(), "the machine was started anew");
         assert_eq!(open("one").1, BTreeMap::new(), "and all that was before is gone");
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_said_and_what_can_be_counts() {
+        let good = r#"{"id":1,"standing":{"state":"Stopped","restarts":2}}"#;
+        let begin = r#"{"boot":"one"}"#;
+        for (text, want, problem) in [
+            (format!("{begin}\n{good}\n"), 1, None),
+            (format!("{begin}\n{good}\n{{\"id\":1,\"stan"), 1, None),
+            (format!("{begin}\n{good}\n{{\"id\":1,\"standing\":{{\"state\":\"OfTheFuture\"}}}}\n"), 0, None),
+            (format!("{{\"boot\":\"two\"}}\n{good}\n"), 0, None),
+            (format!("{begin}\nnoise\n{good}\n"), 1, Some("1 of its lines cannot be understood")),
+            (format!("{begin}\nnoise\nnoise\n{good}\n"), 1, Some("some of its lines cannot be understood")),
+            (format!("noise\n{good}\n"), 0, Some("it is not pmrun's")),
+            (String::new(), 0, Some("it is empty")),
+        ] {
+            let (known, said) = read(text.as_bytes(), "one");
+            assert_eq!((known.len(), said.as_deref()), (want, problem), "{text}");
+        }
+        let home = tempfile::tempdir().unwrap();
+        assert!(known(home.path(), "one").1.is_none(), "there is none yet");
     }
 }

@@ -52,6 +52,8 @@ const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta")
 const APPS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("apps");
 const AMBIENTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("ambients");
 
+/// What the names of damaged ones begin with; the time, and a number from the second on, follows.
+pub const SET_ASIDE: &str = "state.damaged-";
 /// Grows when an older pmrun could misread what this one writes.
 pub const FORMAT: u32 = 1;
 /// The state is read once and then only written: a cache would be memory for nothing.
@@ -393,7 +395,7 @@ pub fn replace(home: &Path, state: &State, note: &Generation, now: &str) -> Resu
 fn set_aside(path: &Path, now: &str) -> io::Result<Option<PathBuf>> {
     for number in 1..=1_000 {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-        let aside = path.with_file_name(format!("state.damaged-{now}{suffix}"));
+        let aside = path.with_file_name(format!("{SET_ASIDE}{now}{suffix}"));
         match std::fs::hard_link(path, &aside) {
             Ok(()) => return Ok(Some(aside)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -153,10 +153,14 @@ fn a_dump_of_pm2_s_is_started_as_apps_of_no_file() {
         one("old", "stay.sh", "stopped", 5),
         one("gone", "gone.sh", "online", 6),
         { "name": "pm2-logrotate", "pmx_module": true },
+        "not a process",
+        { "name": 5, "pm_exec_path": "/bin/true" },
     ]);
     home.write_json("dump.pm2", &dump);
     let dry = home.exits(3, &["resurrect", "--from", "dump.pm2", "--dry-run"]);
     dry.prints("+ api").prints("2 to create").says("`pm2-logrotate` is a module of PM2's").says("`gone`");
+    dry.says("its entry 5 is left out: it is a text, not an object")
+        .says("its entry 6 is left out: its `name` is a number");
     assert!(home.list().is_empty());
     home.exits(3, &["resurrect", "--from", "dump.pm2"])
         .prints("2 to create")

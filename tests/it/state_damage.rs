@@ -102,7 +102,7 @@ fn is_damaged(home: &Home, damaged: Option<&Vec<u8>>) {
     home.exits(1, &["state", "check"]).prints("state: damaged: ").says("`pmrun state repair`");
     let report = home.json(&["state", "check", "--json"]);
     assert_eq!((&report["sound"], report["problem"].is_string()), (&json!(false), true), "{report}");
-    home.exits(1, &["list"]).says("`pmrun state repair`").never_shows("panicked");
+    home.run(&["list"]).says("`pmrun state repair`").never_shows("panicked");
     assert_eq!(std::fs::read(state(home)).ok().as_ref(), damaged, "looking changed it");
 }
 
@@ -137,6 +137,141 @@ fn the_next_command_builds_a_damaged_state_anew_and_no_pid_moves() {
     home.ok(&["stop", "b"]);
     home.lose_daemon();
     assert_eq!(home.state("b:0"), "stopped", "what is recorded later counts");
+}
+
+/// Nothing is said twice, and what is there is not less than what is recorded.
+#[test]
+fn what_only_reads_shows_the_backup_of_a_damaged_state_and_says_so() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    let backup = std::fs::read(home.folder.join("state.backup")).expect("it is there");
+    for (name, damage) in WAYS {
+        let whole = std::fs::read(state(&home)).expect("it is there");
+        let damaged = spoil(&home, damage);
+        for (code, command, shown) in [
+            (0, &["list"][..], "unwatched"),
+            (0, &["show", "a"], "stay.sh"),
+            (0, &["why", "b"], "b"),
+            (0, &["history"], ""),
+            (0, &["diff", "eco.json"], "2 unchanged"),
+            (0, &["drift"], ""),
+            (0, &["logs", "--nostream"], ""),
+            (0, &["events", "a:0"], "online"),
+        ] {
+            let output = home.exits(code, command);
+            output.prints(shown).says("the state is damaged (").says("): shown is its backup from ");
+            let told = output.stderr.matches("the state is damaged (").count();
+            assert_eq!(told, 1, "{name}: {command:?}: {output}");
+            assert_eq!(std::fs::read(state(&home)).ok(), damaged, "{name}: {command:?} changed it");
+        }
+        assert_eq!(home.pids(), before, "{name}");
+        home.ok(&["history"]).says("what was asked for before is not recorded");
+        home.exits(1, &["history", "@1"]).says("no generation is in the backup");
+        let output = home.ok(&["list", "--json"]);
+        output.says("\"note\":\"the state is damaged (");
+        // What would write something does not begin from there.
+        home.exits(1, &["diff", "eco.json", "--out", "plan.json"]).says("`pmrun state repair`");
+        home.exits(1, &["save"]).says("`pmrun state repair`");
+        assert_eq!((home.daemon(), set_aside(&home).len()), (None, 0), "{name}");
+        std::fs::write(state(&home), whole).expect("write");
+    }
+    assert_eq!(std::fs::read(home.folder.join("state.backup")).expect("it is there"), backup);
+    home.ok(&["list"]).never_shows("damaged");
+    // The one before it is better than none.
+    home.ok(&["restart", "a"]);
+    home.lose_daemon();
+    let whole = std::fs::read(state(&home)).expect("it is there");
+    spoil(&home, WAYS[0].1);
+    std::fs::write(home.folder.join("state.backup"), "{\"backup\":1").expect("write");
+    home.ok(&["list"]).prints("unwatched").says("shown is its backup from ");
+    std::fs::remove_file(home.folder.join("state.backup.1")).expect("it is there");
+    home.exits(1, &["list"]).says("`pmrun state repair`").never_shows("shown is its backup");
+    std::fs::write(state(&home), whole).expect("write");
+}
+
+/// No command has waited for the daemon that did it.
+#[test]
+fn that_it_was_built_anew_is_said_until_the_damaged_one_is_removed() {
+    let home = running(&["a", "b"]);
+    let daemon = home.daemon().expect("it runs");
+    let whole = home.ok(&["list", "--json"]);
+    assert!(whole.stderr.is_empty(), "{whole}");
+    spoil(&home, WAYS[0].1);
+    procs::signal(daemon, Signal::KILL);
+    home.until("another daemon", |_| home.daemon().is_some_and(|other| other != daemon));
+    home.ok(&["state", "check"]).prints("state: sound");
+    let kept = set_aside(&home);
+    let path = kept[0].display().to_string();
+    let told = |output: &Output, times: usize| {
+        assert_eq!(output.stderr.matches("the state was damaged").count(), times, "{output}");
+    };
+    for command in [
+        &["list"][..],
+        &["apply", "eco.json"],
+        &["restart", "a"],
+        &["reload", "a"],
+        &["stop", "a"],
+        &["start", "a"],
+        &["daemon", "upgrade"],
+        &["list", "--json"],
+        &["delete", "b"],
+    ] {
+        let output = home.ok(command);
+        output.says(&path).says("`pmrun history` and `pmrun state check` tell more");
+        told(&output, 1);
+        assert!(!output.stdout.contains("damaged"), "{output}");
+    }
+    told(&home.ok(&["history"]), 0);
+    // What the daemon that a command has started says itself is not said again.
+    home.lose_daemon();
+    spoil(&home, WAYS[0].1);
+    for older in kept {
+        std::fs::remove_file(older).expect("it is there");
+    }
+    told(&home.ok(&["start", "a"]), 1);
+    told(&home.ok(&["start", "a"]), 1);
+    let upgraded = running(&["a"]);
+    spoil(&upgraded, WAYS[0].1);
+    told(&upgraded.ok(&["daemon", "upgrade"]), 1);
+    for path in set_aside(&home) {
+        // As long ago.
+        std::fs::rename(path, home.folder.join("state.damaged-2026-01-01T00-00-00Z")).expect("rename");
+    }
+    told(&home.ok(&["list"]), 0);
+}
+
+#[test]
+fn a_state_that_was_built_anew_is_no_command_that_was_cut_off() {
+    let home = running(&["a"]);
+    home.lose_daemon();
+    let result = |home: &Home| home.json(&["history", "--json"])["generations"][0]["result"]["outcome"].clone();
+    spoil(&home, WAYS[0].1);
+    home.ok(&["state", "repair"]);
+    assert_eq!((result(&home), home.daemon()), (json!("done"), None));
+    home.ok(&["start", "a"]);
+    assert_eq!(result(&home), json!("done"));
+    home.ok(&["history"]).prints("(state built anew)").never_shows("interrupted");
+    home.lose_daemon();
+    spoil(&home, WAYS[1].1);
+    home.ok(&["start", "a"]);
+    home.ok(&["history"]).prints("(state built anew)").never_shows("interrupted");
+    spoil(&home, WAYS[2].1);
+    home.ok(&["state", "repair"]);
+    home.lose_daemon();
+    home.ok(&["history"]).prints("(state built anew)").never_shows("interrupted");
+}
+
+#[test]
+fn standings_that_cannot_be_read_are_named_in_the_log() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    std::fs::write(home.folder.join("standings"), [0x81, 0xFE, 0x00, b'\n', 0x9C].repeat(500)).expect("write");
+    home.ok(&["start", "a"]);
+    all_as_before(&home, &before);
+    let log = home.daemon_log();
+    assert_eq!(log.matches("standings` could not be used: it is not pmrun's").count(), 1, "{log}");
 }
 
 #[test]

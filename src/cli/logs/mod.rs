@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Resul
     let home = surroundings::home()?;
     let (zone, known) = (TimeZone::system(), BTreeSet::new());
     let mut choice = Choice { arguments, home: home.clone(), zone, known, removed: Vec::new() };
-    let files = choice.files()?;
+    let files = choice.files(terminal)?;
     for note in std::mem::take(&mut choice.removed) {
         terminal.note(&note);
     }
@@ -88,8 +88,8 @@ fn raise_files_limit() {
 
 impl Choice<'_> {
     /// Those that have not been asked for before.
-    fn files(&mut self) -> Result<Vec<LogFile>, CliError> {
-        let all = instances::all(&self.home)?;
+    fn files(&mut self, terminal: &mut Terminal) -> Result<Vec<LogFile>, CliError> {
+        let all = instances::shown(&self.home, terminal)?.instances;
         let everything = ["all".to_owned()];
         let arguments = self.arguments;
         let targets = if arguments.targets.is_empty() { &everything[..] } else { &arguments.targets };

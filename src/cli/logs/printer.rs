@@ -144,7 +144,7 @@ impl Sink for Printer<'_> {
 
     fn others(&mut self) -> Vec<Log> {
         // A daemon that does not answer now is asked again when the next one is started.
-        let fresh = self.choice.files().unwrap_or_default();
+        let fresh = self.choice.files(self.terminal).unwrap_or_default();
         let log = |file| {
             let mut log = self.choice.log(file);
             let made = log.path.metadata().and_then(|meta| meta.created());

@@ -22,7 +22,7 @@ const INSTANCES_MAX: usize = 3;
 
 pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let apps = show::apps(&home, &arguments.targets, false)?;
+    let apps = show::apps(&home, &arguments.targets, false, terminal)?;
     let history = History::read(&home)?;
     let lines = history.lines();
     let now_ms = list::now_ms();
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
         all.extend(app.instances.iter().map(|view| explain(app, view, &entries, now_ms)));
     }
     if all.iter().any(|one| !one.led_by.is_empty()) {
-        let known = Known { apps: show::apps(&home, &["all".to_owned()], false)?, lines, now_ms };
+        let known = Known { apps: show::apps(&home, &["all".to_owned()], false, terminal)?, lines, now_ms };
         for one in &mut all {
             known.follow(one, &mut BTreeSet::from([one.name.clone()]));
         }

@@ -143,7 +143,8 @@ impl<'t> Ledger<'t> {
 
     pub(super) fn note(&mut self, generation: &Generation) -> Result<(), Fault> {
         self.generations.insert(generation.number, json(generation)?.as_slice())?;
-        Ok(())
+        // Of one that is done when it begins, nobody says so later.
+        generation.result.as_ref().map_or(Ok(()), |outcome| self.end(generation.number, outcome))
     }
 
     pub(super) fn end(&mut self, number: u64, outcome: &Outcome) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::plan::Outcome;
 use crate::runtime::{InstanceRecord, Intent};
 use crate::spec::AppSpec;
 
@@ -317,6 +318,10 @@ fn what_is_set_aside_is_neither_replaced_nor_missing_in_between() {
         ));
         assert_eq!(read(home.path()).unwrap().unwrap().generation, 5);
     }
+    let told = read_back(home.path(), &Recall::Last { count: 9 }).unwrap().unwrap().generations;
+    assert_eq!(told.into_iter().map(|one| one.result).collect::<Vec<_>>(), [Some(Outcome::Done { touched: 0 })]);
+    let (_, _, unfinished) = Store::take_up(home.path()).unwrap();
+    assert_eq!(unfinished, [], "nobody's command was cut off");
     for (path, damaged) in aside {
         assert_eq!(std::fs::read_to_string(path).unwrap(), damaged);
     }
