@@ -285,10 +285,10 @@ pub(super) fn resumable(table: &Table, operation: &Operation) -> Vec<InstanceId>
 /// Slots that should run and do not.
 fn down(table: &Table) -> BTreeMap<&str, Vec<u32>> {
     let slots = |app: &App| {
-        let is_down = |(slot, instance): &(&u32, &Box<Instance>)| {
+        let down = app.instances.iter().filter(|(slot, instance)| {
             app.intent(**slot) == Some(Intent::Up) && instance.machine.state == supervisor::State::Stopped
-        };
-        app.instances.iter().filter(is_down).map(|(slot, _)| *slot).collect::<Vec<_>>()
+        });
+        down.map(|(slot, _)| *slot).collect::<Vec<_>>()
     };
     let all = table.apps.iter().map(|(name, app)| (name.as_str(), slots(app)));
     all.filter(|(_, slots)| !slots.is_empty()).collect()
