@@ -43,8 +43,8 @@ pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exi
 
 /// What runs is not stopped for what cannot be started.
 fn check_code(targets: &[String]) -> Result<(), CliError> {
-    let request = Request::Show { targets: targets.to_vec(), reveal: true };
-    let Some(Answer::Show { apps }) = exchange::ask(&surroundings::home()?, request)? else { return Ok(()) };
+    let request = Request::Show { targets: targets.to_vec(), reveal: true, ambient: false };
+    let Some(Answer::Show { apps, .. }) = exchange::ask(&surroundings::home()?, request)? else { return Ok(()) };
     for app in &apps {
         if let Some(problem) = obstacle(&app.spec) {
             return Err(CliError::error(format!("{problem}: nothing was restarted"))
