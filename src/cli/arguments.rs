@@ -775,8 +775,8 @@ pub(super) struct List {
     pub sort: Option<Sorting>,
 
     /// A paragraph for each instance instead of a line
-    #[arg(short, long, conflicts_with_all = ["json", "watch"])]
-    pub mini_list: bool,
+    #[arg(short, long = "mini-list", conflicts_with_all = ["json", "watch"])]
+    pub mini: bool,
 
     /// Show it anew every second, in its place
     #[arg(long, conflicts_with = "json")]

@@ -213,7 +213,7 @@ pub(super) fn paragraphs(rows: &[Row], style: &Style) -> String {
     let mut text = String::new();
     for row in rows {
         let cell = |column: Column| column.cell(row, style).0;
-        text += &format!("+--- {}\n", cell(Column::Name));
+        text.extend(["+--- ", &cell(Column::Name), "\n"]);
         for (name, value) in [
             ("namespace", cell(Column::Namespace)),
             ("version", cell(Column::Version)),
@@ -230,7 +230,7 @@ pub(super) fn paragraphs(rows: &[Row], style: &Style) -> String {
             ("watching", cell(Column::Watching)),
         ] {
             if !value.is_empty() {
-                text += &format!("{name} : {value}\n");
+                text.extend([name, " : ", &value, "\n"]);
             }
         }
     }

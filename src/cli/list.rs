@@ -48,8 +48,9 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
     if arguments.watch {
         return watch(arguments, &home, terminal);
     }
+    let look = looks::begin();
     let Known { instances, strangers, watched } = known(arguments, &home, terminal)?;
-    let loads = looks::once(&home, instances.iter().filter_map(|view| view.pid));
+    let loads = look.of(&home, instances.iter().filter_map(|view| view.pid));
     let mut packages = Packages::default();
     let rows = rows(instances, &loads, arguments, &home, &mut packages);
     if arguments.json {
@@ -58,7 +59,7 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         return Ok(Exit::Done);
     }
     let style = style(terminal, watched);
-    let text = if arguments.mini_list { columns::paragraphs(&rows, &style) } else { columns::text(&rows, &style) };
+    let text = if arguments.mini { columns::paragraphs(&rows, &style) } else { columns::text(&rows, &style) };
     terminal.print(text)?;
     if let Some(note) = (!watched).then(|| unwatched(&rows, tell_keeper(&home, Wish::Nothing))).flatten() {
         terminal.note(note);
@@ -160,7 +161,8 @@ fn frame(text: &str, height: usize) -> String {
         frame += "\x1b[K\n";
     }
     if shown < lines.len() {
-        frame += &format!("and {} more\x1b[K\n", lines.len() - shown);
+        let more = lines.len() - shown;
+        frame.extend(["and ", &more.to_string(), " more\x1b[K\n"]);
     }
     frame + "\x1b[J"
 }

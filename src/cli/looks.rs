@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::platform::{Look, usage};
+use crate::platform::{Glance, Look, usage};
 
 /// In `PMRUN_HOME`.
 const FILE: &str = "usage";
@@ -64,16 +64,27 @@ struct Seen {
     permille: u32,
 }
 
-/// Looks once. Where that is not possible nothing is known, and everything else can be shown all the same.
-pub(super) fn once(home: &Path, pids: impl IntoIterator<Item = u32>) -> Loads {
-    let mut looks = Looks::read(home);
-    let before = looks.clone();
-    let loads = looks.look(pids);
-    if looks != before {
-        // The next command tells a little less, and that is all.
-        let _ = looks.write(home);
+/// A look that has begun, while whoever needs it asks the daemon whom to look at.
+#[derive(Debug)]
+pub(super) struct Begun(io::Result<Glance>);
+
+pub(super) fn begin() -> Begun {
+    Begun(Glance::begin())
+}
+
+impl Begun {
+    /// Where that is not possible nothing is known, and everything else can be shown all the same.
+    pub(super) fn of(self, home: &Path, pids: impl IntoIterator<Item = u32>) -> Loads {
+        let Ok(look) = self.0.and_then(|glance| glance.at(pids)) else { return Loads::new() };
+        let mut looks = Looks::read(home);
+        let before = looks.clone();
+        let loads = looks.judge(&look);
+        if looks != before {
+            // The next command tells a little less, and that is all.
+            let _ = looks.write(home);
+        }
+        loads
     }
-    loads
 }
 
 impl Looks {

@@ -22,21 +22,24 @@ impl Packages {
         if let Some(known) = self.0.get(folder) {
             return known.clone();
         }
-        let version = folder.ancestors().find_map(|folder| read(&folder.join("package.json"))).flatten();
+        let version = folder
+            .ancestors()
+            .find_map(|folder| read(&folder.join("package.json")))
+            .and_then(|package| package.version);
         self.0.insert(folder.to_owned(), version.clone());
         version
     }
 }
 
-/// None where there is none; in it none where it names no version.
-fn read(path: &Path) -> Option<Option<String>> {
-    #[derive(Deserialize)]
-    struct Package {
-        version: Option<String>,
-    }
+#[derive(Default, Deserialize)]
+struct Package {
+    version: Option<String>,
+}
+
+/// None where there is none. One that makes no sense says nothing.
+fn read(path: &Path) -> Option<Package> {
     let file = std::io::Read::take(open_regular(path).ok()?, FILE_BYTES_MAX);
-    let package: Result<Package, _> = serde_json::from_reader(std::io::BufReader::new(file));
-    Some(package.ok().and_then(|package| package.version))
+    Some(serde_json::from_reader(std::io::BufReader::new(file)).unwrap_or_default())
 }
 
 #[cfg(test)]

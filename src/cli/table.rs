@@ -33,9 +33,9 @@ pub(super) fn draw(columns: &[Column], rows: Vec<Vec<Cell>>, colour: bool) -> St
         }
         let line = line.trim_end();
         if at == 0 {
-            text.push_str(&paint(colour, Colour::Dim, line))
+            text.push_str(&paint(colour, Colour::Dim, line));
         } else {
-            text.push_str(line)
+            text.push_str(line);
         }
         text.push('\n');
     }

@@ -53,12 +53,15 @@ const LISTENERS_MAX: usize = 256;
 /// Of these, to logs: the system lets a user follow so many things, and each takes a thread.
 const FOLLOWERS_MAX: usize = 32;
 
+/// An answer, when it was found, and who has it looked up just now.
+type Kept = Arc<tokio::sync::Mutex<Option<(Instant, Reply)>>>;
+
 /// What every request needs.
 struct Site {
     source: Arc<dyn Source>,
     home: PathBuf,
     names: Names,
-    answers: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<(Instant, Reply)>>>>>,
+    answers: Mutex<HashMap<String, Kept>>,
     looks: Semaphore,
     changes: Semaphore,
     listeners: Arc<Semaphore>,
@@ -133,8 +136,7 @@ impl Site {
                 self.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
                 done.map_err(|_| Problem::broken("it was given up"))?.map(Reply::response)
             }
-            Handler::Happenings if parts.method == Method::HEAD => Ok(nothing()),
-            Handler::Stream(_) if parts.method == Method::HEAD => Ok(nothing()),
+            Handler::Happenings | Handler::Stream(_) if parts.method == Method::HEAD => Ok(nothing()),
             Handler::Happenings => {
                 let after = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
                 stream::happenings(&self.source, &self.happenings, &self.listeners, after).await

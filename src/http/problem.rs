@@ -32,6 +32,13 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, message)
     }
 
+    /// It cannot be done, for what it is about is not there.
+    #[must_use]
+    pub fn or_missing(self) -> Self {
+        let is_conflict = self.status == StatusCode::CONFLICT;
+        Self { status: if is_conflict { StatusCode::NOT_FOUND } else { self.status }, ..self }
+    }
+
     /// Nobody can do it just now.
     #[must_use]
     pub fn unavailable(message: impl Into<String>) -> Self {

@@ -52,6 +52,29 @@ impl Usage {
     }
 }
 
+/// Every process of the machine, looked at meanwhile.
+#[derive(Debug)]
+pub struct Glance(std::thread::JoinHandle<io::Result<(u64, Vec<Stat>)>>);
+
+impl Glance {
+    /// Begins to look. Who has to ask somebody which processes are meant asks in the meantime.
+    ///
+    /// # Errors
+    /// When there can be no thread for it.
+    pub fn begin() -> io::Result<Self> {
+        std::thread::Builder::new().name("usage".to_owned()).stack_size(128 << 10).spawn(everything).map(Self)
+    }
+
+    /// What trees use, by the pids of their first processes.
+    ///
+    /// # Errors
+    /// As [`usage`].
+    pub fn at(self, roots: impl IntoIterator<Item = u32>) -> io::Result<Look> {
+        let (at_ms, all) = self.0.join().map_err(|_| io::Error::other("it was given up"))??;
+        Ok(look(at_ms, &roots.into_iter().collect::<Vec<_>>(), &all))
+    }
+}
+
 /// Looks once at every process of the machine, and a second time only at those that the first of a tree has started.
 ///
 /// A tree is a process with its descendants, and whoever is in its session: that of one that nobody is the parent of any
@@ -61,20 +84,28 @@ impl Usage {
 /// When /proc cannot be read.
 pub fn usage(roots: impl IntoIterator<Item = u32>) -> io::Result<Look> {
     let roots: Vec<u32> = roots.into_iter().collect();
-    let at_ms = since_boot_ms();
     if roots.is_empty() {
-        return Ok(Look { at_ms, trees: BTreeMap::new() });
+        return Ok(Look { at_ms: since_boot_ms(), trees: BTreeMap::new() });
     }
-    let mut all = Vec::with_capacity(roots.len() + 256);
+    let (at_ms, all) = everything()?;
+    Ok(look(at_ms, &roots, &all))
+}
+
+fn everything() -> io::Result<(u64, Vec<Stat>)> {
+    let at_ms = since_boot_ms();
+    let mut all = Vec::with_capacity(1_024);
     procfs::each_stat(|text| all.extend(parse(text)))?;
+    Ok((at_ms, all))
+}
+
+fn look(at_ms: u64, roots: &[u32], all: &[Stat]) -> Look {
     let page = rustix::param::page_size() as u64;
     let private = |pid| procfs::memory(pid).map(|pages| pages.resident.saturating_sub(pages.shared));
-    Ok(Look { at_ms, trees: trees(&roots, &all, page, private) })
+    Look { at_ms, trees: trees(roots, all, page, private) }
 }
 
 /// By the clock that start times are by.
-#[must_use]
-pub fn since_boot_ms() -> u64 {
+fn since_boot_ms() -> u64 {
     let read = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
     u64::try_from(read.as_millis()).unwrap_or(0)
 }
@@ -202,5 +233,6 @@ mod tests {
         assert!(mine.memory_bytes > 100 * 1024 && mine.processes >= 1, "{mine:?}");
         assert!(mine.start * TICK_MS <= look.at_ms, "{mine:?}");
         assert!(usage([]).unwrap().trees.is_empty());
+        assert_eq!(Glance::begin().unwrap().at([me]).unwrap().trees[&me].start, mine.start);
     }
 }

@@ -435,10 +435,8 @@ impl Core {
                 for app in &mut apps {
                     self.watching.annotate(&mut app.instances);
                 }
-                let ambients = match ambient {
-                    true => view::ambients(&self.table, &mut apps, &self.key, reveal),
-                    false => BTreeMap::new(),
-                };
+                let ambients =
+                    if ambient { view::ambients(&self.table, &mut apps, &self.key, reveal) } else { BTreeMap::new() };
                 Answer::Show { apps, ambients }
             }
             Err(error) => request::unknown(error),

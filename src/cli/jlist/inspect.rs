@@ -21,7 +21,7 @@ fn write(value: &Value, depth: usize, out: &mut String) {
             let plain = !items.iter().any(|item| item.is_object() || item.is_array());
             let line: Vec<String> = items.iter().filter(|_| plain).map(inspected).collect();
             if plain && line.iter().map(|item| item.chars().count() + 2).sum::<usize>() <= LINE_MAX {
-                out.push_str(&format!("[ {} ]", line.join(", ")));
+                out.extend(["[ ", &line.join(", "), " ]"]);
                 return;
             }
             block(('[', ']'), depth, items.iter().map(|item| (None, item)), out);
@@ -76,7 +76,10 @@ fn quoted(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\\' => out.push_str("\\\\"),
             c if c == quote => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\x{:02X}", u32::from(c))),
+            c if c.is_control() => {
+                let code = format!("\\x{:02X}", u32::from(c));
+                out.push_str(&code);
+            }
             c => out.push(c),
         }
     }

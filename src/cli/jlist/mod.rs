@@ -77,9 +77,10 @@ fn with_processes<T>(
     take: impl FnOnce(&[Process<'_>]) -> T,
 ) -> Result<T, CliError> {
     let home = surroundings::home()?;
+    let look = looks::begin();
     let (apps, ambients) = show::everything(&home, &[], reveals(reveal), true, terminal)?;
     let pids = apps.iter().flat_map(|app| app.instances.iter().filter_map(|view| view.pid));
-    let loads = looks::once(&home, pids);
+    let loads = look.of(&home, pids);
     let (layout, owner) = (offline::layout(&home), super::list::owner(&home));
     let mut packages = Packages::default();
     let nothing = std::collections::BTreeMap::new();
@@ -100,16 +101,14 @@ fn with_processes<T>(
 fn status(app: &AppView, view: &InstanceView) -> &'static str {
     let is_awaited = app.spec.readiness.wait_ready || app.spec.health_check.is_some();
     match view.state.as_str() {
-        "online" | "unhealthy" => "online",
         "starting" if is_awaited || view.pid.is_none() => "launching",
-        "starting" => "online",
         "stopping" => "stopping",
         "waiting" if view.waits_ms.is_some() => "waiting restart",
-        // A job between its runs, and what waits for others to be up.
+        // A job between its runs is stopped; this waits for others to be up.
         "waiting" if app.spec.schedule.is_none() => "launching",
-        // It was not ready in time, and runs on: PM2 takes that for readiness.
-        "errored" if view.pid.is_some() => "online",
-        "errored" => "errored",
+        "errored" if view.pid.is_none() => "errored",
+        // What was not ready in time runs on: PM2 takes that for readiness.
+        "online" | "unhealthy" | "starting" | "errored" => "online",
         "stopped" if !app.spec.autostart && view.last_exit.is_none() && view.restarts == 0 => "one-launch-status",
         _ => "stopped",
     }

@@ -7,11 +7,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::status;
-use crate::base::ExitStatus;
+use crate::base::{ExitStatus, InstanceId};
 use crate::cli::looks::Load;
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::spec::{AppSpec, ExecMode};
-use crate::supervisor::{LaunchId, Layout, launch};
+use crate::supervisor::{Layout, declared, pid_file, unique_id};
 
 #[derive(Debug)]
 pub(super) struct Process<'a> {
@@ -34,71 +34,71 @@ struct Environment<'a> {
     owner: &'a str,
 }
 
-/// What is said of a process beside its variables: one that is called the same is only among these.
+/// What is said of a process beside its variables, sorted: one that is called the same is only among these.
 const OWN: &[&str] = &[
-    "name",
-    "namespace",
-    "args",
-    "env",
-    "merge_logs",
-    "vizion",
-    "autostart",
-    "autorestart",
-    "instance_var",
-    "pmx",
-    "automation",
-    "treekill",
-    "username",
-    "windowsHide",
-    "kill_retry_time",
-    "watch",
-    "node_args",
-    "pm_exec_path",
-    "pm_cwd",
-    "exec_interpreter",
-    "exec_mode",
-    "instances",
-    "pm_out_log_path",
-    "pm_err_log_path",
-    "pm_log_path",
-    "pm_pid_path",
-    "km_link",
-    "vizion_running",
     "NODE_APP_INSTANCE",
-    "unique_id",
-    "status",
-    "pm_uptime",
+    "args",
+    "automation",
+    "autorestart",
+    "autostart",
     "axm_actions",
+    "axm_dynamic",
     "axm_monitor",
     "axm_options",
-    "axm_dynamic",
     "created_at",
-    "pm_id",
-    "restart_time",
-    "unstable_restarts",
-    "version",
-    "node_version",
-    "exit_code",
-    "prev_restart_delay",
-    "max_memory_restart",
-    "min_uptime",
-    "max_restarts",
-    "restart_delay",
-    "exp_backoff_restart_delay",
-    "kill_timeout",
-    "listen_timeout",
-    "wait_ready",
     "cron_restart",
+    "env",
+    "exec_interpreter",
+    "exec_mode",
+    "exit_code",
+    "exp_backoff_restart_delay",
+    "filter_env",
+    "gid",
     "ignore_watch",
-    "watch_delay",
-    "stop_exit_codes",
+    "increment_var",
+    "instance_var",
+    "instances",
+    "kill_retry_time",
+    "kill_timeout",
+    "km_link",
+    "listen_timeout",
     "log_date_format",
     "log_type",
-    "filter_env",
-    "increment_var",
+    "max_memory_restart",
+    "max_restarts",
+    "merge_logs",
+    "min_uptime",
+    "name",
+    "namespace",
+    "node_args",
+    "node_version",
+    "pm_cwd",
+    "pm_err_log_path",
+    "pm_exec_path",
+    "pm_id",
+    "pm_log_path",
+    "pm_out_log_path",
+    "pm_pid_path",
+    "pm_uptime",
+    "pmx",
+    "prev_restart_delay",
+    "restart_delay",
+    "restart_time",
     "shutdown_with_message",
+    "status",
+    "stop_exit_codes",
+    "treekill",
     "uid",
-    "gid",
+    "unique_id",
+    "unstable_restarts",
+    "username",
+    "version",
+    "vizion",
+    "vizion_running",
+    "wait_ready",
+    "watch",
+    "watch_delay",
+    "windowsHide",
 ];
 
 impl<'a> Process<'a> {
@@ -111,12 +111,9 @@ impl<'a> Process<'a> {
         owner: &'a str,
         layout: &Layout,
     ) -> Self {
-        let spec = &app.spec;
-        let started = launch(LaunchId(0), spec, view.slot, view.id, layout, &std::sync::Arc::default());
-        let is_declared = |name: &String| spec.env.contains_key(name) || spec.increment_var.as_ref() == Some(name);
-        let unique_id = started.env.get("unique_id").cloned().unwrap_or_default();
-        let declared = started.env.into_iter().filter(|(name, _)| is_declared(name)).collect();
-        let pid_file = started.pid_file;
+        let declared = declared(&app.spec, ambient, view.slot);
+        let unique_id = unique_id(&InstanceId::new(view.name.as_str(), view.slot), view.id, layout);
+        let pid_file = pid_file(&app.spec, view.slot, view.id, layout);
         let env = Environment { app, view, ambient, declared, unique_id, pid_file, version, owner };
         Self { view, env, load }
     }
@@ -219,7 +216,7 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("vizion_running", &false)?;
         map.serialize_entry("NODE_APP_INSTANCE", &view.slot)?;
         // Among PM2's own words they could be taken for these.
-        for (name, value) in self.variables().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+        for (name, value) in self.variables().filter(|(name, _)| OWN.binary_search(&name.as_str()).is_err()) {
             map.serialize_entry(name, value)?;
         }
         map.serialize_entry("unique_id", &self.unique_id)?;
@@ -352,6 +349,7 @@ mod tests {
         }
         assert_eq!(env["pm_pid_path"], "/h/pids/forky-3.pid");
         assert_eq!(env["axm_options"]["module_name"], "forky");
+        assert!(OWN.is_sorted());
         for name in env.keys() {
             assert!(OWN.contains(&name.as_str()), "{name} could be there twice");
         }

@@ -27,7 +27,7 @@ use crate::runtime::history::HISTORY;
 /// What only reads is answered within milliseconds.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 /// An app may take its time to stop; nobody waits for ever.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(600);
+const CHANGE_PATIENCE: Duration = Duration::from_mins(10);
 /// What reading a config may take, and then some.
 const PLAN_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -205,7 +205,9 @@ impl Source for Knowledge {
     }
 
     fn generation(&self, number: u64) -> Result<Value, Problem> {
-        let answer = self.ask(Request::Generation { number }, &[], LOOK_PATIENCE)?;
+        let asked = self.ask(Request::Generation { number }, &[], LOOK_PATIENCE);
+        // The daemon says that it is not there as it says that something cannot be done.
+        let answer = asked.map_err(Problem::or_missing)?;
         let Answer::Generation { generation, plan, .. } = answer else { return Err(strange()) };
         let generation = generation.ok_or_else(|| Problem::missing(format!("no generation {number} is kept")))?;
         Ok(json!({ "generation": record(json!(generation)), "plan": without_variables(json!(plan)) }))
