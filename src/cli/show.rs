@@ -194,7 +194,7 @@ fn instance_text(view: &InstanceView, beside: &Beside, zone: Option<&TimeZone>, 
     }
     fact("last exit", view.last_exit.map(|status| status.to_string()));
     for (index, end) in beside.ends.get(&view.slot).into_iter().flatten().enumerate() {
-        fact(if index == 0 { "last ends" } else { "" }, Some(end.clone()));
+        fact(if index == 0 { "ends" } else { "" }, Some(end.clone()));
     }
     fact("limits", view.limits_note.clone());
     fact("mode", Some(view.mode.clone()));

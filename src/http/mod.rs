@@ -62,8 +62,8 @@ struct Site {
     home: PathBuf,
     names: Names,
     answers: Mutex<HashMap<String, Kept>>,
-    looks: Semaphore,
-    changes: Semaphore,
+    looks: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     happenings: Happenings,
@@ -79,8 +79,8 @@ pub async fn serve(listener: TcpListener, source: Arc<dyn Source>, home: PathBuf
         home,
         names,
         answers: Mutex::default(),
-        looks: Semaphore::new(LOOKS_MAX),
-        changes: Semaphore::new(CHANGES_MAX),
+        looks: Arc::new(Semaphore::new(LOOKS_MAX)),
+        changes: Arc::new(Semaphore::new(CHANGES_MAX)),
         listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
         followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
         happenings: Happenings::new(),
@@ -128,13 +128,10 @@ impl Site {
                 reply.map_err(|_| Problem::unavailable("it takes too long"))?.map(Reply::response)
             }
             Handler::Change(change) => {
-                let turn = self.changes.acquire().await;
-                let source = Arc::clone(&self.source);
-                let done = tokio::task::spawn_blocking(move || change(&*source, &input)).await;
-                drop(turn);
+                let done = in_turn(&self.changes, &self.source, move |source| change(source, &input)).await;
                 // What was seen before is not so any more.
                 self.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
-                done.map_err(|_| Problem::broken("it was given up"))?.map(Reply::response)
+                done.map(Reply::response)
             }
             Handler::Happenings | Handler::Stream(_) if parts.method == Method::HEAD => Ok(nothing()),
             Handler::Happenings => {
@@ -187,14 +184,27 @@ impl Site {
         if let Some((_, reply)) = place.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(reply.clone());
         }
-        let turn = self.looks.acquire().await;
-        let source = Arc::clone(&self.source);
-        let found = tokio::task::spawn_blocking(move || look(&*source, &input)).await;
-        drop(turn);
-        let reply = found.map_err(|_| Problem::broken("it was given up"))??;
+        let reply = in_turn(&self.looks, &self.source, move |source| look(source, &input)).await?;
         *place = Some((Instant::now(), reply.clone()));
         Ok(reply)
     }
+}
+
+/// Not on the loop, and so many at a time. Whose client hangs up keeps its turn until it is done.
+async fn in_turn(
+    turns: &Arc<Semaphore>,
+    source: &Arc<dyn Source>,
+    work: impl FnOnce(&dyn Source) -> Result<Reply, Problem> + Send + 'static,
+) -> Result<Reply, Problem> {
+    let given_up = |_| Problem::broken("it was given up");
+    let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| Problem::unavailable("it is over"))?;
+    let source = Arc::clone(source);
+    let work = move || {
+        let done = work(&*source);
+        drop(turn);
+        done
+    };
+    tokio::task::spawn_blocking(work).await.map_err(given_up)?
 }
 
 /// What would go on, to who asks for its head only.

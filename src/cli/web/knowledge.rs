@@ -229,7 +229,8 @@ impl Source for Knowledge {
                     .hint("`?file=` names one"));
             }
         };
-        let _turn = self.planning.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = |_| Problem::conflict("another plan is being made").hint("try again in a moment");
+        let _turn = self.planning.try_lock().map_err(busy)?;
         let (code, plan) = diff(&self.home, &file, profile)?;
         Ok(json!({ "file": file, "changes": code == 2, "plan": without_variables(plan) }))
     }
