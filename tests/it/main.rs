@@ -43,5 +43,6 @@ mod startup;
 mod state_damage;
 mod stopping;
 mod support;
+mod traps;
 mod watching;
 mod why;
