@@ -1040,7 +1040,7 @@ pub(super) struct Scale {
     #[arg(required = true, value_name = "TARGET")]
     pub target: String,
 
-    /// So many; `+N` more, `-N` fewer; `max` is one a processor
+    /// So many; `+N` more, `-N` fewer; `max` is one a CPU, `50%` half as many
     #[arg(required = true, value_name = "N", allow_hyphen_values = true, value_parser = scale)]
     pub to: Many,
 
@@ -1048,14 +1048,19 @@ pub(super) struct Scale {
     pub turn: Turn,
 }
 
-/// `4`, `+2`, `-1`, `max`.
+/// `4`, `+2`, `-1`, `max`, `50%`.
 fn scale(text: &str) -> Result<Many, String> {
-    let wrong = || "a number such as 4, +2 or -1, or `max`".to_owned();
+    let wrong = || "a number such as 4, +2 or -1, `max`, or a share of the CPUs such as 50%".to_owned();
+    let cpus = || crate::platform::cpus().usable;
+    if let Some(share) = text.strip_suffix('%') {
+        let percent = share.parse::<u16>().ok().filter(|percent| *percent > 0).ok_or_else(wrong)?;
+        return Ok(Many::To((cpus().saturating_mul(percent.into()) / 100).max(1)));
+    }
     let by = |number: &str| number.parse::<u16>().ok().filter(|number| *number > 0).map(i32::from).ok_or_else(wrong);
     match text.split_at_checked(1) {
         Some(("+", number)) => Ok(Many::By(by(number)?)),
         Some(("-", number)) => Ok(Many::By(-by(number)?)),
-        _ if text == "max" => Ok(Many::To(surroundings::processors())),
+        _ if text == "max" => Ok(Many::To(cpus())),
         _ => by(text).map(|number| Many::To(number.unsigned_abs())),
     }
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 use super::arguments::{Reload, Scale, Targets, Turn};
 use super::error::CliError;
 use super::exit::Exit;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, harmless};
 use super::{apply, exchange, instances, surroundings};
+use crate::base::format_span;
 use crate::platform::{self, Use};
-use crate::rpc::wire::{Answer, Request};
+use crate::rpc::wire::{Answer, AppView, Request};
 use crate::spec::AppSpec;
 
 pub(super) fn stop(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -25,7 +26,11 @@ pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Ex
 
 pub(super) fn reload(arguments: &Reload, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let Reload { targets: Targets { targets, turn }, parallel } = arguments;
-    check_code(targets)?;
+    for app in &check_code(targets)? {
+        if let Some(note) = downtime(app) {
+            terminal.note(&note);
+        }
+    }
     let request = Request::Reload { targets: targets.clone(), parallel: *parallel };
     bring_up(&request, targets, "reloaded", *turn, terminal)
 }
@@ -42,16 +47,27 @@ pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exi
 }
 
 /// What runs is not stopped for what cannot be started.
-fn check_code(targets: &[String]) -> Result<(), CliError> {
+fn check_code(targets: &[String]) -> Result<Vec<AppView>, CliError> {
     let request = Request::Show { targets: targets.to_vec(), reveal: true, ambient: false };
-    let Some(Answer::Show { apps, .. }) = exchange::ask(&surroundings::home()?, request)? else { return Ok(()) };
+    let answer = exchange::ask(&surroundings::home()?, request)?;
+    let Some(Answer::Show { apps, .. }) = answer else { return Ok(Vec::new()) };
     for app in &apps {
         if let Some(problem) = obstacle(&app.spec) {
             return Err(CliError::error(format!("{problem}: nothing was restarted"))
                 .hint("put it right, or `pmrun apply` a file that says it otherwise"));
         }
     }
-    Ok(())
+    Ok(apps)
+}
+
+/// That a reload of it is none, how long it took the last time, and what to set.
+fn downtime(app: &AppView) -> Option<String> {
+    let remedy = app.spec.downtime_remedy()?;
+    let last = app.instances.iter().filter_map(|view| view.downtime_ms).max();
+    let last = last.map(|ms| format!(" ({} last time)", format_span(ms))).unwrap_or_default();
+    let name = harmless(app.spec.name.as_bytes(), false);
+    let runs = app.instances.iter().any(|view| view.pid.is_some());
+    runs.then(|| format!("`{name}` is restarted, with downtime{last}; a server is reloaded without it by {remedy}"))
 }
 
 /// Why an app could not be started again, as far as that shows: what is found by its name in the app's PATH is not looked for.

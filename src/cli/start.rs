@@ -143,7 +143,7 @@ mod tests {
             env: std::collections::BTreeMap::new(),
             cwd: "/srv".into(),
             home: None,
-            cpus: 1,
+            cpus: crate::base::Cpus::of_machine(1),
             mapping: None,
             engine: crate::config::js::Engine::Embedded,
             reading: config::Reading::default(),

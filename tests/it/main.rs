@@ -44,6 +44,7 @@ mod startup;
 mod state_damage;
 mod stopping;
 mod support;
+mod traps;
 mod watching;
 mod web;
 mod why;
