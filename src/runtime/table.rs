@@ -124,7 +124,7 @@ impl Instance {
         match (serves(before), serves(&self.machine.state)) {
             (true, false) => self.down_since = Some(now),
             (_, true) => {
-                self.downtime_ms = self.down_since.take().map(|since| now.ms_since(since)).or(self.downtime_ms)
+                self.downtime_ms = self.down_since.take().map(|since| now.ms_since(since)).or(self.downtime_ms);
             }
             (false, false) => {}
         }

@@ -20,8 +20,8 @@ fn a_port_that_is_taken_is_said_to_be_whose_and_what_mends_it() {
     let app = json!({
         "name": "web", "script": "server.js", "max_restarts": 2, "env": { "PORT": port.to_string(), "HOST": "127.0.0.1" },
     });
-    home.write("eco.json", &json!({ "apps": [app] }).to_string());
-    home.write("server.js", &SERVER.replace("PORT)", "PORT, '127.0.0.1')"));
+    home.write("eco.json", json!({ "apps": [app] }).to_string());
+    home.write("server.js", SERVER.replace("PORT)", "PORT, '127.0.0.1')"));
     let whose = format!("port {port} belongs to process {} (", std::process::id());
     home.exits(3, &["apply", "eco.json"]).says(&whose);
     home.ok(&["why", "web"]).prints(&whose);
@@ -43,7 +43,7 @@ fn instances_that_cannot_share_their_port_are_told_how_they_could() {
         "name": "web", "script": "server.js", "instances": 2, "exec_mode": "fork", "max_restarts": 2,
         "env": { "PORT": port.to_string() },
     });
-    home.write("eco.json", &json!({ "apps": [app] }).to_string());
+    home.write("eco.json", json!({ "apps": [app] }).to_string());
     home.exits(3, &["apply", "eco.json"]).says(&format!("of the same app has port {port} already")).says("cluster");
 }
 
@@ -55,10 +55,10 @@ fn a_reload_with_downtime_says_so_before_how_long_it_took_and_what_to_set() {
         json!({ "apps": [{ "name": "api", "script": "./api.sh", "env": { "V": version }, "min_uptime": 1 }] })
             .to_string()
     };
-    home.write("eco.json", &app("1"));
+    home.write("eco.json", app("1"));
     home.ok(&["apply", "eco.json"]);
     home.until_state("api:0", "online");
-    home.write("eco.json", &app("2"));
+    home.write("eco.json", app("2"));
     let remedy = "listen: [\"tcp:0.0.0.0:PORT\"]";
     home.exits(2, &["diff", "eco.json"]).prints("restart 1 instance (downtime)\n").prints(remedy);
     let said = home.ok(&["reload", "api"]);
