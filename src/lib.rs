@@ -36,6 +36,7 @@
 //! | [`health`] | health checks over the network: what is asked, and how often |
 //! | [`watch`] | file notifications: which folders are watched for whom, what is worth telling |
 //! | [`rpc`] | what goes over the control socket, and how |
+//! | [`http`] | what is asked over HTTP: routes, tokens, limits, and nothing of who knows the answers |
 //! | [`daemon`] | the daemon put together |
 //! | [`cli`] | one file a command; the only code that prints, but for [`logs::console`] |
 //!
@@ -78,6 +79,8 @@
 //! | `logs-1.sock` | where daemons find that process | the daemon |
 //! | `successor.sock` | where a service's daemon waits for what the one before leaves to it | the daemon |
 //! | `pids/NAME-ID.pid` | an instance's pid | the daemon |
+//! | `usage` | how much time on processors what runs had taken when somebody last looked | `list` and others that show it |
+//! | `web-tokens` | digests of the tokens that `web` lets in, and what each may do | `web --new-token` |
 
 pub mod base;
 pub mod cli;
@@ -87,6 +90,7 @@ pub mod diag;
 pub mod document;
 pub mod graph;
 pub mod health;
+pub mod http;
 pub mod logs;
 pub mod node;
 pub mod plan;

@@ -39,6 +39,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         "daemon",
         &["base", "spec", "graph", "plan", "supervisor", "runtime", "rpc", "platform", "logs", "health", "watch"],
     ),
+    // Not what the daemon is, only what can be asked of it; and even that is handed in.
+    ("http", &["base", "platform", "rpc"]),
     ("cli", ALL),
     ("main.rs", ALL),
     ("lib.rs", &[]),
@@ -65,6 +67,7 @@ const ALL: &[&str] = &[
     "runtime",
     "rpc",
     "daemon",
+    "http",
     "cli",
 ];
 
@@ -110,7 +113,7 @@ const WORLDLY: &[&str] = &[
 const MAY_SLEEP: &[(&str, &str)] = &[];
 
 /// More packages than this in Cargo.lock need a reason in the commit that raises it.
-const LOCKED_PACKAGES_MAX: usize = 330;
+const LOCKED_PACKAGES_MAX: usize = 350;
 
 #[test]
 fn arrows_between_layers_point_downwards() {

@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -6,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Timestamp, Zoned};
 use regex_lite::Regex;
 
+use super::columns::Sorting;
 use super::{exit, surroundings};
 use crate::base::{DateFormat, parse_millis};
 use crate::config::js::Engine;
@@ -65,8 +67,17 @@ pub(super) enum Command {
     #[command(visible_aliases = ["ls", "ps", "status"])]
     List(List),
     /// Show everything about apps
-    #[command(visible_aliases = ["describe", "info"])]
+    #[command(visible_aliases = ["describe", "desc", "info"])]
     Show(Show),
+    /// Print what an instance's process is given as its environment
+    Env(Env),
+    /// List instances for programs written for PM2: JSON with PM2's names, on one line
+    Jlist(PlainList),
+    /// The same for people and for grep: a name on each line
+    #[command(name = "prettylist")]
+    PrettyList(PlainList),
+    /// Serve what runs over HTTP, in the foreground: JSON, metrics for Prometheus, and actions for who may
+    Web(Web),
     /// Print, and follow, what apps write
     #[command(visible_alias = "log")]
     Logs(Logs),
@@ -177,6 +188,7 @@ impl Command {
             | Self::Why(Why { json, .. })
             | Self::Events(Events { json, .. })
             | Self::List(List { json, .. })
+            | Self::Env(Env { json, .. })
             | Self::Ping(Json { json })
             | Self::Upgrade(Json { json })
             | Self::Service(Service { command: Some(DaemonCommand::Upgrade(Json { json })), .. })
@@ -186,6 +198,9 @@ impl Command {
             Self::Init(_)
             | Self::Convert(_)
             | Self::Schema(_)
+            | Self::Jlist(_)
+            | Self::PrettyList(_)
+            | Self::Web(_)
             | Self::Flush(_)
             | Self::ReloadLogs
             | Self::Start(_)
@@ -747,16 +762,43 @@ pub(super) struct Json {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = TARGETS)]
+#[command(after_help = LIST)]
 pub(super) struct List {
     /// Without a target: all
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
 
+    /// In which order: by id, name, namespace, pid, uptime, restarts, status, cpu or memory (default: id)
+    ///
+    /// What is most comes first for cpu, memory, restarts and uptime; `:asc` and `:desc` say it otherwise.
+    #[arg(long, value_name = "FIELD[:asc|desc]")]
+    pub sort: Option<Sorting>,
+
+    /// A paragraph for each instance instead of a line
+    #[arg(short, long = "mini-list", conflicts_with_all = ["json", "watch"])]
+    pub mini: bool,
+
+    /// Show it anew every second, in its place
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
+
+const LIST: &str = "\
+A target is an app's name, `name:instance`, an id, a namespace, `/regex/`, or `all`.
+
+The columns that there is room for are shown; where stdout is no terminal, all. cpu and mem are of the process with
+all that it has started. cpu is of one processor, since somebody last looked, and since the start the first time.
+
+Examples:
+  pmrun list
+  pmrun ls api web                    only these
+  pmrun list --sort cpu               the busiest first
+  pmrun list --watch
+  pmrun list --json | jq '.instances[] | select(.state != \"online\")'";
 
 #[derive(Args, Debug)]
 #[command(after_help = TARGETS)]
@@ -772,6 +814,76 @@ pub(super) struct Show {
     #[arg(long)]
     pub reveal: bool,
 }
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pmrun jlist | jq '.[] | {name, pid, status: .pm2_env.status}'
+  pmrun prettylist | grep -c \"status: 'online'\"")]
+pub(super) struct PlainList {
+    /// Print values that look like secrets too; called as `pm2` that is done in any case
+    #[arg(long)]
+    pub reveal: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pmrun env 0
+  pmrun env api:1 --reveal | grep ^DATABASE_URL")]
+pub(super) struct Env {
+    /// An id that `list` shows, or an app's name
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+
+    /// Print values that look like secrets too
+    #[arg(long)]
+    pub reveal: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = WEB)]
+pub(super) struct Web {
+    /// 0: any that is free, which is said
+    #[arg(long, value_name = "PORT", default_value_t = 9615)]
+    pub port: u16,
+
+    /// The address to listen at. Whoever reaches it needs a token all the same, which is sent as it is: no TLS
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+
+    /// Answer to this name, too, besides addresses and `localhost`; can be repeated
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+
+    /// Make a token that lets its bearer look, print it, and end; it is not told again
+    #[arg(long)]
+    pub new_token: bool,
+
+    /// With --new-token: one that may start, stop, restart, reload, delete and scale apps, too
+    #[arg(long, requires = "new_token")]
+    pub write: bool,
+}
+
+const WEB: &str = "\
+  GET /                   the machine and all processes in PM2's shape
+  GET /api/v1/...         instances, apps, logs, events, plan, history; `/api/v1/openapi.json` describes it
+  GET /metrics            for Prometheus
+  GET /health             for who watches this; the only one that takes no token
+
+A token is kept as a digest, a line in `web-tokens` in PMRUN_HOME; without its line it is none any more. No variable's
+value is ever served.
+
+Examples:
+  pmrun web --new-token --write       prints a token
+  pmrun web                           serves on http://127.0.0.1:9615
+  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:9615/api/v1/instances
+  curl -H \"Authorization: Bearer $TOKEN\" -X POST http://127.0.0.1:9615/api/v1/apps/api/restart
+  pmrun start \"pmrun web\" --name web  have pmrun run it, too";
 
 #[derive(Args, Debug)]
 #[command(after_help = LOGS)]

@@ -48,8 +48,9 @@ pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exi
 
 /// What runs is not stopped for what cannot be started.
 fn check_code(targets: &[String]) -> Result<Vec<AppView>, CliError> {
-    let request = Request::Show { targets: targets.to_vec(), reveal: true };
-    let Some(Answer::Show { apps }) = exchange::ask(&surroundings::home()?, request)? else { return Ok(Vec::new()) };
+    let request = Request::Show { targets: targets.to_vec(), reveal: true, ambient: false };
+    let answer = exchange::ask(&surroundings::home()?, request)?;
+    let Some(Answer::Show { apps, .. }) = answer else { return Ok(Vec::new()) };
     for app in &apps {
         if let Some(problem) = obstacle(&app.spec) {
             return Err(CliError::error(format!("{problem}: nothing was restarted"))

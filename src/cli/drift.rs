@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::offline::{self, Past};
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, exchange, list, surroundings};
+use super::{arguments, columns, exchange, list, surroundings};
 use crate::config::retake;
 use crate::plan::{Drift, DriftKind, Formers, Running};
 use crate::platform::{deleted_program, user_name};
@@ -126,7 +126,7 @@ pub(super) fn value(drift: &Drift) -> Value {
 pub(super) fn line(drift: &Drift, now_ms: u64, colour: bool) -> String {
     let by = drift.by.as_ref().map(|by| {
         let who = user_name(by.uid).unwrap_or_else(|| by.uid.to_string());
-        format!(" ({by} by {who}, {} ago)", list::rough(now_ms.saturating_sub(by.at_ms) / 1_000))
+        format!(" ({by} by {who}, {} ago)", columns::rough(now_ms.saturating_sub(by.at_ms) / 1_000))
     });
     let text = format!("{}{}", drift.text(), by.unwrap_or_default());
     let app = paint(colour, Colour::Yellow, &harmless(drift.app.as_bytes(), false));

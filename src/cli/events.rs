@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::history::{self, History};
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, exchange, instances, list, logs, progress, surroundings};
+use super::{arguments, columns, exchange, instances, list, logs, progress, surroundings};
 use crate::base::InstanceId;
 use crate::logs::{FollowError, Follower, Line, Log, Reader, Sink, Stamps, Told};
 use crate::platform::time_zone;
@@ -194,7 +194,7 @@ pub(super) fn hue(what: &What) -> Colour {
     match what {
         What::Exited { status, asked: false, .. } if !status.is_success() => Colour::Red,
         What::Lost { .. } | What::Killed { .. } => Colour::Red,
-        _ => what.state().map_or(Colour::Dim, list::hue),
+        _ => what.state().map_or(Colour::Dim, columns::hue),
     }
 }
 

@@ -1,62 +1,183 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::json;
 
+use super::columns::{self, Row, Style, is_down};
 use super::error::CliError;
 use super::exit::Exit;
 use super::instances::Known;
-use super::terminal::{Colour, Terminal, harmless};
-use super::{arguments, instances, memory, surroundings, table};
-use crate::base::format_bytes;
-use crate::platform::{Wish, tell_keeper};
+use super::looks::{self, Load, Loads, Looks};
+use super::package::Packages;
+use super::terminal::{Terminal, harmless};
+use super::{arguments, instances, surroundings};
+use crate::platform::{self, Wish, tell_keeper, terminal_size};
 use crate::rpc::wire::{BesideView, InstanceView, StrangerView};
 
-/// An instance with what only the system knows of it.
+/// An instance with what only the system knows of it, for programs.
 #[derive(Serialize)]
-struct Measured {
+struct Measured<'a> {
     #[serde(flatten)]
-    view: InstanceView,
-    /// Resident, of the process itself.
+    view: &'a InstanceView,
+    /// These are of the process with all that it has started; resident.
     memory_bytes: Option<u64>,
+    /// Of one processor, since somebody last looked.
+    cpu_percent: Option<f64>,
+    processes: Option<u32>,
 }
+
+impl<'a> Measured<'a> {
+    fn new(row: &'a Row) -> Self {
+        Self {
+            view: &row.view,
+            memory_bytes: row.load.map(|load| load.memory_bytes),
+            cpu_percent: row.load.map(Load::cpu_percent),
+            processes: row.load.map(|load| load.processes),
+        }
+    }
+}
+
+/// How often a list that is watched is drawn anew.
+const PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let Known { mut instances, strangers, watched } = instances::shown(&home, terminal)?;
-    if !arguments.targets.is_empty() {
-        instances = instances::select(&arguments.targets, &instances)?;
+    if arguments.watch {
+        return watch(arguments, &home, terminal);
     }
-    let page = rustix::param::page_size() as u64;
-    let measured: Vec<Measured> = instances
-        .into_iter()
-        .map(|view| Measured { memory_bytes: view.pid.and_then(|pid| memory::resident(pid, page)), view })
-        .collect();
+    let look = looks::begin();
+    let Known { instances, strangers, watched } = known(arguments, &home, terminal)?;
+    let loads = look.of(&home, instances.iter().filter_map(|view| view.pid));
+    let mut packages = Packages::default();
+    let rows = rows(instances, &loads, arguments, &home, &mut packages);
     if arguments.json {
+        let measured: Vec<Measured<'_>> = rows.iter().map(Measured::new).collect();
         terminal.json(&json!({ "version": 1, "daemon": watched, "instances": measured, "strangers": strangers }))?;
-    } else {
-        terminal.print(text(&measured, watched, now_ms(), terminal))?;
-        if let Some(note) = (!watched).then(|| unwatched(&measured, tell_keeper(&home, Wish::Nothing))).flatten() {
-            terminal.note(note);
+        return Ok(Exit::Done);
+    }
+    let style = style(terminal, watched);
+    let text = if arguments.mini { columns::paragraphs(&rows, &style) } else { columns::text(&rows, &style) };
+    terminal.print(text)?;
+    if let Some(note) = (!watched).then(|| unwatched(&rows, tell_keeper(&home, Wish::Nothing))).flatten() {
+        terminal.note(note);
+    }
+    for (view, other) in rows.iter().filter_map(|row| Some((&row.view, row.view.beside.as_ref()?))) {
+        let instance = harmless(view.name.as_bytes(), false);
+        terminal.note(&format!("`{instance}:{}` is being replaced; beside it: {}", view.slot, beside(other)));
+    }
+    for row in &rows {
+        if let Some(waits) = waits_in_vain(&row.view) {
+            terminal.note(&waits);
         }
-        for (view, other) in measured.iter().filter_map(|one| Some((&one.view, one.view.beside.as_ref()?))) {
-            let instance = harmless(view.name.as_bytes(), false);
-            terminal.note(&format!("`{instance}:{}` is being replaced; beside it: {}", view.slot, beside(other)));
-        }
-        for view in measured.iter().map(|one| &one.view) {
-            if let Some(waits) = waits_in_vain(view) {
-                terminal.note(&waits);
-            }
-        }
-        for StrangerView { pid, name, slot } in strangers {
-            let instance = harmless(name.as_bytes(), false);
-            terminal.note(&format!(
-                "process {pid} runs as `{instance}:{slot}` and is not known: it is from before the state was built anew, and left \
-                 alone; once it has ended (`kill {pid}`), `pmrun apply` starts it"
-            ));
-        }
+    }
+    for StrangerView { pid, name, slot } in strangers {
+        let instance = harmless(name.as_bytes(), false);
+        terminal.note(&format!(
+            "process {pid} runs as `{instance}:{slot}` and is not known: it is from before the state was built anew, and left \
+             alone; once it has ended (`kill {pid}`), `pmrun apply` starts it"
+        ));
+    }
+    if let Some(hint) = hint(&rows).filter(|_| watched) {
+        terminal.note(&hint);
     }
     Ok(Exit::Done)
+}
+
+fn known(arguments: &arguments::List, home: &Path, terminal: &mut Terminal) -> Result<Known, CliError> {
+    let mut known = instances::shown(home, terminal)?;
+    if !arguments.targets.is_empty() {
+        known.instances = instances::select(&arguments.targets, &known.instances)?;
+    }
+    Ok(known)
+}
+
+fn rows(
+    instances: Vec<InstanceView>,
+    loads: &Loads,
+    arguments: &arguments::List,
+    home: &Path,
+    packages: &mut Packages,
+) -> Vec<Row> {
+    let labels = instances::labels(&instances);
+    let owner = owner(home);
+    let row = |(view, label): (InstanceView, String)| Row {
+        label,
+        load: view.pid.and_then(|pid| loads.get(&pid).copied()),
+        version: packages.version(&view.script),
+        user: view.user.clone().unwrap_or_else(|| owner.clone()),
+        view,
+    };
+    let mut rows: Vec<Row> = instances.into_iter().zip(labels).map(row).collect();
+    if let Some(by) = arguments.sort {
+        columns::sort(&mut rows, by);
+    }
+    rows
+}
+
+/// Whose daemon it is: as whom apps run that do not say it.
+pub(super) fn owner(home: &Path) -> String {
+    let uid = home.metadata().map_or_else(|_| platform::user_id(), |meta| meta.uid());
+    platform::user_name(uid).unwrap_or_else(|| uid.to_string())
+}
+
+fn style(terminal: &Terminal, watched: bool) -> Style {
+    let width = terminal.interactive.then(|| terminal_size(io::stdout()).map_or(80, |(columns, _)| columns));
+    Style { width, colour: terminal.colour, unicode: terminal.unicode, watched, now_ms: now_ms() }
+}
+
+/// Draws it over and over in its place, until the command is ended. The terminal is put into no mode of its own: there is
+/// nothing to undo.
+fn watch(arguments: &arguments::List, home: &Path, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if !terminal.interactive {
+        return Err(CliError::usage("`--watch` draws on a terminal, and stdout is none")
+            .hint("`pmrun events --follow --json` tells programs what happens"));
+    }
+    let (mut looks, mut packages) = (Looks::default(), Packages::default());
+    let mut before = "\x1b[2J";
+    loop {
+        let Known { instances, watched, .. } = known(arguments, home, terminal)?;
+        let loads = looks.look(instances.iter().filter_map(|view| view.pid));
+        let rows = rows(instances, &loads, arguments, home, &mut packages);
+        let text = columns::text(&rows, &style(terminal, watched));
+        let height = terminal_size(io::stdout()).map_or(24, |(_, rows)| rows);
+        terminal.print(format!("{before}{}", frame(&text, height)))?;
+        terminal.flush_now().map_err(|err| CliError::output(&err))?;
+        before = "";
+        std::thread::sleep(PERIOD);
+    }
+}
+
+/// From the upper left corner on, and no line more than there is room for.
+fn frame(text: &str, height: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let room = height.saturating_sub(1).max(1);
+    let shown = if lines.len() > room { room.saturating_sub(1) } else { lines.len() };
+    let mut frame = "\x1b[H".to_owned();
+    for line in &lines[..shown] {
+        frame += line;
+        frame += "\x1b[K\n";
+    }
+    if shown < lines.len() {
+        let more = lines.len() - shown;
+        frame.extend(["and ", &more.to_string(), " more\x1b[K\n"]);
+    }
+    frame + "\x1b[J"
+}
+
+/// Where to go on when something is not as it should be.
+fn hint(rows: &[Row]) -> Option<String> {
+    let mut unwell = rows.iter().filter(|row| columns::is_unwell(&row.view));
+    let first = unwell.next()?;
+    let name = harmless(first.view.name.as_bytes(), false);
+    let more = match unwell.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let label = harmless(first.label.as_bytes(), false);
+    Some(format!("`{label}` is {}{more}: `pmrun why {name}` says why", first.view.state))
 }
 
 /// What it waits for has been deleted, and does not come by itself.
@@ -75,96 +196,27 @@ pub(super) fn beside(view: &BesideView) -> String {
 }
 
 /// What it means that no daemon runs; nothing where nothing runs or should.
-fn unwatched(measured: &[Measured], is_kept: bool) -> Option<&'static str> {
+fn unwatched(rows: &[Row], is_kept: bool) -> Option<&'static str> {
     // A keeper whose daemon has ended as it was told to is on its way out, too.
-    if is_kept && measured.iter().any(|one| one.view.pid.is_some() || is_down(&one.view)) {
+    if is_kept && rows.iter().any(|row| row.view.pid.is_some() || is_down(&row.view)) {
         return Some(
             "no daemon runs just now: the last one has ended, and its keeper starts another, within a minute at the latest",
         );
     }
-    if measured.iter().any(|one| one.view.pid.is_some()) {
+    if rows.iter().any(|row| row.view.pid.is_some()) {
         return Some(
             "no daemon runs: nobody watches these apps, and what ends stays down; `pmrun apply`, or any command that \
              changes something, starts one, which takes over what runs",
         );
     }
-    measured.iter().any(|one| is_down(&one.view)).then_some(
+    rows.iter().any(|row| is_down(&row.view)).then_some(
         "no daemon runs, and nothing that should run does; `pmrun apply`, or any command that changes something, \
          starts one, which starts what should run",
     )
 }
 
-/// It should run: only of such a one that is stopped there is more to say.
-fn is_down(view: &InstanceView) -> bool {
-    view.state == "stopped" && view.detail.is_some()
-}
-
-/// `online` and `stopped` are what a daemon has seen to.
-fn state(view: &InstanceView, watched: bool) -> (String, Option<Colour>) {
-    match view {
-        _ if watched => (view.state.clone(), Some(hue(&view.state))),
-        InstanceView { pid: Some(_), .. } => ("unwatched".to_owned(), Some(Colour::Yellow)),
-        view if is_down(view) => ("down".to_owned(), Some(Colour::Red)),
-        _ => (view.state.clone(), Some(hue(&view.state))),
-    }
-}
-
-fn text(measured: &[Measured], watched: bool, now_ms: u64, terminal: &Terminal) -> String {
-    let views: Vec<InstanceView> = measured.iter().map(|one| one.view.clone()).collect();
-    let namespaces = views.iter().any(|view| view.namespace != "default");
-    let restarts = if terminal.unicode { "↺" } else { "restarts" };
-    let mut columns: Vec<table::Column> = vec![("id", true), ("name", false)];
-    columns.extend(namespaces.then_some(("namespace", false)));
-    columns.extend([("pid", true), ("state", false), (restarts, true), ("uptime", true), ("memory", true)]);
-
-    let rows = measured.iter().zip(instances::labels(&views)).map(|(one, label)| {
-        let view = &one.view;
-        let mut row = vec![(view.id.to_string(), None), (harmless(label.as_bytes(), false), None)];
-        row.extend(namespaces.then(|| (harmless(view.namespace.as_bytes(), false), None)));
-        row.extend([
-            (or_dash(view.pid), None),
-            state(view, watched),
-            (view.restarts.to_string(), None),
-            (or_dash(uptime(view, now_ms)), None),
-            (or_dash(one.memory_bytes.map(format_bytes)), None),
-        ]);
-        row
-    });
-    table::draw(&columns, rows.collect(), terminal.colour)
-}
-
-/// Since when its process runs: `5s`, `3m`, `2h`, `4d`. One unit is what the eye can take in.
-pub(super) fn uptime(view: &InstanceView, now_ms: u64) -> Option<String> {
-    view.pid?;
-    let seconds = now_ms.saturating_sub(view.started_at_ms?) / 1_000;
-    Some(rough(seconds))
-}
-
-/// A span of time in its largest unit.
-pub(super) fn rough(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m", seconds / 60),
-        3_600..86_400 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
-pub(super) fn hue(state: &str) -> Colour {
-    match state {
-        "online" => Colour::Green,
-        "errored" | "unhealthy" => Colour::Red,
-        "stopped" | "completed" => Colour::Dim,
-        _ => Colour::Yellow,
-    }
-}
-
 pub(super) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
-}
-
-fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 #[cfg(test)]
@@ -188,35 +240,35 @@ mod tests {
         }
     }
 
-    #[test]
-    fn uptime_has_one_unit_and_needs_a_process() {
-        let mut view = InstanceView::sample(0, "api", 0);
-        view.started_at_ms = Some(0);
-        assert_eq!(uptime(&view, 5_000), None);
-        view.pid = Some(1);
-        let table = [(0, "0s"), (59_999, "59s"), (60_000, "1m"), (7_200_000, "2h"), (864_000_000, "10d")];
-        for (now, want) in table {
-            assert_eq!(uptime(&view, now).as_deref(), Some(want));
-        }
+    fn row(name: &str, state: &str) -> Row {
+        let mut view = InstanceView::sample(3, name, 0);
+        view.state = state.to_owned();
+        Row { view, label: name.to_owned(), load: None, version: None, user: "app".to_owned() }
     }
 
     #[test]
-    fn the_table_shows_namespaces_only_where_there_are_some() {
-        let terminal = Terminal::for_test();
-        let mut view = InstanceView::sample(3, "api", 0);
-        (view.pid, view.started_at_ms, view.state) = (Some(7), Some(0), "online".to_owned());
-        let one = |view: &InstanceView| Measured { view: view.clone(), memory_bytes: Some(3 << 20) };
-        assert_eq!(
-            text(&[one(&view)], true, 61_000, &terminal),
-            "id  name  pid  state   restarts  uptime  memory\n 3  api     7  online         0      1m      3M\n"
-        );
-        view.namespace = "shop".to_owned();
-        assert!(text(&[one(&view)], true, 0, &terminal).starts_with("id  name  namespace  pid"));
+    fn what_is_wrong_leads_to_why() {
+        assert_eq!(hint(&[row("api", "online"), row("web", "stopped")]), None);
+        let rows = [row("api", "online"), row("web", "errored"), row("db", "unhealthy")];
+        assert_eq!(hint(&rows[..2]).as_deref(), Some("`web` is errored: `pmrun why web` says why"));
+        assert_eq!(hint(&rows).as_deref(), Some("`web` is errored, and 1 more: `pmrun why web` says why"));
     }
 
     #[test]
-    fn json_has_the_view_and_the_memory_side_by_side() {
-        let value = json!(Measured { view: InstanceView::sample(3, "api", 0), memory_bytes: None });
+    fn a_frame_is_never_as_high_as_the_terminal() {
+        assert_eq!(frame("a\nb\n", 24), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+        let many = "line\n".repeat(500);
+        assert_eq!(frame(&many, 24).lines().count(), 24);
+        assert!(frame(&many, 24).contains("and 478 more\x1b[K"), "{}", frame(&many, 24));
+    }
+
+    #[test]
+    fn json_has_the_view_and_the_load_side_by_side() {
+        let mut row = row("api", "stopped");
+        let value = json!(Measured::new(&row));
         assert_eq!((&value["id"], &value["name"], &value["memory_bytes"]), (&json!(3), &json!("api"), &json!(null)));
+        row.load = Some(Load { memory_bytes: 7, cpu_permille: 123, cpu_ms: 0, processes: 2 });
+        let value = json!(Measured::new(&row));
+        assert_eq!((&value["memory_bytes"], &value["cpu_percent"]), (&json!(7), &json!(12.3)));
     }
 }

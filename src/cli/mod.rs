@@ -10,6 +10,7 @@ mod arguments;
 mod baseline;
 mod change;
 mod checkout;
+mod columns;
 mod convert;
 mod diff;
 mod drift;
@@ -25,13 +26,15 @@ mod history;
 mod init;
 mod inputs;
 mod instances;
+mod jlist;
 mod kill;
 mod list;
 mod live;
 mod loading;
 mod logs;
-mod memory;
+mod looks;
 mod offline;
+mod package;
 mod ping;
 mod progress;
 mod random;
@@ -56,6 +59,7 @@ mod traps;
 mod upgrade;
 mod validate;
 mod version;
+mod web;
 mod why;
 
 use std::process::ExitCode;
@@ -142,6 +146,10 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Explain(arguments) => explain::run(arguments, terminal),
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Show(arguments) => show::run(arguments, terminal),
+        Command::Env(arguments) => jlist::env(arguments, terminal),
+        Command::Jlist(arguments) => jlist::run(arguments, terminal),
+        Command::PrettyList(arguments) => jlist::pretty(arguments, terminal),
+        Command::Web(arguments) => web::run(arguments, terminal),
         Command::Logs(arguments) => logs::run(arguments, terminal),
         Command::Flush(arguments) => flush::run(arguments, terminal),
         Command::ReloadLogs => reload_logs::run(terminal),

@@ -1,59 +1,62 @@
-//! Columns of text. Cells are never wrapped or cut: scripts look for names in what is printed. 500 rows of 8 take 1.2 ms
-//! in a release build, which is within what `list` may cost.
+//! Columns of text. Cells are never wrapped or cut: scripts look for names in what is printed.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::terminal::{Colour, paint};
 
-/// A cell's text, whether it is a number, and its colour.
+/// A column's heading, and whether it holds numbers.
 pub(super) type Column = (&'static str, bool);
+/// What is in a cell, and its colour.
+pub(super) type Cell = (String, Option<Colour>);
 
-/// Zero-width characters that stand around a coloured cell while widths are counted. Escape sequences would count.
-const MARKS: [(char, Colour); 4] =
-    [('\u{2061}', Colour::Green), ('\u{2062}', Colour::Red), ('\u{2063}', Colour::Yellow), ('\u{2064}', Colour::Dim)];
-const END: char = '\u{2060}';
+const GAP: &str = "  ";
 
 /// Rows below a heading, two spaces between columns.
-pub(super) fn draw(columns: &[Column], rows: Vec<Vec<(String, Option<Colour>)>>, colour: bool) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(columns.iter().map(|(name, _)| *name));
-    for row in rows {
-        table.add_row(row.into_iter().map(|(text, hue)| Cell::new_owned(marked(text, hue.filter(|_| colour)))));
-    }
-    for (column, (_, number)) in table.column_iter_mut().zip(columns) {
-        column.set_padding((0, 2));
-        column.set_cell_alignment(if *number { CellAlignment::Right } else { CellAlignment::Left });
-    }
-    let mut text = String::new();
-    for (at, line) in table.lines().enumerate() {
+pub(super) fn draw(columns: &[Column], rows: Vec<Vec<Cell>>, colour: bool) -> String {
+    let widths = widths(columns, &rows);
+    let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + GAP.len() * widths.len()));
+    let heading = columns.iter().map(|(name, _)| ((*name).to_owned(), None)).collect();
+    let mut line = String::new();
+    for (at, row) in std::iter::once(heading).chain(rows).enumerate() {
+        line.clear();
+        let mut gap = 0;
+        for ((cell, hue), (width, (_, number))) in row.iter().zip(widths.iter().zip(columns)) {
+            let room = width.saturating_sub(cell.width());
+            let (before, after) = if *number { (room, 0) } else { (0, room) };
+            // What nothing comes after needs no room.
+            line.extend(std::iter::repeat_n(' ', gap + before));
+            match hue.filter(|_| colour) {
+                Some(hue) if !cell.is_empty() => line.push_str(&paint(true, hue, cell)),
+                _ => line.push_str(cell),
+            }
+            gap = after + GAP.len();
+        }
         let line = line.trim_end();
-        text += &if at == 0 { paint(colour, Colour::Dim, line) } else { painted(line) };
+        if at == 0 {
+            text.push_str(&paint(colour, Colour::Dim, line));
+        } else {
+            text.push_str(line);
+        }
         text.push('\n');
     }
     text
 }
 
-fn marked(text: String, hue: Option<Colour>) -> String {
-    match hue.and_then(|hue| MARKS.iter().find(|(_, colour)| *colour == hue)) {
-        Some((mark, _)) => format!("{mark}{text}{END}"),
-        None => text,
+/// How wide each column is, its heading included.
+pub(super) fn widths(columns: &[Column], rows: &[Vec<Cell>]) -> Vec<usize> {
+    let mut widths: Vec<usize> = columns.iter().map(|(name, _)| name.width()).collect();
+    for row in rows {
+        for (width, (cell, _)) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
     }
+    widths
 }
 
-fn painted(line: &str) -> String {
-    let mut rest = line;
-    let mut out = String::new();
-    while let Some(start) = rest.find(|c| MARKS.iter().any(|(mark, _)| *mark == c)) {
-        let (before, from) = rest.split_at(start);
-        let Some(end) = from.find(END) else { break };
-        let mark = from.chars().next().unwrap_or(END);
-        let hue = MARKS.iter().find(|(known, _)| *known == mark).map_or(Colour::Dim, |(_, colour)| *colour);
-        out += before;
-        out += &paint(true, hue, &from[mark.len_utf8()..end]);
-        rest = &from[end + END.len_utf8()..];
-    }
-    out + rest
+/// How wide a table of such columns is.
+pub(super) fn total(widths: impl ExactSizeIterator<Item = usize>) -> usize {
+    let gaps = widths.len().saturating_sub(1) * GAP.len();
+    gaps + widths.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -89,6 +92,18 @@ mod tests {
             stripped = stripped.replace(code, "");
         }
         assert_eq!(stripped, plain);
+    }
+
+    #[test]
+    fn what_is_wide_is_counted_as_wide() {
+        let cell = |text: &str| (text.to_owned(), None);
+        let rows = vec![
+            vec![cell("0"), cell("漢字"), cell("x")],
+            vec![cell("1"), cell("\u{1f980}"), cell("x")],
+            vec![cell("2"), cell("abcd"), cell("x")],
+        ];
+        assert_eq!(draw(&COLUMNS, rows, false), "id  name  state\n 0  漢字  x\n 1  \u{1f980}    x\n 2  abcd  x\n");
+        assert_eq!(total(widths(&COLUMNS, &[]).into_iter()), 15);
     }
 
     #[test]

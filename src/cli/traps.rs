@@ -15,8 +15,8 @@ const IN_USE: [&str; 3] = ["EADDRINUSE", "ddress already in use", "onnection in 
 pub(super) fn seen(app: &str, lines: &[String]) -> Option<String> {
     let port = port_in_use(lines)?;
     let home = surroundings::home().ok()?;
-    let request = Request::Show { targets: vec!["all".to_owned()], reveal: false };
-    let Ok(Some(Answer::Show { apps })) = exchange::ask(&home, request) else { return None };
+    let request = Request::Show { targets: vec!["all".to_owned()], reveal: false, ambient: false };
+    let Ok(Some(Answer::Show { apps, .. })) = exchange::ask(&home, request) else { return None };
     let spec = &apps.iter().find(|view| view.spec.name == app)?.spec;
     Some(explain(spec, port, &holder(&apps, platform::listeners(port))))
 }

@@ -73,17 +73,8 @@ impl Table {
     /// # Errors
     /// When /proc cannot be listed, or not be read to its end: half a table would say that processes are gone.
     pub(super) fn scan() -> io::Result<Self> {
-        let proc = open_dir(c"/proc")?;
         let mut processes = Vec::with_capacity(256);
-        for entry in Dir::read_from(&proc)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name.first().is_some_and(u8::is_ascii_digit)
-                && let Some(process) = read_stat(&proc, name)?
-            {
-                processes.push(process);
-            }
-        }
+        each_stat(|text| processes.extend(parse_stat(text)))?;
         Ok(Self::of(processes))
     }
 
@@ -233,19 +224,43 @@ fn open_dir(path: &CStr) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn read_stat(proc: &OwnedFd, pid: &[u8]) -> io::Result<Option<Process>> {
+/// The line of `stat` of every process.
+///
+/// # Errors
+/// When /proc cannot be listed, or not be read to its end.
+pub(super) fn each_stat(mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let proc = open_dir(c"/proc")?;
+    for entry in Dir::read_from(&proc)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name.first().is_some_and(u8::is_ascii_digit) {
+            read_stat(&proc, name, &mut take)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_stat(proc: &OwnedFd, pid: &[u8], take: impl FnOnce(&[u8])) -> io::Result<()> {
     let mut path = [0_u8; 24];
-    let Some(path) = stat_path(pid, &mut path) else { return Ok(None) };
-    stat_of(rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+    let Some(path) = stat_path(pid, &mut path) else { return Ok(()) };
+    with_stat(rustix::fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()), take)
 }
 
 fn stat_of(file: rustix::io::Result<OwnedFd>) -> io::Result<Option<Process>> {
+    let mut process = None;
+    with_stat(file, |text| process = parse_stat(text))?;
+    Ok(process)
+}
+
+/// Nothing where the process is gone.
+fn with_stat(file: rustix::io::Result<OwnedFd>, take: impl FnOnce(&[u8])) -> io::Result<()> {
     let mut text = [0_u8; 512];
     match file.and_then(|file| rustix::io::read(&file, &mut text)) {
-        Ok(length) => Ok(parse_stat(&text[..length])),
-        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error.into()),
-        Err(_) => Ok(None),
+        Ok(length) => take(&text[..length]),
+        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error.into()),
+        Err(_) => {}
     }
+    Ok(())
 }
 
 fn stat_path<'a>(pid: &[u8], path: &'a mut [u8; 24]) -> Option<&'a CStr> {

@@ -52,6 +52,9 @@ pub enum Request {
         targets: Vec<String>,
         #[serde(default)]
         reveal: bool,
+        /// With what each app inherits.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ambient: bool,
     },
     Plan {
         graph: Box<Graph>,
@@ -256,6 +259,9 @@ pub enum Answer {
     },
     Show {
         apps: Vec<AppView>,
+        /// What they inherit, by [`AppView::ambient`]; where that was asked for.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        ambients: BTreeMap<String, BTreeMap<String, String>>,
     },
     Plan {
         plan: Box<Plan>,
@@ -461,6 +467,29 @@ pub struct InstanceView {
     /// `json` where each line is an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_type: Option<String>,
+    /// What is run. Empty: of a daemon that does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub script: String,
+    /// As whom it runs, where that is not the daemon's own user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// It is restarted when its files change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watching: bool,
+    /// Of those that were too short, since the last that was not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unstable_restarts: u32,
+    /// Of one that waits for it: how long until it is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_ms: Option<u64>,
+    /// How long it was last made to wait by its `exp_backoff_restart_delay`, until a long run ends that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_ms: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The other process of an instance, while one relieves the other.
@@ -509,6 +538,12 @@ impl InstanceView {
             log_file: None,
             log_date_format: None,
             log_type: None,
+            script: format!("/srv/{name}.js"),
+            user: None,
+            watching: false,
+            unstable_restarts: 0,
+            waits_ms: None,
+            backoff_ms: None,
         }
     }
 }
@@ -517,5 +552,8 @@ impl InstanceView {
 pub struct AppView {
     pub spec: AppSpec,
     pub file: Option<String>,
+    /// What it inherits, by its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ambient: Option<String>,
     pub instances: Vec<InstanceView>,
 }

@@ -391,7 +391,7 @@ impl Core {
                 let strangers = self.table.strangers.iter().map(view::stranger).collect();
                 Some(Answer::List { instances, strangers })
             }
-            Request::Show { targets, reveal } => Some(self.show(targets, *reveal, now)),
+            Request::Show { targets, reveal, ambient } => Some(self.show(targets, *reveal, *ambient, now)),
             Request::Plan { graph, options } => {
                 Some(match request::plan_now(graph, options, &view::snapshot(&self.table, self.generation), self.key) {
                     Ok(plan) => Answer::Plan { plan: Box::new(plan) },
@@ -426,7 +426,7 @@ impl Core {
         }
     }
 
-    fn show(&self, targets: &[String], reveal: bool, now: Now) -> Answer {
+    fn show(&self, targets: &[String], reveal: bool, ambient: bool, now: Now) -> Answer {
         let all = ["all".to_owned()];
         let targets = if targets.is_empty() { &all } else { targets };
         match super::resolve(targets, &view::views(&self.table, now)) {
@@ -435,7 +435,9 @@ impl Core {
                 for app in &mut apps {
                     self.watching.annotate(&mut app.instances);
                 }
-                Answer::Show { apps }
+                let ambients =
+                    if ambient { view::ambients(&self.table, &mut apps, &self.key, reveal) } else { BTreeMap::new() };
+                Answer::Show { apps, ambients }
             }
             Err(error) => request::unknown(error),
         }

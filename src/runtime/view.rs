@@ -6,7 +6,7 @@ use super::work::Declared;
 use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
 use crate::base::{InstanceId, Key, Now, first, format_span, is_second, second};
 use crate::plan::{
-    ActualApp, ActualInstance, Liveness, Snapshot, Step, shown_digest, shown_env, shown_text, shown_words,
+    ActualApp, ActualInstance, Liveness, Snapshot, Step, holds_secret, shown_digest, shown_env, shown_text, shown_words,
 };
 use crate::rpc::wire::{AppView, BesideView, InstanceView, StrangerView};
 use crate::schedule::Agenda;
@@ -214,6 +214,12 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
         next_run_at_ms: next_run(app, machine),
         runs: instance.runs.clone(),
         limits_note: instance.limits_note.clone(),
+        unstable_restarts: machine.unstable,
+        waits_ms: match &machine.state {
+            supervisor::State::Waiting { until } => Some(until.ms_since(now.mono)),
+            _ => None,
+        },
+        backoff_ms: machine.last_backoff_ms(),
         downtime_ms: instance.downtime_ms,
         beside: other.map(|other| beside(&other.machine, now)),
         ..blank(&app.record, first(slot), first(instance.list_id), outputs)
@@ -368,6 +374,12 @@ fn blank(
         log_file,
         log_date_format,
         log_type: json.then(|| "json".to_owned()),
+        script: record.spec.script.clone(),
+        user: record.spec.uid.clone(),
+        watching: record.spec.watch.enabled,
+        unstable_restarts: 0,
+        waits_ms: None,
+        backoff_ms: None,
     }
 }
 
@@ -380,10 +392,59 @@ fn grouped(views: Vec<InstanceView>, records: &BTreeMap<&str, &AppRecord>, key: 
         } else if let Some(record) = records.get(view.name.as_str()) {
             places.insert(view.name.clone(), apps.len());
             let spec = if reveal { (*record.spec).clone() } else { hidden(&record.spec, key) };
-            apps.push(AppView { spec, file: record.file.clone(), instances: vec![view] });
+            let ambient = Some(record.ambient.clone()).filter(|digest| !digest.is_empty());
+            apps.push(AppView { spec, file: record.file.clone(), ambient, instances: vec![view] });
         }
     }
     apps
+}
+
+/// What the apps that are shown inherit, each once.
+pub(super) fn ambients(
+    table: &Table,
+    apps: &mut [AppView],
+    key: &Key,
+    reveal: bool,
+) -> BTreeMap<String, BTreeMap<String, String>> {
+    declared_for_programs(apps, |name| Some(&table.apps.get(name)?.record), key, reveal);
+    let known = apps.iter().filter_map(|app| table.apps.get(&app.spec.name));
+    let by_digest: BTreeMap<&String, &App> = known.map(|app| (&app.ambient.digest, app)).collect();
+    by_digest.into_iter().map(|(digest, app)| (digest.clone(), shown(&app.ambient.variables, key, reveal))).collect()
+}
+
+/// The same where no daemon runs.
+#[must_use]
+pub fn offline_ambients(
+    state: &State,
+    apps: &mut [AppView],
+    reveal: bool,
+) -> BTreeMap<String, BTreeMap<String, String>> {
+    declared_for_programs(apps, |name| state.apps.get(name), &state.key, reveal);
+    let known = state.ambients.iter();
+    known.map(|(digest, variables)| (digest.clone(), shown(variables, &state.key, reveal))).collect()
+}
+
+/// Variables as programs may read them: what is no secret is as it is, however long.
+fn shown(variables: &BTreeMap<String, String>, key: &Key, reveal: bool) -> BTreeMap<String, String> {
+    let is_shown = |name: &str, value: &str| reveal || !holds_secret(name, value);
+    let value = |name: &str, value: &str| {
+        if is_shown(name, value) { value.to_owned() } else { shown_env(name, value, key) }
+    };
+    variables.iter().map(|(name, text)| (name.clone(), value(name, text))).collect()
+}
+
+/// The same of what apps declare.
+fn declared_for_programs<'a>(
+    apps: &mut [AppView],
+    record: impl Fn(&str) -> Option<&'a AppRecord>,
+    key: &Key,
+    reveal: bool,
+) {
+    for app in apps {
+        if let Some(record) = record(&app.spec.name) {
+            app.spec.env = shown(&record.spec.env, key, reveal);
+        }
+    }
 }
 
 fn hidden(spec: &AppSpec, key: &Key) -> AppSpec {

@@ -310,12 +310,7 @@ fn environment(
     list_id: u32,
     layout: &Layout,
 ) -> BTreeMap<String, String> {
-    let mut env = spec.env.clone();
-    if let Some(counted) = &spec.increment_var {
-        let base = env.get(counted).or_else(|| ambient.get(counted));
-        let base: i64 = base.and_then(|value| value.trim().parse().ok()).unwrap_or(0);
-        env.insert(counted.clone(), base.saturating_add(i64::from(instance.slot)).to_string());
-    }
+    let mut env = declared(spec, ambient, instance.slot);
     if !spec.instance_var.is_empty() {
         env.insert(spec.instance_var.clone(), instance.slot.to_string());
     }
@@ -356,8 +351,21 @@ fn environment(
     env
 }
 
+/// What its file says of its environment, and what counts up from one instance to the next.
+#[must_use]
+pub fn declared(spec: &AppSpec, ambient: &BTreeMap<String, String>, slot: u32) -> BTreeMap<String, String> {
+    let mut env = spec.env.clone();
+    if let Some(counted) = &spec.increment_var {
+        let base = env.get(counted).or_else(|| ambient.get(counted));
+        let base: i64 = base.and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+        env.insert(counted.clone(), base.saturating_add(i64::from(slot)).to_string());
+    }
+    env
+}
+
 /// In the form of a UUID, as PM2 has it; of the instance, and the same at each start.
-fn unique_id(instance: &InstanceId, list_id: u32, layout: &Layout) -> String {
+#[must_use]
+pub fn unique_id(instance: &InstanceId, list_id: u32, layout: &Layout) -> String {
     let digest = sha256_hex(format!("{}\0{instance}\0{list_id}", layout.home).as_bytes());
     format!("{}-{}-4{}-8{}-{}", &digest[..8], &digest[8..12], &digest[13..16], &digest[17..20], &digest[20..32])
 }

@@ -157,6 +157,14 @@ impl Machine {
         health.max(ready).max(listening)
     }
 
+    /// How long its `exp_backoff_restart_delay` had it wait before it was last started, or has it wait now. None where that
+    /// is not turned on, or a long run has ended it.
+    #[must_use]
+    pub fn last_backoff_ms(&self) -> Option<u64> {
+        let first = Some(self.policy.restart.backoff_ms).filter(|ms| *ms > 0)?;
+        Some(pacing::backoff_ms(first, self.backoff.checked_sub(1)?))
+    }
+
     /// Why it is not up, when that has taken too long.
     #[must_use]
     pub fn lateness(&self, awaits: Awaits) -> String {

@@ -13,7 +13,10 @@ mod step;
 mod table;
 
 pub use check::{Ask as ProbeAsk, Check, check};
-pub use launch::{Framing, Launch, LaunchId, Layout, Output, combined_log, launch, log_outputs, pid_file, safe_name};
+pub use launch::{
+    Framing, Launch, LaunchId, Layout, Output, combined_log, declared, launch, log_outputs, pid_file, safe_name,
+    unique_id,
+};
 pub use machine::{Machine, deadline};
 pub use state::{Awaits, Cause, ErrorReason, State, StopPhase, Then};
 pub use step::{Ask, Event, Transition, step};

@@ -100,7 +100,7 @@ pub(super) fn spawn_retry_ms(failures: u32, rules: &RestartPolicy, launch: Launc
 
 /// How long the exponential backoff waits the `attempt`th time, counted from 0. Who begins with more than PM2's longest wait
 /// means it.
-fn backoff_ms(first: u64, attempt: u32) -> u64 {
+pub(super) fn backoff_ms(first: u64, attempt: u32) -> u64 {
     // Rounded down at each turn as PM2 does, so that the series is the same number by number.
     let longest = first.max(BACKOFF_MS_MAX);
     let mut delay = first;

@@ -54,9 +54,15 @@ fn steps(block: &Block) -> Vec<(String, Vec<String>)> {
 /// several apps at once come as they come.
 fn alike(lines: &[String]) -> Vec<String> {
     let number = regex_lite::Regex::new(r"\b\d+(\.\d+)?(ms|s|m|h|[KMG])?\b").expect("a pattern");
+    // Whoever runs this: apps run as that user.
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name);
+    let user = user.unwrap_or_default();
     let mut lines: Vec<String> = lines
         .iter()
-        .map(|line| number.replace_all(line, "#").split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|line| {
+            let words = number.replace_all(line, "#").into_owned();
+            words.split_whitespace().map(|word| if word == user { "root" } else { word }).collect::<Vec<_>>().join(" ")
+        })
         .filter(|line| !line.is_empty())
         .collect();
     lines.sort();

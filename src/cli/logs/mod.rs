@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-pub(super) use self::files::{LogFile, log_files};
+pub(super) use self::files::{LogFile, Stream, log_files};
 use self::printer::{Printer, Style};
 use super::error::CliError;
 use super::exit::Exit;

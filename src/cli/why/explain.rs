@@ -318,7 +318,7 @@ mod tests {
         (view.state, view.pid) = (state.to_owned(), pid);
         let mut spec = AppSpec::new("api", "/x", "/");
         change(&mut spec);
-        let app = AppView { spec, file: Some("/e c.json".to_owned()), instances: Vec::new() };
+        let app = AppView { spec, file: Some("/e c.json".to_owned()), ambient: None, instances: Vec::new() };
         explain(&app, &view, entries, 100_000)
     }
 

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::history::{History, of_app};
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, events, list, show, surroundings, traps};
+use super::{arguments, columns, events, list, show, surroundings, traps};
 use crate::base::format_span;
 use crate::platform::time_zone;
 use crate::rpc::wire::AppView;
@@ -127,7 +127,7 @@ fn text(one: &Explanation, now_ms: u64, zone: Option<&TimeZone>, colour: bool) -
 /// `api:0 has been online for 3m 2s (pid 4711)`
 fn headline(one: &Explanation, now_ms: u64, colour: bool) -> String {
     let name = paint(colour, Colour::Bold, &clean(&format!("{}:{}", one.name, one.slot)));
-    let state = paint(colour, list::hue(&one.state), &one.state);
+    let state = paint(colour, columns::hue(&one.state), &one.state);
     let pid = one.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     match one.since_ms {
         Some(at_ms) => format!("{name} has been {state} for {}{pid}", format_span(now_ms.saturating_sub(at_ms))),

@@ -79,6 +79,7 @@ fn seen(written: &str, columns: usize) -> Vec<String> {
                         assert!(!wrapped, "what is drawn over was wrapped: {written:?}");
                         row -= up;
                     }
+                    Some('H') => (row, column) = (0, 0),
                     Some('K') => lines[row].truncate(column),
                     Some('J') => {
                         lines[row].truncate(column);

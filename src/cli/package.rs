@@ -1,0 +1,67 @@
+//! The version of an app, by the package that its script is in.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::platform::open_regular;
+
+/// A larger one is no package's description.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What was found, by folder: apps of one folder are of one package.
+#[derive(Debug, Default)]
+pub(super) struct Packages(HashMap<PathBuf, Option<String>>);
+
+impl Packages {
+    /// Of the nearest `package.json`, from the script's folder on upwards.
+    pub(super) fn version(&mut self, script: &str) -> Option<String> {
+        let script = Path::new(script);
+        let folder = script.parent().filter(|folder| folder.is_absolute())?;
+        if let Some(known) = self.0.get(folder) {
+            return known.clone();
+        }
+        let version = folder
+            .ancestors()
+            .find_map(|folder| read(&folder.join("package.json")))
+            .and_then(|package| package.version);
+        self.0.insert(folder.to_owned(), version.clone());
+        version
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Package {
+    version: Option<String>,
+}
+
+/// None where there is none. One that makes no sense says nothing.
+fn read(path: &Path) -> Option<Package> {
+    let file = std::io::Read::take(open_regular(path).ok()?, FILE_BYTES_MAX);
+    Some(serde_json::from_reader(std::io::BufReader::new(file)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_package_says_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path();
+        std::fs::create_dir_all(base.join("a/src")).unwrap();
+        std::fs::create_dir_all(base.join("b")).unwrap();
+        std::fs::write(base.join("package.json"), r#"{"version": "1.2.3"}"#).unwrap();
+        std::fs::write(base.join("a/package.json"), r#"{"name": "a"}"#).unwrap();
+        let mut packages = Packages::default();
+        let mut version = |path: &str| packages.version(&base.join(path).to_string_lossy());
+        assert_eq!(version("b/x.js").as_deref(), Some("1.2.3"));
+        assert_eq!(version("a/src/x.js"), None, "the nearest has none");
+        assert_eq!(version("x.js").as_deref(), Some("1.2.3"));
+        std::fs::write(base.join("package.json"), "no JSON").unwrap();
+        assert_eq!(version("x.js").as_deref(), Some("1.2.3"), "asked once");
+        assert_eq!(Packages::default().version(&base.join("x.js").to_string_lossy()), None);
+        assert_eq!(Packages::default().version("sleep"), None, "a program of PATH");
+    }
+}
