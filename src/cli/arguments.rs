@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Timestamp, Zoned};
 use regex_lite::Regex;
 
+use super::options::AppOptions;
 use super::{exit, surroundings};
 use crate::base::{DateFormat, parse_millis};
 use crate::config::js::Engine;
@@ -79,14 +80,23 @@ pub(super) enum Command {
     Why(Why),
     /// Print, and follow, what happened to apps
     Events(Events),
-    /// Start apps that are known, or a script that no file declares
-    Start(Start),
+    /// Start apps: of a file, by their names, or scripts and command lines that no file declares
+    #[command(after_help = START)]
+    Start(Act),
     /// Stop apps; they stay known, and stay stopped
     Stop(Targets),
-    /// Restart apps, one instance after the other
-    Restart(Targets),
+    /// Restart apps, one instance after the other; with options they are changed by hand
+    #[command(after_help = RESTART)]
+    Restart(Act),
     /// Restart apps, one instance after the other, each when it has finished what it is at (in cluster mode)
-    Reload(Reload),
+    #[command(visible_alias = "gracefulReload", after_help = RESTART)]
+    Reload(Act),
+    /// Restart the apps of a file, and start those that do not run
+    #[command(name = "startOrRestart", visible_alias = "start-or-restart")]
+    StartOrRestart(Act),
+    /// Reload the apps of a file, and start those that do not run
+    #[command(name = "startOrReload", visible_aliases = ["startOrGracefulReload", "start-or-reload"])]
+    StartOrReload(Act),
     /// Start more instances of an app, or take some away; the others notice nothing
     Scale(Scale),
     /// Stop apps and forget them
@@ -192,6 +202,8 @@ impl Command {
             | Self::Stop(_)
             | Self::Restart(_)
             | Self::Reload(_)
+            | Self::StartOrRestart(_)
+            | Self::StartOrReload(_)
             | Self::Scale(_)
             | Self::Delete(_)
             | Self::Resurrect(_)
@@ -222,6 +234,8 @@ impl Command {
                 | Self::Stop(_)
                 | Self::Restart(_)
                 | Self::Reload(_)
+                | Self::StartOrRestart(_)
+                | Self::StartOrReload(_)
                 | Self::Scale(_)
                 | Self::Delete(_)
                 | Self::Upgrade(_)
@@ -375,7 +389,7 @@ pub(super) struct Apply {
     pub json: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(after_help = RUN)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -746,7 +760,7 @@ pub(super) struct Json {
     pub json: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(after_help = TARGETS)]
 pub(super) struct List {
     /// Without a target: all
@@ -773,7 +787,7 @@ pub(super) struct Show {
     pub reveal: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(after_help = LOGS)]
 pub(super) struct Logs {
     /// Without a target: all
@@ -897,8 +911,12 @@ pub(super) struct Events {
 #[derive(Args, Debug)]
 #[command(after_help = TARGETS)]
 pub(super) struct Targets {
-    #[arg(required = true, value_name = "TARGET")]
+    /// What is meant; an ecosystem file is all of its apps, and `-` is one from stdin
+    #[arg(required = true, value_name = "TARGET|FILE")]
     pub targets: Vec<String>,
+
+    #[command(flatten)]
+    pub picks: Picks,
 
     #[command(flatten)]
     pub turn: Turn,
@@ -912,14 +930,57 @@ pub(super) struct Turn {
     pub no_queue: bool,
 }
 
-#[derive(Args, Debug)]
-pub(super) struct Reload {
+/// What of a file is meant, where one is named.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Picks {
+    /// Of a file: only these apps
+    #[arg(long, value_name = "APP,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// Of a file: lay `env_NAME` over `env`
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+}
+
+/// What brings apps up.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Act {
+    /// Files, scripts, command lines or apps, one after the other; `-` is an ecosystem file from stdin
+    #[arg(value_name = "FILE|SCRIPT|TARGET")]
+    pub what: Vec<String>,
+
     #[command(flatten)]
-    pub targets: Targets,
+    pub picks: Picks,
+
+    #[command(flatten)]
+    pub turn: Turn,
 
     /// Instances of an app that are replaced at a time, where each new process comes up beside the one that it relieves
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub parallel: Option<NonZeroU32>,
+
+    /// Start a script that runs already once more, as a further instance
+    #[arg(short, long)]
+    pub force: bool,
+
+    /// Run it in this shell's environment from now on
+    #[arg(short = 'a', long)]
+    pub update_env: bool,
+
+    /// Write what was started to NAME-pm2.json here
+    #[arg(short, long)]
+    pub write: bool,
+
+    /// Print what the apps write from then on
+    #[arg(long)]
+    pub attach: bool,
+
+    /// Run the file in the foreground, as `pmrun run` does
+    #[arg(long)]
+    pub no_daemon: bool,
+
+    #[command(flatten)]
+    pub app: AppOptions,
 }
 
 #[derive(Args, Debug)]
@@ -1045,48 +1106,29 @@ pub(super) struct Unstartup {
     pub yes: bool,
 }
 
-#[derive(Args, Debug)]
-#[command(after_help = "\
-What is a file here, or contains a `/`, is a script; anything else names apps that are known.
+const START: &str = "\
+What contains a `/` or is a file here is a script, what contains a space is a command line; anything else names apps
+that are known, or a program. An ecosystem file is applied, but nothing is deleted for it.
 
 Examples:
+  pmrun start                         the ecosystem file of this folder
   pmrun start api
-  pmrun start ./worker.py --name mailer -i 2 -- --queue mail")]
-pub(super) struct Start {
-    /// Apps that are known, or one script
-    #[arg(required = true, value_name = "TARGET|SCRIPT")]
-    pub what: Vec<String>,
+  pmrun start ecosystem.config.js --only api --env production
+  pmrun start ./worker.py --name mailer -i 2 -- --queue mail
+  pmrun start \"python3 -m http.server 8000\" --name files
+  cat apps.json | pmrun start -";
 
-    #[command(flatten)]
-    pub turn: Turn,
+const RESTART: &str = "\
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, `all`, a script's path,
+or an ecosystem file, which is applied first (nothing is deleted for it).
 
-    #[command(flatten)]
-    pub options: ScriptOptions,
-}
+Examples:
+  pmrun restart api --max-memory-restart 300M
+  pmrun restart api --update-env
+  pmrun reload ecosystem.config.js --only api
+  pmrun restart all
 
-/// What can be said about a script on the command line; everything else is said in a file.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ScriptOptions {
-    /// The app's name (default: the script's)
-    #[arg(short, long)]
-    pub name: Option<String>,
-
-    /// Where it runs (default: here)
-    #[arg(long, value_name = "FOLDER")]
-    pub cwd: Option<String>,
-
-    /// What runs it (default: by the script's ending)
-    #[arg(long, value_name = "PROGRAM")]
-    pub interpreter: Option<String>,
-
-    /// How many instances; `max` for one a CPU
-    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
-    pub instances: Option<String>,
-
-    /// The script's arguments
-    #[arg(last = true, value_name = "ARG")]
-    pub args: Vec<String>,
-}
+What is changed by options is a change by hand: `pmrun drift` shows it, and the next `apply` of the file takes it back.";
 
 const SCALE: &str = "\
 Examples:
@@ -1217,7 +1259,16 @@ mod tests {
             "events api web -f -n 3 --since 10m --json",
             "start api 3 /web.*/",
             "start ./a.sh --name a --cwd /tmp --interpreter bash -i -1 -- -x --name b",
+            "start",
+            "start - --only a,b --env production",
+            "start a.js b.js -f -a -w --attach --no-daemon -x -u bob -k 3000 -p a.pid -o o -e e -l",
             "stop all",
+            "stop eco.json --only a",
+            "startOrRestart eco.json --env production",
+            "startOrReload eco.json",
+            "startOrGracefulReload eco.json",
+            "gracefulReload all",
+            "restart api --max-memory-restart 100M --update-env --watch",
             "restart api",
             "delete api",
             "resurrect",
@@ -1267,6 +1318,7 @@ mod tests {
             ("aply", ErrorKind::InvalidSubcommand),
             ("apply --nope", ErrorKind::UnknownArgument),
             ("stop", ErrorKind::MissingRequiredArgument),
+            ("start a.js --kill-timeout", ErrorKind::InvalidValue),
             ("validate --json --format github", ErrorKind::ArgumentConflict),
             ("init --format xml", ErrorKind::InvalidValue),
             ("convert eco.js --to yaml --force", ErrorKind::MissingRequiredArgument),
@@ -1296,7 +1348,7 @@ mod tests {
     fn what_follows_two_dashes_is_the_scripts() {
         let Ok(Command::Start(start)) = parse("start ./a.sh -n a -- -n b --flag") else { panic!() };
         assert_eq!(start.what, ["./a.sh"]);
-        assert_eq!(start.options.name.as_deref(), Some("a"));
-        assert_eq!(start.options.args, ["-n", "b", "--flag"]);
+        assert_eq!(start.app.get("name"), Some("a"));
+        assert_eq!(start.app.args.as_deref().unwrap_or_default(), ["-n", "b", "--flag"]);
     }
 }

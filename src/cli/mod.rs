@@ -21,6 +21,7 @@ mod explain;
 mod facts;
 mod flush;
 mod generations;
+mod hand;
 mod history;
 mod init;
 mod inputs;
@@ -30,9 +31,12 @@ mod list;
 mod live;
 mod loading;
 mod logs;
+mod manners;
 mod memory;
 mod offline;
+mod options;
 mod ping;
+mod pm2;
 mod progress;
 mod random;
 mod reload_logs;
@@ -46,7 +50,6 @@ mod saved_plan;
 mod schema;
 mod screen;
 mod show;
-mod start;
 mod startup;
 mod state;
 mod surroundings;
@@ -65,6 +68,7 @@ use clap::error::ErrorKind;
 use self::arguments::{Cli, Command, DaemonCommand, Service};
 use self::error::CliError;
 use self::exit::Exit;
+use self::manners::Manners;
 use self::terminal::Terminal;
 use crate::platform::Signals;
 
@@ -81,9 +85,10 @@ pub fn run() -> ExitCode {
     }
     // The first process of a container hears of no signal that it has no handler for: what comes from now on waits.
     let mut signals = (std::process::id() == 1).then(Signals::block_all);
+    let manners = Manners::of(std::env::args_os().next().as_deref());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(err) => return not_parsed(&err).into(),
+        Err(err) => return manners.exit(not_parsed(&err)).into(),
     };
     if !matches!(cli.command, Command::Run(_))
         && let Some(Ok(signals)) = signals.take()
@@ -103,11 +108,18 @@ pub fn run() -> ExitCode {
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
+    terminal.manners = manners;
     let result = match &cli.command {
         // Its exit code is its apps'.
         Command::Run(arguments) => run::run(arguments, signals, &mut terminal),
         command => {
-            let result = dispatch(command, &mut terminal).map(ExitCode::from);
+            let result = dispatch(command, &mut terminal);
+            let result = result.and_then(|exit| {
+                if terminal.owes_table {
+                    pm2::print_table(&mut terminal)?;
+                }
+                Ok(terminal.exit().unwrap_or_else(|| manners.exit(exit).into()))
+            });
             // Afterwards: it may be so only now.
             if let (true, Ok(home)) = (command.is_of_operators(), surroundings::home()) {
                 state::note_rebuilt(&home, &mut terminal);
@@ -121,7 +133,7 @@ pub fn run() -> ExitCode {
             // What was printed before it failed is printed; that it cannot be is not what went wrong.
             let _ = terminal.flush();
             terminal.say_error(&error);
-            error.exit.into()
+            manners.exit(error.exit).into()
         }
     }
 }
@@ -146,12 +158,14 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::ReloadLogs => reload_logs::run(terminal),
         Command::Why(arguments) => why::run(arguments, terminal),
         Command::Events(arguments) => events::run(arguments, terminal),
-        Command::Start(arguments) => start::run(arguments, terminal),
-        Command::Stop(arguments) => change::stop(arguments, terminal),
-        Command::Restart(arguments) => change::restart(arguments, terminal),
-        Command::Reload(arguments) => change::reload(arguments, terminal),
+        Command::Start(arguments) => hand::run(hand::Verb::Start, arguments, terminal),
+        Command::Stop(arguments) => hand::end(hand::End::Stop, arguments, terminal),
+        Command::Restart(arguments) => hand::run(hand::Verb::Restart, arguments, terminal),
+        Command::Reload(arguments) => hand::run(hand::Verb::Reload, arguments, terminal),
+        Command::StartOrRestart(arguments) => hand::run(hand::Verb::StartOrRestart, arguments, terminal),
+        Command::StartOrReload(arguments) => hand::run(hand::Verb::StartOrReload, arguments, terminal),
         Command::Scale(arguments) => change::scale(arguments, terminal),
-        Command::Delete(arguments) => change::delete(arguments, terminal),
+        Command::Delete(arguments) => hand::end(hand::End::Delete, arguments, terminal),
         Command::Resurrect(arguments) => resurrect::run(arguments, terminal),
         Command::Save(arguments) => saved::save(arguments, terminal),
         Command::ClearDump => saved::forget(terminal),

@@ -341,6 +341,8 @@ impl Host {
             Effect::Rotation { .. } | Effect::Errand { .. } | Effect::Unlisten { .. } | Effect::Rename { .. } => {}
             Effect::Check { launch, check } => self.check(launch, check.is_some()),
             Effect::Limits { launch, limits } => self.note_limits(launch, limits.pids),
+            // Its programs have nothing to say to one that nobody knows.
+            Effect::Signal { .. } => {}
             Effect::Tree { launch, tree } => {
                 let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
                 if let Some(held) = known {
