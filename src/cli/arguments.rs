@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Timestamp, Zoned};
 use regex_lite::Regex;
 
+use super::more::More;
 use super::options::AppOptions;
 use super::{exit, surroundings};
 use crate::base::{DateFormat, parse_millis};
@@ -57,13 +58,14 @@ pub(super) enum Command {
     /// Say what a diagnostic means, or where a value comes from
     Explain(Explain),
     /// Write an ecosystem file for what is in this folder
+    #[command(visible_alias = "ecosystem")]
     Init(Init),
     /// Print a file in another format; it means the same
     Convert(Convert),
     /// Print the options of ecosystem files, for editors and for people
     Schema(Schema),
     /// List instances
-    #[command(visible_aliases = ["ls", "ps", "status"])]
+    #[command(visible_aliases = ["ls", "l", "ps", "status"])]
     List(List),
     /// Show everything about apps
     #[command(visible_aliases = ["describe", "info"])]
@@ -133,6 +135,9 @@ pub(super) enum Command {
     /// only this process, when another is about to be started in its place.
     #[command(name = "daemon")]
     Service(Service),
+
+    #[command(flatten)]
+    More(More),
 
     /// Evaluate a config program (what `apply` and others run to read one)
     #[command(name = "__eval", hide = true)]
@@ -210,6 +215,7 @@ impl Command {
             | Self::Save(_)
             | Self::ClearDump
             | Self::Kill
+            | Self::More(_)
             | Self::Eval
             | Self::Daemon
             | Self::Service(Service { command: None, .. })
@@ -594,11 +600,15 @@ pub(super) struct Schema {
     pub format: SchemaFormat,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Takes the apps of an ecosystem file under another name, of a Procfile, or of package.json's scripts.
 Beside the file goes what editors complete and check it by: pmrun.d.ts, or pmrun.schema.json.")]
 pub(super) struct Init {
+    /// PM2's word for a short one
+    #[arg(value_name = "simple", hide = true, value_parser = ["simple"])]
+    pub kind: Option<String>,
+
     /// What to write
     #[arg(long, value_enum, default_value_t = ConfigFormat::Js)]
     pub format: ConfigFormat,
@@ -1005,7 +1015,8 @@ fn scale(text: &str) -> Result<Many, String> {
         Some(("+", number)) => Ok(Many::By(by(number)?)),
         Some(("-", number)) => Ok(Many::By(-by(number)?)),
         _ if text == "max" => Ok(Many::To(surroundings::processors())),
-        _ => by(text).map(|number| Many::To(number.unsigned_abs())),
+        // How many there must be is said by who knows.
+        _ => text.parse::<u16>().map(|number| Many::To(number.into())).map_err(|_| wrong()),
     }
 }
 
@@ -1215,6 +1226,30 @@ mod tests {
             "diff --markdown --base git:HEAD~1",
             "diff @3 @7 --json",
             "apply --auto-rollback",
+            "pid",
+            "pid api",
+            "id api",
+            "reset all",
+            "sendSignal SIGUSR2 api web",
+            "signal USR1 0",
+            "set a:b 1",
+            "get",
+            "get a",
+            "conf",
+            "config a b",
+            "multiset a 1 b 2",
+            "unset a",
+            "report",
+            "logrotate",
+            "completion bash",
+            "help",
+            "help exit-codes",
+            "help man apply",
+            "link a b --force",
+            "module:install x",
+            "deploy ecosystem.config.js production setup",
+            "init simple",
+            "ecosystem",
             "history",
             "history @7 --json",
             "history -n 5",

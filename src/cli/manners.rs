@@ -13,7 +13,12 @@ pub(super) enum Manners {
 }
 
 impl Manners {
-    pub(super) fn of(program: Option<&OsStr>) -> Self {
+    /// By the name of this process.
+    pub(super) fn own() -> Self {
+        Self::of(std::env::args_os().next().as_deref())
+    }
+
+    fn of(program: Option<&OsStr>) -> Self {
         match program.and_then(|path| Path::new(path).file_name()) {
             Some(name) if name == "pm2" => Self::Pm2,
             _ => Self::Own,

@@ -10,6 +10,9 @@ mod arguments;
 mod baseline;
 mod change;
 mod checkout;
+mod commander;
+mod completion;
+mod conf;
 mod convert;
 mod diff;
 mod drift;
@@ -22,6 +25,7 @@ mod facts;
 mod flush;
 mod generations;
 mod hand;
+mod help;
 mod history;
 mod init;
 mod inputs;
@@ -33,6 +37,7 @@ mod loading;
 mod logs;
 mod manners;
 mod memory;
+mod more;
 mod offline;
 mod options;
 mod ping;
@@ -41,6 +46,7 @@ mod progress;
 mod random;
 mod reload_logs;
 mod render;
+mod report;
 mod resurrect;
 mod revision;
 mod rollback;
@@ -62,8 +68,8 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use self::arguments::{Cli, Command, DaemonCommand, Service};
 use self::error::CliError;
@@ -85,10 +91,13 @@ pub fn run() -> ExitCode {
     }
     // The first process of a container hears of no signal that it has no handler for: what comes from now on waits.
     let mut signals = (std::process::id() == 1).then(Signals::block_all);
-    let manners = Manners::of(std::env::args_os().next().as_deref());
-    let cli = match Cli::try_parse() {
+    let manners = Manners::own();
+    completion::answer_shells();
+    let line = commander::arrange(std::env::args_os().collect(), manners, Cli::command);
+    surroundings::settle(manners, line.home);
+    let cli = match Cli::try_parse_from(line.args) {
         Ok(cli) => cli,
-        Err(err) => return manners.exit(not_parsed(&err)).into(),
+        Err(err) => return manners.exit(not_parsed(&err, manners)).into(),
     };
     if !matches!(cli.command, Command::Run(_))
         && let Some(Ok(signals)) = signals.take()
@@ -109,11 +118,16 @@ pub fn run() -> ExitCode {
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
     terminal.manners = manners;
+    terminal.silent = line.silent || manners.are_pm2s() && pm2::is_silenced();
     let result = match &cli.command {
         // Its exit code is its apps'.
         Command::Run(arguments) => run::run(arguments, signals, &mut terminal),
         command => {
-            let result = dispatch(command, &mut terminal);
+            let in_pm2s_words = if manners.are_pm2s() { pm2::dispatch(command, &mut terminal) } else { None };
+            let result = in_pm2s_words.unwrap_or_else(|| dispatch(command, &mut terminal));
+            if let (true, Ok(home)) = (manners.are_pm2s(), surroundings::home()) {
+                pm2::link_names(&home);
+            }
             let result = result.and_then(|exit| {
                 if terminal.owes_table {
                     pm2::print_table(&mut terminal)?;
@@ -170,6 +184,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Save(arguments) => saved::save(arguments, terminal),
         Command::ClearDump => saved::forget(terminal),
         Command::Kill => kill::run(terminal),
+        Command::More(command) => more::run(command, terminal),
         Command::State(command) => state::run(command, terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Startup(arguments) => startup::run(arguments, terminal),
@@ -192,10 +207,15 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
 }
 
 /// Help that was asked for is data; everything else is a usage error. Nobody reading either is no matter.
-fn not_parsed(err: &clap::Error) -> Exit {
+fn not_parsed(err: &clap::Error, manners: Manners) -> Exit {
     if matches!(err.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = err.print();
         return Exit::Done;
+    }
+    if manners.are_pm2s() && matches!(err.kind(), ErrorKind::InvalidSubcommand) {
+        let mut terminal = Terminal::new(false, false);
+        let _ = pm2::no_such_command(&mut terminal).and_then(|()| terminal.flush());
+        return Exit::Usage;
     }
     if std::env::args_os().any(|arg| arg == "--json") {
         let text = err.render().to_string();

@@ -22,6 +22,8 @@ pub(super) struct Terminal {
     pub manners: Manners,
     /// How it goes is not said: PM2 does not.
     pub hushed: bool,
+    /// Nothing is said but what was asked for, and errors.
+    pub silent: bool,
     /// The table of what runs is printed at the end.
     pub owes_table: bool,
     /// Another exit code than the command's own.
@@ -59,6 +61,7 @@ impl Terminal {
             unicode: locale.is_none_or(|locale| is_utf8(&locale.to_string_lossy())),
             manners: Manners::Own,
             hushed: false,
+            silent: false,
             owes_table: false,
             exit: None,
             noted: Vec::new(),
@@ -79,6 +82,7 @@ impl Terminal {
             unicode: false,
             manners: Manners::Own,
             hushed: false,
+            silent: false,
             owes_table: false,
             exit: None,
             noted: Vec::new(),
@@ -118,7 +122,7 @@ impl Terminal {
 
     /// A line for stderr. That it cannot be written stops nothing.
     pub(super) fn say(&mut self, line: impl AsRef<str>) {
-        if self.hushed {
+        if self.hushed || self.silent {
             return;
         }
         // What was printed before comes first where both go to one place.
@@ -129,7 +133,7 @@ impl Terminal {
     /// Text for stderr, as it is: what is drawn over what is there.
     pub(super) fn draw(&mut self, text: &str) {
         let _ = self.out.flush();
-        if self.hushed {
+        if self.hushed || self.silent {
             return;
         }
         let mut err = io::stderr().lock();
@@ -167,6 +171,10 @@ impl Terminal {
     }
 
     pub(super) fn say_error(&mut self, error: &CliError) {
+        if self.manners.are_pm2s() && self.silent {
+            return;
+        }
+        self.silent = false;
         if self.manners.are_pm2s() && !self.for_programs {
             self.hushed = false;
             let message = error.pm2.as_deref().unwrap_or(&error.message);

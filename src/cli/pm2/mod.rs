@@ -1,6 +1,9 @@
 //! What PM2 says, and how it ends, where it is PM2 that is spoken to: on stdout, a line for each action and instance, and
 //! the table of what runs at the end. What is done is the same.
 
+mod commands;
+
+pub(super) use self::commands::{dispatch, link_names};
 use super::arguments::Act;
 use super::error::CliError;
 use super::exchange::{self, Outcome};
@@ -15,18 +18,40 @@ use crate::spec::{AppSpec, ExecMode};
 
 /// A line as PM2 says it.
 pub(super) fn say(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    if terminal.silent {
+        return Ok(());
+    }
     let mark = paint(terminal.colour, Colour::Green, "[PM2]");
     terminal.print(format!("{mark} {text}\n"))
 }
 
 fn warn(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    if terminal.silent {
+        return Ok(());
+    }
     let mark = paint(terminal.colour, Colour::Yellow, "[PM2][WARN]");
     terminal.print(format!("{mark} {text}\n"))
 }
 
+/// A line without a mark.
+pub(super) fn aside(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    if terminal.silent { Ok(()) } else { terminal.print(format!("{text}\n")) }
+}
+
+/// By the variables that PM2 heeds.
+pub(super) fn is_silenced() -> bool {
+    ["PM2_SILENT", "PM2_DISCRETE_MODE"].iter().any(|name| std::env::var_os(name).is_some_and(|value| value == "true"))
+}
+
+pub(super) fn no_such_command(terminal: &mut Terminal) -> Result<(), CliError> {
+    let mark = paint(terminal.colour, Colour::Red, "[PM2][ERROR]");
+    terminal
+        .print(format!("{mark} Command not found\n\nusage: pm2 [options] <command>\n\npm2 --help lists the commands\n"))
+}
+
 /// The table comes at the end of the command, once. This program's own manners are to say nothing more.
 pub(super) fn table(terminal: &mut Terminal) -> Result<Exit, CliError> {
-    terminal.owes_table = terminal.manners.are_pm2s();
+    terminal.owes_table = terminal.manners.are_pm2s() && !terminal.silent;
     Ok(Exit::Done)
 }
 
@@ -80,7 +105,7 @@ pub(super) fn act(
     let is_restart = matches!(verb, "restartProcessId" | "reloadProcessId");
     let updates = matches!(request, Request::Alter(alter) if alter.ambient.is_some());
     if is_restart && !updates && said == Said::Here {
-        terminal.print("Use --update-env to update environment variables\n")?;
+        aside("Use --update-env to update environment variables", terminal)?;
     }
     for target in targets {
         let found = instances::select(std::slice::from_ref(target), &all).unwrap_or_default();
