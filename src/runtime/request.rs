@@ -330,6 +330,7 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     if !plan.is_empty() {
         let ambient = table.shared(Ambient::new(ambient));
         let Graph { ecosystem, file, apps, .. } = graph;
+        operation.order(apps.iter().map(|app| app.name.clone()));
         let mut declared: BTreeMap<String, AppSpec> = apps.into_iter().map(|app| (app.name.clone(), app)).collect();
         for step in plan.steps.iter().filter(|step| step.action != Action::Keep) {
             let declared = declared.remove(&step.app).filter(|_| step.action != Action::Delete).map(|spec| Declared {
@@ -415,6 +416,7 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
     let started: BTreeSet<String> = apps.iter().filter(|app| starts(app)).map(|app| app.spec.name.clone()).collect();
     let is_new = |name: &&str| table.apps.get(*name).is_none_or(|known| known.deleted);
     not_beside_strangers(apps.iter().map(|app| app.spec.name.as_str()).filter(is_new), table)?;
+    operation.order(apps.iter().map(|app| app.spec.name.clone()));
     for app in apps {
         let RestoredApp { ecosystem, file, spec, ambient, up } = app;
         let name = spec.name.clone();

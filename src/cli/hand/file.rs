@@ -117,7 +117,7 @@ pub(super) fn names(
     let is_known = |name: &String| known.iter().any(|app| app.spec.name == *name);
     let (there, unknown): (Vec<String>, Vec<String>) =
         graph.apps.into_iter().map(|app| app.name).filter(|name| selection.contains(name)).partition(is_known);
-    if !unknown.is_empty() {
+    if !unknown.is_empty() && !terminal.manners.are_pm2s() {
         terminal.note(&format!("not known, and left at that: {}", unknown.join(", ")));
     }
     Ok(there)

@@ -80,6 +80,12 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
     }
     let scene = Scene { verb, arguments: &arguments, world: surroundings::world()? };
     let mut exit = Exit::Done;
+    if let (false, Some(targets)) = (terminal.manners.are_pm2s(), scene.only_targets(terminal)?) {
+        // All or nothing of what is known: one command, one generation.
+        let known = known(terminal)?;
+        exit = scene.known_apps(&targets, &known, terminal)?;
+        return if arguments.attach { attach(terminal) } else { Ok(exit) };
+    }
     for word in &arguments.what {
         let one = scene.one(word, terminal)?;
         exit = if exit == Exit::Done { one } else { exit };
@@ -154,7 +160,18 @@ pub(super) fn end(end: End, arguments: &Targets, terminal: &mut Terminal) -> Res
         End::Delete => (Request::Delete { targets: targets.clone() }, "deleted"),
     };
     if terminal.manners.are_pm2s() {
-        return pm2::act(&request, &targets, said, terminal);
+        if said == pm2::Said::InFile {
+            return pm2::act(&request, &targets, said, terminal);
+        }
+        for target in targets {
+            let one = vec![target];
+            let request = match end {
+                End::Stop => Request::Stop { targets: one.clone() },
+                End::Delete => Request::Delete { targets: one.clone() },
+            };
+            pm2::act(&request, &one, said, terminal)?;
+        }
+        return pm2::table(terminal);
     }
     change::run(&request, verb, arguments.turn, terminal)
 }
@@ -164,6 +181,37 @@ fn known(terminal: &mut Terminal) -> Result<Vec<AppView>, CliError> {
 }
 
 impl Scene<'_> {
+    /// Where nothing but apps that are known was named. What may be a file's name is no app's.
+    fn only_targets(&self, terminal: &mut Terminal) -> Result<Option<Vec<String>>, CliError> {
+        let words = &self.arguments.what;
+        if self.arguments.picks.env.is_some() || words.iter().any(|word| word == ".") {
+            return Ok(None);
+        }
+        let known = known(terminal)?;
+        let ground = Ground { world: &self.world, known: &known, by_pm2s_names: false };
+        let meant = |word: &String| match self.verb {
+            Verb::Start => ground.word(word),
+            Verb::Restart | Verb::Reload | Verb::StartOrRestart | Verb::StartOrReload => ground.known_word(word),
+        };
+        let mut targets = Vec::new();
+        for word in words {
+            match meant(word) {
+                Word::Target(_) => targets.extend(ground.targets(word)),
+                Word::Stdin | Word::File(_) | Word::Script(_) | Word::Line(_) => {
+                    // What is not known is no reason to do half of it.
+                    let unknown = words
+                        .iter()
+                        .find(|word| matches!(meant(word), Word::Target(_)) && !ground.names(&ground.targets(word)[0]));
+                    return match unknown {
+                        Some(word) => pm2::named(std::slice::from_ref(word), &known).map(|_| None),
+                        None => Ok(None),
+                    };
+                }
+            }
+        }
+        Ok(Some(targets))
+    }
+
     fn one(&self, word: &str, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let known = known(terminal)?;
         let ground = Ground { world: &self.world, known: &known, by_pm2s_names: terminal.manners.are_pm2s() };
@@ -177,6 +225,14 @@ impl Scene<'_> {
             Word::Stdin | Word::File(_) => file::apply(self, word, &known, terminal),
             Word::Target(_) => {
                 let targets = ground.targets(word);
+                if self.verb == Verb::Start
+                    && terminal.manners.are_pm2s()
+                    && !pm2::is_selector(word)
+                    && !ground.names(&targets[0])
+                {
+                    let path = self.world.resolve(&self.world.cwd, word);
+                    return Err(CliError::error(format!("Script not found: {}", path.display())));
+                }
                 if self.arguments.picks.env.is_some() {
                     return Err(CliError::usage(format!(
                         "`--env` lays a profile of a file over it, and `{word}` is none"
@@ -239,14 +295,18 @@ impl Scene<'_> {
         if !arguments.app.is_empty() || arguments.update_env {
             return self.alter(targets, known, renews, terminal);
         }
-        change::check_code(targets)?;
+        let is_pm2 = terminal.manners.are_pm2s();
+        if !is_pm2 {
+            change::check_code(targets)?;
+        }
         let request = match verb {
             _ if !renews => Request::Start { targets: owned() },
             Verb::Reload | Verb::StartOrReload => Request::Reload { targets: owned(), parallel: arguments.parallel },
             Verb::Start | Verb::Restart | Verb::StartOrRestart => Request::Restart { targets: owned() },
         };
-        if terminal.manners.are_pm2s() {
-            return pm2::act(&request, targets, pm2::Said::Here, terminal);
+        if is_pm2 {
+            let said = if *verb == Verb::Start { pm2::Said::ToStart } else { pm2::Said::Here };
+            return pm2::act(&request, targets, said, terminal);
         }
         change::bring_up(&request, targets, verb.done(), turn, terminal)
     }

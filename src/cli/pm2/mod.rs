@@ -90,7 +90,14 @@ fn action(request: &Request) -> &'static str {
 pub(super) enum Said {
     /// By its name.
     Here,
+    /// The same after `start`.
+    ToStart,
     InFile,
+}
+
+/// Whether it stands for apps whatever they are called.
+pub(super) fn is_selector(word: &str) -> bool {
+    word == "all" || word.parse::<u32>().is_ok() || word.len() > 2 && word.starts_with('/') && word.ends_with('/')
 }
 
 /// Something that is done to instances that are known.
@@ -122,7 +129,7 @@ pub(super) fn act(
         let ids = found.iter().map(|view| view.id.to_string()).collect::<Vec<_>>().join(", ");
         let ids = if is_id { format!("'{target}'") } else { ids };
         let what = harmless(target.as_bytes(), false);
-        if is_restart || said == Said::Here {
+        if is_restart || said != Said::InFile {
             say(&format!("Applying action {verb} on app [{what}](ids: [ {ids} ])"), terminal)?;
         }
         if found.is_empty() {
@@ -139,6 +146,9 @@ pub(super) fn act(
         if !outcome.failed.iter().any(|failure| failure.app == view.name && failure.skipped) {
             say(&format!("[{}]({}) ✓", harmless(view.name.as_bytes(), false), view.id), terminal)?;
         }
+    }
+    if said == Said::ToStart {
+        say("Process successfully started", terminal)?;
     }
     if matches!(request, Request::Reload { .. }) {
         return Ok(Exit::Done);
@@ -184,7 +194,7 @@ pub(super) fn launch(
 ) -> Result<(), CliError> {
     let is_new = |name: &&String| !known.iter().any(|app| app.spec.name == **name);
     let new: Vec<&String> = names.iter().filter(is_new).collect();
-    if !new.is_empty() && new.len() < names.len() {
+    if !new.is_empty() {
         let named: Vec<&str> = new.iter().map(|name| name.as_str()).collect();
         warn(&format!("Applications {} not running, starting...", named.join(", ")), terminal)?;
     }
