@@ -140,11 +140,12 @@ export interface App extends OtherSpellings {
    */
   port?: number | string | false | null;
   /**
-   * How many copies run: a number, `max` or 0 for one a CPU, -1 for one less than that.
+   * How many copies run: a number, `max` or 0 for one a CPU that may be used (by CPU affinity and the cgroup's quota, which `explain` names), -1 for one less than that, `50%` for half as many.
    * @default 1
    * @example 2
    * @example "max"
    * @example -1
+   * @example "50%"
    */
   instances?: number | "max" | (string & {}) | false | null;
   /**

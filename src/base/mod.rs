@@ -1,5 +1,6 @@
 //! Plain values that everything else is made of: ids, times, sizes, signals, digests, names of secrets. No I/O.
 
+mod cpus;
 mod date_format;
 mod date_reading;
 mod digest;
@@ -14,6 +15,7 @@ mod signal;
 mod suggest;
 mod time;
 
+pub use cpus::{CpuLimit, Cpus};
 pub use date_format::{Civil, DateFormat};
 pub use date_reading::Dated;
 pub use digest::{Key, keyed_checksum, keyed_digest, sha256_hex};

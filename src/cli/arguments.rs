@@ -919,6 +919,7 @@ pub(super) struct Events {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_field_names, reason = "what is named, what of it, and how it waits")]
 #[command(after_help = TARGETS)]
 pub(super) struct Targets {
     /// What is meant; an ecosystem file is all of its apps, and `-` is one from stdin
@@ -999,7 +1000,7 @@ pub(super) struct Scale {
     #[arg(required = true, value_name = "TARGET")]
     pub target: String,
 
-    /// So many; `+N` more, `-N` fewer; `max` is one a processor
+    /// So many; `+N` more, `-N` fewer; `max` is one a CPU, `50%` half as many
     #[arg(required = true, value_name = "N", allow_hyphen_values = true, value_parser = scale)]
     pub to: Many,
 
@@ -1007,14 +1008,19 @@ pub(super) struct Scale {
     pub turn: Turn,
 }
 
-/// `4`, `+2`, `-1`, `max`.
+/// `4`, `+2`, `-1`, `max`, `50%`.
 fn scale(text: &str) -> Result<Many, String> {
-    let wrong = || "a number such as 4, +2 or -1, or `max`".to_owned();
+    let wrong = || "a number such as 4, +2 or -1, `max`, or a share of the CPUs such as 50%".to_owned();
+    let cpus = || crate::platform::cpus().usable;
+    if let Some(share) = text.strip_suffix('%') {
+        let percent = share.parse::<u16>().ok().filter(|percent| *percent > 0).ok_or_else(wrong)?;
+        return Ok(Many::To((cpus().saturating_mul(percent.into()) / 100).max(1)));
+    }
     let by = |number: &str| number.parse::<u16>().ok().filter(|number| *number > 0).map(i32::from).ok_or_else(wrong);
     match text.split_at_checked(1) {
         Some(("+", number)) => Ok(Many::By(by(number)?)),
         Some(("-", number)) => Ok(Many::By(-by(number)?)),
-        _ if text == "max" => Ok(Many::To(surroundings::processors())),
+        _ if text == "max" => Ok(Many::To(cpus())),
         // How many there must be is said by who knows.
         _ => text.parse::<u16>().map(|number| Many::To(number.into())).map_err(|_| wrong()),
     }

@@ -8,10 +8,11 @@ use super::arguments::{Scale, Turn};
 use super::error::CliError;
 use super::exchange::Outcome;
 use super::exit::Exit;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, harmless};
 use super::{apply, exchange, instances, surroundings};
+use crate::base::format_span;
 use crate::platform::{self, Use};
-use crate::rpc::wire::{Answer, Request};
+use crate::rpc::wire::{Answer, AppView, Request};
 use crate::spec::AppSpec;
 
 pub(super) fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -22,16 +23,26 @@ pub(super) fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, 
 }
 
 /// What runs is not stopped for what cannot be started.
-pub(super) fn check_code(targets: &[String]) -> Result<(), CliError> {
+pub(super) fn check_code(targets: &[String]) -> Result<Vec<AppView>, CliError> {
     let request = Request::Show { targets: targets.to_vec(), reveal: true };
-    let Some(Answer::Show { apps }) = exchange::ask(&surroundings::home()?, request)? else { return Ok(()) };
+    let Some(Answer::Show { apps }) = exchange::ask(&surroundings::home()?, request)? else { return Ok(Vec::new()) };
     for app in &apps {
         if let Some(problem) = obstacle(&app.spec) {
             return Err(CliError::error(format!("{problem}: nothing was restarted"))
                 .hint("put it right, or `pmrun apply` a file that says it otherwise"));
         }
     }
-    Ok(())
+    Ok(apps)
+}
+
+/// That a reload of it is none, how long it took the last time, and what to set.
+pub(super) fn downtime(app: &AppView) -> Option<String> {
+    let remedy = app.spec.downtime_remedy()?;
+    let last = app.instances.iter().filter_map(|view| view.downtime_ms).max();
+    let last = last.map(|ms| format!(" ({} last time)", format_span(ms))).unwrap_or_default();
+    let name = harmless(app.spec.name.as_bytes(), false);
+    let runs = app.instances.iter().any(|view| view.pid.is_some());
+    runs.then(|| format!("`{name}` is restarted, with downtime{last}; a server is reloaded without it by {remedy}"))
 }
 
 /// Why an app could not be started again, as far as that shows: what is found by its name in the app's PATH is not looked for.

@@ -296,7 +296,7 @@ mod tests {
             env: std::env::vars().collect(),
             cwd: cwd.to_owned(),
             home: None,
-            cpus: 1,
+            cpus: crate::base::Cpus::of_machine(1),
             mapping: None,
             engine: Engine::Embedded,
             reading: crate::config::Reading::default(),

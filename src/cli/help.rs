@@ -69,17 +69,12 @@ pub(super) fn run(arguments: &Help, terminal: &mut Terminal) -> Result<Exit, Cli
         Some("man") => page(&mut cli, arguments.topic.get(1).map(String::as_str))?,
         Some(name) => {
             cli.build();
-            match cli.find_subcommand_mut(name) {
-                Some(command) => command.render_long_help().to_string(),
-                None => {
-                    let names: Vec<String> =
-                        cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-                    let known = TOPICS.into_iter().chain(names.iter().map(String::as_str));
-                    return Err(
-                        CliError::usage(format!("there is no help about `{name}`")).suggest(closest(name, known))
-                    );
-                }
-            }
+            let names: Vec<String> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+            let Some(command) = cli.find_subcommand_mut(name) else {
+                let known = TOPICS.into_iter().chain(names.iter().map(String::as_str));
+                return Err(CliError::usage(format!("there is no help about `{name}`")).suggest(closest(name, known)));
+            };
+            command.render_long_help().to_string()
         }
     };
     terminal.print(text)?;

@@ -28,9 +28,8 @@ impl Manners {
     /// PM2 knows two codes; what was begun and did not come up is none of its errors.
     pub(super) fn exit(self, exit: Exit) -> Exit {
         match (self, exit) {
-            (Self::Own, exit) => exit,
             (Self::Pm2, Exit::Done | Exit::NotReady | Exit::Changes) => Exit::Done,
-            (Self::Pm2, exit @ (Exit::Interrupted | Exit::Terminated)) => exit,
+            (Self::Own, exit) | (Self::Pm2, exit @ (Exit::Interrupted | Exit::Terminated)) => exit,
             (Self::Pm2, _) => Exit::Error,
         }
     }

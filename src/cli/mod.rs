@@ -61,6 +61,7 @@ mod state;
 mod surroundings;
 mod table;
 mod terminal;
+mod traps;
 mod upgrade;
 mod validate;
 mod version;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::exchange::{Cancelled, Outcome};
 use super::exit::Exit;
 use super::terminal::{Colour, Terminal, counted, harmless, paint};
+use super::traps;
 use crate::logs::Tail;
 use crate::rpc::wire::{Failure, Progress, ProgressKind};
 
@@ -196,28 +197,33 @@ pub(super) fn failures(failed: &[Failure], terminal: &mut Terminal) {
         if at < DETAILED_MAX
             && let Some(path) = &failure.error_log
         {
-            while !excerpt(Path::new(path), failure.error_log_offset, terminal) && looks > 0 {
+            let mut lines = excerpt(Path::new(path), failure.error_log_offset, terminal);
+            while lines.is_empty() && looks > 0 {
                 looks -= 1;
                 std::thread::sleep(LOOK_EVERY);
+                lines = excerpt(Path::new(path), failure.error_log_offset, terminal);
+            }
+            if let Some(remedy) = traps::seen(&failure.app, &lines) {
+                terminal.say(format!("  hint: {}", harmless(remedy.as_bytes(), false)));
             }
         }
     }
 }
 
-/// False when there is nothing to be shown.
-fn excerpt(path: &Path, offset: u64, terminal: &mut Terminal) -> bool {
+/// What was shown.
+fn excerpt(path: &Path, offset: u64, terminal: &mut Terminal) -> Vec<String> {
+    let mut lines = Vec::new();
     // A file that cannot be read says nothing about why the app failed.
-    let Ok(mut tail) = Tail::open(path, LAST_LINES, offset) else { return false };
-    let mut said = false;
+    let Ok(mut tail) = Tail::open(path, LAST_LINES, offset) else { return lines };
     while let Ok(Some(line)) = tail.next_line() {
-        if !said {
+        if lines.is_empty() {
             terminal.say(format!("  the last lines of {}:", path.display()));
-            said = true;
         }
-        let bytes = &line.bytes[..line.bytes.len().min(EXCERPT_LINE_MAX)];
-        terminal.say(format!("  | {}", harmless(bytes, false)));
+        let line = harmless(&line.bytes[..line.bytes.len().min(EXCERPT_LINE_MAX)], false);
+        terminal.say(format!("  | {line}"));
+        lines.push(line);
     }
-    said
+    lines
 }
 
 /// `api:0`, or `api` where the whole app is meant.

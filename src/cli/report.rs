@@ -1,5 +1,7 @@
 //! `report`: what helps whoever looks into a problem. No environment, no secret.
 
+use std::fmt::Write as _;
+
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::{Terminal, harmless};
@@ -23,22 +25,23 @@ pub(super) fn run(terminal: &mut Terminal) -> Result<Exit, CliError> {
     let mut text = format!("pmrun {}\n", env!("CARGO_PKG_VERSION"));
     match exchange::ask(&home, Request::Ping)? {
         Some(Answer::Pong { version, protocol, pid, .. }) => {
-            text += &format!("daemon: {version}, protocol {protocol}, pid {pid}\n");
+            let _ = write!(text, "daemon: {version}, protocol {protocol}, pid {pid}\n");
         }
         _ => text += "daemon: none runs\n",
     }
-    text += &format!(
+    let _ = write!(
+        text,
         "home: {}\nsystem: {system}, {} {} {}\nprocessors: {}\nuser: {}\n",
         home.display(),
         std::env::consts::OS,
         kernel.trim(),
         std::env::consts::ARCH,
-        surroundings::processors(),
+        crate::platform::cpus().usable,
         crate::platform::user_id(),
     );
     let known = instances::known(&home)?;
     let up = known.instances.iter().filter(|view| view.pid.is_some()).count();
-    text += &format!("instances: {}, of which {up} run\n\n", known.instances.len());
+    let _ = write!(text, "instances: {}, of which {up} run\n\n", known.instances.len());
     terminal.print(text)?;
     list::run(&arguments::List::default(), terminal)?;
     let log = home.join(crate::rpc::client::DAEMON_LOG);
@@ -51,5 +54,6 @@ pub(super) fn run(terminal: &mut Terminal) -> Result<Exit, CliError> {
 fn harmless_lines(bytes: &[u8]) -> String {
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
     let last = lines.iter().skip(lines.len().saturating_sub(LINES));
-    last.map(|line| format!("  {}\n", harmless(line, false))).collect()
+    let last: Vec<String> = last.map(|line| format!("  {}", harmless(line, false))).collect();
+    last.join("\n") + "\n"
 }

@@ -73,17 +73,12 @@ fn unfit(home: &Path, user: u32) -> Option<(String, &'static str)> {
     }
 }
 
-/// Those that this process may use, by its affinity and its cgroup's quota.
-pub(super) fn processors() -> u32 {
-    std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
-}
-
 pub(super) fn world() -> Result<World, CliError> {
     Ok(World {
         env: environment(),
         cwd: working_directory()?,
         home: user_home(),
-        cpus: processors(),
+        cpus: platform::cpus(),
         mapping: None,
         engine: Engine::Embedded,
         reading: Reading::default(),

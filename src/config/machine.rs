@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::{World, bytes, dotenv, fingerprint, js, writing};
-use crate::base::sha256_hex;
+use crate::base::{Cpus, sha256_hex};
 use crate::schema::{EnvText, FileEntry, Surroundings};
 
 /// The machine that a load runs on. Each file, program and folder is looked at once: 500 apps may share them.
@@ -67,7 +67,7 @@ impl<'a> Machine<'a> {
 }
 
 impl Surroundings for Machine<'_> {
-    fn cpus(&self) -> u32 {
+    fn cpus(&self) -> Cpus {
         self.world.cpus
     }
 

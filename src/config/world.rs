@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reading;
 use super::js::Engine;
+use crate::base::Cpus;
 
 /// Everything a config depends on besides its own bytes, taken once, at the edge.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct World {
     /// What `~` means.
     pub home: Option<PathBuf>,
     /// CPUs that this process may use: what `instances: "max"` means.
-    pub cpus: u32,
+    pub cpus: Cpus,
     /// Reads another version of the files as if it stood here (`diff --base`).
     pub mapping: Option<Mapping>,
     /// What runs config programs.
@@ -33,7 +34,7 @@ impl World {
             env: BTreeMap::new(),
             cwd: cwd.to_owned(),
             home: None,
-            cpus: 1,
+            cpus: crate::base::Cpus::of_machine(1),
             mapping: None,
             engine: Engine::Embedded,
             reading: Reading::default(),
@@ -218,7 +219,7 @@ mod tests {
             env: BTreeMap::new(),
             cwd: "/work".into(),
             home: Some("/home/app".into()),
-            cpus: 2,
+            cpus: Cpus::of_machine(2),
             mapping: Some(Mapping::new("/srv/site".into(), "/tmp/old".into())),
             engine: Engine::Embedded,
             reading: Reading::default(),

@@ -237,6 +237,14 @@ codes! {
         mistake: "mistake.json5" [],
         fix: "fix.json5" []
     }
+    Cpus "cpus" {
+        title: "`instances` comes to fewer than the machine has CPUs",
+        text: "`max`, 0, negative numbers and shares count the CPUs that whoever runs the command may use: CPU affinity \
+               (`taskset`, a cpuset) and the quota of the cgroup (a container's limit) leave fewer, and the message says which does. \
+               At least one instance runs in any case.",
+        mistake: "mistake.json5" [],
+        fix: "fix.json5" []
+    }
     Missing "missing" {
         title: "something that there has to be is not written",
         text: "An app needs a `script`, a file needs apps. Where `apps` is meant to be empty, `apply --allow-empty` deletes \

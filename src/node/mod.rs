@@ -11,6 +11,8 @@
 pub const PRELOAD: &str = include_str!("preload.cjs");
 
 mod endpoint;
+#[cfg(test)]
+mod fuzz;
 mod message;
 mod primary;
 

@@ -429,6 +429,12 @@ impl<F: Clone> Primary<F> {
         Answer { line: line(&message), fd: None }
     }
 
+    /// Whether a worker listens there.
+    #[must_use]
+    pub fn is_served(&self, endpoint: &Endpoint) -> bool {
+        self.heirs(endpoint).next().is_some()
+    }
+
     /// Who serves the same as a socket that nobody serves any more.
     fn heirs(&self, endpoint: &Endpoint) -> impl Iterator<Item = u64> {
         let same = self.sockets.iter().filter(move |(name, _)| name.endpoint == *endpoint && !name.passed);

@@ -63,7 +63,7 @@ mod tests {
             launched: up.then(|| Arc::clone(&spec)),
         };
         let instances: BTreeMap<u32, ActualInstance> = (0..).zip(up.map(one)).collect();
-        let actual = ActualApp { ecosystem: None, file: None, spec: Arc::clone(&spec), instances };
+        let actual = ActualApp { ecosystem: None, file: None, spec: Arc::clone(&spec), downtime_ms: None, instances };
         let step = altered(&wanted, &actual, "api", named, renew, &Key([1; 32]));
         (step.action, step.start, step.replace)
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Action, ActualApp, Change, Liveness, Reason, Step, compare, process_visible_eq};
+use super::{Action, ActualApp, Change, Downtime, Liveness, Reason, Step, compare, process_visible_eq};
 use crate::base::Key;
 use crate::spec::{AppSpec, Field, Impact};
 
@@ -34,6 +34,7 @@ pub(super) fn existing(app: &AppSpec, known: &Known<'_>, key: &Key) -> Step {
         renamed_from: known.renamed_from.map(str::to_owned),
         start: slots.start(),
         overlaps: slots.overlaps(known.actual, app),
+        downtime: slots.downtime(known.actual, app),
         replace: slots.replace,
         remove: slots.remove,
         changes,
@@ -134,6 +135,12 @@ impl Slots {
         let runs = |slot| actual.instances.get(slot).and_then(|instance| instance.launched.as_deref());
         let is_relieved = |slot| runs(slot).unwrap_or(&actual.spec).can_be_relieved_by(app);
         !self.replace.is_empty() && self.replace.iter().all(is_relieved)
+    }
+
+    pub(super) fn downtime(&self, actual: &ActualApp, app: &AppSpec) -> Option<Downtime> {
+        let remedy = app.downtime_remedy().map(str::to_owned);
+        let is_down = !self.replace.is_empty() && !self.overlaps(actual, app);
+        is_down.then_some(Downtime { last_ms: actual.downtime_ms, remedy })
     }
 
     fn starts_again(&self) -> bool {

@@ -102,7 +102,13 @@ mod tests {
             let up = if spec.restart.auto { Liveness::Up } else { Liveness::Completed };
             let instance = || ActualInstance { liveness: up, launched: Some(Arc::clone(&spec)) };
             let instances = (0..spec.instances).map(|slot| (slot, instance())).collect();
-            let app = ActualApp { ecosystem: Some(ecosystem.clone()), file: None, spec: Arc::clone(&spec), instances };
+            let app = ActualApp {
+                ecosystem: Some(ecosystem.clone()),
+                file: None,
+                spec: Arc::clone(&spec),
+                instances,
+                downtime_ms: None,
+            };
             (spec.name.clone(), app)
         };
         let snapshot = Snapshot { generation: 1, apps: run.iter().map(actual).collect() };

@@ -150,6 +150,7 @@ impl Snapshot {
                 file: former.file.clone(),
                 spec: Arc::clone(&former.spec),
                 instances: former.slots.iter().map(|(slot, meant)| (*slot, instance(meant))).collect(),
+                downtime_ms: None,
             }
         };
         Self { generation: number, apps: formers.iter().map(|(name, former)| (name.clone(), app(former))).collect() }

@@ -174,6 +174,7 @@ fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
         start: slots.start(),
         remove: slots.remove.clone(),
         overlaps: slots.overlaps(actual, &former.spec),
+        downtime: slots.downtime(actual, &former.spec),
         replace: slots.replace,
         stop,
         done,

@@ -42,4 +42,4 @@ pub use redact::{holds_secret, is_secret_file, is_secret_name, shown_digest, sho
 pub use render::{Origin, Style, render_json, render_markdown, render_markdown_with, render_text, render_text_with};
 pub use snapshot::{ActualApp, ActualInstance, Liveness, Snapshot};
 pub use stale::{SavedPlan, Seal, Stale, check_stale, restrict};
-pub use steps::{Action, Change, Counts, Follower, Plan, Reason, Refusal, Step};
+pub use steps::{Action, Change, Counts, Downtime, Follower, Plan, Reason, Refusal, Step};

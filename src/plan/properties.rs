@@ -112,6 +112,7 @@ fn known(owners: &'static [Option<&'static str>]) -> impl Strategy<Value = Actua
             file: None,
             instances: instances.collect(),
             spec,
+            downtime_ms: None,
         }
     })
 }
@@ -374,7 +375,7 @@ proptest! {
         let known = old.map(|old| {
             let spec = Arc::new(old);
             let instance = ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&spec)) };
-            ("api".to_owned(), ActualApp { ecosystem: Some(ours()), file: None, spec, instances: [(0, instance)].into() })
+            ("api".to_owned(), ActualApp { ecosystem: Some(ours()), file: None, spec, instances: [(0, instance)].into(), downtime_ms: None })
         });
         let actual = Snapshot { generation: 1, apps: known.into_iter().collect() };
         let policy = PlanPolicy::new(Key([3; 32]));

@@ -127,6 +127,7 @@ impl Story {
             ecosystem: owner.as_str().map(|owner| EcosystemId(owner.to_owned())),
             instances: (0..).zip(instances).collect(),
             spec: Arc::clone(&spec),
+            downtime_ms: None,
         };
         (spec.name.clone(), app)
     }

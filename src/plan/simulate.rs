@@ -48,7 +48,8 @@ fn perform(step: &Step, plan: &Plan, graph: &Graph, state: &mut Snapshot, wholly
             instances.entry(slot).or_insert(ActualInstance { liveness: Liveness::Stopped, launched: None });
         }
     }
-    state
-        .apps
-        .insert(step.app.clone(), ActualApp { ecosystem: Some(plan.ecosystem.clone()), file: None, spec, instances });
+    state.apps.insert(
+        step.app.clone(),
+        ActualApp { ecosystem: Some(plan.ecosystem.clone()), file: None, spec, instances, downtime_ms: None },
+    );
 }

@@ -22,6 +22,8 @@ pub struct ActualApp {
     pub spec: Arc<AppSpec>,
     /// By slot.
     pub instances: BTreeMap<u32, ActualInstance>,
+    /// How long an instance of it was missing the last time that one was replaced, at most.
+    pub downtime_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +56,13 @@ impl Snapshot {
             let instances = (0..spec.instances).map(|slot| (slot, instance())).collect();
             (
                 app.name.clone(),
-                ActualApp { ecosystem: Some(graph.ecosystem.clone()), file: None, spec: Arc::clone(&spec), instances },
+                ActualApp {
+                    ecosystem: Some(graph.ecosystem.clone()),
+                    file: None,
+                    spec: Arc::clone(&spec),
+                    instances,
+                    downtime_ms: None,
+                },
             )
         });
         Self { generation: 0, apps: apps.collect() }

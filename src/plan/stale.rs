@@ -93,7 +93,7 @@ pub fn restrict(now: &Plan, saved: &Plan) -> Plan {
     Plan { steps: steps.collect(), ..now.clone() }
 }
 
-/// Which other apps come first may differ: they are not what this step is about.
+/// Which other apps come first may differ: they are not what this step is about. Nor is how long something was down meanwhile.
 fn same(saved: &Step, now: &Step) -> bool {
     let Step {
         app,
@@ -102,6 +102,7 @@ fn same(saved: &Step, now: &Step) -> bool {
         start,
         replace,
         overlaps,
+        downtime: _,
         remove,
         stop,
         done,

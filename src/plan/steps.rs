@@ -35,6 +35,9 @@ pub struct Step {
     /// Each process of `replace` goes when its successor is up beside it: nobody waits meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overlaps: bool,
+    /// Where they do not: for how long one of them is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downtime: Option<Downtime>,
     /// Slots that go away.
     pub remove: Vec<u32>,
     /// Slots that stay, and whose process is stopped.
@@ -51,6 +54,15 @@ pub struct Step {
     /// Apps that this takes with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<Follower>,
+}
+
+/// That nobody serves in a slot from when its process is asked to end until its successor is up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downtime {
+    /// How long that was the last time, at most, where it has been.
+    pub last_ms: Option<u64>,
+    /// What to set to be rid of it, as it is written in a file; [`AppSpec::downtime_remedy`].
+    pub remedy: Option<String>,
 }
 
 /// An app that is restarted, or stopped for a while, because what it depends on is down for a moment: by its `on_exit`.
@@ -272,6 +284,7 @@ impl Step {
             start: Vec::new(),
             replace: Vec::new(),
             overlaps: false,
+            downtime: None,
             remove: Vec::new(),
             stop: Vec::new(),
             done: Vec::new(),

@@ -2,6 +2,7 @@
 
 use super::redact::shown_name;
 use super::{Action, Change, Counts, Follower, Plan, Reason, Step};
+use crate::base::format_span;
 use crate::spec::{Field, Impact};
 
 /// The sign before an app's line.
@@ -74,7 +75,12 @@ pub(super) fn summary(step: &Step) -> String {
     }
     if !step.replace.is_empty() {
         let count = instances(step.replace.len());
-        parts.push(if step.overlaps { format!("reload {count}") } else { format!("restart {count} (downtime)") });
+        let last = step.downtime.as_ref().and_then(|downtime| downtime.last_ms);
+        parts.push(match last.map(format_span) {
+            _ if step.overlaps => format!("reload {count}"),
+            Some(span) => format!("restart {count} (downtime, {span} last time)"),
+            None => format!("restart {count} (downtime)"),
+        });
     }
     if !step.start.is_empty() && step.action != Action::Create {
         parts.push(format!("start {}", instances(step.start.len())));
@@ -93,6 +99,12 @@ pub(super) fn summary(step: &Step) -> String {
         parts.push(nothing.to_owned());
     }
     parts.join(", ")
+}
+
+/// What would have nobody wait meanwhile.
+pub(super) fn remedy(step: &Step) -> Option<String> {
+    let remedy = step.downtime.as_ref()?.remedy.as_deref()?;
+    Some(format!("without downtime, for a server: {remedy}"))
 }
 
 /// `follows: web (on_exit: restart)`; none where nobody does.

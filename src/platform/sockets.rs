@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use rustix::net::{
 };
 
 use super::account::Account;
+use super::sys::drop_segments;
 use crate::node::{Endpoint, Family, Query};
 
 /// How many connections may wait for an app to accept them: as systemd's sockets, less where the system has a lower limit.
@@ -71,6 +72,19 @@ pub(super) fn close(fd: &OwnedFd, endpoint: &Endpoint) {
         let _ = std::fs::remove_file(path);
     }
 }
+
+/// From now on nobody begins to connect there; who has begun is still taken. Whoever tries is not answered, and asks again
+/// after a second, by when another socket may be there for it.
+///
+/// # Errors
+/// The system's.
+pub(super) fn take_no_new(fd: &OwnedFd) -> io::Result<()> {
+    drop_segments(fd.as_fd(), TCP_FLAGS_AT, TCP_SYN)
+}
+
+/// Where a segment has its flags, and that of who begins (RFC 9293, section 3.1).
+const TCP_FLAGS_AT: u32 = 13;
+const TCP_SYN: u32 = 0b10;
 
 fn open_tcp(query: &Query, endpoint: &Endpoint, beside: bool) -> Result<OwnedFd, Errno> {
     either(endpoint, |address| {

@@ -56,6 +56,32 @@ pub fn interrupted() -> bool {
     }
 }
 
+/// Has the kernel drop what comes to a socket and has any bit of `mask` set at an offset (socket(7), `SO_ATTACH_FILTER`;
+/// of TCP it begins with the segment's header).
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "rustix and nix have no packet filters")]
+pub(super) fn drop_segments(fd: BorrowedFd<'_>, offset: u32, mask: u32) -> io::Result<()> {
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let mut program =
+        [step(LOAD_BYTE, 0, offset), step(JUMP_IF_SET, 1, mask), step(RETURN, 0, 0), step(RETURN, 0, u32::MAX)];
+    let filter = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+    // SAFETY: setsockopt(2) copies the program, which outlives the call, and its length is that of the array.
+    let result = unsafe {
+        let size = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0);
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, (&raw const filter).cast(), size)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Elsewhere there are none.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn drop_segments(_fd: BorrowedFd<'_>, _offset: u32, _mask: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whatever this process was handed beyond the standard descriptors does not go on to what it executes.
 #[expect(unsafe_code, reason = "marks descriptors by number")]
 pub(super) fn close_inherited_on_exec() {

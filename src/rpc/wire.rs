@@ -477,6 +477,9 @@ pub struct InstanceView {
     /// What of its `limits` is not in force, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits_note: Option<String>,
+    /// How long it was missing the last time that it was restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downtime_ms: Option<u64>,
     /// While one process relieves another: the one that does not serve yet, or any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<BesideView>,
@@ -533,6 +536,7 @@ impl InstanceView {
             next_run_at_ms: None,
             runs: Vec::new(),
             limits_note: None,
+            downtime_ms: None,
             beside: None,
             out_file: Some(format!("/logs/{name}-out.log")),
             error_file: Some(format!("/logs/{name}-error.log")),

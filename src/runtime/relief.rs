@@ -51,6 +51,18 @@ impl Table {
         self.instance(&id.second()).is_some_and(|relief| is_coming(&relief.machine.state))
     }
 
+    /// What is to take over does not: its slot's process goes on.
+    pub(super) fn call_off(&mut self, id: &InstanceId, reason: &str, now: Now, out: &mut Vec<Effect>) -> Vec<Moved> {
+        let other = id.second();
+        if !self.is_being_relieved(id) {
+            return Vec::new();
+        }
+        let mut moved: Vec<Moved> = self.unrelieved(&other, reason.to_owned(), now, out).into_iter().collect();
+        // As with one that is late: it may have accepted connections.
+        moved.extend(self.step(&other, Event::Retire, now, out));
+        moved
+    }
+
     /// Sees to it that what is adopted of two processes of a slot goes on as it should.
     pub(super) fn tend_all(&mut self, now: Now, out: &mut Vec<Effect>) {
         let reliefs: Vec<InstanceId> = self.ids().filter(InstanceId::is_second).collect();

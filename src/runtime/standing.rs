@@ -49,6 +49,10 @@ pub struct Standing {
     pub(super) started_at_ms: Option<u64>,
     #[serde(default)]
     pub(super) limits_note: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) down_since: Option<Mono>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) downtime_ms: Option<u64>,
     #[serde(default)]
     pub(super) asked_at: Option<Mono>,
     #[serde(default)]
@@ -125,6 +129,8 @@ impl Standing {
             error_log_offset: instance.error_log_offset,
             started_at_ms: instance.started_at_ms,
             limits_note: instance.limits_note.clone(),
+            down_since: instance.down_since,
+            downtime_ms: instance.downtime_ms,
             asked_at: instance.asked_at,
             lost: instance.lost.clone(),
             bereft: instance.bereft.clone(),
@@ -239,6 +245,8 @@ impl Standing {
     fn recall(&self, instance: &mut Instance) {
         instance.error_log_offset = self.error_log_offset;
         instance.limits_note.clone_from(&self.limits_note);
+        instance.down_since = self.down_since;
+        instance.downtime_ms = self.downtime_ms;
         instance.asked_at = self.asked_at;
         instance.lost.clone_from(&self.lost);
         instance.bereft.clone_from(&self.bereft);

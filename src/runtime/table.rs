@@ -12,7 +12,7 @@ use crate::base::{InstanceId, Mono, Now, Run, first, sha256_hex};
 use crate::schedule::Agenda;
 use crate::spec::ExecMode;
 use crate::supervisor::{
-    Ask, Cause, Event, Launch, LaunchId, Layout, Machine, Output, State, check, deadline, launch, step,
+    Ask, Cause, Event, Launch, LaunchId, Layout, Machine, Output, State, Then, check, deadline, launch, step,
 };
 
 /// Who connects is let wait for so long until somebody is back who serves: balancers have patience with a crash, and are
@@ -77,6 +77,10 @@ pub(super) struct Instance {
     pub(super) runs: Vec<Run>,
     /// What of its `limits` is not in force.
     pub(super) limits_note: Option<String>,
+    /// Since when it has not served, where it is to again.
+    pub(super) down_since: Option<Mono>,
+    /// How long that was the last time.
+    pub(super) downtime_ms: Option<u64>,
     /// When the host was last asked for a process of it.
     pub(super) asked_at: Option<Mono>,
     /// Why it went the way that it is on: why its process was started, or ended.
@@ -98,6 +102,8 @@ impl Instance {
             excused: None,
             runs: Vec::new(),
             limits_note: None,
+            down_since: None,
+            downtime_ms: None,
             asked_at: None,
             why: Why::Unknown,
         }
@@ -105,6 +111,28 @@ impl Instance {
 }
 
 impl Instance {
+    /// What somebody has stopped, or what has come to its end, is not missing.
+    fn clock_downtime(&mut self, before: &State, now: Mono) {
+        let serves = |state: &State| matches!(state, State::Online { .. });
+        let comes_back = |state: &State| match state {
+            State::Launching { .. } | State::Starting { .. } | State::Waiting { .. } | State::Online { .. } => true,
+            State::Stopping { then, .. } => matches!(then, Then::Restart | Then::Again { .. }),
+            State::Stopped | State::Blocked | State::Scheduled | State::Completed { .. } | State::Errored { .. } => {
+                false
+            }
+        };
+        match (serves(before), serves(&self.machine.state)) {
+            (true, false) => self.down_since = Some(now),
+            (_, true) => {
+                self.downtime_ms = self.down_since.take().map(|since| now.ms_since(since)).or(self.downtime_ms);
+            }
+            (false, false) => {}
+        }
+        if !comes_back(&self.machine.state) {
+            self.down_since = None;
+        }
+    }
+
     /// The run of a job that an event ends, or that it would have begun if the one before did not go on.
     fn run(&self, event: &Event, now: Now) -> Option<Run> {
         let Machine { state, policy, unmet, .. } = &self.machine;
@@ -319,6 +347,7 @@ impl Table {
         moment.tell(instance, error_log, out);
         self.roster.set_due(id, deadline(&instance.machine));
         let after = instance.machine.state.clone();
+        instance.clock_downtime(&before, now.mono);
         if let Some(launch) = before.launch()
             && after.launch() != Some(launch)
         {

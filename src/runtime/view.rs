@@ -102,6 +102,7 @@ pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
             file: record.file.clone(),
             spec: Arc::clone(&record.spec),
             instances: record.instances.iter().map(|(slot, known)| (*slot, instance(*slot, known))).collect(),
+            downtime_ms: None,
         }
     };
     Snapshot {
@@ -170,6 +171,7 @@ fn actual(app: &App) -> ActualApp {
         file: app.record.file.clone(),
         spec: Arc::clone(&app.record.spec),
         instances: there.map(|(slot, instance)| (*slot, actual_instance(&instance.machine))).collect(),
+        downtime_ms: app.instances.values().filter_map(|instance| instance.downtime_ms).max(),
     }
 }
 
@@ -212,6 +214,7 @@ fn view(app: &App, slot: u32, instance: &Instance, layout: &Layout, now: Now) ->
         next_run_at_ms: next_run(app, machine),
         runs: instance.runs.clone(),
         limits_note: instance.limits_note.clone(),
+        downtime_ms: instance.downtime_ms,
         beside: other.map(|other| beside(&other.machine, now)),
         ..blank(&app.record, first(slot), first(instance.list_id), outputs)
     }
@@ -358,6 +361,7 @@ fn blank(
         next_run_at_ms: None,
         runs: Vec::new(),
         limits_note: None,
+        downtime_ms: None,
         beside: None,
         out_file: file(out),
         error_file: file(error),

@@ -54,6 +54,8 @@ pub enum Count {
     Exactly(u32),
     /// One a CPU less so many, at least one.
     MaxLess(u32),
+    /// A share of them: `"50%"`, rounded down, at least one.
+    Percent(u32),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::base::Cpus;
+
 /// What resolving asks of the machine. The real one is in `config`; tests bring a table.
 pub trait Surroundings {
     /// CPUs that may be used.
-    fn cpus(&self) -> u32;
+    fn cpus(&self) -> Cpus;
 
     /// Whether an app can be run as a user and a group, each by name or number.
     ///

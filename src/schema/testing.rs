@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Decoded, EnvText, FileEntry, Request, Resolved, Surroundings, decode, resolve};
+use crate::base::Cpus;
 use crate::diag::{Diagnostic, Severity};
 use crate::document::{Entry, Key, Kind, Location, Node, Sources};
 
@@ -39,8 +40,8 @@ impl Table {
 }
 
 impl Surroundings for Table {
-    fn cpus(&self) -> u32 {
-        4
+    fn cpus(&self) -> Cpus {
+        Cpus::of_machine(4)
     }
 
     fn account(&self, user: Option<&str>, group: Option<&str>) -> Result<(), String> {

@@ -429,6 +429,9 @@ fn values_are_coerced_as_in_pm2() {
         (json!(3), 3),
         (json!("3"), 3),
         (json!("max"), 4),
+        (json!("50%"), 2),
+        (json!("10%"), 1),
+        (json!(" 200% "), 8),
         (json!(0), 4),
         (json!("0"), 4),
         (json!(-1), 3),
@@ -456,15 +459,15 @@ fn values_out_of_range_are_errors() {
     let table = [
         (
             json!({ "instances": 513 }),
-            "error at apps[0].instances: `instances` must be a whole number up to 512, or \"max\", not `513`",
+            "error at apps[0].instances: `instances` must be a whole number up to 512, \"max\", or a share of the CPUs such as \"50%\", not `513`",
         ),
         (
-            json!({ "instances": "50%" }),
-            "error at apps[0].instances: `instances` must be a whole number up to 512, or \"max\", not \"50%\"",
+            json!({ "instances": "0%" }),
+            "error at apps[0].instances: `instances` must be a whole number up to 512, \"max\", or a share of the CPUs such as \"50%\", not \"0%\"",
         ),
         (
             json!({ "instances": 1.5 }),
-            "error at apps[0].instances: `instances` must be a whole number up to 512, or \"max\", not `1.5`",
+            "error at apps[0].instances: `instances` must be a whole number up to 512, \"max\", or a share of the CPUs such as \"50%\", not `1.5`",
         ),
         (
             json!({ "restart_delay": -1 }),
@@ -535,7 +538,7 @@ fn all_problems_come_in_one_run() {
         run.lines(),
         [
             "warning at apps[0] (a).instnaces: unknown option `instnaces` (did you mean `instances`?)",
-            "error at apps[0] (a).instances: `instances` must be a whole number up to 512, or \"max\", not \"many\"",
+            "error at apps[0] (a).instances: `instances` must be a whole number up to 512, \"max\", or a share of the CPUs such as \"50%\", not \"many\"",
             "error at apps[1] (b).script: `script` must be a string, not `5` (put it in quotes)",
             "error at apps[2]: an app must be an object, not `7`",
             "warning at apps[3] (a).foo_bar_baz: unknown option `foo_bar_baz`",
@@ -883,6 +886,7 @@ fn what_cannot_be_run_is_told_before_anything_is_stopped() {
 fn instances_of_node_are_a_cluster_unless_it_is_said_otherwise() {
     let mut machine = Table::usual();
     machine.add("/srv/site/a.js", "", false);
+    machine.add("/srv/site/tsx", "#!/usr/bin/env node\n", true);
     let run = |options: Json| run_on(&json!({ "apps": [options] }), None, &machine);
     let (fork, cluster) = (ExecMode::Fork, ExecMode::Cluster);
     let table = [
@@ -896,6 +900,9 @@ fn instances_of_node_are_a_cluster_unless_it_is_said_otherwise() {
         (json!({ "script": "a.js", "exec_mode": "cluster_mode", "instances": 2 }), cluster, 0),
         (json!({ "script": "x.sh", "instances": 2 }), fork, 0),
         (json!({ "script": "x.sh", "exec_mode": "cluster" }), cluster, 1),
+        // What starts Node by itself cannot have its instances share a port.
+        (json!({ "script": "./tsx", "instances": 2 }), fork, 0),
+        (json!({ "script": "./tsx", "instances": 2, "exec_mode": "cluster" }), fork, 1),
     ];
     for (options, mode, warnings) in table {
         let done = run(options.clone());

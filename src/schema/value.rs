@@ -177,7 +177,9 @@ impl Value {
             Self::Limits(_) => "an object of limits, such as `{ nofile: 65536 }`".to_owned(),
             Self::Uses(_) => "an object such as `{ memory: \"512M\", cpu: 1.5, pids: 200 }`".to_owned(),
             Self::ExitCodes(_) => "an exit code (0 to 255), or a list of them".to_owned(),
-            Self::Count(_) => format!("a whole number up to {INSTANCES_MAX}, or \"max\""),
+            Self::Count(_) => {
+                format!("a whole number up to {INSTANCES_MAX}, \"max\", or a share of the CPUs such as \"50%\"")
+            }
             Self::Mode(_) => "\"fork\" or \"cluster\"".to_owned(),
             Self::LogType(_) => "\"raw\" or \"json\"".to_owned(),
             Self::Distribution(_) => "\"reuseport\", \"shared\", \"round_robin\" or \"sticky\"".to_owned(),
@@ -200,6 +202,8 @@ pub(super) const TEXT_BYTES_MAX: usize = 128 * 1024 - 1;
 
 /// More is a slip of the finger more often than a wish.
 pub(super) const INSTANCES_MAX: u32 = 512;
+/// Ten a CPU: more is a slip.
+pub(super) const INSTANCES_PERCENT_MAX: u32 = 1_000;
 
 /// The highest id of a user or group: the next one is -1, which means none to the system.
 pub(super) const ACCOUNT_MAX: u32 = u32::MAX - 1;

@@ -287,6 +287,17 @@ impl AppSpec {
         self.shares_sockets() && next.shares_sockets()
     }
 
+    /// What to set so that a process is relieved by its successor, and not missing until that is up: as it is written in a file.
+    /// None where that is so already, or where nobody waits for it: a job.
+    #[must_use]
+    pub fn downtime_remedy(&self) -> Option<&'static str> {
+        match () {
+            () if self.shares_sockets() || self.schedule.is_some() || !self.restart.auto => None,
+            () if self.is_node() => Some("exec_mode: \"cluster\""),
+            () => Some("listen: [\"tcp:0.0.0.0:PORT\"]"),
+        }
+    }
+
     /// Where a file of the fingerprint is.
     fn place_of(&self, name: &str) -> String {
         if name.starts_with('/') { name.to_owned() } else { format!("{}/{name}", self.cwd.trim_end_matches('/')) }

@@ -9,6 +9,8 @@ use crate::spec::{AppSpec, Distribution, ExecMode, Limits, LogTarget, Rotation};
 
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
+/// Node's own (`--inspect`).
+const INSPECT_PORT: u16 = 9_229;
 
 /// Makes a process of node's a worker of a cluster.
 pub(super) const NODE_UNIQUE_ID: &str = "NODE_UNIQUE_ID";
@@ -147,7 +149,7 @@ pub fn launch(
     ambient: &Arc<BTreeMap<String, String>>,
 ) -> Launch {
     let instance = InstanceId::new(&spec.name, slot);
-    let (program, args) = command(spec);
+    let (program, args) = command(spec, slot);
     let (out, error) = log_outputs(spec, slot, layout);
     let env = environment(spec, ambient, &instance, list_id, layout);
     Launch {
@@ -247,15 +249,36 @@ pub fn safe_name(name: &str) -> String {
     safe
 }
 
-fn command(spec: &AppSpec) -> (String, Vec<String>) {
+fn command(spec: &AppSpec, slot: u32) -> (String, Vec<String>) {
     match &spec.interpreter {
         None => (spec.script.clone(), spec.args.clone()),
         Some(interpreter) => {
             let script = std::iter::once(&spec.script);
-            let args = spec.interpreter_args.iter().chain(script).chain(&spec.args).cloned().collect();
+            let options = spec.interpreter_args.iter().cloned().chain(inspect_port(spec, slot));
+            let args = options.chain(script.chain(&spec.args).cloned()).collect();
             (interpreter.clone(), args)
         }
     }
+}
+
+/// Instances cannot share the port of Node's inspector: each has the next, as Node's own cluster gives them out (cluster
+/// documentation, `inspectPort`). With port 0 each finds one by itself.
+fn inspect_port(spec: &AppSpec, slot: u32) -> Option<String> {
+    if slot == 0 || !spec.is_node() || spec.interpreter.as_deref().is_some_and(|program| program.ends_with("bun")) {
+        return None;
+    }
+    let port = |arg: &String| {
+        let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
+        let port = value.rsplit_once(':').map_or(value, |(_, port)| port).parse::<u16>().ok();
+        match name {
+            "--inspect" | "--inspect-brk" | "--inspect-wait" => Some(port.unwrap_or(INSPECT_PORT)),
+            "--inspect-port" | "--debug-port" => port,
+            _ => None,
+        }
+    };
+    let first = spec.interpreter_args.iter().rev().find_map(port).filter(|port| *port != 0)?;
+    let own = u16::try_from(slot).ok().and_then(|slot| first.checked_add(slot)).unwrap_or(0);
+    Some(format!("--inspect-port={own}"))
 }
 
 /// What is not to finish needs no help with it; Bun has ways of its own, and another user may not read our folder.
@@ -382,6 +405,31 @@ mod tests {
         assert_eq!(with.program, "/usr/bin/node");
         assert_eq!(with.args, ["--no-warnings", "/a/api.js", "--x"]);
         assert!(with.channel && !with.notify);
+    }
+
+    #[test]
+    fn each_instance_has_a_port_of_its_own_for_the_inspector() {
+        let port = |args: &[&str], slot| {
+            let mut spec = AppSpec::new("api", "/a/api.js", "/a");
+            spec.interpreter = Some("/usr/bin/node".to_owned());
+            spec.interpreter_args = args.iter().map(|arg| (*arg).to_owned()).collect();
+            let args = launched(&spec, slot, &[]).args;
+            args.into_iter().find_map(|arg| arg.strip_prefix("--inspect-port=").map(str::to_owned))
+        };
+        let table: [(&[&str], u32, Option<&str>); 9] = [
+            (&["--inspect"], 0, None),
+            (&["--inspect"], 1, Some("9230")),
+            (&["--inspect=127.0.0.1:9400", "--no-warnings"], 2, Some("9402")),
+            (&["--inspect-brk=9500"], 3, Some("9503")),
+            (&["--inspect=0"], 1, None),
+            (&["--inspect=[::1]:65535"], 1, Some("0")),
+            (&["--no-warnings"], 1, None),
+            (&["--inspect-publish-uid=http"], 1, None),
+            (&[], 1, None),
+        ];
+        for (args, slot, want) in table {
+            assert_eq!(port(args, slot).as_deref(), want, "{args:?} {slot}");
+        }
     }
 
     #[test]

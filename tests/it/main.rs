@@ -44,6 +44,7 @@ mod startup;
 mod state_damage;
 mod stopping;
 mod support;
+mod traps;
 mod typed;
 mod watching;
 mod why;

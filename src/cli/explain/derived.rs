@@ -32,9 +32,12 @@ pub(super) fn notes(context: &Context<'_>, row: &Row) -> Vec<String> {
         "args" if by.script == ScriptBy::Line => Some("they are a part of the command line".to_owned()),
         "interpreter" => interpreter(by.interpreter, context),
         "instances" => match draft.instances {
-            Some(Count::Max) => Some(format!("one a CPU; here are {}", context.world.cpus)),
+            Some(Count::Max) => Some(format!("one a CPU; here it is {}", context.world.cpus)),
             Some(Count::MaxLess(less)) => {
-                Some(format!("{less} less than the {} CPUs here, at least 1", context.world.cpus))
+                Some(format!("{less} less than one a CPU, at least 1; here it is {}", context.world.cpus))
+            }
+            Some(Count::Percent(percent)) => {
+                Some(format!("{percent}% of one a CPU, at least 1; here it is {}", context.world.cpus))
             }
             Some(Count::Exactly(_)) | None => None,
         },

@@ -296,8 +296,12 @@ impl Scene<'_> {
             return self.alter(targets, known, renews, terminal);
         }
         let is_pm2 = terminal.manners.are_pm2s();
-        if !is_pm2 {
-            change::check_code(targets)?;
+        if !is_pm2 && verb.renews() {
+            let apps = change::check_code(targets)?;
+            let reloads = matches!(verb, Verb::Reload | Verb::StartOrReload);
+            for note in apps.iter().filter(|_| reloads).filter_map(change::downtime) {
+                terminal.note(&note);
+            }
         }
         let request = match verb {
             _ if !renews => Request::Start { targets: owned() },

@@ -50,6 +50,7 @@ pub(super) fn no_such_command(terminal: &mut Terminal) -> Result<(), CliError> {
 }
 
 /// The table comes at the end of the command, once. This program's own manners are to say nothing more.
+#[expect(clippy::unnecessary_wraps, reason = "the last word of a command")]
 pub(super) fn table(terminal: &mut Terminal) -> Result<Exit, CliError> {
     terminal.owes_table = terminal.manners.are_pm2s() && !terminal.silent;
     Ok(Exit::Done)

@@ -26,6 +26,9 @@ pub(super) struct Explanation {
     /// The latest first, back to what somebody asked for.
     pub chain: Vec<Link>,
     pub stderr: Option<LastWords>,
+    /// What those show, and what mends it, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// The options that made it so.
     pub rules: Vec<Rule>,
     /// What would change it.
@@ -83,6 +86,7 @@ pub(super) fn explain(app: &AppView, view: &InstanceView, entries: &[Entry], now
         since_ms: since(view, &own).filter(|at| *at <= now_ms),
         because: because(view, deciding, &own, now_ms),
         stderr,
+        remedy: None,
         rules: rules(app, deciding, &chain),
         commands: commands(view),
         events: format!("pmrun events {}", shell_word(&label(view))),

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::history::{History, of_app};
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, events, list, show, surroundings};
+use super::{arguments, events, list, show, surroundings, traps};
 use crate::base::format_span;
 use crate::platform::time_zone;
 use crate::rpc::wire::AppView;
@@ -36,6 +36,9 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
         for one in &mut all {
             known.follow(one, &mut BTreeSet::from([one.name.clone()]));
         }
+    }
+    for one in &mut all {
+        one.remedy = one.stderr.as_ref().and_then(|words| traps::seen(&one.name, &words.lines));
     }
     if arguments.json {
         terminal.json(&json!({ "version": 1, "instances": all }))?;
@@ -103,6 +106,7 @@ fn text(one: &Explanation, now_ms: u64, zone: Option<&TimeZone>, colour: bool) -
     if let Some(words) = &one.stderr {
         lines.extend([String::new(), format!("its last words, in {}:", clean(&words.file))]);
         lines.extend(words.lines.iter().map(|line| format!("  | {}", clean(line))));
+        lines.extend(one.remedy.iter().map(|remedy| clean(remedy)));
     }
     if !one.rules.is_empty() || !one.commands.is_empty() {
         lines.push(String::new());

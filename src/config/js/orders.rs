@@ -176,7 +176,7 @@ impl Orders {
             env: world.env.clone(),
             cwd: world.cwd.clone(),
             home: world.home.clone(),
-            cpus: world.cpus,
+            cpus: world.cpus.usable,
             mapping: world.mapping.clone(),
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,

@@ -17,7 +17,7 @@ fn world(folder: &Path) -> World {
         env,
         cwd: folder.to_owned(),
         home: None,
-        cpus: 2,
+        cpus: crate::base::Cpus::of_machine(2),
         mapping: None,
         engine: crate::config::js::Engine::default(),
         reading: crate::config::Reading::default(),

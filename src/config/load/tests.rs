@@ -13,7 +13,7 @@ fn world(cwd: &Path) -> World {
         env: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]),
         cwd: cwd.to_owned(),
         home: Some("/home/app".into()),
-        cpus: 2,
+        cpus: crate::base::Cpus::of_machine(2),
         mapping: None,
         engine: crate::config::js::Engine::Embedded,
         reading: crate::config::Reading::default(),

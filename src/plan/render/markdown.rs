@@ -62,6 +62,7 @@ pub fn render_markdown_with(plan: &Plan, drift: &[String], origin: Origin<'_>) -
 /// The app's own line, then one a field.
 fn step_lines(step: &Step, origin: Origin<'_>) -> Vec<String> {
     let causes = step.reasons.iter().filter_map(|reason| words::cause(reason, step)).chain(words::follows(step));
+    let causes = causes.chain(words::remedy(step));
     let causes: Vec<String> = causes.map(|cause| code(&cause)).collect();
     let marker = code(words::marker(step.action, true));
     let name = code(&shown_name(&step.app));

@@ -19,7 +19,8 @@ fn sample() -> Plan {
     web.env = (0..12).map(|i| (format!("V{i}"), "x".to_owned())).collect();
     let spec = Arc::new(old);
     let instance = ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&spec)) };
-    let known = ActualApp { ecosystem: Some(id()), file: None, spec, instances: [(0, instance)].into() };
+    let known =
+        ActualApp { ecosystem: Some(id()), file: None, spec, instances: [(0, instance)].into(), downtime_ms: None };
     let actual = Snapshot { generation: 3, apps: [("api".to_owned(), known)].into() };
     plan(&graph(vec![new, web]), &actual, &PlanPolicy::new(Key([1; 32])))
 }
@@ -134,7 +135,13 @@ fn who_reads_a_changed_option_is_told() {
         let mut new = (*old).clone();
         change(&mut new);
         let instance = ActualInstance { liveness: Liveness::Up, launched: Some(Arc::clone(&old)) };
-        let known = ActualApp { ecosystem: Some(id()), file: None, spec: old, instances: [(0, instance)].into() };
+        let known = ActualApp {
+            ecosystem: Some(id()),
+            file: None,
+            spec: old,
+            instances: [(0, instance)].into(),
+            downtime_ms: None,
+        };
         let actual = Snapshot { generation: 3, apps: [("api".to_owned(), known)].into() };
         let made = plan(&graph(vec![new]), &actual, &PlanPolicy::new(Key([1; 32])));
         let json = render_json(&made, &origin);

@@ -55,8 +55,8 @@ fn app(text: &mut String, step: &Step, origin: Origin<'_>, style: Style) {
     for cause in step.reasons.iter().filter_map(|reason| words::cause(reason, step)) {
         let _ = writeln!(text, "    {cause}");
     }
-    if let Some(follows) = words::follows(step) {
-        let _ = writeln!(text, "    {follows}");
+    for more in words::follows(step).into_iter().chain(words::remedy(step)) {
+        let _ = writeln!(text, "    {more}");
     }
     let rows = rows(step, origin);
     let values: Vec<String> = rows.iter().map(value).collect();

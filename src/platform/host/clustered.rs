@@ -13,7 +13,7 @@ use rustix::time::{
 use super::running::Running;
 use super::{Event, Host, Key};
 use crate::base::{InstanceId, first};
-use crate::node::{Answer, Connection, Endpoint, Family, Kept, PRELOAD, Primary, Query, Said, Share, Told, Worker};
+use crate::node::{Answer, Endpoint, Family, Kept, PRELOAD, Query, Said, Share, Told, Worker};
 use crate::platform::account::Account;
 use crate::platform::reason;
 use crate::platform::sockets;
@@ -23,8 +23,6 @@ use crate::supervisor::{Launch, LaunchId};
 
 /// A worker that listens has asked for all that it wants after this long: what nobody has by then is closed.
 const SETTLED_S: i64 = 3;
-/// Others have their turn after so many.
-const ACCEPTS_A_TURN: usize = 64;
 /// Before the names of sockets that the keeper holds.
 const HELD: &str = "listen/";
 
@@ -36,13 +34,6 @@ pub(super) struct Member {
     /// Over its channel: a worker of Node's cluster.
     pub(super) asks: bool,
     pub(super) account: Option<Account>,
-}
-
-/// A socket of a slot that has no worker just now: who connects there is given to the others.
-#[derive(Debug)]
-pub(super) struct Orphan {
-    app: String,
-    kept: Kept<Arc<OwnedFd>>,
 }
 
 impl Member {
@@ -134,14 +125,6 @@ impl Host {
     pub fn unlisten(&mut self, instance: &InstanceId) {
         let Some(primary) = self.clusters.get_mut(&instance.app) else { return };
         let released = primary.release(instance.slot);
-        for kept in released.iter().filter(|kept| kept.endpoint.is_by_slot()) {
-            if !kept.passed {
-                primary_accepts(primary, kept, usize::MAX);
-            }
-            // At once: who connects in between is cut off (only the kernel could give those to another socket, and does
-            // with `net.ipv4.tcp_migrate_req=1`).
-            sockets::close(&kept.fd, &kept.endpoint);
-        }
         self.let_go(&instance.app, released);
         self.mind(&instance.app);
     }
@@ -174,6 +157,7 @@ impl Host {
             }
         }
         self.clusters.insert(to.to_owned(), primary);
+        self.rename_orphans(from, to);
         self.mind(from);
         self.mind(to);
     }
@@ -265,7 +249,7 @@ impl Host {
     }
 
     /// None tells that a descriptor has arrived.
-    fn tell(&mut self, launch: LaunchId, answer: Option<Answer<Arc<OwnedFd>>>) {
+    pub(super) fn tell(&mut self, launch: LaunchId, answer: Option<Answer<Arc<OwnedFd>>>) {
         let Some(running) = self.running.get_mut(&launch) else { return };
         let Some(channel) = &mut running.channel else { return };
         match answer {
@@ -284,56 +268,9 @@ impl Host {
             primary.gone(member.worker);
             let unused = primary.shed();
             if !unused.is_empty() {
-                self.let_go_unused(&member.app, unused);
+                self.let_go(&member.app, unused);
             }
             self.mind(&member.app);
-        }
-    }
-
-    /// Sees to it that nobody waits on a socket whose slot has no worker, as long as others serve the same.
-    pub(super) fn mind(&mut self, app: &str) {
-        let wanted = self.clusters.get(app).map(Primary::orphans).unwrap_or_default();
-        let is_wanted = |orphan: &Orphan| wanted.iter().any(|kept| kept.name == orphan.kept.name);
-        self.unmind(|orphan| orphan.app == app && !is_wanted(orphan));
-        for kept in wanted {
-            let is_minded = self.orphans.values().any(|orphan| orphan.app == app && orphan.kept.name == kept.name);
-            if !is_minded && self.watch(&*kept.fd, Key::Orphan(self.next_orphan)).is_ok() {
-                self.orphans.insert(self.next_orphan, Orphan { app: app.to_owned(), kept });
-                self.next_orphan += 1;
-            }
-        }
-        self.give(app);
-    }
-
-    pub(super) fn accept_for(&mut self, key: u64) {
-        let Some(orphan) = self.orphans.get(&key) else { return };
-        let (app, name) = (orphan.app.clone(), orphan.kept.name.clone());
-        let is_open = match self.clusters.get_mut(&app) {
-            Some(primary) => primary_accepts(primary, &orphan.kept, ACCEPTS_A_TURN),
-            None => false,
-        };
-        // A worker may have shut it down for all.
-        if !is_open {
-            self.unmind(|orphan| orphan.app == app && orphan.kept.name == name);
-        }
-        self.give(&app);
-    }
-
-    /// Those who connect there are left to whoever accepts them.
-    fn unmind(&mut self, which: impl Fn(&Orphan) -> bool) {
-        for (_, orphan) in self.orphans.extract_if(.., |_, orphan| which(orphan)) {
-            let _ = epoll::delete(&self.epoll, &*orphan.kept.fd);
-        }
-    }
-
-    fn give(&mut self, app: &str) {
-        let Some(primary) = self.clusters.get_mut(app) else { return };
-        let is_there = |worker: u64| {
-            let running = self.running.get(&LaunchId(worker));
-            running.is_some_and(|running| running.channel.is_some())
-        };
-        for (worker, answer) in primary.give(is_there) {
-            self.tell(LaunchId(worker), Some(answer));
         }
     }
 
@@ -348,32 +285,9 @@ impl Host {
         for app in apps {
             if let Some(primary) = self.clusters.get_mut(&app) {
                 let unused = primary.sweep();
-                self.let_go_unused(&app, unused);
+                self.let_go(&app, unused);
                 self.give(&app);
             }
-        }
-    }
-
-    /// Who has connected there already is given to others.
-    fn let_go_unused(&mut self, app: &str, unused: Vec<Kept<Arc<OwnedFd>>>) {
-        if let Some(primary) = self.clusters.get_mut(app) {
-            for kept in unused.iter().filter(|kept| kept.endpoint.is_served() && !kept.passed) {
-                primary_accepts(primary, kept, usize::MAX);
-            }
-        }
-        self.let_go(app, unused);
-    }
-
-    fn let_go(&mut self, app: &str, kept: Vec<Kept<Arc<OwnedFd>>>) {
-        for kept in kept {
-            self.unmind(|orphan| orphan.app == app && orphan.kept.name == kept.name);
-            if let Some(keeper) = &self.keeper {
-                keeper.release(&held(app, &kept.name));
-            }
-            sockets::close(&kept.fd, &kept.endpoint);
-        }
-        if self.clusters.get(app).is_some_and(Primary::is_empty) {
-            self.clusters.remove(app);
         }
     }
 
@@ -413,16 +327,6 @@ impl Host {
     }
 }
 
-/// False where nobody can be accepted there any more.
-fn primary_accepts(primary: &mut Primary<Arc<OwnedFd>>, kept: &Kept<Arc<OwnedFd>>, most: usize) -> bool {
-    let (pending, is_open) = sockets::pending(&kept.fd, most);
-    for fd in pending {
-        let origin = sockets::origin(&fd);
-        primary.accept(Connection { endpoint: kept.endpoint.clone(), fd: Arc::new(fd), origin });
-    }
-    is_open
-}
-
 fn worker_of(launch: &Launch) -> Worker {
     let share = match launch.distribution {
         Distribution::Reuseport => Share::BySlot,
@@ -446,7 +350,7 @@ fn endpoint(listener: &Listener) -> Endpoint {
 }
 
 /// An app's name may hold anything: its length tells where it ends.
-fn held(app: &str, socket: &str) -> String {
+pub(super) fn held(app: &str, socket: &str) -> String {
     format!("{HELD}{}:{app}{socket}", app.len())
 }
 

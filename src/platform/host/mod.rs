@@ -3,6 +3,7 @@ mod children;
 mod clustered;
 mod grouped;
 mod kept;
+mod orphans;
 pub(super) mod pid_file;
 mod pumped;
 mod running;
@@ -23,7 +24,7 @@ use rustix::process::pidfd_send_signal;
 use self::cache::Cache;
 use self::children::{end_child, raw_signal, reap_child};
 pub use self::children::{ended_child, living_children};
-use self::clustered::Orphan;
+use self::orphans::Orphan;
 use self::running::{How, Running};
 use super::account::Account;
 use super::cgroup::{Groups, Kills};
@@ -126,6 +127,8 @@ pub struct Host {
     preload: Option<PathBuf>,
     /// Tells when those have asked for what they want.
     sweep: Option<OwnedFd>,
+    /// Tells when sockets that take nobody new can be closed.
+    parting: Option<OwnedFd>,
     groups: Groups,
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
@@ -150,6 +153,7 @@ enum Key {
     Pump,
     Keeper,
     Sweep,
+    Parting,
     Orphan(u64),
 }
 
@@ -157,6 +161,7 @@ enum Key {
 const PUMP_KEY: u64 = !(3 << 62);
 const KEEPER_KEY: u64 = PUMP_KEY - 1;
 const SWEEP_KEY: u64 = PUMP_KEY - 2;
+const PARTING_KEY: u64 = PUMP_KEY - 3;
 /// From here on, among those of members.
 const ORPHANS: u64 = 1 << 61;
 
@@ -194,6 +199,7 @@ impl Host {
             next_orphan: 0,
             preload: None,
             sweep: None,
+            parting: None,
             pump: PumpLink::new(home),
             taps: None,
             running: HashMap::new(),
@@ -524,6 +530,7 @@ impl Host {
                 Key::Pump => self.pump_ended(),
                 Key::Keeper => self.hear_keeper(),
                 Key::Sweep => self.sweep_sockets(),
+                Key::Parting => self.part(),
                 Key::Orphan(key) => self.accept_for(key),
             }
         }
@@ -741,6 +748,7 @@ impl Key {
             Self::Pump => PUMP_KEY | 3 << 62,
             Self::Keeper => KEEPER_KEY | 3 << 62,
             Self::Sweep => SWEEP_KEY | 3 << 62,
+            Self::Parting => PARTING_KEY | 3 << 62,
             Self::Orphan(key) => key | ORPHANS | 3 << 62,
         }
     }
@@ -754,6 +762,7 @@ impl Key {
             _ if id == PUMP_KEY => Self::Pump,
             _ if id == KEEPER_KEY => Self::Keeper,
             _ if id == SWEEP_KEY => Self::Sweep,
+            _ if id == PARTING_KEY => Self::Parting,
             _ if id & ORPHANS != 0 => Self::Orphan(id & !ORPHANS),
             _ => Self::Member(id),
         }

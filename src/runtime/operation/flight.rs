@@ -68,6 +68,7 @@ impl Operation {
                 *self.relapses.entry(id.app.clone()).or_default() += 1;
             }
         }
+        self.stop_rollout(moved, around);
         self.note_cut(moved, around);
         self.note_follower(moved, around);
         // What was up, or was none of its own, may fail as long as anybody waits.
@@ -163,6 +164,37 @@ impl Operation {
         self.failed.push(Failure { slot: Some(id.slot), error_log, error_log_offset, ..failure });
         self.starting.remove(id);
         self.next_replacement(&id.app);
+        self.settle(&id.app, around);
+    }
+
+    /// What was brought up and ends by itself while others of its app are still to be replaced: they would go the same way.
+    fn stop_rollout(&mut self, moved: &Moved, around: &mut Surroundings<'_>) {
+        let id = &moved.instance;
+        let ended = matches!(moved.before, State::Starting { .. } | State::Online { .. })
+            && match moved.after {
+                State::Waiting { .. } => true,
+                State::Launching { launch, .. } => moved.before.launch() != Some(launch),
+                _ => false,
+            };
+        if !ended || self.given_up || !self.arrived.contains(id) {
+            return;
+        }
+        let Some(running) = self.running(&id.app).filter(|running| !running.failed) else { return };
+        let coming = running.in_flight.iter().filter(|(_, flight)| flight.goal == Goal::Up);
+        let coming: Vec<InstanceId> = coming.map(|(slot, _)| InstanceId::new(&id.app, *slot)).collect();
+        if running.replace.is_empty() && !coming.iter().any(|id| around.table.is_being_relieved(id)) {
+            return;
+        }
+        running.failed = true;
+        running.replace.clear();
+        let exit = around.table.instance(id).and_then(|instance| instance.machine.last_exit);
+        let how = exit.map_or_else(String::new, |exit| format!(": {exit}"));
+        let reason = format!("it was up, and ended at once{how}; no other instance is replaced");
+        self.progress(&id.app, Some(id.slot), ProgressKind::Failed { reason: reason.clone() }, around.out);
+        self.blame(id, reason, around);
+        for id in coming {
+            around.call_off(&id, "another instance of this version ended at once");
+        }
         self.settle(&id.app, around);
     }
 

@@ -142,6 +142,11 @@ impl Surroundings<'_> {
         self.moved.extend(moved);
     }
 
+    fn call_off(&mut self, id: &InstanceId, reason: &str) {
+        let moved = self.table.call_off(id, reason, self.now, self.out);
+        self.moved.extend(moved);
+    }
+
     /// False where no other process can be started beside its own.
     fn relieve(&mut self, id: &InstanceId) -> bool {
         let moved = self.table.relieve(id, self.now, self.out);

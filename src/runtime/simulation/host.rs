@@ -338,11 +338,14 @@ impl Host {
             Effect::Standing { id, standing: None } => {
                 self.standings.remove(&id);
             }
-            Effect::Rotation { .. } | Effect::Errand { .. } | Effect::Unlisten { .. } | Effect::Rename { .. } => {}
+            // Its programs have nothing to say to a signal that nobody knows.
+            Effect::Signal { .. }
+            | Effect::Rotation { .. }
+            | Effect::Errand { .. }
+            | Effect::Unlisten { .. }
+            | Effect::Rename { .. } => {}
             Effect::Check { launch, check } => self.check(launch, check.is_some()),
             Effect::Limits { launch, limits } => self.note_limits(launch, limits.pids),
-            // Its programs have nothing to say to one that nobody knows.
-            Effect::Signal { .. } => {}
             Effect::Tree { launch, tree } => {
                 let known = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key));
                 if let Some(held) = known {
@@ -702,6 +705,11 @@ impl Host {
             }
             "ready" => self.after(ends, Coming::Ready { tree: key }),
             "listens" => self.after(ends, Coming::Listens { tree: key }),
+            // Listens, and ends so much later.
+            "brief" => {
+                self.after(ends, Coming::Listens { tree: key });
+                self.after(ends + number(2), Coming::RootEnds { tree: key, status: ExitStatus::Code(7) });
+            }
             _ => {}
         }
         self.trees.insert(key, tree);

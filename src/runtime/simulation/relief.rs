@@ -83,6 +83,23 @@ fn what_fails_goes_and_the_next_is_not_tried() {
 }
 
 #[test]
+fn what_ends_right_after_it_was_up_is_not_tried_in_the_other_slots() {
+    // When the second is on its way, and when a third would be next.
+    for (instances, lives_ms) in [(2, 10), (3, 10), (4, 60)] {
+        let mut world = World::calm();
+        done(world.ask(apply(&[worker("listens 30", instances, |_| ())])));
+        let before = pids(&mut world);
+        let broken = worker(&format!("brief 30 {lives_ms}"), instances, |_| ());
+        let (_, failed) = done(world.ask(apply(&[broken])));
+        let why = "web: it was up, and ended at once: exit code 7; no other instance is replaced";
+        assert!(failed.contains(&why.to_owned()), "{failed:?}");
+        let after = pids(&mut world);
+        let kept = before.iter().zip(&after).filter(|(before, after)| before == after).count();
+        assert!(kept >= usize::try_from(instances).unwrap() - 2 && kept > 0, "{before:?} {after:?}");
+    }
+}
+
+#[test]
 fn who_relieves_one_that_listens_listens_first() {
     let mut world = World::calm();
     done(world.ask(apply(&[worker("listens 20", 1, |_| ())])));

@@ -10,7 +10,7 @@ use crate::document::{Entry, Kind, Node, js_number, to_json, to_json_text};
 use crate::schedule::Pattern;
 use crate::schema::draft::{CodeOption, Count, Mark, Variable};
 use crate::schema::resolve::shown;
-use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, PathOrFlag, TEXT_BYTES_MAX};
+use crate::schema::value::{ACCOUNT_MAX, INSTANCES_MAX, INSTANCES_PERCENT_MAX, PathOrFlag, TEXT_BYTES_MAX};
 use crate::schema::words::split_words;
 use crate::spec::{ExecMode, LIMITS, Limits, Listener, WatchOption};
 
@@ -311,6 +311,10 @@ impl Decoder<'_> {
     pub(super) fn count(&mut self, reading: Reading<'_>, node: &Node) -> Option<Count> {
         if node.as_str() == Some("max") {
             return Some(Count::Max);
+        }
+        if let Some(share) = node.as_str().and_then(|text| text.trim().strip_suffix('%')) {
+            let percent = share.parse().ok().filter(|percent| (1..=INSTANCES_PERCENT_MAX).contains(percent));
+            return percent.map(Count::Percent).or_else(|| self.wrong(reading, node));
         }
         let count = whole_number(node).and_then(|number| match number {
             0 => Some(Count::Max),

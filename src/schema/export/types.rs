@@ -22,7 +22,7 @@ const DIGITS_OR_NOTHING: &str = r"^(\s*[0-9]+\s*)?$";
 const SOME: &str = r"^\s*0*[1-9][0-9]*\s*$";
 const SOME_OR_NOTHING: &str = r"^(\s*0*[1-9][0-9]*\s*)?$";
 const NICE: &str = r"^(\s*(-0*(1?[0-9]|20)|0*1?[0-9])\s*)?$";
-const COUNT: &str = r"^(max|\s*-?[0-9]+\s*)?$";
+const COUNT: &str = r"^(max|\s*-?[0-9]+\s*|\s*0*([1-9][0-9]{0,2}|1000)%\s*)?$";
 /// There is no half of a millisecond, nor of a byte.
 const MILLIS: &str = r"^(\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*)?$";
 const MILLIS_NOT_EMPTY: &str = r"^\s*(([0-9]+\.?0*|\.0+)\s*(ms)?|([0-9]+\.?[0-9]*|\.[0-9]+)\s*(s|m|min|h))\s*$";

@@ -153,8 +153,9 @@ pub(super) const ROWS: &[Row] = &[
         aliases: &[],
         value: Value::Count(|app, count| app.instances = Some(count)),
         default: "1",
-        doc: "How many copies run: a number, `max` or 0 for one a CPU, -1 for one less than that.",
-        examples: &["2", r#""max""#, "-1"],
+        doc: "How many copies run: a number, `max` or 0 for one a CPU that may be used (by CPU affinity and the cgroup's quota, which \
+              `explain` names), -1 for one less than that, `50%` for half as many.",
+        examples: &["2", r#""max""#, "-1", r#""50%""#],
         status: Status::Honoured,
         field: Some(Field::Instances),
     },

@@ -14,7 +14,7 @@ pub(super) use self::names::shown;
 use super::draft::{Count, Draft, Mark};
 use super::origins::{CommandBy, Found, Origins};
 use super::{FileEntry, Surroundings};
-use crate::base::DateFormat;
+use crate::base::{CpuLimit, DateFormat};
 use crate::diag::{Code, Diagnostic, place};
 use crate::document::Sources;
 use crate::graph::Selection;
@@ -93,7 +93,7 @@ impl Resolver<'_> {
         // Whatever is missing in a folder that is missing has been told.
         self.by = CommandBy::default();
         let script = if found { self.command(draft, folder, &mut spec) } else { self.without_cwd(draft, &mut spec) };
-        spec.instances = self.instances(draft.instances);
+        spec.instances = self.instances(draft);
         self.exec_mode(draft, &mut spec);
         self.logs(draft, folder, &mut spec);
         self.values(draft, &spec);
@@ -124,31 +124,59 @@ impl Resolver<'_> {
         None
     }
 
-    fn instances(&self, count: Option<Count>) -> u32 {
-        match count {
+    fn instances(&mut self, draft: &Draft) -> u32 {
+        let by = |cpus: u32| match draft.instances {
             None => 1,
-            Some(Count::Max) => self.surroundings.cpus().max(1),
+            Some(Count::Max) => cpus,
             Some(Count::Exactly(count)) => count.max(1),
-            Some(Count::MaxLess(less)) => self.surroundings.cpus().saturating_sub(less).max(1),
+            Some(Count::MaxLess(less)) => cpus.saturating_sub(less).max(1),
+            Some(Count::Percent(percent)) => (cpus.saturating_mul(percent) / 100).max(1),
+        };
+        let cpus = self.surroundings.cpus();
+        let count = by(cpus.usable);
+        let of_all = match cpus.limit {
+            CpuLimit::Machine => cpus.usable,
+            CpuLimit::Affinity { of } | CpuLimit::Quota { of } => of,
+        };
+        let is_spent = matches!(draft.instances, Some(Count::MaxLess(less)) if less >= cpus.usable);
+        if is_spent || count < by(of_all) {
+            let copies = if count == 1 { "1 instance" } else { &format!("{count} instances") };
+            let message = format!("`instances` of {} comes to {copies}: there is {cpus} for it", title(draft));
+            let at = draft.at("instances").location(self.request.file);
+            let hint = "a plain number is the same everywhere";
+            self.diagnostics.push(Diagnostic::info(Code::Cpus, message, at).hint(hint));
         }
+        count
     }
 
     /// As PM2, which runs a Node script in cluster mode as soon as `instances` is there: one instance too, and unlike it also
     /// where fewer than one are to be spared for others (-2).
     fn exec_mode(&mut self, draft: &Draft, spec: &mut AppSpec) {
         let is_node = spec.interpreter.as_deref().is_some_and(command::is_node);
-        let by_default = if draft.wrote("instances") && is_node { ExecMode::Cluster } else { ExecMode::Fork };
+        let wrapper = wrapper(spec).map(|(name, remedy)| (name.to_owned(), remedy));
+        let is_worker = is_node && wrapper.is_none();
+        let by_default = if draft.wrote("instances") && is_worker { ExecMode::Cluster } else { ExecMode::Fork };
         spec.exec_mode = draft.exec_mode.unwrap_or(by_default);
-        if spec.exec_mode == ExecMode::Cluster && !is_node {
-            let by = match spec.interpreter.as_deref() {
-                Some(interpreter) => format!("`{}` runs it", command::base_name(interpreter)),
-                None => "it runs without an interpreter".to_owned(),
+        if spec.exec_mode == ExecMode::Cluster && !is_worker {
+            let by = match (&wrapper, spec.interpreter.as_deref()) {
+                (Some((name, _)), _) => format!("`{name}` starts Node by itself, and keeps from it the channel"),
+                (None, Some(interpreter)) => {
+                    format!("`{}` runs it, and not Node, which has the channel", command::base_name(interpreter))
+                }
+                (None, None) => "it runs without an interpreter, and not by Node, which has the channel".to_owned(),
             };
-            let message = format!(
-                "`exec_mode` \"cluster\" of {} has no effect: {by}, and only Node's instances share a port",
-                title(draft)
-            );
-            self.warning(Code::NoEffect, message, draft.at("exec_mode"));
+            let message =
+                format!("`exec_mode` \"cluster\" of {} has no effect: {by} by which a port is shared", title(draft));
+            let warning =
+                Diagnostic::warning(Code::NoEffect, message, draft.at("exec_mode").location(self.request.file));
+            self.diagnostics.push(match &wrapper {
+                Some((_, remedy)) => warning.hint(*remedy),
+                None => warning,
+            });
+        }
+        if wrapper.is_some() {
+            // It would listen by itself, beside the one that it is to relieve.
+            spec.exec_mode = ExecMode::Fork;
         }
     }
 
@@ -228,6 +256,21 @@ impl Resolver<'_> {
     fn warning(&mut self, code: Code, message: String, mark: &Mark) {
         self.diagnostics.push(Diagnostic::warning(code, message, mark.location(self.request.file)));
     }
+}
+
+/// What of an app's command starts Node, and keeps the channel to itself by which instances share a port; and what to write
+/// instead.
+fn wrapper(spec: &AppSpec) -> Option<(&str, &'static str)> {
+    const LOADERS: [&str; 5] = ["tsx", "ts-node", "ts-node-esm", "ts-node-dev", "tsnd"];
+    const RUNNERS: [&str; 9] = ["npm", "npx", "yarn", "pnpm", "pnpx", "bunx", "nodemon", "node-dev", "cross-env"];
+    let names = spec.interpreter.as_deref().into_iter().chain([spec.script.as_str()]).map(command::base_name);
+    names.into_iter().find_map(|name| match name {
+        name if LOADERS.contains(&name) => {
+            Some((name, "`interpreter: \"node\"` with `node_args: \"--import tsx\"` has Node load the server itself"))
+        }
+        name if RUNNERS.contains(&name) => Some((name, "name the file that it runs as `script`")),
+        _ => None,
+    })
 }
 
 /// What messages call an app: its name, else where it stands.

@@ -221,8 +221,8 @@ impl Surroundings for Machine {
         true
     }
 
-    fn cpus(&self) -> u32 {
-        4
+    fn cpus(&self) -> pmrun::base::Cpus {
+        pmrun::base::Cpus::of_machine(4)
     }
 
     fn absolute(&self, base: &Path, written: &str) -> PathBuf {

@@ -67,7 +67,7 @@ fn very_many_problems_are_told_in_time() {
         env: std::collections::BTreeMap::default(),
         cwd: folder.path().to_owned(),
         home: None,
-        cpus: 2,
+        cpus: pmrun::base::Cpus::of_machine(2),
         mapping: None,
         engine: config::js::Engine::default(),
         reading: pmrun::config::Reading::default(),

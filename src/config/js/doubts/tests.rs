@@ -20,7 +20,7 @@ fn places(files: Files) -> Vec<String> {
         env: std::collections::BTreeMap::new(),
         cwd: root,
         home: None,
-        cpus: 4,
+        cpus: crate::base::Cpus::of_machine(4),
         mapping: None,
         engine: Engine::Embedded,
         reading: Reading::default(),
