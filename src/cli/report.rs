@@ -25,7 +25,7 @@ pub(super) fn run(terminal: &mut Terminal) -> Result<Exit, CliError> {
     let mut text = format!("pmrun {}\n", env!("CARGO_PKG_VERSION"));
     match exchange::ask(&home, Request::Ping)? {
         Some(Answer::Pong { version, protocol, pid, .. }) => {
-            let _ = write!(text, "daemon: {version}, protocol {protocol}, pid {pid}\n");
+            let _ = writeln!(text, "daemon: {version}, protocol {protocol}, pid {pid}");
         }
         _ => text += "daemon: none runs\n",
     }
