@@ -8,6 +8,8 @@ use jiff::{Timestamp, Zoned};
 use regex_lite::Regex;
 
 use super::columns::Sorting;
+use super::more::More;
+use super::options::AppOptions;
 use super::{exit, surroundings};
 use crate::base::{DateFormat, parse_millis};
 use crate::config::js::Engine;
@@ -58,13 +60,14 @@ pub(super) enum Command {
     /// Say what a diagnostic means, or where a value comes from
     Explain(Explain),
     /// Write an ecosystem file for what is in this folder
+    #[command(visible_alias = "ecosystem")]
     Init(Init),
     /// Print a file in another format; it means the same
     Convert(Convert),
     /// Print the options of ecosystem files, for editors and for people
     Schema(Schema),
     /// List instances
-    #[command(visible_aliases = ["ls", "ps", "status"])]
+    #[command(visible_aliases = ["ls", "l", "ps", "status"])]
     List(List),
     /// Show everything about apps
     #[command(visible_aliases = ["describe", "desc", "info"])]
@@ -90,14 +93,23 @@ pub(super) enum Command {
     Why(Why),
     /// Print, and follow, what happened to apps
     Events(Events),
-    /// Start apps that are known, or a script that no file declares
-    Start(Start),
+    /// Start apps: of a file, by their names, or scripts and command lines that no file declares
+    #[command(after_help = START)]
+    Start(Act),
     /// Stop apps; they stay known, and stay stopped
     Stop(Targets),
-    /// Restart apps, one instance after the other
-    Restart(Targets),
+    /// Restart apps, one instance after the other; with options they are changed by hand
+    #[command(after_help = RESTART)]
+    Restart(Act),
     /// Restart apps, one instance after the other, each when it has finished what it is at (in cluster mode)
-    Reload(Reload),
+    #[command(visible_alias = "gracefulReload", after_help = RESTART)]
+    Reload(Act),
+    /// Restart the apps of a file, and start those that do not run
+    #[command(name = "startOrRestart", visible_alias = "start-or-restart")]
+    StartOrRestart(Act),
+    /// Reload the apps of a file, and start those that do not run
+    #[command(name = "startOrReload", visible_aliases = ["startOrGracefulReload", "start-or-reload"])]
+    StartOrReload(Act),
     /// Start more instances of an app, or take some away; the others notice nothing
     Scale(Scale),
     /// Stop apps and forget them
@@ -134,6 +146,9 @@ pub(super) enum Command {
     /// only this process, when another is about to be started in its place.
     #[command(name = "daemon")]
     Service(Service),
+
+    #[command(flatten)]
+    More(More),
 
     /// Evaluate a config program (what `apply` and others run to read one)
     #[command(name = "__eval", hide = true)]
@@ -207,12 +222,15 @@ impl Command {
             | Self::Stop(_)
             | Self::Restart(_)
             | Self::Reload(_)
+            | Self::StartOrRestart(_)
+            | Self::StartOrReload(_)
             | Self::Scale(_)
             | Self::Delete(_)
             | Self::Resurrect(_)
             | Self::Save(_)
             | Self::ClearDump
             | Self::Kill
+            | Self::More(_)
             | Self::Eval
             | Self::Daemon
             | Self::Service(Service { command: None, .. })
@@ -237,6 +255,8 @@ impl Command {
                 | Self::Stop(_)
                 | Self::Restart(_)
                 | Self::Reload(_)
+                | Self::StartOrRestart(_)
+                | Self::StartOrReload(_)
                 | Self::Scale(_)
                 | Self::Delete(_)
                 | Self::Upgrade(_)
@@ -390,7 +410,7 @@ pub(super) struct Apply {
     pub json: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(after_help = RUN)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -595,11 +615,15 @@ pub(super) struct Schema {
     pub format: SchemaFormat,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Takes the apps of an ecosystem file under another name, of a Procfile, or of package.json's scripts.
 Beside the file goes what editors complete and check it by: pmrun.d.ts, or pmrun.schema.json.")]
 pub(super) struct Init {
+    /// PM2's word for a short one
+    #[arg(value_name = "simple", hide = true, value_parser = ["simple"])]
+    pub kind: Option<String>,
+
     /// What to write
     #[arg(long, value_enum, default_value_t = ConfigFormat::Js)]
     pub format: ConfigFormat,
@@ -761,7 +785,7 @@ pub(super) struct Json {
     pub json: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(after_help = LIST)]
 pub(super) struct List {
     /// Without a target: all
@@ -885,7 +909,7 @@ Examples:
   curl -H \"Authorization: Bearer $TOKEN\" -X POST http://127.0.0.1:9615/api/v1/apps/api/restart
   pmrun start \"pmrun web\" --name web  have pmrun run it, too";
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(after_help = LOGS)]
 pub(super) struct Logs {
     /// Without a target: all
@@ -1007,10 +1031,15 @@ pub(super) struct Events {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_field_names, reason = "what is named, what of it, and how it waits")]
 #[command(after_help = TARGETS)]
 pub(super) struct Targets {
-    #[arg(required = true, value_name = "TARGET")]
+    /// What is meant; an ecosystem file is all of its apps, and `-` is one from stdin
+    #[arg(required = true, value_name = "TARGET|FILE")]
     pub targets: Vec<String>,
+
+    #[command(flatten)]
+    pub picks: Picks,
 
     #[command(flatten)]
     pub turn: Turn,
@@ -1024,14 +1053,57 @@ pub(super) struct Turn {
     pub no_queue: bool,
 }
 
-#[derive(Args, Debug)]
-pub(super) struct Reload {
+/// What of a file is meant, where one is named.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Picks {
+    /// Of a file: only these apps
+    #[arg(long, value_name = "APP,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// Of a file: lay `env_NAME` over `env`
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+}
+
+/// What brings apps up.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Act {
+    /// Files, scripts, command lines or apps, one after the other; `-` is an ecosystem file from stdin
+    #[arg(value_name = "FILE|SCRIPT|TARGET")]
+    pub what: Vec<String>,
+
     #[command(flatten)]
-    pub targets: Targets,
+    pub picks: Picks,
+
+    #[command(flatten)]
+    pub turn: Turn,
 
     /// Instances of an app that are replaced at a time, where each new process comes up beside the one that it relieves
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub parallel: Option<NonZeroU32>,
+
+    /// Start a script that runs already once more, as a further instance
+    #[arg(short, long)]
+    pub force: bool,
+
+    /// Run it in this shell's environment from now on
+    #[arg(short = 'a', long)]
+    pub update_env: bool,
+
+    /// Write what was started to NAME-pm2.json here
+    #[arg(short, long)]
+    pub write: bool,
+
+    /// Print what the apps write from then on
+    #[arg(long)]
+    pub attach: bool,
+
+    /// Run the file in the foreground, as `pmrun run` does
+    #[arg(long)]
+    pub no_daemon: bool,
+
+    #[command(flatten)]
+    pub app: AppOptions,
 }
 
 #[derive(Args, Debug)]
@@ -1061,7 +1133,8 @@ fn scale(text: &str) -> Result<Many, String> {
         Some(("+", number)) => Ok(Many::By(by(number)?)),
         Some(("-", number)) => Ok(Many::By(-by(number)?)),
         _ if text == "max" => Ok(Many::To(cpus())),
-        _ => by(text).map(|number| Many::To(number.unsigned_abs())),
+        // How many there must be is said by who knows.
+        _ => text.parse::<u16>().map(|number| Many::To(number.into())).map_err(|_| wrong()),
     }
 }
 
@@ -1162,48 +1235,29 @@ pub(super) struct Unstartup {
     pub yes: bool,
 }
 
-#[derive(Args, Debug)]
-#[command(after_help = "\
-What is a file here, or contains a `/`, is a script; anything else names apps that are known.
+const START: &str = "\
+What contains a `/` or is a file here is a script, what contains a space is a command line; anything else names apps
+that are known, or a program. An ecosystem file is applied, but nothing is deleted for it.
 
 Examples:
+  pmrun start                         the ecosystem file of this folder
   pmrun start api
-  pmrun start ./worker.py --name mailer -i 2 -- --queue mail")]
-pub(super) struct Start {
-    /// Apps that are known, or one script
-    #[arg(required = true, value_name = "TARGET|SCRIPT")]
-    pub what: Vec<String>,
+  pmrun start ecosystem.config.js --only api --env production
+  pmrun start ./worker.py --name mailer -i 2 -- --queue mail
+  pmrun start \"python3 -m http.server 8000\" --name files
+  cat apps.json | pmrun start -";
 
-    #[command(flatten)]
-    pub turn: Turn,
+const RESTART: &str = "\
+A target is an app's name, `name:instance`, an id that `list` shows, a namespace, `/regex/`, `all`, a script's path,
+or an ecosystem file, which is applied first (nothing is deleted for it).
 
-    #[command(flatten)]
-    pub options: ScriptOptions,
-}
+Examples:
+  pmrun restart api --max-memory-restart 300M
+  pmrun restart api --update-env
+  pmrun reload ecosystem.config.js --only api
+  pmrun restart all
 
-/// What can be said about a script on the command line; everything else is said in a file.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ScriptOptions {
-    /// The app's name (default: the script's)
-    #[arg(short, long)]
-    pub name: Option<String>,
-
-    /// Where it runs (default: here)
-    #[arg(long, value_name = "FOLDER")]
-    pub cwd: Option<String>,
-
-    /// What runs it (default: by the script's ending)
-    #[arg(long, value_name = "PROGRAM")]
-    pub interpreter: Option<String>,
-
-    /// How many instances; `max` for one a CPU
-    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
-    pub instances: Option<String>,
-
-    /// The script's arguments
-    #[arg(last = true, value_name = "ARG")]
-    pub args: Vec<String>,
-}
+What is changed by options is a change by hand: `pmrun drift` shows it, and the next `apply` of the file takes it back.";
 
 const SCALE: &str = "\
 Examples:
@@ -1290,6 +1344,30 @@ mod tests {
             "diff --markdown --base git:HEAD~1",
             "diff @3 @7 --json",
             "apply --auto-rollback",
+            "pid",
+            "pid api",
+            "id api",
+            "reset all",
+            "sendSignal SIGUSR2 api web",
+            "signal USR1 0",
+            "set a:b 1",
+            "get",
+            "get a",
+            "conf",
+            "config a b",
+            "multiset a 1 b 2",
+            "unset a",
+            "report",
+            "logrotate",
+            "completion bash",
+            "help",
+            "help exit-codes",
+            "help man apply",
+            "link a b --force",
+            "module:install x",
+            "deploy ecosystem.config.js production setup",
+            "init simple",
+            "ecosystem",
             "history",
             "history @7 --json",
             "history -n 5",
@@ -1334,7 +1412,16 @@ mod tests {
             "events api web -f -n 3 --since 10m --json",
             "start api 3 /web.*/",
             "start ./a.sh --name a --cwd /tmp --interpreter bash -i -1 -- -x --name b",
+            "start",
+            "start - --only a,b --env production",
+            "start a.js b.js -f -a -w --attach --no-daemon -x -u bob -k 3000 -p a.pid -o o -e e -l",
             "stop all",
+            "stop eco.json --only a",
+            "startOrRestart eco.json --env production",
+            "startOrReload eco.json",
+            "startOrGracefulReload eco.json",
+            "gracefulReload all",
+            "restart api --max-memory-restart 100M --update-env --watch",
             "restart api",
             "delete api",
             "resurrect",
@@ -1384,6 +1471,7 @@ mod tests {
             ("aply", ErrorKind::InvalidSubcommand),
             ("apply --nope", ErrorKind::UnknownArgument),
             ("stop", ErrorKind::MissingRequiredArgument),
+            ("start a.js --kill-timeout", ErrorKind::InvalidValue),
             ("validate --json --format github", ErrorKind::ArgumentConflict),
             ("init --format xml", ErrorKind::InvalidValue),
             ("convert eco.js --to yaml --force", ErrorKind::MissingRequiredArgument),
@@ -1413,7 +1501,7 @@ mod tests {
     fn what_follows_two_dashes_is_the_scripts() {
         let Ok(Command::Start(start)) = parse("start ./a.sh -n a -- -n b --flag") else { panic!() };
         assert_eq!(start.what, ["./a.sh"]);
-        assert_eq!(start.options.name.as_deref(), Some("a"));
-        assert_eq!(start.options.args, ["-n", "b", "--flag"]);
+        assert_eq!(start.app.get("name"), Some("a"));
+        assert_eq!(start.app.args.as_deref().unwrap_or_default(), ["-n", "b", "--flag"]);
     }
 }

@@ -1,11 +1,12 @@
-//! Commands that change apps that are known: `stop`, `restart`, `reload`, `delete`.
+//! What all commands share that change apps that are known; `scale`.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::arguments::{Reload, Scale, Targets, Turn};
+use super::arguments::{Scale, Turn};
 use super::error::CliError;
+use super::exchange::Outcome;
 use super::exit::Exit;
 use super::terminal::{Terminal, harmless};
 use super::{apply, exchange, instances, surroundings};
@@ -14,27 +15,6 @@ use crate::platform::{self, Use};
 use crate::rpc::wire::{Answer, AppView, Request};
 use crate::spec::AppSpec;
 
-pub(super) fn stop(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(&Request::Stop { targets: arguments.targets.clone() }, "stopped", arguments.turn, terminal)
-}
-
-pub(super) fn restart(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    check_code(&arguments.targets)?;
-    let targets = arguments.targets.clone();
-    bring_up(&Request::Restart { targets: targets.clone() }, &targets, "restarted", arguments.turn, terminal)
-}
-
-pub(super) fn reload(arguments: &Reload, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let Reload { targets: Targets { targets, turn }, parallel } = arguments;
-    for app in &check_code(targets)? {
-        if let Some(note) = downtime(app) {
-            terminal.note(&note);
-        }
-    }
-    let request = Request::Reload { targets: targets.clone(), parallel: *parallel };
-    bring_up(&request, targets, "reloaded", *turn, terminal)
-}
-
 pub(super) fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let Scale { target, to, turn } = arguments;
     let targets = vec![target.clone()];
@@ -42,12 +22,8 @@ pub(super) fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, 
     bring_up(&Request::Scale { targets: targets.clone(), to: *to }, &targets, "scaled", *turn, terminal)
 }
 
-pub(super) fn delete(arguments: &Targets, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    run(&Request::Delete { targets: arguments.targets.clone() }, "deleted", arguments.turn, terminal)
-}
-
 /// What runs is not stopped for what cannot be started.
-fn check_code(targets: &[String]) -> Result<Vec<AppView>, CliError> {
+pub(super) fn check_code(targets: &[String]) -> Result<Vec<AppView>, CliError> {
     let request = Request::Show { targets: targets.to_vec(), reveal: true, ambient: false };
     let answer = exchange::ask(&surroundings::home()?, request)?;
     let Some(Answer::Show { apps, .. }) = answer else { return Ok(Vec::new()) };
@@ -61,7 +37,7 @@ fn check_code(targets: &[String]) -> Result<Vec<AppView>, CliError> {
 }
 
 /// That a reload of it is none, how long it took the last time, and what to set.
-fn downtime(app: &AppView) -> Option<String> {
+pub(super) fn downtime(app: &AppView) -> Option<String> {
     let remedy = app.spec.downtime_remedy()?;
     let last = app.instances.iter().filter_map(|view| view.downtime_ms).max();
     let last = last.map(|ms| format!(" ({} last time)", format_span(ms))).unwrap_or_default();
@@ -105,7 +81,7 @@ fn first_line(spec: &AppSpec) -> Option<String> {
 
 /// Each starts a daemon where none runs: only it may change what is recorded, and one rule is easier to keep in mind
 /// than two.
-fn run(request: &Request, verb: &str, turn: Turn, terminal: &mut Terminal) -> Result<Exit, CliError> {
+pub(super) fn run(request: &Request, verb: &str, turn: Turn, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let outcome = exchange::perform(&surroundings::home()?, request, turn.no_queue, terminal, &mut |_, _| ())?;
     apply::conclude(verb, &outcome, Exit::Error, terminal)
 }
@@ -120,9 +96,20 @@ pub(super) fn bring_up(
 ) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
     let outcome = exchange::perform(&home, request, turn.no_queue, terminal, &mut |_, _| ())?;
+    concluded(&home, targets, verb, &outcome, terminal)
+}
+
+/// The end of what brings apps up.
+pub(super) fn concluded(
+    home: &Path,
+    targets: &[String],
+    verb: &str,
+    outcome: &Outcome,
+    terminal: &mut Terminal,
+) -> Result<Exit, CliError> {
     // One that was taken back, or has failed, may have left none of them.
-    if let Ok(views) = instances::all(&home).and_then(|all| instances::select(targets, &all)) {
+    if let Ok(views) = instances::all(home).and_then(|all| instances::select(targets, &all)) {
         apply::say_limits(&views, &|_| true, &BTreeSet::new(), terminal);
     }
-    apply::conclude(verb, &outcome, Exit::NotReady, terminal)
+    apply::conclude(verb, outcome, Exit::NotReady, terminal)
 }

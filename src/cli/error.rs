@@ -15,11 +15,13 @@ pub(super) struct CliError {
     pub hint: Option<String>,
     /// More of it, for programs (`--json`).
     pub details: Option<Box<Value>>,
+    /// How PM2 says it, where scripts look for that.
+    pub pm2: Option<Box<str>>,
 }
 
 impl CliError {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None, details: None }
+        Self { exit, message: message.into(), hint: None, details: None, pm2: None }
     }
 
     pub(super) fn error(message: impl Into<String>) -> Self {
@@ -37,6 +39,11 @@ impl CliError {
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn in_pm2s_words(mut self, words: impl Into<Box<str>>) -> Self {
+        self.pm2 = Some(words.into());
         self
     }
 

@@ -71,6 +71,21 @@ pub(super) fn load(
     judge(graph, &report, strict, Talk::Warnings, terminal).map(|graph| (graph, origins))
 }
 
+/// The same of what stdin says, as if it were a file of this folder.
+pub(super) fn load_stdin(
+    profile: Option<&str>,
+    only: &[String],
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<(Graph, Origins), CliError> {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::io::stdin().lock(), &mut text)
+        .map_err(|err| CliError::error(format!("failed to read stdin: {err}")))?;
+    let (name, selection) = (Path::new("stdin"), Selection::possible(only));
+    let Loaded { graph, origins, report } = config::load_text(&world.cwd, name, &text, profile, &selection, world);
+    judge(graph, &report, false, Talk::Warnings, terminal).map(|graph| (graph, origins))
+}
+
 /// Says what a report says, and whether what was read can be used.
 pub(super) fn judge<T>(
     value: Option<T>,

@@ -11,6 +11,9 @@ mod baseline;
 mod change;
 mod checkout;
 mod columns;
+mod commander;
+mod completion;
+mod conf;
 mod convert;
 mod diff;
 mod drift;
@@ -22,6 +25,8 @@ mod explain;
 mod facts;
 mod flush;
 mod generations;
+mod hand;
+mod help;
 mod history;
 mod init;
 mod inputs;
@@ -33,13 +38,18 @@ mod live;
 mod loading;
 mod logs;
 mod looks;
+mod manners;
+mod more;
 mod offline;
+mod options;
 mod package;
 mod ping;
+mod pm2;
 mod progress;
 mod random;
 mod reload_logs;
 mod render;
+mod report;
 mod resurrect;
 mod revision;
 mod rollback;
@@ -49,7 +59,6 @@ mod saved_plan;
 mod schema;
 mod screen;
 mod show;
-mod start;
 mod startup;
 mod state;
 mod surroundings;
@@ -64,12 +73,13 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use self::arguments::{Cli, Command, DaemonCommand, Service};
 use self::error::CliError;
 use self::exit::Exit;
+use self::manners::Manners;
 use self::terminal::Terminal;
 use crate::platform::Signals;
 
@@ -86,9 +96,13 @@ pub fn run() -> ExitCode {
     }
     // The first process of a container hears of no signal that it has no handler for: what comes from now on waits.
     let mut signals = (std::process::id() == 1).then(Signals::block_all);
-    let cli = match Cli::try_parse() {
+    let manners = Manners::own();
+    completion::answer_shells();
+    let line = commander::arrange(std::env::args_os().collect(), manners, Cli::command);
+    surroundings::settle(manners, line.home);
+    let cli = match Cli::try_parse_from(line.args) {
         Ok(cli) => cli,
-        Err(err) => return not_parsed(&err).into(),
+        Err(err) => return manners.exit(not_parsed(&err, manners)).into(),
     };
     if !matches!(cli.command, Command::Run(_))
         && let Some(Ok(signals)) = signals.take()
@@ -108,11 +122,23 @@ pub fn run() -> ExitCode {
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
+    terminal.manners = manners;
+    terminal.silent = line.silent || manners.are_pm2s() && pm2::is_silenced();
     let result = match &cli.command {
         // Its exit code is its apps'.
         Command::Run(arguments) => run::run(arguments, signals, &mut terminal),
         command => {
-            let result = dispatch(command, &mut terminal).map(ExitCode::from);
+            let in_pm2s_words = if manners.are_pm2s() { pm2::dispatch(command, &mut terminal) } else { None };
+            let result = in_pm2s_words.unwrap_or_else(|| dispatch(command, &mut terminal));
+            if let (true, Ok(home)) = (manners.are_pm2s(), surroundings::home()) {
+                pm2::link_names(&home);
+            }
+            let result = result.and_then(|exit| {
+                if terminal.owes_table {
+                    pm2::print_table(&mut terminal)?;
+                }
+                Ok(terminal.exit().unwrap_or_else(|| manners.exit(exit).into()))
+            });
             // Afterwards: it may be so only now.
             if let (true, Ok(home)) = (command.is_of_operators(), surroundings::home()) {
                 state::note_rebuilt(&home, &mut terminal);
@@ -126,7 +152,7 @@ pub fn run() -> ExitCode {
             // What was printed before it failed is printed; that it cannot be is not what went wrong.
             let _ = terminal.flush();
             terminal.say_error(&error);
-            error.exit.into()
+            manners.exit(error.exit).into()
         }
     }
 }
@@ -155,16 +181,19 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::ReloadLogs => reload_logs::run(terminal),
         Command::Why(arguments) => why::run(arguments, terminal),
         Command::Events(arguments) => events::run(arguments, terminal),
-        Command::Start(arguments) => start::run(arguments, terminal),
-        Command::Stop(arguments) => change::stop(arguments, terminal),
-        Command::Restart(arguments) => change::restart(arguments, terminal),
-        Command::Reload(arguments) => change::reload(arguments, terminal),
+        Command::Start(arguments) => hand::run(hand::Verb::Start, arguments, terminal),
+        Command::Stop(arguments) => hand::end(hand::End::Stop, arguments, terminal),
+        Command::Restart(arguments) => hand::run(hand::Verb::Restart, arguments, terminal),
+        Command::Reload(arguments) => hand::run(hand::Verb::Reload, arguments, terminal),
+        Command::StartOrRestart(arguments) => hand::run(hand::Verb::StartOrRestart, arguments, terminal),
+        Command::StartOrReload(arguments) => hand::run(hand::Verb::StartOrReload, arguments, terminal),
         Command::Scale(arguments) => change::scale(arguments, terminal),
-        Command::Delete(arguments) => change::delete(arguments, terminal),
+        Command::Delete(arguments) => hand::end(hand::End::Delete, arguments, terminal),
         Command::Resurrect(arguments) => resurrect::run(arguments, terminal),
         Command::Save(arguments) => saved::save(arguments, terminal),
         Command::ClearDump => saved::forget(terminal),
         Command::Kill => kill::run(terminal),
+        Command::More(command) => more::run(command, terminal),
         Command::State(command) => state::run(command, terminal),
         Command::Ping(arguments) => ping::run(arguments, terminal),
         Command::Startup(arguments) => startup::run(arguments, terminal),
@@ -187,10 +216,15 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
 }
 
 /// Help that was asked for is data; everything else is a usage error. Nobody reading either is no matter.
-fn not_parsed(err: &clap::Error) -> Exit {
+fn not_parsed(err: &clap::Error, manners: Manners) -> Exit {
     if matches!(err.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = err.print();
         return Exit::Done;
+    }
+    if manners.are_pm2s() && matches!(err.kind(), ErrorKind::InvalidSubcommand) {
+        let mut terminal = Terminal::new(false, false);
+        let _ = pm2::no_such_command(&mut terminal).and_then(|()| terminal.flush());
+        return Exit::Usage;
     }
     if std::env::args_os().any(|arg| arg == "--json") {
         let text = err.render().to_string();

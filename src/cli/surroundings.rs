@@ -1,11 +1,14 @@
 //! What a command finds around itself: environment, working directory, home. Read here and nowhere else.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::arguments::{Access, Source};
 use super::error::CliError;
+use super::manners::Manners;
 use crate::config::js::Engine;
 use crate::config::{Hermetic, Reading, World};
 use crate::platform;
@@ -21,12 +24,31 @@ const JS_ENGINE: &str = "PMRUN_JS_ENGINE";
 
 /// `PMRUN_HOME`, absolute. It need not exist.
 pub(super) fn home() -> Result<PathBuf, CliError> {
-    let home = platform::default_home(|name| std::env::var_os(name))
+    let home = platform::default_home(variable)
         .map_err(|problem| CliError::error(problem).hint("unset it for `~/.pmrun`, or name a folder"))?;
     match unfit(&home, platform::user_id()) {
         None => Ok(home),
         Some((problem, hint)) => Err(CliError::error(format!("`{}` {problem}", home.display())).hint(hint)),
     }
+}
+
+/// What was said of the home on the command line.
+static SAID: OnceLock<(Manners, Option<OsString>)> = OnceLock::new();
+
+/// Says, once, by whose manners the home is found, and where it is by `--hp`.
+pub(super) fn settle(manners: Manners, home: Option<OsString>) {
+    let _ = SAID.set((manners, home));
+}
+
+/// A variable; PM2's home is where PM2_HOME says, else `.pm2`.
+fn variable(name: &str) -> Option<OsString> {
+    let (manners, said) = SAID.get().cloned().unwrap_or_default();
+    if name != "PMRUN_HOME" || !manners.are_pm2s() {
+        return std::env::var_os(name);
+    }
+    let below = |folder: OsString| PathBuf::from(folder).join(".pm2").into_os_string();
+    let set = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+    said.map(below).or_else(|| set("PM2_HOME")).or_else(|| set("HOME").map(below))
 }
 
 /// Why a folder cannot be PMRUN_HOME for a user, and what to do about it. One that is not there yet can.

@@ -1,8 +1,10 @@
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::manners::Manners;
 
 /// Where a command prints: stdout is data, stderr is talk. The only place that writes to either.
 #[derive(Debug)]
@@ -17,6 +19,15 @@ pub(super) struct Terminal {
     pub colour: bool,
     pub colour_err: bool,
     pub unicode: bool,
+    pub manners: Manners,
+    /// How it goes is not said: PM2 does not.
+    pub hushed: bool,
+    /// Nothing is said but what was asked for, and errors.
+    pub silent: bool,
+    /// The table of what runs is printed at the end.
+    pub owes_table: bool,
+    /// Another exit code than the command's own.
+    exit: Option<ExitCode>,
     /// What was to be known.
     noted: Vec<String>,
 }
@@ -48,6 +59,11 @@ impl Terminal {
             live: looked_at && !dumb,
             colour_err: looked_at && !plain,
             unicode: locale.is_none_or(|locale| is_utf8(&locale.to_string_lossy())),
+            manners: Manners::Own,
+            hushed: false,
+            silent: false,
+            owes_table: false,
+            exit: None,
             noted: Vec::new(),
         }
     }
@@ -64,6 +80,11 @@ impl Terminal {
             colour: false,
             colour_err: false,
             unicode: false,
+            manners: Manners::Own,
+            hushed: false,
+            silent: false,
+            owes_table: false,
+            exit: None,
             noted: Vec::new(),
         }
     }
@@ -101,6 +122,9 @@ impl Terminal {
 
     /// A line for stderr. That it cannot be written stops nothing.
     pub(super) fn say(&mut self, line: impl AsRef<str>) {
+        if self.hushed || self.silent {
+            return;
+        }
         // What was printed before comes first where both go to one place.
         let _ = self.out.flush();
         let _ = writeln!(io::stderr(), "{}", line.as_ref().trim_end_matches('\n'));
@@ -109,6 +133,9 @@ impl Terminal {
     /// Text for stderr, as it is: what is drawn over what is there.
     pub(super) fn draw(&mut self, text: &str) {
         let _ = self.out.flush();
+        if self.hushed || self.silent {
+            return;
+        }
         let mut err = io::stderr().lock();
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
@@ -135,7 +162,27 @@ impl Terminal {
         self.noted.iter().any(|note| note.contains(text))
     }
 
+    pub(super) fn exit_with(&mut self, code: ExitCode) {
+        self.exit = Some(code);
+    }
+
+    pub(super) fn exit(&mut self) -> Option<ExitCode> {
+        self.exit.take()
+    }
+
     pub(super) fn say_error(&mut self, error: &CliError) {
+        if self.manners.are_pm2s() && self.silent {
+            return;
+        }
+        self.silent = false;
+        if self.manners.are_pm2s() && !self.for_programs {
+            self.hushed = false;
+            let message = error.pm2.as_deref().unwrap_or(&error.message);
+            if !message.is_empty() {
+                self.say(format!("{} {message}", paint(self.colour_err, Colour::Red, "[PM2][ERROR]")));
+            }
+            return;
+        }
         if self.for_programs {
             if !error.message.is_empty() {
                 self.say(error.json().to_string());

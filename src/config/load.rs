@@ -93,6 +93,29 @@ pub fn load_node(folder: &Path, file: &Path, app: Node, world: &World) -> Loaded
     resolve(&document, report, request, world)
 }
 
+/// A text that stands for an ecosystem file in `folder`: JSON, as PM2's users write it. `file` is what messages say.
+#[must_use]
+pub fn load_text(
+    folder: &Path,
+    file: &Path,
+    text: &str,
+    profile: Option<&str>,
+    selection: &Selection,
+    world: &World,
+) -> Loaded {
+    let assigned = &BTreeMap::new();
+    let request = Request { file, folder, profile, selection, assigned };
+    let mut report = Report::default();
+    is_text(folder, file, &mut report);
+    let source = report.sources.add(file, text);
+    let (node, diagnostics) = super::json::parse(text, source);
+    report.diagnostics.extend(diagnostics);
+    match node {
+        Some(document) => resolve(&document, report, request, world),
+        None => Loaded { graph: None, origins: Origins::default(), report },
+    }
+}
+
 /// Whether a folder has a name that a config, and a state, can say.
 fn is_text(folder: &Path, file: &Path, report: &mut Report) -> bool {
     if folder.to_str().is_none() {

@@ -26,6 +26,7 @@ pub use fingerprint::retake;
 use inputs::FolderMade;
 pub use inputs::{CommandRun, Hermetic, Inputs, Journal, Reading};
 pub use load::{
-    Loaded, assigned, env_file, is_program, load, load_document, load_node, load_raw, load_selected, parse, read_back,
+    Loaded, assigned, env_file, is_program, load, load_document, load_node, load_raw, load_selected, load_text, parse,
+    read_back,
 };
 pub use world::{Mapping, Place, World};

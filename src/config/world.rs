@@ -27,6 +27,21 @@ pub struct World {
     pub reading: Reading,
 }
 
+#[cfg(test)]
+impl World {
+    pub(crate) fn for_test(cwd: &std::path::Path) -> Self {
+        Self {
+            env: BTreeMap::new(),
+            cwd: cwd.to_owned(),
+            home: None,
+            cpus: crate::base::Cpus::of_machine(1),
+            mapping: None,
+            engine: Engine::Embedded,
+            reading: Reading::default(),
+        }
+    }
+}
+
 /// Files below (or equal to) a `seen` are read from its `real`. Everything that is shown or compared says `seen`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {

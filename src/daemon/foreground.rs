@@ -112,6 +112,7 @@ pub(super) fn refusal(request: &Request) -> Option<Answer> {
         Request::Plan { .. }
         | Request::Apply(_)
         | Request::StartScript { .. }
+        | Request::Alter(_)
         | Request::Scale { .. }
         | Request::Delete { .. }
         | Request::Restore { .. } => (

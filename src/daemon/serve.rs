@@ -457,6 +457,10 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.stop(launch, signal, tree);
             }
+            Effect::Signal { launch, signal } => {
+                self.spawn_before(launch);
+                self.host.signal(launch, signal);
+            }
             Effect::StopByMessage { launch, tree } => {
                 self.spawn_before(launch);
                 self.host.stop_by_message(launch, tree);

@@ -30,6 +30,8 @@ pub enum DriftKind {
     Deleted,
     /// The number of instances was changed by hand.
     Scaled { from: usize, to: usize },
+    /// Options were changed by hand, by the names of a file.
+    Changed { options: Vec<String> },
     /// It should run, and was given up on.
     GivenUp { slots: Vec<u32> },
     /// It should run, does not, and there is no daemon that would start it.
@@ -81,6 +83,7 @@ impl Drift {
             }
             DriftKind::Deleted => "deleted by hand".to_owned(),
             DriftKind::Scaled { from, to } => format!("instances changed by hand: {from} -> {to}"),
+            DriftKind::Changed { options } => format!("changed by hand: {}", options.join(", ")),
             DriftKind::GivenUp { slots: of } => format!("should run and was given up on: {}", slots(of)),
             DriftKind::Down { slots: of } => format!("should run and is down, and no daemon runs: {}", slots(of)),
             DriftKind::EarlierVersion { slots: of } => {

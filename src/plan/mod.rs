@@ -6,6 +6,7 @@
 //! In reading order: `steps` is what a plan is, `planner` decides about the ecosystem and `existing` about one app,
 //! `compare` holds the one list of everything an app consists of, `redact` says what may be seen of a value.
 
+mod altered;
 mod compare;
 mod drift;
 mod existing;
@@ -29,6 +30,7 @@ mod scripts;
 #[cfg(test)]
 mod simulate;
 
+pub use altered::altered;
 pub use compare::{compare, process_visible_eq, spec_digest, values};
 pub use drift::{ByWhom, Cause, Drift, DriftKind, Running, note_deleted};
 pub use followers::note_followers;

@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ExitStatus, Run};
+use crate::base::{ExitStatus, Run, Signal};
 use crate::graph::Graph;
 use crate::plan::{Drift, Generation, Plan, Refusal, Revision, Running, SavedPlan, Seal, Stale};
 use crate::spec::{AppSpec, EcosystemId, Fingerprint};
@@ -93,7 +93,20 @@ pub enum Request {
     /// What is not as it was applied, though nobody says it otherwise.
     Drift,
 
+    // These are done at once, and change nothing that is recorded.
+    /// Count what happens to instances from nothing again.
+    Reset {
+        targets: Vec<String>,
+    },
+    /// Send the first process of each a signal; what it makes of it is its own affair.
+    Signal {
+        targets: Vec<String>,
+        signal: Signal,
+    },
+
     // These change something: one at a time, in the order in which they came.
+    /// Apps that are known otherwise than they are, by hand.
+    Alter(Box<Alter>),
     Apply(Box<Apply>),
     /// An app that belongs to no file.
     StartScript {
@@ -183,6 +196,27 @@ pub struct Apply {
     /// When something does not come up, what was touched becomes what it was before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auto_rollback: bool,
+}
+
+/// What is changed of apps by hand, and what becomes of the instances that were named.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Alter {
+    pub apps: Vec<Altered>,
+    /// Of these apps, the instances that are to run; what a change makes true of others of them is done, too.
+    pub targets: Vec<String>,
+    /// What runs is replaced even where nothing asks for it.
+    pub renew: bool,
+    /// The environment to run in from now on; none is each one's own.
+    #[serde(default)]
+    pub ambient: Option<BTreeMap<String, String>>,
+}
+
+/// An app as it is to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Altered {
+    /// The name that it has now; the spec may say another.
+    pub name: String,
+    pub spec: AppSpec,
 }
 
 /// A way back.

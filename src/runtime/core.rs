@@ -1,4 +1,5 @@
 mod agendas;
+mod at_once;
 mod cuts;
 mod dependencies;
 mod memory;
@@ -321,7 +322,7 @@ impl Core {
         };
         if let Some(errand) = errand {
             out.push(Effect::Errand { client, errand });
-        } else if let Some(answer) = self.read(&request, now) {
+        } else if let Some(answer) = self.read(&request, now).or_else(|| self.at_once(&request, now, out)) {
             caller.tell(answer, true, out);
         } else if self.ending != Ending::Ended && self.looks_back(client, &request, out) {
         } else if self.ending == Ending::Ended {
@@ -400,6 +401,9 @@ impl Core {
             }
             Request::Seal { text } => Some(Answer::Seal { seal: Seal::of(text, &self.key) }),
             Request::Apply(_)
+            | Request::Reset { .. }
+            | Request::Signal { .. }
+            | Request::Alter(_)
             | Request::StartScript { .. }
             | Request::Start { .. }
             | Request::Stop { .. }

@@ -1,13 +1,15 @@
 //! What of the apps is not as it was applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::generation::{ByHand, Recalled};
 use super::{Intent, State};
+use crate::base::Key;
 use crate::plan::{
-    ActualApp, ByWhom, Drift, DriftKind, Former, Formers, Generation, Liveness, Meant, Running, Snapshot,
+    ActualApp, ByWhom, Drift, DriftKind, Former, Formers, Generation, Liveness, Meant, Running, Snapshot, compare,
     process_visible_eq,
 };
+use crate::spec::Field;
 
 /// By hand, and by itself; in the order of the apps' names.
 #[must_use]
@@ -76,6 +78,11 @@ fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation]) -
         let number = by_hand.culprit(Some(now), |former| former.map(|former| former.slots.len()));
         found.push(drift(DriftKind::Scaled { from: before.slots.len(), to: now.slots.len() }, number));
     }
+    let options = |former: Option<&Former>| former.map(|former| differing(before, former));
+    let changed = differing(before, now);
+    if !changed.is_empty() {
+        found.push(drift(DriftKind::Changed { options: changed }, by_hand.culprit(Some(now), options)));
+    }
     let both = before.slots.iter().filter_map(|(slot, was)| Some((*slot, *was, *now.slots.get(slot)?)));
     // What one command has done is one line.
     let (mut stopped, mut started) = (BTreeMap::<_, Vec<u32>>::new(), BTreeMap::<_, Vec<u32>>::new());
@@ -91,6 +98,17 @@ fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation]) -
     found.extend(stopped.into_iter().map(|(number, slots)| drift(DriftKind::Stopped { slots }, number)));
     found.extend(started.into_iter().map(|(number, slots)| drift(DriftKind::Started { slots }, number)));
     found
+}
+
+/// The options that say something else, by their names in a file. How many instances there are is told apart, and code is
+/// nobody's option.
+fn differing(before: &Former, now: &Former) -> Vec<String> {
+    // Nobody sees the values.
+    let changes = compare(&before.spec, &now.spec, &Key([0; 32])).into_iter().map(|change| change.field);
+    let options = changes
+        .filter(|field| !matches!(field, Field::Instances | Field::Code | Field::Fingerprint | Field::RenamedFrom));
+    let options: BTreeSet<String> = options.map(|field| field.option().to_owned()).collect();
+    options.into_iter().collect()
 }
 
 /// What the processes of an app were started from.

@@ -22,6 +22,8 @@ pub enum Effect {
     Drain { launch: LaunchId },
     /// One serves from now on, and another of the same slot that did goes.
     TakeOver { launch: LaunchId, from: LaunchId },
+    /// Send its first process a signal that means nothing to the daemon.
+    Signal { launch: LaunchId, signal: Signal },
     /// As `Stop`, but the signal is the string `"shutdown"` over Node's channel.
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.

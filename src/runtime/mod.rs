@@ -14,6 +14,7 @@
 //!   started or stopped because of the change. A save that fails therefore leaves nothing to undo.
 //! * A machine's state is changed by `step` alone, and each change is seen by the command at work.
 
+mod alter;
 mod core;
 pub mod drift;
 mod effect;

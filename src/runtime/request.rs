@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::alter::alter;
 use super::generation::former_of;
 use super::operation::{Afterwards, Caller, Deed, Operation, Rigour};
 use super::table::{Ambient, Table};
@@ -43,6 +44,9 @@ pub(super) fn holder(request: &Request) -> String {
         Request::Rollback(_) | Request::PlanBack(_) | Request::Formers { .. } => "rollback".to_owned(),
         Request::Apply(apply) => format!("apply of `{}`", apply.graph.ecosystem),
         Request::StartScript { spec, .. } => format!("start of `{}`", spec.name),
+        Request::Reset { targets } => of("reset", targets),
+        Request::Signal { targets, .. } => of("sendSignal", targets),
+        Request::Alter(alter) => of("change", &alter.targets),
         Request::Start { targets } => of("start", targets),
         Request::Stop { targets } => of("stop", targets),
         Request::Restart { targets } => of("restart", targets),
@@ -97,6 +101,11 @@ pub(super) fn begin(
             return apply(*wanted, caller.clone(), table, &snapshot, key);
         }
         Request::Restore { apps, wake } => restore(apps, wake, caller.clone(), table)?,
+        Request::Alter(wanted) => {
+            let named = resolved(&wanted.targets)?;
+            let snapshot = view::snapshot(table, generation);
+            return alter(*wanted, &named, caller.clone(), table, &snapshot, &key);
+        }
         Request::StartScript { spec, ambient } => start_script(*spec, ambient, caller.clone(), table)?,
         Request::Start { targets } => {
             let mut operation = Operation::new(caller.clone(), strict, go_on);
@@ -163,6 +172,8 @@ pub(super) fn begin(
         | Request::CheckState
         | Request::RepairState
         | Request::Keep
+        | Request::Reset { .. }
+        | Request::Signal { .. }
         | Request::Upgrade { .. }
         | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };
@@ -177,6 +188,7 @@ pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
             | Request::Stop { .. }
             | Request::Restart { .. }
             | Request::Reload { .. }
+            | Request::Alter(_)
             | Request::Scale { .. }
             | Request::Delete { .. }
             | Request::Resurrect
@@ -318,6 +330,7 @@ fn apply(wanted: Apply, caller: Caller, table: &Table, snapshot: &Snapshot, key:
     if !plan.is_empty() {
         let ambient = table.shared(Ambient::new(ambient));
         let Graph { ecosystem, file, apps, .. } = graph;
+        operation.order(apps.iter().map(|app| app.name.clone()));
         let mut declared: BTreeMap<String, AppSpec> = apps.into_iter().map(|app| (app.name.clone(), app)).collect();
         for step in plan.steps.iter().filter(|step| step.action != Action::Keep) {
             let declared = declared.remove(&step.app).filter(|_| step.action != Action::Delete).map(|spec| Declared {
@@ -365,7 +378,7 @@ fn not_beside_strangers<'a>(apps: impl Iterator<Item = &'a str>, table: &Table) 
     Err(Answer::Error { message, hint: Some(format!("end {whom} first: kill {}", pids.join(" "))) })
 }
 
-fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, table: &Table) {
+pub(super) fn add_step(operation: &mut Operation, step: &Step, declared: Option<Declared>, table: &Table) {
     let mut after: BTreeSet<String> = step.after.iter().cloned().collect();
     // What stays as it is has no turn, but may be on its way up itself.
     let needs = declared.iter().flat_map(|declared| &declared.spec.depends_on).filter(|need| !after.contains(*need));
@@ -403,6 +416,7 @@ fn restore(apps: Vec<RestoredApp>, wake: bool, caller: Caller, table: &Table) ->
     let started: BTreeSet<String> = apps.iter().filter(|app| starts(app)).map(|app| app.spec.name.clone()).collect();
     let is_new = |name: &&str| table.apps.get(*name).is_none_or(|known| known.deleted);
     not_beside_strangers(apps.iter().map(|app| app.spec.name.as_str()).filter(is_new), table)?;
+    operation.order(apps.iter().map(|app| app.spec.name.clone()));
     for app in apps {
         let RestoredApp { ecosystem, file, spec, ambient, up } = app;
         let name = spec.name.clone();
@@ -509,7 +523,7 @@ fn is_settled(table: &Table, id: &InstanceId) -> bool {
     matches!(state, Some(State::Online { healthy: true, .. } | State::Scheduled))
 }
 
-type ByApp = BTreeMap<String, Vec<u32>>;
+pub(super) type ByApp = BTreeMap<String, Vec<u32>>;
 
 fn by_app(ids: Vec<InstanceId>) -> ByApp {
     let mut apps = ByApp::new();

@@ -395,6 +395,13 @@ impl Table {
         }
     }
 
+    /// Something about it has changed that a daemon that follows is to know.
+    pub(super) fn unsettle(&mut self, id: &InstanceId) {
+        if let Some(instance) = self.instance(id) {
+            self.restless.insert(instance.list_id, id.clone());
+        }
+    }
+
     /// Says where those stand that may stand elsewhere than when that was last said.
     pub(super) fn note_standings(&mut self, now: Now, out: &mut Vec<Effect>) {
         for (id, instance) in std::mem::take(&mut self.restless) {

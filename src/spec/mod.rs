@@ -11,6 +11,7 @@ mod health;
 mod listen;
 mod needs;
 mod overlap;
+mod take;
 mod watch_options;
 
 pub use app::{

@@ -434,5 +434,6 @@ fn an_app_with_a_space_in_its_name_can_be_selected() {
     home.ok(&["apply", "eco.json", "--only", "a b"]);
     assert_eq!(home.pids().len(), 3);
     assert_eq!(home.json(&["list", "a", "--json"])["instances"].as_array().map(Vec::len), Some(1));
-    home.exits(1, &["restart", "eco.json"]).says("`pmrun apply eco.json`");
+    home.ok(&["restart", "eco.json", "--only", "my app"]);
+    home.exits(1, &["show", "eco.json"]).says("`pmrun apply eco.json`");
 }

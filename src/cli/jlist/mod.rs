@@ -10,6 +10,7 @@ use self::inspect::inspected;
 use self::process::Process;
 use super::error::CliError;
 use super::exit::Exit;
+use super::manners::Manners;
 use super::package::Packages;
 use super::show::{self, Ambients};
 use super::terminal::{Terminal, harmless};
@@ -59,11 +60,7 @@ pub(super) fn env(arguments: &arguments::Env, terminal: &mut Terminal) -> Result
 
 /// PM2 shows everything to everybody who asks; who calls this by its name expects that.
 fn reveals(asked: bool) -> bool {
-    asked || is_called_pm2(std::env::args_os().next().as_deref())
-}
-
-fn is_called_pm2(program: Option<&std::ffi::OsStr>) -> bool {
-    program.and_then(|program| std::path::Path::new(program).file_name()).is_some_and(|name| name == "pm2")
+    asked || Manners::own().are_pm2s()
 }
 
 fn inherited<'a>(app: &AppView, ambients: &'a Ambients) -> Option<&'a std::collections::BTreeMap<String, String>> {
@@ -172,13 +169,5 @@ mod tests {
         check(&app, "stopped", None, None, "one-launch-status");
         app.spec.schedule = Some("@daily".to_owned());
         check(&app, "waiting", None, None, "stopped");
-    }
-
-    #[test]
-    fn only_as_pm2_everything_is_shown() {
-        for (program, want) in [("pm2", true), ("/usr/bin/pm2", true), ("pmrun", false), ("/opt/pm2/pmrun", false)] {
-            assert_eq!(is_called_pm2(Some(std::ffi::OsStr::new(program))), want, "{program}");
-        }
-        assert!(!is_called_pm2(None));
     }
 }

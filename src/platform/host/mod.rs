@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use rustix::process::pidfd_send_signal;
 
 use self::cache::Cache;
-use self::children::{end_child, reap_child};
+use self::children::{end_child, raw_signal, reap_child};
 pub use self::children::{ended_child, living_children};
 use self::orphans::Orphan;
 use self::running::{How, Running};
@@ -411,6 +412,14 @@ impl Host {
     /// Answered by `TreeGone`. Nothing is done before [`Self::flush`], so that many stops share one look at /proc.
     pub fn stop(&mut self, launch: LaunchId, signal: Signal, tree: bool) {
         self.requests.push((launch, How::Signal(signal), tree));
+    }
+
+    /// Sends the first process a signal, and is not concerned with what it makes of it.
+    pub fn signal(&mut self, launch: LaunchId, signal: Signal) {
+        if let (Some(running), Some(signal)) = (self.running.get(&launch), raw_signal(signal)) {
+            // One that has ended has nothing to say to it.
+            let _ = pidfd_send_signal(&running.pidfd, signal);
+        }
     }
 
     /// As [`Self::stop`], by `"shutdown"` over the channel; by SIGINT where that cannot be said.

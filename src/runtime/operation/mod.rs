@@ -40,6 +40,8 @@ pub(super) struct Operation {
     /// The caller's own limit: every instance counts until it is up.
     parallel: Option<usize>,
     tasks: BTreeMap<String, Task>,
+    /// The places of apps in their file, by which those get their ids whose turn comes at once.
+    places: BTreeMap<String, usize>,
     /// The wave that is being made durable.
     saving: Option<(Ticket, Wave)>,
     /// Slots of begun tasks whose turn has not come.
@@ -162,6 +164,7 @@ impl Operation {
             rigour,
             parallel: None,
             tasks: BTreeMap::new(),
+            places: BTreeMap::new(),
             saving: None,
             queue: VecDeque::new(),
             starting: BTreeSet::new(),
@@ -193,6 +196,11 @@ impl Operation {
     /// At most so many instances are on their way up at once, each from its launch until it is up.
     pub(super) fn limit(&mut self, parallel: NonZeroU32) {
         self.parallel = Some(usize::try_from(parallel.get()).unwrap_or(usize::MAX));
+    }
+
+    /// As a file has them.
+    pub(super) fn order(&mut self, names: impl Iterator<Item = String>) {
+        self.places = names.zip(0..).collect();
     }
 
     /// Apps in `after` that have no task are not waited for.

@@ -83,6 +83,7 @@ impl Operation {
         if ready.is_empty() {
             return;
         }
+        ready.sort_by_key(|app| self.places.get(app).copied().unwrap_or(usize::MAX));
         let begins_anew = around.table.apps.is_empty() && around.table.strangers.is_empty();
         let mut next_list_id = if begins_anew { 0 } else { around.table.next_list_id };
         let mut works = Vec::with_capacity(ready.len());

@@ -338,7 +338,12 @@ impl Host {
             Effect::Standing { id, standing: None } => {
                 self.standings.remove(&id);
             }
-            Effect::Rotation { .. } | Effect::Errand { .. } | Effect::Unlisten { .. } | Effect::Rename { .. } => {}
+            // Its programs have nothing to say to a signal that nobody knows.
+            Effect::Signal { .. }
+            | Effect::Rotation { .. }
+            | Effect::Errand { .. }
+            | Effect::Unlisten { .. }
+            | Effect::Rename { .. } => {}
             Effect::Check { launch, check } => self.check(launch, check.is_some()),
             Effect::Limits { launch, limits } => self.note_limits(launch, limits.pids),
             Effect::Tree { launch, tree } => {

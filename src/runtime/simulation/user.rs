@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use super::rng::Rng;
 use crate::graph::Graph;
-use crate::rpc::wire::{Apply, Back, PlanOptions, Request};
+use crate::rpc::wire::{Alter, Altered, Apply, Back, PlanOptions, Request};
 use crate::spec::{AppSpec, Condition, EcosystemId, ExecMode, HealthAction, HealthCheck, Need, OnExit, Overlap, Probe};
 
 const SCRIPTS: [&str; 16] = [
@@ -155,6 +155,15 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app
 }
 
+/// Apps by hand otherwise than the file says.
+fn alter(file: &Graph, targets: Vec<String>, rng: &mut Rng) -> Request {
+    let mut edit = edited(file, rng);
+    edit.apps.retain(|_| rng.percent(60));
+    let apps = edit.apps.into_iter().map(|spec| Altered { name: spec.name.clone(), spec }).collect();
+    let ambient = rng.percent(20).then(|| BTreeMap::from([("SHELL_LEVEL".to_owned(), rng.below(3).to_string())]));
+    Request::Alter(Box::new(Alter { apps, targets, renew: rng.percent(50), ambient }))
+}
+
 pub(super) fn request(file: &mut Graph, rng: &mut Rng) -> Request {
     let mut targets = || {
         let count = 1 + rng.below(2);
@@ -166,7 +175,7 @@ pub(super) fn request(file: &mut Graph, rng: &mut Rng) -> Request {
             .collect::<Vec<_>>()
     };
     let targets = targets();
-    match rng.below(24) {
+    match rng.below(26) {
         0..=8 => {
             *file = if rng.percent(25) { graph(rng) } else { edited(file, rng) };
             apply(file, rng)
@@ -184,6 +193,8 @@ pub(super) fn request(file: &mut Graph, rng: &mut Rng) -> Request {
         21 if rng.percent(60) => Request::Rollback(Back::default()),
         21 => Request::Resurrect,
         22 if rng.percent(30) => Request::Kill,
+        23 => alter(file, targets, rng),
+        24 => Request::Reset { targets },
         _ => Request::List,
     }
 }

@@ -1,0 +1,145 @@
+//! Ecosystem files where apps are named: what they say is applied, and nothing is deleted for what they do not say.
+
+use std::path::Path;
+
+use super::super::ambient::ambient;
+use super::super::arguments::Picks;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::super::terminal::Terminal;
+use super::super::{change, diff, exchange, loading, pm2, surroundings};
+use super::{Scene, Verb};
+use crate::config::World;
+use crate::graph::Graph;
+use crate::plan::{Plan, Revision, render_text};
+use crate::rpc::wire::{Alter, Altered, AppView, Apply, PlanOptions, Request};
+use crate::schema::Origins;
+
+pub(super) fn apply(
+    scene: &Scene<'_>,
+    word: &str,
+    known: &[AppView],
+    terminal: &mut Terminal,
+) -> Result<Exit, CliError> {
+    let Scene { verb, arguments, world } = scene;
+    let manners = terminal.manners;
+    if !arguments.app.is_empty() && !manners.are_pm2s() {
+        let said = arguments.app.keys().collect::<Vec<_>>().join("`, `");
+        return Err(CliError::usage(format!("`{said}`: what a file says of its apps is said in the file"))
+            .hint("of what a file may be told there is `--only` and `--env`; of a script or a known app more"));
+    }
+    let (graph, origins, revision) = read(word, &arguments.picks, world, terminal)?;
+    let mut only = arguments.picks.only.clone();
+    if manners.are_pm2s() {
+        // Who is not in the file is passed over.
+        only.retain(|name| graph.apps.iter().any(|app| app.name == *name));
+        if only.is_empty() && !arguments.picks.only.is_empty() || graph.apps.is_empty() {
+            return pm2::table(terminal);
+        }
+    }
+    let selection = loading::select(&mut only, &graph)?;
+    let names: Vec<String> =
+        graph.apps.iter().map(|app| app.name.clone()).filter(|name| selection.contains(name)).collect();
+    let up = |name: &&String| {
+        let app = known.iter().find(|app| app.spec.name == **name);
+        app.is_some_and(|app| app.instances.iter().any(|view| view.pid.is_some()))
+    };
+    let up: Vec<String> = names.iter().filter(up).cloned().collect();
+    let apps = graph.apps.clone();
+    let options = PlanOptions { only, no_prune: true, adopt: manners.are_pm2s(), allow_empty: false };
+    let request = Request::Apply(Box::new(Apply {
+        graph,
+        options,
+        ambient: ambient(&world.env),
+        expected: None,
+        parallel: arguments.parallel,
+        revision,
+        auto_rollback: false,
+    }));
+    let origin = diff::origin(&origins);
+    let home = surroundings::home()?;
+    let mut replaced = Vec::new();
+    let mut done = |plan: Plan, terminal: &mut Terminal| {
+        let is_replaced = |name: &&String| {
+            plan.steps.iter().any(|step| step.app == **name && !(step.replace.is_empty() && step.start.is_empty()))
+        };
+        replaced = names.iter().filter(is_replaced).cloned().collect();
+        if !manners.are_pm2s() {
+            let _ = terminal.print(format!("{}\n", render_text(&plan, &origin, diff::style(terminal)).trim_end()));
+        }
+    };
+    if manners.are_pm2s() {
+        pm2::launch(&request, &names, known, &mut done, terminal)?;
+    } else {
+        let outcome = exchange::perform(&home, &request, arguments.turn.no_queue, terminal, &mut done)?;
+        let exit = change::concluded(&home, &names, "applied", &outcome, terminal)?;
+        if exit != Exit::Done {
+            return Ok(exit);
+        }
+    }
+    // What ran, and was not replaced for what the file says, is replaced because that was asked for.
+    let renews = verb.renews() || manners.are_pm2s();
+    let rest: Vec<String> = up.into_iter().filter(|name| renews && !replaced.contains(name)).collect();
+    if rest.is_empty() {
+        return pm2::table(terminal);
+    }
+    let request = if matches!(verb, Verb::Reload | Verb::StartOrReload) {
+        Request::Reload { targets: rest.clone(), parallel: arguments.parallel }
+    } else {
+        let apps = apps.into_iter().filter(|app| rest.contains(&app.name));
+        let apps = apps.map(|spec| Altered { name: spec.name.clone(), spec }).collect();
+        let ambient = Some(ambient(&world.env));
+        Request::Alter(Box::new(Alter { apps, targets: rest.clone(), renew: true, ambient }))
+    };
+    if manners.are_pm2s() {
+        return pm2::act(&request, &rest, pm2::Said::InFile, terminal);
+    }
+    change::bring_up(&request, &rest, verb.done(), arguments.turn, terminal)
+}
+
+/// The apps of a file that are known.
+pub(super) fn names(
+    word: &str,
+    picks: &Picks,
+    world: &World,
+    known: &[AppView],
+    terminal: &mut Terminal,
+) -> Result<Vec<String>, CliError> {
+    let (graph, ..) = read(word, picks, world, terminal)?;
+    let mut only = picks.only.clone();
+    if terminal.manners.are_pm2s() {
+        only.retain(|name| graph.apps.iter().any(|app| app.name == *name));
+        if only.is_empty() && !picks.only.is_empty() {
+            return Ok(Vec::new());
+        }
+    }
+    let selection = loading::select(&mut only, &graph)?;
+    let is_known = |name: &String| known.iter().any(|app| app.spec.name == *name);
+    let (there, unknown): (Vec<String>, Vec<String>) =
+        graph.apps.into_iter().map(|app| app.name).filter(|name| selection.contains(name)).partition(is_known);
+    if !unknown.is_empty() && !terminal.manners.are_pm2s() {
+        terminal.note(&format!("not known, and left at that: {}", unknown.join(", ")));
+    }
+    Ok(there)
+}
+
+/// A file, or what stdin says.
+fn read(
+    word: &str,
+    picks: &Picks,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<(Graph, Origins, Option<Revision>), CliError> {
+    let mut world = world.clone();
+    world.reading.mode.clone_from(&picks.env);
+    let profile = picks.env.as_deref();
+    if word == "-" {
+        let (graph, origins) = loading::load_stdin(profile, &picks.only, &world, terminal)?;
+        return Ok((graph, origins, None));
+    }
+    let file = loading::entry((word != ".").then(|| Path::new(word)), &world, terminal)?;
+    let question = file.path.parent().and_then(|folder| super::super::revision::Question::ask(folder, &world.env));
+    let (mut graph, origins) = loading::load(&file, profile, &picks.only, false, &world, terminal)?;
+    graph.file = file.path.to_string_lossy().into_owned();
+    Ok((graph, origins, question.and_then(super::super::revision::Question::answer)))
+}

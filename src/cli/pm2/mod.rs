@@ -1,0 +1,224 @@
+//! What PM2 says, and how it ends, where it is PM2 that is spoken to: on stdout, a line for each action and instance, and
+//! the table of what runs at the end. What is done is the same.
+
+mod commands;
+
+pub(super) use self::commands::{dispatch, link_names};
+use super::arguments::Act;
+use super::error::CliError;
+use super::exchange::{self, Outcome};
+use super::exit::Exit;
+use super::terminal::{Colour, Terminal, harmless, paint};
+use super::{arguments, instances, list, surroundings};
+use crate::base::InstanceId;
+use crate::config::World;
+use crate::plan::Plan;
+use crate::rpc::wire::{AppView, InstanceView, Request};
+use crate::spec::{AppSpec, ExecMode};
+
+/// A line as PM2 says it.
+pub(super) fn say(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    if terminal.silent {
+        return Ok(());
+    }
+    let mark = paint(terminal.colour, Colour::Green, "[PM2]");
+    terminal.print(format!("{mark} {text}\n"))
+}
+
+fn warn(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    if terminal.silent {
+        return Ok(());
+    }
+    let mark = paint(terminal.colour, Colour::Yellow, "[PM2][WARN]");
+    terminal.print(format!("{mark} {text}\n"))
+}
+
+/// A line without a mark.
+pub(super) fn aside(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    if terminal.silent { Ok(()) } else { terminal.print(format!("{text}\n")) }
+}
+
+/// By the variables that PM2 heeds.
+pub(super) fn is_silenced() -> bool {
+    ["PM2_SILENT", "PM2_DISCRETE_MODE"].iter().any(|name| std::env::var_os(name).is_some_and(|value| value == "true"))
+}
+
+pub(super) fn no_such_command(terminal: &mut Terminal) -> Result<(), CliError> {
+    let mark = paint(terminal.colour, Colour::Red, "[PM2][ERROR]");
+    terminal
+        .print(format!("{mark} Command not found\n\nusage: pm2 [options] <command>\n\npm2 --help lists the commands\n"))
+}
+
+/// The table comes at the end of the command, once. This program's own manners are to say nothing more.
+#[expect(clippy::unnecessary_wraps, reason = "the last word of a command")]
+pub(super) fn table(terminal: &mut Terminal) -> Result<Exit, CliError> {
+    terminal.owes_table = terminal.manners.are_pm2s() && !terminal.silent;
+    Ok(Exit::Done)
+}
+
+pub(super) fn print_table(terminal: &mut Terminal) -> Result<(), CliError> {
+    terminal.owes_table = false;
+    list::run(&arguments::List::default(), terminal).map(|_| ())
+}
+
+/// Where nothing was meant that is known.
+pub(super) fn or_nothing(terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if terminal.manners.are_pm2s() {
+        return table(terminal);
+    }
+    Err(CliError::error("none of these apps is known: nothing was done"))
+}
+
+pub(super) fn named(targets: &[String], known: &[AppView]) -> Result<Vec<InstanceId>, CliError> {
+    let views: Vec<InstanceView> = known.iter().flat_map(|app| app.instances.iter().cloned()).collect();
+    crate::runtime::resolve(targets, &views).map_err(|err| exchange::unknown_target(&err))
+}
+
+/// The name of what is done to each process, in PM2's code.
+fn action(request: &Request) -> &'static str {
+    match request {
+        Request::Stop { .. } => "stopProcessId",
+        Request::Delete { .. } => "deleteProcessId",
+        Request::Reload { .. } => "reloadProcessId",
+        Request::Reset { .. } => "resetMetaProcessId",
+        Request::Signal { .. } => "sendSignalToProcessId",
+        _ => "restartProcessId",
+    }
+}
+
+/// Where what is meant was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// By its name.
+    Here,
+    /// The same after `start`.
+    ToStart,
+    InFile,
+}
+
+/// Whether it stands for apps whatever they are called.
+pub(super) fn is_selector(word: &str) -> bool {
+    word == "all" || word.parse::<u32>().is_ok() || word.len() > 2 && word.starts_with('/') && word.ends_with('/')
+}
+
+/// Something that is done to instances that are known.
+pub(super) fn act(
+    request: &Request,
+    targets: &[String],
+    said: Said,
+    terminal: &mut Terminal,
+) -> Result<Exit, CliError> {
+    let all = instances::all(&surroundings::home()?)?;
+    let verb = action(request);
+    let is_restart = matches!(verb, "restartProcessId" | "reloadProcessId");
+    let updates = matches!(request, Request::Alter(alter) if alter.ambient.is_some());
+    if is_restart && !updates && said == Said::Here {
+        aside("Use --update-env to update environment variables", terminal)?;
+    }
+    for target in targets {
+        let found = instances::select(std::slice::from_ref(target), &all).unwrap_or_default();
+        let is_id = target.parse::<u32>().is_ok() && !all.iter().any(|view| view.name == *target);
+        let many = target == "all" || target.starts_with('/') && target.ends_with('/');
+        if found.is_empty() && many {
+            let mark = paint(terminal.colour_err, Colour::Yellow, "[PM2][WARN]");
+            terminal.say(format!("{mark} No process found"));
+            return Err(CliError::said(Exit::Error));
+        }
+        if found.is_empty() && !is_id {
+            return Err(CliError::error(format!("Process or Namespace {target} not found")));
+        }
+        let ids = found.iter().map(|view| view.id.to_string()).collect::<Vec<_>>().join(", ");
+        let ids = if is_id { format!("'{target}'") } else { ids };
+        let what = harmless(target.as_bytes(), false);
+        if is_restart || said != Said::InFile {
+            say(&format!("Applying action {verb} on app [{what}](ids: [ {ids} ])"), terminal)?;
+        }
+        if found.is_empty() {
+            let words = match verb {
+                "reloadProcessId" => "PM2 ID unknown".to_owned(),
+                "restartProcessId" => "God db process id unknown".to_owned(),
+                _ => format!("{target} : id unknown"),
+            };
+            return Err(CliError::error(words));
+        }
+    }
+    let outcome = quietly(request, &mut |_, _| (), terminal)?;
+    for view in instances::select(targets, &all).unwrap_or_default() {
+        if !outcome.failed.iter().any(|failure| failure.app == view.name && failure.skipped) {
+            say(&format!("[{}]({}) ✓", harmless(view.name.as_bytes(), false), view.id), terminal)?;
+        }
+    }
+    if said == Said::ToStart {
+        say("Process successfully started", terminal)?;
+    }
+    if matches!(request, Request::Reload { .. }) {
+        return Ok(Exit::Done);
+    }
+    table(terminal)
+}
+
+/// What failed after it was begun is no error to PM2, which does not look.
+fn quietly(
+    request: &Request,
+    begun: &mut dyn FnMut(Plan, &mut Terminal),
+    terminal: &mut Terminal,
+) -> Result<Outcome, CliError> {
+    terminal.flush()?;
+    terminal.hushed = true;
+    let outcome = exchange::perform(&surroundings::home()?, request, false, terminal, begun);
+    terminal.hushed = false;
+    outcome
+}
+
+/// A script that nothing ran so far.
+pub(super) fn start(request: &Request, spec: &AppSpec, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let mode = if spec.is_worker() && spec.exec_mode == ExecMode::Cluster { "cluster_mode" } else { "fork_mode" };
+    let count = match request {
+        Request::Scale { .. } => 1,
+        _ => spec.instances,
+    };
+    let instances = if count == 1 { "instance" } else { "instances" };
+    let script = harmless(spec.script.as_bytes(), false);
+    say(&format!("Starting {script} in {mode} ({count} {instances})"), terminal)?;
+    quietly(request, &mut |_, _| (), terminal)?;
+    say("Done.", terminal)?;
+    table(terminal)
+}
+
+/// The apps of a file.
+pub(super) fn launch(
+    request: &Request,
+    names: &[String],
+    known: &[AppView],
+    begun: &mut dyn FnMut(Plan, &mut Terminal),
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
+    let is_new = |name: &&String| !known.iter().any(|app| app.spec.name == **name);
+    let new: Vec<&String> = names.iter().filter(is_new).collect();
+    if !new.is_empty() {
+        let named: Vec<&str> = new.iter().map(|name| name.as_str()).collect();
+        warn(&format!("Applications {} not running, starting...", named.join(", ")), terminal)?;
+    }
+    quietly(request, begun, terminal)?;
+    let all = instances::all(&surroundings::home()?)?;
+    for name in new {
+        let count = all.iter().filter(|view| view.name == *name).count();
+        say(&format!("App [{}] launched ({count} instances)", harmless(name.as_bytes(), false)), terminal)?;
+    }
+    Ok(())
+}
+
+/// As PM2 changes an app: its `--watch` goes off where it is on, and the shell's variables go before the file's.
+pub(super) fn altered(mut spec: AppSpec, before: &AppSpec, arguments: &Act, world: &World) -> AppSpec {
+    if arguments.app.keys().any(|key| key == "watch") && before.watch.enabled {
+        spec.watch.enabled = false;
+    }
+    if arguments.update_env {
+        for (name, value) in &mut spec.env {
+            if let Some(now) = world.env.get(name) {
+                value.clone_from(now);
+            }
+        }
+    }
+    spec
+}
