@@ -811,7 +811,12 @@ fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
             [Launch { id: LaunchId(1), tree: true, ..crashed }, Launch { id: LaunchId(2), ..launch.clone() }];
         let seen = super::unwatched(&candidates, stage.folder.path().to_str().unwrap());
         assert_eq!(seen.iter().map(|seen| seen.pid).collect::<Vec<_>>(), [pid], "the view without a daemon");
-        let adopted = stage.host.adopt(&candidates, &HashSet::new());
+        // When it was started is reckoned from two clocks that are read one after the other.
+        let mut adopted = stage.host.adopt(&candidates, &HashSet::new());
+        for (one, other) in adopted.iter_mut().zip(&seen) {
+            assert!(one.started_at_ms.abs_diff(other.started_at_ms) <= 1);
+            one.started_at_ms = other.started_at_ms;
+        }
         assert_eq!(adopted, seen);
         assert_eq!(std::fs::read_to_string(&launch.pid_file).unwrap(), format!("{pid}\n"));
         assert_eq!((with_argument(&nap).len(), with_argument(&old_nap).len()), (1, 0));
