@@ -116,7 +116,7 @@ fn jlist_is_what_scripts_for_pm2_read() {
     home.ok(&["jlist", "--reveal"]).prints("hunter2");
     let link = home.work.join("pm2");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_pmrun"), &link).expect("a link");
-    let as_pm2 = home.run_command(home.shell("./pm2 jlist"), std::time::Duration::from_mins(1));
+    let as_pm2 = home.run_command(home.shell("PM2_HOME=$PMRUN_HOME ./pm2 jlist"), std::time::Duration::from_mins(1));
     as_pm2.exited(0).prints("hunter2");
 
     home.ok(&["stop", "api:1"]);
