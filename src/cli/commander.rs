@@ -13,8 +13,6 @@ pub(super) struct Line {
     pub args: Vec<OsString>,
     /// Nothing is said but what was asked for.
     pub silent: bool,
-    /// The home, or the folder that holds it.
-    pub home: Option<OsString>,
 }
 
 /// PM2's options that are not about an app, and whether a value comes after them.
@@ -93,6 +91,12 @@ pub(super) fn arrange(args: Vec<OsString>, manners: Manners, cli: impl FnOnce() 
         }
         at += 1;
     }
+    // As commander has it; `-v` means nothing else here.
+    if let [only] = &rest[..]
+        && only == "-v"
+    {
+        return Line { args: program.into_iter().chain(["-V".into()]).collect(), ..Line::default() };
+    }
     let untouched = |program: Option<OsString>| program.into_iter().chain(rest.iter().cloned()).collect();
     let Some(command) = command.filter(|_| !strange) else {
         return Line { args: untouched(program), ..Line::default() };
@@ -104,11 +108,6 @@ pub(super) fn arrange(args: Vec<OsString>, manners: Manners, cli: impl FnOnce() 
             let named = |arg: &clap::Arg| arg.get_long().is_some_and(|long| name.strip_prefix("--") == Some(long));
             known.is_none_or(|known| known.get_arguments().any(named))
         };
-        for (name, words) in &kept {
-            if name.as_deref() == Some("--hp") && !takes("--hp") {
-                line.home = words.last().cloned();
-            }
-        }
         kept.retain(|(name, _)| name.as_deref().is_none_or(|name| name == "--no-color" || takes(name)));
     }
     line.args = program.into_iter().chain([command]).chain(kept.into_iter().flat_map(|(_, words)| words)).collect();
@@ -123,11 +122,11 @@ mod tests {
     use super::super::arguments::Cli;
     use super::*;
 
-    fn arranged(line: &str, manners: Manners) -> (String, bool, Option<OsString>) {
+    fn arranged(line: &str, manners: Manners) -> (String, bool) {
         let args = std::iter::once("x").chain(line.split_whitespace()).map(OsString::from).collect();
-        let Line { args, silent, home } = arrange(args, manners, Cli::command);
+        let Line { args, silent } = arrange(args, manners, Cli::command);
         let words: Vec<String> = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-        (words.join(" "), silent, home)
+        (words.join(" "), silent)
     }
 
     #[test]
@@ -151,10 +150,10 @@ mod tests {
     #[test]
     fn pm2_takes_every_option_with_every_command() {
         let pm2 = |line: &str| arranged(line, Manners::Pm2);
-        assert_eq!(pm2("stop all --watch src -s"), ("stop all".to_owned(), true, None));
-        assert_eq!(pm2("-s list --name x"), ("list".to_owned(), true, None));
+        assert_eq!(pm2("stop all --watch src -s"), ("stop all".to_owned(), true));
+        assert_eq!(pm2("-s list --name x"), ("list".to_owned(), true));
         assert_eq!(pm2("start a.js --hp /h -n b").0, "start a.js -n b");
-        assert_eq!(pm2("start a.js --hp /h").2, Some("/h".into()));
+        assert_eq!(pm2("-v").0, "-V");
         assert_eq!(pm2("startup --hp /h -u bob").0, "startup --hp /h -u bob");
         assert_eq!(pm2("kill --no-daemon").0, "kill");
         assert_eq!(pm2("logs --lines 5 --nostream").0, "logs --lines 5 --nostream");

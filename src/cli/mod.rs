@@ -99,7 +99,7 @@ pub fn run() -> ExitCode {
     let manners = Manners::own();
     completion::answer_shells();
     let line = commander::arrange(std::env::args_os().collect(), manners, Cli::command);
-    surroundings::settle(manners, line.home);
+    surroundings::settle(manners);
     let cli = match Cli::try_parse_from(line.args) {
         Ok(cli) => cli,
         Err(err) => return manners.exit(not_parsed(&err, manners)).into(),

@@ -85,6 +85,22 @@ pub(super) enum Absent {
     Otel(Anything),
     #[command(hide = true, name = "deepUpdate")]
     DeepUpdate(Anything),
+    #[command(hide = true, aliases = ["dashboard", "dash", "imonit"])]
+    Monit(Anything),
+    #[command(hide = true)]
+    Send(Anything),
+    #[command(hide = true)]
+    Attach(Anything),
+    #[command(hide = true)]
+    Trigger(Anything),
+    #[command(hide = true)]
+    Inspect(Anything),
+    #[command(hide = true, alias = "expose")]
+    Serve(Anything),
+    #[command(hide = true)]
+    Migrate(Anything),
+    #[command(hide = true, aliases = ["sysinfos"])]
+    Slist(Anything),
 }
 
 #[derive(Args, Debug)]
@@ -161,6 +177,31 @@ impl Absent {
             Self::Profile(_) | Self::Otel(_) => {
                 ("nothing is injected into apps", "Node's own `--cpu-prof` and `--heap-prof` in `node_args` do it")
             }
+            Self::Monit(_) => (
+                "there is no dashboard yet",
+                "`pmrun list --watch` shows what runs and what it uses, `pmrun logs -f` what it writes",
+            ),
+            Self::Send(_) | Self::Attach(_) => (
+                "nothing can be written to an app's standard input yet",
+                "`pmrun sendSignal` and the app's own sockets reach it, `pmrun logs -f APP` shows what it writes",
+            ),
+            Self::Trigger(_) => (
+                "nothing is injected into apps that could be triggered",
+                "`pmrun sendSignal SIGUSR2 APP` has an app do what its handler of that signal does",
+            ),
+            Self::Inspect(_) => (
+                "nothing is injected into apps that could be inspected",
+                "`--inspect` in `node_args` does it: each instance has a port of its own",
+            ),
+            Self::Serve(_) => (
+                "no files are served yet",
+                "`pmrun start \"python3 -m http.server 8080\" --cwd FOLDER` has another program do it",
+            ),
+            Self::Migrate(_) => (
+                "nothing is taken over from a PM2 that runs yet",
+                "`pm2 save`, then `pmrun resurrect --from ~/.pm2/dump.pm2 --dry-run` shows what would be started",
+            ),
+            Self::Slist(_) => ("there is no list of sensors", "`pmrun report` tells of the machine"),
             Self::DeepUpdate(_) => ("pmrun installs nothing", "install the new one, then `pmrun upgrade`"),
         };
         CliError::error(what).hint(instead).in_pm2s_words(format!("{what}: {instead}"))

@@ -32,23 +32,22 @@ pub(super) fn home() -> Result<PathBuf, CliError> {
     }
 }
 
-/// What was said of the home on the command line.
-static SAID: OnceLock<(Manners, Option<OsString>)> = OnceLock::new();
+static MANNERS: OnceLock<Manners> = OnceLock::new();
 
-/// Says, once, by whose manners the home is found, and where it is by `--hp`.
-pub(super) fn settle(manners: Manners, home: Option<OsString>) {
-    let _ = SAID.set((manners, home));
+/// Says, once, by whose manners the home is found.
+pub(super) fn settle(manners: Manners) {
+    let _ = MANNERS.set(manners);
 }
 
 /// A variable; PM2's home is where PM2_HOME says, else `.pm2`.
 fn variable(name: &str) -> Option<OsString> {
-    let (manners, said) = SAID.get().cloned().unwrap_or_default();
+    let manners = MANNERS.get().copied().unwrap_or_default();
     if name != "PMRUN_HOME" || !manners.are_pm2s() {
         return std::env::var_os(name);
     }
     let below = |folder: OsString| PathBuf::from(folder).join(".pm2").into_os_string();
     let set = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    said.map(below).or_else(|| set("PM2_HOME")).or_else(|| set("HOME").map(below))
+    set("PM2_HOME").or_else(|| set("HOME").map(below))
 }
 
 /// Why a folder cannot be PMRUN_HOME for a user, and what to do about it. One that is not there yet can.

@@ -463,7 +463,9 @@ fn start_script(
         });
     }
     not_beside_strangers(std::iter::once(spec.name.as_str()), table)?;
-    let step = Step { start: (0..spec.instances).collect(), ..Step::create(&spec.name, Vec::new()) };
+    // As PM2: it is known from now on, and waits for somebody to start it.
+    let start = if spec.autostart { (0..spec.instances).collect() } else { Vec::new() };
+    let step = Step { start, ..Step::create(&spec.name, Vec::new()) };
     let ambient = table.shared(Ambient::new(ambient));
     let name = spec.name.clone();
     let done = BTreeMap::new();

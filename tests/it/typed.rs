@@ -233,3 +233,34 @@ fn help_topics_and_completions_come_from_the_one_definition() {
     let output = home.run_command(command, Duration::from_secs(20));
     output.prints("api").prints("all");
 }
+
+#[test]
+fn what_there_is_none_of_says_what_to_use_instead() {
+    let home = Home::new();
+    for (command, instead) in [
+        ("link secret public", "pmrun list"),
+        ("install pm2-logrotate", "built in"),
+        ("deploy production setup", "pmrun apply"),
+        ("monit", "pmrun list --watch"),
+        ("imonit", "pmrun logs -f"),
+        ("send 0 line", "sendSignal"),
+        ("attach 0", "pmrun logs -f APP"),
+        ("trigger api km:heapdump", "sendSignal"),
+        ("inspect api", "--inspect"),
+        ("serve . 8080 --spa", "http.server"),
+        ("migrate pm2", "resurrect --from"),
+        ("sysinfos", "pmrun report"),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        home.exits(1, &words).says(instead);
+    }
+}
+
+#[test]
+fn what_is_not_to_be_started_by_itself_is_known_and_stopped() {
+    let home = scripts();
+    home.ok(&["start", "./other.sh", "--no-autostart"]);
+    home.until_state("other:0", "stopped");
+    home.ok(&["start", "other"]);
+    home.until_state("other:0", "online");
+}

@@ -103,6 +103,8 @@ fn status(app: &AppView, view: &InstanceView) -> &'static str {
         "waiting" if view.waits_ms.is_some() => "waiting restart",
         // A job between its runs is stopped; this waits for others to be up.
         "waiting" if app.spec.schedule.is_none() => "launching",
+        // What is not to be started again has come to its end, whatever that was.
+        "errored" if view.pid.is_none() && !app.spec.restart.auto && view.last_exit.is_some() => "stopped",
         "errored" if view.pid.is_none() => "errored",
         // What was not ready in time runs on: PM2 takes that for readiness.
         "online" | "unhealthy" | "starting" | "errored" => "online",
@@ -165,6 +167,8 @@ mod tests {
         }
         app.spec.readiness.wait_ready = true;
         check(&app, "starting", Some(1), None, "launching");
+        app.spec.restart.auto = false;
+        check(&app, "errored", None, None, "errored");
         app.spec.autostart = false;
         check(&app, "stopped", None, None, "one-launch-status");
         app.spec.schedule = Some("@daily".to_owned());
