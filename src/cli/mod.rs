@@ -58,6 +58,7 @@ mod saved;
 mod saved_plan;
 mod schema;
 mod screen;
+mod send;
 mod show;
 mod startup;
 mod state;

@@ -6,7 +6,7 @@ use super::arguments::Targets;
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::{Terminal, harmless};
-use super::{completion, conf, exchange, help, instances, pm2, report, surroundings};
+use super::{completion, conf, exchange, help, instances, pm2, report, send, surroundings};
 use crate::base::{Signal, closest};
 use crate::rpc::wire::{InstanceView, Request};
 use crate::runtime;
@@ -22,6 +22,10 @@ pub(super) enum More {
     /// Send apps a signal; what they make of it is their own affair
     #[command(name = "sendSignal", visible_alias = "signal")]
     SendSignal(SendSignal),
+    /// Write a line to the standard input of apps
+    Send(send::Send),
+    /// Type to an app, and see what it writes
+    Attach(send::Attach),
     /// Keep a value under a key, as `pm2 set` does
     Set(conf::Set),
     /// Print what is kept under a key, or everything
@@ -88,10 +92,6 @@ pub(super) enum Absent {
     #[command(hide = true, aliases = ["dashboard", "dash", "imonit"])]
     Monit(Anything),
     #[command(hide = true)]
-    Send(Anything),
-    #[command(hide = true)]
-    Attach(Anything),
-    #[command(hide = true)]
     Trigger(Anything),
     #[command(hide = true)]
     Inspect(Anything),
@@ -137,6 +137,8 @@ pub(super) fn run(command: &More, terminal: &mut Terminal) -> Result<Exit, CliEr
         More::Id(name) => id(&name.target, terminal),
         More::Reset(targets) => reset(&targets.targets, terminal),
         More::SendSignal(arguments) => send_signal(arguments, terminal),
+        More::Send(arguments) => send::send(arguments, terminal),
+        More::Attach(arguments) => send::attach(arguments, terminal),
         More::Set(arguments) => conf::set(arguments, terminal),
         More::Get(arguments) => conf::get(arguments, terminal),
         More::Config(arguments) => conf::config(arguments, terminal),
@@ -180,10 +182,6 @@ impl Absent {
             Self::Monit(_) => (
                 "there is no dashboard yet",
                 "`pmrun list --watch` shows what runs and what it uses, `pmrun logs -f` what it writes",
-            ),
-            Self::Send(_) | Self::Attach(_) => (
-                "nothing can be written to an app's standard input yet",
-                "`pmrun sendSignal` and the app's own sockets reach it, `pmrun logs -f APP` shows what it writes",
             ),
             Self::Trigger(_) => (
                 "nothing is injected into apps that could be triggered",

@@ -24,11 +24,11 @@ use crate::platform::{
     Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same,
 };
 use crate::rpc::server::{FromClient, Replies, Server};
-use crate::rpc::wire::{Answer, Request};
+use crate::rpc::wire::{Answer, Failure, Request};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::verdict::Verdict;
-use crate::runtime::{ClientId, Core, Effect, Input, State, Stranger};
+use crate::runtime::{ClientId, Core, Effect, Input, Partner, State, Stranger, Talk};
 use crate::supervisor::{Launch, LaunchId};
 use crate::watch::{Report, Watcher};
 
@@ -461,6 +461,7 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.signal(launch, signal);
             }
+            Effect::Converse { client, talk, with, failed } => self.converse(client, &talk, with, failed),
             Effect::StopByMessage { launch, tree } => {
                 self.spawn_before(launch);
                 self.host.stop_by_message(launch, tree);
@@ -559,6 +560,20 @@ impl Daemon {
         } else if last {
             self.clients.remove(&client);
         }
+    }
+
+    fn converse(&mut self, client: ClientId, talk: &Talk, with: Vec<Partner>, mut failed: Vec<Failure>) {
+        let touched = with.len();
+        for Partner { instance, launch, .. } in with {
+            self.spawn_before(launch);
+            let said = match talk {
+                Talk::Feed(text) => self.host.feed(launch, text),
+            };
+            if let Err(reason) = said {
+                failed.push(Failure { slot: Some(instance.slot), ..Failure::of_app(instance.app, reason) });
+            }
+        }
+        self.answer(client, &Answer::Done { touched, failed }, true);
     }
 
     fn client_did(&mut self, event: FromClient) {

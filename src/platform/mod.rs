@@ -38,6 +38,7 @@ mod regular;
 mod setup;
 mod sockets;
 mod spawn;
+mod stdin;
 mod survivors;
 mod sys;
 mod tag;

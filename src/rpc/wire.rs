@@ -103,6 +103,11 @@ pub enum Request {
         targets: Vec<String>,
         signal: Signal,
     },
+    /// Write to the standard input of each; nothing is added.
+    Feed {
+        targets: Vec<String>,
+        text: String,
+    },
 
     // These change something: one at a time, in the order in which they came.
     /// Apps that are known otherwise than they are, by hand.

@@ -322,6 +322,8 @@ impl Core {
         };
         if let Some(errand) = errand {
             out.push(Effect::Errand { client, errand });
+        } else if let Some(said) = self.converse(client, &request, now) {
+            out.push(said);
         } else if let Some(answer) = self.read(&request, now).or_else(|| self.at_once(&request, now, out)) {
             caller.tell(answer, true, out);
         } else if self.ending != Ending::Ended && self.looks_back(client, &request, out) {
@@ -403,6 +405,7 @@ impl Core {
             Request::Apply(_)
             | Request::Reset { .. }
             | Request::Signal { .. }
+            | Request::Feed { .. }
             | Request::Alter(_)
             | Request::StartScript { .. }
             | Request::Start { .. }

@@ -5,7 +5,7 @@ use super::history::Entry;
 use super::{AppRecord, ClientId, Recall, Standing, Stranger, Ticket, Watches};
 use crate::base::{InstanceId, Signal};
 use crate::plan::{Generation, Outcome};
-use crate::rpc::wire::Answer;
+use crate::rpc::wire::{Answer, Failure};
 use crate::spec::{EcosystemId, Limits, Rotation};
 use crate::supervisor::{Check, Launch, LaunchId};
 
@@ -24,6 +24,8 @@ pub enum Effect {
     TakeOver { launch: LaunchId, from: LaunchId },
     /// Send its first process a signal that means nothing to the daemon.
     Signal { launch: LaunchId, signal: Signal },
+    /// Talk to processes that run; whoever does it answers.
+    Converse { client: ClientId, talk: Box<Talk>, with: Vec<Partner>, failed: Vec<Failure> },
     /// As `Stop`, but the signal is the string `"shutdown"` over Node's channel.
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.
@@ -66,6 +68,22 @@ pub enum Effect {
     Become { program: String },
     /// As `Exit`, and another daemon goes on with everything that runs.
     Leave,
+}
+
+/// A process that is talked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partner {
+    pub instance: InstanceId,
+    /// As `list` numbers it.
+    pub list_id: u32,
+    pub launch: LaunchId,
+}
+
+/// What about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Talk {
+    /// To its standard input.
+    Feed(String),
 }
 
 /// What a command wants of the state as it is on disk.

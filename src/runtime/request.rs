@@ -46,6 +46,7 @@ pub(super) fn holder(request: &Request) -> String {
         Request::StartScript { spec, .. } => format!("start of `{}`", spec.name),
         Request::Reset { targets } => of("reset", targets),
         Request::Signal { targets, .. } => of("sendSignal", targets),
+        Request::Feed { targets, .. } => of("send", targets),
         Request::Alter(alter) => of("change", &alter.targets),
         Request::Start { targets } => of("start", targets),
         Request::Stop { targets } => of("stop", targets),
@@ -174,6 +175,7 @@ pub(super) fn begin(
         | Request::Keep
         | Request::Reset { .. }
         | Request::Signal { .. }
+        | Request::Feed { .. }
         | Request::Upgrade { .. }
         | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };

@@ -79,6 +79,7 @@ pub fn check(
                 worker: false,
                 preload: false,
                 notify: false,
+                stdin: false,
                 tree: true,
                 ..process
             }))

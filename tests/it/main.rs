@@ -45,6 +45,7 @@ mod startup;
 mod state_damage;
 mod stopping;
 mod support;
+mod talking;
 mod traps;
 mod typed;
 mod watching;

@@ -1,6 +1,7 @@
 mod cache;
 mod children;
 mod clustered;
+mod conversation;
 mod grouped;
 mod kept;
 mod orphans;

@@ -3,7 +3,7 @@
 use super::Core;
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Request};
-use crate::runtime::{Effect, request, resolve, view};
+use crate::runtime::{ClientId, Effect, Partner, Talk, request, resolve, view};
 
 impl Core {
     pub(super) fn at_once(&mut self, request: &Request, now: Now, out: &mut Vec<Effect>) -> Option<Answer> {
@@ -34,6 +34,38 @@ impl Core {
             },
             _ => return None,
         })
+    }
+
+    /// What only the processes themselves can hear, or know.
+    pub(super) fn converse(&self, client: ClientId, request: &Request, now: Now) -> Option<Effect> {
+        let (targets, talk) = match request {
+            Request::Feed { targets, text } => (targets, Talk::Feed(text.clone())),
+            _ => return None,
+        };
+        let ids = match resolve(targets, &view::views(&self.table, now)) {
+            Ok(ids) => ids,
+            Err(error) => {
+                return Some(Effect::Answer { client, answer: Box::new(request::unknown(error)), last: true });
+            }
+        };
+        let (mut with, mut failed) = (Vec::new(), Vec::new());
+        for id in ids {
+            let instance = self.table.instance(&id);
+            let launch = instance.and_then(|instance| instance.machine.state.launch());
+            let spec = self.table.apps.get(&id.app).map(|app| &app.record.spec);
+            if matches!(talk, Talk::Feed(_)) && spec.is_some_and(|spec| !spec.has_stdin()) {
+                let reason = "neither workers of a cluster nor jobs have a standard input".to_owned();
+                failed.push(Failure { slot: Some(id.slot), ..Failure::of_app(id.app, reason) });
+                continue;
+            }
+            match (instance, launch) {
+                (Some(instance), Some(launch)) => {
+                    with.push(Partner { instance: id, list_id: instance.list_id, launch });
+                }
+                _ => failed.push(not_running(id)),
+            }
+        }
+        Some(Effect::Converse { client, talk: Box::new(talk), with, failed })
     }
 
     /// What was counted of runs that were too short counts no more, either.

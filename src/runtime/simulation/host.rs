@@ -340,6 +340,7 @@ impl Host {
             }
             // Its programs have nothing to say to a signal that nobody knows.
             Effect::Signal { .. }
+            | Effect::Converse { .. }
             | Effect::Rotation { .. }
             | Effect::Errand { .. }
             | Effect::Unlisten { .. }
