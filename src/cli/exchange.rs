@@ -339,7 +339,7 @@ fn send(connection: &mut Connection, request: Request, no_wait: bool) -> io::Res
     connection.send(&call(request, no_wait))
 }
 
-fn call(request: Request, no_wait: bool) -> Call {
+pub(super) fn call(request: Request, no_wait: bool) -> Call {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let protocol = request.protocol();

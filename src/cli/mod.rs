@@ -5,6 +5,7 @@
 //! `error::CliError`s, printed here and nowhere else; exit codes are those of `exit::Exit`.
 
 mod ambient;
+mod api;
 mod apply;
 mod arguments;
 mod baseline;
@@ -66,6 +67,7 @@ mod surroundings;
 mod table;
 mod terminal;
 mod traps;
+mod trigger;
 mod upgrade;
 mod validate;
 mod version;
@@ -120,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Keeper { daemon, soft_file_limit } => return crate::daemon::keep(daemon, soft_file_limit),
         Command::Ward { tag, folder, group } => return crate::platform::ward(tag, &folder, group.as_deref()),
         Command::Pump => return crate::logs::pump::main(),
+        Command::Api { daemon } => return api::main(daemon),
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
@@ -209,6 +212,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         | Command::Daemon
         | Command::Service(_)
         | Command::Pump
+        | Command::Api { .. }
         | Command::Keeper { .. }
         | Command::ResumeDaemon { .. }
         | Command::ResumeKeeper { .. }

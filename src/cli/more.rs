@@ -6,7 +6,7 @@ use super::arguments::Targets;
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::{Terminal, harmless};
-use super::{completion, conf, exchange, help, instances, pm2, report, send, surroundings};
+use super::{completion, conf, exchange, help, instances, pm2, report, send, surroundings, trigger};
 use crate::base::{Signal, closest};
 use crate::rpc::wire::{InstanceView, Request};
 use crate::runtime;
@@ -26,6 +26,10 @@ pub(super) enum More {
     Send(send::Send),
     /// Type to an app, and see what it writes
     Attach(send::Attach),
+    /// Have apps do what they offer to do by PM2's libraries
+    Trigger(trigger::Trigger),
+    /// Have an app open Node's inspector, where it offers that
+    Inspect(trigger::Inspect),
     /// Keep a value under a key, as `pm2 set` does
     Set(conf::Set),
     /// Print what is kept under a key, or everything
@@ -91,10 +95,6 @@ pub(super) enum Absent {
     DeepUpdate(Anything),
     #[command(hide = true, aliases = ["dashboard", "dash", "imonit"])]
     Monit(Anything),
-    #[command(hide = true)]
-    Trigger(Anything),
-    #[command(hide = true)]
-    Inspect(Anything),
     #[command(hide = true, alias = "expose")]
     Serve(Anything),
     #[command(hide = true)]
@@ -139,6 +139,8 @@ pub(super) fn run(command: &More, terminal: &mut Terminal) -> Result<Exit, CliEr
         More::SendSignal(arguments) => send_signal(arguments, terminal),
         More::Send(arguments) => send::send(arguments, terminal),
         More::Attach(arguments) => send::attach(arguments, terminal),
+        More::Trigger(arguments) => trigger::trigger(arguments, terminal),
+        More::Inspect(arguments) => trigger::inspect(arguments, terminal),
         More::Set(arguments) => conf::set(arguments, terminal),
         More::Get(arguments) => conf::get(arguments, terminal),
         More::Config(arguments) => conf::config(arguments, terminal),
@@ -182,14 +184,6 @@ impl Absent {
             Self::Monit(_) => (
                 "there is no dashboard yet",
                 "`pmrun list --watch` shows what runs and what it uses, `pmrun logs -f` what it writes",
-            ),
-            Self::Trigger(_) => (
-                "nothing is injected into apps that could be triggered",
-                "`pmrun sendSignal SIGUSR2 APP` has an app do what its handler of that signal does",
-            ),
-            Self::Inspect(_) => (
-                "nothing is injected into apps that could be inspected",
-                "`--inspect` in `node_args` does it: each instance has a port of its own",
             ),
             Self::Serve(_) => (
                 "no files are served yet",

@@ -14,8 +14,10 @@ mod endpoint;
 #[cfg(test)]
 mod fuzz;
 mod message;
+mod offers;
 mod primary;
 
 pub use self::endpoint::{Endpoint, Family};
 pub use self::message::{Query, Said};
+pub use self::offers::{Offer, Offers};
 pub use self::primary::{Answer, Connection, Kept, Primary, Share, Told, Worker};

@@ -140,7 +140,8 @@ pub(super) fn spawn(
 fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<OwnedFd>) -> io::Result<u32> {
     let stdin = if launch.stdin { stdin::open(extras.account)? } else { File::open("/dev/null")?.into() };
     let targets = TARGETS + extras.sockets.len();
-    let fds = std::iter::once(stdin).chain(fds).map(|fd| out_of_the_way(fd, targets)).collect::<io::Result<Vec<_>>>()?;
+    let fds =
+        std::iter::once(stdin).chain(fds).map(|fd| out_of_the_way(fd, targets)).collect::<io::Result<Vec<_>>>()?;
     let instance = launch.instance.to_string();
     let channel_fd = (3 + extras.sockets.len()).to_string();
     let (count, names) = (extras.sockets.len().to_string(), socket_names(&launch.listen));

@@ -43,7 +43,8 @@ pub(super) fn write(pid: u32, text: &[u8], is_same: impl Fn() -> bool) -> Result
     if !is_ours(pid).map_err(cannot)? {
         return Err("its standard input is not the one that it was started with".to_owned());
     }
-    let pipe = rustix::fs::open(format!("/proc/{pid}/fd/0"), flags, Mode::empty()).map_err(|error| cannot(error.into()))?;
+    let pipe =
+        rustix::fs::open(format!("/proc/{pid}/fd/0"), flags, Mode::empty()).map_err(|error| cannot(error.into()))?;
     let is_pipe = fstat(&pipe).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo);
     if !is_pipe || !is_same() {
         return Err("its standard input is not the one that it was started with".to_owned());

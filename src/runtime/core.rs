@@ -238,6 +238,7 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Said { launch, message } => out.extend(self.said(launch, *message)),
             Input::Drained { launch } => self.host(launch, Event::Drained { launch }, now, &mut out),
             Input::Listening { launch } => self.host(launch, Event::Listening { launch }, now, &mut out),
             Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),
@@ -406,6 +407,9 @@ impl Core {
             | Request::Reset { .. }
             | Request::Signal { .. }
             | Request::Feed { .. }
+            | Request::Tell { .. }
+            | Request::Offers { .. }
+            | Request::Heed
             | Request::Alter(_)
             | Request::StartScript { .. }
             | Request::Start { .. }

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::history::Entry;
 use super::{AppRecord, ClientId, Recall, Standing, Stranger, Ticket, Watches};
 use crate::base::{InstanceId, Signal};
@@ -26,6 +28,10 @@ pub enum Effect {
     Signal { launch: LaunchId, signal: Signal },
     /// Talk to processes that run; whoever does it answers.
     Converse { client: ClientId, talk: Box<Talk>, with: Vec<Partner>, failed: Vec<Failure> },
+    /// It is told everything that apps say from now on, until it hangs up; each comes back as `Said`.
+    Heed { client: ClientId },
+    /// What an app said, to all that listen.
+    Said(Box<Answer>),
     /// As `Stop`, but the signal is the string `"shutdown"` over Node's channel.
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.
@@ -80,10 +86,14 @@ pub struct Partner {
 }
 
 /// What about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Talk {
     /// To its standard input.
     Feed(String),
+    /// Over Node's channel.
+    Tell(Value),
+    /// What of their actions and measures they have told.
+    Offers,
 }
 
 /// What a command wants of the state as it is on disk.

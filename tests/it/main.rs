@@ -8,6 +8,7 @@
 //! * an orphan that nobody reaps looks alive to a check by pid: `support::procs` takes zombies for dead, and reaps.
 
 mod accounts;
+mod api;
 mod at_work;
 mod bad_input;
 mod base;

@@ -41,7 +41,8 @@ fn an_app_hears_what_is_sent_to_it_whatever_becomes_of_the_daemon() {
 #[test]
 fn nobody_is_kept_from_anything_by_an_app_that_does_not_read_and_cluster_and_jobs_have_no_input() {
     let home = Home::new();
-    let sleeps = json!({ "name": "deaf", "script": "/bin/sh", "interpreter": "none", "args": ["-c", "exec sleep 1000"] });
+    let sleeps =
+        json!({ "name": "deaf", "script": "/bin/sh", "interpreter": "none", "args": ["-c", "exec sleep 1000"] });
     let job = json!({ "name": "job", "script": "/bin/sh", "interpreter": "none", "args": ["-c", "cat; exec sleep 1000"],
                       "schedule": "0 0 1 1 *" });
     home.apply(&json!([sleeps, job]));
@@ -87,10 +88,52 @@ fn a_server_that_lives_by_its_standard_input_goes_on() {
         return;
     }
     let home = Home::new();
-    home.write("repl.js", "process.stdin.on('data', data => console.log(`got ${data}`)).on('end', () => console.log('end'))");
+    home.write(
+        "repl.js",
+        "process.stdin.on('data', data => console.log(`got ${data}`)).on('end', () => console.log('end'))",
+    );
     home.apply(&json!([{ "name": "repl", "script": "repl.js", "min_uptime": 300 }]));
     home.ok(&["send", "repl", "hello"]);
     home.until("it to hear", |_| home.log("repl-out.log").contains("got hello\n"));
     assert!(!home.log("repl-out.log").contains("end"));
     assert_eq!(home.list()[0].restarts(), 0);
+}
+
+#[test]
+fn an_app_does_what_it_offers_and_its_answer_is_shown() {
+    if !needs_node() {
+        return;
+    }
+    let home = Home::new();
+    home.write(
+        "offers.js",
+        "process.send({ type: 'axm:action', data: { action_name: 'level', arity: 1 } })
+         process.on('message', message => {
+           if (message === 'level' || message.msg === 'level')
+             process.send({ type: 'axm:reply', data: { action_name: 'level', return: { now: message.opts || 'none' } } })
+         })",
+    );
+    let app =
+        json!({ "name": "offers", "script": "offers.js", "instances": 2, "exec_mode": "fork", "min_uptime": 300 });
+    home.apply(&json!([app, { "name": "other", "script": "/bin/sh", "interpreter": "none", "args": ["-c", "exec sleep 1000"] }]));
+    let both = || {
+        home.json(&["jlist"])
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|one| one["pm2_env"]["axm_actions"][0]["action_name"] == "level")
+            .count()
+            == 2
+    };
+    home.until("both to have said what they offer", |_| both());
+    let output = home.ok(&["trigger", "offers", "level", "debug"]);
+    output.prints("[offers:0:default]={\"now\":\"debug\"}").prints("[offers:1:default]={\"now\":\"debug\"}");
+    assert_eq!(home.json(&["trigger", "0", "level", "--json"])["replies"][0]["return"], json!({ "now": "none" }));
+    home.exits(1, &["trigger", "offers", "levels"]).says("offers the action `levels`").says("did you mean `level`?");
+    home.exits(1, &["trigger", "other", "level"]).says("offers the action");
+    home.exits(1, &["inspect", "offers"]).says("internal:inspect");
+    home.ok(&["trigger", "all", "level"]).prints("[offers:0:default]={\"now\":\"none\"}");
+    // An app may have said so to a daemon that is gone: it is asked all the same.
+    procs::signal(home.daemon().expect("it runs"), Signal::KILL);
+    home.ok(&["trigger", "offers:1", "level"]).prints("[offers:1:default]={\"now\":\"none\"}");
 }

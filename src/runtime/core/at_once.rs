@@ -1,9 +1,12 @@
 //! What is done at once, whatever is at work: nothing of it is recorded.
 
+use serde_json::Value;
+
 use super::Core;
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Request};
 use crate::runtime::{ClientId, Effect, Partner, Talk, request, resolve, view};
+use crate::supervisor::LaunchId;
 
 impl Core {
     pub(super) fn at_once(&mut self, request: &Request, now: Now, out: &mut Vec<Effect>) -> Option<Answer> {
@@ -40,6 +43,9 @@ impl Core {
     pub(super) fn converse(&self, client: ClientId, request: &Request, now: Now) -> Option<Effect> {
         let (targets, talk) = match request {
             Request::Feed { targets, text } => (targets, Talk::Feed(text.clone())),
+            Request::Tell { targets, message } => (targets, Talk::Tell(message.clone())),
+            Request::Offers { targets } => (targets, Talk::Offers),
+            Request::Heed => return Some(Effect::Heed { client }),
             _ => return None,
         };
         let ids = match resolve(targets, &view::views(&self.table, now)) {
@@ -66,6 +72,16 @@ impl Core {
             }
         }
         Some(Effect::Converse { client, talk: Box::new(talk), with, failed })
+    }
+
+    /// Whose words these are.
+    pub(super) fn said(&self, launch: LaunchId, message: Value) -> Option<Effect> {
+        let id = self.table.owner(launch)?;
+        let app = self.table.apps.get(&id.app)?;
+        let instance = self.table.instance(&id)?;
+        let namespace = app.record.spec.namespace.clone();
+        let said = Answer::Said { id: instance.list_id, name: id.app, slot: id.slot, namespace, message };
+        Some(Effect::Said(Box::new(said)))
     }
 
     /// What was counted of runs that were too short counts no more, either.
