@@ -1359,6 +1359,7 @@ mod tests {
             "trigger all db:clean",
             "trigger 0 level debug --json",
             "inspect api",
+            "migrate pm2 --pm2-home /p --out a.json --force --only a,b --dry-run",
             "attach api ;",
             "set a:b 1",
             "get",

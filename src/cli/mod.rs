@@ -40,6 +40,7 @@ mod loading;
 mod logs;
 mod looks;
 mod manners;
+mod migrate;
 mod more;
 mod offline;
 mod options;

@@ -6,7 +6,7 @@ use super::arguments::Targets;
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::{Terminal, harmless};
-use super::{completion, conf, exchange, help, instances, pm2, report, send, surroundings, trigger};
+use super::{completion, conf, exchange, help, instances, migrate, pm2, report, send, surroundings, trigger};
 use crate::base::{Signal, closest};
 use crate::rpc::wire::{InstanceView, Request};
 use crate::runtime;
@@ -41,6 +41,8 @@ pub(super) enum More {
     Multiset(conf::Multiset),
     /// Forget what is kept under a key
     Unset(conf::Unset),
+    /// Take over what a PM2 runs, one app after the other
+    Migrate(migrate::Migrate),
     /// Print what helps to look into a problem: versions, the machine, the daemon, the apps
     Report,
     /// Say how logs are rotated: it is built in
@@ -97,8 +99,6 @@ pub(super) enum Absent {
     Monit(Anything),
     #[command(hide = true, alias = "expose")]
     Serve(Anything),
-    #[command(hide = true)]
-    Migrate(Anything),
     #[command(hide = true, aliases = ["sysinfos"])]
     Slist(Anything),
 }
@@ -146,6 +146,7 @@ pub(super) fn run(command: &More, terminal: &mut Terminal) -> Result<Exit, CliEr
         More::Config(arguments) => conf::config(arguments, terminal),
         More::Multiset(arguments) => conf::multiset(arguments, terminal),
         More::Unset(arguments) => conf::unset(arguments, terminal),
+        More::Migrate(arguments) => migrate::run(arguments, terminal),
         More::Report => report::run(terminal),
         More::Logrotate => {
             terminal.print("logs are rotated by pmrun itself: `log_max_size`, `log_retain` and `log_compress` of each app say how\n")?;
@@ -188,10 +189,6 @@ impl Absent {
             Self::Serve(_) => (
                 "no files are served yet",
                 "`pmrun start \"python3 -m http.server 8080\" --cwd FOLDER` has another program do it",
-            ),
-            Self::Migrate(_) => (
-                "nothing is taken over from a PM2 that runs yet",
-                "`pm2 save`, then `pmrun resurrect --from ~/.pm2/dump.pm2 --dry-run` shows what would be started",
             ),
             Self::Slist(_) => ("there is no list of sensors", "`pmrun report` tells of the machine"),
             Self::DeepUpdate(_) => ("pmrun installs nothing", "install the new one, then `pmrun upgrade`"),

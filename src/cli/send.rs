@@ -108,7 +108,7 @@ fn one_or_more(target: &str, terminal: &Terminal) -> Result<Vec<InstanceView>, C
 fn feed(target: &str, text: String, found: &[InstanceView]) -> Result<(), CliError> {
     let home = surroundings::home()?;
     let offline = format!("Process with ID <{target}> offline.");
-    let answer = exchange::ask(&home, Request::Feed { targets: vec![target.to_owned()], text })?;
+    let answer = exchange::ask_who_follows(&home, &Request::Feed { targets: vec![target.to_owned()], text })?;
     let failed = match answer {
         Some(Answer::Done { failed, .. }) => failed,
         Some(other) => return Err(exchange::unexpected(&other)),

@@ -73,7 +73,7 @@ fn ask(
     let words = "Not any process has received a command (offline or unexistent)";
     let none = || CliError::error(format!("no instance of `{target}` that runs was told")).in_pm2s_words(words);
     let request = Request::Offers { targets: vec![target.to_owned()] };
-    let offers = match exchange::ask(&home, request).map_err(|err| err.in_pm2s_words(words))? {
+    let offers = match exchange::ask_who_follows(&home, &request).map_err(|err| err.in_pm2s_words(words))? {
         Some(Answer::Offers { offers }) => offers,
         Some(other) => return Err(exchange::unexpected(&other)),
         None => return Err(none()),

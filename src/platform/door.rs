@@ -130,6 +130,12 @@ pub fn end_with_parent(parent: u32) -> bool {
         && getppid().map(|pid| pid.as_raw_nonzero().get()) == parent
 }
 
+/// It may end first from now on.
+pub fn outlive_parent() {
+    // Without this it ends a little early.
+    let _ = set_parent_process_death_signal(None);
+}
+
 /// The process at the other end, and its user.
 #[must_use]
 pub fn peer(stream: &UnixStream) -> Option<(u32, u32)> {

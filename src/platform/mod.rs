@@ -54,7 +54,7 @@ pub use brood::{Bounds, Brood, Ended, Excess};
 pub use cgroup::{make_room, not_in_force};
 pub use clock::{Alarm, Clock, Timer, time_zone};
 pub use cpus::cpus;
-pub use door::{Door, end_with_parent, passed_listeners, peer, wait_for_any};
+pub use door::{Door, end_with_parent, outlive_parent, passed_listeners, peer, wait_for_any};
 pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_id};

@@ -31,6 +31,7 @@ mod listening;
 mod logging;
 mod looking;
 mod memory;
+mod migrating;
 mod mistakes;
 mod named_pm2;
 mod only_what_changed;

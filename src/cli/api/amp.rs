@@ -4,20 +4,20 @@
 use serde_json::Value;
 
 /// One frame. What is started with a large environment is far smaller.
-pub(super) const FRAME_BYTES_MAX: usize = 8 << 20;
+pub(in crate::cli) const FRAME_BYTES_MAX: usize = 8 << 20;
 const VERSION: u8 = 1;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Arg {
+pub(in crate::cli) enum Arg {
     Text(String),
     Json(Value),
     Bytes(Vec<u8>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Garbage(pub &'static str);
+pub(in crate::cli) struct Garbage(pub &'static str);
 
-pub(super) fn encode(args: &[Arg]) -> Vec<u8> {
+pub(in crate::cli) fn encode(args: &[Arg]) -> Vec<u8> {
     let count = u8::try_from(args.len().min(15)).unwrap_or(15);
     let mut frame = vec![VERSION << 4 | count];
     for arg in args.iter().take(15) {
@@ -34,22 +34,22 @@ pub(super) fn encode(args: &[Arg]) -> Vec<u8> {
 
 /// What has come, as far as it has.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(in crate::cli) struct Decoder {
     buffer: Vec<u8>,
 }
 
 impl Decoder {
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(in crate::cli) fn take(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// Somebody has begun to say something.
-    pub(super) fn is_within(&self) -> bool {
+    pub(in crate::cli) fn is_within(&self) -> bool {
         !self.buffer.is_empty()
     }
 
     /// The next frame, once it is whole.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<Arg>>, Garbage> {
+    pub(in crate::cli) fn next(&mut self) -> Result<Option<Vec<Arg>>, Garbage> {
         let Some(meta) = self.buffer.first() else { return Ok(None) };
         if meta >> 4 != VERSION {
             return Err(Garbage("another version of frames, or none"));

@@ -66,6 +66,10 @@ impl Bus {
         Some(Subscription(number))
     }
 
+    pub(super) fn publish(&self, event: &str, payload: Value) {
+        self.0.publish(event, payload);
+    }
+
     pub(super) fn leave(&self, subscription: Subscription) {
         self.0.forget(|listener| listener.number == subscription.0);
     }

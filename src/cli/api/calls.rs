@@ -12,6 +12,7 @@ use crate::base::Signal;
 use crate::cli::error::CliError;
 use crate::cli::terminal::Terminal;
 use crate::cli::{exchange, instances, jlist, reload_logs, trigger};
+use crate::platform::outlive_parent;
 use crate::rpc::client::Connection;
 use crate::rpc::wire::{Alter, Altered, Answer, AppView, InstanceView, OffersView, Request, Scale};
 
@@ -48,6 +49,11 @@ const METHODS: &[&str] = &[
     "toggleWatch",
     "unmonitor",
 ];
+
+/// Ends the daemon, and this process with it: nobody waits for an answer.
+pub(super) fn is_end(message: &Value) -> bool {
+    message["method"] == "killMe"
+}
 
 /// The whole answer to a message.
 pub(super) fn reply(api: &Api, message: &Value, caller: Option<u32>) -> Value {
@@ -108,7 +114,6 @@ fn call(api: &Api, method: &str, args: &[Value], caller: Option<u32>) -> Result<
             reload_logs::run(&mut mute()).map_err(said)?;
             Ok(json!({}))
         }
-        "killMe" => end(api, first, caller),
         _ => Err("nothing is injected into apps that could be profiled: Node's own --cpu-prof and --heap-prof do it"
             .to_owned()),
     }
@@ -377,14 +382,16 @@ fn report(api: &Api) -> Value {
 }
 
 /// The library waits to be sent SIGQUIT, as a sign that it is done.
-fn end(api: &Api, opts: &Value, caller: Option<u32>) -> Result<Value, String> {
-    ask(&api.home, Request::Kill, "kill")?;
+pub(super) fn end(api: &Api, message: &Value, caller: Option<u32>) {
+    let opts = &message["args"][0];
+    api.bus.publish("pm2:kill", json!({ "status": "killed", "msg": "pm2 has been killed" }));
+    outlive_parent();
+    let _ = ask(&api.home, Request::Kill, "kill");
     let pid = number(&opts["pid"]).filter(|pid| Some(*pid) == caller).and_then(|pid| i32::try_from(pid).ok());
     if let Some(pid) = pid.and_then(Pid::from_raw) {
         // Gone by now, it waits for nothing.
         let _ = kill_process(pid, Posix::QUIT);
     }
-    Ok(json!({ "success": true }))
 }
 
 #[cfg(test)]

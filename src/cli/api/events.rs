@@ -60,9 +60,6 @@ impl Events<'_> {
 impl Sink for Events<'_> {
     fn line(&mut self, _: usize, line: &Line, _: &Told<'_>, _: Option<Timestamp>) -> io::Result<()> {
         let Ok(entry) = serde_json::from_slice::<Entry>(&line.bytes) else { return Ok(()) };
-        if matches!(entry.what, What::DaemonEnded { .. }) {
-            self.shared.publish("pm2:kill", json!({ "status": "killed", "msg": "pm2 has been killed" }));
-        }
         let Some((event, manually)) = event(&entry.what) else { return Ok(()) };
         // While one relieves the other, it is about the one that PM2 does not list.
         let (Some(app), Some(slot), false) = (&entry.app, entry.slot, entry.beside) else { return Ok(()) };

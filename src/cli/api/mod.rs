@@ -2,7 +2,7 @@
 //! what happens. It is a client of the daemon, in a process of its own that the daemon starts when somebody connects
 //! ([`crate::platform::Door`]) and that ends when nobody has for a while, and with the daemon.
 
-mod amp;
+pub(super) mod amp;
 mod bus;
 mod calls;
 mod events;
@@ -128,6 +128,10 @@ fn answer(api: Arc<Api>, stream: UnixStream) {
             };
             let Some((message, id)) = question(args) else { continue };
             let (api, writer, count) = (Arc::clone(&api), Arc::clone(&writer), Arc::clone(&at_work));
+            if calls::is_end(&message) {
+                calls::end(&api, &message, caller);
+                std::process::exit(0);
+            }
             let work = move || {
                 let reply = calls::reply(&api, &message, caller);
                 let frame = amp::encode(&[Arg::Json(reply), id]);
