@@ -26,7 +26,7 @@ fn play(folder: &std::path::Path, list: Value) -> Calls {
 }
 
 fn answer(mut stream: UnixStream, list: &Value, heard: &Calls) {
-    let mut take = |stream: &mut UnixStream, length: usize| {
+    let take = |stream: &mut UnixStream, length: usize| {
         let mut bytes = vec![0; length];
         stream.read_exact(&mut bytes).ok().map(|()| bytes)
     };
