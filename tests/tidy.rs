@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("runtime/store.rs", &["base", "spec", "graph", "plan", "supervisor", "rpc", "platform"]),
     ("runtime/store", &["base", "spec", "graph", "plan", "supervisor", "rpc", "platform"]),
     ("runtime", &["base", "spec", "graph", "plan", "supervisor", "schedule", "rpc"]),
-    ("rpc", &["base", "spec", "graph", "plan", "platform", "node"]),
+    ("rpc", &["base", "spec", "graph", "plan", "platform"]),
     (
         "daemon",
         &["base", "spec", "graph", "plan", "supervisor", "runtime", "rpc", "platform", "logs", "health", "watch"],

@@ -2,7 +2,8 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Endpoint, Family, Offer};
+use super::{Endpoint, Family};
+use crate::base::Offer;
 
 /// Node's flags of `queryServer`, for TCP and UDP alike: `UV_TCP_IPV6ONLY`, `UV_UDP_IPV6ONLY`.
 const IPV6_ONLY: u32 = 1;

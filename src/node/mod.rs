@@ -14,10 +14,8 @@ mod endpoint;
 #[cfg(test)]
 mod fuzz;
 mod message;
-mod offers;
 mod primary;
 
 pub use self::endpoint::{Endpoint, Family};
 pub use self::message::{Query, Said};
-pub use self::offers::{Offer, Offers};
 pub use self::primary::{Answer, Connection, Handed, Kept, Primary, Share, Told, Worker};

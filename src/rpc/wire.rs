@@ -12,9 +12,8 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::{ExitStatus, Run, Signal};
+use crate::base::{ExitStatus, Offers, Run, Signal};
 use crate::graph::Graph;
-use crate::node::Offers;
 use crate::plan::{Drift, Generation, Plan, Refusal, Revision, Running, SavedPlan, Seal, Stale};
 use crate::spec::{AppSpec, EcosystemId, Fingerprint};
 

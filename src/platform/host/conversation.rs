@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use super::Host;
-use crate::node::{Offer, Offers};
+use crate::base::{Offer, Offers};
 use crate::platform::stdin;
 use crate::supervisor::LaunchId;
 

@@ -39,7 +39,8 @@ struct Message {
 
 impl Offer {
     /// None where it says something else.
-    pub(super) fn of(line: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn of(line: &[u8]) -> Option<Self> {
         memmem::find(line, MARK)?;
         let Message { kind, data } = serde_json::from_slice(line).ok()?;
         match (kind.as_str(), data) {
