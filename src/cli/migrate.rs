@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Migrate, terminal: &mut Terminal) -> Result<Exit, 
     }
     let mut pm2 = Pm2::connect(&theirs);
     let processes = match &mut pm2 {
-        Some(pm2) => pm2.call("getMonitorData", json!({})).map_err(|error| of_pm2(&error))?,
+        Some(pm2) => pm2.call("getMonitorData", &json!({})).map_err(|error| of_pm2(&error))?,
         None => dumped(&theirs)?,
     };
     let (dumped, notes) =
@@ -213,7 +213,7 @@ fn take_over(
         for id in &app.ids {
             terminal.say(format!("{name}: stopping {id} in PM2"));
             stopped.push(*id);
-            if let Err(error) = pm2.call("stopProcessId", json!(id)) {
+            if let Err(error) = pm2.call("stopProcessId", &json!(id)) {
                 problem = Some(format!("PM2 does not stop it: {error}"));
                 break;
             }
@@ -226,7 +226,7 @@ fn take_over(
                 if let (Some(pm2), true) = (pm2, app.cron) {
                     for id in &app.ids {
                         terminal.say(format!("{name}: deleted in PM2, which would start it at its times"));
-                        let _ = pm2.call("deleteProcessId", json!(id));
+                        let _ = pm2.call("deleteProcessId", &json!(id));
                     }
                 }
                 return Ok(true);
@@ -240,7 +240,7 @@ fn take_over(
     terminal.say(format!("{name}: {problem}"));
     if let Some(pm2) = pm2 {
         for id in stopped {
-            match pm2.call("restartProcessId", json!({ "id": id, "env": {} })) {
+            match pm2.call("restartProcessId", &json!({ "id": id, "env": {} })) {
                 Ok(_) => terminal.say(format!("{name}: {id} is started again in PM2")),
                 Err(error) => terminal.say(format!("{name}: PM2 does not start {id} again: {error}")),
             }
@@ -273,7 +273,7 @@ impl Pm2 {
         Some(Self { stream, decoder: Decoder::default(), calls: 0 })
     }
 
-    fn call(&mut self, method: &str, arg: Value) -> Result<Value, String> {
+    fn call(&mut self, method: &str, arg: &Value) -> Result<Value, String> {
         let lost = |error: std::io::Error| format!("PM2 does not answer: {error}");
         let id = format!("pmrun:{}", self.calls);
         self.calls += 1;

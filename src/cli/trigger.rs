@@ -14,7 +14,7 @@ use crate::rpc::client::Connection;
 use crate::rpc::wire::{Answer, OffersView, Request};
 
 /// An action that has not answered by then is not waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SOON: Duration = Duration::from_secs(10);
 
 pub(super) const TRIGGER: &str = "\
@@ -102,9 +102,9 @@ fn ask(
     if !json {
         let text = format!("{} processes have received command {}", waiting.len(), harmless(action.as_bytes(), false));
         if terminal.manners.are_pm2s() {
-            terminal.print(format!("{text}\n"))?
+            terminal.print(format!("{text}\n"))?;
         } else {
-            terminal.say(text)
+            terminal.say(text);
         }
         terminal.flush()?;
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -145,8 +145,7 @@ pub fn peer(stream: &UnixStream) -> Option<(u32, u32)> {
 
 /// False when none is readable by then.
 #[must_use]
-pub fn wait_for_any<T: AsFd>(fds: &[&T], patience: Duration) -> bool {
-    let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
+pub fn wait_for_any(fds: &[BorrowedFd<'_>], patience: Duration) -> bool {
     let mut fds: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
     matches!(poll(&mut fds, Timespec::try_from(patience).ok().as_ref()), Ok(1..))
 }

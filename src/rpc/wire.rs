@@ -326,7 +326,7 @@ pub enum Answer {
         name: String,
         slot: u32,
         namespace: String,
-        message: Value,
+        message: Box<Value>,
     },
     Plan {
         plan: Box<Plan>,

@@ -238,7 +238,7 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
-            Input::Said { launch, message } => out.extend(self.said(launch, *message)),
+            Input::Said { launch, message } => out.extend(self.said(launch, message)),
             Input::Drained { launch } => self.host(launch, Event::Drained { launch }, now, &mut out),
             Input::Listening { launch } => self.host(launch, Event::Listening { launch }, now, &mut out),
             Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),

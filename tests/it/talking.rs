@@ -69,7 +69,7 @@ fn attach_types_to_an_app_and_shows_what_it_writes() {
     let mut command = home.command(&["attach", "reader"]);
     let (mut child, out, _) = home.start_command(command.stdin(Stdio::piped()));
     let mut typed = child.stdin.take().expect("a pipe");
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let shown = || std::fs::read_to_string(&out).unwrap_or_default();
     // It shows what is written from some moment on.
     while !shown().contains("heard again\n") {

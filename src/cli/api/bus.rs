@@ -70,7 +70,7 @@ impl Bus {
         self.0.publish(event, payload);
     }
 
-    pub(super) fn leave(&self, subscription: Subscription) {
+    pub(super) fn leave(&self, subscription: &Subscription) {
         self.0.forget(|listener| listener.number == subscription.0);
     }
 }
@@ -140,7 +140,7 @@ fn messages(shared: &Shared, end: &UnixStream) {
             }
             let Ok(answer) = ear.next_answer() else { break };
             if let Answer::Said { id, name, namespace, message, .. } = answer {
-                let (event, payload) = said(id, &name, &namespace, message, now_ms());
+                let (event, payload) = said(id, &name, &namespace, &message, now_ms());
                 shared.publish(&event, payload);
             }
         }
@@ -148,7 +148,7 @@ fn messages(shared: &Shared, end: &UnixStream) {
 }
 
 /// One with a type and data goes by its type, any other as it is.
-fn said(id: u32, name: &str, namespace: &str, message: Value, at: u64) -> (String, Value) {
+fn said(id: u32, name: &str, namespace: &str, message: &Value, at: u64) -> (String, Value) {
     let process = json!({ "pm_id": id, "name": name, "namespace": namespace });
     let has_data = message.get("data").is_some_and(|data| !matches!(data, Value::Null | Value::Bool(false)));
     match message.get("type").and_then(Value::as_str).filter(|kind| has_data && !kind.is_empty()) {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn messages_go_by_their_type_where_they_have_one() {
-        let said = |message| said(3, "api", "default", message, 7);
+        let said = |message: Value| said(3, "api", "default", &message, 7);
         let process = json!({ "pm_id": 3, "name": "api", "namespace": "default" });
         assert_eq!(
             said(json!({ "type": "axm:reply", "data": { "return": 1 } })),

@@ -95,11 +95,9 @@ fn call(api: &Api, method: &str, args: &[Value], caller: Option<u32>) -> Result<
             one(api, first, "reset", |targets| Request::Reset { targets })?;
             Ok(Value::Array(processes()?))
         }
-        // What is stopped is not started by its watch here, and is watched again when it is.
-        "stopWatch" => Ok(json!({ "success": true })),
         "startWatch" | "toggleWatch" => watch(api, args.get(1).unwrap_or(&nothing), method == "toggleWatch"),
-        // It is told by the daemon itself.
-        "notifyByProcessId" | "notifyKillPM2" => Ok(json!({ "success": true })),
+        // What is stopped is not started by its watch here, and is watched again when it is. Of the rest the daemon tells by itself.
+        "stopWatch" | "notifyByProcessId" | "notifyKillPM2" => Ok(json!({ "success": true })),
         // Nothing is sent to a hosted dashboard.
         "monitor" | "unmonitor" => {
             let view = known(api, first)?;
@@ -272,7 +270,7 @@ fn watch(api: &Api, opts: &Value, toggle: bool) -> Result<Value, String> {
 
 fn signal_of(signal: &Value) -> Result<Signal, String> {
     let text = signal.as_str().map_or_else(|| signal.to_string(), str::to_owned);
-    text.parse().map_err(|_| "Error when sending signal (signal unknown)".to_owned())
+    text.parse().map_err(|()| "Error when sending signal (signal unknown)".to_owned())
 }
 
 fn signal(api: &Api, id: &Value, signal: &Value) -> Result<Value, String> {

@@ -10,6 +10,7 @@ mod start;
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use self::amp::{Arg, Decoder};
 use self::bus::Bus;
 use super::surroundings;
-use crate::platform::{end_with_parent, passed_listeners, peer, user_id, wait_for_any};
+use crate::platform::{end_with_parent, is_readable, passed_listeners, peer, user_id, wait_for_any};
 
 const CLIENTS_MAX: usize = 100;
 /// Calls of one client that are at work at a time; what comes after these waits.
@@ -40,6 +41,8 @@ struct Api {
     bus: Bus,
     /// What is started or changed by a look and an order is so one at a time.
     turn: Mutex<()>,
+    /// Shut when the daemon was told to end.
+    ended: UnixStream,
 }
 
 /// Counted as long as it is there.
@@ -65,18 +68,23 @@ pub(super) fn main(daemon: u32) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let Ok([asked, told]) = passed_listeners() else { return ExitCode::FAILURE };
-    let api = Arc::new(Api { bus: Bus::new(home.clone()), home, clients: AtomicUsize::new(0), turn: Mutex::default() });
+    let Ok((ended, end)) = UnixStream::pair() else { return ExitCode::FAILURE };
+    let (bus, clients) = (Bus::new(home.clone()), AtomicUsize::new(0));
+    let api = Arc::new(Api { home, clients, bus, turn: Mutex::default(), ended });
     let mut last_seen = Instant::now();
     loop {
         // Whoever comes after this process has ended has the daemon start another.
-        let came = wait_for_any(&[&asked, &told], IDLE);
-        for (listener, serve) in [(&asked, answer as fn(Arc<Api>, UnixStream)), (&told, tell)] {
+        let came = wait_for_any(&[asked.as_fd(), told.as_fd(), end.as_fd()], IDLE);
+        if is_readable(end.as_fd(), Duration::ZERO) {
+            return ExitCode::SUCCESS;
+        }
+        for (listener, serve) in [(&asked, answer as fn(&Arc<Api>, UnixStream)), (&told, tell)] {
             while let Some(stream) = accept(listener) {
                 let (Some(guest), true) = (Guest::of(&api), is_welcome(&stream)) else { continue };
                 let api = Arc::clone(&api);
                 let _ = thread::Builder::new().spawn(move || {
                     let _guest = guest;
-                    serve(api, stream);
+                    serve(&api, stream);
                 });
             }
         }
@@ -101,7 +109,7 @@ fn is_welcome(stream: &UnixStream) -> bool {
 }
 
 /// A client that asks: each call is answered when it is done, whatever came before it.
-fn answer(api: Arc<Api>, stream: UnixStream) {
+fn answer(api: &Arc<Api>, stream: UnixStream) {
     let Ok(writer) = stream.try_clone() else { return };
     let writer = Arc::new(Mutex::new(writer));
     let caller = peer(&stream).map(|(pid, _)| pid);
@@ -127,10 +135,11 @@ fn answer(api: Arc<Api>, stream: UnixStream) {
                 }
             };
             let Some((message, id)) = question(args) else { continue };
-            let (api, writer, count) = (Arc::clone(&api), Arc::clone(&writer), Arc::clone(&at_work));
+            let (api, writer, count) = (Arc::clone(api), Arc::clone(&writer), Arc::clone(&at_work));
             if calls::is_end(&message) {
                 calls::end(&api, &message, caller);
-                std::process::exit(0);
+                let _ = api.ended.shutdown(Shutdown::Both);
+                return;
             }
             let work = move || {
                 let reply = calls::reply(&api, &message, caller);
@@ -161,10 +170,10 @@ fn question(mut args: Vec<Arg>) -> Option<(Value, Arg)> {
 }
 
 /// A client that is told what happens.
-fn tell(api: Arc<Api>, mut stream: UnixStream) {
+fn tell(api: &Arc<Api>, mut stream: UnixStream) {
     let Some(subscription) = api.bus.subscribe(&stream) else { return };
     let mut piece = [0; 4096];
     // It has nothing to say: only its end is waited for.
     while matches!(stream.read(&mut piece), Ok(1..)) {}
-    api.bus.leave(subscription);
+    api.bus.leave(&subscription);
 }

@@ -75,7 +75,7 @@ impl Core {
     }
 
     /// Whose words these are.
-    pub(super) fn said(&self, launch: LaunchId, message: Value) -> Option<Effect> {
+    pub(super) fn said(&self, launch: LaunchId, message: Box<Value>) -> Option<Effect> {
         let id = self.table.owner(launch)?;
         let app = self.table.apps.get(&id.app)?;
         let instance = self.table.instance(&id)?;
