@@ -68,6 +68,7 @@
 //! | `daemon.lock` | held while a daemon runs, so that there is one; shared by who reads `state` | the daemon |
 //! | `start.lock` | held while a command starts a daemon, or a service's takes over | the command, the daemon |
 //! | `pmrun.sock`, `pmrun.pid` | the control socket and the daemon's pid, while it serves | the daemon |
+//! | `rpc.sock`, `pub.sock` | where programs that use PM2's library connect | the daemon |
 //! | `pmrun.log` | what the daemon itself has to say | the daemon |
 //! | `events.jsonl`, `events.jsonl.1` | what happened to apps, an event a line ([`runtime::history`]) | the daemon |
 //! | `preload.cjs` | what Node's workers load before their own code ([`node::PRELOAD`]) | the daemon |

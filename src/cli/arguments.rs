@@ -168,6 +168,9 @@ pub(super) enum Command {
     /// Write what apps say to their logs (what the daemon starts where something is added to it)
     #[command(name = "__log", hide = true)]
     Pump,
+    /// Answer programs that use PM2's library (what a daemon starts when one connects)
+    #[command(name = "__api", hide = true)]
+    Api { daemon: u32 },
     /// End what a config's commands have left, when whoever reads it has ended
     #[command(name = "__ward", hide = true)]
     Ward { tag: u64, folder: std::path::PathBuf, group: Option<std::path::PathBuf> },
@@ -237,6 +240,7 @@ impl Command {
             | Self::Startup(_)
             | Self::Unstartup(_)
             | Self::Pump
+            | Self::Api { .. }
             | Self::Keeper { .. }
             | Self::ResumeDaemon { .. }
             | Self::ResumeKeeper { .. }
@@ -1350,6 +1354,13 @@ mod tests {
             "reset all",
             "sendSignal SIGUSR2 api web",
             "signal USR1 0",
+            "send 0 reload -now",
+            "attach 0",
+            "trigger all db:clean",
+            "trigger 0 level debug --json",
+            "inspect api",
+            "migrate pm2 --pm2-home /p --out a.json --force --only a,b --dry-run",
+            "attach api ;",
             "set a:b 1",
             "get",
             "get a",

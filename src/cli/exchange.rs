@@ -32,6 +32,9 @@ const DEATHS_MAX: u32 = 10;
 /// How long the log process is waited for, which goes on while somebody is left who writes to it.
 const LOG_PROCESS_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often, and how long apart, it is looked whether the next daemon is there.
+const FOLLOWER_PAUSES_MS: [u64; 9] = [2, 5, 10, 20, 50, 100, 300, 500, 1_000];
+
 /// What came of a command that changes something.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -76,6 +79,21 @@ pub(super) fn ask(home: &Path, request: Request) -> Result<Option<Answer>, CliEr
         }
     }
     Ok(None)
+}
+
+/// As [`ask`]; where the daemon was killed just now, the one that follows is asked.
+pub(super) fn ask_who_follows(home: &Path, request: &Request) -> Result<Option<Answer>, CliError> {
+    let mut answer = ask(home, request.clone())?;
+    if answer.is_none() && tell_keeper(home, Wish::Daemon) {
+        for ms in FOLLOWER_PAUSES_MS {
+            std::thread::sleep(Duration::from_millis(ms));
+            answer = ask(home, request.clone())?;
+            if answer.is_some() {
+                break;
+            }
+        }
+    }
+    Ok(answer)
 }
 
 /// Goes on where the daemon hangs up; no answer where it ends.
@@ -339,7 +357,7 @@ fn send(connection: &mut Connection, request: Request, no_wait: bool) -> io::Res
     connection.send(&call(request, no_wait))
 }
 
-fn call(request: Request, no_wait: bool) -> Call {
+pub(super) fn call(request: Request, no_wait: bool) -> Call {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let protocol = request.protocol();

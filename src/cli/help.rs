@@ -49,7 +49,9 @@ A frame is its length as four bytes, the most significant first, and so many byt
   {\"protocol\": 1, \"version\": \"1.0.0\", \"pid\": 123, \"request\": {\"do\": \"list\"}}
 
 Requests that only read:  ping, list, show (targets), plan, history (count), generation (number), drift
-Done at once:             reset (targets), signal (targets, signal)
+Done at once:             reset (targets), signal (targets, signal), feed (targets, text) to standard inputs,
+                          tell (targets, message) over Node's channel, offers (targets): what apps say of themselves
+Until you hang up:        heed: first heeding, then a said for each message that an app sends over Node's channel
 One at a time:            apply, start_script, start, stop, restart, reload, scale, delete, alter, rollback,
                           resurrect, restore, kill, upgrade
 

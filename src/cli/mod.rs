@@ -5,6 +5,7 @@
 //! `error::CliError`s, printed here and nowhere else; exit codes are those of `exit::Exit`.
 
 mod ambient;
+mod api;
 mod apply;
 mod arguments;
 mod baseline;
@@ -39,6 +40,7 @@ mod loading;
 mod logs;
 mod looks;
 mod manners;
+mod migrate;
 mod more;
 mod offline;
 mod options;
@@ -59,6 +61,7 @@ mod saved;
 mod saved_plan;
 mod schema;
 mod screen;
+mod send;
 mod show;
 mod startup;
 mod state;
@@ -66,6 +69,7 @@ mod surroundings;
 mod table;
 mod terminal;
 mod traps;
+mod trigger;
 mod upgrade;
 mod validate;
 mod version;
@@ -122,6 +126,7 @@ pub fn run() -> ExitCode {
         Command::Keeper { daemon, soft_file_limit } => return crate::daemon::keep(daemon, soft_file_limit),
         Command::Ward { tag, folder, group } => return crate::platform::ward(tag, &folder, group.as_deref()),
         Command::Pump => return crate::logs::pump::main(),
+        Command::Api { daemon } => return api::main(daemon),
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
@@ -211,6 +216,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         | Command::Daemon
         | Command::Service(_)
         | Command::Pump
+        | Command::Api { .. }
         | Command::Keeper { .. }
         | Command::ResumeDaemon { .. }
         | Command::ResumeKeeper { .. }

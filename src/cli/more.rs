@@ -6,7 +6,7 @@ use super::arguments::Targets;
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::{Terminal, harmless};
-use super::{completion, conf, exchange, help, instances, pm2, report, surroundings};
+use super::{completion, conf, exchange, help, instances, migrate, pm2, report, send, surroundings, trigger};
 use crate::base::{Signal, closest};
 use crate::rpc::wire::{InstanceView, Request};
 use crate::runtime;
@@ -22,6 +22,14 @@ pub(super) enum More {
     /// Send apps a signal; what they make of it is their own affair
     #[command(name = "sendSignal", visible_alias = "signal")]
     SendSignal(SendSignal),
+    /// Write a line to the standard input of apps
+    Send(send::Send),
+    /// Type to an app, and see what it writes
+    Attach(send::Attach),
+    /// Have apps do what they offer to do by PM2's libraries
+    Trigger(trigger::Trigger),
+    /// Have an app open Node's inspector, where it offers that
+    Inspect(trigger::Inspect),
     /// Keep a value under a key, as `pm2 set` does
     Set(conf::Set),
     /// Print what is kept under a key, or everything
@@ -33,6 +41,8 @@ pub(super) enum More {
     Multiset(conf::Multiset),
     /// Forget what is kept under a key
     Unset(conf::Unset),
+    /// Take over what a PM2 runs, one app after the other
+    Migrate(migrate::Migrate),
     /// Print what helps to look into a problem: versions, the machine, the daemon, the apps
     Report,
     /// Say how logs are rotated: it is built in
@@ -87,18 +97,8 @@ pub(super) enum Absent {
     DeepUpdate(Anything),
     #[command(hide = true, aliases = ["dashboard", "dash", "imonit"])]
     Monit(Anything),
-    #[command(hide = true)]
-    Send(Anything),
-    #[command(hide = true)]
-    Attach(Anything),
-    #[command(hide = true)]
-    Trigger(Anything),
-    #[command(hide = true)]
-    Inspect(Anything),
     #[command(hide = true, alias = "expose")]
     Serve(Anything),
-    #[command(hide = true)]
-    Migrate(Anything),
     #[command(hide = true, aliases = ["sysinfos"])]
     Slist(Anything),
 }
@@ -137,11 +137,16 @@ pub(super) fn run(command: &More, terminal: &mut Terminal) -> Result<Exit, CliEr
         More::Id(name) => id(&name.target, terminal),
         More::Reset(targets) => reset(&targets.targets, terminal),
         More::SendSignal(arguments) => send_signal(arguments, terminal),
+        More::Send(arguments) => send::send(arguments, terminal),
+        More::Attach(arguments) => send::attach(arguments, terminal),
+        More::Trigger(arguments) => trigger::trigger(arguments, terminal),
+        More::Inspect(arguments) => trigger::inspect(arguments, terminal),
         More::Set(arguments) => conf::set(arguments, terminal),
         More::Get(arguments) => conf::get(arguments, terminal),
         More::Config(arguments) => conf::config(arguments, terminal),
         More::Multiset(arguments) => conf::multiset(arguments, terminal),
         More::Unset(arguments) => conf::unset(arguments, terminal),
+        More::Migrate(arguments) => migrate::run(arguments, terminal),
         More::Report => report::run(terminal),
         More::Logrotate => {
             terminal.print("logs are rotated by pmrun itself: `log_max_size`, `log_retain` and `log_compress` of each app say how\n")?;
@@ -181,25 +186,9 @@ impl Absent {
                 "there is no dashboard yet",
                 "`pmrun list --watch` shows what runs and what it uses, `pmrun logs -f` what it writes",
             ),
-            Self::Send(_) | Self::Attach(_) => (
-                "nothing can be written to an app's standard input yet",
-                "`pmrun sendSignal` and the app's own sockets reach it, `pmrun logs -f APP` shows what it writes",
-            ),
-            Self::Trigger(_) => (
-                "nothing is injected into apps that could be triggered",
-                "`pmrun sendSignal SIGUSR2 APP` has an app do what its handler of that signal does",
-            ),
-            Self::Inspect(_) => (
-                "nothing is injected into apps that could be inspected",
-                "`--inspect` in `node_args` does it: each instance has a port of its own",
-            ),
             Self::Serve(_) => (
                 "no files are served yet",
                 "`pmrun start \"python3 -m http.server 8080\" --cwd FOLDER` has another program do it",
-            ),
-            Self::Migrate(_) => (
-                "nothing is taken over from a PM2 that runs yet",
-                "`pm2 save`, then `pmrun resurrect --from ~/.pm2/dump.pm2 --dry-run` shows what would be started",
             ),
             Self::Slist(_) => ("there is no list of sensors", "`pmrun report` tells of the machine"),
             Self::DeepUpdate(_) => ("pmrun installs nothing", "install the new one, then `pmrun upgrade`"),

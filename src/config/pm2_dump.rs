@@ -77,6 +77,8 @@ const TRANSLATED: &[&str] = &[
 const OWN_VARIABLES: &[&str] =
     &["NODE_APP_INSTANCE", "OLDPWD", "PROCESS_TITLE", "PWD", "SHLVL", "_", "pm_id", "unique_id"];
 const OWN_PREFIX: &str = "PM2_";
+/// What we set for ourselves, where one was started from an app of ours.
+const OUR_PREFIX: &str = "PMRUN_";
 
 /// # Errors
 /// The system's; and of what is too large to be one.
@@ -167,7 +169,9 @@ fn app(name: &str, processes: &[Map<String, Value>], inherited: &BTreeMap<String
     let environment = variables(first)?;
     let declared: Map<String, Value> = environment
         .iter()
-        .filter(|(key, _)| !OWN_VARIABLES.contains(&key.as_str()) && !key.starts_with(OWN_PREFIX))
+        .filter(|(key, _)| {
+            !OWN_VARIABLES.contains(&key.as_str()) && !key.starts_with(OWN_PREFIX) && !key.starts_with(OUR_PREFIX)
+        })
         // PM2 has a variable for what is said of one app by its name.
         .filter(|(key, value)| key.as_str() != name || !(value.is_object() || value.as_str() == Some("{}")))
         .filter(|(key, value)| value.as_str().is_none_or(|value| inherited.get(*key).is_none_or(|own| own != value)))

@@ -7,6 +7,7 @@
 //! | `daemon.lock` | locked as long as a daemon lives; readers of `state` share it |
 //! | `start.lock` | whose turn it is to start a daemon |
 //! | `pmrun.sock` | the control socket, while a daemon serves |
+//! | `rpc.sock`, `pub.sock` | where PM2's library connects: [`door`] |
 //! | `pmrun.pid` | the daemon's pid, while it serves |
 //! | `pmrun.log` | the daemon's own few lines |
 //! | `state`, `state.backup`, `.1` | what should run, and copies of it: [`crate::runtime::store`] |
@@ -23,6 +24,7 @@
 
 mod checks;
 mod copies;
+mod door;
 mod foreground;
 mod journal;
 mod log;
@@ -227,6 +229,7 @@ fn start(
             say(&std::iter::once(SERVING.to_owned()).chain(notes).collect::<Vec<_>>().join("\n"));
         }
         daemon.serves();
+        daemon.open_door();
         if matches!(follows, Some(Follows::Version(_))) {
             daemon.have_keeper_follow();
         }

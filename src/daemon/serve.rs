@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,24 +11,25 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::task::JoinHandle;
 
 use super::checks::Checks;
+use super::door;
 use super::foreground::{self, Foreground};
 use super::journal::Journal;
 use super::log;
 use super::presence::{Presence, Seen};
 use super::saver::{Saver, Told};
 use super::standings::Standings;
-use crate::base::Now;
+use crate::base::{InstanceId, Now};
 use crate::health;
 use crate::logs::rotate::Rotator;
 use crate::platform::{
     Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same,
 };
 use crate::rpc::server::{FromClient, Replies, Server};
-use crate::rpc::wire::{Answer, Request};
+use crate::rpc::wire::{Answer, Failure, OffersView, Request};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::verdict::Verdict;
-use crate::runtime::{ClientId, Core, Effect, Input, State, Stranger};
+use crate::runtime::{ClientId, Core, Effect, Input, Partner, State, Stranger, Talk};
 use crate::supervisor::{Launch, LaunchId};
 use crate::watch::{Report, Watcher};
 
@@ -69,6 +70,8 @@ pub(super) struct Daemon {
     to_loop: UnboundedSender<FromClient>,
     from_clients: UnboundedReceiver<FromClient>,
     clients: HashMap<ClientId, Replies>,
+    /// Those of them that only listen, for as long as they like.
+    heeders: BTreeSet<ClientId>,
     /// Each connection holds a sender: its end is the end of all of them.
     alive: (Sender<()>, Receiver<()>),
     standings: Standings,
@@ -92,6 +95,8 @@ pub(super) struct Daemon {
     listener: OwnedFd,
     /// It is no daemon, but ends with its apps.
     foreground: Option<Foreground>,
+    /// Waits for programs that use PM2's library.
+    door: Option<JoinHandle<()>>,
 }
 
 impl Daemon {
@@ -144,6 +149,7 @@ impl Daemon {
             to_loop: from_server,
             from_clients,
             clients: HashMap::new(),
+            heeders: BTreeSet::new(),
             alive,
             standings,
             inputs: VecDeque::new(),
@@ -157,6 +163,7 @@ impl Daemon {
             stops: false,
             listener,
             foreground: None,
+            door: None,
         })
     }
 
@@ -170,6 +177,18 @@ impl Daemon {
         self.host.end_all();
         let foreground = self.foreground.take()?;
         Some(foreground.last_lines(&mut self.signals, &mut self.signals_ready).await)
+    }
+
+    /// From here on programs that use PM2's library can connect.
+    pub(super) fn open_door(&mut self) {
+        self.door = door::attend(&self.home);
+    }
+
+    async fn close_door(door: Option<JoinHandle<()>>) {
+        if let Some(door) = door {
+            door.abort();
+            let _ = door.await;
+        }
     }
 
     /// From now on another is started when this one is killed.
@@ -295,6 +314,7 @@ impl Daemon {
     /// Returns when it cannot be.
     pub(super) async fn become_program(mut self, program: &Path, lock: LockFile) -> io::Error {
         self.server.abort();
+        Self::close_door(self.door.take()).await;
         // What has been asked and not looked at is asked again by its client, of who comes.
         drop(self.from_clients);
         self.journal.flush(self.clock.now());
@@ -315,6 +335,7 @@ impl Daemon {
     /// As [`Self::become_program`], for another process.
     pub(super) async fn leave(mut self, lock: LockFile) {
         self.server.abort();
+        Self::close_door(self.door.take()).await;
         drop(self.from_clients);
         self.presence.withdraw();
         let lock = (self.presence.lock(), lock);
@@ -367,6 +388,7 @@ impl Daemon {
     /// the last answers go out then.
     pub(super) async fn end(mut self, lock: LockFile) {
         self.server.abort();
+        Self::close_door(self.door.take()).await;
         drop(self.from_clients);
         self.host.end();
         self.presence.withdraw();
@@ -387,8 +409,9 @@ impl Daemon {
 
     /// After work, once nobody waits for anything.
     fn rest(&mut self) {
-        self.worked |= self.journal.flush(self.clock.now()) || !self.clients.is_empty();
-        if !self.clients.is_empty() {
+        let is_asked = self.clients.len() > self.heeders.len();
+        self.worked |= self.journal.flush(self.clock.now()) || is_asked;
+        if is_asked {
             self.gives_back_at = None;
             return;
         }
@@ -461,6 +484,17 @@ impl Daemon {
                 self.spawn_before(launch);
                 self.host.signal(launch, signal);
             }
+            Effect::Heed { client } => {
+                self.heeders.insert(client);
+                self.host.heed(true);
+                self.answer(client, &Answer::Heeding, false);
+            }
+            Effect::Said(said) => {
+                for client in self.heeders.clone() {
+                    self.answer(client, &said, false);
+                }
+            }
+            Effect::Converse { client, talk, with, failed } => self.converse(client, &talk, with, failed),
             Effect::StopByMessage { launch, tree } => {
                 self.spawn_before(launch);
                 self.host.stop_by_message(launch, tree);
@@ -554,11 +588,42 @@ impl Daemon {
     fn answer(&mut self, client: ClientId, answer: &Answer, last: bool) {
         let Some(replies) = self.clients.get(&client) else { return };
         if !replies.send(answer, last) {
-            self.clients.remove(&client);
+            self.forget_client(client);
             self.inputs.push_back(Input::ClientGone { client });
         } else if last {
-            self.clients.remove(&client);
+            self.forget_client(client);
         }
+    }
+
+    fn converse(&mut self, client: ClientId, talk: &Talk, with: Vec<Partner>, mut failed: Vec<Failure>) {
+        let (touched, mut offers) = (with.len(), Vec::new());
+        for Partner { instance, launch, list_id } in with {
+            self.spawn_before(launch);
+            let said = match talk {
+                Talk::Feed(text) => self.host.feed(launch, text),
+                Talk::Tell(message) => self.host.message(launch, message),
+                Talk::Offers => {
+                    let InstanceId { app: name, slot } = instance;
+                    offers.push(OffersView { id: list_id, name, slot, offers: self.host.offers(launch) });
+                    continue;
+                }
+            };
+            if let Err(reason) = said {
+                failed.push(Failure { slot: Some(instance.slot), ..Failure::of_app(instance.app, reason) });
+            }
+        }
+        let answer = match talk {
+            Talk::Offers => Answer::Offers { offers },
+            Talk::Feed(_) | Talk::Tell(_) => Answer::Done { touched, failed },
+        };
+        self.answer(client, &answer, true);
+    }
+
+    fn forget_client(&mut self, client: ClientId) -> bool {
+        if self.heeders.remove(&client) {
+            self.host.heed(!self.heeders.is_empty());
+        }
+        self.clients.remove(&client).is_some()
     }
 
     fn client_did(&mut self, event: FromClient) {
@@ -583,7 +648,7 @@ impl Daemon {
             FromClient::Cancel { client } => self.inputs.push_back(Input::Cancel { client: ClientId(client.0) }),
             FromClient::Gone { client } => {
                 let client = ClientId(client.0);
-                if self.clients.remove(&client).is_some() {
+                if self.forget_client(client) {
                     self.inputs.push_back(Input::ClientGone { client });
                 }
             }
@@ -673,6 +738,7 @@ impl Daemon {
                     }
                     Input::Limits { launch, note }
                 }
+                Event::Said { launch, message } => Input::Said { launch, message },
                 Event::Notice(text) => {
                     log::line(text);
                     continue;

@@ -3,6 +3,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Endpoint, Family};
+use crate::base::Offer;
 
 /// Node's flags of `queryServer`, for TCP and UDP alike: `UV_TCP_IPV6ONLY`, `UV_UDP_IPV6ONLY`.
 const IPV6_ONLY: u32 = 1;
@@ -43,6 +44,8 @@ pub enum Said {
     /// The same about one that was sent to it, or that none arrived.
     Arrived,
     Lost,
+    /// What can be asked of the app, or what it measures.
+    Offer(Offer),
     /// Between the app and whoever listens to it, or nothing that means something here.
     Other,
 }
@@ -96,8 +99,11 @@ impl Said {
         if line == b"\"ready\"" {
             return Self::Ready;
         }
-        if line.first() != Some(&b'{') || memmem::find(line, INTERNAL).is_none() {
+        if line.first() != Some(&b'{') {
             return Self::Other;
+        }
+        if memmem::find(line, INTERNAL).is_none() {
+            return Offer::of(line).map_or(Self::Other, Self::Offer);
         }
         // A key that stands twice, or a number that is none, is nothing that node writes.
         let Ok(message) = serde_json::from_slice::<Message>(line) else { return Self::Other };
@@ -108,6 +114,15 @@ impl Said {
             Some("NODE_HANDLE_NACK") => Self::Lost,
             _ => Self::Other,
         }
+    }
+
+    /// A message of the app's own, for whoever listens to it: neither node's nor an offer.
+    #[must_use]
+    pub fn message(line: &[u8]) -> Option<Value> {
+        let line = line.strip_prefix(b"\x02").unwrap_or(line).trim_ascii();
+        let value: Value = serde_json::from_slice(line).ok()?;
+        let is_nodes = text(value.get("cmd")).is_some_and(|cmd| cmd.starts_with("NODE_"));
+        (!is_nodes && Offer::of(line).is_none()).then_some(value)
     }
 
     fn of_cluster(message: Message) -> Self {

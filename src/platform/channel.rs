@@ -9,6 +9,8 @@ use rustix::net::{
     SocketType, recvmsg, sendmsg, socketpair,
 };
 
+use serde_json::Value;
+
 use crate::node::{Answer, Said};
 
 /// A message longer than this is dropped. Only short ones mean something here; an app may send whatever it likes, and
@@ -52,6 +54,8 @@ struct Waiting {
 pub(super) struct Heard {
     /// But for what means nothing.
     pub(super) said: Vec<Said>,
+    /// What the app says to whoever listens, where that is wanted.
+    pub(super) messages: Vec<Value>,
     pub(super) closed: bool,
 }
 
@@ -70,7 +74,7 @@ impl Channel {
     }
 
     /// Descriptors that come are closed: nobody here has any use for them.
-    pub(super) fn read(&mut self, scratch: &mut [u8]) -> Heard {
+    pub(super) fn read(&mut self, scratch: &mut [u8], heeds: bool) -> Heard {
         let mut heard = Heard::default();
         let mut total = 0;
         while total < TURN_BYTES_MAX {
@@ -86,7 +90,7 @@ impl Channel {
                 Ok(length) => {
                     total += length;
                     ancillary.drain().for_each(drop);
-                    self.take(&scratch[..length], &mut heard.said);
+                    self.take(&scratch[..length], heeds, &mut heard);
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
@@ -105,6 +109,13 @@ impl Channel {
             self.say(DRAINS.to_vec(), None);
         }
         self.say(b"\"shutdown\"\n".to_vec(), None) && self.waiting.is_empty()
+    }
+
+    /// A message for the app itself. False when it could not be said.
+    pub(super) fn tell(&mut self, message: &Value) -> bool {
+        let mut line = message.to_string().into_bytes();
+        line.push(b'\n');
+        self.answer(Answer { line, fd: None })
     }
 
     /// False when it could not be said.
@@ -165,7 +176,7 @@ impl Channel {
         self.flush()
     }
 
-    fn take(&mut self, mut bytes: &[u8], said: &mut Vec<Said>) {
+    fn take(&mut self, mut bytes: &[u8], heeds: bool, heard: &mut Heard) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             bytes = rest;
@@ -174,11 +185,11 @@ impl Channel {
             }
             if self.partial.is_empty() {
                 self.bun |= line.first() == Some(&BUN);
-                said.extend(meaning(line));
+                heard.take(line, heeds);
             } else {
                 self.partial.extend_from_slice(line);
                 self.bun |= self.partial.first() == Some(&BUN);
-                said.extend(meaning(&self.partial));
+                heard.take(&self.partial, heeds);
                 self.partial = Vec::new();
             }
         }
@@ -197,8 +208,13 @@ impl AsFd for Channel {
     }
 }
 
-fn meaning(line: &[u8]) -> Option<Said> {
-    Some(Said::of(line)).filter(|said| *said != Said::Other)
+impl Heard {
+    fn take(&mut self, line: &[u8], heeds: bool) {
+        self.said.extend(Some(Said::of(line)).filter(|said| *said != Said::Other));
+        if heeds {
+            self.messages.extend(Said::message(line));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -228,9 +244,9 @@ mod tests {
                     continue;
                 }
                 let (mut channel, _other) = Channel::pair().unwrap();
-                let mut said = Vec::new();
-                text.as_bytes().chunks(chunk).for_each(|bytes| channel.take(bytes, &mut said));
-                assert_eq!(said.contains(&Said::Ready), want, "{:?} by {chunk}", &text[..text.len().min(40)]);
+                let mut heard = Heard::default();
+                text.as_bytes().chunks(chunk).for_each(|bytes| channel.take(bytes, false, &mut heard));
+                assert_eq!(heard.said.contains(&Said::Ready), want, "{:?} by {chunk}", &text[..text.len().min(40)]);
                 assert!(channel.partial.len() <= LINE_BYTES_MAX);
             }
         }
@@ -240,11 +256,14 @@ mod tests {
     fn the_end_of_the_other_side_is_heard_and_speaking_into_it_fails_quietly() {
         let (mut channel, other) = Channel::pair().unwrap();
         let mut scratch = [0; 64];
-        assert_eq!(channel.read(&mut scratch), Heard::default());
+        assert_eq!(channel.read(&mut scratch, false), Heard::default());
         assert!(channel.ask_to_shut_down(false));
         rustix::io::write(&other, b"\"ready\"\n").unwrap();
         drop(other);
-        assert_eq!(channel.read(&mut scratch), Heard { said: vec![Said::Ready], closed: true });
+        assert_eq!(
+            channel.read(&mut scratch, false),
+            Heard { said: vec![Said::Ready], closed: true, ..Heard::default() }
+        );
         assert!(!channel.ask_to_shut_down(false));
     }
 }

@@ -1,6 +1,6 @@
 //! One look at every process, and a closer one at some.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -127,6 +127,14 @@ fn environ(pid: u32) -> Option<Vec<u8>> {
     let mut file = std::fs::File::open(format!("/proc/{pid}/environ")).ok()?;
     std::io::Read::read_to_end(&mut file, &mut environ).ok()?;
     Some(environ)
+}
+
+/// What a process was started with; nothing where that may not be seen.
+#[must_use]
+pub fn variables_of(pid: u32) -> BTreeMap<String, String> {
+    let environ = String::from_utf8_lossy(&environ(pid).unwrap_or_default()).into_owned();
+    let pairs = environ.split('\0').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 pub(super) fn marks(pid: u32) -> Option<Marks> {

@@ -17,6 +17,7 @@ use super::last_line::end_last_line;
 use super::piped::{self, MARK_PIPES, Piped};
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
+use super::stdin;
 use super::sys::Spawner;
 use super::tag::Tag;
 use crate::base::InstanceId;
@@ -137,9 +138,10 @@ pub(super) fn spawn(
 
 /// `fds` follow stdin.
 fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<OwnedFd>) -> io::Result<u32> {
-    let null = File::open("/dev/null")?.into();
+    let stdin = if launch.stdin { stdin::open(extras.account)? } else { File::open("/dev/null")?.into() };
     let targets = TARGETS + extras.sockets.len();
-    let fds = std::iter::once(null).chain(fds).map(|fd| out_of_the_way(fd, targets)).collect::<io::Result<Vec<_>>>()?;
+    let fds =
+        std::iter::once(stdin).chain(fds).map(|fd| out_of_the_way(fd, targets)).collect::<io::Result<Vec<_>>>()?;
     let instance = launch.instance.to_string();
     let channel_fd = (3 + extras.sockets.len()).to_string();
     let (count, names) = (extras.sockets.len().to_string(), socket_names(&launch.listen));

@@ -56,6 +56,7 @@ impl Stage {
             pid_file: self.path("pids/app-0.pid"),
             channel: false,
             notify: false,
+            stdin: false,
             user: None,
             group: None,
             umask: None,

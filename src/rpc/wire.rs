@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::base::{ExitStatus, Run, Signal};
+use crate::base::{ExitStatus, Offers, Run, Signal};
 use crate::graph::Graph;
 use crate::plan::{Drift, Generation, Plan, Refusal, Revision, Running, SavedPlan, Seal, Stale};
 use crate::spec::{AppSpec, EcosystemId, Fingerprint};
@@ -105,6 +106,22 @@ pub enum Request {
         targets: Vec<String>,
         signal: Signal,
     },
+    /// Write to the standard input of each; nothing is added.
+    Feed {
+        targets: Vec<String>,
+        text: String,
+    },
+    /// Send each a message over Node's channel.
+    Tell {
+        targets: Vec<String>,
+        message: Value,
+    },
+    /// What of their actions and measures instances have told.
+    Offers {
+        targets: Vec<String>,
+    },
+    /// From now on everything that apps say over Node's channel: no answer is the last.
+    Heed,
 
     // These change something: one at a time, in the order in which they came.
     /// Apps that are known otherwise than they are, by hand.
@@ -303,6 +320,20 @@ pub enum Answer {
         /// What they inherit, by [`AppView::ambient`]; where that was asked for.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         ambients: BTreeMap<String, BTreeMap<String, String>>,
+    },
+    /// Of instances that run.
+    Offers {
+        offers: Vec<OffersView>,
+    },
+    /// Not final: it is listened from now on.
+    Heeding,
+    /// Not final: what an instance has said.
+    Said {
+        id: u32,
+        name: String,
+        slot: u32,
+        namespace: String,
+        message: Box<Value>,
     },
     Plan {
         plan: Box<Plan>,
@@ -561,6 +592,17 @@ impl Answer {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// What a process has said of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OffersView {
+    pub id: u32,
+    pub name: String,
+    pub slot: u32,
+    /// None where it may have said so to an earlier daemon.
+    #[serde(default)]
+    pub offers: Option<Offers>,
 }
 
 /// The other process of an instance, while one relieves the other.

@@ -246,6 +246,7 @@ impl Core {
             }
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
+            Input::Said { launch, message } => out.extend(self.said(launch, message)),
             Input::Drained { launch } => self.host(launch, Event::Drained { launch }, now, &mut out),
             Input::Listening { launch } => self.host(launch, Event::Listening { launch }, now, &mut out),
             Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),
@@ -330,6 +331,8 @@ impl Core {
         };
         if let Some(errand) = errand {
             out.push(Effect::Errand { client, errand });
+        } else if let Some(said) = self.converse(client, &request, now) {
+            out.push(said);
         } else if let Some(answer) = self.read(&request, now).or_else(|| self.at_once(&request, now, out)) {
             caller.tell(answer, true, out);
         } else if self.ending != Ending::Ended && self.looks_back(client, &request, out) {
@@ -412,6 +415,10 @@ impl Core {
             Request::Apply(_)
             | Request::Reset { .. }
             | Request::Signal { .. }
+            | Request::Feed { .. }
+            | Request::Tell { .. }
+            | Request::Offers { .. }
+            | Request::Heed
             | Request::Alter(_)
             | Request::StartScript { .. }
             | Request::Start { .. }

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::history::Entry;
 use super::{AppRecord, ClientId, Recall, Standing, Stranger, Ticket, Watches};
 use crate::base::{InstanceId, Signal};
 use crate::plan::{Generation, Outcome};
-use crate::rpc::wire::Answer;
+use crate::rpc::wire::{Answer, Failure};
 use crate::spec::{EcosystemId, Limits, Rotation};
 use crate::supervisor::{Check, Launch, LaunchId};
 
@@ -24,6 +26,12 @@ pub enum Effect {
     TakeOver { launch: LaunchId, from: LaunchId },
     /// Send its first process a signal that means nothing to the daemon.
     Signal { launch: LaunchId, signal: Signal },
+    /// Talk to processes that run; whoever does it answers.
+    Converse { client: ClientId, talk: Box<Talk>, with: Vec<Partner>, failed: Vec<Failure> },
+    /// It is told everything that apps say from now on, until it hangs up; each comes back as `Said`.
+    Heed { client: ClientId },
+    /// What an app said, to all that listen.
+    Said(Box<Answer>),
     /// As `Stop`, but the signal is the string `"shutdown"` over Node's channel.
     StopByMessage { launch: LaunchId, tree: bool },
     /// SIGKILL to the whole tree until nothing is left; answered by `TreeGone`. May follow `Stop`.
@@ -66,6 +74,26 @@ pub enum Effect {
     Become { program: String },
     /// As `Exit`, and another daemon goes on with everything that runs.
     Leave,
+}
+
+/// A process that is talked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partner {
+    pub instance: InstanceId,
+    /// As `list` numbers it.
+    pub list_id: u32,
+    pub launch: LaunchId,
+}
+
+/// What about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Talk {
+    /// To its standard input.
+    Feed(String),
+    /// Over Node's channel.
+    Tell(Value),
+    /// What of their actions and measures they have told.
+    Offers,
 }
 
 /// What a command wants of the state as it is on disk.

@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::{RecallError, Recalled, Stranger};
 use crate::base::ExitStatus;
 use crate::rpc::wire::Call;
@@ -62,6 +64,11 @@ pub enum Input {
     Probed {
         launch: LaunchId,
         result: Result<(), String>,
+    },
+    /// What it says to whoever listens.
+    Said {
+        launch: LaunchId,
+        message: Box<Value>,
     },
     /// What of its `limits` is not in force, and why; none where all are. Comes after each start with some, and when
     /// they have changed.

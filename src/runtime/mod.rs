@@ -42,7 +42,7 @@ mod watching;
 mod work;
 
 pub use core::{Core, Survivor, Zones};
-pub use effect::{Effect, Errand, Save};
+pub use effect::{Effect, Errand, Partner, Save, Talk};
 pub use generation::{Recall, RecallError, Recalled};
 pub use input::{ClientId, Input, Ticket};
 pub use rebuild::{Found, Stranger, rebuild};

@@ -47,6 +47,10 @@ pub(super) fn holder(request: &Request) -> String {
         Request::StartScript { spec, .. } => format!("start of `{}`", spec.name),
         Request::Reset { targets } => of("reset", targets),
         Request::Signal { targets, .. } => of("sendSignal", targets),
+        Request::Feed { targets, .. } => of("send", targets),
+        Request::Tell { targets, .. } => of("trigger", targets),
+        Request::Offers { .. } => "trigger".to_owned(),
+        Request::Heed => "a look at what apps say".to_owned(),
         Request::Alter(alter) => of("change", &alter.targets),
         Request::Start { targets } => of("start", targets),
         Request::Stop { targets } => of("stop", targets),
@@ -176,6 +180,10 @@ pub(super) fn begin(
         | Request::Keep
         | Request::Reset { .. }
         | Request::Signal { .. }
+        | Request::Feed { .. }
+        | Request::Tell { .. }
+        | Request::Offers { .. }
+        | Request::Heed
         | Request::Upgrade { .. }
         | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };

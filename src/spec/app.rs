@@ -274,6 +274,12 @@ impl AppSpec {
         self.exec_mode == ExecMode::Cluster && self.is_node()
     }
 
+    /// Whether it can be written to. PM2's cluster has no input, and a job that reads to the end of its is to get there.
+    #[must_use]
+    pub fn has_stdin(&self) -> bool {
+        !self.is_worker() && self.schedule.is_none()
+    }
+
     /// Whether the sockets of a slot are open beside its process.
     #[must_use]
     pub fn shares_sockets(&self) -> bool {

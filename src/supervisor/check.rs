@@ -82,6 +82,7 @@ pub fn check(
                 worker: false,
                 preload: false,
                 notify: false,
+                stdin: false,
                 tree: true,
                 ..process
             }))

@@ -59,6 +59,8 @@ pub struct Launch {
     pub channel: bool,
     /// Give it `NOTIFY_SOCKET`.
     pub notify: bool,
+    /// Give it a standard input that can be written to and never ends; without, `/dev/null`.
+    pub stdin: bool,
     /// As whom it runs: names or numbers; as the daemon without.
     pub user: Option<String>,
     pub group: Option<String>,
@@ -166,6 +168,7 @@ pub fn launch(
         pid_file: pid_file(spec, slot, list_id, layout),
         channel: spec.is_node() || spec.readiness.wait_ready || spec.stop.message,
         notify: spec.readiness.wait_ready,
+        stdin: spec.has_stdin(),
         user: spec.uid.clone(),
         group: spec.gid.clone(),
         umask: spec.umask.as_deref().and_then(|mask| u32::from_str_radix(mask, 8).ok()),

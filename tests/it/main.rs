@@ -8,6 +8,7 @@
 //! * an orphan that nobody reaps looks alive to a check by pid: `support::procs` takes zombies for dead, and reaps.
 
 mod accounts;
+mod api;
 mod at_work;
 mod bad_input;
 mod base;
@@ -30,6 +31,7 @@ mod listening;
 mod logging;
 mod looking;
 mod memory;
+mod migrating;
 mod mistakes;
 mod named_pm2;
 mod only_what_changed;
@@ -45,6 +47,7 @@ mod startup;
 mod state_damage;
 mod stopping;
 mod support;
+mod talking;
 mod traps;
 mod typed;
 mod watching;

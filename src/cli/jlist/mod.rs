@@ -14,7 +14,7 @@ use super::manners::Manners;
 use super::package::Packages;
 use super::show::{self, Ambients};
 use super::terminal::{Terminal, harmless};
-use super::{arguments, looks, offline, surroundings};
+use super::{arguments, looks, offline, surroundings, trigger};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::supervisor::{LaunchId, launch};
 
@@ -67,6 +67,12 @@ fn inherited<'a>(app: &AppView, ambients: &'a Ambients) -> Option<&'a std::colle
     ambients.get(app.ambient.as_ref()?)
 }
 
+/// Every instance as PM2 tells it to who asks over its socket: with its variables.
+pub(super) fn values(terminal: &mut Terminal) -> Result<Vec<Value>, CliError> {
+    let value = |process: &Process<'_>| process.serialize(serde_json::value::Serializer);
+    with_processes(true, terminal, |processes| processes.iter().filter_map(|one| value(one).ok()).collect())
+}
+
 /// Every instance, by its number.
 fn with_processes<T>(
     reveal: bool,
@@ -81,13 +87,15 @@ fn with_processes<T>(
     let (layout, owner) = (offline::layout(&home), super::list::owner(&home));
     let mut packages = Packages::default();
     let nothing = std::collections::BTreeMap::new();
+    let offers = trigger::offers(&home);
     let mut processes = Vec::new();
     for app in &apps {
         let ambient = inherited(app, &ambients).unwrap_or(&nothing);
         let version = packages.version(&app.spec.script);
         for view in &app.instances {
             let load = view.pid.and_then(|pid| loads.get(&pid).copied());
-            processes.push(Process::new(app, view, ambient, load, version.clone(), &owner, &layout));
+            let process = Process::new(app, view, ambient, load, version.clone(), &owner, &layout);
+            processes.push(process.offering(offers.get(&view.id)));
         }
     }
     processes.sort_by_key(Process::id);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::status;
 use crate::base::{ExitStatus, InstanceId};
 use crate::cli::looks::Load;
-use crate::rpc::wire::{AppView, InstanceView};
+use crate::rpc::wire::{AppView, InstanceView, OffersView};
 use crate::spec::{AppSpec, ExecMode};
 use crate::supervisor::{Layout, declared, pid_file, unique_id};
 
@@ -32,6 +32,7 @@ struct Environment<'a> {
     pid_file: String,
     version: Option<String>,
     owner: &'a str,
+    offers: Option<&'a OffersView>,
 }
 
 /// What is said of a process beside its variables, sorted: one that is called the same is only among these.
@@ -114,8 +115,14 @@ impl<'a> Process<'a> {
         let declared = declared(&app.spec, ambient, view.slot);
         let unique_id = unique_id(&InstanceId::new(view.name.as_str(), view.slot), view.id, layout);
         let pid_file = pid_file(&app.spec, view.slot, view.id, layout);
-        let env = Environment { app, view, ambient, declared, unique_id, pid_file, version, owner };
+        let env = Environment { app, view, ambient, declared, unique_id, pid_file, version, owner, offers: None };
         Self { view, env, load }
+    }
+
+    /// With what the process has said of itself.
+    pub(super) fn offering(mut self, offers: Option<&'a OffersView>) -> Self {
+        self.env.offers = offers;
+        self
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -222,9 +229,12 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("unique_id", &self.unique_id)?;
         map.serialize_entry("status", status(self.app, view))?;
         map.serialize_entry("pm_uptime", &view.started_at_ms.unwrap_or(0))?;
-        map.serialize_entry("axm_actions", &json!([]))?;
-        map.serialize_entry("axm_monitor", &json!({}))?;
-        map.serialize_entry("axm_options", &json!({ "module_name": spec.name }))?;
+        let offers = self.offers.and_then(|view| view.offers.clone()).unwrap_or_default();
+        map.serialize_entry("axm_actions", &offers.actions)?;
+        map.serialize_entry("axm_monitor", &offers.measures)?;
+        let mut options = offers.options;
+        options.entry("module_name").or_insert_with(|| json!(spec.name));
+        map.serialize_entry("axm_options", &options)?;
         map.serialize_entry("axm_dynamic", &json!({}))?;
         map.serialize_entry("created_at", &view.started_at_ms)?;
         map.serialize_entry("pm_id", &view.id)?;

@@ -200,10 +200,13 @@ impl Host {
     pub(super) fn channel_readable(&mut self, launch: LaunchId) {
         let Some(running) = self.running.get_mut(&launch) else { return };
         let Some(channel) = &mut running.channel else { return };
-        let heard = channel.read(&mut self.scratch);
+        let heard = channel.read(&mut self.scratch, self.heeds);
+        self.events
+            .extend(heard.messages.into_iter().map(|message| Event::Said { launch, message: Box::new(message) }));
         for said in heard.said {
             match said {
                 Said::Ready => self.events.push(Event::Ready { launch }),
+                Said::Offer(offer) => self.take_offer(launch, offer),
                 said => self.worker_said(launch, said),
             }
         }
@@ -223,7 +226,7 @@ impl Host {
     }
 
     /// Sends what waits, and asks to be told when more of it can be sent.
-    fn flush_channel(&mut self, launch: LaunchId) {
+    pub(super) fn flush_channel(&mut self, launch: LaunchId) {
         let Some(running) = self.running.get_mut(&launch) else { return };
         let Some(channel) = &mut running.channel else { return };
         channel.flush();
@@ -268,7 +271,7 @@ impl Host {
                 let answer = self.clusters.entry(member.app).or_default().leave(seq);
                 self.tell(launch, Some(answer));
             }
-            Said::Ready | Said::Handle | Said::Arrived | Said::Lost | Said::Other => {}
+            Said::Ready | Said::Handle | Said::Arrived | Said::Lost | Said::Offer(_) | Said::Other => {}
         }
     }
 

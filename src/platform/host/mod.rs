@@ -1,6 +1,7 @@
 mod cache;
 mod children;
 mod clustered;
+mod conversation;
 mod grouped;
 mod kept;
 mod orphans;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::process::pidfd_send_signal;
+use serde_json::Value;
 
 use self::cache::Cache;
 use self::children::{end_child, raw_signal, reap_child};
@@ -86,6 +88,11 @@ pub enum Event {
         launch: LaunchId,
         note: Option<String>,
     },
+    /// What an app says to whoever listens; while somebody does.
+    Said {
+        launch: LaunchId,
+        message: Box<Value>,
+    },
     /// Something went wrong beside the point; a line for the daemon's log.
     Notice(String),
 }
@@ -140,6 +147,8 @@ pub struct Host {
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
     any_adopted: bool,
+    /// Somebody listens to what apps say.
+    heeds: bool,
     events: Vec<Event>,
     /// How launches of an earlier daemon's have ended while there was none.
     unseen: Vec<(InstanceId, ExitStatus)>,
@@ -219,6 +228,7 @@ impl Host {
             next_member: 0,
             oldest: me.map_or(0, |me| me.start),
             any_adopted: false,
+            heeds: false,
             events: Vec::new(),
             unseen: Vec::new(),
             stale_pid_files: HashMap::new(),

@@ -6,7 +6,7 @@ use rustix::process::pidfd_send_signal;
 use super::children::raw_signal;
 use super::clustered::Member;
 use super::pid_file::beside;
-use crate::base::Signal;
+use crate::base::{Offers, Signal};
 use crate::platform::channel::Channel;
 use crate::platform::notify::Notify;
 use crate::platform::piped::Piped;
@@ -42,6 +42,8 @@ pub(super) struct Running {
     pub(super) member: Option<Member>,
     /// Something waits until it reads its channel.
     pub(super) writing: bool,
+    /// What it has said of itself.
+    pub(super) offers: Option<Box<Offers>>,
 }
 
 /// How a stop begins.
@@ -91,6 +93,7 @@ impl Running {
             piped: None,
             member: Member::of(launch),
             writing: false,
+            offers: None,
         }
     }
 
@@ -105,6 +108,11 @@ impl Running {
             spec: self.spec.clone(),
             grouped,
         })
+    }
+
+    /// Started by this daemon, in this program.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.start.is_none()
     }
 
     pub(super) fn kin(&self) -> Kin {

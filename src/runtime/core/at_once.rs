@@ -1,9 +1,12 @@
 //! What is done at once, whatever is at work: nothing of it is recorded.
 
+use serde_json::Value;
+
 use super::Core;
 use crate::base::{InstanceId, Now};
 use crate::rpc::wire::{Answer, Failure, Request};
-use crate::runtime::{Effect, request, resolve, view};
+use crate::runtime::{ClientId, Effect, Partner, Talk, request, resolve, view};
+use crate::supervisor::LaunchId;
 
 impl Core {
     pub(super) fn at_once(&mut self, request: &Request, now: Now, out: &mut Vec<Effect>) -> Option<Answer> {
@@ -34,6 +37,51 @@ impl Core {
             },
             _ => return None,
         })
+    }
+
+    /// What only the processes themselves can hear, or know.
+    pub(super) fn converse(&self, client: ClientId, request: &Request, now: Now) -> Option<Effect> {
+        let (targets, talk) = match request {
+            Request::Feed { targets, text } => (targets, Talk::Feed(text.clone())),
+            Request::Tell { targets, message } => (targets, Talk::Tell(message.clone())),
+            Request::Offers { targets } => (targets, Talk::Offers),
+            Request::Heed => return Some(Effect::Heed { client }),
+            _ => return None,
+        };
+        let ids = match resolve(targets, &view::views(&self.table, now)) {
+            Ok(ids) => ids,
+            Err(error) => {
+                return Some(Effect::Answer { client, answer: Box::new(request::unknown(error)), last: true });
+            }
+        };
+        let (mut with, mut failed) = (Vec::new(), Vec::new());
+        for id in ids {
+            let instance = self.table.instance(&id);
+            let launch = instance.and_then(|instance| instance.machine.state.launch());
+            let spec = self.table.apps.get(&id.app).map(|app| &app.record.spec);
+            if matches!(talk, Talk::Feed(_)) && spec.is_some_and(|spec| !spec.has_stdin()) {
+                let reason = "neither workers of a cluster nor jobs have a standard input".to_owned();
+                failed.push(Failure { slot: Some(id.slot), ..Failure::of_app(id.app, reason) });
+                continue;
+            }
+            match (instance, launch) {
+                (Some(instance), Some(launch)) => {
+                    with.push(Partner { instance: id, list_id: instance.list_id, launch });
+                }
+                _ => failed.push(not_running(id)),
+            }
+        }
+        Some(Effect::Converse { client, talk: Box::new(talk), with, failed })
+    }
+
+    /// Whose words these are.
+    pub(super) fn said(&self, launch: LaunchId, message: Box<Value>) -> Option<Effect> {
+        let id = self.table.owner(launch)?;
+        let app = self.table.apps.get(&id.app)?;
+        let instance = self.table.instance(&id)?;
+        let namespace = app.record.spec.namespace.clone();
+        let said = Answer::Said { id: instance.list_id, name: id.app, slot: id.slot, namespace, message };
+        Some(Effect::Said(Box::new(said)))
     }
 
     /// What was counted of runs that were too short counts no more, either.

@@ -340,6 +340,9 @@ impl Host {
             }
             // Its programs have nothing to say to a signal that nobody knows.
             Effect::Signal { .. }
+            | Effect::Converse { .. }
+            | Effect::Heed { .. }
+            | Effect::Said(_)
             | Effect::Rotation { .. }
             | Effect::Errand { .. }
             | Effect::Unlisten { .. }
