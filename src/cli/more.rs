@@ -85,8 +85,6 @@ pub(super) enum Absent {
     Otel(Anything),
     #[command(hide = true, name = "deepUpdate")]
     DeepUpdate(Anything),
-    #[command(hide = true, aliases = ["dashboard", "dash", "imonit"])]
-    Monit(Anything),
     #[command(hide = true)]
     Send(Anything),
     #[command(hide = true)]
@@ -95,8 +93,6 @@ pub(super) enum Absent {
     Trigger(Anything),
     #[command(hide = true)]
     Inspect(Anything),
-    #[command(hide = true, alias = "expose")]
-    Serve(Anything),
     #[command(hide = true)]
     Migrate(Anything),
     #[command(hide = true, aliases = ["sysinfos"])]
@@ -177,10 +173,6 @@ impl Absent {
             Self::Profile(_) | Self::Otel(_) => {
                 ("nothing is injected into apps", "Node's own `--cpu-prof` and `--heap-prof` in `node_args` do it")
             }
-            Self::Monit(_) => (
-                "there is no dashboard yet",
-                "`pmrun list --watch` shows what runs and what it uses, `pmrun logs -f` what it writes",
-            ),
             Self::Send(_) | Self::Attach(_) => (
                 "nothing can be written to an app's standard input yet",
                 "`pmrun sendSignal` and the app's own sockets reach it, `pmrun logs -f APP` shows what it writes",
@@ -192,10 +184,6 @@ impl Absent {
             Self::Inspect(_) => (
                 "nothing is injected into apps that could be inspected",
                 "`--inspect` in `node_args` does it: each instance has a port of its own",
-            ),
-            Self::Serve(_) => (
-                "no files are served yet",
-                "`pmrun start \"python3 -m http.server 8080\" --cwd FOLDER` has another program do it",
             ),
             Self::Migrate(_) => (
                 "nothing is taken over from a PM2 that runs yet",
