@@ -148,10 +148,11 @@ pub(super) fn overview(cli: &clap::Command) -> String {
             Some(rest.remove(at))
         });
         let lines: String = found.map(line).collect();
-        text += &format!("\n{title}:\n{lines}");
+        text.extend(["\n", title, ":\n", &lines]);
     }
     if !rest.is_empty() {
-        text += &format!("\nOthers:\n{}", rest.into_iter().map(line).collect::<String>());
+        text.push_str("\nOthers:\n");
+        text.extend(rest.into_iter().map(line));
     }
     format!(
         "{text}\nOptions:\n      --no-color      Do not colour what is printed\n  -h, --help          Print help; \

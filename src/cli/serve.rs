@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Serve, terminal: &mut Terminal) -> Result<Exit, Cl
     let host = arguments.host.as_deref().unwrap_or("0.0.0.0");
     // Before there is an app that fails and is tried again.
     let check = || listen(host, port).map(drop);
-    hand::start_described(node, &name, &act, &check, terminal)
+    hand::start_described(&node, &name, &act, &check, terminal)
 }
 
 /// As it is served from: as the user named it, so that a link may be moved to another release.

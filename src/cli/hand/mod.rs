@@ -98,7 +98,7 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
 
 /// An app that another command describes.
 pub(super) fn start_described(
-    node: Node,
+    node: &Node,
     word: &str,
     arguments: &Act,
     check: &dyn Fn() -> Result<(), CliError>,
@@ -260,14 +260,14 @@ impl Scene<'_> {
 
     fn script(&self, script: &Word, word: &str, known: &[AppView], terminal: &mut Terminal) -> Result<Exit, CliError> {
         let node = app::node(script, &self.arguments.app, &self.world);
-        self.described(node, word, known, &|| Ok(()), terminal)
+        self.described(&node, word, known, &|| Ok(()), terminal)
     }
 
     /// One that is there already by name and script is started where it does not run. Where it is not, `check` may have something
     /// against it.
     fn described(
         &self,
-        node: Node,
+        node: &Node,
         word: &str,
         known: &[AppView],
         check: &dyn Fn() -> Result<(), CliError>,
@@ -275,7 +275,7 @@ impl Scene<'_> {
     ) -> Result<Exit, CliError> {
         let spec = app::spec(node.clone(), word, &self.world, terminal)?;
         if self.arguments.write {
-            write_down(&node, &spec.name, &self.world, terminal)?;
+            write_down(node, &spec.name, &self.world, terminal)?;
         }
         let same = known.iter().find(|app| app.spec.name == spec.name && is_same(&app.spec, &spec));
         let Some(app) = same else {

@@ -265,7 +265,7 @@ impl Model {
         let same = name.as_ref().and_then(|name| self.apps.iter().position(|app| app.name == *name));
         self.selected = same.unwrap_or(self.selected).min(self.apps.len().saturating_sub(1));
         let is_same = self.app().map(|app| &app.name) == name.as_ref() && self.files() == files;
-        if is_same { None } else { self.look() }
+        if is_same { None } else { Some(self.look()) }
     }
 
     /// Which logs are looked at.
@@ -275,11 +275,11 @@ impl Model {
     }
 
     /// At another app from now on.
-    fn look(&mut self) -> Option<Wish> {
+    fn look(&mut self) -> Wish {
         self.lines.clear();
         self.following += 1;
         self.back = 0;
-        Some(Wish::Look)
+        Wish::Look
     }
 
     fn select(&mut self, at: usize) -> Option<Wish> {
@@ -288,7 +288,7 @@ impl Model {
             return None;
         }
         self.selected = at;
-        self.look()
+        Some(self.look())
     }
 
     fn key(&mut self, key: Key) -> Option<Wish> {

@@ -1,6 +1,7 @@
 //! The dashboard as a screen. What it shows is the model's, and nothing else.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -212,11 +213,13 @@ fn lines(model: &Model, theme: Theme, area: Rect) -> Paragraph<'static> {
     };
     let dash = if theme.unicode { "\u{2500}\u{2500}" } else { "--" };
     let mut title = format!("{dash} {} ", harmless(what.as_bytes(), false));
+    // A string takes everything.
     if !model.search.is_empty() {
-        title += &format!("{dash} with \"{}\": {} ", harmless(model.search.as_bytes(), false), shown.len());
+        let search = harmless(model.search.as_bytes(), false);
+        let _ = write!(title, "{dash} with \"{search}\": {} ", shown.len());
     }
     if model.back > 0 {
-        title += &format!("{dash} {} further on (PgDn) ", model.back.min(shown.len()));
+        let _ = write!(title, "{dash} {} further on (PgDn) ", model.back.min(shown.len()));
     }
     let fill = usize::from(area.width).saturating_sub(title.width());
     title += &(if theme.unicode { "\u{2500}" } else { "-" }).repeat(fill);
@@ -331,7 +334,8 @@ mod tests {
         terminal.draw(|frame| draw(frame, model, theme)).unwrap();
         let buffer = terminal.backend().buffer();
         let row = |y| (0..columns).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-        (0..rows).map(|y| format!("{}\n", row(y).trim_end())).collect()
+        let rows: Vec<String> = (0..rows).map(|y| row(y).trim_end().to_owned()).collect();
+        rows.join("\n") + "\n"
     }
 
     fn busy() -> Model {
