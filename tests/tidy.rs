@@ -113,7 +113,7 @@ const WORLDLY: &[&str] = &[
 const MAY_SLEEP: &[(&str, &str)] = &[];
 
 /// More packages than this in Cargo.lock need a reason in the commit that raises it.
-const LOCKED_PACKAGES_MAX: usize = 355;
+const LOCKED_PACKAGES_MAX: usize = 394;
 
 #[test]
 fn arrows_between_layers_point_downwards() {

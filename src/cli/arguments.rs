@@ -81,6 +81,12 @@ pub(super) enum Command {
     PrettyList(PlainList),
     /// Serve what runs over HTTP, in the foreground: JSON, metrics for Prometheus, and actions for who may
     Web(Web),
+    /// Look at everything on one screen: what runs, what it uses, what it writes; and act on it
+    #[command(visible_aliases = ["dashboard", "dash", "imonit"], after_help = MONIT)]
+    Monit,
+    /// Serve a folder over HTTP, as an app
+    #[command(visible_alias = "expose", after_help = SERVE)]
+    Serve(Serve),
     /// Print, and follow, what apps write
     #[command(visible_alias = "log")]
     Logs(Logs),
@@ -171,6 +177,9 @@ pub(super) enum Command {
     /// Answer programs that use PM2's library (what a daemon starts when one connects)
     #[command(name = "__api", hide = true)]
     Api { daemon: u32 },
+    /// Serve a folder (what an app of `script: "serve"` is started as)
+    #[command(name = "__serve", hide = true)]
+    ServeFiles,
     /// End what a config's commands have left, when whoever reads it has ended
     #[command(name = "__ward", hide = true)]
     Ward { tag: u64, folder: std::path::PathBuf, group: Option<std::path::PathBuf> },
@@ -219,6 +228,8 @@ impl Command {
             | Self::Jlist(_)
             | Self::PrettyList(_)
             | Self::Web(_)
+            | Self::Serve(_)
+            | Self::Monit
             | Self::Flush(_)
             | Self::ReloadLogs
             | Self::Start(_)
@@ -241,6 +252,7 @@ impl Command {
             | Self::Unstartup(_)
             | Self::Pump
             | Self::Api { .. }
+            | Self::ServeFiles
             | Self::Keeper { .. }
             | Self::ResumeDaemon { .. }
             | Self::ResumeKeeper { .. }
@@ -255,6 +267,7 @@ impl Command {
             Self::List(_)
                 | Self::Apply(_)
                 | Self::Rollback(_)
+                | Self::Serve(_)
                 | Self::Start(_)
                 | Self::Stop(_)
                 | Self::Restart(_)
@@ -874,6 +887,86 @@ pub(super) struct Env {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// The folder (default: this one)
+    pub path: Option<PathBuf>,
+
+    /// The port to listen at (default: 8080)
+    #[arg(value_name = "PORT", value_parser = port)]
+    pub at: Option<u16>,
+
+    /// The same
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub port: Option<u16>,
+
+    /// The address to listen at (default: 0.0.0.0, whoever reaches this machine)
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+
+    /// Answer with the homepage where there is no file: for applications of one page
+    #[arg(long)]
+    pub spa: bool,
+
+    /// What `/` is (default: /index.html)
+    #[arg(long, value_name = "PATH")]
+    pub homepage: Option<String>,
+
+    /// List folders that have no index.html
+    #[arg(long, visible_alias = "list")]
+    pub ftp: bool,
+
+    /// Let in who says this name and the password, nobody else
+    #[arg(long, value_name = "NAME", requires = "basic_auth_password")]
+    pub basic_auth_username: Option<String>,
+
+    /// Without TLS in front of it, it can be read on its way
+    #[arg(long, value_name = "PASSWORD", requires = "basic_auth_username")]
+    pub basic_auth_password: Option<String>,
+
+    /// Serve what symbolic links lead to outside the folder, too
+    #[arg(long)]
+    pub follow_symlinks: bool,
+
+    /// PM2's, without meaning: nothing is put into pages
+    #[arg(long)]
+    pub monitor: bool,
+
+    /// Serve once more what is served already, as a further instance
+    #[arg(short, long, hide = true)]
+    pub force: bool,
+
+    #[command(flatten)]
+    pub turn: Turn,
+
+    #[command(flatten)]
+    pub app: AppOptions,
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().ok().filter(|port| *port > 0).ok_or_else(|| "a port from 1 to 65535".to_owned())
+}
+
+const MONIT: &str = "\
+Keys: up and down another app, r restart, l reload, s stop, S start, + and - another number of instances (each is asked
+about), / only lines with these words, Tab events, PgUp further back, ? all of them, q end. What runs goes on.
+With NO_COLOR or --no-color without colours.";
+
+const SERVE: &str = "\
+The app is called `static-page-server-PORT`. Ranges, HEAD and ETags are answered; names that begin with a dot are not
+served (but for `.well-known`), nor what links lead to outside the folder. `404.html` is what is said where there is
+nothing.
+
+Examples:
+  pmrun serve                         this folder on port 8080
+  pmrun serve dist 3000 --spa         an application of one page
+  pmrun serve ~/pub --port 80 --ftp   with lists of what is in folders
+  pmrun delete static-page-server-3000
+
+In an ecosystem file:
+  { script: \"serve\", env: { PM2_SERVE_PATH: \"dist\", PM2_SERVE_PORT: 3000, PM2_SERVE_SPA: \"true\" } }
+with PM2_SERVE_HOST, _HOMEPAGE, _FTP, _BASIC_AUTH_USERNAME, _BASIC_AUTH_PASSWORD and _FOLLOW_SYMLINKS for the rest.";
+
+#[derive(Args, Debug)]
 #[command(after_help = WEB)]
 pub(super) struct Web {
     /// 0: any that is free, which is said
@@ -1050,7 +1143,7 @@ pub(super) struct Targets {
 }
 
 /// One command changes what runs at a time.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub(super) struct Turn {
     /// When another command is at work, exit with 75 instead of waiting for its end
     #[arg(long)]
@@ -1070,7 +1163,7 @@ pub(super) struct Picks {
 }
 
 /// What brings apps up.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct Act {
     /// Files, scripts, command lines or apps, one after the other; `-` is an ecosystem file from stdin
     #[arg(value_name = "FILE|SCRIPT|TARGET")]
@@ -1405,6 +1498,13 @@ mod tests {
             "status",
             "show api:0 --json --reveal",
             "logs",
+            "monit",
+            "dash",
+            "imonit",
+            "serve",
+            "serve dist 3000 --spa --name site -- x",
+            "expose . --port 80 --host ::1 --ftp --basic-auth-username u --basic-auth-password p --monitor --homepage /a",
+            "__serve",
             "logs api -f --lines 0 --err",
             "logs api web /x/ --nostream --since 10m --until 20:00 --grep a|b --highlight x -n 5 --timestamp",
             "logs --timestamp HH:mm:ss --out",
@@ -1489,6 +1589,10 @@ mod tests {
             ("schema --format xml", ErrorKind::InvalidValue),
             ("diff --json --markdown", ErrorKind::ArgumentConflict),
             ("diff --base x --out y", ErrorKind::ArgumentConflict),
+            ("serve . 0", ErrorKind::ValueValidation),
+            ("serve . 65536", ErrorKind::ValueValidation),
+            ("serve . --port http", ErrorKind::ValueValidation),
+            ("serve --basic-auth-username u", ErrorKind::MissingRequiredArgument),
             ("logs --lines many", ErrorKind::ValueValidation),
             ("logs --since soon", ErrorKind::ValueValidation),
             ("logs --grep (", ErrorKind::ValueValidation),

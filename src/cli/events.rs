@@ -169,7 +169,7 @@ impl Sink for Printer<'_> {
 }
 
 /// `2026-11-21 20:51:02.123  api:0  online after 1.0s`
-fn text(entry: &Entry, serves: bool, zone: Option<&TimeZone>, colour: bool) -> String {
+pub(super) fn text(entry: &Entry, serves: bool, zone: Option<&TimeZone>, colour: bool) -> String {
     let subject = match &entry.app {
         Some(app) => progress::subject(app, entry.slot),
         None => "the daemon".to_owned(),

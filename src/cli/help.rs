@@ -60,10 +60,137 @@ unknown_target, stale, refused, error. A byte that is sent after the call takes 
 else is begun. Fields are only ever added; a protocol that is newer than the daemon's is refused in words.
 ";
 
+const EXAMPLES: &str = "\
+Examples:
+  pmrun init                          write a file for what is in this folder
+  pmrun diff                          what would change
+  pmrun apply                         change it, and nothing else
+  pmrun start ./server.js -i 2        without a file
+  pmrun list                          what runs; `pmrun monit` goes on showing it
+  pmrun logs api -f                   what it writes
+  pmrun why api                       why it is as it is";
+
+/// What commands are about. Those that are not there are left out.
+const GROUPS: [(&str, &[&str]); 5] = [
+    (
+        "What a file declares",
+        &[
+            "init", "validate", "diff", "apply", "run", "drift", "history", "rollback", "render", "convert", "schema",
+            "explain", "migrate", "deploy",
+        ],
+    ),
+    (
+        "Apps by hand",
+        &[
+            "start",
+            "stop",
+            "restart",
+            "reload",
+            "startOrRestart",
+            "startOrReload",
+            "scale",
+            "delete",
+            "serve",
+            "reset",
+            "sendSignal",
+            "send",
+            "attach",
+            "trigger",
+            "inspect",
+        ],
+    ),
+    (
+        "What runs",
+        &[
+            "list",
+            "monit",
+            "show",
+            "logs",
+            "why",
+            "events",
+            "env",
+            "id",
+            "pid",
+            "jlist",
+            "prettylist",
+            "web",
+            "flush",
+            "reloadLogs",
+            "logrotate",
+            "report",
+        ],
+    ),
+    (
+        "The daemon",
+        &[
+            "startup",
+            "unstartup",
+            "save",
+            "resurrect",
+            "cleardump",
+            "kill",
+            "upgrade",
+            "state",
+            "daemon",
+            "ping",
+            "version",
+        ],
+    ),
+    ("Settings and help", &["set", "get", "config", "multiset", "unset", "completion", "help"]),
+];
+
+/// The whole program on one page: examples first, then commands by what they are about.
+pub(super) fn overview(cli: &clap::Command) -> String {
+    let about = cli.get_about().map(ToString::to_string).unwrap_or_default();
+    let mut text = format!("{about}.\n\n{EXAMPLES}\n\nUsage: pmrun [OPTIONS] <COMMAND>\n");
+    let mut rest: Vec<&clap::Command> = cli.get_subcommands().filter(|command| !command.is_hide_set()).collect();
+    for (title, names) in GROUPS {
+        let found = names.iter().filter_map(|name| {
+            let at = rest.iter().position(|command| command.get_name() == *name)?;
+            Some(rest.remove(at))
+        });
+        let lines: String = found.map(line).collect();
+        text.extend(["\n", title, ":\n", &lines]);
+    }
+    if !rest.is_empty() {
+        text.push_str("\nOthers:\n");
+        text.extend(rest.into_iter().map(line));
+    }
+    format!(
+        "{text}\nOptions:\n      --no-color      Do not colour what is printed\n  -h, --help          Print help; \
+         `pmrun COMMAND --help` of a command\n  -V, --version       Print version\n\nMore: {}\n\n{}\n\n{}\n",
+        TOPICS.map(|topic| format!("`pmrun help {topic}`")).join(", "),
+        exit::HELP,
+        surroundings::VARIABLES
+    )
+}
+
+/// A command in a line: its name, and the first thing that there is to say of it.
+fn line(command: &clap::Command) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let first = about.split([':', ';']).next().unwrap_or_default();
+    format!("  {:<16}{first}\n", command.get_name())
+}
+
+/// Of a command that there is none of: which may be meant.
+pub(super) fn no_such_command(cli: &clap::Command, written: &str) -> CliError {
+    let names: Vec<&str> = cli
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .flat_map(|command| std::iter::once(command.get_name()).chain(command.get_visible_aliases()))
+        .collect();
+    let shown = super::terminal::harmless(written.as_bytes(), false);
+    let error = CliError::usage(format!("there is no command `{shown}`"));
+    match closest(written, names) {
+        Some(name) => error.suggest(Some(name)),
+        None => error.hint("`pmrun help` lists them"),
+    }
+}
+
 pub(super) fn run(arguments: &Help, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let mut cli = Cli::command();
     let text = match arguments.topic.first().map(String::as_str) {
-        None => cli.render_help().to_string(),
+        None => overview(&cli),
         Some("exit-codes" | "exit_codes" | "exitcodes") => format!("{}\n", exit::HELP),
         Some("env" | "environment") => format!("{}\n", surroundings::VARIABLES),
         Some("ecosystem") => ECOSYSTEM.to_owned(),
@@ -96,4 +223,39 @@ fn page(cli: &mut clap::Command, name: Option<&str>) -> Result<String, CliError>
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page).map_err(|err| CliError::output(&err))?;
     Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_on_the_page_once_and_in_a_group() {
+        let cli = Cli::command();
+        let page = overview(&cli);
+        assert!(page.find("Examples:") < page.find("What a file declares:"), "{page}");
+        assert!(!page.contains("Others:") && !page.contains("__"), "{page}");
+        for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let start = format!("  {:<16}", command.get_name());
+            assert_eq!(page.lines().filter(|line| line.starts_with(&start)).count(), 1, "{start}\n{page}");
+        }
+        assert!(page.lines().all(|line| line.chars().count() <= 120), "{page}");
+    }
+
+    #[test]
+    fn what_is_mistyped_is_found() {
+        let cli = Cli::command();
+        for (written, want) in [
+            ("lst", Some("list")),
+            ("monti", Some("monit")),
+            ("aply", Some("apply")),
+            ("resart", Some("restart")),
+            ("dashbord", Some("dashboard")),
+            ("zzz", None),
+        ] {
+            let want =
+                want.map_or_else(|| "`pmrun help` lists them".to_owned(), |name| format!("did you mean `{name}`?"));
+            assert_eq!(no_such_command(&cli, written).hint, Some(want), "{written}");
+        }
+    }
 }

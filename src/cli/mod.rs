@@ -41,6 +41,7 @@ mod logs;
 mod looks;
 mod manners;
 mod migrate;
+mod monit;
 mod more;
 mod offline;
 mod options;
@@ -62,6 +63,7 @@ mod saved_plan;
 mod schema;
 mod screen;
 mod send;
+mod serve;
 mod show;
 mod startup;
 mod state;
@@ -78,7 +80,7 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 
 use self::arguments::{Cli, Command, DaemonCommand, Service};
@@ -127,6 +129,7 @@ pub fn run() -> ExitCode {
         Command::Ward { tag, folder, group } => return crate::platform::ward(tag, &folder, group.as_deref()),
         Command::Pump => return crate::logs::pump::main(),
         Command::Api { daemon } => return api::main(daemon),
+        Command::ServeFiles => return serve::be(),
         _ => {}
     }
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
@@ -184,6 +187,8 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         Command::Jlist(arguments) => jlist::run(arguments, terminal),
         Command::PrettyList(arguments) => jlist::pretty(arguments, terminal),
         Command::Web(arguments) => web::run(arguments, terminal),
+        Command::Serve(arguments) => serve::run(arguments, terminal),
+        Command::Monit => monit::run(terminal),
         Command::Logs(arguments) => logs::run(arguments, terminal),
         Command::Flush(arguments) => flush::run(arguments, terminal),
         Command::ReloadLogs => reload_logs::run(terminal),
@@ -217,6 +222,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
         | Command::Service(_)
         | Command::Pump
         | Command::Api { .. }
+        | Command::ServeFiles
         | Command::Keeper { .. }
         | Command::ResumeDaemon { .. }
         | Command::ResumeKeeper { .. }
@@ -226,6 +232,16 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<Exit, CliError
 
 /// Help that was asked for is data; everything else is a usage error. Nobody reading either is no matter.
 fn not_parsed(err: &clap::Error, manners: Manners) -> Exit {
+    let is_about_all = std::env::args_os().nth(1).is_none_or(|first| first == "-h" || first == "--help");
+    if is_about_all && matches!(err.kind(), ErrorKind::DisplayHelp) {
+        let mut terminal = Terminal::new(true, false);
+        let _ = terminal.print(help::overview(&Cli::command())).and_then(|()| terminal.flush());
+        return Exit::Done;
+    }
+    if is_about_all && matches!(err.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
+        Terminal::new(true, false).say(help::overview(&Cli::command()));
+        return Exit::Usage;
+    }
     if matches!(err.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = err.print();
         return Exit::Done;
@@ -233,6 +249,13 @@ fn not_parsed(err: &clap::Error, manners: Manners) -> Exit {
     if manners.are_pm2s() && matches!(err.kind(), ErrorKind::InvalidSubcommand) {
         let mut terminal = Terminal::new(false, false);
         let _ = pm2::no_such_command(&mut terminal).and_then(|()| terminal.flush());
+        return Exit::Usage;
+    }
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(written))) =
+        (err.kind(), err.get(ContextKind::InvalidSubcommand))
+    {
+        let for_programs = std::env::args_os().any(|arg| arg == "--json");
+        Terminal::new(false, for_programs).say_error(&help::no_such_command(&Cli::command(), written));
         return Exit::Usage;
     }
     if std::env::args_os().any(|arg| arg == "--json") {

@@ -95,10 +95,6 @@ pub(super) enum Absent {
     Otel(Anything),
     #[command(hide = true, name = "deepUpdate")]
     DeepUpdate(Anything),
-    #[command(hide = true, aliases = ["dashboard", "dash", "imonit"])]
-    Monit(Anything),
-    #[command(hide = true, alias = "expose")]
-    Serve(Anything),
     #[command(hide = true, aliases = ["sysinfos"])]
     Slist(Anything),
 }
@@ -182,14 +178,6 @@ impl Absent {
             Self::Profile(_) | Self::Otel(_) => {
                 ("nothing is injected into apps", "Node's own `--cpu-prof` and `--heap-prof` in `node_args` do it")
             }
-            Self::Monit(_) => (
-                "there is no dashboard yet",
-                "`pmrun list --watch` shows what runs and what it uses, `pmrun logs -f` what it writes",
-            ),
-            Self::Serve(_) => (
-                "no files are served yet",
-                "`pmrun start \"python3 -m http.server 8080\" --cwd FOLDER` has another program do it",
-            ),
             Self::Slist(_) => ("there is no list of sensors", "`pmrun report` tells of the machine"),
             Self::DeepUpdate(_) => ("pmrun installs nothing", "install the new one, then `pmrun upgrade`"),
         };

@@ -2,6 +2,7 @@
 //! process of its own: however many ask, and however badly, the daemon and what runs do not notice.
 
 mod connection;
+mod files;
 mod guard;
 mod metrics;
 mod openapi;
@@ -26,6 +27,7 @@ use axum::routing::{MethodFilter, on};
 use hyper::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
+pub use self::files::{Site as FileSite, Wrong as WrongSite, serve as serve_files};
 pub use self::guard::Names;
 pub use self::problem::Problem;
 pub use self::source::{Action, Feed, Instance, Load, Source, Streams};

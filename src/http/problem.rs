@@ -56,6 +56,11 @@ impl Problem {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn response(&self) -> Response {
         let mut body = json!({ "error": self.message });
         if let Some(hint) = &self.hint {

@@ -61,7 +61,7 @@ pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_i
 pub use host::{Event, Host, Reach, ended_child, living_children};
 pub use keeper::{
     Follows, KEEPER_SOCKET, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on,
-    resume, tell_keeper,
+    resume, say_ready, tell_keeper,
 };
 pub use last_line::end_last_line;
 pub use lease::is_written_to;

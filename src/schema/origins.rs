@@ -63,6 +63,8 @@ pub enum ScriptBy {
     Program,
     /// It is a command line.
     Line,
+    /// pmrun's own server of files.
+    FileServer,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

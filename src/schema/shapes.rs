@@ -144,11 +144,12 @@ impl Decoder<'_> {
             }
             match key {
                 "pm2" => self.warning(Code::UnknownOption, "`pm2` is not read where there is `apps`".to_owned(), &mark),
-                "static" => self.warning(
-                    Code::NotHonoured,
-                    "`static` is not honoured yet: no files are served".to_owned(),
-                    &mark,
-                ),
+                "static" => {
+                    let message = "`static` is not read: nothing of it is served".to_owned();
+                    let hint = "an app serves a folder: `{ script: \"serve\", env: { PM2_SERVE_PATH: \"public\", PM2_SERVE_PORT: 8080 } }`";
+                    let diagnostic = Diagnostic::warning(Code::NotHonoured, message, mark.location(self.file));
+                    self.diagnostics.push(diagnostic.hint(hint));
+                }
                 _ if TOP_LEVEL.contains(&key) => {}
                 _ => {
                     let message = format!("unknown top-level key `{}`", shown(key));

@@ -659,7 +659,9 @@ fn other_shapes_are_explained() {
         ),
         (
             json!({ "apps": [app], "static": [] }),
-            "warning at static: `static` is not honoured yet: no files are served".to_owned(),
+            "warning at static: `static` is not read: nothing of it is served (an app serves a folder: \
+             `{ script: \"serve\", env: { PM2_SERVE_PATH: \"public\", PM2_SERVE_PORT: 8080 } }`)"
+                .to_owned(),
         ),
         (
             json!({ "apps": [app], "instances": 2 }),
@@ -668,6 +670,23 @@ fn other_shapes_are_explained() {
     ] {
         assert_eq!(run(&document).lines(), [want], "{document}");
     }
+}
+
+#[test]
+fn a_script_called_serve_is_the_server_of_files_whatever_else_is_called_so() {
+    let env = json!({ "PM2_SERVE_PATH": ".", "PM2_SERVE_PORT": 8080 });
+    let run = run(&json!([
+        { "name": "a", "script": "serve", "env": env },
+        { "name": "b", "script": "serve", "env": env, "wait_ready": false, "args": "-s build" },
+    ]));
+    let message = "warning at apps[1].args: `args` of app `b` are not used: `script: \"serve\"` is pmrun's own, as in PM2 (it is \
+                   told by `PM2_SERVE_PATH` and the like in `env`; another program of that name is run by its path)";
+    let lines = run.lines();
+    assert!(lines.len() == 1 && lines[0].ends_with(&message["warning at apps[1].args".len()..]), "{lines:?}");
+    let [a, b] = &run.resolved.apps[..] else { panic!() };
+    assert!(a.is_file_server() && b.is_file_server());
+    assert_eq!((a.readiness.wait_ready, b.readiness.wait_ready), (true, false));
+    assert_eq!(a.env["PM2_SERVE_PORT"], "8080");
 }
 
 #[test]

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Distribution, HealthCheck, Need, Overlap};
 use crate::base::Signal;
 
+/// The `script` that is no program but pmrun's own server of files.
+pub const FILE_SERVER: &str = "serve";
+
 /// One app, resolved: overlays merged, paths absolute, defaults filled in.
 ///
 /// Whoever adds a field is asked by the compiler what a change of it costs: [`crate::plan`] compares two specs by
@@ -259,6 +262,12 @@ impl AppSpec {
     #[must_use]
     pub fn need(&self, app: &str) -> Need {
         self.needs.get(app).copied().unwrap_or_default()
+    }
+
+    /// Whether it is pmrun's own server of files, which PM2's files call by this name. What else is called so is run by its path.
+    #[must_use]
+    pub fn is_file_server(&self) -> bool {
+        self.script == FILE_SERVER && self.interpreter.is_none()
     }
 
     /// Whether Node runs it, or Bun, which does as Node.

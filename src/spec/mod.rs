@@ -15,8 +15,8 @@ mod take;
 mod watch_options;
 
 pub use app::{
-    AppSpec, ExecMode, Fingerprint, FingerprintBy, LIMITS, Limits, LogTarget, Logs, Readiness, RestartPolicy, Rotation,
-    StopPolicy, Watch,
+    AppSpec, ExecMode, FILE_SERVER, Fingerprint, FingerprintBy, LIMITS, Limits, LogTarget, Logs, Readiness,
+    RestartPolicy, Rotation, StopPolicy, Watch,
 };
 pub use distribution::Distribution;
 pub use field::{Field, Impact};

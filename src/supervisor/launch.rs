@@ -12,6 +12,9 @@ const SAFE_NAME_BYTES_MAX: usize = 100;
 /// Node's own (`--inspect`).
 const INSPECT_PORT: u16 = 9_229;
 
+/// The argument that pmrun serves files with.
+pub const SERVE_FILES: &str = "__serve";
+
 /// Makes a process of node's a worker of a cluster.
 pub(super) const NODE_UNIQUE_ID: &str = "NODE_UNIQUE_ID";
 
@@ -254,6 +257,8 @@ pub fn safe_name(name: &str) -> String {
 
 fn command(spec: &AppSpec, slot: u32) -> (String, Vec<String>) {
     match &spec.interpreter {
+        // Whatever the daemon is: it is the same program, wherever that is by now.
+        None if spec.is_file_server() => ("/proc/self/exe".to_owned(), vec![SERVE_FILES.to_owned()]),
         None => (spec.script.clone(), spec.args.clone()),
         Some(interpreter) => {
             let script = std::iter::once(&spec.script);
@@ -400,6 +405,15 @@ mod tests {
     fn launched(spec: &AppSpec, slot: u32, ambient: &[(&str, &str)]) -> Launch {
         let ambient = ambient.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         launch(LaunchId(7), spec, slot, 3, &layout(), &Arc::new(ambient))
+    }
+
+    #[test]
+    fn files_are_served_by_this_program_itself() {
+        let mut spec = AppSpec::new("site", "serve", "/srv");
+        spec.args = vec!["-s".into()];
+        assert_eq!(command(&spec, 0), ("/proc/self/exe".to_owned(), vec!["__serve".to_owned()]));
+        spec.script = "/usr/bin/serve".into();
+        assert_eq!(command(&spec, 0).0, "/usr/bin/serve");
     }
 
     #[test]

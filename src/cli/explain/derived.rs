@@ -27,6 +27,10 @@ pub(super) fn notes(context: &Context<'_>, row: &Row) -> Vec<String> {
             ScriptBy::Program => {
                 Some("no file of that name in `cwd`: it is the program of that name in PATH".to_owned())
             }
+            ScriptBy::FileServer => Some(
+                "pmrun's own server of files, as in PM2: `PM2_SERVE_PATH` and the like in `env` tell it what to do"
+                    .to_owned(),
+            ),
             ScriptBy::Line => Some("it is no file: a shell runs it as a command line".to_owned()),
         },
         "args" if by.script == ScriptBy::Line => Some("they are a part of the command line".to_owned()),

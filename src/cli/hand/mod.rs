@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::terminal::{Terminal, harmless};
 use super::{change, exchange, logs, pm2, show, surroundings};
 use crate::config::World;
-use crate::document::to_json_text;
+use crate::document::{Node, to_json_text};
 use crate::plan::render_text;
 use crate::rpc::wire::{Alter, Altered, AppView, Request, Scale};
 use crate::spec::AppSpec;
@@ -94,6 +94,19 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
         return attach(terminal);
     }
     Ok(exit)
+}
+
+/// An app that another command describes.
+pub(super) fn start_described(
+    node: &Node,
+    word: &str,
+    arguments: &Act,
+    check: &dyn Fn() -> Result<(), CliError>,
+    terminal: &mut Terminal,
+) -> Result<Exit, CliError> {
+    let scene = Scene { verb: Verb::Start, arguments, world: surroundings::world()? };
+    let known = known(terminal)?;
+    scene.described(node, word, &known, check, terminal)
 }
 
 /// `--watch app.js`: who names a file after an option that may do without a value, and no other, means it.
@@ -245,16 +258,31 @@ impl Scene<'_> {
         }
     }
 
-    /// One that is there already by name and script is started where it does not run.
     fn script(&self, script: &Word, word: &str, known: &[AppView], terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let options = &self.arguments.app;
-        let node = app::node(script, options, &self.world);
+        let node = app::node(script, &self.arguments.app, &self.world);
+        self.described(&node, word, known, &|| Ok(()), terminal)
+    }
+
+    /// One that is there already by name and script is started where it does not run. Where it is not, `check` may have something
+    /// against it.
+    fn described(
+        &self,
+        node: &Node,
+        word: &str,
+        known: &[AppView],
+        check: &dyn Fn() -> Result<(), CliError>,
+        terminal: &mut Terminal,
+    ) -> Result<Exit, CliError> {
         let spec = app::spec(node.clone(), word, &self.world, terminal)?;
         if self.arguments.write {
-            write_down(&node, &spec.name, &self.world, terminal)?;
+            write_down(node, &spec.name, &self.world, terminal)?;
         }
         let same = known.iter().find(|app| app.spec.name == spec.name && is_same(&app.spec, &spec));
         let Some(app) = same else {
+            // Of one that is there under that name the daemon says so.
+            if !known.iter().any(|app| app.spec.name == spec.name) {
+                check()?;
+            }
             let request = Request::StartScript { spec: Box::new(spec.clone()), ambient: ambient(&self.world.env) };
             if terminal.manners.are_pm2s() {
                 return pm2::start(&request, &spec, terminal);
@@ -365,16 +393,14 @@ fn bring_up(
 
 /// Whether both run the same; what a command line runs is among its shell's arguments.
 fn is_same(known: &AppSpec, wanted: &AppSpec) -> bool {
+    if wanted.is_file_server() {
+        return known.is_file_server() && known.env == wanted.env;
+    }
     known.script == wanted.script && (wanted.script.starts_with('/') || known.args == wanted.args)
 }
 
 /// `NAME-pm2.json`, as PM2 calls it: a file that says what the command line did.
-fn write_down(
-    node: &crate::document::Node,
-    name: &str,
-    world: &World,
-    terminal: &mut Terminal,
-) -> Result<(), CliError> {
+fn write_down(node: &Node, name: &str, world: &World, terminal: &mut Terminal) -> Result<(), CliError> {
     let path = world.cwd.join(format!("{}-pm2.json", name.replace('/', "-")));
     let text = format!("{{\"apps\":[{}]}}\n", to_json_text(node));
     std::fs::write(&path, text).map_err(|err| CliError::io("write", &path, &err))?;

@@ -32,8 +32,10 @@ const CHANGE_PATIENCE: Duration = Duration::from_mins(10);
 const PLAN_PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
-pub(super) struct Knowledge {
+pub(in crate::cli) struct Knowledge {
     home: PathBuf,
+    /// Through whom what is changed is changed.
+    by: &'static str,
     looks: Mutex<Looks>,
     /// What was said of all apps, as of which revision.
     apps: Mutex<Option<(u64, Arc<str>)>>,
@@ -42,8 +44,8 @@ pub(super) struct Knowledge {
 }
 
 impl Knowledge {
-    pub(super) fn new(home: PathBuf) -> Self {
-        Self { home, looks: Mutex::default(), apps: Mutex::default(), planning: Mutex::default() }
+    pub(in crate::cli) fn new(home: PathBuf, by: &'static str) -> Self {
+        Self { home, by, looks: Mutex::default(), apps: Mutex::default(), planning: Mutex::default() }
     }
 
     /// The last answer to a question.
@@ -287,7 +289,7 @@ impl Source for Knowledge {
             Action::Delete => ("delete", Request::Delete { targets }),
             Action::Scale(count) => ("scale", Request::Scale { targets, to: Scale::To(count) }),
         };
-        match self.ask(request, &["web:", word, target], CHANGE_PATIENCE)? {
+        match self.ask(request, &[self.by, word, target], CHANGE_PATIENCE)? {
             Answer::Done { touched, failed } => Ok(json!({ "touched": touched, "failed": failed })),
             Answer::Cancelled { .. } => Err(Problem::conflict("it was given up")),
             _ => Err(strange()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::knowledge::Knowledge;
+pub(super) use self::knowledge::Knowledge;
 use super::error::CliError;
 use super::exit::Exit;
 use super::terminal::Terminal;
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &arguments::Web, terminal: &mut Terminal) -> Result
         terminal.note("what is sent can be read on its way, tokens too: put something that does TLS in front");
     }
     terminal.note(&format!("serving on http://{address}"));
-    let knowledge: Arc<dyn http::Source> = Arc::new(Knowledge::new(home.clone()));
+    let knowledge: Arc<dyn http::Source> = Arc::new(Knowledge::new(home.clone(), "web:"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(THREADS_MAX)

@@ -8,6 +8,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Where it listens.
 pub(super) const MANAGER: &str = "NOTIFY_SOCKET";
 
+/// That this process serves, to whoever has started it and waits for that.
+pub fn say_ready() {
+    tell("READY=1");
+}
+
 /// That it does not hear it is its own affair.
 pub(super) fn tell(text: &str) {
     let Some(address) = std::env::var_os(MANAGER) else { return };

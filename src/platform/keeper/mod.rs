@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use self::link::KeeperLink;
 pub(super) use self::link::Told;
 use self::link::{BECOME, DROP, FAREWELL, HOLD, LISTEN, SERVES, TELL, WORD_BYTES_MAX, encode, heard, rest_of};
+pub use self::manager::say_ready;
 pub(super) use self::succession::Legacy;
 pub use self::succession::Succession;
 use super::handover::{hand_over, take_watches, taken_over};

@@ -65,7 +65,7 @@ fn ecosystem() -> Json {
             "deploy": { "$ref": "#/definitions/deploy" },
             "$schema": { "$ref": "#/definitions/schema" },
             "static": {
-                "description": "PM2: folders that are served. Not honoured yet: no files are served.",
+                "description": "PM2: folders that are served. Not read: an app of `script: \"serve\"` serves one.",
                 "doNotSuggest": true,
             },
         },

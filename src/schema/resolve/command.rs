@@ -6,7 +6,7 @@ use crate::schema::FileEntry;
 use crate::schema::draft::{CodeOption, Draft};
 use crate::schema::origins::{InterpreterBy, ScriptBy};
 use crate::schema::words::{shell_append, split_words};
-use crate::spec::AppSpec;
+use crate::spec::{AppSpec, FILE_SERVER};
 
 /// What a `script` turned out to be.
 enum Script {
@@ -65,6 +65,10 @@ impl Resolver<'_> {
             return None;
         };
         written.clone_into(&mut spec.script);
+        if written == FILE_SERVER && matches!(interpreter, Interpreter::ByScript | Interpreter::Direct) {
+            self.file_server(draft, spec);
+            return None;
+        }
         match self.script(draft, cwd, written, &interpreter, spec)? {
             Script::File { path, executable } => {
                 spec.script = text(&path);
@@ -105,6 +109,22 @@ impl Resolver<'_> {
                 let words: Vec<String> = split_words(written).into_iter().chain(args).collect();
                 self.named_file(&words, true, cwd, draft)
             }
+        }
+    }
+
+    /// pmrun's own: its variables say everything, and it says itself when it serves.
+    fn file_server(&mut self, draft: &Draft, spec: &mut AppSpec) {
+        self.by.script = ScriptBy::FileServer;
+        if !draft.wrote("wait_ready") {
+            spec.readiness.wait_ready = true;
+        }
+        if !spec.args.is_empty() {
+            let at = draft.at("args").location(self.request.file);
+            let message =
+                format!("`args` of {} are not used: `script: \"serve\"` is pmrun's own, as in PM2", title(draft));
+            let hint =
+                "it is told by `PM2_SERVE_PATH` and the like in `env`; another program of that name is run by its path";
+            self.diagnostics.push(Diagnostic::warning(Code::Conflict, message, at).hint(hint));
         }
     }
 

@@ -33,6 +33,11 @@ pub(crate) fn needs_git() -> bool {
     needs("git", answer(&FOUND, "git", &["--version"]).is_some())
 }
 
+pub(crate) fn needs_tmux() -> bool {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    needs("tmux", answer(&FOUND, "tmux", &["-V"]).is_some())
+}
+
 /// Where the real interpreter is: `python3` may be a shim that needs the developer's own home.
 pub(crate) fn python_folder() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
