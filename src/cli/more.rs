@@ -99,8 +99,12 @@ pub(super) enum Absent {
     Serve(Anything),
     #[command(hide = true)]
     Migrate(Anything),
-    #[command(hide = true, aliases = ["sysinfos"])]
+    #[command(hide = true, aliases = ["sysinfos", "sysmonit"])]
     Slist(Anything),
+    #[command(hide = true)]
+    Examples(Anything),
+    #[command(hide = true)]
+    Create(Anything),
 }
 
 #[derive(Args, Debug)]
@@ -202,6 +206,10 @@ impl Absent {
                 "`pm2 save`, then `pmrun resurrect --from ~/.pm2/dump.pm2 --dry-run` shows what would be started",
             ),
             Self::Slist(_) => ("there is no list of sensors", "`pmrun report` tells of the machine"),
+            Self::Examples(_) => {
+                ("there is no list of examples", "`pmrun help start` and other commands begin with theirs")
+            }
+            Self::Create(_) => ("nothing is scaffolded", "`pmrun init` writes an ecosystem file for what is there"),
             Self::DeepUpdate(_) => ("pmrun installs nothing", "install the new one, then `pmrun upgrade`"),
         };
         CliError::error(what).hint(instead).in_pm2s_words(format!("{what}: {instead}"))

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::task::JoinHandle;
 
 use super::checks::Checks;
+use super::dump::{dump_path, write_dump};
 use super::foreground::{self, Foreground};
 use super::journal::Journal;
 use super::log;
@@ -21,15 +22,15 @@ use crate::base::Now;
 use crate::health;
 use crate::logs::rotate::Rotator;
 use crate::platform::{
-    Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same,
+    Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same, names,
 };
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::verdict::Verdict;
-use crate::runtime::{ClientId, Core, Effect, Input, State, Stranger};
-use crate::supervisor::{Launch, LaunchId};
+use crate::runtime::{ClientId, Core, Effect, Input, State, Stranger, pm2_dump};
+use crate::supervisor::{Launch, LaunchId, Names};
 use crate::watch::{Report, Watcher};
 
 /// How long the last answers may take to be read when the daemon ends.
@@ -423,6 +424,9 @@ impl Daemon {
                 if self.ending {
                     return;
                 }
+                if matches!(input, Input::Terminate) {
+                    self.dump(core);
+                }
                 let effects = core.handle(input, self.clock.now());
                 self.perform_all(effects);
             }
@@ -650,6 +654,20 @@ impl Daemon {
             self.host.take_leave();
             self.stops = true;
             self.inputs.push_back(Input::Terminate);
+        }
+    }
+
+    /// As PM2 does before it ends by a signal: what ran is what the next one is to bring back.
+    fn dump(&self, core: &Core) {
+        if self.foreground.is_some() || names(&self.home) != Names::Pm2 {
+            return;
+        }
+        let apps = core.apps(self.clock.now());
+        let path = dump_path(&self.home);
+        if !apps.is_empty()
+            && let Err(error) = write_dump(&path, &pm2_dump(&apps))
+        {
+            log::line(format_args!("failed to write `{}`: {error}", path.display()));
         }
     }
 

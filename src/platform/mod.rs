@@ -54,7 +54,7 @@ pub use clock::{Alarm, Clock, Timer, time_zone};
 pub use cpus::cpus;
 pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
-pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_id};
+pub use home::{KnownUser, MANNERS, Use, default_home, ensure_home, find_user, may, names, user_id};
 pub use host::{Event, Host, ended_child, living_children};
 pub use keeper::{
     Follows, KEEPER_SOCKET, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on,

@@ -14,7 +14,7 @@ mod table;
 
 pub use check::{Ask as ProbeAsk, Check, check};
 pub use launch::{
-    Framing, Launch, LaunchId, Layout, Output, combined_log, declared, launch, log_outputs, pid_file, safe_name,
+    Framing, Launch, LaunchId, Layout, Names, Output, combined_log, declared, launch, log_outputs, pid_file, safe_name,
     unique_id,
 };
 pub use machine::{Machine, deadline};

@@ -32,6 +32,8 @@ mod looking;
 mod memory;
 mod mistakes;
 mod named_pm2;
+mod named_pm2_files;
+mod named_pm2_words;
 mod only_what_changed;
 mod planning;
 mod profiles;
