@@ -60,7 +60,8 @@ fn option(word: &str, next: Option<&OsStr>) -> Option<(String, bool)> {
 }
 
 /// With the command first. Of PM2's manners are that options which mean nothing to a command are no mistake.
-pub(super) fn arrange(args: Vec<OsString>, manners: Manners, cli: impl FnOnce() -> Command) -> Line {
+/// `cli` has the definition of the command that it is called with, others besides it or not.
+pub(super) fn arrange(args: Vec<OsString>, manners: Manners, cli: impl FnOnce(&str) -> Command) -> Line {
     let mut args = args.into_iter();
     let program = args.next();
     let rest: Vec<OsString> = args.collect();
@@ -102,7 +103,7 @@ pub(super) fn arrange(args: Vec<OsString>, manners: Manners, cli: impl FnOnce() 
         return Line { args: untouched(program), ..Line::default() };
     };
     if manners.are_pm2s() {
-        let cli = cli();
+        let cli = cli(&command.to_string_lossy());
         let known = cli.find_subcommand(&command);
         let takes = |name: &str| {
             let named = |arg: &clap::Arg| arg.get_long().is_some_and(|long| name.strip_prefix("--") == Some(long));
@@ -124,7 +125,7 @@ mod tests {
 
     fn arranged(line: &str, manners: Manners) -> (String, bool) {
         let args = std::iter::once("x").chain(line.split_whitespace()).map(OsString::from).collect();
-        let Line { args, silent } = arrange(args, manners, Cli::command);
+        let Line { args, silent } = arrange(args, manners, |_| Cli::command());
         let words: Vec<String> = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
         (words.join(" "), silent)
     }

@@ -46,6 +46,7 @@ mod package;
 mod ping;
 mod pm2;
 mod progress;
+mod quick;
 mod random;
 mod reload_logs;
 mod render;
@@ -98,9 +99,11 @@ pub fn run() -> ExitCode {
     let mut signals = (std::process::id() == 1).then(Signals::block_all);
     let manners = Manners::own();
     completion::answer_shells();
-    let line = commander::arrange(std::env::args_os().collect(), manners, Cli::command);
+    let line = commander::arrange(std::env::args_os().collect(), manners, |command| {
+        quick::definition(command).unwrap_or_else(Cli::command)
+    });
     surroundings::settle(manners);
-    let cli = match Cli::try_parse_from(line.args) {
+    let cli = match quick::parse(&line.args).map_or_else(|| Cli::try_parse_from(&line.args), Ok) {
         Ok(cli) => cli,
         Err(err) => return manners.exit(not_parsed(&err, manners)).into(),
     };

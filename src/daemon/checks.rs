@@ -1,11 +1,12 @@
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::base::ExitStatus;
-use crate::health::{Prober, Report};
-use crate::platform::{Event, Host};
+use crate::health::{Prober, Reached, Report};
+use crate::platform::{Event, Host, Reach};
 use crate::supervisor::{Check, Launch, LaunchId};
 
 /// Launches of health checks are counted from here: far above those of instances, and below what the host can tell
@@ -17,7 +18,17 @@ const FIRST_LAUNCH: u64 = 1 << 48;
 pub(super) struct Checks {
     prober: Prober,
     running: HashMap<LaunchId, Running>,
+    /// Workers that have not said yet whether they take a connection: by whose health it is.
+    reaching: HashMap<LaunchId, Reaching>,
     next: u64,
+}
+
+/// A connection that a worker is to take.
+#[derive(Debug)]
+struct Reaching {
+    seq: u64,
+    near: OwnedFd,
+    answer: oneshot::Sender<Reached>,
 }
 
 /// A command of a health check.
@@ -30,10 +41,11 @@ struct Running {
 
 impl Checks {
     pub(super) fn new(to_loop: UnboundedSender<Report>) -> Self {
-        Self { prober: Prober::new(to_loop), running: HashMap::new(), next: FIRST_LAUNCH }
+        Self { prober: Prober::new(to_loop), running: HashMap::new(), reaching: HashMap::new(), next: FIRST_LAUNCH }
     }
 
     pub(super) fn set(&mut self, launch: LaunchId, check: Option<Box<Check>>) {
+        self.reaching.remove(&launch);
         self.prober.set(launch, check);
     }
 
@@ -42,6 +54,19 @@ impl Checks {
         match report {
             Report::Probed { launch, result } => return Some((launch, result)),
             Report::Run { of, launch, answer } => self.run(of, *launch, answer, host),
+            Report::Reach { of, port, answer } => {
+                // Of one that was asked before and has not answered, nobody waits any more for that.
+                self.reaching.remove(&of);
+                // Nor for this, where nobody hears the answer.
+                let _ = match host.reach(of, port) {
+                    Reach::AsEverybody => answer.send(Reached::AsEverybody),
+                    Reach::NotThere => answer.send(Reached::NotThere),
+                    Reach::Told { seq, near } => {
+                        self.reaching.insert(of, Reaching { seq, near, answer });
+                        Ok(())
+                    }
+                };
+            }
             Report::Abandon { of } => {
                 for (launch, _) in self.running.iter().filter(|(_, running)| running.of == of) {
                     host.kill(*launch, true);
@@ -75,6 +100,13 @@ impl Checks {
                 let _ = running.answer.send(Ok(*status));
                 if *left {
                     host.kill(*launch, true);
+                }
+                None
+            }
+            Event::Reached { launch, seq, accepted } => {
+                let is_it = self.reaching.get(launch).is_some_and(|reaching| reaching.seq == *seq);
+                if let Some(Reaching { near, answer, .. }) = is_it.then(|| self.reaching.remove(launch)).flatten() {
+                    let _ = answer.send(if *accepted { Reached::Own(near) } else { Reached::NotThere });
                 }
                 None
             }

@@ -683,6 +683,8 @@ impl Daemon {
                 Event::Ready { launch } => Input::Ready { launch },
                 Event::Listening { launch } => Input::Listening { launch },
                 Event::Drained { launch } => Input::Drained { launch },
+                // Only checks ask for it.
+                Event::Reached { .. } => continue,
                 Event::Limits { launch, note } => {
                     if let (Some(foreground), Some(note)) = (&mut self.foreground, &note) {
                         foreground.limits(note);

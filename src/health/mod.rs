@@ -10,6 +10,7 @@ mod probe;
 mod tests;
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::beats::Beats;
+use self::probe::Peer;
 use crate::base::{ExitStatus, format_millis};
 use crate::supervisor::{Check, Launch, LaunchId, ProbeAsk};
 
@@ -34,10 +36,27 @@ pub enum Report {
         launch: Box<Launch>,
         answer: oneshot::Sender<Result<ExitStatus, String>>,
     },
+    /// A worker of Node's cluster is to be asked, and none of the others that listen on this port.
+    Reach {
+        of: LaunchId,
+        port: u16,
+        answer: oneshot::Sender<Reached>,
+    },
     /// Nobody waits any more for what was started for this launch.
     Abandon {
         of: LaunchId,
     },
+}
+
+/// How one process is to be asked.
+#[derive(Debug)]
+pub enum Reached {
+    /// As everybody asks it.
+    AsEverybody,
+    /// By this connection, which it has taken.
+    Own(OwnedFd),
+    /// Not at all: it does not listen there, and others do.
+    NotThere,
 }
 
 /// All checks that are being made.
@@ -110,8 +129,14 @@ fn together(at: Instant, began: Instant, interval_ms: u64) -> Option<Instant> {
 async fn probed(check: &Check, to_loop: &UnboundedSender<Report>) -> Result<(), String> {
     let ask = async {
         match &check.ask {
-            ProbeAsk::Http(url) => probe::http(url).await,
-            ProbeAsk::Tcp(address) => probe::tcp(address).await,
+            ProbeAsk::Http(url) => {
+                let peer = probe::http_peer(url)?;
+                probe::http(url, reached(check, &peer, to_loop).await?).await
+            }
+            ProbeAsk::Tcp(address) => {
+                let peer = probe::tcp_peer(address)?;
+                probe::tcp(&peer, reached(check, &peer, to_loop).await?).await
+            }
             ProbeAsk::Exec(launch) => exec(check.launch, launch, to_loop).await,
         }
     };
@@ -122,6 +147,21 @@ async fn probed(check: &Check, to_loop: &UnboundedSender<Report>) -> Result<(), 
         let _ = to_loop.send(Report::Abandon { of: check.launch });
     }
     Err(format!("no answer within {}", format_millis(check.timeout_ms)))
+}
+
+/// A connection that the process has taken itself, where it shares its port with others and is of this machine.
+async fn reached(check: &Check, peer: &Peer<'_>, to_loop: &UnboundedSender<Report>) -> Result<Option<OwnedFd>, String> {
+    if !check.worker || !peer.is_local() {
+        return Ok(None);
+    }
+    let (answer, answered) = oneshot::channel();
+    let gone = || "the daemon is ending".to_owned();
+    to_loop.send(Report::Reach { of: check.launch, port: peer.port, answer }).map_err(|_| gone())?;
+    match answered.await.map_err(|_| gone())? {
+        Reached::AsEverybody => Ok(None),
+        Reached::Own(fd) => Ok(Some(fd)),
+        Reached::NotThere => Err(format!("it does not listen on port {}, others of its app do", peer.port)),
+    }
 }
 
 async fn exec(of: LaunchId, launch: &Launch, to_loop: &UnboundedSender<Report>) -> Result<(), String> {

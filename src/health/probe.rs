@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream as Connected};
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -14,24 +15,68 @@ use crate::platform::reason;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 100;
 
-/// Passes when somebody accepts a connection.
-pub(super) async fn tcp(address: &str) -> Result<(), String> {
-    let (host, port) = address.rsplit_once(':').ok_or_else(|| format!("`{address}` names no port"))?;
-    let port: u16 = port.parse().map_err(|_| format!("`{port}` is no port"))?;
-    connect(host, port).await.map(drop)
+/// Who is asked.
+#[derive(Debug)]
+pub(super) struct Peer<'a> {
+    host: &'a str,
+    pub(super) port: u16,
+}
+
+impl Peer<'_> {
+    /// Whether it is this machine by its own name for itself.
+    pub(super) fn is_local(&self) -> bool {
+        let is_own = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+        let bare = bare(self.host);
+        bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_own)
+    }
+}
+
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("`{text}` is no port"))
+}
+
+pub(super) fn tcp_peer(address: &str) -> Result<Peer<'_>, String> {
+    let (host, number) = address.rsplit_once(':').ok_or_else(|| format!("`{address}` names no port"))?;
+    Ok(Peer { host, port: port(number)? })
+}
+
+/// Passes when somebody accepts a connection, or has taken this one.
+pub(super) async fn tcp(peer: &Peer<'_>, own: Option<OwnedFd>) -> Result<(), String> {
+    match own {
+        Some(_) => Ok(()),
+        None => connect(peer.host, peer.port).await.map(drop),
+    }
+}
+
+/// The host of a URL as it is written there, with its port, and what follows.
+fn parts(url: &str) -> (&str, &str) {
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
+}
+
+pub(super) fn http_peer(url: &str) -> Result<Peer<'_>, String> {
+    let (host, _) = parts(url);
+    match host.rsplit_once(':') {
+        Some((host, number)) if !number.ends_with(']') => Ok(Peer { host, port: port(number)? }),
+        _ => Ok(Peer { host, port: 80 }),
+    }
 }
 
 /// Passes when the answer's status is from 200 to 399.
-pub(super) async fn http(url: &str) -> Result<(), String> {
-    let rest = url.strip_prefix("http://").unwrap_or(url);
-    let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+pub(super) async fn http(url: &str, own: Option<OwnedFd>) -> Result<(), String> {
+    let (host, target) = parts(url);
     let target = target.split('#').next().unwrap_or_default();
     let slash = if target.starts_with('/') { "" } else { "/" };
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, port.parse().map_err(|_| format!("`{port}` is no port"))?),
-        _ => (host, 80),
+    let stream = if let Some(fd) = own {
+        fd.into()
+    } else {
+        let peer = http_peer(url)?;
+        connect(peer.host, peer.port).await?
     };
-    let stream = connect(name, port).await?;
     let mut stream = TcpStream::from_std(stream).map_err(|error| reason(&error))?;
     let request = format!(
         "GET {slash}{target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pmrun/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
@@ -72,7 +117,7 @@ async fn status(stream: &mut TcpStream) -> Result<u16, String> {
 
 /// Names other than `localhost` are looked up each time: what they stand for changes.
 async fn connect(host: &str, port: u16) -> Result<Connected, String> {
-    let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
+    let bare = bare(host);
     let addresses: Vec<SocketAddr> = match bare.parse::<IpAddr>() {
         Ok(address) => vec![(address, port).into()],
         Err(_) if bare.eq_ignore_ascii_case("localhost") => {

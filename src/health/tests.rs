@@ -1,7 +1,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::probe::{http, tcp};
+use super::probe::{http, http_peer, tcp, tcp_peer};
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -23,7 +23,7 @@ fn answered(answer: &'static str, path: &str) -> (Result<(), String>, String) {
             let _ = stream.write_all(rest.as_bytes()).await;
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
-        let result = http(&format!("http://127.0.0.1:{port}{path}")).await;
+        let result = http(&format!("http://127.0.0.1:{port}{path}"), None).await;
         (result, server.await.unwrap())
     })
 }
@@ -61,10 +61,38 @@ fn a_port_that_nobody_listens_on_is_refused() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        assert!(tcp(&address.to_string()).await.is_ok());
-        assert!(tcp(&format!("localhost:{}", address.port())).await.is_ok());
+        let text = address.to_string();
+        let named = format!("localhost:{}", address.port());
+        assert!(tcp(&tcp_peer(&text).unwrap(), None).await.is_ok());
+        assert!(tcp(&tcp_peer(&named).unwrap(), None).await.is_ok());
         drop(listener);
-        assert_eq!(tcp(&address.to_string()).await.unwrap_err(), "connection refused");
-        assert_eq!(tcp("localhost:99999").await.unwrap_err(), "`99999` is no port");
+        assert_eq!(tcp(&tcp_peer(&text).unwrap(), None).await.unwrap_err(), "connection refused");
     });
+    assert_eq!(tcp_peer("localhost:99999").unwrap_err(), "`99999` is no port");
+}
+
+#[test]
+fn who_is_of_this_machine() {
+    let tcp = |address: &str| tcp_peer(address).map(|peer| (peer.port, peer.is_local()));
+    for (address, want) in [
+        ("127.0.0.1:1", Ok((1, true))),
+        ("LocalHost:2", Ok((2, true))),
+        ("[::1]:3", Ok((3, true))),
+        ("0.0.0.0:4", Ok((4, true))),
+        ("10.0.0.1:5", Ok((5, false))),
+        ("db:6", Ok((6, false))),
+        ("db", Err("`db` names no port".to_owned())),
+    ] {
+        assert_eq!(tcp(address), want, "{address}");
+    }
+    let http = |url: &str| http_peer(url).map(|peer| (peer.port, peer.is_local()));
+    for (url, want) in [
+        ("http://localhost:3000/health", Ok((3000, true))),
+        ("http://[::1]/x", Ok((80, true))),
+        ("http://[::1]:8080?x", Ok((8080, true))),
+        ("http://db/", Ok((80, false))),
+        ("http://db:x/", Err("`x` is no port".to_owned())),
+    ] {
+        assert_eq!(http(url), want, "{url}");
+    }
 }

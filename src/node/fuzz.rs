@@ -123,7 +123,7 @@ proptest! {
                         prop_assert!(kept.is_none_or(|kept| primary.kept().any(|one| one.name == kept.name)));
                     }
                     Said::Close { key } => primary.close(worker(id), &key),
-                    Said::Took { ack, accepted } => primary.took(ack, accepted),
+                    Said::Took { ack, accepted } => _ = primary.took(ack, accepted),
                     Said::Leaving { seq } => drop(primary.leave(seq)),
                     _ => {}
                 },

@@ -93,6 +93,17 @@ pub struct Connection<F> {
     pub origin: u64,
 }
 
+/// Whether one worker can be reached by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handed<F> {
+    /// It says by this number whether it takes it.
+    Told { seq: u64, answer: Answer<F> },
+    /// Others listen there, or are to, and it does not.
+    NotThere,
+    /// It is no port that workers share.
+    Unknown,
+}
+
 /// Which socket it is. As text it goes through other programs: what is added later is optional.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Name {
@@ -389,11 +400,31 @@ impl<F: Clone> Primary<F> {
         in_turn.min_by_key(|heir| owed(*heir))
     }
 
-    /// A worker has taken a connection, or not: it has closed its server meanwhile.
-    pub fn took(&mut self, seq: u64, accepted: bool) {
-        if let Some((_, connection)) = self.given.remove(&seq).filter(|_| !accepted) {
+    /// A worker has taken a connection, or not: it has closed its server meanwhile. False where it is none that waited here.
+    pub fn took(&mut self, seq: u64, accepted: bool) -> bool {
+        let Some((_, connection)) = self.given.remove(&seq) else { return false };
+        if !accepted {
             self.waiting.push_back(connection);
         }
+        true
+    }
+
+    /// A connection that this worker is to take, and no other: who connects to a port that workers share is served by any.
+    pub fn hand(&mut self, worker: u64, port: u16, fd: impl FnOnce() -> Option<F>) -> Handed<F> {
+        let at_port = |name: &Name| {
+            name.endpoint.port == port && matches!(name.endpoint.family, Family::Tcp4 | Family::Tcp6) && !name.passed
+        };
+        let mut same = self.sockets.iter().filter(|(name, _)| at_port(name)).peekable();
+        if same.peek().is_none() {
+            return Handed::Unknown;
+        }
+        let serves = |socket: &Socket<F>| self.workers.contains_key(&worker) && socket.users.contains_key(&worker);
+        let Some((name, _)) = same.find(|(_, socket)| serves(socket)) else { return Handed::NotThere };
+        let (key, handle_type) = (name.key(), name.endpoint.handle_type());
+        let Some(fd) = fd() else { return Handed::Unknown };
+        let seq = self.next();
+        let inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq });
+        Handed::Told { seq, answer: Answer { line: handle(handle_type, &inner), fd: Some(fd) } }
     }
 
     /// Closes what nobody uses. To be said when workers have been up for a while: they have asked for what they want. What
@@ -440,10 +471,11 @@ impl<F: Clone> Primary<F> {
         self.heirs(endpoint).next().is_some()
     }
 
-    /// Who serves the same as a socket that nobody serves any more.
+    /// Who serves the same as a socket that nobody serves any more. A worker that was told to disconnect takes nobody: it may
+    /// end by an assertion of node's own when a connection comes while it does (ERR_INTERNAL_ASSERTION, seen with node 20).
     fn heirs(&self, endpoint: &Endpoint) -> impl Iterator<Item = u64> {
         let same = self.sockets.iter().filter(move |(name, _)| name.endpoint == *endpoint && !name.passed);
-        same.flat_map(|(_, socket)| socket.users.keys().copied())
+        same.flat_map(|(_, socket)| socket.users.keys().copied()).filter(|user| self.workers.contains_key(user))
     }
 
     /// A worker is to close what it listens on, and its channel when it is done with its connections.
@@ -708,6 +740,39 @@ mod tests {
         assert!(next.primary.sweep().is_empty());
         assert_eq!(next.ask(ONE, tcp(80)), Ok(1));
         assert_eq!(next.ask(ONE, tcp(80)), Err(-98));
+    }
+
+    #[test]
+    fn a_worker_that_disconnects_is_given_nobody() {
+        let mut world = World::default();
+        world.ask(ONE, tcp(80)).unwrap();
+        world.ask(TWO, tcp(80)).unwrap();
+        world.primary.gone(ONE);
+        world.primary.disconnect(TWO);
+        world.primary.accept(Connection { endpoint: tcp(80).endpoint.unwrap(), fd: 10, origin: 0 });
+        assert_eq!(world.primary.give(|_| true), []);
+        assert!(world.primary.orphans().is_empty(), "those who come wait in the system's queue");
+        let next = Worker { id: 9, ..ONE };
+        world.ask(next, tcp(80)).unwrap();
+        assert_eq!(world.primary.give(|_| true)[0].0, next.id);
+    }
+
+    #[test]
+    fn one_worker_can_be_reached_by_itself() {
+        let mut world = World::default();
+        world.ask(ONE, tcp(80)).unwrap();
+        assert_eq!(world.primary.hand(ONE.id, 81, || panic!("not opened")), Handed::Unknown);
+        assert_eq!(world.primary.hand(TWO.id, 80, || panic!("not opened")), Handed::NotThere);
+        let Handed::Told { seq, answer } = world.primary.hand(ONE.id, 80, || Some(5)) else { panic!("it listens") };
+        let message: Value = serde_json::from_slice(&answer.line).unwrap();
+        let inner = &message["msg"];
+        assert_eq!((&inner["act"], &inner["seq"], answer.fd), (&json!("newconn"), &json!(seq), Some(5)));
+        // Whether it takes it is nobody else's business.
+        assert!(!world.primary.took(seq, false));
+        assert_eq!(world.primary.give(|_| true), []);
+        assert_eq!(world.primary.hand(ONE.id, 80, || None), Handed::Unknown);
+        world.primary.close(ONE, inner["key"].as_str().unwrap());
+        assert_eq!(world.primary.hand(ONE.id, 80, || panic!("not opened")), Handed::NotThere);
     }
 
     #[test]

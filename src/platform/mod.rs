@@ -55,7 +55,7 @@ pub use cpus::cpus;
 pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{KnownUser, MANNERS, Use, default_home, ensure_home, find_user, may, names, user_id};
-pub use host::{Event, Host, ended_child, living_children};
+pub use host::{Event, Host, Reach, ended_child, living_children};
 pub use keeper::{
     Follows, KEEPER_SOCKET, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on,
     resume, tell_keeper,

@@ -202,6 +202,32 @@ pub(super) fn origin(fd: &OwnedFd) -> u64 {
     }
 }
 
+/// The two ends of a connection within this machine: the one who connects, and the other. Both do not block.
+///
+/// # Errors
+/// The system's.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let stream = || socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
+    let listener = stream()?;
+    bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    listen(&listener, 1)?;
+    let near = stream()?;
+    // Within a machine it is there when this returns, though that says that it is in progress.
+    match connect(&near, &rustix::net::getsockname(&listener)?) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let own = rustix::net::getsockname(&near)?;
+    // Anybody may connect to a port of this machine.
+    for far in pending(&listener, usize::MAX).0 {
+        if rustix::net::getpeername(&far)? == Some(own.clone()) {
+            return Ok((near, far));
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::ConnectionAborted))
+}
+
 /// Those who wait on a socket for somebody to accept them, `most` at a time, and whether others can follow.
 pub(super) fn pending(fd: &OwnedFd, most: usize) -> (Vec<OwnedFd>, bool) {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -219,3 +245,19 @@ pub(super) fn pending(fd: &OwnedFd, most: usize) -> (Vec<OwnedFd>, bool) {
 
 /// No backlog is longer that an app asks for.
 const PENDING_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_two_ends_of_one_connection() {
+        let (near, far) = pair().unwrap();
+        rustix::io::write(&near, b"asked").unwrap();
+        let mut bytes = [0; 8];
+        assert_eq!(rustix::io::read(&far, &mut bytes).map(|count| bytes[..count].to_vec()), Ok(b"asked".to_vec()));
+        assert_eq!(rustix::io::read(&far, &mut [0; 8]), Err(Errno::AGAIN), "it does not block");
+        drop(far);
+        assert_eq!(rustix::io::read(&near, &mut [0; 8]), Ok(0));
+    }
+}

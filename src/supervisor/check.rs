@@ -18,6 +18,8 @@ pub struct Check {
     pub timeout_ms: u64,
     /// Passes in a row that are told; later ones are no news.
     pub passes_told: u32,
+    /// It is a worker of Node's cluster: who connects to its port is served by any of them.
+    pub worker: bool,
 }
 
 /// What is asked, with the instance's variables in it.
@@ -58,6 +60,7 @@ pub fn check(
     let HealthCheck { probe, interval_ms, timeout_ms, healthy_threshold, .. } = spec.health_check.as_ref()?;
     let process = launch(id, spec, slot, list_id, layout, ambient);
     let variable = |name: &str| process.env.get(name).or_else(|| process.ambient.get(name)).map(String::as_str);
+    let worker = process.worker;
     let ask = match probe {
         Probe::Http(url) => Ask::Http(expanded(url, variable)),
         Probe::Tcp(address) => Ask::Tcp(expanded(address, variable)),
@@ -84,7 +87,8 @@ pub fn check(
             }))
         }
     };
-    Some(Check { launch: id, ask, interval_ms: *interval_ms, timeout_ms: *timeout_ms, passes_told: *healthy_threshold })
+    let (interval_ms, timeout_ms, passes_told) = (*interval_ms, *timeout_ms, *healthy_threshold);
+    Some(Check { launch: id, ask, interval_ms, timeout_ms, passes_told, worker })
 }
 
 /// `$NAME` and `${NAME}`; what is not known stays as it is.

@@ -4,10 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, procs, stay};
+use crate::cluster::free_port;
+use crate::support::{Home, Instance, needs_node, procs, stay};
 
 /// Answers every request with 200 or 503, until it is dropped with the test's process.
 fn server() -> (u16, Arc<AtomicBool>) {
@@ -57,6 +60,51 @@ fn an_app_is_up_when_it_answers_and_restarted_when_it_does_not() {
     assert_eq!(detail(&home, "api"), "restarted: it was unhealthy: status 503 (health_check)");
     let line = "`api:0` is restarted: it was unhealthy: status 503 (health_check)";
     assert!(home.daemon_log().contains(line), "{}", home.daemon_log());
+}
+
+/// Any of the workers of a cluster may answer whoever connects to their port: each is asked by itself.
+#[test]
+fn the_worker_that_hangs_is_the_one_that_is_restarted() {
+    if !needs_node() {
+        return;
+    }
+    for (distribution, kind) in [("reuseport", "http"), ("shared", "tcp"), ("round_robin", "http")] {
+        let (home, port) = (Home::new(), free_port());
+        home.write(
+            "server.js",
+            "const fs = require('fs')
+            require('http').createServer((question, answer) => answer.end('ok')).listen(process.env.PORT)
+            const hang = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+            setInterval(() => { try { fs.renameSync('hang' + process.env.NODE_APP_INSTANCE, 'hangs'); hang() } catch {} }, 20)",
+        );
+        let address = if kind == "http" { format!("http://localhost:{port}/") } else { format!("127.0.0.1:{port}") };
+        let mut check = json!({ "interval": 100, "timeout": 400, "unhealthy_threshold": 2 });
+        check[kind] = json!(address);
+        let app = json!({ "name": "web", "script": "server.js", "instances": 3, "distribution": distribution,
+            "env": { "PORT": port.to_string() }, "kill_timeout": 200, "health_check": check });
+        home.apply(&json!([app]));
+        let before = home.pids();
+        for slot in ["1", "2"] {
+            home.write(&format!("hang{slot}"), "");
+            let label = format!("web:{slot}");
+            let restarted = |one: &Instance| one.label() == label && one.restarts() == 1 && one.state() == "online";
+            home.until(&format!("{label} is restarted"), |all| all.iter().any(restarted));
+        }
+        let after: Vec<u64> = home.list().iter().map(Instance::restarts).collect();
+        assert_eq!(after, [0, 1, 1], "{distribution}");
+        assert_eq!(home.pid("web:0"), before["web:0"]);
+        assert!(detail(&home, "web").is_empty());
+        // The daemon that comes next asks them so, too.
+        let (daemon, before) = (home.daemon().expect("a daemon runs"), home.pids());
+        procs::signal(daemon, Signal::KILL);
+        assert!(procs::wait_gone(daemon, Duration::from_secs(30)));
+        home.until("all are taken over", |all| all.iter().all(|one| one.state() == "online"));
+        home.write("hang0", "");
+        let is_another = |one: &Instance| one.pid() != Some(before["web:0"]) && one.state() == "online";
+        home.until("web:0 is restarted", |all| all.iter().any(|one| one.label() == "web:0" && is_another(one)));
+        let after = home.pids();
+        assert_eq!([&after["web:1"], &after["web:2"]], [&before["web:1"], &before["web:2"]], "{distribution}");
+    }
 }
 
 #[test]

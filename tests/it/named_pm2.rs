@@ -123,7 +123,7 @@ fn files_ids_and_the_dump_are_pm2s() {
     pm2.says(0, &["kill"], &[]);
     assert!(pm2.home.list().is_empty(), "PM2 knows of nothing that it has killed");
     pm2.says(0, &["resurrect"], &["[PM2] Resurrecting"]);
-    assert_eq!(pm2.home.state("zed:0"), "online");
+    pm2.home.until_state("zed:0", "online");
     assert_eq!(pm2.home.state("ant:0"), "stopped");
     for name in ["pm2.pid", "pm2.log"] {
         assert!(pm2.home.folder.join(name).exists(), "{name}");

@@ -66,7 +66,8 @@ fn a_dump_is_taken_apart_entry_by_entry() {
     pm2.says(0, &["delete", "all"], &[]);
     std::fs::write(&path, dump.to_string()).expect("written");
     pm2.says(0, &["resurrect"], &[]);
-    assert_eq!((pm2.home.state("env:0").as_str(), pm2.home.state("good:0").as_str()), ("stopped", "online"));
+    pm2.home.until_state("good:0", "online");
+    assert_eq!(pm2.home.state("env:0"), "stopped");
     let list = pm2.list();
     let env = list.iter().find(|one| one["name"] == "env").expect("known");
     assert_eq!((env.get("pid"), &env["pm2_env"]["COLOUR"]), (None, &json!("red")));

@@ -160,8 +160,14 @@ fn read(
     if terminal.manners.are_pm2s()
         && let Some(program) = pm2::Program::of(&file.path, &world)
     {
-        let (graph, origins) = loading::load(&program.entry, profile, &picks.only, false, &program.world, terminal)?;
-        return Ok((graph, origins, None));
+        let selection = crate::graph::Selection::possible(&picks.only);
+        let loaded = crate::config::load_selected(&program.entry.named, profile, &selection, &program.world);
+        // What is no expression either is told of as what it is called.
+        if !loaded.report.diagnostics.iter().any(|one| one.code == crate::diag::Code::Syntax) {
+            let (graph, origins) = (loaded.graph, loaded.origins);
+            let graph = loading::judge(graph, &loaded.report, false, loading::Talk::Warnings, terminal)?;
+            return Ok((graph, origins, None));
+        }
     }
     let question = file.path.parent().and_then(|folder| super::super::revision::Question::ask(folder, &world.env));
     let (mut graph, origins) = loading::load(&file, profile, &picks.only, false, &world, terminal)?;

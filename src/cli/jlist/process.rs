@@ -330,7 +330,7 @@ mod tests {
         let spec = AppSpec::new("forky", "/srv/echo.js", "/srv");
         let value = value(spec, &InstanceView::sample(3, "forky", 0), &BTreeMap::new());
         let names: Vec<&String> = value.as_object().unwrap().keys().collect();
-        assert_eq!(names, ["pid", "name", "pm2_env", "pm_id", "monit"]);
+        assert_eq!(names, ["name", "pm2_env", "pm_id", "monit"], "it has never run");
         assert_eq!(value["monit"], json!({ "memory": 7, "cpu": 1.5 }));
         let env = value["pm2_env"].as_object().unwrap();
         for name in [
@@ -393,9 +393,10 @@ mod tests {
         let value = value(spec, &InstanceView::sample(3, "api", 2), &ambient.into());
         let env = value["pm2_env"].as_object().unwrap();
         let nested = env["env"].as_object().unwrap();
-        for (name, want) in [("HOME", "/root"), ("PORT", "80"), ("N", "9")] {
-            assert_eq!((&nested[name], &env[name]), (&json!(want), &json!(want)));
+        for (name, want) in [("HOME", json!("/root")), ("PORT", json!("80")), ("N", json!(9))] {
+            assert_eq!((&nested[name], &env[name]), (&want, &want));
         }
+        assert_eq!((&nested["api"], env.get("api")), (&json!({}), None));
         assert_eq!((&nested["status"], &env["status"]), (&json!("mine"), &json!("stopped")));
         assert!(!nested.contains_key("A_SECRET") && !env.contains_key("A_SECRET"));
         assert_eq!(nested["unique_id"], env["unique_id"]);
@@ -413,9 +414,12 @@ mod tests {
         spec.watch.enabled = true;
         let mut view = InstanceView::sample(3, "api", 0);
         (view.last_exit, view.backoff_ms) = (Some(ExitStatus::Signal(9)), Some(150));
-        let env = &value(spec, &view, &BTreeMap::new())["pm2_env"];
+        let env = &value(spec.clone(), &view, &BTreeMap::new())["pm2_env"];
         assert_eq!(env["max_memory_restart"], 209_715_200);
         assert_eq!((&env["min_uptime"], &env["watch"]), (&json!(5_000), &json!(true)));
         assert_eq!((&env["exit_code"], &env["prev_restart_delay"]), (&json!(137), &json!(150)));
+        spec.instance_var = "AT".to_owned();
+        let value = value(spec, &view, &BTreeMap::new());
+        assert_eq!((&value["pid"], &value["pm2_env"]["AT"]), (&json!(0), &json!(0)));
     }
 }

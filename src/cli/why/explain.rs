@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::last_words::{self, LastWords};
-use crate::base::{format_bytes, format_millis, shell_word};
+use crate::base::{format_bytes, format_millis, format_span, shell_word};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::runtime::history::{Entry, What, Why};
 use crate::spec::AppSpec;
@@ -174,10 +174,47 @@ fn because(view: &InstanceView, deciding: Option<&Entry>, own: &[&Entry], now_ms
         }
         None => {}
     }
+    if matches!(view.state.as_str(), "online" | "starting" | "waiting") {
+        because.extend(crash_loop(own, now_ms));
+    }
     let since = deciding.map_or(0, |entry| entry.number);
     let unrelieved = own.iter().rev().find(|entry| matches!(entry.what, What::Unrelieved { .. }));
     because.extend(unrelieved.filter(|entry| entry.number > since).map(|entry| entry.what.to_string()));
     because
+}
+
+/// Crashes in a row, as long as nobody has asked for anything, which make a loop of it.
+const LOOP_CRASHES: usize = 3;
+/// A run of this length is no part of a loop: the longest that the supervisor's own measure of one reaches, twice over, so
+/// that one that is slower than what the backoff is for has its name here.
+const LOOP_RUN_MS_MAX: u64 = 120_000;
+
+/// That it crashes again and again, also where each run is long enough to be started again at once.
+fn crash_loop(own: &[&Entry], now_ms: u64) -> Option<String> {
+    let mut crashes: Vec<(u64, u64)> = Vec::new();
+    for entry in own.iter().rev() {
+        match &entry.what {
+            What::Exited { status, after_ms: Some(after_ms), asked: false }
+                if !status.is_success() && *after_ms < LOOP_RUN_MS_MAX =>
+            {
+                crashes.push((entry.at_ms, *after_ms));
+            }
+            What::Exited { .. } | What::Created { .. } => break,
+            what if what.why().is_some_and(|why| !is_rule(why)) => break,
+            _ => {}
+        }
+    }
+    let ((last, _), (first, _)) = (crashes.first()?, crashes.last()?);
+    if crashes.len() < LOOP_CRASHES || now_ms.saturating_sub(*last) > LOOP_RUN_MS_MAX {
+        return None;
+    }
+    let longest = crashes.iter().map(|(_, after_ms)| *after_ms).max()?;
+    Some(format!(
+        "a crash loop: {} runs in a row crashed, within {}, the longest after {}",
+        crashes.len(),
+        format_span(now_ms.saturating_sub(*first)),
+        format_span(longest),
+    ))
 }
 
 /// Back to what somebody asked for; the latest first.
@@ -376,6 +413,31 @@ mod tests {
             What::Waiting { for_ms: Some(100_000), needs: vec![] },
         ]);
         assert_eq!(told("waiting", None, |_| (), &entries).because[1], "ended after 9ms: exit code 1");
+    }
+
+    #[test]
+    fn a_slow_crash_loop_is_called_one() {
+        let crash = |after_ms| What::Exited { status: CRASH, after_ms: Some(after_ms), asked: false };
+        let again = |pid| started(pid, Why::Exit { status: CRASH, after_ms: 9 });
+        let runs = |first: Vec<What>, runs: &[u64]| {
+            let crashes = (2..).zip(runs).flat_map(|(pid, ms)| [crash(*ms), again(pid)]);
+            history(first.into_iter().chain(crashes).collect())
+        };
+        let begin = || vec![started(1, command("start of `api`"))];
+        let said = |entries: &[Entry], pid| told("online", Some(pid), |_| (), entries).because.get(1).cloned();
+        let loops = said(&runs(begin(), &[20_000, 90_000, 30_000]), 4);
+        let want = "a crash loop: 3 runs in a row crashed, within 1m 38s, the longest after 1m 30s";
+        assert_eq!(loops.as_deref(), Some(want));
+        assert_eq!(said(&runs(begin(), &[20_000, 90_000]), 3), None, "twice is bad luck");
+        assert_eq!(said(&runs(begin(), &[20_000, 900_000, 30_000]), 4), None, "one was long");
+        let asked = vec![
+            started(1, command("start of `api`")),
+            crash(9),
+            again(9),
+            crash(9),
+            started(1, command("restart of `api`")),
+        ];
+        assert_eq!(said(&runs(asked, &[20_000]), 2), None, "somebody asked in between");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rustix::time::{
 use super::running::Running;
 use super::{Event, Host, Key};
 use crate::base::{InstanceId, first};
-use crate::node::{Answer, Endpoint, Family, Kept, PRELOAD, Query, Said, Share, Told, Worker};
+use crate::node::{Answer, Endpoint, Family, Handed, Kept, PRELOAD, Query, Said, Share, Told, Worker};
 use crate::platform::account::Account;
 use crate::platform::sockets;
 use crate::platform::spawn::account;
@@ -25,6 +25,17 @@ use crate::supervisor::{Launch, LaunchId, Names};
 const SETTLED_S: i64 = 3;
 /// Before the names of sockets that the keeper holds.
 const HELD: &str = "listen/";
+
+/// How a process is reached over the network.
+#[derive(Debug)]
+pub enum Reach {
+    /// As by everybody.
+    AsEverybody,
+    /// By this, once it says by this number that it has the other end.
+    Told { seq: u64, near: OwnedFd },
+    /// Others of its app listen there, and it does not.
+    NotThere,
+}
 
 /// Which sockets a process may ask for.
 #[derive(Clone, Debug)]
@@ -162,6 +173,30 @@ impl Host {
         self.mind(to);
     }
 
+    /// A connection to a worker of Node's cluster, and to no other that shares the port with it; [`Event::Reached`] says whether
+    /// it takes it.
+    pub fn reach(&mut self, launch: LaunchId, port: u16) -> Reach {
+        let running = self.running.get(&launch).filter(|running| running.channel.is_some());
+        let member = running.and_then(|running| running.member.as_ref()).filter(|member| member.asks);
+        let Some(primary) = member.and_then(|member| self.clusters.get_mut(&member.app)) else {
+            return Reach::AsEverybody;
+        };
+        let mut near = None;
+        let handed = primary.hand(launch.0, port, || {
+            let (ours, its) = sockets::pair().ok()?;
+            near = Some(ours);
+            Some(Arc::new(its))
+        });
+        match (handed, near) {
+            (Handed::Told { seq, answer }, Some(near)) => {
+                self.tell(launch, Some(answer));
+                Reach::Told { seq, near }
+            }
+            (Handed::NotThere, _) => Reach::NotThere,
+            (Handed::Unknown | Handed::Told { .. }, _) => Reach::AsEverybody,
+        }
+    }
+
     pub(super) fn channel_readable(&mut self, launch: LaunchId) {
         let Some(running) = self.running.get_mut(&launch) else { return };
         let Some(channel) = &mut running.channel else { return };
@@ -223,10 +258,11 @@ impl Host {
                 self.mind(&member.app);
             }
             Said::Took { ack, accepted } => {
-                if let Some(primary) = self.clusters.get_mut(&member.app) {
-                    primary.took(ack, accepted);
+                if self.clusters.get_mut(&member.app).is_some_and(|primary| primary.took(ack, accepted)) {
+                    self.mind(&member.app);
+                } else {
+                    self.events.push(Event::Reached { launch, seq: ack, accepted });
                 }
-                self.mind(&member.app);
             }
             Said::Leaving { seq } => {
                 let answer = self.clusters.entry(member.app).or_default().leave(seq);

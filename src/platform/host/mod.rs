@@ -24,6 +24,7 @@ use rustix::process::pidfd_send_signal;
 use self::cache::Cache;
 use self::children::{end_child, raw_signal, reap_child};
 pub use self::children::{ended_child, living_children};
+pub use self::clustered::Reach;
 use self::orphans::Orphan;
 use self::running::{How, Running};
 use super::account::Account;
@@ -69,6 +70,12 @@ pub enum Event {
     /// A worker of Node's cluster can be connected to.
     Listening {
         launch: LaunchId,
+    },
+    /// A worker has a connection that was opened for it alone, or does not want it.
+    Reached {
+        launch: LaunchId,
+        seq: u64,
+        accepted: bool,
     },
     /// It has closed its channel, or never had one.
     Drained {
