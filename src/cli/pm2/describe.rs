@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
             let heading =
                 format!(" Describing process with id {} - name {} ", view.id, harmless(view.name.as_bytes(), false));
             let version = packages.version(&app.spec.script);
-            let text = table::facts(&facts(app, view, version, &layout));
+            let text = table::facts(&facts(app, view, version.as_deref(), &layout));
             let name = harmless(view.name.as_bytes(), false);
             if !terminal.silent {
                 terminal.print(format!(
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
     Ok(Exit::Done)
 }
 
-fn facts(app: &AppView, view: &InstanceView, version: Option<String>, layout: &Layout) -> Vec<(&'static str, String)> {
+fn facts(app: &AppView, view: &InstanceView, version: Option<&str>, layout: &Layout) -> Vec<(&'static str, String)> {
     let spec = &app.spec;
     let safe = |text: &str| harmless(text.as_bytes(), false).replace('\t', " ");
     let or_none = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "N/A".to_owned());
@@ -60,7 +60,7 @@ fn facts(app: &AppView, view: &InstanceView, version: Option<String>, layout: &L
         ("status", jlist::status(app, view).to_owned()),
         ("name", safe(&view.name)),
         ("namespace", safe(&view.namespace)),
-        ("version", or_none(version.as_deref().map(safe))),
+        ("version", or_none(version.map(safe))),
         ("restarts", view.restarts.to_string()),
         ("uptime", table::uptime(view, list::now_ms())),
         ("script path", safe(&spec.script)),

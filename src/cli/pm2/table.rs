@@ -69,7 +69,7 @@ fn line(cells: &[String], widths: &[usize], paint: impl Fn(usize, &str) -> Strin
     let mut line = String::new();
     for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let room = " ".repeat(width.saturating_sub(cell.width()) + 1);
-        line += &format!("│ {}{room}", paint(at, cell));
+        line.extend(["│ ", &paint(at, cell), &room]);
     }
     line + "│\n"
 }
