@@ -79,6 +79,9 @@
 //! | `rotate.lock` | which logs are being rotated just now | the daemon, the log process |
 //! | `logs-1.sock` | where daemons find that process | the daemon |
 //! | `successor.sock` | where a service's daemon waits for what the one before leaves to it | the daemon |
+//! | `manners` | says `pm2` where the name `pm2` began the home: logs and pid files are called as PM2 calls them | the first command |
+//! | `dump.pm2`, `dump.pm2.bak` | what ran when `pm2 save` was said last, or a signal ended the daemon of such a home | `pm2 save`; the daemon |
+//! | `reload.lock` | when a `pm2 reload` began that is not done | that command |
 //! | `pids/NAME-ID.pid` | an instance's pid | the daemon |
 //! | `usage` | how much time on processors what runs had taken when somebody last looked | `list` and others that show it |
 //! | `web-tokens` | digests of the tokens that `web` lets in, and what each may do | `web --new-token` |

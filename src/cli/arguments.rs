@@ -638,7 +638,7 @@ Takes the apps of an ecosystem file under another name, of a Procfile, or of pac
 Beside the file goes what editors complete and check it by: pmrun.d.ts, or pmrun.schema.json.")]
 pub(super) struct Init {
     /// PM2's word for a short one
-    #[arg(value_name = "simple", hide = true, value_parser = ["simple"])]
+    #[arg(value_name = "simple", hide = true)]
     pub kind: Option<String>,
 
     /// What to write

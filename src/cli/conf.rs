@@ -50,9 +50,19 @@ pub(super) fn set(arguments: &Set, terminal: &mut Terminal) -> Result<Exit, CliE
     write(&path, &kept)?;
     if terminal.manners.are_pm2s() {
         pm2::say("Setting changed", terminal)?;
+        pm2::renew(first(&arguments.key), terminal)?;
         show(&kept, first(&arguments.key), terminal)?;
     }
     Ok(Exit::Done)
+}
+
+/// What is kept of an app, as variables.
+pub(super) fn of_app(name: &str) -> Vec<(String, String)> {
+    let kept = read().map(|(_, kept)| kept).unwrap_or_default();
+    let Some(Value::Object(inner)) = kept.get(name) else { return Vec::new() };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let whole = (name.to_owned(), Value::Object(inner.clone()).to_string());
+    inner.iter().map(|(key, value)| (key.clone(), text(value))).chain([whole]).collect()
 }
 
 pub(super) fn multiset(arguments: &Multiset, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -66,6 +76,10 @@ pub(super) fn multiset(arguments: &Multiset, terminal: &mut Terminal) -> Result<
     }
     write(&path, &kept)?;
     if terminal.manners.are_pm2s() {
+        let apps: std::collections::BTreeSet<&str> = words.chunks(2).map(|pair| first(pair[0])).collect();
+        for app in apps {
+            pm2::renew(app, terminal)?;
+        }
         for pair in words.chunks(2) {
             show(&kept, first(pair[0]), terminal)?;
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::manners::Manners;
 use super::offline::{self, Source};
 use super::progress::{self, Tally};
 use super::screen::Screen;
@@ -361,7 +362,8 @@ pub(super) fn call(request: Request, no_wait: bool) -> Call {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let protocol = request.protocol();
-    Call { protocol, version, pid: std::process::id(), no_wait, uid: None, words, request }
+    let hasty = Manners::own().are_pm2s();
+    Call { protocol, version, pid: std::process::id(), no_wait, hasty, uid: None, words, request }
 }
 
 /// What an answer that is an error means.

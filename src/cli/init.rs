@@ -34,6 +34,10 @@ struct Found {
 }
 
 pub(super) fn run(arguments: &arguments::Init, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    // PM2 takes every word for the long one.
+    if let Some(kind) = arguments.kind.as_deref().filter(|kind| *kind != "simple" && !terminal.manners.are_pm2s()) {
+        return Err(CliError::usage(format!("`{kind}` is no kind of file")).hint("`simple`, or nothing"));
+    }
     let world = surroundings::world()?;
     let target = convert::default_file(arguments.format, &world.cwd);
     let name = loading::shown(&target, &world);

@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::instances::Known;
 use super::looks::{self, Load, Loads, Looks};
+use super::manners::Manners;
 use super::package::Packages;
 use super::terminal::{Terminal, harmless};
 use super::{arguments, instances, surroundings};
@@ -57,6 +58,9 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
         let measured: Vec<Measured<'_>> = rows.iter().map(Measured::new).collect();
         terminal.json(&json!({ "version": 1, "daemon": watched, "instances": measured, "strangers": strangers }))?;
         return Ok(Exit::Done);
+    }
+    if terminal.manners.are_pm2s() && !arguments.mini {
+        return terminal.print(super::pm2::table_text(&rows, terminal.colour, now_ms())).map(|()| Exit::Done);
     }
     let style = style(terminal, watched);
     let text = if arguments.mini { columns::paragraphs(&rows, &style) } else { columns::text(&rows, &style) };
@@ -111,7 +115,9 @@ fn rows(
         view,
     };
     let mut rows: Vec<Row> = instances.into_iter().zip(labels).map(row).collect();
-    if let Some(by) = arguments.sort {
+    // PM2 has them by name.
+    let by_name = Manners::own().are_pm2s().then(|| "name".parse().ok()).flatten();
+    if let Some(by) = arguments.sort.or(by_name) {
         columns::sort(&mut rows, by);
     }
     rows

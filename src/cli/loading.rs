@@ -130,6 +130,9 @@ pub(super) fn absolute(path: &Path, world: &World) -> PathBuf {
 }
 
 fn say(report: &Report, talk: Talk, terminal: &mut Terminal) {
+    if terminal.manners.are_pm2s() && talk != Talk::None {
+        return super::pm2::judged(report, terminal);
+    }
     let wanted = |severity: Severity, code: Code| match talk {
         Talk::All => true,
         Talk::Warnings => severity != Severity::Info || !matches!(code, Code::Meaningless | Code::NoCode),

@@ -139,6 +139,9 @@ pub fn run() -> ExitCode {
         // Its exit code is its apps'.
         Command::Run(arguments) => run::run(arguments, signals, &mut terminal),
         command => {
+            if let (true, Ok(home)) = (manners.are_pm2s(), surroundings::home()) {
+                pm2::begin(&home, command);
+            }
             let in_pm2s_words = if manners.are_pm2s() { pm2::dispatch(command, &mut terminal) } else { None };
             let result = in_pm2s_words.unwrap_or_else(|| dispatch(command, &mut terminal));
             if let (true, Ok(home)) = (manners.are_pm2s(), surroundings::home()) {

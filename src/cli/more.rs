@@ -95,8 +95,12 @@ pub(super) enum Absent {
     Otel(Anything),
     #[command(hide = true, name = "deepUpdate")]
     DeepUpdate(Anything),
-    #[command(hide = true, aliases = ["sysinfos"])]
+    #[command(hide = true, aliases = ["sysinfos", "sysmonit"])]
     Slist(Anything),
+    #[command(hide = true)]
+    Examples(Anything),
+    #[command(hide = true)]
+    Create(Anything),
 }
 
 #[derive(Args, Debug)]
@@ -179,6 +183,10 @@ impl Absent {
                 ("nothing is injected into apps", "Node's own `--cpu-prof` and `--heap-prof` in `node_args` do it")
             }
             Self::Slist(_) => ("there is no list of sensors", "`pmrun report` tells of the machine"),
+            Self::Examples(_) => {
+                ("there is no list of examples", "`pmrun help start` and other commands begin with theirs")
+            }
+            Self::Create(_) => ("nothing is scaffolded", "`pmrun init` writes an ecosystem file for what is there"),
             Self::DeepUpdate(_) => ("pmrun installs nothing", "install the new one, then `pmrun upgrade`"),
         };
         CliError::error(what).hint(instead).in_pm2s_words(format!("{what}: {instead}"))

@@ -8,7 +8,7 @@ use super::terminal::Terminal;
 use super::{events, exchange};
 use crate::base::InstanceId;
 use crate::daemon::rebuild;
-use crate::platform::{self, Adopted, LockFile, LockKind, Wish, time_zone};
+use crate::platform::{self, Adopted, LockFile, LockKind, Wish, names, time_zone};
 use crate::rpc::client::START_LOCK;
 use crate::rpc::wire::{Answer, InstanceView, Request};
 use crate::runtime::store::{self, Backup, StoreError};
@@ -207,5 +207,5 @@ pub(super) fn look_at_limits<'a>(home: &Path, state: &State, views: impl Iterato
 }
 
 pub(super) fn layout(home: &Path) -> Layout {
-    Layout { home: home.to_string_lossy().into_owned() }
+    Layout { home: home.to_string_lossy().into_owned(), names: names(home) }
 }

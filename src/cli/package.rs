@@ -31,6 +31,21 @@ impl Packages {
     }
 }
 
+/// Of Node that a process runs, by the headers that are installed with it.
+pub(super) fn node_version(pid: u32) -> Option<String> {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let header = program.parent()?.parent()?.join("include/node/node_version.h");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::io::Read::take(open_regular(&header).ok()?, FILE_BYTES_MAX), &mut text)
+        .ok()?;
+    let number = |name: &str| {
+        let is_it = |line: &&str| line.split_whitespace().nth(1) == Some(name);
+        text.lines().find(is_it)?.split_whitespace().nth(2)?.parse::<u32>().ok()
+    };
+    let [major, minor, patch] = ["NODE_MAJOR_VERSION", "NODE_MINOR_VERSION", "NODE_PATCH_VERSION"].map(number);
+    Some(format!("{}.{}.{}", major?, minor?, patch?))
+}
+
 #[derive(Default, Deserialize)]
 struct Package {
     version: Option<String>,

@@ -12,6 +12,7 @@ use super::manners::Manners;
 use crate::config::js::Engine;
 use crate::config::{Hermetic, Reading, World};
 use crate::platform;
+use crate::supervisor::Names;
 
 /// Every environment variable that pmrun itself reads, for `--help`.
 pub(super) const VARIABLES: &str = "\
@@ -30,6 +31,11 @@ pub(super) fn home() -> Result<PathBuf, CliError> {
         None => Ok(home),
         Some((problem, hint)) => Err(CliError::error(format!("`{}` {problem}", home.display())).hint(hint)),
     }
+}
+
+/// Whether the home is one that the name `pm2` began.
+fn is_pm2s() -> bool {
+    platform::default_home(variable).is_ok_and(|home| platform::names(&home) == Names::Pm2)
 }
 
 static MANNERS: OnceLock<Manners> = OnceLock::new();
@@ -80,7 +86,11 @@ pub(super) fn world() -> Result<World, CliError> {
         cpus: platform::cpus(),
         mapping: None,
         engine: Engine::Embedded,
-        reading: Reading::default(),
+        reading: Reading {
+            merges_logs: is_pm2s(),
+            overlooks_profiles: MANNERS.get().is_some_and(|manners| manners.are_pm2s()),
+            ..Reading::default()
+        },
     })
 }
 

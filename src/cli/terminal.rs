@@ -127,7 +127,10 @@ impl Terminal {
         }
         // What was printed before comes first where both go to one place.
         let _ = self.out.flush();
-        let _ = writeln!(io::stderr(), "{}", line.as_ref().trim_end_matches('\n'));
+        let line = line.as_ref().trim_end_matches('\n');
+        // Whoever is told what to type has typed the other name.
+        let line = if self.manners.are_pm2s() { line.replace("`pmrun ", "`pm2 ") } else { line.to_owned() };
+        let _ = writeln!(io::stderr(), "{line}");
     }
 
     /// Text for stderr, as it is: what is drawn over what is there.
@@ -179,6 +182,8 @@ impl Terminal {
             self.hushed = false;
             let message = error.pm2.as_deref().unwrap_or(&error.message);
             if !message.is_empty() {
+                // What is said under this name is to be typed under it.
+                let message = message.replace("pmrun ", "pm2 ");
                 self.say(format!("{} {message}", paint(self.colour_err, Colour::Red, "[PM2][ERROR]")));
             }
             return;

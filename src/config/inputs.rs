@@ -26,6 +26,10 @@ pub struct Reading {
     pub exact: bool,
     /// Of what it declares pmrun writes no log and pid files (`run`): whether it could is not asked.
     pub writes_nothing: bool,
+    /// Instances write to the same files unless something is said of how many there are, as PM2 has it.
+    pub merges_logs: bool,
+    /// A profile (`--env`) that no app has is passed over, as PM2 does.
+    pub overlooks_profiles: bool,
     /// GitHub's runner reads what is printed.
     pub for_runner: bool,
     pub journal: Journal,

@@ -71,6 +71,14 @@ impl Surroundings for Machine<'_> {
         self.world.cpus
     }
 
+    fn merges_logs(&self) -> bool {
+        self.world.reading.merges_logs
+    }
+
+    fn overlooks_profiles(&self) -> bool {
+        self.world.reading.overlooks_profiles
+    }
+
     fn account(&self, user: Option<&str>, group: Option<&str>) -> Result<(), String> {
         // Another version of the file is compared and never started.
         if self.world.mapping.is_some() { Ok(()) } else { crate::platform::check_account(user, group) }

@@ -128,14 +128,24 @@ pub fn parse(text: &[u8], inherited: &BTreeMap<String, String>) -> Result<(Vec<D
         }
     }
     // Where none is one, it is something else.
-    if let Some(problem) = first_problem.filter(|_| apps.is_empty()) {
-        return Err(problem);
+    if let Some(problem) = first_problem.as_ref().filter(|_| apps.is_empty()) {
+        return Err(problem.clone());
     }
     let mut dumped = Vec::new();
     for (name, processes) in apps {
-        dumped.push(app(&name, &processes, inherited).map_err(|problem| format!("app `{name}`: {problem}"))?);
+        match app(&name, &processes, inherited) {
+            Ok(app) => dumped.push(app),
+            // The others are none the worse for it.
+            Err(problem) => {
+                notes.push(format!("`{name}` is left out: {problem}"));
+                first_problem.get_or_insert(format!("app `{name}`: {problem}"));
+            }
+        }
     }
-    Ok((dumped, notes))
+    match first_problem.filter(|_| dumped.is_empty()) {
+        Some(problem) => Err(problem),
+        None => Ok((dumped, notes)),
+    }
 }
 
 fn named(process: Value) -> Result<(String, Map<String, Value>), String> {
@@ -218,8 +228,19 @@ fn variables(process: &Map<String, Value>) -> Result<Map<String, Value>, String>
     match process.get("env") {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(variables)) => Ok(variables.clone()),
+        // Of an app that is called so, PM2 writes the variable of that name over it; each of the others stands beside it.
+        Some(Value::String(_)) => Ok(beside(process)),
         Some(other) => Err(format!("its `env` is {}, not an object", kind(other))),
     }
+}
+
+/// What stands beside what PM2 knows, and is none of that.
+fn beside(process: &Map<String, Value>) -> Map<String, Value> {
+    let is_own = |key: &str| {
+        OWN.contains(&key) || TRANSLATED.contains(&key) || schema::is_option(key) || key.starts_with("env_")
+    };
+    let is_variable = |(key, value): &(&String, &Value)| value.is_string() && !is_own(key);
+    process.iter().filter(is_variable).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn text_of(process: &Map<String, Value>, key: &str) -> Result<String, String> {

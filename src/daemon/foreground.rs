@@ -21,7 +21,7 @@ use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::Entry;
 use crate::runtime::verdict::{Failure, Verdict};
 use crate::runtime::{Core, Input, Past, State};
-use crate::supervisor::Layout;
+use crate::supervisor::{Layout, Names};
 
 /// How long whoever reads may take for the last lines, when it is to end.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -70,7 +70,8 @@ impl fmt::Debug for Task<'_> {
 /// What kept it from being run.
 pub fn in_foreground(task: Task<'_>) -> Result<Verdict, String> {
     let Task { home, is_private, lock, state, signals, press, words, exit_on_failure, grace } = task;
-    let layout = Layout { home: home.to_str().ok_or("its folder's name is not valid UTF-8")?.to_owned() };
+    let layout =
+        Layout { home: home.to_str().ok_or("its folder's name is not valid UTF-8")?.to_owned(), names: Names::Own };
     let signals = signals.map_or_else(Signals::block_all, Ok).map_err(cannot("watch signals"))?;
     let setup = become_foreground().map_err(cannot("adopt orphans"))?;
     let (to_loop, heard) = unbounded_channel();

@@ -25,6 +25,7 @@
 mod checks;
 mod copies;
 mod door;
+mod dump;
 mod foreground;
 mod journal;
 mod log;
@@ -48,13 +49,14 @@ use crate::plan::{Generation, Outcome};
 use crate::platform::{
     Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
-    limit_files, living_children, one_arena, reason, time_zone, user_id,
+    limit_files, living_children, names, one_arena, reason, time_zone, user_id,
 };
 use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, PID_FILE, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
 use crate::supervisor::{Launch, Layout};
+pub use dump::{dump_path, write_dump};
 pub use foreground::{Said, Task, Words, in_foreground};
 use rebuild::{RebuildError, Rebuilt};
 use serve::{Daemon, watch_logs};
@@ -158,7 +160,7 @@ fn start(
     mut link: KeeperLink,
     taken: Option<(OwnedFd, LockFile)>,
 ) -> Result<(), String> {
-    let layout = Layout { home: home.to_str().ok_or("PMRUN_HOME is not valid UTF-8")?.to_owned() };
+    let layout = Layout { home: home.to_str().ok_or("PMRUN_HOME is not valid UTF-8")?.to_owned(), names: names(home) };
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
     // Whoever opens a pipe waits for its other end.
     let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
@@ -499,7 +501,7 @@ mod tests {
     #[test]
     fn a_job_whose_end_nobody_saw_is_done_unless_the_machine_was_started_anew() {
         let home = tempfile::tempdir().unwrap();
-        let layout = Layout { home: home.path().to_str().unwrap().to_owned() };
+        let layout = Layout { home: home.path().to_str().unwrap().to_owned(), names: crate::supervisor::Names::Own };
         let mut store = Store::open(home.path()).unwrap();
         let record = |name: &str, auto: bool| {
             let mut spec = AppSpec::new(name, "/bin/true", "/");

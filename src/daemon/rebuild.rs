@@ -9,7 +9,7 @@ use super::standings::{Unusable, known};
 use super::utc_name;
 use crate::base::Key;
 use crate::plan::Generation;
-use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, pid_in, random_bytes, reason, user_id};
+use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, names, pid_in, random_bytes, reason, user_id};
 use crate::runtime::store::{self, Backup, StoreError};
 use crate::runtime::{Found, Standing, State, Stranger, possible_launches, rebuild};
 use crate::supervisor::Layout;
@@ -82,7 +82,7 @@ pub fn build(
         }
     };
     let found = marked(home).map_err(|error| RebuildError::Processes(self::reason(&error)))?;
-    let layout = Layout { home: home.to_string_lossy().into_owned() };
+    let layout = Layout { home: home.to_string_lossy().into_owned(), names: names(home) };
     let launches = possible_launches(&state, &layout).into_iter().map(|(_, launch)| launch);
     let filed: BTreeSet<u32> = launches.filter_map(|launch| pid_in(Path::new(&launch.pid_file))).collect();
     let found: Vec<Found> = found.into_iter().map(|marked| of_marked(marked, &filed)).collect();

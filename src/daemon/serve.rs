@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::checks::Checks;
 use super::door;
+use super::dump::{dump_path, write_dump};
 use super::foreground::{self, Foreground};
 use super::journal::Journal;
 use super::log;
@@ -22,15 +23,15 @@ use crate::base::{InstanceId, Now};
 use crate::health;
 use crate::logs::rotate::Rotator;
 use crate::platform::{
-    Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same,
+    Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same, names,
 };
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Failure, OffersView, Request};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::verdict::Verdict;
-use crate::runtime::{ClientId, Core, Effect, Input, Partner, State, Stranger, Talk};
-use crate::supervisor::{Launch, LaunchId};
+use crate::runtime::{ClientId, Core, Effect, Input, Partner, State, Stranger, Talk, pm2_dump};
+use crate::supervisor::{Launch, LaunchId, Names};
 use crate::watch::{Report, Watcher};
 
 /// How long the last answers may take to be read when the daemon ends.
@@ -446,6 +447,9 @@ impl Daemon {
                 if self.ending {
                     return;
                 }
+                if matches!(input, Input::Terminate) {
+                    self.dump(core);
+                }
                 let effects = core.handle(input, self.clock.now());
                 self.perform_all(effects);
             }
@@ -715,6 +719,20 @@ impl Daemon {
             self.host.take_leave();
             self.stops = true;
             self.inputs.push_back(Input::Terminate);
+        }
+    }
+
+    /// As PM2 does before it ends by a signal: what ran is what the next one is to bring back.
+    fn dump(&self, core: &Core) {
+        if self.foreground.is_some() || names(&self.home) != Names::Pm2 {
+            return;
+        }
+        let apps = core.apps(self.clock.now());
+        let path = dump_path(&self.home);
+        if !apps.is_empty()
+            && let Err(error) = write_dump(&path, &pm2_dump(&apps))
+        {
+            log::line(format_args!("failed to write `{}`: {error}", path.display()));
         }
     }
 

@@ -112,7 +112,7 @@ fn ask_to_leave(connection: &mut Connection) -> Result<(), String> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let (pid, request) = (std::process::id(), Request::Leave);
     let protocol = request.protocol();
-    let call = Call { protocol, version, pid, no_wait: false, uid: None, words: Vec::new(), request };
+    let call = Call { protocol, version, pid, no_wait: false, hasty: false, uid: None, words: Vec::new(), request };
     // What it said last is read all the same.
     let _ = connection.limit_wait(WORK_PATIENCE).and_then(|()| connection.send(&call));
     let mut at_work = String::new();

@@ -176,6 +176,11 @@ impl<F> Default for Primary<F> {
 }
 
 impl<F: Clone> Primary<F> {
+    /// Whether some worker shares a socket there.
+    pub fn has(&self, endpoint: &Endpoint) -> bool {
+        self.sockets.keys().any(|name| name.endpoint == *endpoint)
+    }
+
     /// A worker wants to listen. `open` opens what there is none of yet; its last argument says whether it is opened beside
     /// others of the same app. It fails with the system's number.
     ///

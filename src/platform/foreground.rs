@@ -71,6 +71,22 @@ impl Interrupts {
         Some(if is_term { Signal::TERM } else { Signal::INT })
     }
 
+    /// Waits for one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn await_one(&mut self) -> io::Result<Signal> {
+        loop {
+            if let Some(signal) = self.take() {
+                return Ok(signal);
+            }
+            match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Waits until there is something to read, a signal has come, or the time is over. Whether there is.
     ///
     /// # Errors

@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
+use crate::supervisor::Names;
+
+/// In `PMRUN_HOME`: who began it, where that was not this program under its own name.
+pub const MANNERS: &str = "manners";
+
 /// `PMRUN_HOME`, else `.pmrun` in the user's home folder. Absolute; not made.
 ///
 /// `variable` looks a variable up, so that tests need not change the real ones.
@@ -32,6 +37,15 @@ pub fn default_home(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathB
 /// The system's, when it cannot be made.
 pub fn ensure_home(home: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(home)
+}
+
+/// What files of apps are called in a home.
+#[must_use]
+pub fn names(home: &Path) -> Names {
+    match std::fs::read(home.join(MANNERS)) {
+        Ok(text) if text.trim_ascii() == b"pm2" => Names::Pm2,
+        Ok(_) | Err(_) => Names::Own,
+    }
 }
 
 /// What somebody wants of a file or a folder.

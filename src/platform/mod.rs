@@ -57,7 +57,7 @@ pub use cpus::cpus;
 pub use door::{Door, end_with_parent, outlive_parent, passed_listeners, peer, wait_for_any};
 pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
-pub use home::{KnownUser, Use, default_home, ensure_home, find_user, may, user_id};
+pub use home::{KnownUser, MANNERS, Use, default_home, ensure_home, find_user, may, names, user_id};
 pub use host::{Event, Host, Reach, ended_child, living_children};
 pub use keeper::{
     Follows, KEEPER_SOCKET, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on,

@@ -283,6 +283,7 @@ mod tests {
             version: "test".into(),
             pid: 1,
             no_wait: false,
+            hasty: false,
             uid: None,
             words: Vec::new(),
             request,

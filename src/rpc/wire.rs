@@ -33,6 +33,9 @@ pub struct Call {
     /// Give up with `Busy` when another command is at work, instead of waiting for it.
     #[serde(default)]
     pub no_wait: bool,
+    /// What runs is taken for up, unless it says by itself when it is: nobody waits for it to prove so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hasty: bool,
     /// Whose command it is, by the socket, where that is not the daemon's own user. What a command says is not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,

@@ -318,11 +318,11 @@ impl Core {
     }
 
     fn call(&mut self, client: ClientId, call: Call, now: Now, out: &mut Vec<Effect>) {
-        let Call { protocol: _, version: _, pid, no_wait, request, uid, words } = call;
+        let Call { protocol: _, version: _, pid, no_wait, hasty, request, uid, words } = call;
         let holder = request::holder(&request);
         let command = shown_words(&words, &self.key);
         let command = command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ");
-        let caller = Caller { client: Some(client), pid, uid, holder, command, since: now.mono };
+        let caller = Caller { client: Some(client), pid, uid, holder, command, hasty, since: now.mono };
         let errand = match request {
             Request::CheckState => Some(Errand::Check),
             Request::RepairState => Some(Errand::Repair),
@@ -443,6 +443,15 @@ impl Core {
             | Request::Drift
             | Request::Upgrade { .. }
             | Request::Leave => None,
+        }
+    }
+
+    /// Everything that is known, secrets included.
+    #[must_use]
+    pub fn apps(&self, now: Now) -> Vec<crate::rpc::wire::AppView> {
+        match self.show(&[], true, false, now) {
+            Answer::Show { apps, .. } => apps,
+            _ => Vec::new(),
         }
     }
 

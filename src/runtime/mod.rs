@@ -17,6 +17,7 @@
 mod alter;
 mod core;
 pub mod drift;
+mod dump;
 mod effect;
 pub mod generation;
 pub mod history;
@@ -42,6 +43,7 @@ mod watching;
 mod work;
 
 pub use core::{Core, Survivor, Zones};
+pub use dump::pm2_dump;
 pub use effect::{Effect, Errand, Partner, Save, Talk};
 pub use generation::{Recall, RecallError, Recalled};
 pub use input::{ClientId, Input, Ticket};

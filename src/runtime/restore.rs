@@ -246,6 +246,7 @@ pub(super) fn resume(table: &Table, now: Now) -> Option<Operation> {
         uid: None,
         holder: "the daemon, starting what should run".to_owned(),
         command: String::new(),
+        hasty: false,
         since: now.mono,
     };
     let mut operation = Operation::new(caller, Rigour::Lenient, Afterwards::GoOn);

@@ -30,7 +30,7 @@ pub fn offline_views(state: &State, layout: &Layout, unwatched: &Unwatched) -> V
         .values()
         .flat_map(|record| {
             record.instances.iter().map(|(slot, instance)| {
-                let logs = logs(&record.spec, instance.launched_as.as_deref(), *slot, layout);
+                let logs = logs(&record.spec, instance.launched_as.as_deref(), (*slot, instance.id), layout);
                 let mut view = blank(record, *slot, instance.id, logs);
                 view.runs.clone_from(&instance.runs);
                 if let Some(survivor) = unwatched.get(&InstanceId::new(view.name.as_str(), *slot)) {
@@ -154,7 +154,7 @@ pub(super) fn apps(table: &Table, picked: &[InstanceId], key: &Key, reveal: bool
 /// Where the process of an instance writes, or the last one did: after a rename, to the files of the former name.
 pub(super) fn outputs(record: &AppRecord, slot: u32, instance: &Instance, layout: &Layout) -> Logs {
     let spec = instance.machine.launched.as_ref().unwrap_or(&record.spec);
-    logs(spec, instance.launched_as.as_deref(), slot, layout)
+    logs(spec, instance.launched_as.as_deref(), (slot, first(instance.list_id)), layout)
 }
 
 /// What plans are made against.
@@ -323,10 +323,10 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
     }
 }
 
-fn logs(spec: &AppSpec, launched_as: Option<&str>, slot: u32, layout: &Layout) -> Logs {
+fn logs(spec: &AppSpec, launched_as: Option<&str>, (slot, list_id): (u32, u32), layout: &Layout) -> Logs {
     let of = |spec: &AppSpec| {
-        let (out, error) = log_outputs(spec, slot, layout);
-        let combined = combined_log(spec, slot, layout);
+        let (out, error) = log_outputs(spec, slot, list_id, layout);
+        let combined = combined_log(spec, slot, list_id, layout);
         (out, error, combined, (spec.logs.date_format.clone(), spec.logs.json))
     };
     match launched_as.filter(|former| *former != spec.name) {

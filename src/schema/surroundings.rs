@@ -8,6 +8,12 @@ pub trait Surroundings {
     /// CPUs that may be used.
     fn cpus(&self) -> Cpus;
 
+    /// Whether logs are merged unless something is said of instances, as PM2 does.
+    fn merges_logs(&self) -> bool;
+
+    /// Whether a profile that no app has is passed over, as PM2 does.
+    fn overlooks_profiles(&self) -> bool;
+
     /// Whether an app can be run as a user and a group, each by name or number.
     ///
     /// # Errors

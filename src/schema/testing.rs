@@ -44,6 +44,14 @@ impl Surroundings for Table {
         Cpus::of_machine(4)
     }
 
+    fn merges_logs(&self) -> bool {
+        false
+    }
+
+    fn overlooks_profiles(&self) -> bool {
+        false
+    }
+
     fn account(&self, user: Option<&str>, group: Option<&str>) -> Result<(), String> {
         match user.into_iter().chain(group).find(|name| *name == "nobody-here") {
             Some(name) => Err(format!("there is no user `{name}` on this machine")),

@@ -122,7 +122,15 @@ mod tests {
         spec.increment_var = Some("PORT".to_owned());
         spec.health_check = Some(HealthCheck::new(probe));
         let ambient = Arc::new(BTreeMap::from([("HOST".to_owned(), "db".to_owned())]));
-        check(LaunchId(7), &spec, 2, 3, &Layout { home: "/h".to_owned() }, &ambient).unwrap()
+        check(
+            LaunchId(7),
+            &spec,
+            2,
+            3,
+            &Layout { home: "/h".to_owned(), names: crate::supervisor::Names::Own },
+            &ambient,
+        )
+        .unwrap()
     }
 
     #[test]

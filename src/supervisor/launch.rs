@@ -141,6 +141,18 @@ impl Launch {
 pub struct Layout {
     /// Absolute.
     pub home: String,
+    pub names: Names,
+}
+
+/// What files that are not named otherwise are called: a property of the home, so that a daemon of it calls them the same
+/// whoever asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// By slot, from the second on; a name that cannot be a file's is made one that no other app's is.
+    #[default]
+    Own,
+    /// As PM2 has them: by number in the list, unless they are merged.
+    Pm2,
 }
 
 /// How an instance of an app is started.
@@ -155,7 +167,7 @@ pub fn launch(
 ) -> Launch {
     let instance = InstanceId::new(&spec.name, slot);
     let (program, args) = command(spec, slot);
-    let (out, error) = log_outputs(spec, slot, layout);
+    let (out, error) = log_outputs(spec, slot, list_id, layout);
     let env = environment(spec, ambient, &instance, list_id, layout);
     Launch {
         id,
@@ -190,35 +202,64 @@ pub fn launch(
 
 /// Where an instance's stdout and stderr go.
 #[must_use]
-pub fn log_outputs(spec: &AppSpec, slot: u32, layout: &Layout) -> (Output, Output) {
-    let output = |target, stream| log_output(spec, target, stream, slot, layout);
+pub fn log_outputs(spec: &AppSpec, slot: u32, list_id: u32, layout: &Layout) -> (Output, Output) {
+    let output = |target, stream| log_output(spec, target, stream, (slot, list_id), layout);
     (output(&spec.logs.out, "out"), output(&spec.logs.error, "error"))
 }
 
 /// The further file that both of an instance's streams go to.
 #[must_use]
-pub fn combined_log(spec: &AppSpec, slot: u32, layout: &Layout) -> Option<String> {
-    match log_output(spec, spec.logs.combined.as_ref()?, "all", slot, layout) {
+pub fn combined_log(spec: &AppSpec, slot: u32, list_id: u32, layout: &Layout) -> Option<String> {
+    match log_output(spec, spec.logs.combined.as_ref()?, "all", (slot, list_id), layout) {
         Output::File(path) => Some(path),
         Output::Null => None,
     }
 }
 
-fn log_output(spec: &AppSpec, target: &LogTarget, stream: &str, slot: u32, layout: &Layout) -> Output {
-    let slot = if spec.logs.merge { 0 } else { slot };
-    match target {
-        LogTarget::Null => Output::Null,
-        LogTarget::Path(path) => Output::File(numbered(path, slot)),
+fn log_output(spec: &AppSpec, target: &LogTarget, stream: &str, number: (u32, u32), layout: &Layout) -> Output {
+    let path = match target {
+        LogTarget::Null => return Output::Null,
+        LogTarget::Path(path) => path.clone(),
         LogTarget::Default => {
-            let path = format!("{}/logs/{}-{stream}.log", layout.home, safe_name(&spec.name));
-            Output::File(numbered(&path, slot))
+            let name = layout.names.of_file(&spec.name);
+            match (layout.names, stream) {
+                (Names::Pm2, "all") => format!("{}/logs/{name}.log", layout.home),
+                _ => format!("{}/logs/{name}-{stream}.log", layout.home),
+            }
+        }
+    };
+    let (slot, list_id) = number;
+    Output::File(match layout.names {
+        _ if spec.logs.merge => path,
+        Names::Own => numbered(&path, slot),
+        Names::Pm2 => numbered_as_pm2(&path, ".log", list_id),
+    })
+}
+
+impl Names {
+    fn of_file(self, name: &str) -> String {
+        match self {
+            // Two names may share files: so it is there.
+            Self::Pm2 if !name.is_empty() && name.len() <= SAFE_NAME_BYTES_MAX => {
+                let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+                name.chars().map(|c| if plain(c) { c } else { '-' }).collect()
+            }
+            Self::Own | Self::Pm2 => safe_name(name),
         }
     }
 }
 
+/// The number comes before the extension, in place of one that is there; a path without that extension keeps it.
+fn numbered_as_pm2(path: &str, extension: &str, number: u32) -> String {
+    let Some(stem) = path.strip_suffix(extension) else { return path.to_owned() };
+    let kept = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    let stem = kept.strip_suffix('-').filter(|_| kept.len() < stem.len()).unwrap_or(stem);
+    format!("{stem}-{number}{extension}")
+}
+
 /// None where there is nothing to add, or nowhere to write it.
 fn framing(spec: &AppSpec, slot: u32, process_id: u32, layout: &Layout) -> Option<Framing> {
-    let combined = combined_log(spec, slot, layout);
+    let combined = combined_log(spec, slot, process_id, layout);
     let date_format = spec.logs.date_format.clone();
     let json = spec.logs.json;
     let written = spec.logs.out != LogTarget::Null || spec.logs.error != LogTarget::Null;
@@ -234,8 +275,9 @@ fn framing(spec: &AppSpec, slot: u32, process_id: u32, layout: &Layout) -> Optio
 #[must_use]
 pub fn pid_file(spec: &AppSpec, slot: u32, list_id: u32, layout: &Layout) -> String {
     match &spec.pid_file {
+        Some(path) if layout.names == Names::Pm2 => numbered_as_pm2(path, ".pid", list_id),
         Some(path) => numbered(path, slot),
-        None => format!("{}/pids/{}-{list_id}.pid", layout.home, safe_name(&spec.name)),
+        None => format!("{}/pids/{}-{list_id}.pid", layout.home, layout.names.of_file(&spec.name)),
     }
 }
 
@@ -341,7 +383,7 @@ fn environment(
         // How programs find out that they are run by it at all.
         ("PM2_HOME", layout.home.clone()),
     ];
-    let (out, error) = log_outputs(spec, instance.slot, layout);
+    let (out, error) = log_outputs(spec, instance.slot, list_id, layout);
     let logs = [("pm_out_log_path", out), ("pm_err_log_path", error)].map(|(name, output)| match output {
         Output::File(path) => (name, path),
         Output::Null => (name, "/dev/null".to_owned()),
@@ -399,7 +441,7 @@ mod tests {
     use super::*;
 
     fn layout() -> Layout {
-        Layout { home: "/h".to_owned() }
+        Layout { home: "/h".to_owned(), names: Names::Own }
     }
 
     fn launched(spec: &AppSpec, slot: u32, ambient: &[(&str, &str)]) -> Launch {
@@ -514,21 +556,52 @@ mod tests {
     fn logs_and_pid_files_are_numbered_from_the_second_instance_on() {
         let file = |path: &str| Output::File(path.to_owned());
         let mut spec = AppSpec::new("api", "/x", "/");
-        assert_eq!(log_outputs(&spec, 0, &layout()), (file("/h/logs/api-out.log"), file("/h/logs/api-error.log")));
-        assert_eq!(log_outputs(&spec, 2, &layout()), (file("/h/logs/api-out-2.log"), file("/h/logs/api-error-2.log")));
+        assert_eq!(log_outputs(&spec, 0, 4, &layout()), (file("/h/logs/api-out.log"), file("/h/logs/api-error.log")));
+        assert_eq!(
+            log_outputs(&spec, 2, 4, &layout()),
+            (file("/h/logs/api-out-2.log"), file("/h/logs/api-error-2.log"))
+        );
         assert_eq!(pid_file(&spec, 0, 7, &layout()), "/h/pids/api-7.pid");
         assert_eq!(pid_file(&spec, 2, 9, &layout()), "/h/pids/api-9.pid");
 
         spec.logs.out = LogTarget::Path("/l.d/x.log".to_owned());
         spec.logs.error = LogTarget::Path("/l.d/err".to_owned());
-        assert_eq!(log_outputs(&spec, 0, &layout()), (file("/l.d/x.log"), file("/l.d/err")));
-        assert_eq!(log_outputs(&spec, 1, &layout()), (file("/l.d/x-1.log"), file("/l.d/err-1")));
+        assert_eq!(log_outputs(&spec, 0, 4, &layout()), (file("/l.d/x.log"), file("/l.d/err")));
+        assert_eq!(log_outputs(&spec, 1, 4, &layout()), (file("/l.d/x-1.log"), file("/l.d/err-1")));
 
         spec.logs.merge = true;
         spec.logs.error = LogTarget::Null;
-        assert_eq!(log_outputs(&spec, 1, &layout()), (file("/l.d/x.log"), Output::Null));
+        assert_eq!(log_outputs(&spec, 1, 4, &layout()), (file("/l.d/x.log"), Output::Null));
         spec.pid_file = Some("/run/.pid".to_owned());
         assert_eq!(pid_file(&spec, 1, 8, &layout()), "/run/.pid-1");
+    }
+
+    #[test]
+    fn pm2s_names_have_the_number_in_the_list() {
+        let layout = Layout { names: Names::Pm2, ..layout() };
+        let path = |output: Output| match output {
+            Output::File(path) => path,
+            Output::Null => "null".to_owned(),
+        };
+        let outs = |spec: &AppSpec| {
+            let (out, error) = log_outputs(spec, 1, 7, &layout);
+            (path(out), path(error), combined_log(spec, 1, 7, &layout))
+        };
+        let mut spec = AppSpec::new("my_app", "/x", "/");
+        spec.logs.combined = Some(LogTarget::Default);
+        let text = |text: &str| text.to_owned();
+        let want = |out, error, all| (text(out), text(error), Some(text(all)));
+        assert_eq!(outs(&spec), want("/h/logs/my-app-out-7.log", "/h/logs/my-app-error-7.log", "/h/logs/my-app-7.log"));
+        assert_eq!(pid_file(&spec, 1, 7, &layout), "/h/pids/my-app-7.pid");
+        spec.logs.merge = true;
+        assert_eq!(outs(&spec), want("/h/logs/my-app-out.log", "/h/logs/my-app-error.log", "/h/logs/my-app.log"));
+        spec.logs.merge = false;
+        spec.logs.out = LogTarget::Path("/l/a-12.log".to_owned());
+        spec.logs.error = LogTarget::Path("/l/err.txt".to_owned());
+        spec.logs.combined = Some(LogTarget::Path("/l/-.log".to_owned()));
+        assert_eq!(outs(&spec), want("/l/a-7.log", "/l/err.txt", "/l/--7.log"));
+        spec.pid_file = Some(text("/run/a.pid"));
+        assert_eq!(pid_file(&spec, 1, 7, &layout), "/run/a-7.pid");
     }
 
     #[test]

@@ -14,8 +14,8 @@ mod table;
 
 pub use check::{Ask as ProbeAsk, Check, check};
 pub use launch::{
-    Framing, Launch, LaunchId, Layout, Output, SERVE_FILES, combined_log, declared, launch, log_outputs, pid_file,
-    safe_name, unique_id,
+    Framing, Launch, LaunchId, Layout, Names, Output, SERVE_FILES, combined_log, declared, launch, log_outputs,
+    pid_file, safe_name, unique_id,
 };
 pub use machine::{Machine, deadline};
 pub use state::{Awaits, Cause, ErrorReason, State, StopPhase, Then};

@@ -35,6 +35,8 @@ mod migrating;
 mod mistakes;
 mod monit;
 mod named_pm2;
+mod named_pm2_files;
+mod named_pm2_words;
 mod only_what_changed;
 mod planning;
 mod profiles;

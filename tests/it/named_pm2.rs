@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::support::{Home, Output};
 
-struct Pm2 {
-    home: Home,
+pub(crate) struct Pm2 {
+    pub(crate) home: Home,
     program: std::path::PathBuf,
 }
 
 impl Pm2 {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut home = Home::new();
         home.app("stay.sh", "echo.sh");
         let folder = home.folder.to_str().expect("text").to_owned();
@@ -24,7 +24,17 @@ impl Pm2 {
         Self { home, program }
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    /// What `jlist` prints.
+    #[track_caller]
+    pub(crate) fn list(&self) -> Vec<serde_json::Value> {
+        serde_json::from_str(&self.says(0, &["jlist"], &[]).stdout).expect("a list")
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.home.run_command(self.command(args), Duration::from_mins(1))
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         // Everything but the program is as ever.
         let like = self.home.command(args);
         let mut command = Command::new(&self.program);
@@ -34,11 +44,11 @@ impl Pm2 {
                 command.env(name, value);
             }
         }
-        self.home.run_command(command, Duration::from_mins(1))
+        command
     }
 
     #[track_caller]
-    fn says(&self, code: i32, args: &[&str], lines: &[&str]) -> Output {
+    pub(crate) fn says(&self, code: i32, args: &[&str], lines: &[&str]) -> Output {
         let output = self.run(args);
         assert_eq!(output.code, Some(code), "{output}");
         let said = format!("{}{}", output.stdout, output.stderr);
@@ -113,7 +123,7 @@ fn files_ids_and_the_dump_are_pm2s() {
     pm2.says(0, &["kill"], &[]);
     assert!(pm2.home.list().is_empty(), "PM2 knows of nothing that it has killed");
     pm2.says(0, &["resurrect"], &["[PM2] Resurrecting"]);
-    assert_eq!(pm2.home.state("zed:0"), "online");
+    pm2.home.until_state("zed:0", "online");
     assert_eq!(pm2.home.state("ant:0"), "stopped");
     for name in ["pm2.pid", "pm2.log"] {
         assert!(pm2.home.folder.join(name).exists(), "{name}");

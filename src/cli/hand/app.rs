@@ -54,6 +54,12 @@ pub(super) fn changed(
             idle.push(key);
         }
     }
+    // PM2's word for as if nothing had been said.
+    let taken_back: Vec<&'static str> =
+        options.keys().filter(|key| options.only_word(key).as_deref() == Some("null")).collect();
+    for key in &taken_back {
+        options.take(key);
+    }
     if options.get("interpreter").is_some() {
         script = vec![entry("script", text(&known.script))];
     }
@@ -67,6 +73,10 @@ pub(super) fn changed(
         for field in fields(key) {
             wanted.take(field, &said);
         }
+    }
+    let usual = AppSpec::new(&known.name, &known.script, &known.cwd);
+    for field in taken_back.into_iter().filter(|key| !matches!(*key, "name" | "cwd" | "interpreter")).flat_map(fields) {
+        wanted.take(field, &usual);
     }
     Ok((wanted, idle))
 }

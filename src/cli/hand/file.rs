@@ -28,7 +28,7 @@ pub(super) fn apply(
         return Err(CliError::usage(format!("`{said}`: what a file says of its apps is said in the file"))
             .hint("of what a file may be told there is `--only` and `--env`; of a script or a known app more"));
     }
-    let (graph, origins, revision) = read(word, &arguments.picks, world, terminal)?;
+    let (mut graph, origins, revision) = read(word, &arguments.picks, world, terminal)?;
     let mut only = arguments.picks.only.clone();
     if manners.are_pm2s() {
         // Who is not in the file is passed over.
@@ -45,12 +45,23 @@ pub(super) fn apply(
         app.is_some_and(|app| app.instances.iter().any(|view| view.pid.is_some()))
     };
     let up: Vec<String> = names.iter().filter(up).cloned().collect();
+    let mut variables = ambient(&world.env);
+    if manners.are_pm2s() {
+        graph.apps.iter_mut().for_each(|app| pm2::by_environment(app, world));
+        // What the shell has goes before it.
+        for (name, value) in deployed(&graph, arguments.picks.env.as_deref()) {
+            variables.entry(name).or_insert(value);
+        }
+        if let Some(args) = arguments.app.args.as_ref().filter(|args| !args.is_empty()) {
+            graph.apps.iter_mut().for_each(|app| app.args.extend(args.iter().cloned()));
+        }
+    }
     let apps = graph.apps.clone();
     let options = PlanOptions { only, no_prune: true, adopt: manners.are_pm2s(), allow_empty: false };
     let request = Request::Apply(Box::new(Apply {
         graph,
         options,
-        ambient: ambient(&world.env),
+        ambient: variables.clone(),
         expected: None,
         parallel: arguments.parallel,
         revision,
@@ -88,13 +99,21 @@ pub(super) fn apply(
     } else {
         let apps = apps.into_iter().filter(|app| rest.contains(&app.name));
         let apps = apps.map(|spec| Altered { name: spec.name.clone(), spec }).collect();
-        let ambient = Some(ambient(&world.env));
+        let ambient = Some(variables);
         Request::Alter(Box::new(Alter { apps, targets: rest.clone(), renew: true, ambient }))
     };
     if manners.are_pm2s() {
         return pm2::act(&request, &rest, pm2::Said::InFile, terminal);
     }
     change::bring_up(&request, &rest, verb.done(), arguments.turn, terminal)
+}
+
+/// What `deploy` has of variables for a profile.
+fn deployed(graph: &Graph, profile: Option<&str>) -> Vec<(String, String)> {
+    let env = graph.deploy.as_ref().zip(profile).and_then(|(deploy, profile)| deploy.get(profile)?.get("env"));
+    let variables = env.and_then(serde_json::Value::as_object).into_iter().flatten();
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    variables.map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
 /// The apps of a file that are known.
@@ -138,6 +157,18 @@ fn read(
         return Ok((graph, origins, None));
     }
     let file = loading::entry((word != ".").then(|| Path::new(word)), &world, terminal)?;
+    if terminal.manners.are_pm2s()
+        && let Some(program) = pm2::Program::of(&file.path, &world)
+    {
+        let selection = crate::graph::Selection::possible(&picks.only);
+        let loaded = crate::config::load_selected(&program.entry.named, profile, &selection, &program.world);
+        // What is no expression either is told of as what it is called.
+        if !loaded.report.diagnostics.iter().any(|one| one.code == crate::diag::Code::Syntax) {
+            let (graph, origins) = (loaded.graph, loaded.origins);
+            let graph = loading::judge(graph, &loaded.report, false, loading::Talk::Warnings, terminal)?;
+            return Ok((graph, origins, None));
+        }
+    }
     let question = file.path.parent().and_then(|folder| super::super::revision::Question::ask(folder, &world.env));
     let (mut graph, origins) = loading::load(&file, profile, &picks.only, false, &world, terminal)?;
     graph.file = file.path.to_string_lossy().into_owned();

@@ -75,10 +75,13 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
         // The file of this folder.
         arguments.what.push(".".to_owned());
     }
-    if arguments.no_daemon {
+    if arguments.no_daemon && !terminal.manners.are_pm2s() {
         return foreground(&arguments, terminal);
     }
     let scene = Scene { verb, arguments: &arguments, world: surroundings::world()? };
+    let _lock = (verb == Verb::Reload && terminal.manners.are_pm2s())
+        .then(|| pm2::ReloadLock::take(arguments.force))
+        .transpose()?;
     let mut exit = Exit::Done;
     if let (false, Some(targets)) = (terminal.manners.are_pm2s(), scene.only_targets(terminal)?) {
         // All or nothing of what is known: one command, one generation.
@@ -89,6 +92,9 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
     for word in &arguments.what {
         let one = scene.one(word, terminal)?;
         exit = if exit == Exit::Done { one } else { exit };
+    }
+    if arguments.no_daemon {
+        return pm2::stay(terminal);
     }
     if arguments.attach {
         return attach(terminal);
@@ -259,6 +265,8 @@ impl Scene<'_> {
     }
 
     fn script(&self, script: &Word, word: &str, known: &[AppView], terminal: &mut Terminal) -> Result<Exit, CliError> {
+        let found = terminal.manners.are_pm2s().then(|| words::in_path(script, &self.world)).flatten();
+        let script = found.as_ref().unwrap_or(script);
         let node = app::node(script, &self.arguments.app, &self.world);
         self.described(&node, word, known, &|| Ok(()), terminal)
     }
@@ -273,7 +281,10 @@ impl Scene<'_> {
         check: &dyn Fn() -> Result<(), CliError>,
         terminal: &mut Terminal,
     ) -> Result<Exit, CliError> {
-        let spec = app::spec(node.clone(), word, &self.world, terminal)?;
+        let mut spec = app::spec(node.clone(), word, &self.world, terminal)?;
+        if terminal.manners.are_pm2s() {
+            pm2::by_environment(&mut spec, &self.world);
+        }
         if self.arguments.write {
             write_down(node, &spec.name, &self.world, terminal)?;
         }
@@ -299,7 +310,8 @@ impl Scene<'_> {
                     .in_pm2s_words("Script already launched, add -f option to force re-execution"))
             }
             (true, true) => {
-                let request = Request::Scale { targets: targets.clone(), to: Scale::By(1) };
+                let more = i32::try_from(spec.instances).unwrap_or(i32::MAX);
+                let request = Request::Scale { targets: targets.clone(), to: Scale::By(more) };
                 if terminal.manners.are_pm2s() {
                     return pm2::start(&request, &spec, terminal);
                 }

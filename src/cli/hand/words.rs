@@ -87,6 +87,20 @@ impl Ground<'_> {
     }
 }
 
+/// A program that is found by its name, by its path.
+pub(super) fn in_path(word: &Word, world: &World) -> Option<Word> {
+    let Word::Script(name) = word else { return None };
+    if name.contains('/') || world.resolve(&world.cwd, name).exists() {
+        return None;
+    }
+    let path = world.env.get("PATH").map(String::as_str).unwrap_or_default();
+    let mut files =
+        path.split(':').filter(|folder| !folder.is_empty()).map(|folder| std::path::Path::new(folder).join(name));
+    let is_program =
+        |file: &std::path::PathBuf| file.is_file() && crate::platform::may(file, crate::platform::Use::Run).is_ok();
+    files.find(is_program).map(|file| Word::Script(file.to_string_lossy().into_owned()))
+}
+
 fn is_regex(word: &str) -> bool {
     word.len() > 2 && word.starts_with('/') && word.ends_with('/')
 }

@@ -103,7 +103,7 @@ fn with_processes<T>(
 }
 
 /// The state of an instance in PM2's words.
-fn status(app: &AppView, view: &InstanceView) -> &'static str {
+pub(super) fn status(app: &AppView, view: &InstanceView) -> &'static str {
     let is_awaited = app.spec.readiness.wait_ready || app.spec.health_check.is_some();
     match view.state.as_str() {
         "starting" if is_awaited || view.pid.is_none() => "launching",

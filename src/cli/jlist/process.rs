@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::status;
 use crate::base::{ExitStatus, InstanceId};
 use crate::cli::looks::Load;
+use crate::cli::package::node_version;
 use crate::rpc::wire::{AppView, InstanceView, OffersView};
-use crate::spec::{AppSpec, ExecMode};
+use crate::spec::AppSpec;
 use crate::supervisor::{Layout, declared, pid_file, unique_id};
 
 #[derive(Debug)]
@@ -31,6 +32,7 @@ struct Environment<'a> {
     unique_id: String,
     pid_file: String,
     version: Option<String>,
+    node_version: Option<String>,
     owner: &'a str,
     offers: Option<&'a OffersView>,
 }
@@ -38,6 +40,7 @@ struct Environment<'a> {
 /// What is said of a process beside its variables, sorted: one that is called the same is only among these.
 const OWN: &[&str] = &[
     "NODE_APP_INSTANCE",
+    "_pm2_version",
     "args",
     "automation",
     "autorestart",
@@ -115,7 +118,19 @@ impl<'a> Process<'a> {
         let declared = declared(&app.spec, ambient, view.slot);
         let unique_id = unique_id(&InstanceId::new(view.name.as_str(), view.slot), view.id, layout);
         let pid_file = pid_file(&app.spec, view.slot, view.id, layout);
-        let env = Environment { app, view, ambient, declared, unique_id, pid_file, version, owner, offers: None };
+        let node_version = app.spec.is_node().then(|| view.pid.and_then(node_version)).flatten();
+        let env = Environment {
+            app,
+            view,
+            ambient,
+            declared,
+            unique_id,
+            pid_file,
+            version,
+            node_version,
+            owner,
+            offers: None,
+        };
         Self { view, env, load }
     }
 
@@ -133,7 +148,12 @@ impl<'a> Process<'a> {
 impl Serialize for Process<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(5))?;
-        map.serialize_entry("pid", &self.view.pid.unwrap_or(0))?;
+        let view = self.view;
+        // Of what has never run here there is none.
+        let has_run = view.pid.is_some() || view.last_exit.is_some() || view.restarts > 0 || view.state != "stopped";
+        if has_run {
+            map.serialize_entry("pid", &view.pid.unwrap_or(0))?;
+        }
         map.serialize_entry("name", &self.view.name)?;
         map.serialize_entry("pm2_env", &self.env)?;
         map.serialize_entry("pm_id", &self.view.id)?;
@@ -157,6 +177,13 @@ impl Environment<'_> {
         inherited.filter(|(name, _)| !self.declared.contains_key(*name)).chain(&self.declared)
     }
 
+    /// What counts up is a number.
+    fn value(&self, name: &str, value: &str) -> Value {
+        let counts = self.app.spec.increment_var.as_deref() == Some(name);
+        let number = value.parse::<i64>().ok().filter(|_| counts);
+        number.map_or_else(|| json!(value), |number| json!(number))
+    }
+
     fn passes(&self, name: &str) -> bool {
         !self.app.spec.filter_env.iter().any(|part| !part.is_empty() && name.contains(part.as_str()))
     }
@@ -168,8 +195,15 @@ struct Variables<'a>(&'a Environment<'a>);
 impl Serialize for Variables<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        let app = &self.0.app.spec.name;
+        let mut is_said = false;
         for (name, value) in self.0.variables().filter(|(name, _)| *name != "unique_id") {
-            map.serialize_entry(name, value)?;
+            is_said |= name == app;
+            map.serialize_entry(name, &self.0.value(name, value))?;
+        }
+        // What is kept for it by `set`: nothing.
+        if !is_said {
+            map.serialize_entry(app, &json!({}))?;
         }
         map.serialize_entry("unique_id", &self.0.unique_id)?;
         map.end()
@@ -184,6 +218,9 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("namespace", &spec.namespace)?;
         if !spec.args.is_empty() {
             map.serialize_entry("args", &spec.args)?;
+        }
+        if self.app.file.is_none() && spec.filter_env.is_empty() {
+            map.serialize_entry("filter_env", &json!([]))?;
         }
         map.serialize_entry("env", &Variables(self))?;
         if spec.logs.merge {
@@ -207,10 +244,8 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("pm_exec_path", &spec.script)?;
         map.serialize_entry("pm_cwd", &spec.cwd)?;
         map.serialize_entry("exec_interpreter", spec.interpreter.as_deref().unwrap_or("none"))?;
-        let mode = match spec.exec_mode {
-            ExecMode::Fork => "fork_mode",
-            ExecMode::Cluster => "cluster_mode",
-        };
+        // What has no channel to share a port by is no worker, whatever was asked for.
+        let mode = if spec.is_worker() { "cluster_mode" } else { "fork_mode" };
         map.serialize_entry("exec_mode", mode)?;
         map.serialize_entry("instances", &spec.instances)?;
         map.serialize_entry("pm_out_log_path", view.out_file.as_deref().unwrap_or("/dev/null"))?;
@@ -221,10 +256,11 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("pm_pid_path", &self.pid_file)?;
         map.serialize_entry("km_link", &false)?;
         map.serialize_entry("vizion_running", &false)?;
-        map.serialize_entry("NODE_APP_INSTANCE", &view.slot)?;
+        map.serialize_entry(&spec.instance_var, &view.slot)?;
         // Among PM2's own words they could be taken for these.
-        for (name, value) in self.variables().filter(|(name, _)| OWN.binary_search(&name.as_str()).is_err()) {
-            map.serialize_entry(name, value)?;
+        let is_own = |name: &str| OWN.binary_search(&name).is_ok() || name == spec.instance_var;
+        for (name, value) in self.variables().filter(|(name, _)| !is_own(name)) {
+            map.serialize_entry(name, &self.value(name, value))?;
         }
         map.serialize_entry("unique_id", &self.unique_id)?;
         map.serialize_entry("status", status(self.app, view))?;
@@ -241,7 +277,10 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("restart_time", &view.restarts)?;
         map.serialize_entry("unstable_restarts", &view.unstable_restarts)?;
         map.serialize_entry("version", self.version.as_deref().unwrap_or("N/A"))?;
-        map.serialize_entry("node_version", "N/A")?;
+        map.serialize_entry("node_version", self.node_version.as_deref().unwrap_or("N/A"))?;
+        if spec.is_worker() {
+            map.serialize_entry("_pm2_version", env!("CARGO_PKG_VERSION"))?;
+        }
         if let Some(code) = view.last_exit.and_then(exit_code) {
             map.serialize_entry("exit_code", &code)?;
         }
@@ -303,7 +342,7 @@ mod tests {
     fn value(spec: AppSpec, view: &InstanceView, ambient: &BTreeMap<String, String>) -> Value {
         let app = AppView { spec, file: None, ambient: None, instances: Vec::new() };
         let load = Some(Load { memory_bytes: 7, cpu_permille: 15, cpu_ms: 0, processes: 1 });
-        let layout = Layout { home: "/h".to_owned() };
+        let layout = Layout { home: "/h".to_owned(), names: crate::supervisor::Names::Own };
         json!(Process::new(&app, view, ambient, load, Some("1.0.0".to_owned()), "me", &layout))
     }
 
@@ -312,7 +351,7 @@ mod tests {
         let spec = AppSpec::new("forky", "/srv/echo.js", "/srv");
         let value = value(spec, &InstanceView::sample(3, "forky", 0), &BTreeMap::new());
         let names: Vec<&String> = value.as_object().unwrap().keys().collect();
-        assert_eq!(names, ["pid", "name", "pm2_env", "pm_id", "monit"]);
+        assert_eq!(names, ["name", "pm2_env", "pm_id", "monit"], "it has never run");
         assert_eq!(value["monit"], json!({ "memory": 7, "cpu": 1.5 }));
         let env = value["pm2_env"].as_object().unwrap();
         for name in [
@@ -375,9 +414,10 @@ mod tests {
         let value = value(spec, &InstanceView::sample(3, "api", 2), &ambient.into());
         let env = value["pm2_env"].as_object().unwrap();
         let nested = env["env"].as_object().unwrap();
-        for (name, want) in [("HOME", "/root"), ("PORT", "80"), ("N", "9")] {
-            assert_eq!((&nested[name], &env[name]), (&json!(want), &json!(want)));
+        for (name, want) in [("HOME", json!("/root")), ("PORT", json!("80")), ("N", json!(9))] {
+            assert_eq!((&nested[name], &env[name]), (&want, &want));
         }
+        assert_eq!((&nested["api"], env.get("api")), (&json!({}), None));
         assert_eq!((&nested["status"], &env["status"]), (&json!("mine"), &json!("stopped")));
         assert!(!nested.contains_key("A_SECRET") && !env.contains_key("A_SECRET"));
         assert_eq!(nested["unique_id"], env["unique_id"]);
@@ -395,9 +435,12 @@ mod tests {
         spec.watch.enabled = true;
         let mut view = InstanceView::sample(3, "api", 0);
         (view.last_exit, view.backoff_ms) = (Some(ExitStatus::Signal(9)), Some(150));
-        let env = &value(spec, &view, &BTreeMap::new())["pm2_env"];
+        let env = &value(spec.clone(), &view, &BTreeMap::new())["pm2_env"];
         assert_eq!(env["max_memory_restart"], 209_715_200);
         assert_eq!((&env["min_uptime"], &env["watch"]), (&json!(5_000), &json!(true)));
         assert_eq!((&env["exit_code"], &env["prev_restart_delay"]), (&json!(137), &json!(150)));
+        spec.instance_var = "AT".to_owned();
+        let value = value(spec, &view, &BTreeMap::new());
+        assert_eq!((&value["pid"], &value["pm2_env"]["AT"]), (&json!(0), &json!(0)));
     }
 }

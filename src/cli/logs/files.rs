@@ -13,9 +13,28 @@ pub(in crate::cli) struct LogFile {
     pub namespace: String,
     /// The instance, as `list` numbers it; none where it is not one's alone.
     pub id: Option<u32>,
+    /// The first of those whose it is; none where it is no app's.
+    pub first: Option<u32>,
     pub stream: Stream,
     pub date_format: Option<String>,
     pub json: bool,
+}
+
+impl LogFile {
+    /// What the daemon says, as PM2 calls it.
+    pub(in crate::cli) fn of_daemon(path: PathBuf) -> Self {
+        Self {
+            path,
+            label: "PM2".to_owned(),
+            app: "PM2".to_owned(),
+            namespace: String::new(),
+            id: None,
+            first: None,
+            stream: Stream::Out,
+            date_format: None,
+            json: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +75,7 @@ pub(in crate::cli) fn log_files(views: &[InstanceView], out: bool, error: bool) 
                 app: view.name.clone(),
                 namespace: view.namespace.clone(),
                 id: Some(view.id),
+                first: Some(view.id),
                 stream,
                 date_format: view.log_date_format.clone(),
                 json: view.log_type.is_some(),

@@ -15,7 +15,7 @@ pub(super) use self::files::{LogFile, Stream, log_files};
 use self::printer::{Printer, Style};
 use super::error::CliError;
 use super::exit::Exit;
-use super::terminal::{Terminal, counted};
+use super::terminal::{Colour, Terminal, counted, harmless, paint};
 use super::{arguments, instances, surroundings};
 use crate::logs::{FollowError, Follower, Log, Reader, Stamps, Wanted};
 
@@ -33,6 +33,9 @@ struct Choice<'a> {
 }
 
 pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if terminal.manners.are_pm2s() {
+        return as_pm2(arguments, terminal);
+    }
     let home = surroundings::home()?;
     let (zone, known) = (TimeZone::system(), BTreeSet::new());
     let mut choice = Choice { arguments, home: home.clone(), zone, known, removed: Vec::new() };
@@ -58,6 +61,61 @@ pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Resul
     }
     reader.read(&mut printer).map_err(|err| CliError::output(&err))?;
     Ok(if printer.failed { Exit::Error } else { Exit::Done })
+}
+
+/// The tail of each file below its name, then all of them as they grow, unless somebody says otherwise.
+fn as_pm2(arguments: &arguments::Logs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let home = surroundings::home()?;
+    let (zone, known) = (TimeZone::system(), BTreeSet::new());
+    let mut choice = Choice { arguments, home: home.clone(), zone, known, removed: Vec::new() };
+    let mut files = choice.files(terminal)?;
+    let shows_tail = !arguments.json && !arguments.format && arguments.lines != Some(0);
+    let lines = arguments.lines.unwrap_or(LINES_DEFAULT);
+    if shows_tail {
+        let targets = if arguments.targets.is_empty() { "all".to_owned() } else { arguments.targets.join(" ") };
+        let words = format!(
+            "[TAILING] Tailing last {lines} lines for [{}] processes (change the value with --lines option)",
+            harmless(targets.as_bytes(), false)
+        );
+        terminal.print(format!("{}\n", paint(terminal.colour, Colour::Bold, &words)))?;
+        let own = home.join("pm2.log");
+        let is_all = arguments.targets.is_empty() || arguments.targets.iter().any(|target| target == "all");
+        if is_all && own.exists() {
+            tail(LogFile::of_daemon(own), arguments, &home, terminal)?;
+        }
+        // What was written to last comes last, next to what comes now.
+        files.sort_by_cached_key(|file| file.path.metadata().and_then(|metadata| metadata.modified()).ok());
+        for file in &files {
+            tail(file.clone(), arguments, &home, terminal)?;
+        }
+        terminal.flush()?;
+    }
+    if arguments.nostream {
+        return Ok(Exit::Done);
+    }
+    let at_end = |file: &LogFile| Log { lines: Some(0), ..choice.log(file) };
+    let logs: Vec<Log> = files.iter().map(at_end).collect();
+    let wanted = Wanted { since: None, until: None, grep: arguments.grep.clone() };
+    let style = Style::of(arguments, terminal);
+    follow(Reader::new(logs, wanted), &mut Printer::new(files, style, terminal, choice), &home)
+}
+
+fn tail(file: LogFile, arguments: &arguments::Logs, home: &Path, terminal: &mut Terminal) -> Result<(), CliError> {
+    if !file.path.exists() {
+        return Ok(());
+    }
+    let lines = arguments.lines.unwrap_or(LINES_DEFAULT);
+    let words = format!("{} last {lines} lines:", file.path.display());
+    terminal.print(format!("{}\n", paint(terminal.colour, Colour::Dim, &words)))?;
+    let is_empty = file.path.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    let (zone, known) = (TimeZone::system(), BTreeSet::new());
+    let choice = Choice { arguments, home: home.to_owned(), zone, known, removed: Vec::new() };
+    let wanted = Wanted { since: arguments.since, until: arguments.until, grep: arguments.grep.clone() };
+    let mut reader = Reader::new(vec![choice.log(&file)], wanted);
+    let style = Style::of(arguments, terminal);
+    let mut printer = Printer::new(vec![file], style, terminal, choice);
+    reader.read(&mut printer).map_err(|err| CliError::output(&err))?;
+    if is_empty { Ok(()) } else { terminal.print("\n") }
 }
 
 fn follow(reader: Reader, printer: &mut Printer<'_>, home: &Path) -> Result<Exit, CliError> {
@@ -93,7 +151,11 @@ impl Choice<'_> {
         let everything = ["all".to_owned()];
         let arguments = self.arguments;
         let targets = if arguments.targets.is_empty() { &everything[..] } else { &arguments.targets };
-        let chosen = instances::select(targets, &all)?;
+        let chosen = match instances::select(targets, &all) {
+            // Who is not there yet may come.
+            Err(_) if terminal.manners.are_pm2s() => Vec::new(),
+            chosen => chosen?,
+        };
         self.removed = chosen.iter().flat_map(super::reload_logs::removed).collect();
         // Neither flag is both streams, and so are both flags.
         let both = arguments.out == arguments.err;

@@ -66,7 +66,7 @@ pub(super) struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     pub(super) fn new(files: Vec<LogFile>, style: Style, terminal: &'a mut Terminal, choice: Choice<'a>) -> Self {
-        let prefixes = prefixes(&files, terminal.colour);
+        let prefixes = prefixes(&files, terminal);
         Self {
             files,
             prefixes,
@@ -156,7 +156,7 @@ impl Sink for Printer<'_> {
         };
         let logs = fresh.iter().map(log).collect();
         self.files.extend(fresh);
-        self.prefixes = prefixes(&self.files, self.terminal.colour);
+        self.prefixes = prefixes(&self.files, self.terminal);
         logs
     }
 }
@@ -179,7 +179,26 @@ fn object(file: &LogFile, line: &Line, told: &Told<'_>, arrived: Option<Timestam
     object.to_string()
 }
 
-fn prefixes(files: &[LogFile], colour: bool) -> Vec<String> {
+/// As wide as those of PM2 are at least.
+const PM2_WIDTH: usize = 10;
+
+/// `0|name     | `
+fn prefix_as_pm2(file: &LogFile, colour: bool) -> String {
+    let name = harmless(file.app.as_bytes(), false);
+    let label = file.first.map_or_else(|| name.clone(), |id| format!("{id}|{name}"));
+    let hue = match (file.first, file.stream) {
+        (None, _) => Colour::Blue,
+        (_, Stream::Out) => Colour::Green,
+        (_, Stream::Error) => Colour::Red,
+    };
+    paint(colour, hue, &format!("{label:PM2_WIDTH$} | "))
+}
+
+fn prefixes(files: &[LogFile], terminal: &Terminal) -> Vec<String> {
+    let colour = terminal.colour;
+    if terminal.manners.are_pm2s() {
+        return files.iter().map(|file| prefix_as_pm2(file, colour)).collect();
+    }
     let labels: Vec<String> = files.iter().map(|file| harmless(file.label.as_bytes(), false)).collect();
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     let prefix = |(file, label): (&LogFile, String)| {

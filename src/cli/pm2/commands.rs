@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::arguments::{self, Command, Scale};
 use super::super::error::CliError;
@@ -11,12 +11,15 @@ use super::super::exit::Exit;
 use super::super::terminal::{Terminal, harmless};
 use super::super::{flush, init, instances, kill, reload_logs, resurrect, saved, show, surroundings};
 use super::{Said, act, aside, quietly, say, table, warn};
+use crate::daemon::{dump_path, write_dump};
+use crate::platform::{Interrupts, MANNERS};
 use crate::rpc::client::Connection;
-use crate::rpc::wire::{self, AppView, InstanceView, Request};
+use crate::rpc::wire::{self, InstanceView, Request};
+use crate::runtime::pm2_dump;
 use crate::runtime::store::SAVED;
-use crate::spec::{ExecMode, LogTarget};
 
-const DUMP: &str = "dump.pm2";
+/// In a home that has been used.
+const STATE: &str = "state";
 
 /// None where PM2 would say nothing else.
 pub(in super::super) fn dispatch(command: &Command, terminal: &mut Terminal) -> Option<Result<Exit, CliError>> {
@@ -30,8 +33,27 @@ pub(in super::super) fn dispatch(command: &Command, terminal: &mut Terminal) -> 
         Command::Init(arguments) => generate(arguments, terminal),
         Command::Flush(arguments) => empty(arguments, terminal),
         Command::ReloadLogs => reopen(terminal),
+        Command::Show(arguments) if !arguments.json => super::describe::run(arguments, terminal),
         _ => return None,
     })
+}
+
+/// Whatever nobody has used so far is PM2's from now on: its files have PM2's names, whoever asks for them later.
+/// And whatever is asked, there is a daemon from then on.
+pub(in super::super) fn begin(home: &Path, command: &Command) {
+    let path = home.join(MANNERS);
+    if !home.join(STATE).exists() && !path.exists() {
+        // A home that cannot be written to is told of by whatever needs it.
+        let _ = crate::platform::ensure_home(home).and_then(|()| std::fs::write(&path, "pm2\n"));
+    }
+    let asks = matches!(
+        command,
+        Command::List(_) | Command::Jlist(_) | Command::PrettyList(_) | Command::Show(_) | Command::Logs(_)
+    );
+    if asks {
+        // The command itself says what is wrong, where something is.
+        let _ = Connection::open_or_start(home);
+    }
 }
 
 /// Names that PM2 has for files which are here under others.
@@ -41,6 +63,13 @@ pub(in super::super) fn link_names(home: &Path) {
         let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
         if home.is_dir() && !is_link && !path.exists() {
             // Who cannot have it can do without.
+            let _ = std::os::unix::fs::symlink(own, &path);
+        }
+    }
+    for (variable, own) in [("PM2_PID_FILE_PATH", "pmrun.pid"), ("PM2_LOG_FILE_PATH", "pmrun.log")] {
+        let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else { continue };
+        let (path, own) = (PathBuf::from(path), home.join(own));
+        if path.symlink_metadata().is_err() && own.exists() {
             let _ = std::os::unix::fs::symlink(own, &path);
         }
     }
@@ -58,6 +87,25 @@ fn end(terminal: &mut Terminal) -> Result<Exit, CliError> {
     hushed(terminal, kill::run)?;
     say("[v] All Applications Stopped", terminal)?;
     say("[v] PM2 Daemon Stopped", terminal)?;
+    Ok(Exit::Done)
+}
+
+/// `--no-daemon`: what the apps write is printed until a signal comes, which ends everything.
+pub(in super::super) fn stay(terminal: &mut Terminal) -> Result<Exit, CliError> {
+    terminal.owes_table = false;
+    terminal.flush()?;
+    let program =
+        std::env::current_exe().map_err(|err| CliError::error(format!("cannot tell what runs here: {err}")))?;
+    let mut logs = std::process::Command::new(program);
+    std::os::unix::process::CommandExt::arg0(&mut logs, "pm2");
+    let logs = logs.args(["logs", "--lines", "0"]).stdin(std::process::Stdio::null()).spawn();
+    let mut logs = logs.map_err(|err| CliError::error(format!("cannot print logs: {err}")))?;
+    let held = Interrupts::hold().and_then(|mut interrupts| interrupts.await_one());
+    // It may have had the same signal.
+    let _ = logs.kill().and_then(|()| logs.wait().map(|_| ()));
+    held.map_err(|err| CliError::error(format!("cannot wait for signals: {err}")))?;
+    hushed(terminal, end)?;
+    terminal.owes_table = false;
     Ok(Exit::Done)
 }
 
@@ -88,103 +136,10 @@ fn save(force: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let path = dump_path(&home);
-    write(&path, &dump(&apps))?;
+    write_dump(&path, &pm2_dump(&apps)).map_err(|err| CliError::io("write", &path, &err))?;
     hushed(terminal, |terminal| saved::save(&arguments::Save { force: true }, terminal))?;
     say(&format!("Successfully saved in {}", path.display()), terminal)?;
     Ok(Exit::Done)
-}
-
-fn dump_path(home: &Path) -> PathBuf {
-    std::env::var_os("PM2_DUMP_FILE_PATH").map_or_else(|| home.join(DUMP), PathBuf::from)
-}
-
-/// The one before is kept beside it.
-fn write(path: &Path, processes: &Value) -> Result<(), CliError> {
-    let io = |err| CliError::io("write", path, &err);
-    if let Some(folder) = path.parent() {
-        crate::platform::ensure_home(folder).map_err(io)?;
-    }
-    if path.exists() {
-        let mut backup = path.as_os_str().to_owned();
-        backup.push(".bak");
-        std::fs::copy(path, backup).map_err(io)?;
-    }
-    let text = serde_json::to_string_pretty(processes).unwrap_or_default();
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut options = std::fs::OpenOptions::new();
-    // It holds the environments of apps.
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.write(true).create(true).truncate(true).open(&beside).map_err(io)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(io)?;
-    std::fs::rename(&beside, path).map_err(io)
-}
-
-/// A process an element, in PM2's keys: what each resurrects from.
-fn dump(apps: &[AppView]) -> Value {
-    let mut processes: Vec<(u32, Value)> = Vec::new();
-    for app in apps {
-        processes.extend(app.instances.iter().map(|view| (view.id, process(app, view))));
-    }
-    processes.sort_by_key(|(id, _)| *id);
-    processes.into_iter().map(|(_, process)| process).collect()
-}
-
-fn process(app: &AppView, view: &InstanceView) -> Value {
-    let spec = &app.spec;
-    let runs = !matches!(view.state.as_str(), "stopped" | "errored" | "completed");
-    let path = |target: &LogTarget, known: &Option<String>| match target {
-        LogTarget::Null => json!("/dev/null"),
-        LogTarget::Default | LogTarget::Path(_) => json!(known),
-    };
-    let mut process = json!({
-        "name": spec.name,
-        "namespace": spec.namespace,
-        "args": spec.args,
-        "node_args": spec.interpreter_args,
-        "exec_interpreter": spec.interpreter.as_deref().unwrap_or("none"),
-        "exec_mode": if spec.exec_mode == ExecMode::Cluster { "cluster_mode" } else { "fork_mode" },
-        "pm_exec_path": spec.script,
-        "pm_cwd": spec.cwd,
-        "pm_out_log_path": path(&spec.logs.out, &view.out_file),
-        "pm_err_log_path": path(&spec.logs.error, &view.error_file),
-        "merge_logs": spec.logs.merge,
-        "instance_var": spec.instance_var,
-        "NODE_APP_INSTANCE": view.slot,
-        "autostart": spec.autostart,
-        "autorestart": spec.restart.auto,
-        "treekill": spec.stop.tree,
-        "kill_timeout": spec.stop.timeout_ms,
-        "max_restarts": spec.restart.max_restarts,
-        "min_uptime": spec.restart.min_uptime_ms,
-        "restart_delay": spec.restart.delay_ms,
-        "exp_backoff_restart_delay": spec.restart.backoff_ms,
-        "stop_exit_codes": spec.restart.stop_exit_codes,
-        "wait_ready": spec.readiness.wait_ready,
-        "listen_timeout": spec.readiness.timeout_ms,
-        "shutdown_with_message": spec.stop.message,
-        "filter_env": spec.filter_env,
-        "watch": if spec.watch.paths.is_empty() { json!(spec.watch.enabled) } else { json!(spec.watch.paths) },
-        "ignore_watch": spec.watch.ignore,
-        "watch_delay": spec.watch.delay_ms,
-        "env": spec.env,
-        "status": if runs { "online" } else { "stopped" },
-        "restart_time": view.restarts,
-    });
-    let more = [
-        ("cron_restart", json!(spec.cron_restart)),
-        ("max_memory_restart", json!(spec.max_memory_restart)),
-        ("log_date_format", json!(spec.logs.date_format)),
-        ("log_type", json!(spec.logs.json.then_some("json"))),
-        ("pm_log_path", json!(view.log_file)),
-        ("uid", json!(spec.uid)),
-        ("gid", json!(spec.gid)),
-        ("increment_var", json!(spec.increment_var)),
-    ];
-    for (key, value) in more.into_iter().filter(|(_, value)| !value.is_null()) {
-        process[key] = value;
-    }
-    process
 }
 
 fn bring_back(arguments: &arguments::Resurrect, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -192,6 +147,11 @@ fn bring_back(arguments: &arguments::Resurrect, terminal: &mut Terminal) -> Resu
     let mut path = dump_path(&home);
     say("Resurrecting", terminal)?;
     if !is_sound(&path) {
+        // One that is broken is of no use to anybody, and would be found again.
+        match std::fs::remove_file(&path) {
+            Err(err) if err.kind() != ErrorKind::NotFound => return Err(CliError::io("remove", &path, &err)),
+            _ => {}
+        }
         let mut backup = path.as_os_str().to_owned();
         backup.push(".bak");
         path = PathBuf::from(backup);
@@ -225,7 +185,8 @@ fn bring_back(arguments: &arguments::Resurrect, terminal: &mut Terminal) -> Resu
 }
 
 fn is_sound(path: &Path) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|text| !text.trim().is_empty())
+    let parsed = std::fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    parsed.is_some_and(|value| value.is_array())
 }
 
 fn clear(terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -265,15 +226,20 @@ fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, CliError> {
     }
     if wanted > count {
         say("Scaling up application", terminal)?;
+    } else {
+        // Those with the lowest numbers go.
+        let mut ids: Vec<u32> = found.iter().map(|view| view.id).collect();
+        ids.sort_unstable();
+        ids.truncate(usize::try_from(count - wanted).unwrap_or(0));
+        let targets: Vec<String> = ids.iter().map(u32::to_string).collect();
+        quietly(&Request::Delete { targets }, &mut |_, _| (), terminal)?;
+        for id in ids {
+            say(&format!("[{}]({id}) ✓", harmless(target.as_bytes(), false)), terminal)?;
+        }
+        return table(terminal);
     }
     let to = wire::Scale::To(u32::try_from(wanted).unwrap_or(u32::MAX));
     quietly(&Request::Scale { targets: targets.to_vec(), to }, &mut |_, _| (), terminal)?;
-    if wanted < count {
-        let gone = found.iter().filter(|view| i64::from(view.slot) >= wanted);
-        for view in gone {
-            say(&format!("[{}]({}) ✓", harmless(view.name.as_bytes(), false), view.id), terminal)?;
-        }
-    }
     table(terminal)
 }
 

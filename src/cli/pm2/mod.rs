@@ -2,18 +2,26 @@
 //! the table of what runs at the end. What is done is the same.
 
 mod commands;
+mod describe;
+mod program;
+mod reload_lock;
+mod table;
 
-pub(super) use self::commands::{dispatch, link_names};
+pub(super) use self::commands::{begin, dispatch, link_names, stay};
+pub(super) use self::program::Program;
+pub(super) use self::reload_lock::ReloadLock;
+pub(super) use self::table::text as table_text;
 use super::arguments::Act;
 use super::error::CliError;
 use super::exchange::{self, Outcome};
 use super::exit::Exit;
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, instances, list, surroundings};
+use super::{ambient, arguments, conf, instances, list, show, surroundings};
 use crate::base::InstanceId;
 use crate::config::World;
+use crate::diag::{Code, Diagnostic, Report, Severity};
 use crate::plan::Plan;
-use crate::rpc::wire::{AppView, InstanceView, Request};
+use crate::rpc::wire::{Alter, Altered, AppView, InstanceView, Request};
 use crate::spec::{AppSpec, ExecMode};
 
 /// A line as PM2 says it.
@@ -31,6 +39,31 @@ fn warn(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
     }
     let mark = paint(terminal.colour, Colour::Yellow, "[PM2][WARN]");
     terminal.print(format!("{mark} {text}\n"))
+}
+
+/// What PM2 has one line for. Where in the file it is comes after that, for whoever reads it.
+pub(super) fn judged(report: &Report, terminal: &mut Terminal) {
+    let file = |what: &str, diagnostic: &Diagnostic| {
+        let at = crate::diag::place(&report.sources, &diagnostic.location).unwrap_or_default();
+        let path = at.split(':').next().unwrap_or_default().to_owned();
+        format!("File {path} {what}")
+    };
+    let first = report.diagnostics.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+    if let Some(first) = first {
+        let words = match first.code {
+            Code::File => file("not found", first),
+            Code::Syntax | Code::Thrown => file("malformated", first),
+            _ => first.message.clone(),
+        };
+        terminal.say(format!("{} {words}", paint(terminal.colour_err, Colour::Red, "[PM2][ERROR]")));
+        let errors = report.diagnostics.iter().filter(|one| one.severity == Severity::Error).cloned().collect();
+        let errors = Report { sources: report.sources.clone(), diagnostics: errors };
+        terminal.say(crate::diag::render_text(&errors, terminal.colour_err, terminal.unicode));
+    }
+    for one in report.diagnostics.iter().filter(|one| one.severity == Severity::Warning) {
+        // That it cannot be written stops nothing.
+        let _ = warn(&one.message, terminal);
+    }
 }
 
 /// A line without a mark.
@@ -142,10 +175,23 @@ pub(super) fn act(
             return Err(CliError::error(words));
         }
     }
+    if matches!(request, Request::Stop { .. }) {
+        disarm(targets, &all, terminal)?;
+    }
     let outcome = quietly(request, &mut |_, _| (), terminal)?;
     for view in instances::select(targets, &all).unwrap_or_default() {
         if !outcome.failed.iter().any(|failure| failure.app == view.name && failure.skipped) {
             say(&format!("[{}]({}) ✓", harmless(view.name.as_bytes(), false), view.id), terminal)?;
+        }
+    }
+    if matches!(request, Request::Stop { .. }) {
+        let stopped = instances::select(targets, &all).unwrap_or_default();
+        for app in show::apps(&surroundings::home()?, &["all".to_owned()], false, terminal)? {
+            let is_meant = stopped.iter().any(|view| view.name == app.spec.name);
+            if let Some(pattern) = app.spec.cron_restart.as_ref().filter(|_| is_meant) {
+                let name = harmless(app.spec.name.as_bytes(), false);
+                warn(&format!("App {name} stopped but CRON RESTART is still UP {pattern}"), terminal)?;
+            }
         }
     }
     if said == Said::ToStart {
@@ -155,6 +201,44 @@ pub(super) fn act(
         return Ok(Exit::Done);
     }
     table(terminal)
+}
+
+/// What is stopped is watched no more, and is not again when it is started.
+fn disarm(targets: &[String], all: &[InstanceView], terminal: &mut Terminal) -> Result<(), CliError> {
+    let found = instances::select(targets, all).unwrap_or_default();
+    if !found.iter().any(|view| view.watching) {
+        return Ok(());
+    }
+    let mut apps = show::apps(&surroundings::home()?, targets, true, terminal)?;
+    apps.retain(|app| app.spec.watch.enabled);
+    let disarmed = |app: AppView| {
+        let mut spec = app.spec;
+        spec.watch.enabled = false;
+        Altered { name: spec.name.clone(), spec }
+    };
+    let apps = apps.into_iter().map(disarmed).collect();
+    let request = Request::Alter(Box::new(Alter { apps, targets: Vec::new(), renew: false, ambient: None }));
+    quietly(&request, &mut |_, _| (), terminal).map(|_| ())
+}
+
+/// An app that something was kept for is restarted with that.
+pub(super) fn renew(name: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+    let home = surroundings::home()?;
+    if !instances::all(&home).is_ok_and(|all| all.iter().any(|view| view.name == name)) {
+        return Ok(());
+    }
+    let targets = vec![name.to_owned()];
+    let mut apps = Vec::new();
+    for app in show::apps(&home, &targets, true, terminal)? {
+        let mut spec = app.spec;
+        spec.env.extend(conf::of_app(&spec.name));
+        apps.push(Altered { name: spec.name.clone(), spec });
+    }
+    let ambient = Some(ambient::ambient(&surroundings::world()?.env));
+    let request = Request::Alter(Box::new(Alter { apps, targets: targets.clone(), renew: true, ambient }));
+    act(&request, &targets, Said::Here, terminal)?;
+    terminal.owes_table = false;
+    Ok(())
 }
 
 /// What failed after it was begun is no error to PM2, which does not look.
@@ -173,10 +257,7 @@ fn quietly(
 /// A script that nothing ran so far.
 pub(super) fn start(request: &Request, spec: &AppSpec, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let mode = if spec.is_worker() && spec.exec_mode == ExecMode::Cluster { "cluster_mode" } else { "fork_mode" };
-    let count = match request {
-        Request::Scale { .. } => 1,
-        _ => spec.instances,
-    };
+    let count = spec.instances;
     let instances = if count == 1 { "instance" } else { "instances" };
     let script = harmless(spec.script.as_bytes(), false);
     say(&format!("Starting {script} in {mode} ({count} {instances})"), terminal)?;
@@ -206,6 +287,30 @@ pub(super) fn launch(
         say(&format!("App [{}] launched ({count} instances)", harmless(name.as_bytes(), false)), terminal)?;
     }
     Ok(())
+}
+
+/// What PM2 takes from its own environment where nothing else is said of an app.
+pub(super) fn by_environment(spec: &mut AppSpec, world: &World) {
+    let usual = AppSpec::new("", "", "");
+    let said = |name: &str| world.env.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let ms = |name: &str| said(name).and_then(|value| value.parse::<u64>().ok());
+    if let Some(ms) = ms("PM2_KILL_TIMEOUT").filter(|_| spec.stop.timeout_ms == usual.stop.timeout_ms) {
+        spec.stop.timeout_ms = ms;
+    }
+    if let Some(ms) =
+        ms("PM2_GRACEFUL_LISTEN_TIMEOUT").filter(|_| spec.readiness.timeout_ms == usual.readiness.timeout_ms)
+    {
+        spec.readiness.timeout_ms = ms;
+    }
+    let signal = said("PM2_KILL_SIGNAL").and_then(|value| value.parse().ok());
+    if let Some(signal) = signal.filter(|_| spec.stop.signal == usual.stop.signal) {
+        spec.stop.signal = signal;
+    }
+    spec.stop.message |= said("PM2_KILL_USE_MESSAGE").is_some_and(|value| value != "false");
+    if let Some(name) = said("PM2_PROCESS_INSTANCE_VAR").filter(|_| spec.instance_var == usual.instance_var) {
+        name.clone_into(&mut spec.instance_var);
+    }
+    spec.env.extend(conf::of_app(&spec.name));
 }
 
 /// As PM2 changes an app: its `--watch` goes off where it is on, and the shell's variables go before the file's.

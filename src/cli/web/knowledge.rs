@@ -62,6 +62,7 @@ impl Knowledge {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             no_wait: true,
+            hasty: false,
             uid: None,
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             request,

@@ -15,11 +15,11 @@ use super::{Event, Host, Key};
 use crate::base::{InstanceId, first};
 use crate::node::{Answer, Endpoint, Family, Handed, Kept, PRELOAD, Query, Said, Share, Told, Worker};
 use crate::platform::account::Account;
-use crate::platform::reason;
 use crate::platform::sockets;
 use crate::platform::spawn::account;
+use crate::platform::{names, reason};
 use crate::spec::{Distribution, ListenAddress, Listener};
-use crate::supervisor::{Launch, LaunchId};
+use crate::supervisor::{Launch, LaunchId, Names};
 
 /// A worker that listens has asked for all that it wants after this long: what nobody has by then is closed.
 const SETTLED_S: i64 = 3;
@@ -276,10 +276,16 @@ impl Host {
     }
 
     fn worker_asks(&mut self, launch: LaunchId, member: &Member, query: Query) {
+        // PM2 is one primary for all: its apps may share a port, as the workers of one do.
+        let others = query.endpoint.as_ref().filter(|_| names(Path::new(&self.home)) == Names::Pm2);
+        let is_shared = others.is_some_and(|endpoint| {
+            self.clusters.iter().any(|(app, primary)| *app != member.app && primary.has(endpoint))
+        });
         let primary = self.clusters.entry(member.app.clone()).or_default();
         let account = member.account.as_ref();
-        let (answer, opened) = primary
-            .query(member.worker, query, |query, endpoint, beside| sockets::open(query, endpoint, beside, account));
+        let (answer, opened) = primary.query(member.worker, query, |query, endpoint, beside| {
+            sockets::open(query, endpoint, beside || is_shared, account)
+        });
         if let Some(kept) = opened {
             self.have_socket_held(&member.app, &kept);
         }

@@ -7,7 +7,7 @@ use crate::runtime::roster::has_times;
 use crate::runtime::table::{App, Table};
 use crate::schedule::Agenda;
 use crate::spec::AppSpec;
-use crate::supervisor::{Cause, ErrorReason, State, Then};
+use crate::supervisor::{Cause, ErrorReason, Names, State, Then};
 
 impl Core {
     /// When `Tick` is wanted next by the wall clock, and whenever that is set.
@@ -25,11 +25,13 @@ impl Core {
         debug_assert!(
             self.table.apps.iter().all(|(name, app)| !has_times(app) || self.table.roster.timed.contains(name))
         );
-        let Table { apps, roster, .. } = &mut self.table;
+        let Table { apps, roster, layout, .. } = &mut self.table;
+        // Under PM2's name the times of what was stopped come, too, and start it.
+        let wakes = |spec: &AppSpec| layout.names == Names::Pm2 && spec.schedule.is_none();
         for name in &roster.timed {
             let Some(app) = apps.get_mut(name) else { continue };
             let spec = &app.record.spec;
-            let Some(pattern) = times(spec).filter(|_| is_open(app)) else {
+            let Some(pattern) = times(spec).filter(|_| is_open(app) || wakes(spec) && !app.deleted) else {
                 app.agenda = None;
                 continue;
             };

@@ -4,7 +4,7 @@ use super::Core;
 use crate::base::{InstanceId, Now};
 use crate::runtime::table::Ambient;
 use crate::runtime::{Effect, Intent, Save, Ticket};
-use crate::supervisor::{Cause, Event};
+use crate::supervisor::{Cause, Event, Names};
 
 /// Instances of an app that are done and are started once this is recorded, and why.
 pub(super) type Revived = BTreeMap<String, Vec<(u32, Cause)>>;
@@ -15,7 +15,8 @@ impl Core {
         let mut revived = Revived::new();
         for (id, cause) in due {
             let intent = self.table.apps.get(&id.app).and_then(|app| app.intent(id.slot));
-            if matches!(intent, Some(Intent::Done { .. })) {
+            let wakes = cause == Cause::Cron && self.table.layout.names == Names::Pm2;
+            if matches!(intent, Some(Intent::Done { .. })) || wakes && intent == Some(Intent::Stopped) {
                 revived.entry(id.app).or_default().push((id.slot, cause));
             } else {
                 self.feed(&id, Event::Renew { cause }, now, out);
@@ -55,10 +56,13 @@ impl Core {
             for (slot, cause) in slots {
                 let Some(app) = self.table.apps.get_mut(&name).filter(|app| !app.deleted) else { continue };
                 let Some(known) = app.record.instances.get_mut(&slot) else { continue };
-                if matches!(known.intent, Intent::Done { .. }) {
-                    known.intent = Intent::Up;
-                    self.feed(&InstanceId::new(&name, slot), Event::Renew { cause }, now, out);
-                }
+                let before = std::mem::replace(&mut known.intent, Intent::Up);
+                let event = match before {
+                    Intent::Up => continue,
+                    Intent::Done { .. } => Event::Renew { cause },
+                    Intent::Stopped => Event::Start,
+                };
+                self.feed(&InstanceId::new(&name, slot), event, now, out);
             }
         }
         true

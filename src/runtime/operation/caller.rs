@@ -14,6 +14,8 @@ pub(in crate::runtime) struct Caller {
     pub(in crate::runtime) holder: String,
     /// As it was typed, where the command said so; secrets are hidden.
     pub(in crate::runtime) command: String,
+    /// Does not wait for what runs to prove that it stays up.
+    pub(in crate::runtime) hasty: bool,
     pub(in crate::runtime) since: Mono,
 }
 

@@ -291,6 +291,7 @@ impl Operation {
                 let state = &instance.machine.state;
                 let policy = &instance.machine.policy;
                 let says = policy.readiness.wait_ready || policy.health_check.is_some();
+                let patient = patient && (says || !self.caller.hasty);
                 let until_up = self.parallel.is_some() || says;
                 let holds = (until_up && patient) || matches!(state, State::Launching { .. });
                 if !holds {

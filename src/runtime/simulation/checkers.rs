@@ -14,6 +14,7 @@ fn list(world: &mut World) -> Vec<InstanceView> {
         version: String::new(),
         pid: 0,
         no_wait: false,
+        hasty: false,
         uid: None,
         words: Vec::new(),
         request: Request::List,

@@ -213,7 +213,7 @@ impl Host {
             exited: false,
             watches: Watches::default(),
             restarts_by_files: BTreeMap::new(),
-            layout: Layout { home: "/h".to_owned() },
+            layout: Layout { home: "/h".to_owned(), names: crate::supervisor::Names::Own },
             history: Vec::new(),
             gone: BTreeSet::new(),
             told: BTreeMap::new(),

@@ -130,7 +130,8 @@ impl World {
         let client = ClientId(self.next_client);
         // By its number each command is known again.
         let words = vec![client.0.to_string()];
-        let call = Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, uid: None, words, request };
+        let call =
+            Call { protocol: 1, version: "0".to_owned(), pid: 1, no_wait, hasty: false, uid: None, words, request };
         self.feed(Input::Call { client, call });
         client
     }

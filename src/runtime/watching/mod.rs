@@ -268,15 +268,15 @@ fn own_files(table: &Table) -> BTreeSet<String> {
         for (slot, instance) in &app.instances {
             let spec = &app.record.spec;
             // Of the process that runs, and of the one that may be about to take its place.
-            let slot = first(*slot);
+            let (slot, list_id) = (first(*slot), first(instance.list_id));
             let (out, error, ..) = view::outputs(&app.record, slot, instance, &table.layout);
-            let (next_out, next_error) = log_outputs(spec, slot, &table.layout);
+            let (next_out, next_error) = log_outputs(spec, slot, list_id, &table.layout);
             for output in [out, error, next_out, next_error] {
                 if let Output::File(path) = output {
                     files.insert(path);
                 }
             }
-            files.insert(pid_file(spec, slot, first(instance.list_id), &table.layout));
+            files.insert(pid_file(spec, slot, list_id, &table.layout));
             if let Some(LogTarget::Path(path)) = &spec.logs.combined {
                 files.insert(path.clone());
             }

@@ -206,6 +206,11 @@ impl Resolver<'_> {
             let hint = "tokens are such as `YYYY-MM-DD HH:mm:ss.SSS Z`; text stands in brackets: `[at] HH:mm`";
             self.diagnostics.push(Diagnostic::warning(Code::Value, message, place).hint(hint));
         }
+        if self.surroundings.merges_logs() && !draft.wrote("merge_logs") {
+            // PM2 does so before it knows how many "max" are, and whether Node runs it.
+            let is_one = matches!(draft.instances, None | Some(Count::Max));
+            spec.logs.merge = is_one && draft.exec_mode != Some(ExecMode::Cluster);
+        }
         spec.pid_file = draft.pid_file.as_ref().map(|path| text(&self.surroundings.absolute(cwd, path)));
     }
 

@@ -63,6 +63,10 @@ impl Resolver<'_> {
         if known.contains(profile) {
             return;
         }
+        if self.surroundings.overlooks_profiles() {
+            let message = format!("Environment [{profile}] is not defined in process file");
+            return self.warning(Code::Profile, message, &crate::schema::Mark::default());
+        }
         let hint = match closest(profile, known.iter().copied()) {
             Some(near) => Some(format!("did you mean `{near}`? there are: {}", list(&known))),
             None if known.is_empty() => Some(format!("no app has an `env_...`; add `env_{profile}: {{}}` to one")),

@@ -213,6 +213,14 @@ fn string(text: &str) -> Node {
 struct Machine;
 
 impl Surroundings for Machine {
+    fn merges_logs(&self) -> bool {
+        false
+    }
+
+    fn overlooks_profiles(&self) -> bool {
+        false
+    }
+
     fn account(&self, _: Option<&str>, _: Option<&str>) -> Result<(), String> {
         Ok(())
     }

@@ -1,0 +1,90 @@
+//! `describe`: a table for each process, by the names that scripts look for.
+
+use jiff::Timestamp;
+
+use super::super::arguments;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::super::package::{Packages, node_version};
+use super::super::terminal::{Colour, Terminal, harmless, paint};
+use super::super::{jlist, list, offline, show, surroundings};
+use super::table;
+use crate::base::InstanceId;
+use crate::rpc::wire::{AppView, InstanceView};
+use crate::supervisor::{Layout, pid_file};
+
+pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let home = surroundings::home()?;
+    let all = show::apps(&home, &["all".to_owned()], true, terminal)?;
+    let layout = offline::layout(&home);
+    let mut packages = Packages::default();
+    for target in &arguments.targets {
+        // An id, or a name; nothing else is looked for.
+        let is_meant = |view: &InstanceView| view.id.to_string() == *target || view.name == *target;
+        let found = || {
+            all.iter().flat_map(|app| app.instances.iter().filter(|view| is_meant(view)).map(move |view| (app, view)))
+        };
+        if found().next().is_none() {
+            let mark = paint(terminal.colour, Colour::Yellow, "[PM2][WARN]");
+            let name = harmless(target.as_bytes(), false);
+            if !terminal.silent {
+                terminal.print(format!("{mark} {name} doesn't exist\n"))?;
+            }
+            return Err(CliError::said(Exit::Error));
+        }
+        for (app, view) in found() {
+            let heading =
+                format!(" Describing process with id {} - name {} ", view.id, harmless(view.name.as_bytes(), false));
+            let version = packages.version(&app.spec.script);
+            let text = table::facts(&facts(app, view, version.as_deref(), &layout));
+            let name = harmless(view.name.as_bytes(), false);
+            if !terminal.silent {
+                terminal.print(format!(
+                    "{}\n{text} Use `pm2 logs {name} [--lines 1000]` to display logs\n Use `pm2 env {}` to display environment variables\n",
+                    paint(terminal.colour, Colour::Bold, &heading),
+                    view.id
+                ))?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn facts(app: &AppView, view: &InstanceView, version: Option<&str>, layout: &Layout) -> Vec<(&'static str, String)> {
+    let spec = &app.spec;
+    let safe = |text: &str| harmless(text.as_bytes(), false).replace('\t', " ");
+    let or_none = |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "N/A".to_owned());
+    let path = |path: &Option<String>| safe(path.as_deref().unwrap_or("/dev/null"));
+    let id = InstanceId::new(view.name.as_str(), view.slot);
+    let mut facts = vec![
+        ("status", jlist::status(app, view).to_owned()),
+        ("name", safe(&view.name)),
+        ("namespace", safe(&view.namespace)),
+        ("version", or_none(version.map(safe))),
+        ("restarts", view.restarts.to_string()),
+        ("uptime", table::uptime(view, list::now_ms())),
+        ("script path", safe(&spec.script)),
+        ("script args", or_none(Some(safe(&spec.args.join(" "))))),
+        ("error log path", path(&view.error_file)),
+        ("out log path", path(&view.out_file)),
+    ];
+    if view.log_file.is_some() {
+        facts.push(("entire log path", path(&view.log_file)));
+    }
+    let runs_node = spec.is_node().then(|| view.pid.and_then(node_version)).flatten();
+    let created = view.started_at_ms.and_then(|ms| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok());
+    facts.extend([
+        ("pid path", safe(&pid_file(spec, id.slot, view.id, layout))),
+        ("interpreter", safe(spec.interpreter.as_deref().unwrap_or("none"))),
+        ("interpreter args", or_none(Some(safe(&spec.interpreter_args.join(" "))))),
+        ("script id", view.id.to_string()),
+        ("exec cwd", safe(&spec.cwd)),
+        ("exec mode", if spec.is_worker() { "cluster_mode" } else { "fork_mode" }.to_owned()),
+        ("node.js version", or_none(runs_node)),
+        ("node env", or_none(spec.env.get("NODE_ENV").map(|value| safe(value)))),
+        ("watch & reload", if spec.watch.enabled { "✔" } else { "✘" }.to_owned()),
+        ("unstable restarts", view.unstable_restarts.to_string()),
+        ("created at", or_none(created.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()))),
+    ]);
+    facts
+}
