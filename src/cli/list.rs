@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
     if arguments.watch {
         return watch(arguments, &home, terminal);
     }
-    let look = looks::begin();
+    let look = looks::begin(&home);
     let Known { instances, strangers, watched } = known(arguments, &home, terminal)?;
     let loads = look.of(&home, instances.iter().filter_map(|view| view.pid));
     let mut packages = Packages::default();

@@ -3,6 +3,9 @@
 //! How busy a process is takes two looks. The last one is remembered: by a command that goes on looking in memory, by one
 //! that looks once in a small file in `PMRUN_HOME`. What was never looked at is shown by what it has used since its
 //! start, as `ps` does.
+//!
+//! A look costs some 10 microseconds for every process of the machine, so within a second nobody looks twice: a dashboard
+//! that asks all the time is told what was seen last.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -11,11 +14,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::platform::{Glance, Look, usage};
+use crate::platform::{Glance, Look, Usage, since_boot_ms, usage};
 
 /// In `PMRUN_HOME`.
 const FILE: &str = "usage";
 /// In a shorter time one tick of the clock is more than a percent, and whoever looks twice in a row wants to see the same.
+/// So long what was seen is shown again.
 const BETWEEN_MS: u64 = 1_000;
 /// What nobody has looked at for so long is forgotten.
 const KEPT_MS: u64 = 24 * 3_600_000;
@@ -62,22 +66,38 @@ struct Seen {
     ticks: u64,
     /// What was shown then.
     permille: u32,
+    memory_bytes: u64,
+    processes: u32,
 }
 
 /// A look that has begun, while whoever needs it asks the daemon whom to look at.
 #[derive(Debug)]
-pub(super) struct Begun(io::Result<Glance>);
+pub(super) struct Begun {
+    before: Looks,
+    /// None where somebody has looked just now.
+    glance: Option<io::Result<Glance>>,
+}
 
-pub(super) fn begin() -> Begun {
-    Begun(Glance::begin())
+pub(super) fn begin(home: &Path) -> Begun {
+    let before = Looks::read(home);
+    let glance = (!before.has_any_since(since_boot_ms())).then(Glance::begin);
+    Begun { before, glance }
 }
 
 impl Begun {
     /// Where that is not possible nothing is known, and everything else can be shown all the same.
     pub(super) fn of(self, home: &Path, pids: impl IntoIterator<Item = u32>) -> Loads {
-        let Ok(look) = self.0.and_then(|glance| glance.at(pids)) else { return Loads::new() };
-        let mut looks = Looks::read(home);
-        let before = looks.clone();
+        let Self { before, glance } = self;
+        let pids: Vec<u32> = pids.into_iter().collect();
+        let look = match glance {
+            Some(glance) => glance.and_then(|glance| glance.at(pids)),
+            None => match before.seen(&pids, since_boot_ms()) {
+                Some(loads) => return loads,
+                None => usage(pids),
+            },
+        };
+        let Ok(look) = look else { return Loads::new() };
+        let mut looks = before.clone();
         let loads = looks.judge(&look);
         if looks != before {
             // The next command tells a little less, and that is all.
@@ -87,26 +107,52 @@ impl Begun {
     }
 }
 
+impl Seen {
+    fn is_fresh(&self, now_ms: u64) -> bool {
+        self.at_ms <= now_ms && now_ms - self.at_ms < BETWEEN_MS
+    }
+
+    fn load(&self) -> Load {
+        let Self { ticks, permille, memory_bytes, processes, .. } = *self;
+        let cpu_ms = Usage { cpu_ticks: ticks, ..Usage::default() }.cpu_ms();
+        Load { memory_bytes, cpu_permille: permille, cpu_ms, processes }
+    }
+}
+
 impl Looks {
-    /// Looks again.
+    /// Looks again, where nobody has just now.
     pub(super) fn look(&mut self, pids: impl IntoIterator<Item = u32>) -> Loads {
+        let pids: Vec<u32> = pids.into_iter().collect();
+        if let Some(loads) = self.seen(&pids, since_boot_ms()) {
+            return loads;
+        }
         usage(pids).map(|look| self.judge(&look)).unwrap_or_default()
+    }
+
+    fn has_any_since(&self, now_ms: u64) -> bool {
+        self.0.values().any(|seen| seen.is_fresh(now_ms))
+    }
+
+    /// What was seen of all of them just now.
+    fn seen(&self, pids: &[u32], now_ms: u64) -> Option<Loads> {
+        let load = |pid: &u32| Some((*pid, self.0.get(pid).filter(|seen| seen.is_fresh(now_ms))?.load()));
+        pids.iter().map(load).collect()
     }
 
     fn judge(&mut self, look: &Look) -> Loads {
         let mut loads = Loads::with_capacity(look.trees.len());
         for (pid, tree) in &look.trees {
             let before = self.0.get(pid).filter(|seen| seen.start == tree.start && seen.at_ms <= look.at_ms);
+            let Usage { start, memory_bytes, cpu_ticks: ticks, processes } = *tree;
             let permille = match before {
-                Some(seen) if look.at_ms - seen.at_ms < BETWEEN_MS => seen.permille,
+                Some(seen) if seen.is_fresh(look.at_ms) => seen.permille,
                 before => {
                     let permille = tree.cpu_permille(look.at_ms, before.map(|seen| (seen.at_ms, seen.ticks)));
-                    let (start, at_ms, ticks) = (tree.start, look.at_ms, tree.cpu_ticks);
-                    self.0.insert(*pid, Seen { start, at_ms, ticks, permille });
+                    let at_ms = look.at_ms;
+                    self.0.insert(*pid, Seen { start, at_ms, ticks, permille, memory_bytes, processes });
                     permille
                 }
             };
-            let (memory_bytes, processes) = (tree.memory_bytes, tree.processes);
             loads.insert(*pid, Load { memory_bytes, cpu_permille: permille, cpu_ms: tree.cpu_ms(), processes });
         }
         self.0.retain(|_, seen| seen.at_ms <= look.at_ms && look.at_ms - seen.at_ms < KEPT_MS);
@@ -126,17 +172,19 @@ impl Looks {
             let mut next = || fields.next()?.ok();
             let pid = u32::try_from(next()?).ok()?;
             let (start, at_ms, ticks) = (next()?, next()?, next()?);
-            Some((pid, Seen { start, at_ms, ticks, permille: u32::try_from(next()?).ok()? }))
+            let (permille, memory_bytes) = (u32::try_from(next()?).ok()?, next()?);
+            let processes = u32::try_from(next()?).ok()?;
+            Some((pid, Seen { start, at_ms, ticks, permille, memory_bytes, processes }))
         };
         Self(text.lines().filter_map(seen).collect())
     }
 
     fn text(&self) -> String {
         use std::fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(self.0.len() * 40), |mut text, (pid, seen)| {
-            let Seen { start, at_ms, ticks, permille } = seen;
+        self.0.iter().fold(String::with_capacity(self.0.len() * 56), |mut text, (pid, seen)| {
+            let Seen { start, at_ms, ticks, permille, memory_bytes, processes } = seen;
             // A string takes everything.
-            let _ = writeln!(text, "{pid} {start} {at_ms} {ticks} {permille}");
+            let _ = writeln!(text, "{pid} {start} {at_ms} {ticks} {permille} {memory_bytes} {processes}");
             text
         })
     }
@@ -162,7 +210,6 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::Usage;
 
     fn look(at_ms: u64, cpu_ticks: u64) -> Look {
         let usage = Usage { start: 100, memory_bytes: 1 << 20, cpu_ticks, processes: 2 };
@@ -194,6 +241,7 @@ mod tests {
         looks.judge(&look(9_000, 50));
         looks.write(home.path()).unwrap();
         assert_ne!(Looks::read(home.path()), looks, "another is about to write it");
+        std::fs::remove_file(home.path().join("usage.new")).unwrap();
         for junk in ["", "\n", "7", "7 1 2 3", "x 1 2 3 4", "99999999999 1 2 3 4", "\0"] {
             assert_eq!(Looks::parse(junk), Looks::default(), "{junk:?}");
         }
@@ -201,6 +249,19 @@ mod tests {
         looks.judge(&look(1_000, 0));
         assert_eq!(looks.0.len(), 1);
         assert_eq!(looks.0[&7].at_ms, 1_000);
+    }
+
+    #[test]
+    fn within_a_second_what_was_seen_is_shown_again() {
+        let mut looks = Looks::default();
+        let loads = looks.judge(&look(2_000, 50));
+        assert_eq!(looks.seen(&[7], 2_999), Some(loads));
+        assert_eq!(looks.seen(&[], 2_999), Some(Loads::new()));
+        for (pids, now_ms) in [(&[7_u32][..], 3_000), (&[7], 1_999), (&[7, 8], 2_500), (&[8], 2_500)] {
+            assert_eq!(looks.seen(pids, now_ms), None, "{pids:?} at {now_ms}");
+        }
+        assert!(looks.has_any_since(2_500) && !looks.has_any_since(3_000));
+        assert!(Looks::default().seen(&[7], 0).is_none());
     }
 
     #[test]

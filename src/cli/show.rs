@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
 /// Of each app. What cannot be known is not shown, and everything else is.
 fn beside(home: &Path, apps: &[AppView]) -> Vec<Beside> {
     let pids = apps.iter().flat_map(|app| app.instances.iter().filter_map(|view| view.pid));
-    let loads = looks::begin().of(home, pids);
+    let loads = looks::begin(home).of(home, pids);
     let mut packages = Packages::default();
     let history = History::read(home).unwrap_or_default();
     let lines = history.lines();

@@ -203,7 +203,9 @@ pub(super) static ROUTES: &[Route] = &[
         parameters: &[],
         body: None,
         answer: Kind::Json("Apps"),
-        handler: Handler::Look(|source, _| Ok(Reply::json(&json!({ "apps": source.apps(None)? })))),
+        handler: Handler::Look(|source, _| {
+            Ok(Reply { status: 200, kind: JSON, text: source.all_apps()?.as_ref().to_owned() })
+        }),
     },
     Route {
         method: Method::GET,
@@ -214,7 +216,9 @@ pub(super) static ROUTES: &[Route] = &[
         parameters: &[TARGET],
         body: None,
         answer: Kind::Json("Apps"),
-        handler: Handler::Look(|source, input| Ok(Reply::json(&json!({ "apps": source.apps(input.text("target"))? })))),
+        handler: Handler::Look(|source, input| {
+            Ok(Reply::json(&json!({ "apps": source.apps(input.text("target").unwrap_or_default())? })))
+        }),
     },
     Route {
         method: Method::DELETE,

@@ -1,6 +1,7 @@
 //! What the routes serve, as they see it. Who has it is said elsewhere: this layer knows of HTTP, and of nothing else.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -46,7 +47,9 @@ pub trait Source: Send + Sync + 'static {
     /// Of those that a target names; all without one.
     fn instances(&self, target: Option<&str>) -> Result<Vec<Instance>, Problem>;
     /// With the names of their variables, and none of their values.
-    fn apps(&self, target: Option<&str>) -> Result<Vec<Value>, Problem>;
+    fn apps(&self, target: &str) -> Result<Vec<Value>, Problem>;
+    /// The same of all, as the JSON that is answered: whoever asks again and again is not to cost what it took the first time.
+    fn all_apps(&self) -> Result<Arc<str>, Problem>;
     /// The last so many of those after a number, oldest first.
     fn events(&self, after: u64, most: usize) -> Result<Vec<Value>, Problem>;
     fn history(&self, count: u64) -> Result<Vec<Value>, Problem>;

@@ -79,7 +79,7 @@ pub use survivors::{
     Adopted, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, pid_in, unwatched,
 };
 pub use sys::{awaitable, interrupted, is_readable};
-pub use usage::{Glance, Look, Usage, usage};
+pub use usage::{Glance, Look, Usage, since_boot_ms, usage};
 pub use warden::ward;
 
 /// The system's words without their number.

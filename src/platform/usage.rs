@@ -105,7 +105,8 @@ fn look(at_ms: u64, roots: &[u32], all: &[Stat]) -> Look {
 }
 
 /// By the clock that start times are by.
-fn since_boot_ms() -> u64 {
+#[must_use]
+pub fn since_boot_ms() -> u64 {
     let read = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
     u64::try_from(read.as_millis()).unwrap_or(0)
 }

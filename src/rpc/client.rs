@@ -176,7 +176,8 @@ impl Connection {
     /// # Errors
     /// `UnexpectedEof` when the daemon is gone.
     pub fn next_answer(&mut self) -> io::Result<Answer> {
-        frame::read(&mut self.stream)
+        let body = frame::read_body(&mut self.stream)?;
+        Answer::decode(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 

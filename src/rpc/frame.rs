@@ -1,6 +1,6 @@
 //! u32 length (big endian), then that many bytes of JSON.
 //!
-//! Lengths come from whoever connects: nothing is reserved for a length that was only announced.
+//! Lengths come from whoever connects: the daemon reserves nothing for a length that was only announced.
 
 use std::io::{self, Read, Write};
 
@@ -10,6 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// The most that one message may have. A graph of 2,000 apps with long environments fits many times.
 pub const MAX_BYTES: u32 = 64 << 20;
+
+/// So much room is there at once for an announced length: a list of a thousand instances. Without it an answer is read in a
+/// dozen pieces.
+const RESERVED_MAX: usize = 512 << 10;
 
 /// A whole frame, ready to be written.
 ///
@@ -33,12 +37,20 @@ pub fn write(stream: &mut impl Write, message: &impl Serialize) -> io::Result<()
 /// # Errors
 /// `UnexpectedEof` when the other end is gone, `InvalidData` when what came is no message.
 pub fn read<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
+    decode(&read_body(stream)?)
+}
+
+/// As [`read`], and its bytes are decoded by the caller. For who has connected to a daemon, and trusts it with some room.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_body(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = [0; 4];
     stream.read_exact(&mut head)?;
     let length = checked_length(head)?;
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity((length as usize).min(RESERVED_MAX));
     stream.take(u64::from(length)).read_to_end(&mut body)?;
-    decode(&body, length)
+    if body.len() < length as usize { Err(cut_short()) } else { Ok(body) }
 }
 
 /// As [`read`], without blocking the daemon; the bytes are decoded by the caller.
@@ -54,10 +66,7 @@ pub async fn read_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec
     if body.len() < length as usize { Err(cut_short()) } else { Ok(body) }
 }
 
-fn decode<T: DeserializeOwned>(body: &[u8], length: u32) -> io::Result<T> {
-    if body.len() < length as usize {
-        return Err(cut_short());
-    }
+fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
     serde_json::from_slice(body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

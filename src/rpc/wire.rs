@@ -46,6 +46,8 @@ pub struct Call {
 pub enum Request {
     // These only read, are answered at once, and never wait for another command.
     Ping,
+    /// Whether what `List` and `Show` would say is still what they said.
+    Revision,
     List,
     /// Like `List`, with the specs (secrets hidden unless `reveal`).
     Show {
@@ -269,6 +271,11 @@ pub enum Answer {
         /// What it runs, where the system says.
         #[serde(default)]
         program: Option<String>,
+    },
+    /// A number that no other state of things has; none while something is shown that changes by itself, as the time that is
+    /// left of a wait does.
+    Revision {
+        revision: Option<u64>,
     },
     List {
         instances: Vec<InstanceView>,
@@ -519,6 +526,36 @@ pub struct InstanceView {
     /// How long it was last made to wait by its `exp_backoff_restart_delay`, until a long run ends that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_ms: Option<u64>,
+}
+
+impl Answer {
+    /// What a daemon has sent. Of the large ones everything would be kept aside until the tag is known, and be read twice:
+    /// as it comes first, that can be spared.
+    ///
+    /// # Errors
+    /// What is no answer.
+    pub fn decode(bytes: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct List {
+            instances: Vec<InstanceView>,
+            #[serde(default)]
+            strangers: Vec<StrangerView>,
+        }
+        #[derive(Deserialize)]
+        struct Show {
+            apps: Vec<AppView>,
+            #[serde(default)]
+            ambients: BTreeMap<String, BTreeMap<String, String>>,
+        }
+        if bytes.starts_with(br#"{"is":"list","#) {
+            return serde_json::from_slice(bytes)
+                .map(|List { instances, strangers }| Self::List { instances, strangers });
+        }
+        if bytes.starts_with(br#"{"is":"show","#) {
+            return serde_json::from_slice(bytes).map(|Show { apps, ambients }| Self::Show { apps, ambients });
+        }
+        serde_json::from_slice(bytes)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

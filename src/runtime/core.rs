@@ -64,7 +64,12 @@ pub struct Core {
     pid: u32,
     program: Option<String>,
     zones: Zones,
+    /// Another number after everything that may have changed something; above those of any earlier daemon.
+    revision: u64,
 }
+
+/// No daemon hears more in a millisecond.
+const REVISIONS_A_MS: u64 = 1 << 20;
 
 /// A command that waits for its turn.
 #[derive(Debug)]
@@ -139,6 +144,7 @@ impl Core {
             pid: 0,
             program: None,
             zones,
+            revision: now.wall.0.saturating_mul(REVISIONS_A_MS),
         };
         for id in unwanted {
             core.feed(&id, Event::Stop, now, &mut out);
@@ -220,6 +226,8 @@ impl Core {
         if self.ending == Ending::Ended {
             return out;
         }
+        let only_reads = matches!(&input, Input::Call { call, .. } if request::only_reads(&call.request));
+        self.revision += u64::from(!only_reads);
         match input {
             Input::Call { client, call } => self.call(client, call, now, &mut out),
             Input::Cancel { client } => self.cancel(client, true, now, &mut out),
@@ -386,6 +394,7 @@ impl Core {
                 let (format, program) = (super::store::FORMAT, self.program.clone());
                 Some(Answer::Pong { version, protocol: PROTOCOL, pid: self.pid, format, program })
             }
+            Request::Revision => Some(Answer::Revision { revision: (!self.table.is_on_its_way()).then_some(self.revision) }),
             Request::List => {
                 let mut instances = view::views(&self.table, now);
                 self.watching.annotate(&mut instances);

@@ -33,6 +33,7 @@ pub(super) fn holder(request: &Request) -> String {
     };
     match request {
         Request::Ping => "ping".to_owned(),
+        Request::Revision => "revision".to_owned(),
         Request::List => "list".to_owned(),
         Request::Show { .. } => "show".to_owned(),
         Request::CheckState => "state check".to_owned(),
@@ -165,6 +166,7 @@ pub(super) fn begin(
         | Request::Between { .. }
         | Request::Drift
         | Request::Ping
+        | Request::Revision
         | Request::List
         | Request::Show { .. }
         | Request::Plan { .. }
@@ -178,6 +180,19 @@ pub(super) fn begin(
         | Request::Leave => Operation::new(caller.clone(), strict, go_on),
     };
     Ok(Begun { operation, first: None })
+}
+
+/// Whether nothing can come of it but its answer.
+pub(super) fn only_reads(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Ping
+            | Request::Revision
+            | Request::List
+            | Request::Show { .. }
+            | Request::Plan { .. }
+            | Request::Seal { .. }
+    )
 }
 
 /// What is remembered of a command. Of one that is about what a file says, it is said there.

@@ -12,7 +12,8 @@ use crate::base::{InstanceId, Mono, Now, Run, first, sha256_hex};
 use crate::schedule::Agenda;
 use crate::spec::ExecMode;
 use crate::supervisor::{
-    Ask, Cause, Event, Launch, LaunchId, Layout, Machine, Output, State, Then, check, deadline, launch, step,
+    Ask, Cause, ErrorReason, Event, Launch, LaunchId, Layout, Machine, Output, State, Then, check, deadline, launch,
+    step,
 };
 
 /// Who connects is let wait for so long until somebody is back who serves: balancers have patience with a crash, and are
@@ -201,6 +202,20 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Whether something is shown of an instance that changes without anything happening: how long it still waits.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        let mut states = self.apps.values().flat_map(|app| app.instances.values()).map(|it| &it.machine.state);
+        states.any(|state| {
+            matches!(
+                state,
+                State::Waiting { .. }
+                    | State::Scheduled
+                    | State::Stopping { .. }
+                    | State::Errored { reason: ErrorReason::SpawnFailed { .. } }
+            )
+        })
+    }
+
     pub(super) fn new(layout: Layout, first_launch: u64) -> Self {
         Self {
             apps: BTreeMap::new(),

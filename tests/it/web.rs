@@ -13,6 +13,33 @@ use crate::support::{Home, procs, stay};
 
 const BOUND: Duration = Duration::from_mins(1);
 
+#[test]
+fn what_is_told_again_is_what_is_there_by_then() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    home.apply(&json!([stay("api"), stay("db")]));
+    let web = Web::start(&home);
+    // An answer may be a fifth of a second old.
+    let until = |want: &[&str]| {
+        web.until(&want.join(", "), |web| {
+            let apps = web.json("/api/v1/apps");
+            let of = |app: &Value| format!("{} {}", app["name"], app["instances"][0]["state"]).replace('"', "");
+            let states: Vec<String> = apps["apps"].as_array().expect("apps").iter().map(of).collect();
+            (states == want).then_some(())
+        });
+    };
+    until(&["api online", "db online"]);
+    home.ok(&["stop", "api"]);
+    until(&["api stopped", "db online"]);
+    home.ok(&["delete", "api"]);
+    until(&["db online"]);
+    // The next daemon counts anew, and is not taken for the one before.
+    home.ok(&["stop", "db"]);
+    home.ok(&["kill"]);
+    home.ok(&["start", "db"]);
+    until(&["db online"]);
+}
+
 /// A server that runs beside the daemon, and tokens for it.
 struct Web<'a> {
     home: &'a Home,

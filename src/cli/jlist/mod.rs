@@ -74,7 +74,7 @@ fn with_processes<T>(
     take: impl FnOnce(&[Process<'_>]) -> T,
 ) -> Result<T, CliError> {
     let home = surroundings::home()?;
-    let look = looks::begin();
+    let look = looks::begin(&home);
     let (apps, ambients) = show::everything(&home, &[], reveals(reveal), true, terminal)?;
     let pids = apps.iter().flat_map(|app| app.instances.iter().filter_map(|view| view.pid));
     let loads = look.of(&home, pids);

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,13 +37,15 @@ pub(in crate::cli) struct Knowledge {
     /// Through whom what is changed is changed.
     by: &'static str,
     looks: Mutex<Looks>,
+    /// What was said of all apps, as of which revision.
+    apps: Mutex<Option<(u64, Arc<str>)>>,
     /// Reading a config is work: one at a time.
     planning: Mutex<()>,
 }
 
 impl Knowledge {
     pub(in crate::cli) fn new(home: PathBuf, by: &'static str) -> Self {
-        Self { home, by, looks: Mutex::default(), planning: Mutex::default() }
+        Self { home, by, looks: Mutex::default(), apps: Mutex::default(), planning: Mutex::default() }
     }
 
     /// The last answer to a question.
@@ -89,6 +91,30 @@ impl Knowledge {
         let request = Request::Show { targets, reveal: false, ambient: false };
         let Answer::Show { apps, .. } = self.ask(request, &[], LOOK_PATIENCE)? else { return Err(strange()) };
         Ok(apps)
+    }
+
+    /// With the names of their variables.
+    fn described(&self, target: Option<&str>) -> Result<Vec<Value>, Problem> {
+        let app = |mut app: AppView| {
+            let variables: Vec<String> = std::mem::take(&mut app.spec.env).into_keys().collect();
+            let mut spec = json!(app.spec);
+            if let Some(fields) = spec.as_object_mut() {
+                fields.remove("env");
+            }
+            let instances: Vec<Value> = app
+                .instances
+                .iter()
+                .map(|view| json!({ "id": view.id, "slot": view.slot, "state": view.state }))
+                .collect();
+            json!({
+                "name": app.spec.name,
+                "file": app.file,
+                "variables": variables,
+                "spec": spec,
+                "instances": instances,
+            })
+        };
+        Ok(self.show(target)?.into_iter().map(app).collect())
     }
 
     fn loads<'a>(&self, views: impl Iterator<Item = &'a InstanceView>) -> looks::Loads {
@@ -169,27 +195,26 @@ impl Source for Knowledge {
         Ok(views.into_iter().map(instance).collect())
     }
 
-    fn apps(&self, target: Option<&str>) -> Result<Vec<Value>, Problem> {
-        let app = |mut app: AppView| {
-            let variables: Vec<String> = std::mem::take(&mut app.spec.env).into_keys().collect();
-            let mut spec = json!(app.spec);
-            if let Some(fields) = spec.as_object_mut() {
-                fields.remove("env");
-            }
-            let instances: Vec<Value> = app
-                .instances
-                .iter()
-                .map(|view| json!({ "id": view.id, "slot": view.slot, "state": view.state }))
-                .collect();
-            json!({
-                "name": app.spec.name,
-                "file": app.file,
-                "variables": variables,
-                "spec": spec,
-                "instances": instances,
-            })
+    fn apps(&self, target: &str) -> Result<Vec<Value>, Problem> {
+        self.described(Some(target))
+    }
+
+    fn all_apps(&self) -> Result<Arc<str>, Problem> {
+        // Asked before: what has changed since is seen the next time.
+        let revision = match self.ask(Request::Revision, &[], LOOK_PATIENCE) {
+            Ok(Answer::Revision { revision }) => revision,
+            // An older daemon.
+            _ => None,
         };
-        Ok(self.show(target)?.into_iter().map(app).collect())
+        let lock = || self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(revision), Some((known, text))) = (revision, &*lock())
+            && revision == *known
+        {
+            return Ok(Arc::clone(text));
+        }
+        let text: Arc<str> = json!({ "apps": self.described(None)? }).to_string().into();
+        *lock() = revision.map(|revision| (revision, Arc::clone(&text)));
+        Ok(text)
     }
 
     fn events(&self, after: u64, most: usize) -> Result<Vec<Value>, Problem> {
