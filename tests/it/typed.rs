@@ -243,12 +243,7 @@ fn what_there_is_none_of_says_what_to_use_instead() {
         ("deploy production setup", "pmrun apply"),
         ("monit", "pmrun list --watch"),
         ("imonit", "pmrun logs -f"),
-        ("send 0 line", "sendSignal"),
-        ("attach 0", "pmrun logs -f APP"),
-        ("trigger api km:heapdump", "sendSignal"),
-        ("inspect api", "--inspect"),
         ("serve . 8080 --spa", "http.server"),
-        ("migrate pm2", "resurrect --from"),
         ("sysinfos", "pmrun report"),
     ] {
         let words: Vec<&str> = command.split(' ').collect();
