@@ -341,7 +341,7 @@ mod tests {
 
     #[track_caller]
     fn expect(lines: &Receiver<String>, want: &str) {
-        assert_eq!(lines.recv_timeout(Duration::from_secs(10)).as_deref(), Ok(want));
+        assert_eq!(lines.recv_timeout(Duration::from_secs(60)).as_deref(), Ok(want));
     }
 
     #[test]
