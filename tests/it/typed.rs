@@ -241,11 +241,6 @@ fn what_there_is_none_of_says_what_to_use_instead() {
         ("link secret public", "pmrun list"),
         ("install pm2-logrotate", "built in"),
         ("deploy production setup", "pmrun apply"),
-        ("send 0 line", "sendSignal"),
-        ("attach 0", "pmrun logs -f APP"),
-        ("trigger api km:heapdump", "sendSignal"),
-        ("inspect api", "--inspect"),
-        ("migrate pm2", "resurrect --from"),
         ("sysinfos", "pmrun report"),
     ] {
         let words: Vec<&str> = command.split(' ').collect();
