@@ -156,8 +156,8 @@ fn what_was_meant_is_suggested_wherever_something_is_named() {
         ("depends_on: [ap]", &["validate", "a.yaml"], "`a`"),
         ("", &["validate", "eco.yaml", "--env", "prodution"], "`production`"),
         ("", &["diff", "eco.yaml", "--only", "wbe"], "`web`"),
-        ("", &["validat"], "'validate'"),
-        ("", &["restrat", "all"], "'restart'"),
+        ("", &["validat"], "`validate`"),
+        ("", &["restrat", "all"], "`restart`"),
     ];
     for (option, line, meant) in table {
         home.write("a.yaml", format!("apps:\n- name: a\n  script: ./api.sh\n  {option}\n"));

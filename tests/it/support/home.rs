@@ -263,14 +263,18 @@ impl Home {
 
     /// Of this home; none when none runs.
     pub(crate) fn daemon(&self) -> Option<u32> {
-        let mut found = procs::of_folder(&self.folder).into_iter().filter(|pid| {
+        let found = procs::of_folder(&self.folder).into_iter().filter(|pid| {
             let line = procs::command_line(*pid);
             (line.contains("__daemon") || line.contains("__keeper") || line.ends_with(" daemon"))
                 && procs::name(*pid) != KEEPER
                 && procs::environ(*pid).get("PMRUN_HOME").map(Path::new) == Some(self.folder.as_path())
         });
-        let first = found.next();
-        assert!(found.next().is_none(), "two daemons at once");
+        let found: Vec<u32> = found.collect();
+        // A child that is about to become another program is the daemon's image until it has.
+        let is_child = |pid: &u32| procs::parent(*pid).is_some_and(|parent| found.contains(&parent));
+        let mut daemons = found.iter().copied().filter(|pid| !is_child(pid));
+        let first = daemons.next();
+        assert!(daemons.next().is_none(), "two daemons at once");
         first
     }
 

@@ -67,6 +67,10 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((rest.next()?.chars().next()?, rest.next()?.parse().ok()?))
 }
 
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    stat(pid).map(|(_, parent)| parent)
+}
+
 /// Children that have ended and that their parent has not taken notice of.
 pub(crate) fn zombies_of(parent: u32) -> Vec<u32> {
     all().into_iter().filter(|pid| stat(*pid) == Some(('Z', parent))).collect()
