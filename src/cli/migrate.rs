@@ -16,6 +16,7 @@ use super::api::amp::{self, Arg, Decoder};
 use super::convert;
 use super::error::CliError;
 use super::exit::Exit;
+use super::instances;
 use super::loading;
 use super::surroundings;
 use super::terminal::{Terminal, counted, harmless};
@@ -87,11 +88,15 @@ pub(super) fn run(arguments: &Migrate, terminal: &mut Terminal) -> Result<Exit, 
         return Err(CliError::error(format!("`{}` is a home of pmrun's, and not PM2's", theirs.display()))
             .hint("`--pm2-home` names PM2's"));
     }
+    refuse_a_second(&home, &arguments.out)?;
     let mut pm2 = Pm2::connect(&theirs);
     let processes = match &mut pm2 {
         Some(pm2) => pm2.call("getMonitorData", &json!({})).map_err(|error| of_pm2(&error))?,
         None => dumped(&theirs)?,
     };
+    if pm2.is_none() {
+        refuse_orphans(&processes, &theirs)?;
+    }
     let (dumped, notes) =
         pm2_dump::parse(processes.to_string().as_bytes(), &ambient(&world.env)).map_err(|error| of_pm2(&error))?;
     for note in notes {
@@ -129,11 +134,53 @@ pub(super) fn run(arguments: &Migrate, terminal: &mut Terminal) -> Result<Exit, 
         terminal.note("PM2 runs, and knows what was taken over as stopped: `pm2 kill` ends it, `pm2 unstartup` keeps it from coming back at boot");
     }
     if left.is_empty() {
-        terminal.say(format!("{} taken over; `pmrun startup` has them started at boot", counted(apps.len(), "app")));
+        let stopped = match apps.iter().filter(|app| !app.runs).count() {
+            0 => String::new(),
+            stopped => format!(", {stopped} of them stopped as in PM2"),
+        };
+        terminal.say(format!(
+            "{} taken over{stopped}; `pmrun startup` has them started at boot",
+            counted(apps.len(), "app")
+        ));
         return Ok(Exit::Done);
     }
     let where_they_are = if pm2.is_some() { "run in PM2 as before" } else { "do not run" };
     Err(CliError::new(Exit::NotReady, format!("not taken over: {}, which {where_they_are}", left.join(", "))))
+}
+
+/// PM2 knows what was taken over as stopped: what would be written then would stop it here, and leave out what was deleted there.
+fn refuse_a_second(home: &Path, out: &Path) -> Result<(), CliError> {
+    let here = instances::all(home)?;
+    let mut names: Vec<String> = (here.iter())
+        .filter(|view| view.ecosystem.as_deref() == Some(ECOSYSTEM))
+        .map(|view| format!("`{}`", harmless(view.name.as_bytes(), false)))
+        .collect();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let out = out.display();
+    Err(CliError::error(format!("taken over before: {}", names.join(", "))).hint(format!(
+        "for what is left, stop it in PM2 and `pmrun apply {out} --only APP`; or `pmrun delete` these, and begin anew"
+    )))
+}
+
+/// Processes that go on after their PM2 has died would run twice.
+fn refuse_orphans(processes: &Value, theirs: &Path) -> Result<(), CliError> {
+    let mark = [b"PM2_HOME=", theirs.as_os_str().as_encoded_bytes()].concat();
+    let orphan = |process: &Value| {
+        let pid: u32 = std::fs::read_to_string(field(process, "pm_pid_path").as_str()?).ok()?.trim().parse().ok()?;
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        environ.split(|byte| *byte == 0).any(|variable| variable == mark).then_some(pid)
+    };
+    let orphans: Vec<String> =
+        processes.as_array().into_iter().flatten().filter_map(orphan).map(|pid| pid.to_string()).collect();
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    let pids = orphans.join(" ");
+    Err(CliError::error(format!("PM2 does not run, and processes of it do: {pids}"))
+        .hint(format!("`kill {pids}` ends them, then try again; here they would run twice")))
 }
 
 fn of_pm2(error: &str) -> CliError {
@@ -192,8 +239,10 @@ fn write(apps: &[App], path: &Path, force: bool) -> Result<(), CliError> {
     let all = Kind::Sequence(apps.iter().map(node).collect());
     let document = Kind::Mapping(vec![entry("name", Kind::String(ECOSYSTEM.to_owned())), entry("apps", all)]);
     let text = convert::proven(&Node::new(document, None), Format::Json).map_err(|unsaid| unsaid.at(None))?;
-    convert::save(path, &text, force)
-        .map_err(|err| err.hint("`--out` names another file, `--force` writes over this one"))?;
+    // What `--dry-run` has written, say.
+    let is_there = std::fs::read(path).is_ok_and(|found| found == text.as_bytes());
+    let saved = if is_there { Ok(()) } else { convert::save(path, &text, force) };
+    saved.map_err(|err| err.hint("`--out` names another file, `--force` writes over this one"))?;
     let private = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
     private.map_err(|err| CliError::io("protect", path, &err))
 }

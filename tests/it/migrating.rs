@@ -3,11 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::support::Home;
+use crate::support::{Home, procs};
 
 type Calls = Arc<Mutex<Vec<String>>>;
 
@@ -87,9 +88,11 @@ fn apps_are_taken_over_one_by_one_and_what_does_not_come_up_goes_back() {
     output.prints("+ good").prints("+ many");
     assert!(calls.lock().expect("alive").is_empty());
     assert!(home.list().is_empty());
+    home.write("ecosystem.config.json", "{}");
     home.exits(1, &["migrate", "pm2", "--pm2-home", &theirs]).says("--force");
+    home.exits(2, &["migrate", "pm2", "--pm2-home", &theirs, "--dry-run", "--force"]);
     home.exits(1, &["migrate", "pm2", "--pm2-home", &theirs, "--only", "goot"]).says("did you mean `good`?");
-    let output = home.exits(3, &["migrate", "pm2", "--pm2-home", &theirs, "--force"]);
+    let output = home.exits(3, &["migrate", "pm2", "--pm2-home", &theirs]);
     output.says("not taken over: `bad`, which run in PM2 as before");
     let names: Vec<(String, String)> = home.list().iter().map(|one| (one.label(), one.state())).collect();
     let named = |name: &str, state: &str| (name.to_owned(), state.to_owned());
@@ -108,6 +111,9 @@ fn apps_are_taken_over_one_by_one_and_what_does_not_come_up_goes_back() {
             "stopProcessId 4"
         ]
     );
+    // PM2 has them as stopped by now.
+    home.exits(1, &["migrate", "pm2", "--pm2-home", &theirs, "--force"])
+        .says("taken over before: `good`, `idle`, `many`");
     // What was written is what runs.
     home.ok(&["diff", "ecosystem.config.json", "--only", "good,idle,many"]);
 }
@@ -118,8 +124,16 @@ fn without_a_pm2_that_runs_its_dump_is_taken() {
     std::fs::create_dir_all(folder(&home)).expect("mkdir");
     let theirs = folder(&home).to_str().expect("text").to_owned();
     home.exits(1, &["migrate", "pm2", "--pm2-home", &theirs]).says("dump.pm2");
-    let dump = json!([process(&home, "good", 0, "exec sleep 1000", &json!({}))["pm2_env"]]);
+    let file = folder(&home).join("good-0.pid");
+    let more = json!({ "pm_pid_path": file });
+    let dump = json!([process(&home, "good", 0, "exec sleep 1000", &more)["pm2_env"]]);
     std::fs::write(folder(&home).join("dump.pm2"), dump.to_string()).expect("write");
+    // It has outlived its PM2.
+    let mut orphan = procs::spawn(Command::new("sleep").arg("1000").env("PM2_HOME", &theirs)).expect("a process");
+    std::fs::write(&file, orphan.id().to_string()).expect("write");
+    home.exits(1, &["migrate", "pm2", "--pm2-home", &theirs]).says(&format!("`kill {}` ends them", orphan.id()));
+    orphan.kill().expect("it runs");
+    orphan.wait().expect("it was ours");
     home.ok(&["migrate", "pm2", "--pm2-home", &theirs]).says("1 app taken over");
     home.until_state("good:0", "online");
     let ours = home.folder.to_str().expect("text").to_owned();

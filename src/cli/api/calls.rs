@@ -136,6 +136,8 @@ pub(super) fn ask(home: &Path, request: Request, word: &str) -> Result<Answer, S
     let mut connection = Connection::open(home).map_err(|error| error.to_string())?;
     let mut call = exchange::call(request, false);
     call.words = vec!["api:".to_owned(), word.to_owned()];
+    // As the library's own daemon: else twenty calls at once would be answered one a second.
+    call.hasty = true;
     connection.send(&call).map_err(|error| format!("the daemon does not listen: {error}"))?;
     loop {
         match connection.next_answer().map_err(|error| format!("the daemon does not answer: {error}"))? {
