@@ -10,7 +10,7 @@
 /** What a config exports: an ecosystem, a list of apps, one app, or a function or promise of one of these. */
 export type Config = Plain | Promise<Plain> | ((given: Given) => Plain | Promise<Plain>);
 
-type Plain = Ecosystem | App[] | App;
+type Plain = Ecosystem | Folders | App[] | App;
 
 /** What an exported function is called with. */
 export interface Given {
@@ -26,11 +26,29 @@ export declare function defineConfig<T extends Config>(config: T & Config): T;
 export interface Ecosystem {
   /** The apps: a list, or one. */
   apps: App[] | App;
+  /** Folders that are served, each by an app of its own. */
+  static?: Folder[];
   /** What the ecosystem is called: what `apply` prunes by. Default: the folder that holds the file. */
   name?: string | null;
   /** Where the ecosystem is deployed to. Not honoured yet: nothing is deployed. */
   deploy?: Record<string, Deployment>;
   $schema?: string;
+}
+
+/** Nothing but folders that are served. */
+export interface Folders extends Omit<Ecosystem, "apps" | "static"> {
+  static: Folder[];
+}
+
+/** A folder that is served. */
+export interface Folder {
+  name?: string;
+  path?: string;
+  port?: number | string;
+  host?: string;
+  spa?: boolean;
+  ftp?: boolean;
+  basic_auth?: { username: string; password: string };
 }
 
 /** Carried along and not looked at. */
@@ -98,6 +116,12 @@ export interface App extends OtherSpellings {
    */
   node_args?: (string | number | boolean)[] | string | false | null;
   /**
+   * Keeps Node from reading the script's source map, which it reads where the script has one.
+   * @default false
+   * @example true
+   */
+  disable_source_map_support?: boolean | null;
+  /**
    * Variables, on top of those of the shell that runs `pmrun apply`. Numbers and booleans become text, objects JSON.
    * @example {"NODE_ENV": "development", "PORT": 3000}
    */
@@ -125,11 +149,11 @@ export interface App extends OtherSpellings {
    */
   listen?: string[] | string | false | null;
   /**
-   * How the instances in cluster mode share out who connects.
+   * How the instances in cluster mode share out who connects. With deno `reuseport` and `shared` are `round_robin`.
    * * `reuseport`: The system does, by a socket for each instance: nothing is faster.
    * * `shared`: Whoever is idle first takes the next, from one socket.
    * * `round_robin`: pmrun accepts, and gives each to the instance that has the fewest on their way to it, in turn.
-   * * `sticky`: As `round_robin`, but who comes from one address comes to one instance as long as that is there.
+   * * `sticky`: As `round_robin`, but who comes from one address comes to one instance as long as that is there. By a path, where nobody has an address, as `round_robin`.
    * @default "reuseport"
    * @example "round_robin"
    */
@@ -149,7 +173,7 @@ export interface App extends OtherSpellings {
    */
   instances?: number | "max" | (string & {}) | false | null;
   /**
-   * `fork` runs plain processes; `cluster` lets Node's instances share what they listen on. Where `instances` is given and node or bun runs the script it is `cluster` by itself, as in PM2.
+   * `fork` runs plain processes; `cluster` lets Node's instances share what they listen on. Where `instances` is given and node or bun runs the script it is `cluster` by itself, as in PM2; deno is to be told so.
    * * `fork`: Plain processes, each on its own.
    * * `cluster`: Node's instances share their ports.
    * * `fork_mode`: The same as `fork`.
@@ -316,7 +340,13 @@ export interface App extends OtherSpellings {
    */
   wait_ready?: boolean | null;
   /**
-   * How long an app with `wait_ready` may take to say so. A number of milliseconds, or a duration such as "3s".
+   * The app is up when a line that it writes, to either of its logs, matches this regular expression: for what can say so in no other way.
+   * @example "Uvicorn running on"
+   * @example "^listening on port [0-9]+$"
+   */
+  ready_log?: string | false | null;
+  /**
+   * How long an app with `wait_ready` or `ready_log` may take to say so. A number of milliseconds, or a duration such as "3s".
    * @default 3000
    * @example "10s"
    */
@@ -506,15 +536,10 @@ export interface App extends OtherSpellings {
    */
   vizion?: boolean | null;
   /**
-   * PM2: not read by its current version. Means nothing here: Node's `--enable-source-maps` in `node_args` does it.
+   * PM2: not read by its current version. Means nothing here: a script's source map is read anyway, and with `node_args: "--enable-source-maps"` all are.
    * @deprecated
    */
   source_map_support?: boolean | null;
-  /**
-   * PM2: keeps Node from reading source maps. Means nothing here: source maps are not switched on.
-   * @deprecated
-   */
-  disable_source_map_support?: boolean | null;
   /**
    * PM2: hides the console window. Means nothing here: it is about Windows.
    * @deprecated
@@ -580,6 +605,8 @@ export interface OtherSpellings {
   interpreter_args?: App["node_args"];
   /** @deprecated The same as `node_args`. */
   interpreterArgs?: App["node_args"];
+  /** @deprecated The same as `disable_source_map_support`. */
+  disableSourceMapSupport?: App["disable_source_map_support"];
   /** @deprecated The same as `env_file`. */
   envFile?: App["env_file"];
   /** @deprecated The same as `filter_env`. */
@@ -628,6 +655,8 @@ export interface OtherSpellings {
   maxMemoryRestart?: App["max_memory_restart"];
   /** @deprecated The same as `wait_ready`. */
   waitReady?: App["wait_ready"];
+  /** @deprecated The same as `ready_log`. */
+  readyLog?: App["ready_log"];
   /** @deprecated The same as `listen_timeout`. */
   listenTimeout?: App["listen_timeout"];
   /** @deprecated The same as `health_check`. */
@@ -714,8 +743,6 @@ export interface OtherSpellings {
   kmLink?: App["km_link"];
   /** @deprecated The same as `source_map_support`. */
   sourceMapSupport?: App["source_map_support"];
-  /** @deprecated The same as `disable_source_map_support`. */
-  disableSourceMapSupport?: App["disable_source_map_support"];
   /** @deprecated The same as `kill_retry_time`. */
   killRetryTime?: App["kill_retry_time"];
   /** @deprecated The same as `execute_command`. */

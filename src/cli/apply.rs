@@ -5,16 +5,17 @@ use serde_json::json;
 
 use super::ambient::ambient;
 use super::arguments::{self, Scope, Source};
+use super::cautions::Cautions;
 use super::error::CliError;
 use super::exchange::{self, Outcome, WentBack};
 use super::exit::Exit;
 use super::loading::EntryFile;
 use super::revision::Question;
 use super::terminal::{Terminal, counted, harmless};
-use super::{diff, instances, loading, progress, saved_plan, surroundings};
+use super::{diff, drift, instances, loading, progress, saved_plan, surroundings};
 use crate::config::World;
 use crate::graph::{Graph, Selection};
-use crate::plan::{Change, Follower, Plan, Revision, SavedPlan, Step, plan, render_json, render_text};
+use crate::plan::{Change, Follower, Plan, Revision, SavedPlan, Step, note_by_hand, plan, render_json, render_text};
 use crate::rpc::wire::{Apply, InstanceView, PlanOptions, Request};
 use crate::spec::{Field, OnExit};
 
@@ -42,15 +43,20 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     }
     let origin = diff::origin(&origins);
     let limited = limited(&graph, &selection);
+    let cautions = Cautions::of(&graph);
     let revision = question.and_then(Question::answer);
     let request = request(graph, order, arguments, revision, &world);
 
+    // As `diff` tells it, which nobody can when it has been put right.
+    let by_hand = drift::by_hand(&home);
     let mut applied = None;
-    let outcome = exchange::perform(&home, &request, arguments.no_queue, terminal, &mut |plan, terminal| {
+    let outcome = exchange::perform(&home, &request, arguments.no_queue, terminal, &mut |mut plan, terminal| {
+        note_by_hand(&mut plan, &by_hand);
         if !arguments.json {
             // Nobody reading the plan is no reason not to do it.
             let _ = terminal.print(with_newline(render_text(&plan, &origin, diff::style(terminal))));
         }
+        cautions.say(&plan, terminal);
         applied = Some(plan);
     })?;
     if !limited.is_empty() {

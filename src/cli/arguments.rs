@@ -1291,6 +1291,11 @@ pub(super) enum InitSystem {
     Openrc,
     #[value(aliases = ["darwin", "macos"])]
     Launchd,
+    /// What PM2 writes files for, and nothing here does.
+    #[value(name = "upstart", hide = true, aliases = [
+        "ubuntu14", "ubuntu12", "systemv", "amazon", "centos6", "rcd", "freebsd", "rcd-openbsd", "openbsd", "smf", "sunos", "solaris",
+    ])]
+    Other,
 }
 
 #[derive(Args, Debug)]
@@ -1553,6 +1558,8 @@ mod tests {
             "startup systemd -u bob --hp /home/bob --service-name shop --yes",
             "startup ubuntu --print",
             "startup openrc",
+            "startup upstart --print",
+            "startup rcd-openbsd",
             "startup launchd --user --print",
             "unstartup systemd -u bob --hp /home/bob --service-name shop --yes",
             "unstartup --user",
@@ -1602,7 +1609,7 @@ mod tests {
             ("run --grace soon", ErrorKind::ValueValidation),
             ("logs -f --until 20:00", ErrorKind::ArgumentConflict),
             ("why", ErrorKind::MissingRequiredArgument),
-            ("startup upstart", ErrorKind::InvalidValue),
+            ("startup sysvinit", ErrorKind::InvalidValue),
             ("startup --user -u bob", ErrorKind::ArgumentConflict),
             ("startup --service-name a/b", ErrorKind::ValueValidation),
             ("events --since yesterday", ErrorKind::ValueValidation),

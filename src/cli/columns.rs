@@ -90,6 +90,8 @@ const LEAST: [Column; 11] = [
 const WHY_MIN: usize = 16;
 /// As much of a name is always shown.
 const NAME_MIN: usize = 8;
+/// What a name keeps as long as other columns can be shown for it.
+const NAME_SHORT: usize = 20;
 
 impl Column {
     fn heading(self, unicode: bool) -> &'static str {
@@ -155,11 +157,13 @@ pub(super) fn text(rows: &[Row], style: &Style) -> String {
     let headings = ALL.map(|column| (column.heading(style.unicode), column.is_number()));
     let mut widths = table::widths(&headings, &cells);
     if let Some(width) = style.width {
-        // A reason is cut before anything is left out.
+        // A reason and a name are cut before anything is left out: one long name would take the others' columns.
         let why = widths[place(Column::Why)].min(WHY_MIN);
-        let needed = |columns: &[Column], why: usize| {
+        let name = widths[place(Column::Name)];
+        let needed = |columns: &[Column], why: usize, name: usize| {
             table::total(columns.iter().map(|column| match column {
                 Column::Why => why,
+                Column::Name => name,
                 column => widths[place(*column)],
             }))
         };
@@ -167,14 +171,14 @@ pub(super) fn text(rows: &[Row], style: &Style) -> String {
             columns.retain(|column| *column != Column::Namespace);
         }
         for least in LEAST {
-            if needed(&columns, why) > width {
+            if needed(&columns, why, name.min(NAME_SHORT)) > width {
                 columns.retain(|column| *column != least);
             }
         }
-        let left = width.saturating_sub(needed(&columns, 0));
-        let over = needed(&columns, why).saturating_sub(width);
+        let over = needed(&columns, why, name).saturating_sub(width);
+        let name = name.saturating_sub(over).max(NAME_MIN);
+        let left = width.saturating_sub(needed(&columns, 0, name));
         widths[place(Column::Why)] = left;
-        let name = widths[place(Column::Name)].saturating_sub(over).max(NAME_MIN);
         for row in &mut cells {
             cut(&mut row[place(Column::Name)].0, name);
             cut(&mut row[place(Column::Why)].0, left);
@@ -426,6 +430,18 @@ id  name      pid  uptime  restarts  status         cpu  mem  why
 "
         );
         assert_eq!(lines(Some(60)).lines().next(), Some("id  name      uptime  restarts  status         cpu  mem"));
+    }
+
+    #[test]
+    fn a_long_name_takes_nobodys_columns() {
+        let mut rows = rows();
+        rows[1].label = "a-name-that-somebody-has-made-of-too-many-words-for-any-table".to_owned();
+        let text = text(&rows, &style(Some(80)));
+        let heading = text.lines().next().unwrap();
+        for column in ["uptime", "restarts", "cpu", "mem"] {
+            assert!(heading.contains(column), "{text}");
+        }
+        assert!(text.contains("a-name-that-somebod"), "{text}");
     }
 
     #[test]

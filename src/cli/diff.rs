@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::arguments::{self, Scope};
+use super::cautions::Cautions;
 use super::error::CliError;
 use super::exit::Exit;
 use super::offline::{self, Source};
@@ -10,7 +11,7 @@ use super::{apply, baseline, drift, exchange, generations, list, loading, random
 use crate::config::World;
 use crate::graph::{Graph, Selection};
 use crate::plan::{
-    Drift, DriftKind, Plan, PlanPolicy, Snapshot, Style, note_deleted, plan, render_json, render_markdown_with,
+    Drift, DriftKind, Plan, PlanPolicy, Snapshot, Style, note_by_hand, plan, render_json, render_markdown_with,
     render_text_with,
 };
 use crate::rpc::wire::{Answer, PlanOptions, Request};
@@ -37,6 +38,7 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     let mut options = options(&arguments.scope)?;
     let (graph, origins) = loading::load(&entry, profile, &options.only, false, &world, terminal)?;
     let selection = loading::select(&mut options.only, &graph)?;
+    let cautions = Cautions::of(&graph);
 
     let plan = match &arguments.base {
         Some(written) => {
@@ -56,8 +58,9 @@ pub(super) fn run(arguments: &arguments::Diff, terminal: &mut Terminal) -> Resul
     let drifts = if arguments.base.is_none() { drifted(&plan, &options.only, terminal) } else { Vec::new() };
     // What is saved is compared with what `apply` finds, which asks for no drift.
     let mut shown = plan.clone();
-    note_deleted(&mut shown, &drifts);
+    note_by_hand(&mut shown, &drifts);
     show(&shown, &drifts, &origins, arguments, terminal)?;
+    cautions.say(&plan, terminal);
     if !plan.refusals.is_empty() {
         return Err(exchange::refusal(&plan.refusals));
     }
@@ -138,7 +141,8 @@ pub(super) fn policy(options: &PlanOptions, selection: Selection, key: crate::ba
 fn drifted(plan: &Plan, only: &[String], terminal: &mut Terminal) -> Vec<Drift> {
     let mut drifts = surroundings::home().and_then(|home| drift::all(&home, terminal)).unwrap_or_default();
     drifts.retain(|drift| {
-        let is_said = drift.by.is_none() && !matches!(drift.what, DriftKind::DeletedProgram { .. });
+        let is_said = drift.by.is_none()
+            && !matches!(drift.what, DriftKind::DeletedProgram { .. } | DriftKind::MissingProgram { .. });
         let is_meant = only.is_empty() || only.contains(&drift.app);
         drift.ecosystem.as_ref() == Some(&plan.ecosystem) && is_meant && !is_said
     });

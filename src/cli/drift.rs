@@ -38,27 +38,37 @@ pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Resul
 
 /// As the daemon and the processes say; where no daemon runs, as what is stored says.
 pub(super) fn all(home: &Path, terminal: &mut Terminal) -> Result<Vec<Drift>, CliError> {
-    let (mut drifts, running) = match offline::show_past(home, &Request::Drift, &Recall::ByHand, terminal)? {
-        Past::Daemon(Answer::Drift { drifts, running }) => (drifts, running),
-        Past::Daemon(other) => return Err(exchange::unexpected(&other)),
-        Past::Store(found, state) => {
-            let (Ok(found), Some(mut state)) = (found, state) else { return Ok(Vec::new()) };
-            let unwatched = offline::unwatched(home, &mut state);
-            let snapshot = runtime::offline_snapshot(&state, &unwatched);
-            let now: Formers = state.apps.iter().map(|(name, record)| (name.clone(), former_of(record))).collect();
-            let running = snapshot.apps.iter().flat_map(|(name, app)| {
-                let own = unwatched.iter().filter(|(id, _)| id.app == *name);
-                let pids: BTreeMap<u32, u32> = own.map(|(id, survivor)| (id.slot, survivor.pid)).collect();
-                runtime::drift::running(name, app, &pids)
-            });
-            let mut drifts = runtime::drift::of(&snapshot, &now, &found);
-            drifts.extend(runtime::drift::down(&snapshot, &state));
-            (drifts, running.collect())
-        }
-    };
+    let past = offline::show_past(home, &Request::Drift, &Recall::ByHand, terminal)?;
+    let (mut drifts, running) = known(home, past)?;
     drifts.extend(of_processes(&running)?);
     drifts.sort_by(|a, b| a.app.cmp(&b.app));
     Ok(drifts)
+}
+
+/// What is known to be changed by hand, for who tells that apart; nothing where that cannot be found out.
+pub(super) fn by_hand(home: &Path) -> Vec<Drift> {
+    let past = offline::recall(home, &Request::Drift, &Recall::ByHand);
+    past.and_then(|past| known(home, past)).map(|(drifts, _)| drifts).unwrap_or_default()
+}
+
+fn known(home: &Path, past: Past) -> Result<(Vec<Drift>, Vec<Running>), CliError> {
+    let (found, state) = match past {
+        Past::Daemon(Answer::Drift { drifts, running }) => return Ok((drifts, running)),
+        Past::Daemon(other) => return Err(exchange::unexpected(&other)),
+        Past::Store(found, state) => (found, state),
+    };
+    let (Ok(found), Some(mut state)) = (found, state) else { return Ok(Default::default()) };
+    let unwatched = offline::unwatched(home, &mut state);
+    let snapshot = runtime::offline_snapshot(&state, &unwatched);
+    let now: Formers = state.apps.iter().map(|(name, record)| (name.clone(), former_of(record))).collect();
+    let running = snapshot.apps.iter().flat_map(|(name, app)| {
+        let own = unwatched.iter().filter(|(id, _)| id.app == *name);
+        let pids: BTreeMap<u32, u32> = own.map(|(id, survivor)| (id.slot, survivor.pid)).collect();
+        runtime::drift::running(name, app, &pids)
+    });
+    let mut drifts = runtime::drift::of(&snapshot, &now, &found, &state.key);
+    drifts.extend(runtime::drift::down(&snapshot, &state));
+    Ok((drifts, running.collect()))
 }
 
 /// What only a look at the disk says.
@@ -69,12 +79,21 @@ fn of_processes(running: &[Running]) -> Result<Vec<Drift>, CliError> {
         // Instances that are alike are one line.
         let known = found.iter_mut().find(|known| known.app == one.app && alike(&known.what, &what));
         match known.map(|known| &mut known.what) {
-            Some(DriftKind::OlderCode { slots, .. } | DriftKind::DeletedProgram { slots, .. }) => slots.push(one.slot),
+            Some(
+                DriftKind::OlderCode { slots, .. }
+                | DriftKind::DeletedProgram { slots, .. }
+                | DriftKind::MissingProgram { slots, .. },
+            ) => slots.push(one.slot),
             _ => found.push(Drift { app: one.app.clone(), ecosystem: one.ecosystem.clone(), what, by: None }),
         }
     };
     let mut last: Option<(&Running, Vec<String>)> = None;
     for one in running {
+        // What else there is to say of its code is no news then.
+        if is_missing(&one.script) {
+            add(one, DriftKind::MissingProgram { slots: vec![one.slot], program: one.script.clone() });
+            continue;
+        }
         let files = match &last {
             Some((same, files)) if (&same.code, &same.cwd, &same.by) == (&one.code, &one.cwd, &one.by) => files.clone(),
             _ => older_files(one, &env),
@@ -90,10 +109,17 @@ fn of_processes(running: &[Running]) -> Result<Vec<Drift>, CliError> {
     Ok(found)
 }
 
+/// Of a name in PATH, or a command line, nobody can say.
+fn is_missing(script: &str) -> bool {
+    let script = Path::new(script);
+    script.is_absolute() && matches!(script.try_exists(), Ok(false)) && !script.to_string_lossy().contains(' ')
+}
+
 fn alike(a: &DriftKind, b: &DriftKind) -> bool {
     match (a, b) {
         (DriftKind::OlderCode { files: a, .. }, DriftKind::OlderCode { files: b, .. }) => a == b,
-        (DriftKind::DeletedProgram { program: a, .. }, DriftKind::DeletedProgram { program: b, .. }) => a == b,
+        (DriftKind::DeletedProgram { program: a, .. }, DriftKind::DeletedProgram { program: b, .. })
+        | (DriftKind::MissingProgram { program: a, .. }, DriftKind::MissingProgram { program: b, .. }) => a == b,
         _ => false,
     }
 }

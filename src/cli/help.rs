@@ -55,6 +55,30 @@ Until you hang up:        heed: first heeding, then a said for each message that
 One at a time:            apply, start_script, start, stop, restart, reload, scale, delete, alter, rollback,
                           resurrect, restore, kill, upgrade
 
+Their fields, beside \"do\"; `targets` are names, ids, namespaces, /regexes/ or \"all\", and of those with `?` none need be there:
+  start, stop, restart, delete        targets
+  reload                              targets, parallel? (instances at a time)
+  scale                               targets, to: {\"to\": 4} or {\"by\": -1}
+  upgrade                             program
+  rollback                            to (a generation, or null), only?, code?
+  start_script                        spec (an app, as `show` has it in \"spec\"), ambient (the variables that it inherits)
+  alter                               apps: [{\"name\", \"spec\"}], targets, renew (true: restart what nothing asks for), ambient?
+  apply                               graph, options: {only?, no_prune?, adopt?, allow_empty?}, ambient, expected?, parallel?,
+                                      auto_rollback?; `graph` is what `pmrun render --json --reveal` says of a file
+  restore                             apps: [{\"ecosystem\", \"file\", \"spec\", \"ambient\", \"up\": [slots]}], wake?
+And of answers:
+  pong       version, protocol, pid, format, program
+  list       instances: [{id, name, slot, namespace, mode, pid, state, detail, restarts, started_at_ms, last_exit, out_file,
+             error_file, ...}]; state is stopped, waiting, starting, online, unhealthy, stopping, errored or completed
+  show       apps: [{spec, file, ambient, instances}]
+  waiting    holder, pid, for_ms: another command is at work
+  progress   app, slot, what: {\"kind\": \"starting\", \"pid\"}, up (after_ms), stopping, stopped, updated, created, renamed (from),
+             deleted, failed (reason), waiting (needs), skipped (reason)
+  done       touched, failed: [{app, slot, reason, skipped, error_log, error_log_offset}]; nothing failed: all of it holds
+  cancelled  touched, failed, going_on, not_begun
+  said       id, name, slot, namespace, message
+  busy       holder, pid, for_ms;  unknown_target: target, suggestion, problem;  refused: refusals;  error: message, hint
+
 Answers say in \"is\" what they are: pong, list, show, plan, waiting, begun, progress, done, cancelled, busy,
 unknown_target, stale, refused, error. A byte that is sent after the call takes it back: what was begun goes on, nothing
 else is begun. Fields are only ever added; a protocol that is newer than the daemon's is refused in words.

@@ -73,16 +73,14 @@ pub(super) fn load(
 
 /// The same of what stdin says, as if it were a file of this folder.
 pub(super) fn load_stdin(
+    text: &str,
     profile: Option<&str>,
     only: &[String],
     world: &World,
     terminal: &mut Terminal,
 ) -> Result<(Graph, Origins), CliError> {
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut std::io::stdin().lock(), &mut text)
-        .map_err(|err| CliError::error(format!("failed to read stdin: {err}")))?;
     let (name, selection) = (Path::new("stdin"), Selection::possible(only));
-    let Loaded { graph, origins, report } = config::load_text(&world.cwd, name, &text, profile, &selection, world);
+    let Loaded { graph, origins, report } = config::load_text(&world.cwd, name, text, profile, &selection, world);
     judge(graph, &report, false, Talk::Warnings, terminal).map(|graph| (graph, origins))
 }
 

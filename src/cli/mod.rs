@@ -9,12 +9,14 @@ mod api;
 mod apply;
 mod arguments;
 mod baseline;
+mod cautions;
 mod change;
 mod checkout;
 mod columns;
 mod commander;
 mod completion;
 mod conf;
+mod container;
 mod convert;
 mod diff;
 mod drift;
@@ -77,6 +79,7 @@ mod validate;
 mod version;
 mod web;
 mod why;
+mod worktrees;
 
 use std::process::ExitCode;
 
@@ -84,6 +87,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 
 use self::arguments::{Cli, Command, DaemonCommand, Service};
+use self::container::Called;
 use self::error::CliError;
 use self::exit::Exit;
 use self::manners::Manners;
@@ -105,9 +109,11 @@ pub fn run() -> ExitCode {
     let mut signals = (std::process::id() == 1).then(Signals::block_all);
     let manners = Manners::own();
     completion::answer_shells();
-    let line = commander::arrange(std::env::args_os().collect(), manners, |command| {
-        quick::definition(command).unwrap_or_else(Cli::command)
-    });
+    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if let Some(called) = Called::of(args.first().map(|program| &**program)) {
+        return container::main(called, &args, signals.take());
+    }
+    let line = commander::arrange(args, manners, |command| quick::definition(command).unwrap_or_else(Cli::command));
     surroundings::settle(manners);
     let cli = match quick::parse(&line.args).map_or_else(|| Cli::try_parse_from(&line.args), Ok) {
         Ok(cli) => cli,
@@ -135,6 +141,9 @@ pub fn run() -> ExitCode {
     let mut terminal = Terminal::new(cli.no_color, cli.command.json());
     terminal.manners = manners;
     terminal.silent = line.silent || manners.are_pm2s() && pm2::is_silenced();
+    terminal.mute = manners.are_pm2s()
+        && pm2::is_silenced()
+        && !matches!(cli.command, Command::Jlist(_) | Command::PrettyList(_) | Command::Logs(_) | Command::Version(_));
     let result = match &cli.command {
         // Its exit code is its apps'.
         Command::Run(arguments) => run::run(arguments, signals, &mut terminal),
@@ -245,6 +254,11 @@ fn not_parsed(err: &clap::Error, manners: Manners) -> Exit {
         Terminal::new(true, false).say(help::overview(&Cli::command()));
         return Exit::Usage;
     }
+    if manners.are_pm2s() && matches!(err.kind(), ErrorKind::DisplayVersion) {
+        let mut terminal = Terminal::new(true, false);
+        let _ = terminal.print(concat!(env!("CARGO_PKG_VERSION"), "\n")).and_then(|()| terminal.flush());
+        return Exit::Done;
+    }
     if matches!(err.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = err.print();
         return Exit::Done;
@@ -265,6 +279,8 @@ fn not_parsed(err: &clap::Error, manners: Manners) -> Exit {
         let text = err.render().to_string();
         let message = text.trim().trim_start_matches("error: ").to_owned();
         Terminal::new(true, true).say_error(&CliError::usage(message));
+    } else if manners.are_pm2s() {
+        Terminal::new(true, false).say(err.render().to_string().replace("Usage: pmrun", "Usage: pm2"));
     } else {
         let _ = err.print();
     }

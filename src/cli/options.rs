@@ -99,6 +99,12 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("deep-monitoring", None, "deep_monitoring", Takes::Is(true)),
 ];
 
+/// Its first sentence.
+fn in_short(doc: &str) -> String {
+    let end = [". ", "; "].iter().filter_map(|end| doc.find(end)).min().unwrap_or(doc.len());
+    doc[..end].trim_end_matches('.').to_owned()
+}
+
 impl Flag {
     pub(super) fn row(&self) -> &'static Row {
         find(self.key).expect("a key of the option table").0
@@ -117,9 +123,10 @@ impl Flag {
     fn arg(&self) -> Arg {
         let row = self.row();
         let help = match row.status {
-            Status::Honoured => row.doc.split(['.', ';']).next().unwrap_or(row.doc).to_owned(),
+            Status::Honoured => in_short(row.doc),
             Status::Meaningless(why) => format!("PM2's, without meaning: {why}"),
         };
+        let help = if self.takes == Takes::Seconds { help.replace("in milliseconds", "in seconds") } else { help };
         let help = if self.takes == Takes::Is(false) { format!("Not `{}`: {help}", self.key) } else { help };
         let arg = Arg::new(self.long).long(self.long).short(self.short).help(help).help_heading("Options of the app");
         let arg = if matches!(row.status, Status::Meaningless(_)) { arg.hide(true) } else { arg };

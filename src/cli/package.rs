@@ -46,9 +46,18 @@ pub(super) fn node_version(pid: u32) -> Option<String> {
     Some(format!("{}.{}.{}", major?, minor?, patch?))
 }
 
+/// Whether a script in `folder` finds a package, and its own names it among what it needs: many are there for others.
+pub(super) fn depends(folder: &Path, package: &str) -> bool {
+    let is_there = |folder: &Path| folder.join("node_modules").join(package).join("package.json").is_file();
+    let own = || folder.ancestors().find_map(|folder| read(&folder.join("package.json")));
+    folder.ancestors().any(is_there) && own().is_none_or(|own| own.dependencies.get(package).is_some())
+}
+
 #[derive(Default, Deserialize)]
 struct Package {
     version: Option<String>,
+    #[serde(default)]
+    dependencies: serde_json::Value,
 }
 
 /// None where there is none. One that makes no sense says nothing.

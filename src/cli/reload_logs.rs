@@ -43,7 +43,13 @@ fn write(count: usize) -> String {
 /// Its lines do not pass through the log process.
 fn writes_itself(view: &InstanceView) -> bool {
     let added = view.log_date_format.is_some() || view.log_type.is_some() || view.log_file.is_some();
-    !added && (view.out_file.is_some() || view.error_file.is_some())
+    let goes_to_file = |pid: u32, number: u8| {
+        let open = metadata(format!("/proc/{pid}/fd/{number}"));
+        open.map_or(true, |open| open.is_file())
+    };
+    // In a home of PM2's everything that was started since passes through it.
+    let itself = |log: &Option<String>, number| log.is_some() && view.pid.is_none_or(|pid| goes_to_file(pid, number));
+    !added && (itself(&view.out_file, 1) || itself(&view.error_file, 2))
 }
 
 /// What an instance writes to that no longer has its log's name.

@@ -56,6 +56,19 @@ fn variable(name: &str) -> Option<OsString> {
     set("PM2_HOME").or_else(|| set("HOME").map(below))
 }
 
+/// Whether a variable names the home.
+pub(super) fn names_home() -> bool {
+    let manners = MANNERS.get().copied().unwrap_or_default();
+    let name = if manners.are_pm2s() { "PM2_HOME" } else { "PMRUN_HOME" };
+    std::env::var_os(name).is_some_and(|value| !value.is_empty() || !manners.are_pm2s())
+}
+
+/// The home of somebody whose folder this is, where no variable names one.
+pub(super) fn home_in(folder: &Path) -> PathBuf {
+    let manners = MANNERS.get().copied().unwrap_or_default();
+    folder.join(if manners.are_pm2s() { ".pm2" } else { ".pmrun" })
+}
+
 /// Why a folder cannot be PMRUN_HOME for a user, and what to do about it. One that is not there yet can.
 fn unfit(home: &Path, user: u32) -> Option<(String, &'static str)> {
     if home.to_str().is_none() {

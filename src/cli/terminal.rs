@@ -24,6 +24,8 @@ pub(super) struct Terminal {
     pub hushed: bool,
     /// Nothing is said but what was asked for, and errors.
     pub silent: bool,
+    /// Nor is what was asked for, as PM2 has it: programs run it so.
+    pub mute: bool,
     /// The table of what runs is printed at the end.
     pub owes_table: bool,
     /// Another exit code than the command's own.
@@ -62,6 +64,7 @@ impl Terminal {
             manners: Manners::Own,
             hushed: false,
             silent: false,
+            mute: false,
             owes_table: false,
             exit: None,
             noted: Vec::new(),
@@ -83,6 +86,7 @@ impl Terminal {
             manners: Manners::Own,
             hushed: false,
             silent: false,
+            mute: false,
             owes_table: false,
             exit: None,
             noted: Vec::new(),
@@ -91,6 +95,9 @@ impl Terminal {
 
     /// Text for stdout, as it is.
     pub(super) fn print(&mut self, text: impl AsRef<str>) -> Result<(), CliError> {
+        if self.mute {
+            return Ok(());
+        }
         unread_is_no_error(self.out.write_all(text.as_ref().as_bytes()))
     }
 
@@ -110,6 +117,9 @@ impl Terminal {
     }
 
     pub(super) fn json(&mut self, value: &Value) -> Result<(), CliError> {
+        if self.mute {
+            return Ok(());
+        }
         let written = serde_json::to_writer_pretty(&mut self.out, value)
             .map_err(io::Error::from)
             .and_then(|()| writeln!(self.out));

@@ -7,6 +7,7 @@ use crate::base::shell_word;
 use crate::platform::{self, Listener, Listeners};
 use crate::rpc::wire::{Answer, AppView, Request};
 use crate::spec::{AppSpec, ExecMode};
+use crate::supervisor::SERVE_FILES;
 
 /// How runtimes say that somebody else listens there: node and bun, Python, Go and Rust, gunicorn.
 const IN_USE: [&str; 3] = ["EADDRINUSE", "ddress already in use", "onnection in use"];
@@ -27,8 +28,12 @@ enum Holder {
     Nobody,
     /// Another user's process.
     Hidden,
-    /// An instance, and its app.
-    Instance(String, String),
+    /// An instance, its app, and whether it is its first process that listens, and none that this has started.
+    Instance {
+        label: String,
+        app: String,
+        itself: bool,
+    },
     /// pmrun itself, for an app in cluster mode or with `listen`.
     Pmrun,
     Stranger(Listener),
@@ -41,24 +46,29 @@ fn holder(apps: &[AppView], found: Listeners) -> Holder {
         Listeners::Known(known) => known,
     };
     // The daemon and the keeper have what their apps share, too.
-    if known.iter().any(|listener| is_pmrun(&listener.command)) {
+    if known.iter().any(|listener| is_pmrun(&listener.command, platform::is_same_program(listener.pid))) {
         return Holder::Pmrun;
     }
     let instances = || apps.iter().flat_map(|app| &app.instances);
     // A wrapper's server is below it.
-    let is_its =
-        |listener: &Listener| instances().find(|view| view.pid.is_some_and(|pid| listener.lineage.contains(&pid)));
+    let is_its = |listener: &Listener| {
+        let view = instances().find(|view| view.pid.is_some_and(|pid| listener.lineage.contains(&pid)))?;
+        let label = format!("{}:{}", view.name, view.slot);
+        Some(Holder::Instance { label, app: view.name.clone(), itself: view.pid == Some(listener.pid) })
+    };
     match (known.iter().find_map(is_its), known.into_iter().next()) {
-        (Some(view), _) => Holder::Instance(format!("{}:{}", view.name, view.slot), view.name.clone()),
+        (Some(holder), _) => holder,
         (None, Some(listener)) => Holder::Stranger(listener),
         (None, None) => Holder::Nobody,
     }
 }
 
-fn is_pmrun(command: &str) -> bool {
+/// A process that serves files is an app, though its program is the `same` as ours.
+fn is_pmrun(command: &str, same: bool) -> bool {
     let mut words = command.split(' ');
     let program = words.next().and_then(|program| Path::new(program).file_name()?.to_str());
-    program == Some("pmrun") && words.next().is_some_and(|word| word.starts_with("__") || word == "daemon")
+    let is_ours = same || program == Some("pmrun");
+    is_ours && words.next().is_some_and(|word| (word.starts_with("__") && word != SERVE_FILES) || word == "daemon")
 }
 
 fn explain(spec: &AppSpec, port: u16, holder: &Holder) -> String {
@@ -74,15 +84,21 @@ fn explain(spec: &AppSpec, port: u16, holder: &Holder) -> String {
             "port {port} belongs to process {pid} (`{command}`), which is none of pmrun's instances: end that, or give `{name}` \
              another port"
         ),
-        Holder::Instance(label, app) if app != name => {
+        Holder::Instance { label, app, .. } if app != name => {
             format!("port {port} is `{label}`'s: give `{name}` another one")
         }
-        Holder::Instance(label, _) if spec.is_worker() => format!(
+        Holder::Instance { label, itself: true, .. } if spec.is_worker() => format!(
+            "`{label}` has opened port {port} by itself, so that nobody can share it, nor take it over in a reload: its code says so \
+             (`exclusive: true`, or a runtime that is not Node's cluster). Without `exclusive` instances share it; where it has to \
+             be, `pmrun restart {}` replaces it with downtime",
+            shell_word(name)
+        ),
+        Holder::Instance { label, .. } if spec.is_worker() => format!(
             "`{label}` has opened port {port} by itself, so that nobody can share it: something between pmrun and Node's cluster \
              (a shell, `npm`, `tsx`) keeps the channel to itself. Have Node run the server: `script: \"server.js\"`, for \
              TypeScript with `node_args: \"--import tsx\"`"
         ),
-        Holder::Instance(label, _) => format!(
+        Holder::Instance { label, .. } => format!(
             "`{label}` of the same app has port {port} already. {} or give each a port of its own with `increment_var: \"PORT\"`",
             match spec.exec_mode {
                 ExecMode::Fork if spec.is_node() => "Let them share it with `exec_mode: \"cluster\"`,".to_owned(),
@@ -155,14 +171,18 @@ mod tests {
     fn each_holder_has_its_remedy() {
         let mut spec = AppSpec::new("web", "/x/a.js", "/x");
         spec.interpreter = Some("node".to_owned());
-        let sibling = Holder::Instance("web:0".to_owned(), "web".to_owned());
+        let instance =
+            |label: &str, app: &str, itself| Holder::Instance { label: label.to_owned(), app: app.to_owned(), itself };
+        let sibling = instance("web:0", "web", false);
         assert!(explain(&spec, 80, &sibling).contains("exec_mode: \"cluster\""));
         spec.exec_mode = ExecMode::Cluster;
         assert!(explain(&spec, 80, &sibling).contains("--import tsx"));
+        let exclusive = explain(&spec, 80, &instance("web:0", "web", true));
+        assert!(exclusive.contains("exclusive: true") && !exclusive.contains("tsx"), "{exclusive}");
         assert!(explain(&spec, 80, &Holder::Pmrun).contains("twice"));
         spec.interpreter = Some("python3".to_owned());
         assert!(explain(&spec, 80, &sibling).contains("listen: [\"tcp:0.0.0.0:80\"]"));
-        let other = Holder::Instance("api:1".to_owned(), "api".to_owned());
+        let other = instance("api:1", "api", true);
         assert_eq!(explain(&spec, 80, &other), "port 80 is `api:1`'s: give `web` another one");
         let stranger = Listener { pid: 7, command: "nginx -g x".to_owned(), lineage: vec![7] };
         assert!(explain(&spec, 80, &Holder::Stranger(stranger)).contains("process 7 (`nginx -g x`)"));
@@ -172,10 +192,17 @@ mod tests {
 
     #[test]
     fn the_daemon_is_known_by_its_command() {
-        for (command, want) in
-            [("/usr/bin/pmrun __daemon", true), ("pmrun daemon", true), ("pmrun list", false), ("node pmrun", false)]
-        {
-            assert_eq!(is_pmrun(command), want, "{command}");
+        let table = [
+            ("/usr/bin/pmrun __daemon", false, true),
+            ("pmrun daemon", false, true),
+            ("/opt/pm2 __daemon", true, true),
+            ("/opt/pm2 __daemon", false, false),
+            ("pmrun __serve", true, false),
+            ("pmrun list", true, false),
+            ("node pmrun", false, false),
+        ];
+        for (command, same, want) in table {
+            assert_eq!(is_pmrun(command, same), want, "{command}");
         }
     }
 }

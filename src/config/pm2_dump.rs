@@ -159,7 +159,12 @@ fn named(process: Value) -> Result<(String, Map<String, Value>), String> {
 }
 
 fn app(name: &str, processes: &[Map<String, Value>], inherited: &BTreeMap<String, String>) -> Result<Dumped, String> {
-    let first = processes.first().ok_or("it has no process")?;
+    let mut first = processes.first().ok_or("it has no process")?.clone();
+    // Of one that is called `env`, that is seen to where its variables are read.
+    if name != "env" && first.get(name).is_some_and(is_of_the_name) {
+        first.remove(name);
+    }
+    let first = &first;
     let mut entries = vec![("name".to_owned(), Value::from(name)), ("script".to_owned(), script(first)?)];
     let mut put = |key: &str, value: Value| entries.push((key.to_owned(), value));
     if let Some(cwd) = first.get("pm_cwd") {
@@ -182,8 +187,7 @@ fn app(name: &str, processes: &[Map<String, Value>], inherited: &BTreeMap<String
         .filter(|(key, _)| {
             !OWN_VARIABLES.contains(&key.as_str()) && !key.starts_with(OWN_PREFIX) && !key.starts_with(OUR_PREFIX)
         })
-        // PM2 has a variable for what is said of one app by its name.
-        .filter(|(key, value)| key.as_str() != name || !(value.is_object() || value.as_str() == Some("{}")))
+        .filter(|(key, value)| key.as_str() != name || !is_of_the_name(value))
         .filter(|(key, value)| value.as_str().is_none_or(|value| inherited.get(*key).is_none_or(|own| own != value)))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
@@ -220,8 +224,27 @@ fn app(name: &str, processes: &[Map<String, Value>], inherited: &BTreeMap<String
     Ok(Dumped { name: name.to_owned(), node: Node::new(Kind::Mapping(entries.collect()), None), up })
 }
 
+/// What a file may say, and a shell would run as a line, is none here: PM2 keeps a path, and a dump is never evaluated.
 fn script(process: &Map<String, Value>) -> Result<Value, String> {
-    text_of(process, "pm_exec_path").map(Value::from)
+    let script = text_of(process, "pm_exec_path")?;
+    let is_file = || script.starts_with('/') && Path::new(&script).is_file();
+    if script.contains(char::is_whitespace) && !is_file() && !is_line(process) {
+        return Err(format!("its `pm_exec_path` is no file: `{script}`"));
+    }
+    Ok(Value::from(script))
+}
+
+/// An app that was declared as a command line, as our own dump has it: its interpreter is a shell that is told to run one.
+fn is_line(process: &Map<String, Value>) -> bool {
+    let shell = process.get("exec_interpreter").and_then(Value::as_str);
+    let name = shell.map(|shell| shell.rsplit('/').next().unwrap_or_default());
+    let arguments = process.get("node_args").and_then(Value::as_array);
+    matches!(name, Some("sh" | "bash")) && arguments.and_then(|all| all.last()).is_some_and(|last| last == "-c")
+}
+
+/// What PM2 writes under the name of each app, whatever else is called so: what was set for that app alone.
+fn is_of_the_name(value: &Value) -> bool {
+    value.is_object() || matches!(value.as_str(), Some("{}" | "[object Object]"))
 }
 
 fn variables(process: &Map<String, Value>) -> Result<Map<String, Value>, String> {
@@ -370,6 +393,42 @@ mod tests {
             ]),
         );
         check(&json!([]), &json!([]));
+    }
+
+    #[test]
+    fn what_is_no_file_is_never_run_by_a_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my app.js");
+        let script = path.to_str().unwrap();
+        let left_out = |script: &str| json!(format!("app `a`: its `pm_exec_path` is no file: `{script}`"));
+        for script in ["$(touch /tmp/x)", "touch /tmp/x", "/bin/sh -c 'touch x'", "./a b.js", script] {
+            check(&json!([{ "name": "a", "pm_exec_path": script, "exec_interpreter": "none" }]), &left_out(script));
+            let shell = json!({ "name": "a", "pm_exec_path": script, "exec_interpreter": "bash" });
+            check(&json!([shell]), &left_out(script));
+        }
+        std::fs::write(&path, "").unwrap();
+        let app = json!([{ "name": "a", "script": script, "interpreter": "node", "instances": 1 }, [0]]);
+        check(&json!([{ "name": "a", "pm_exec_path": script, "exec_interpreter": "node" }]), &json!([app]));
+        // Our own, of an app that was declared so.
+        let line = json!({ "name": "a", "pm_exec_path": "sleep 9", "exec_interpreter": "bash", "node_args": ["-c"] });
+        let app =
+            json!({ "name": "a", "script": "sleep 9", "interpreter": "bash", "node_args": ["-c"], "instances": 1 });
+        check(&json!([line]), &json!([[app, [0]]]));
+    }
+
+    #[test]
+    fn an_app_may_be_called_as_an_option_is() {
+        for name in ["user", "port", "cron", "exec", "cmd", "args", "instances", "watch", "max_restarts"] {
+            for value in [json!("{}"), json!("[object Object]"), json!({}), json!({ "X": "1" })] {
+                let mut process = json!({ "name": name, "pm_exec_path": "/a", "env": { "Y": "2", name: value } });
+                process[name] = value;
+                let app = json!({ "name": name, "script": "/a", "instances": 1, "env": { "Y": "2" } });
+                check(&json!([process]), &json!([[app, [0]]]));
+            }
+        }
+        // What it says of the option stays.
+        let process = json!({ "name": "watch", "pm_exec_path": "/a", "watch": true });
+        check(&json!([process]), &json!([[{ "name": "watch", "script": "/a", "instances": 1, "watch": true }, [0]]]));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::rpc::wire::{Answer, Request};
 use crate::runtime::history::Entry;
 use crate::runtime::verdict::{Failure, Verdict};
 use crate::runtime::{Core, Input, Past, State};
-use crate::supervisor::{Layout, Names};
+use crate::supervisor::{LaunchId, Layout, Names};
 
 /// How long whoever reads may take for the last lines, when it is to end.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -145,6 +145,7 @@ pub(super) struct Foreground {
     /// Since when everything is being stopped because somebody wants that.
     since: Option<Instant>,
     unread: bool,
+    ready: Vec<LaunchId>,
     failed: bool,
     unlimited: BTreeSet<String>,
     /// What the core was told.
@@ -176,6 +177,7 @@ impl Foreground {
             wishes: 0,
             since: None,
             unread: false,
+            ready: Vec::new(),
             failed: false,
             unlimited: BTreeSet::new(),
             stopping: false,
@@ -243,11 +245,20 @@ impl Foreground {
         None
     }
 
-    /// Comes once, when nobody reads any more what is printed.
+    /// Those that have said that they are up, since it was asked last.
+    pub(super) fn take_ready(&mut self) -> Vec<LaunchId> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Comes when nobody reads any more what is printed, which it does once, or an app has said that it is up.
     pub(super) async fn unread(&mut self) {
         while !self.unread {
             match self.heard.recv().await {
                 Some(Heard::Written) => {}
+                Some(Heard::Ready(launch)) => {
+                    self.ready.push(LaunchId(launch));
+                    return;
+                }
                 Some(Heard::Unread) | None => {
                     self.unread = true;
                     return;
@@ -274,7 +285,7 @@ impl Foreground {
             };
             tokio::select! {
                 heard = self.heard.recv() => match heard {
-                    Some(Heard::Unread) => {}
+                    Some(Heard::Unread | Heard::Ready(_)) => {}
                     Some(Heard::Written) if written + 1 < STREAMS => written += 1,
                     Some(Heard::Written) | None => return self.verdict,
                 },

@@ -30,6 +30,7 @@ mod foreground;
 mod journal;
 mod log;
 mod presence;
+mod ready;
 pub mod rebuild;
 mod saver;
 mod serve;
@@ -183,21 +184,24 @@ fn start(
         (None, lock.ok_or("another daemon, or a command that reads its state, holds `daemon.lock`")?)
     };
     let boot = boot_id();
-    let (stood, unusable) = standings::known(home, &boot);
-    if let Some(unusable) = unusable {
+    let known = standings::known(home, &boot);
+    if let Some(unusable) = &known.unusable {
         log::line(unusable);
     }
-    let Opened { mut store, mut state, unfinished, rebuilt } = open_store(home, &stood)?;
+    let stood = &known.standings;
+    let Opened { mut store, mut state, unfinished, rebuilt } = open_store(home, stood)?;
     // Who follows has what is running to look after first: the disk is waited for beside that.
     if link.follows.is_none() {
         store.wake().map_err(|error| with_hint(&error))?;
     }
     // Not before: a daemon that has lost its lock would go on writing to a file that nobody reads.
-    let standings = Standings::open(home, boot, &stood);
+    let goes_on = matches!(link.follows, Some(Follows::Version(_)));
+    let standings = Standings::open(home, boot, &known, goes_on);
     let interrupted = close_generations(&mut store, unfinished);
     state.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
-    let mut past = Past { standings: stood, follows: link.follows.is_some(), ..Past::default() };
-    learn(&mut link, &state, &mut past);
+    let mut past = Past { standings: known.standings, follows: link.follows.is_some(), ..Past::default() };
+    let mut asked_after = BTreeSet::new();
+    learn(&mut link, &state, &mut past, &mut asked_after);
     let closed = close_jobs(&mut store, &mut state, &layout, &past);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
@@ -208,7 +212,7 @@ fn start(
     host.spare(state.strangers.iter().map(|stranger| stranger.mark.clone()));
     past.survivors = adopt(&mut host, &rotator, home, &state, &layout);
     // Some may have ended just now.
-    learn(&mut link, &state, &mut past);
+    learn(&mut link, &state, &mut past, &mut asked_after);
     let follows = link.follows.clone();
     host.be_kept(link).map_err(cannot("listen to its keeper"))?;
     let (known, unseen): (Vec<_>, Vec<_>) =
@@ -286,8 +290,9 @@ fn standing<'a>(state: &State, past: &'a Past, id: &InstanceId) -> Option<&'a St
     past.standings.get(&state.apps.get(&id.app)?.instances.get(&id.slot)?.id)
 }
 
-/// Asks the keeper how those ended that are not there any more.
-fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
+/// Asks the keeper how those ended that are not there any more. What it did not know of those that were `asked_after` before it
+/// is not given time for again.
+fn learn(link: &mut KeeperLink, state: &State, past: &mut Past, asked_after: &mut BTreeSet<u32>) {
     // They are this process's own children still.
     let is_same = matches!(link.follows, Some(Follows::Version(_)));
     let living = if is_same { living_children() } else { BTreeSet::new() };
@@ -296,7 +301,7 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
     for (name, app) in &state.apps {
         for slot in app.instances.keys() {
             let id = InstanceId::new(name, *slot);
-            let pid = standing(state, past, &id).and_then(Standing::pid);
+            let pid = standing(state, past, &id).and_then(Standing::unended_pid);
             gone.extend(pid.filter(|pid| !past.ended.contains_key(&id) && !is_alive(*pid)).map(|pid| (pid, id)));
         }
     }
@@ -308,8 +313,11 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past) {
         }
         Some(Follows::Ended(_)) => {}
     }
-    let pids: Vec<u32> = gone.iter().map(|(pid, _)| *pid).collect();
-    link.learn(&pids, KEEPER_PATIENCE);
+    let (known, new): (Vec<u32>, Vec<u32>) =
+        gone.iter().map(|(pid, _)| *pid).partition(|pid| asked_after.contains(pid));
+    link.learn(&new, KEEPER_PATIENCE);
+    link.learn(&known, Duration::ZERO);
+    asked_after.extend(new);
     for (pid, id) in gone {
         let known = link.ended.iter().find(|(ended, _)| *ended == pid);
         past.ended.extend(known.map(|(_, status)| (id, *status)));
@@ -460,7 +468,8 @@ fn adopt(host: &mut Host, rotator: &Rotator, home: &Path, state: &State, layout:
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, layout).into_iter().unzip();
     let survivor = |adopted: Adopted| {
         let known = launches.iter().position(|launch| launch.id == adopted.launch)?;
-        watch_logs(rotator, home, launches.get(known)?);
+        // By what it was started with: what passes through pmrun may be told otherwise by now.
+        watch_logs(rotator, home, launches.get(known)?, adopted.piped);
         Some(Survivor {
             launch: adopted.launch,
             instance: instances.get(known)?.clone(),

@@ -112,9 +112,9 @@ pub fn repair(home: &Path) -> Result<Option<Rebuilt>, RebuildError> {
         Err(error) => return Err(error.into()),
     };
     let Some(reason) = reason else { return Ok(None) };
-    let (standings, unusable) = known(home, &boot_id());
-    let mut rebuilt = build(home, &reason, &standings, true)?;
-    rebuilt.passed_over.extend(unusable.map(|Unusable { path, reason }| (path, reason)));
+    let known = known(home, &boot_id());
+    let mut rebuilt = build(home, &reason, &known.standings, true)?;
+    rebuilt.passed_over.extend(known.unusable.map(|Unusable { path, reason }| (path, reason)));
     Ok(Some(rebuilt))
 }
 

@@ -17,6 +17,7 @@ use super::foreground::{self, Foreground};
 use super::journal::Journal;
 use super::log;
 use super::presence::{Presence, Seen};
+use super::ready::Ready;
 use super::saver::{Saver, Told};
 use super::standings::Standings;
 use crate::base::{InstanceId, Now};
@@ -62,6 +63,8 @@ pub(super) struct Daemon {
     saved: UnboundedReceiver<Told>,
     checks: Checks,
     from_checks: UnboundedReceiver<health::Report>,
+    ready: Ready,
+    from_ready: UnboundedReceiver<LaunchId>,
     watcher: Watcher,
     from_watcher: UnboundedReceiver<Report>,
     presence: Presence,
@@ -81,6 +84,8 @@ pub(super) struct Daemon {
     inputs: VecDeque<Input>,
     /// Asked for and not done yet.
     spawns: VecDeque<Box<Launch>>,
+    /// Those that are asked to end when the host is next told to go on.
+    asked: Vec<LaunchId>,
     /// Something was done since memory was last given back.
     worked: bool,
     gives_back_at: Option<Instant>,
@@ -114,6 +119,7 @@ impl Daemon {
         let (to_loop, saved) = unbounded_channel();
         let (to_watch, from_watcher) = unbounded_channel();
         let (to_checks, from_checks) = unbounded_channel();
+        let (to_ready, from_ready) = unbounded_channel();
         let (from_server, from_clients) = unbounded_channel();
         let alive = channel(1);
         let alarm = Alarm::new()?;
@@ -144,6 +150,8 @@ impl Daemon {
             saved,
             checks: Checks::new(to_checks),
             from_checks,
+            ready: Ready::new(to_ready),
+            from_ready,
             watcher: Watcher::new(home, to_watch),
             from_watcher,
             server: tokio::spawn(server.serve(from_server.clone(), alive.0.clone())),
@@ -155,6 +163,7 @@ impl Daemon {
             standings,
             inputs: VecDeque::new(),
             spawns: VecDeque::new(),
+            asked: Vec::new(),
             worked: false,
             gives_back_at: Some(Instant::now() + QUIET),
             sweeps_at: host_waits.then(|| Instant::now() + QUIET),
@@ -259,7 +268,13 @@ impl Daemon {
                 Some(report) = self.from_watcher.recv() => self.files_did(report),
                 Some(report) = self.from_checks.recv() => self.check_did(report),
                 () = self.presence.doubtful() => self.look_for_itself(&core),
-                () = unread(&mut self.foreground) => {}
+                Some(launch) = self.from_ready.recv() => self.is_ready(launch),
+                () = unread(&mut self.foreground) => {
+                    let ready = self.foreground.as_mut().map(Foreground::take_ready).unwrap_or_default();
+                    for launch in ready {
+                        self.is_ready(launch);
+                    }
+                }
                 () = tick => self.inputs.push_back(Input::Tick),
                 () = quiet => {
                     self.gives_back_at = None;
@@ -457,11 +472,15 @@ impl Daemon {
                 started = true;
                 self.spawn(SPAWNS_PER_TURN);
             }
-            // Before anybody is sent anything: who was asked to end is not asked again by the daemon that follows.
+            // Before anybody is sent anything: the daemon that follows is to know who was to end, and who has not been told yet.
             self.standings.flush(core);
             fault_point();
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
+            if !self.asked.is_empty() {
+                let launches = std::mem::take(&mut self.asked);
+                self.inputs.push_back(Input::Told { launches });
+            }
             fault_point();
             self.hear_host();
             if self.inputs.is_empty() {
@@ -482,6 +501,7 @@ impl Daemon {
             Effect::Spawn(launch) => self.spawns.push_back(launch),
             Effect::Stop { launch, signal, tree } => {
                 self.spawn_before(launch);
+                self.asked.push(launch);
                 self.host.stop(launch, signal, tree);
             }
             Effect::Signal { launch, signal } => {
@@ -501,6 +521,7 @@ impl Daemon {
             Effect::Converse { client, talk, with, failed } => self.converse(client, &talk, with, failed),
             Effect::StopByMessage { launch, tree } => {
                 self.spawn_before(launch);
+                self.asked.push(launch);
                 self.host.stop_by_message(launch, tree);
             }
             Effect::Tree { launch, tree } => {
@@ -568,14 +589,23 @@ impl Daemon {
     fn spawn(&mut self, at_most: usize) {
         for launch in self.spawns.drain(..at_most.min(self.spawns.len())) {
             let launch = &*launch;
+            // In the foreground who prints what it writes looks for it.
+            let is_awaited = self.foreground.is_some() || self.ready.await_line(launch);
             let input = match self.host.spawn(launch) {
                 Ok((pid, error_log_offset)) => {
-                    watch_logs(&self.rotator, &self.home, launch);
+                    // Whoever writes them rotates them.
+                    watch_logs(&self.rotator, &self.home, launch, launch.framing.is_some());
                     Input::Spawned { launch: launch.id, pid, error_log_offset }
                 }
-                Err(reason) => Input::SpawnFailed { launch: launch.id, reason },
+                Err(reason) => {
+                    self.ready.forget(launch.id);
+                    Input::SpawnFailed { launch: launch.id, reason }
+                }
             };
             self.inputs.push_back(input);
+            if !is_awaited {
+                self.inputs.push_back(Input::Ready { launch: launch.id });
+            }
         }
         if let Some(foreground) = &self.foreground {
             foreground.read(self.host.take_taps());
@@ -644,6 +674,9 @@ impl Daemon {
                 self.clients.insert(client, replies);
                 self.look_for_strangers();
                 if matches!(call.request, Request::Upgrade { .. }) {
+                    // What is still to be done is not left to the time when nobody answers.
+                    self.sweeps_at = None;
+                    self.host.end_leftovers();
                     self.saver.prepare(client, call);
                 } else {
                     self.inputs.push_back(Input::Call { client, call: *call });
@@ -736,12 +769,18 @@ impl Daemon {
         }
     }
 
+    fn is_ready(&mut self, launch: LaunchId) {
+        self.ready.forget(launch);
+        self.inputs.push_back(Input::Ready { launch });
+    }
+
     fn hear_host(&mut self) {
         for event in self.host.take_events() {
             let Some(event) = self.checks.host_did(event, &mut self.host) else { continue };
             let input = match event {
                 Event::Exited { launch, status, left } => {
                     self.rotator.forget(launch.0);
+                    self.ready.forget(launch);
                     Input::Exited { launch, status, left }
                 }
                 Event::TreeGone { launch } => Input::TreeGone { launch },
@@ -776,9 +815,9 @@ async fn unread(foreground: &mut Option<Foreground>) {
 }
 
 /// Files in a folder of another user are left alone: whoever may put links there would have root follow them.
-pub(super) fn watch_logs(rotator: &Rotator, home: &Path, launch: &Launch) {
-    // Whoever writes them rotates them.
-    if launch.framing.is_some() {
+/// What passes through pmrun is rotated there.
+pub(super) fn watch_logs(rotator: &Rotator, home: &Path, launch: &Launch, passes: bool) {
+    if passes {
         return;
     }
     let is_own = launch.user.is_none() && launch.group.is_none();

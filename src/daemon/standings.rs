@@ -55,11 +55,20 @@ struct About {
 }
 
 impl Standings {
-    /// With what an earlier daemon has left, which is [`known`].
-    pub(super) fn open(home: &Path, boot: String, known: &BTreeMap<u32, Standing>) -> Self {
+    /// With what an earlier daemon has left, which is [`known`]. Where that was this very process, and its file is whole and still
+    /// short, it is gone on with: a file that takes another's name keeps its writer waiting for the disk (ext4's
+    /// `auto_da_alloc`), and commands with it. Another daemon, which may live, is not to write to the same file.
+    pub(super) fn open(home: &Path, boot: String, known: &Known, is_same: bool) -> Self {
         let path = home.join(FILE);
         let mut standings = Self { path, boot, file: None, bytes: 0, useful: 0, pending: BTreeMap::new() };
-        standings.begin(known.iter().map(|(id, standing)| (*id, standing)));
+        if let Some(length) = known.whole.filter(|length| is_same && *length <= GROWN_BYTES)
+            && let Ok(file) = OpenOptions::new().append(true).open(&standings.path)
+            && file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == length)
+        {
+            (standings.file, standings.bytes) = (Some(file), length);
+            return standings;
+        }
+        standings.begin(known.standings.iter().map(|(id, standing)| (*id, standing)));
         standings
     }
 
@@ -141,15 +150,33 @@ impl Standings {
     }
 }
 
-/// What an earlier daemon has left, and what is wrong with that, where something is.
-pub(super) fn known(home: &Path, boot: &str) -> (BTreeMap<u32, Standing>, Option<Unusable>) {
+/// What an earlier daemon has left.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub standings: BTreeMap<u32, Standing>,
+    /// What is wrong with it, where something is.
+    pub unusable: Option<Unusable>,
+    /// How long the file is, where all of it is of this start of the machine and understood.
+    whole: Option<u64>,
+}
+
+pub(super) fn known(home: &Path, boot: &str) -> Known {
     let path = home.join(FILE);
-    let (known, problem) = match read_regular(&path) {
-        Ok(text) => read(&text, boot),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return (BTreeMap::new(), None),
-        Err(error) => (BTreeMap::new(), Some(reason(&error))),
+    let (standings, problem, whole) = match read_regular(&path) {
+        Ok(text) => {
+            let (standings, problem) = read(&text, boot);
+            let is_whole = problem.is_none() && text.ends_with(b"\n") && is_of(&text, boot);
+            (standings, problem, is_whole.then_some(text.len() as u64))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Known::default(),
+        Err(error) => (BTreeMap::new(), Some(reason(&error)), None),
     };
-    (known, problem.map(|reason| Unusable { path, reason }))
+    Known { standings, unusable: problem.map(|reason| Unusable { path, reason }), whole }
+}
+
+fn is_of(text: &[u8], boot: &str) -> bool {
+    let first = text.split(|byte| *byte == b'\n').next().map(serde_json::from_slice::<Begin>);
+    matches!(first, Some(Ok(begin)) if begin.boot == boot)
 }
 
 /// A file that could not be used, or not all of it.
@@ -227,6 +254,8 @@ fn read(text: &[u8], boot: &str) -> (BTreeMap<u32, Standing>, Option<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn standing(restarts: u32) -> Standing {
@@ -238,8 +267,8 @@ mod tests {
     fn the_last_line_about_an_instance_counts_and_what_is_torn_does_not() {
         let home = tempfile::tempdir().unwrap();
         let open = |boot: &str| {
-            let (known, _) = known(home.path(), boot);
-            (Standings::open(home.path(), boot.to_owned(), &known), known)
+            let known = known(home.path(), boot);
+            (Standings::open(home.path(), boot.to_owned(), &known, true), known.standings)
         };
         let (mut first, known) = open("one");
         assert_eq!(known, BTreeMap::new());
@@ -257,12 +286,38 @@ mod tests {
         append(&lines(&first.pending));
         let want = BTreeMap::from([(1, standing(2)), (3, standing(1))]);
         assert_eq!(open("one").1, want);
-        assert_eq!(open("one").1, want, "written anew");
+        assert_eq!(open("one").1, want, "gone on with");
         append(br#"{"id":3,"standing":{"state":"OfTheFuture"}}"#);
         append(b"\n{\"id\":1,\"stan");
         assert_eq!(open("one").1, BTreeMap::from([(1, standing(2))]));
         assert_eq!(open("two").1, BTreeMap::new(), "the machine was started anew");
         assert_eq!(open("one").1, BTreeMap::new(), "and all that was before is gone");
+    }
+
+    #[test]
+    fn a_file_that_is_whole_is_gone_on_with_and_any_other_written_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(FILE);
+        let whole = "{\"boot\":\"one\"}\n{\"id\":1,\"standing\":{\"state\":\"Stopped\",\"restarts\":2}}\n";
+        let line = format!("{}\n", whole.lines().last().unwrap());
+        let long = format!("{whole}{}", line.repeat(6_000));
+        let torn = format!("{whole}{{\"id\":1,\"stan");
+        for (text, boot, is_same, goes_on) in [
+            (whole, "one", true, true),
+            (whole, "one", false, false),
+            (whole, "two", true, false),
+            (&torn, "one", true, false),
+            (&long, "one", true, false),
+            ("", "one", true, false),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let before = std::fs::metadata(&file).unwrap().ino();
+            let found = known(home.path(), boot);
+            let opened = Standings::open(home.path(), boot.to_owned(), &found, is_same);
+            let after = std::fs::metadata(&file).unwrap();
+            assert_eq!((after.ino() == before, opened.bytes), (goes_on, after.len()), "{text:.60} {boot}");
+            assert_eq!(known(home.path(), boot).standings, found.standings);
+        }
     }
 
     #[test]
@@ -283,6 +338,6 @@ mod tests {
             assert_eq!((known.len(), said.as_deref()), (want, problem), "{text}");
         }
         let home = tempfile::tempdir().unwrap();
-        assert!(known(home.path(), "one").1.is_none(), "there is none yet");
+        assert!(known(home.path(), "one").unusable.is_none(), "there is none yet");
     }
 }

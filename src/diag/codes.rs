@@ -211,8 +211,8 @@ codes! {
         fix: "fix.json5" []
     }
     NotHonoured "not-honoured" {
-        title: "an option that this version understands and does not act on yet",
-        text: "The message says what does not happen. The file may stay as it is; a later version acts on the option.",
+        title: "a part of a file that pmrun knows of and does not act on",
+        text: "The message says what does not happen, and what to write instead. The rest of the file is read.",
         mistake: "mistake.yaml" [],
         fix: "fix.yaml" []
     }

@@ -18,6 +18,9 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd, poll};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
+use regex_lite::Regex;
+
+use super::awaited::says;
 use super::frame::Framer;
 use crate::base::InstanceId;
 use crate::platform::{Tap, reason};
@@ -44,6 +47,8 @@ pub enum Heard {
     Unread,
     /// All that came before its end was asked for is written, to one of them.
     Written,
+    /// The launch with this number has written the line by which it says that it is up.
+    Ready(u64),
 }
 
 /// How many streams there are, each of which is told of.
@@ -150,6 +155,8 @@ impl Writer {
 struct Source {
     tap: Tap,
     framer: Framer,
+    /// The line that is still to come.
+    awaited: Option<Regex>,
 }
 
 struct Desk {
@@ -205,7 +212,8 @@ impl Desk {
                     self.next_key += 1;
                     // What cannot be watched cannot be read; its writer learns that as it would of any closed pipe.
                     if watch(&self.epoll, &tap.pipe, self.next_key).is_ok() {
-                        self.sources.insert(self.next_key, Source { tap, framer: Framer::default() });
+                        let awaited = tap.ready_log.as_deref().and_then(|pattern| Regex::new(pattern).ok());
+                        self.sources.insert(self.next_key, Source { tap, framer: Framer::default(), awaited });
                     }
                 }
                 Order::Say(lines) => {
@@ -227,7 +235,7 @@ impl Desk {
                 self.print();
             }
             if let Some(mut source) = self.sources.remove(&key) {
-                let Source { tap, framer } = &mut source;
+                let Source { tap, framer, .. } = &mut source;
                 framer.finish(|line| self.press.line(&tap.instance, tap.error, line, &mut self.page));
             }
             self.print();
@@ -237,9 +245,14 @@ impl Desk {
 
     /// Reads once, so that others get their turn.
     fn turn(&mut self, key: u64) -> Turn {
-        let Some(Source { tap, framer }) = self.sources.get_mut(&key) else { return Turn::Nothing };
-        let (press, page) = (&self.press, &mut self.page);
-        let mut line = |line: &[u8]| press.line(&tap.instance, tap.error, line, page);
+        let Some(Source { tap, framer, awaited }) = self.sources.get_mut(&key) else { return Turn::Nothing };
+        let (press, page, told) = (&self.press, &mut self.page, &self.told);
+        let mut line = |line: &[u8]| {
+            if awaited.take_if(|pattern| says(pattern, line)).is_some() {
+                told(Heard::Ready(tap.launch.0));
+            }
+            press.line(&tap.instance, tap.error, line, page);
+        };
         match rustix::io::read(&tap.pipe, &mut self.block[..]) {
             Ok(0) => {
                 framer.finish(line);

@@ -110,10 +110,26 @@ impl<'a> Follower<'a> {
     /// # Errors
     /// When the sink refuses a line, and when no more can be watched.
     pub fn run(mut self, sink: &mut dyn Sink) -> Result<(), FollowError> {
+        self.begin(sink)?;
+        self.go_on(sink)
+    }
+
+    /// Gives what was wanted of what is there.
+    ///
+    /// # Errors
+    /// When the sink refuses a line.
+    pub(super) fn begin(&mut self, sink: &mut dyn Sink) -> Result<(), FollowError> {
         let all: Vec<usize> = (0..self.reader.logs.len()).collect();
-        self.reader.begin(&all, sink).map_err(FollowError::Sink)?;
+        self.reader.begin(&all, sink).map_err(FollowError::Sink)
+    }
+
+    /// Gives every line that was written since it began, and is written from now on.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(super) fn go_on(mut self, sink: &mut dyn Sink) -> Result<(), FollowError> {
         // What was opened is watched from now on; what was written before that is read below.
-        let mut touched: BTreeSet<usize> = all.into_iter().collect();
+        let mut touched: BTreeSet<usize> = (0..self.reader.logs.len()).collect();
         loop {
             for at in &touched {
                 self.watch_file(*at)?;

@@ -8,6 +8,7 @@
 //! living file and of what was rotated tell ([`rotate`]). [`Lines`] reads that stream forwards whatever becomes of its
 //! files, [`Reader`] several of them by the times that their lines bear ([`Stamps`]), [`Follower`] goes on from there.
 
+mod awaited;
 pub mod console;
 mod follow;
 mod frame;
@@ -20,6 +21,7 @@ mod stamps;
 mod tail;
 mod when;
 
+pub use awaited::Awaited;
 pub use follow::{FollowError, Follower};
 pub use frame::{Framer, PIECE_MAX};
 pub use lines::{LINE_MAX, Line, Lines};

@@ -10,6 +10,13 @@ const { isMainThread } = require('worker_threads')
 const GRACE_MS = 500
 
 if (cluster.isWorker && isMainThread) {
+  // In homes of PM2's, where they end no app: the words that its users look for.
+  if (process.execArgv.includes('--unhandled-rejections=warn')) {
+    process.on('unhandledRejection', (reason) => {
+      console.error('You have triggered an unhandledRejection, you may have forgotten to catch a Promise rejection:')
+      console.error(reason)
+    })
+  }
   let draining = false
   const drain = () => {
     draining = true

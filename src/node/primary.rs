@@ -75,6 +75,8 @@ pub struct Primary<F> {
     workers: BTreeMap<u64, u32>,
     /// Those of them that an earlier primary looked after.
     adopted: BTreeSet<u64>,
+    /// Who is about to end and is told nothing more, nor given anybody.
+    leaving: BTreeSet<u64>,
     /// Connections that were accepted here and given to a worker that has not said yet whether it takes them: by the number of
     /// the message, with the worker.
     given: BTreeMap<u64, (u64, Connection<F>)>,
@@ -146,6 +148,8 @@ impl Name {
         let index = (endpoint.port == 0 && endpoint.family != Family::Unix).then_some(index);
         let slot = (endpoint.is_by_slot() && share == Share::BySlot).then_some(slot);
         let told = match share {
+            // Who comes by a path has no address.
+            Share::Told(_) if endpoint.family == Family::Unix => Some(Told::RoundRobin),
             Share::Told(told) if endpoint.is_served() && index.is_none() => Some(told),
             _ => None,
         };
@@ -168,6 +172,7 @@ impl<F> Default for Primary<F> {
             slots: BTreeSet::new(),
             workers: BTreeMap::new(),
             adopted: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             given: BTreeMap::new(),
             waiting: VecDeque::new(),
             seq: 0,
@@ -184,8 +189,18 @@ impl<F: Clone> Primary<F> {
     /// A worker wants to listen. `open` opens what there is none of yet; its last argument says whether it is opened beside
     /// others of the same app. It fails with the system's number.
     ///
-    /// With the answer comes what was opened for it.
+    /// With the answer comes what was opened for it. As from node's own there is no answer for who is leaving: a socket that comes
+    /// while its channel is about to close would end it by an assertion of node's.
     pub fn query(
+        &mut self,
+        worker: Worker,
+        query: Query,
+        open: impl FnOnce(&Query, &Endpoint, bool) -> Result<F, i32>,
+    ) -> Option<(Answer<F>, Option<Kept<F>>)> {
+        (!self.leaving.contains(&worker.id)).then(|| self.answer(worker, query, open))
+    }
+
+    fn answer(
         &mut self,
         worker: Worker,
         query: Query,
@@ -332,11 +347,15 @@ impl<F: Clone> Primary<F> {
     pub fn gone(&mut self, worker: Worker) {
         self.workers.remove(&worker.id);
         self.adopted.remove(&worker.id);
+        self.leaving.remove(&worker.id);
         for socket in self.sockets.values_mut() {
             socket.users.remove(&worker.id);
         }
-        let left = self.given.extract_if(.., |_, (to, _)| *to == worker.id);
-        self.waiting.extend(left.map(|(_, (_, connection))| connection));
+        let left: Vec<Connection<F>> =
+            (self.given.extract_if(.., |_, (to, _)| *to == worker.id)).map(|(_, (_, connection))| connection).collect();
+        for connection in left {
+            self.wait(connection);
+        }
     }
 
     /// Sockets on which the primary is to accept: those of which workers are told who has come, and those of slots whose
@@ -358,8 +377,20 @@ impl<F: Clone> Primary<F> {
     /// Somebody was accepted whom a worker is to serve.
     pub fn accept(&mut self, connection: Connection<F>) {
         if self.waiting.len() < WAITING_MAX {
+            self.wait(connection);
+        }
+    }
+
+    /// Nobody waits where nobody can listen any more: it is closed, for it would not be answered ever.
+    fn wait(&mut self, connection: Connection<F>) {
+        if self.can_serve(&connection.endpoint) {
             self.waiting.push_back(connection);
         }
+    }
+
+    /// Whether there is a socket that workers ask for.
+    fn can_serve(&self, endpoint: &Endpoint) -> bool {
+        self.sockets.keys().any(|name| name.endpoint == *endpoint && !name.passed)
     }
 
     /// Gives those who wait to workers, of which `is_there` says which can be told: whom to tell what.
@@ -404,7 +435,7 @@ impl<F: Clone> Primary<F> {
     pub fn took(&mut self, seq: u64, accepted: bool) -> bool {
         let Some((_, connection)) = self.given.remove(&seq) else { return false };
         if !accepted {
-            self.waiting.push_back(connection);
+            self.wait(connection);
         }
         true
     }
@@ -443,9 +474,6 @@ impl<F: Clone> Primary<F> {
     pub fn release(&mut self, slot: u32) -> Vec<Kept<F>> {
         self.slots.remove(&slot);
         let none_left = self.slots.is_empty();
-        if none_left {
-            self.waiting.clear();
-        }
         self.remove(|name, _| name.slot.map_or(none_left, |of| of == slot))
     }
 
@@ -459,8 +487,9 @@ impl<F: Clone> Primary<F> {
         self.sockets.is_empty()
     }
 
-    /// A worker may leave.
-    pub fn leave(&mut self, seq: u64) -> Answer<F> {
+    /// A worker may leave, as it wants to: it has closed what it listens on.
+    pub fn leave(&mut self, worker: Worker, seq: u64) -> Answer<F> {
+        self.let_leave(worker);
         let message = json!({ "cmd": "NODE_CLUSTER", "ack": seq, "seq": self.next() });
         Answer { line: line(&message), fd: None }
     }
@@ -480,10 +509,15 @@ impl<F: Clone> Primary<F> {
 
     /// A worker is to close what it listens on, and its channel when it is done with its connections.
     pub fn disconnect(&mut self, worker: Worker) -> Answer<F> {
-        // What it closes now is its successor's.
-        self.workers.remove(&worker.id);
+        self.let_leave(worker);
         let message = json!({ "cmd": "NODE_CLUSTER", "act": "disconnect", "seq": self.next() });
         Answer { line: line(&message), fd: None }
+    }
+
+    /// What it closes now is its successor's.
+    fn let_leave(&mut self, worker: Worker) {
+        self.workers.remove(&worker.id);
+        self.leaving.insert(worker.id);
     }
 
     fn refusal(&mut self, seq: u64, key: &str, errno: i32) -> Answer<F> {
@@ -502,7 +536,10 @@ impl<F: Clone> Primary<F> {
 
     fn remove(&mut self, which: impl Fn(&Name, &Socket<F>) -> bool) -> Vec<Kept<F>> {
         let removed = self.sockets.extract_if(.., |name, socket| which(name, socket));
-        removed.map(|(name, socket)| socket.kept(&name)).collect()
+        let removed = removed.map(|(name, socket)| socket.kept(&name)).collect();
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting = waiting.into_iter().filter(|connection| self.can_serve(&connection.endpoint)).collect();
+        removed
     }
 
     fn next(&mut self) -> u64 {
@@ -584,11 +621,12 @@ mod tests {
     impl World {
         /// What it was given, or the number of the error.
         fn ask(&mut self, worker: Worker, query: Query) -> Result<u32, i64> {
-            let (answer, kept) = self.primary.query(worker, query, |_, _, beside| {
+            let answered = self.primary.query(worker, query, |_, _, beside| {
                 self.opened += 1;
                 self.beside = beside;
                 Ok(self.opened)
             });
+            let (answer, kept) = answered.expect("it is not leaving");
             assert_eq!(answer.line.last(), Some(&b'\n'));
             let message: Value = serde_json::from_slice(&answer.line).unwrap();
             let inner = message.get("msg").unwrap_or(&message);
@@ -641,7 +679,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_is_said_with_the_systems_number() {
         let mut world = World::default();
-        let (answer, kept) = world.primary.query(ONE, tcp(80), |_, _, _| Err(13));
+        let (answer, kept) = world.primary.query(ONE, tcp(80), |_, _, _| Err(13)).unwrap();
         assert_eq!((answer.fd, kept), (None, None));
         assert!(String::from_utf8(answer.line).unwrap().contains("\"errno\":-13"));
         assert_eq!(world.ask(ONE, ask(r#""address":null,"port":-1,"addressType":4,"fd":3"#)), Err(-9));
@@ -658,7 +696,7 @@ mod tests {
             |keys: &str| ask(&format!(r#""address":null,"port":443,"addressType":4,"data":{{"ticketKeys":"{keys}"}}"#));
         let mut primary: Primary<u32> = Primary::default();
         let mut keys = |worker, query| {
-            let (answer, kept) = primary.query(worker, query, |_, _, _| Ok(1));
+            let (answer, kept) = primary.query(worker, query, |_, _, _| Ok(1)).unwrap();
             let message: Value = serde_json::from_slice(&answer.line).unwrap();
             (message["msg"]["data"]["ticketKeys"].as_str().unwrap().to_owned(), kept)
         };
@@ -667,7 +705,7 @@ mod tests {
         // Another primary goes on with them.
         let mut next: Primary<u32> = Primary::default();
         assert!(next.take_over(&kept.unwrap().name, 9));
-        let (answer, _) = next.query(NEXT, tls("cc"), |_, _, _| Err(1));
+        let (answer, _) = next.query(NEXT, tls("cc"), |_, _, _| Err(1)).unwrap();
         assert_eq!(answer.fd, Some(9));
         assert!(String::from_utf8(answer.line).unwrap().contains("\"aa\""));
         assert!(!next.take_over("{}", 1) && !next.take_over("x", 1));
@@ -758,6 +796,69 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_is_not_answered_and_what_it_had_is_its_successors() {
+        for by_itself in [false, true] {
+            let mut world = World::default();
+            world.ask(ONE, tcp(80)).unwrap();
+            let answer = if by_itself { world.primary.leave(ONE, 5) } else { world.primary.disconnect(ONE) };
+            assert_eq!(String::from_utf8(answer.line).unwrap().contains(r#""ack":5"#), by_itself);
+            assert!(world.primary.query(ONE, tcp(81), |_, _, _| panic!("nothing is opened for it")).is_none());
+            assert_eq!(world.ask(NEXT, tcp(80)), Ok(1));
+            world.primary.gone(ONE);
+            assert_eq!(world.ask(ONE, tcp(81)), Ok(2), "by this number there is another");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_where_nobody_can_listen_any_more() {
+        let mut world = World::default();
+        let connection = |port, fd| Connection { endpoint: tcp(port).endpoint.unwrap(), fd, origin: 0 };
+        for worker in [ONE, TWO] {
+            world.ask(worker, tcp(80)).unwrap();
+        }
+        world.primary.gone(ONE);
+        for fd in 10..14 {
+            world.primary.accept(connection(80, fd));
+        }
+        let told = world.primary.give(|_| true);
+        assert_eq!(told.len(), 4);
+        // They listen elsewhere now, and the last who was told of some goes without a word.
+        let next = [NEXT, Worker { id: 4, ..TWO }];
+        for worker in next {
+            world.ask(worker, tcp(81)).unwrap();
+        }
+        world.primary.disconnect(TWO);
+        let message: Value = serde_json::from_slice(&told[0].1.line).unwrap();
+        assert!(world.primary.took(message["msg"]["seq"].as_u64().unwrap(), false));
+        world.primary.accept(connection(80, 20));
+        assert!(!world.primary.waiting.is_empty());
+        world.primary.gone(TWO);
+        assert!(!world.primary.sweep().is_empty());
+        assert_eq!((world.primary.waiting.len(), world.primary.given.len()), (0, 0));
+        // Nor who is accepted as it is closed.
+        world.primary.accept(connection(80, 21));
+        assert!(world.primary.waiting.is_empty());
+        world.primary.accept(connection(81, 22));
+        assert_eq!(world.primary.give(|_| true).len(), 1);
+    }
+
+    #[test]
+    fn by_a_path_nobody_has_an_address_to_stick_to() {
+        let mut primary: Primary<u32> = Primary::default();
+        let unix = || ask(r#""address":"/tmp/x","port":-1,"addressType":-1"#);
+        for id in 0..3 {
+            let worker = Worker { id, slot: u32::try_from(id).unwrap(), share: Share::Told(Told::Sticky) };
+            primary.query(worker, unix(), |_, _, _| Ok(9)).unwrap();
+        }
+        let mut to = BTreeSet::new();
+        for fd in 0..6 {
+            primary.accept(Connection { endpoint: unix().endpoint.unwrap(), fd, origin: 0 });
+            to.extend(primary.give(|_| true).into_iter().map(|(to, _)| to));
+        }
+        assert_eq!(to.len(), 3);
+    }
+
+    #[test]
     fn one_worker_can_be_reached_by_itself() {
         let mut world = World::default();
         world.ask(ONE, tcp(80)).unwrap();
@@ -781,7 +882,7 @@ mod tests {
             let mut primary: Primary<u32> = Primary::default();
             let worker = |id: u64| Worker { id, slot: u32::try_from(id).unwrap(), share: Share::Told(told) };
             for id in 0..4 {
-                let (answer, _) = primary.query(worker(id), tcp(80), |_, _, _| Ok(9));
+                let (answer, _) = primary.query(worker(id), tcp(80), |_, _, _| Ok(9)).unwrap();
                 assert_eq!(answer.fd, None);
                 assert!(String::from_utf8(answer.line).unwrap().contains(r#""sockname":{"#));
             }

@@ -32,7 +32,7 @@ mod simulate;
 
 pub use altered::altered;
 pub use compare::{compare, process_visible_eq, spec_digest, values};
-pub use drift::{ByWhom, Cause, Drift, DriftKind, Running, note_deleted};
+pub use drift::{ByWhom, Cause, Drift, DriftKind, Running, note_by_hand};
 pub use followers::note_followers;
 pub use generation::{Completions, Former, Formers, GENERATIONS_KEPT, Generation, Meant, Outcome, Revision, Shortfall};
 pub use going_back::{Destination, EVERYTHING, note_code, plan_back};

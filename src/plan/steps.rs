@@ -134,6 +134,11 @@ pub enum Reason {
     },
     /// It is to be created because somebody has deleted it by hand.
     DeletedByHand,
+    /// What is not as it was applied: somebody has changed it by hand.
+    ChangedByHand {
+        path: String,
+        impact: Impact,
+    },
     /// It should run and does not.
     Stopped {
         slots: Vec<u32>,

@@ -130,6 +130,7 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
         // Said by the line of the app, or by its changes.
         Reason::NewInFile
         | Reason::DeletedByHand
+        | Reason::ChangedByHand { .. }
         | Reason::Changed { .. }
         | Reason::CodeChanged { .. }
         | Reason::Scheduled

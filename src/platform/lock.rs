@@ -21,6 +21,16 @@ pub enum LockKind {
     Exclusive,
 }
 
+/// What came of a wish to read.
+#[derive(Debug)]
+pub enum Shared {
+    Locked(LockFile),
+    /// Somebody else holds it alone.
+    Held,
+    /// It can be read without.
+    Without,
+}
+
 impl LockFile {
     /// One that was locked by an earlier program in this process.
     #[must_use]
@@ -40,6 +50,29 @@ impl LockFile {
     /// When the file cannot be made or opened, or there are too many threads to wait by another.
     pub fn acquire(path: &Path, kind: LockKind, patience: Duration) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        Self::lock(file, kind, patience)
+    }
+
+    /// As [`Self::acquire`], shared, for who only reads: also where nothing can be written. Where there is no such file
+    /// then, or it cannot be read, nobody holds it who could be waited for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn share(path: &Path, patience: Duration) -> io::Result<Shared> {
+        use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+        let shared = |lock: Option<Self>| lock.map_or(Shared::Held, Shared::Locked);
+        match Self::acquire(path, LockKind::Shared, patience) {
+            Err(error) if matches!(error.kind(), ReadOnlyFilesystem | PermissionDenied) => {}
+            other => return other.map(shared),
+        }
+        match File::open(path) {
+            Ok(file) => Self::lock(file, LockKind::Shared, patience).map(shared),
+            Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => Ok(Shared::Without),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lock(file: File, kind: LockKind, patience: Duration) -> io::Result<Option<Self>> {
         let (at_once, waiting) = match kind {
             LockKind::Shared => (FlockOperation::NonBlockingLockShared, FlockOperation::LockShared),
             LockKind::Exclusive => (FlockOperation::NonBlockingLockExclusive, FlockOperation::LockExclusive),

@@ -66,17 +66,18 @@ pub use keeper::{
 pub use last_line::end_last_line;
 pub use lease::is_written_to;
 pub use listeners::{Listener, Listeners, listeners};
-pub use lock::{LockFile, LockKind};
+pub use lock::{LockFile, LockKind, Shared};
 pub use memory::{give_back, low_priority, one_arena};
 pub use names::NameWatch;
 pub(crate) use notify::short_address;
 pub use private::PrivateFolder;
-pub use procfs::{deleted_program, is_suspended, variables_of};
+pub use procfs::{deleted_program, is_at_rest, is_same_program, is_suspended, variables_of};
 pub use pump::{Heard, PumpCaller, PumpOrder, PumpSocket, PumpStream, reopen_logs, wait_for_log_process};
 pub use random::random_bytes;
 pub use range_lock::RangeLock;
 pub use regular::{must_be_regular, open_regular, read_regular};
 pub use setup::{Pending, ProcessSetup, Signals, become_daemon, become_follower, become_foreground, limit_files};
+pub use sockets::migrates_requests;
 pub use spawn::{Tap, open_log};
 pub use survivors::{
     Adopted, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, pid_in, unwatched,

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use super::procfs;
+use super::procfs::{self, MARK_LIST_ID};
 use super::pump::{PumpOrder, PumpStream};
 use crate::supervisor::{Framing, Launch, Output};
 
@@ -51,9 +51,24 @@ impl Piped {
         format!("{out},{error}")
     }
 
-    /// Of a process that an earlier daemon has started; none where it writes elsewhere by now.
+    /// Of a process that an earlier daemon has started; none where it writes elsewhere, or does by now. What it was started with
+    /// counts: whether lines are to pass through pmrun may have changed since.
     pub(super) fn of_survivor(launch: &Launch, pid: u32) -> Option<Self> {
-        let mut order = order(launch, launch.framing.as_ref()?);
+        let is_pipe = |fd: u32| {
+            std::fs::read_link(format!("/proc/{pid}/fd/{fd}"))
+                .is_ok_and(|link| link.as_os_str().as_encoded_bytes().starts_with(b"pipe:"))
+        };
+        if launch.framing.is_none() && !is_pipe(1) && !is_pipe(2) {
+            return None;
+        }
+        let plain = || Framing {
+            process_id: launch.env.get(MARK_LIST_ID).and_then(|id| id.parse().ok()).unwrap_or_default(),
+            combined: None,
+            date_format: None,
+            json: false,
+            shared: true,
+        };
+        let mut order = order(launch, &launch.framing.clone().unwrap_or_else(plain));
         let mark = procfs::variable(pid, MARK_PIPES)?;
         let (out, error) = mark.split_once(',')?;
         let mut pipes = Vec::new();
@@ -90,6 +105,7 @@ fn order(launch: &Launch, framing: &Framing) -> PumpOrder {
     PumpOrder {
         app: launch.instance.app.clone(),
         process_id: framing.process_id,
+        raw: framing.is_raw(),
         json: framing.json,
         date_format: framing.date_format.clone(),
         user: launch.user.clone(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::fs::{Dir, Mode, OFlags};
@@ -43,6 +44,16 @@ pub(super) struct Marks {
     pub(super) list_id: Option<String>,
 }
 
+/// Whether a process runs the program that this one is, under whichever name. False where nobody may look.
+#[must_use]
+pub fn is_same_program(pid: u32) -> bool {
+    let file = |pid: &str| {
+        let found = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    file(&pid.to_string()).is_some_and(|its| Some(its) == file("self"))
+}
+
 /// The program that a process runs, where that is no longer on disk. None, too, of who may not be looked at.
 #[must_use]
 pub fn deleted_program(pid: u32) -> Option<String> {
@@ -50,6 +61,14 @@ pub fn deleted_program(pid: u32) -> Option<String> {
     // A file may be called so.
     let program = target.to_str()?.strip_suffix(" (deleted)").filter(|_| !target.exists())?;
     Some(program.to_owned())
+}
+
+/// Whether a process waits for something to happen, or is gone.
+#[must_use]
+pub fn is_at_rest(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = memchr::memrchr(b')', &stat).and_then(|end| stat.get(end + 2));
+    matches!(state, None | Some(b'S' | b'Z'))
 }
 
 /// Whether somebody has suspended a process (SIGSTOP, Ctrl-Z, a debugger): it does nothing until it is let go on.

@@ -44,6 +44,9 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 pub struct PumpOrder {
     pub app: String,
     pub process_id: u32,
+    /// It goes out as it comes, not line by line.
+    #[serde(default)]
+    pub raw: bool,
     #[serde(default)]
     pub json: bool,
     #[serde(default)]

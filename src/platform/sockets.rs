@@ -202,6 +202,13 @@ pub(super) fn origin(fd: &OwnedFd) -> u64 {
     }
 }
 
+/// Whether who has connected to a socket, and is not accepted when it is closed, is given to another that listens beside it
+/// (`tcp_migrate_req` in the kernel's ip-sysctl; from Linux 5.14 on).
+#[must_use]
+pub fn migrates_requests() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req").is_ok_and(|text| text.trim() != "0")
+}
+
 /// The two ends of a connection within this machine: the one who connects, and the other. Both do not block.
 ///
 /// # Errors

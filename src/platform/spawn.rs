@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -17,12 +17,13 @@ use super::last_line::end_last_line;
 use super::piped::{self, MARK_PIPES, Piped};
 use super::procfs::{MARK_HOME, MARK_INSTANCE, MARK_LAUNCH};
 use super::reason;
+use super::regular::open_regular;
 use super::stdin;
 use super::sys::Spawner;
 use super::tag::Tag;
 use crate::base::InstanceId;
 use crate::spec::Listener;
-use crate::supervisor::{Launch, Output};
+use crate::supervisor::{Launch, LaunchId, Output};
 
 /// Where programs are looked for without a PATH, as execvp(3) does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -30,6 +31,8 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 const SHELL: &CStr = c"/bin/sh";
 /// How often a file is opened that somebody has a lease on, for microseconds.
 const LEASE_TRIES: u32 = 1_000;
+/// At the end of a script, where it names its source map.
+const MAPPED_BYTES: u64 = 4 << 10;
 /// Descriptors that a process is started with where it is given no sockets: its streams, and the channel.
 pub(super) const TARGETS: usize = 4;
 
@@ -68,7 +71,10 @@ pub(super) fn account(launch: &Launch) -> Result<Option<Account>, String> {
 /// What an instance writes to stdout, or stderr, to be read.
 #[derive(Debug)]
 pub struct Tap {
+    pub launch: LaunchId,
     pub instance: InstanceId,
+    /// As in [`Launch`].
+    pub ready_log: Option<String>,
     pub error: bool,
     pub pipe: OwnedFd,
 }
@@ -110,7 +116,10 @@ impl Outputs {
         let pipe =
             || piped::pipe().map_err(|error| format!("cannot make the pipes for its output: {}", reason(&error)));
         let ((from_out, out), (from_error, error)) = (pipe()?, pipe()?);
-        let tap = |pipe, error| Tap { instance: launch.instance.clone(), error, pipe };
+        let tap = |pipe, error| {
+            let (instance, ready_log) = (launch.instance.clone(), launch.ready_log.clone());
+            Tap { launch: launch.id, instance, ready_log, error, pipe }
+        };
         Ok((Self { out, error, error_log_offset: 0, piped: None }, [tap(from_out, false), tap(from_error, true)]))
     }
 }
@@ -154,7 +163,9 @@ fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<Own
     let pairs = env.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
     let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
     let preload = extras.preload.and_then(Path::to_str).map(|path| ["--require", path]);
-    let args = preload.into_iter().flatten().chain(launch.args.iter().map(String::as_str));
+    let maps = launch.mapped.as_deref().filter(|script| has_source_map(Path::new(script)));
+    let maps = maps.map(|_| "--enable-source-maps");
+    let args = preload.into_iter().flatten().chain(maps).chain(launch.args.iter().map(String::as_str));
     let words = std::iter::once(launch.program.as_str()).chain(args).map(CString::new);
     let words = words.collect::<Result<Vec<_>, _>>()?;
     let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
@@ -203,6 +214,24 @@ fn start(launch: &Launch, extras: &Extras<'_>, pipes: Option<&str>, fds: Vec<Own
     extras.tag.on(|| with_files(extras.files.filter(|_| forker.is_none()), first_that_runs))
 }
 
+/// Beside it, or named at its end.
+fn has_source_map(script: &Path) -> bool {
+    let mut beside = script.as_os_str().to_owned();
+    beside.push(".map");
+    if Path::new(&beside).is_file() {
+        return true;
+    }
+    let tail = || {
+        let mut file = open_regular(script)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MAPPED_BYTES)))?;
+        let mut tail = Vec::new();
+        file.take(MAPPED_BYTES).read_to_end(&mut tail)?;
+        io::Result::Ok(tail)
+    };
+    tail().is_ok_and(|tail| memchr::memmem::find(&tail, b"sourceMappingURL=").is_some())
+}
+
 /// As `LISTEN_FDNAMES` has them.
 fn socket_names(listen: &[String]) -> String {
     let called = |text: &String| text.parse::<Listener>().map(|one| one.called().to_owned()).unwrap_or_default();
@@ -220,6 +249,8 @@ fn environment<'a>(
     let mut env: BTreeMap<&str, &str> = launch.ambient.iter().map(pair).collect();
     let own = extras.account.into_iter().flat_map(|account| &account.variables);
     env.extend(own.map(|(name, value)| (*name, value.as_str())));
+    // A shell's own is left out of what is inherited: it is of another folder.
+    env.insert("PWD", &launch.cwd);
     env.extend(launch.env.iter().map(pair));
     env.extend([(MARK_HOME, extras.home), (MARK_LAUNCH, extras.mark), (MARK_INSTANCE, instance)]);
     env.extend(extras.notify.map(|address| ("NOTIFY_SOCKET", address)));

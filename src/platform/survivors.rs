@@ -29,6 +29,8 @@ pub struct Adopted {
     pub channel: bool,
     /// So is its notify socket.
     pub notify: bool,
+    /// What it writes passes through pmrun.
+    pub piped: bool,
 }
 
 /// A process that is surely the first of an instance.
@@ -79,6 +81,7 @@ impl Survivor {
             started_at_ms: procfs::started_at_ms(&self.process),
             channel: false,
             notify: false,
+            piped: false,
         }
     }
 }

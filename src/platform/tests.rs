@@ -56,6 +56,7 @@ impl Stage {
             pid_file: self.path("pids/app-0.pid"),
             channel: false,
             notify: false,
+            ready_log: None,
             stdin: false,
             user: None,
             group: None,
@@ -67,6 +68,7 @@ impl Stage {
             distribution: crate::spec::Distribution::default(),
             worker: false,
             preload: false,
+            mapped: None,
             relieves: false,
             tree: true,
         }
@@ -217,6 +219,7 @@ fn the_environment_is_exactly_what_was_asked_for() {
         ("PMRUN_INSTANCE", "app:0"),
         ("PMRUN_LAUNCH", mark),
         ("PMRUN_SPEC", "s"),
+        ("PWD", "/"),
     ]);
     assert_eq!(got, want);
 }

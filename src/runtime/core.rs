@@ -192,17 +192,19 @@ impl Core {
                 Open::Stopping { launch } => {
                     let instance = self.table.instance(&id);
                     let tree = instance.is_some_and(|instance| instance.machine.policy.stop.tree);
+                    let untold = instance.is_some_and(|instance| instance.untold);
                     let phase = instance.and_then(|instance| match &instance.machine.state {
                         supervisor::State::Stopping { phase, .. } => Some(*phase),
                         _ => None,
                     });
-                    out.extend(match phase {
+                    match phase {
                         // It says when it is done, if it has not yet; then it is asked to end.
-                        Some(StopPhase::Draining { .. }) => Some(Effect::Drain { launch }),
+                        Some(StopPhase::Draining { .. }) => out.push(Effect::Drain { launch }),
+                        Some(StopPhase::Asked { .. }) if untold => self.feed(&id, Event::Untold, now, out),
                         // A second signal may mean something else to it than the first.
-                        Some(StopPhase::Asked { .. }) => Some(Effect::Await { launch, tree }),
-                        _ => Some(Effect::Kill { launch, tree }),
-                    });
+                        Some(StopPhase::Asked { .. }) => out.push(Effect::Await { launch, tree }),
+                        _ => out.push(Effect::Kill { launch, tree }),
+                    }
                 }
             }
         }
@@ -248,6 +250,7 @@ impl Core {
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Said { launch, message } => out.extend(self.said(launch, message)),
             Input::Drained { launch } => self.host(launch, Event::Drained { launch }, now, &mut out),
+            Input::Told { launches } => self.table.told(&launches),
             Input::Listening { launch } => self.host(launch, Event::Listening { launch }, now, &mut out),
             Input::Probed { launch, result } => self.host(launch, Event::Probed { launch, result }, now, &mut out),
             Input::Limits { launch, note } => {

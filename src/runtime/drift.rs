@@ -6,16 +6,16 @@ use super::generation::{ByHand, Recalled};
 use super::{Intent, State};
 use crate::base::Key;
 use crate::plan::{
-    ActualApp, ByWhom, Drift, DriftKind, Former, Formers, Generation, Liveness, Meant, Running, Snapshot, compare,
-    process_visible_eq,
+    ActualApp, ByWhom, Change, Drift, DriftKind, Former, Formers, Generation, Liveness, Meant, Running, Snapshot,
+    compare, process_visible_eq,
 };
 use crate::spec::Field;
 
 /// By hand, and by itself; in the order of the apps' names.
 #[must_use]
-pub fn of(snapshot: &Snapshot, now: &Formers, found: &Recalled) -> Vec<Drift> {
-    let mut drifts: Vec<Drift> =
-        found.by_hand.iter().flat_map(|by_hand| changed(by_hand, now.get(&by_hand.app), &found.generations)).collect();
+pub fn of(snapshot: &Snapshot, now: &Formers, found: &Recalled, key: &Key) -> Vec<Drift> {
+    let by_hand = |one: &ByHand| changed(one, now.get(&one.app), &found.generations, key);
+    let mut drifts: Vec<Drift> = found.by_hand.iter().flat_map(by_hand).collect();
     for (name, app) in snapshot.apps.iter().filter(|(_, app)| app.ecosystem.is_some()) {
         let mut say = |slots: Vec<u32>, what: fn(Vec<u32>) -> DriftKind| {
             if !slots.is_empty() {
@@ -57,7 +57,7 @@ fn runs_another(app: &ActualApp, instance: &crate::plan::ActualInstance) -> bool
     instance.liveness == Liveness::Up && app.spec.schedule.is_none() && !same
 }
 
-fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation]) -> Vec<Drift> {
+fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation], key: &Key) -> Vec<Drift> {
     let ByHand { app, ecosystem, befores } = by_hand;
     let by = |number: Option<u64>| {
         let generation = generations.iter().find(|generation| Some(generation.number) == number)?;
@@ -79,9 +79,11 @@ fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation]) -
         found.push(drift(DriftKind::Scaled { from: before.slots.len(), to: now.slots.len() }, number));
     }
     let options = |former: Option<&Former>| former.map(|former| differing(before, former));
-    let changed = differing(before, now);
-    if !changed.is_empty() {
-        found.push(drift(DriftKind::Changed { options: changed }, by_hand.culprit(Some(now), options)));
+    let changes: Vec<Change> =
+        compare(&before.spec, &now.spec, key).into_iter().filter(|change| is_option(change.field)).collect();
+    if !changes.is_empty() {
+        let what = DriftKind::Changed { options: differing(before, now), changes };
+        found.push(drift(what, by_hand.culprit(Some(now), options)));
     }
     let both = before.slots.iter().filter_map(|(slot, was)| Some((*slot, *was, *now.slots.get(slot)?)));
     // What one command has done is one line.
@@ -105,10 +107,13 @@ fn changed(by_hand: &ByHand, now: Option<&Former>, generations: &[Generation]) -
 fn differing(before: &Former, now: &Former) -> Vec<String> {
     // Nobody sees the values.
     let changes = compare(&before.spec, &now.spec, &Key([0; 32])).into_iter().map(|change| change.field);
-    let options = changes
-        .filter(|field| !matches!(field, Field::Instances | Field::Code | Field::Fingerprint | Field::RenamedFrom));
-    let options: BTreeSet<String> = options.map(|field| field.option().to_owned()).collect();
+    let options: BTreeSet<String> =
+        changes.filter(|field| is_option(*field)).map(|field| field.option().to_owned()).collect();
     options.into_iter().collect()
+}
+
+fn is_option(field: Field) -> bool {
+    !matches!(field, Field::Instances | Field::Code | Field::Fingerprint | Field::RenamedFrom)
 }
 
 /// What the processes of an app were started from.
@@ -122,6 +127,7 @@ pub fn running(name: &str, app: &ActualApp, pids: &BTreeMap<u32, u32>) -> Vec<Ru
             pid: *pid,
             ecosystem: app.ecosystem.clone(),
             cwd: launched.cwd.clone(),
+            script: launched.script.clone(),
             code: launched.fingerprint.clone(),
             by: launched.fingerprint_by.clone(),
         })

@@ -17,7 +17,8 @@ pub enum Effect {
     /// Answered by `Spawned` or `SpawnFailed`.
     Spawn(Box<Launch>),
     /// Signal the first process, with `tree` all its descendants too, wherever they have gone; then watch them
-    /// and answer `TreeGone` when none is left (with `tree: false`: when the first process has ended).
+    /// and answer `TreeGone` when none is left (with `tree: false`: when the first process has ended). Answered by `Told`
+    /// before that.
     Stop { launch: LaunchId, signal: Signal, tree: bool },
     /// Have it accept no more connections; answered by `Drained` when it has finished with those that it has, at once where it
     /// cannot be told.

@@ -60,6 +60,10 @@ pub enum Input {
     Drained {
         launch: LaunchId,
     },
+    /// What `Stop` and `StopByMessage` had for these has gone out to them.
+    Told {
+        launches: Vec<LaunchId>,
+    },
     /// What a health check found. Failures always, passes until it is plain that it passes.
     Probed {
         launch: LaunchId,

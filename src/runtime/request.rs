@@ -17,7 +17,7 @@ use crate::plan::{
 };
 use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp, Scale};
 use crate::spec::{AppSpec, Condition, Fingerprint};
-use crate::supervisor::State;
+use crate::supervisor::{State, Then};
 
 /// A command whose turn has come, and what is to be said first.
 pub(super) struct Begun {
@@ -424,8 +424,11 @@ fn slots_on_their_way(table: &Table, app: &str) -> Vec<u32> {
     // Nobody waits for a run of a job that has begun by itself.
     let known = table.apps.get(app).filter(|app| !app.deleted && app.record.spec.schedule.is_none());
     let Some(app) = known else { return Vec::new() };
-    let on_its_way = |state: &State| {
-        matches!(state, State::Launching { .. } | State::Starting { .. } | State::Waiting { .. } | State::Blocked)
+    let on_its_way = |state: &State| match state {
+        State::Launching { .. } | State::Starting { .. } | State::Waiting { .. } | State::Blocked => true,
+        // By a restart that was interrupted, or of pmrun's own accord.
+        State::Stopping { then, .. } => *then != Then::Stop,
+        _ => false,
     };
     let slots =
         app.instances.iter().filter(|(slot, instance)| !app.is_leaving(**slot) && on_its_way(&instance.machine.state));

@@ -12,7 +12,10 @@ use super::{InstanceRecord, Intent, Survivor};
 use crate::base::{ExitStatus, InstanceId, Mono};
 use crate::plan::spec_digest;
 use crate::spec::AppSpec;
-use crate::supervisor::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, Then};
+use crate::supervisor::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then};
+
+/// What a process's own beginning may be off by: more than that, and the clock was set since.
+const STARTED_SLACK_MS: u64 = 2_000;
 
 /// What a daemon knew of an instance. Its names are those of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +66,10 @@ pub struct Standing {
     pub(super) excused: Option<bool>,
     #[serde(default)]
     pub(super) why: Why,
+    /// It is asked to end, and the signal may not have gone out yet. Where nothing is said of it, it has: a second one may mean
+    /// something else to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) untold: bool,
     /// Of what is done: [`crate::plan::spec_digest`] of what it was started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) done_of: Option<String>,
@@ -136,6 +143,7 @@ impl Standing {
             bereft: instance.bereft.clone(),
             excused: instance.excused,
             why: instance.why.clone(),
+            untold: instance.untold && matches!(state, State::Stopping { phase: StopPhase::Asked { .. }, .. }),
             done_of: match state {
                 State::Completed { .. } => instance.machine.launched.as_ref().map(|launched| spec_digest(launched)),
                 _ => None,
@@ -153,6 +161,12 @@ impl Standing {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.state.pid()
+    }
+
+    /// The same, where nobody had seen it end: of others only what they have left behind was still there.
+    #[must_use]
+    pub fn unended_pid(&self) -> Option<u32> {
+        self.pid().filter(|_| !self.remains)
     }
 
     /// Whether it had a process, or was about to.
@@ -226,9 +240,20 @@ impl Standing {
             return None;
         }
         machine.state = self.state.clone().of_launch(launch);
+        // The process itself only knows it in ticks, since a boot that is known in seconds.
+        if let Some(noted) = self.started_at_ms.filter(|at| at.abs_diff(survivor.started_at_ms) < STARTED_SLACK_MS) {
+            instance.started_at_ms = Some(noted);
+        }
+        let readiness = &machine.policy.readiness;
+        // Of a line that was written before nobody knows whose it is.
+        let only_in_log = readiness.log.is_some() && !readiness.wait_ready;
+        let is_unheard = !survivor.channel && !survivor.notify;
         match &mut machine.state {
             // Where nobody would hear it say so any more, it is up after its time.
-            State::Starting { awaits, late: false, .. } if !survivor.channel && !survivor.notify => {
+            State::Starting { awaits, late, .. } if only_in_log => {
+                (awaits.ready, *late) = (false, false);
+            }
+            State::Starting { awaits, late: false, .. } if is_unheard => {
                 *awaits = Awaits { ready: false, listening: false, ..*awaits };
             }
             State::Stopping { .. } | State::Errored { .. } => {
@@ -251,6 +276,7 @@ impl Standing {
         instance.lost.clone_from(&self.lost);
         instance.bereft.clone_from(&self.bereft);
         instance.why = self.why.clone();
+        instance.untold = self.untold;
         let machine = &mut instance.machine;
         machine.restarts = self.restarts;
         machine.unstable = self.unstable;
@@ -276,5 +302,21 @@ fn should_run(state: State) -> State {
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then: Then::Restart } }
         }
         state => state,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_to_end_is_not_asked_after() {
+        let stopping = r#"{"Stopping":{"launch":1,"pid":7,"phase":{"Asked":{"deadline":9}},"then":"Stop"}}"#;
+        let read =
+            |more: &str| -> Standing { serde_json::from_str(&format!(r#"{{"state":{stopping}{more}}}"#)).unwrap() };
+        assert_eq!(read("").unended_pid(), Some(7));
+        assert_eq!(read(r#","remains":true"#).unended_pid(), None);
+        assert!(!read("").untold, "an earlier pmrun says nothing of it");
+        assert!(read(r#","untold":true"#).untold);
     }
 }

@@ -46,7 +46,7 @@ use self::sound::Locked;
 use super::{AppRecord, Recall, RecallError, Recalled, Save, State};
 use crate::base::Key;
 use crate::plan::Generation;
-use crate::platform::{LockFile, LockKind, ensure_home, random_bytes};
+use crate::platform::{LockFile, LockKind, Shared, ensure_home, random_bytes};
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const APPS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("apps");
@@ -320,10 +320,10 @@ fn reading<T>(
         return Ok(None);
     }
     let lock = home.join("daemon.lock");
-    let held = || StoreError::Held { path: path.display().to_string() };
-    let _lock = LockFile::acquire(&lock, LockKind::Shared, READ_PATIENCE)
-        .map_err(|error| io_error("lock", &lock, &error))?
-        .ok_or_else(held)?;
+    let shared = LockFile::share(&lock, READ_PATIENCE).map_err(|error| io_error("lock", &lock, &error))?;
+    if let Shared::Held = shared {
+        return Err(StoreError::Held { path: path.display().to_string() });
+    }
     look(home, more)
 }
 

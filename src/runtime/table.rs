@@ -86,6 +86,8 @@ pub(super) struct Instance {
     pub(super) asked_at: Option<Mono>,
     /// Why it went the way that it is on: why its process was started, or ended.
     pub(super) why: Why,
+    /// It is asked to end, and that may not have gone out to it yet.
+    pub(super) untold: bool,
 }
 
 impl Instance {
@@ -107,6 +109,7 @@ impl Instance {
             downtime_ms: None,
             asked_at: None,
             why: Why::Unknown,
+            untold: false,
         }
     }
 }
@@ -333,11 +336,15 @@ impl Table {
                 }
                 Ask::Drain { launch } => out.push(Effect::Drain { launch }),
                 Ask::Stop { launch, signal, tree } => {
+                    instance.untold = true;
                     // Its first process may have ended long ago.
                     self.launches.insert(launch, id.clone());
                     out.push(Effect::Stop { launch, signal, tree });
                 }
-                Ask::StopByMessage { launch, tree } => out.push(Effect::StopByMessage { launch, tree }),
+                Ask::StopByMessage { launch, tree } => {
+                    instance.untold = true;
+                    out.push(Effect::StopByMessage { launch, tree });
+                }
                 Ask::Kill { launch, tree } => {
                     self.launches.insert(launch, id.clone());
                     out.push(Effect::Kill { launch, tree });
@@ -407,6 +414,17 @@ impl Table {
         if app.deleted && app.instances.is_empty() {
             self.apps.remove(&id.app);
             self.roster.note(&id.app, None);
+        }
+    }
+
+    /// What these were asked has gone out to them.
+    pub(super) fn told(&mut self, launches: &[LaunchId]) {
+        for id in launches.iter().filter_map(|launch| self.owner(*launch)).collect::<Vec<_>>() {
+            let app = self.apps.get_mut(&id.app);
+            if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot)).filter(|it| it.untold) {
+                instance.untold = false;
+                self.restless.insert(instance.list_id, id);
+            }
         }
     }
 

@@ -305,7 +305,8 @@ fn detail(machine: &Machine, now: Now) -> Option<String> {
         }
         State::Stopping { phase: StopPhase::Killed { .. }, .. } => Some("killed, something is still there".to_owned()),
         State::Errored { reason: ErrorReason::CrashLoop { runs, status } } => {
-            Some(format!("{runs} unstable runs, last {status}"))
+            let runs = if *runs == 1 { "1 unstable run".to_owned() } else { format!("{runs} unstable runs") };
+            Some(format!("{runs}, last {status}"))
         }
         State::Errored { reason: reason @ ErrorReason::SpawnFailed { again: Some(at), .. } } => {
             Some(format!("{reason}; tried again in {}", format_span(at.ms_since(now.mono))))

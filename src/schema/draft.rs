@@ -27,6 +27,10 @@ pub struct Draft {
     pub log_file: Option<String>,
     pub pid_file: Option<String>,
     pub disable_logs: bool,
+    /// What PM2 puts into apps and is not to, by the names of its options.
+    pub off: Vec<&'static str>,
+    /// `disable_source_map_support`, which stands for an argument of node's.
+    pub disable_source_maps: bool,
     /// `time`, which stands for a date format.
     pub time: bool,
     pub append_env_to_name: bool,
@@ -104,6 +108,8 @@ impl Draft {
             log_file: None,
             pid_file: None,
             disable_logs: false,
+            off: Vec::new(),
+            disable_source_maps: false,
             time: false,
             append_env_to_name: false,
             code: CodeOption::Script,

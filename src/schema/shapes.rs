@@ -5,6 +5,7 @@ use super::decode::{Decoder, found};
 use super::draft::{Draft, Mark};
 use super::options;
 use super::resolve::shown;
+use super::statics;
 use crate::base::closest;
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node, to_json};
@@ -21,7 +22,7 @@ pub struct Decoded {
 }
 
 /// Keys that a file may have beside its apps.
-const TOP_LEVEL: [&str; 5] = ["apps", "name", "deploy", "$schema", "pm2"];
+const TOP_LEVEL: [&str; 6] = ["apps", "name", "deploy", "$schema", "pm2", "static"];
 
 /// Keys that are the file's even where the file is one bare app.
 const BESIDE_A_BARE_APP: [&str; 2] = ["deploy", "$schema"];
@@ -42,6 +43,7 @@ impl Decoder<'_> {
             Kind::Sequence(_) => Decoded { drafts: self.apps(document, path), ..Decoded::default() },
             Kind::Mapping(_) if document.get("apps").is_some() => self.ecosystem(document, path),
             Kind::Mapping(_) if document.get("pm2").is_some() && path.is_empty() => self.package(document),
+            Kind::Mapping(_) if statics::folders(document).is_some() => self.ecosystem(document, path),
             Kind::Mapping(_) if is_app(document) => Decoded {
                 drafts: self.app(document, path, &BESIDE_A_BARE_APP).into_iter().collect(),
                 deploy: document.get("deploy").map(to_json),
@@ -57,7 +59,8 @@ impl Decoder<'_> {
     fn ecosystem(&mut self, document: &Node, path: &str) -> Decoded {
         self.top_level_keys(document, path);
         let at = Mark { span: document.span, path: path.to_owned() }.key("apps", None).path;
-        let drafts = document.get("apps").map(|apps| self.apps(apps, &at)).unwrap_or_default();
+        let mut drafts = document.get("apps").map(|apps| self.apps(apps, &at)).unwrap_or_default();
+        drafts.extend(self.statics(document, path));
         Decoded {
             ecosystem: self.ecosystem_name(document, path),
             drafts,
@@ -144,9 +147,9 @@ impl Decoder<'_> {
             }
             match key {
                 "pm2" => self.warning(Code::UnknownOption, "`pm2` is not read where there is `apps`".to_owned(), &mark),
-                "static" => {
-                    let message = "`static` is not read: nothing of it is served".to_owned();
-                    let hint = "an app serves a folder: `{ script: \"serve\", env: { PM2_SERVE_PATH: \"public\", PM2_SERVE_PORT: 8080 } }`";
+                "static" if statics::folders(document).is_none() => {
+                    let message = "`static` is not read: it is to be a list of folders that are served".to_owned();
+                    let hint = "write `static: [{ path: \"public\", port: 8080 }]`";
                     let diagnostic = Diagnostic::warning(Code::NotHonoured, message, mark.location(self.file));
                     self.diagnostics.push(diagnostic.hint(hint));
                 }

@@ -156,7 +156,7 @@ fn absurd_values_are_one_error_at_every_option() {
             Value::Watch(_) => &["true", "[]", "''"],
             Value::Code(_) => &["true", "[]"],
             // Nobody reads them.
-            Value::Ignored(_) => continue,
+            Value::Ignored(_) | Value::Off(..) => continue,
         };
         let is_text = row.value.shapes().contains(&Shape::String) && !row.value.shapes().contains(&Shape::Number);
         for (sample, value) in &samples {
@@ -324,6 +324,7 @@ fn every_option_changes_the_app() {
         ("out_file", json!("/dev/null")),
         ("error_file", json!("e.log")),
         ("pid_file", json!("x.pid")),
+        ("ready_log", json!("^up")),
         ("watch", json!(["src"])),
         ("ignore_watch", json!("node_modules")),
         ("watch_options", json!({ "depth": 1 })),
@@ -351,7 +352,10 @@ fn every_option_changes_the_app() {
         });
         machine.folders.push("/srv".into());
         machine.add("/srv/x.sh", "", false);
-        let base = json!({ "name": "api", "script": "x.sh", "env_production": { "B": "1" } });
+        let mut base = json!({ "name": "api", "script": "x.sh", "env_production": { "B": "1" } });
+        if row.name == "disable_source_map_support" {
+            base["interpreter"] = json!("node");
+        }
         let mut changed = base.clone();
         changed[key_of(row)] = sample;
         let apps = |document: Json| {
@@ -659,8 +663,8 @@ fn other_shapes_are_explained() {
         ),
         (
             json!({ "apps": [app], "static": [] }),
-            "warning at static: `static` is not read: nothing of it is served (an app serves a folder: \
-             `{ script: \"serve\", env: { PM2_SERVE_PATH: \"public\", PM2_SERVE_PORT: 8080 } }`)"
+            "warning at static: `static` is not read: it is to be a list of folders that are served \
+             (write `static: [{ path: \"public\", port: 8080 }]`)"
                 .to_owned(),
         ),
         (
@@ -670,6 +674,32 @@ fn other_shapes_are_explained() {
     ] {
         assert_eq!(run(&document).lines(), [want], "{document}");
     }
+}
+
+#[test]
+fn each_folder_of_static_is_an_app() {
+    let folder = json!({
+        "path": "public", "port": 8081, "spa": true, "monitor": true, "nope": 1,
+        "basic_auth": { "username": "me", "password": "it" },
+    });
+    let run = run(&json!({ "static": [folder, { "name": "docs" }] }));
+    assert_eq!(run.lines().len(), 1, "{:?}", run.lines());
+    assert!(run.lines()[0].starts_with("warning at static[0].nope: `nope` of a folder that is served is not read"));
+    let [site, docs] = &run.resolved.apps[..] else { panic!("two apps") };
+    assert_eq!((site.name.as_str(), docs.name.as_str()), ("static-page-server-8081", "docs"));
+    assert!(site.is_file_server() && docs.is_file_server() && docs.env.is_empty());
+    let env: Vec<(&str, &str)> = site.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(
+        env,
+        [
+            ("PM2_SERVE_BASIC_AUTH", "true"),
+            ("PM2_SERVE_BASIC_AUTH_PASSWORD", "it"),
+            ("PM2_SERVE_BASIC_AUTH_USERNAME", "me"),
+            ("PM2_SERVE_PATH", "public"),
+            ("PM2_SERVE_PORT", "8081"),
+            ("PM2_SERVE_SPA", "true"),
+        ]
+    );
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub enum Value {
     WatchOptions(fn(&mut Draft, serde_json::Value)),
     /// Checked for its type and dropped: for options that mean nothing here.
     Ignored(&'static [Shape]),
+    /// The same, but that it is switched off is kept: PM2's lists show it.
+    Off(&'static [Shape], fn(&mut Draft)),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +116,7 @@ impl Value {
             | Self::Uses(_)
             | Self::HealthCheck(_) => &[Object],
             Self::PathOrFlag(_) => &[Boolean, String],
-            Self::Ignored(shapes) => shapes,
+            Self::Ignored(shapes) | Self::Off(shapes, _) => shapes,
         }
     }
 
@@ -191,7 +193,9 @@ impl Value {
             Self::Patterns(_) => "a list of patterns, or a string".to_owned(),
             Self::Code(_) => "`false`, \"git\", or a list of globs".to_owned(),
             Self::WatchOptions(_) => "an object".to_owned(),
-            Self::Ignored(shapes) => shapes.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or "),
+            Self::Ignored(shapes) | Self::Off(shapes, _) => {
+                shapes.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(" or ")
+            }
         }
     }
 }

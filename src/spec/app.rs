@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, HealthCheck, Need, Overlap};
+use super::{Distribution, HealthCheck, Need, Overlap, Runtime};
 use crate::base::Signal;
 
 /// The `script` that is no program but pmrun's own server of files.
@@ -155,6 +155,9 @@ pub struct StopPolicy {
 pub struct Readiness {
     /// The app says itself when it is ready: `process.send('ready')` or `READY=1`.
     pub wait_ready: bool,
+    /// It says so in its log: by a line that this regular expression matches.
+    #[serde(default)]
+    pub log: Option<String>,
     /// How long that may take.
     pub timeout_ms: u64,
 }
@@ -270,11 +273,24 @@ impl AppSpec {
         self.script == FILE_SERVER && self.interpreter.is_none()
     }
 
-    /// Whether Node runs it, or Bun, which does as Node.
+    #[must_use]
+    pub fn runtime(&self) -> Option<Runtime> {
+        self.interpreter.as_deref().and_then(Runtime::of)
+    }
+
+    /// Whether Node runs it, or Bun or Deno, which do as Node.
     #[must_use]
     pub fn is_node(&self) -> bool {
-        let interpreter = self.interpreter.as_deref().unwrap_or_default();
-        matches!(interpreter.rsplit('/').next(), Some("node" | "bun"))
+        self.runtime().is_some()
+    }
+
+    /// How its workers share out who connects.
+    #[must_use]
+    pub fn shares_by(&self) -> Distribution {
+        match (self.runtime(), self.distribution) {
+            (Some(Runtime::Deno), Distribution::Reuseport | Distribution::Shared) => Distribution::RoundRobin,
+            (_, distribution) => distribution,
+        }
     }
 
     /// A worker of Node's cluster, which what is run by another program cannot be.
@@ -391,9 +407,17 @@ impl Default for StopPolicy {
     }
 }
 
+impl Readiness {
+    /// Whether the app says itself when it is ready, one way or the other.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        self.wait_ready || self.log.is_some()
+    }
+}
+
 impl Default for Readiness {
     fn default() -> Self {
-        Self { wait_ready: false, timeout_ms: 3_000 }
+        Self { wait_ready: false, log: None, timeout_ms: 3_000 }
     }
 }
 

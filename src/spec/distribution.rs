@@ -24,7 +24,11 @@ impl Distribution {
             "round_robin",
             "pmrun accepts, and gives each to the instance that has the fewest on their way to it, in turn.",
         ),
-        ("sticky", "As `round_robin`, but who comes from one address comes to one instance as long as that is there."),
+        (
+            "sticky",
+            "As `round_robin`, but who comes from one address comes to one instance as long as that is there. By a path, where \
+             nobody has an address, as `round_robin`.",
+        ),
     ];
 
     #[must_use]

@@ -49,6 +49,7 @@ pub enum Field {
     Treekill,
     ShutdownWithMessage,
     WaitReady,
+    ReadyLog,
     ListenTimeout,
     OutFile,
     ErrorFile,
@@ -84,7 +85,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of [`super::AppSpec`].
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::Name,
         Self::Namespace,
         Self::Script,
@@ -114,6 +115,7 @@ impl Field {
         Self::Treekill,
         Self::ShutdownWithMessage,
         Self::WaitReady,
+        Self::ReadyLog,
         Self::ListenTimeout,
         Self::OutFile,
         Self::ErrorFile,
@@ -170,6 +172,7 @@ impl Field {
             | Self::DrainTimeout
             | Self::Treekill
             | Self::ListenTimeout
+            | Self::ReadyLog
             | Self::DependsOn
             | Self::HealthCheck
             | Self::Fingerprint
@@ -256,6 +259,7 @@ impl Field {
             Self::Treekill => "treekill",
             Self::ShutdownWithMessage => "shutdown_with_message",
             Self::WaitReady => "wait_ready",
+            Self::ReadyLog => "ready_log",
             Self::ListenTimeout => "listen_timeout",
             Self::OutFile => "out_file",
             Self::ErrorFile => "error_file",

@@ -11,6 +11,7 @@ mod health;
 mod listen;
 mod needs;
 mod overlap;
+mod runtime;
 mod take;
 mod watch_options;
 
@@ -25,4 +26,5 @@ pub use health::{HealthAction, HealthCheck, Probe};
 pub use listen::{ListenAddress, Listener};
 pub use needs::{Condition, Need, OnExit};
 pub use overlap::Overlap;
+pub use runtime::Runtime;
 pub use watch_options::{WatchOption, WatchOptions};

@@ -34,6 +34,7 @@ impl AppSpec {
             Field::Treekill => self.stop.tree = from.stop.tree,
             Field::ShutdownWithMessage => self.stop.message = from.stop.message,
             Field::WaitReady => self.readiness.wait_ready = from.readiness.wait_ready,
+            Field::ReadyLog => self.readiness.log = from.readiness.log,
             Field::ListenTimeout => self.readiness.timeout_ms = from.readiness.timeout_ms,
             Field::OutFile => self.logs.out = from.logs.out,
             Field::ErrorFile => self.logs.error = from.logs.error,

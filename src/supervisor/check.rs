@@ -79,12 +79,30 @@ pub fn check(
                 framing: None,
                 pid_file: String::new(),
                 channel: false,
+                // They are the app's: who asks how it is accepts nobody for it.
+                listen: Vec::new(),
                 worker: false,
                 preload: false,
+                mapped: None,
                 notify: false,
+                ready_log: None,
                 stdin: false,
                 tree: true,
-                ..process
+                relieves: false,
+                // As the app: where, as whom, with what, and within which bounds.
+                id: process.id,
+                cwd: process.cwd,
+                ambient: process.ambient,
+                env: process.env,
+                user: process.user,
+                group: process.group,
+                umask: process.umask,
+                nice: process.nice,
+                rlimits: process.rlimits,
+                limits: process.limits,
+                // Of no use to what has no files and no sockets.
+                rotation: process.rotation,
+                distribution: process.distribution,
             }))
         }
     };
@@ -121,6 +139,7 @@ mod tests {
         spec.env = BTreeMap::from([("PORT".to_owned(), "3000".to_owned())]);
         spec.increment_var = Some("PORT".to_owned());
         spec.health_check = Some(HealthCheck::new(probe));
+        spec.listen = vec!["tcp:8000".to_owned()];
         let ambient = Arc::new(BTreeMap::from([("HOST".to_owned(), "db".to_owned())]));
         check(
             LaunchId(7),
@@ -154,6 +173,7 @@ mod tests {
         assert_eq!((&launch.out, &launch.error, launch.cwd.as_str()), (&Output::Null, &Output::Null, "/a"));
         assert_eq!(launch.env["PORT"], "3002");
         assert!(launch.pid_file.is_empty() && launch.tree && launch.instance.app != "api");
+        assert!(launch.listen.is_empty() && !launch.shares_sockets(), "what the app listens on is its own");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{InstanceId, sha256_hex};
 use crate::plan::spec_digest;
-use crate::spec::{AppSpec, Distribution, ExecMode, Limits, LogTarget, Rotation};
+use crate::spec::{AppSpec, Distribution, ExecMode, Limits, LogTarget, Rotation, Runtime};
 
 /// File names stay well below the 255 bytes that file systems allow, whatever is appended to them.
 const SAFE_NAME_BYTES_MAX: usize = 100;
@@ -62,6 +62,8 @@ pub struct Launch {
     pub channel: bool,
     /// Give it `NOTIFY_SOCKET`.
     pub notify: bool,
+    /// It says that it is ready by a line that this regular expression matches.
+    pub ready_log: Option<String>,
     /// Give it a standard input that can be written to and never ends; without, `/dev/null`.
     pub stdin: bool,
     /// As whom it runs: names or numbers; as the daemon without.
@@ -83,6 +85,8 @@ pub struct Launch {
     pub worker: bool,
     /// What helps node's workers to finish what they have begun is loaded before their own code.
     pub preload: bool,
+    /// The script that node is to read the source map of, where it has one.
+    pub mapped: Option<String>,
     /// When its first process ends by itself, kill what is left of its process group.
     pub tree: bool,
     /// Another process is there in its slot, which it relieves: its pid is written beside that one's.
@@ -107,6 +111,16 @@ pub struct Framing {
     pub date_format: Option<String>,
     /// Each line is an object.
     pub json: bool,
+    /// Others write to the same files.
+    pub shared: bool,
+}
+
+impl Framing {
+    /// Whether what is written stays as it is, and where it would go by itself.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.combined.is_none() && self.date_format.is_none() && !self.json && !self.shared
+    }
 }
 
 impl Launch {
@@ -166,7 +180,10 @@ pub fn launch(
     ambient: &Arc<BTreeMap<String, String>>,
 ) -> Launch {
     let instance = InstanceId::new(&spec.name, slot);
-    let (program, args) = command(spec, slot);
+    let (program, mut args) = command(spec, slot);
+    if layout.names == Names::Pm2 && survives_rejections(spec, ambient) {
+        args.insert(0, "--unhandled-rejections=warn".to_owned());
+    }
     let (out, error) = log_outputs(spec, slot, list_id, layout);
     let env = environment(spec, ambient, &instance, list_id, layout);
     Launch {
@@ -183,6 +200,7 @@ pub fn launch(
         pid_file: pid_file(spec, slot, list_id, layout),
         channel: spec.is_node() || spec.readiness.wait_ready || spec.stop.message,
         notify: spec.readiness.wait_ready,
+        ready_log: spec.readiness.log.clone(),
         stdin: spec.has_stdin(),
         user: spec.uid.clone(),
         group: spec.gid.clone(),
@@ -191,9 +209,10 @@ pub fn launch(
         rlimits: spec.rlimits.clone(),
         limits: spec.limits,
         listen: spec.listen.clone(),
-        distribution: spec.distribution,
+        distribution: spec.shares_by(),
         worker: spec.is_worker(),
         preload: is_preloaded(spec),
+        mapped: maps_sources(spec).then(|| spec.script.clone()),
         tree: spec.stop.tree,
         relieves: false,
         instance,
@@ -257,15 +276,18 @@ fn numbered_as_pm2(path: &str, extension: &str, number: u32) -> String {
     format!("{stem}-{number}{extension}")
 }
 
-/// None where there is nothing to add, or nowhere to write it.
+/// None where there is nothing to add or to keep apart, or nowhere to write it.
 fn framing(spec: &AppSpec, slot: u32, process_id: u32, layout: &Layout) -> Option<Framing> {
     let combined = combined_log(spec, slot, process_id, layout);
     let date_format = spec.logs.date_format.clone();
     let json = spec.logs.json;
     let written = spec.logs.out != LogTarget::Null || spec.logs.error != LogTarget::Null;
-    let framing = Framing { process_id, combined, date_format, json };
-    let adds = framing.date_format.is_some() || json;
-    (framing.combined.is_some() || written && adds).then_some(framing)
+    // What one writes without a newline at its end is not to be one line with what another writes.
+    let shared = spec.logs.merge && spec.instances > 1;
+    let framing = Framing { process_id, combined, date_format, json, shared };
+    // PM2's `reloadLogs` has every log opened anew, which only who is not the app itself can do.
+    let passes = !framing.is_raw() || layout.names == Names::Pm2;
+    (framing.combined.is_some() || written && passes).then_some(framing)
 }
 
 /// Where an instance's pid is written.
@@ -314,7 +336,7 @@ fn command(spec: &AppSpec, slot: u32) -> (String, Vec<String>) {
 /// Instances cannot share the port of Node's inspector: each has the next, as Node's own cluster gives them out (cluster
 /// documentation, `inspectPort`). With port 0 each finds one by itself.
 fn inspect_port(spec: &AppSpec, slot: u32) -> Option<String> {
-    if slot == 0 || !spec.is_node() || spec.interpreter.as_deref().is_some_and(|program| program.ends_with("bun")) {
+    if slot == 0 || spec.runtime() != Some(Runtime::Node) {
         return None;
     }
     let port = |arg: &String| {
@@ -331,10 +353,27 @@ fn inspect_port(spec: &AppSpec, slot: u32) -> Option<String> {
     Some(format!("--inspect-port={own}"))
 }
 
-/// What is not to finish needs no help with it; Bun has ways of its own, and another user may not read our folder.
+/// What is not to finish needs no help with it; Bun and Deno have ways of their own, and another user may not read our folder.
 fn is_preloaded(spec: &AppSpec) -> bool {
-    let is_bun = spec.interpreter.as_deref().is_some_and(|interpreter| interpreter.ends_with("bun"));
-    spec.is_worker() && !is_bun && spec.stop.drain_ms > 0 && spec.uid.is_none() && spec.gid.is_none()
+    let is_helped = spec.is_worker() && spec.runtime() == Some(Runtime::Node);
+    is_helped && spec.stop.drain_ms > 0 && spec.uid.is_none() && spec.gid.is_none()
+}
+
+fn runs_node(spec: &AppSpec) -> bool {
+    spec.interpreter.as_deref().and_then(|program| program.rsplit('/').next()) == Some("node")
+}
+
+/// What PM2 puts into apps keeps them from ending by a promise that is rejected and that nobody minds. Whoever says something of that
+/// is heard.
+fn survives_rejections(spec: &AppSpec, ambient: &BTreeMap<String, String>) -> bool {
+    let options = spec.env.get("NODE_OPTIONS").or_else(|| ambient.get("NODE_OPTIONS"));
+    let said = spec.interpreter_args.iter().chain(options).any(|words| words.contains("unhandled-rejections"));
+    runs_node(spec) && !said
+}
+
+/// As PM2 has it: what its own arguments say of it counts.
+fn maps_sources(spec: &AppSpec) -> bool {
+    runs_node(spec) && !spec.interpreter_args.iter().any(|arg| arg.ends_with("enable-source-maps"))
 }
 
 /// The same shared map where there is nothing to take out, which is nearly always.
@@ -500,8 +539,29 @@ mod tests {
     }
 
     #[test]
+    fn deno_is_told_who_has_come_and_loads_nothing_of_ours() {
+        let table = [
+            ("node", Distribution::Reuseport, Distribution::Reuseport, true),
+            ("/usr/bin/nodejs", Distribution::Shared, Distribution::Shared, true),
+            ("bun", Distribution::Reuseport, Distribution::Reuseport, false),
+            ("deno", Distribution::Reuseport, Distribution::RoundRobin, false),
+            ("/opt/deno", Distribution::Shared, Distribution::RoundRobin, false),
+            ("deno", Distribution::Sticky, Distribution::Sticky, false),
+        ];
+        for (interpreter, written, want, preload) in table {
+            let mut spec = AppSpec::new("a", "/a/x.js", "/a");
+            spec.interpreter = Some(interpreter.to_owned());
+            (spec.exec_mode, spec.distribution) = (ExecMode::Cluster, written);
+            let launch = launched(&spec, 0, &[]);
+            assert_eq!((launch.distribution, launch.preload, launch.worker), (want, preload, true), "{interpreter}");
+        }
+    }
+
+    #[test]
     fn who_gets_a_channel() {
-        let table: [(Option<&str>, bool, bool, bool); 6] = [
+        let table: [(Option<&str>, bool, bool, bool); 8] = [
+            (Some("nodejs"), false, false, true),
+            (Some("deno"), false, false, true),
             (Some("node"), false, false, true),
             (Some("/opt/bun"), false, false, true),
             (Some("python3"), false, false, false),
@@ -612,10 +672,18 @@ mod tests {
             launched(&spec, 1, &[]).framing
         };
         assert_eq!(framing(|_| ()), None);
-        let plain = Framing { process_id: 3, combined: None, date_format: None, json: false };
+        let plain = Framing { process_id: 3, combined: None, date_format: None, json: false, shared: false };
         assert_eq!(framing(|logs| logs.json = true), Some(Framing { json: true, ..plain.clone() }));
         let combined = framing(|logs| logs.combined = Some(LogTarget::Default));
         assert_eq!(combined, Some(Framing { combined: Some("/h/logs/api-all-1.log".to_owned()), ..plain }));
+        let mut shared = AppSpec::new("api", "/x", "/");
+        (shared.logs.merge, shared.instances) = (true, 2);
+        assert!(launched(&shared, 1, &[]).framing.is_some(), "one's last words are not to be a line with another's");
+        shared.instances = 1;
+        assert_eq!(launched(&shared, 1, &[]).framing, None);
+        // Of a home of PM2's every log can be opened anew, and what one writes alone goes out as it comes.
+        let layout = Layout { home: "/h".to_owned(), names: Names::Pm2 };
+        assert!(super::framing(&shared, 0, 3, &layout).is_some_and(|framing| framing.is_raw()));
         let nowhere = framing(|logs| {
             (logs.out, logs.error) = (LogTarget::Null, LogTarget::Null);
             (logs.combined, logs.json) = (Some(LogTarget::Null), true);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::pacing;
 use super::{Awaits, Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono, format_millis};
-use crate::spec::{AppSpec, HealthAction, HealthCheck};
+use crate::spec::{AppSpec, HealthAction, HealthCheck, Readiness};
 
 /// How long it may at least take until a process listens that is to relieve one that does. Nobody waits for it meanwhile, and
 /// `listen_timeout` (3 s), which PM2 goes on after, is short for what compiles at its start.
@@ -46,6 +46,8 @@ pub struct Machine {
     pub listens: bool,
     /// The process that it is to relieve does, so this one is not up before it does, too.
     pub must_listen: bool,
+    /// When its process has closed its channel, though nobody had told it to: a worker of Node's cluster that is to end soon.
+    pub left: Option<Mono>,
     /// Why the process that runs, or is about to, was started, where that was pmrun's own doing.
     pub cause: Option<Cause>,
 }
@@ -72,6 +74,7 @@ impl Machine {
             queued: false,
             listens: false,
             must_listen: false,
+            left: None,
             cause: None,
         }
     }
@@ -107,9 +110,10 @@ impl Machine {
     /// What has to come before a process that was just started is up.
     #[must_use]
     pub fn to_await(&self) -> Awaits {
-        let ready = self.launched.as_ref().is_some_and(|spec| spec.readiness.wait_ready);
-        // What says itself when it is ready is believed.
-        Awaits { ready, health: self.policy.health_check.is_some(), listening: self.must_listen && !ready }
+        let says = |how: fn(&Readiness) -> bool| self.launched.as_ref().is_some_and(|spec| how(&spec.readiness));
+        // What says itself when it is ready is believed; but its log may be another's, too, which it relieves.
+        let listening = self.must_listen && !says(|readiness| readiness.wait_ready);
+        Awaits { ready: says(Readiness::is_said), health: self.policy.health_check.is_some(), listening }
     }
 
     /// Whether its process can finish what it is at before it is replaced: others of its kind accept connections meanwhile, or
@@ -119,6 +123,14 @@ impl Machine {
         let runs = self.launched.as_ref().unwrap_or(&self.policy);
         // What is told in words to shut down sees to that itself: the channel is closed when a worker has drained.
         self.policy.stop.drain_ms > 0 && runs.is_worker() && !runs.stop.message
+    }
+
+    /// When one that has left its cluster, and serves nobody any more, is ended, so that another comes in its place.
+    #[must_use]
+    pub(super) fn ends_by(&self) -> Option<Mono> {
+        let runs = matches!(self.state, State::Starting { .. } | State::Online { .. });
+        let is_due = runs && self.policy.restart.auto && self.policy.schedule.is_none();
+        self.left.filter(|_| is_due).map(|left| left.plus_ms(self.policy.stop.timeout_ms))
     }
 
     /// Whether another process can be started beside its own, to take over when it is up.
@@ -177,6 +189,9 @@ impl Machine {
                 "it has not listened within {within}, as the process does that it was to relieve (`restart` replaces that all the same)"
             ),
             _ if awaits.health => format!("no health check passed within {within} (health_check.startup)"),
+            _ if self.launched.as_ref().is_some_and(|spec| spec.readiness.log.is_some()) => {
+                format!("no line of its log that says it is ready (ready_log) within {within} (listen_timeout)")
+            }
             _ => format!("not ready within {within} (listen_timeout)"),
         }
     }
@@ -186,6 +201,10 @@ impl Machine {
 /// as it is now, so that a changed timeout holds at once.
 #[must_use]
 pub fn deadline(machine: &Machine) -> Option<Mono> {
+    [of_state(machine), machine.ends_by()].into_iter().flatten().min()
+}
+
+fn of_state(machine: &Machine) -> Option<Mono> {
     let policy = &machine.policy;
     match &machine.state {
         State::Waiting { until } => Some(*until),

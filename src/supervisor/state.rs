@@ -117,6 +117,8 @@ pub enum Cause {
     Unhealthy { reason: String },
     /// What it depends on ended, and is back.
     Dependency { app: String },
+    /// It has closed the channel over which it shares a port (`worker.disconnect()`), and has not ended since.
+    Left,
 }
 
 impl Cause {
@@ -124,7 +126,9 @@ impl Cause {
     pub(super) fn is_patient(&self) -> bool {
         match self {
             Self::Cron | Self::Memory { .. } | Self::Age => true,
-            Self::Files { .. } | Self::Schedule | Self::Unhealthy { .. } | Self::Dependency { .. } => false,
+            Self::Files { .. } | Self::Schedule | Self::Unhealthy { .. } | Self::Dependency { .. } | Self::Left => {
+                false
+            }
         }
     }
 
@@ -134,7 +138,7 @@ impl Cause {
     pub fn revives(&self) -> bool {
         match self {
             Self::Files { .. } | Self::Cron | Self::Schedule => true,
-            Self::Memory { .. } | Self::Age | Self::Unhealthy { .. } | Self::Dependency { .. } => false,
+            Self::Memory { .. } | Self::Age | Self::Unhealthy { .. } | Self::Dependency { .. } | Self::Left => false,
         }
     }
 }
@@ -147,6 +151,9 @@ impl fmt::Display for Cause {
             Self::Schedule => f.write_str("its time has come (schedule)"),
             Self::Memory { bytes } => write!(f, "it used {} (max_memory_restart)", format_bytes(*bytes)),
             Self::Age => f.write_str("it has run for long enough (max_age)"),
+            Self::Left => {
+                f.write_str("it has disconnected from its cluster by itself, and has not ended within kill_timeout")
+            }
             Self::Unhealthy { reason } => write!(f, "it was unhealthy: {reason} (health_check)"),
             Self::Dependency { app } => write!(f, "`{app}`, which it depends on, is back (on_exit)"),
         }

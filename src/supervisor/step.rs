@@ -69,6 +69,8 @@ pub enum Event {
     Drained {
         launch: LaunchId,
     },
+    /// It is being asked to end, and whoever was to tell it has died: it may not have heard of it.
+    Untold,
     /// What its health check found; with why, where it failed.
     Probed {
         launch: LaunchId,
@@ -141,6 +143,7 @@ pub fn step(machine: &Machine, event: Event, now: Now, fresh: LaunchId) -> Trans
         Event::Ready { launch } => next.ready(launch),
         Event::Listening { launch } => next.listening(launch),
         Event::Drained { launch } => next.drained(launch),
+        Event::Untold => next.untold(),
         Event::Probed { launch, result } => next.probed(launch, result),
         Event::Tick => next.tick(),
     }
@@ -516,10 +519,30 @@ impl Next {
     }
 
     fn drained(&mut self, drained: LaunchId) {
-        if let State::Stopping { launch, pid: Some(pid), phase: StopPhase::Draining { .. }, then } = self.machine.state
-            && launch == drained
-        {
-            self.ask_to_stop(launch, pid, then);
+        match self.machine.state {
+            State::Stopping { launch, pid: Some(pid), phase: StopPhase::Draining { .. }, then }
+                if launch == drained =>
+            {
+                self.ask_to_stop(launch, pid, then);
+            }
+            // Nobody had told it to: most end right after, and as they like.
+            State::Starting { launch, .. } | State::Online { launch, .. } if launch == drained => {
+                self.machine.left.get_or_insert(self.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// It has as long as if it had not been asked before.
+    fn untold(&mut self) {
+        match self.machine.state {
+            State::Stopping { launch, pid: Some(pid), phase: StopPhase::Asked { .. }, then } => {
+                self.ask_to_stop(launch, pid, then);
+            }
+            State::Stopping { launch, pid: None, phase: StopPhase::Asked { .. }, then } => {
+                self.end_remains(launch, then);
+            }
+            _ => {}
         }
     }
 
@@ -618,9 +641,10 @@ impl Next {
         }
     }
 
-    /// What depends on something that comes and goes is not to be restarted as often as that: later each time.
+    /// What depends on something that comes and goes is not to be restarted as often as that: later each time. Nor what leaves
+    /// again and again.
     fn then(&mut self, cause: &Cause, since: Mono) -> Then {
-        if !matches!(cause, Cause::Dependency { .. }) {
+        if !matches!(cause, Cause::Dependency { .. } | Cause::Left) {
             return Then::Restart;
         }
         let uptime_ms = self.now.ms_since(since);
@@ -655,6 +679,9 @@ impl Next {
     fn tick(&mut self) {
         if deadline(&self.machine).is_none_or(|deadline| deadline > self.now) {
             return;
+        }
+        if self.machine.ends_by().is_some_and(|by| by <= self.now) {
+            return self.renew(Cause::Left);
         }
         match self.machine.state.clone() {
             State::Waiting { .. } | State::Errored { reason: ErrorReason::SpawnFailed { .. } } => self.launch_again(),
@@ -751,6 +778,7 @@ impl Next {
         self.machine.launched = Some(Arc::clone(&self.machine.policy));
         self.machine.adopted = false;
         self.machine.listens = false;
+        self.machine.left = None;
         self.machine.state = State::Launching { launch: self.fresh };
         self.asks.push(Ask::Launch { launch: self.fresh });
     }
@@ -772,7 +800,8 @@ impl Next {
     fn ask_to_stop(&mut self, launch: LaunchId, pid: u32, then: Then) {
         let rules = &self.machine.policy.stop;
         // The channel exists only if the process was started with one by this daemon.
-        let by_message = !self.machine.adopted && self.machine.launched.as_ref().is_some_and(|spec| spec.stop.message);
+        let has_channel = !self.machine.adopted && self.machine.left.is_none();
+        let by_message = has_channel && self.machine.launched.as_ref().is_some_and(|spec| spec.stop.message);
         self.asks.push(if by_message {
             Ask::StopByMessage { launch, tree: rules.tree }
         } else {

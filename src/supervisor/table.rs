@@ -134,6 +134,7 @@ fn events(policy: &Arc<AppSpec>) -> Vec<Event> {
         Event::Ready { launch: THIS },
         Event::Listening { launch: THIS },
         Event::Drained { launch: THIS },
+        Event::Untold,
         Event::Probed { launch: THIS, result: Ok(()) },
         Event::Probed { launch: THIS, result: Err("refused".to_owned()) },
         Event::Needs { unmet: vec!["`db` to be ready".to_owned()], ended: true },
@@ -397,6 +398,36 @@ fn what_somebody_stopped_is_not_renewed() {
     let (state, cause) = renew(State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true }, memory());
     assert!(matches!(state, State::Stopping { then: Then::Restart, .. }));
     assert_eq!(cause, Some(memory()));
+}
+
+#[test]
+fn a_worker_that_leaves_and_does_not_end_is_ended_and_another_comes() {
+    let policy = spec(|_| {});
+    let run = |policy: &Arc<AppSpec>| {
+        let online = machine(policy, State::Online { launch: THIS, pid: 1, since: Mono(0), healthy: true });
+        step(&online, Event::Drained { launch: THIS }, NOW, FRESH)
+    };
+    let left = run(&policy);
+    let by = NOW.mono.plus_ms(policy.stop.timeout_ms);
+    assert_eq!((left.asks.as_slice(), deadline(&left.machine)), ([].as_slice(), Some(by)));
+    // Most end by themselves, as any other does.
+    let ended =
+        step(&left.machine, Event::Exited { launch: THIS, status: ExitStatus::Code(0), left: false }, NOW, FRESH);
+    assert_eq!(
+        (ended.asks, ended.machine.left, ended.machine.cause),
+        (vec![Ask::Launch { launch: FRESH }], None, None)
+    );
+    let late = Now { mono: by, ..NOW };
+    let asked = step(&left.machine, Event::Tick, late, FRESH);
+    assert!(matches!(asked.asks.as_slice(), [Ask::Stop { launch: THIS, .. }]), "{:?}", asked.asks);
+    assert_eq!(asked.machine.cause, Some(Cause::Left));
+    let gone = step(&asked.machine, Event::TreeGone { launch: THIS }, late, FRESH);
+    assert_eq!((gone.asks, gone.machine.left), (vec![Ask::Launch { launch: FRESH }], None));
+    // It could not hear that it is to shut down.
+    let told = run(&spec(|s| s.stop.message = true));
+    assert!(matches!(step(&told.machine, Event::Stop, NOW, FRESH).asks.as_slice(), [Ask::Stop { .. }]));
+    // Nothing is put in place of what is not started again.
+    assert_eq!(deadline(&run(&spec(|s| s.restart.auto = false)).machine), None);
 }
 
 #[test]

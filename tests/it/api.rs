@@ -221,5 +221,5 @@ fn the_bus_tells_what_happens_what_is_written_and_what_apps_say() {
     library.ok("sendSignalToProcessId", &json!({ "process_id": 1, "signal": "SIGUSR2" }));
     assert_eq!(bus.until("process:msg", |_| true)["raw"], "raw");
     home.ok(&["stop", "talk"]);
-    bus.until("process:event", |told| told["event"] == "exit" && told["manually"] == true);
+    bus.until("process:event", |told| told["event"] == "exit" && told["process"]["status"] == "stopping");
 }

@@ -111,6 +111,73 @@ fn nobody_is_refused_while_a_server_is_started_anew() {
 }
 
 #[test]
+fn who_waits_for_a_server_is_let_go_when_that_listens_elsewhere() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port, other) = (Home::new(), free_port(), free_port());
+    home.write("server.js", SERVER);
+    let app = |port: u16| {
+        let mut app = server(port, 1);
+        app["distribution"] = json!("round_robin");
+        (app["drain_timeout"], app["kill_timeout"]) = (json!(200), json!(200));
+        json!([app])
+    };
+    home.apply(&app(port));
+    // It is given those who come, and takes none.
+    procs::signal(home.pid("web:0"), Signal::STOP);
+    let waiting: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the daemon accepts");
+            stream.set_read_timeout(Some(SOON)).expect("a socket");
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it is sent");
+            stream
+        })
+        .collect();
+    home.apply(&app(other));
+    assert!(ask(other).is_some());
+    for mut stream in waiting {
+        let end = stream.read(&mut [0; 64]);
+        let waits = end.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!waits && !matches!(end, Ok(1..)), "{end:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_disconnects_and_goes_on_running_is_replaced() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write(
+        "server.js",
+        "
+        const cluster = require('cluster')
+        require('http').createServer((question, answer) => {
+          answer.shouldKeepAlive = false
+          answer.end(String(process.pid))
+          if (question.url === '/leave') cluster.worker.disconnect()
+        }).listen(Number(process.env.PORT))
+        setInterval(() => {}, 1000)
+        ",
+    );
+    let mut app = server(port, 1);
+    app["kill_timeout"] = json!(300);
+    home.apply(&json!([app]));
+    let before = home.pid("web:0");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stream.write_all(b"GET /leave HTTP/1.0\r\n\r\n").expect("it is sent");
+    stream.read_to_string(&mut String::new()).expect("an answer");
+    // Who comes meanwhile waits for the next.
+    let answer = ask(port).expect("an answer");
+    assert_ne!(answer, before.to_string());
+    home.until_state("web:0", "online");
+    assert!(procs::wait_gone(before, SOON));
+    home.ok(&["why", "web"]).prints("disconnected from its cluster by itself");
+    home.ok(&["events", "web"]).prints("disconnected from its cluster by itself");
+}
+
+#[test]
 fn workers_outlive_the_daemon_and_listen_under_the_next_one() {
     if !needs_node() {
         return;

@@ -41,6 +41,23 @@ fn checked(name: &str, check: &Value) -> Value {
 }
 
 #[test]
+fn a_command_that_checks_an_app_with_sockets_is_given_none() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let seen = home.work.join("seen");
+    let check = format!("echo \"${{LISTEN_FDS:-none}}\" > '{}'", seen.display());
+    let mut api = checked("api", &json!({ "exec": ["sh", "-c", check], "interval": 100, "unhealthy_threshold": 1 }));
+    api["listen"] = json!(format!("tcp:127.0.0.1:{}", free_port()));
+    home.apply(&json!([api]));
+    let before = home.until_state("api:0", "online");
+    assert_eq!(std::fs::read_to_string(&seen).expect("it was asked").trim(), "none");
+    // And what comes after finds the socket as it was.
+    home.ok(&["reload", "api"]);
+    home.until("it is another", |all| all[0].state() == "online" && all[0].pid() != before.pid());
+    assert_eq!(home.list()[0].restarts(), 1);
+}
+
+#[test]
 fn an_app_is_up_when_it_answers_and_restarted_when_it_does_not() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");

@@ -246,6 +246,36 @@ fn drift_is_told_apart_from_an_edit_and_apply_puts_it_right() {
 }
 
 #[test]
+fn what_a_hand_has_changed_is_not_called_an_edit_by_diff_nor_by_apply() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut many = stay("many");
+    many["instances"] = json!(3);
+    let limited = with(stay("limited"), "max_memory_restart", json!("200M"));
+    let deleted = stay("deleted");
+    shop(&home, &[many, limited, deleted]);
+    home.ok(&["apply", "eco.json"]);
+    for (by_hand, app) in [
+        (&["scale", "many", "1"][..], "many"),
+        (&["scale", "many", "5"], "many"),
+        (&["restart", "limited", "--max-memory-restart", "300M"], "limited"),
+        (&["delete", "deleted"], "deleted"),
+    ] {
+        home.ok(by_hand);
+        let plan = home.run(&["diff", "eco.json", "--json"]);
+        let plan: Value = serde_json::from_str(&plan.stdout).expect("JSON");
+        let step = plan["steps"].as_array().expect("steps").iter().find(|step| step["app"] == app).expect("a step");
+        assert_eq!(step["cause"], "drift", "{by_hand:?}: {step}");
+        for command in [&["diff", "eco.json"][..], &["apply", "eco.json"]] {
+            let said = home.run(command);
+            said.prints("Drift, changed since it was applied:");
+            assert!(!said.stdout.contains("Your edit"), "{by_hand:?} {said}");
+        }
+        home.exits(0, &["diff", "eco.json"]);
+    }
+}
+
+#[test]
 fn a_program_that_was_deleted_is_drift_that_apply_leaves() {
     let home = Home::new();
     let sleep = home.work.join("my-sleep");
@@ -260,6 +290,10 @@ fn a_program_that_was_deleted_is_drift_that_apply_leaves() {
     home.ok(&["apply", "eco.json"]);
     home.exits(0, &["drift"]);
     std::fs::remove_file(&sleep).expect("removed");
+    let gone = home.exits(2, &["drift"]);
+    gone.prints("its program is gone").prints("my-sleep): z:0 runs on, and cannot be started again");
+    assert!(!gone.stdout.contains("older code") && !gone.stderr.contains("puts right"), "{gone}");
+    home.exits(65, &["apply", "eco.json"]);
     std::fs::copy(there.expect("sleep"), &sleep).expect("copied");
     let pid = home.pid("z:0");
     home.exits(2, &["drift"]).prints("runs a program that was deleted or replaced");

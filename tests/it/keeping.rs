@@ -73,6 +73,40 @@ fn the_next_daemon_knows_what_the_last_one_knew() {
 }
 
 #[test]
+fn who_is_being_stopped_is_told_once_and_waited_for() {
+    let home = Home::new();
+    home.write("deaf.sh", "trap 'echo got >> got' INT\necho up\nwhile :; do sleep 1000 & wait $!; done\n");
+    let apps = json!([{ "name": "deaf", "script": "deaf.sh", "interpreter": "bash", "kill_timeout": 3_000 }]);
+    home.apply(&apps);
+    home.until("it said so", |_| home.log("deaf-out.log") == "up\n");
+    let told = || std::fs::read_to_string(home.work.join("got")).unwrap_or_default().lines().count();
+    let standings = home.folder.join("standings");
+    let last = || std::fs::read_to_string(&standings).unwrap_or_default().lines().last().unwrap_or_default().to_owned();
+    let stopping = || {
+        let before = told();
+        let (mut restart, ..) = home.start_command(&mut home.command(&["restart", "deaf"]));
+        home.until("it was told", |all| told() > before && all[0].state() == "stopping" && !last().contains("untold"));
+        restart.kill().expect("killed");
+        restart.wait().expect("reaped");
+        (home.pid("deaf:0"), told())
+    };
+    let (pid, before) = stopping();
+    kill_daemon(&home);
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!((home.state("deaf:0").as_str(), told()), ("online", before));
+    assert_ne!(home.pid("deaf:0"), pid);
+
+    // As a daemon leaves it that dies before the signal has gone out.
+    let (pid, before) = stopping();
+    home.lose_daemon();
+    let text = std::fs::read_to_string(&standings).expect("it is there");
+    std::fs::write(&standings, text.replace("\"standing\":{", "\"standing\":{\"untold\":true,")).expect("written");
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!((home.state("deaf:0").as_str(), told()), ("online", before + 1));
+    assert_ne!(home.pid("deaf:0"), pid);
+}
+
+#[test]
 fn how_something_ended_is_known_though_no_daemon_was_there() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");

@@ -255,6 +255,24 @@ fn a_signal_stops_everything_and_dependents_first() {
 }
 
 #[test]
+fn an_app_is_up_when_its_line_is_printed() {
+    let home = Home::new();
+    let says = "echo soon; read line <fifo; echo up on 1 >&2; exec /bin/sleep 1000";
+    let db = with(service("db", says), &json!({ "ready_log": "^up on [0-9]$", "listen_timeout": 600_000 }));
+    let api = with(service("api", POLITE), &json!({ "depends_on": { "db": "ready" } }));
+    let fifo = home.work.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let run = Run::start(&home, &json!([api, db]), &[]);
+    run.until_out("db    | soon");
+    assert!(!run.out().contains("api"), "{}", run.out());
+    std::fs::write(&fifo, "go\n").expect("it reads");
+    run.until_out("api   | up");
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code, Some(0));
+    leaves_nothing(&home);
+}
+
+#[test]
 fn what_does_not_end_is_killed() {
     let home = Home::new();
     let brief = with(service("a", STUBBORN), &json!({ "kill_timeout": 100 }));

@@ -79,15 +79,57 @@ fn wait_ready_by_sd_notify() {
     }
 }
 
-fn is_up_when_it_says_so(script: &str) {
+/// In a file that it writes itself, in one that its lines pass through to, and to stderr, after another run that was up.
+#[test]
+fn ready_log_by_a_line_of_either_log() {
+    for (stream, options) in
+        [("1", json!({})), ("2", json!({})), ("2", json!({ "time": true })), ("1", json!({ "log_type": "json" }))]
+    {
+        let home = Home::new();
+        home.write("before.log", "up on 8000\n");
+        let mut app = json!({ "ready_log": "^up on [0-9]+$", "out_file": "before.log", "env": { "STREAM": stream } });
+        for (name, value) in options.as_object().unwrap() {
+            app[name] = value.clone();
+        }
+        is_up_as_it_says(&home, "says.sh", app);
+    }
+}
+
+#[test]
+fn who_never_writes_the_line_is_reported_and_one_that_cannot_be_found_refused() {
     let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let app = |more: serde_json::Value| {
+        let mut app = json!({ "name": "a", "script": "./stay.sh", "ready_log": "never", "listen_timeout": 300 });
+        app.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        home.write_json("eco.json", &json!([app]));
+    };
+    app(json!({}));
+    home.exits(3, &["apply", "eco.json"]).says("`a:0`").says("ready_log").says("talk of a:0");
+    assert!(procs::alive(home.pid("a:0")));
+    for (more, said) in [
+        (json!({ "ready_log": "up (" }), "no regular expression"),
+        (json!({ "disable_logs": true }), "nothing that it writes is kept"),
+        (json!({ "instances": 2, "merge_logs": true }), "cannot tell its 2 instances from each other"),
+    ] {
+        app(more);
+        home.exits(65, &["apply", "eco.json"]).says("ready_log").says(said);
+    }
+}
+
+fn is_up_when_it_says_so(script: &str) {
+    is_up_as_it_says(&Home::new(), script, json!({ "wait_ready": true, "env": {} }));
+}
+
+fn is_up_as_it_says(home: &Home, script: &str, mut app: serde_json::Value) {
     home.app(script, script);
     let mut fifo = home.fifo("fifo");
-    let gate = gate(&home);
-    let app = json!({
-        "name": "a", "script": script, "wait_ready": true, "listen_timeout": 30000,
-        "env": { "FIFO": fifo.path, "GATE": gate },
-    });
+    let gate = gate(home);
+    app["name"] = json!("a");
+    app["script"] = json!(script);
+    app["listen_timeout"] = json!(30_000);
+    app["env"]["FIFO"] = json!(fifo.path);
+    app["env"]["GATE"] = json!(gate);
     home.write_json("eco.json", &json!([app]));
     let (child, out, err) = home.start_command(&mut home.command(&["apply", "eco.json"]));
     fifo.line_of("began");

@@ -146,7 +146,7 @@ fn what_startup_writes_is_shown_first_and_nothing_edited_is_written_over() {
     let unit = home.ok(&["startup", "systemd", "--print"]).stdout;
     assert!(unit.contains(&format!("PMRUN_HOME={}", home.folder.display())), "{unit}");
     home.ok(&["startup", "launchd", "--print"]).prints("<plist version=");
-    home.exits(64, &["startup", "upstart"]).says("openrc");
+    home.exits(64, &["startup", "sysvinit"]).says("openrc");
     home.exits(1, &["startup", "systemd", "-u", "nobody-of-that-name"]).says("there is no user");
     if !Path::new("/usr/bin/systemctl").exists() {
         return skipped("there is no systemctl on this machine");

@@ -462,6 +462,42 @@ fn a_folder_that_cannot_be_written_to_is_no_damage() {
 }
 
 #[test]
+fn what_is_on_a_disk_that_is_read_only_can_be_looked_at() {
+    if !needs_root() {
+        return;
+    }
+    let mut home = Home::new();
+    let disk = home.folder.clone();
+    if !small_disk(&mut home, &disk, "8m") {
+        return;
+    }
+    apply(&home, &["a"]);
+    home.ok(&["kill"]);
+    let mount = |options: &str| {
+        let line = format!("mount -o remount,{options} '{}'", disk.display());
+        home.run_command(home.shell(&line), Duration::from_secs(20)).code == Some(0)
+    };
+    if !mount("ro") {
+        return skipped("no file system can be made read-only");
+    }
+    for command in [
+        &["list"][..],
+        &["show", "a"],
+        &["why", "a"],
+        &["history"],
+        &["logs", "a", "--nostream"],
+        &["state", "check"],
+        &["jlist"],
+        &["events"],
+    ] {
+        home.ok(command);
+    }
+    home.exits(2, &["drift"]).prints("a  stopped by hand");
+    assert!(mount("rw"));
+    home.ok(&["start", "a"]);
+}
+
+#[test]
 fn a_damaged_state_on_a_full_disk_waits_for_room() {
     if !needs_root() {
         return;

@@ -48,6 +48,26 @@ fn instances_that_cannot_share_their_port_are_told_how_they_could() {
 }
 
 #[test]
+fn a_library_that_wants_code_in_the_primary_is_named_with_its_remedy() {
+    let home = Home::new();
+    home.write("server.js", SERVER);
+    home.write("package.json", r#"{ "dependencies": { "log4js": "6" } }"#);
+    home.write("node_modules/log4js/package.json", "{}");
+    home.write("node_modules/prom-client/package.json", "{}");
+    let app = |mode: &str| json!({ "name": "web", "script": "server.js", "interpreter": "node", "exec_mode": mode });
+    let write = |mode: &str| home.write("eco.json", json!({ "apps": [app(mode)] }).to_string());
+    if !needs_node() {
+        return;
+    }
+    write("cluster");
+    let said = home.exits(2, &["diff", "eco.json"]);
+    said.says("`web`: if it logs by log4js").says("disableClustering: true");
+    assert!(!said.stderr.contains("prom-client"), "it is there for somebody else: {said}");
+    write("fork");
+    assert!(!home.exits(2, &["diff", "eco.json"]).stderr.contains("log4js"));
+}
+
+#[test]
 fn a_reload_with_downtime_says_so_before_how_long_it_took_and_what_to_set() {
     let home = Home::new();
     home.app("stay.sh", "api.sh");

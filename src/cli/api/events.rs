@@ -1,6 +1,6 @@
 //! What becomes of apps, and what they write, in the words of PM2's bus.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use super::bus::{Shared, now_ms};
 use super::calls::mute;
 use crate::cli::instances;
-use crate::cli::jlist;
+use crate::cli::jlist::{self, exit_code};
 use crate::cli::logs::{LogFile, Stream, log_files};
-use crate::logs::{Follower, Line, Log, Reader, Sink, Stamps, Told, Wanted};
+use crate::logs::{Follower, Line, Log, Reader, Sink, Stamps, Told as LineTold, Wanted};
+use crate::rpc::client::DAEMON_LOG;
 use crate::runtime::history::{Entry, HISTORY, What, Why};
 
 const FRESH: Duration = Duration::from_millis(100);
@@ -26,7 +27,12 @@ pub(super) fn follow(shared: &Shared, end: &UnixStream) {
     let path = shared.home().join(HISTORY);
     let log = Log { path, stamps: Stamps::new(None, false, TimeZone::UTC), lines: Some(0) };
     let Ok(follower) = Follower::new(Reader::new(vec![log], Wanted::default())) else { return };
-    let _ = follower.with_listener(end.as_fd()).run(&mut Events { shared, seen: None });
+    let mut events =
+        Events { shared, seen: None, known: BTreeMap::new(), ran: BTreeSet::new(), taking_over: BTreeSet::new() };
+    // What is deleted before anything else happens has to be known, too.
+    let ran = events.look();
+    events.ran.extend(ran);
+    let _ = follower.with_listener(end.as_fd()).run(&mut events);
 }
 
 pub(super) fn follow_logs(shared: &Shared, end: &UnixStream) {
@@ -39,33 +45,79 @@ pub(super) fn follow_logs(shared: &Shared, end: &UnixStream) {
 
 struct Events<'a> {
     shared: &'a Shared,
-    /// What there was when it was last looked: many things may happen at once.
-    seen: Option<(Instant, Vec<Value>)>,
+    /// When it was last looked what there is: many things may happen at once.
+    seen: Option<Instant>,
+    /// What PM2 tells of a process with an event, all but its variables, by app and slot: as it was last, where there is none any more.
+    known: BTreeMap<(String, u32), Value>,
+    /// Slots in which a process was started before: the next is no first.
+    ran: BTreeSet<(String, u32)>,
+    /// Slots in which one process relieves another that has not ended yet.
+    taking_over: BTreeSet<(String, u32)>,
 }
 
 impl Events<'_> {
-    /// What PM2 tells of it with an event: all but its variables.
-    fn process(&mut self, app: &str, slot: u32) -> Option<Value> {
-        if self.seen.as_ref().is_none_or(|(at, _)| at.elapsed() > FRESH) {
-            let all = jlist::values(&mut mute()).ok()?;
-            self.seen = Some((Instant::now(), all));
+    /// Says where a process is, or was.
+    fn look(&mut self) -> Vec<(String, u32)> {
+        let mut ran = Vec::new();
+        if self.seen.is_some_and(|at| at.elapsed() <= FRESH) {
+            return ran;
         }
-        let is_it = |one: &&Value| one["name"] == app && one["pm2_env"]["NODE_APP_INSTANCE"] == slot;
-        let mut env = self.seen.as_ref()?.1.iter().find(is_it)?.get("pm2_env")?.clone();
-        env.as_object_mut()?.remove("env");
-        Some(env)
+        let Ok(all) = jlist::values(&mut mute()) else { return ran };
+        self.seen = Some(Instant::now());
+        for mut one in all {
+            let Some(mut env) = one.get_mut("pm2_env").map(Value::take) else { continue };
+            let slot = env["instance_var"].as_str().and_then(|variable| env[variable].as_u64());
+            let slot = slot.and_then(|slot| u32::try_from(slot).ok());
+            if let (Some(name), Some(slot), Some(fields)) = (one["name"].as_str(), slot, env.as_object_mut()) {
+                fields.remove("env");
+                ran.extend(one["pid"].is_number().then(|| (name.to_owned(), slot)));
+                self.known.insert((name.to_owned(), slot), env);
+            }
+        }
+        ran
+    }
+
+    fn publish(&self, told: &Told, of: &(String, u32), at_ms: u64) {
+        let mut process = self.known.get(of).cloned().unwrap_or_else(|| json!({ "name": of.0 }));
+        process["status"] = json!(told.status);
+        if let Some(code) = told.code {
+            process["exit_code"] = json!(code);
+        }
+        let payload = json!({ "event": told.event, "manually": told.manually, "process": process, "at": at_ms });
+        self.shared.publish("process:event", payload);
     }
 }
 
 impl Sink for Events<'_> {
-    fn line(&mut self, _: usize, line: &Line, _: &Told<'_>, _: Option<Timestamp>) -> io::Result<()> {
+    fn line(&mut self, _: usize, line: &Line, _: &LineTold<'_>, _: Option<Timestamp>) -> io::Result<()> {
         let Ok(entry) = serde_json::from_slice::<Entry>(&line.bytes) else { return Ok(()) };
-        let Some((event, manually)) = event(&entry.what) else { return Ok(()) };
-        // While one relieves the other, it is about the one that PM2 does not list.
-        let (Some(app), Some(slot), false) = (&entry.app, entry.slot, entry.beside) else { return Ok(()) };
-        let process = self.process(app, slot).unwrap_or_else(|| json!({ "name": app }));
-        let payload = json!({ "event": event, "manually": manually, "process": process, "at": entry.at_ms });
-        self.shared.publish("process:event", payload);
+        if let (Some(app), What::Deleted { .. }) = (&entry.app, &entry.what) {
+            self.ran.retain(|(name, _)| name != app);
+        }
+        let (Some(app), Some(slot)) = (&entry.app, entry.slot) else { return Ok(()) };
+        let of = (app.clone(), slot);
+        self.look();
+        let is_new = !self.ran.contains(&of);
+        if matches!(entry.what, What::Started { .. }) {
+            self.ran.insert(of.clone());
+        }
+        let waits = self.known.get(&of).is_some_and(|process| process["wait_ready"] == true);
+        let taken_over = match &entry.what {
+            What::TookOver { .. } => {
+                self.taking_over.insert(of);
+                return Ok(());
+            }
+            What::Exited { .. } => entry.beside && self.taking_over.remove(&of),
+            _ => false,
+        };
+        let side = match (taken_over, entry.beside) {
+            (true, _) => Side::Relieved,
+            (false, true) => Side::Beside,
+            (false, false) => Side::Alone,
+        };
+        for told in told(&entry.what, side, is_new, waits) {
+            self.publish(&told, &of, entry.at_ms);
+        }
         Ok(())
     }
 
@@ -76,20 +128,61 @@ impl Sink for Events<'_> {
     }
 }
 
-/// PM2's word for it, and whether somebody asked for it.
-fn event(what: &What) -> Option<(&'static str, bool)> {
-    let is_asked = |why: &Why| matches!(why, Why::Command { .. });
-    Some(match what {
-        What::Started { restarts: 0, why, .. } => ("start", is_asked(why)),
-        What::Started { why, .. } => ("restart", is_asked(why)),
-        What::Online { .. } => ("online", false),
-        What::Exited { asked, .. } => ("exit", *asked),
-        What::Stopped { why } => ("stop", is_asked(why)),
-        What::Deleted { why } => ("delete", is_asked(why)),
-        What::GivenUp { .. } => ("restart overlimit", false),
-        What::TookOver { .. } => ("reload", true),
-        _ => return None,
-    })
+/// An event of PM2's.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    event: &'static str,
+    manually: bool,
+    status: &'static str,
+    code: Option<i32>,
+}
+
+/// Which process of its slot it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Alone,
+    /// Another serves.
+    Beside,
+    /// Another has taken over.
+    Relieved,
+}
+
+/// What PM2 tells of it, in this order. Of what is beside another in its slot only that it comes and goes.
+fn told(what: &What, side: Side, is_new: bool, waits: bool) -> Vec<Told> {
+    let beside = side != Side::Alone;
+    let say = |event, manually, status| Told { event, manually, status, code: None };
+    let asked_by = |why: &Why| match why {
+        Why::Command { command, .. } => Some(command.starts_with("reload")),
+        _ => None,
+    };
+    match what {
+        What::Started { why, restarts, .. } => {
+            let online = (!waits).then(|| say("online", false, "launching"));
+            let done = match asked_by(why) {
+                Some(_) if beside => None,
+                Some(_) if is_new && *restarts == 0 => Some("start"),
+                Some(true) => Some("reload"),
+                Some(false) => Some("restart"),
+                None => None,
+            };
+            online.into_iter().chain(done.map(|event| say(event, true, "online"))).collect()
+        }
+        What::Online { .. } if waits => vec![say("online", false, "online")],
+        What::Exited { status, asked, .. } => {
+            let code = exit_code(*status);
+            let first = (*asked || beside).then(|| Told { code, ..say("exit", false, "stopping") });
+            let reload = (side == Side::Relieved).then(|| say("reload", true, "online"));
+            first.into_iter().chain([Told { code, ..say("exit", false, "stopped") }]).chain(reload).collect()
+        }
+        What::Stopped { why } if !beside && !is_deletion(why) => vec![say("stop", asked_by(why).is_some(), "stopped")],
+        What::GivenUp { .. } if !beside => vec![say("restart overlimit", false, "errored")],
+        _ => Vec::new(),
+    }
+}
+
+/// What is deleted is stopped for that, of which PM2 says nothing.
+fn is_deletion(why: &Why) -> bool {
+    matches!(why, Why::Command { command, .. } if ["delete", "kill"].iter().any(|verb| command.starts_with(verb)))
 }
 
 struct Lines<'a> {
@@ -103,8 +196,9 @@ impl Lines<'_> {
     /// Those that have come since it was last asked.
     fn fresh(&mut self) -> Vec<Log> {
         let all = instances::all(self.shared.home()).unwrap_or_default();
-        let files: Vec<LogFile> =
-            log_files(&all, true, true).into_iter().filter(|file| self.known.insert(file.path.clone())).collect();
+        let own = LogFile::of_daemon(self.shared.home().join(DAEMON_LOG));
+        let files = log_files(&all, true, true).into_iter().chain([own]);
+        let files: Vec<LogFile> = files.filter(|file| self.known.insert(file.path.clone())).collect();
         let log = |file: &LogFile| {
             let made = file.path.metadata().and_then(|meta| meta.created()).ok();
             let is_new = made.and_then(|made| Timestamp::try_from(made).ok()).is_some_and(|made| made >= self.began);
@@ -119,8 +213,14 @@ impl Lines<'_> {
 }
 
 impl Sink for Lines<'_> {
-    fn line(&mut self, log: usize, line: &Line, told: &Told<'_>, _: Option<Timestamp>) -> io::Result<()> {
+    fn line(&mut self, log: usize, line: &Line, told: &LineTold<'_>, _: Option<Timestamp>) -> io::Result<()> {
         let Some(file) = self.files.get(log) else { return Ok(()) };
+        if file.path.ends_with(DAEMON_LOG) {
+            let process = json!({ "pm_id": "PM2", "name": "PM2", "rev": null });
+            let data = String::from_utf8_lossy(&line.bytes);
+            self.shared.publish("log:PM2", json!({ "process": process, "at": now_ms(), "data": data }));
+            return Ok(());
+        }
         let is_error = told.error.unwrap_or(file.stream == Stream::Error);
         let id = told.process_id.or(file.id).or_else(|| {
             let all = instances::all(self.shared.home()).unwrap_or_default();
@@ -141,5 +241,43 @@ impl Sink for Lines<'_> {
 
     fn others(&mut self) -> Vec<Log> {
         self.fresh()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ExitStatus;
+
+    fn words(what: &What, side: Side, is_new: bool) -> Vec<String> {
+        let word = |told: Told| {
+            let by = if told.manually { "m" } else { "a" };
+            let code = told.code.map(|code| format!(":{code}")).unwrap_or_default();
+            format!("{}:{by}:{}{code}", told.event, told.status)
+        };
+        told(what, side, is_new, false).into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn each_change_has_pm2s_events_in_its_order() {
+        let by = |command: &str| Why::Command { command: command.to_owned(), pid: 1, uid: None };
+        let crash = Why::Exit { status: ExitStatus::Code(42), after_ms: 5 };
+        let started = |restarts, why| What::Started { pid: 7, restarts, why, error_log: None, error_log_offset: 0 };
+        let exited = |asked| What::Exited { status: ExitStatus::Code(42), after_ms: None, asked };
+        let ended = ["exit:a:stopping:42", "exit:a:stopped:42"];
+        let check = |what: &What, side, is_new, want: &[&str]| {
+            assert_eq!(words(what, side, is_new), want, "{what:?}");
+        };
+        check(&started(0, by("start")), Side::Alone, true, &["online:a:launching", "start:m:online"]);
+        check(&started(0, by("start")), Side::Alone, false, &["online:a:launching", "restart:m:online"]);
+        check(&started(1, by("reload all")), Side::Alone, false, &["online:a:launching", "reload:m:online"]);
+        check(&started(1, crash), Side::Alone, false, &["online:a:launching"]);
+        check(&started(1, by("reload all")), Side::Beside, false, &["online:a:launching"]);
+        check(&exited(true), Side::Alone, false, &ended);
+        check(&exited(false), Side::Alone, false, &ended[1..]);
+        check(&exited(true), Side::Relieved, false, &[ended[0], ended[1], "reload:m:online"]);
+        check(&What::Stopped { why: by("stop x") }, Side::Alone, false, &["stop:m:stopped"]);
+        check(&What::Stopped { why: by("delete x") }, Side::Alone, false, &[]);
+        check(&What::GivenUp { reason: String::new() }, Side::Alone, false, &["restart overlimit:a:errored"]);
     }
 }

@@ -132,6 +132,7 @@ impl Context<'_> {
             "port" => return draft.port.map(|port| port.to_string()),
             "env_file" => return Some(draft.env_files.join(", ")).filter(|files| !files.is_empty()),
             "disable_logs" => return Some(draft.disable_logs.to_string()),
+            "disable_source_map_support" => return Some(draft.disable_source_maps.to_string()),
             "time" => return Some(draft.time.to_string()),
             "append_env_to_name" => return Some(draft.append_env_to_name.to_string()),
             // Its row's field is what it digests.

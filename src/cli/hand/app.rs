@@ -9,6 +9,7 @@ use super::super::terminal::Terminal;
 use super::words::Word;
 use crate::config::{self, World};
 use crate::document::{Kind, Node};
+use crate::schema::NO_SOURCE_MAPS;
 use crate::schema::options::find;
 use crate::spec::{AppSpec, Field};
 
@@ -63,6 +64,11 @@ pub(super) fn changed(
     if options.get("interpreter").is_some() {
         script = vec![entry("script", text(&known.script))];
     }
+    let maps_not = options.take("disable_source_map_support").is_some() && known.is_node();
+    if options.keys().any(|key| key == "node_args") && known.interpreter.is_some() {
+        // They are its interpreter's: whatever that is.
+        script[1] = entry("interpreter", text("/bin/sh"));
+    }
     let name = if options.get("name").is_none() { vec![entry("name", text(&known.name))] } else { Vec::new() };
     let cwd = if options.get("cwd").is_none() { vec![entry("cwd", text(&known.cwd))] } else { Vec::new() };
     let entries = script.into_iter().chain(name).chain(cwd).chain(options.entries()).collect();
@@ -78,6 +84,8 @@ pub(super) fn changed(
     for field in taken_back.into_iter().filter(|key| !matches!(*key, "name" | "cwd" | "interpreter")).flat_map(fields) {
         wanted.take(field, &usual);
     }
+    let maps_not = maps_not && !wanted.interpreter_args.iter().any(|arg| arg == NO_SOURCE_MAPS);
+    wanted.interpreter_args.extend(maps_not.then(|| NO_SOURCE_MAPS.to_owned()));
     Ok((wanted, idle))
 }
 

@@ -10,6 +10,7 @@ use super::super::terminal::Terminal;
 use super::super::{change, diff, exchange, loading, pm2, surroundings};
 use super::{Scene, Verb};
 use crate::config::World;
+use crate::document::Node;
 use crate::graph::Graph;
 use crate::plan::{Plan, Revision, render_text};
 use crate::rpc::wire::{Alter, Altered, AppView, Apply, PlanOptions, Request};
@@ -28,7 +29,14 @@ pub(super) fn apply(
         return Err(CliError::usage(format!("`{said}`: what a file says of its apps is said in the file"))
             .hint("of what a file may be told there is `--only` and `--env`; of a script or a known app more"));
     }
-    let (mut graph, origins, revision) = read(word, &arguments.picks, world, terminal)?;
+    let stdin = stdin(word)?;
+    if let Some(names) = stdin.as_deref().and_then(|text| names_alone(text, known))
+        && manners.are_pm2s()
+        && *verb != Verb::Start
+    {
+        return scene.known_apps(&names, known, terminal);
+    }
+    let (mut graph, origins, revision) = read(word, stdin.as_deref(), &arguments.picks, world, terminal)?;
     let mut only = arguments.picks.only.clone();
     if manners.are_pm2s() {
         // Who is not in the file is passed over.
@@ -124,7 +132,13 @@ pub(super) fn names(
     known: &[AppView],
     terminal: &mut Terminal,
 ) -> Result<Vec<String>, CliError> {
-    let (graph, ..) = read(word, picks, world, terminal)?;
+    let stdin = stdin(word)?;
+    if let Some(names) = stdin.as_deref().and_then(|text| names_alone(text, known))
+        && terminal.manners.are_pm2s()
+    {
+        return Ok(names);
+    }
+    let (graph, ..) = read(word, stdin.as_deref(), picks, world, terminal)?;
     let mut only = picks.only.clone();
     if terminal.manners.are_pm2s() {
         only.retain(|name| graph.apps.iter().any(|app| app.name == *name));
@@ -142,9 +156,34 @@ pub(super) fn names(
     Ok(there)
 }
 
+fn stdin(word: &str) -> Result<Option<String>, CliError> {
+    if word != "-" {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::io::stdin().lock(), &mut text)
+        .map_err(|err| CliError::error(format!("failed to read stdin: {err}")))?;
+    Ok(Some(text))
+}
+
+/// Apps that are known, where nothing but their names is said: PM2 takes that for whom it is to act on.
+fn names_alone(text: &str, known: &[AppView]) -> Option<Vec<String>> {
+    let node = crate::config::parse(text, crate::document::Format::Json).0?;
+    let apps = node.get("apps").unwrap_or(&node);
+    let apps = apps.items().unwrap_or(std::slice::from_ref(apps));
+    let name = |app: &Node| {
+        let [entry] = app.entries()? else { return None };
+        let name = entry.value.as_str().filter(|_| entry.key.text == "name")?;
+        known.iter().any(|app| app.spec.name == name).then(|| name.to_owned())
+    };
+    let names: Option<Vec<String>> = apps.iter().map(name).collect();
+    names.filter(|names| !names.is_empty())
+}
+
 /// A file, or what stdin says.
 fn read(
     word: &str,
+    stdin: Option<&str>,
     picks: &Picks,
     world: &World,
     terminal: &mut Terminal,
@@ -152,8 +191,8 @@ fn read(
     let mut world = world.clone();
     world.reading.mode.clone_from(&picks.env);
     let profile = picks.env.as_deref();
-    if word == "-" {
-        let (graph, origins) = loading::load_stdin(profile, &picks.only, &world, terminal)?;
+    if let Some(text) = stdin {
+        let (graph, origins) = loading::load_stdin(text, profile, &picks.only, &world, terminal)?;
         return Ok((graph, origins, None));
     }
     let file = loading::entry((word != ".").then(|| Path::new(word)), &world, terminal)?;

@@ -12,8 +12,9 @@ use super::ambient::ambient;
 use super::arguments::{Act, Logs, Targets, Turn};
 use super::error::CliError;
 use super::exit::Exit;
+use super::options::AppOptions;
 use super::terminal::{Terminal, harmless};
-use super::{change, exchange, logs, pm2, show, surroundings};
+use super::{cautions, change, exchange, logs, pm2, show, surroundings};
 use crate::config::World;
 use crate::document::{Node, to_json_text};
 use crate::plan::render_text;
@@ -72,6 +73,9 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
         if matches!(verb, Verb::Restart | Verb::Reload) && !terminal.manners.are_pm2s() {
             return Err(CliError::usage("which apps?").hint("`all` is all of them"));
         }
+        if verb != Verb::Start && terminal.manners.are_pm2s() {
+            return Err(CliError::usage("missing required argument `id|name|namespace|file|json|stdin`"));
+        }
         // The file of this folder.
         arguments.what.push(".".to_owned());
     }
@@ -113,6 +117,22 @@ pub(super) fn start_described(
     let scene = Scene { verb: Verb::Start, arguments, world: surroundings::world()? };
     let known = known(terminal)?;
     scene.described(node, word, &known, check, terminal)
+}
+
+/// Whether what `start` is told is an ecosystem file, by its name.
+pub(super) fn is_file(word: &str) -> bool {
+    word == "." || words::is_ecosystem(word, true)
+}
+
+/// A script as a file of one app would describe it, where nothing of that name is known.
+pub(super) fn described_by(word: &str, options: &AppOptions) -> Result<Node, CliError> {
+    let world = surroundings::world()?;
+    let ground = Ground { world: &world, known: &[], by_pm2s_names: true, forces: false };
+    let meant = match ground.word(word) {
+        Word::Target(script) => Word::Script(script),
+        meant => meant,
+    };
+    Ok(app::node(&meant, options, &world))
 }
 
 /// `--watch app.js`: who names a file after an option that may do without a value, and no other, means it.
@@ -161,7 +181,7 @@ pub(super) fn end(end: End, arguments: &Targets, terminal: &mut Terminal) -> Res
     let (mut targets, mut said) = (Vec::new(), pm2::Said::Here);
     for word in &arguments.targets {
         let known = known(terminal)?;
-        let ground = Ground { world: &world, known: &known, by_pm2s_names: terminal.manners.are_pm2s() };
+        let ground = Ground { world: &world, known: &known, by_pm2s_names: terminal.manners.are_pm2s(), forces: false };
         match ground.known_word(word) {
             Word::Stdin | Word::File(_) => {
                 said = pm2::Said::InFile;
@@ -207,7 +227,7 @@ impl Scene<'_> {
             return Ok(None);
         }
         let known = known(terminal)?;
-        let ground = Ground { world: &self.world, known: &known, by_pm2s_names: false };
+        let ground = Ground { world: &self.world, known: &known, by_pm2s_names: false, forces: self.arguments.force };
         let meant = |word: &String| match self.verb {
             Verb::Start => ground.word(word),
             Verb::Restart | Verb::Reload | Verb::StartOrRestart | Verb::StartOrReload => ground.known_word(word),
@@ -233,7 +253,12 @@ impl Scene<'_> {
 
     fn one(&self, word: &str, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let known = known(terminal)?;
-        let ground = Ground { world: &self.world, known: &known, by_pm2s_names: terminal.manners.are_pm2s() };
+        let ground = Ground {
+            world: &self.world,
+            known: &known,
+            by_pm2s_names: terminal.manners.are_pm2s(),
+            forces: self.arguments.force,
+        };
         let is_folder = word == ".";
         let meant = match self.verb {
             _ if is_folder => Word::File(word.to_owned()),
@@ -289,6 +314,9 @@ impl Scene<'_> {
             write_down(node, &spec.name, &self.world, terminal)?;
         }
         let same = known.iter().find(|app| app.spec.name == spec.name && is_same(&app.spec, &spec));
+        if terminal.manners.are_pm2s() && same.is_none() {
+            free_name(&mut spec, known, terminal)?;
+        }
         let Some(app) = same else {
             // Of one that is there under that name the daemon says so.
             if !known.iter().any(|app| app.spec.name == spec.name) {
@@ -339,7 +367,8 @@ impl Scene<'_> {
         if !is_pm2 && verb.renews() {
             let apps = change::check_code(targets)?;
             let reloads = matches!(verb, Verb::Reload | Verb::StartOrReload);
-            for note in apps.iter().filter(|_| reloads).filter_map(change::downtime) {
+            let notes = |app: &AppView| [change::downtime(app), cautions::reload(&app.spec)];
+            for note in apps.iter().filter(|_| reloads).flat_map(notes).flatten() {
                 terminal.note(&note);
             }
         }
@@ -401,6 +430,19 @@ fn bring_up(
         }
     })?;
     change::concluded(&home, targets, verb, &outcome, terminal)
+}
+
+/// PM2 runs two scripts under one name, which here is an app's own: the second gets one like it.
+fn free_name(spec: &mut AppSpec, known: &[AppView], terminal: &mut Terminal) -> Result<(), CliError> {
+    let is_taken = |name: &str| known.iter().any(|app| app.spec.name == name);
+    if !is_taken(&spec.name) {
+        return Ok(());
+    }
+    let taken = std::mem::take(&mut spec.name);
+    let mut names = (1_u32..).map(|number| format!("{taken}-{number}"));
+    spec.name = names.find(|name| !is_taken(name)).unwrap_or_default();
+    let said = format!("`{taken}` runs another script: this one is called `{}`", spec.name);
+    pm2::warn(&harmless(said.as_bytes(), false), terminal)
 }
 
 /// Whether both run the same; what a command line runs is among its shell's arguments.

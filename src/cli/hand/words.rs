@@ -23,6 +23,8 @@ pub(super) struct Ground<'a> {
     pub known: &'a [AppView],
     /// PM2 takes every file for a config that has `.json` and the like in its name.
     pub by_pm2s_names: bool,
+    /// What is a file is meant, whatever is called so.
+    pub forces: bool,
 }
 
 impl Ground<'_> {
@@ -37,7 +39,7 @@ impl Ground<'_> {
             Word::Target(owned)
         } else if word.contains(char::is_whitespace) && !self.names(word) && !self.is_file(word) {
             Word::Line(owned)
-        } else if word.contains('/') || self.is_file(word) {
+        } else if word.contains('/') || self.is_file(word) && (self.forces || has_ending(word) || !self.names(word)) {
             Word::Script(owned)
         } else if self.names(word) {
             Word::Target(owned)
@@ -101,6 +103,13 @@ pub(super) fn in_path(word: &Word, world: &World) -> Option<Word> {
     files.find(is_program).map(|file| Word::Script(file.to_string_lossy().into_owned()))
 }
 
+/// As scripts have it.
+fn has_ending(word: &str) -> bool {
+    word.rsplit_once('.').is_some_and(|(stem, ending)| {
+        !stem.is_empty() && !ending.is_empty() && ending.chars().all(|c| c.is_ascii_alphabetic())
+    })
+}
+
 fn is_regex(word: &str) -> bool {
     word.len() > 2 && word.starts_with('/') && word.ends_with('/')
 }
@@ -125,14 +134,14 @@ mod tests {
     fn files_paths_and_programs_are_told_from_apps() {
         let folder = tempfile::tempdir().unwrap();
         let cwd = folder.path().canonicalize().unwrap();
-        for file in ["worker.py", "both", "eco.json", "apps.config.js", "with space.sh"] {
+        for file in ["api", "worker.py", "both", "eco.json", "apps.config.js", "with space.sh"] {
             std::fs::write(cwd.join(file), "").unwrap();
         }
         let mut world = World::for_test(&cwd);
         world.env.insert("PATH".to_owned(), "/bin:/usr/bin".to_owned());
         let spec = AppSpec::new("api", cwd.join("worker.py").to_str().unwrap(), "/");
         let known = [AppView { spec, file: None, ambient: None, instances: vec![InstanceView::sample(3, "api", 0)] }];
-        let ground = Ground { world: &world, known: &known, by_pm2s_names: false };
+        let ground = Ground { world: &world, known: &known, by_pm2s_names: false, forces: false };
         for (word, want) in [
             ("api", Word::Target as fn(String) -> Word),
             ("3", Word::Target),

@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use self::inspect::inspected;
 use self::process::Process;
+pub(super) use self::process::exit_code;
 use super::error::CliError;
 use super::exit::Exit;
 use super::manners::Manners;
 use super::package::Packages;
 use super::show::{self, Ambients};
 use super::terminal::{Terminal, harmless};
+use super::worktrees::{self, Worktrees};
 use super::{arguments, looks, offline, surroundings, trigger};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::supervisor::{LaunchId, launch};
@@ -89,13 +91,18 @@ fn with_processes<T>(
     let nothing = std::collections::BTreeMap::new();
     let offers = trigger::offers(&home);
     let mut processes = Vec::new();
+    let mut worktrees = Worktrees::default();
+    for app in apps.iter().filter(|app| worktrees::are_asked_for(inherited(app, &ambients))) {
+        worktrees.look(&app.spec.script);
+    }
     for app in &apps {
         let ambient = inherited(app, &ambients).unwrap_or(&nothing);
         let version = packages.version(&app.spec.script);
         for view in &app.instances {
             let load = view.pid.and_then(|pid| loads.get(&pid).copied());
             let process = Process::new(app, view, ambient, load, version.clone(), &owner, &layout);
-            processes.push(process.offering(offers.get(&view.id)));
+            let versioning = worktrees.of(&app.spec.script);
+            processes.push(process.offering(offers.get(&view.id)).versioned(versioning));
         }
     }
     processes.sort_by_key(Process::id);
@@ -104,7 +111,7 @@ fn with_processes<T>(
 
 /// The state of an instance in PM2's words.
 pub(super) fn status(app: &AppView, view: &InstanceView) -> &'static str {
-    let is_awaited = app.spec.readiness.wait_ready || app.spec.health_check.is_some();
+    let is_awaited = app.spec.readiness.is_said() || app.spec.health_check.is_some();
     match view.state.as_str() {
         "starting" if is_awaited || view.pid.is_none() => "launching",
         "stopping" => "stopping",
@@ -116,7 +123,6 @@ pub(super) fn status(app: &AppView, view: &InstanceView) -> &'static str {
         "errored" if view.pid.is_none() => "errored",
         // What was not ready in time runs on: PM2 takes that for readiness.
         "online" | "unhealthy" | "starting" | "errored" => "online",
-        "stopped" if !app.spec.autostart && view.last_exit.is_none() && view.restarts == 0 => "one-launch-status",
         _ => "stopped",
     }
 }
@@ -178,7 +184,7 @@ mod tests {
         app.spec.restart.auto = false;
         check(&app, "errored", None, None, "errored");
         app.spec.autostart = false;
-        check(&app, "stopped", None, None, "one-launch-status");
+        check(&app, "stopped", None, None, "stopped");
         app.spec.schedule = Some("@daily".to_owned());
         check(&app, "waiting", None, None, "stopped");
     }

@@ -35,6 +35,8 @@ struct Environment<'a> {
     node_version: Option<String>,
     owner: &'a str,
     offers: Option<&'a OffersView>,
+    /// What git says of its folder, where that is asked for.
+    versioning: Option<&'a Value>,
 }
 
 /// What is said of a process beside its variables, sorted: one that is called the same is only among these.
@@ -97,6 +99,7 @@ const OWN: &[&str] = &[
     "unstable_restarts",
     "username",
     "version",
+    "versioning",
     "vizion",
     "vizion_running",
     "wait_ready",
@@ -130,6 +133,7 @@ impl<'a> Process<'a> {
             node_version,
             owner,
             offers: None,
+            versioning: None,
         };
         Self { view, env, load }
     }
@@ -137,6 +141,11 @@ impl<'a> Process<'a> {
     /// With what the process has said of itself.
     pub(super) fn offering(mut self, offers: Option<&'a OffersView>) -> Self {
         self.env.offers = offers;
+        self
+    }
+
+    pub(super) fn versioned(mut self, versioning: Option<&'a Value>) -> Self {
+        self.env.versioning = versioning.filter(|_| self.env.is_on("vizion"));
         self
     }
 
@@ -184,6 +193,11 @@ impl Environment<'_> {
         number.map_or_else(|| json!(value), |number| json!(number))
     }
 
+    /// What is switched off an app of PM2's finds among its variables.
+    fn is_on(&self, name: &str) -> bool {
+        self.declared.get(name).is_none_or(|value| value != "false")
+    }
+
     fn passes(&self, name: &str) -> bool {
         !self.app.spec.filter_env.iter().any(|part| !part.is_empty() && name.contains(part.as_str()))
     }
@@ -226,12 +240,15 @@ impl Serialize for Environment<'_> {
         if spec.logs.merge {
             map.serialize_entry("merge_logs", &true)?;
         }
-        map.serialize_entry("vizion", &true)?;
+        map.serialize_entry("vizion", &self.is_on("vizion"))?;
+        if let Some(versioning) = self.versioning {
+            map.serialize_entry("versioning", versioning)?;
+        }
         map.serialize_entry("autostart", &spec.autostart)?;
         map.serialize_entry("autorestart", &spec.restart.auto)?;
         map.serialize_entry("instance_var", &spec.instance_var)?;
-        map.serialize_entry("pmx", &true)?;
-        map.serialize_entry("automation", &true)?;
+        map.serialize_entry("pmx", &self.is_on("pmx"))?;
+        map.serialize_entry("automation", &self.is_on("automation"))?;
         map.serialize_entry("treekill", &spec.stop.tree)?;
         map.serialize_entry("username", spec.uid.as_deref().unwrap_or(self.owner))?;
         map.serialize_entry("windowsHide", &true)?;
@@ -292,7 +309,7 @@ impl Serialize for Environment<'_> {
 }
 
 /// As a shell says it: what a signal ended did not end with success.
-fn exit_code(status: ExitStatus) -> Option<i32> {
+pub(in crate::cli) fn exit_code(status: ExitStatus) -> Option<i32> {
     match status {
         ExitStatus::Code(code) => Some(code),
         ExitStatus::Signal(signal) => Some(128 + signal),

@@ -147,9 +147,12 @@ impl Sink for Printer<'_> {
         let fresh = self.choice.files(self.terminal).unwrap_or_default();
         let log = |file| {
             let mut log = self.choice.log(file);
-            let made = log.path.metadata().and_then(|meta| meta.created());
-            // All of it was written since this began.
-            if made.is_ok_and(|made| made >= self.begun) {
+            // All of it was written since this began, or is going to be.
+            let is_new = match log.path.metadata() {
+                Ok(meta) => meta.created().is_ok_and(|made| made >= self.begun),
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            if is_new {
                 log.lines = None;
             }
             log

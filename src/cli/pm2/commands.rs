@@ -1,8 +1,10 @@
 //! Commands that PM2 has other words for, or another meaning. All others are this program's own.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 
 use super::super::arguments::{self, Command, Scale};
@@ -12,7 +14,7 @@ use super::super::terminal::{Terminal, harmless};
 use super::super::{flush, init, instances, kill, reload_logs, resurrect, saved, show, surroundings};
 use super::{Said, act, aside, quietly, say, table, warn};
 use crate::daemon::{dump_path, write_dump};
-use crate::platform::{Interrupts, MANNERS};
+use crate::platform::{Interrupts, MANNERS, must_be_regular};
 use crate::rpc::client::Connection;
 use crate::rpc::wire::{self, InstanceView, Request};
 use crate::runtime::pm2_dump;
@@ -33,6 +35,7 @@ pub(in super::super) fn dispatch(command: &Command, terminal: &mut Terminal) -> 
         Command::Init(arguments) => generate(arguments, terminal),
         Command::Flush(arguments) => empty(arguments, terminal),
         Command::ReloadLogs => reopen(terminal),
+        Command::Upgrade(arguments) if !arguments.json => update(arguments, terminal),
         Command::Show(arguments) if !arguments.json => super::describe::run(arguments, terminal),
         _ => return None,
     })
@@ -117,6 +120,14 @@ fn hushed(
     let result = run(terminal);
     terminal.hushed = false;
     result
+}
+
+/// Where there is no daemon, one is started.
+fn update(arguments: &arguments::Json, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let home = surroundings::home()?;
+    Connection::open_or_start(&home).map_err(|err| CliError::error(err.to_string()))?;
+    super::super::upgrade::run(arguments, terminal)?;
+    table(terminal)
 }
 
 fn ping(terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -216,7 +227,11 @@ fn scale(arguments: &Scale, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
     let wanted = match to {
         wire::Scale::To(wanted) => i64::from(*wanted),
-        wire::Scale::By(more) => (count + i64::from(*more)).max(0),
+        // Who wants none of them says 0, or `delete`.
+        wire::Scale::By(more) if count + i64::from(*more) <= 0 => {
+            return Err(CliError::error(format!("{target} has {count} instances: not so many can go")));
+        }
+        wire::Scale::By(more) => count + i64::from(*more),
     };
     if wanted == count {
         return Err(CliError::error("Nothing to do"));
@@ -271,5 +286,20 @@ fn empty(arguments: &arguments::Flush, terminal: &mut Terminal) -> Result<Exit, 
 
 fn reopen(terminal: &mut Terminal) -> Result<Exit, CliError> {
     say("Reloading all logs...", terminal)?;
-    hushed(terminal, reload_logs::run)
+    let exit = hushed(terminal, reload_logs::run)?;
+    // A worker of PM2's opens its log itself, and says so in it.
+    for app in show::apps(&surroundings::home()?, &["all".to_owned()], false, terminal)? {
+        // Files of another user may be links to anything.
+        let is_own = app.spec.uid.is_none() && app.spec.gid.is_none();
+        let is_plain = app.spec.logs.date_format.is_none() && !app.spec.logs.json && is_own;
+        let up = app.instances.iter().filter(|view| view.pid.is_some() && app.spec.is_worker() && is_plain);
+        for path in up.filter_map(|view| view.out_file.as_deref()) {
+            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+            let log = std::fs::OpenOptions::new().append(true).custom_flags(flags).open(path);
+            let log = log.and_then(|log| must_be_regular(&log.metadata()?).map(|()| log));
+            // Who may not write there only misses a word.
+            let _ = log.and_then(|mut log| std::io::Write::write_all(&mut log, b"Reloading log...\n"));
+        }
+    }
+    Ok(exit)
 }

@@ -1,12 +1,14 @@
 //! `describe`: a table for each process, by the names that scripts look for.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::super::arguments;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::super::package::{Packages, node_version};
 use super::super::terminal::{Colour, Terminal, harmless, paint};
+use super::super::worktrees::{self, Worktrees};
 use super::super::{jlist, list, offline, show, surroundings};
 use super::table;
 use crate::base::InstanceId;
@@ -18,6 +20,7 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
     let all = show::apps(&home, &["all".to_owned()], true, terminal)?;
     let layout = offline::layout(&home);
     let mut packages = Packages::default();
+    let mut worktrees = Worktrees::default();
     for target in &arguments.targets {
         // An id, or a name; nothing else is looked for.
         let is_meant = |view: &InstanceView| view.id.to_string() == *target || view.name == *target;
@@ -37,6 +40,14 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
                 format!(" Describing process with id {} - name {} ", view.id, harmless(view.name.as_bytes(), false));
             let version = packages.version(&app.spec.script);
             let text = table::facts(&facts(app, view, version.as_deref(), &layout));
+            let is_on = app.spec.env.get("vizion").is_none_or(|value| value != "false");
+            if is_on && worktrees::are_asked_for(Some(&app.spec.env)) {
+                worktrees.look(&app.spec.script);
+            }
+            let text = match worktrees.of(&app.spec.script).filter(|_| is_on) {
+                Some(found) => format!("{text} Revision control metadata \n{}", table::facts(&revision(found))),
+                None => text,
+            };
             let name = harmless(view.name.as_bytes(), false);
             if !terminal.silent {
                 terminal.print(format!(
@@ -48,6 +59,19 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
         }
     }
     Ok(Exit::Done)
+}
+
+fn revision(found: &Value) -> Vec<(&'static str, String)> {
+    let of = |key: &str| harmless(found[key].as_str().unwrap_or("N/A").as_bytes(), false).replace('\t', " ");
+    vec![
+        ("revision control", of("type")),
+        ("remote url", of("url")),
+        ("repository root", of("repo_path")),
+        ("last update", of("update_time")),
+        ("revision", of("revision")),
+        ("comment", of("comment")),
+        ("branch", of("branch")),
+    ]
 }
 
 fn facts(app: &AppView, view: &InstanceView, version: Option<&str>, layout: &Layout) -> Vec<(&'static str, String)> {

@@ -7,6 +7,8 @@ mod program;
 mod reload_lock;
 mod table;
 
+use std::time::{Duration, Instant};
+
 pub(super) use self::commands::{begin, dispatch, link_names, stay};
 pub(super) use self::program::Program;
 pub(super) use self::reload_lock::ReloadLock;
@@ -24,6 +26,12 @@ use crate::plan::Plan;
 use crate::rpc::wire::{Alter, Altered, AppView, InstanceView, Request};
 use crate::spec::{AppSpec, ExecMode};
 
+/// How long workers are waited for.
+const WORKERS_MAX: Duration = Duration::from_secs(3);
+/// How often, and for how many times one after the other, they are seen to wait.
+const REST: Duration = Duration::from_millis(10);
+const RESTS: u32 = 4;
+
 /// A line as PM2 says it.
 pub(super) fn say(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
     if terminal.silent {
@@ -33,7 +41,7 @@ pub(super) fn say(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
     terminal.print(format!("{mark} {text}\n"))
 }
 
-fn warn(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
+pub(super) fn warn(text: &str, terminal: &mut Terminal) -> Result<(), CliError> {
     if terminal.silent {
         return Ok(());
     }
@@ -262,8 +270,28 @@ pub(super) fn start(request: &Request, spec: &AppSpec, terminal: &mut Terminal) 
     let script = harmless(spec.script.as_bytes(), false);
     say(&format!("Starting {script} in {mode} ({count} {instances})"), terminal)?;
     quietly(request, &mut |_, _| (), terminal)?;
+    if mode == "cluster_mode" {
+        await_workers(&[&spec.name])?;
+    }
     say("Done.", terminal)?;
     table(terminal)
+}
+
+/// PM2 returns when Node runs in its workers, which hear a signal then instead of dying of it: here, when they have nothing to do any
+/// more, for a moment. What is always busy is not waited for without end.
+fn await_workers(names: &[&String]) -> Result<(), CliError> {
+    let home = surroundings::home()?;
+    let is_worker = |view: &&InstanceView| names.contains(&&view.name) && view.mode == "cluster";
+    let mut pids: Vec<(u32, u32)> =
+        instances::all(&home)?.iter().filter(is_worker).filter_map(|view| Some((view.pid?, 0))).collect();
+    let deadline = Instant::now() + WORKERS_MAX;
+    while pids.iter().any(|(_, rests)| *rests < RESTS) && Instant::now() < deadline {
+        std::thread::sleep(REST);
+        for (pid, rests) in &mut pids {
+            *rests = if crate::platform::is_at_rest(*pid) { *rests + 1 } else { 0 };
+        }
+    }
+    Ok(())
 }
 
 /// The apps of a file.
@@ -281,6 +309,7 @@ pub(super) fn launch(
         warn(&format!("Applications {} not running, starting...", named.join(", ")), terminal)?;
     }
     quietly(request, begun, terminal)?;
+    await_workers(&new)?;
     let all = instances::all(&surroundings::home()?)?;
     for name in new {
         let count = all.iter().filter(|view| view.name == *name).count();

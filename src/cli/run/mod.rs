@@ -6,6 +6,7 @@ mod press;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,9 @@ use super::loading::EntryFile;
 use super::terminal::Terminal;
 use super::{loading, saved_plan, surroundings};
 use crate::base::Key;
-use crate::config::World;
+use crate::config::{self, World};
 use crate::daemon::{Task, in_foreground};
+use crate::document::Node;
 use crate::graph::Graph;
 use crate::platform::{Signals, random_bytes, reason};
 use crate::runtime::State;
@@ -44,10 +46,41 @@ pub(super) fn run(
     }
     world.reading.mode.clone_from(&arguments.source.env);
     let graph = declared(arguments, &file, &world, terminal)?;
+    foreground(&graph, arguments, &world, signals, terminal)
+}
+
+/// A script alone, as PM2's names for containers have it: `node` describes it.
+pub(super) fn script(
+    node: Node,
+    what: &str,
+    arguments: &arguments::Run,
+    signals: Option<io::Result<Signals>>,
+    terminal: &mut Terminal,
+) -> Result<ExitCode, CliError> {
+    let signals =
+        signals.transpose().map_err(|err| CliError::error(format!("cannot watch signals: {}", reason(&err))))?;
+    let mut world = surroundings::world()?;
+    world.reading.writes_nothing = true;
+    let loaded = config::load_node(&world.cwd, Path::new("command line"), node, &world);
+    let mut graph = loading::judge(loaded.graph, &loaded.report, false, loading::Talk::Warnings, terminal)?;
+    if graph.apps.is_empty() {
+        return Err(CliError::error(format!("`{what}` describes no app")));
+    }
+    silence(&mut graph);
+    foreground(&graph, arguments, &world, signals, terminal)
+}
+
+fn foreground(
+    graph: &Graph,
+    arguments: &arguments::Run,
+    world: &World,
+    signals: Option<Signals>,
+    terminal: &mut Terminal,
+) -> Result<ExitCode, CliError> {
     let (place, lock) = Place::find(terminal)?;
     let key: [u8; 32] =
         random_bytes().map_err(|err| CliError::error(format!("cannot get random bytes: {}", reason(&err))))?;
-    let state = State::declared(&graph, ambient(&world.env), Key(key));
+    let state = State::declared(graph, ambient(&world.env), Key(key));
     let printer = Printer::new(&graph.apps, arguments, terminal);
     let task = Task {
         home: place.path(),
@@ -100,11 +133,16 @@ fn declared(
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         terminal.note(&format!("log files of {names} are not written: what apps write goes to stdout and stderr"));
     }
+    silence(&mut graph);
+    Ok(graph)
+}
+
+/// What they write is printed.
+fn silence(graph: &mut Graph) {
     for app in &mut graph.apps {
         (app.logs.out, app.logs.error, app.logs.combined) = (LogTarget::Null, LogTarget::Null, None);
         app.pid_file = None;
     }
-    Ok(graph)
 }
 
 /// An app's program is what other process managers run as well, and by its name this may be one.

@@ -13,6 +13,7 @@ use self::service::{Init, Service};
 use super::arguments::{self, InitSystem};
 use super::error::CliError;
 use super::exit::Exit;
+use super::manners::Manners;
 use super::surroundings;
 use super::terminal::{Terminal, harmless};
 use crate::base::shell_word;
@@ -32,6 +33,12 @@ struct Meant {
 
 pub(super) fn run(arguments: &arguments::Startup, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let meant = meant(&arguments.whose)?;
+    if arguments.whose.platform == Some(InitSystem::Other) {
+        terminal.say(format!(
+            "services are written for systemd, OpenRC and launchd: this one is for {}, which is here",
+            meant.init.name()
+        ));
+    }
     let text = meant.service.text(meant.init).map_err(CliError::error)?;
     if arguments.print {
         terminal.print(&text)?;
@@ -98,6 +105,10 @@ fn meant(whose: &arguments::Whose) -> Result<Meant, CliError> {
         Some(InitSystem::Systemd) => Init::Systemd,
         Some(InitSystem::Openrc) => Init::OpenRc,
         Some(InitSystem::Launchd) => Init::Launchd,
+        Some(InitSystem::Other) => detect().ok_or_else(|| {
+            CliError::error("services are written for systemd, OpenRC and launchd, not for what was named")
+                .hint("others can run `pmrun daemon` themselves")
+        })?,
         None => detect().ok_or_else(|| {
             CliError::error("cannot tell which service manager starts this machine").hint(
                 "say it: `pmrun startup systemd`, `openrc` or `launchd`; others can run `pmrun daemon` themselves",
@@ -119,10 +130,12 @@ fn meant(whose: &arguments::Whose) -> Result<Meant, CliError> {
         return Err(CliError::usage(format!("only `{name}` can have services of `{name}`'s own"))
             .hint(format!("run it as `{name}`, or leave out `--user`")));
     }
-    let is_said = std::env::var_os("PMRUN_HOME").is_some();
+    let is_said = surroundings::names_home();
     let home = match &whose.hp {
-        Some(folder) if !is_said => std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).join(".pmrun"),
-        None if !is_said && user.id != own => user.home.join(".pmrun"),
+        Some(folder) if !is_said || Manners::own().are_pm2s() => {
+            surroundings::home_in(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))
+        }
+        None if !is_said && user.id != own => surroundings::home_in(&user.home),
         _ => surroundings::home()?,
     };
     let program = std::env::current_exe()
@@ -183,11 +196,7 @@ impl Meant {
         }
         let home = std::env::var_os("PMRUN_HOME").map(|_| self.service.home.to_string_lossy());
         let home = home.map(|home| format!("PMRUN_HOME={} ", shell_word(&home))).unwrap_or_default();
-        let platform = match self.init {
-            Init::Systemd => "systemd",
-            Init::OpenRc => "openrc",
-            Init::Launchd => "launchd",
-        };
+        let platform = self.init.name();
         let program = shell_word(&self.service.program.to_string_lossy());
         let user = shell_word(&self.service.user);
         let hp = whose.hp.as_deref().unwrap_or(&self.user.home).to_string_lossy();

@@ -11,6 +11,17 @@ pub(super) enum Init {
     Launchd,
 }
 
+impl Init {
+    /// As `startup` is told it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::OpenRc => "openrc",
+            Self::Launchd => "launchd",
+        }
+    }
+}
+
 /// One daemon, and who runs it.
 #[derive(Clone, Debug)]
 pub(super) struct Service {

@@ -29,6 +29,9 @@ pub(super) struct Explanation {
     /// What those show, and what mends it, where that can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// What its libraries do not find in cluster mode, as far as it has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cautions: Vec<String>,
     /// The options that made it so.
     pub rules: Vec<Rule>,
     /// What would change it.
@@ -87,6 +90,7 @@ pub(super) fn explain(app: &AppView, view: &InstanceView, entries: &[Entry], now
         because: because(view, deciding, &own, now_ms),
         stderr,
         remedy: None,
+        cautions: Vec::new(),
         rules: rules(app, deciding, &chain),
         commands: commands(view),
         events: format!("pmrun events {}", shell_word(&label(view))),
@@ -259,6 +263,7 @@ fn rules(app: &AppView, deciding: Option<&Entry>, chain: &[&Entry]) -> Vec<Rule>
         Some(What::GivenUp { .. }) => options.extend(["max_restarts", "min_uptime"]),
         Some(What::SpawnFailed { .. }) if spec.schedule.is_some() => options.push("schedule"),
         Some(What::SpawnFailed { .. }) => options.push("max_restarts"),
+        Some(What::NotReady { .. }) if spec.readiness.log.is_some() => options.extend(["ready_log", "listen_timeout"]),
         Some(What::NotReady { .. }) if spec.readiness.wait_ready => options.push("listen_timeout"),
         Some(What::NotReady { .. } | What::Unhealthy { .. }) => options.push("health_check"),
         Some(What::Waiting { needs, .. }) if !needs.is_empty() => options.push("depends_on"),

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::history::{History, of_app};
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, columns, events, list, show, surroundings, traps};
+use super::{arguments, cautions, columns, events, list, show, surroundings, traps};
 use crate::base::format_span;
 use crate::platform::time_zone;
 use crate::rpc::wire::AppView;
@@ -39,6 +39,10 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
     }
     for one in &mut all {
         one.remedy = one.stderr.as_ref().and_then(|words| traps::seen(&one.name, &words.lines));
+    }
+    for one in &mut all {
+        let app = apps.iter().find(|app| app.spec.name == one.name);
+        one.cautions = app.map(|app| cautions::of_libraries(&app.spec)).unwrap_or_default();
     }
     if arguments.json {
         terminal.json(&json!({ "version": 1, "instances": all }))?;
@@ -107,6 +111,10 @@ fn text(one: &Explanation, now_ms: u64, zone: Option<&TimeZone>, colour: bool) -
         lines.extend([String::new(), format!("its last words, in {}:", clean(&words.file))]);
         lines.extend(words.lines.iter().map(|line| format!("  | {}", clean(line))));
         lines.extend(one.remedy.iter().map(|remedy| clean(remedy)));
+    }
+    if !one.cautions.is_empty() {
+        lines.push(String::new());
+        lines.extend(one.cautions.iter().map(|caution| clean(caution)));
     }
     if !one.rules.is_empty() || !one.commands.is_empty() {
         lines.push(String::new());

@@ -106,7 +106,7 @@ impl LogFile {
         self.rotation.as_ref().map(|rotation| rotation.max_size).filter(|size| *size > 0).unwrap_or(u64::MAX)
     }
 
-    /// Appends whole lines. What cannot be written is counted; `voice` makes a line of what is said about it.
+    /// Appends whole lines, or what goes out as it comes. What cannot be written is counted; `voice` makes a line of what is said about it.
     pub(super) fn append(&mut self, lines: &[u8], voice: &Voice) {
         if let Err(error) = self.settle() {
             return self.lose(lines, &error, voice);
@@ -120,7 +120,8 @@ impl LogFile {
                 &lines[written..]
             };
             self.lose(lost, &error, voice);
-        } else if self.size >= self.rotates_at {
+        } else if self.size >= self.rotates_at && (lines.ends_with(b"\n") || self.size / 2 >= self.rotates_at) {
+            // What goes out as it comes is not torn apart where that can be helped.
             self.rotate();
         }
     }

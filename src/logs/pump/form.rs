@@ -13,6 +13,8 @@ use crate::platform::PumpOrder;
 pub(super) struct Form {
     app: String,
     process_id: u32,
+    /// Nothing becomes of it: there are no lines.
+    pub(super) raw: bool,
     json: bool,
     date_format: Option<DateFormat>,
     /// The number of the next record, which goes on when the process is started anew.
@@ -42,6 +44,7 @@ impl Form {
         Self {
             app: order.app.clone(),
             process_id: order.process_id,
+            raw: order.raw,
             json: order.json,
             date_format: order.date_format.as_deref().map(DateFormat::parse),
             sequence,

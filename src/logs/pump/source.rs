@@ -51,7 +51,9 @@ impl Source {
         let Voice { form, error } = &self.voice;
         let error = *error;
         form.set_time(now);
-        if length == 0 {
+        if form.raw {
+            lines.extend_from_slice(&block[..length]);
+        } else if length == 0 {
             self.framer.finish(|line| form.line(line, error, lines));
         } else {
             self.framer.push(&block[..length], |line| form.line(line, error, lines));

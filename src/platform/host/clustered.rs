@@ -142,6 +142,9 @@ impl Host {
 
     /// Has a worker close what it listens on; it closes its channel when it is done with its connections.
     pub fn drain(&mut self, launch: LaunchId) {
+        if let Some(running) = self.running.get_mut(&launch) {
+            running.engaged = true;
+        }
         let running = self.running.get(&launch);
         let member = running.filter(|running| running.channel.is_some()).and_then(|running| running.member.clone());
         match member.filter(|member| member.asks) {
@@ -217,7 +220,8 @@ impl Host {
                 let _ = epoll::delete(&self.epoll, &channel);
             }
             running.closed = true;
-            if running.is_worker() {
+            // One that never spoke there has nothing to do with it: a wrapper, say, that closes what it does not know.
+            if running.is_worker() && running.engaged {
                 self.events.push(Event::Drained { launch });
             }
         } else {
@@ -242,6 +246,9 @@ impl Host {
         if said == Said::Handle {
             self.tell(launch, None);
             return;
+        }
+        if let Some(running) = self.running.get_mut(&launch) {
+            running.engaged = true;
         }
         let member = self.running.get(&launch).and_then(|running| running.member.clone());
         let Some(member) = member.filter(|member| member.asks) else { return };
@@ -268,8 +275,9 @@ impl Host {
                 }
             }
             Said::Leaving { seq } => {
-                let answer = self.clusters.entry(member.app).or_default().leave(seq);
+                let answer = self.clusters.entry(member.app.clone()).or_default().leave(member.worker, seq);
                 self.tell(launch, Some(answer));
+                self.mind(&member.app);
             }
             Said::Ready | Said::Handle | Said::Arrived | Said::Lost | Said::Offer(_) | Said::Other => {}
         }
@@ -283,9 +291,10 @@ impl Host {
         });
         let primary = self.clusters.entry(member.app.clone()).or_default();
         let account = member.account.as_ref();
-        let (answer, opened) = primary.query(member.worker, query, |query, endpoint, beside| {
+        let answered = primary.query(member.worker, query, |query, endpoint, beside| {
             sockets::open(query, endpoint, beside || is_shared, account)
         });
+        let Some((answer, opened)) = answered else { return };
         if let Some(kept) = opened {
             self.have_socket_held(&member.app, &kept);
         }

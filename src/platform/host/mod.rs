@@ -573,6 +573,7 @@ impl Host {
         let adopted = Adopted {
             channel: running.channel.is_some(),
             notify: running.notify.is_some(),
+            piped: running.piped.is_some(),
             ..survivor.adopted(launch.id)
         };
         self.watch_root(launch.id, running)?;

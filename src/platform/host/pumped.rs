@@ -36,7 +36,6 @@ impl Host {
 
     /// The log process goes on with them in any case; should it end, they are kept.
     pub(super) fn take_over_pipes(&mut self, launch: &Launch, pid: u32) -> Option<Piped> {
-        launch.framing.as_ref()?;
         let piped = Piped::of_survivor(launch, pid);
         if let Err(problem) = self.pump_out(piped.as_ref()) {
             self.notice(problem);

@@ -37,6 +37,8 @@ pub(super) struct Running {
     pub(super) notify: Option<Notify>,
     /// It has closed the channel that it had.
     pub(super) closed: bool,
+    /// It has asked for something over it, as workers do, or was told to disconnect.
+    pub(super) engaged: bool,
     pub(super) piped: Option<Piped>,
     /// Where it is a worker of Node's cluster.
     pub(super) member: Option<Member>,
@@ -90,6 +92,7 @@ impl Running {
             channel: None,
             notify: None,
             closed: false,
+            engaged: false,
             piped: None,
             member: Member::of(launch),
             writing: false,

@@ -102,7 +102,7 @@ impl Core {
             }
             Request::Drift => {
                 let snapshot = view::snapshot(&self.table, self.generation);
-                let drifts = drift::of(&snapshot, &self.formers(), &found);
+                let drifts = drift::of(&snapshot, &self.formers(), &found, &self.key);
                 let running = self.table.apps.iter().flat_map(|(name, app)| {
                     let own = app.instances.iter().filter(|(slot, _)| !is_second(**slot));
                     let pids = own.map(|(slot, instance)| (*slot, instance.machine.state.pid()));

@@ -231,6 +231,9 @@ pub enum Why {
     Dependency {
         app: String,
     },
+    /// It has disconnected from its cluster, and did not end.
+    #[serde(rename = "disconnected")]
+    Left,
     /// What it depends on is not as it must be.
     #[serde(rename = "depends_on")]
     Needs {
@@ -249,6 +252,7 @@ impl From<&Cause> for Why {
             Cause::Schedule => Self::Schedule,
             Cause::Memory { bytes } => Self::Memory { bytes: *bytes },
             Cause::Age => Self::Age,
+            Cause::Left => Self::Left,
             Cause::Unhealthy { reason } => Self::Unhealthy { reason: reason.clone() },
             Cause::Dependency { app } => Self::Dependency { app: app.clone() },
         }
@@ -267,6 +271,7 @@ impl Why {
             Self::Memory { .. } => Some("max_memory_restart"),
             Self::Age => Some("max_age"),
             Self::Unhealthy { .. } => Some("health_check"),
+            Self::Left => Some("kill_timeout"),
             Self::Dependency { .. } | Self::Needs { .. } => Some("depends_on"),
             Self::Command { .. } | Self::Resume | Self::CutShort | Self::Signal | Self::Remains | Self::Unknown => None,
         }

@@ -41,6 +41,7 @@ impl Heard {
             | Event::Ready { .. }
             | Event::Listening { .. }
             | Event::Drained { .. }
+            | Event::Untold
             | Event::Probed { .. }
             | Event::Tick => Self::Other,
         }
@@ -112,7 +113,7 @@ impl Moment<'_> {
                 Some(Why::Exit { status, after_ms: self.since_ms().unwrap_or(0) })
             }
             Heard::NotStarted if runs(self.before) => Some(Why::Retry),
-            // By its age, or its health.
+            // By its age, or its health, or as it has left.
             Heard::Other if runs(self.before) && matches!(machine.state, State::Stopping { .. }) => of_cause(),
             Heard::Ended { .. } | Heard::NotStarted | Heard::Other => None,
         }
@@ -123,7 +124,7 @@ impl Moment<'_> {
     fn own_doing(&self, machine: &Machine, why: &Why) -> Option<String> {
         let id = self.id;
         match (why, &machine.cause) {
-            (Why::Cron | Why::Age | Why::Unhealthy { .. } | Why::Dependency { .. }, Some(cause)) => {
+            (Why::Cron | Why::Age | Why::Left | Why::Unhealthy { .. } | Why::Dependency { .. }, Some(cause)) => {
                 Some(format!("`{id}` is restarted: {cause}"))
             }
             (Why::Needs { needs }, _) if runs(self.before) => {

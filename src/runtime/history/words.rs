@@ -25,6 +25,9 @@ impl fmt::Display for Why {
             Self::Memory { bytes } => write!(f, "it used {} (max_memory_restart)", format_bytes(*bytes)),
             Self::Schedule => f.write_str("its time had come (schedule)"),
             Self::Age => f.write_str("it had run for long enough (max_age)"),
+            Self::Left => {
+                f.write_str("it had disconnected from its cluster by itself, and had not ended within kill_timeout")
+            }
             Self::Unhealthy { reason } => write!(f, "it was unhealthy: {reason} (health_check)"),
             Self::Dependency { app } => write!(f, "`{app}`, which it depends on, is back (on_exit)"),
             Self::Needs { needs } => write!(f, "it needs {} (depends_on)", needs.join(", ")),

@@ -290,7 +290,7 @@ impl Operation {
             Some(instance) => {
                 let state = &instance.machine.state;
                 let policy = &instance.machine.policy;
-                let says = policy.readiness.wait_ready || policy.health_check.is_some();
+                let says = policy.readiness.is_said() || policy.health_check.is_some();
                 let patient = patient && (says || !self.caller.hasty);
                 let until_up = self.parallel.is_some() || says;
                 let holds = (until_up && patient) || matches!(state, State::Launching { .. });

@@ -114,6 +114,8 @@ pub(super) struct Tree {
     pub(super) announced: bool,
     /// The stop that is under way: whether it is about descendants too.
     watched: Option<bool>,
+    /// It was asked to end.
+    pub(super) asked: bool,
     /// It was to finish what it is at.
     drains: bool,
     /// Of its instance.
@@ -684,6 +686,7 @@ impl Host {
             whole: launch.tree,
             announced: false,
             watched: None,
+            asked: false,
             drains: false,
             pid_file: launch.pid_file.clone(),
         };
@@ -785,6 +788,7 @@ impl Host {
         let delay = 1 + self.rng.below(80);
         let tree = self.trees.get_mut(&key).unwrap();
         tree.watched = Some(whole);
+        tree.asked = true;
         let deaf = tree.script.starts_with("deaf") || tree.script.starts_with("undead");
         if !deaf || !tree.root_alive {
             self.after(delay, Coming::TreeEnds { tree: key });
@@ -795,6 +799,11 @@ impl Host {
         let Some(key) = self.of_launch(launch) else { return self.deliver(0, Input::TreeGone { launch }) };
         let tree = self.trees.get_mut(&key).unwrap();
         tree.watched = Some(whole);
+        if tree.root_alive && !tree.asked {
+            let marker = tree.marker.clone();
+            self.fail(&format!("{marker} is killed, and was not asked to end"));
+        }
+        let tree = self.trees.get_mut(&key).unwrap();
         let undead = tree.script.starts_with("undead");
         let delay = if undead { UNDEAD_MS } else { 1 + self.rng.below(5) };
         self.after(delay, Coming::TreeEnds { tree: key });

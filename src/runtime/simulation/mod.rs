@@ -11,6 +11,7 @@ mod foreground;
 mod generations;
 mod history;
 mod host;
+mod interrupted;
 mod needs;
 mod relief;
 mod rng;
@@ -21,10 +22,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::host::{Coming, Faults, Host};
 use self::rng::Rng;
-use super::{ClientId, Core, Input, Past, Watches};
+use super::{ClientId, Core, Effect, Input, Past, Watches};
 use crate::base::Mono;
 use crate::graph::Graph;
 use crate::rpc::wire::{Answer, Call, Request};
+use crate::supervisor::LaunchId;
 
 const SEEDS: u64 = 200;
 /// Longest that anything takes once faults have ceased: what was queued, and then sixteen launches with the longest
@@ -85,9 +87,13 @@ impl World {
             }
         }
         let effects = self.core.handle(input, self.host.now());
-        for effect in effects {
-            self.host.perform(effect);
+        let any_exit = effects.iter().any(|effect| matches!(effect, Effect::Exit));
+        if self.crashes && !any_exit && effects.iter().any(is_stop) && self.host.fate.percent(2) {
+            effects.into_iter().filter(|effect| !is_stop(effect)).for_each(|effect| self.host.perform(effect));
+            self.host.note("the daemon is killed before signals go out");
+            return self.restart();
         }
+        self.perform(effects);
         let Watches { apps, .. } = &self.host.watches;
         self.files.last.retain(|app, _| apps.contains_key(app));
         if self.checked {
@@ -96,6 +102,22 @@ impl World {
         if self.host.exited {
             checkers::after_exit(self);
             self.restart();
+        }
+    }
+
+    /// Signals go out when all else is done, and then that is said.
+    fn perform(&mut self, effects: Vec<Effect>) {
+        let asked = |effect: &Effect| match effect {
+            Effect::Stop { launch, .. } | Effect::StopByMessage { launch, .. } => Some(*launch),
+            _ => None,
+        };
+        let launches: Vec<LaunchId> = effects.iter().filter_map(asked).collect();
+        for effect in effects {
+            self.host.perform(effect);
+        }
+        if !launches.is_empty() {
+            let effects = self.core.handle(Input::Told { launches }, self.host.now());
+            self.perform(effects);
         }
     }
 
@@ -120,9 +142,7 @@ impl World {
         let (core, effects) =
             Core::restore(self.host.disk.clone(), past, self.host.layout.clone(), host::zone, self.host.now());
         self.core = core;
-        for effect in effects {
-            self.host.perform(effect);
-        }
+        self.perform(effects);
     }
 
     fn call(&mut self, request: Request, no_wait: bool) -> ClientId {
@@ -269,6 +289,10 @@ impl World {
         let client = self.call(request, false);
         self.until_answered(client)
     }
+}
+
+fn is_stop(effect: &Effect) -> bool {
+    matches!(effect, Effect::Stop { .. } | Effect::StopByMessage { .. })
 }
 
 fn live(seed: u64) {

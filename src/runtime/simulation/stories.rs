@@ -395,6 +395,17 @@ fn what_never_ran_is_not_shown_with_the_words_of_another_run() {
 }
 
 #[test]
+fn one_unstable_run_is_one() {
+    for (most, said) in [(1, "1 unstable run, last"), (2, "2 unstable runs, last")] {
+        let mut world = World::calm();
+        let brief = app("brief", "exit 5 1", |brief| brief.restart.max_restarts = most);
+        world.ask(apply(&[brief]));
+        let detail = list(&mut world).remove(0).detail.unwrap();
+        assert!(detail.starts_with(said), "{detail}");
+    }
+}
+
+#[test]
 fn a_rollout_stops_at_the_first_failure() {
     let mut world = World::calm();
     let mut apps = [app("a", "stay", |a| a.instances = 3)];

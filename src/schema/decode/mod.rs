@@ -204,7 +204,8 @@ impl Decoder<'_> {
             Value::Patterns(set) => apply(set, draft, self.patterns(reading, node)),
             Value::Code(set) => apply(set, draft, self.code(reading, node)),
             Value::WatchOptions(set) => apply(set, draft, self.watch_options(reading, node)),
-            Value::Ignored(_) => {
+            Value::Off(_, set) if matches!(&node.kind, Kind::Bool(false)) => set(draft),
+            Value::Ignored(_) | Value::Off(..) => {
                 if !accepts(&written.row.value, node) {
                     self.wrong::<()>(reading, node);
                 }

@@ -33,11 +33,20 @@ pub(super) fn schema() -> Json {
         "else": {
             "if": { "type": "object", "required": ["pm2"] },
             "then": { "$ref": "#/definitions/package" },
-            "else": { "if": { "type": "object" }, "then": { "$ref": "#/definitions/bareApp" } },
+            "else": {
+                "if": { "$ref": "#/definitions/servesFolders" },
+                "then": { "$ref": "#/definitions/ecosystem" },
+                "else": { "if": { "type": "object" }, "then": { "$ref": "#/definitions/bareApp" } },
+            },
         },
         "definitions": {
             "ecosystem": ecosystem(),
             "package": package(),
+            "servesFolders": {
+                "type": "object",
+                "required": ["static"],
+                "properties": { "static": { "type": "array", "minItems": 1, "items": { "type": "object" } } },
+            },
             "apps": {
                 "description": "The apps: a list, or one.",
                 "type": ["array", "object"],
@@ -55,18 +64,17 @@ pub(super) fn schema() -> Json {
 
 fn ecosystem() -> Json {
     json!({
-        "description": "A file with `apps`.",
+        "description": "A file with `apps`, or with folders that are served.",
         "type": "object",
         "additionalProperties": false,
-        "required": ["apps"],
         "properties": {
             "apps": { "$ref": "#/definitions/apps" },
             "name": ecosystem_name(),
             "deploy": { "$ref": "#/definitions/deploy" },
             "$schema": { "$ref": "#/definitions/schema" },
             "static": {
-                "description": "PM2: folders that are served. Not read: an app of `script: \"serve\"` serves one.",
-                "doNotSuggest": true,
+                "description": "Folders that are served, each by an app of its own: `path`, `port`, `host`, `spa`, `ftp`, \
+                    `basic_auth` with `username` and `password`, and `name`.",
             },
         },
     })
@@ -83,7 +91,10 @@ fn package() -> Json {
                 "description": "The ecosystem: an object with `apps`, a list of apps, or one app.",
                 "type": ["object", "array"],
                 "items": { "$ref": "#/definitions/app" },
-                "if": { "type": "object", "required": ["apps"] },
+                "if": {
+                    "type": "object",
+                    "anyOf": [{ "required": ["apps"] }, { "$ref": "#/definitions/servesFolders" }],
+                },
                 "then": { "$ref": "#/definitions/ecosystem" },
                 "else": { "if": { "type": "object" }, "then": { "$ref": "#/definitions/bareApp" } },
             },

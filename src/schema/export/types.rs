@@ -161,7 +161,7 @@ pub(super) fn json_type(row: &Row) -> Map<String, Json> {
             "items": named_items(),
         }),
         Value::WatchOptions(_) => watch_options(),
-        Value::Ignored(shapes) => {
+        Value::Ignored(shapes) | Value::Off(shapes, _) => {
             let names = shapes.iter().map(|shape| shape.json_name()).chain(["null"]).collect::<Vec<_>>();
             json!({ "type": names })
         }

@@ -18,7 +18,7 @@ const HEAD: &str = r#"// Types of a pmrun ecosystem file, made from pmrun's opti
 /** What a config exports: an ecosystem, a list of apps, one app, or a function or promise of one of these. */
 export type Config = Plain | Promise<Plain> | ((given: Given) => Plain | Promise<Plain>);
 
-type Plain = Ecosystem | App[] | App;
+type Plain = Ecosystem | Folders | App[] | App;
 
 /** What an exported function is called with. */
 export interface Given {
@@ -34,11 +34,29 @@ export declare function defineConfig<T extends Config>(config: T & Config): T;
 export interface Ecosystem {
   /** The apps: a list, or one. */
   apps: App[] | App;
+  /** Folders that are served, each by an app of its own. */
+  static?: Folder[];
   /** What the ecosystem is called: what `apply` prunes by. Default: the folder that holds the file. */
   name?: string | null;
   /** Where the ecosystem is deployed to. Not honoured yet: nothing is deployed. */
   deploy?: Record<string, Deployment>;
   $schema?: string;
+}
+
+/** Nothing but folders that are served. */
+export interface Folders extends Omit<Ecosystem, "apps" | "static"> {
+  static: Folder[];
+}
+
+/** A folder that is served. */
+export interface Folder {
+  name?: string;
+  path?: string;
+  port?: number | string;
+  host?: string;
+  spa?: boolean;
+  ftp?: boolean;
+  basic_auth?: { username: string; password: string };
 }
 
 /** Carried along and not looked at. */
@@ -135,7 +153,9 @@ fn typed(row: &Row) -> String {
             "{ memory?: number | string | null; cpu?: number | string | null; pids?: number | string | null }"
         }
         Value::WatchOptions(_) => &watch_options(),
-        Value::Ignored(shapes) => &shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | "),
+        Value::Ignored(shapes) | Value::Off(shapes, _) => {
+            &shapes.iter().map(|shape| name(*shape)).collect::<Vec<_>>().join(" | ")
+        }
     };
     let unset = if row.false_is_unset() { "false | null" } else { "null" };
     format!("{value} | {unset}")

@@ -176,11 +176,22 @@ pub(super) const ROWS: &[Row] = &[
         field: Some(Field::WaitReady),
     },
     Row {
+        name: "ready_log",
+        aliases: &[],
+        value: Value::Text(|app, pattern| app.spec.readiness.log = not_empty(pattern)),
+        default: "",
+        doc: "The app is up when a line that it writes, to either of its logs, matches this regular expression: for what can \
+              say so in no other way.",
+        examples: &[r#""Uvicorn running on""#, r#""^listening on port [0-9]+$""#],
+        status: Status::Honoured,
+        field: Some(Field::ReadyLog),
+    },
+    Row {
         name: "listen_timeout",
         aliases: &[],
         value: Value::Millis(|app, ms| app.spec.readiness.timeout_ms = ms),
         default: "3000",
-        doc: "How long an app with `wait_ready` may take to say so.",
+        doc: "How long an app with `wait_ready` or `ready_log` may take to say so.",
         examples: &[r#""10s""#],
         status: Status::Honoured,
         field: Some(Field::ListenTimeout),

@@ -7,7 +7,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "pmx",
         aliases: &[],
-        value: Value::Ignored(&[Shape::Boolean, Shape::String]),
+        value: Value::Off(&[Shape::Boolean, Shape::String], |app| app.off.push("pmx")),
         default: "",
         doc: "PM2: injects its metrics library.",
         examples: &[],
@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "automation",
         aliases: &[],
-        value: Value::Ignored(&[Shape::Boolean]),
+        value: Value::Off(&[Shape::Boolean], |app| app.off.extend(["automation", "pmx"])),
         default: "",
         doc: "PM2: switches `pmx`.",
         examples: &[],
@@ -97,7 +97,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "vizion",
         aliases: &[],
-        value: Value::Ignored(&[Shape::Boolean]),
+        value: Value::Off(&[Shape::Boolean], |app| app.off.push("vizion")),
         default: "",
         doc: "PM2: reads the work tree's git data for its lists.",
         examples: &[],
@@ -111,17 +111,9 @@ pub(super) const ROWS: &[Row] = &[
         default: "",
         doc: "PM2: not read by its current version.",
         examples: &[],
-        status: Status::Meaningless("Node's `--enable-source-maps` in `node_args` does it"),
-        field: None,
-    },
-    Row {
-        name: "disable_source_map_support",
-        aliases: &[],
-        value: Value::Ignored(&[Shape::Boolean]),
-        default: "",
-        doc: "PM2: keeps Node from reading source maps.",
-        examples: &[],
-        status: Status::Meaningless("source maps are not switched on"),
+        status: Status::Meaningless(
+            "a script's source map is read anyway, and with `node_args: \"--enable-source-maps\"` all are",
+        ),
         field: None,
     },
     Row {

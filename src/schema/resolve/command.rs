@@ -36,6 +36,9 @@ const BY_ENDING: [(&str, &[&str]); 13] = [
     ("ls", &["lsc"]),
 ];
 
+/// What `disable_source_map_support` stands for.
+pub const NO_SOURCE_MAPS: &str = "--no-enable-source-maps";
+
 const SHELLS: [&str; 2] = ["bash", "sh"];
 
 /// How an app's interpreter is to be.
@@ -51,6 +54,15 @@ enum Interpreter {
 impl Resolver<'_> {
     /// Fills in script, interpreter and arguments. The script's file where there is one that is the app's own.
     pub(super) fn command(&mut self, draft: &Draft, cwd: &Path, spec: &mut AppSpec) -> Option<PathBuf> {
+        let code = self.what_runs(draft, cwd, spec);
+        if draft.disable_source_maps && spec.interpreter.as_deref().is_some_and(|program| base_name(program) == "node")
+        {
+            spec.interpreter_args.push(NO_SOURCE_MAPS.to_owned());
+        }
+        code
+    }
+
+    fn what_runs(&mut self, draft: &Draft, cwd: &Path, spec: &mut AppSpec) -> Option<PathBuf> {
         let interpreter = self.interpreter(draft, cwd, spec);
         let Some(written) = draft.script.as_deref() else {
             if !draft.wrote("script") {
@@ -280,7 +292,7 @@ impl Resolver<'_> {
         self.by.interpreter = InterpreterBy::FirstLine;
         match line.program() {
             // As an interpreter it gets `node_args` and Node's channel.
-            program @ ("node" | "bun") => self.needed(&[program], path, draft, spec),
+            program @ ("node" | "nodejs" | "bun") => self.needed(&[program], path, draft, spec),
             _ if executable => {
                 self.by.interpreter = InterpreterBy::Executable;
                 None
@@ -348,11 +360,6 @@ impl Resolver<'_> {
             self.warning(Code::Conflict, message, draft.at("node_args"));
         }
     }
-}
-
-/// Whether an interpreter is one that PM2 runs in cluster mode.
-pub(super) fn is_node(interpreter: &str) -> bool {
-    matches!(base_name(interpreter), "node" | "bun")
 }
 
 pub(super) fn base_name(path: &str) -> &str {

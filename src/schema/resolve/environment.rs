@@ -46,6 +46,10 @@ impl Resolver<'_> {
         if let Some(port) = draft.port {
             environment.values.insert("PORT".to_owned(), port.to_string());
         }
+        // Where PM2's lists are looked at, they show it; PM2's apps find it there, too.
+        for name in draft.off.iter().filter(|_| self.surroundings.merges_logs()) {
+            environment.values.entry((*name).to_owned()).or_insert_with(|| "false".to_owned());
+        }
         environment
     }
 

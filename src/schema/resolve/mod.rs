@@ -10,6 +10,7 @@ mod starting;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use self::command::NO_SOURCE_MAPS;
 pub(super) use self::names::shown;
 use super::draft::{Count, Draft, Mark};
 use super::origins::{CommandBy, Found, Origins};
@@ -18,7 +19,7 @@ use crate::base::{CpuLimit, DateFormat};
 use crate::diag::{Code, Diagnostic, place};
 use crate::document::Sources;
 use crate::graph::Selection;
-use crate::spec::{AppSpec, ExecMode, LogTarget};
+use crate::spec::{AppSpec, ExecMode, LogTarget, Runtime};
 
 /// What one load is about.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +142,7 @@ impl Resolver<'_> {
         let is_spent = matches!(draft.instances, Some(Count::MaxLess(less)) if less >= cpus.usable);
         if is_spent || count < by(of_all) {
             let copies = if count == 1 { "1 instance" } else { &format!("{count} instances") };
-            let message = format!("`instances` of {} comes to {copies}: there is {cpus} for it", title(draft));
+            let message = format!("`instances` of {} comes to {copies}: it may use {cpus}", title(draft));
             let at = draft.at("instances").location(self.request.file);
             let hint = "a plain number is the same everywhere";
             self.diagnostics.push(Diagnostic::info(Code::Cpus, message, at).hint(hint));
@@ -152,10 +153,12 @@ impl Resolver<'_> {
     /// As PM2, which runs a Node script in cluster mode as soon as `instances` is there: one instance too, and unlike it also
     /// where fewer than one are to be spared for others (-2).
     fn exec_mode(&mut self, draft: &Draft, spec: &mut AppSpec) {
-        let is_node = spec.interpreter.as_deref().is_some_and(command::is_node);
+        let runtime = spec.runtime();
         let wrapper = wrapper(spec).map(|(name, remedy)| (name.to_owned(), remedy));
-        let is_worker = is_node && wrapper.is_none();
-        let by_default = if draft.wrote("instances") && is_worker { ExecMode::Cluster } else { ExecMode::Fork };
+        let is_worker = runtime.is_some() && wrapper.is_none();
+        // PM2 knows nothing of Deno, and nobody's file means that there.
+        let is_meant = is_worker && runtime != Some(Runtime::Deno);
+        let by_default = if draft.wrote("instances") && is_meant { ExecMode::Cluster } else { ExecMode::Fork };
         spec.exec_mode = draft.exec_mode.unwrap_or(by_default);
         if spec.exec_mode == ExecMode::Cluster && !is_worker {
             let by = match (&wrapper, spec.interpreter.as_deref()) {
@@ -232,6 +235,7 @@ impl Resolver<'_> {
             let hint = "names are such as \"Europe/Berlin\" or \"UTC\"; a machine without any lacks the package tzdata";
             self.error_with_hint(Code::NotFound, message, draft.at("cron_timezone"), Some(hint.to_owned()));
         }
+        self.ready_log(draft, spec);
         if spec.schedule.is_some() && spec.cron_restart.is_some() {
             let message = format!("{} has both `schedule` and `cron_restart`", title(draft));
             let hint = "`schedule` runs a job at its times, `cron_restart` restarts what runs anyway: keep one of them";
@@ -248,6 +252,34 @@ impl Resolver<'_> {
 
     fn error(&mut self, code: Code, message: String, mark: &Mark) {
         self.diagnostics.push(Diagnostic::error(code, message, mark.location(self.request.file)));
+    }
+
+    /// It is to be one that can be found, where its own lines are.
+    fn ready_log(&mut self, draft: &Draft, spec: &AppSpec) {
+        let Some(pattern) = &spec.readiness.log else { return };
+        let title = title(draft);
+        let problem = regex_lite::Regex::new(pattern).err();
+        if let Some(problem) = problem {
+            let message = format!("`ready_log` of {title} is no regular expression: {problem}");
+            let hint = "what has a meaning of its own there, such as `(`, is written with a backslash before it";
+            self.error_with_hint(Code::Value, message, draft.at("ready_log"), Some(hint.to_owned()));
+        }
+        if (&spec.logs.out, &spec.logs.error) == (&LogTarget::Null, &LogTarget::Null) {
+            let message = format!("`ready_log` of {title} waits for a line, and nothing that it writes is kept");
+            let hint = "keep one of its logs, or use `wait_ready` or `health_check`";
+            self.error_with_hint(Code::Conflict, message, draft.at("ready_log"), Some(hint.to_owned()));
+        } else if spec.logs.merge && spec.instances > 1 {
+            let message = format!(
+                "`ready_log` of {title} cannot tell its {} instances from each other: `merge_logs` has them write to the same files",
+                spec.instances
+            );
+            self.error_with_hint(
+                Code::Conflict,
+                message,
+                draft.at("ready_log"),
+                Some("take one of them out".to_owned()),
+            );
+        }
     }
 
     fn error_with_hint(&mut self, code: Code, message: String, mark: &Mark, hint: Option<String>) {

@@ -1,0 +1,144 @@
+//! Run under PM2's names: what its own scripts look for.
+
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::named_pm2::Pm2;
+use crate::support::needs_node;
+
+const BOUND: Duration = Duration::from_mins(1);
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + BOUND;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn logs_that_are_removed_are_there_again_after_reload_logs() {
+    let pm2 = Pm2::new();
+    pm2.home.write("tick.sh", "printf unended; while :; do echo tick; echo $PWD >&2; sleep 0.05; done\n");
+    pm2.says(0, &["start", "tick.sh"], &[]);
+    let logs = ["out", "error"].map(|stream| pm2.home.folder.join(format!("logs/tick-{stream}.log")));
+    let has = |at: usize, text: &str| std::fs::read_to_string(&logs[at]).is_ok_and(|log| log.contains(text));
+    until("it writes", || has(0, "unendedtick\ntick\n"));
+    let here = pm2.home.work.canonicalize().expect("a folder");
+    until("its folder is told it", || has(1, here.to_str().expect("text")));
+    for log in &logs {
+        std::fs::remove_file(log).expect("it is there");
+    }
+    pm2.says(0, &["reloadLogs"], &["[PM2] Reloading all logs..."]);
+    until("both are written anew", || has(0, "tick") && has(1, "/"));
+}
+
+#[test]
+fn files_of_folders_names_alone_and_second_scripts_are_taken_as_pm2_takes_them() {
+    let pm2 = Pm2::new();
+    pm2.home.write("index.html", "here");
+    let port = crate::cluster::free_port();
+    pm2.home.write_json("serve.json", &json!({ "static": [{ "path": ".", "port": port, "spa": true }] }));
+    pm2.says(0, &["start", "serve.json"], &[]);
+    let name = format!("static-page-server-{port}");
+    pm2.home.until_state(&format!("{name}:0"), "online");
+    pm2.says(0, &["delete", "serve.json"], &[]);
+    pm2.home.write("a.sh", "exec sleep 1000\n");
+    pm2.home.write("b.sh", "exec sleep 1000\n");
+    pm2.says(0, &["start", "a.sh", "b.sh", "--name", "x1", "-f", "--no-pmx", "--no-vizion"], &[]);
+    let names: Vec<String> = pm2.list().iter().map(|one| one["name"].as_str().expect("text").to_owned()).collect();
+    assert_eq!(names, ["x1", "x1-1"]);
+    let env = &pm2.list()[0]["pm2_env"];
+    assert_eq!((&env["pmx"], &env["vizion"], &env["automation"]), (&json!(false), &json!(false), &json!(true)));
+    let mut command = pm2.command(&["restart", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it runs");
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), b"[{\"name\":\"x1\"}]").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(pm2.list()[0]["pm2_env"]["restart_time"], 1);
+    pm2.home.write_json("ecosystem.config.json", &json!({ "apps": [] }));
+    for verb in ["restart", "reload", "startOrReload"] {
+        let missing = "[PM2][ERROR] missing required argument `id|name|namespace|file|json|stdin`";
+        pm2.says(1, &[verb], &[missing]);
+    }
+    let mut silent = pm2.command(&["ls"]);
+    silent.env("PM2_SILENT", "true");
+    assert_eq!(pm2.home.run_command(silent, BOUND).stdout, "");
+}
+
+#[test]
+fn a_service_of_pm2s_has_its_home_below_the_users() {
+    let pm2 = Pm2::new();
+    let folder = pm2.home.work.to_str().expect("text");
+    let output = pm2.run(&["startup", "systemd", "--hp", folder, "--print"]);
+    assert!(output.stdout.contains(&format!("PMRUN_HOME={folder}/.pm2")), "{output}");
+    pm2.says(0, &["-v"], &[env!("CARGO_PKG_VERSION")]);
+}
+
+#[test]
+fn a_known_apps_name_is_meant_though_a_file_is_called_so() {
+    let pm2 = Pm2::new();
+    pm2.home.write("api.sh", "exec sleep 1000\n");
+    pm2.home.write("api", "no script\n");
+    pm2.home.ok(&["start", "./api.sh", "--name", "api"]);
+    pm2.home.ok(&["stop", "api"]);
+    pm2.home.ok(&["start", "api"]);
+    pm2.home.until_state("api:0", "online");
+}
+
+#[test]
+fn node_maps_sources_and_rejections_end_nothing() {
+    if !needs_node() {
+        return;
+    }
+    let pm2 = Pm2::new();
+    let map = json!({
+        "version": 3, "sources": ["main.ts"], "names": [], "mappings": "AAAA,MAAM,IAAI,KAAK,CAAC,MAAM,CAAC",
+    });
+    pm2.home.write(
+        "main.js",
+        "console.error(new Error('here').stack)\nsetInterval(() => {}, 1000)\n//# sourceMappingURL=main.js.map\n",
+    );
+    pm2.home.write("main.js.map", map.to_string());
+    let wrote = |name: &str, text: &str| {
+        let log = pm2.home.folder.join(format!("logs/{name}.log"));
+        until(&format!("{name}: {text}"), || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(text)));
+    };
+    pm2.says(0, &["start", "main.js", "--name", "mapped"], &[]);
+    wrote("mapped-error", "main.ts");
+    pm2.says(0, &["start", "main.js", "-f", "--name", "plain", "--disable-source-map-support"], &[]);
+    wrote("plain-error", "main.js:1");
+    pm2.home.write("reject.js", "Promise.reject(new Error('nobody'))\nsetInterval(() => console.log('on'), 100)\n");
+    pm2.says(0, &["start", "reject.js", "-i", "1", "--name", "worker"], &[]);
+    let id = pm2.list().iter().find(|one| one["name"] == "worker").expect("it is there")["pm_id"].to_string();
+    wrote(&format!("worker-error-{id}"), "You have triggered an unhandledRejection");
+    wrote(&format!("worker-out-{id}"), "on\n");
+    pm2.says(0, &["reloadLogs"], &[]);
+    wrote(&format!("worker-out-{id}"), "Reloading log...");
+    let worker = pm2.list().into_iter().find(|one| one["name"] == "worker").expect("it is there");
+    assert_eq!(worker["pm2_env"]["restart_time"], 0);
+}
+
+#[test]
+fn a_container_runs_a_script_in_the_foreground() {
+    let pm2 = Pm2::new();
+    let named = |name: &str, args: &[&str]| {
+        let program = pm2.home.work.with_file_name(name);
+        symlink(env!("CARGO_BIN_EXE_pmrun"), &program).expect("a link");
+        let like = pm2.home.command(args);
+        let mut command = Command::new(&program);
+        command.args(args).env_clear().current_dir(&pm2.home.work);
+        let set = like.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.envs(set.filter(|(name, _)| *name != "PMRUN_HOME"));
+        pm2.home.run_command(command, BOUND)
+    };
+    pm2.home.write("once.sh", "echo done $1; exit 3\n");
+    let output = named("pm2-runtime", &["start", "once.sh", "--no-autorestart", "--no-auto-exit", "--", "now"]);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(3), "done now\n"), "{output}");
+    let output = named("pm2-dev", &["once.sh"]);
+    assert!(output.code == Some(1) && output.stderr.contains("pmrun run FILE"), "{output}");
+}
