@@ -32,6 +32,9 @@ pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Resul
         } else if drifts.iter().any(Drift::is_put_right) {
             terminal.note("`pmrun apply` puts right what it does not leave");
         }
+        if drifts.iter().any(|drift| drift.ecosystem.is_none()) {
+            terminal.note("apps of no file are put right by `pmrun restart NAME`");
+        }
     }
     Ok(if drifts.is_empty() { Exit::Done } else { Exit::Changes })
 }

@@ -95,7 +95,7 @@ impl Tally {
             .enumerate()
             .map(|(at, (count, word))| match at {
                 // It is scaled down and goes on with the rest.
-                _ if word == "stopped" && verb == "applied" => {
+                _ if word == "stopped" && matches!(verb, "applied" | "scaled") => {
                     format!("{} stopped", counted(self.stopped.values().sum(), "instance"))
                 }
                 0 if word == verb => counted(count, "app"),

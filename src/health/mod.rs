@@ -8,6 +8,7 @@ mod beats;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -16,10 +17,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::beats::Beats;
 use self::probe::Peer;
+use self::turns::Turn;
 use crate::base::{ExitStatus, format_millis};
 use crate::supervisor::{Check, Launch, LaunchId, ProbeAsk};
 
@@ -84,20 +86,37 @@ impl Prober {
         }
         if let Some(check) = check {
             let beats = self.beats.get_or_insert_with(Beats::start).clone();
-            let task = look_after(check, self.began, beats, self.to_loop.clone());
+            let times = Times { turn: Turn::new(launch, self.tasks.len()), began: self.began, beats };
+            let task = look_after(check, times, self.to_loop.clone());
             self.tasks.insert(launch, tokio::spawn(task));
         }
     }
 }
 
-async fn look_after(check: Box<Check>, began: Instant, beats: Beats, to_loop: UnboundedSender<Report>) {
+/// What checks share that are seconds apart: the daemon is woken once for all who are asked at the same time.
+#[derive(Debug)]
+struct Times {
+    turn: Turn,
+    began: Instant,
+    beats: Beats,
+}
+
+impl Times {
+    /// The next one; none where it is asked too often.
+    fn next(&self, interval_ms: u64) -> Option<Instant> {
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // The clock has seconds of 64 bits: milliseconds of 64 bits do not reach its end.
+        Some(self.began + Duration::from_millis(self.turn.after(now_ms, interval_ms)?))
+    }
+}
+
+async fn look_after(check: Box<Check>, times: Times, to_loop: UnboundedSender<Report>) {
     let (mut probes, mut passes) = (0_u32, 0_u32);
     let mut ever_passed = false;
     loop {
-        let at = Instant::now() + Duration::from_millis(check.wait_ms(probes, ever_passed));
-        match together(at, began, check.interval_ms).filter(|_| ever_passed) {
-            Some(beat) => beats.until(beat).await,
-            None => sleep_until(at).await,
+        match ever_passed.then(|| times.next(check.interval_ms)).flatten() {
+            Some(at) => times.beats.until(at).await,
+            None => sleep(Duration::from_millis(check.wait_ms(probes, ever_passed))).await,
         }
         probes = probes.wrapping_add(1);
         let result = probed(&check, &to_loop).await;
@@ -109,21 +128,6 @@ async fn look_after(check: Box<Check>, began: Instant, beats: Beats, to_loop: Un
             return;
         }
     }
-}
-
-/// Checks that are seconds apart anyway are made at times that others share: for those the daemon is woken once, and all
-/// but the first cost a fifth (200 and 30 microseconds for a connection, measured). Those times are a fifth of the interval
-/// apart, so that what is asked the same way is still asked in turns. None of what is asked more often.
-fn together(at: Instant, began: Instant, interval_ms: u64) -> Option<Instant> {
-    const OFTEN_MS: u64 = 5_000;
-    const APART_MS_MAX: u64 = 5_000;
-    if interval_ms < OFTEN_MS {
-        return None;
-    }
-    let apart = (interval_ms / 5_000 * 1_000).min(APART_MS_MAX);
-    let times = at.duration_since(began).as_millis().div_ceil(u128::from(apart));
-    let after = u64::try_from(times).unwrap_or(u64::MAX).saturating_mul(apart).min(u64::MAX / 2);
-    Some(began + Duration::from_millis(after))
 }
 
 async fn probed(check: &Check, to_loop: &UnboundedSender<Report>) -> Result<(), String> {

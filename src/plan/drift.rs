@@ -77,10 +77,12 @@ impl Drift {
     /// Whether `apply` of its file puts it right.
     #[must_use]
     pub fn is_put_right(&self) -> bool {
-        !matches!(
+        let stays = matches!(
             self.what,
             DriftKind::Started { .. } | DriftKind::DeletedProgram { .. } | DriftKind::MissingProgram { .. }
-        )
+        );
+        // What was started by hand is in no file.
+        !stays && self.ecosystem.is_some()
     }
 
     /// As a sentence about the app: `stopped by hand`.

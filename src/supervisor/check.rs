@@ -35,7 +35,7 @@ impl Check {
     /// How long to wait before the next probe, after `probes` of which the last `passed`.
     ///
     /// At first soon and then less and less often; once one has passed, at the interval, a tenth more or less: what was
-    /// started together shall not be asked together.
+    /// started together shall not be asked together. Where the interval is long, whoever asks has other ways to that.
     #[must_use]
     pub fn wait_ms(&self, probes: u32, ever_passed: bool) -> u64 {
         let spread = |ms: u64| pacing::around(ms, LaunchId(self.launch.0.wrapping_mul(31).wrapping_add(probes.into())));

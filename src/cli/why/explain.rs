@@ -203,7 +203,8 @@ fn crash_loop(own: &[&Entry], now_ms: u64) -> Option<String> {
             {
                 crashes.push((entry.at_ms, *after_ms));
             }
-            What::Exited { .. } | What::Created { .. } => break,
+            // A job that fails each time has not been started by its end.
+            What::Exited { .. } | What::Created { .. } | What::Started { why: Why::Schedule | Why::Cron, .. } => break,
             what if what.why().is_some_and(|why| !is_rule(why)) => break,
             _ => {}
         }

@@ -197,6 +197,8 @@ impl Groups {
     }
 
     fn make(&mut self, name: &str) -> Result<PathBuf, String> {
+        // Who was in the way may have gone.
+        self.place.take_if(|place| place.is_err());
         for first in [true, false] {
             let folder = self.place()?.folder.join(name);
             match Kernel.make(&folder) {

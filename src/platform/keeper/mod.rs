@@ -508,7 +508,8 @@ impl Keeping {
     fn died(&mut self, status: ExitStatus) -> Option<ExitCode> {
         let mut daemon = self.daemon.take()?;
         daemon.listen(&mut self.held);
-        if daemon.leaves || status.is_success() {
+        // One that has served says so before it ends: else another program was in its place, by an upgrade, and has.
+        if daemon.leaves || status.is_success() && !daemon.serves {
             return Some(ExitCode::SUCCESS);
         }
         if !daemon.serves && (self.daemons <= 1 || self.failures >= FAILURES_MAX) {

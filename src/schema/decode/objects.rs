@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::number::{quantity, whole_number};
 use super::{Decoder, Reading, found};
-use crate::base::parse_millis;
+use crate::base::{format_millis, parse_millis};
 use crate::diag::{Code, Diagnostic};
 use crate::document::{Entry, Kind, Node};
 use crate::schema::parts::{HEALTH_CHECK, NEED, PROBES, Part, PartKind, meant, part};
@@ -103,12 +103,28 @@ impl Decoder<'_> {
         let mut check = HealthCheck::new(probe);
         let number = |name: &str, usual: u64| numbers.get(name).copied().unwrap_or(usual);
         let count = |name: &str, usual: u32| u32::try_from(number(name, usual.into())).unwrap_or(usual);
-        check.interval_ms = number("interval", check.interval_ms).max(INTERVAL_MS_MIN);
-        check.timeout_ms = number("timeout", check.timeout_ms).max(TIMEOUT_MS_MIN);
-        check.startup_ms = number("startup", check.startup_ms).max(STARTUP_MS_MIN);
+        let least = [
+            ("interval", INTERVAL_MS_MIN, &mut check.interval_ms),
+            ("timeout", TIMEOUT_MS_MIN, &mut check.timeout_ms),
+            ("startup", STARTUP_MS_MIN, &mut check.startup_ms),
+        ];
+        let mut raised = Vec::new();
+        for (name, least, value) in least {
+            *value = number(name, *value);
+            if *value < least {
+                raised.push((name, *value, least));
+                *value = least;
+            }
+        }
         check.unhealthy_threshold = count("unhealthy_threshold", check.unhealthy_threshold);
         check.healthy_threshold = count("healthy_threshold", check.healthy_threshold);
         check.action = texts.get("action").and_then(|word| HealthAction::named(word)).unwrap_or_default();
+        for (name, written, least) in raised {
+            let (key, least) = (reading.key, format_millis(least));
+            let message =
+                format!("`{name}` of `{key}` is {}: {least} is the least, and what holds", format_millis(written));
+            self.push(Diagnostic::warning(Code::Value, message, reading.mark.location(self.file)));
+        }
         Some(check)
     }
 
