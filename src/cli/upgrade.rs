@@ -10,6 +10,9 @@ use crate::rpc::client::DAEMON_LOG;
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::store::FORMAT;
 
+/// How often a daemon is asked that becomes another program each time before it has answered.
+const ATTEMPTS: u32 = 10;
+
 /// What a daemon says of itself.
 struct Daemon {
     version: String,
@@ -38,11 +41,27 @@ pub(super) fn run(arguments: &arguments::Json, terminal: &mut Terminal) -> Resul
     let program = std::env::current_exe().ok().and_then(|program| program.into_os_string().into_string().ok());
     let program = program.ok_or_else(|| CliError::error("cannot tell where this pmrun is"))?;
     let begun = Instant::now();
-    exchange::perform(&home, &Request::Upgrade { program: program.clone() }, false, terminal, &mut |_, _| ())?;
-    let after = daemon()?;
+    let is_it = |daemon: &Daemon| daemon.program.as_ref() == Some(&program) && daemon.pid == before.pid;
+    let mut after = None;
+    for attempt in 1.. {
+        let wanted = Request::Upgrade { program: program.clone() };
+        let asked = exchange::perform(&home, &wanted, false, terminal, &mut |_, _| ());
+        after = daemon()?;
+        match asked {
+            Ok(_) => break,
+            // Whoever asks at the same time is cut off by the one that comes first: the process is this program by then,
+            // or another that is to be asked again.
+            Err(err) if err.exit == Exit::Unreachable && attempt < ATTEMPTS => {
+                if after.as_ref().is_some_and(is_it) {
+                    break;
+                }
+            }
+            Err(err) => return Err(err),
+        }
+    }
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match after {
-        Some(after) if after.program.as_ref() == Some(&program) && after.pid == before.pid => {
+        Some(after) if is_it(&after) => {
             if arguments.json {
                 let daemon = json!({ "version": after.version, "pid": after.pid, "program": program });
                 terminal.json(&json!({ "version": 1, "daemon": daemon, "before": before.version, "ms": ms }))?;

@@ -5,9 +5,14 @@ use super::{Action, Change, Counts, Follower, Plan, Reason, Step};
 use crate::base::format_span;
 use crate::spec::{Field, Impact};
 
+/// Whether what is restarted is relieved by what takes its place, so that nobody waits.
+fn is_reload(step: &Step) -> bool {
+    step.action == Action::Restart && step.overlaps && !step.replace.is_empty()
+}
+
 /// The sign before an app's line.
-pub(super) fn marker(action: Action, unicode: bool) -> &'static str {
-    match (action, unicode) {
+pub(super) fn marker(step: &Step, unicode: bool) -> &'static str {
+    match (step.action, unicode) {
         (Action::Keep, _) => "=",
         (Action::Rename, true) => "→",
         (Action::Rename, false) => "->",
@@ -17,6 +22,8 @@ pub(super) fn marker(action: Action, unicode: bool) -> &'static str {
         (Action::Start, _) => ">",
         (Action::Stop, true) => "□",
         (Action::Stop, false) => "x",
+        (Action::Restart, true) if is_reload(step) => "↻",
+        (Action::Restart, false) if is_reload(step) => "^",
         (Action::Restart, _) => "!",
         (Action::Create, _) => "+",
         (Action::Delete, _) => "-",
@@ -30,10 +37,12 @@ pub(super) fn counts(plan: &Plan) -> String {
     }
     let Counts { create, start, update, restart, scale, stop, rename, delete, unchanged, left_alone, follow } =
         plan.counts();
+    let reload = plan.steps.iter().filter(|step| is_reload(step)).count();
     let parts = [
         (create, "create"),
         (start, "start"),
-        (restart, "restart"),
+        (reload, "reload"),
+        (restart.saturating_sub(reload), "restart"),
         (scale, "scale"),
         (stop, "stop"),
         (update, "update"),

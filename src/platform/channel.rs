@@ -22,6 +22,8 @@ const TURN_BYTES_MAX: usize = 16 << 10;
 const WAITING_BYTES_MAX: usize = 1 << 20;
 /// That a descriptor has arrived: node sends nothing more before it is told.
 const ARRIVED: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
+/// How a message begins with which a descriptor comes: node sends nothing more before it is told that it has arrived.
+const WITH_HANDLE: &[u8] = b"{\"cmd\":\"NODE_HANDLE\",";
 /// To what a worker has loaded before its own code (`node::PRELOAD`): it is about to close its servers. Node passes over it.
 const DRAINS: &[u8] = b"{\"cmd\":\"NODE_PMRUN_DRAIN\"}\n";
 /// What Bun has before messages between it and its parent, and wants before theirs.
@@ -33,8 +35,8 @@ pub(super) struct Channel {
     fd: OwnedFd,
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
-    /// The line that is coming is too long.
-    dropping: bool,
+    /// The line that is coming is too long: what was to be made of it.
+    dropping: Option<Said>,
     /// What the app has not taken yet.
     waiting: VecDeque<Waiting>,
     /// The other end is Bun.
@@ -70,7 +72,7 @@ impl Channel {
 
     /// One that an earlier daemon had made.
     pub(super) fn of(fd: OwnedFd) -> Self {
-        Self { fd, partial: Vec::new(), dropping: false, waiting: VecDeque::new(), bun: false }
+        Self { fd, partial: Vec::new(), dropping: None, waiting: VecDeque::new(), bun: false }
     }
 
     /// Descriptors that come are closed: nobody here has any use for them.
@@ -180,7 +182,8 @@ impl Channel {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             bytes = rest;
-            if std::mem::take(&mut self.dropping) {
+            if let Some(said) = self.dropping.take() {
+                heard.said.extend(Some(said).filter(|said| *said != Said::Other));
                 continue;
             }
             if self.partial.is_empty() {
@@ -193,10 +196,14 @@ impl Channel {
                 self.partial = Vec::new();
             }
         }
+        if self.dropping.is_some() {
+            return;
+        }
         if self.partial.len() + bytes.len() > LINE_BYTES_MAX {
-            self.partial = Vec::new();
-            self.dropping = true;
-        } else if !self.dropping {
+            let before = std::mem::take(&mut self.partial);
+            let is_handle = before.iter().chain(bytes).zip(WITH_HANDLE).all(|(byte, want)| byte == want);
+            self.dropping = Some(if is_handle { Said::Handle } else { Said::Other });
+        } else {
             self.partial.extend_from_slice(bytes);
         }
     }
@@ -248,8 +255,14 @@ mod tests {
                 text.as_bytes().chunks(chunk).for_each(|bytes| channel.take(bytes, false, &mut heard));
                 assert_eq!(heard.said.contains(&Said::Ready), want, "{:?} by {chunk}", &text[..text.len().min(40)]);
                 assert!(channel.partial.len() <= LINE_BYTES_MAX);
+                assert!(!heard.said.contains(&Said::Handle));
             }
         }
+        let handle = format!("{{\"cmd\":\"NODE_HANDLE\",\"msg\":\"{}\"}}\n", "x".repeat(2 * LINE_BYTES_MAX));
+        let (mut channel, _other) = Channel::pair().unwrap();
+        let mut heard = Heard::default();
+        handle.as_bytes().chunks(65_536).for_each(|bytes| channel.take(bytes, false, &mut heard));
+        assert_eq!(heard.said, [Said::Handle], "whatever it is about, its sender waits");
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn step_lines(step: &Step, origin: Origin<'_>) -> Vec<String> {
     let causes = step.reasons.iter().filter_map(|reason| words::cause(reason, step)).chain(words::follows(step));
     let causes = causes.chain(words::remedy(step));
     let causes: Vec<String> = causes.map(|cause| code(&cause)).collect();
-    let marker = code(words::marker(step.action, true));
+    let marker = code(words::marker(step, true));
     let name = code(&shown_name(&step.app));
     let mut lines = vec![format!("| {marker} {name} | **{}** | | | | {} |\n", words::summary(step), causes.join(", "))];
     for row in rows(step, origin) {

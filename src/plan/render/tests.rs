@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::base::Key;
 use crate::graph::Graph;
-use crate::plan::{ActualApp, ActualInstance, Liveness, Plan, PlanPolicy, Refusal, Snapshot, plan};
+use crate::plan::{Action, ActualApp, ActualInstance, Liveness, Plan, PlanPolicy, Refusal, Snapshot, plan};
 use crate::spec::{AppSpec, EcosystemId, Field};
 
 const TEXT: Style = Style { colour: false, unicode: true };
@@ -77,6 +77,19 @@ fn colour_is_only_added() {
 #[test]
 fn ascii_is_ascii() {
     assert!(render_text(&sample(), &origin, Style { unicode: false, ..TEXT }).is_ascii());
+}
+
+#[test]
+fn a_reload_is_told_from_a_restart_with_downtime() {
+    let mut plan = sample();
+    plan.steps = plan.steps.into_iter().filter(|step| step.action == Action::Restart).take(1).collect();
+    let step = &mut plan.steps[0];
+    (step.overlaps, step.downtime) = (true, None);
+    let text = |plan: &Plan, unicode| render_text(plan, &origin, Style { unicode, ..TEXT });
+    assert!(text(&plan, true).starts_with("↻ ") && text(&plan, false).starts_with("^ "), "{}", text(&plan, true));
+    assert!(text(&plan, true).ends_with("Plan: 1 to reload, 0 unchanged\n"), "{}", text(&plan, true));
+    plan.steps[0].overlaps = false;
+    assert!(text(&plan, true).starts_with("! ") && text(&plan, true).contains("Plan: 1 to restart"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub fn render_text_with(plan: &Plan, drift: &[String], origin: Origin<'_>, style
 }
 
 fn app(text: &mut String, step: &Step, origin: Origin<'_>, style: Style) {
-    let marker = words::marker(step.action, style.unicode);
+    let marker = words::marker(step, style.unicode);
     let head = format!("{marker} {}", shown_name(&step.app));
     text.push_str(&painted(&head, colour(step.action), style));
     text.push_str("  ");
