@@ -194,18 +194,22 @@ pub(super) fn failures(failed: &[Failure], terminal: &mut Terminal) {
         let name = subject(&failure.app, failure.slot);
         let what = if failure.skipped { "was not begun" } else { "failed" };
         terminal.say(format!("{mark} `{name}` {what}: {}", harmless(failure.reason.as_bytes(), false)));
-        if at < DETAILED_MAX
-            && let Some(path) = &failure.error_log
-        {
+        if at >= DETAILED_MAX {
+            continue;
+        }
+        // What could not even be started has written nothing.
+        let mut words = vec![failure.reason.clone()];
+        if let Some(path) = &failure.error_log {
             let mut lines = excerpt(Path::new(path), failure.error_log_offset, terminal);
             while lines.is_empty() && looks > 0 {
                 looks -= 1;
                 std::thread::sleep(LOOK_EVERY);
                 lines = excerpt(Path::new(path), failure.error_log_offset, terminal);
             }
-            if let Some(remedy) = traps::seen(&failure.app, &lines) {
-                terminal.say(format!("  hint: {}", harmless(remedy.as_bytes(), false)));
-            }
+            words.extend(lines);
+        }
+        if let Some(remedy) = traps::seen(&failure.app, &words) {
+            terminal.say(format!("  hint: {}", harmless(remedy.as_bytes(), false)));
         }
     }
 }

@@ -75,6 +75,9 @@ fn explain(spec: &AppSpec, port: u16, holder: &Holder) -> String {
     let name = &spec.name;
     let again = format!("`pmrun restart {}` tries again", shell_word(name));
     match holder {
+        Holder::Nobody if spec.is_worker() => {
+            format!("somebody had port {port}, which is free now, or `{name}` listens on it twice: {again}")
+        }
         Holder::Nobody => format!("somebody had port {port}, which is free now: {again}"),
         Holder::Hidden => format!(
             "port {port} belongs to a process of another user, which `ss -ltnp 'sport = :{port}'` names as root: end that, or \
@@ -98,10 +101,14 @@ fn explain(spec: &AppSpec, port: u16, holder: &Holder) -> String {
              (a shell, `npm`, `tsx`) keeps the channel to itself. Have Node run the server: `script: \"server.js\"`, for \
              TypeScript with `node_args: \"--import tsx\"`"
         ),
-        Holder::Instance { label, .. } => format!(
+        Holder::Instance { label, itself, .. } => format!(
             "`{label}` of the same app has port {port} already. {} or give each a port of its own with `increment_var: \"PORT\"`",
             match spec.exec_mode {
-                ExecMode::Fork if spec.is_node() => "Let them share it with `exec_mode: \"cluster\"`,".to_owned(),
+                ExecMode::Fork if spec.is_node() && *itself =>
+                    "Let them share it with `exec_mode: \"cluster\"`,".to_owned(),
+                ExecMode::Fork if spec.is_node() => {
+                    "Have Node run the server itself, and not what starts it (`npm`, a shell), with `exec_mode: \"cluster\"`,".to_owned()
+                }
                 _ => format!("Let them share it with `listen: [\"tcp:0.0.0.0:{port}\"]` (README, sockets),"),
             }
         ),
@@ -157,6 +164,7 @@ mod tests {
             ),
             ("panic: listen tcp :8080: bind: address already in use", Some(8080)),
             ("[ERROR] Connection in use: ('127.0.0.1', 8001)", Some(8001)),
+            ("cannot listen on `tcp:127.0.0.1:8002` (listen): Address already in use", Some(8002)),
             ("OSError: [Errno 98] Address already in use", None),
             ("Error: connect ECONNREFUSED 127.0.0.1:5432", None),
             ("port: 3000", None),
@@ -174,12 +182,17 @@ mod tests {
         let instance =
             |label: &str, app: &str, itself| Holder::Instance { label: label.to_owned(), app: app.to_owned(), itself };
         let sibling = instance("web:0", "web", false);
-        assert!(explain(&spec, 80, &sibling).contains("exec_mode: \"cluster\""));
+        assert!(explain(&spec, 80, &sibling).contains("not what starts it"));
+        assert!(
+            explain(&spec, 80, &instance("web:0", "web", true))
+                .contains("Let them share it with `exec_mode: \"cluster\"")
+        );
         spec.exec_mode = ExecMode::Cluster;
         assert!(explain(&spec, 80, &sibling).contains("--import tsx"));
         let exclusive = explain(&spec, 80, &instance("web:0", "web", true));
         assert!(exclusive.contains("exclusive: true") && !exclusive.contains("tsx"), "{exclusive}");
         assert!(explain(&spec, 80, &Holder::Pmrun).contains("twice"));
+        assert!(explain(&spec, 80, &Holder::Nobody).contains("or `web` listens on it twice"));
         spec.interpreter = Some("python3".to_owned());
         assert!(explain(&spec, 80, &sibling).contains("listen: [\"tcp:0.0.0.0:80\"]"));
         let other = instance("api:1", "api", true);

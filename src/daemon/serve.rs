@@ -41,8 +41,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How much longer than the next timeout a service manager is asked to wait for the end of everything.
 const STOP_SLACK: Duration = Duration::from_secs(30);
-/// How long nothing has happened when memory is given back: what goes on touches the same pages again.
-const QUIET: Duration = Duration::from_secs(1);
+/// How long nothing has happened when memory is given back: what goes on touches the same pages again, and an app that is
+/// restarted meanwhile is back sooner.
+const QUIET: Duration = Duration::from_secs(5);
 /// How many processes are started before commands are listened to again; each takes a good part of a millisecond.
 const SPAWNS_PER_TURN: usize = 16;
 

@@ -38,7 +38,9 @@ pub(super) fn run(arguments: &arguments::Why, terminal: &mut Terminal) -> Result
         }
     }
     for one in &mut all {
-        one.remedy = one.stderr.as_ref().and_then(|words| traps::seen(&one.name, &words.lines));
+        let written = one.stderr.iter().flat_map(|words| &words.lines);
+        let words: Vec<String> = one.because.iter().chain(written).cloned().collect();
+        one.remedy = traps::seen(&one.name, &words);
     }
     for one in &mut all {
         let app = apps.iter().find(|app| app.spec.name == one.name);
