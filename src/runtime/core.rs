@@ -461,9 +461,10 @@ impl Core {
     fn show(&self, targets: &[String], reveal: bool, ambient: bool, now: Now) -> Answer {
         let all = ["all".to_owned()];
         let targets = if targets.is_empty() { &all } else { targets };
-        match super::resolve(targets, &view::views(&self.table, now)) {
+        let views = view::views(&self.table, now);
+        match super::resolve(targets, &views) {
             Ok(picked) => {
-                let mut apps = view::apps(&self.table, &picked, &self.key, reveal, now);
+                let mut apps = view::apps(&self.table, views, &picked, &self.key, reveal);
                 for app in &mut apps {
                     self.watching.annotate(&mut app.instances);
                 }

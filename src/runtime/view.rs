@@ -142,9 +142,14 @@ pub(super) fn unborn(apps: &[(&Declared, &Step)]) -> Vec<InstanceView> {
     apps.iter().flat_map(views).collect()
 }
 
-/// What `show` shows of the instances that were picked.
-pub(super) fn apps(table: &Table, picked: &[InstanceId], key: &Key, reveal: bool, now: Now) -> Vec<AppView> {
-    let mut views = views(table, now);
+/// What `show` shows of the instances that were picked among `views`.
+pub(super) fn apps(
+    table: &Table,
+    mut views: Vec<InstanceView>,
+    picked: &[InstanceId],
+    key: &Key,
+    reveal: bool,
+) -> Vec<AppView> {
     let picked: std::collections::BTreeSet<(&str, u32)> = picked.iter().map(|id| (id.app.as_str(), id.slot)).collect();
     views.retain(|view| picked.contains(&(view.name.as_str(), view.slot)));
     let records = table.apps.iter().map(|(name, app)| (name.as_str(), &app.record));
