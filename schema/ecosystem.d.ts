@@ -371,7 +371,7 @@ export interface App extends OtherSpellings {
    */
   kill_timeout?: number | string | false | null;
   /**
-   * How long an instance in cluster mode that is replaced may go on with the connections that it has before it is asked to stop; it accepts no new ones. A number of milliseconds, or a duration such as "3s".
+   * How long an instance that is replaced, in cluster mode or with TCP sockets by `listen`, may go on with the connections that it has before it is asked to stop; it is given no new ones. A number of milliseconds, or a duration such as "3s".
    * @default 3000
    * @example "30s"
    * @example 0

@@ -18,4 +18,4 @@ mod primary;
 
 pub use self::endpoint::{Endpoint, Family};
 pub use self::message::{Query, Said};
-pub use self::primary::{Answer, Connection, Handed, Kept, Primary, Share, Told, Worker};
+pub use self::primary::{Answer, Connection, Handed, Kept, Primary, Share, Steering, Told, Worker};

@@ -77,6 +77,11 @@ pub struct Primary<F> {
     adopted: BTreeSet<u64>,
     /// Who is about to end and is told nothing more, nor given anybody.
     leaving: BTreeSet<u64>,
+    /// Who was passed sockets and is given nobody by the system, as long as others are there.
+    aside: BTreeMap<u64, Aside>,
+    /// The sockets of each port in the order in which the system has them that shares out who connects: as they began to
+    /// listen; when one is closed, the last takes its place (`reuseport_detach_sock` in the kernel's sock_reuseport.c).
+    groups: BTreeMap<Endpoint, Vec<Name>>,
     /// Connections that were accepted here and given to a worker that has not said yet whether it takes them: by the number of
     /// the message, with the worker.
     given: BTreeMap<u64, (u64, Connection<F>)>,
@@ -106,6 +111,34 @@ pub enum Handed<F> {
     Unknown,
 }
 
+/// Why a process is given nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aside {
+    /// It is to relieve another of its slot, if that is there, and is not up yet.
+    Comes,
+    /// It is about to end.
+    Goes,
+}
+
+/// To which of the sockets of a port the system is to give those who connect, by their places in its own order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steering<F> {
+    pub endpoint: Endpoint,
+    /// Any of them.
+    pub fd: F,
+    pub open: Vec<u32>,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl<F> Steering<F> {
+    /// Whether it is as the system does by itself.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.open.len() == self.of
+    }
+}
+
 /// Which socket it is. As text it goes through other programs: what is added later is optional.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Name {
@@ -123,6 +156,14 @@ struct Name {
     /// Nobody has it but the primary, which tells workers who has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     told: Option<Told>,
+    /// Of those of a slot that one process after the other was passed: who relieves another has one of its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    turn: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A name with what belongs to it.
@@ -141,6 +182,8 @@ struct Socket<F> {
     data: Option<Value>,
     /// Workers that have it, and whether that is known for sure: of those that an earlier primary looked after it is presumed.
     users: BTreeMap<u64, bool>,
+    /// Who had it last was to be given nobody, and nobody is before another has it: it may be closed instead.
+    left: bool,
 }
 
 impl Name {
@@ -153,12 +196,12 @@ impl Name {
             Share::Told(told) if endpoint.is_served() && index.is_none() => Some(told),
             _ => None,
         };
-        Self { endpoint, index, slot, passed: false, told }
+        Self { endpoint, index, slot, passed: false, told, turn: 0 }
     }
 
     /// What workers call it: the same in all slots, so that what waits in one's can be given to another's.
     fn key(&self) -> String {
-        let Self { endpoint, index, slot: _, passed: _, told: _ } = self;
+        let Self { endpoint, index, slot: _, passed: _, told: _, turn: _ } = self;
         let address = endpoint.address.as_deref().unwrap_or("*");
         let index = index.map(|index| format!(":{index}")).unwrap_or_default();
         format!("{address}:{}:{:?}:{}{index}", endpoint.port, endpoint.family, u8::from(endpoint.ipv6_only))
@@ -173,6 +216,8 @@ impl<F> Default for Primary<F> {
             workers: BTreeMap::new(),
             adopted: BTreeSet::new(),
             leaving: BTreeSet::new(),
+            aside: BTreeMap::new(),
+            groups: BTreeMap::new(),
             given: BTreeMap::new(),
             waiting: VecDeque::new(),
             seq: 0,
@@ -232,9 +277,15 @@ impl<F: Clone> Primary<F> {
                     Err(errno) => return (self.refusal(seq, &key, errno), None),
                     Ok(fd) => {
                         let data = self.data_of(&name).or_else(|| query.data.clone());
-                        let socket = Socket { fd, written: write(&name, data.as_ref()), data, users: BTreeMap::new() };
+                        let socket = Socket {
+                            fd,
+                            written: write(&name, data.as_ref()),
+                            data,
+                            users: BTreeMap::new(),
+                            left: false,
+                        };
                         opened = Some(socket.kept(&name));
-                        self.sockets.insert(name.clone(), socket);
+                        self.insert(name.clone(), socket);
                     }
                 }
             }
@@ -259,7 +310,8 @@ impl<F: Clone> Primary<F> {
         (answer, opened)
     }
 
-    /// A process that is about to be started is given a socket; as [`Self::query`].
+    /// A process that is about to be started is given a socket; as [`Self::query`]. `fresh`: it relieves another, and has one of
+    /// its own, to which nobody is given before it is up.
     ///
     /// # Errors
     /// The system's number.
@@ -267,22 +319,114 @@ impl<F: Clone> Primary<F> {
         &mut self,
         worker: Worker,
         endpoint: Endpoint,
+        fresh: bool,
         open: impl FnOnce(&Endpoint, bool) -> Result<F, i32>,
     ) -> Result<(F, Option<Kept<F>>), i32> {
-        let name = Name { passed: true, ..Name::of(endpoint, 0, worker.slot, Share::BySlot) };
+        let mut name = Name { passed: true, ..Name::of(endpoint, 0, worker.slot, Share::BySlot) };
+        let is_last = |other: &&Name| Name { turn: name.turn, ..(*other).clone() } == name;
+        if let Some(last) = self.sockets.keys().filter(is_last).map(|other| other.turn).max() {
+            name.turn = last + u64::from(fresh);
+        }
         let mut opened = None;
         if !self.sockets.contains_key(&name) {
             let is_beside = |other: &Name| other.endpoint == name.endpoint && *other != name;
             let fd = open(&name.endpoint, self.sockets.keys().any(is_beside) || self.is_blind())?;
-            let socket = Socket { fd, written: write(&name, None), data: None, users: BTreeMap::new() };
+            let socket = Socket { fd, written: write(&name, None), data: None, users: BTreeMap::new(), left: false };
             opened = Some(socket.kept(&name));
-            self.sockets.insert(name.clone(), socket);
+            self.insert(name.clone(), socket);
         }
         self.slots.insert(worker.slot);
         self.workers.insert(worker.id, worker.slot);
+        if fresh {
+            self.aside.insert(worker.id, Aside::Comes);
+        }
         let socket = self.sockets.get_mut(&name).ok_or(Errno::INVAL.raw_os_error())?;
         socket.users.insert(worker.id, true);
+        socket.left = false;
         Ok((socket.fd.clone(), opened))
+    }
+
+    /// How the system is to share out who connects to a port while a process is started that relieves another and has a socket
+    /// of its own there: to those that there are. None where there is nothing to relieve, or what there is is not known.
+    #[must_use]
+    pub fn steering_beside(&self, worker: Worker, endpoint: &Endpoint) -> Option<Steering<F>> {
+        let mut own = self
+            .sockets
+            .iter()
+            .filter(|(name, _)| name.passed && name.endpoint == *endpoint && name.slot == Some(worker.slot));
+        let is_served = own.any(|(_, socket)| !socket.users.is_empty());
+        if self.is_blind() || !is_served { None } else { self.steering(endpoint) }
+    }
+
+    /// The same of each port of which sockets were passed, as it is now.
+    pub fn steerings(&self) -> impl Iterator<Item = Steering<F>> {
+        let passed = self.groups.iter().filter(|(_, group)| group.iter().any(|name| name.passed));
+        passed.filter_map(|(endpoint, _)| self.steering(endpoint))
+    }
+
+    fn steering(&self, endpoint: &Endpoint) -> Option<Steering<F>> {
+        let names = self.groups.get(endpoint)?;
+        let fd = names.first().and_then(|name| self.sockets.get(name))?.fd.clone();
+        let open = places(names, |name| self.is_open(name, names));
+        // Where all are about to end, or nobody has come yet.
+        let manned = || places(names, |name| self.is_manned(name));
+        let open = Some(open).filter(|open| !open.is_empty()).unwrap_or_else(manned);
+        let open = Some(open).filter(|open| !open.is_empty()).unwrap_or_else(|| places(names, |_| true));
+        Some(Steering { endpoint: endpoint.clone(), fd, open, of: names.len() })
+    }
+
+    /// Whether the system is to give somebody to a socket, by itself, of those of its port.
+    fn is_open(&self, name: &Name, all: &[Name]) -> bool {
+        let Some(socket) = self.sockets.get(name).filter(|_| name.passed) else { return true };
+        if self.is_manned(name) {
+            return !socket.users.keys().all(|user| self.is_aside(*user));
+        }
+        // It waits for who is started anew, unless that has another.
+        !socket.left && !all.iter().any(|other| other.passed && other.slot == name.slot && self.is_manned(other))
+    }
+
+    fn is_manned(&self, name: &Name) -> bool {
+        self.sockets.get(name).is_some_and(|socket| !socket.users.is_empty())
+    }
+
+    fn is_aside(&self, worker: u64) -> bool {
+        match self.aside.get(&worker) {
+            Some(Aside::Goes) => true,
+            Some(Aside::Comes) => self.beside(worker).any(|other| !self.aside.contains_key(&other)),
+            None => false,
+        }
+    }
+
+    /// The others of its slot.
+    fn beside(&self, worker: u64) -> impl Iterator<Item = u64> {
+        let slot = self.workers.get(&worker);
+        let all = self.workers.iter().filter(move |(other, of)| **other != worker && Some(*of) == slot);
+        all.map(|(other, _)| *other)
+    }
+
+    /// A process is about to end: nobody is given to it any more, as long as others are there. Who is beside it takes over.
+    pub fn give_way(&mut self, worker: u64) {
+        for other in self.beside(worker).collect::<Vec<_>>() {
+            self.aside.remove(&other);
+        }
+        if self.workers.contains_key(&worker) {
+            self.aside.insert(worker, Aside::Goes);
+        }
+    }
+
+    /// The sockets of a process that nobody is given to any more, all of them for itself: who has connected there has to be
+    /// served before it ends. Empty where others take them, or may still come.
+    pub fn parting(&self, worker: u64) -> Vec<Kept<F>> {
+        let is_its = |socket: &Socket<F>| socket.users.keys().eq([&worker]);
+        let is_closed = |name: &Name| {
+            let place = self.groups.get(&name.endpoint).and_then(|group| group.iter().position(|one| one == name));
+            let steering = self.steering(&name.endpoint);
+            place
+                .zip(steering)
+                .is_some_and(|(place, it)| it.open.iter().all(|open| usize::try_from(*open) != Ok(place)))
+        };
+        let its = self.sockets.iter().filter(|(name, socket)| name.passed && is_its(socket) && is_closed(name));
+        its.map(|(name, socket)| socket.kept(name)).collect()
     }
 
     /// Closes what was passed to processes and is not to those that came after them; and what nobody uses because all
@@ -308,16 +452,29 @@ impl<F: Clone> Primary<F> {
         there.peek().is_some() && there.all(asks)
     }
 
-    /// A worker that an earlier primary looked after: what it has of what there is, nobody knows.
-    pub fn adopt(&mut self, worker: Worker) {
+    /// A worker that an earlier primary looked after: what it has of what there is, nobody knows. Of several that processes of its
+    /// slot were passed `has` says which; `beside` says that another serves there.
+    pub fn adopt(&mut self, worker: Worker, beside: bool, has: impl Fn(&F) -> bool) {
         self.slots.insert(worker.slot);
         self.workers.insert(worker.id, worker.slot);
         self.adopted.insert(worker.id);
+        if beside {
+            self.aside.insert(worker.id, Aside::Comes);
+        }
+        let is_of_slot = |name: &Name| name.slot.is_none_or(|slot| slot == worker.slot);
+        let turns: BTreeSet<Name> = (self.sockets.iter())
+            .filter(|(name, socket)| is_of_slot(name) && self.has_other_turns(name) && !has(&socket.fd))
+            .map(|(name, _)| name.clone())
+            .collect();
         for (name, socket) in &mut self.sockets {
-            if name.slot.is_none_or(|slot| slot == worker.slot) {
+            if is_of_slot(name) && !turns.contains(name) {
                 socket.users.entry(worker.id).or_insert(false);
             }
         }
+    }
+
+    fn has_other_turns(&self, name: &Name) -> bool {
+        self.sockets.keys().any(|other| other != name && Name { turn: name.turn, ..other.clone() } == *name)
     }
 
     /// Whether something runs that was given sockets of which nothing has come down to this primary.
@@ -329,9 +486,26 @@ impl<F: Clone> Primary<F> {
     /// Goes on with a socket of an earlier primary. False where nobody could make sense of its name.
     pub fn take_over(&mut self, name: &str, fd: F) -> bool {
         let Ok(Written { name: which, data }) = serde_json::from_str(name) else { return false };
-        let socket = Socket { fd, written: name.to_owned(), data, users: BTreeMap::new() };
-        self.sockets.insert(which, socket);
+        let socket = Socket { fd, written: name.to_owned(), data, users: BTreeMap::new(), left: false };
+        let endpoint = which.endpoint.clone();
+        self.insert(which, socket);
+        // In which order they are nobody has said. One process relieves another after the other, and each new socket takes the
+        // place of the one before: those of the slots are in order, and behind them the new ones.
+        if let Some(group) = self.groups.get_mut(&endpoint) {
+            let all = group.clone();
+            let is_before = |name: &Name, other: &Name| {
+                Name { turn: name.turn, ..other.clone() } == *name && other.turn < name.turn
+            };
+            group.sort_by_key(|name| (all.iter().filter(|other| is_before(name, other)).count(), name.slot, name.turn));
+        }
         true
+    }
+
+    fn insert(&mut self, name: Name, socket: Socket<F>) {
+        if name.endpoint.is_by_slot() && !self.sockets.contains_key(&name) {
+            self.groups.entry(name.endpoint.clone()).or_default().push(name.clone());
+        }
+        self.sockets.insert(name, socket);
     }
 
     /// A worker has closed a server.
@@ -348,8 +522,10 @@ impl<F: Clone> Primary<F> {
         self.workers.remove(&worker.id);
         self.adopted.remove(&worker.id);
         self.leaving.remove(&worker.id);
+        let was_to_go = self.aside.remove(&worker.id) == Some(Aside::Goes);
         for socket in self.sockets.values_mut() {
-            socket.users.remove(&worker.id);
+            let was_its = socket.users.remove(&worker.id).is_some();
+            socket.left |= was_to_go && was_its && socket.users.is_empty();
         }
         let left: Vec<Connection<F>> =
             (self.given.extract_if(.., |_, (to, _)| *to == worker.id)).map(|(_, (_, connection))| connection).collect();
@@ -536,7 +712,19 @@ impl<F: Clone> Primary<F> {
 
     fn remove(&mut self, which: impl Fn(&Name, &Socket<F>) -> bool) -> Vec<Kept<F>> {
         let removed = self.sockets.extract_if(.., |name, socket| which(name, socket));
-        let removed = removed.map(|(name, socket)| socket.kept(&name)).collect();
+        let removed: Vec<(Name, Socket<F>)> = removed.collect();
+        for (name, _) in &removed {
+            if let Some(group) = self.groups.get_mut(&name.endpoint) {
+                // As the system does: the last takes its place.
+                if let Some(place) = group.iter().position(|one| one == name) {
+                    group.swap_remove(place);
+                }
+                if group.is_empty() {
+                    self.groups.remove(&name.endpoint);
+                }
+            }
+        }
+        let removed = removed.into_iter().map(|(name, socket)| socket.kept(&name)).collect();
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting = waiting.into_iter().filter(|connection| self.can_serve(&connection.endpoint)).collect();
         removed
@@ -553,6 +741,11 @@ impl<F: Clone> Socket<F> {
         let (endpoint, fd) = (name.endpoint.clone(), self.fd.clone());
         Kept { name: self.written.clone(), endpoint, fd, passed: name.passed }
     }
+}
+
+/// The places of some among all.
+fn places(names: &[Name], which: impl Fn(&Name) -> bool) -> Vec<u32> {
+    (0..).zip(names).filter(|(_, name)| which(name)).map(|(place, _)| place).collect()
 }
 
 /// As node says it: what a worker answers when it is asked where its server listens.
@@ -619,6 +812,20 @@ mod tests {
     }
 
     impl World {
+        fn pass(&mut self, worker: Worker, fresh: bool) -> u32 {
+            let mut open = |_: &Endpoint, _| {
+                self.opened += 1;
+                Ok(self.opened)
+            };
+            self.primary.pass(worker, tcp(80).endpoint.unwrap(), fresh, &mut open).unwrap().0
+        }
+
+        /// What the system is to be told, as descriptors; and how many there are.
+        fn open(&self) -> (Vec<u32>, usize) {
+            let steering = self.primary.steerings().next().expect("there are some");
+            (steering.open, steering.of)
+        }
+
         /// What it was given, or the number of the error.
         fn ask(&mut self, worker: Worker, query: Query) -> Result<u32, i64> {
             let answered = self.primary.query(worker, query, |_, _, beside| {
@@ -766,6 +973,82 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_given_to_who_comes_before_it_has_taken_over_nor_to_who_goes() {
+        let mut world = World::default();
+        let endpoint = tcp(80).endpoint.unwrap();
+        assert!(world.primary.steering_beside(NEXT, &endpoint).is_none(), "there is nobody to relieve");
+        assert_eq!((world.pass(ONE, false), world.pass(TWO, false), world.open()), (1, 2, (vec![0, 1], 2)));
+        assert_eq!(world.primary.steering_beside(NEXT, &endpoint).map(|it| (it.open, it.fd)), Some((vec![0, 1], 1)));
+        assert_eq!((world.pass(NEXT, true), world.open()), (3, (vec![0, 1], 3)));
+        assert!(world.primary.parting(ONE.id).is_empty());
+        world.primary.give_way(ONE.id);
+        assert_eq!(world.open(), (vec![1, 2], 3));
+        assert_eq!(world.primary.parting(ONE.id).iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
+        world.primary.gone(ONE);
+        assert_eq!(world.open(), (vec![1, 2], 3), "it is still to be closed");
+        assert_eq!(world.primary.shed().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
+        // The last has taken its place.
+        assert_eq!(world.open(), (vec![0, 1], 2));
+        // One that never comes up.
+        let third = Worker { id: 4, ..TWO };
+        assert_eq!((world.pass(third, true), world.open()), (4, (vec![0, 1], 3)));
+        world.primary.gone(third);
+        assert_eq!(world.primary.shed().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [4]);
+        // One that dies while another comes, which then is waited for.
+        assert_eq!(world.pass(third, true), 5);
+        world.primary.gone(TWO);
+        assert_eq!(world.open(), (vec![0, 2], 3));
+        // Started anew, it has the same.
+        world.primary.gone(third);
+        assert_eq!((world.pass(TWO, false), world.open()), (5, (vec![0, 2], 3)));
+        assert_eq!(world.primary.shed().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn of_several_slots_one_that_goes_leaves_who_connects_to_the_others() {
+        let mut world = World::default();
+        assert_eq!((world.pass(ONE, false), world.pass(TWO, false)), (1, 2));
+        world.primary.give_way(TWO.id);
+        assert_eq!((world.open(), world.primary.parting(TWO.id).len()), ((vec![0], 2), 1));
+        // Another may come in its slot, or none.
+        world.primary.gone(TWO);
+        assert_eq!(world.open(), (vec![0], 2));
+        assert_eq!((world.pass(TWO, false), world.open()), (2, (vec![0, 1], 2)));
+        world.primary.give_way(TWO.id);
+        // When all go nobody is left to give them to.
+        world.primary.give_way(ONE.id);
+        assert_eq!((world.open(), world.primary.parting(TWO.id).len()), ((vec![0, 1], 2), 0));
+    }
+
+    #[test]
+    fn another_primary_knows_who_of_two_in_a_slot_has_which_socket() {
+        let mut world = World::default();
+        let before = [world.pass(ONE, false), world.pass(TWO, false), world.pass(NEXT, true)];
+        assert_eq!(before, [1, 2, 3]);
+        let kept: Vec<Kept<u32>> = world.primary.kept().collect();
+        assert_eq!(kept.iter().filter(|kept| kept.name.contains("turn")).count(), 1, "an older one reads the others");
+        let next = || {
+            let mut next = World::default();
+            for kept in &kept {
+                assert!(next.primary.take_over(&kept.name, kept.fd));
+            }
+            next
+        };
+        let mut world = next();
+        world.primary.adopt(TWO, false, |_| panic!("there is no doubt"));
+        world.primary.adopt(NEXT, true, |fd| *fd == 3);
+        world.primary.adopt(ONE, false, |fd| *fd == 1);
+        assert_eq!(world.open(), (vec![0, 1], 3));
+        world.primary.give_way(ONE.id);
+        assert_eq!(world.open(), (vec![1, 2], 3));
+        // Of whom nobody is left to relieve.
+        let mut world = next();
+        world.primary.adopt(NEXT, true, |fd| *fd == 3);
+        world.primary.adopt(TWO, false, |_| true);
+        assert_eq!(world.open(), (vec![1, 2], 3));
+    }
+
+    #[test]
     fn what_an_adopted_worker_has_is_presumed_and_not_held_against_it() {
         let mut world = World::default();
         world.ask(ONE, tcp(80)).unwrap();
@@ -774,7 +1057,7 @@ mod tests {
         for kept in names {
             assert!(next.primary.take_over(&kept.name, kept.fd));
         }
-        next.primary.adopt(ONE);
+        next.primary.adopt(ONE, false, |_| true);
         assert!(next.primary.sweep().is_empty());
         assert_eq!(next.ask(ONE, tcp(80)), Ok(1));
         assert_eq!(next.ask(ONE, tcp(80)), Err(-98));

@@ -403,7 +403,7 @@ fn tasks() -> u64 {
 }
 
 /// Whichever of its threads started them.
-fn children(pid: u32) -> Vec<u32> {
+pub(super) fn children(pid: u32) -> Vec<u32> {
     let listed = |thread| std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).unwrap_or_default();
     let listed: Vec<String> = threads(pid).into_iter().map(listed).collect();
     listed.iter().flat_map(|pids| pids.split_ascii_whitespace()).filter_map(|pid| pid.parse().ok()).collect()

@@ -12,6 +12,7 @@ mod channel;
 mod clock;
 pub mod confine;
 mod confined;
+mod connections;
 mod cpus;
 mod door;
 mod fault;

@@ -14,8 +14,8 @@ use rustix::net::{
 };
 
 use super::account::Account;
-use super::sys::drop_segments;
-use crate::node::{Endpoint, Family, Query};
+use super::sys;
+use crate::node::{Endpoint, Family, Query, Steering};
 
 /// How many connections may wait for an app to accept them: as systemd's sockets, less where the system has a lower limit.
 const BACKLOG: u32 = 4_096;
@@ -79,7 +79,38 @@ pub(super) fn close(fd: &OwnedFd, endpoint: &Endpoint) {
 /// # Errors
 /// The system's.
 pub(super) fn take_no_new(fd: &OwnedFd) -> io::Result<()> {
-    drop_segments(fd.as_fd(), TCP_FLAGS_AT, TCP_SYN)
+    sys::drop_segments(fd.as_fd(), TCP_FLAGS_AT, TCP_SYN)
+}
+
+/// From now on the system gives those who connect to some of the sockets of a port: to all of them as it does by itself, else
+/// by chance.
+///
+/// # Errors
+/// The system's: then it is as it was.
+pub(super) fn steer(steering: &Steering<Arc<OwnedFd>>) -> io::Result<()> {
+    if steering.is_none() {
+        sys::choose_as_ever(steering.fd.as_fd());
+        return Ok(());
+    }
+    sys::choose_among(steering.fd.as_fd(), &steering.open)
+}
+
+/// As [`steer`], for a moment in which another socket is about to begin to listen there, and is to be given nobody.
+///
+/// # Errors
+/// As there.
+pub(super) fn steer_past_the_next(steering: &Steering<Arc<OwnedFd>>) -> io::Result<()> {
+    sys::choose_among(steering.fd.as_fd(), &steering.open)
+}
+
+/// Whether somebody has connected whom nobody has accepted yet.
+pub(super) fn is_waited_at(fd: &OwnedFd) -> bool {
+    sys::waiting_to_be_accepted(fd.as_fd()).is_ok_and(|waiting| waiting > 0)
+}
+
+/// Whether its connections are of IPv6, those of IPv4 among them.
+pub(super) fn is_ipv6(fd: &OwnedFd) -> bool {
+    sockopt::socket_domain(fd).is_ok_and(|family| family == AddressFamily::INET6)
 }
 
 /// Where a segment has its flags, and that of who begins (RFC 9293, section 3.1).
@@ -256,6 +287,43 @@ const PENDING_MAX: usize = 4_096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_gives_who_connects_to_whom_it_is_told() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let endpoint = Endpoint { port: free.port(), ..Endpoint::new(Family::Tcp4, Some("127.0.0.1".to_owned())) };
+        let mut all: Vec<_> = (0..3).map(|number| open_listener(&endpoint, number > 0, None).unwrap()).collect();
+        // So that it ends when all are taken.
+        for fd in &all {
+            rustix::io::ioctl_fionbio(&**fd, true).unwrap();
+        }
+        let came = |all: &[Arc<OwnedFd>]| -> Vec<usize> {
+            let clients: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(free).unwrap()).collect();
+            let waited: Vec<bool> = all.iter().map(|fd| is_waited_at(fd)).collect();
+            let counts: Vec<usize> = all.iter().map(|fd| pending(fd, usize::MAX).0.len()).collect();
+            assert_eq!(waited, counts.iter().map(|count| *count > 0).collect::<Vec<_>>());
+            drop(clients);
+            counts
+        };
+        let to = |all: &[Arc<OwnedFd>], open: &[u32]| {
+            let steering =
+                Steering { endpoint: endpoint.clone(), fd: all[0].clone(), open: open.to_vec(), of: all.len() };
+            steer(&steering).unwrap();
+        };
+        to(&all, &[1]);
+        assert_eq!(came(&all), [0, 40, 0]);
+        to(&all, &[0, 2]);
+        let counts = came(&all);
+        assert!(counts[0] > 0 && counts[1] == 0 && counts[2] > 0, "{counts:?}");
+        // The last takes the place of one that is closed.
+        let closed = all.swap_remove(0);
+        close(&closed, &endpoint);
+        to(&all, &[0]);
+        assert_eq!(came(&all), [40, 0]);
+        to(&all, &[0, 1]);
+        let counts = came(&all);
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    }
 
     #[test]
     fn a_pair_is_two_ends_of_one_connection() {

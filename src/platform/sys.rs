@@ -82,6 +82,86 @@ pub(super) fn drop_segments(_fd: BorrowedFd<'_>, _offset: u32, _mask: u32) -> io
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Has the kernel choose by a program of places among the sockets that share a port (socket(7), `SO_ATTACH_REUSEPORT_CBPF`):
+/// one of these for each who connects, by chance. Where a place is none any more it chooses by itself.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "rustix and nix have no packet filters")]
+pub(super) fn choose_among(fd: BorrowedFd<'_>, places: &[u32]) -> io::Result<()> {
+    const LOAD_WORD: u16 = 0x20;
+    const REMAINDER: u16 = 0x94;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // What is no packet's (linux/filter.h): SKF_AD_OFF and SKF_AD_RANDOM.
+    const RANDOM: u32 = 0xffff_f000 + 56;
+    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let count = u32::try_from(places.len()).map_err(io::Error::other)?;
+    let mut program = match places {
+        [] => return Err(io::ErrorKind::InvalidInput.into()),
+        [one] => vec![step(RETURN, 0, *one)],
+        several => {
+            let choose = [step(LOAD_WORD, 0, RANDOM), step(REMAINDER, 0, count)];
+            let cases = (0..).zip(several);
+            let cases = cases.flat_map(|(number, place)| [step(JUMP_IF_EQUAL, 1, number), step(RETURN, 0, *place)]);
+            choose.into_iter().chain(cases).chain([step(RETURN, 0, u32::MAX)]).collect()
+        }
+    };
+    let len = libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: setsockopt(2) copies the program, which outlives the call, and its length is that of the vector.
+    let result = unsafe {
+        let size = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0);
+        let option = libc::SO_ATTACH_REUSEPORT_CBPF;
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const program).cast(), size)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The kernel chooses as it does by itself.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "neither rustix nor nix know this option")]
+pub(super) fn choose_as_ever(fd: BorrowedFd<'_>) {
+    const DETACH_REUSEPORT_BPF: libc::c_int = 68;
+    let none: libc::c_int = 0;
+    // SAFETY: setsockopt(2) reads one number, which this option does not even look at. Where there is no program it fails.
+    unsafe {
+        let size = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, DETACH_REUSEPORT_BPF, (&raw const none).cast(), size);
+    }
+}
+
+/// How many have connected to a socket that listens and wait to be accepted (tcp(7), `TCP_INFO`).
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "neither rustix nor nix know this option")]
+pub(super) fn waiting_to_be_accepted(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: all zeros is a valid tcp_info; getsockopt(2) writes at most as much of it as it is told.
+    unsafe {
+        let mut info: libc::tcp_info = std::mem::zeroed();
+        let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap_or(0);
+        let to = (&raw mut info).cast();
+        if libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, to, &raw mut size) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // Of one that listens it is that (`tcp_get_info` in the kernel's tcp.c).
+        Ok(info.tcpi_unacked)
+    }
+}
+
+/// Elsewhere there is nothing of the kind.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn choose_among(_fd: BorrowedFd<'_>, _places: &[u32]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// As above.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn choose_as_ever(_fd: BorrowedFd<'_>) {}
+
+/// As above.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn waiting_to_be_accepted(_fd: BorrowedFd<'_>) -> io::Result<u32> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whatever this process was handed beyond the standard descriptors does not go on to what it executes.
 #[expect(unsafe_code, reason = "marks descriptors by number")]
 pub(super) fn close_inherited_on_exec() {

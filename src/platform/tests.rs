@@ -70,6 +70,7 @@ impl Stage {
             preload: false,
             mapped: None,
             relieves: false,
+            steered: false,
             tree: true,
         }
     }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, HealthCheck, Need, Overlap, Runtime};
+use super::{Distribution, HealthCheck, ListenAddress, Listener, Need, Overlap, Runtime};
 use crate::base::Signal;
 
 /// The `script` that is no program but pmrun's own server of files.
@@ -309,6 +309,17 @@ impl AppSpec {
     #[must_use]
     pub fn shares_sockets(&self) -> bool {
         self.is_worker() || !self.listen.is_empty()
+    }
+
+    /// Whether a process can finish what it is at while others accept who connects: it is told to over its channel, or nobody is
+    /// given to its TCP sockets any more. What is told in words to shut down sees to that itself, as a worker's channel is closed
+    /// when it has drained.
+    #[must_use]
+    pub fn can_drain(&self) -> bool {
+        let is_tcp = |text: &String| {
+            text.parse::<Listener>().is_ok_and(|listener| matches!(listener.address, ListenAddress::Tcp { .. }))
+        };
+        !self.stop.message && (self.is_worker() || self.listen.iter().any(is_tcp))
     }
 
     /// Whether a process of `next` can be started beside one of this, to take over when it is up: both accept what comes to the

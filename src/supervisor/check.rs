@@ -89,6 +89,7 @@ pub fn check(
                 stdin: false,
                 tree: true,
                 relieves: false,
+                steered: false,
                 // As the app: where, as whom, with what, and within which bounds.
                 id: process.id,
                 cwd: process.cwd,

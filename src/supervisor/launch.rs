@@ -91,6 +91,8 @@ pub struct Launch {
     pub tree: bool,
     /// Another process is there in its slot, which it relieves: its pid is written beside that one's.
     pub relieves: bool,
+    /// Nobody who connects is given to it before it has taken over, and when it is relieved: it has TCP sockets of its own then.
+    pub steered: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +217,7 @@ pub fn launch(
         mapped: maps_sources(spec).then(|| spec.script.clone()),
         tree: spec.stop.tree,
         relieves: false,
+        steered: !spec.is_worker() && spec.can_drain() && spec.stop.drain_ms > 0,
         instance,
     }
 }
@@ -495,6 +498,21 @@ mod tests {
         assert_eq!(command(&spec, 0), ("/proc/self/exe".to_owned(), vec!["__serve".to_owned()]));
         spec.script = "/usr/bin/serve".into();
         assert_eq!(command(&spec, 0).0, "/usr/bin/serve");
+    }
+
+    #[test]
+    fn who_connects_is_kept_from_whom_is_given_tcp_sockets_and_can_wait_for_them() {
+        let steered = |change: fn(&mut AppSpec)| {
+            let mut spec = AppSpec::new("web", "/a/web", "/a");
+            spec.listen = vec!["unix:/x.sock".to_owned(), "web=tcp:80".to_owned()];
+            change(&mut spec);
+            launched(&spec, 0, &[]).steered
+        };
+        assert!(steered(|_| {}));
+        assert!(!steered(|app| app.listen = vec!["unix:/x.sock".to_owned(), "udp:80".to_owned()]));
+        assert!(!steered(|app| app.stop.drain_ms = 0));
+        assert!(!steered(|app| app.stop.message = true));
+        assert!(!steered(|app| (app.exec_mode, app.interpreter) = (ExecMode::Cluster, Some("node".to_owned()))));
     }
 
     #[test]

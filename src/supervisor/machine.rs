@@ -121,8 +121,7 @@ impl Machine {
     #[must_use]
     pub(super) fn drains(&self) -> bool {
         let runs = self.launched.as_ref().unwrap_or(&self.policy);
-        // What is told in words to shut down sees to that itself: the channel is closed when a worker has drained.
-        self.policy.stop.drain_ms > 0 && runs.is_worker() && !runs.stop.message
+        self.policy.stop.drain_ms > 0 && runs.can_drain()
     }
 
     /// When one that has left its cluster, and serves nobody any more, is ended, so that another comes in its place.

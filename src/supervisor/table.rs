@@ -53,6 +53,7 @@ fn specs() -> Vec<(&'static str, Arc<AppSpec>)> {
                 s.schedule_overlap = Overlap::Queue;
             }),
         ),
+        ("listen", spec(|s| s.listen = vec!["tcp:80".to_owned()])),
         (
             "health_check with unhealthy_threshold 1",
             spec(|s| {

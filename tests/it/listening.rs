@@ -35,6 +35,27 @@ print('serves', flush=True)
 server.serve_forever(0.02)
 ";
 
+/// Ends at once when it is told to, whatever it is at. Where there is to be a file, it waits for that before it serves.
+const CARELESS: &str = r"
+import os, socket, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+if 'BROKEN' in os.environ: sys.exit(7)
+while 'GATE' in os.environ and not os.path.exists(os.environ['GATE']): time.sleep(0.01)
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        text = str(os.getpid()).encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    def log_message(self, *words): pass
+server = HTTPServer(('127.0.0.1', 0), Handler, bind_and_activate=False)
+server.socket.close()
+server.socket = socket.socket(fileno=3)
+print('serves', flush=True)
+server.serve_forever()
+";
+
 const NODE: &str = "
 const server = require('http').createServer((_, answer) => answer.end(`${process.pid}`))
 server.listen({ fd: 3 }, () => process.send('ready'))
@@ -111,6 +132,78 @@ fn one_process_relieves_another_in_any_language() {
             assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
         }
     }
+}
+
+/// What serves without a thought of its end.
+fn careless(home: &Home, port: u16, instances: u32) -> Value {
+    home.write("careless.py", CARELESS);
+    json!({
+        "name": "web", "script": "careless.py", "interpreter": "python3", "listen": format!("tcp:127.0.0.1:{port}"),
+        "instances": instances, "stop_signal": "SIGTERM", "ready_log": "^serves$",
+    })
+}
+
+#[test]
+fn who_ends_at_once_at_its_signal_has_answered_all_who_came() {
+    if !needs_python() {
+        return;
+    }
+    let port = free_port();
+    for instances in [1, 3] {
+        let home = Home::new();
+        let mut app = careless(&home, port, instances);
+        home.apply(&json!([app]));
+        let before = home.pids();
+        let (asked, failed) = while_asking(port, || {
+            for _ in 0..3 {
+                home.ok(&["reload", "web"]);
+            }
+            home.ok(&["reload", "web", "--parallel", "3"]);
+            // Whoever does not come up was given nobody.
+            let serving = home.pids();
+            app["env"] = json!({ "BROKEN": "1" });
+            home.write_json("eco.json", &json!([app]));
+            home.exits(3, &["apply", "eco.json"]);
+            assert_eq!(home.pids(), serving);
+            app["env"] = json!({});
+            home.apply(&json!([app]));
+            home.ok(&["reload", "web"]);
+            if instances > 1 {
+                home.ok(&["scale", "web", "-1"]);
+            }
+        });
+        assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
+        assert!(home.pids().iter().all(|(instance, pid)| before.get(instance) != Some(pid)));
+    }
+}
+
+#[test]
+fn a_daemon_that_follows_knows_whom_to_give_who_connects() {
+    if !needs_python() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    let mut app = careless(&home, port, 1);
+    home.apply(&json!([app]));
+    let (before, gate) = (home.pid("web:0"), home.work.join("gate"));
+    app["env"] = json!({ "GATE": gate });
+    app["listen_timeout"] = json!("60s");
+    home.write_json("eco.json", &json!([app]));
+    let (asked, failed) = while_asking(port, || {
+        let (mut apply, ..) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+        home.until("another comes", |all| all.iter().any(|one| one.beside().is_some_and(|(_, pid)| pid.is_some())));
+        procs::signal(home.daemon().expect("a daemon"), Signal::KILL);
+        home.until("another daemon is there", |all| all.iter().any(|one| one.pid() == Some(before)));
+        let _ = apply.wait();
+        // It is the one before that still answers.
+        assert_eq!(ask(port), Some(before.to_string()));
+        home.write("gate", "");
+        home.until("it has taken over, and is alone", |all| {
+            all.iter().all(|one| one.pid() != Some(before) && one.beside().is_none() && one.state() == "online")
+        });
+        home.ok(&["reload", "web"]);
+    });
+    assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
 }
 
 #[test]

@@ -13,8 +13,9 @@ use rustix::time::{
 use super::running::Running;
 use super::{Event, Host, Key};
 use crate::base::{InstanceId, first};
-use crate::node::{Answer, Endpoint, Family, Handed, Kept, PRELOAD, Query, Said, Share, Told, Worker};
+use crate::node::{Answer, Endpoint, Family, Handed, Kept, PRELOAD, Primary, Query, Said, Share, Told, Worker};
 use crate::platform::account::Account;
+use crate::platform::connections::has_socket;
 use crate::platform::sockets;
 use crate::platform::spawn::account;
 use crate::platform::{names, reason};
@@ -89,9 +90,11 @@ impl Host {
         let mut opened = Vec::new();
         let mut failed = None;
         for (listener, text) in listeners.iter().zip(&launch.listen) {
+            let endpoint = endpoint(listener);
+            let fresh = self.is_steered_past(launch, worker, &endpoint);
             let primary = self.clusters.entry(launch.instance.app.clone()).or_default();
             let open = |endpoint: &Endpoint, beside: bool| sockets::open_listener(endpoint, beside, account);
-            let copied = primary.pass(worker, endpoint(listener), open).map_err(std::io::Error::from_raw_os_error);
+            let copied = primary.pass(worker, endpoint, fresh, open).map_err(std::io::Error::from_raw_os_error);
             let copied = copied.and_then(|(fd, kept)| {
                 opened.extend(kept);
                 fd.try_clone()
@@ -111,6 +114,12 @@ impl Host {
             self.unpass(launch);
             return Err(failed);
         }
+        // What one of two that both died has left, whose successor has the other's: who waits there would wait for ever.
+        let unused = self.clusters.get_mut(&launch.instance.app).map(Primary::shed).unwrap_or_default();
+        if !unused.is_empty() {
+            self.let_go(&launch.instance.app, unused);
+        }
+        self.steer(&launch.instance.app);
         Ok(passed)
     }
 
@@ -129,6 +138,9 @@ impl Host {
             && let Some(primary) = self.clusters.get_mut(&launch.instance.app)
         {
             primary.gone(worker_of(launch));
+            // That of one that was to relieve another is nobody's.
+            let unused = if launch.relieves { primary.shed() } else { Vec::new() };
+            self.let_go(&launch.instance.app, unused);
         }
     }
 
@@ -140,7 +152,8 @@ impl Host {
         self.mind(&instance.app);
     }
 
-    /// Has a worker close what it listens on; it closes its channel when it is done with its connections.
+    /// Has a worker close what it listens on; it closes its channel when it is done with its connections. To what was passed its
+    /// sockets nobody is given any more.
     pub fn drain(&mut self, launch: LaunchId) {
         if let Some(running) = self.running.get_mut(&launch) {
             running.engaged = true;
@@ -152,7 +165,10 @@ impl Host {
                 let answer = self.clusters.entry(member.app).or_default().disconnect(member.worker);
                 self.tell(launch, Some(answer));
             }
-            None => self.events.push(Event::Drained { launch }),
+            None => match running.and_then(|running| running.member.as_ref()).map(|member| member.app.clone()) {
+                Some(app) => self.empty(launch, &app),
+                None => self.events.push(Event::Drained { launch }),
+            },
         }
     }
 
@@ -172,8 +188,10 @@ impl Host {
         }
         self.clusters.insert(to.to_owned(), primary);
         self.rename_orphans(from, to);
+        self.steered.retain(|(app, _), _| app != from);
         self.mind(from);
         self.mind(to);
+        self.steer_anew(to, true);
     }
 
     /// A connection to a worker of Node's cluster, and to no other that shares the port with it; [`Event::Reached`] says whether
@@ -325,6 +343,7 @@ impl Host {
                 self.let_go(&member.app, unused);
             }
             self.mind(&member.app);
+            self.steer(&member.app);
         }
     }
 
@@ -368,9 +387,11 @@ impl Host {
         }
     }
 
-    pub(super) fn take_over_member(&mut self, running: &Running) {
+    /// `beside`: another serves in its slot.
+    pub(super) fn take_over_member(&mut self, running: &Running, beside: bool) {
         if let Some(member) = &running.member {
-            self.clusters.entry(member.app.clone()).or_default().adopt(member.worker);
+            let primary = self.clusters.entry(member.app.clone()).or_default();
+            primary.adopt(member.worker, beside, |fd| has_socket(running.pid, fd));
         }
     }
 

@@ -8,6 +8,7 @@ mod orphans;
 pub(super) mod pid_file;
 mod pumped;
 mod running;
+mod steered;
 mod stops;
 mod usage;
 
@@ -29,6 +30,7 @@ pub use self::children::{ended_child, living_children};
 pub use self::clustered::Reach;
 use self::orphans::Orphan;
 use self::running::{How, Running};
+use self::steered::Emptying;
 use super::account::Account;
 use super::cgroup::{Groups, Kills};
 use super::fault::fault_point;
@@ -45,7 +47,7 @@ use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
 use crate::base::{ExitStatus, InstanceId, Shortage, Signal};
-use crate::node::Primary;
+use crate::node::{Endpoint, Primary};
 use crate::supervisor::{Launch, LaunchId};
 
 const EVENTS_PER_TURN: usize = 256;
@@ -143,6 +145,12 @@ pub struct Host {
     sweep: Option<OwnedFd>,
     /// Tells when sockets that take nobody new can be closed.
     parting: Option<OwnedFd>,
+    /// By app and port, where the system has been told to which sockets alone it is to give who connects: these, of so many.
+    steered: BTreeMap<(String, Endpoint), (Vec<u32>, usize)>,
+    /// Who finishes what has come to it.
+    emptying: BTreeMap<LaunchId, Emptying>,
+    /// Tells when these are to be looked at.
+    looks: Option<OwnedFd>,
     groups: Groups,
     /// No process that started before this, in clock ticks since boot, can descend from a launch of this daemon.
     oldest: u64,
@@ -170,6 +178,7 @@ enum Key {
     Keeper,
     Sweep,
     Parting,
+    Looks,
     Orphan(u64),
 }
 
@@ -178,6 +187,7 @@ const PUMP_KEY: u64 = !(3 << 62);
 const KEEPER_KEY: u64 = PUMP_KEY - 1;
 const SWEEP_KEY: u64 = PUMP_KEY - 2;
 const PARTING_KEY: u64 = PUMP_KEY - 3;
+const LOOKS_KEY: u64 = PUMP_KEY - 4;
 /// From here on, among those of members.
 const ORPHANS: u64 = 1 << 61;
 
@@ -216,6 +226,9 @@ impl Host {
             preload: None,
             sweep: None,
             parting: None,
+            steered: BTreeMap::new(),
+            emptying: BTreeMap::new(),
+            looks: None,
             pump: PumpLink::new(home),
             taps: None,
             running: HashMap::new(),
@@ -295,6 +308,7 @@ impl Host {
         // Who has connected meanwhile, and is to be told of, waits.
         for app in self.clusters.keys().cloned().collect::<Vec<_>>() {
             self.mind(&app);
+            self.steer_anew(&app, true);
         }
         self.any_adopted |= !adopted.is_empty() || !done.is_empty();
         if complete {
@@ -397,6 +411,7 @@ impl Host {
 
     /// The pid of who serves from now on is where that of the one before was.
     pub fn change_places(&mut self, launch: LaunchId, from: LaunchId) {
+        self.steer_past(from);
         let Some(fresh) = self.running.get(&launch) else { return };
         let (pid, beside) = (fresh.pid, fresh.pid_file.clone());
         let account = fresh.member.as_ref().and_then(|member| member.account.clone());
@@ -548,6 +563,7 @@ impl Host {
                 Key::Keeper => self.hear_keeper(),
                 Key::Sweep => self.sweep_sockets(),
                 Key::Parting => self.part(),
+                Key::Looks => self.look_who_is_served(),
                 Key::Orphan(key) => self.accept_for(key),
             }
         }
@@ -569,7 +585,7 @@ impl Host {
         // This process was another program, and is still the parent.
         running.child = survivor.process.parent == std::process::id();
         self.take_over_held(&mut running);
-        self.take_over_member(&running);
+        self.take_over_member(&running, launch.relieves);
         let adopted = Adopted {
             channel: running.channel.is_some(),
             notify: running.notify.is_some(),
@@ -767,6 +783,7 @@ impl Key {
             Self::Keeper => KEEPER_KEY | 3 << 62,
             Self::Sweep => SWEEP_KEY | 3 << 62,
             Self::Parting => PARTING_KEY | 3 << 62,
+            Self::Looks => LOOKS_KEY | 3 << 62,
             Self::Orphan(key) => key | ORPHANS | 3 << 62,
         }
     }
@@ -781,6 +798,7 @@ impl Key {
             _ if id == KEEPER_KEY => Self::Keeper,
             _ if id == SWEEP_KEY => Self::Sweep,
             _ if id == PARTING_KEY => Self::Parting,
+            _ if id == LOOKS_KEY => Self::Looks,
             _ if id & ORPHANS != 0 => Self::Orphan(id & !ORPHANS),
             _ => Self::Member(id),
         }

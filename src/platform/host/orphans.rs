@@ -94,6 +94,7 @@ impl Host {
             }
             let primary = self.clusters.get_mut(app).filter(|_| kept.endpoint.is_served() && !kept.passed);
             let Some(primary) = primary else {
+                self.steer_past_the_last(app, &kept);
                 sockets::close(&kept.fd, &kept.endpoint);
                 continue;
             };
@@ -119,6 +120,7 @@ impl Host {
             .collect();
         self.close_parting(|key| !served.contains(&key));
         self.give(app);
+        self.steer(app);
     }
 
     fn part_later(&mut self) {

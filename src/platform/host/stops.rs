@@ -24,6 +24,7 @@ const FREEZES_MAX: u32 = 10;
 
 impl Host {
     pub(super) fn begin(&mut self, launch: LaunchId, how: How, tree: bool) {
+        self.end_emptying(launch);
         let mut running = self.running.get_mut(&launch);
         if !tree {
             let Some(running) = running else {

@@ -47,6 +47,14 @@ pub(super) fn after_each(world: &mut World) {
             world.host.fail(&format!("process {} of {} is not known: {pids:?}", tree.pid, tree.marker));
         }
     }
+    // Nobody waits for a process that is about to end, nor for one that may never be up, while another serves.
+    let serving = views.iter().filter(|view| matches!(view.state.as_str(), "starting" | "online" | "unhealthy"));
+    for view in serving {
+        let mut its = world.host.trees.values().filter(|tree| tree.root_alive && Some(tree.pid) == view.pid);
+        if its.any(|tree| !world.host.is_given(tree)) {
+            world.host.fail(&format!("nobody who connects is given to {}:{}, which serves", view.name, view.slot));
+        }
+    }
     let resting = |view: &InstanceView| {
         // What could not be started is tried again.
         let again = view.detail.as_deref().is_some_and(|detail| detail.contains("tried again in"));

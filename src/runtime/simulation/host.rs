@@ -118,6 +118,10 @@ pub(super) struct Tree {
     pub(super) asked: bool,
     /// It was to finish what it is at.
     drains: bool,
+    /// It is to relieve another, and nobody who connects is given to it before that: as long as the other is there.
+    comes: bool,
+    /// Another has taken over, or it is about to end.
+    goes: bool,
     /// Of its instance.
     pid_file: String,
 }
@@ -327,6 +331,7 @@ impl Host {
                 if let Some(tree) = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key)) {
                     tree.drains = true;
                 }
+                self.give_way(launch);
                 if ends {
                     let takes = self.rng.below(3_000);
                     self.after(takes, Coming::Input(Input::Drained { launch }));
@@ -569,6 +574,8 @@ impl Host {
             }
             tree.launch = launch.id;
             tree.announced = true;
+            // As far as the next daemon can see.
+            (tree.comes, tree.goes) = (launch.steered && pids[1] == Some(tree.pid), false);
             survivors.push(Survivor {
                 launch: launch.id,
                 instance,
@@ -648,6 +655,22 @@ impl Host {
         if let Some((pid, file)) = of(self, from) {
             self.pid_files.insert(beside(&file), pid);
         }
+        self.give_way(from);
+    }
+
+    /// Who connects is given to the other process of its slot.
+    fn give_way(&mut self, launch: LaunchId) {
+        let Some(key) = self.of_launch(launch) else { return };
+        let slot = self.trees[&key].list_id.clone();
+        for (other, tree) in self.trees.iter_mut().filter(|(_, tree)| tree.list_id == slot && tree.root_alive) {
+            (tree.comes, tree.goes) = (false, *other == key);
+        }
+    }
+
+    /// Whether who connects to the slot of a process is given to it, too.
+    pub(super) fn is_given(&self, tree: &Tree) -> bool {
+        let serves = |other: &&Tree| other.list_id == tree.list_id && other.root_alive && !other.comes && !other.goes;
+        !tree.goes && (!tree.comes || !self.trees.values().any(|other| serves(&other)))
     }
 
     /// It goes its way.
@@ -688,6 +711,8 @@ impl Host {
             watched: None,
             asked: false,
             drains: false,
+            comes: launch.relieves && launch.steered,
+            goes: false,
             pid_file: launch.pid_file.clone(),
         };
         self.pid_files.insert(if launch.relieves { beside(&launch.pid_file) } else { launch.pid_file }, pid);

@@ -53,6 +53,51 @@ fn at_every_moment_as_many_serve_as_there_are_slots() {
     assert!(none_is_beside(&mut world) && list(&mut world).iter().all(|view| view.restarts == 2));
 }
 
+/// One that is given its socket, in whichever language.
+fn given(script: &str, change: impl FnOnce(&mut AppSpec)) -> AppSpec {
+    app("web", script, |app| {
+        app.listen = vec!["tcp:80".to_owned()];
+        app.readiness.wait_ready = true;
+        change(app);
+    })
+}
+
+#[test]
+fn nobody_who_connects_is_given_to_who_is_not_up_yet_nor_to_who_goes() {
+    let mut world = World::calm();
+    done(world.ask(apply(&[given("ready 50", |app| app.instances = 2)])));
+    let client = world.call(reload(), false);
+    let (mut came, mut went) = (0, 0);
+    while !world.host.finished.contains_key(&client) {
+        assert!(world.turn());
+        for view in list(&mut world) {
+            let beside = view.beside.as_ref().and_then(|one| Some((one.pid?, one.state.clone())));
+            let Some((pid, state)) = beside else { continue };
+            let tree = world.host.trees.values().find(|tree| tree.pid == pid && tree.root_alive);
+            assert!(tree.is_none_or(|tree| !world.host.is_given(tree)), "{state}");
+            (came, went) = (came + u32::from(state == "starting"), went + u32::from(state == "stopping"));
+        }
+    }
+    assert!(came > 0 && went > 0);
+    assert!(world.host.trace.iter().filter(|line| line.contains("asked to drain")).count() == 2);
+}
+
+#[test]
+fn where_nobody_comes_up_who_connects_is_given_to_who_was_there() {
+    for script in ["never", "exit 50 7", "nospawn"] {
+        let mut world = World::calm();
+        done(world.ask(apply(&[given("ready 50", |_| ())])));
+        let before = pids(&mut world);
+        let (_, failed) = done(world.ask(apply(&[given(script, |_| ())])));
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert_eq!(pids(&mut world), before);
+        assert!(none_is_beside(&mut world));
+        // Of who was to wait for nobody and shares the socket with its successor.
+        done(world.ask(apply(&[given("ready 50", |app| app.stop.drain_ms = 0)])));
+        assert_eq!(done(world.ask(reload())), (1, vec![]));
+    }
+}
+
 #[test]
 fn what_fails_goes_and_the_next_is_not_tried() {
     let cases = [

@@ -127,8 +127,13 @@ fn app(name: &str, before: &[String], rng: &mut Rng) -> AppSpec {
     app.stop.tree = !rng.percent(10);
     // Aside: what else a seed does stays as it was.
     let mut aside = rng.clone();
-    if aside.percent(20) {
+    let is_worker = aside.percent(20);
+    let is_given = !is_worker && aside.percent(20);
+    if is_worker {
         (app.exec_mode, app.interpreter) = (ExecMode::Cluster, Some("node".to_owned()));
+        app.stop.drain_ms = *aside.pick(&[8_000, 500, 0]);
+    } else if is_given {
+        app.listen = vec!["tcp:80".to_owned()];
         app.stop.drain_ms = *aside.pick(&[8_000, 500, 0]);
     }
     app.cron_restart = rng.pick(&[None, None, None, Some("0 * * * *".to_owned())]).clone();

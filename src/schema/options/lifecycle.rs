@@ -237,8 +237,8 @@ pub(super) const ROWS: &[Row] = &[
         aliases: &[],
         value: Value::Millis(|app, ms| app.spec.stop.drain_ms = ms),
         default: "3000",
-        doc: "How long an instance in cluster mode that is replaced may go on with the connections that it has before it is asked \
-              to stop; it accepts no new ones.",
+        doc: "How long an instance that is replaced, in cluster mode or with TCP sockets by `listen`, may go on with the connections \
+              that it has before it is asked to stop; it is given no new ones.",
         examples: &[r#""30s""#, "0"],
         status: Status::Honoured,
         field: Some(Field::DrainTimeout),
