@@ -1,6 +1,6 @@
 //! One look at every process, and a closer one at some.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -93,7 +93,11 @@ impl Table {
     /// When /proc cannot be listed, or not be read to its end: half a table would say that processes are gone.
     pub(super) fn scan() -> io::Result<Self> {
         let mut processes = Vec::with_capacity(256);
+        let before = last_pid();
         each_stat(|text| processes.extend(parse_stat(text)))?;
+        if let Some(before) = before {
+            add_newcomers(&mut processes, before)?;
+        }
         Ok(Self::of(processes))
     }
 
@@ -118,6 +122,46 @@ impl Table {
     pub(super) fn session(&self, session: u32) -> impl Iterator<Item = &Process> {
         self.by_session.get(&session).into_iter().flatten().map(|index| &self.processes[*index])
     }
+}
+
+/// How often it is looked again who has come since.
+const NEWCOMER_LOOKS_MAX: u32 = 16;
+/// So many more are not looked at one by one: where numbers begin again, or somebody forks without end.
+const NEWCOMERS_MAX: u32 = 4_096;
+
+/// Who was started while all others were being read. One that hands over to another of itself and ends would else be seen by
+/// nobody: gone when its turn came, and the other not there yet when the list was begun. Pids are given in order
+/// (`alloc_pid` in the kernel), so whoever is new lies between the last that there was before and the last that there is.
+fn add_newcomers(processes: &mut Vec<Process>, mut before: u32) -> io::Result<()> {
+    let mut known: HashSet<u32> = processes.iter().map(|process| process.pid).collect();
+    for _ in 0..NEWCOMER_LOOKS_MAX {
+        let Some(last) = last_pid() else { return Ok(()) };
+        if last == before || last.wrapping_sub(before) > NEWCOMERS_MAX {
+            return Ok(());
+        }
+        for pid in before + 1..=last {
+            // A thread has a number, too, and is none.
+            if !known.contains(&pid)
+                && let Some(process) = process(pid)?.filter(|process| process.pid == pid && is_first_thread(pid))
+            {
+                known.insert(pid);
+                processes.push(process);
+            }
+        }
+        before = last;
+    }
+    Ok(())
+}
+
+/// The number that was given last in this pid namespace: proc_loadavg(5).
+fn last_pid() -> Option<u32> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_ascii_whitespace().nth(4)?.parse().ok()
+}
+
+fn is_first_thread(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    group.is_some_and(|group| group.trim().parse() == Ok(pid))
 }
 
 /// None when there is no such process.
