@@ -81,7 +81,9 @@ pub struct Primary<F> {
     aside: BTreeMap<u64, Aside>,
     /// The sockets of each port in the order in which the system has them that shares out who connects: as they began to
     /// listen; when one is closed, the last takes its place (`reuseport_detach_sock` in the kernel's sock_reuseport.c).
-    groups: BTreeMap<Endpoint, Vec<Name>>,
+    groups: BTreeMap<Endpoint, Vec<Seat>>,
+    /// Those of them whose order an earlier primary has not left: nobody knows which place is whose.
+    unordered: BTreeSet<Endpoint>,
     /// Connections that were accepted here and given to a worker that has not said yet whether it takes them: by the number of
     /// the message, with the worker.
     given: BTreeMap<u64, (u64, Connection<F>)>,
@@ -161,6 +163,14 @@ struct Name {
     turn: u64,
 }
 
+/// A socket in the order of its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seat {
+    name: Name,
+    /// It is about to be closed, and has its place until it is.
+    closing: bool,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -173,12 +183,17 @@ struct Written {
     name: Name,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<Value>,
+    /// Of one that is passed: which it is of those of its port, from 0 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Socket<F> {
     fd: F,
     written: String,
+    /// As it is written.
+    place: Option<usize>,
     data: Option<Value>,
     /// Workers that have it, and whether that is known for sure: of those that an earlier primary looked after it is presumed.
     users: BTreeMap<u64, bool>,
@@ -197,6 +212,11 @@ impl Name {
             _ => None,
         };
         Self { endpoint, index, slot, passed: false, told, turn: 0 }
+    }
+
+    /// Whether they differ in nothing but the turn.
+    fn is_turn_of(&self, other: &Self) -> bool {
+        Self { turn: other.turn, ..self.clone() } == *other
     }
 
     /// What workers call it: the same in all slots, so that what waits in one's can be given to another's.
@@ -218,6 +238,7 @@ impl<F> Default for Primary<F> {
             leaving: BTreeSet::new(),
             aside: BTreeMap::new(),
             groups: BTreeMap::new(),
+            unordered: BTreeSet::new(),
             given: BTreeMap::new(),
             waiting: VecDeque::new(),
             seq: 0,
@@ -277,15 +298,7 @@ impl<F: Clone> Primary<F> {
                     Err(errno) => return (self.refusal(seq, &key, errno), None),
                     Ok(fd) => {
                         let data = self.data_of(&name).or_else(|| query.data.clone());
-                        let socket = Socket {
-                            fd,
-                            written: write(&name, data.as_ref()),
-                            data,
-                            users: BTreeMap::new(),
-                            left: false,
-                        };
-                        opened = Some(socket.kept(&name));
-                        self.insert(name.clone(), socket);
+                        opened = Some(self.insert(&name, fd, data));
                     }
                 }
             }
@@ -323,21 +336,23 @@ impl<F: Clone> Primary<F> {
         open: impl FnOnce(&Endpoint, bool) -> Result<F, i32>,
     ) -> Result<(F, Option<Kept<F>>), i32> {
         let mut name = Name { passed: true, ..Name::of(endpoint, 0, worker.slot, Share::BySlot) };
-        let is_last = |other: &&Name| Name { turn: name.turn, ..(*other).clone() } == name;
-        if let Some(last) = self.sockets.keys().filter(is_last).map(|other| other.turn).max() {
+        if let Some(last) = self.sockets.keys().filter(|other| other.is_turn_of(&name)).map(|other| other.turn).max() {
             name.turn = last + u64::from(fresh);
         }
         let mut opened = None;
         if !self.sockets.contains_key(&name) {
             let is_beside = |other: &Name| other.endpoint == name.endpoint && *other != name;
             let fd = open(&name.endpoint, self.sockets.keys().any(is_beside) || self.is_blind())?;
-            let socket = Socket { fd, written: write(&name, None), data: None, users: BTreeMap::new(), left: false };
-            opened = Some(socket.kept(&name));
-            self.insert(name.clone(), socket);
+            opened = Some(self.insert(&name, fd, None));
         }
         self.slots.insert(worker.slot);
         self.workers.insert(worker.id, worker.slot);
         if fresh {
+            // Who was to relieve one that is gone by now is relieved itself.
+            let beside: Vec<u64> = self.beside(worker.id).collect();
+            if beside.iter().all(|other| self.aside.contains_key(other)) {
+                self.aside.retain(|other, aside| *aside == Aside::Goes || !beside.contains(other));
+            }
             self.aside.insert(worker.id, Aside::Comes);
         }
         let socket = self.sockets.get_mut(&name).ok_or(Errno::INVAL.raw_os_error())?;
@@ -355,34 +370,44 @@ impl<F: Clone> Primary<F> {
             .iter()
             .filter(|(name, _)| name.passed && name.endpoint == *endpoint && name.slot == Some(worker.slot));
         let is_served = own.any(|(_, socket)| !socket.users.is_empty());
-        if self.is_blind() || !is_served { None } else { self.steering(endpoint) }
+        let is_known = !self.is_blind() && !self.unordered.contains(endpoint);
+        if is_known && is_served { self.steering(endpoint) } else { None }
     }
 
     /// The same of each port of which sockets were passed, as it is now.
     pub fn steerings(&self) -> impl Iterator<Item = Steering<F>> {
-        let passed = self.groups.iter().filter(|(_, group)| group.iter().any(|name| name.passed));
+        let passed = self.groups.iter().filter(|(_, group)| group.iter().any(|seat| seat.name.passed && !seat.closing));
         passed.filter_map(|(endpoint, _)| self.steering(endpoint))
     }
 
     fn steering(&self, endpoint: &Endpoint) -> Option<Steering<F>> {
-        let names = self.groups.get(endpoint)?;
-        let fd = names.first().and_then(|name| self.sockets.get(name))?.fd.clone();
-        let open = places(names, |name| self.is_open(name, names));
+        let seats = self.groups.get(endpoint)?;
+        let fd = seats.iter().find(|seat| !seat.closing).and_then(|seat| self.sockets.get(&seat.name))?.fd.clone();
+        let of = seats.len();
+        if self.unordered.contains(endpoint) {
+            return Some(Steering { endpoint: endpoint.clone(), fd, open: (0..).take(of).collect(), of });
+        }
+        let open = places(seats, |name| self.is_open(name, seats));
         // Where all are about to end, or nobody has come yet.
-        let manned = || places(names, |name| self.is_manned(name));
+        let manned = || places(seats, |name| self.is_manned(name));
         let open = Some(open).filter(|open| !open.is_empty()).unwrap_or_else(manned);
-        let open = Some(open).filter(|open| !open.is_empty()).unwrap_or_else(|| places(names, |_| true));
-        Some(Steering { endpoint: endpoint.clone(), fd, open, of: names.len() })
+        let open = Some(open).filter(|open| !open.is_empty()).unwrap_or_else(|| places(seats, |_| true));
+        Some(Steering { endpoint: endpoint.clone(), fd, open, of })
     }
 
     /// Whether the system is to give somebody to a socket, by itself, of those of its port.
-    fn is_open(&self, name: &Name, all: &[Name]) -> bool {
+    fn is_open(&self, name: &Name, all: &[Seat]) -> bool {
         let Some(socket) = self.sockets.get(name).filter(|_| name.passed) else { return true };
         if self.is_manned(name) {
             return !socket.users.keys().all(|user| self.is_aside(*user));
         }
-        // It waits for who is started anew, unless that has another.
-        !socket.left && !all.iter().any(|other| other.passed && other.slot == name.slot && self.is_manned(other))
+        // It waits for who is started anew, unless that has another. Who is about to end is not started anew.
+        let stays = |other: &Name| {
+            let users = self.sockets.get(other).into_iter().flat_map(|socket| socket.users.keys());
+            users.into_iter().any(|user| self.aside.get(user) != Some(&Aside::Goes))
+        };
+        let mut others = all.iter().filter(|seat| !seat.closing).map(|seat| &seat.name);
+        !socket.left && !others.any(|other| other.passed && other.slot == name.slot && stays(other))
     }
 
     fn is_manned(&self, name: &Name) -> bool {
@@ -414,12 +439,18 @@ impl<F: Clone> Primary<F> {
         }
     }
 
+    /// One has taken over from another, which may have ended before.
+    pub fn relieve(&mut self, worker: u64, from: u64) {
+        self.aside.remove(&worker);
+        self.give_way(from);
+    }
+
     /// The sockets of a process that nobody is given to any more, all of them for itself: who has connected there has to be
     /// served before it ends. Empty where others take them, or may still come.
     pub fn parting(&self, worker: u64) -> Vec<Kept<F>> {
         let is_its = |socket: &Socket<F>| socket.users.keys().eq([&worker]);
         let is_closed = |name: &Name| {
-            let place = self.groups.get(&name.endpoint).and_then(|group| group.iter().position(|one| one == name));
+            let place = self.groups.get(&name.endpoint).and_then(|group| seat_of(group, name));
             let steering = self.steering(&name.endpoint);
             place
                 .zip(steering)
@@ -462,10 +493,12 @@ impl<F: Clone> Primary<F> {
             self.aside.insert(worker.id, Aside::Comes);
         }
         let is_of_slot = |name: &Name| name.slot.is_none_or(|slot| slot == worker.slot);
-        let turns: BTreeSet<Name> = (self.sockets.iter())
-            .filter(|(name, socket)| is_of_slot(name) && self.has_other_turns(name) && !has(&socket.fd))
+        let doubtful = self.sockets.iter().filter(|(name, _)| is_of_slot(name) && self.has_other_turns(name));
+        let (its, mut turns): (Vec<Name>, Vec<Name>) = doubtful
             .map(|(name, _)| name.clone())
-            .collect();
+            .partition(|name| self.sockets.get(name).is_some_and(|it| has(&it.fd)));
+        // Where it seems to have none it cannot be seen.
+        turns.retain(|name| its.iter().any(|one| one.is_turn_of(name)));
         for (name, socket) in &mut self.sockets {
             if is_of_slot(name) && !turns.contains(name) {
                 socket.users.entry(worker.id).or_insert(false);
@@ -474,7 +507,7 @@ impl<F: Clone> Primary<F> {
     }
 
     fn has_other_turns(&self, name: &Name) -> bool {
-        self.sockets.keys().any(|other| other != name && Name { turn: name.turn, ..other.clone() } == *name)
+        self.sockets.keys().any(|other| other != name && other.is_turn_of(name))
     }
 
     /// Whether something runs that was given sockets of which nothing has come down to this primary.
@@ -483,29 +516,85 @@ impl<F: Clone> Primary<F> {
         !self.adopted.iter().all(is_known)
     }
 
-    /// Goes on with a socket of an earlier primary. False where nobody could make sense of its name.
-    pub fn take_over(&mut self, name: &str, fd: F) -> bool {
-        let Ok(Written { name: which, data }) = serde_json::from_str(name) else { return false };
-        let socket = Socket { fd, written: name.to_owned(), data, users: BTreeMap::new(), left: false };
+    /// Goes on with a socket of an earlier primary. What is of no use comes back, by its name: one that nobody can make sense
+    /// of, or of two for the same socket the older.
+    pub fn take_over(&mut self, name: &str, fd: F) -> Option<(String, F)> {
+        let Ok(Written { name: which, data, place }) = serde_json::from_str(name) else {
+            return Some((name.to_owned(), fd));
+        };
+        let socket = Socket { fd, written: name.to_owned(), place, data, users: BTreeMap::new(), left: false };
+        let known = self.sockets.remove(&which);
+        // One that is moved is moved forward: the later is the one with the lower place.
+        let (socket, older) = match known {
+            Some(known) if known.place.is_some_and(|before| place.is_none_or(|place| before <= place)) => {
+                (known, Some(socket))
+            }
+            known => (socket, known),
+        };
         let endpoint = which.endpoint.clone();
-        self.insert(which, socket);
-        // In which order they are nobody has said. One process relieves another after the other, and each new socket takes the
-        // place of the one before: those of the slots are in order, and behind them the new ones.
+        self.sit(&which);
+        self.sockets.insert(which, socket);
         if let Some(group) = self.groups.get_mut(&endpoint) {
-            let all = group.clone();
-            let is_before = |name: &Name, other: &Name| {
-                Name { turn: name.turn, ..other.clone() } == *name && other.turn < name.turn
-            };
-            group.sort_by_key(|name| (all.iter().filter(|other| is_before(name, other)).count(), name.slot, name.turn));
+            let place = |seat: &Seat| self.sockets.get(&seat.name).and_then(|socket| socket.place);
+            group.sort_by_key(place);
+            // Of one alone there is no doubt.
+            if group.len() < 2 || (0..).zip(&*group).all(|(at, seat)| place(seat) == Some(at)) {
+                self.unordered.remove(&endpoint);
+            } else {
+                self.unordered.insert(endpoint);
+            }
         }
-        true
+        older.map(|older| (older.written, older.fd))
     }
 
-    fn insert(&mut self, name: Name, socket: Socket<F>) {
-        if name.endpoint.is_by_slot() && !self.sockets.contains_key(&name) {
-            self.groups.entry(name.endpoint.clone()).or_default().push(name.clone());
+    /// One that has just begun to listen.
+    fn insert(&mut self, name: &Name, fd: F, data: Option<Value>) -> Kept<F> {
+        let place = self.sit(name);
+        let written = write(name, data.as_ref(), place);
+        let socket = Socket { fd, written, place, data, users: BTreeMap::new(), left: false };
+        let kept = socket.kept(name);
+        self.sockets.insert(name.clone(), socket);
+        kept
+    }
+
+    /// It is the last of its port. Its place, where that is to be written.
+    fn sit(&mut self, name: &Name) -> Option<usize> {
+        if !name.endpoint.is_by_slot() {
+            return None;
         }
-        self.sockets.insert(name, socket);
+        let group = self.groups.entry(name.endpoint.clone()).or_default();
+        if seat_of(group, name).is_none() {
+            group.push(Seat { name: name.clone(), closing: false });
+        }
+        let is_known = name.passed && !self.unordered.contains(&name.endpoint);
+        seat_of(group, name).filter(|_| is_known)
+    }
+
+    /// A socket that was let go of is closed now, and the last of its port has its place. Which have another name by that: the
+    /// one before, and what is kept by the new one.
+    pub fn closed(&mut self, kept: &Kept<F>) -> Vec<(String, Kept<F>)> {
+        let Ok(Written { name, .. }) = serde_json::from_str(&kept.name) else { return Vec::new() };
+        let Some(group) = self.groups.get_mut(&name.endpoint) else { return Vec::new() };
+        if let Some(place) = group.iter().position(|seat| seat.closing && seat.name == name) {
+            group.swap_remove(place);
+        }
+        if group.len() < 2 {
+            self.unordered.remove(&name.endpoint);
+        }
+        let mut renamed = Vec::new();
+        for (place, seat) in group.iter().enumerate().filter(|(_, seat)| seat.name.passed && !seat.closing) {
+            let Some(socket) = self.sockets.get_mut(&seat.name) else { continue };
+            let place = Some(place).filter(|_| !self.unordered.contains(&name.endpoint));
+            if socket.place != place {
+                socket.place = place;
+                let written = write(&seat.name, socket.data.as_ref(), place);
+                renamed.push((std::mem::replace(&mut socket.written, written), socket.kept(&seat.name)));
+            }
+        }
+        if group.is_empty() {
+            self.groups.remove(&name.endpoint);
+        }
+        renamed
     }
 
     /// A worker has closed a server.
@@ -641,7 +730,10 @@ impl<F: Clone> Primary<F> {
     }
 
     fn close_unused(&mut self, which: impl Fn(&Name) -> bool) -> Vec<Kept<F>> {
-        let manned: BTreeSet<u32> = self.workers.values().copied().collect();
+        // Who is about to end is not who the others wait for.
+        let stays = |worker: &u64| self.aside.get(worker) != Some(&Aside::Goes);
+        let manned: BTreeSet<u32> =
+            self.workers.iter().filter(|(worker, _)| stays(worker)).map(|(_, slot)| *slot).collect();
         let has_asked = |name: &Name| name.slot.map_or(!manned.is_empty(), |slot| manned.contains(&slot));
         self.remove(|name, socket| which(name) && socket.users.is_empty() && has_asked(name))
     }
@@ -710,18 +802,14 @@ impl<F: Clone> Primary<F> {
         same.find_map(|(_, socket)| socket.data.clone())
     }
 
+    /// They are to be closed, and [`Self::closed`] to be told.
     fn remove(&mut self, which: impl Fn(&Name, &Socket<F>) -> bool) -> Vec<Kept<F>> {
         let removed = self.sockets.extract_if(.., |name, socket| which(name, socket));
         let removed: Vec<(Name, Socket<F>)> = removed.collect();
         for (name, _) in &removed {
-            if let Some(group) = self.groups.get_mut(&name.endpoint) {
-                // As the system does: the last takes its place.
-                if let Some(place) = group.iter().position(|one| one == name) {
-                    group.swap_remove(place);
-                }
-                if group.is_empty() {
-                    self.groups.remove(&name.endpoint);
-                }
+            let mut group = self.groups.get_mut(&name.endpoint).into_iter().flatten();
+            if let Some(seat) = group.find(|seat| !seat.closing && seat.name == *name) {
+                seat.closing = true;
             }
         }
         let removed = removed.into_iter().map(|(name, socket)| socket.kept(&name)).collect();
@@ -744,8 +832,12 @@ impl<F: Clone> Socket<F> {
 }
 
 /// The places of some among all.
-fn places(names: &[Name], which: impl Fn(&Name) -> bool) -> Vec<u32> {
-    (0..).zip(names).filter(|(_, name)| which(name)).map(|(place, _)| place).collect()
+fn places(seats: &[Seat], which: impl Fn(&Name) -> bool) -> Vec<u32> {
+    (0..).zip(seats).filter(|(_, seat)| !seat.closing && which(&seat.name)).map(|(place, _)| place).collect()
+}
+
+fn seat_of(group: &[Seat], name: &Name) -> Option<usize> {
+    group.iter().position(|seat| !seat.closing && seat.name == *name)
 }
 
 /// As node says it: what a worker answers when it is asked where its server listens.
@@ -766,8 +858,8 @@ fn mixed(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-fn write(name: &Name, data: Option<&Value>) -> String {
-    let written = Written { name: name.clone(), data: data.cloned() };
+fn write(name: &Name, data: Option<&Value>, place: Option<usize>) -> String {
+    let written = Written { name: name.clone(), data: data.cloned(), place };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
@@ -818,6 +910,24 @@ mod tests {
                 Ok(self.opened)
             };
             self.primary.pass(worker, tcp(80).endpoint.unwrap(), fresh, &mut open).unwrap().0
+        }
+
+        /// What is closed by now.
+        fn shed(&mut self) -> Vec<u32> {
+            let shed = self.primary.shed();
+            for kept in &shed {
+                self.primary.closed(kept);
+            }
+            shed.iter().map(|kept| kept.fd).collect()
+        }
+
+        /// Another primary, to which all names come that one and then the other has seen.
+        fn follow(&self, seen: &[Kept<u32>]) -> Self {
+            let mut next = Self::default();
+            for kept in seen.iter().cloned().chain(self.primary.kept()) {
+                next.primary.take_over(&kept.name, kept.fd);
+            }
+            next
         }
 
         /// What the system is to be told, as descriptors; and how many there are.
@@ -911,11 +1021,11 @@ mod tests {
         assert_eq!((first.as_str(), keys(TWO, tls("bb")).0.as_str()), ("aa", "aa"));
         // Another primary goes on with them.
         let mut next: Primary<u32> = Primary::default();
-        assert!(next.take_over(&kept.unwrap().name, 9));
+        assert_eq!(next.take_over(&kept.unwrap().name, 9), None);
         let (answer, _) = next.query(NEXT, tls("cc"), |_, _, _| Err(1)).unwrap();
         assert_eq!(answer.fd, Some(9));
         assert!(String::from_utf8(answer.line).unwrap().contains("\"aa\""));
-        assert!(!next.take_over("{}", 1) && !next.take_over("x", 1));
+        assert_eq!(["{}", "x"].map(|name| next.take_over(name, 1).is_some()), [true; 2]);
     }
 
     #[test]
@@ -986,14 +1096,14 @@ mod tests {
         assert_eq!(world.primary.parting(ONE.id).iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
         world.primary.gone(ONE);
         assert_eq!(world.open(), (vec![1, 2], 3), "it is still to be closed");
-        assert_eq!(world.primary.shed().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
+        assert_eq!(world.shed(), [1]);
         // The last has taken its place.
         assert_eq!(world.open(), (vec![0, 1], 2));
         // One that never comes up.
         let third = Worker { id: 4, ..TWO };
         assert_eq!((world.pass(third, true), world.open()), (4, (vec![0, 1], 3)));
         world.primary.gone(third);
-        assert_eq!(world.primary.shed().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [4]);
+        assert_eq!(world.shed(), [4]);
         // One that dies while another comes, which then is waited for.
         assert_eq!(world.pass(third, true), 5);
         world.primary.gone(TWO);
@@ -1001,7 +1111,7 @@ mod tests {
         // Started anew, it has the same.
         world.primary.gone(third);
         assert_eq!((world.pass(TWO, false), world.open()), (5, (vec![0, 2], 3)));
-        assert_eq!(world.primary.shed().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [2]);
+        assert_eq!(world.shed(), [2]);
     }
 
     #[test]
@@ -1030,7 +1140,7 @@ mod tests {
         let next = || {
             let mut next = World::default();
             for kept in &kept {
-                assert!(next.primary.take_over(&kept.name, kept.fd));
+                assert_eq!(next.primary.take_over(&kept.name, kept.fd), None);
             }
             next
         };
@@ -1049,13 +1159,122 @@ mod tests {
     }
 
     #[test]
+    fn another_primary_knows_the_places_after_a_reload_of_several() {
+        let mut world = World::default();
+        // In their slots one after the other, and the sockets of both closed in turn.
+        let [third, fourth] = [NEXT, Worker { id: 4, ..TWO }];
+        let passed = [(ONE, false), (TWO, false), (third, true), (fourth, true)];
+        assert_eq!(passed.map(|(worker, fresh)| world.pass(worker, fresh)), [1, 2, 3, 4]);
+        let before: Vec<Kept<u32>> = world.primary.kept().collect();
+        for (old, new) in [(ONE, third), (TWO, fourth)] {
+            world.primary.relieve(new.id, old.id);
+            world.primary.gone(old);
+            world.shed();
+        }
+        // The last took the place of the first, and again: [4, 2, 3], then [4, 3].
+        let seats = |world: &World| {
+            let fds = |seat: &Seat| world.primary.sockets[&seat.name].fd;
+            world.primary.groups.values().next().unwrap().iter().map(fds).collect::<Vec<_>>()
+        };
+        assert_eq!(seats(&world), [4, 3]);
+        let mut next = world.follow(&[]);
+        assert_eq!((seats(&next), next.primary.unordered.len()), (vec![4, 3], 0));
+        next.primary.adopt(third, false, |_| true);
+        next.primary.adopt(fourth, false, |_| true);
+        next.opened = 4;
+        assert_eq!((next.pass(Worker { id: 5, ..ONE }, true), next.open()), (5, (vec![0, 1], 3)));
+        next.primary.relieve(5, third.id);
+        assert_eq!(next.open(), (vec![0, 2], 3));
+        // Of one socket the older name comes back, in whatever order they come.
+        let older: Vec<Kept<u32>> = before.into_iter().filter(|kept| kept.fd > 2).collect();
+        let next = world.follow(&older);
+        assert_eq!((seats(&next), next.primary.unordered.len()), (vec![4, 3], 0));
+        let mut next = world.follow(&[]);
+        let back: Vec<_> = older.iter().map(|kept| next.primary.take_over(&kept.name, kept.fd)).collect();
+        assert_eq!(back, older.iter().map(|kept| Some((kept.name.clone(), kept.fd))).collect::<Vec<_>>());
+        assert_eq!((seats(&next), next.primary.unordered.len()), (vec![4, 3], 0));
+    }
+
+    #[test]
+    fn where_nobody_has_left_the_order_nothing_is_steered_until_there_is_one() {
+        let mut world = World::default();
+        assert_eq!((world.pass(ONE, false), world.pass(TWO, false)), (1, 2));
+        let mut next = World { opened: 2, ..World::default() };
+        for kept in world.primary.kept() {
+            let name = kept.name.replace(",\"place\":0", "").replace(",\"place\":1", "");
+            assert!(!name.contains("place"));
+            assert_eq!(next.primary.take_over(&name, kept.fd), None);
+        }
+        next.primary.adopt(ONE, false, |_| true);
+        next.primary.adopt(TWO, false, |_| true);
+        let endpoint = tcp(80).endpoint.unwrap();
+        assert!(next.primary.steering_beside(NEXT, &endpoint).is_none());
+        next.primary.give_way(ONE.id);
+        assert_eq!((next.open(), next.primary.parting(ONE.id)), ((vec![0, 1], 2), vec![]));
+        next.primary.gone(ONE);
+        let released = next.primary.release(0);
+        assert_eq!(released.len(), 1);
+        // What is left has a name that says so.
+        let renamed = next.primary.closed(&released[0]);
+        assert!(renamed.len() == 1 && renamed[0].1.name.contains("\"place\":0") && !renamed[0].0.contains("place"));
+        assert!(next.primary.steering_beside(TWO, &endpoint).is_some());
+    }
+
+    #[test]
+    fn who_took_over_from_one_that_was_gone_is_given_nobody_when_it_is_relieved_itself() {
+        for told in [true, false] {
+            let mut world = World::default();
+            assert_eq!((world.pass(ONE, false), world.pass(NEXT, true)), (1, 2));
+            world.primary.gone(ONE);
+            assert_eq!(world.shed(), [1]);
+            if told {
+                world.primary.relieve(NEXT.id, ONE.id);
+            }
+            let third = Worker { id: 4, ..ONE };
+            assert_eq!((world.pass(third, true), world.open()), (3, (vec![0], 2)), "{told}");
+        }
+    }
+
+    #[test]
+    fn who_connects_waits_for_one_that_is_started_anew_and_does_not_go_to_who_goes() {
+        let mut world = World::default();
+        assert_eq!((world.pass(ONE, false), world.pass(NEXT, true)), (1, 2));
+        world.primary.relieve(NEXT.id, ONE.id);
+        world.primary.gone(NEXT);
+        assert_eq!((world.shed(), world.open()), (vec![], (vec![1], 2)));
+        world.primary.gone(ONE);
+        assert_eq!((world.shed(), world.open()), (vec![], (vec![1], 2)));
+        assert_eq!((world.pass(NEXT, false), world.shed(), world.open()), (2, vec![1], (vec![0], 1)));
+    }
+
+    #[test]
+    fn what_is_about_to_be_closed_has_its_place_until_it_is() {
+        let mut world = World::default();
+        assert_eq!((world.ask(ONE, tcp(80)), world.pass(TWO, false)), (Ok(1), 2));
+        assert_eq!(world.open(), (vec![0, 1], 2));
+        let released = world.primary.release(0);
+        assert_eq!((released.len(), world.open()), (1, (vec![1], 2)));
+        assert_eq!(world.primary.closed(&released[0]).len(), 1);
+        assert_eq!(world.open(), (vec![0], 1));
+    }
+
+    #[test]
+    fn where_an_adopted_worker_has_its_socket_cannot_be_seen() {
+        let mut world = World::default();
+        assert_eq!((world.pass(ONE, false), world.pass(NEXT, true)), (1, 2));
+        let mut next = world.follow(&[]);
+        next.primary.adopt(NEXT, false, |_| false);
+        assert!(next.primary.sockets.values().all(|socket| socket.users.contains_key(&NEXT.id)));
+    }
+
+    #[test]
     fn what_an_adopted_worker_has_is_presumed_and_not_held_against_it() {
         let mut world = World::default();
         world.ask(ONE, tcp(80)).unwrap();
         let names: Vec<Kept<u32>> = world.primary.kept().collect();
         let mut next = World::default();
         for kept in names {
-            assert!(next.primary.take_over(&kept.name, kept.fd));
+            assert_eq!(next.primary.take_over(&kept.name, kept.fd), None);
         }
         next.primary.adopt(ONE, false, |_| true);
         assert!(next.primary.sweep().is_empty());

@@ -14,6 +14,9 @@ use super::sys::is_readable;
 
 /// Who has connected and says nothing for so long is not about to ask something.
 const SILENCE_MS: u32 = 300;
+/// What came in the same tick as the last answer went may be another request, behind it. After so long it is held for the one
+/// that was answered.
+const SAME_TICK_MS: u32 = 1_000;
 /// The kernel answers at once, or never.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 /// What it tells at a time, at most.
@@ -47,38 +50,49 @@ impl Connection {
         let waits = |traffic: Traffic| match (traffic.segments_received, traffic.segments_sent) {
             (0, 0) => traffic.received_ms_ago < SILENCE_MS,
             (_, 0) => true,
+            _ if traffic.received_ms_ago == traffic.sent_ms_ago => traffic.received_ms_ago < SAME_TICK_MS,
             _ => traffic.received_ms_ago < traffic.sent_ms_ago,
         };
         self.inode != 0 && (self.unread > 0 || self.unsent > 0 || self.traffic.is_some_and(waits))
     }
 }
 
-/// Whether a process, or one that it has started, has somebody waiting for an answer on a port of its own.
+/// The sockets of a port, by their numbers, on which somebody waits for an answer, whoever has them.
 ///
 /// # Errors
 /// Where the kernel does not say.
-pub(super) fn has_busy(pid: u32, port: u16, ipv6: bool) -> io::Result<bool> {
-    let busy: BTreeSet<u32> = connections(port, ipv6)?.iter().filter(|it| it.is_busy()).map(|it| it.inode).collect();
-    if busy.is_empty() {
-        return Ok(false);
-    }
+pub(super) fn busy(port: u16, ipv6: bool) -> io::Result<BTreeSet<u32>> {
+    Ok(connections(port, ipv6)?.iter().filter(|it| it.is_busy()).map(|it| it.inode).collect())
+}
+
+/// Whether a process, or one that it has started, has one of some sockets open.
+pub(super) fn has_any(pid: u32, these: &BTreeSet<u32>) -> bool {
+    !these.is_empty() && is_any(pid, |pid| sockets(pid).any(|inode| these.contains(&inode)))
+}
+
+/// Whether a process, or one that it has started, has a socket open; true where that cannot be seen.
+pub(super) fn has_socket(pid: u32, socket: &OwnedFd) -> bool {
+    let Ok(stat) = rustix::fs::fstat(socket) else { return true };
+    let mut is_seen = false;
+    let is_found = is_any(pid, |pid| {
+        let mut all = sockets(pid).inspect(|_| is_seen = true);
+        all.any(|inode| u64::from(inode) == stat.st_ino)
+    });
+    is_found || !is_seen
+}
+
+/// Whether something holds of a process or of one that it has started.
+fn is_any(pid: u32, mut it_is: impl FnMut(u32) -> bool) -> bool {
     let mut processes = vec![pid];
     let mut at = 0;
     while let Some(pid) = processes.get(at).copied().filter(|_| processes.len() < PROCESSES_MAX) {
-        if sockets(pid).any(|inode| busy.contains(&inode)) {
-            return Ok(true);
+        if it_is(pid) {
+            return true;
         }
         processes.extend(children(pid));
         at += 1;
     }
-    Ok(false)
-}
-
-/// Whether a process has a socket open; true where that cannot be seen.
-pub(super) fn has_socket(pid: u32, socket: &OwnedFd) -> bool {
-    let Ok(stat) = rustix::fs::fstat(socket) else { return true };
-    let mut all = sockets(pid).peekable();
-    all.peek().is_none() || all.any(|inode| u64::from(inode) == stat.st_ino)
+    false
 }
 
 /// The numbers of those that a process has open.
@@ -214,7 +228,8 @@ mod tests {
             ("it is opened for later", traffic(SILENCE_MS, 5, 0, 0), false),
             ("it was never answered", traffic(9_000, 9_000, 1, 0), true),
             ("it was answered", traffic(5, 1, 1, 1), false),
-            ("it was answered at once", traffic(5, 5, 1, 1), false),
+            ("it may have asked again at once", traffic(5, 5, 1, 1), true),
+            ("it was answered at once", traffic(SAME_TICK_MS, SAME_TICK_MS, 1, 1), false),
             ("it has asked again", traffic(1, 5, 2, 1), true),
             ("the server speaks first", traffic(5, 1, 0, 1), false),
             ("nothing is known", None, false),
@@ -241,7 +256,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let local = listener.local_addr().unwrap();
-            let has_busy = || has_busy(std::process::id(), local.port(), local.is_ipv6()).unwrap();
+            let has_busy = || has_any(std::process::id(), &busy(local.port(), local.is_ipv6()).unwrap());
             assert!(!has_busy());
             let mut client = TcpStream::connect(local).unwrap();
             assert!(!has_busy(), "nobody has accepted it");
@@ -257,6 +272,13 @@ mod tests {
             assert!(!has_busy());
             let listening: OwnedFd = listener.into();
             assert!(has_socket(std::process::id(), &listening));
+            // Of one without sockets nothing is seen.
+            let mut child =
+                std::process::Command::new("sleep").arg("9").stdin(std::process::Stdio::piped()).spawn().unwrap();
+            let ours = std::net::TcpListener::bind(address).unwrap();
+            assert!(!has_any(child.id(), &BTreeSet::from([1])) && has_socket(child.id(), &ours.into()));
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
     }
 }

@@ -89,8 +89,7 @@ pub(super) fn take_no_new(fd: &OwnedFd) -> io::Result<()> {
 /// The system's: then it is as it was.
 pub(super) fn steer(steering: &Steering<Arc<OwnedFd>>) -> io::Result<()> {
     if steering.is_none() {
-        sys::choose_as_ever(steering.fd.as_fd());
-        return Ok(());
+        return sys::choose_as_ever(steering.fd.as_fd());
     }
     sys::choose_among(steering.fd.as_fd(), &steering.open)
 }
@@ -312,6 +311,11 @@ mod tests {
         };
         to(&all, &[1]);
         assert_eq!(came(&all), [0, 40, 0]);
+        // As where a program cannot be taken away.
+        to(&all, &[1]);
+        sys::choose_none(all[0].as_fd()).unwrap();
+        let counts = came(&all);
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
         to(&all, &[0, 2]);
         let counts = came(&all);
         assert!(counts[0] > 0 && counts[1] == 0 && counts[2] > 0, "{counts:?}");

@@ -85,7 +85,6 @@ pub(super) fn drop_segments(_fd: BorrowedFd<'_>, _offset: u32, _mask: u32) -> io
 /// Has the kernel choose by a program of places among the sockets that share a port (socket(7), `SO_ATTACH_REUSEPORT_CBPF`):
 /// one of these for each who connects, by chance. Where a place is none any more it chooses by itself.
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "rustix and nix have no packet filters")]
 pub(super) fn choose_among(fd: BorrowedFd<'_>, places: &[u32]) -> io::Result<()> {
     const LOAD_WORD: u16 = 0x20;
     const REMAINDER: u16 = 0x94;
@@ -105,9 +104,15 @@ pub(super) fn choose_among(fd: BorrowedFd<'_>, places: &[u32]) -> io::Result<()>
             choose.into_iter().chain(cases).chain([step(RETURN, 0, u32::MAX)]).collect()
         }
     };
+    attach(fd, &mut program)
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "rustix and nix have no packet filters")]
+fn attach(fd: BorrowedFd<'_>, program: &mut [libc::sock_filter]) -> io::Result<()> {
     let len = libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
-    // SAFETY: setsockopt(2) copies the program, which outlives the call, and its length is that of the vector.
+    // SAFETY: setsockopt(2) copies the program, which outlives the call, and its length is that of the slice.
     let result = unsafe {
         let size = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0);
         let option = libc::SO_ATTACH_REUSEPORT_CBPF;
@@ -119,14 +124,27 @@ pub(super) fn choose_among(fd: BorrowedFd<'_>, places: &[u32]) -> io::Result<()>
 /// The kernel chooses as it does by itself.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "neither rustix nor nix know this option")]
-pub(super) fn choose_as_ever(fd: BorrowedFd<'_>) {
+pub(super) fn choose_as_ever(fd: BorrowedFd<'_>) -> io::Result<()> {
     const DETACH_REUSEPORT_BPF: libc::c_int = 68;
     let none: libc::c_int = 0;
-    // SAFETY: setsockopt(2) reads one number, which this option does not even look at. Where there is no program it fails.
-    unsafe {
+    // SAFETY: setsockopt(2) reads one number, which this option does not even look at.
+    let result = unsafe {
         let size = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
-        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, DETACH_REUSEPORT_BPF, (&raw const none).cast(), size);
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, DETACH_REUSEPORT_BPF, (&raw const none).cast(), size)
+    };
+    match io::Error::last_os_error().raw_os_error() {
+        _ if result == 0 => Ok(()),
+        // There is no program; or the socket shares its port with none.
+        Some(libc::ENOENT | libc::EINVAL) => Ok(()),
+        _ => choose_none(fd),
     }
+}
+
+/// The same where a program cannot be taken away again (before Linux 5.3): by one that names a place that there is not.
+#[cfg(target_os = "linux")]
+pub(super) fn choose_none(fd: BorrowedFd<'_>) -> io::Result<()> {
+    const RETURN: u16 = 0x06;
+    attach(fd, &mut [libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: u32::MAX }])
 }
 
 /// How many have connected to a socket that listens and wait to be accepted (tcp(7), `TCP_INFO`).
@@ -154,7 +172,9 @@ pub(super) fn choose_among(_fd: BorrowedFd<'_>, _places: &[u32]) -> io::Result<(
 
 /// As above.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn choose_as_ever(_fd: BorrowedFd<'_>) {}
+pub(super) fn choose_as_ever(_fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(())
+}
 
 /// As above.
 #[cfg(not(target_os = "linux"))]

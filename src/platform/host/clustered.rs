@@ -124,11 +124,25 @@ impl Host {
     }
 
     /// Should this daemon be killed, the next goes on with it.
-    fn have_socket_held(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) {
+    fn have_socket_held(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) -> bool {
         if let Some(keeper) = &self.keeper
             && let Err(error) = keeper.hold(&held(app, &kept.name), &*kept.fd)
         {
             self.notice(format!("the keeper cannot hold a socket of `{app}`: {}", reason(&error)));
+            return false;
+        }
+        true
+    }
+
+    /// What takes the place of a socket that is closed has another name by that. At no time it has none.
+    pub(super) fn socket_closed(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) {
+        let renamed = self.clusters.get_mut(app).map(|primary| primary.closed(kept)).unwrap_or_default();
+        for (before, kept) in renamed {
+            if self.have_socket_held(app, &kept)
+                && let Some(keeper) = &self.keeper
+            {
+                keeper.release(&held(app, &before));
+            }
         }
     }
 
@@ -381,17 +395,20 @@ impl Host {
         let names: Vec<String> = self.held.keys().filter(|name| name.starts_with(HELD)).cloned().collect();
         for name in names {
             let Some((app, socket)) = name.strip_prefix(HELD).and_then(parts) else { continue };
-            if let Some(fd) = self.held.remove(&name) {
-                self.clusters.entry(app).or_default().take_over(socket, Arc::new(fd));
-            }
+            let Some(fd) = self.held.remove(&name) else { continue };
+            let unused = self.clusters.entry(app.clone()).or_default().take_over(socket, Arc::new(fd));
+            // The keeper is told to let go of it, as of all that nobody takes over.
+            self.held.extend(unused.and_then(|(socket, fd)| Some((held(&app, &socket), Arc::into_inner(fd)?))));
         }
     }
 
-    /// `beside`: another serves in its slot.
-    pub(super) fn take_over_member(&mut self, running: &Running, beside: bool) {
-        if let Some(member) = &running.member {
+    /// Where it relieves another, that serves in its slot.
+    pub(super) fn take_over_member(&mut self, launch: &Launch) {
+        if let Some(running) = self.running.get(&launch.id)
+            && let Some(member) = &running.member
+        {
             let primary = self.clusters.entry(member.app.clone()).or_default();
-            primary.adopt(member.worker, beside, |fd| has_socket(running.pid, fd));
+            primary.adopt(member.worker, launch.relieves, |fd| has_socket(running.pid, fd));
         }
     }
 

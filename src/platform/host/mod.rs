@@ -383,11 +383,10 @@ impl Host {
         }
         fault_point();
         self.entered_group(launch, pid);
-        let pidfd = open_pid(pid).map_err(|error| {
-            end_child(pid);
-            self.groups.release(launch.id);
-            format!("cannot watch the new process: {}", reason(&error))
-        })?;
+        let pidfd = match open_pid(pid) {
+            Ok(pidfd) => pidfd,
+            Err(error) => return Err(self.give_up(launch, pid, &error)),
+        };
         let spec = launch.env.get(MARK_SPEC).cloned().unwrap_or_default();
         let mut running = Running::new(launch, pid, pidfd, mark, spec, None);
         running.channel = spawned.channel;
@@ -395,9 +394,7 @@ impl Host {
         running.piped = piped;
         self.have_held(&running);
         if let Err(error) = self.watch_root(launch.id, running) {
-            end_child(pid);
-            self.groups.release(launch.id);
-            return Err(format!("cannot watch the new process: {}", reason(&error)));
+            return Err(self.give_up(launch, pid, &error));
         }
         fault_point();
         // A health check has none.
@@ -409,9 +406,17 @@ impl Host {
         Ok((pid, spawned.error_log_offset))
     }
 
+    /// It cannot be watched, and ends.
+    fn give_up(&mut self, launch: &Launch, pid: u32, error: &io::Error) -> String {
+        end_child(pid);
+        self.groups.release(launch.id);
+        self.unpass(launch);
+        format!("cannot watch the new process: {}", reason(error))
+    }
+
     /// The pid of who serves from now on is where that of the one before was.
     pub fn change_places(&mut self, launch: LaunchId, from: LaunchId) {
-        self.steer_past(from);
+        self.steer_past(launch, from);
         let Some(fresh) = self.running.get(&launch) else { return };
         let (pid, beside) = (fresh.pid, fresh.pid_file.clone());
         let account = fresh.member.as_ref().and_then(|member| member.account.clone());
@@ -585,7 +590,6 @@ impl Host {
         // This process was another program, and is still the parent.
         running.child = survivor.process.parent == std::process::id();
         self.take_over_held(&mut running);
-        self.take_over_member(&running, launch.relieves);
         let adopted = Adopted {
             channel: running.channel.is_some(),
             notify: running.notify.is_some(),
@@ -593,6 +597,7 @@ impl Host {
             ..survivor.adopted(launch.id)
         };
         self.watch_root(launch.id, running)?;
+        self.take_over_member(launch);
         let is_alone = survivor.child.as_ref().is_some_and(|child| !child.grouped);
         if !is_alone || !launch.limits.is_none() {
             self.adopt_group(launch, pid);

@@ -96,6 +96,7 @@ impl Host {
             let Some(primary) = primary else {
                 self.steer_past_the_last(app, &kept);
                 sockets::close(&kept.fd, &kept.endpoint);
+                self.socket_closed(app, &kept);
                 continue;
             };
             // With others beside it the system goes on sending this one its part, and cuts off whom it has not handed out
@@ -108,6 +109,7 @@ impl Host {
             } else {
                 accept(primary, &kept, usize::MAX);
                 sockets::close(&kept.fd, &kept.endpoint);
+                self.socket_closed(app, &kept);
             }
         }
         if self.clusters.get(app).is_some_and(Primary::is_empty) {
@@ -154,8 +156,11 @@ impl Host {
             if let Some(primary) = self.clusters.get_mut(&app) {
                 accept(primary, &kept, usize::MAX);
             }
+            self.steer_past_the_last(&app, &kept);
             sockets::close(&kept.fd, &kept.endpoint);
+            self.socket_closed(&app, &kept);
             self.give(&app);
+            self.steer(&app);
         }
     }
 

@@ -4,6 +4,7 @@
 //! Each process of a slot that relieves another has a socket of its own for that. Where the system cannot be told (before
 //! Linux 4.6, and elsewhere), and of paths and datagrams, both have the same.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -16,14 +17,16 @@ use rustix::time::{
 
 use super::{Event, Host, Key};
 use crate::node::{Endpoint, Kept, Primary, Steering, Worker};
-use crate::platform::connections::has_busy;
+use crate::platform::connections::{busy, has_any};
 use crate::platform::{reason, sockets};
 use crate::supervisor::{Launch, LaunchId};
 
 /// As long as it may take until those have connected whose handshake had begun: a round trip of most.
 const ON_THEIR_WAY: Duration = Duration::from_millis(100);
 /// How often it is looked then whether the last has been answered: of that the system tells nobody.
-const LOOK_NS: i64 = 20_000_000;
+const LOOK: Duration = Duration::from_millis(20);
+/// Of all time no more than one part of so many goes into looking.
+const LOOK_SHARE: u32 = 10;
 /// Between being taken from the queue and being the process's somebody is in neither, for a moment.
 const LOOKS: u32 = 2;
 
@@ -34,7 +37,12 @@ pub(super) struct Emptying {
     since: Instant,
     /// Looks in a row that found nobody who waits.
     empty: u32,
+    /// The system does not say who is not answered: nobody is, then.
+    blind: bool,
 }
+
+/// Of each port, by its number and whether it is of IPv6, on which sockets somebody waits; none where the system does not say.
+type Busy = BTreeMap<(u16, bool), Option<BTreeSet<u32>>>;
 
 impl Host {
     /// Sees to it that a socket that is about to be opened for a process that relieves another is given nobody before that is
@@ -79,7 +87,10 @@ impl Host {
             }
         }
         // Where there is nothing of the kind it goes on as it does by itself.
-        let is_unknown = |error: &io::Error| error.kind() == io::ErrorKind::Unsupported || is_no_option(error);
+        // So where it is forbidden, in some containers.
+        let is_unknown = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) || is_no_option(error)
+        };
         if let Some(error) = failed.as_ref().filter(|error| !is_unknown(error)) {
             let reason = reason(error);
             self.notice(format!(
@@ -118,15 +129,15 @@ impl Host {
             self.events.push(Event::Drained { launch });
             return;
         }
-        self.emptying.insert(launch, Emptying { kept, since: Instant::now(), empty: 0 });
+        self.emptying.insert(launch, Emptying { kept, since: Instant::now(), empty: 0, blind: false });
     }
 
-    /// Another process has taken over from this one.
-    pub(super) fn steer_past(&mut self, from: LaunchId) {
-        let member = self.running.get(&from).and_then(|running| running.member.as_ref());
-        let Some(app) = member.map(|member| member.app.clone()) else { return };
+    /// A process has taken over from another, which may have ended before.
+    pub(super) fn steer_past(&mut self, launch: LaunchId, from: LaunchId) {
+        let mut members = [launch, from].into_iter().filter_map(|it| self.running.get(&it)?.member.as_ref());
+        let Some(app) = members.next().map(|member| member.app.clone()) else { return };
         if let Some(primary) = self.clusters.get_mut(&app) {
-            primary.give_way(from.0);
+            primary.relieve(launch.0, from.0);
         }
         self.steer(&app);
     }
@@ -134,6 +145,8 @@ impl Host {
     pub(super) fn look_who_is_served(&mut self) {
         // Read, so that it does not tell for ever.
         let _ = self.looks.as_ref().map(|timer| rustix::io::read(timer, &mut [0; 8]));
+        let began = Instant::now();
+        let mut busy = Busy::new();
         let mut drained = Vec::new();
         for (launch, emptying) in &mut self.emptying {
             let Some(running) = self.running.get(launch) else {
@@ -141,7 +154,7 @@ impl Host {
                 continue;
             };
             if emptying.since.elapsed() >= ON_THEIR_WAY {
-                emptying.empty = if emptying.is_waited_for(running.pid) { 0 } else { emptying.empty + 1 };
+                emptying.empty = if emptying.is_waited_for(running.pid, &mut busy) { 0 } else { emptying.empty + 1 };
                 if emptying.empty >= LOOKS {
                     drained.push((*launch, true));
                 }
@@ -154,6 +167,9 @@ impl Host {
             }
         }
         self.look_no_more();
+        if let Some(timer) = &self.looks {
+            let _ = look_after(timer, LOOK.max(began.elapsed() * LOOK_SHARE));
+        }
     }
 
     /// It is told to end.
@@ -167,11 +183,7 @@ impl Host {
             return true;
         }
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK);
-        let time = Timespec { tv_sec: 0, tv_nsec: LOOK_NS };
-        let often = Itimerspec { it_interval: time, it_value: time };
-        self.looks = timer.ok().filter(|timer| {
-            timerfd_settime(timer, TimerfdTimerFlags::empty(), &often).is_ok() && self.watch(timer, Key::Looks).is_ok()
-        });
+        self.looks = timer.ok().filter(|timer| look_after(timer, LOOK) && self.watch(timer, Key::Looks).is_ok());
         self.looks.is_some()
     }
 
@@ -185,12 +197,29 @@ impl Host {
 }
 
 impl Emptying {
-    /// Whether somebody has connected and is not accepted, or not answered. Where the system does not say the latter, nobody is.
-    fn is_waited_for(&self, pid: u32) -> bool {
-        self.kept.iter().any(|Kept { endpoint, fd, .. }| {
-            sockets::is_waited_at(fd) || has_busy(pid, endpoint.port, sockets::is_ipv6(fd)).unwrap_or(false)
-        })
+    /// Whether somebody has connected and is not accepted, or not answered.
+    fn is_waited_for(&mut self, pid: u32, known: &mut Busy) -> bool {
+        if self.kept.iter().any(|kept| sockets::is_waited_at(&kept.fd)) {
+            return true;
+        }
+        let mut all = BTreeSet::new();
+        let kept = if self.blind { [].iter() } else { self.kept.iter() };
+        for Kept { endpoint, fd, .. } in kept {
+            let ipv6 = sockets::is_ipv6(fd);
+            match known.entry((endpoint.port, ipv6)).or_insert_with(|| busy(endpoint.port, ipv6).ok()) {
+                Some(these) => all.extend(&*these),
+                // It would be waited for again each time.
+                None => self.blind = true,
+            }
+        }
+        !self.blind && has_any(pid, &all)
     }
+}
+
+fn look_after(timer: &OwnedFd, time: Duration) -> bool {
+    let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let time = Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(1), tv_nsec: i64::from(time.subsec_nanos()) };
+    timerfd_settime(timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: none, it_value: time }).is_ok()
 }
 
 fn is_no_option(error: &io::Error) -> bool {

@@ -655,6 +655,10 @@ impl Host {
         if let Some((pid, file)) = of(self, from) {
             self.pid_files.insert(beside(&file), pid);
         }
+        // The one before may have ended already.
+        if let Some(tree) = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key)) {
+            tree.comes = false;
+        }
         self.give_way(from);
     }
 
