@@ -148,6 +148,10 @@ fn head(folder: &Path) -> Option<String> {
         Ok(path) => own.join(path.trim()),
         Err(_) => own.clone(),
     };
+    // What git would take for no repository may be within one.
+    if !common.join("objects").is_dir() {
+        return None;
+    }
     let mut said = fs::read_to_string(own.join("HEAD")).ok()?;
     for _ in 0..REFS_MAX {
         let Some(name) = said.strip_prefix("ref:").map(str::trim) else { return commit(&said) };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Effect;
 use super::table::{Instance, Table};
 use crate::base::InstanceId;
-use crate::plan::spec_digest;
+use crate::plan::{Formers, Snapshot, spec_digest};
 use crate::spec::{AppSpec, Fingerprint, FingerprintBy};
 use crate::supervisor::{LaunchId, State};
 
@@ -67,6 +67,20 @@ impl Table {
         instance.mark.get_or_insert_with(|| spec_digest(launched));
         instance.machine.launched = Some(with(launched, found));
         self.restless.insert(instance.list_id, id);
+    }
+
+    /// What runs, as a command sees it that is taken back: a process that was started from what its app was before is not
+    /// replaced for the code that it was found to run even then.
+    pub(super) fn leave_as_before(&self, formers: &Formers, snapshot: &mut Snapshot) {
+        for (name, former) in formers {
+            let (Some(app), Some(actual)) = (self.apps.get(name), snapshot.apps.get_mut(name)) else { continue };
+            let marked = app.instances.iter().filter_map(|(slot, instance)| Some((slot, instance.mark.as_ref()?)));
+            for (slot, _) in marked.filter(|(_, mark)| **mark == spec_digest(&former.spec)) {
+                if let Some(instance) = actual.instances.get_mut(slot).filter(|instance| instance.launched.is_some()) {
+                    instance.launched = Some(Arc::clone(&former.spec));
+                }
+            }
+        }
     }
 
     /// Whose process that was, where it has ended and done what it was started for: it is run again when its code changes.

@@ -29,7 +29,7 @@ fn planned(world: &mut World, app: &AppSpec) -> Step {
 
 fn is_started(world: &mut World, request: Request, digest: &str) {
     world.host.code = [("web".to_owned(), code(digest))].into();
-    done(world.ask(request));
+    world.ask(request);
     passes(world, 5_000);
 }
 
@@ -78,6 +78,30 @@ fn what_runs_is_what_was_on_disk_when_it_was_started_and_the_next_daemon_knows()
     assert!(world.host.standings.values().all(|standing| standing.code.is_none()));
     assert_eq!(planned(&mut world, &web("22")).action, Action::Keep);
     assert_eq!(planned(&mut world, &web("11")).action, Action::Restart);
+}
+
+#[test]
+fn what_is_taken_back_leaves_alone_what_was_not_begun_with_whatever_it_runs() {
+    let mut world = World::calm();
+    done(world.ask(apply(&[web("11")])));
+    is_started(&mut world, restart(), "22");
+    // Pids are used again.
+    let trees = |world: &World| -> Vec<(String, u64)> {
+        let living = world.host.trees.iter().filter(|(_, tree)| tree.root_alive);
+        let mut trees: Vec<_> = living.map(|(key, tree)| (tree.marker.clone(), *key)).collect();
+        trees.sort();
+        trees
+    };
+    let before = trees(&world);
+    let Request::Apply(mut wanted) = apply(&[AppSpec { script: "exit 5 1".to_owned(), ..web("33") }]) else {
+        panic!("an apply")
+    };
+    wanted.auto_rollback = true;
+    is_started(&mut world, Request::Apply(wanted), "33");
+    let after = trees(&world);
+    assert_eq!((before.len(), after.len()), (2, 2));
+    assert_ne!(after[0], before[0], "it was begun with, and failed");
+    assert_eq!(after[1], before[1]);
 }
 
 #[test]
