@@ -37,7 +37,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rpc", &["base", "spec", "graph", "plan", "platform"]),
     (
         "daemon",
-        &["base", "spec", "graph", "plan", "supervisor", "runtime", "rpc", "platform", "logs", "health", "watch"],
+        // Of the config one thing: what stands for an app's code.
+        &[
+            "base",
+            "spec",
+            "graph",
+            "plan",
+            "supervisor",
+            "runtime",
+            "rpc",
+            "config",
+            "platform",
+            "logs",
+            "health",
+            "watch",
+        ],
     ),
     // Not what the daemon is, only what can be asked of it; and even that is handed in.
     ("http", &["base", "platform", "rpc"]),

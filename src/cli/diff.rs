@@ -9,6 +9,7 @@ use super::offline::{self, Source};
 use super::terminal::Terminal;
 use super::{apply, baseline, drift, exchange, generations, list, loading, random, saved_plan, surroundings};
 use crate::config::World;
+use crate::daemon::stood;
 use crate::graph::{Graph, Selection};
 use crate::plan::{
     Drift, DriftKind, Plan, PlanPolicy, Snapshot, Style, note_by_hand, plan, render_json, render_markdown_with,
@@ -121,7 +122,7 @@ fn against_what_runs(
     let (snapshot, key) = match state {
         Some(mut state) => {
             let unwatched = offline::unwatched(&home, &mut state);
-            (runtime::offline_snapshot(&state, &unwatched), state.key)
+            (runtime::offline_snapshot(&state, &unwatched, &stood(&home)), state.key)
         }
         None if kept => {
             let key = runtime::store::key(&home).map_err(|err| CliError::store(&err))?;

@@ -11,6 +11,7 @@ use super::offline::{self, Past};
 use super::terminal::{Colour, Terminal, harmless, paint};
 use super::{arguments, columns, exchange, list, surroundings};
 use crate::config::retake;
+use crate::daemon::stood;
 use crate::plan::{Drift, DriftKind, Formers, Running};
 use crate::platform::{deleted_program, user_name};
 use crate::rpc::wire::{Answer, Request};
@@ -62,7 +63,7 @@ fn known(home: &Path, past: Past) -> Result<(Vec<Drift>, Vec<Running>), CliError
     };
     let (Ok(found), Some(mut state)) = (found, state) else { return Ok(Default::default()) };
     let unwatched = offline::unwatched(home, &mut state);
-    let snapshot = runtime::offline_snapshot(&state, &unwatched);
+    let snapshot = runtime::offline_snapshot(&state, &unwatched, &stood(home));
     let now: Formers = state.apps.iter().map(|(name, record)| (name.clone(), former_of(record))).collect();
     let running = snapshot.apps.iter().flat_map(|(name, app)| {
         let own = unwatched.iter().filter(|(id, _)| id.app == *name);

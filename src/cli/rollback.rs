@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::terminal::Terminal;
 use super::{apply, arguments, diff, exchange, generations, offline, surroundings};
 use crate::config::retake;
+use crate::daemon::stood;
 use crate::graph::Selection;
 use crate::plan::{Plan, Reason, Snapshot, render_json, render_text};
 use crate::rpc::wire::{Answer, Back, Request};
@@ -81,7 +82,7 @@ fn dry_run(
                 return Err(CliError::new(Exit::Unreachable, "the daemon ended meanwhile").hint("try again"));
             };
             let unwatched = offline::unwatched(home, &mut state);
-            let snapshot: Snapshot = runtime::offline_snapshot(&state, &unwatched);
+            let snapshot: Snapshot = runtime::offline_snapshot(&state, &unwatched, &stood(home));
             runtime::plan_to(back, found, &snapshot, &state.key).map_err(exchange::error_of)?
         }
     };

@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::exchange;
 use super::offline::{self, Source};
 use crate::config;
+use crate::daemon::stood;
 use crate::plan::{Plan, SavedPlan, Seal, Snapshot, check_stale};
 use crate::rpc::wire::{Answer, Request};
 use crate::runtime::{self, State, store};
@@ -125,7 +126,7 @@ pub(super) fn check_offline(
 ) -> Result<(), CliError> {
     let Source::Store(Some(mut state)) = offline::ask(home, &Request::Ping)? else { return Ok(()) };
     let unwatched = offline::unwatched(home, &mut state);
-    let found = runtime::offline_snapshot(&state, &unwatched);
+    let found = runtime::offline_snapshot(&state, &unwatched, &stood(home));
     check_stale(&saved.plan, &fresh(&found, &state)).map_err(|stale| exchange::stale_plan(&stale))
 }
 

@@ -15,11 +15,17 @@ use crate::spec::{Fingerprint, FingerprintBy};
 /// A fingerprint is taken at every `diff` and `apply`: what is larger than this belongs under `"git"`.
 const FILES_MAX: usize = 10_000;
 const BYTES_MAX: u64 = 200 << 20;
+/// What a revision is called in a fingerprint.
+pub(super) const REVISION: &str = "git";
 
 /// SHA-256 of a file's content, in hexadecimal.
 pub(super) fn digest_file(path: &Path) -> io::Result<String> {
+    digest_of(&mut fs::File::open(path)?)
+}
+
+/// The same of one that is open.
+pub(super) fn digest_of(file: &mut fs::File) -> io::Result<String> {
     use std::fmt::Write as _;
-    let mut file = fs::File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -42,6 +48,12 @@ pub(super) fn digest_file(path: &Path) -> io::Result<String> {
 /// A pattern that means nothing, or too many of them.
 pub(super) fn check(globs: &[String]) -> Result<(), String> {
     parse(globs).map(drop)
+}
+
+/// Which files globs mean, by their path relative to the folder. None does where they mean nothing.
+pub(super) fn meant_by(globs: &[String]) -> impl Fn(&str) -> bool + use<> {
+    let (wanted, unwanted) = parse(globs).unwrap_or_default();
+    move |label| wanted.iter().any(|glob| glob.matches(label)) && !unwanted.iter().any(|glob| glob.matches(label))
 }
 
 /// The patterns of what is wanted, and of what is not.
@@ -93,14 +105,23 @@ pub(super) fn revision(folder: &Path, env: &BTreeMap<String, String>) -> Result<
 #[must_use]
 pub fn retake(cwd: &str, known: &Fingerprint, by: &FingerprintBy, env: &BTreeMap<String, String>) -> Fingerprint {
     let folder = Path::new(cwd);
+    retake_with(folder, known, by, |label| match by {
+        FingerprintBy::Git if label == REVISION => revision(folder, env).ok(),
+        _ => digest_file(&folder.join(label)).ok(),
+    })
+}
+
+/// The same, by who says what stands for each part: nothing does for what is left out.
+pub(super) fn retake_with(
+    folder: &Path,
+    known: &Fingerprint,
+    by: &FingerprintBy,
+    mut digest: impl FnMut(&str) -> Option<String>,
+) -> Fingerprint {
     let mut labels: BTreeSet<String> = known.0.keys().cloned().collect();
     if let FingerprintBy::Globs(globs) = by {
         labels.extend(find(folder, globs).unwrap_or_default());
     }
-    let digest = |label: &str| match by {
-        FingerprintBy::Git if label == "git" => revision(folder, env).ok(),
-        _ => digest_file(&folder.join(label)).ok(),
-    };
     let taken = labels.into_iter().filter_map(|label| digest(&label).map(|digest| (label, digest)));
     Fingerprint(taken.collect())
 }

@@ -1,6 +1,7 @@
 //! From a file to a graph: the front-ends, what they may read, and the way through the pure layers.
 
 mod bytes;
+mod digests;
 mod discovery;
 mod dotenv;
 mod fingerprint;
@@ -20,6 +21,7 @@ mod world;
 mod writing;
 mod yaml;
 
+pub use digests::Digests;
 pub use discovery::{DATA, Discovery, DiscoveryError, PROGRAMS, discover, endings};
 pub use dotenv::parse as parse_dotenv;
 pub use fingerprint::retake;

@@ -196,7 +196,7 @@ impl World {
 }
 
 /// Takes out `.` and `..` by their names, as Node's `path.resolve` does: symlinks are kept as the user named them.
-fn normalise(path: &Path) -> PathBuf {
+pub(super) fn normalise(path: &Path) -> PathBuf {
     use std::path::Component;
     path.components().fold(PathBuf::new(), |mut out, part| {
         match part {

@@ -23,6 +23,7 @@
 //! | `logs/`, `pids/` | of the apps |
 
 mod checks;
+mod codes;
 mod copies;
 mod door;
 mod dump;
@@ -276,6 +277,12 @@ fn lock(home: &Path) -> std::io::Result<Option<LockFile>> {
 /// What this process runs, where the system says.
 fn program() -> Option<String> {
     std::env::current_exe().ok()?.into_os_string().into_string().ok()
+}
+
+/// Where the last daemon of a home said that everybody stands, by their numbers, as far as it holds since the machine was started.
+#[must_use]
+pub fn stood(home: &Path) -> BTreeMap<u32, Standing> {
+    standings::known(home, &boot_id()).standings
 }
 
 /// How the last daemon ended, in words.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::task::JoinHandle;
 
 use super::checks::Checks;
+use super::codes::{Codes, Looked};
 use super::door;
 use super::dump::{dump_path, write_dump};
 use super::foreground::{self, Foreground};
@@ -64,6 +65,8 @@ pub(super) struct Daemon {
     saved: UnboundedReceiver<Told>,
     checks: Checks,
     from_checks: UnboundedReceiver<health::Report>,
+    codes: Codes,
+    from_codes: UnboundedReceiver<Looked>,
     ready: Ready,
     from_ready: UnboundedReceiver<LaunchId>,
     watcher: Watcher,
@@ -120,6 +123,7 @@ impl Daemon {
         let (to_loop, saved) = unbounded_channel();
         let (to_watch, from_watcher) = unbounded_channel();
         let (to_checks, from_checks) = unbounded_channel();
+        let (to_codes, from_codes) = unbounded_channel();
         let (to_ready, from_ready) = unbounded_channel();
         let (from_server, from_clients) = unbounded_channel();
         let alive = channel(1);
@@ -151,6 +155,8 @@ impl Daemon {
             saved,
             checks: Checks::new(to_checks),
             from_checks,
+            codes: Codes::new(to_codes),
+            from_codes,
             ready: Ready::new(to_ready),
             from_ready,
             watcher: Watcher::new(home, to_watch),
@@ -268,6 +274,7 @@ impl Daemon {
                 Some(told) = self.saved.recv() => self.saver_did(told),
                 Some(report) = self.from_watcher.recv() => self.files_did(report),
                 Some(report) = self.from_checks.recv() => self.check_did(report),
+                Some(looked) = self.from_codes.recv() => self.inputs.extend(self.codes.heard(looked)),
                 () = self.presence.doubtful() => self.look_for_itself(&core),
                 Some(launch) = self.from_ready.recv() => self.is_ready(launch),
                 () = unread(&mut self.foreground) => {
@@ -452,6 +459,9 @@ impl Daemon {
         while let Ok(report) = self.from_checks.try_recv() {
             self.check_did(report);
         }
+        while let Ok(looked) = self.from_codes.try_recv() {
+            self.inputs.extend(self.codes.heard(looked));
+        }
     }
 
     /// Until nothing follows from anything any more.
@@ -500,6 +510,7 @@ impl Daemon {
         fault_point();
         match effect {
             Effect::Spawn(launch) => self.spawns.push_back(launch),
+            Effect::Code { launch, of } => self.codes.expect(launch, of),
             Effect::Stop { launch, signal, tree } => {
                 self.spawn_before(launch);
                 self.asked.push(launch);
@@ -603,11 +614,13 @@ impl Daemon {
                     Input::SpawnFailed { launch: launch.id, reason }
                 }
             };
+            self.codes.spawned(launch.id, matches!(input, Input::Spawned { .. }));
             self.inputs.push_back(input);
             if !is_awaited {
                 self.inputs.push_back(Input::Ready { launch: launch.id });
             }
         }
+        self.codes.look();
         if let Some(foreground) = &self.foreground {
             foreground.read(self.host.take_taps());
         }

@@ -1,3 +1,6 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::existing::{Known, existing};
 use super::{Action, ActualApp, Liveness, Step};
 use crate::base::Key;
@@ -8,6 +11,7 @@ use crate::spec::{AppSpec, Impact};
 #[must_use]
 pub fn altered(app: &AppSpec, actual: &ActualApp, name: &str, named: &[u32], renew: bool, key: &Key) -> Step {
     let renamed_from = (name != app.name).then_some(name);
+    let actual = &with_code_of(app, actual);
     let mut step = existing(app, &Known { actual, renamed_from, adopted: false }, key);
     let stays = |slot: u32| slot < app.instances && actual.instances.contains_key(&slot);
     step.start.retain(|slot| named.contains(slot) || !stays(*slot));
@@ -41,6 +45,24 @@ pub fn altered(app: &AppSpec, actual: &ActualApp, name: &str, named: &[u32], ren
     step
 }
 
+/// What runs, where a hand that says nothing of the code finds other code than was applied: nothing is replaced for that.
+fn with_code_of<'a>(app: &AppSpec, actual: &'a ActualApp) -> Cow<'a, ActualApp> {
+    let mut seen = Cow::Borrowed(actual);
+    if app.fingerprint != actual.spec.fingerprint {
+        return seen;
+    }
+    for (slot, instance) in &actual.instances {
+        let other = instance.launched.as_ref().filter(|launched| launched.fingerprint != app.fingerprint);
+        let Some(launched) = other else { continue };
+        let (fingerprint, fingerprint_by) = (app.fingerprint.clone(), app.fingerprint_by.clone());
+        let launched = AppSpec { fingerprint, fingerprint_by, ..(**launched).clone() };
+        if let Some(instance) = seen.to_mut().instances.get_mut(slot) {
+            instance.launched = Some(Arc::new(launched));
+        }
+    }
+    seen
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -66,6 +88,25 @@ mod tests {
         let actual = ActualApp { ecosystem: None, file: None, spec: Arc::clone(&spec), downtime_ms: None, instances };
         let step = altered(&wanted, &actual, "api", named, renew, &Key([1; 32]));
         (step.action, step.start, step.replace)
+    }
+
+    #[test]
+    fn a_hand_that_says_nothing_of_the_code_replaces_nothing_for_it() {
+        let with = |digest: &str| AppSpec {
+            fingerprint: crate::spec::Fingerprint([("x.js".to_owned(), digest.to_owned())].into()),
+            ..AppSpec::new("api", "/srv/api", "/srv")
+        };
+        let (spec, other) = (Arc::new(with("11")), Arc::new(with("22")));
+        let instance = ActualInstance { liveness: Liveness::Up, launched: Some(other) };
+        let instances = BTreeMap::from([(0, instance)]);
+        let actual = ActualApp { ecosystem: None, file: None, spec, downtime_ms: None, instances };
+        for (digest, args, want) in [("11", "", vec![]), ("22", "", vec![]), ("33", "", vec![0]), ("11", "x", vec![0])]
+        {
+            let args = args.split_whitespace().map(str::to_owned).collect();
+            let wanted = AppSpec { max_memory_restart: Some(1), args, ..with(digest) };
+            let step = altered(&wanted, &actual, "api", &[0], false, &Key([1; 32]));
+            assert_eq!(step.replace, want, "{digest}");
+        }
     }
 
     #[test]

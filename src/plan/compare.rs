@@ -48,9 +48,14 @@ fn code_changes(old: &AppSpec, new: &AppSpec, key: &Key) -> Vec<Change> {
 /// the same. The name is no part of that, so that a rename moves nothing.
 #[must_use]
 pub fn process_visible_eq(a: &AppSpec, b: &AppSpec) -> bool {
+    differs_in_code_at_most(a, b) && (a.fingerprint == b.fingerprint || Code::changed(a, b).is_empty())
+}
+
+/// The same but for the code that a process runs.
+#[must_use]
+pub fn differs_in_code_at_most(a: &AppSpec, b: &AppSpec) -> bool {
     let compared = |field: Field| process_sees(field) && field != Field::Code;
     fields(a).into_iter().zip(fields(b)).filter(|((field, _), _)| compared(*field)).all(|((_, a), (_, b))| a == b)
-        && (a.fingerprint == b.fingerprint || Code::changed(a, b).is_empty())
 }
 
 /// 16 hexadecimal digits that stand for everything a process sees of its spec; what `PMRUN_SPEC` carries.

@@ -103,7 +103,7 @@ impl Drift {
                 format!("started from an earlier version of the file: {}", slots(of))
             }
             DriftKind::OlderCode { slots: of, files } => {
-                format!("runs older code than there is on disk ({}): {}", files.join(", "), slots(of))
+                format!("runs other code than there is on disk ({}): {}", files.join(", "), slots(of))
             }
             DriftKind::DeletedProgram { slots: of, program } => format!(
                 "runs a program that was deleted or replaced ({program}), and `apply` leaves it so: {}",
@@ -195,6 +195,7 @@ impl Step {
                     | Reason::Stopped { .. }
                     | Reason::Errored { .. }
                     | Reason::RunsEarlierVersion { .. }
+                    | Reason::RunsOtherCode { .. }
                     | Reason::CodeChanged { .. }
             )
         };

@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Action, ActualApp, Change, Downtime, Liveness, Reason, Step, compare, process_visible_eq};
+use super::{
+    Action, ActualApp, Change, Downtime, Liveness, Reason, Step, compare, differs_in_code_at_most, process_visible_eq,
+};
 use crate::base::Key;
-use crate::spec::{AppSpec, Field, Impact};
+use crate::spec::{AppSpec, Field, Fingerprint, Impact};
 
 /// What is known about an app that the file has.
 pub(super) struct Known<'a> {
@@ -69,6 +72,9 @@ pub(super) struct Slots {
     pub(super) replace: Vec<u32>,
     /// Those of `replace` whose process was behind before the file changed.
     pub(super) outdated: Vec<u32>,
+    /// Those of `replace` and `rerun` whose process ran other code than was applied, and than there is now; and in which files.
+    pub(super) recoded: Vec<u32>,
+    pub(super) files: BTreeSet<String>,
     pub(super) remove: Vec<u32>,
     pub(super) stopped: Vec<u32>,
     pub(super) errored: Vec<u32>,
@@ -97,9 +103,7 @@ impl Slots {
                 Liveness::Up if launched.is_some_and(current) => {}
                 Liveness::Up => {
                     slots.replace.push(slot);
-                    if launched.is_none_or(|launched| !process_visible_eq(launched, &actual.spec)) {
-                        slots.outdated.push(slot);
-                    }
+                    slots.note_behind(slot, launched, &actual.spec, app);
                 }
                 // One that is to be started again from now on is: the new policy only acts when something ends.
                 Liveness::Completed
@@ -108,7 +112,10 @@ impl Slots {
                     slots.completed = true;
                 }
                 _ if !app.autostart => slots.idle = true,
-                Liveness::Completed => slots.rerun.push(slot),
+                Liveness::Completed => {
+                    slots.rerun.push(slot);
+                    slots.note_other_code(slot, launched, &actual.spec, app);
+                }
                 Liveness::Stopped => slots.stopped.push(slot),
                 Liveness::Errored => slots.errored.push(slot),
             }
@@ -122,6 +129,28 @@ impl Slots {
             slots.idle = true;
         }
         slots
+    }
+
+    /// Why the process of a slot is replaced, where that is not only for what changes between what was applied and what is to
+    /// be.
+    pub(super) fn note_behind(&mut self, slot: u32, launched: Option<&AppSpec>, was: &AppSpec, is: &AppSpec) {
+        if launched.is_none_or(|launched| !differs_in_code_at_most(launched, was)) {
+            self.outdated.push(slot);
+        } else {
+            self.note_other_code(slot, launched, was, is);
+        }
+    }
+
+    /// Where it is what there is now, it is replaced for another reason.
+    pub(super) fn note_other_code(&mut self, slot: u32, launched: Option<&AppSpec>, was: &AppSpec, is: &AppSpec) {
+        let only_in_code =
+            |launched: &&AppSpec| differs_in_code_at_most(launched, was) && !process_visible_eq(launched, was);
+        let Some(launched) = launched.filter(only_in_code) else { return };
+        let files = Fingerprint::changed(launched, is);
+        if !files.is_empty() {
+            self.recoded.push(slot);
+            self.files.extend(files.into_iter().map(|(file, ..)| file.to_owned()));
+        }
     }
 
     pub(super) fn start(&self) -> Vec<u32> {
@@ -190,7 +219,12 @@ pub(super) fn reasons(app: &AppSpec, changes: &[Change], slots: &Slots, known: &
     push(&slots.stopped, |slots| Reason::Stopped { slots });
     push(&slots.errored, |slots| Reason::Errored { slots });
     push(&slots.outdated, |slots| Reason::RunsEarlierVersion { slots });
-    push(&slots.rerun, |slots| Reason::RunsEarlierVersion { slots });
+    let rerun = slots.rerun.iter().copied().filter(|slot| !slots.recoded.contains(slot)).collect();
+    push(&rerun, |slots| Reason::RunsEarlierVersion { slots });
+    if !slots.recoded.is_empty() {
+        let files = slots.files.iter().cloned().collect();
+        reasons.push(Reason::RunsOtherCode { slots: slots.recoded.clone(), files });
+    }
     if slots.idle {
         reasons.push(Reason::NotAutostarted);
     }

@@ -212,13 +212,14 @@ fn slots(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> (Slots, D
             (Some(Meant::Up), _) if to.was_done(former, slot) => done.push(slot),
             (Some(Meant::Up), Liveness::Up) => {
                 slots.replace.push(slot);
-                if launched.is_none_or(|launched| !process_visible_eq(launched, was)) {
-                    slots.outdated.push(slot);
-                }
+                slots.note_behind(slot, launched, was, is);
             }
             (Some(Meant::Up), Liveness::Stopped) => slots.stopped.push(slot),
             (Some(Meant::Up), Liveness::Errored) => slots.errored.push(slot),
-            (Some(Meant::Up), Liveness::Completed) => slots.rerun.push(slot),
+            (Some(Meant::Up), Liveness::Completed) => {
+                slots.rerun.push(slot);
+                slots.note_other_code(slot, launched, was, is);
+            }
             (Some(Meant::Stopped | Meant::Killed), Liveness::Stopped) => {}
             (Some(Meant::Stopped | Meant::Killed), _) => stop.push(slot),
         }

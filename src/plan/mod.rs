@@ -31,7 +31,7 @@ mod scripts;
 mod simulate;
 
 pub use altered::altered;
-pub use compare::{compare, process_visible_eq, spec_digest, values};
+pub use compare::{compare, differs_in_code_at_most, process_visible_eq, spec_digest, values};
 pub use drift::{ByWhom, Cause, Drift, DriftKind, Running, note_by_hand};
 pub use followers::note_followers;
 pub use generation::{Completions, Former, Formers, GENERATIONS_KEPT, Generation, Meant, Outcome, Revision, Shortfall};

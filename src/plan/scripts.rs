@@ -4,7 +4,7 @@
 //! ```text
 //! # why this story is told
 //! //- desired            apps as parts of an `AppSpec`, in JSON5; script and cwd have defaults
-//! //- actual             apps likewise, and `owner`, `slots` (up, stopped, completed, errored, behind, adopted)
+//! //- actual             apps likewise, and `owner`, `slots` (up, recoded, stopped, completed, redone, errored, behind, adopted)
 //! $ plan [--only a,b] [--no-prune] [--adopt] [--allow-empty] [--ascii]
 //! $ apply [N]            the first N steps of the last plan, or all
 //! $ break N              step N of the last plan breaks off when it has hardly begun
@@ -196,7 +196,12 @@ impl Story {
 fn instance(state: &str, spec: &Arc<AppSpec>) -> ActualInstance {
     let mut behind = AppSpec::clone(spec);
     behind.env.insert("OLD".to_owned(), "1".to_owned());
+    let mut other = AppSpec::clone(spec);
+    other.fingerprint.0.values_mut().for_each(|digest| *digest = "0ther".to_owned());
     let (liveness, launched) = match state {
+        // Started again since, when there was other code on disk.
+        "recoded" => (Liveness::Up, Some(Arc::new(other))),
+        "redone" => (Liveness::Completed, Some(Arc::new(other))),
         "up" => (Liveness::Up, Some(Arc::clone(spec))),
         "behind" => (Liveness::Up, Some(Arc::new(behind))),
         "adopted" => (Liveness::Up, None),

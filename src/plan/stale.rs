@@ -204,6 +204,7 @@ impl States {
                 Reason::Stopped { slots } => (slots, "stopped"),
                 Reason::Errored { slots } => (slots, "errored"),
                 Reason::RunsEarlierVersion { slots } => (slots, "of an earlier version"),
+                Reason::RunsOtherCode { slots, .. } => (slots, "running other code"),
                 Reason::Scheduled | Reason::NotAutostarted | Reason::Completed => {
                     others = "not running";
                     continue;

@@ -150,6 +150,11 @@ pub enum Reason {
     RunsEarlierVersion {
         slots: Vec<u32>,
     },
+    /// A process runs other code than was applied, and than there is on disk: it was started from that later on.
+    RunsOtherCode {
+        slots: Vec<u32>,
+        files: Vec<String>,
+    },
     /// Another ecosystem, or nobody, owned it, and `--adopt` was given.
     Adopted {
         from: Option<EcosystemId>,

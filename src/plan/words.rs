@@ -157,6 +157,10 @@ pub(super) fn cause(reason: &Reason, step: &Step) -> Option<String> {
         Reason::RunsEarlierVersion { slots } => {
             format!("started from an earlier version of the file: {}", instances(step, slots))
         }
+        Reason::RunsOtherCode { slots, files } => {
+            let files: Vec<String> = files.iter().map(|file| shown_name(file)).collect();
+            format!("runs other code than there is on disk ({}): {}", files.join(", "), instances(step, slots))
+        }
         Reason::There { generation } => format!("{} has it", at(*generation)),
         Reason::NotThere { generation } => format!("{} does not have it", at(*generation)),
         Reason::UpThen { slots, generation } => {

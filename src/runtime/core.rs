@@ -246,6 +246,7 @@ impl Core {
                 }
                 self.host(launch, Event::Exited { launch, status, left }, now, &mut out);
             }
+            Input::Code { launch, of, found } => self.table.runs_code(launch, &of, &found),
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Said { launch, message } => out.extend(self.said(launch, message)),

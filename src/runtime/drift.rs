@@ -7,7 +7,7 @@ use super::{Intent, State};
 use crate::base::Key;
 use crate::plan::{
     ActualApp, ByWhom, Change, Drift, DriftKind, Former, Formers, Generation, Liveness, Meant, Running, Snapshot,
-    compare, process_visible_eq,
+    compare, differs_in_code_at_most,
 };
 use crate::spec::Field;
 
@@ -51,9 +51,10 @@ pub fn down(snapshot: &Snapshot, state: &State) -> Vec<Drift> {
     drifts
 }
 
-/// Whether what runs was started from something else than what was applied.
+/// Whether what runs was started from something else than what was applied. Of its code only the disk says whether it is
+/// another.
 fn runs_another(app: &ActualApp, instance: &crate::plan::ActualInstance) -> bool {
-    let same = instance.launched.as_ref().is_some_and(|launched| process_visible_eq(launched, &app.spec));
+    let same = instance.launched.as_ref().is_some_and(|launched| differs_in_code_at_most(launched, &app.spec));
     instance.liveness == Liveness::Up && app.spec.schedule.is_none() && !same
 }
 

@@ -8,7 +8,7 @@ use super::{AppRecord, ClientId, Recall, Standing, Stranger, Ticket, Watches};
 use crate::base::{InstanceId, Signal};
 use crate::plan::{Generation, Outcome};
 use crate::rpc::wire::{Answer, Failure};
-use crate::spec::{EcosystemId, Limits, Rotation};
+use crate::spec::{AppSpec, EcosystemId, Limits, Rotation};
 use crate::supervisor::{Check, Launch, LaunchId};
 
 /// What the core asks of the world. Effects are performed in order.
@@ -16,6 +16,8 @@ use crate::supervisor::{Check, Launch, LaunchId};
 pub enum Effect {
     /// Answered by `Spawned` or `SpawnFailed`.
     Spawn(Box<Launch>),
+    /// Look at the code of what is spawned next, as soon as it is; answered by `Code` where that is not what `of` says.
+    Code { launch: LaunchId, of: Arc<AppSpec> },
     /// Signal the first process, with `tree` all its descendants too, wherever they have gone; then watch them
     /// and answer `TreeGone` when none is left (with `tree: false`: when the first process has ended). Answered by `Told`
     /// before that.

@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{RecallError, Recalled, Stranger};
 use crate::base::ExitStatus;
 use crate::rpc::wire::Call;
+use crate::spec::{AppSpec, Fingerprint};
 use crate::supervisor::LaunchId;
 
 /// A connection to the control socket.
@@ -37,6 +40,13 @@ pub enum Input {
     SpawnFailed {
         launch: LaunchId,
         reason: String,
+    },
+    /// The code that it was started from is other than what was known of it: the answer to `Code`, where there is one. May come
+    /// after its end.
+    Code {
+        launch: LaunchId,
+        of: Arc<AppSpec>,
+        found: Fingerprint,
     },
     /// The first process ended. Comes exactly once a launch that was spawned. `left`: others of its launch are still there.
     Exited {

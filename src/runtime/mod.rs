@@ -15,6 +15,7 @@
 //! * A machine's state is changed by `step` alone, and each change is seen by the command at work.
 
 mod alter;
+mod code;
 mod core;
 pub mod drift;
 mod dump;

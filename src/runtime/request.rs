@@ -1,5 +1,6 @@
 //! What is asked for over the socket, as tasks.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -266,6 +267,7 @@ pub(super) fn plan_to(
             former.spec = Arc::new(AppSpec { fingerprint: code.clone(), ..(*former.spec).clone() });
         }
     }
+    let snapshot = &with_code_of_disk(snapshot, &formers, &back.code);
     let to = Destination {
         formers: &formers,
         completions: &completions,
@@ -276,6 +278,29 @@ pub(super) fn plan_to(
     let mut plan = plan_back(&to, snapshot);
     note_code(&mut plan, &then, &back.code);
     Ok((plan, formers, completions))
+}
+
+/// What runs, as a way back sees it: a process that runs the code that is on disk is not replaced for that. Another would run
+/// the same.
+fn with_code_of_disk<'a>(
+    snapshot: &'a Snapshot,
+    formers: &Formers,
+    disk: &BTreeMap<String, Fingerprint>,
+) -> Cow<'a, Snapshot> {
+    let mut seen = Cow::Borrowed(snapshot);
+    for (name, app) in &snapshot.apps {
+        let (Some(former), Some(code)) = (formers.get(name), disk.get(name)) else { continue };
+        for (slot, instance) in &app.instances {
+            let runs_it = |launched: &&Arc<AppSpec>| launched.fingerprint == *code && *code != former.spec.fingerprint;
+            let Some(launched) = instance.launched.as_ref().filter(runs_it) else { continue };
+            let launched = AppSpec { fingerprint: former.spec.fingerprint.clone(), ..(**launched).clone() };
+            let app = seen.to_mut().apps.get_mut(name);
+            if let Some(instance) = app.and_then(|app| app.instances.get_mut(slot)) {
+                instance.launched = Some(Arc::new(launched));
+            }
+        }
+    }
+    seen
 }
 
 /// What a way back would do where no daemon runs.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::code::OtherCode;
 use super::history::Why;
 use super::table::Instance;
 use super::{InstanceRecord, Intent, Survivor};
@@ -73,6 +74,9 @@ pub struct Standing {
     /// Of what is done: [`crate::plan::spec_digest`] of what it was started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) done_of: Option<String>,
+    /// What it was found to run besides what it is marked with; where nothing is said of it, it runs the code that is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<OtherCode>,
 }
 
 /// What is known of the time before a daemon started.
@@ -145,16 +149,22 @@ impl Standing {
             why: instance.why.clone(),
             untold: instance.untold && matches!(state, State::Stopping { phase: StopPhase::Asked { .. }, .. }),
             done_of: match state {
-                State::Completed { .. } => instance.machine.launched.as_ref().map(|launched| spec_digest(launched)),
+                State::Completed { .. } => {
+                    let launched = instance.machine.launched.as_ref();
+                    launched.map(|launched| instance.mark.clone().unwrap_or_else(|| spec_digest(launched)))
+                }
                 _ => None,
             },
+            code: OtherCode::of(instance),
         }
     }
 
     /// It was done as something else than what it is to be now: the command that said so had come no further.
     pub(super) fn is_outdated(&self, known: &InstanceRecord, spec: &AppSpec) -> bool {
         let is_other = self.done_of.as_ref().is_some_and(|digest| !known.is_current(digest, spec));
-        known.intent == Intent::Up && is_other
+        // It may have run before what was applied since: then nothing was to be run anew.
+        let ran = || self.code.as_ref().is_some_and(|code| code.is_of(spec));
+        known.intent == Intent::Up && is_other && !ran()
     }
 
     /// Its process, where it had one.
@@ -187,6 +197,7 @@ impl Standing {
         if let Intent::Done { status } = intent {
             if self.state == (State::Completed { status }) {
                 self.recall(instance);
+                self.recall_code(instance, self.done_of.as_deref());
             }
             return None;
         }
@@ -221,6 +232,7 @@ impl Standing {
             State::Completed { .. } => {
                 machine.state = self.state.clone();
                 machine.launched = Some(Arc::clone(&machine.policy));
+                self.recall_code(instance, self.done_of.as_deref());
                 None
             }
             State::Waiting { .. } | State::Scheduled | State::Errored { .. } => {
@@ -240,6 +252,8 @@ impl Standing {
             return None;
         }
         machine.state = self.state.clone().of_launch(launch);
+        self.recall_code(instance, Some(&survivor.spec_digest));
+        let machine = &mut instance.machine;
         // The process itself only knows it in ticks, since a boot that is known in seconds.
         if let Some(noted) = self.started_at_ms.filter(|at| at.abs_diff(survivor.started_at_ms) < STARTED_SLACK_MS) {
             instance.started_at_ms = Some(noted);
@@ -265,6 +279,19 @@ impl Standing {
             _ => {}
         }
         None
+    }
+
+    /// What its process was launched from, where that was found to have other code than what it is marked with, and to differ
+    /// from what its app is to be in nothing else.
+    pub(super) fn other_code(&self, spec: &Arc<AppSpec>) -> Option<Arc<AppSpec>> {
+        self.code.as_ref()?.launched(spec)
+    }
+
+    fn recall_code(&self, instance: &mut Instance, mark: Option<&str>) {
+        if let (Some(launched), Some(mark)) = (self.other_code(&instance.machine.policy), mark) {
+            instance.machine.launched = Some(launched);
+            instance.mark = Some(mark.to_owned());
+        }
     }
 
     fn recall(&self, instance: &mut Instance) {

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::code;
 use super::core::Measured;
 use super::history::{Heard, Moment, Why};
 use super::relief::Unrelieved;
@@ -88,6 +89,11 @@ pub(super) struct Instance {
     pub(super) why: Why,
     /// It is asked to end, and that may not have gone out to it yet.
     pub(super) untold: bool,
+    /// The last process that was asked for.
+    pub(super) asked_for: Option<LaunchId>,
+    /// What its process is marked with ([`crate::plan::spec_digest`] of what it was started as), where it has been found to
+    /// run other code than that: what its machine says that it was launched from is then as it was found.
+    pub(super) mark: Option<String>,
 }
 
 impl Instance {
@@ -110,6 +116,8 @@ impl Instance {
             asked_at: None,
             why: Why::Unknown,
             untold: false,
+            asked_for: None,
+            mark: None,
         }
     }
 }
@@ -326,7 +334,9 @@ impl Table {
                     instance.started_at_ms = None;
                     instance.asked_at = Some(now.mono);
                     instance.limits_note = None;
+                    (instance.asked_for, instance.mark) = (Some(fresh), None);
                     let spec = &instance.machine.policy;
+                    out.extend(code::look(fresh, spec));
                     let variables = &app.ambient.variables;
                     let list_id = first(instance.list_id);
                     let launch = launch(fresh, spec, first(id.slot), list_id, &self.layout, variables);

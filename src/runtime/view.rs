@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::table::{App, Instance, Table};
 use super::work::Declared;
-use super::{AppRecord, InstanceRecord, Intent, State, Stranger, Survivor};
+use super::{AppRecord, InstanceRecord, Intent, Standing, State, Stranger, Survivor};
 use crate::base::{InstanceId, Key, Now, first, format_span, is_second, second};
 use crate::plan::{
     ActualApp, ActualInstance, Liveness, Snapshot, Step, holds_secret, shown_digest, shown_env, shown_text, shown_words,
@@ -77,9 +77,10 @@ pub fn offline_apps(state: &State, layout: &Layout, unwatched: &Unwatched, revea
     grouped(views, &records.collect(), &state.key, reveal)
 }
 
-/// What `diff` compares with when no daemon runs: only what is really there counts as running.
+/// What `diff` compares with when no daemon runs: only what is really there counts as running. Where the last daemon knew of
+/// other code that runs, by the number that `list` shows, that is what the next will know.
 #[must_use]
-pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
+pub fn offline_snapshot(state: &State, unwatched: &Unwatched, stood: &BTreeMap<u32, Standing>) -> Snapshot {
     let app = |name: &String, record: &AppRecord| {
         let instance = |slot: u32, known: &InstanceRecord| match unwatched.get(&InstanceId::new(name.as_str(), slot)) {
             // The next daemon brings the stop that was begun to its end.
@@ -88,12 +89,20 @@ pub fn offline_snapshot(state: &State, unwatched: &Unwatched) -> Snapshot {
             }
             Some(survivor) => {
                 let same = known.is_current(&survivor.spec_digest, &record.spec);
-                ActualInstance { liveness: Liveness::Up, launched: same.then(|| Arc::clone(&record.spec)) }
+                let standing = stood.get(&known.id).filter(|standing| standing.pid() == Some(survivor.pid));
+                let launched = standing.and_then(|standing| standing.other_code(&record.spec));
+                let launched = launched.or_else(|| same.then(|| Arc::clone(&record.spec)));
+                ActualInstance { liveness: Liveness::Up, launched }
             }
             None => match known.intent {
                 Intent::Up | Intent::Stopped => ActualInstance { liveness: Liveness::Stopped, launched: None },
-                Intent::Done { .. } => {
-                    ActualInstance { liveness: Liveness::Completed, launched: Some(Arc::clone(&record.spec)) }
+                Intent::Done { status } => {
+                    let standing = stood
+                        .get(&known.id)
+                        .filter(|standing| standing.state == supervisor::State::Completed { status });
+                    let launched = standing.and_then(|standing| standing.other_code(&record.spec));
+                    let launched = launched.unwrap_or_else(|| Arc::clone(&record.spec));
+                    ActualInstance { liveness: Liveness::Completed, launched: Some(launched) }
                 }
             },
         };

@@ -214,12 +214,15 @@ impl Work {
         for slot in slots {
             // Changes rules only: no state is left.
             let id = InstanceId::new(&self.app, slot);
+            let mut restless = None;
             if let Some(instance) = table.apps.get_mut(&self.app).and_then(|app| app.instances.get_mut(&slot)) {
                 let launched = &mut instance.machine.launched;
                 if launched.as_deref().is_some_and(|launched| keeps_its_code(launched, &record.spec)) {
                     *launched = Some(Arc::clone(&record.spec));
+                    restless = instance.mark.is_some().then_some(instance.list_id);
                 }
             }
+            table.restless.extend(restless.map(|list_id| (list_id, id.clone())));
             table.feed(&id, Event::Policy(Arc::clone(&record.spec)), now, out);
         }
     }
@@ -274,13 +277,20 @@ fn apply(work: Work, step: &Step, declared: Option<&Declared>, table: &Table, ne
     for (slot, instance) in &mut instances {
         let held = table.apps.get(before).and_then(|app| app.instances.get(slot));
         let launched = held.and_then(|held| held.machine.launched.as_deref());
+        let mark = held.and_then(|held| held.mark.as_ref());
         match launched.filter(|launched| keeps_its_code(launched, &declared.spec)) {
             // What an earlier change of this kind left holds on: the process is the same.
-            Some(launched) => _ = instance.launched_spec.get_or_insert_with(|| spec_digest(launched)),
-            None if launched.is_none_or(|launched| launched.fingerprint != declared.spec.fingerprint) => {
+            Some(launched) if mark.is_none() => {
+                _ = instance.launched_spec.get_or_insert_with(|| spec_digest(launched));
+            }
+            // It was found to run this already, whatever it is marked with.
+            _ if mark.is_some() && launched.is_some_and(|launched| process_visible_eq(launched, &declared.spec)) => {
+                instance.launched_spec = mark.cloned();
+            }
+            _ if launched.is_none_or(|launched| launched.fingerprint != declared.spec.fingerprint) => {
                 instance.launched_spec = None;
             }
-            None => {}
+            _ => {}
         }
     }
     let record = AppRecord {

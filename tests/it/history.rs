@@ -238,7 +238,7 @@ fn drift_is_told_apart_from_an_edit_and_apply_puts_it_right() {
     home.exits(0, &["drift"]);
     home.exits(0, &["diff", "eco.json"]);
     home.write("stay.sh", home_script(&home, "# newer\n"));
-    home.exits(2, &["drift"]).prints("runs older code than there is on disk (stay.sh)");
+    home.exits(2, &["drift"]).prints("runs other code than there is on disk (stay.sh)");
     home.ok(&["delete", "db"]);
     home.exits(2, &["drift"]).prints("db  deleted by hand (@4 `delete db`");
     home.ok(&["apply", "eco.json"]);
@@ -292,7 +292,7 @@ fn a_program_that_was_deleted_is_drift_that_apply_leaves() {
     std::fs::remove_file(&sleep).expect("removed");
     let gone = home.exits(2, &["drift"]);
     gone.prints("its program is gone").prints("my-sleep): z:0 runs on, and cannot be started again");
-    assert!(!gone.stdout.contains("older code") && !gone.stderr.contains("puts right"), "{gone}");
+    assert!(!gone.stdout.contains("other code") && !gone.stderr.contains("puts right"), "{gone}");
     home.exits(65, &["apply", "eco.json"]);
     std::fs::copy(there.expect("sleep"), &sleep).expect("copied");
     let pid = home.pid("z:0");

@@ -13,6 +13,7 @@ mod at_work;
 mod bad_input;
 mod base;
 mod cluster;
+mod codes;
 mod commands;
 mod conformance;
 mod cron;

@@ -141,7 +141,8 @@ impl Core {
 
     /// A command that failed and said so beforehand has everything that it touched become what it was.
     pub(super) fn undo(&mut self, mut way: crate::runtime::operation::WayBack, out: &mut Vec<Effect>) {
-        let snapshot: Snapshot = view::snapshot(&self.table, self.generation);
+        let mut snapshot: Snapshot = view::snapshot(&self.table, self.generation);
+        self.table.leave_as_before(&way.formers, &mut snapshot);
         let selection = crate::graph::Selection::Only(way.touched);
         let to = crate::plan::Destination {
             formers: &way.formers,

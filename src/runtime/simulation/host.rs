@@ -14,6 +14,7 @@ use crate::runtime::{
     AppRecord, ClientId, Effect, Found, Input, Intent, Past, Recall, Save, Standing, State, Stranger, Survivor, Ticket,
     Watches, possible_launches, rebuild,
 };
+use crate::spec::Fingerprint;
 use crate::supervisor::{Launch, LaunchId, Layout, State as StandsAs};
 
 pub(super) const WALL_OFFSET: u64 = 1_700_000_000_000;
@@ -186,6 +187,8 @@ pub(super) struct Host {
     next_tree: u64,
     /// How often each script was started.
     pub(super) spawned: BTreeMap<String, usize>,
+    /// What stands for the code that an app's processes are started from, where that is not what was applied.
+    pub(super) code: BTreeMap<String, Fingerprint>,
     /// What the core has said last of where everybody stands.
     pub(super) standings: BTreeMap<u32, Standing>,
     /// How processes have ended that the core never heard of.
@@ -229,6 +232,7 @@ impl Host {
             pid_files: BTreeMap::new(),
             next_tree: 0,
             spawned: BTreeMap::new(),
+            code: BTreeMap::new(),
             standings: BTreeMap::new(),
             unheard: BTreeMap::new(),
             hears: false,
@@ -344,6 +348,12 @@ impl Host {
             }
             Effect::Standing { id, standing: None } => {
                 self.standings.remove(&id);
+            }
+            Effect::Code { launch, of } => {
+                let other = self.code.get(&of.name).filter(|found| **found != of.fingerprint);
+                if let Some(found) = other.cloned() {
+                    self.after(1, Coming::Input(Input::Code { launch, of, found }));
+                }
             }
             // Its programs have nothing to say to a signal that nobody knows.
             Effect::Signal { .. }

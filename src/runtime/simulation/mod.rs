@@ -5,6 +5,7 @@
 //! happened.
 
 mod checkers;
+mod codes;
 mod files;
 mod followers;
 mod foreground;
