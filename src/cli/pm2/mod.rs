@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 pub(super) use self::commands::{begin, dispatch, link_names, stay};
 pub(super) use self::program::Program;
 pub(super) use self::reload_lock::ReloadLock;
-pub(super) use self::table::text as table_text;
+pub(super) use self::table::{paragraphs, text as table_text};
 use super::arguments::Act;
 use super::error::CliError;
 use super::exchange::{self, Outcome};
 use super::exit::Exit;
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{ambient, arguments, conf, instances, list, show, surroundings};
+use super::{ambient, arguments, conf, instances, jlist, list, show, surroundings};
 use crate::base::InstanceId;
 use crate::config::World;
 use crate::diag::{Code, Diagnostic, Report, Severity};
@@ -267,7 +267,9 @@ pub(super) fn start(request: &Request, spec: &AppSpec, terminal: &mut Terminal) 
     let mode = if spec.is_worker() && spec.exec_mode == ExecMode::Cluster { "cluster_mode" } else { "fork_mode" };
     let count = spec.instances;
     let instances = if count == 1 { "instance" } else { "instances" };
-    let script = harmless(spec.script.as_bytes(), false);
+    // What runs a command line is its shell.
+    let shell = spec.shell().map(|shell| jlist::program(shell, std::env::var("PATH").ok().as_deref()));
+    let script = harmless(shell.as_deref().unwrap_or(&spec.script).as_bytes(), false);
     say(&format!("Starting {script} in {mode} ({count} {instances})"), terminal)?;
     quietly(request, &mut |_, _| (), terminal)?;
     if mode == "cluster_mode" {
@@ -314,6 +316,23 @@ pub(super) fn launch(
     for name in new {
         let count = all.iter().filter(|view| view.name == *name).count();
         say(&format!("App [{}] launched ({count} instances)", harmless(name.as_bytes(), false)), terminal)?;
+    }
+    Ok(())
+}
+
+/// Apps that a file has, and that were there before it was read.
+pub(super) fn say_restarted(names: &[String], reloads: bool, terminal: &mut Terminal) -> Result<(), CliError> {
+    let verb = if reloads { "reloadProcessId" } else { "restartProcessId" };
+    let all = instances::all(&surroundings::home()?)?;
+    let of = |name: &String| all.iter().filter(|view| view.name == *name).map(|view| view.id).collect::<Vec<_>>();
+    let named: Vec<(String, Vec<u32>)> =
+        names.iter().map(|name| (harmless(name.as_bytes(), false), of(name))).collect();
+    for (name, ids) in &named {
+        let ids = ids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        say(&format!("Applying action {verb} on app [{name}](ids: [ {ids} ])"), terminal)?;
+    }
+    for (name, id) in named.iter().flat_map(|(name, ids)| ids.iter().map(move |id| (name, id))) {
+        say(&format!("[{name}]({id}) ✓"), terminal)?;
     }
     Ok(())
 }
