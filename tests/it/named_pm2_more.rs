@@ -160,6 +160,7 @@ fn one_more_with_other_arguments_is_an_app_of_its_own() {
     // Words that nothing is done with, and an order that there is none of.
     pm2.says(0, &["jlist", "extra"], &[]);
     pm2.says(0, &["list", "--sort", "zzz"], &[]);
+    pm2.says(1, &[], &["usage: pm2 [options] <command>"]).prints("usage");
     let pid_file = format!("PID file : {}", pm2.home.folder.join("pids/f-1-1.pid").display());
     pm2.says(0, &["ls", "-m"], &["+--- f-1", "pm2 id : 1", "status : online", "watching : no", &pid_file]);
 }

@@ -86,8 +86,12 @@ pub(super) fn is_silenced() -> bool {
 
 pub(super) fn no_such_command(terminal: &mut Terminal) -> Result<(), CliError> {
     let mark = paint(terminal.colour, Colour::Red, "[PM2][ERROR]");
-    terminal
-        .print(format!("{mark} Command not found\n\nusage: pm2 [options] <command>\n\npm2 --help lists the commands\n"))
+    terminal.print(format!("{mark} Command not found\n\n"))?;
+    usage(terminal)
+}
+
+pub(super) fn usage(terminal: &mut Terminal) -> Result<(), CliError> {
+    terminal.print("usage: pm2 [options] <command>\n\npm2 --help lists the commands\n")
 }
 
 /// The table comes at the end of the command, once. This program's own manners are to say nothing more.
@@ -296,25 +300,29 @@ fn await_workers(names: &[&String]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The apps of a file.
-pub(super) fn launch(
+/// The apps of a file; those that are new, after what is said of the others.
+pub(super) fn launch<'a>(
     request: &Request,
-    names: &[String],
+    names: &'a [String],
     known: &[AppView],
     begun: &mut dyn FnMut(Plan, &mut Terminal),
     terminal: &mut Terminal,
-) -> Result<(), CliError> {
+) -> Result<Vec<&'a String>, CliError> {
     let is_new = |name: &&String| !known.iter().any(|app| app.spec.name == **name);
     let new: Vec<&String> = names.iter().filter(is_new).collect();
+    quietly(request, begun, terminal)?;
+    await_workers(&new)?;
+    Ok(new)
+}
+
+pub(super) fn say_launched(new: &[&String], terminal: &mut Terminal) -> Result<(), CliError> {
     if !new.is_empty() {
         let named: Vec<&str> = new.iter().map(|name| name.as_str()).collect();
         warn(&format!("Applications {} not running, starting...", named.join(", ")), terminal)?;
     }
-    quietly(request, begun, terminal)?;
-    await_workers(&new)?;
     let all = instances::all(&surroundings::home()?)?;
     for name in new {
-        let count = all.iter().filter(|view| view.name == *name).count();
+        let count = all.iter().filter(|view| view.name == **name).count();
         say(&format!("App [{}] launched ({count} instances)", harmless(name.as_bytes(), false)), terminal)?;
     }
     Ok(())
