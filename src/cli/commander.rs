@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Command;
 
+use super::columns::Sorting;
 use super::manners::Manners;
 use super::options::FLAGS;
 
@@ -59,6 +60,11 @@ fn option(word: &str, next: Option<&OsStr>) -> Option<(String, bool)> {
     Some(((*long).to_owned(), *value && takes(true)))
 }
 
+fn is_order(words: &[OsString]) -> bool {
+    let said = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join("=");
+    said.split_once('=').is_some_and(|(_, order)| order.parse::<Sorting>().is_ok())
+}
+
 /// With the command first. Of PM2's manners are that options which mean nothing to a command are no mistake.
 /// `cli` has the definition of the command that it is called with, others besides it or not.
 pub(super) fn arrange(args: Vec<OsString>, manners: Manners, cli: impl FnOnce(&str) -> Command) -> Line {
@@ -110,6 +116,15 @@ pub(super) fn arrange(args: Vec<OsString>, manners: Manners, cli: impl FnOnce(&s
             known.is_none_or(|known| known.get_arguments().any(named))
         };
         kept.retain(|(name, _)| name.as_deref().is_none_or(|name| name == "--no-color" || takes(name)));
+        // An order that there is none of is the usual one.
+        kept.retain(|(name, words)| name.as_deref() != Some("--sort") || is_order(words));
+        // What nothing is done with is passed over. Where an option takes a value it may be that.
+        let takes_words = |known: &Command| {
+            known.has_subcommands() || known.get_arguments().any(|arg| arg.get_action().takes_values())
+        };
+        if known.is_some_and(|known| !takes_words(known)) {
+            kept.retain(|(_, words)| words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-")));
+        }
     }
     line.args = program.into_iter().chain([command]).chain(kept.into_iter().flat_map(|(_, words)| words)).collect();
     line.args.extend(rest[end..].iter().cloned());
@@ -157,6 +172,10 @@ mod tests {
         assert_eq!(pm2("-v").0, "-V");
         assert_eq!(pm2("startup --hp /h -u bob").0, "startup --hp /h -u bob");
         assert_eq!(pm2("kill --no-daemon").0, "kill");
+        assert_eq!(pm2("jlist extra words").0, "jlist");
+        assert_eq!(pm2("list --sort zzz").0, "list");
+        assert_eq!(pm2("list --sort name:desc").0, "list --sort name:desc");
+        assert_eq!(pm2("jlist --nonsense").0, "jlist --nonsense");
         assert_eq!(pm2("logs --lines 5 --nostream").0, "logs --lines 5 --nostream");
     }
 }

@@ -216,7 +216,9 @@ pub(super) fn run(arguments: &Help, terminal: &mut Terminal) -> Result<Exit, Cli
     let text = match arguments.topic.first().map(String::as_str) {
         None => overview(&cli),
         Some("exit-codes" | "exit_codes" | "exitcodes") => format!("{}\n", exit::HELP),
-        Some("env" | "environment") => format!("{}\n", surroundings::VARIABLES),
+        Some("env" | "environment") => {
+            format!("{}\n\n{}\n", surroundings::VARIABLES, surroundings::MORE_VARIABLES)
+        }
         Some("ecosystem") => ECOSYSTEM.to_owned(),
         Some("protocol") => PROTOCOL.to_owned(),
         Some("man") => page(&mut cli, arguments.topic.get(1).map(String::as_str))?,

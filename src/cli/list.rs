@@ -62,6 +62,10 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
     if terminal.manners.are_pm2s() && !arguments.mini {
         return terminal.print(super::pm2::table_text(&rows, terminal.colour, now_ms())).map(|()| Exit::Done);
     }
+    if terminal.manners.are_pm2s() {
+        let text = super::pm2::paragraphs(&rows, &home, terminal)?;
+        return terminal.print(text).map(|()| Exit::Done);
+    }
     let style = style(terminal, watched);
     let text = if arguments.mini { columns::paragraphs(&rows, &style) } else { columns::text(&rows, &style) };
     terminal.print(text)?;

@@ -98,6 +98,11 @@ pub(super) fn judge<T>(
     }
     say(report, talk, terminal);
     if report.has_errors() {
+        // What is wrong with some of its apps only; the others are begun.
+        if let Some(value) = value {
+            terminal.exit_with(Exit::Error.into());
+            return Ok(value);
+        }
         return Err(CliError::said(Exit::Config));
     }
     if strict && report.diagnostics.iter().any(|d| d.severity == Severity::Warning) {

@@ -251,6 +251,11 @@ fn not_parsed(err: &clap::Error, manners: Manners) -> Exit {
         return Exit::Done;
     }
     if is_about_all && matches!(err.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
+        if manners.are_pm2s() {
+            let mut terminal = Terminal::new(true, false);
+            let _ = pm2::usage(&mut terminal).and_then(|()| terminal.flush());
+            return Exit::Usage;
+        }
         Terminal::new(true, false).say(help::overview(&Cli::command()));
         return Exit::Usage;
     }

@@ -77,12 +77,18 @@ pub(super) fn attach(arguments: &Attach, terminal: &mut Terminal) -> Result<Exit
         ..arguments::Logs::default()
     };
     // Whoever reads there is waited for by nobody: the program ends with its input.
+    let (begun, has_begun) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let mut terminal = Terminal::new(false, false);
-        if let Err(err) = logs::run(&shown, &mut terminal) {
+        let begin = move || {
+            let _ = begun.send(());
+        };
+        if let Err(err) = logs::run_telling(&shown, &mut terminal, begin) {
             terminal.say_error(&err);
         }
     });
+    // What it answers to the first line is shown, too. Where there is nothing to follow, that is dropped.
+    let _ = has_begun.recv();
     for line in std::io::stdin().lock().split(b'\n') {
         let line = line.map_err(|err| CliError::error(format!("failed to read what is typed: {err}")))?;
         let line = String::from_utf8_lossy(&line);

@@ -21,6 +21,24 @@ Environment:
   PMRUN_JS_ENGINE  what runs config programs, as --js-engine says it
   NO_COLOR         when set, nothing is coloured";
 
+/// The others, which nobody needs every day.
+pub(super) const MORE_VARIABLES: &str = "\
+Beside these:
+  PMRUN_LOGS_MAX                         the daemon's: what all rotated logs may take together (default: 4G)
+  PM2_HOME                               where `migrate pm2` finds PM2
+  PM2_ENABLE_GIT_PARSING                 when `true`, `jlist` has what git says of an app's folder
+
+Run under the name `pm2`:
+  PM2_HOME                               the home (default: ~/.pm2); PMRUN_HOME is not asked
+  PM2_SILENT, PM2_DISCRETE_MODE          when `true`, nothing is said but what was asked for
+  PM2_KILL_TIMEOUT, PM2_KILL_SIGNAL, PM2_KILL_USE_MESSAGE, PM2_GRACEFUL_LISTEN_TIMEOUT, PM2_PROCESS_INSTANCE_VAR
+                                         of apps that do not say it: kill_timeout, kill_signal, shutdown_with_message,
+                                         listen_timeout and instance_var
+  PM2_RELOAD_LOCK_TIMEOUT                how old the lock of a reload may be, in ms (default: 30000)
+  PM2_DUMP_FILE_PATH                     where `save` writes and `resurrect` reads
+  PM2_PID_FILE_PATH, PM2_LOG_FILE_PATH   where links to the daemon's files are made
+  FORCE                                  when set, `save` saves an empty list, too";
+
 const JS_ENGINE: &str = "PMRUN_JS_ENGINE";
 
 /// `PMRUN_HOME`, absolute. It need not exist.

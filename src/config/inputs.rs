@@ -30,6 +30,8 @@ pub struct Reading {
     pub merges_logs: bool,
     /// A profile (`--env`) that no app has is passed over, as PM2 does.
     pub overlooks_profiles: bool,
+    /// Apps whose programs are not there are left out, and told of, as PM2 does: the others are none the worse for it.
+    pub overlooks_missing: bool,
     /// GitHub's runner reads what is printed.
     pub for_runner: bool,
     pub journal: Journal,

@@ -11,9 +11,9 @@ use crate::diag::{Code, Diagnostic, Report, Severity};
 use crate::document::{Entry, Format, Key, Kind, Location, Node, SourceId, Span, to_json_text};
 use crate::graph::{Graph, Selection};
 use crate::schema::{self, Origins, Request};
-use crate::spec::EcosystemId;
+use crate::spec::{AppSpec, EcosystemId};
 
-/// A graph when the file has no errors, and everything there is to say about it.
+/// A graph when the file has no errors, or none that is overlooked, and everything there is to say about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub graph: Option<Graph>,
@@ -143,14 +143,36 @@ fn resolve(document: &Node, mut report: Report, request: Request<'_>, world: &Wo
         at_fault || !resolved.unselected.iter().any(|app| is_of(diagnostic, app))
     });
     let ecosystem = decoded.ecosystem.unwrap_or_else(|| folder.to_string_lossy().into_owned());
-    let graph = (!report.has_errors()).then(|| Graph {
+    let apps = if !report.has_errors() {
+        Some(resolved.apps)
+    } else if world.reading.overlooks_missing {
+        those_that_are_there(resolved.apps, &resolved.paths, &report)
+    } else {
+        None
+    };
+    let graph = apps.map(|apps| Graph {
         ecosystem: EcosystemId(ecosystem),
         file: file.display().to_string(),
         profile: profile.map(str::to_owned),
-        apps: resolved.apps,
+        apps,
         deploy: decoded.deploy,
     });
     Loaded { graph, origins: resolved.origins, report }
+}
+
+/// Where nothing is wrong but that programs of some are missing: the others, unless one of them needs such a one.
+fn those_that_are_there(apps: Vec<AppSpec>, paths: &[String], report: &Report) -> Option<Vec<AppSpec>> {
+    let errors = || report.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    let lacks = |path: &String| errors().any(|diagnostic| is_of(diagnostic, path));
+    let is_told =
+        |diagnostic: &Diagnostic| diagnostic.code == Code::NotFound && paths.iter().any(|path| is_of(diagnostic, path));
+    if !errors().all(is_told) {
+        return None;
+    }
+    let (there, missing): (Vec<_>, Vec<_>) = apps.into_iter().zip(paths).partition(|(_, path)| !lacks(path));
+    let there: Vec<AppSpec> = there.into_iter().map(|(app, _)| app).collect();
+    let needs = |app: &AppSpec| app.depends_on.iter().any(|name| missing.iter().any(|(one, _)| one.name == *name));
+    (!there.is_empty() && !there.iter().any(needs)).then_some(there)
 }
 
 /// Whether a diagnostic is about an app, by its path in the document.

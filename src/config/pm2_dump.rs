@@ -209,7 +209,8 @@ fn app(name: &str, processes: &[Map<String, Value>], inherited: &BTreeMap<String
         // PM2 writes each variable beside its options, too.
         let is_variable = environment.get(key) == Some(value);
         let is_overlay = key.strip_prefix("env_").is_some_and(|profile| !profile.is_empty() && value.is_object());
-        let is_said = OWN.contains(&key.as_str()) || TRANSLATED.contains(&key.as_str());
+        let is_number = first.get("instance_var").is_some_and(|name| name == key.as_str());
+        let is_said = is_number || OWN.contains(&key.as_str()) || TRANSLATED.contains(&key.as_str());
         let is_option = schema::is_option(key);
         if !is_said && !is_overlay && !value.is_null() && (is_option || !is_variable) && !is_default(key, value) {
             put(key, value.clone());

@@ -25,15 +25,16 @@ use crate::base::{InstanceId, Now};
 use crate::health;
 use crate::logs::rotate::Rotator;
 use crate::platform::{
-    Alarm, Clock, Event, Host, LockFile, Pending, Signals, awaitable, fault_point, give_back, is_same, names,
+    Alarm, Clock, Event, Host, LockFile, Pending, Signals, account_numbers, awaitable, fault_point, give_back, is_same,
+    names, user_id, user_name,
 };
 use crate::rpc::server::{FromClient, Replies, Server};
 use crate::rpc::wire::{Answer, Failure, OffersView, Request};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::Store;
 use crate::runtime::verdict::Verdict;
-use crate::runtime::{ClientId, Core, Effect, Input, Partner, State, Stranger, Talk, pm2_dump};
-use crate::supervisor::{Launch, LaunchId, Names};
+use crate::runtime::{Around, ClientId, Core, Effect, Input, Partner, State, Stranger, Talk, pm2_dump};
+use crate::supervisor::{Launch, LaunchId, Layout, Names};
 use crate::watch::{Report, Watcher};
 
 /// How long the last answers may take to be read when the daemon ends.
@@ -774,10 +775,13 @@ impl Daemon {
         if self.foreground.is_some() || names(&self.home) != Names::Pm2 {
             return;
         }
-        let apps = core.apps(self.clock.now());
+        let (apps, ambients) = core.apps(self.clock.now());
         let path = dump_path(&self.home);
+        let layout = Layout { home: self.home.to_string_lossy().into_owned(), names: Names::Pm2 };
+        let owner = user_name(user_id()).unwrap_or_default();
+        let around = Around { layout: &layout, ambients: &ambients, owner: &owner, numbers: account_numbers };
         if !apps.is_empty()
-            && let Err(error) = write_dump(&path, &pm2_dump(&apps))
+            && let Err(error) = write_dump(&path, &pm2_dump(&apps, around))
         {
             log::line(format_args!("failed to write `{}`: {error}", path.display()));
         }

@@ -13,6 +13,50 @@ use super::source::Instance;
 
 pub(super) const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The format that was there before, for all who do not say that they take the other.
+pub(super) const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// By what a scraper accepts: it has to name OpenMetrics, and prefer the older format no more than that.
+pub(super) fn takes_openmetrics(accept: &str) -> bool {
+    let weight = |kind: &str| {
+        let ranges = accept.split(',').filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_it = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(kind));
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |weight| weight.parse().ok());
+            weight.filter(|_| is_it)
+        });
+        ranges.fold(0.0, f32::max)
+    };
+    let openmetrics = weight("application/openmetrics-text");
+    openmetrics > 0.0 && openmetrics >= weight("text/plain")
+}
+
+/// The same in the older format: a counter's family is called as its samples are, and nothing says units or the end.
+pub(super) fn plain(text: &str) -> String {
+    let words = |line: &str| -> Option<(String, String, String)> {
+        let mut words = line.strip_prefix("# ")?.splitn(3, ' ').map(str::to_owned);
+        Some((words.next()?, words.next()?, words.next()?))
+    };
+    let counters: Vec<String> = text
+        .lines()
+        .filter_map(words)
+        .filter(|(what, _, kind)| what == "TYPE" && kind == "counter")
+        .map(|(_, name, _)| name)
+        .collect();
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines() {
+        match words(line) {
+            Some((what, name, rest)) if matches!(what.as_str(), "HELP" | "TYPE") => {
+                let total = if counters.contains(&name) { "_total" } else { "" };
+                plain.extend(["# ", &what, " ", &name, total, " ", &rest, "\n"]);
+            }
+            _ if line.starts_with('#') => {}
+            _ => plain.extend([line, "\n"]),
+        }
+    }
+    plain
+}
+
 type Labels = Vec<(String, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 type Counters = Family<Labels, Counter<f64, AtomicU64>>;
@@ -89,6 +133,22 @@ mod tests {
     use crate::rpc::wire::InstanceView;
 
     #[test]
+    fn who_does_not_name_openmetrics_has_the_older_format() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (accept, want) in [
+            ("", false),
+            ("*/*", false),
+            ("text/plain;version=0.0.4", false),
+            ("application/openmetrics-text; version=1.0.0", true),
+            (prometheus, true),
+            ("text/plain;version=0.0.4;q=0.9, application/openmetrics-text;q=0.5", false),
+            ("application/openmetrics-text;q=0", false),
+        ] {
+            assert_eq!(takes_openmetrics(accept), want, "{accept}");
+        }
+    }
+
+    #[test]
     fn names_have_their_units_and_values_what_was_seen() {
         let mut view = InstanceView::sample(3, "a\"b\n", 1);
         (view.pid, view.restarts, view.state) = (Some(7), 2, "online".to_owned());
@@ -107,6 +167,16 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
         }
         assert_eq!(text.matches("state=\"").count(), STATES.len());
+        let plain = plain(&text);
+        for line in [
+            "# TYPE pmrun_instance_restarts_total counter".to_owned(),
+            "# HELP pmrun_instance_restarts_total Times it was started again.".to_owned(),
+            "# TYPE pmrun_instance_memory_bytes gauge".to_owned(),
+            format!("pmrun_instance_restarts_total{labels} 2.0"),
+        ] {
+            assert!(plain.lines().any(|known| known == line), "{line}\n{plain}");
+        }
+        assert!(!plain.contains("# EOF") && !plain.contains("# UNIT"), "{plain}");
         assert!(super::text(None).unwrap().contains("pmrun_up 0"));
     }
 }

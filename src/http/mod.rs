@@ -127,7 +127,8 @@ impl Site {
             Handler::Look(look) => {
                 let key = format!("{} {}", route.id, parts.uri);
                 let reply = tokio::time::timeout(LOOK_PATIENCE, self.look(key, look, input)).await;
-                reply.map_err(|_| Problem::unavailable("it takes too long"))?.map(Reply::response)
+                let reply = reply.map_err(|_| Problem::unavailable("it takes too long"))??;
+                Ok(negotiated(reply, &parts.headers).response())
             }
             Handler::Change(change) => {
                 let done = in_turn(&self.changes, &self.source, move |source| change(source, &input)).await;
@@ -207,6 +208,15 @@ async fn in_turn(
         done
     };
     tokio::task::spawn_blocking(work).await.map_err(given_up)?
+}
+
+/// Metrics are in one of two formats.
+fn negotiated(reply: Reply, headers: &HeaderMap) -> Reply {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if reply.kind != metrics::KIND || metrics::takes_openmetrics(&accepted.collect::<Vec<_>>().join(",")) {
+        return reply;
+    }
+    Reply { kind: metrics::PLAIN, text: metrics::plain(&reply.text), ..reply }
 }
 
 /// What would go on, to who asks for its head only.

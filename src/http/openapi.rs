@@ -35,7 +35,10 @@ pub(super) fn document(routes: &[Route]) -> Value {
 fn operation(route: &Route) -> Value {
     let content = match route.answer {
         Kind::Json(schema) => json!({ "application/json": { "schema": reference(schema) } }),
-        Kind::Text(kind) => json!({ kind: { "schema": { "type": "string" } } }),
+        Kind::Text(kinds) => {
+            let text = |kind: &&str| ((*kind).to_owned(), json!({ "schema": { "type": "string" } }));
+            kinds.iter().map(text).collect::<serde_json::Map<_, _>>().into()
+        }
         Kind::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
     };
     let problem = json!({ "application/json": { "schema": reference("Problem") } });

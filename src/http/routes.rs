@@ -40,7 +40,8 @@ pub(super) struct Route {
 pub(super) enum Kind {
     /// JSON, by the name of a schema.
     Json(&'static str),
-    Text(&'static str),
+    /// In these formats.
+    Text(&'static [&'static str]),
     Events,
 }
 
@@ -157,10 +158,10 @@ pub(super) static ROUTES: &[Route] = &[
         path: "/metrics",
         id: "metrics",
         scope: Some(Scope::Read),
-        doc: "For Prometheus, in the OpenMetrics format",
+        doc: "For Prometheus: in the OpenMetrics format to who accepts that, else in its text format 0.0.4",
         parameters: &[],
         body: None,
-        answer: Kind::Text(metrics::KIND),
+        answer: Kind::Text(&[metrics::PLAIN, metrics::KIND]),
         handler: Handler::Look(|source, _| {
             let instances = if source.is_up() { Some(source.instances(None)?) } else { None };
             let text = metrics::text(instances.as_deref());

@@ -109,8 +109,17 @@ impl<'a> Follower<'a> {
     ///
     /// # Errors
     /// When the sink refuses a line, and when no more can be watched.
-    pub fn run(mut self, sink: &mut dyn Sink) -> Result<(), FollowError> {
+    pub fn run(self, sink: &mut dyn Sink) -> Result<(), FollowError> {
+        self.run_telling(sink, || ())
+    }
+
+    /// The same; says when it has begun, after which nothing is missed.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_telling(mut self, sink: &mut dyn Sink, begun: impl FnOnce()) -> Result<(), FollowError> {
         self.begin(sink)?;
+        begun();
         self.go_on(sink)
     }
 

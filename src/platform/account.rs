@@ -68,6 +68,22 @@ pub fn user_name(uid: u32) -> Option<String> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
 
+/// The numbers of a user and of a group, or of the user's own where none is named; none of who is not known.
+#[must_use]
+pub fn account_numbers(user: Option<&str>, group: Option<&str>) -> (Option<u32>, Option<u32>) {
+    let number = user.and_then(|user| user.parse().ok());
+    let known = match (user, number) {
+        (None, _) => None,
+        (Some(_), Some(number)) => User::from_uid(Uid::from_raw(number)).ok().flatten(),
+        (Some(name), None) => User::from_name(name).ok().flatten(),
+    };
+    let gid = match group {
+        Some(group) => group_id(group).ok().flatten(),
+        None => known.as_ref().map(|known| known.gid),
+    };
+    (known.map(|known| known.uid.as_raw()).or(number), gid.map(Gid::as_raw))
+}
+
 /// What keeps apps from being run as somebody; the end of a sentence.
 ///
 /// # Errors
@@ -238,6 +254,15 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
+
+    #[test]
+    fn numbers_are_found_by_either() {
+        assert_eq!(account_numbers(None, None), (None, None));
+        assert_eq!(account_numbers(Some("root"), None), (Some(0), Some(0)));
+        assert_eq!(account_numbers(Some("0"), Some("4000000001")), (Some(0), Some(4_000_000_001)));
+        assert_eq!(account_numbers(Some("4000000001"), None), (Some(4_000_000_001), None));
+        assert_eq!(account_numbers(Some("no-such-user"), Some("no-such-group")), (None, None));
+    }
 
     #[test]
     fn who_is_not_there_is_named_and_who_is_oneself_is_nobody_else() {

@@ -50,7 +50,7 @@ mod tree;
 mod usage;
 mod warden;
 
-pub use account::{LogOwner, check_account, user_name};
+pub use account::{LogOwner, account_numbers, check_account, user_name};
 pub use brood::{Bounds, Brood, Ended, Excess};
 pub use cgroup::{make_room, not_in_force};
 pub use clock::{Alarm, Clock, Timer, time_zone};

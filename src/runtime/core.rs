@@ -450,12 +450,12 @@ impl Core {
         }
     }
 
-    /// Everything that is known, secrets included.
+    /// Everything that is known, secrets included, and what it inherits.
     #[must_use]
-    pub fn apps(&self, now: Now) -> Vec<crate::rpc::wire::AppView> {
-        match self.show(&[], true, false, now) {
-            Answer::Show { apps, .. } => apps,
-            _ => Vec::new(),
+    pub fn apps(&self, now: Now) -> (Vec<crate::rpc::wire::AppView>, BTreeMap<String, BTreeMap<String, String>>) {
+        match self.show(&[], true, true, now) {
+            Answer::Show { apps, ambients } => (apps, ambients),
+            _ => Default::default(),
         }
     }
 

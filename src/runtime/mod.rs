@@ -44,7 +44,7 @@ mod watching;
 mod work;
 
 pub use core::{Core, Survivor, Zones};
-pub use dump::pm2_dump;
+pub use dump::{Around, pm2_dump};
 pub use effect::{Effect, Errand, Partner, Save, Talk};
 pub use generation::{Recall, RecallError, Recalled};
 pub use input::{ClientId, Input, Ticket};

@@ -284,6 +284,15 @@ impl AppSpec {
         self.runtime().is_some()
     }
 
+    /// The shell that a command line is run by: its script is that line.
+    #[must_use]
+    pub fn shell(&self) -> Option<&str> {
+        let shell = self.interpreter.as_deref()?;
+        let name = shell.rsplit('/').next().unwrap_or_default();
+        let runs_line = self.interpreter_args.last().is_some_and(|last| last == "-c");
+        (matches!(name, "sh" | "bash") && runs_line).then_some(shell)
+    }
+
     /// How its workers share out who connects.
     #[must_use]
     pub fn shares_by(&self) -> Distribution {

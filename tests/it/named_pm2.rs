@@ -120,7 +120,13 @@ fn files_ids_and_the_dump_are_pm2s() {
     pm2.says(0, &["save"], &[&format!("[PM2] Successfully saved in {}", dump.display())]);
     let dumped: serde_json::Value = serde_json::from_slice(&std::fs::read(&dump).expect("a dump")).expect("JSON");
     assert_eq!((&dumped[0]["name"], &dumped[1]["status"]), (&json!("zed"), &json!("stopped")));
+    // PM2 itself takes a file for each process from there, and its variables from nowhere else.
+    let pid_file = pm2.home.folder.join("pids/zed-0.pid");
+    assert_eq!(dumped[0]["pm_pid_path"], pid_file.to_str().expect("text"));
+    assert!(dumped[0]["env"]["PATH"].is_string() && dumped[0]["unique_id"].is_string(), "{dumped}");
     pm2.says(0, &["kill"], &[]);
+    let link = pm2.home.folder.join("pm2.pid");
+    assert!(link.symlink_metadata().is_err(), "it leads nowhere");
     assert!(pm2.home.list().is_empty(), "PM2 knows of nothing that it has killed");
     pm2.says(0, &["resurrect"], &["[PM2] Resurrecting"]);
     pm2.home.until_state("zed:0", "online");

@@ -142,3 +142,101 @@ fn a_container_runs_a_script_in_the_foreground() {
     let output = named("pm2-dev", &["once.sh"]);
     assert!(output.code == Some(1) && output.stderr.contains("pmrun run FILE"), "{output}");
 }
+
+#[test]
+fn one_more_with_other_arguments_is_an_app_of_its_own() {
+    let pm2 = Pm2::new();
+    pm2.home.write("say.sh", "echo $1\nexec sleep 1000\n");
+    pm2.says(0, &["start", "say.sh", "--name", "f", "--", "one"], &[]);
+    let other = "[PM2][WARN] `f` is there with other options: this one is called `f-1`";
+    pm2.says(0, &["start", "say.sh", "--name", "f", "-f", "--", "two"], &[other]);
+    pm2.says(0, &["start", "say.sh", "--name", "f", "-f", "--", "one"], &[]);
+    let list = pm2.list();
+    let args: Vec<_> = list.iter().map(|one| (&one["name"], &one["pm2_env"]["args"])).collect();
+    let (one, two) = (json!(["one"]), json!(["two"]));
+    assert_eq!(args, [(&json!("f"), &one), (&json!("f-1"), &two), (&json!("f"), &one)]);
+    // By pmrun's own name nothing is dropped without a word either.
+    pm2.home.ok(&["start", "say.sh", "--name", "f", "-f", "--", "three"]).says("runs with other options");
+    // Words that nothing is done with, and an order that there is none of.
+    pm2.says(0, &["jlist", "extra"], &[]);
+    pm2.says(0, &["list", "--sort", "zzz"], &[]);
+    pm2.says(1, &[], &["usage: pm2 [options] <command>"]).prints("usage");
+    let pid_file = format!("PID file : {}", pm2.home.folder.join("pids/f-1-1.pid").display());
+    pm2.says(0, &["ls", "-m"], &["+--- f-1", "pm2 id : 1", "status : online", "watching : no", &pid_file]);
+}
+
+#[test]
+fn apps_whose_script_is_missing_keep_nobody_else() {
+    let pm2 = Pm2::new();
+    let app = |name: &str, script: &str| json!({ "name": name, "script": script });
+    pm2.home.write_json("mix.json", &json!([app("ok", "echo.sh"), app("bad", "nope.js")]));
+    let output = pm2.says(1, &["start", "mix.json"], &["[PM2] App [ok] launched (1 instances)"]);
+    assert!(output.stderr.contains("nope.js` does not exist"), "{output}");
+    // What ran is told of as what is new.
+    pm2.home.write_json("two.json", &json!([app("ok", "echo.sh"), app("new", "echo.sh")]));
+    let restarted = ["[PM2] Applying action restartProcessId on app [ok](ids: [ 0 ])", "[PM2] [ok](0) ✓"];
+    pm2.says(0, &["restart", "two.json"], &restarted);
+    // Who needs what is not there is not begun.
+    let needs = json!({ "name": "front", "script": "echo.sh", "depends_on": ["bad"] });
+    pm2.home.write_json("needs.json", &json!([needs, app("bad", "nope.js")]));
+    pm2.says(1, &["start", "needs.json"], &[]);
+    assert!(pm2.list().iter().all(|one| one["name"] != "front"));
+}
+
+#[test]
+fn what_an_app_answers_to_what_was_typed_at_once_is_shown() {
+    let pm2 = Pm2::new();
+    pm2.home.write("answer.sh", "while read line; do echo \"got $line\"; done\nexec sleep 1000\n");
+    pm2.says(0, &["start", "answer.sh"], &[]);
+    pm2.home.until_state("answer:0", "online");
+    let mut command = pm2.command(&["attach", "0"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut stdin, b"typed\n").expect("it reads");
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let reader = std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(stdout).map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    assert_eq!(lines.recv_timeout(BOUND).as_deref(), Ok("got typed"));
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
+    reader.join().expect("it ends with the program");
+}
+
+#[test]
+fn what_happens_is_told_between_what_is_written() {
+    let pm2 = Pm2::new();
+    pm2.says(0, &["start", "echo.sh"], &[]);
+    let mut command = pm2.command(&["logs", "--json"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it runs");
+    let stdout = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let (sender, lines) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(stdout).map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let mut told = Vec::new();
+    let deadline = Instant::now() + BOUND;
+    // It says nothing of when it has begun.
+    while told.last().is_none_or(|status| status != "restart") {
+        assert!(Instant::now() < deadline, "{told:?}");
+        pm2.says(0, &["restart", "echo"], &[]);
+        while let Ok(line) = lines.recv_timeout(Duration::from_secs(1)) {
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            if line["type"] == "process_event" {
+                assert!(line["app_name"] == "echo" && line["timestamp"].is_string(), "{line}");
+                told.push(line["status"].as_str().expect("text").to_owned());
+            }
+        }
+    }
+    assert!(told.ends_with(&["exit", "online", "restart"].map(str::to_owned)), "{told:?}");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    reader.join().expect("it ends with the program");
+}

@@ -194,8 +194,12 @@ fn everything_is_answered_as_the_document_says_and_without_any_value_of_a_variab
     assert_eq!(web.json("/api/v1/plan")["changes"], false);
     assert_eq!(web.json("/api/v1/apps/api/logs?stream=out")["lines"][0]["line"], "started api:0");
     let metrics = web.get("/metrics").is(200).body;
-    assert!(metrics.contains("pmrun_up 1\n") && metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(metrics.contains("pmrun_up 1\n") && !metrics.contains("# EOF"), "{metrics}");
     assert!(metrics.contains("state=\"online\"} 1.0"), "{metrics}");
+    // Who scrapes says which format it takes.
+    let answer = web.send("GET", "/metrics", &web.read, "accept: application/openmetrics-text\r\n", "").is(200);
+    assert!(answer.head.contains("openmetrics-text") && answer.body.ends_with("# EOF\n"), "{}", answer.head);
+    assert!(web.get("/metrics").head.contains("text/plain; version=0.0.4"));
     web.end();
 }
 

@@ -147,6 +147,13 @@ enum Side {
     Relieved,
 }
 
+/// The events of an entry by their names, for who follows no instance: what was started without a restart is new.
+pub(in crate::cli) fn events(entry: &Entry) -> Vec<&'static str> {
+    let side = if entry.beside { Side::Beside } else { Side::Alone };
+    let is_new = matches!(&entry.what, What::Started { restarts: 0, .. });
+    told(&entry.what, side, is_new, false).into_iter().map(|told| told.event).collect()
+}
+
 /// What PM2 tells of it, in this order. Of what is beside another in its slot only that it comes and goes.
 fn told(what: &What, side: Side, is_new: bool, waits: bool) -> Vec<Told> {
     let beside = side != Side::Alone;

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use self::amp::{Arg, Decoder};
 use self::bus::Bus;
+pub(super) use self::events::events;
 use super::surroundings;
 use crate::platform::{end_with_parent, is_readable, passed_listeners, peer, user_id, wait_for_any};
 

@@ -89,6 +89,17 @@ pub(super) fn changed(
     Ok((wanted, idle))
 }
 
+/// Whether an app as it is known is not what the command line describes: by its arguments, and by what options say.
+pub(super) fn differs(known: &AppSpec, described: &AppSpec, options: &AppOptions) -> bool {
+    let mut wanted = known.clone();
+    wanted.args.clone_from(&described.args);
+    wanted.exec_mode = described.exec_mode;
+    for field in options.keys().filter(|key| *key != "instances").flat_map(fields) {
+        wanted.take(field, described);
+    }
+    wanted != *known
+}
+
 fn fields(key: &str) -> Vec<Field> {
     match key {
         "time" => vec![Field::LogDateFormat],
@@ -119,6 +130,25 @@ mod tests {
         assert_eq!(written(&Word::Script("./gone.py".into()), &none), r#"{"script":"/srv/gone.py"}"#);
         assert_eq!(written(&Word::Script("sleep".into()), &none), r#"{"script":"sleep"}"#);
         assert_eq!(written(&Word::Line("sleep 5".into()), &none), r#"{"script":"sleep 5"}"#);
+    }
+
+    #[test]
+    fn one_more_with_other_arguments_or_options_is_another() {
+        let mut known = AppSpec::new("api", "/srv/a.js", "/srv");
+        (known.args, known.restart.max_restarts) = (vec!["one".into()], 5);
+        let (mut described, mut options) = (AppSpec::new("api", "/srv/a.js", "/srv"), AppOptions::default());
+        described.args = vec!["one".into()];
+        described.instances = 2;
+        options.set("instances", number_or_text("2"));
+        options.set("name", text("api"));
+        assert!(!differs(&known, &described, &options), "what is not said is as it is");
+        described.args = vec!["two".into()];
+        assert!(differs(&known, &described, &options));
+        described.args = vec!["one".into()];
+        described.restart.max_restarts = 7;
+        assert!(!differs(&known, &described, &options));
+        options.set("max_restarts", number_or_text("7"));
+        assert!(differs(&known, &described, &options));
     }
 
     #[test]

@@ -88,7 +88,12 @@ pub(super) fn apply(
         }
     };
     if manners.are_pm2s() {
-        pm2::launch(&request, &names, known, &mut done, terminal)?;
+        let new = pm2::launch(&request, &names, known, &mut done, terminal)?;
+        // Of what was there already PM2 says that it is restarted, whatever that took.
+        let again = |name: &&String| known.iter().any(|app| app.spec.name == **name);
+        let again: Vec<String> = replaced.iter().filter(again).cloned().collect();
+        pm2::say_restarted(&again, matches!(verb, Verb::Reload | Verb::StartOrReload), terminal)?;
+        pm2::say_launched(&new, terminal)?;
     } else {
         let outcome = exchange::perform(&home, &request, arguments.turn.no_queue, terminal, &mut done)?;
         let exit = change::concluded(&home, &names, "applied", &outcome, terminal)?;
@@ -190,6 +195,7 @@ fn read(
 ) -> Result<(Graph, Origins, Option<Revision>), CliError> {
     let mut world = world.clone();
     world.reading.mode.clone_from(&picks.env);
+    world.reading.overlooks_missing = terminal.manners.are_pm2s();
     let profile = picks.env.as_deref();
     if let Some(text) = stdin {
         let (graph, origins) = loading::load_stdin(text, profile, &picks.only, &world, terminal)?;

@@ -314,8 +314,22 @@ impl Scene<'_> {
             write_down(node, &spec.name, &self.world, terminal)?;
         }
         let same = known.iter().find(|app| app.spec.name == spec.name && is_same(&app.spec, &spec));
+        // One more of an app is as the others are: what is said otherwise is another app's.
+        let is_other = |app: &AppView| self.arguments.force && app::differs(&app.spec, &spec, &self.arguments.app);
+        let (same, what) = match same {
+            Some(app) if is_other(app) && terminal.manners.are_pm2s() => (None, "is there with other options"),
+            Some(app) if is_other(app) && is_up(app) => {
+                let name = harmless(spec.name.as_bytes(), false);
+                terminal.note(&format!(
+                    "`{name}` runs with other options than these: one more of it has what the others have; `--name` \
+                     starts another app beside it"
+                ));
+                (same, "")
+            }
+            same => (same, "runs another script"),
+        };
         if terminal.manners.are_pm2s() && same.is_none() {
-            free_name(&mut spec, known, terminal)?;
+            free_name(&mut spec, what, known, terminal)?;
         }
         let Some(app) = same else {
             // Of one that is there under that name the daemon says so.
@@ -329,8 +343,7 @@ impl Scene<'_> {
             return change::bring_up(&request, &[], "started", self.arguments.turn, terminal);
         };
         let targets = vec![spec.name.clone()];
-        let runs = app.instances.iter().any(|view| !matches!(view.state.as_str(), "stopped" | "errored" | "completed"));
-        match (runs, self.arguments.force) {
+        match (is_up(app), self.arguments.force) {
             (true, false) => {
                 let name = harmless(spec.name.as_bytes(), false);
                 Err(CliError::error(format!("`{word}` runs already, as `{name}`"))
@@ -432,8 +445,12 @@ fn bring_up(
     change::concluded(&home, targets, verb, &outcome, terminal)
 }
 
+fn is_up(app: &AppView) -> bool {
+    app.instances.iter().any(|view| !matches!(view.state.as_str(), "stopped" | "errored" | "completed"))
+}
+
 /// PM2 runs two scripts under one name, which here is an app's own: the second gets one like it.
-fn free_name(spec: &mut AppSpec, known: &[AppView], terminal: &mut Terminal) -> Result<(), CliError> {
+fn free_name(spec: &mut AppSpec, what: &str, known: &[AppView], terminal: &mut Terminal) -> Result<(), CliError> {
     let is_taken = |name: &str| known.iter().any(|app| app.spec.name == name);
     if !is_taken(&spec.name) {
         return Ok(());
@@ -441,7 +458,7 @@ fn free_name(spec: &mut AppSpec, known: &[AppView], terminal: &mut Terminal) -> 
     let taken = std::mem::take(&mut spec.name);
     let mut names = (1_u32..).map(|number| format!("{taken}-{number}"));
     spec.name = names.find(|name| !is_taken(name)).unwrap_or_default();
-    let said = format!("`{taken}` runs another script: this one is called `{}`", spec.name);
+    let said = format!("`{taken}` {what}: this one is called `{}`", spec.name);
     pm2::warn(&harmless(said.as_bytes(), false), terminal)
 }
 

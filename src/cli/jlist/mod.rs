@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use self::inspect::inspected;
 use self::process::Process;
-pub(super) use self::process::exit_code;
+pub(super) use self::process::{exit_code, program};
 use super::error::CliError;
 use super::exit::Exit;
 use super::manners::Manners;

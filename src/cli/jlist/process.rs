@@ -1,6 +1,7 @@
 //! One instance as PM2's list has it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -10,6 +11,7 @@ use super::status;
 use crate::base::{ExitStatus, InstanceId};
 use crate::cli::looks::Load;
 use crate::cli::package::node_version;
+use crate::platform::account_numbers;
 use crate::rpc::wire::{AppView, InstanceView, OffersView};
 use crate::spec::AppSpec;
 use crate::supervisor::{Layout, declared, pid_file, unique_id};
@@ -93,6 +95,7 @@ const OWN: &[&str] = &[
     "shutdown_with_message",
     "status",
     "stop_exit_codes",
+    "time",
     "treekill",
     "uid",
     "unique_id",
@@ -230,8 +233,14 @@ impl Serialize for Environment<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &spec.name)?;
         map.serialize_entry("namespace", &spec.namespace)?;
-        if !spec.args.is_empty() {
-            map.serialize_entry("args", &spec.args)?;
+        // PM2 keeps a command line as its shell with arguments.
+        let shell = spec.shell().map(|shell| program(shell, self.ambient.get("PATH").map(String::as_str)));
+        let args: Vec<&String> = match shell {
+            Some(_) => spec.interpreter_args.iter().chain([&spec.script]).chain(&spec.args).collect(),
+            None => spec.args.iter().collect(),
+        };
+        if !args.is_empty() {
+            map.serialize_entry("args", &args)?;
         }
         if self.app.file.is_none() && spec.filter_env.is_empty() {
             map.serialize_entry("filter_env", &json!([]))?;
@@ -250,17 +259,18 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("pmx", &self.is_on("pmx"))?;
         map.serialize_entry("automation", &self.is_on("automation"))?;
         map.serialize_entry("treekill", &spec.stop.tree)?;
-        map.serialize_entry("username", spec.uid.as_deref().unwrap_or(self.owner))?;
+        map.serialize_entry("username", self.owner)?;
         map.serialize_entry("windowsHide", &true)?;
         map.serialize_entry("kill_retry_time", &100)?;
         map.serialize_entry("watch", &watch(spec))?;
         for (name, value) in explicit(spec) {
             map.serialize_entry(name, &value)?;
         }
-        map.serialize_entry("node_args", &spec.interpreter_args)?;
-        map.serialize_entry("pm_exec_path", &spec.script)?;
+        let interpreter = spec.interpreter.as_deref().filter(|_| shell.is_none());
+        map.serialize_entry("node_args", if shell.is_some() { &[][..] } else { &spec.interpreter_args })?;
+        map.serialize_entry("pm_exec_path", shell.as_ref().unwrap_or(&spec.script))?;
         map.serialize_entry("pm_cwd", &spec.cwd)?;
-        map.serialize_entry("exec_interpreter", spec.interpreter.as_deref().unwrap_or("none"))?;
+        map.serialize_entry("exec_interpreter", interpreter.unwrap_or("none"))?;
         // What has no channel to share a port by is no worker, whatever was asked for.
         let mode = if spec.is_worker() { "cluster_mode" } else { "fork_mode" };
         map.serialize_entry("exec_mode", mode)?;
@@ -341,15 +351,35 @@ fn explicit(spec: &AppSpec) -> Vec<(&'static str, Value)> {
     say("cron_restart", spec.cron_restart.is_some(), json!(spec.cron_restart));
     say("ignore_watch", !spec.watch.ignore.is_empty(), json!(spec.watch.ignore));
     say("watch_delay", spec.watch.delay_ms != usual.watch.delay_ms, json!(spec.watch.delay_ms));
-    say("stop_exit_codes", !restart.stop_exit_codes.is_empty(), json!(restart.stop_exit_codes));
+    // One alone is none of a list.
+    let codes = match &restart.stop_exit_codes[..] {
+        [one] => json!(one),
+        codes => json!(codes),
+    };
+    say("stop_exit_codes", !restart.stop_exit_codes.is_empty(), codes);
     say("log_date_format", spec.logs.date_format.is_some(), json!(spec.logs.date_format));
+    say("time", spec.logs.date_format.as_deref() == Some(TIME), json!(true));
     say("log_type", spec.logs.json, json!("json"));
     say("filter_env", !spec.filter_env.is_empty(), json!(spec.filter_env));
     say("increment_var", spec.increment_var.is_some(), json!(spec.increment_var));
     say("shutdown_with_message", stop.message, json!(true));
-    say("uid", spec.uid.is_some(), json!(spec.uid));
-    say("gid", spec.gid.is_some(), json!(spec.gid));
+    let (uid, gid) = account_numbers(spec.uid.as_deref(), spec.gid.as_deref());
+    say("uid", spec.uid.is_some(), uid.map_or_else(|| json!(spec.uid), |uid| json!(uid)));
+    say("gid", gid.is_some() || spec.gid.is_some(), gid.map_or_else(|| json!(spec.gid), |gid| json!(gid)));
     said
+}
+
+/// What `time` stands for.
+const TIME: &str = "YYYY-MM-DDTHH:mm:ss";
+
+/// Where a shell is that is only named.
+pub(in crate::cli) fn program(shell: &str, path: Option<&str>) -> String {
+    let found = || {
+        let folders = path.unwrap_or("/usr/bin:/bin").split(':').filter(|folder| folder.starts_with('/'));
+        let mut paths = folders.map(|folder| format!("{folder}/{shell}"));
+        paths.find(|path| Path::new(path).is_file())
+    };
+    if shell.contains('/') { shell.to_owned() } else { found().unwrap_or_else(|| shell.to_owned()) }
 }
 
 #[cfg(test)]
@@ -441,6 +471,21 @@ mod tests {
         // As text: a map would hide what is there twice.
         let text = value.to_string();
         assert_eq!(text.matches("\"PORT\"").count(), 2);
+    }
+
+    #[test]
+    fn a_command_line_is_its_shell_with_arguments() {
+        let mut spec = AppSpec::new("line", "node a.js --port 3", "/srv");
+        (spec.interpreter, spec.interpreter_args) = (Some("sh".to_owned()), vec!["-c".to_owned()]);
+        spec.restart.stop_exit_codes = vec![3];
+        (spec.logs.date_format, spec.uid) = (Some(TIME.to_owned()), Some("root".to_owned()));
+        let ambient = BTreeMap::from([("PATH".to_owned(), "nowhere:/bin".to_owned())]);
+        let env = &value(spec, &InstanceView::sample(3, "line", 0), &ambient)["pm2_env"];
+        assert_eq!(env["pm_exec_path"], "/bin/sh");
+        assert_eq!(env["args"], json!(["-c", "node a.js --port 3"]));
+        assert_eq!((&env["exec_interpreter"], &env["node_args"]), (&json!("none"), &json!([])));
+        assert_eq!((&env["stop_exit_codes"], &env["time"]), (&json!(3), &json!(true)));
+        assert_eq!((&env["uid"], &env["gid"], &env["username"]), (&json!(0), &json!(0), &json!("me")));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::terminal::{Colour, Terminal, counted, harmless, paint};
 use super::{arguments, instances, surroundings};
 use crate::logs::{FollowError, Follower, Log, Reader, Stamps, Wanted};
+use crate::runtime::history::HISTORY;
 
 const LINES_DEFAULT: usize = 15;
 
@@ -33,6 +34,15 @@ struct Choice<'a> {
 }
 
 pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    run_telling(arguments, terminal, || ())
+}
+
+/// The same; says when it has begun to follow, after which nothing is missed.
+pub(super) fn run_telling(
+    arguments: &arguments::Logs,
+    terminal: &mut Terminal,
+    begun: impl FnOnce(),
+) -> Result<Exit, CliError> {
     if terminal.manners.are_pm2s() {
         return as_pm2(arguments, terminal);
     }
@@ -57,7 +67,7 @@ pub(super) fn run(arguments: &arguments::Logs, terminal: &mut Terminal) -> Resul
     let style = Style::of(arguments, terminal);
     let mut printer = Printer::new(files, style, terminal, choice);
     if follows {
-        return follow(reader, &mut printer, &home);
+        return follow(reader, &mut printer, &home, begun);
     }
     reader.read(&mut printer).map_err(|err| CliError::output(&err))?;
     Ok(if printer.failed { Exit::Error } else { Exit::Done })
@@ -93,11 +103,18 @@ fn as_pm2(arguments: &arguments::Logs, terminal: &mut Terminal) -> Result<Exit, 
     if arguments.nostream {
         return Ok(Exit::Done);
     }
+    // As JSON PM2 tells of what happens to apps between what they write.
+    let events = arguments.json.then_some(files.len());
+    if events.is_some() {
+        files.push(LogFile::of_daemon(home.join(HISTORY)));
+    }
     let at_end = |file: &LogFile| Log { lines: Some(0), ..choice.log(file) };
     let logs: Vec<Log> = files.iter().map(at_end).collect();
     let wanted = Wanted { since: None, until: None, grep: arguments.grep.clone() };
     let style = Style::of(arguments, terminal);
-    follow(Reader::new(logs, wanted), &mut Printer::new(files, style, terminal, choice), &home)
+    let mut printer = Printer::new(files, style, terminal, choice);
+    printer.events = events;
+    follow(Reader::new(logs, wanted), &mut printer, &home, || ())
 }
 
 fn tail(file: LogFile, arguments: &arguments::Logs, home: &Path, terminal: &mut Terminal) -> Result<(), CliError> {
@@ -118,11 +135,11 @@ fn tail(file: LogFile, arguments: &arguments::Logs, home: &Path, terminal: &mut 
     if is_empty { Ok(()) } else { terminal.print("\n") }
 }
 
-fn follow(reader: Reader, printer: &mut Printer<'_>, home: &Path) -> Result<Exit, CliError> {
+fn follow(reader: Reader, printer: &mut Printer<'_>, home: &Path, begun: impl FnOnce()) -> Result<Exit, CliError> {
     let stdout = std::io::stdout();
     raise_files_limit();
     let follower = Follower::new(reader).and_then(|follower| follower.with_news(&home.join("pids")));
-    match follower.and_then(|follower| follower.with_listener(stdout.as_fd()).run(printer)) {
+    match follower.and_then(|follower| follower.with_listener(stdout.as_fd()).run_telling(printer, begun)) {
         Ok(()) => Ok(Exit::Done),
         Err(err) => Err(cannot_follow(&err, "`--nostream`")),
     }

@@ -9,9 +9,11 @@ use serde_json::json;
 use super::files::{LogFile, Stream};
 use super::{Choice, arguments};
 use crate::base::DateFormat;
+use crate::cli::api::events;
 use crate::cli::error::CliError;
 use crate::cli::terminal::{Colour, Terminal, harmless, paint};
 use crate::logs::{Line, Log, Sink, Told, civil};
+use crate::runtime::history::Entry;
 
 /// What PM2 writes times by where it writes them for programs.
 const FORMAT_TIMES: &str = "YYYY-MM-DD-HH:mm:ssZZ";
@@ -60,6 +62,8 @@ pub(super) struct Printer<'a> {
     terminal: &'a mut Terminal,
     choice: Choice<'a>,
     begun: SystemTime,
+    /// Which of the files says what happens.
+    pub(super) events: Option<usize>,
     /// Something could not be read.
     pub(super) failed: bool,
 }
@@ -75,6 +79,7 @@ impl<'a> Printer<'a> {
             terminal,
             choice,
             begun: SystemTime::now(),
+            events: None,
             failed: false,
         }
     }
@@ -101,6 +106,9 @@ impl<'a> Printer<'a> {
 
 impl Sink for Printer<'_> {
     fn line(&mut self, log: usize, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> io::Result<()> {
+        if self.events == Some(log) {
+            return happened(&line.bytes).iter().try_for_each(|event| self.terminal.write(event.as_bytes()));
+        }
         let file = &self.files[log];
         let error = told.error.unwrap_or(file.stream == Stream::Error);
         let at = told.at.or(arrived);
@@ -162,6 +170,17 @@ impl Sink for Printer<'_> {
         self.prefixes = prefixes(&self.files, self.terminal);
         logs
     }
+}
+
+/// A line of the history in PM2's words, which may be several or none.
+fn happened(line: &[u8]) -> Vec<String> {
+    let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return Vec::new() };
+    let (Some(app), Some(_)) = (&entry.app, entry.slot) else { return Vec::new() };
+    let at = i64::try_from(entry.at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).map(iso);
+    let event = |status| {
+        json!({ "timestamp": at, "type": "process_event", "status": status, "app_name": app }).to_string() + "\n"
+    };
+    events(&entry).into_iter().map(event).collect()
 }
 
 fn object(file: &LogFile, line: &Line, told: &Told<'_>, arrived: Option<Timestamp>) -> String {

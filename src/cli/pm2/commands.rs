@@ -10,15 +10,18 @@ use serde_json::Value;
 use super::super::arguments::{self, Command, Scale};
 use super::super::error::CliError;
 use super::super::exit::Exit;
+use super::super::more::More;
 use super::super::terminal::{Terminal, harmless};
-use super::super::{flush, init, instances, kill, reload_logs, resurrect, saved, show, surroundings};
+use super::super::{
+    flush, init, instances, kill, list, offline, reload_logs, resurrect, saved, show, surroundings, trigger,
+};
 use super::{Said, act, aside, quietly, say, table, warn};
 use crate::daemon::{dump_path, write_dump};
-use crate::platform::{Interrupts, MANNERS, must_be_regular};
+use crate::platform::{Interrupts, MANNERS, account_numbers, must_be_regular};
 use crate::rpc::client::Connection;
 use crate::rpc::wire::{self, InstanceView, Request};
-use crate::runtime::pm2_dump;
 use crate::runtime::store::SAVED;
+use crate::runtime::{Around, pm2_dump};
 
 /// In a home that has been used.
 const STATE: &str = "state";
@@ -37,6 +40,7 @@ pub(in super::super) fn dispatch(command: &Command, terminal: &mut Terminal) -> 
         Command::ReloadLogs => reopen(terminal),
         Command::Upgrade(arguments) if !arguments.json => update(arguments, terminal),
         Command::Show(arguments) if !arguments.json => super::describe::run(arguments, terminal),
+        Command::More(More::Inspect(arguments)) => inspect(arguments, terminal),
         _ => return None,
     })
 }
@@ -59,23 +63,37 @@ pub(in super::super) fn begin(home: &Path, command: &Command) {
     }
 }
 
-/// Names that PM2 has for files which are here under others.
+/// Names that PM2 has for files which are here under others, as long as they are here.
 pub(in super::super) fn link_names(home: &Path) {
-    for (name, own) in [("pm2.pid", "pmrun.pid"), ("pm2.log", "pmrun.log")] {
-        let path = home.join(name);
-        let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
-        if home.is_dir() && !is_link && !path.exists() {
-            // Who cannot have it can do without.
-            let _ = std::os::unix::fs::symlink(own, &path);
+    for (name, variable, own) in
+        [("pm2.pid", "PM2_PID_FILE_PATH", "pmrun.pid"), ("pm2.log", "PM2_LOG_FILE_PATH", "pmrun.log")]
+    {
+        link(Path::new(own), &home.join(name), home);
+        if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
+            link(&home.join(own), &PathBuf::from(path), home);
         }
     }
-    for (variable, own) in [("PM2_PID_FILE_PATH", "pmrun.pid"), ("PM2_LOG_FILE_PATH", "pmrun.log")] {
-        let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else { continue };
-        let (path, own) = (PathBuf::from(path), home.join(own));
-        if path.symlink_metadata().is_err() && own.exists() {
-            let _ = std::os::unix::fs::symlink(own, &path);
-        }
+}
+
+/// One that leads nowhere any more goes, as PM2's file does. Who cannot have it can do without.
+fn link(own: &Path, path: &Path, home: &Path) {
+    let is_there = home.join(own).exists();
+    let is_ours = std::fs::read_link(path).is_ok_and(|to| to == own);
+    if is_there && path.symlink_metadata().is_err() {
+        let _ = std::os::unix::fs::symlink(own, path);
+    } else if !is_there && is_ours {
+        let _ = std::fs::remove_file(path);
     }
+}
+
+/// Who has nothing to inspect is told so, which is no error to PM2.
+fn inspect(arguments: &trigger::Inspect, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if let Err(err) = trigger::inspect(arguments, terminal) {
+        terminal.say(err.message);
+        let name = harmless(arguments.target.as_bytes(), false);
+        aside(&format!("Unable to activate inspect mode on {name} !!!"), terminal)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// PM2 knows of nothing any more that it has killed.
@@ -139,7 +157,7 @@ fn ping(terminal: &mut Terminal) -> Result<Exit, CliError> {
 
 fn save(force: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let home = surroundings::home()?;
-    let apps = show::apps(&home, &["all".to_owned()], true, terminal)?;
+    let (apps, ambients) = show::everything(&home, &["all".to_owned()], true, true, terminal)?;
     say("Saving current process list...", terminal)?;
     if apps.is_empty() && !force && std::env::var_os("FORCE").is_none() {
         warn("PM2 is not managing any process, skipping save...", terminal)?;
@@ -147,7 +165,9 @@ fn save(force: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let path = dump_path(&home);
-    write_dump(&path, &pm2_dump(&apps)).map_err(|err| CliError::io("write", &path, &err))?;
+    let (layout, owner) = (offline::layout(&home), list::owner(&home));
+    let around = Around { layout: &layout, ambients: &ambients, owner: &owner, numbers: account_numbers };
+    write_dump(&path, &pm2_dump(&apps, around)).map_err(|err| CliError::io("write", &path, &err))?;
     hushed(terminal, |terminal| saved::save(&arguments::Save { force: true }, terminal))?;
     say(&format!("Successfully saved in {}", path.display()), terminal)?;
     Ok(Exit::Done)

@@ -9,9 +9,9 @@ use super::super::exit::Exit;
 use super::super::package::{Packages, node_version};
 use super::super::terminal::{Colour, Terminal, harmless, paint};
 use super::super::worktrees::{self, Worktrees};
-use super::super::{jlist, list, offline, show, surroundings};
+use super::super::{jlist, list, offline, show, surroundings, trigger};
 use super::table;
-use crate::base::InstanceId;
+use crate::base::{InstanceId, Offers};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::supervisor::{Layout, pid_file};
 
@@ -19,6 +19,7 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
     let home = surroundings::home()?;
     let all = show::apps(&home, &["all".to_owned()], true, terminal)?;
     let layout = offline::layout(&home);
+    let offered = trigger::offers(&home);
     let mut packages = Packages::default();
     let mut worktrees = Worktrees::default();
     for target in &arguments.targets {
@@ -49,6 +50,8 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
                 None => text,
             };
             let name = harmless(view.name.as_bytes(), false);
+            let offers = offered.get(&view.id).and_then(|view| view.offers.as_ref());
+            let text = text + &offers.map(|offers| offers_of(offers, &name)).unwrap_or_default();
             if !terminal.silent {
                 terminal.print(format!(
                     "{}\n{text} Use `pm2 logs {name} [--lines 1000]` to display logs\n Use `pm2 env {}` to display environment variables\n",
@@ -59,6 +62,33 @@ pub(super) fn run(arguments: &arguments::Show, terminal: &mut Terminal) -> Resul
         }
     }
     Ok(Exit::Done)
+}
+
+/// What an app's library says of it: what can be triggered, and what it measures.
+fn offers_of(offers: &Offers, name: &str) -> String {
+    let safe = |text: &str| harmless(text.as_bytes(), false).replace('\t', " ");
+    let mut text = String::new();
+    let actions: Vec<String> =
+        offers.actions.iter().filter_map(|action| action["action_name"].as_str()).map(safe).collect();
+    if !actions.is_empty() {
+        let all = table::words(&actions);
+        text.extend([" Actions available \n", &all, " Trigger via: pm2 trigger ", name, " <action_name>\n\n"]);
+    }
+    let measure = |(name, measure): (&String, &Value)| {
+        let value = match &measure["value"] {
+            Value::String(value) => safe(value),
+            value => value.to_string(),
+        };
+        let unit = measure["unit"].as_str().map(|unit| format!(" {}", safe(unit))).unwrap_or_default();
+        (safe(name), value + &unit)
+    };
+    let measures: Vec<(String, String)> = offers.measures.iter().map(measure).collect();
+    if !measures.is_empty() {
+        let measures: Vec<(&str, String)> =
+            measures.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        text.extend([" Code metrics value \n", &table::facts(&measures)]);
+    }
+    text
 }
 
 fn revision(found: &Value) -> Vec<(&'static str, String)> {
@@ -111,4 +141,30 @@ fn facts(app: &AppView, view: &InstanceView, version: Option<&str>, layout: &Lay
         ("created at", or_none(created.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()))),
     ]);
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_app_offers_is_below_what_it_is() {
+        let measures = json!({ "Heap Size": { "value": 7.23, "unit": "MiB" }, "Handles": { "value": "2" } });
+        let measures = measures.as_object().cloned().unwrap();
+        let actions = vec![json!({ "action_name": "km:heapdump" }), json!({ "arity": 1 })];
+        let text = offers_of(&Offers { actions, measures, ..Offers::default() }, "api");
+        for line in [
+            " Actions available ",
+            "│ km:heapdump │",
+            " Trigger via: pm2 trigger api <action_name>",
+            " Code metrics value ",
+            "│ Heap Size │ 7.23 MiB │",
+            "│ Handles   │ 2        │",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+        assert_eq!(offers_of(&Offers::default(), "api"), "");
+    }
 }

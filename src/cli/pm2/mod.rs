@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 pub(super) use self::commands::{begin, dispatch, link_names, stay};
 pub(super) use self::program::Program;
 pub(super) use self::reload_lock::ReloadLock;
-pub(super) use self::table::text as table_text;
+pub(super) use self::table::{paragraphs, text as table_text};
 use super::arguments::Act;
 use super::error::CliError;
 use super::exchange::{self, Outcome};
 use super::exit::Exit;
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{ambient, arguments, conf, instances, list, show, surroundings};
+use super::{ambient, arguments, conf, instances, jlist, list, show, surroundings};
 use crate::base::InstanceId;
 use crate::config::World;
 use crate::diag::{Code, Diagnostic, Report, Severity};
@@ -86,8 +86,12 @@ pub(super) fn is_silenced() -> bool {
 
 pub(super) fn no_such_command(terminal: &mut Terminal) -> Result<(), CliError> {
     let mark = paint(terminal.colour, Colour::Red, "[PM2][ERROR]");
-    terminal
-        .print(format!("{mark} Command not found\n\nusage: pm2 [options] <command>\n\npm2 --help lists the commands\n"))
+    terminal.print(format!("{mark} Command not found\n\n"))?;
+    usage(terminal)
+}
+
+pub(super) fn usage(terminal: &mut Terminal) -> Result<(), CliError> {
+    terminal.print("usage: pm2 [options] <command>\n\npm2 --help lists the commands\n")
 }
 
 /// The table comes at the end of the command, once. This program's own manners are to say nothing more.
@@ -267,7 +271,9 @@ pub(super) fn start(request: &Request, spec: &AppSpec, terminal: &mut Terminal) 
     let mode = if spec.is_worker() && spec.exec_mode == ExecMode::Cluster { "cluster_mode" } else { "fork_mode" };
     let count = spec.instances;
     let instances = if count == 1 { "instance" } else { "instances" };
-    let script = harmless(spec.script.as_bytes(), false);
+    // What runs a command line is its shell.
+    let shell = spec.shell().map(|shell| jlist::program(shell, std::env::var("PATH").ok().as_deref()));
+    let script = harmless(shell.as_deref().unwrap_or(&spec.script).as_bytes(), false);
     say(&format!("Starting {script} in {mode} ({count} {instances})"), terminal)?;
     quietly(request, &mut |_, _| (), terminal)?;
     if mode == "cluster_mode" {
@@ -294,26 +300,47 @@ fn await_workers(names: &[&String]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The apps of a file.
-pub(super) fn launch(
+/// The apps of a file; those that are new, after what is said of the others.
+pub(super) fn launch<'a>(
     request: &Request,
-    names: &[String],
+    names: &'a [String],
     known: &[AppView],
     begun: &mut dyn FnMut(Plan, &mut Terminal),
     terminal: &mut Terminal,
-) -> Result<(), CliError> {
+) -> Result<Vec<&'a String>, CliError> {
     let is_new = |name: &&String| !known.iter().any(|app| app.spec.name == **name);
     let new: Vec<&String> = names.iter().filter(is_new).collect();
+    quietly(request, begun, terminal)?;
+    await_workers(&new)?;
+    Ok(new)
+}
+
+pub(super) fn say_launched(new: &[&String], terminal: &mut Terminal) -> Result<(), CliError> {
     if !new.is_empty() {
         let named: Vec<&str> = new.iter().map(|name| name.as_str()).collect();
         warn(&format!("Applications {} not running, starting...", named.join(", ")), terminal)?;
     }
-    quietly(request, begun, terminal)?;
-    await_workers(&new)?;
     let all = instances::all(&surroundings::home()?)?;
     for name in new {
-        let count = all.iter().filter(|view| view.name == *name).count();
+        let count = all.iter().filter(|view| view.name == **name).count();
         say(&format!("App [{}] launched ({count} instances)", harmless(name.as_bytes(), false)), terminal)?;
+    }
+    Ok(())
+}
+
+/// Apps that a file has, and that were there before it was read.
+pub(super) fn say_restarted(names: &[String], reloads: bool, terminal: &mut Terminal) -> Result<(), CliError> {
+    let verb = if reloads { "reloadProcessId" } else { "restartProcessId" };
+    let all = instances::all(&surroundings::home()?)?;
+    let of = |name: &String| all.iter().filter(|view| view.name == *name).map(|view| view.id).collect::<Vec<_>>();
+    let named: Vec<(String, Vec<u32>)> =
+        names.iter().map(|name| (harmless(name.as_bytes(), false), of(name))).collect();
+    for (name, ids) in &named {
+        let ids = ids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        say(&format!("Applying action {verb} on app [{name}](ids: [ {ids} ])"), terminal)?;
+    }
+    for (name, id) in named.iter().flat_map(|(name, ids)| ids.iter().map(move |id| (name, id))) {
+        say(&format!("[{name}]({id}) ✓"), terminal)?;
     }
     Ok(())
 }

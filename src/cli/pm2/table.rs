@@ -1,11 +1,17 @@
 //! The table of `ls`, as PM2 draws it: with borders, and the same words in each column.
 
+use std::path::Path;
+
 use unicode_width::UnicodeWidthStr as _;
 
 use super::super::columns::Row;
+use super::super::error::CliError;
+use super::super::list::now_ms;
 use super::super::looks::percent;
-use super::super::terminal::{Colour, harmless, paint};
+use super::super::terminal::{Colour, Terminal, harmless, paint};
+use super::super::{offline, show};
 use crate::rpc::wire::InstanceView;
+use crate::supervisor::pid_file;
 
 /// Headings, and how wide each column is at least.
 const COLUMNS: [(&str, usize); 13] = [
@@ -47,6 +53,34 @@ pub(in super::super) fn text(rows: &[Row], colour: bool, now_ms: u64) -> String 
     text + &border(&widths, ['└', '┴', '┘'])
 }
 
+/// `ls -m`: what scripts take apart by lines.
+pub(in super::super) fn paragraphs(rows: &[Row], home: &Path, terminal: &mut Terminal) -> Result<String, CliError> {
+    let apps = show::apps(home, &["all".to_owned()], false, terminal)?;
+    let layout = offline::layout(home);
+    let text = |row: &Row| {
+        let app = apps.iter().find(|app| app.spec.name == row.view.name);
+        let pid_file = app.map(|app| pid_file(&app.spec, row.view.slot, row.view.id, &layout)).unwrap_or_default();
+        paragraph(row, &pid_file, now_ms())
+    };
+    Ok(rows.iter().map(text).collect())
+}
+
+fn paragraph(row: &Row, pid_file: &str, now_ms: u64) -> String {
+    let view = &row.view;
+    let safe = |text: &str| harmless(text.as_bytes(), false).replace('\t', " ");
+    let [_, name, namespace, version, mode, pid, uptime, restarts, status, ..] = cells(row, now_ms);
+    format!(
+        "+--- {name}\nnamespace : {namespace}\nversion : {version}\npid : {pid}\npm2 id : {}\nstatus : {status}\n\
+         mode : {mode}\nrestarted : {restarts}\nuptime : {uptime}\nmemory usage : {} \nerror log : {}\n\
+         watching : {}\nPID file : {}\n\n",
+        view.id,
+        bytes(row.load.map_or(0, |load| load.memory_bytes)),
+        safe(view.error_file.as_deref().unwrap_or("/dev/null")),
+        if view.watching { "yes" } else { "no" },
+        safe(pid_file),
+    )
+}
+
 /// Two columns: what each thing is called, and what it is.
 pub(super) fn facts(facts: &[(&str, String)]) -> String {
     let widths = [
@@ -58,6 +92,13 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
         text += &line(&[(*name).to_owned(), value.clone()], &widths, |_, cell| cell.to_owned());
     }
     text + &border(&widths, ['└', '┴', '┘'])
+}
+
+/// One column.
+pub(super) fn words(words: &[String]) -> String {
+    let widths = [words.iter().map(|word| word.width()).max().unwrap_or_default()];
+    let lines = words.iter().map(|word| line(std::slice::from_ref(word), &widths, |_, cell| cell.to_owned()));
+    [border(&widths, ['┌', '┬', '┐']), lines.collect(), border(&widths, ['└', '┴', '┘'])].concat()
 }
 
 fn border(widths: &[usize], [left, between, right]: [char; 3]) -> String {
@@ -149,6 +190,11 @@ mod tests {
         (view.state, view.pid, view.started_at_ms) = ("online".to_owned(), Some(77), Some(1_000));
         let load = Some(Load { memory_bytes: 54_211_379, cpu_permille: 12, cpu_ms: 0, processes: 1 });
         let row = Row { view, label: "api".to_owned(), load, version: None, user: "root".to_owned() };
+        let said = paragraph(&row, "/h/pids/api-3.pid", 200_000);
+        let want = "+--- api\nnamespace : default\nversion : N/A\npid : 77\npm2 id : 3\nstatus : online\nmode : fork\n\
+                    restarted : 0\nuptime : 3m\nmemory usage : 51.7mb \nerror log : /logs/api-error.log\nwatching : no\n\
+                    PID file : /h/pids/api-3.pid\n\n";
+        assert_eq!(said, want);
         let mut gone = row.clone();
         (gone.view.state, gone.view.pid, gone.load) = ("completed".to_owned(), None, None);
         let text = text(&[row, gone], false, 200_000);

@@ -182,6 +182,34 @@ fn system_program(name: &str) -> Option<PathBuf> {
     SYSTEM_FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
+/// What is before and after the command of a line that has a home found again.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    begin: String,
+    end: String,
+}
+
+/// Called by that name again, by whoever may: a home is below the folder that `--hp` names, or said.
+fn as_pm2(home: &Path, program: &Path) -> Said {
+    let program = shell_word(&program.to_string_lossy());
+    if let Some(folder) = home.parent().filter(|_| home.file_name().is_some_and(|name| name == ".pm2")) {
+        return Said { begin: program, end: format!(" --hp {}", shell_word(&folder.to_string_lossy())) };
+    }
+    let home = shell_word(&home.to_string_lossy());
+    Said { begin: format!("PM2_HOME={home} {program}"), end: String::new() }
+}
+
+/// By which path this program was called: a link's, where its name decides what is said.
+fn called() -> PathBuf {
+    let name = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    if name.components().count() > 1 {
+        return std::path::absolute(&name).unwrap_or(name);
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&folders).filter(|folder| folder.is_absolute());
+    found.find_map(|folder| Some(folder.join(&name)).filter(|path| path.is_file())).unwrap_or(name)
+}
+
 /// A user's name where a service's is to be: nothing that service managers would take for more than a letter.
 fn tame(name: &str) -> String {
     let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -194,17 +222,19 @@ impl Meant {
         if self.service.of_user || platform::user_id() == 0 {
             return Ok(());
         }
-        let home = std::env::var_os("PMRUN_HOME").map(|_| self.service.home.to_string_lossy());
-        let home = home.map(|home| format!("PMRUN_HOME={} ", shell_word(&home))).unwrap_or_default();
         let platform = self.init.name();
-        let program = shell_word(&self.service.program.to_string_lossy());
         let user = shell_word(&self.service.user);
-        let hp = whose.hp.as_deref().unwrap_or(&self.user.home).to_string_lossy();
         let named = whose.service_name.as_ref().map(|name| format!(" --service-name {name}")).unwrap_or_default();
-        let line = format!(
-            "sudo env PATH=\"$PATH\" {home}{program} {verb} {platform} -u {user} --hp {}{named}",
-            shell_word(&hp)
-        );
+        let said = if terminal.manners.are_pm2s() {
+            as_pm2(&self.service.home, &called())
+        } else {
+            let home = std::env::var_os("PMRUN_HOME").map(|_| self.service.home.to_string_lossy());
+            let home = home.map(|home| format!("PMRUN_HOME={} ", shell_word(&home))).unwrap_or_default();
+            let program = shell_word(&self.service.program.to_string_lossy());
+            let hp = whose.hp.as_deref().unwrap_or(&self.user.home).to_string_lossy();
+            Said { begin: home + &program, end: format!(" --hp {}", shell_word(&hp)) }
+        };
+        let line = format!("sudo env PATH=\"$PATH\" {} {verb} {platform} -u {user}{}{named}", said.begin, said.end);
         terminal.print(format!("{line}\n"))?;
         let problem = format!("`{}` is root's to write: run the line above", self.file.display());
         let error = CliError::error(problem);
@@ -374,6 +404,16 @@ fn perform(command: &[String], terminal: &mut Terminal) -> Result<(), CliError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_for_root_has_pm2s_home_found_again() {
+        let said = |home: &str| {
+            let Said { begin, end } = as_pm2(Path::new(home), Path::new("/opt/my bin/pm2"));
+            format!("{begin}|{end}")
+        };
+        assert_eq!(said("/home/bob/.pm2"), "'/opt/my bin/pm2'| --hp /home/bob");
+        assert_eq!(said("/srv/pm2 home"), "PM2_HOME='/srv/pm2 home' '/opt/my bin/pm2'|");
+    }
 
     #[test]
     fn a_users_name_becomes_part_of_a_services() {

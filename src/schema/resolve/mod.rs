@@ -43,6 +43,8 @@ pub struct Resolved {
     pub diagnostics: Vec<Diagnostic>,
     /// Paths in the document of the apps that were not selected.
     pub unselected: Vec<String>,
+    /// Paths in the document of all apps, in their order.
+    pub paths: Vec<String>,
 }
 
 /// Resolves all apps and checks them against each other. Only without errors is the result a graph.
@@ -66,9 +68,10 @@ pub fn resolve(
         apps.push(spec);
     }
     resolver.between(&apps, &drafts);
+    let paths = drafts.iter().map(|draft| draft.whole.path.clone()).collect();
     let names = apps.iter().map(|app| app.name.clone()).collect();
     let origins = Origins::new(request, sources, names, drafts, found);
-    Resolved { apps, origins, diagnostics: resolver.diagnostics, unselected }
+    Resolved { apps, origins, diagnostics: resolver.diagnostics, unselected, paths }
 }
 
 struct Resolver<'a> {
