@@ -68,7 +68,7 @@ pub(super) fn load(
 ) -> Result<(Graph, Origins), CliError> {
     let Loaded { graph, origins, report } =
         config::load_selected(&file.named, profile, &Selection::possible(only), world);
-    judge(graph, &report, strict, Talk::Warnings, terminal).map(|graph| (graph, origins))
+    judge_apps(graph, &report, strict, world, terminal).map(|graph| (graph, origins))
 }
 
 /// The same of what stdin says, as if it were a file of this folder.
@@ -81,7 +81,25 @@ pub(super) fn load_stdin(
 ) -> Result<(Graph, Origins), CliError> {
     let (name, selection) = (Path::new("stdin"), Selection::possible(only));
     let Loaded { graph, origins, report } = config::load_text(&world.cwd, name, text, profile, &selection, world);
-    judge(graph, &report, false, Talk::Warnings, terminal).map(|graph| (graph, origins))
+    judge_apps(graph, &report, false, world, terminal).map(|graph| (graph, origins))
+}
+
+/// As [`judge`]; but where that is to be overlooked, what is wrong with some apps only keeps the others from nothing.
+pub(super) fn judge_apps(
+    graph: Option<Graph>,
+    report: &Report,
+    strict: bool,
+    world: &World,
+    terminal: &mut Terminal,
+) -> Result<Graph, CliError> {
+    match graph {
+        Some(graph) if world.reading.overlooks_missing && report.has_errors() => {
+            say(report, Talk::Warnings, terminal);
+            terminal.exit_with(Exit::Error.into());
+            Ok(graph)
+        }
+        graph => judge(graph, report, strict, Talk::Warnings, terminal),
+    }
 }
 
 /// Says what a report says, and whether what was read can be used.
@@ -98,11 +116,6 @@ pub(super) fn judge<T>(
     }
     say(report, talk, terminal);
     if report.has_errors() {
-        // What is wrong with some of its apps only; the others are begun.
-        if let Some(value) = value {
-            terminal.exit_with(Exit::Error.into());
-            return Ok(value);
-        }
         return Err(CliError::said(Exit::Config));
     }
     if strict && report.diagnostics.iter().any(|d| d.severity == Severity::Warning) {

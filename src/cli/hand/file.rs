@@ -210,7 +210,7 @@ fn read(
         // What is no expression either is told of as what it is called.
         if !loaded.report.diagnostics.iter().any(|one| one.code == crate::diag::Code::Syntax) {
             let (graph, origins) = (loaded.graph, loaded.origins);
-            let graph = loading::judge(graph, &loaded.report, false, loading::Talk::Warnings, terminal)?;
+            let graph = loading::judge_apps(graph, &loaded.report, false, &program.world, terminal)?;
             return Ok((graph, origins, None));
         }
     }
