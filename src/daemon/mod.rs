@@ -203,7 +203,12 @@ fn start(
     let mut past = Past { standings: known.standings, follows: link.follows.is_some(), ..Past::default() };
     let mut asked_after = BTreeSet::new();
     learn(&mut link, &state, &mut past, &mut asked_after);
-    let closed = close_jobs(&mut store, &mut state, &layout, &past);
+    let jobs = unseen_jobs(&state, &layout, &past);
+    if !jobs.is_empty() {
+        // They may have ended since.
+        learn(&mut link, &state, &mut past, &mut asked_after);
+    }
+    let closed = close_jobs(&mut store, &mut state, jobs, &past);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
@@ -331,17 +336,27 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past, asked_after: &mu
     }
 }
 
-/// A job that ran when the last daemon died and has ended since is done, whatever its status was. After the machine was
-/// started anew it is run: it was cut off.
-fn close_jobs(store: &mut Store, state: &mut State, layout: &Layout, past: &Past) -> BTreeSet<InstanceId> {
+/// Jobs that ran when the last daemon died and do not any more, and nobody knows so far how they ended; with their pid files.
+fn unseen_jobs(state: &State, layout: &Layout, past: &Past) -> BTreeMap<InstanceId, String> {
     // Where it stood says more than a pid file does.
     let is_open = |id: &InstanceId| standing(state, past, id).is_none_or(Standing::may_run);
     let unknown = open_jobs(state, layout).into_iter().filter(|(id, _)| is_open(id) && !past.ended.contains_key(id));
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = unknown.unzip();
     let found = ended_unseen(&launches, &layout.home);
     let all = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
-    let (mut ended, pid_files): (BTreeSet<InstanceId>, Vec<String>) =
-        all.map(|(instance, launch)| (instance, launch.pid_file)).unzip();
+    all.map(|(instance, launch)| (instance, launch.pid_file)).collect()
+}
+
+/// A job that ran when the last daemon died and has ended since is done, whatever its status was. After the machine was
+/// started anew it is run: it was cut off.
+fn close_jobs(
+    store: &mut Store,
+    state: &mut State,
+    unseen: BTreeMap<InstanceId, String>,
+    past: &Past,
+) -> BTreeSet<InstanceId> {
+    let unseen = unseen.into_iter().filter(|(id, _)| !past.ended.contains_key(id));
+    let (mut ended, pid_files): (BTreeSet<InstanceId>, Vec<String>) = unseen.unzip();
     let boot = boot_id();
     let mut saves = Vec::new();
     if state.boot == boot {
@@ -544,7 +559,9 @@ mod tests {
             leave();
             let mut state = store.load().unwrap();
             assert_eq!(state.boot.is_empty(), rebooted);
-            assert_eq!(close_jobs(&mut store, &mut state, &layout, &Past::default()), want.into_iter().collect());
+            let past = Past::default();
+            let unseen = unseen_jobs(&state, &layout, &past);
+            assert_eq!(close_jobs(&mut store, &mut state, unseen, &past), want.into_iter().collect());
             assert_eq!((job.exists(), web.exists()), (false, true));
             let status = ExitStatus::Unknown;
             let is_done = |state: &State| state.apps["job"].instances[&0].intent == Intent::Done { status };

@@ -32,7 +32,12 @@ pub(super) struct Process {
     pub(super) start: u64,
     /// A zombie: it holds nothing any more and only waits for its parent.
     pub(super) dead: bool,
+    /// It is about to be one: there is no telling any more what it was started with, and its files may be open still.
+    pub(super) ends: bool,
 }
+
+/// Of the flags in proc_pid_stat(5): `PF_EXITING` in the kernel's include/linux/sched.h.
+const EXITING: u32 = 0x4;
 
 /// What a process was started with, as far as it concerns pmrun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -349,12 +354,14 @@ fn parse_stat(text: &[u8]) -> Option<Process> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
-    // num_threads is field 20, starttime field 22.
-    let threads: u64 = fields.nth(13)?.parse().ok()?;
+    // flags is field 9, num_threads field 20, starttime field 22.
+    let flags: u32 = fields.nth(2)?.parse().ok()?;
+    let threads: u64 = fields.nth(10)?.parse().ok()?;
     let start = fields.nth(1)?.parse().ok()?;
     // A leader that ended its own thread only is shown as a zombie while the others work on.
     let dead = matches!(state, "Z" | "X") && threads <= 1;
-    Some(Process { pid, parent, session, start, dead })
+    let ends = flags & EXITING != 0 && threads <= 1;
+    Some(Process { pid, parent, session, start, dead, ends })
 }
 
 #[cfg(test)]
@@ -366,12 +373,15 @@ mod tests {
         let line = |name: &str, state: &str, threads: u32| {
             format!("12 ({name}) {state} 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 4711 1000 1 2 3\n")
         };
-        let want = Process { pid: 12, parent: 7, session: 9, start: 4711, dead: false };
+        let want = Process { pid: 12, parent: 7, session: 9, start: 4711, dead: false, ends: false };
         for name in ["sh", "a b", "x) R 1 2 3 (y", ")", ""] {
             assert_eq!(parse_stat(line(name, "S", 1).as_bytes()), Some(want), "{name:?}");
         }
         assert_eq!(parse_stat(line("z", "Z", 1).as_bytes()), Some(Process { dead: true, ..want }));
         assert_eq!(parse_stat(line("z", "Z", 2).as_bytes()), Some(want), "threads live on");
+        let ending = line("e", "R", 1).replace(" 4194560 ", " 4194564 ");
+        assert_eq!(parse_stat(ending.as_bytes()), Some(Process { ends: true, ..want }));
+        assert_eq!(parse_stat(ending.replace(" 20 0 1 ", " 20 0 2 ").as_bytes()), Some(want), "threads live on");
         for junk in ["", "12", "12 (sh", "12 (sh) S", "x (sh) S 1 2 3"] {
             assert_eq!(parse_stat(junk.as_bytes()), None, "{junk:?}");
         }

@@ -71,6 +71,8 @@ pub(super) struct Search<'a> {
 
 /// How long leftovers may take to vanish after SIGKILL before their successors are started regardless.
 const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long one that is ending is waited for: mostly for its turn on a busy machine, or until much memory is given back.
+const ENDING_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Survivor {
     pub(super) fn adopted(&self, launch: LaunchId) -> Adopted {
@@ -117,7 +119,7 @@ impl<'a> Search<'a> {
         let (mut any_ended, mut any_other) = (false, false);
         for (place, pid) in places.iter().zip(&filed) {
             let Some(pid) = pid else { continue };
-            let Some(process) = procfs::process(*pid)?.filter(|process| !process.dead) else {
+            let Some(process) = living(*pid)? else {
                 any_ended = true;
                 continue;
             };
@@ -126,6 +128,9 @@ impl<'a> Search<'a> {
                     return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: place.beside, ..found }));
                 }
                 any_other |= is_other_of(&marks, launch);
+            } else if living(*pid)?.is_none_or(|now| now.start != process.start) {
+                // It has begun to since.
+                any_ended = true;
             }
         }
         // What else bears the marks of a process that has ended descends from it; and of two processes of a slot each is in a
@@ -156,8 +161,8 @@ impl<'a> Search<'a> {
         let Some(child) = known.filter(|child| child.list_id == list_bits(launch) && !launch.shares_sockets()) else {
             return Ok(None);
         };
-        let process = procfs::process(child.pid)?
-            .filter(|process| !process.dead && process.session == process.pid && process.parent == std::process::id());
+        let process =
+            living(child.pid)?.filter(|process| process.session == process.pid && process.parent == std::process::id());
         Ok(process.map(|process| Survivor {
             process,
             mark: child.launch.clone(),
@@ -174,7 +179,7 @@ impl<'a> Search<'a> {
     /// When processes cannot be looked at.
     pub(super) fn filed(&self, launch: &Launch) -> io::Result<Option<Survivor>> {
         for place in places(launch) {
-            let process = pid_in(&place.path).map(procfs::process).transpose()?.flatten();
+            let process = pid_in(&place.path).map(living).transpose()?.flatten();
             let leader = process.map(|process| self.leader(process)).transpose()?.flatten();
             if let Some((process, marks)) = leader.filter(|(_, marks)| is_of(marks, launch)) {
                 return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: place.beside, ..found }));
@@ -278,10 +283,23 @@ pub fn ended_unseen(launches: &[Launch], home: &str) -> Vec<LaunchId> {
     filed.into_iter().filter(|launch| !alive.contains(&launch.env.get(MARK_LIST_ID))).map(|launch| launch.id).collect()
 }
 
-/// Whether a process is there that does more than wait for its parent. What cannot be looked at may be.
+/// Whether a process is there that does more than end, and wait for its parent. What cannot be looked at may be.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
-    procfs::process(pid).map_or(true, |process| process.is_some_and(|process| !process.dead))
+    living(pid).map_or(true, |process| process.is_some())
+}
+
+/// A process that is there to stay. Who is just ending is waited for: its memory is gone before its status is known, and so
+/// its marks, by which it would be found.
+fn living(pid: u32) -> io::Result<Option<Process>> {
+    let Some(process) = procfs::process(pid)?.filter(|process| !process.dead) else { return Ok(None) };
+    if process.ends {
+        if let Some(pidfd) = pin(&process)? {
+            wait_all(&[pidfd], Instant::now() + ENDING_PATIENCE);
+        }
+        return Ok(None);
+    }
+    Ok(Some(process))
 }
 
 /// Tells one start of the machine, or of the container that this runs in, from another.

@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn process((pid, parent, session): (u32, u32, u32)) -> Process {
-        Process { pid, parent, session, start: u64::from(pid), dead: false }
+        Process { pid, parent, session, start: u64::from(pid), dead: false, ends: false }
     }
 
     fn marks(home: &str, launch: &str, instance: &str) -> Marks {

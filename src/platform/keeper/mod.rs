@@ -55,6 +55,9 @@ const WAIT_LAST: Duration = Duration::from_mins(1);
 const FAILURES_MAX: u32 = 10;
 /// How many ends are remembered while nobody listens.
 const ENDED_MAX: usize = 65_536;
+/// What a daemon was told so shortly before it died is told the next one as well: it may have read nothing of it. Not longer,
+/// for pids are given again.
+const UNREAD: Duration = Duration::from_secs(10);
 
 /// In `PMRUN_HOME`: where the keeper hears commands that find no daemon.
 pub const KEEPER_SOCKET: &str = "keeper.sock";
@@ -261,6 +264,8 @@ struct Keeping {
     daemon: Option<Daemon>,
     /// Not told yet.
     ended: VecDeque<(u32, ExitStatus)>,
+    /// Told just now.
+    told: VecDeque<(Instant, u32, ExitStatus)>,
     /// How many there were.
     daemons: u32,
     /// Daemons in a row that did not live long.
@@ -301,6 +306,7 @@ impl Keeping {
             signals,
             daemon: None,
             ended: VecDeque::new(),
+            told: VecDeque::new(),
             daemons: 0,
             short_lives: 0,
             failures: 0,
@@ -523,18 +529,31 @@ impl Keeping {
             lives => WAIT_LAST.min(WAIT_FIRST * 2_u32.saturating_pow(lives - 2)),
         };
         self.due = Some((Instant::now() + wait, status));
+        self.forget_what_was_read();
+        for (_, pid, status) in self.told.drain(..).rev() {
+            self.ended.push_front((pid, status));
+        }
         None
     }
 
-    /// Tells the daemon what it does not know, as far as it listens.
+    fn forget_what_was_read(&mut self) {
+        let unread = |(at, ..): &(Instant, u32, ExitStatus)| at.elapsed() < UNREAD;
+        let read = self.told.iter().take_while(|told| !unread(told)).count();
+        self.told.drain(..read.max(self.told.len().saturating_sub(ENDED_MAX)));
+    }
+
+    /// Tells the daemon what it does not know, as far as it listens. One that is killed leaves its children before it closes
+    /// its end: `find_alive_thread` in the kernel passes over threads that have only begun to end.
     fn pass_on(&mut self) {
         let Some(daemon) = &self.daemon else { return };
         while let Some((pid, status)) = self.ended.front() {
             if send(&daemon.socket, &encode(*pid, *status), SendFlags::NOSIGNAL).is_err() {
-                return;
+                break;
             }
+            self.told.push_back((Instant::now(), *pid, *status));
             self.ended.pop_front();
         }
+        self.forget_what_was_read();
     }
 }
 
