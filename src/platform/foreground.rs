@@ -45,7 +45,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// To be called by the only thread there is, after the last process was started: both would not know of it.
+    /// To be called by the only thread there is, after the last process was forked: both would not know of it.
     ///
     /// # Errors
     /// The system's.

@@ -147,3 +147,34 @@ fn in_the_foreground_a_signal_ends_everything() {
     assert_eq!(status.code(), Some(0));
     assert!(pm2.home.list().is_empty() && pm2.home.daemon().is_none());
 }
+
+#[test]
+fn in_the_foreground_a_signal_ends_nothing_that_others_count_on() {
+    let pm2 = Pm2::new();
+    pm2.home.write("say.sh", "while :; do echo \"here $1\"; sleep 0.1; done\n");
+    pm2.says(0, &["start", "say.sh", "--name", "before"], &[]);
+    let before = pm2.home.pid("before:0");
+    let mut command = pm2.command(&["start", "say.sh", "--name", "now", "--no-daemon", "--", "now"]);
+    let (child, out, _) = pm2.home.start_command(&mut command);
+    pm2.home
+        .until("a line", |_| std::fs::read_to_string(&out).is_ok_and(|text| text.contains("1|now      | here now")));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    let (status, _) = procs::finish(child);
+    assert_eq!(status.code(), Some(0));
+    pm2.home.until_state("now:0", "online");
+    assert_eq!(pm2.home.pid("before:0"), before);
+}
+
+#[test]
+fn a_script_is_looked_for_in_its_cwd_first() {
+    let pm2 = Pm2::new();
+    for (file, text) in [("say.sh", "outer"), ("sub/say.sh", "inner"), ("sub/only.sh", "only"), ("here.sh", "here")] {
+        pm2.home.write(file, format!("echo {text}\nexec sleep 1000\n"));
+    }
+    for (script, name, text) in [("say.sh", "a", "inner\n"), ("only.sh", "b", "only\n"), ("here.sh", "c", "here\n")] {
+        pm2.says(0, &["start", script, "--cwd", "./sub", "--name", name], &[]);
+        let log = format!("{name}-out.log");
+        pm2.home.until("its line", |_| pm2.home.log(&log) == text);
+    }
+}

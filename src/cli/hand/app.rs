@@ -6,7 +6,7 @@ use super::super::error::CliError;
 use super::super::loading::{self, Talk};
 use super::super::options::{AppOptions, entry, text};
 use super::super::terminal::Terminal;
-use super::words::Word;
+use super::words::{self, Word};
 use crate::config::{self, World};
 use crate::document::{Kind, Node};
 use crate::schema::NO_SOURCE_MAPS;
@@ -22,11 +22,11 @@ pub(super) fn spec(node: Node, what: &str, world: &World, terminal: &mut Termina
 
 pub(super) fn node(word: &Word, options: &AppOptions, world: &World) -> Node {
     let script = match word {
-        // A file would mean it relative to `cwd`; who types it means it relative to where he stands.
+        // What is not in `cwd`, who types it means relative to where he stands.
         Word::Script(script) => {
-            let here = world.resolve(&world.cwd, script);
+            let path = words::script_path(script, options.only_word("cwd").as_deref(), world);
             let is_path = script.contains('/') && options.get("cwd").is_none();
-            if here.exists() || is_path { here.to_string_lossy().into_owned() } else { script.clone() }
+            if path.exists() || is_path { path.to_string_lossy().into_owned() } else { script.clone() }
         }
         Word::Line(line) => line.clone(),
         Word::Stdin | Word::File(_) | Word::Target(_) => String::new(),

@@ -18,6 +18,7 @@ use super::{cautions, change, exchange, logs, pm2, show, surroundings};
 use crate::config::World;
 use crate::document::{Node, to_json_text};
 use crate::plan::render_text;
+use crate::rpc::client::Connection;
 use crate::rpc::wire::{Alter, Altered, AppView, Request, Scale};
 use crate::spec::AppSpec;
 
@@ -82,6 +83,8 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
     if arguments.no_daemon && !terminal.manners.are_pm2s() {
         return foreground(&arguments, terminal);
     }
+    // Asked before this command starts one.
+    let served = arguments.no_daemon && Connection::open(&surroundings::home()?).is_ok();
     let scene = Scene { verb, arguments: &arguments, world: surroundings::world()? };
     let _lock = (verb == Verb::Reload && terminal.manners.are_pm2s())
         .then(|| pm2::ReloadLock::take(arguments.force))
@@ -98,7 +101,7 @@ pub(super) fn run(verb: Verb, arguments: &Act, terminal: &mut Terminal) -> Resul
         exit = if exit == Exit::Done { one } else { exit };
     }
     if arguments.no_daemon {
-        return pm2::stay(terminal);
+        return pm2::stay(served, terminal);
     }
     if arguments.attach {
         return attach(terminal);
@@ -127,7 +130,7 @@ pub(super) fn is_file(word: &str) -> bool {
 /// A script as a file of one app would describe it, where nothing of that name is known.
 pub(super) fn described_by(word: &str, options: &AppOptions) -> Result<Node, CliError> {
     let world = surroundings::world()?;
-    let ground = Ground { world: &world, known: &[], by_pm2s_names: true, forces: false };
+    let ground = Ground { world: &world, known: &[], by_pm2s_names: true, forces: false, folder: folder(options) };
     let meant = match ground.word(word) {
         Word::Target(script) => Word::Script(script),
         meant => meant,
@@ -181,7 +184,8 @@ pub(super) fn end(end: End, arguments: &Targets, terminal: &mut Terminal) -> Res
     let (mut targets, mut said) = (Vec::new(), pm2::Said::Here);
     for word in &arguments.targets {
         let known = known(terminal)?;
-        let ground = Ground { world: &world, known: &known, by_pm2s_names: terminal.manners.are_pm2s(), forces: false };
+        let by_pm2s_names = terminal.manners.are_pm2s();
+        let ground = Ground { world: &world, known: &known, by_pm2s_names, forces: false, folder: None };
         match ground.known_word(word) {
             Word::Stdin | Word::File(_) => {
                 said = pm2::Said::InFile;
@@ -219,7 +223,17 @@ fn known(terminal: &mut Terminal) -> Result<Vec<AppView>, CliError> {
     show::apps(&surroundings::home()?, &["all".to_owned()], true, terminal)
 }
 
+/// Where scripts are looked for first.
+fn folder(options: &AppOptions) -> Option<String> {
+    options.only_word("cwd")
+}
+
 impl Scene<'_> {
+    fn ground<'a>(&'a self, known: &'a [AppView], by_pm2s_names: bool) -> Ground<'a> {
+        let (forces, folder) = (self.arguments.force, folder(&self.arguments.app));
+        Ground { world: &self.world, known, by_pm2s_names, forces, folder }
+    }
+
     /// Where nothing but apps that are known was named. What may be a file's name is no app's.
     fn only_targets(&self, terminal: &mut Terminal) -> Result<Option<Vec<String>>, CliError> {
         let words = &self.arguments.what;
@@ -227,7 +241,7 @@ impl Scene<'_> {
             return Ok(None);
         }
         let known = known(terminal)?;
-        let ground = Ground { world: &self.world, known: &known, by_pm2s_names: false, forces: self.arguments.force };
+        let ground = self.ground(&known, false);
         let meant = |word: &String| match self.verb {
             Verb::Start => ground.word(word),
             Verb::Restart | Verb::Reload | Verb::StartOrRestart | Verb::StartOrReload => ground.known_word(word),
@@ -253,12 +267,7 @@ impl Scene<'_> {
 
     fn one(&self, word: &str, terminal: &mut Terminal) -> Result<Exit, CliError> {
         let known = known(terminal)?;
-        let ground = Ground {
-            world: &self.world,
-            known: &known,
-            by_pm2s_names: terminal.manners.are_pm2s(),
-            forces: self.arguments.force,
-        };
+        let ground = self.ground(&known, terminal.manners.are_pm2s());
         let is_folder = word == ".";
         let meant = match self.verb {
             _ if is_folder => Word::File(word.to_owned()),
@@ -290,7 +299,11 @@ impl Scene<'_> {
     }
 
     fn script(&self, script: &Word, word: &str, known: &[AppView], terminal: &mut Terminal) -> Result<Exit, CliError> {
-        let found = terminal.manners.are_pm2s().then(|| words::in_path(script, &self.world)).flatten();
+        let found = terminal
+            .manners
+            .are_pm2s()
+            .then(|| words::in_path(script, folder(&self.arguments.app).as_deref(), &self.world))
+            .flatten();
         let script = found.as_ref().unwrap_or(script);
         let node = app::node(script, &self.arguments.app, &self.world);
         self.described(&node, word, known, &|| Ok(()), terminal)

@@ -1,5 +1,7 @@
 //! What a word on the command line of `start`, `stop` and the like means.
 
+use std::path::PathBuf;
+
 use crate::config::{self, World};
 use crate::rpc::wire::AppView;
 
@@ -25,6 +27,8 @@ pub(super) struct Ground<'a> {
     pub by_pm2s_names: bool,
     /// What is a file is meant, whatever is called so.
     pub forces: bool,
+    /// `--cwd`, where a script is looked for first: PM2 does so.
+    pub folder: Option<String>,
 }
 
 impl Ground<'_> {
@@ -63,14 +67,18 @@ impl Ground<'_> {
         if self.names(word) || is_regex(word) {
             return vec![word.to_owned()];
         }
-        let path = self.world.resolve(&self.world.cwd, word);
+        let path = self.path(word);
         let runs = |app: &&AppView| std::path::Path::new(&app.spec.script) == path;
         let apps: Vec<String> = self.known.iter().filter(runs).map(|app| app.spec.name.clone()).collect();
         if apps.is_empty() { vec![word.to_owned()] } else { apps }
     }
 
     fn is_file(&self, word: &str) -> bool {
-        self.world.resolve(&self.world.cwd, word).is_file()
+        self.path(word).is_file()
+    }
+
+    fn path(&self, word: &str) -> PathBuf {
+        script_path(word, self.folder.as_deref(), self.world)
     }
 
     /// Whether known apps are meant by it, as `resolve` has it.
@@ -89,10 +97,16 @@ impl Ground<'_> {
     }
 }
 
+/// Where a script is that the command line names: in its `--cwd`, as PM2 has it, else where its user stands.
+pub(super) fn script_path(script: &str, folder: Option<&str>, world: &World) -> PathBuf {
+    let inside = folder.map(|folder| world.resolve(&world.resolve(&world.cwd, folder), script));
+    inside.filter(|path| path.exists()).unwrap_or_else(|| world.resolve(&world.cwd, script))
+}
+
 /// A program that is found by its name, by its path.
-pub(super) fn in_path(word: &Word, world: &World) -> Option<Word> {
+pub(super) fn in_path(word: &Word, folder: Option<&str>, world: &World) -> Option<Word> {
     let Word::Script(name) = word else { return None };
-    if name.contains('/') || world.resolve(&world.cwd, name).exists() {
+    if name.contains('/') || script_path(name, folder, world).exists() {
         return None;
     }
     let path = world.env.get("PATH").map(String::as_str).unwrap_or_default();
@@ -141,7 +155,7 @@ mod tests {
         world.env.insert("PATH".to_owned(), "/bin:/usr/bin".to_owned());
         let spec = AppSpec::new("api", cwd.join("worker.py").to_str().unwrap(), "/");
         let known = [AppView { spec, file: None, ambient: None, instances: vec![InstanceView::sample(3, "api", 0)] }];
-        let ground = Ground { world: &world, known: &known, by_pm2s_names: false, forces: false };
+        let ground = Ground { world: &world, known: &known, by_pm2s_names: false, forces: false, folder: None };
         for (word, want) in [
             ("api", Word::Target as fn(String) -> Word),
             ("3", Word::Target),
@@ -164,6 +178,15 @@ mod tests {
         assert_eq!(ground.known_word("worker.py"), Word::Target("worker.py".to_owned()));
         assert_eq!(ground.targets("worker.py"), ["api"]);
         assert_eq!(ground.targets("both"), ["both"]);
+        std::fs::create_dir(cwd.join("sub")).unwrap();
+        for file in ["worker.py", "inside"] {
+            std::fs::write(cwd.join("sub").join(file), "").unwrap();
+        }
+        let inside = Ground { folder: Some("./sub".to_owned()), ..ground };
+        assert_eq!(inside.word("inside"), Word::Script("inside".to_owned()));
+        assert_eq!(inside.targets("worker.py"), ["worker.py"], "another than the one that runs");
+        let path = |script: &str| script_path(script, Some("sub"), &world);
+        assert_eq!((path("worker.py"), path("both")), (cwd.join("sub/worker.py"), cwd.join("both")));
         assert!(is_ecosystem("x.json.bak", true) && !is_ecosystem("x.json.bak", false));
         for ending in config::endings() {
             assert!(is_ecosystem(&format!("eco.config.{ending}"), false), "{ending}");

@@ -111,21 +111,26 @@ fn end(terminal: &mut Terminal) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// `--no-daemon`: what the apps write is printed until a signal comes, which ends everything.
-pub(in super::super) fn stay(terminal: &mut Terminal) -> Result<Exit, CliError> {
+/// `--no-daemon`: what the apps write is printed until a signal comes, which ends everything; but where a daemon `served`
+/// already, nothing: others count on that one.
+pub(in super::super) fn stay(served: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     terminal.owes_table = false;
     terminal.flush()?;
     let program =
         std::env::current_exe().map_err(|err| CliError::error(format!("cannot tell what runs here: {err}")))?;
     let mut logs = std::process::Command::new(program);
     std::os::unix::process::CommandExt::arg0(&mut logs, "pm2");
+    // Whoever reads a line may send one at once. It is not held back from the command that is started here: std clears the mask.
+    let held = Interrupts::hold();
     let logs = logs.args(["logs", "--lines", "0"]).stdin(std::process::Stdio::null()).spawn();
     let mut logs = logs.map_err(|err| CliError::error(format!("cannot print logs: {err}")))?;
-    let held = Interrupts::hold().and_then(|mut interrupts| interrupts.await_one());
+    let held = held.and_then(|mut interrupts| interrupts.await_one());
     // It may have had the same signal.
     let _ = logs.kill().and_then(|()| logs.wait().map(|_| ()));
     held.map_err(|err| CliError::error(format!("cannot wait for signals: {err}")))?;
-    hushed(terminal, end)?;
+    if !served {
+        hushed(terminal, end)?;
+    }
     terminal.owes_table = false;
     Ok(Exit::Done)
 }
