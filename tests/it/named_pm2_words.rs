@@ -145,7 +145,7 @@ fn in_the_foreground_a_signal_ends_everything() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
     let (status, _) = procs::finish(child);
     assert_eq!(status.code(), Some(0));
-    assert!(pm2.home.list().is_empty() && pm2.home.daemon().is_none());
+    pm2.home.until("nothing to be left", |list| list.is_empty() && pm2.home.daemon().is_none());
 }
 
 #[test]

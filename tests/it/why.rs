@@ -145,12 +145,13 @@ fn a_change_of_files_is_named_as_what_it_was() {
     app["watch"] = json!(["src"]);
     home.apply(&json!([app]));
     let before = home.pid("a:0");
-    // Whether it is watched by now is not known from outside: it is written until it was noticed.
-    let rounds = std::cell::Cell::new(0);
+    // Whether it is watched by now is not known from outside: it is written until it was noticed; not so soon again that what
+    // has come of it is under way.
+    let written = std::cell::Cell::new(None);
     home.until("restarted", |list| {
-        let round = rounds.replace(rounds.get() + 1);
-        if round % 20 == 0 {
-            home.write("src/a.js", format!("{round}"));
+        if written.get().is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(5)) {
+            home.write("src/a.js", format!("{list:?}"));
+            written.set(Some(Instant::now()));
         }
         list.iter().any(|one| one.state() == "online" && one.pid() != Some(before))
     });
