@@ -77,7 +77,7 @@ pub struct Primary<F> {
     adopted: BTreeSet<u64>,
     /// Who is about to end and is told nothing more, nor given anybody.
     leaving: BTreeSet<u64>,
-    /// Who was passed sockets and is given nobody by the system, as long as others are there.
+    /// Who has sockets of its own and is given nobody by the system, as long as others are there.
     aside: BTreeMap<u64, Aside>,
     /// The sockets of each port in the order in which the system has them that shares out who connects: as they began to
     /// listen; when one is closed, the last takes its place (`reuseport_detach_sock` in the kernel's sock_reuseport.c).
@@ -158,7 +158,7 @@ struct Name {
     /// Nobody has it but the primary, which tells workers who has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     told: Option<Told>,
-    /// Of those of a slot that one process after the other was passed: who relieves another has one of its own.
+    /// Of those of a slot that one process after the other has: who relieves another may have one of its own.
     #[serde(default, skip_serializing_if = "is_zero")]
     turn: u64,
 }
@@ -183,7 +183,7 @@ struct Written {
     name: Name,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<Value>,
-    /// Of one that is passed: which it is of those of its port, from 0 on.
+    /// Of one that a slot has: which it is of those of its port, from 0 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     place: Option<usize>,
 }
@@ -253,7 +253,7 @@ impl<F: Clone> Primary<F> {
     }
 
     /// A worker wants to listen. `open` opens what there is none of yet; its last argument says whether it is opened beside
-    /// others of the same app. It fails with the system's number.
+    /// others of the same app. It fails with the system's number. `fresh`: as in [`Self::pass`].
     ///
     /// With the answer comes what was opened for it. As from node's own there is no answer for who is leaving: a socket that comes
     /// while its channel is about to close would end it by an assertion of node's.
@@ -261,15 +261,17 @@ impl<F: Clone> Primary<F> {
         &mut self,
         worker: Worker,
         query: Query,
+        fresh: bool,
         open: impl FnOnce(&Query, &Endpoint, bool) -> Result<F, i32>,
     ) -> Option<(Answer<F>, Option<Kept<F>>)> {
-        (!self.leaving.contains(&worker.id)).then(|| self.answer(worker, query, open))
+        (!self.leaving.contains(&worker.id)).then(|| self.answer(worker, query, fresh, open))
     }
 
     fn answer(
         &mut self,
         worker: Worker,
         query: Query,
+        fresh: bool,
         open: impl FnOnce(&Query, &Endpoint, bool) -> Result<F, i32>,
     ) -> (Answer<F>, Option<Kept<F>>) {
         self.slots.insert(worker.slot);
@@ -280,8 +282,11 @@ impl<F: Clone> Primary<F> {
             let errno = if query.fd.is_some() { Errno::BADF } else { Errno::INVAL };
             return (self.refusal(seq, "", errno.raw_os_error()), None);
         };
-        let name = Name::of(endpoint, query.index, worker.slot, worker.share);
+        let mut name = Name::of(endpoint, query.index, worker.slot, worker.share);
         let key = name.key();
+        if name.slot.is_some() {
+            name.turn = self.turn(worker.id, &name, fresh);
+        }
         let mut opened = None;
         match self.sockets.get(&name).map(|socket| socket.users.get(&worker.id)) {
             // As if it had tried to bind it itself.
@@ -303,11 +308,15 @@ impl<F: Clone> Primary<F> {
                 }
             }
         }
+        if fresh && name.slot.is_some() {
+            self.come(worker.id);
+        }
         let seq_out = self.next();
         let Some(socket) = self.sockets.get_mut(&name) else {
             return (self.refusal(seq, &key, Errno::INVAL.raw_os_error()), None);
         };
         socket.users.insert(worker.id, true);
+        socket.left = false;
         // The first who brings some has it for all.
         socket.data = socket.data.take().or(query.data);
         let inner = json!({
@@ -348,12 +357,7 @@ impl<F: Clone> Primary<F> {
         self.slots.insert(worker.slot);
         self.workers.insert(worker.id, worker.slot);
         if fresh {
-            // Who was to relieve one that is gone by now is relieved itself.
-            let beside: Vec<u64> = self.beside(worker.id).collect();
-            if beside.iter().all(|other| self.aside.contains_key(other)) {
-                self.aside.retain(|other, aside| *aside == Aside::Goes || !beside.contains(other));
-            }
-            self.aside.insert(worker.id, Aside::Comes);
+            self.come(worker.id);
         }
         let socket = self.sockets.get_mut(&name).ok_or(Errno::INVAL.raw_os_error())?;
         socket.users.insert(worker.id, true);
@@ -361,23 +365,59 @@ impl<F: Clone> Primary<F> {
         Ok((socket.fd.clone(), opened))
     }
 
-    /// How the system is to share out who connects to a port while a process is started that relieves another and has a socket
-    /// of its own there: to those that there are. None where there is nothing to relieve, or what there is is not known.
+    /// Nobody is given to a process that is to relieve another, before it has.
+    fn come(&mut self, worker: u64) {
+        // Who was to relieve one that is gone by now is relieved itself.
+        let beside: Vec<u64> = self.beside(worker).collect();
+        if beside.iter().all(|other| self.aside.contains_key(other)) {
+            self.aside.retain(|other, aside| *aside == Aside::Goes || !beside.contains(other));
+        }
+        self.aside.insert(worker, Aside::Comes);
+    }
+
+    /// Which of the sockets of its slot is the one of a worker that asks: that which it has; of a `fresh` one, one that nobody
+    /// else has; else the last, but for that of who is yet to take over.
+    fn turn(&self, worker: u64, name: &Name, fresh: bool) -> u64 {
+        let same = || self.sockets.iter().filter(|(other, _)| other.is_turn_of(name));
+        let last = |of: &mut dyn Iterator<Item = (&Name, &Socket<F>)>| of.map(|(other, _)| other.turn).max();
+        if let Some((own, _)) = same().find(|(_, socket)| socket.users.get(&worker) == Some(&true)) {
+            return own.turn;
+        }
+        if fresh {
+            let taken = last(&mut same().filter(|(_, socket)| socket.users.keys().any(|user| *user != worker)));
+            let free = last(&mut same().filter(|(other, _)| taken.is_some_and(|taken| other.turn > taken)));
+            return free.or(taken.map(|taken| taken + 1)).or_else(|| last(&mut same())).unwrap_or_default();
+        }
+        let comes = |user: &u64| self.aside.get(user) == Some(&Aside::Comes);
+        let older = last(&mut same().filter(|(_, socket)| !socket.users.keys().any(comes)));
+        older.or_else(|| last(&mut same())).unwrap_or_default()
+    }
+
+    /// How the system is to share out who connects to a port while a process begins to listen that relieves another and has a
+    /// socket of its own there: to those that there are. None where there is nothing to relieve, or what there is is not known.
     #[must_use]
     pub fn steering_beside(&self, worker: Worker, endpoint: &Endpoint) -> Option<Steering<F>> {
-        let mut own = self
-            .sockets
-            .iter()
-            .filter(|(name, _)| name.passed && name.endpoint == *endpoint && name.slot == Some(worker.slot));
-        let is_served = own.any(|(_, socket)| !socket.users.is_empty());
+        let mut own =
+            self.sockets.iter().filter(|(name, _)| name.endpoint == *endpoint && name.slot == Some(worker.slot));
+        let is_served = own.any(|(_, socket)| socket.users.keys().any(|user| *user != worker.id));
         let is_known = !self.is_blind() && !self.unordered.contains(endpoint);
         if is_known && is_served { self.steering(endpoint) } else { None }
     }
 
-    /// The same of each port of which sockets were passed, as it is now.
-    pub fn steerings(&self) -> impl Iterator<Item = Steering<F>> {
-        let passed = self.groups.iter().filter(|(_, group)| group.iter().any(|seat| seat.name.passed && !seat.closing));
-        passed.filter_map(|(endpoint, _)| self.steering(endpoint))
+    /// Whether a worker that asks for a socket has relieved nobody yet, and is to relieve somebody who is there.
+    #[must_use]
+    pub fn comes(&self, worker: Worker) -> bool {
+        let is_new = || !self.workers.contains_key(&worker.id);
+        let mut there = self.workers.iter().filter(|(other, slot)| **other != worker.id && **slot == worker.slot);
+        there.next().is_some() && (is_new() || self.aside.get(&worker.id) == Some(&Aside::Comes))
+    }
+
+    /// The same of each port of which sockets were passed, or of which a process has one of its own, as it is now; and of those
+    /// of which the system `was_told` something, which may be over.
+    pub fn steerings(&self, was_told: impl Fn(&Endpoint) -> bool) -> impl Iterator<Item = Steering<F>> {
+        let has_own = |seat: &Seat| (seat.name.passed || seat.name.turn > 0) && !seat.closing;
+        let steered = self.groups.iter().filter(move |(at, group)| was_told(at) || group.iter().any(has_own));
+        steered.filter_map(|(endpoint, _)| self.steering(endpoint))
     }
 
     fn steering(&self, endpoint: &Endpoint) -> Option<Steering<F>> {
@@ -397,7 +437,7 @@ impl<F: Clone> Primary<F> {
 
     /// Whether the system is to give somebody to a socket, by itself, of those of its port.
     fn is_open(&self, name: &Name, all: &[Seat]) -> bool {
-        let Some(socket) = self.sockets.get(name).filter(|_| name.passed) else { return true };
+        let Some(socket) = self.sockets.get(name).filter(|_| name.slot.is_some()) else { return true };
         if self.is_manned(name) {
             return !socket.users.keys().all(|user| self.is_aside(*user));
         }
@@ -407,7 +447,7 @@ impl<F: Clone> Primary<F> {
             users.into_iter().any(|user| self.aside.get(user) != Some(&Aside::Goes))
         };
         let mut others = all.iter().filter(|seat| !seat.closing).map(|seat| &seat.name);
-        !socket.left && !others.any(|other| other.passed && other.slot == name.slot && stays(other))
+        !socket.left && !others.any(|other| other.is_turn_of(name) && other != name && stays(other))
     }
 
     fn is_manned(&self, name: &Name) -> bool {
@@ -566,7 +606,7 @@ impl<F: Clone> Primary<F> {
         if seat_of(group, name).is_none() {
             group.push(Seat { name: name.clone(), closing: false });
         }
-        let is_known = name.passed && !self.unordered.contains(&name.endpoint);
+        let is_known = name.slot.is_some() && !self.unordered.contains(&name.endpoint);
         seat_of(group, name).filter(|_| is_known)
     }
 
@@ -582,7 +622,7 @@ impl<F: Clone> Primary<F> {
             self.unordered.remove(&name.endpoint);
         }
         let mut renamed = Vec::new();
-        for (place, seat) in group.iter().enumerate().filter(|(_, seat)| seat.name.passed && !seat.closing) {
+        for (place, seat) in group.iter().enumerate().filter(|(_, seat)| seat.name.slot.is_some() && !seat.closing) {
             let Some(socket) = self.sockets.get_mut(&seat.name) else { continue };
             let place = Some(place).filter(|_| !self.unordered.contains(&name.endpoint));
             if socket.place != place {
@@ -769,10 +809,12 @@ impl<F: Clone> Primary<F> {
     }
 
     /// Who serves the same as a socket that nobody serves any more. A worker that was told to disconnect takes nobody: it may
-    /// end by an assertion of node's own when a connection comes while it does (ERR_INTERNAL_ASSERTION, seen with node 20).
+    /// end by an assertion of node's own when a connection comes while it does (ERR_INTERNAL_ASSERTION, seen with node 20). Nor
+    /// does one that is to relieve another and has not yet.
     fn heirs(&self, endpoint: &Endpoint) -> impl Iterator<Item = u64> {
         let same = self.sockets.iter().filter(move |(name, _)| name.endpoint == *endpoint && !name.passed);
-        same.flat_map(|(_, socket)| socket.users.keys().copied()).filter(|user| self.workers.contains_key(user))
+        let all = same.flat_map(|(_, socket)| socket.users.keys().copied());
+        all.filter(|user| self.workers.contains_key(user) && !self.is_aside(*user))
     }
 
     /// A worker is to close what it listens on, and its channel when it is done with its connections.
@@ -932,13 +974,17 @@ mod tests {
 
         /// What the system is to be told, as descriptors; and how many there are.
         fn open(&self) -> (Vec<u32>, usize) {
-            let steering = self.primary.steerings().next().expect("there are some");
+            let steering = self.primary.steerings(|_| true).next().expect("there are some");
             (steering.open, steering.of)
         }
 
         /// What it was given, or the number of the error.
         fn ask(&mut self, worker: Worker, query: Query) -> Result<u32, i64> {
-            let answered = self.primary.query(worker, query, |_, _, beside| {
+            self.ask_as(worker, query, false)
+        }
+
+        fn ask_as(&mut self, worker: Worker, query: Query, fresh: bool) -> Result<u32, i64> {
+            let answered = self.primary.query(worker, query, fresh, |_, _, beside| {
                 self.opened += 1;
                 self.beside = beside;
                 Ok(self.opened)
@@ -996,7 +1042,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_is_said_with_the_systems_number() {
         let mut world = World::default();
-        let (answer, kept) = world.primary.query(ONE, tcp(80), |_, _, _| Err(13)).unwrap();
+        let (answer, kept) = world.primary.query(ONE, tcp(80), false, |_, _, _| Err(13)).unwrap();
         assert_eq!((answer.fd, kept), (None, None));
         assert!(String::from_utf8(answer.line).unwrap().contains("\"errno\":-13"));
         assert_eq!(world.ask(ONE, ask(r#""address":null,"port":-1,"addressType":4,"fd":3"#)), Err(-9));
@@ -1013,7 +1059,7 @@ mod tests {
             |keys: &str| ask(&format!(r#""address":null,"port":443,"addressType":4,"data":{{"ticketKeys":"{keys}"}}"#));
         let mut primary: Primary<u32> = Primary::default();
         let mut keys = |worker, query| {
-            let (answer, kept) = primary.query(worker, query, |_, _, _| Ok(1)).unwrap();
+            let (answer, kept) = primary.query(worker, query, false, |_, _, _| Ok(1)).unwrap();
             let message: Value = serde_json::from_slice(&answer.line).unwrap();
             (message["msg"]["data"]["ticketKeys"].as_str().unwrap().to_owned(), kept)
         };
@@ -1022,7 +1068,7 @@ mod tests {
         // Another primary goes on with them.
         let mut next: Primary<u32> = Primary::default();
         assert_eq!(next.take_over(&kept.unwrap().name, 9), None);
-        let (answer, _) = next.query(NEXT, tls("cc"), |_, _, _| Err(1)).unwrap();
+        let (answer, _) = next.query(NEXT, tls("cc"), false, |_, _, _| Err(1)).unwrap();
         assert_eq!(answer.fd, Some(9));
         assert!(String::from_utf8(answer.line).unwrap().contains("\"aa\""));
         assert_eq!(["{}", "x"].map(|name| next.take_over(name, 1).is_some()), [true; 2]);
@@ -1112,6 +1158,50 @@ mod tests {
         world.primary.gone(third);
         assert_eq!((world.pass(TWO, false), world.open()), (5, (vec![0, 2], 3)));
         assert_eq!(world.shed(), [2]);
+    }
+
+    #[test]
+    fn a_worker_that_asks_is_given_nobody_before_it_has_taken_over() {
+        let mut world = World::default();
+        let endpoint = tcp(80).endpoint.unwrap();
+        assert!(!world.primary.comes(NEXT), "there is nobody to relieve");
+        assert_eq!((world.ask(ONE, tcp(80)), world.ask(TWO, tcp(80))), (Ok(1), Ok(2)));
+        assert_eq!(world.primary.steerings(|_| false).count(), 0, "the system chooses by itself");
+        assert!(world.primary.comes(NEXT) && !world.primary.comes(ONE));
+        assert_eq!(world.primary.steering_beside(NEXT, &endpoint).map(|it| (it.open, it.fd)), Some((vec![0, 1], 1)));
+        assert_eq!((world.ask_as(NEXT, tcp(80), true), world.open()), (Ok(3), (vec![0, 1], 3)));
+        // It has that one only, also when it closes it and listens again; and can be reached by itself.
+        assert_eq!(world.ask_as(NEXT, tcp(80), true), Err(-i64::from(Errno::ADDRINUSE.raw_os_error())));
+        let key = Name::of(endpoint.clone(), 0, 0, Share::BySlot).key();
+        world.primary.close(NEXT, &key);
+        assert!(world.primary.comes(NEXT));
+        assert_eq!((world.ask_as(NEXT, tcp(80), true), world.open()), (Ok(3), (vec![0, 1], 3)));
+        assert!(matches!(world.primary.hand(NEXT.id, 80, || Some(9)), Handed::Told { .. }));
+        assert_eq!(world.primary.heirs(&endpoint).collect::<Vec<_>>(), [ONE.id, TWO.id]);
+        // One that fails leaves all as it was.
+        world.primary.gone(NEXT);
+        assert_eq!((world.shed(), world.open()), (vec![3], (vec![0, 1], 2)));
+        // One that takes over.
+        assert_eq!((world.ask_as(NEXT, tcp(80), true), world.open()), (Ok(4), (vec![0, 1], 3)));
+        world.primary.relieve(NEXT.id, ONE.id);
+        assert_eq!(world.open(), (vec![1, 2], 3));
+        assert!(!world.primary.comes(NEXT));
+        world.primary.disconnect(ONE);
+        world.primary.close(ONE, &key);
+        assert_eq!(world.primary.orphans().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
+        world.primary.gone(ONE);
+        assert_eq!((world.shed(), world.open()), (vec![1], (vec![0, 1], 2)));
+        // Started anew after a crash it has the same, as have those of a primary that follows.
+        world.primary.gone(NEXT);
+        assert_eq!(world.open(), (vec![0, 1], 2));
+        let third = Worker { id: 9, ..NEXT };
+        assert_eq!(world.ask(third, tcp(80)), Ok(4));
+        let mut next = world.follow(&[]);
+        next.primary.adopt(third, false, |fd| *fd == 4);
+        next.primary.adopt(TWO, false, |fd| *fd == 2);
+        let fourth = Worker { id: 10, ..NEXT };
+        assert!(next.primary.comes(fourth));
+        assert_eq!(next.primary.steering_beside(fourth, &endpoint).map(|it| it.open), Some(vec![0, 1]));
     }
 
     #[test]
@@ -1217,7 +1307,7 @@ mod tests {
         // What is left has a name that says so.
         let renamed = next.primary.closed(&released[0]);
         assert!(renamed.len() == 1 && renamed[0].1.name.contains("\"place\":0") && !renamed[0].0.contains("place"));
-        assert!(next.primary.steering_beside(TWO, &endpoint).is_some());
+        assert!(next.primary.steering_beside(Worker { id: 9, ..TWO }, &endpoint).is_some());
     }
 
     #[test]
@@ -1304,7 +1394,7 @@ mod tests {
             world.ask(ONE, tcp(80)).unwrap();
             let answer = if by_itself { world.primary.leave(ONE, 5) } else { world.primary.disconnect(ONE) };
             assert_eq!(String::from_utf8(answer.line).unwrap().contains(r#""ack":5"#), by_itself);
-            assert!(world.primary.query(ONE, tcp(81), |_, _, _| panic!("nothing is opened for it")).is_none());
+            assert!(world.primary.query(ONE, tcp(81), false, |_, _, _| panic!("nothing is opened for it")).is_none());
             assert_eq!(world.ask(NEXT, tcp(80)), Ok(1));
             world.primary.gone(ONE);
             assert_eq!(world.ask(ONE, tcp(81)), Ok(2), "by this number there is another");
@@ -1350,7 +1440,7 @@ mod tests {
         let unix = || ask(r#""address":"/tmp/x","port":-1,"addressType":-1"#);
         for id in 0..3 {
             let worker = Worker { id, slot: u32::try_from(id).unwrap(), share: Share::Told(Told::Sticky) };
-            primary.query(worker, unix(), |_, _, _| Ok(9)).unwrap();
+            primary.query(worker, unix(), false, |_, _, _| Ok(9)).unwrap();
         }
         let mut to = BTreeSet::new();
         for fd in 0..6 {
@@ -1384,7 +1474,7 @@ mod tests {
             let mut primary: Primary<u32> = Primary::default();
             let worker = |id: u64| Worker { id, slot: u32::try_from(id).unwrap(), share: Share::Told(told) };
             for id in 0..4 {
-                let (answer, _) = primary.query(worker(id), tcp(80), |_, _, _| Ok(9)).unwrap();
+                let (answer, _) = primary.query(worker(id), tcp(80), false, |_, _, _| Ok(9)).unwrap();
                 assert_eq!(answer.fd, None);
                 assert!(String::from_utf8(answer.line).unwrap().contains(r#""sockname":{"#));
             }

@@ -217,9 +217,18 @@ pub fn launch(
         mapped: maps_sources(spec).then(|| spec.script.clone()),
         tree: spec.stop.tree,
         relieves: false,
-        steered: !spec.is_worker() && spec.can_drain() && spec.stop.drain_ms > 0,
+        steered: is_steered(spec),
         instance,
     }
+}
+
+/// Of workers, those that are looked at before they are to serve. What is passed its sockets cannot close them as these can, and
+/// needs one of its own to finish in peace.
+fn is_steered(spec: &AppSpec) -> bool {
+    if spec.is_worker() {
+        return spec.shares_by() == Distribution::Reuseport && spec.health_check.is_some();
+    }
+    spec.can_drain() && spec.stop.drain_ms > 0
 }
 
 /// Where an instance's stdout and stderr go.

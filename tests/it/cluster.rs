@@ -599,6 +599,64 @@ fn a_new_build_that_fails_leaves_every_old_process_serving() {
     assert_eq!(all_answer(port, 2), workers(&home, 2));
 }
 
+/// Answers who looks whether it is well as `health` says, and everybody else by `answer`.
+fn with_health(health: u32, answer: &str) -> String {
+    format!(
+        "require('http').createServer((question, answer) => {{
+           if (question.url === '/health') {{ answer.statusCode = {health}; answer.end() }} else {{ {answer} }}
+         }}).listen(Number(process.env.PORT))"
+    )
+}
+
+#[test]
+fn nobody_is_served_by_a_new_build_that_is_not_well() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    let good = |text: &str| with_health(200, &format!("answer.end('{text}')"));
+    home.write("server.js", good("first"));
+    let mut app = server(port, 2);
+    app["health_check"] =
+        json!({ "http": format!("http://127.0.0.1:{port}/health"), "startup": "1s", "interval": "1s" });
+    home.apply(&json!([app]));
+    let answers = || (0..20).filter_map(|_| ask(port)).collect::<BTreeSet<String>>();
+    for (round, dies) in [(0, false), (1, true)] {
+        // Whom it accepts it cuts off.
+        home.write("server.js", with_health(500, "question.socket.destroy()"));
+        let before = home.pids();
+        let (asked, failed) = while_asking(port, || {
+            home.exits(3, &["reload", "web"]).says("status 500").says("goes on");
+        });
+        assert_eq!((failed, home.pids()), (0, before), "round {round}, of {asked}{}", home.daemon_log());
+        home.until("it is gone", |all| all.iter().all(|known| known.beside().is_none()));
+        if dies {
+            let daemon = home.daemon().expect("a daemon");
+            procs::signal(daemon, Signal::KILL);
+            home.until("another daemon serves", |_| home.daemon().is_some_and(|now| now != daemon));
+        }
+        let text = format!("next {round}");
+        home.write("server.js", good(&text));
+        let (asked, failed) = while_asking(port, || {
+            home.ok(&["reload", "web"]);
+        });
+        assert_eq!(failed, 0, "round {round}, of {asked}{}", home.daemon_log());
+        assert_eq!(answers(), BTreeSet::from([text]));
+    }
+    // Who is started anew, or comes in addition, serves as ever.
+    let killed = home.pid("web:0");
+    procs::signal(killed, Signal::KILL);
+    home.until("it is back", |all| {
+        all.iter().any(|known| known.label() == "web:0" && known.state() == "online" && known.pid() != Some(killed))
+    });
+    home.ok(&["scale", "web", "3"]);
+    let (asked, failed) = while_asking(port, || {
+        home.ok(&["reload", "web"]);
+        home.ok(&["scale", "web", "2"]);
+    });
+    assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
+}
+
 #[test]
 fn one_instance_is_relieved_without_a_moment_in_which_nobody_serves() {
     if !needs_node() {

@@ -45,6 +45,8 @@ pub(super) struct Member {
     pub(super) worker: Worker,
     /// Over its channel: a worker of Node's cluster.
     pub(super) asks: bool,
+    /// What it asks for is its own until it has relieved another.
+    pub(super) comes: bool,
     pub(super) account: Option<Account>,
 }
 
@@ -52,7 +54,8 @@ impl Member {
     pub(super) fn of(launch: &Launch) -> Option<Self> {
         let worker = worker_of(launch);
         let account = account(launch).ok().flatten();
-        launch.shares_sockets().then(|| Self { app: launch.instance.app.clone(), worker, asks: launch.worker, account })
+        let (app, asks, comes) = (launch.instance.app.clone(), launch.worker, launch.relieves && launch.steered);
+        launch.shares_sockets().then(|| Self { app, worker, asks, comes, account })
     }
 }
 
@@ -91,7 +94,8 @@ impl Host {
         let mut failed = None;
         for (listener, text) in listeners.iter().zip(&launch.listen) {
             let endpoint = endpoint(listener);
-            let fresh = self.is_steered_past(launch, worker, &endpoint);
+            let fresh =
+                launch.relieves && launch.steered && self.is_steered_past(&launch.instance.app, worker, &endpoint);
             let primary = self.clusters.entry(launch.instance.app.clone()).or_default();
             let open = |endpoint: &Endpoint, beside: bool| sockets::open_listener(endpoint, beside, account);
             let copied = primary.pass(worker, endpoint, fresh, open).map_err(std::io::Error::from_raw_os_error);
@@ -321,9 +325,16 @@ impl Host {
         let is_shared = others.is_some_and(|endpoint| {
             self.clusters.iter().any(|(app, primary)| *app != member.app && primary.has(endpoint))
         });
+        let is_to_come = member.comes
+            && member.worker.share == Share::BySlot
+            && self.clusters.get(&member.app).is_some_and(|primary| primary.comes(member.worker));
+        let fresh = is_to_come
+            && !is_shared
+            && (query.endpoint.as_ref())
+                .is_some_and(|endpoint| self.is_steered_past(&member.app, member.worker, endpoint));
         let primary = self.clusters.entry(member.app.clone()).or_default();
         let account = member.account.as_ref();
-        let answered = primary.query(member.worker, query, |query, endpoint, beside| {
+        let answered = primary.query(member.worker, query, fresh, |query, endpoint, beside| {
             sockets::open(query, endpoint, beside || is_shared, account)
         });
         let Some((answer, opened)) = answered else { return };
@@ -332,6 +343,7 @@ impl Host {
         }
         self.tell(launch, Some(answer));
         self.mind(&member.app);
+        self.steer(&member.app);
     }
 
     /// None tells that a descriptor has arrived.

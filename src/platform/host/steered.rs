@@ -16,10 +16,10 @@ use rustix::time::{
 };
 
 use super::{Event, Host, Key};
-use crate::node::{Endpoint, Kept, Primary, Steering, Worker};
+use crate::node::{Endpoint, Kept, Steering, Worker};
 use crate::platform::connections::{busy, has_any};
 use crate::platform::{reason, sockets};
-use crate::supervisor::{Launch, LaunchId};
+use crate::supervisor::LaunchId;
 
 /// As long as it may take until those have connected whose handshake had begun: a round trip of most.
 const ON_THEIR_WAY: Duration = Duration::from_millis(100);
@@ -47,16 +47,15 @@ type Busy = BTreeMap<(u16, bool), Option<BTreeSet<u32>>>;
 impl Host {
     /// Sees to it that a socket that is about to be opened for a process that relieves another is given nobody before that is
     /// up. False where both are to have the same.
-    pub(super) fn is_steered_past(&mut self, launch: &Launch, worker: Worker, endpoint: &Endpoint) -> bool {
-        if !launch.relieves || !launch.steered || !endpoint.is_by_slot() {
+    pub(super) fn is_steered_past(&mut self, app: &str, worker: Worker, endpoint: &Endpoint) -> bool {
+        if !endpoint.is_by_slot() {
             return false;
         }
-        let app = &launch.instance.app;
         let steering = self.clusters.get(app).and_then(|primary| primary.steering_beside(worker, endpoint));
         let Some(steering) = steering.filter(|steering| sockets::steer_past_the_next(steering).is_ok()) else {
             return false;
         };
-        self.steered.insert((app.clone(), steering.endpoint), (steering.open, steering.of));
+        self.steered.insert((app.to_owned(), steering.endpoint), (steering.open, steering.of));
         true
     }
 
@@ -67,7 +66,9 @@ impl Host {
 
     /// With `anew`, whatever an earlier daemon has told it.
     pub(super) fn steer_anew(&mut self, app: &str, anew: bool) -> bool {
-        let wanted: Vec<_> = self.clusters.get(app).into_iter().flat_map(Primary::steerings).collect();
+        let was_told = |at: &Endpoint| self.steered.keys().any(|(of, endpoint)| of == app && endpoint == at);
+        let primary = self.clusters.get(app).into_iter();
+        let wanted: Vec<_> = primary.flat_map(|primary| primary.steerings(was_told)).collect();
         self.steered.retain(|(of, endpoint), _| of != app || wanted.iter().any(|it| it.endpoint == *endpoint));
         let mut failed = None;
         for steering in wanted {
