@@ -55,7 +55,7 @@ impl Member {
         let worker = worker_of(launch);
         let account = account(launch).ok().flatten();
         let (app, asks, comes) = (launch.instance.app.clone(), launch.worker, launch.relieves && launch.steered);
-        launch.shares_sockets().then(|| Self { app, worker, asks, comes, account })
+        launch.shares_sockets().then_some(Self { app, worker, asks, comes, account })
     }
 }
 
