@@ -110,7 +110,7 @@ proptest! {
                     Said::Query(query) => {
                         last = query.endpoint.clone().or(last);
                         let seq = query.seq;
-                        let fresh = id % 2 == 1 && primary.comes(worker(id));
+                        let fresh = id % 2 == 1 && primary.is_beside(worker(id));
                         let answered = primary.query(worker(id), *query, fresh, |_, _, _| {
                             opened += 1;
                             if opened % 5 == 0 { Err(98) } else { Ok(opened) }

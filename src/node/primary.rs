@@ -284,6 +284,8 @@ impl<F: Clone> Primary<F> {
         };
         let mut name = Name::of(endpoint, query.index, worker.slot, worker.share);
         let key = name.key();
+        // Where there is no room for one of its own, it has what the others have.
+        let fresh = fresh && name.slot.is_some() && self.sockets.len() < SOCKETS_MAX;
         if name.slot.is_some() {
             name.turn = self.turn(worker.id, &name, fresh);
         }
@@ -308,8 +310,14 @@ impl<F: Clone> Primary<F> {
                 }
             }
         }
-        if fresh && name.slot.is_some() {
+        if fresh {
             self.come(worker.id);
+        }
+        // It has this one, so not those that it was presumed to have: they would wait for it for ever.
+        for (other, socket) in &mut self.sockets {
+            if *other != name && other.is_turn_of(&name) && socket.users.get(&worker.id) == Some(&false) {
+                socket.users.remove(&worker.id);
+            }
         }
         let seq_out = self.next();
         let Some(socket) = self.sockets.get_mut(&name) else {
@@ -404,12 +412,10 @@ impl<F: Clone> Primary<F> {
         if is_known && is_served { self.steering(endpoint) } else { None }
     }
 
-    /// Whether a worker that asks for a socket has relieved nobody yet, and is to relieve somebody who is there.
+    /// Whether somebody is there whom a worker can relieve.
     #[must_use]
-    pub fn comes(&self, worker: Worker) -> bool {
-        let is_new = || !self.workers.contains_key(&worker.id);
-        let mut there = self.workers.iter().filter(|(other, slot)| **other != worker.id && **slot == worker.slot);
-        there.next().is_some() && (is_new() || self.aside.get(&worker.id) == Some(&Aside::Comes))
+    pub fn is_beside(&self, worker: Worker) -> bool {
+        self.workers.iter().any(|(other, slot)| *other != worker.id && *slot == worker.slot)
     }
 
     /// The same of each port of which sockets were passed, or of which a process has one of its own, as it is now; and of those
@@ -828,6 +834,8 @@ impl<F: Clone> Primary<F> {
     fn let_leave(&mut self, worker: Worker) {
         self.workers.remove(&worker.id);
         self.leaving.insert(worker.id);
+        // One that was to come goes before it has.
+        self.aside.entry(worker.id).and_modify(|aside| *aside = Aside::Goes);
     }
 
     fn refusal(&mut self, seq: u64, key: &str, errno: i32) -> Answer<F> {
@@ -1164,17 +1172,16 @@ mod tests {
     fn a_worker_that_asks_is_given_nobody_before_it_has_taken_over() {
         let mut world = World::default();
         let endpoint = tcp(80).endpoint.unwrap();
-        assert!(!world.primary.comes(NEXT), "there is nobody to relieve");
+        assert!(!world.primary.is_beside(NEXT), "there is nobody to relieve");
         assert_eq!((world.ask(ONE, tcp(80)), world.ask(TWO, tcp(80))), (Ok(1), Ok(2)));
         assert_eq!(world.primary.steerings(|_| false).count(), 0, "the system chooses by itself");
-        assert!(world.primary.comes(NEXT) && !world.primary.comes(ONE));
+        assert!(world.primary.is_beside(NEXT) && !world.primary.is_beside(ONE));
         assert_eq!(world.primary.steering_beside(NEXT, &endpoint).map(|it| (it.open, it.fd)), Some((vec![0, 1], 1)));
         assert_eq!((world.ask_as(NEXT, tcp(80), true), world.open()), (Ok(3), (vec![0, 1], 3)));
         // It has that one only, also when it closes it and listens again; and can be reached by itself.
         assert_eq!(world.ask_as(NEXT, tcp(80), true), Err(-i64::from(Errno::ADDRINUSE.raw_os_error())));
         let key = Name::of(endpoint.clone(), 0, 0, Share::BySlot).key();
         world.primary.close(NEXT, &key);
-        assert!(world.primary.comes(NEXT));
         assert_eq!((world.ask_as(NEXT, tcp(80), true), world.open()), (Ok(3), (vec![0, 1], 3)));
         assert!(matches!(world.primary.hand(NEXT.id, 80, || Some(9)), Handed::Told { .. }));
         assert_eq!(world.primary.heirs(&endpoint).collect::<Vec<_>>(), [ONE.id, TWO.id]);
@@ -1185,7 +1192,6 @@ mod tests {
         assert_eq!((world.ask_as(NEXT, tcp(80), true), world.open()), (Ok(4), (vec![0, 1], 3)));
         world.primary.relieve(NEXT.id, ONE.id);
         assert_eq!(world.open(), (vec![1, 2], 3));
-        assert!(!world.primary.comes(NEXT));
         world.primary.disconnect(ONE);
         world.primary.close(ONE, &key);
         assert_eq!(world.primary.orphans().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [1]);
@@ -1200,8 +1206,19 @@ mod tests {
         next.primary.adopt(third, false, |fd| *fd == 4);
         next.primary.adopt(TWO, false, |fd| *fd == 2);
         let fourth = Worker { id: 10, ..NEXT };
-        assert!(next.primary.comes(fourth));
+        assert!(next.primary.is_beside(fourth));
         assert_eq!(next.primary.steering_beside(fourth, &endpoint).map(|it| it.open), Some(vec![0, 1]));
+        // One that has not asked yet when another primary comes is presumed to have what there is, until it asks.
+        next.primary.adopt(fourth, true, |_| false);
+        assert_eq!((next.ask_as(fourth, tcp(80), true), next.open()), (Ok(1), (vec![0, 1], 3)));
+        let users = |world: &World, fd: u32| -> Vec<u64> {
+            let socket = world.primary.sockets.values().find(|socket| socket.fd == fd).expect("it is open");
+            socket.users.keys().copied().collect()
+        };
+        assert_eq!((users(&next, 4), users(&next, 1)), (vec![third.id], vec![fourth.id]));
+        // Told to disconnect, it is given nobody either, though it may be long until it has.
+        next.primary.disconnect(fourth);
+        assert_eq!(next.open(), (vec![0, 1], 3));
     }
 
     #[test]

@@ -94,8 +94,11 @@ impl Host {
         let mut failed = None;
         for (listener, text) in listeners.iter().zip(&launch.listen) {
             let endpoint = endpoint(listener);
-            let fresh =
-                launch.relieves && launch.steered && self.is_steered_past(&launch.instance.app, worker, &endpoint);
+            // A worker that has such ones as well closes them only with its channel: who waits there is its successor's.
+            let fresh = launch.relieves
+                && launch.steered
+                && !launch.worker
+                && self.is_steered_past(&launch.instance.app, worker, &endpoint);
             let primary = self.clusters.entry(launch.instance.app.clone()).or_default();
             let open = |endpoint: &Endpoint, beside: bool| sockets::open_listener(endpoint, beside, account);
             let copied = primary.pass(worker, endpoint, fresh, open).map_err(std::io::Error::from_raw_os_error);
@@ -327,7 +330,7 @@ impl Host {
         });
         let is_to_come = member.comes
             && member.worker.share == Share::BySlot
-            && self.clusters.get(&member.app).is_some_and(|primary| primary.comes(member.worker));
+            && self.clusters.get(&member.app).is_some_and(|primary| primary.is_beside(member.worker));
         let fresh = is_to_come
             && !is_shared
             && (query.endpoint.as_ref())

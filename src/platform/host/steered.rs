@@ -68,7 +68,7 @@ impl Host {
     pub(super) fn steer_anew(&mut self, app: &str, anew: bool) -> bool {
         let was_told = |at: &Endpoint| self.steered.keys().any(|(of, endpoint)| of == app && endpoint == at);
         let primary = self.clusters.get(app).into_iter();
-        let wanted: Vec<_> = primary.flat_map(|primary| primary.steerings(was_told)).collect();
+        let wanted: Vec<_> = primary.flat_map(|primary| primary.steerings(|at| anew || was_told(at))).collect();
         self.steered.retain(|(of, endpoint), _| of != app || wanted.iter().any(|it| it.endpoint == *endpoint));
         let mut failed = None;
         for steering in wanted {
@@ -137,6 +137,9 @@ impl Host {
     pub(super) fn steer_past(&mut self, launch: LaunchId, from: LaunchId) {
         let mut members = [launch, from].into_iter().filter_map(|it| self.running.get(&it)?.member.as_ref());
         let Some(app) = members.next().map(|member| member.app.clone()) else { return };
+        if let Some(member) = self.running.get_mut(&launch).and_then(|running| running.member.as_mut()) {
+            member.comes = false;
+        }
         if let Some(primary) = self.clusters.get_mut(&app) {
             primary.relieve(launch.0, from.0);
         }
