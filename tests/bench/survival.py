@@ -230,7 +230,7 @@ def drills(kind, program, count):
         manager.end()
 
 
-def settle(pid, quiet=3.0):
+def settle(pid, quiet=8.0):
     """Until its memory has not changed for so many seconds."""
     seen = [pss(pid), time.monotonic()]
 
