@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::git;
 use super::glob::{Glob, PATTERNS_MAX};
+use crate::platform::open_regular;
 use crate::spec::{Fingerprint, FingerprintBy};
 
 /// A fingerprint is taken at every `diff` and `apply`: what is larger than this belongs under `"git"`.
@@ -20,7 +21,7 @@ pub(super) const REVISION: &str = "git";
 
 /// SHA-256 of a file's content, in hexadecimal.
 pub(super) fn digest_file(path: &Path) -> io::Result<String> {
-    digest_of(&mut fs::File::open(path)?)
+    digest_of(&mut open_regular(path)?)
 }
 
 /// The same of one that is open.
