@@ -92,7 +92,11 @@ impl Operation {
             task.phase = Phase::Saving;
             match task.aim.work(&app, around.table, &mut next_list_id) {
                 Some(work) => works.push(work),
-                None => task.phase = Phase::Done,
+                None => {
+                    task.phase = Phase::Done;
+                    // Who comes after it has its turn.
+                    self.stirred = true;
+                }
             }
         }
         let mut saves = Vec::new();
