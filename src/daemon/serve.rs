@@ -480,13 +480,15 @@ impl Daemon {
                 let effects = core.handle(input, self.clock.now());
                 self.perform_all(effects);
             }
+            // Before anybody is started or sent anything: the daemon that follows is to know who has ended and how, who was to
+            // end, and who has not been told yet.
+            self.standings.flush(core);
+            fault_point();
             if !started && !self.spawns.is_empty() {
                 started = true;
                 self.spawn(SPAWNS_PER_TURN);
             }
-            // Before anybody is sent anything: the daemon that follows is to know who was to end, and who has not been told yet.
-            self.standings.flush(core);
-            fault_point();
+            self.host.bury();
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
             if !self.asked.is_empty() {

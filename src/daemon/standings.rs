@@ -31,7 +31,7 @@ pub(super) struct Standings {
     bytes: u64,
     /// What it had when it was written anew.
     useful: u64,
-    /// Said and not written yet. In words only when it is written: a process that is started again comes before that.
+    /// Said and not written yet.
     pending: BTreeMap<u32, Option<Box<Standing>>>,
 }
 

@@ -92,6 +92,7 @@ impl Stage {
             }
             self.host.flush();
             let events = self.host.take_events();
+            self.host.bury();
             self.host.tidy();
             self.events.extend(events);
             if done(self) {

@@ -1,22 +1,29 @@
 use std::collections::BTreeSet;
 
-use rustix::process::{Pid, WaitOptions, kill_process_group, waitpid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid};
 
 use crate::base::{ExitStatus, Signal};
 use crate::platform::{procfs, sys};
 
-/// None when the child has not ended.
-pub(super) fn reap_child(pid: u32) -> Option<ExitStatus> {
-    let (_, status) = match waitpid(raw_pid(pid), WaitOptions::NOHANG) {
-        Ok(ended) => ended?,
+/// None when the child has not ended. It stays a zombie until [`bury`]: should this process be killed before anybody has noted
+/// how it ended, whoever inherits it can still be told.
+pub(super) fn look_how_ended(pid: u32) -> Option<ExitStatus> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = match raw_pid(pid).map(|pid| waitid(WaitId::Pid(pid), options)) {
+        Some(Ok(ended)) => ended?,
         // Somebody else has its status; waiting for it again would never end.
-        Err(_) => return Some(ExitStatus::Unknown),
+        Some(Err(_)) | None => return Some(ExitStatus::Unknown),
     };
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Some(ExitStatus::Code(code)),
         (None, Some(signal)) => Some(ExitStatus::Signal(signal)),
         (None, None) => None,
     }
+}
+
+/// A child that has ended and that nobody will ask about any more. False when it has not ended.
+pub(super) fn bury(pid: u32) -> bool {
+    !matches!(waitpid(raw_pid(pid), WaitOptions::NOHANG), Ok(None))
 }
 
 /// How a child of this process ended that nobody has asked about; none when it has not, or is none.

@@ -25,7 +25,7 @@ use rustix::process::pidfd_send_signal;
 use serde_json::Value;
 
 use self::cache::Cache;
-use self::children::{end_child, raw_signal, reap_child};
+use self::children::{bury, end_child, look_how_ended, raw_signal};
 pub use self::children::{ended_child, living_children};
 pub use self::clustered::Reach;
 use self::orphans::Orphan;
@@ -158,6 +158,10 @@ pub struct Host {
     /// Somebody listens to what apps say.
     heeds: bool,
     events: Vec<Event>,
+    /// First processes that have ended and are zombies still.
+    unburied: HashSet<u32>,
+    /// Others may have ended, whom the kernel tells of after these.
+    reaps_again: bool,
     /// How launches of an earlier daemon's have ended while there was none.
     unseen: Vec<(InstanceId, ExitStatus)>,
     /// Of processes that have ended; most are about to be written again.
@@ -243,6 +247,8 @@ impl Host {
             any_adopted: false,
             heeds: false,
             events: Vec::new(),
+            unburied: HashSet::new(),
+            reaps_again: false,
             unseen: Vec::new(),
             stale_pid_files: HashMap::new(),
             scratch: vec![0; 16 << 10],
@@ -487,6 +493,7 @@ impl Host {
     /// Ends what apps have left behind, and is still there: nobody is to follow who would look after it.
     pub fn end_all(&mut self) {
         survivors::end_leftovers(&self.home, &Spared::default());
+        self.bury();
         self.reap();
     }
 
@@ -500,18 +507,31 @@ impl Host {
         self.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
     }
 
-    /// Reaps children that have ended: orphaned descendants that became ours are nobody else's to reap.
-    /// To be called after SIGCHLD.
+    /// Reaps children that have ended: orphaned descendants that became ours are nobody else's to reap. First processes of
+    /// launches stay zombies until [`Self::bury`]. To be called after SIGCHLD.
     pub fn reap(&mut self) {
         while let Some(pid) = sys::ended_child() {
             self.killer.begin();
             let progress = match self.roots.get(&pid) {
-                Some(launch) => self.root_exited(*launch),
-                None => reap_child(pid).is_some(),
+                Some(launch) => self.root_exited(*launch) && !self.unburied.contains(&pid),
+                None => !self.unburied.contains(&pid) && bury(pid),
             };
             if !progress {
+                // The kernel tells of no other before this one is buried.
+                self.reaps_again = !self.unburied.is_empty();
                 break;
             }
+        }
+    }
+
+    /// Lets go of those whose end was told by [`Self::take_events`]. To be called once that is noted where the next daemon finds
+    /// it: should this one be killed before, the keeper inherits them, and tells.
+    pub fn bury(&mut self) {
+        for pid in self.unburied.drain() {
+            bury(pid);
+        }
+        if std::mem::take(&mut self.reaps_again) {
+            self.reap();
         }
     }
 
@@ -673,7 +693,8 @@ impl Host {
         let asked = self.stopping.contains_key(&launch) || self.requests.iter().any(|request| request.0 == launch);
         let Some(running) = self.running.get(&launch) else { return false };
         let status = if running.child {
-            let Some(status) = reap_child(running.pid) else { return false };
+            let Some(status) = look_how_ended(running.pid) else { return false };
+            self.unburied.insert(running.pid);
             status
         } else if let Some(status) = self.told.remove(&running.pid) {
             status
@@ -743,7 +764,8 @@ impl Host {
     fn left_behind(&self, running: &Running) -> bool {
         let Some(children) = procfs::own_children().filter(|_| running.child) else { return true };
         let launch = launch_bits(&running.mark);
-        let mut others = children.into_iter().filter(|pid| !self.roots.contains_key(pid));
+        let is_other = |pid: &u32| !self.roots.contains_key(pid) && !self.unburied.contains(pid);
+        let mut others = children.into_iter().filter(is_other);
         others.any(|pid| match procfs::file_locks(pid).and_then(Tag::of_limit) {
             Some(tag) => tag.launch == launch && tag.is_of(&self.home),
             None => procfs::marks(pid).is_some_and(|marks| marks.launch.as_ref() == Some(&running.mark)),

@@ -90,14 +90,13 @@ impl Operation {
         for app in ready {
             let Some(task) = self.tasks.get_mut(&app) else { continue };
             task.phase = Phase::Saving;
-            match task.aim.work(&app, around.table, &mut next_list_id) {
-                Some(work) => works.push(work),
-                None => {
-                    task.phase = Phase::Done;
-                    // Who comes after it has its turn.
-                    self.stirred = true;
-                }
-            }
+            let Some(work) = task.aim.work(&app, around.table, &mut next_list_id) else {
+                task.phase = Phase::Done;
+                // Who comes after it has its turn.
+                self.stirred = true;
+                continue;
+            };
+            works.push(work);
         }
         let mut saves = Vec::new();
         rename::saves(&works, around.table, &mut saves);
