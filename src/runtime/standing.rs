@@ -33,6 +33,9 @@ pub struct Standing {
     /// What its last process has started may still be there.
     #[serde(default)]
     pub(super) remains: bool,
+    /// Its process is the one that was seen to end, and only what that has left is waited for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) over: bool,
     #[serde(default)]
     pub(super) streak: u32,
     #[serde(default)]
@@ -130,6 +133,7 @@ impl Standing {
             backoff: *backoff,
             last_exit: *last_exit,
             remains: instance.machine.remains.is_some(),
+            over: instance.machine.remains.is_some_and(|ended| state.launch() == Some(ended)),
             streak: *streak,
             ailment: ailment.clone(),
             well_since: *well_since,
@@ -176,7 +180,7 @@ impl Standing {
     /// The same, where nobody had seen it end: of others only what they have left behind was still there.
     #[must_use]
     pub fn unended_pid(&self) -> Option<u32> {
-        self.pid().filter(|_| !self.remains)
+        self.pid().filter(|_| !self.over)
     }
 
     /// Whether it had a process, or was about to.
@@ -342,7 +346,8 @@ mod tests {
         let read =
             |more: &str| -> Standing { serde_json::from_str(&format!(r#"{{"state":{stopping}{more}}}"#)).unwrap() };
         assert_eq!(read("").unended_pid(), Some(7));
-        assert_eq!(read(r#","remains":true"#).unended_pid(), None);
+        assert_eq!(read(r#","remains":true,"over":true"#).unended_pid(), None);
+        assert_eq!(read(r#","remains":true"#).unended_pid(), Some(7), "what is left is of another before it");
         assert!(!read("").untold, "an earlier pmrun says nothing of it");
         assert!(read(r#","untold":true"#).untold);
     }
