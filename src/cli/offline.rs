@@ -1,5 +1,6 @@
 //! What is known when no daemon runs. Commands that only read never start one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -173,13 +174,14 @@ pub(super) fn unwatched(home: &Path, state: &mut State) -> Unwatched {
     if state.boot == platform::boot_id() {
         let (instances, launches): (Vec<InstanceId>, Vec<Launch>) =
             runtime::open_jobs(state, &layout).into_iter().unzip();
-        let found = platform::ended_unseen(&launches, &layout.home);
+        let found = platform::ended_unseen(&launches, &layout.home, &BTreeSet::new());
         let ended = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
         runtime::close_jobs(state, &ended.map(|(instance, _)| instance).collect());
     }
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, &layout).into_iter().unzip();
     let mut found = Unwatched::new();
-    for Adopted { launch, pid, spec_digest, started_at_ms, .. } in platform::unwatched(&launches, &layout.home) {
+    for Adopted { launch, pid, spec_digest, started_at_ms, beside, .. } in platform::unwatched(&launches, &layout.home)
+    {
         let Some(at) = launches.iter().position(|known| known.id == launch) else { continue };
         let launched_as = launches[at].instance.app.clone();
         // Of two in a slot, where one relieves the other, one is enough.
@@ -190,7 +192,7 @@ pub(super) fn unwatched(home: &Path, state: &mut State) -> Unwatched {
         let (channel, notify) = (false, false);
         found.insert(
             instance.clone(),
-            Survivor { launch, instance, pid, spec_digest, started_at_ms, launched_as, channel, notify },
+            Survivor { launch, instance, pid, spec_digest, started_at_ms, launched_as, channel, notify, beside },
         );
     }
     found

@@ -197,13 +197,14 @@ fn start(
     }
     // Not before: a daemon that has lost its lock would go on writing to a file that nobody reads.
     let goes_on = matches!(link.follows, Some(Follows::Version(_)));
-    let standings = Standings::open(home, boot, &known, goes_on);
+    let mut standings = Standings::open(home, boot, &known, goes_on);
+    let begun: BTreeSet<String> = known.begun.into_values().collect();
     let interrupted = close_generations(&mut store, unfinished);
     state.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
     let mut past = Past { standings: known.standings, follows: link.follows.is_some(), ..Past::default() };
     let mut asked_after = BTreeSet::new();
     learn(&mut link, &state, &mut past, &mut asked_after);
-    let jobs = unseen_jobs(&state, &layout, &past);
+    let jobs = unseen_jobs(&state, &layout, &past, &begun);
     if !jobs.is_empty() {
         // They may have ended since.
         learn(&mut link, &state, &mut past, &mut asked_after);
@@ -214,7 +215,9 @@ fn start(
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
     let rotator = Rotator::start(home.join("logs"), log_budget()?, log::line);
     let rotator = rotator.map_err(cannot("start a thread"))?;
+    standings.mark_with(host.nonce());
     host.take_held(&mut link);
+    host.expect(begun);
     host.spare(state.strangers.iter().map(|stranger| stranger.mark.clone()));
     past.survivors = adopt(&mut host, &rotator, home, &state, &layout);
     // Some may have ended just now.
@@ -337,12 +340,12 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past, asked_after: &mu
 }
 
 /// Jobs that ran when the last daemon died and do not any more, and nobody knows so far how they ended; with their pid files.
-fn unseen_jobs(state: &State, layout: &Layout, past: &Past) -> BTreeMap<InstanceId, String> {
+fn unseen_jobs(state: &State, layout: &Layout, past: &Past, begun: &BTreeSet<String>) -> BTreeMap<InstanceId, String> {
     // Where it stood says more than a pid file does.
     let is_open = |id: &InstanceId| standing(state, past, id).is_none_or(Standing::may_run);
     let unknown = open_jobs(state, layout).into_iter().filter(|(id, _)| is_open(id) && !past.ended.contains_key(id));
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = unknown.unzip();
-    let found = ended_unseen(&launches, &layout.home);
+    let found = ended_unseen(&launches, &layout.home, begun);
     let all = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
     all.map(|(instance, launch)| (instance, launch.pid_file)).collect()
 }
@@ -501,6 +504,7 @@ fn adopt(host: &mut Host, rotator: &Rotator, home: &Path, state: &State, layout:
             started_at_ms: adopted.started_at_ms,
             channel: adopted.channel,
             notify: adopted.notify,
+            beside: adopted.beside,
         })
     };
     let is_done = |id: &InstanceId| {
@@ -560,7 +564,7 @@ mod tests {
             let mut state = store.load().unwrap();
             assert_eq!(state.boot.is_empty(), rebooted);
             let past = Past::default();
-            let unseen = unseen_jobs(&state, &layout, &past);
+            let unseen = unseen_jobs(&state, &layout, &past, &BTreeSet::new());
             assert_eq!(close_jobs(&mut store, &mut state, unseen, &past), want.into_iter().collect());
             assert_eq!((job.exists(), web.exists()), (false, true));
             let status = ExitStatus::Unknown;

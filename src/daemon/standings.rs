@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::log;
-use crate::platform::{read_regular, reason};
+use crate::platform::{launch_mark, read_regular, reason};
 use crate::runtime::{Core, Standing};
 
 const FILE: &str = "standings";
@@ -26,6 +26,8 @@ const GROWN_TIMES: u64 = 4;
 pub(super) struct Standings {
     path: PathBuf,
     boot: String,
+    /// How the marks of what this daemon starts begin.
+    nonce: String,
     /// None when it cannot be written.
     file: Option<File>,
     bytes: u64,
@@ -44,6 +46,9 @@ struct Begin<'a> {
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     id: u32,
+    /// What its process is marked with, should one have been started: until it has a pid, that says which it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<Cow<'a, str>>,
     /// None: it is no more.
     standing: Option<Cow<'a, Standing>>,
 }
@@ -60,7 +65,7 @@ impl Standings {
     /// `auto_da_alloc`), and commands with it. Another daemon, which may live, is not to write to the same file.
     pub(super) fn open(home: &Path, boot: String, known: &Known, is_same: bool) -> Self {
         let path = home.join(FILE);
-        let mut standings = Self { path, boot, file: None, bytes: 0, useful: 0, pending: BTreeMap::new() };
+        let mut standings = Self { path, boot, ..Self::nowhere() };
         if let Some(length) = known.whole.filter(|length| is_same && *length <= GROWN_BYTES)
             && let Ok(file) = OpenOptions::new().append(true).open(&standings.path)
             && file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == length)
@@ -68,13 +73,32 @@ impl Standings {
             (standings.file, standings.bytes) = (Some(file), length);
             return standings;
         }
-        standings.begin(known.standings.iter().map(|(id, standing)| (*id, standing)));
+        let line = |(id, standing): (&u32, _)| (*id, standing, known.begun.get(id).cloned());
+        standings.begin(known.standings.iter().map(line));
         standings
     }
 
     /// For a daemon that none follows.
     pub(super) fn nowhere() -> Self {
-        Self { path: PathBuf::new(), boot: String::new(), file: None, bytes: 0, useful: 0, pending: BTreeMap::new() }
+        Self {
+            path: PathBuf::new(),
+            boot: String::new(),
+            nonce: String::new(),
+            file: None,
+            bytes: 0,
+            useful: 0,
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// What is started from now on is marked so.
+    pub(super) fn mark_with(&mut self, nonce: &str) {
+        nonce.clone_into(&mut self.nonce);
+    }
+
+    /// What the process of one that is being started is marked with.
+    fn mark(&self, standing: &Standing) -> Option<String> {
+        Some(launch_mark(&self.nonce, standing.begins()?))
     }
 
     pub(super) fn note(&mut self, id: u32, standing: Option<Box<Standing>>) {
@@ -94,7 +118,7 @@ impl Standings {
             self.begin_anew(core);
             return;
         }
-        let text = lines(&pending);
+        let text = self.lines(&pending);
         let Some(file) = &mut self.file else { return };
         match file.write_all(&text) {
             Ok(()) => self.bytes += text.len() as u64,
@@ -110,8 +134,22 @@ impl Standings {
     }
 
     fn begin_anew(&mut self, core: &Core) {
-        let all: Vec<(u32, Standing)> = core.standings().collect();
-        self.begin(all.iter().map(|(id, standing)| (*id, standing)));
+        let marked = |(id, standing)| {
+            let mark = self.mark(&standing);
+            (id, standing, mark)
+        };
+        let all: Vec<(u32, Standing, Option<String>)> = core.standings().map(marked).collect();
+        self.begin(all.iter().map(|(id, standing, mark)| (*id, standing, mark.clone())));
+    }
+
+    fn lines(&self, said: &BTreeMap<u32, Option<Box<Standing>>>) -> Vec<u8> {
+        let mut text = Vec::new();
+        for (id, standing) in said {
+            let standing = standing.as_deref();
+            let mark = standing.and_then(|standing| self.mark(standing)).map(Cow::Owned);
+            write_line(&mut text, &Line { id: *id, mark, standing: standing.map(Cow::Borrowed) });
+        }
+        text
     }
 
     /// Nothing is left that should go on.
@@ -122,11 +160,11 @@ impl Standings {
     }
 
     /// Under another name first: the old one counts until the new one is whole.
-    fn begin<'a>(&mut self, all: impl Iterator<Item = (u32, &'a Standing)>) {
+    fn begin<'a>(&mut self, all: impl Iterator<Item = (u32, &'a Standing, Option<String>)>) {
         let mut text = Vec::new();
         write_line(&mut text, &Begin { boot: self.boot.as_str().into() });
-        for (id, standing) in all {
-            write_line(&mut text, &Line { id, standing: Some(Cow::Borrowed(standing)) });
+        for (id, standing, mark) in all {
+            write_line(&mut text, &Line { id, mark: mark.map(Cow::Owned), standing: Some(Cow::Borrowed(standing)) });
         }
         match replace(&self.path, &text) {
             Ok(file) => {
@@ -154,6 +192,8 @@ impl Standings {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub standings: BTreeMap<u32, Standing>,
+    /// What the processes are marked with that were just being started, if there are any.
+    pub begun: BTreeMap<u32, String>,
     /// What is wrong with it, where something is.
     pub unusable: Option<Unusable>,
     /// How long the file is, where all of it is of this start of the machine and understood.
@@ -162,16 +202,16 @@ pub(super) struct Known {
 
 pub(super) fn known(home: &Path, boot: &str) -> Known {
     let path = home.join(FILE);
-    let (standings, problem, whole) = match read_regular(&path) {
+    let (known, problem) = match read_regular(&path) {
         Ok(text) => {
-            let (standings, problem) = read(&text, boot);
+            let (known, problem) = read(&text, boot);
             let is_whole = problem.is_none() && text.ends_with(b"\n") && is_of(&text, boot);
-            (standings, problem, is_whole.then_some(text.len() as u64))
+            (Known { whole: is_whole.then_some(text.len() as u64), ..known }, problem)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Known::default(),
-        Err(error) => (BTreeMap::new(), Some(reason(&error)), None),
+        Err(error) => (Known::default(), Some(reason(&error))),
     };
-    Known { standings, unusable: problem.map(|reason| Unusable { path, reason }), whole }
+    Known { unusable: problem.map(|reason| Unusable { path, reason }), ..known }
 }
 
 fn is_of(text: &[u8], boot: &str) -> bool {
@@ -205,14 +245,6 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-fn lines(said: &BTreeMap<u32, Option<Box<Standing>>>) -> Vec<u8> {
-    let mut text = Vec::new();
-    for (id, standing) in said {
-        write_line(&mut text, &Line { id: *id, standing: standing.as_deref().map(Cow::Borrowed) });
-    }
-    text
-}
-
 fn write_line(out: &mut Vec<u8>, line: &impl Serialize) {
     // Only strings, numbers and names: there is nothing that JSON could refuse.
     if serde_json::to_writer(&mut *out, line).is_ok() {
@@ -221,9 +253,9 @@ fn write_line(out: &mut Vec<u8>, line: &impl Serialize) {
 }
 
 /// What it says of this start of the machine, and what is wrong with it.
-fn read(text: &[u8], boot: &str) -> (BTreeMap<u32, Standing>, Option<String>) {
+fn read(text: &[u8], boot: &str) -> (Known, Option<String>) {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n');
-    let (mut known, mut garbled) = (BTreeMap::new(), 0);
+    let (mut known, mut garbled) = (Known::default(), 0);
     match lines.next().map(serde_json::from_slice::<Begin>) {
         Some(Ok(begin)) if begin.boot == boot => {}
         Some(Ok(_)) => return (known, None),
@@ -231,21 +263,20 @@ fn read(text: &[u8], boot: &str) -> (BTreeMap<u32, Standing>, Option<String>) {
         None => return (known, Some("it is empty".to_owned())),
     }
     for line in lines {
-        match serde_json::from_slice(line) {
-            Ok(Line { id, standing: Some(standing) }) => {
-                known.insert(id, standing.into_owned());
-            }
-            Ok(Line { id, standing: None }) => {
-                known.remove(&id);
-            }
-            // A newer pmrun's. What is older does not count in its place.
-            Err(_) => {
-                match serde_json::from_slice::<About>(line) {
-                    Ok(about) => _ = known.remove(&about.id),
-                    // The last was just being written when the daemon was killed.
-                    Err(_) => garbled += usize::from(line.ends_with(b"\n")),
-                }
-            }
+        // A newer pmrun's is not understood. What is older does not count in its place.
+        let of_other = || serde_json::from_slice(line).map(|About { id }| Line { id, mark: None, standing: None });
+        let Ok(Line { id, mark, standing }) = serde_json::from_slice(line).or_else(|_| of_other()) else {
+            // The last was just being written when the daemon was killed.
+            garbled += usize::from(line.ends_with(b"\n"));
+            continue;
+        };
+        match standing {
+            Some(standing) => _ = known.standings.insert(id, standing.into_owned()),
+            None => _ = known.standings.remove(&id),
+        }
+        match mark {
+            Some(mark) => _ = known.begun.insert(id, mark.into_owned()),
+            None => _ = known.begun.remove(&id),
         }
     }
     let lines = if garbled == 1 { "1 of its lines" } else { "some of its lines" };
@@ -279,11 +310,12 @@ mod tests {
         for (id, said) in [(1, Some(1)), (2, Some(1))] {
             first.note(id, said.map(standing).map(Box::new));
         }
-        append(&lines(&std::mem::take(&mut first.pending)));
+        let said = std::mem::take(&mut first.pending);
+        append(&first.lines(&said));
         for (id, said) in [(1, Some(2)), (3, Some(1)), (2, None)] {
             first.note(id, said.map(standing).map(Box::new));
         }
-        append(&lines(&first.pending));
+        append(&first.lines(&first.pending));
         let want = BTreeMap::from([(1, standing(2)), (3, standing(1))]);
         assert_eq!(open("one").1, want);
         assert_eq!(open("one").1, want, "gone on with");
@@ -292,6 +324,36 @@ mod tests {
         assert_eq!(open("one").1, BTreeMap::from([(1, standing(2))]));
         assert_eq!(open("two").1, BTreeMap::new(), "the machine was started anew");
         assert_eq!(open("one").1, BTreeMap::new(), "and all that was before is gone");
+    }
+
+    #[test]
+    fn what_is_just_being_started_is_told_by_its_mark_until_it_has_a_pid() {
+        let home = tempfile::tempdir().unwrap();
+        let open = |nonce: &str| {
+            let known = known(home.path(), "one");
+            let mut standings = Standings::open(home.path(), "one".to_owned(), &known, false);
+            standings.mark_with(nonce);
+            (standings, known.begun)
+        };
+        let say = |standings: &mut Standings, id, state: &str| {
+            let standing = serde_json::from_str(&format!(r#"{{"state":{state}}}"#)).unwrap();
+            standings.pending.insert(id, Some(Box::new(standing)));
+            let said = std::mem::take(&mut standings.pending);
+            let text = standings.lines(&said);
+            standings.file.as_mut().unwrap().write_all(&text).unwrap();
+        };
+        let (mut first, _) = open("aa");
+        say(&mut first, 1, r#"{"Launching":{"launch":7}}"#);
+        say(&mut first, 2, r#"{"Stopping":{"launch":8,"pid":null,"phase":"Spawning","then":"Stop"}}"#);
+        say(&mut first, 3, r#"{"Launching":{"launch":9}}"#);
+        say(&mut first, 3, r#"{"Online":{"launch":9,"pid":5,"since":1,"healthy":true}}"#);
+        let (mut second, begun) = open("bb");
+        let marks = |of: &[(u32, &str)]| of.iter().map(|(id, mark)| (*id, (*mark).to_owned())).collect();
+        let want: BTreeMap<u32, String> = marks(&[(1, "aa.7"), (2, "aa.8")]);
+        assert_eq!(begun, want);
+        say(&mut second, 1, r#"{"Launching":{"launch":7}}"#);
+        let want: BTreeMap<u32, String> = marks(&[(1, "bb.7"), (2, "aa.8")]);
+        assert_eq!(open("cc").1, want, "what is not known better is as it was");
     }
 
     #[test]
@@ -335,7 +397,7 @@ mod tests {
             (String::new(), 0, Some("it is empty")),
         ] {
             let (known, said) = read(text.as_bytes(), "one");
-            assert_eq!((known.len(), said.as_deref()), (want, problem), "{text}");
+            assert_eq!((known.standings.len(), said.as_deref()), (want, problem), "{text}");
         }
         let home = tempfile::tempdir().unwrap();
         assert!(known(home.path(), "one").unusable.is_none(), "there is none yet");

@@ -59,7 +59,7 @@ pub use door::{Door, end_with_parent, outlive_parent, passed_listeners, peer, wa
 pub use fault::fault_point;
 pub use foreground::{Interrupts, Postponed, terminal_size};
 pub use home::{KnownUser, MANNERS, Use, default_home, ensure_home, find_user, may, names, user_id};
-pub use host::{Event, Host, Reach, ended_child, living_children};
+pub use host::{Event, Host, Reach, ended_child, launch_mark, living_children};
 pub use keeper::{
     Follows, KEEPER_SOCKET, KeeperLink, Part, Resumed, Succession, Wish, divide, divide_for_manager, keep, keep_on,
     resume, say_ready, tell_keeper,

@@ -1,6 +1,6 @@
 //! What an earlier daemon left running: taken over where it is known for sure, ended where it belongs to nobody.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ pub struct Adopted {
     pub notify: bool,
     /// What it writes passes through pmrun.
     pub piped: bool,
+    /// Its pid is in the file of who does not serve yet, or any more, while one process relieves another.
+    pub beside: bool,
 }
 
 /// A process that is surely the first of an instance.
@@ -63,6 +65,8 @@ pub(super) struct Child {
 /// Looks for what an earlier daemon started.
 pub(super) struct Search<'a> {
     home: &'a str,
+    /// Marks of what was just being started: what it was to write down may not have been written.
+    begun: &'a BTreeSet<String>,
     /// By instance.
     children: HashMap<String, Child>,
     /// What leads a session and bears this home's marks; looked for when a pid file is of no help.
@@ -84,13 +88,14 @@ impl Survivor {
             channel: false,
             notify: false,
             piped: false,
+            beside: self.beside,
         }
     }
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(home: &'a str) -> Self {
-        Self { home, children: HashMap::new(), leaders: None }
+    pub(super) fn new(home: &'a str, begun: &'a BTreeSet<String>) -> Self {
+        Self { home, begun, children: HashMap::new(), leaders: None }
     }
 
     /// Nothing is to be looked for of these but whether they are there.
@@ -136,23 +141,25 @@ impl<'a> Search<'a> {
         // What else bears the marks of a process that has ended descends from it; and of two processes of a slot each is in a
         // file, but for the moment in which they change places.
         let are_changing = filed.windows(2).any(|two| two[0] == two[1]);
-        if any_ended || (any_other && !are_changing) {
+        let is_in_file = any_ended || (any_other && !are_changing);
+        // What one that is on its own has started is on its own, too: none of that is to be taken for it.
+        let only_begun = is_in_file || !launch.tree;
+        if only_begun && self.begun.is_empty() {
             return Ok(None);
         }
-        // What it started is on its own: none of that is to be taken for it.
-        if !launch.tree {
-            return Ok(None);
-        }
+        let begun = self.begun;
+        let has_begun = |marks: &Marks| marks.launch.as_ref().is_some_and(|mark| begun.contains(mark));
+        let may_be = |marks: &Marks| is_of(marks, launch) && (!only_begun || has_begun(marks));
         // Its descendants may lead sessions too, and so may those of its predecessors.
         let mut firsts: HashMap<Option<&str>, &(Process, Marks)> = HashMap::new();
-        for leader in self.leaders()?.iter().filter(|leader| is_of(&leader.1, launch)) {
+        for leader in self.leaders()?.iter().filter(|leader| may_be(&leader.1)) {
             let first = firsts.entry(leader.1.launch.as_deref()).or_insert(leader);
             if began(leader) < began(first) {
                 *first = leader;
             }
         }
         let latest = firsts.into_values().max_by_key(|leader| began(leader));
-        Ok(latest.and_then(|(process, marks)| survivor(process, marks, filed[0].is_some())))
+        Ok(latest.and_then(|(process, marks)| survivor(process, marks, !is_in_file && filed[0].is_some())))
     }
 
     /// Where one process may relieve another it has to be found out which of two it is.
@@ -261,7 +268,8 @@ fn began((process, _): &(Process, Marks)) -> (u64, u32) {
 /// What runs of `launches` though no daemon watches it. Only looks.
 #[must_use]
 pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
-    let mut search = Search::new(home);
+    let begun = BTreeSet::new();
+    let mut search = Search::new(home, &begun);
     launches.iter().filter_map(|launch| Some(search.find(launch).ok()??.adopted(launch.id))).collect()
 }
 
@@ -269,10 +277,10 @@ pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
 ///
 /// Such a file says nothing when the machine was started anew since: [`boot_id`].
 #[must_use]
-pub fn ended_unseen(launches: &[Launch], home: &str) -> Vec<LaunchId> {
+pub fn ended_unseen(launches: &[Launch], home: &str, begun: &BTreeSet<String>) -> Vec<LaunchId> {
     let is_filed = |launch: &&Launch| pid_in(Path::new(&launch.pid_file)).is_some();
     let filed: Vec<&Launch> = launches.iter().filter(is_filed).collect();
-    let mut search = Search::new(home);
+    let mut search = Search::new(home, begun);
     let mut alive = HashSet::new();
     for launch in &filed {
         // What cannot be looked at may be there.

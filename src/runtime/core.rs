@@ -104,6 +104,8 @@ pub struct Survivor {
     pub channel: bool,
     /// So is the socket over which it says that it is ready.
     pub notify: bool,
+    /// Its pid is where that of one is which does not serve yet, or any more.
+    pub beside: bool,
 }
 
 impl Core {

@@ -59,6 +59,21 @@ fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTr
     }
 }
 
+/// Whether what depends on all that `spec` does waits for `app` in the end: what is in between waits as well.
+pub(super) fn waits_for(table: &Table, spec: &AppSpec, app: &str) -> bool {
+    let (mut todo, mut seen) = (vec![spec], BTreeSet::new());
+    while let Some(spec) = todo.pop() {
+        for other in spec.depends_on.iter().filter(|other| seen.insert(other.as_str())) {
+            if other == app {
+                return true;
+            }
+            let waits = |app: &&App| there(app).any(|machine| machine.state == State::Blocked);
+            todo.extend(known(table, other).filter(waits).map(|app| &*app.record.spec));
+        }
+    }
+    false
+}
+
 /// Whether at least one instance is as it must be: one of several that crashes takes nobody with it.
 pub(super) fn is_met(table: &Table, app: &str, condition: Condition) -> bool {
     // What an earlier daemon started is taken for what it was until it is known to be otherwise.

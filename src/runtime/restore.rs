@@ -157,8 +157,8 @@ fn standing_of(standings: &BTreeMap<u32, Standing>, list_id: u32, pid: u32) -> O
     either.or_else(|| standings.get(&list_id))
 }
 
-/// Which instance each survivor is. Of two in a slot the one serves that did when that was last said; else the older, which
-/// the other was to relieve.
+/// Which instance each survivor is. Of two in a slot the one serves that did when that was last said; else that whose pid is in
+/// the place of who does; else the older, which the other was to relieve.
 fn by_role(
     survivors: Vec<Survivor>,
     state: &State,
@@ -172,7 +172,7 @@ fn by_role(
     for (id, mut both) in slots {
         let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&id.slot));
         let serving = known.and_then(|known| standings.get(&known.id)?.pid());
-        both.sort_by_key(|survivor| (Some(survivor.pid) != serving, survivor.started_at_ms));
+        both.sort_by_key(|survivor| (Some(survivor.pid) != serving, survivor.beside, survivor.started_at_ms));
         let names = [id.clone(), id.second()];
         all.extend(names.into_iter().zip(both));
     }

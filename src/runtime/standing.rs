@@ -183,6 +183,14 @@ impl Standing {
         self.pid().filter(|_| !self.over)
     }
 
+    /// What was about to have a process.
+    #[must_use]
+    pub fn begins(&self) -> Option<LaunchId> {
+        self.state.launch().filter(|_| {
+            matches!(self.state, State::Launching { .. } | State::Stopping { phase: StopPhase::Spawning, .. })
+        })
+    }
+
     /// Whether it had a process, or was about to.
     #[must_use]
     pub fn may_run(&self) -> bool {
@@ -218,7 +226,12 @@ impl Standing {
                 instance.excused = Some(self.excused == Some(true));
                 None
             }
-            State::Stopped | State::Launching { .. } => None,
+            State::Stopped => None,
+            // It was counted as started again, and is once more where something has to end first.
+            State::Launching { .. } => {
+                machine.restarts = machine.restarts.saturating_sub(u32::from(machine.remains.is_some()));
+                None
+            }
             State::Scheduled if machine.policy.schedule.is_none() => None,
             State::Waiting { .. } | State::Errored { .. } if machine.policy.schedule.is_some() => None,
             State::Starting { .. } | State::Online { .. } => {

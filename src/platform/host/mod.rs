@@ -12,7 +12,7 @@ mod steered;
 mod stops;
 mod usage;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -132,6 +132,8 @@ pub struct Host {
     held: BTreeMap<String, OwnedFd>,
     /// What was known of children by the program that this process was before.
     known: Vec<Child>,
+    /// Marks of what an earlier daemon was just starting.
+    begun: BTreeSet<String>,
     /// What is to be left alone when leftovers are ended, where that is still to be done.
     spared: Option<Spared>,
     /// By app, the sockets that its workers share.
@@ -223,6 +225,7 @@ impl Host {
             told: HashMap::new(),
             held: BTreeMap::new(),
             known: Vec::new(),
+            begun: BTreeSet::new(),
             spared: None,
             clusters: BTreeMap::new(),
             orphans: BTreeMap::new(),
@@ -258,6 +261,17 @@ impl Host {
         Ok(host)
     }
 
+    /// How the marks of all that is started here begin.
+    #[must_use]
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// What was just being started is marked so. To be said before [`Self::adopt`].
+    pub fn expect(&mut self, marks: impl IntoIterator<Item = String>) {
+        self.begun.extend(marks);
+    }
+
     /// Launches by these marks are left alone. To be said before [`Self::adopt`].
     pub fn spare(&mut self, marks: impl IntoIterator<Item = String>) {
         self.strangers.extend(marks);
@@ -273,7 +287,8 @@ impl Host {
         spared.marks.extend(self.strangers.iter().cloned());
         let mut complete = true;
         let home = self.home.clone();
-        let mut search = Search::new(&home);
+        let begun = std::mem::take(&mut self.begun);
+        let mut search = Search::new(&home, &begun);
         let known = std::mem::take(&mut self.known);
         let can_wait = !known.is_empty();
         search.knows(known);
@@ -349,7 +364,7 @@ impl Host {
     /// In words, with what was wrong with the app.
     pub fn spawn(&mut self, launch: &Launch) -> Result<(u32, u64), String> {
         self.end_leftovers();
-        let mark = format!("{}.{}", self.nonce, launch.id.0);
+        let mark = launch_mark(&self.nonce, launch.id);
         let account = account(launch)?;
         let notify = launch.notify.then(|| self.notify.bind(&mark, account.is_some())).transpose();
         let notify = notify.map_err(|error| format!("cannot make its notify socket: {}", reason(&error)))?;
@@ -830,6 +845,12 @@ impl Key {
             _ => Self::Member(id),
         }
     }
+}
+
+/// What a daemon's launch is marked with, which no other is.
+#[must_use]
+pub fn launch_mark(nonce: &str, launch: LaunchId) -> String {
+    format!("{nonce}.{}", launch.0)
 }
 
 fn nonce() -> io::Result<String> {

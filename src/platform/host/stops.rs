@@ -7,7 +7,7 @@ use rustix::process::pidfd_send_signal;
 
 use super::children::raw_signal;
 use super::running::{How, wake};
-use super::{Event, Host, Key};
+use super::{Event, Host, Key, launch_mark};
 use crate::base::Signal;
 use crate::platform::procfs::{Process, Table};
 use crate::platform::reason;
@@ -50,7 +50,7 @@ impl Host {
             How::Kill => (Todo::Kill, Signal::KILL),
         };
         let ended = || self.ended.values().find(|ended| ended.launch == launch).map(|ended| ended.kin.clone());
-        let by_mark = || Kin { mark: format!("{}.{}", self.nonce, launch.0), ..Kin::default() };
+        let by_mark = || Kin { mark: launch_mark(&self.nonce, launch), ..Kin::default() };
         let kin = || running.map(|running| running.kin()).or_else(ended).unwrap_or_else(by_mark);
         let stopping = self.stopping.entry(launch).or_insert_with(|| Stopping::new(kin(), true, todo, signal));
         // A stop that is under way becomes sterner, never milder.

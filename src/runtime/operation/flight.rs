@@ -4,7 +4,7 @@ use super::{Aim, Operation, Phase, Rigour, Surroundings, Task};
 use crate::base::{InstanceId, Mono, format_span};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::Intent;
-use crate::runtime::needs::{Outlook, outlook};
+use crate::runtime::needs::{Outlook, outlook, waits_for};
 use crate::runtime::relief::Unrelieved;
 use crate::runtime::table::{Instance, Moved, Table};
 use crate::runtime::view::outputs;
@@ -234,7 +234,7 @@ impl Operation {
         (*count >= if *cause == Cause::Age { 1 } else { CUTS_MAX }).then_some(cause)
     }
 
-    /// What waits for others, which may not come any more; or for one that `ended`.
+    /// What waits for others, which may not come any more; or, itself or in the end, for one that `ended`.
     pub(super) fn look_at_blocked(&mut self, ended: Option<&str>, around: &mut Surroundings<'_>) {
         // What needs nobody never waits.
         if around.table.roster.dependents.is_empty() {
@@ -243,7 +243,7 @@ impl Operation {
         let waits = |id: &InstanceId| {
             around.table.instance(id).is_some_and(|instance| {
                 let machine = &instance.machine;
-                let needs = |app: &str| machine.policy.depends_on.iter().any(|need| need == app);
+                let needs = |app: &str| waits_for(around.table, &machine.policy, app);
                 machine.state == State::Blocked && ended.is_none_or(needs)
             })
         };

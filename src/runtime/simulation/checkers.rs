@@ -50,7 +50,10 @@ pub(super) fn after_each(world: &mut World) {
     // Nobody waits for a process that is about to end, nor for one that may never be up, while another serves.
     let serving = views.iter().filter(|view| matches!(view.state.as_str(), "starting" | "online" | "unhealthy"));
     for view in serving {
-        let mut its = world.host.trees.values().filter(|tree| tree.root_alive && Some(tree.pid) == view.pid);
+        // Its pid may be another's by now, where its end has not been heard of.
+        let slot = view.id.to_string();
+        let trees = world.host.trees.values().filter(|tree| tree.root_alive && Some(tree.pid) == view.pid);
+        let mut its = trees.filter(|tree| tree.list_id == slot);
         if its.any(|tree| !world.host.is_given(tree)) {
             world.host.fail(&format!("nobody who connects is given to {}:{}, which serves", view.name, view.slot));
         }

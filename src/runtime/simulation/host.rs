@@ -100,7 +100,7 @@ fn is_waited_for(saves: &[Save]) -> bool {
 pub(super) struct Tree {
     pub(super) launch: LaunchId,
     pub(super) marker: String,
-    list_id: String,
+    pub(super) list_id: String,
     pub(super) spec_digest: String,
     pub(super) script: String,
     pub(super) pid: u32,
@@ -595,6 +595,7 @@ impl Host {
                 launched_as: launch.instance.app,
                 channel: hears,
                 notify: hears,
+                beside: pids[1] == Some(tree.pid),
             });
         }
         self.disk.strangers = self.living_strangers();
