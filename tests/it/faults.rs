@@ -1,10 +1,12 @@
 //! A daemon that dies anywhere in an apply, alone or with its keeper, and what the next makes of it.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, procs};
+use crate::support::{Home, Instance, procs};
 
 /// `PMRUN_FAULT_RUNS=200 cargo test --test it -- faults` tries as many.
 const RUNS: u64 = 30;
@@ -87,4 +89,62 @@ fn a_daemon_that_dies_anywhere_in_an_apply_leaves_nothing_double_and_nothing_und
         assert!(home.daemon().is_some() && home.keeper().is_some(), "{}", said("nobody looks after it"));
     }
     assert!(died * 3 > runs, "only {died} of {runs} runs came to their place");
+}
+
+/// Behind the end of a process and the start of the next there are fewer.
+const PLACES_OF_AN_END: u64 = 24;
+
+#[test]
+fn who_ends_while_the_daemon_dies_is_known_by_its_end_and_started_once() {
+    let mut home = Home::new();
+    let fault = home.work.join("fault");
+    home.set_env("PMRUN_FAULT", fault.to_str().expect("UTF-8"));
+    home.write("once.sh", format!("echo \"$PMRUN_INSTANCE\" >> starts\n{ONCE}"));
+    let app = |name: &str, again: bool| json!({ "name": name, "script": "once.sh", "interpreter": "bash", "min_uptime": 10, "autorestart": again });
+    home.apply(&json!([app("steady", true), app("service", true), app("job", false)]));
+    let steady = home.pid("steady:0");
+    let mut died = 0;
+    for place in 1..=PLACES_OF_AN_END {
+        let signal = [Signal::USR1, Signal::USR2, Signal::TERM][usize::try_from(place % 3).expect("small")];
+        let starts = || std::fs::read_to_string(home.work.join("starts")).expect("lines");
+        let (before, started) = (home.list(), starts());
+        let of = |all: &[Instance], name: &str| {
+            all.iter().find(|one| one.name() == name).cloned().unwrap_or_else(|| panic!("no {name}"))
+        };
+        let (service, job) = (of(&before, "service"), of(&before, "job"));
+        let daemon = home.daemon().expect("a daemon");
+        std::fs::write(&fault, place.to_string()).expect("write");
+        for one in [&service, &job] {
+            procs::signal(one.pid().expect("it runs"), signal);
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let after = loop {
+            // One that has died soon after it was started is followed after a while, or when a command asks.
+            if !procs::alive(daemon) {
+                home.ok(&["start", "steady"]);
+            }
+            let now = home.list();
+            let goes_on = |one: &Instance| one.state() == "online" && one.pid() != service.pid();
+            if now.len() == 3 && goes_on(&of(&now, "service")) && of(&now, "job").state() == "errored" {
+                break now;
+            }
+            assert!(Instant::now() < deadline, "place {place}: {now:#?}\n{}", home.daemon_log());
+        };
+        std::fs::write(&fault, "0").expect("write");
+        died += u64::from(!procs::alive(daemon));
+        let said = |what: &str| format!("place {place}: {what}{after:#?}\n{}", home.daemon_log());
+        for name in ["service", "job"] {
+            assert_eq!(of(&after, name).0["last_exit"], json!({ "signal": signal.as_raw() }), "{}", said(name));
+        }
+        assert_eq!(of(&after, "service").restarts(), service.restarts() + 1, "{}", said("counted otherwise"));
+        assert_eq!(of(&after, "job").restarts(), job.restarts(), "{}", said("counted otherwise"));
+        let fresh = starts().strip_prefix(&started).map(str::to_owned);
+        assert_eq!(fresh.as_deref(), Some("service:0\n"), "{}", said("what was started"));
+        let twice = std::fs::read_to_string(home.work.join("twice")).unwrap_or_default();
+        assert_eq!(twice, "", "{}", said("there were two at once"));
+        assert_eq!(home.pid("steady:0"), steady, "{}", said("what went on was touched"));
+        // Earlier ends are not held against them.
+        home.ok(&["restart", "service", "job"]);
+    }
+    assert!(died * 3 > PLACES_OF_AN_END, "only {died} of {PLACES_OF_AN_END} runs came to their place");
 }
