@@ -92,6 +92,7 @@ impl Operation {
             task.phase = Phase::Saving;
             let Some(work) = task.aim.work(&app, around.table, &mut next_list_id) else {
                 task.phase = Phase::Done;
+                self.skipped.remove(&app);
                 // Who comes after it has its turn.
                 self.stirred = true;
                 continue;
