@@ -123,7 +123,11 @@ impl Core {
         let strangers = past.survivors.iter().filter(|survivor| !known(survivor));
         let mut out: Vec<Effect> =
             strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
-        let restore::Restored { mut table, unwanted, open } = restore::table(state, past, layout, now);
+        let restore::Restored { mut table, unwanted, open, serving, gone } = restore::table(state, past, layout, now);
+        out.extend(gone.into_iter().map(|id| Effect::Standing { id, standing: None }));
+        // Nobody is called 0: then there is only who serves.
+        let take_over = |(launch, beside): (_, Option<_>)| (launch, beside.unwrap_or(LaunchId(0)));
+        out.extend(serving.into_iter().map(take_over).map(|(launch, from)| Effect::TakeOver { launch, from }));
         restore::tell(&table, now, &mut out);
         table.asking = Why::CutShort;
         let mut core = Self {

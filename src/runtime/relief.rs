@@ -126,12 +126,7 @@ impl Table {
         let fails = match &relief.state {
             State::Online { .. } => {
                 moved.extend(self.change_places(&serving, now, out));
-                // Whoever asked for it may have gone, and the daemon been another.
-                let why = self.instance(&serving).map(|instance| instance.why.clone());
-                let why = why.filter(|why| *why != Why::Unknown).unwrap_or(Why::CutShort);
-                let asking = std::mem::replace(&mut self.asking, why);
-                moved.extend(self.step(&other, Event::Retire, now, out));
-                self.asking = asking;
+                moved.extend(self.step_for(&serving, &other, Event::Retire, now, out));
                 return;
             }
             State::Stopped
@@ -156,7 +151,25 @@ impl Table {
             }
         };
         moved.extend(fails.and_then(|reason| self.unrelieved(&other, reason, now, out)));
-        moved.extend(self.step(&other, Event::Stop, now, out));
+        moved.extend(self.step_for(&serving, &other, Event::Stop, now, out));
+    }
+
+    /// Lets an event happen to who is beside the one that serves, for the same reason for which that is where it is: whoever asked
+    /// for it may have gone, and the daemon been another.
+    fn step_for(
+        &mut self,
+        serving: &InstanceId,
+        other: &InstanceId,
+        event: Event,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Vec<Moved> {
+        let why = self.instance(serving).map(|instance| instance.why.clone());
+        let why = why.filter(|why| *why != Why::Unknown).unwrap_or(Why::CutShort);
+        let asking = std::mem::replace(&mut self.asking, why);
+        let moved = self.step(other, event, now, out);
+        self.asking = asking;
+        moved.into_iter().collect()
     }
 
     /// From now on the slot's name is the other's.

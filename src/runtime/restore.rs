@@ -74,12 +74,19 @@ pub(super) struct Restored {
     pub(super) unwanted: Vec<InstanceId>,
     /// What was under way.
     pub(super) open: Vec<(InstanceId, Open)>,
+    /// Who serves though its pid is where that of one is which does not, and who is beside it, where somebody is.
+    pub(super) serving: Vec<(LaunchId, Option<LaunchId>)>,
+    /// Where somebody stood who is no more: whoever gets the number, or the pid, is somebody else.
+    pub(super) gone: Vec<u32>,
 }
 
 /// The table as the records say, with what survived in it, and where it stood.
 pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Restored {
     let Past { survivors, standings, ended, follows: _ } = past;
     let survivors = by_role(survivors, &state, &standings);
+    let launch_of = |id: &InstanceId| survivors.iter().find(|(other, _)| other == id).map(|(_, found)| found.launch);
+    let out_of_place = survivors.iter().filter(|(id, survivor)| !id.is_second() && survivor.beside);
+    let serving = out_of_place.map(|(id, survivor)| (survivor.launch, launch_of(&id.second()))).collect();
     let lives: BTreeSet<InstanceId> = survivors.iter().map(|(id, _)| id.clone()).collect();
     let mut open = Vec::new();
     let possible: BTreeMap<InstanceId, LaunchId> =
@@ -147,7 +154,9 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
     }
     // Who is beside another first: it would take over from what is stopped.
     unwanted.sort_by_key(|id| !id.is_second());
-    Restored { table, unwanted, open }
+    let known: BTreeSet<u32> = table.standings().map(|(id, _)| id).collect();
+    let gone = standings.into_keys().filter(|id| !known.contains(id)).collect();
+    Restored { table, unwanted, open, serving, gone }
 }
 
 /// Where a process stood. Of two in a slot, the other may be gone by now.

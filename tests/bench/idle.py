@@ -93,7 +93,7 @@ def main():
             subprocess.run([options.pmrun, "apply", str(file)], env=env, check=True, capture_output=True, timeout=120)
             pid = int((folder / "home/pmrun.pid").read_text())
             # The first checks of a process come fast, and what was started has to come to rest.
-            asked.wait(4 * options.checked, 120)
+            asked.wait(8 * options.checked, 240)
             began, before = time.monotonic(), cost(pid)
             asked.wait(options.rounds * options.checked, 30 + 20 * options.rounds)
             after, minutes = cost(pid), (time.monotonic() - began) / 60

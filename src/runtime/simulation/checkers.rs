@@ -53,7 +53,8 @@ pub(super) fn after_each(world: &mut World) {
         // Its pid may be another's by now, where its end has not been heard of.
         let slot = view.id.to_string();
         let trees = world.host.trees.values().filter(|tree| tree.root_alive && Some(tree.pid) == view.pid);
-        let mut its = trees.filter(|tree| tree.list_id == slot);
+        let is_other = view.beside.as_ref().is_some_and(|beside| beside.pid == view.pid);
+        let mut its = trees.filter(|tree| tree.list_id == slot && tree.announced && !is_other);
         if its.any(|tree| !world.host.is_given(tree)) {
             world.host.fail(&format!("nobody who connects is given to {}:{}, which serves", view.name, view.slot));
         }

@@ -418,6 +418,10 @@ impl Host {
         let tilde = if beside { "~" } else { "" };
         let slotted = slot.map(|slot| format!(":{slot}{tilde}")).unwrap_or_default();
         self.history.push(format!("{}{slotted} {what}", app.as_deref().unwrap_or("daemon")));
+        // Who looks at one seed wants to know all.
+        if self.trace_lines == usize::MAX {
+            self.note(&format!("history: {}", self.history.last().cloned().unwrap_or_default()));
+        }
         if matches!(&what, What::Started { why: Why::Unknown, .. }) {
             self.fail(&format!("{app:?}:{slot:?} was started and nobody knows why"));
         }
