@@ -1,6 +1,5 @@
 //! What is known when no daemon runs. Commands that only read never start one.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -174,7 +173,7 @@ pub(super) fn unwatched(home: &Path, state: &mut State) -> Unwatched {
     if state.boot == platform::boot_id() {
         let (instances, launches): (Vec<InstanceId>, Vec<Launch>) =
             runtime::open_jobs(state, &layout).into_iter().unzip();
-        let found = platform::ended_unseen(&launches, &layout.home, &BTreeSet::new());
+        let found = platform::ended_unseen(&launches, &layout.home, &platform::Begun::new());
         let ended = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));
         runtime::close_jobs(state, &ended.map(|(instance, _)| instance).collect());
     }

@@ -49,7 +49,7 @@ use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::plan::{Generation, Outcome};
 use crate::platform::{
-    Adopted, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
+    Adopted, Begun, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
     limit_files, living_children, names, one_arena, reason, time_zone, user_id,
 };
@@ -198,7 +198,7 @@ fn start(
     // Not before: a daemon that has lost its lock would go on writing to a file that nobody reads.
     let goes_on = matches!(link.follows, Some(Follows::Version(_)));
     let mut standings = Standings::open(home, boot, &known, goes_on);
-    let begun: BTreeSet<String> = known.begun.into_values().collect();
+    let begun = known.begun();
     let interrupted = close_generations(&mut store, unfinished);
     state.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
     let mut past = Past { standings: known.standings, follows: link.follows.is_some(), ..Past::default() };
@@ -340,7 +340,7 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past, asked_after: &mu
 }
 
 /// Jobs that ran when the last daemon died and do not any more, and nobody knows so far how they ended; with their pid files.
-fn unseen_jobs(state: &State, layout: &Layout, past: &Past, begun: &BTreeSet<String>) -> BTreeMap<InstanceId, String> {
+fn unseen_jobs(state: &State, layout: &Layout, past: &Past, begun: &Begun) -> BTreeMap<InstanceId, String> {
     // Where it stood says more than a pid file does.
     let is_open = |id: &InstanceId| standing(state, past, id).is_none_or(Standing::may_run);
     let unknown = open_jobs(state, layout).into_iter().filter(|(id, _)| is_open(id) && !past.ended.contains_key(id));
@@ -564,7 +564,7 @@ mod tests {
             let mut state = store.load().unwrap();
             assert_eq!(state.boot.is_empty(), rebooted);
             let past = Past::default();
-            let unseen = unseen_jobs(&state, &layout, &past, &BTreeSet::new());
+            let unseen = unseen_jobs(&state, &layout, &past, &Begun::new());
             assert_eq!(close_jobs(&mut store, &mut state, unseen, &past), want.into_iter().collect());
             assert_eq!((job.exists(), web.exists()), (false, true));
             let status = ExitStatus::Unknown;

@@ -221,6 +221,8 @@ impl Daemon {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = What::DaemonStarted { pid: std::process::id(), version };
         self.journal.note(Entry::of_daemon(started, self.clock.now()));
+        // Who has ended while this process was another program, and is nobody's now.
+        self.host.reap();
         self.perform_all(effects);
         self.settle(&mut core);
         // Logs of what an earlier daemon has started.
@@ -472,6 +474,7 @@ impl Daemon {
             self.hear_host();
             while let Some(input) = self.inputs.pop_front() {
                 if self.ending {
+                    self.standings.flush(core);
                     return;
                 }
                 if matches!(input, Input::Terminate) {
@@ -484,11 +487,11 @@ impl Daemon {
             // end, and who has not been told yet.
             self.standings.flush(core);
             fault_point();
+            self.host.bury();
             if !started && !self.spawns.is_empty() {
                 started = true;
                 self.spawn(SPAWNS_PER_TURN);
             }
-            self.host.bury();
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
             if !self.asked.is_empty() {
@@ -496,6 +499,7 @@ impl Daemon {
                 self.inputs.push_back(Input::Told { launches });
             }
             fault_point();
+            self.host.reap_others();
             self.hear_host();
             if self.inputs.is_empty() {
                 return;

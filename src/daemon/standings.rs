@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::log;
-use crate::platform::{launch_mark, read_regular, reason};
+use crate::platform::{Begun, launch_mark, read_regular, reason};
 use crate::runtime::{Core, Standing};
 
 const FILE: &str = "standings";
@@ -193,11 +193,19 @@ impl Standings {
 pub(super) struct Known {
     pub standings: BTreeMap<u32, Standing>,
     /// What the processes are marked with that were just being started, if there are any.
-    pub begun: BTreeMap<u32, String>,
+    begun: BTreeMap<u32, String>,
     /// What is wrong with it, where something is.
     pub unusable: Option<Unusable>,
     /// How long the file is, where all of it is of this start of the machine and understood.
     whole: Option<u64>,
+}
+
+impl Known {
+    /// What was just being started.
+    pub(super) fn begun(&self) -> Begun {
+        let before = |id: &u32| self.standings.get(id).and_then(Standing::pid_before);
+        self.begun.iter().map(|(id, mark)| (mark.clone(), before(id))).collect()
+    }
 }
 
 pub(super) fn known(home: &Path, boot: &str) -> Known {

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::platform::reason;
 
-/// Nobody's status line and headers are longer; of what comes after them nothing is read.
+/// Nobody's status line and headers are longer, with those before them that say that it is on its way; of what comes after them
+/// nothing is read.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 100;
 
@@ -83,12 +84,12 @@ pub(super) async fn http(url: &str, own: Option<OwnedFd>, pause: impl Future<Out
         "GET {slash}{target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pmrun/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         env!("CARGO_PKG_VERSION")
     );
-    let mut head = Vec::with_capacity(1 << 10);
+    let mut head = Head::default();
     let sent = sent(stream.write(request.as_bytes()))?;
     let mut found = None;
     if sent == request.len() {
         pause.await;
-        found = status(&mut head, |part| stream.read(part))?;
+        found = head.status(|part| stream.read(part))?;
     }
     let status = match found {
         Some(status) => status,
@@ -101,7 +102,7 @@ pub(super) async fn http(url: &str, own: Option<OwnedFd>, pause: impl Future<Out
 }
 
 /// The same, of one who takes its time to hear or to answer.
-async fn awaited(stream: Connected, mut request: &[u8], mut head: Vec<u8>) -> Result<u16, String> {
+async fn awaited(stream: Connected, mut request: &[u8], mut head: Head) -> Result<u16, String> {
     let stream = TcpStream::from_std(stream).map_err(|error| reason(&error))?;
     while !request.is_empty() {
         stream.writable().await.map_err(|error| reason(&error))?;
@@ -109,7 +110,7 @@ async fn awaited(stream: Connected, mut request: &[u8], mut head: Vec<u8>) -> Re
     }
     loop {
         stream.readable().await.map_err(|error| reason(&error))?;
-        if let Some(status) = status(&mut head, |part| stream.try_read(part))? {
+        if let Some(status) = head.status(|part| stream.try_read(part))? {
             return Ok(status);
         }
     }
@@ -127,27 +128,43 @@ fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// Of an answer, past those that say that it is on its way; none where more of it is to come.
-fn status(head: &mut Vec<u8>, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<Option<u16>, String> {
-    let mut part = [0; 4 << 10];
-    loop {
-        match read(&mut part) {
-            Ok(0) => return Err("the connection was closed without an answer".to_owned()),
-            Ok(length) => head.extend(&part[..length]),
-            Err(error) if is_later(&error) => return Ok(None),
-            Err(error) => return Err(reason(&error)),
-        }
-        while !head.is_empty() {
-            let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-            let mut response = httparse::Response::new(&mut headers);
-            match response.parse(head) {
-                Ok(httparse::Status::Complete(length)) => match response.code {
-                    Some(100..=199) => drop(head.drain(..length)),
-                    Some(code) => return Ok(Some(code)),
-                    None => return Err("no status in the answer".to_owned()),
-                },
-                Ok(httparse::Status::Partial) if head.len() < HEAD_BYTES_MAX => break,
-                Ok(httparse::Status::Partial) | Err(_) => return Err("the answer is not HTTP".to_owned()),
+/// What has come of an answer.
+#[derive(Default)]
+struct Head {
+    text: Vec<u8>,
+    /// With what said that it is on its way.
+    bytes: usize,
+}
+
+impl Head {
+    /// Past those that say that it is on its way; none where more of it is to come. Who sends without end keeps nobody waiting.
+    fn status(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<Option<u16>, String> {
+        let mut part = [0; 4 << 10];
+        loop {
+            match read(&mut part) {
+                Ok(0) => return Err("the connection was closed without an answer".to_owned()),
+                Ok(length) => {
+                    self.text.extend(&part[..length]);
+                    self.bytes += length;
+                }
+                Err(error) if is_later(&error) => return Ok(None),
+                Err(error) => return Err(reason(&error)),
+            }
+            while !self.text.is_empty() {
+                let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+                let mut response = httparse::Response::new(&mut headers);
+                match response.parse(&self.text) {
+                    Ok(httparse::Status::Complete(length)) => match response.code {
+                        Some(100..=199) => drop(self.text.drain(..length)),
+                        Some(code) => return Ok(Some(code)),
+                        None => return Err("no status in the answer".to_owned()),
+                    },
+                    Ok(httparse::Status::Partial) => break,
+                    Err(_) => return Err("the answer is not HTTP".to_owned()),
+                }
+            }
+            if self.bytes >= HEAD_BYTES_MAX {
+                return Err("the answer is not HTTP".to_owned());
             }
         }
     }

@@ -56,6 +56,19 @@ fn a_status_says_whether_it_passes() {
 }
 
 #[test]
+fn who_only_says_that_it_is_on_its_way_is_no_answer() {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        while stream.write_all(&b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000)).is_ok() {}
+    });
+    assert_eq!(run(http(&url, None, async {})).unwrap_err(), "the answer is not HTTP");
+    server.join().unwrap();
+}
+
+#[test]
 fn what_is_asked_for() {
     let asked = |path: &str| answered("HTTP/1.1 200 OK\r\n\r\n", path, 0).1.lines().next().unwrap().to_owned();
     let table = [("", "GET / "), ("/a?b=c#d", "GET /a?b=c "), ("?x", "GET /?x ")];

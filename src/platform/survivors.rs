@@ -1,6 +1,6 @@
 //! What an earlier daemon left running: taken over where it is known for sure, ended where it belongs to nobody.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -65,13 +65,16 @@ pub(super) struct Child {
 /// Looks for what an earlier daemon started.
 pub(super) struct Search<'a> {
     home: &'a str,
-    /// Marks of what was just being started: what it was to write down may not have been written.
-    begun: &'a BTreeSet<String>,
+    /// What was just being started: what was to be written down of it may not have been.
+    begun: &'a Begun,
     /// By instance.
     children: HashMap<String, Child>,
     /// What leads a session and bears this home's marks; looked for when a pid file is of no help.
     leaders: Option<Vec<(Process, Marks)>>,
 }
+
+/// By their marks, processes that were just being started, and which pid what they were to follow had.
+pub type Begun = BTreeMap<String, Option<u32>>;
 
 /// How long leftovers may take to vanish after SIGKILL before their successors are started regardless.
 const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(5);
@@ -94,7 +97,7 @@ impl Survivor {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(home: &'a str, begun: &'a BTreeSet<String>) -> Self {
+    pub(super) fn new(home: &'a str, begun: &'a Begun) -> Self {
         Self { home, begun, children: HashMap::new(), leaders: None }
     }
 
@@ -121,7 +124,7 @@ impl<'a> Search<'a> {
         }
         let places = places(launch);
         let filed: Vec<Option<u32>> = places.iter().map(|place| pid_in(&place.path)).collect();
-        let (mut any_ended, mut any_other) = (false, false);
+        let (mut any_ended, mut any_other, mut serves) = (false, false, false);
         for (place, pid) in places.iter().zip(&filed) {
             let Some(pid) = pid else { continue };
             let Some(process) = living(*pid)? else {
@@ -132,7 +135,9 @@ impl<'a> Search<'a> {
                 if is_of(&marks, launch) {
                     return Ok(survivor(&process, &marks, true).map(|found| Survivor { beside: place.beside, ..found }));
                 }
-                any_other |= is_other_of(&marks, launch);
+                let is_other = is_other_of(&marks, launch);
+                any_other |= is_other;
+                serves |= is_other && !place.beside;
             } else if living(*pid)?.is_none_or(|now| now.start != process.start) {
                 // It has begun to since.
                 any_ended = true;
@@ -144,11 +149,15 @@ impl<'a> Search<'a> {
         let is_in_file = any_ended || (any_other && !are_changing);
         // What one that is on its own has started is on its own, too: none of that is to be taken for it.
         let only_begun = is_in_file || !launch.tree;
-        if only_begun && self.begun.is_empty() {
+        // Who was to relieve one that serves is tried again: nobody has heard yet whether it is up, and nobody would.
+        if only_begun && (serves || self.begun.is_empty()) {
             return Ok(None);
         }
         let begun = self.begun;
-        let has_begun = |marks: &Marks| marks.launch.as_ref().is_some_and(|mark| begun.contains(mark));
+        // Once its own pid is in the file, nobody else is it.
+        let is_unwritten = |before: &Option<u32>| filed[0].is_none_or(|pid| Some(pid) == *before);
+        let has_begun =
+            |marks: &Marks| marks.launch.as_ref().and_then(|mark| begun.get(mark)).is_some_and(is_unwritten);
         let may_be = |marks: &Marks| is_of(marks, launch) && (!only_begun || has_begun(marks));
         // Its descendants may lead sessions too, and so may those of its predecessors.
         let mut firsts: HashMap<Option<&str>, &(Process, Marks)> = HashMap::new();
@@ -268,7 +277,7 @@ fn began((process, _): &(Process, Marks)) -> (u64, u32) {
 /// What runs of `launches` though no daemon watches it. Only looks.
 #[must_use]
 pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
-    let begun = BTreeSet::new();
+    let begun = Begun::new();
     let mut search = Search::new(home, &begun);
     launches.iter().filter_map(|launch| Some(search.find(launch).ok()??.adopted(launch.id))).collect()
 }
@@ -277,7 +286,7 @@ pub fn unwatched(launches: &[Launch], home: &str) -> Vec<Adopted> {
 ///
 /// Such a file says nothing when the machine was started anew since: [`boot_id`].
 #[must_use]
-pub fn ended_unseen(launches: &[Launch], home: &str, begun: &BTreeSet<String>) -> Vec<LaunchId> {
+pub fn ended_unseen(launches: &[Launch], home: &str, begun: &Begun) -> Vec<LaunchId> {
     let is_filed = |launch: &&Launch| pid_in(Path::new(&launch.pid_file)).is_some();
     let filed: Vec<&Launch> = launches.iter().filter(is_filed).collect();
     let mut search = Search::new(home, begun);

@@ -90,9 +90,10 @@ impl Stage {
             if self.alone {
                 self.host.reap();
             }
-            self.host.flush();
-            let events = self.host.take_events();
             self.host.bury();
+            self.host.flush();
+            self.host.reap_others();
+            let events = self.host.take_events();
             self.host.tidy();
             self.events.extend(events);
             if done(self) {

@@ -11,7 +11,7 @@ use crate::supervisor::Launch;
 /// How a launch is recognised among all processes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kin {
-    /// The first process, until it is reaped.
+    /// The first process, until its end is known.
     pub(super) root: Option<u32>,
     /// When it started, where its pid is not kept from others by being our child.
     pub(super) start: Option<u64>,

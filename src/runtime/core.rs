@@ -525,6 +525,7 @@ impl Core {
         let app = self.table.apps.get_mut(&id.app);
         if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot)) {
             instance.started_at_ms = Some(now.wall.0);
+            instance.last_pid = Some(pid);
             instance.error_log_offset = error_log_offset;
         }
         self.feed(&id, Event::Spawned { launch, pid }, now, out);

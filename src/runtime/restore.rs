@@ -166,8 +166,8 @@ fn standing_of(standings: &BTreeMap<u32, Standing>, list_id: u32, pid: u32) -> O
     either.or_else(|| standings.get(&list_id))
 }
 
-/// Which instance each survivor is. Of two in a slot the one serves that did when that was last said; else that whose pid is in
-/// the place of who does; else the older, which the other was to relieve.
+/// Which instance each survivor is. Of two in a slot the one serves that did when that was last said; else the older, which
+/// the other was to relieve.
 fn by_role(
     survivors: Vec<Survivor>,
     state: &State,
@@ -181,7 +181,7 @@ fn by_role(
     for (id, mut both) in slots {
         let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&id.slot));
         let serving = known.and_then(|known| standings.get(&known.id)?.pid());
-        both.sort_by_key(|survivor| (Some(survivor.pid) != serving, survivor.beside, survivor.started_at_ms));
+        both.sort_by_key(|survivor| (Some(survivor.pid) != serving, survivor.started_at_ms));
         let names = [id.clone(), id.second()];
         all.extend(names.into_iter().zip(both));
     }
@@ -240,6 +240,7 @@ fn adopt(table: &mut Table, id: &InstanceId, survivor: &Survivor, now: Now) -> O
     let launched = current.then(|| Arc::clone(spec));
     instance.machine = Machine::adopt(Arc::clone(spec), launched, survivor.launch, survivor.pid, since, now.mono);
     instance.started_at_ms = Some(survivor.started_at_ms);
+    instance.last_pid = Some(survivor.pid);
     instance.launched_as = Some(survivor.launched_as.clone());
     instance.by_second_name = survivor.instance.is_second();
     table.own(survivor.launch, id.clone());

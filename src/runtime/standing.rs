@@ -77,6 +77,9 @@ pub struct Standing {
     /// Of what is done: [`crate::plan::spec_digest`] of what it was started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) done_of: Option<String>,
+    /// Of what is just being started, which pid it had before: a pid file that names another has been written since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pid_before: Option<u32>,
     /// What it was found to run besides what it is marked with; where nothing is said of it, it runs the code that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) code: Option<OtherCode>,
@@ -159,6 +162,7 @@ impl Standing {
                 }
                 _ => None,
             },
+            pid_before: instance.last_pid.filter(|_| begins(state).is_some()),
             code: OtherCode::of(instance),
         }
     }
@@ -186,9 +190,13 @@ impl Standing {
     /// What was about to have a process.
     #[must_use]
     pub fn begins(&self) -> Option<LaunchId> {
-        self.state.launch().filter(|_| {
-            matches!(self.state, State::Launching { .. } | State::Stopping { phase: StopPhase::Spawning, .. })
-        })
+        begins(&self.state)
+    }
+
+    /// Which pid that had before, where that is known.
+    #[must_use]
+    pub fn pid_before(&self) -> Option<u32> {
+        self.pid_before
     }
 
     /// Whether it had a process, or was about to.
@@ -215,6 +223,7 @@ impl Standing {
         }
         self.recall(instance);
         instance.started_at_ms = self.started_at_ms;
+        instance.last_pid = self.pid().or(self.pid_before);
         let machine = &mut instance.machine;
         machine.remains = launch.filter(|_| self.remains && machine.policy.stop.tree);
         if intent == Intent::Stopped {
@@ -227,9 +236,10 @@ impl Standing {
                 None
             }
             State::Stopped => None,
-            // It was counted as started again, and is once more where something has to end first.
+            // It was counted as started again, and is once more where something has to end first; runs of a job are not counted.
             State::Launching { .. } => {
-                machine.restarts = machine.restarts.saturating_sub(u32::from(machine.remains.is_some()));
+                let is_counted_again = machine.remains.is_some() && machine.policy.schedule.is_none();
+                machine.restarts = machine.restarts.saturating_sub(u32::from(is_counted_again));
                 None
             }
             State::Scheduled if machine.policy.schedule.is_none() => None,
@@ -265,11 +275,18 @@ impl Standing {
         let machine = &mut instance.machine;
         let launch = survivor.launch;
         machine.adopted = !survivor.channel;
-        if self.pid() != machine.state.pid() {
-            return None;
+        match (&self.state, machine.state.clone()) {
+            // It has not been up yet.
+            (State::Launching { .. }, State::Online { pid, since, .. } | State::Starting { pid, since, .. }) => {
+                let awaits = machine.to_await();
+                machine.state = State::Starting { launch, pid, since, awaits, late: false };
+            }
+            (_, found) if self.pid() == found.pid() => {
+                machine.state = self.state.clone().of_launch(launch);
+                self.recall_code(instance, Some(&survivor.spec_digest));
+            }
+            _ => return None,
         }
-        machine.state = self.state.clone().of_launch(launch);
-        self.recall_code(instance, Some(&survivor.spec_digest));
         let machine = &mut instance.machine;
         // The process itself only knows it in ticks, since a boot that is known in seconds.
         if let Some(noted) = self.started_at_ms.filter(|at| at.abs_diff(survivor.started_at_ms) < STARTED_SLACK_MS) {
@@ -334,6 +351,11 @@ impl Standing {
         machine.listens = self.listens;
         machine.cause.clone_from(&self.cause);
     }
+}
+
+fn begins(state: &State) -> Option<LaunchId> {
+    let begins = matches!(state, State::Launching { .. } | State::Stopping { phase: StopPhase::Spawning, .. });
+    state.launch().filter(|_| begins)
 }
 
 /// What was being stopped only because the daemon was told to end is started again.

@@ -89,6 +89,8 @@ pub(super) struct Instance {
     pub(super) why: Why,
     /// It is asked to end, and that may not have gone out to it yet.
     pub(super) untold: bool,
+    /// Of the process that it had last.
+    pub(super) last_pid: Option<u32>,
     /// The last process that was asked for.
     pub(super) asked_for: Option<LaunchId>,
     /// What its process is marked with ([`crate::plan::spec_digest`] of what it was started as), where it has been found to
@@ -116,6 +118,7 @@ impl Instance {
             asked_at: None,
             why: Why::Unknown,
             untold: false,
+            last_pid: None,
             asked_for: None,
             mark: None,
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, Instance, procs};
+use crate::support::{Home, Instance, needs_python, procs};
 
 /// `PMRUN_FAULT_RUNS=200 cargo test --test it -- faults` tries as many.
 const RUNS: u64 = 30;
@@ -147,4 +147,55 @@ fn who_ends_while_the_daemon_dies_is_known_by_its_end_and_started_once() {
         home.ok(&["restart", "service", "job"]);
     }
     assert!(died * 3 > PLACES_OF_AN_END, "only {died} of {PLACES_OF_AN_END} runs came to their place");
+}
+
+/// From a `reload` to where who comes is waited for there are fewer.
+const PLACES_OF_A_RELIEF: u64 = 24;
+
+/// Only where it may, it says that it is up.
+const READY: &str = r"
+import os, socket, time
+if os.path.exists('good'):
+    socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])
+time.sleep(1000)
+";
+
+#[test]
+fn who_serves_is_not_touched_while_the_daemon_dies_with_another_on_its_way() {
+    if !needs_python() {
+        return;
+    }
+    let mut home = Home::new();
+    let fault = home.work.join("fault");
+    home.set_env("PMRUN_FAULT", fault.to_str().expect("UTF-8"));
+    home.write("app.py", READY);
+    home.write("good", "");
+    let socket = format!("unix:{}", home.work.join("socket").display());
+    home.apply(
+        &json!([{ "name": "web", "script": "app.py", "interpreter": "python3", "listen": socket, "wait_ready": true,
+        "listen_timeout": 500, "kill_timeout": 1000, "drain_timeout": 0, "min_uptime": 10 }]),
+    );
+    let mut died = 0;
+    for place in 1..=PLACES_OF_A_RELIEF {
+        // By turns who serves has the slot's one name and the other.
+        home.ok(&["reload", "web"]);
+        let serves = home.pid("web:0");
+        let daemon = home.daemon().expect("a daemon");
+        std::fs::remove_file(home.work.join("good")).expect("it is there");
+        std::fs::write(&fault, place.to_string()).expect("write");
+        let cut = home.run(&["reload", "web"]);
+        assert!(!cut.timed_out && cut.code != Some(0), "place {place}: {cut}");
+        std::fs::write(&fault, "0").expect("write");
+        died += u64::from(!procs::alive(daemon));
+        // One that has died soon after it was started is followed after a while, or when a command asks. Who comes may fail meanwhile.
+        let _ = home.run(&["start", "web"]);
+        let said = |what: &str| format!("place {place}: {what}: {cut}{}", home.daemon_log());
+        assert_eq!(home.pid("web:0"), serves, "{}", said("another serves"));
+        home.until("one process", |list| list.len() == 1 && list[0].beside().is_none());
+        assert_eq!(home.pid("web:0"), serves, "{}", said("another serves in the end"));
+        let marked: Vec<u32> = home.marked().into_values().flatten().collect();
+        assert_eq!(marked, [serves], "{}", said("other processes"));
+        home.write("good", "");
+    }
+    assert!(died * 3 > PLACES_OF_A_RELIEF, "only {died} of {PLACES_OF_A_RELIEF} runs came to their place");
 }

@@ -74,7 +74,6 @@ impl Host {
         let Some(link) = self.keeper.take() else { return io::Error::other("there is no keeper") };
         // What has been started since is sorted out by who has started it.
         self.end_leftovers();
-        self.bury();
         let held = self.holdings();
         let all = self.running.iter();
         let children = all.filter_map(|(launch, running)| running.as_child(self.groups.has(*launch))).collect();

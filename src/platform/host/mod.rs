@@ -12,7 +12,7 @@ mod steered;
 mod stops;
 mod usage;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ use super::pump::PumpLink;
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, Outputs, Tap, account, spawn};
-use super::survivors::{self, Adopted, Child, Search, Spared, Survivor, open_pid, pin};
+use super::survivors::{self, Adopted, Begun, Child, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
@@ -133,7 +133,7 @@ pub struct Host {
     /// What was known of children by the program that this process was before.
     known: Vec<Child>,
     /// Marks of what an earlier daemon was just starting.
-    begun: BTreeSet<String>,
+    begun: Begun,
     /// What is to be left alone when leftovers are ended, where that is still to be done.
     spared: Option<Spared>,
     /// By app, the sockets that its workers share.
@@ -225,7 +225,7 @@ impl Host {
             told: HashMap::new(),
             held: BTreeMap::new(),
             known: Vec::new(),
-            begun: BTreeSet::new(),
+            begun: Begun::new(),
             spared: None,
             clusters: BTreeMap::new(),
             orphans: BTreeMap::new(),
@@ -267,9 +267,9 @@ impl Host {
         &self.nonce
     }
 
-    /// What was just being started is marked so. To be said before [`Self::adopt`].
-    pub fn expect(&mut self, marks: impl IntoIterator<Item = String>) {
-        self.begun.extend(marks);
+    /// What was just being started is marked so, and had these pids before. To be said before [`Self::adopt`].
+    pub fn expect(&mut self, begun: Begun) {
+        self.begun = begun;
     }
 
     /// Launches by these marks are left alone. To be said before [`Self::adopt`].
@@ -510,6 +510,7 @@ impl Host {
         survivors::end_leftovers(&self.home, &Spared::default());
         self.bury();
         self.reap();
+        self.bury();
     }
 
     /// What happened since it was last asked.
@@ -525,6 +526,8 @@ impl Host {
     /// Reaps children that have ended: orphaned descendants that became ours are nobody else's to reap. First processes of
     /// launches stay zombies until [`Self::bury`]. To be called after SIGCHLD.
     pub fn reap(&mut self) {
+        // Of first processes the kernel tells here only one: they are told of by their own descriptors.
+        self.dispatch();
         while let Some(pid) = sys::ended_child() {
             self.killer.begin();
             let progress = match self.roots.get(&pid) {
@@ -532,7 +535,7 @@ impl Host {
                 None => !self.unburied.contains(&pid) && bury(pid),
             };
             if !progress {
-                // The kernel tells of no other before this one is buried.
+                // It tells of no other before this one is buried.
                 self.reaps_again = !self.unburied.is_empty();
                 break;
             }
@@ -545,7 +548,11 @@ impl Host {
         for pid in self.unburied.drain() {
             bury(pid);
         }
-        if std::mem::take(&mut self.reaps_again) {
+    }
+
+    /// Goes on with [`Self::reap`] where that had to wait for [`Self::bury`].
+    pub fn reap_others(&mut self) {
+        if self.unburied.is_empty() && std::mem::take(&mut self.reaps_again) {
             self.reap();
         }
     }
@@ -631,15 +638,16 @@ impl Host {
             piped: running.piped.is_some(),
             ..survivor.adopted(launch.id)
         };
+        let unfiled = (!survivor.filed).then(|| running.pid_file.clone());
         self.watch_root(launch.id, running)?;
         self.take_over_member(launch);
         let is_alone = survivor.child.as_ref().is_some_and(|child| !child.grouped);
         if !is_alone || !launch.limits.is_none() {
             self.adopt_group(launch, pid);
         }
-        if !survivor.filed {
+        if let Some(path) = unfiled {
             let account = account(launch).ok().flatten();
-            self.write_pid_file(Path::new(&launch.pid_file), pid, None, account.as_ref());
+            self.write_pid_file(&path, pid, None, account.as_ref());
         }
         Ok(adopted)
     }

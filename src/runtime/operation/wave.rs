@@ -57,6 +57,7 @@ impl Operation {
             return None;
         }
         for work in &wave.works {
+            self.skipped.remove(&work.app);
             if let Some(task) = self.tasks.get_mut(&work.app) {
                 task.phase = Phase::Pending;
             }
