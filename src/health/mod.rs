@@ -25,10 +25,6 @@ use self::turns::Turn;
 use crate::base::{ExitStatus, format_millis};
 use crate::supervisor::{Check, Launch, LaunchId, ProbeAsk};
 
-/// When the answers of those that are well and were asked together are looked for: nobody waits for them, and the daemon is woken
-/// once for all that are there by then.
-const ANSWERS_AFTER: Duration = Duration::from_millis(20);
-
 /// What a check has to tell.
 #[derive(Debug)]
 pub enum Report {
@@ -118,19 +114,12 @@ async fn look_after(check: Box<Check>, times: Times, to_loop: UnboundedSender<Re
     let (mut probes, mut passes) = (0_u32, 0_u32);
     let mut ever_passed = false;
     loop {
-        let asked_at = ever_passed.then(|| times.next(check.interval_ms)).flatten();
-        match asked_at {
+        match ever_passed.then(|| times.next(check.interval_ms)).flatten() {
             Some(at) => times.beats.until(at).await,
             None => sleep(Duration::from_millis(check.wait_ms(probes, ever_passed))).await,
         }
         probes = probes.wrapping_add(1);
-        let pause = async {
-            let pause = ANSWERS_AFTER.min(Duration::from_millis(check.timeout_ms / 4));
-            if let Some(at) = asked_at {
-                times.beats.until(at + pause).await;
-            }
-        };
-        let result = probed(&check, &to_loop, pause).await;
+        let result = probed(&check, &to_loop).await;
         let passed = result.is_ok();
         ever_passed |= passed;
         passes = if passed { passes.saturating_add(1) } else { 0 };
@@ -141,16 +130,12 @@ async fn look_after(check: Box<Check>, times: Times, to_loop: UnboundedSender<Re
     }
 }
 
-async fn probed(
-    check: &Check,
-    to_loop: &UnboundedSender<Report>,
-    pause: impl Future<Output = ()>,
-) -> Result<(), String> {
+async fn probed(check: &Check, to_loop: &UnboundedSender<Report>) -> Result<(), String> {
     let ask = async {
         match &check.ask {
             ProbeAsk::Http(url) => {
                 let peer = probe::http_peer(url)?;
-                probe::http(url, reached(check, &peer, to_loop).await?, pause).await
+                probe::http(url, reached(check, &peer, to_loop).await?).await
             }
             ProbeAsk::Tcp(address) => {
                 let peer = probe::tcp_peer(address)?;

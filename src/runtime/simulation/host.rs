@@ -672,7 +672,7 @@ impl Host {
         }
         // The one before may have ended already.
         if let Some(tree) = self.of_launch(launch).and_then(|key| self.trees.get_mut(&key)) {
-            tree.comes = false;
+            (tree.comes, tree.goes) = (false, false);
         }
         self.give_way(from);
     }
