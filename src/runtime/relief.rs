@@ -59,7 +59,7 @@ impl Table {
         }
         let mut moved: Vec<Moved> = self.unrelieved(&other, reason.to_owned(), now, out).into_iter().collect();
         // As with one that is late: it may have accepted connections.
-        moved.extend(self.step(&other, Event::Retire, now, out));
+        moved.extend(self.step_beside(&other, Event::Retire, now, out));
         moved
     }
 
@@ -87,7 +87,7 @@ impl Table {
             Event::Tick if id.is_second() => {
                 if let Some(reason) = self.lateness(id, now) {
                     moved.extend(self.unrelieved(id, reason, now, out));
-                    moved.extend(self.step(id, Event::Retire, now, out));
+                    moved.extend(self.step_beside(id, Event::Retire, now, out));
                 }
                 return id.clone();
             }
@@ -104,7 +104,7 @@ impl Table {
             // It need not be started again: another is on its way.
             moved.extend(self.change_places(id, now, out));
         }
-        moved.extend(self.step(&other, Event::Stop, now, out));
+        moved.extend(self.step_beside(&other, Event::Stop, now, out));
         if id.is_second() { id.clone() } else { other }
     }
 
@@ -152,6 +152,14 @@ impl Table {
         };
         moved.extend(fails.and_then(|reason| self.unrelieved(&other, reason, now, out)));
         moved.extend(self.step_for(&serving, &other, Event::Stop, now, out));
+    }
+
+    /// Lets an event happen to who is beside the one that serves: for whoever is at work, else as [`Self::step_for`].
+    fn step_beside(&mut self, other: &InstanceId, event: Event, now: Now, out: &mut Vec<Effect>) -> Vec<Moved> {
+        match self.asking {
+            Why::Unknown => self.step_for(&other.first(), other, event, now, out),
+            _ => self.step(other, event, now, out).into_iter().collect(),
+        }
     }
 
     /// Lets an event happen to who is beside the one that serves, for the same reason for which that is where it is: whoever asked

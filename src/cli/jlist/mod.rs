@@ -20,10 +20,18 @@ use super::{arguments, looks, offline, surroundings, trigger};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::supervisor::{LaunchId, launch};
 
+/// About what one takes with some dozen variables.
+const BYTES_OF_ONE: usize = 5 << 10;
+
 /// One line, and no end of it: what PM2 prints.
 pub(super) fn run(arguments: &arguments::PlainList, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let text = with_processes(arguments.reveal, terminal, |processes| serde_json::to_string(processes))?;
-    terminal.print(text.map_err(|err| CliError::error(format!("cannot be written as JSON: {err}")))?)?;
+    let text = with_processes(arguments.reveal, terminal, |processes| {
+        // A text that grows to megabytes is copied each time that it doubles.
+        let mut text = Vec::with_capacity(processes.len() * BYTES_OF_ONE);
+        serde_json::to_writer(&mut text, processes).map(|()| text)
+    })?;
+    let text = text.map_err(|err| CliError::error(format!("cannot be written as JSON: {err}")))?;
+    terminal.print(String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)
 }
 

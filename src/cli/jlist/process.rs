@@ -190,10 +190,10 @@ impl Environment<'_> {
     }
 
     /// What counts up is a number.
-    fn value(&self, name: &str, value: &str) -> Value {
+    fn value<'a>(&self, name: &str, value: &'a str) -> Variable<'a> {
         let counts = self.app.spec.increment_var.as_deref() == Some(name);
-        let number = value.parse::<i64>().ok().filter(|_| counts);
-        number.map_or_else(|| json!(value), |number| json!(number))
+        let number = if counts { value.parse().ok() } else { None };
+        number.map_or(Variable::Text(value), Variable::Number)
     }
 
     /// What is switched off an app of PM2's finds among its variables.
@@ -204,6 +204,14 @@ impl Environment<'_> {
     fn passes(&self, name: &str) -> bool {
         !self.app.spec.filter_env.iter().any(|part| !part.is_empty() && name.contains(part.as_str()))
     }
+}
+
+/// There are thousands: none is copied.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Variable<'a> {
+    Number(i64),
+    Text(&'a str),
 }
 
 /// The variables alone.
