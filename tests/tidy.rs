@@ -276,6 +276,27 @@ fn every_fixture_is_used() {
 }
 
 #[test]
+fn nothing_lies_about_at_the_top() {
+    let known = [
+        ".deny.toml",
+        ".gitignore",
+        ".rustfmt.toml",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "build.rs",
+        "clippy.toml",
+        "ecosystem.example.json5",
+    ];
+    let at_the_top = files_below("").into_iter().filter(|path| path.components().count() == 1);
+    report(at_the_top.map(|path| path.display().to_string()).filter(|name| !known.contains(&name.as_str())));
+}
+
+#[test]
 fn the_tree_speaks_of_no_machine_and_no_session() {
     // In halves, so that this file may be looked at as well.
     let machine = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
