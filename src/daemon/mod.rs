@@ -51,7 +51,7 @@ use crate::plan::{Generation, Outcome};
 use crate::platform::{
     Adopted, Begun, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
     become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
-    limit_files, living_children, names, one_arena, reason, time_zone, user_id,
+    limit_files, living_children, names, one_arena, pid_in, reason, time_zone, user_id,
 };
 use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, PID_FILE, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
@@ -342,8 +342,11 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past, asked_after: &mu
 /// Jobs that ran when the last daemon died and do not any more, and nobody knows so far how they ended; with their pid files.
 fn unseen_jobs(state: &State, layout: &Layout, past: &Past, begun: &Begun) -> BTreeMap<InstanceId, String> {
     // Where it stood says more than a pid file does.
-    let is_open = |id: &InstanceId| standing(state, past, id).is_none_or(Standing::may_run);
-    let unknown = open_jobs(state, layout).into_iter().filter(|(id, _)| is_open(id) && !past.ended.contains_key(id));
+    let is_open = |id: &InstanceId, launch: &Launch| {
+        standing(state, past, id).is_none_or(|standing| standing.may_have_ended(pid_in(Path::new(&launch.pid_file))))
+    };
+    let unknown = open_jobs(state, layout).into_iter();
+    let unknown = unknown.filter(|(id, launch)| is_open(id, launch) && !past.ended.contains_key(id));
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = unknown.unzip();
     let found = ended_unseen(&launches, &layout.home, begun);
     let all = instances.into_iter().zip(launches).filter(|(_, launch)| found.contains(&launch.id));

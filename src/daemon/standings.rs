@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ const FILE: &str = "standings";
 const GROWN_BYTES: u64 = 256 << 10;
 const GROWN_TIMES: u64 = 4;
 
+/// How soon it is tried again where it could not be written.
+const RETRY: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Standings {
     path: PathBuf,
@@ -33,6 +37,8 @@ pub(super) struct Standings {
     bytes: u64,
     /// What it had when it was written anew.
     useful: u64,
+    /// When it could not be written, and has not been since.
+    failed: Option<Instant>,
     /// Said and not written yet.
     pending: BTreeMap<u32, Option<Box<Standing>>>,
 }
@@ -87,6 +93,7 @@ impl Standings {
             file: None,
             bytes: 0,
             useful: 0,
+            failed: None,
             pending: BTreeMap::new(),
         }
     }
@@ -106,7 +113,9 @@ impl Standings {
     }
 
     pub(super) fn flush(&mut self, core: &Core) {
-        if self.pending.is_empty() {
+        // What is on disk is too old to be gone by: it is tried again whatever happens, but not all the time.
+        let is_tried_again = self.failed.is_some_and(|at| at.elapsed() >= RETRY);
+        if self.pending.is_empty() && !is_tried_again {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
@@ -171,6 +180,7 @@ impl Standings {
                 self.file = Some(file);
                 self.bytes = text.len() as u64;
                 self.useful = self.bytes;
+                self.failed = None;
             }
             Err(error) => self.give_up(&error),
         }
@@ -178,6 +188,7 @@ impl Standings {
 
     /// What was written stays: where it is too old, the processes say otherwise. It is tried again with the next change.
     fn give_up(&mut self, error: &io::Error) {
+        self.failed = Some(Instant::now());
         if self.file.take().is_some() || self.bytes == 0 {
             let (path, reason) = (self.path.display(), reason(error));
             log::line(format_args!(

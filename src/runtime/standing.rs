@@ -205,6 +205,17 @@ impl Standing {
         self.state.launch().is_some()
     }
 
+    /// Whether it may have come to its end with nobody there who would have seen it. Who was being stopped was to be started again;
+    /// and who was just being started has run where its pid is in its pid file.
+    #[must_use]
+    pub fn may_have_ended(&self, filed: Option<u32>) -> bool {
+        match self.state {
+            State::Stopping { .. } => false,
+            State::Launching { .. } => filed.is_some() && filed != self.pid_before,
+            _ => self.may_run(),
+        }
+    }
+
     /// Lets an instance whose process is not there any more, or that had none, go on from here. `launch` is what its
     /// process would be called now, `ended` how that ended, where somebody knows.
     pub(super) fn resume(

@@ -666,8 +666,8 @@ impl Host {
         if let Err(error) = written {
             self.notice(format!("cannot write the pid file `{}`: {}", path.display(), reason(&error)));
             // Without a pid file the process is found all the same, but not behind one that names another.
-            if let Some(stale) = stale {
-                pid_file::remove(path, stale);
+            if theirs.is_none() {
+                pid_file::remove_other(path, pid);
             }
         }
     }

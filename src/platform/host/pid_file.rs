@@ -36,6 +36,13 @@ pub(super) fn write(path: &Path, pid: u32, in_place: bool) -> io::Result<()> {
     std::fs::rename(&fresh, path)
 }
 
+/// Unless it names this one.
+pub(super) fn remove_other(path: &Path, pid: u32) {
+    if std::fs::read_to_string(path).is_ok_and(|text| text.trim() != pid.to_string()) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Unless a later launch has written it since.
 pub(super) fn remove(path: &Path, pid: u32) {
     if std::fs::read_to_string(path).is_ok_and(|text| text.trim() == pid.to_string()) {
