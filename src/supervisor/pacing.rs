@@ -74,8 +74,13 @@ pub(super) struct Ended {
 /// What is configured holds as it is, but for the short runs beyond PM2's sixteen, which come later and later. Without it
 /// the first crash costs no time; who crashes again and again waits.
 pub(super) fn wait(ended: &Ended, rules: &RestartPolicy, launch: LaunchId) -> (u64, bool) {
+    // However short the waits are that somebody asks for.
+    let apart = match ended.run {
+        Run::Short if ended.unstable > 1 => BETWEEN_STARTS_MS.saturating_sub(ended.uptime_ms),
+        Run::Short | Run::Doubtful | Run::Long => 0,
+    };
     if rules.backoff_ms > 0 {
-        return (jittered(backoff_ms(rules.backoff_ms, ended.backoff), launch), true);
+        return (jittered(backoff_ms(rules.backoff_ms, ended.backoff), launch).max(apart), true);
     }
     match ended.run {
         Run::Short if ended.unstable > RESTARTS_USUAL => {
@@ -83,7 +88,7 @@ pub(super) fn wait(ended: &Ended, rules: &RestartPolicy, launch: LaunchId) -> (u
             (backoff.max(rules.delay_ms), false)
         }
         _ if rules.delay_ms > 0 => (rules.delay_ms, false),
-        Run::Short if ended.unstable > 1 => (BETWEEN_STARTS_MS.saturating_sub(ended.uptime_ms), false),
+        Run::Short if ended.unstable > 1 => (apart, false),
         // One that ends with success again and again does its work in runs.
         Run::Doubtful if ended.crashed => match ended.backoff.checked_sub(1) {
             None => (0, true),
@@ -101,14 +106,14 @@ pub(super) fn spawn_retry_ms(failures: u32, rules: &RestartPolicy, launch: Launc
 /// How long the exponential backoff waits the `attempt`th time, counted from 0. Who begins with more than PM2's longest wait
 /// means it.
 pub(super) fn backoff_ms(first: u64, attempt: u32) -> u64 {
-    // Rounded down at each turn as PM2 does, so that the series is the same number by number.
+    // Rounded down at each turn as PM2 does, so that the series is the same number by number; but for 1, of which that makes 1.
     let longest = first.max(BACKOFF_MS_MAX);
     let mut delay = first;
     for _ in 0..attempt {
         if delay >= longest {
             break;
         }
-        delay = (delay.saturating_mul(3) / 2).min(longest);
+        delay = (delay.saturating_mul(3) / 2).max(delay + 1).min(longest);
     }
     delay
 }
@@ -153,6 +158,12 @@ mod tests {
         let pm2 = [100, 150, 225, 337, 505, 757, 1135, 1702, 2553, 3829, 5743, 8614, 12921, 15000, 15000];
         assert_eq!(series, pm2);
         assert_eq!((backoff_ms(60_000, 0), backoff_ms(60_000, 3)), (60_000, 60_000));
+        let least: Vec<u64> = (0..8).map(|attempt| backoff_ms(1, attempt)).collect();
+        assert_eq!(least, [1, 2, 3, 4, 6, 9, 13, 19]);
+        // However little it begins with, there are never more than ten starts a second.
+        let ended = |unstable| Ended { uptime_ms: 5, run: Run::Short, crashed: true, unstable, backoff: 2 };
+        let waits = |unstable| wait(&ended(unstable), &rules(|r| r.backoff_ms = 1), LaunchId(1)).0;
+        assert_eq!([waits(1), waits(2), waits(9)], [3, 95, 95]);
     }
 
     #[test]
