@@ -289,7 +289,7 @@ export interface App extends OtherSpellings {
    */
   restart_delay?: number | string | false | null;
   /**
-   * Waits this long before the first restart and half as long again before each further one, up to 15 seconds. A number of milliseconds, or a duration such as "3s".
+   * Waits this long before the first restart and half as long again before each further one, up to 15 seconds. Between runs that are too short there are 100 ms at least. A number of milliseconds, or a duration such as "3s".
    * @default 0
    * @example 100
    */

@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::platform::{Glance, Look, Usage, since_boot_ms, usage};
+use crate::platform::{Glance, Look, Usage, open_regular, since_boot_ms, usage};
 
 /// In `PMRUN_HOME`.
 const FILE: &str = "usage";
@@ -160,9 +160,8 @@ impl Looks {
     }
 
     fn read(home: &Path) -> Self {
-        let open = OpenOptions::new().read(true).open(home.join(FILE));
         let mut text = String::new();
-        let read = open.and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+        let read = open_regular(&home.join(FILE)).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
         if read.is_ok() { Self::parse(&text) } else { Self::default() }
     }
 

@@ -45,15 +45,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::base::{ExitStatus, InstanceId, Now, parse_bytes};
+use crate::base::{ExitStatus, InstanceId, Now, first, parse_bytes, second};
 use crate::logs::rotate::{BUDGET_DEFAULT, Rotator};
 use crate::plan::{Generation, Outcome};
 use crate::platform::{
-    Adopted, Begun, Follows, Host, KeeperLink, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals, become_daemon,
-    become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive, is_same,
-    limit_files, living_children, names, one_arena, pid_in, reason, time_zone, user_id,
+    Adopted, Begun, Follows, Host, KeeperLink, Left, LockFile, LockKind, Part, ProcessSetup, Resumed, Signals,
+    become_daemon, become_follower, boot_id, default_home, divide, ended_child, ended_unseen, ensure_home, is_alive,
+    is_same, limit_files, living_children, names, one_arena, pid_in, reason, time_zone, user_id,
 };
-use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, PID_FILE, SERVING, START_LOCK, STATE};
+use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, SERVING, START_LOCK, STATE};
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
@@ -166,7 +166,7 @@ fn start(
     ensure_home(home).map_err(cannot("make PMRUN_HOME"))?;
     // Whoever opens a pipe waits for its other end.
     let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-    let ours = ["standings", "events.jsonl", PID_FILE].map(|name| home.join(name));
+    let ours = ["standings", "events.jsonl"].map(|name| home.join(name));
     if let Some(path) = ours.into_iter().find(is_pipe) {
         return Err(format!("`{}` is a pipe: move it away", path.display()));
     }
@@ -201,7 +201,8 @@ fn start(
     let begun = known.begun();
     let interrupted = close_generations(&mut store, unfinished);
     state.strangers.retain(|stranger| is_same(stranger.pid, stranger.start));
-    let mut past = Past { standings: known.standings, follows: link.follows.is_some(), ..Past::default() };
+    let (until, follows) = (known.until, link.follows.is_some());
+    let mut past = Past { standings: known.standings, follows, until, ..Past::default() };
     let mut asked_after = BTreeSet::new();
     learn(&mut link, &state, &mut past, &mut asked_after);
     let jobs = unseen_jobs(&state, &layout, &past, &begun);
@@ -219,7 +220,7 @@ fn start(
     host.take_held(&mut link);
     host.expect(begun);
     host.spare(state.strangers.iter().map(|stranger| stranger.mark.clone()));
-    past.survivors = adopt(&mut host, &rotator, home, &state, &layout);
+    past.survivors = adopt(&mut host, &rotator, home, (&state, &past.standings), &layout);
     // Some may have ended just now.
     learn(&mut link, &state, &mut past, &mut asked_after);
     let follows = link.follows.clone();
@@ -492,7 +493,13 @@ fn with_hint(error: &StoreError) -> String {
 }
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.
-fn adopt(host: &mut Host, rotator: &Rotator, home: &Path, state: &State, layout: &Layout) -> Vec<Survivor> {
+fn adopt(
+    host: &mut Host,
+    rotator: &Rotator,
+    home: &Path,
+    (state, standings): (&State, &BTreeMap<u32, Standing>),
+    layout: &Layout,
+) -> Vec<Survivor> {
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, layout).into_iter().unzip();
     let survivor = |adopted: Adopted| {
         let known = launches.iter().position(|launch| launch.id == adopted.launch)?;
@@ -510,13 +517,31 @@ fn adopt(host: &mut Host, rotator: &Rotator, home: &Path, state: &State, layout:
             beside: adopted.beside,
         })
     };
-    let is_done = |id: &InstanceId| {
-        let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&id.slot));
-        known.is_some_and(|known| matches!(known.intent, Intent::Done { .. }))
+    let left = |(id, launch): (&InstanceId, &Launch)| {
+        let known = state.apps.get(&id.app)?.instances.get(&first(id.slot))?;
+        if matches!(known.intent, Intent::Done { .. }) {
+            return Some((launch.id, Left::Over));
+        }
+        let both = [known.id, second(known.id)];
+        let stood = both.iter().filter_map(|number| standings.get(number));
+        let mut stood = stood.filter(|standing| standing.awaits_all() && standing.name(id) == launch.instance);
+        stood.next().map(|standing| (launch.id, if standing.is_over() { Left::Over } else { Left::OnceGone }))
     };
-    let all = instances.iter().zip(&launches);
-    let done = all.filter(|(instance, _)| is_done(instance)).map(|(_, launch)| launch.id).collect();
-    host.adopt(&launches, &done).into_iter().filter_map(survivor).collect()
+    let left = instances.iter().zip(&launches).filter_map(left).collect();
+    let survivors: Vec<Survivor> = host.adopt(&launches, &left).into_iter().filter_map(survivor).collect();
+    // Who has ended meanwhile may have written until then.
+    let ran = |id: &InstanceId| {
+        let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&first(id.slot)));
+        known.and_then(|known| standings.get(&known.id)).is_some_and(|standing| standing.pid().is_some())
+    };
+    let living: BTreeSet<InstanceId> = survivors.iter().map(|survivor| survivor.instance.first()).collect();
+    for (instance, launch) in instances.iter().zip(&launches) {
+        if ran(instance) && !living.contains(&instance.first()) {
+            watch_logs(rotator, home, launch, launch.framing.is_some());
+            rotator.forget(launch.id.0);
+        }
+    }
+    survivors
 }
 
 /// The one line that the command which started this waits for. Its pipe is closed by it: the log is standard output

@@ -56,8 +56,7 @@ pub(super) enum Seen {
 impl Presence {
     /// Of a daemon that has its lock and has bound its socket.
     pub(super) fn begin(home: &Path, is_kept: bool) -> io::Result<Self> {
-        let path = home.join(PID_FILE);
-        std::fs::write(&path, pid_line())?;
+        write_pid(home)?;
         let mut presence = Self {
             home: home.to_owned(),
             is_kept,
@@ -172,10 +171,7 @@ impl Presence {
             any = true;
         }
         if !self.is_ours() {
-            let path = self.home.join(PID_FILE);
-            // Whatever is there: nobody waits for the other end of a pipe.
-            let _ = std::fs::remove_file(&path);
-            std::fs::write(&path, pid_line())?;
+            write_pid(&self.home)?;
             any = true;
         }
         Ok(if any { Seen::Again(server) } else { Seen::All })
@@ -198,6 +194,14 @@ impl Presence {
             })
             .ok();
     }
+}
+
+fn write_pid(home: &Path) -> io::Result<()> {
+    let path = home.join(PID_FILE);
+    // Whatever is there: nobody waits for the other end of a pipe.
+    let _ = std::fs::remove_file(&path);
+    std::fs::write(&path, pid_line())
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot write `{}`: {}", path.display(), reason(&error))))
 }
 
 fn pid_line() -> String {

@@ -129,9 +129,8 @@ pub(super) fn rebuilt_generation(number: u64, apps: usize) -> Generation {
 /// # Errors
 /// When that cannot be looked at.
 pub fn missing(home: &Path) -> Result<Option<String>, RebuildError> {
-    // Looking at every process takes its time, and where nothing was ever started there is nothing to find.
-    let was_used = ["standings", "pids"].iter().all(|name| home.join(name).exists());
-    if !was_used || store::is_there(home) {
+    // Also where nothing else is there: somebody may have moved the whole folder away.
+    if store::is_there(home) {
         return Ok(None);
     }
     let found = marked(home).map_err(|error| RebuildError::Processes(self::reason(&error)))?.len();

@@ -395,7 +395,7 @@ impl Daemon {
                     self.listener = listener;
                 }
                 self.saver.mend();
-                self.standings.mend(core);
+                self.standings.mend(core, self.clock.now());
             }
         }
         self.host.have_keeper_listen();
@@ -474,7 +474,7 @@ impl Daemon {
             self.hear_host();
             while let Some(input) = self.inputs.pop_front() {
                 if self.ending {
-                    self.standings.flush(core);
+                    self.standings.flush(core, self.clock.now());
                     return;
                 }
                 if matches!(input, Input::Terminate) {
@@ -485,7 +485,7 @@ impl Daemon {
             }
             // Before anybody is started or sent anything: the daemon that follows is to know who has ended and how, who was to
             // end, and who has not been told yet.
-            self.standings.flush(core);
+            self.standings.flush(core, self.clock.now());
             fault_point();
             self.host.bury();
             if !started && !self.spawns.is_empty() {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::log;
+use crate::base::{Now, Wall};
 use crate::platform::{Begun, launch_mark, read_regular, reason};
 use crate::runtime::{Core, Standing};
 
@@ -47,6 +48,8 @@ pub(super) struct Standings {
 #[derive(Serialize, Deserialize)]
 struct Begin<'a> {
     boot: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Wall>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +60,10 @@ struct Line<'a> {
     mark: Option<Cow<'a, str>>,
     /// None: it is no more.
     standing: Option<Cow<'a, Standing>>,
+    /// When this was written: until then all has been done that was due. Whatever is done is written down, so what was due
+    /// after the last line has not been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Wall>,
 }
 
 /// Of a line that cannot be understood whole.
@@ -80,7 +87,7 @@ impl Standings {
             return standings;
         }
         let line = |(id, standing): (&u32, _)| (*id, standing, known.begun.get(id).cloned());
-        standings.begin(known.standings.iter().map(line));
+        standings.begin(known.standings.iter().map(line), known.until);
         standings
     }
 
@@ -112,7 +119,7 @@ impl Standings {
         self.pending.insert(id, standing);
     }
 
-    pub(super) fn flush(&mut self, core: &Core) {
+    pub(super) fn flush(&mut self, core: &Core, now: Now) {
         // What is on disk is too old to be gone by: it is tried again whatever happens, but not all the time.
         let is_tried_again = self.failed.is_some_and(|at| at.elapsed() >= RETRY);
         if self.pending.is_empty() && !is_tried_again {
@@ -124,10 +131,10 @@ impl Standings {
         }
         let grown = self.bytes > GROWN_BYTES && self.bytes > GROWN_TIMES * self.useful;
         if grown || self.file.is_none() {
-            self.begin_anew(core);
+            self.begin_anew(core, now);
             return;
         }
-        let text = self.lines(&pending);
+        let text = self.lines(&pending, core.turned_until(now));
         let Some(file) = &mut self.file else { return };
         match file.write_all(&text) {
             Ok(()) => self.bytes += text.len() as u64,
@@ -136,27 +143,29 @@ impl Standings {
     }
 
     /// Where somebody has taken it away, it is written again.
-    pub(super) fn mend(&mut self, core: &Core) {
+    pub(super) fn mend(&mut self, core: &Core, now: Now) {
         if !self.path.as_os_str().is_empty() && !self.path.exists() {
-            self.begin_anew(core);
+            self.begin_anew(core, now);
         }
     }
 
-    fn begin_anew(&mut self, core: &Core) {
+    fn begin_anew(&mut self, core: &Core, now: Now) {
         let marked = |(id, standing)| {
             let mark = self.mark(&standing);
             (id, standing, mark)
         };
         let all: Vec<(u32, Standing, Option<String>)> = core.standings().map(marked).collect();
-        self.begin(all.iter().map(|(id, standing, mark)| (*id, standing, mark.clone())));
+        self.begin(all.iter().map(|(id, standing, mark)| (*id, standing, mark.clone())), Some(core.turned_until(now)));
     }
 
-    fn lines(&self, said: &BTreeMap<u32, Option<Box<Standing>>>) -> Vec<u8> {
+    fn lines(&self, said: &BTreeMap<u32, Option<Box<Standing>>>, until: Wall) -> Vec<u8> {
         let mut text = Vec::new();
+        let last = said.keys().next_back();
         for (id, standing) in said {
             let standing = standing.as_deref();
             let mark = standing.and_then(|standing| self.mark(standing)).map(Cow::Owned);
-            write_line(&mut text, &Line { id: *id, mark, standing: standing.map(Cow::Borrowed) });
+            let until = (Some(id) == last).then_some(until);
+            write_line(&mut text, &Line { id: *id, mark, standing: standing.map(Cow::Borrowed), until });
         }
         text
     }
@@ -169,11 +178,12 @@ impl Standings {
     }
 
     /// Under another name first: the old one counts until the new one is whole.
-    fn begin<'a>(&mut self, all: impl Iterator<Item = (u32, &'a Standing, Option<String>)>) {
+    fn begin<'a>(&mut self, all: impl Iterator<Item = (u32, &'a Standing, Option<String>)>, until: Option<Wall>) {
         let mut text = Vec::new();
-        write_line(&mut text, &Begin { boot: self.boot.as_str().into() });
+        write_line(&mut text, &Begin { boot: self.boot.as_str().into(), until });
         for (id, standing, mark) in all {
-            write_line(&mut text, &Line { id, mark: mark.map(Cow::Owned), standing: Some(Cow::Borrowed(standing)) });
+            let (mark, standing) = (mark.map(Cow::Owned), Some(Cow::Borrowed(standing)));
+            write_line(&mut text, &Line { id, mark, standing, until: None });
         }
         match replace(&self.path, &text) {
             Ok(file) => {
@@ -205,6 +215,8 @@ pub(super) struct Known {
     pub standings: BTreeMap<u32, Standing>,
     /// What the processes are marked with that were just being started, if there are any.
     begun: BTreeMap<u32, String>,
+    /// Until when all was done that was due.
+    pub until: Option<Wall>,
     /// What is wrong with it, where something is.
     pub unusable: Option<Unusable>,
     /// How long the file is, where all of it is of this start of the machine and understood.
@@ -276,19 +288,21 @@ fn read(text: &[u8], boot: &str) -> (Known, Option<String>) {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n');
     let (mut known, mut garbled) = (Known::default(), 0);
     match lines.next().map(serde_json::from_slice::<Begin>) {
-        Some(Ok(begin)) if begin.boot == boot => {}
+        Some(Ok(begin)) if begin.boot == boot => known.until = begin.until,
         Some(Ok(_)) => return (known, None),
         Some(Err(_)) => return (known, Some("it is not pmrun's".to_owned())),
         None => return (known, Some("it is empty".to_owned())),
     }
     for line in lines {
         // A newer pmrun's is not understood. What is older does not count in its place.
-        let of_other = || serde_json::from_slice(line).map(|About { id }| Line { id, mark: None, standing: None });
-        let Ok(Line { id, mark, standing }) = serde_json::from_slice(line).or_else(|_| of_other()) else {
+        let of_other =
+            || serde_json::from_slice(line).map(|About { id }| Line { id, mark: None, standing: None, until: None });
+        let Ok(Line { id, mark, standing, until }) = serde_json::from_slice(line).or_else(|_| of_other()) else {
             // The last was just being written when the daemon was killed.
             garbled += usize::from(line.ends_with(b"\n"));
             continue;
         };
+        known.until = until.or(known.until);
         match standing {
             Some(standing) => _ = known.standings.insert(id, standing.into_owned()),
             None => _ = known.standings.remove(&id),
@@ -330,11 +344,11 @@ mod tests {
             first.note(id, said.map(standing).map(Box::new));
         }
         let said = std::mem::take(&mut first.pending);
-        append(&first.lines(&said));
+        append(&first.lines(&said, Wall(7)));
         for (id, said) in [(1, Some(2)), (3, Some(1)), (2, None)] {
             first.note(id, said.map(standing).map(Box::new));
         }
-        append(&first.lines(&first.pending));
+        append(&first.lines(&first.pending, Wall(8)));
         let want = BTreeMap::from([(1, standing(2)), (3, standing(1))]);
         assert_eq!(open("one").1, want);
         assert_eq!(open("one").1, want, "gone on with");
@@ -343,6 +357,27 @@ mod tests {
         assert_eq!(open("one").1, BTreeMap::from([(1, standing(2))]));
         assert_eq!(open("two").1, BTreeMap::new(), "the machine was started anew");
         assert_eq!(open("one").1, BTreeMap::new(), "and all that was before is gone");
+    }
+
+    #[test]
+    fn until_when_all_was_done_stays_known_until_more_is_written() {
+        let home = tempfile::tempdir().unwrap();
+        let open = || {
+            let known = known(home.path(), "one");
+            (Standings::open(home.path(), "one".to_owned(), &known, false), known.until)
+        };
+        let (first, until) = open();
+        assert_eq!(until, None);
+        let said = BTreeMap::from([(1, Some(Box::new(standing(1)))), (2, None)]);
+        let append = |text: &[u8]| {
+            let file = OpenOptions::new().append(true).open(home.path().join(FILE));
+            file.and_then(|mut file| file.write_all(text)).unwrap();
+        };
+        append(&first.lines(&said, Wall(7)));
+        // Written anew by each.
+        assert_eq!((open().1, open().1), (Some(Wall(7)), Some(Wall(7))));
+        append(&first.lines(&said, Wall(8)));
+        assert_eq!((open().1, known(home.path(), "two").until), (Some(Wall(8)), None));
     }
 
     #[test]
@@ -358,7 +393,7 @@ mod tests {
             let standing = serde_json::from_str(&format!(r#"{{"state":{state}}}"#)).unwrap();
             standings.pending.insert(id, Some(Box::new(standing)));
             let said = std::mem::take(&mut standings.pending);
-            let text = standings.lines(&said);
+            let text = standings.lines(&said, Wall(9));
             standings.file.as_mut().unwrap().write_all(&text).unwrap();
         };
         let (mut first, _) = open("aa");

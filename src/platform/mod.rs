@@ -81,7 +81,7 @@ pub use setup::{Pending, ProcessSetup, Signals, become_daemon, become_follower, 
 pub use sockets::migrates_requests;
 pub use spawn::{Tap, open_log};
 pub use survivors::{
-    Adopted, Begun, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, pid_in, unwatched,
+    Adopted, Begun, Left, Marked, boot_id, end_abandoned, ended_unseen, is_alive, is_same, marked, pid_in, unwatched,
 };
 pub use sys::{awaitable, interrupted, is_readable};
 pub use usage::{Glance, Look, Usage, since_boot_ms, usage};

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Dir, Mode, OFlags};
@@ -270,10 +271,15 @@ pub(super) fn file_id(path: &str) -> Option<(u64, u64)> {
 }
 
 /// Whether a process sees our home where we see it. One in a container may have a home of its own that is called the
-/// same, and marks that say the same.
+/// same, and marks that say the same. Where somebody has taken it away, neither may see one in the folder that it was in.
 pub(super) fn sees_home(pid: u32, home: &str) -> bool {
-    let ours = file_id(home);
-    ours.is_some() && file_id(&format!("/proc/{pid}/root{home}")) == ours
+    for place in Path::new(home).ancestors().filter_map(Path::to_str) {
+        let (ours, theirs) = (file_id(place), file_id(&format!("/proc/{pid}/root{place}")));
+        if ours.is_some() || theirs.is_some() {
+            return ours == theirs;
+        }
+    }
+    false
 }
 
 /// Whether a process is a daemon that was started for this home.

@@ -35,6 +35,15 @@ pub struct Adopted {
     pub beside: bool,
 }
 
+/// What is known beforehand of a launch whose end is the end of all that it has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Its process has ended: none of what that has left is taken for it.
+    Over,
+    /// Its process was being stopped: where that is gone, what it has left is as with those that are over.
+    OnceGone,
+}
+
 /// A process that is surely the first of an instance.
 pub(super) struct Survivor {
     pub(super) process: Process,

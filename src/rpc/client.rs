@@ -240,9 +240,12 @@ fn start(home: &Path) -> Result<Vec<String>, ConnectError> {
 /// The daemon's own words go to the end of it.
 ///
 /// # Errors
-/// The system's.
+/// The system's; that it is a pipe: whoever opens one waits for its other end.
 pub fn open_log(path: &Path) -> io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+    if path.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe: move it away"));
+    }
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 

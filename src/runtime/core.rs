@@ -119,7 +119,7 @@ impl Core {
             let app = state.apps.get(&survivor.instance.app);
             app.is_some_and(|app| app.instances.contains_key(&first(survivor.instance.slot)))
         };
-        let follows = past.follows;
+        let (follows, until) = (past.follows, past.until);
         let strangers = past.survivors.iter().filter(|survivor| !known(survivor));
         let mut out: Vec<Effect> =
             strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
@@ -161,7 +161,8 @@ impl Core {
         core.table.tend_all(now, &mut out);
         core.keep_needs(now, &mut out);
         core.go_on(now, &mut out);
-        core.keep_agendas(now, &mut out);
+        // What was due while no daemon was there is made up for, as after a sleep of the machine.
+        core.keep_agendas(until.unwrap_or(now.wall), &mut out);
         core.watching.follow(&mut core.table, &mut out);
         core.table.note_standings(now, &mut out);
         (core, out)
@@ -196,6 +197,7 @@ impl Core {
                 }
                 Open::Gone { launch } => self.feed(&id, Event::TreeGone { launch }, now, out),
                 Open::Stopping { launch } => {
+                    self.table.own(launch, id.clone());
                     let instance = self.table.instance(&id);
                     let tree = instance.is_some_and(|instance| instance.machine.policy.stop.tree);
                     let untold = instance.is_some_and(|instance| instance.untold);
@@ -286,7 +288,7 @@ impl Core {
             Input::Kill => self.kill(now, &mut out),
         }
         self.go_on(now, &mut out);
-        self.keep_agendas(now, &mut out);
+        self.keep_agendas(now.wall, &mut out);
         self.watching.follow(&mut self.table, &mut out);
         self.table.note_standings(now, &mut out);
         out

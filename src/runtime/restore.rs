@@ -80,17 +80,24 @@ pub(super) struct Restored {
     pub(super) gone: Vec<u32>,
 }
 
+/// Launches of a slot, by what its process is marked as.
+type Named = BTreeMap<(InstanceId, InstanceId), LaunchId>;
+
 /// The table as the records say, with what survived in it, and where it stood.
 pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Restored {
-    let Past { survivors, standings, ended, follows: _ } = past;
+    let Past { survivors, standings, ended, .. } = past;
     let survivors = by_role(survivors, &state, &standings);
     let launch_of = |id: &InstanceId| survivors.iter().find(|(other, _)| other == id).map(|(_, found)| found.launch);
     let out_of_place = survivors.iter().filter(|(id, survivor)| !id.is_second() && survivor.beside);
     let serving = out_of_place.map(|(id, survivor)| (survivor.launch, launch_of(&id.second()))).collect();
+    let living: BTreeSet<u32> = survivors.iter().map(|(_, survivor)| survivor.pid).collect();
     let lives: BTreeSet<InstanceId> = survivors.iter().map(|(id, _)| id.clone()).collect();
     let mut open = Vec::new();
+    let launches = possible_launches(&state, &layout);
     let possible: BTreeMap<InstanceId, LaunchId> =
-        possible_launches(&state, &layout).into_iter().map(|(instance, launch)| (instance, launch.id)).collect();
+        launches.iter().map(|(instance, launch)| (instance.clone(), launch.id)).collect();
+    let named: Named =
+        launches.into_iter().map(|(instance, launch)| ((instance.first(), launch.instance), launch.id)).collect();
     let first_launch = possible.values().map(|launch| launch.0).max().unwrap_or(0) + 1;
     let mut table = Table::new(layout, first_launch);
     table.next_list_id = state.next_list_id();
@@ -120,7 +127,7 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
                 continue;
             };
             if !lives.contains(&id) && !standing.is_outdated(known, &record.spec) {
-                let launch = possible.get(&id).copied();
+                let launch = named.get(&(id.clone(), standing.name(&id))).or_else(|| possible.get(&id)).copied();
                 let found = standing.resume(instance, known.intent, launch, ended.get(&id).copied());
                 open.extend(found.map(|found| (id, found)));
             }
@@ -143,6 +150,9 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
             unwanted.push(id);
         }
     }
+    for id in table.ids().filter(|id| !id.is_second()).collect::<Vec<_>>() {
+        open.extend(left_beside(&mut table, &id, &standings, (&named, &living)));
+    }
     let names: Vec<String> = table.apps.keys().cloned().collect();
     // Not everybody stands where it was said.
     for id in table.ids().collect::<Vec<_>>() {
@@ -164,6 +174,34 @@ fn standing_of(standings: &BTreeMap<u32, Standing>, list_id: u32, pid: u32) -> O
     let of_pid = |list_id| standings.get(&list_id).filter(|standing| standing.pid() == Some(pid));
     let either = of_pid(first(list_id)).or_else(|| of_pid(second(list_id)));
     either.or_else(|| standings.get(&list_id))
+}
+
+/// Of two processes of a slot one was being stopped and has ended, and what it has left is awaited beside whoever is in the slot
+/// now.
+fn left_beside(
+    table: &mut Table,
+    id: &InstanceId,
+    standings: &BTreeMap<u32, Standing>,
+    (named, living): (&Named, &BTreeSet<u32>),
+) -> Option<(InstanceId, Open)> {
+    let beside = id.second();
+    let app = table.apps.get_mut(&id.app).filter(|app| !app.instances.contains_key(&beside.slot))?;
+    let policy = Arc::clone(&app.record.spec);
+    let instance = app.instances.get(&id.slot)?;
+    let (list_id, taken) = (second(instance.list_id), instance.machine.state.launch());
+    let left = [list_id, first(list_id)].into_iter().find_map(|number| {
+        let lives = |standing: &&Standing| standing.unended_pid().is_some_and(|pid| living.contains(&pid));
+        let standing = standings.get(&number).filter(|standing| standing.awaits_all() && !lives(standing))?;
+        let launch = *named.get(&(id.clone(), standing.name(id)))?;
+        let is_in_slot = taken == Some(launch);
+        (!is_in_slot).then_some((standing, launch))
+    });
+    let (standing, launch) = left.filter(|_| policy.shares_sockets() && policy.stop.tree)?;
+    let mut instance = Instance::new(list_id, Machine::new(policy));
+    standing.go_on_without(&mut instance, Intent::Stopped, launch);
+    instance.why = standing.why.clone();
+    app.instances.insert(beside.slot, Box::new(instance));
+    Some((beside, Open::Stopping { launch }))
 }
 
 /// Which instance each survivor is. Of two in a slot the one serves that did when that was last said; else the older, which

@@ -10,7 +10,7 @@ use super::code::OtherCode;
 use super::history::Why;
 use super::table::Instance;
 use super::{InstanceRecord, Intent, Survivor};
-use crate::base::{ExitStatus, InstanceId, Mono};
+use crate::base::{ExitStatus, InstanceId, Mono, Wall};
 use crate::plan::spec_digest;
 use crate::spec::AppSpec;
 use crate::supervisor::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then};
@@ -36,6 +36,12 @@ pub struct Standing {
     /// Its process is the one that was seen to end, and only what that has left is waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) over: bool,
+    /// Its process bears the second name of its slot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) second_name: bool,
+    /// What its app was called when it was started; said of what is being stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) launched_as: Option<String>,
     #[serde(default)]
     pub(super) streak: u32,
     #[serde(default)]
@@ -95,6 +101,8 @@ pub struct Past {
     pub ended: BTreeMap<InstanceId, ExitStatus>,
     /// Nobody has asked for this daemon: it follows one that was killed, and what should run is started at once.
     pub follows: bool,
+    /// Until when all was done that was due by the clock.
+    pub until: Option<Wall>,
 }
 
 /// What is to be done about an instance because of where it stood.
@@ -108,7 +116,7 @@ pub(super) enum Open {
     Stopped,
     /// It was being stopped, and nothing of it is left.
     Gone { launch: LaunchId },
-    /// It is being stopped: nobody else waits for its end.
+    /// It is being stopped, or what it has left is: nobody else waits for the end of that.
     Stopping { launch: LaunchId },
 }
 
@@ -137,6 +145,8 @@ impl Standing {
             last_exit: *last_exit,
             remains: instance.machine.remains.is_some(),
             over: instance.machine.remains.is_some_and(|ended| state.launch() == Some(ended)),
+            second_name: instance.by_second_name,
+            launched_as: instance.launched_as.clone().filter(|_| awaits_all(state)),
             streak: *streak,
             ailment: ailment.clone(),
             well_since: *well_since,
@@ -193,6 +203,25 @@ impl Standing {
         begins(&self.state)
     }
 
+    /// Whether what its process leaves behind is awaited like the process itself: it was being stopped.
+    #[must_use]
+    pub fn awaits_all(&self) -> bool {
+        awaits_all(&self.state)
+    }
+
+    /// Whether its process was seen to end, and only what that has left may be there.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// What its process is marked as, where that is the one of a slot that is being stopped.
+    #[must_use]
+    pub fn name(&self, slot: &InstanceId) -> InstanceId {
+        let name = InstanceId::new(self.launched_as.as_ref().unwrap_or(&slot.app), slot.slot);
+        if self.second_name { name.second() } else { name.first() }
+    }
+
     /// Which pid that had before, where that is known.
     #[must_use]
     pub fn pid_before(&self) -> Option<u32> {
@@ -235,8 +264,14 @@ impl Standing {
         self.recall(instance);
         instance.started_at_ms = self.started_at_ms;
         instance.last_pid = self.pid().or(self.pid_before);
+        let tree = instance.machine.policy.stop.tree;
+        if let Some(launch) = launch.filter(|_| tree && self.awaits_all()) {
+            instance.machine.last_exit = ended.or(self.last_exit);
+            self.go_on_without(instance, intent, launch);
+            return Some(Open::Stopping { launch });
+        }
         let machine = &mut instance.machine;
-        machine.remains = launch.filter(|_| self.remains && machine.policy.stop.tree);
+        machine.remains = launch.filter(|_| self.remains && tree);
         if intent == Intent::Stopped {
             return (self.state != State::Stopped).then_some(Open::Stopped);
         }
@@ -278,6 +313,30 @@ impl Standing {
                 None
             }
         }
+    }
+
+    /// What a process that was being stopped has left is awaited, as it was.
+    pub(super) fn go_on_without(&self, instance: &mut Instance, intent: Intent, launch: LaunchId) {
+        instance.by_second_name = self.second_name;
+        instance.launched_as.clone_from(&self.launched_as);
+        let machine = &mut instance.machine;
+        machine.remains = Some(launch);
+        machine.state = match self.state.clone().of_launch(launch) {
+            // Nobody is there any more who would say that it is done: what it has left is asked to end.
+            State::Stopping { phase: StopPhase::Draining { deadline }, then, .. } => {
+                instance.untold = true;
+                State::Stopping { launch, pid: None, phase: StopPhase::Asked { deadline }, then }
+            }
+            State::Stopping { phase, then, .. } => State::Stopping { launch, pid: None, phase, then },
+            State::Errored { reason: ErrorReason::WouldNotDie { then, .. } } => {
+                State::Errored { reason: ErrorReason::WouldNotDie { launch, pid: None, then } }
+            }
+            state => state,
+        };
+        machine.state = match intent {
+            Intent::Up => should_run(machine.state.clone()),
+            Intent::Stopped | Intent::Done { .. } => should_not_run(machine.state.clone()),
+        };
     }
 
     /// Lets an instance whose process was found go on from here, where it is the process that was known.
@@ -369,6 +428,14 @@ fn begins(state: &State) -> Option<LaunchId> {
     state.launch().filter(|_| begins)
 }
 
+fn awaits_all(state: &State) -> bool {
+    match state {
+        State::Stopping { phase, .. } => *phase != StopPhase::Spawning,
+        State::Errored { reason: ErrorReason::WouldNotDie { .. } } => true,
+        _ => false,
+    }
+}
+
 /// What was being stopped only because the daemon was told to end is started again.
 fn should_run(state: State) -> State {
     match state {
@@ -377,6 +444,17 @@ fn should_run(state: State) -> State {
         }
         State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then: Then::Stop } } => {
             State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then: Then::Restart } }
+        }
+        state => state,
+    }
+}
+
+/// What was being stopped to be started again is not.
+fn should_not_run(state: State) -> State {
+    match state {
+        State::Stopping { launch, pid, phase, .. } => State::Stopping { launch, pid, phase, then: Then::Stop },
+        State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, .. } } => {
+            State::Errored { reason: ErrorReason::WouldNotDie { launch, pid, then: Then::Stop } }
         }
         state => state,
     }

@@ -45,6 +45,15 @@ impl Agenda {
         self.next
     }
 
+    /// Until when all its runs were due and had their turn. `now` may be later than what it was told.
+    #[must_use]
+    pub fn turned_until(&self, now: Wall) -> Wall {
+        match self.next.filter(|next| *next <= now) {
+            Some(due) => Wall(due.0.saturating_sub(1)),
+            None => self.seen.max(now),
+        }
+    }
+
     /// Takes notice of the time; whether a run is due. Several that were missed are one.
     #[must_use]
     pub fn turn(&mut self, now: Wall, zone: Option<&TimeZone>) -> bool {

@@ -160,6 +160,34 @@ fn who_is_being_stopped_is_not_asked_twice() {
     assert_eq!(home.log("deaf-out.log"), "up\nasked\n");
 }
 
+/// It leads a session and bears the app's marks, as the app's own process does.
+#[test]
+fn what_one_that_is_being_stopped_has_left_is_awaited_and_taken_for_nothing_else() {
+    let home = Home::new();
+    home.write(
+        "left.sh",
+        "trap '' INT TERM\necho $$ > left.tmp; mv left.tmp left\nwhile :; do sleep 1000 & wait; done\n",
+    );
+    home.write("leaves.sh", "setsid bash left.sh &\nexec sleep 1000\n");
+    let leaves = json!({ "name": "leaves", "script": "leaves.sh", "interpreter": "bash", "kill_timeout": 5_000 });
+    home.apply(&json!([leaves]));
+    for (command, ends) in [("restart", "online"), ("stop", "stopped")] {
+        let file = home.work.join("left");
+        let left = || std::fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok();
+        home.until("it has left something", |_| left().is_some());
+        let (pid, left) = (home.pid("leaves:0"), left().expect("a pid"));
+        std::fs::remove_file(&file).expect("it is there");
+        let (mut asks, ..) = home.start_command(&mut home.command(&[command, "leaves"]));
+        home.until("its process has ended", |all| all[0].state() == "stopping" && !procs::alive(pid));
+        kill_daemon(&home);
+        assert_eq!(home.state("leaves:0"), "stopping");
+        assert!(procs::alive(left), "it has its time");
+        let _ = asks.wait();
+        home.until_state("leaves:0", ends);
+        assert!(!procs::alive(left) && home.list()[0].pid() != Some(left));
+    }
+}
+
 #[test]
 fn the_loss_of_the_keeper_costs_nothing_but_the_keeper() {
     let home = Home::new();

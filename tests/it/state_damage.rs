@@ -571,6 +571,24 @@ fn where_all_is_gone_what_runs_is_not_taken_for_what_nobody_needs() {
     home.ok(&["kill"]);
 }
 
+/// Nor is a new folder in its place a home that nobody has used.
+#[test]
+fn where_the_whole_home_was_moved_away_what_runs_is_left_alone() {
+    let home = running(&["a", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    let aside = home.folder.with_extension("aside");
+    std::fs::rename(&home.folder, &aside).expect("moved");
+    for command in [&["list"][..], &["apply", "eco.json"], &["stop", "a"]] {
+        home.exits(1, command).says("2 processes of its apps run").says("`pmrun state repair`");
+        assert!(before.values().all(|pid| procs::alive(*pid)), "{command:?}");
+    }
+    std::fs::remove_dir_all(&home.folder).expect("it was made again");
+    std::fs::rename(&aside, &home.folder).expect("moved back");
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids(), before);
+}
+
 /// What is written to a file that has no name any more is lost.
 #[test]
 fn a_state_that_is_taken_away_under_a_daemon_is_there_again_with_the_next_change() {
@@ -606,16 +624,24 @@ fn a_pipe_in_the_place_of_a_file_is_named_and_nobody_waits_for_it() {
     let home = Home::new();
     home.app("stay.sh", "stay.sh");
     home.write("eco.json", apps(&["a"]).to_string());
-    for name in ["standings", "events.jsonl", "pmrun.pid"] {
-        std::fs::create_dir_all(&home.folder).expect("a folder");
+    std::fs::create_dir_all(&home.folder).expect("a folder");
+    let pipe = |name: &str| {
         let path = home.folder.join(name);
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
-        home.exits(69, &["apply", "eco.json"]).says(&format!("{name}` is a pipe: move it away"));
+        path
+    };
+    for name in ["pmrun.log", "standings", "events.jsonl"] {
+        let path = pipe(name);
+        home.exits(69, &["apply", "eco.json"]).says(name).says("is a pipe: move it away");
         if name == "events.jsonl" {
             home.exits(1, &["events"]).says("events.jsonl`: not a regular file").says("move it away");
         }
         std::fs::remove_file(&path).expect("it is there");
+    }
+    // Nothing is lost with these.
+    for name in ["pmrun.pid", "usage"] {
+        pipe(name);
     }
     home.ok(&["apply", "eco.json"]);
     assert_eq!(home.pids().len(), 1);

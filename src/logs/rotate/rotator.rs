@@ -76,6 +76,8 @@ struct Watched {
     next: Instant,
     /// That it could not be rotated was said.
     said: bool,
+    /// It is too big still, and was cut as far as is done at a time.
+    more: bool,
 }
 
 impl Rotator {
@@ -189,7 +191,8 @@ impl Files {
         }
         self.packer.resume(path, None, rotation.compress && rotation.max_size > 0);
         let bytes = path.metadata().map_or(0, |meta| meta.len());
-        let file = Watched { rotation: rotation.clone(), bytes, looked: now, next: now + FIRST, said: false };
+        let file =
+            Watched { rotation: rotation.clone(), bytes, looked: now, next: now + FIRST, said: false, more: false };
         self.watched.insert(path.to_owned(), file);
     }
 
@@ -205,7 +208,7 @@ impl Files {
         }
         if self.forgotten {
             let written: HashSet<&PathBuf> = self.writers.values().flatten().collect();
-            self.watched.retain(|path, file| file.looked < now || written.contains(path));
+            self.watched.retain(|path, file| file.looked < now || file.more || written.contains(path));
             self.forgotten = self.watched.len() > written.len();
         }
     }
@@ -262,6 +265,7 @@ impl Watched {
     /// Whether it was rotated.
     fn look(&mut self, path: &Path, logs: &Path, say: fn(String), turn: &mut dyn FnMut()) -> bool {
         let now = Instant::now();
+        self.more = false;
         let Ok(meta) = path.metadata() else {
             (self.looked, self.next) = (now, now + CALM);
             return false;
@@ -282,10 +286,11 @@ impl Watched {
         }
         let now = Instant::now();
         self.bytes = path.metadata().map_or(0, |meta| meta.len());
+        // There is more of it, when others have had their turn.
+        self.more = rotated && meta.len() > SLICE && self.is_full(self.bytes);
         let next = if self.said {
             CALM
-        } else if rotated && meta.len() > SLICE && self.bytes >= self.rotation.max_size {
-            // There is more of it, when others have had their turn.
+        } else if self.more {
             Duration::ZERO
         } else {
             pause(grown, passed, self.rotation.max_size)
@@ -325,7 +330,9 @@ mod tests {
         for (path, max_size) in [(&huge, 20 << 20), (&small, 10_000)] {
             let now = Instant::now();
             let rotation = Rotation { max_size, retain: 3, compress: false };
-            files.watched.insert(path.clone(), Watched { rotation, bytes: 0, looked: now, next: now, said: false });
+            files
+                .watched
+                .insert(path.clone(), Watched { rotation, bytes: 0, looked: now, next: now, said: false, more: false });
         }
         files.look_at(&huge, true);
         assert!([&huge, &small].iter().all(|log| !rotated(log).is_empty()));

@@ -42,7 +42,7 @@ use super::pump::PumpLink;
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, Outputs, Tap, account, spawn};
-use super::survivors::{self, Adopted, Begun, Child, Search, Spared, Survivor, open_pid, pin};
+use super::survivors::{self, Adopted, Begun, Child, Left, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
@@ -277,10 +277,9 @@ impl Host {
         self.strangers.extend(marks);
     }
 
-    /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark. What
-    /// those that are `done` have left behind goes on until its launch is stopped; where one was to be ended and is not, it is
-    /// taken over.
-    pub fn adopt(&mut self, launches: &[Launch], done: &HashSet<LaunchId>) -> Vec<Adopted> {
+    /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark, but what
+    /// is `left` behind by some of them: that goes on until its launch is stopped.
+    pub fn adopt(&mut self, launches: &[Launch], left: &HashMap<LaunchId, Left>) -> Vec<Adopted> {
         let mut adopted = Vec::new();
         let mut spared = Spared::default();
         spared.marks.extend(self.running.values().map(|running| running.mark.clone()));
@@ -295,17 +294,15 @@ impl Host {
         let left_over = self.groups.left_over();
         self.take_over_sockets();
         for launch in launches {
-            if done.contains(&launch.id) {
-                let kin = Kin::of_instance(launch);
-                spared.instances.extend(kin.instance.clone());
-                spared.list_ids.extend(kin.list_id);
-                self.ended.insert(launch.instance.to_string(), Ended { launch: launch.id, kin, pid_file: None });
+            let over = left.get(&launch.id) == Some(&Left::Over);
+            if over {
+                self.keep_left(launch, &mut spared);
             } else if !launch.tree {
                 // What it has started is left alone, whatever becomes of it.
                 spared.instances.insert(launch.instance.to_string());
                 spared.list_ids.insert(list_bits(launch));
             }
-            let found = if done.contains(&launch.id) { search.filed(launch) } else { search.find(launch) };
+            let found = if over { search.filed(launch) } else { search.find(launch) };
             match found {
                 Ok(Some(survivor)) if !self.roots.contains_key(&survivor.process.pid) => {
                     match self.take_over(launch, &survivor) {
@@ -318,8 +315,13 @@ impl Host {
                     spared.marks.insert(survivor.mark);
                 }
                 Ok(Some(_)) => {}
-                Ok(None) if done.contains(&launch.id) => {}
-                Ok(None) => self.look_how_it_ended(launch, &left_over),
+                Ok(None) if over => {}
+                Ok(None) => {
+                    if left.contains_key(&launch.id) {
+                        self.keep_left(launch, &mut spared);
+                    }
+                    self.look_how_it_ended(launch, &left_over);
+                }
                 Err(error) => {
                     self.notice(format!("cannot look for {}: {}", launch.instance, reason(&error)));
                     complete = false;
@@ -331,7 +333,7 @@ impl Host {
             self.mind(&app);
             self.steer_anew(&app, true);
         }
-        self.any_adopted |= !adopted.is_empty() || !done.is_empty();
+        self.any_adopted |= !adopted.is_empty() || !left.is_empty();
         if complete {
             spared.pids.extend(self.roots.keys());
             self.spared = Some(spared);
@@ -340,6 +342,13 @@ impl Host {
             }
         }
         adopted
+    }
+
+    fn keep_left(&mut self, launch: &Launch, spared: &mut Spared) {
+        let kin = Kin::of_instance(launch);
+        spared.instances.extend(kin.instance.clone());
+        spared.list_ids.extend(kin.list_id);
+        self.ended.insert(launch.instance.to_string(), Ended { launch: launch.id, kin, pid_file: None });
     }
 
     /// Whether [`Self::end_leftovers`] is still to be called. Where this process was the daemon all the time there is hardly
@@ -740,10 +749,11 @@ impl Host {
         self.roots.remove(&running.pid);
         let left = running.tree && !asked && self.left_behind(&running);
         let mut pid_file = Some((running.pid_file.clone(), running.pid));
-        if !left {
+        // As long as it names who has ended, none of what that has left is taken for it.
+        if !(left || (running.tree && asked)) {
             self.stale_pid_files.extend(pid_file.take());
         }
-        if running.tree && !asked {
+        if running.tree {
             // The session's number may be another's by the time somebody asks.
             let kin = Kin { root: None, session: 0, ..running.kin() };
             self.ended.insert(running.instance.clone(), Ended { launch, kin, pid_file });

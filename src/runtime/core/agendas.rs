@@ -19,9 +19,20 @@ impl Core {
         names.filter_map(|name| self.table.apps.get(name)?.agenda.as_ref()?.next()).min()
     }
 
+    /// Until when all has been done that was due, or could not be.
+    #[must_use]
+    pub fn turned_until(&self, now: Now) -> Wall {
+        let agendas = self.table.roster.timed.iter().filter_map(|name| self.table.apps.get(name)?.agenda.as_ref());
+        let turned: Vec<Wall> = agendas.map(|agenda| agenda.turned_until(now.wall)).collect();
+        let waits = turned.iter().filter(|until| **until < now.wall).min();
+        // One that has run at its time is not to do so again where the clock was set back since.
+        let furthest = turned.iter().max().copied().unwrap_or(now.wall);
+        waits.copied().unwrap_or(furthest)
+    }
+
     /// An app has an agenda as long as there is something that its times are for: what somebody stopped has none, and
-    /// its next time is looked for when it is started.
-    pub(super) fn keep_agendas(&mut self, now: Now, out: &mut Vec<Effect>) {
+    /// its next time is looked for when it is started. `since`: what was due until then has been done.
+    pub(super) fn keep_agendas(&mut self, since: Wall, out: &mut Vec<Effect>) {
         debug_assert!(
             self.table.apps.iter().all(|(name, app)| !has_times(app) || self.table.roster.timed.contains(name))
         );
@@ -37,7 +48,7 @@ impl Core {
             };
             let zone = spec.cron_timezone.as_deref();
             if app.agenda.as_ref().is_none_or(|agenda| !agenda.is_of(pattern, zone)) {
-                let agenda = Agenda::new(pattern, zone, (self.zones)(zone).as_ref(), now.wall);
+                let agenda = Agenda::new(pattern, zone, (self.zones)(zone).as_ref(), since);
                 if agenda.next().is_none() {
                     let zone = zone.unwrap_or("of the machine");
                     out.push(Effect::Log(format!(

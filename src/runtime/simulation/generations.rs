@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::World;
 use super::host::Host;
 use super::stories::{app, apply, list, states, targets};
+use super::user::ends;
 use crate::base::ExitStatus;
 use crate::plan::{Completions, Formers, Generation, Meant, Outcome};
 use crate::rpc::wire::{Answer, Back, Request};
 use crate::runtime::generation::{ByHand, by_hand, completions_of, differing, former_of};
 use crate::runtime::{Intent, Recall, RecallError, Recalled, Save};
+use crate::spec::{Condition, Need};
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -141,6 +143,13 @@ pub(super) fn the_last_command_can_be_taken_back(world: &mut World) {
     let now = formers(world);
     let mut earlier = world.host.memory.formers.iter().rev().filter(|(_, formers)| **formers != now);
     let Some((to, before)) = earlier.next().map(|(to, before)| (*to, before.clone())) else { return };
+    // Of two files, each right by itself, one may have taken from the other what that waited for.
+    let never_comes = |(other, need): (&String, &Need)| {
+        need.condition == Condition::Completed && before.get(other).is_some_and(|former| !ends(&former.spec))
+    };
+    if before.values().any(|former| former.spec.needs.iter().any(never_comes)) {
+        return;
+    }
     let answer = world.ask(Request::Rollback(Back::default()));
     let Answer::Done { failed, .. } = answer else {
         world.fail(&format!("the way back to @{to} ends with {answer:?}"))

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::generations::Memory;
 use super::rng::Rng;
-use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Shortage, Wall, first};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Shortage, Wall, first, second};
 use crate::plan::spec_digest;
 use crate::rpc::wire::Answer;
 use crate::runtime::history::{Entry, What, Why};
@@ -191,6 +191,8 @@ pub(super) struct Host {
     pub(super) code: BTreeMap<String, Fingerprint>,
     /// What the core has said last of where everybody stands.
     pub(super) standings: BTreeMap<u32, Standing>,
+    /// Until when all was done that was due, as the last of these says.
+    pub(super) until: Option<Wall>,
     /// How processes have ended that the core never heard of.
     unheard: BTreeMap<LaunchId, ExitStatus>,
     /// What processes have to say to the daemon can be said to the next.
@@ -234,6 +236,7 @@ impl Host {
             spawned: BTreeMap::new(),
             code: BTreeMap::new(),
             standings: BTreeMap::new(),
+            until: None,
             unheard: BTreeMap::new(),
             hears: false,
         }
@@ -582,7 +585,18 @@ impl Host {
                 is_filed && tree.marker == launch.instance.to_string() && tree.list_id == launch.env["pm_id"]
             };
             let found = self.trees.iter_mut().find(|(_, tree)| is_it(tree));
-            let Some((key, tree)) = found else { continue };
+            let Some((key, tree)) = found else {
+                if launch.tree && self.awaits_all(&instance, &launch.instance) {
+                    let marker = launch.instance.to_string();
+                    let is_left =
+                        |tree: &Tree| tree.marker == marker && tree.list_id == launch.env["pm_id"] && !tree.root_alive;
+                    for (key, tree) in self.trees.iter_mut().filter(|(_, tree)| is_left(tree)) {
+                        tree.launch = launch.id;
+                        adopted.insert(*key);
+                    }
+                }
+                continue;
+            };
             if !adopted.insert(*key) {
                 continue;
             }
@@ -616,6 +630,13 @@ impl Host {
         survivors
     }
 
+    /// Whether what the process of that name leaves behind is awaited: it was being stopped.
+    fn awaits_all(&self, id: &InstanceId, name: &InstanceId) -> bool {
+        let number = self.disk.apps[&id.app].instances[&first(id.slot)].id;
+        let mut stood = [number, second(number)].into_iter().filter_map(|number| self.standings.get(&number));
+        stood.any(|standing| standing.awaits_all() && standing.name(id) == *name)
+    }
+
     /// What the next daemon is told. Some of where everybody stood may be lost, and not everything that ended was seen.
     pub(super) fn past(&mut self, killed: bool) -> Past {
         let lost: Vec<u32> = self.standings.keys().copied().filter(|_| self.rng.percent(5)).collect();
@@ -624,7 +645,10 @@ impl Host {
             let launch = standing.state.launch()?;
             host.unheard.get(&launch).copied().filter(|_| known)
         };
+        let kept: BTreeMap<u32, Standing> =
+            lost.iter().filter_map(|id| Some((*id, self.standings.remove(id)?))).collect();
         let survivors = self.adopt(self.hears);
+        self.standings.extend(kept);
         let apps = &self.disk.apps;
         self.told.retain(|(name, slot), _| apps.get(name).is_some_and(|app| app.instances.contains_key(slot)));
         let mut statuses = BTreeMap::new();
@@ -640,6 +664,7 @@ impl Host {
                     StandsAs::Starting { .. } | StandsAs::Online { .. } => status.is_some(),
                     StandsAs::Completed { .. } => !known.is_outdated(instance, &app.spec),
                     StandsAs::Scheduled => app.spec.schedule.is_some(),
+                    StandsAs::Errored { .. } if known.awaits_all() && app.spec.stop.tree => true,
                     StandsAs::Waiting { .. } | StandsAs::Errored { .. } => app.spec.schedule.is_none(),
                     _ => true,
                 });
@@ -657,7 +682,7 @@ impl Host {
         for id in lost {
             self.standings.remove(&id);
         }
-        Past { survivors, standings: self.standings.clone(), ended: statuses, follows: known }
+        Past { survivors, standings: self.standings.clone(), ended: statuses, follows: known, until: self.until }
     }
 
     fn change_places(&mut self, launch: LaunchId, from: LaunchId) {

@@ -779,6 +779,26 @@ fn a_job_is_not_run_again_by_the_next_daemon_and_keeps_its_time() {
     assert_eq!((restarts(&mut world), states(&mut world)), (vec![1], vec!["job:0 completed".to_owned()]));
 }
 
+/// As after a sleep: once, and not again by the daemon after that.
+#[test]
+fn a_time_that_comes_while_no_daemon_is_there_is_made_up_for() {
+    for script in ["stay", "exit 40 0"] {
+        let mut world = World::calm();
+        world.ask(apply(&[nightly("api", script, script == "stay")]));
+        run_to(&mut world, 3, 1);
+        world.host.set_clock(500);
+        world.restart();
+        world.run_until(world.host.mono + 5_000);
+        assert_eq!(restarts(&mut world), [1], "{script}");
+        world.restart();
+        world.run_until(world.host.mono + 5_000);
+        assert_eq!(restarts(&mut world), [1], "{script}: it has run");
+        run_to(&mut world, 4, 0);
+        run_to(&mut world, 4, 0);
+        assert_eq!(restarts(&mut world), [2], "{script}: and in the next night");
+    }
+}
+
 #[test]
 fn a_changed_pattern_holds_at_once_and_touches_no_process() {
     let mut world = World::calm();

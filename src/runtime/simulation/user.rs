@@ -42,9 +42,12 @@ pub(super) fn graph(rng: &mut Rng) -> Graph {
     graph
 }
 
+pub(super) fn ends(app: &AppSpec) -> bool {
+    app.script.starts_with("exit") && !app.restart.auto
+}
+
 /// Nobody waits for the end of what never ends, as the file's checks have it.
 fn need_what_can_come(graph: &mut Graph) {
-    let ends = |app: &AppSpec| app.script.starts_with("exit") && !app.restart.auto;
     let jobs: Vec<String> = graph.apps.iter().filter(|app| ends(app)).map(|app| app.name.clone()).collect();
     for app in &mut graph.apps {
         for (name, need) in &mut app.needs {

@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Row] = &[
         aliases: &[],
         value: Value::Millis(|app, ms| app.spec.restart.backoff_ms = ms),
         default: "0",
-        doc: "Waits this long before the first restart and half as long again before each further one, up to 15 seconds.",
+        doc: "Waits this long before the first restart and half as long again before each further one, up to 15 seconds. Between runs that are too short there are 100 ms at least.",
         examples: &["100"],
         status: Status::Honoured,
         field: Some(Field::ExpBackoffRestartDelay),
