@@ -524,7 +524,7 @@ fn adopt(
         }
         let both = [known.id, second(known.id)];
         let stood = both.iter().filter_map(|number| standings.get(number));
-        let mut stood = stood.filter(|standing| standing.awaits_all() && standing.name(id) == launch.instance);
+        let mut stood = stood.filter(|standing| standing.is_ending() && standing.name(id) == launch.instance);
         stood.next().map(|standing| (launch.id, if standing.is_over() { Left::Over } else { Left::OnceGone }))
     };
     let left = instances.iter().zip(&launches).filter_map(left).collect();

@@ -191,7 +191,7 @@ fn left_beside(
     let (list_id, taken) = (second(instance.list_id), instance.machine.state.launch());
     let left = [list_id, first(list_id)].into_iter().find_map(|number| {
         let lives = |standing: &&Standing| standing.unended_pid().is_some_and(|pid| living.contains(&pid));
-        let standing = standings.get(&number).filter(|standing| standing.awaits_all() && !lives(standing))?;
+        let standing = standings.get(&number).filter(|standing| standing.is_ending() && !lives(standing))?;
         let launch = *named.get(&(id.clone(), standing.name(id)))?;
         let is_in_slot = taken == Some(launch);
         (!is_in_slot).then_some((standing, launch))

@@ -146,7 +146,7 @@ impl Standing {
             remains: instance.machine.remains.is_some(),
             over: instance.machine.remains.is_some_and(|ended| state.launch() == Some(ended)),
             second_name: instance.by_second_name,
-            launched_as: instance.launched_as.clone().filter(|_| awaits_all(state)),
+            launched_as: instance.launched_as.clone().filter(|_| is_ending(state)),
             streak: *streak,
             ailment: ailment.clone(),
             well_since: *well_since,
@@ -205,8 +205,8 @@ impl Standing {
 
     /// Whether what its process leaves behind is awaited like the process itself: it was being stopped.
     #[must_use]
-    pub fn awaits_all(&self) -> bool {
-        awaits_all(&self.state)
+    pub fn is_ending(&self) -> bool {
+        is_ending(&self.state)
     }
 
     /// Whether its process was seen to end, and only what that has left may be there.
@@ -265,7 +265,7 @@ impl Standing {
         instance.started_at_ms = self.started_at_ms;
         instance.last_pid = self.pid().or(self.pid_before);
         let tree = instance.machine.policy.stop.tree;
-        if let Some(launch) = launch.filter(|_| tree && self.awaits_all()) {
+        if let Some(launch) = launch.filter(|_| tree && self.is_ending()) {
             instance.machine.last_exit = ended.or(self.last_exit);
             self.go_on_without(instance, intent, launch);
             return Some(Open::Stopping { launch });
@@ -428,7 +428,7 @@ fn begins(state: &State) -> Option<LaunchId> {
     state.launch().filter(|_| begins)
 }
 
-fn awaits_all(state: &State) -> bool {
+fn is_ending(state: &State) -> bool {
     match state {
         State::Stopping { phase, .. } => *phase != StopPhase::Spawning,
         State::Errored { reason: ErrorReason::WouldNotDie { .. } } => true,

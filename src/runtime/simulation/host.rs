@@ -586,7 +586,7 @@ impl Host {
             };
             let found = self.trees.iter_mut().find(|(_, tree)| is_it(tree));
             let Some((key, tree)) = found else {
-                if launch.tree && self.awaits_all(&instance, &launch.instance) {
+                if launch.tree && self.is_ending(&instance, &launch.instance) {
                     let marker = launch.instance.to_string();
                     let is_left =
                         |tree: &Tree| tree.marker == marker && tree.list_id == launch.env["pm_id"] && !tree.root_alive;
@@ -631,10 +631,10 @@ impl Host {
     }
 
     /// Whether what the process of that name leaves behind is awaited: it was being stopped.
-    fn awaits_all(&self, id: &InstanceId, name: &InstanceId) -> bool {
+    fn is_ending(&self, id: &InstanceId, name: &InstanceId) -> bool {
         let number = self.disk.apps[&id.app].instances[&first(id.slot)].id;
         let mut stood = [number, second(number)].into_iter().filter_map(|number| self.standings.get(&number));
-        stood.any(|standing| standing.awaits_all() && standing.name(id) == *name)
+        stood.any(|standing| standing.is_ending() && standing.name(id) == *name)
     }
 
     /// What the next daemon is told. Some of where everybody stood may be lost, and not everything that ended was seen.
@@ -664,7 +664,7 @@ impl Host {
                     StandsAs::Starting { .. } | StandsAs::Online { .. } => status.is_some(),
                     StandsAs::Completed { .. } => !known.is_outdated(instance, &app.spec),
                     StandsAs::Scheduled => app.spec.schedule.is_some(),
-                    StandsAs::Errored { .. } if known.awaits_all() && app.spec.stop.tree => true,
+                    StandsAs::Errored { .. } if known.is_ending() && app.spec.stop.tree => true,
                     StandsAs::Waiting { .. } | StandsAs::Errored { .. } => app.spec.schedule.is_none(),
                     _ => true,
                 });
