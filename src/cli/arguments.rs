@@ -1118,9 +1118,9 @@ pub(super) struct Events {
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<usize>,
 
-    /// Only what is not older than that
-    #[arg(long, value_name = "DURATION", value_parser = age)]
-    pub since: Option<u64>,
+    /// Only what happened since then
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    pub since: Option<Timestamp>,
 
     /// Print each event as a JSON object
     #[arg(long)]
@@ -1612,7 +1612,7 @@ mod tests {
             ("startup sysvinit", ErrorKind::InvalidValue),
             ("startup --user -u bob", ErrorKind::ArgumentConflict),
             ("startup --service-name a/b", ErrorKind::ValueValidation),
-            ("events --since yesterday", ErrorKind::ValueValidation),
+            ("events --since soon", ErrorKind::ValueValidation),
         ];
         for (line, want) in table {
             assert_eq!(parse(line).unwrap_err().kind(), want, "{line}");

@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::history::{self, History};
 use super::terminal::{Colour, Terminal, harmless, paint};
-use super::{arguments, columns, exchange, instances, list, logs, progress, surroundings};
+use super::{arguments, columns, exchange, instances, logs, progress, surroundings};
 use crate::base::InstanceId;
 use crate::logs::{FollowError, Follower, Line, Log, Reader, Sink, Stamps, Told};
 use crate::platform::time_zone;
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &arguments::Events, terminal: &mut Terminal) -> Res
     let lines: Vec<(u64, &str, Entry)> =
         history.lines().into_iter().filter_map(|(number, line)| Some((number, line, history::parse(line)?))).collect();
     let wanted = wanted(&home, &arguments.targets, &lines.iter().map(|(_, _, entry)| entry), terminal)?;
-    let from_ms = arguments.since.map_or(0, |ms| list::now_ms().saturating_sub(ms));
+    let from_ms = arguments.since.map_or(0, |since| u64::try_from(since.as_millisecond()).unwrap_or(0));
     let mut printer = Printer { wanted, from_ms, json: arguments.json, serving: None, last: 0, terminal };
     let shown: Vec<bool> = lines.iter().map(|(_, _, entry)| printer.shows(entry)).collect();
     let default = follower.as_ref().filter(|_| arguments.since.is_none()).map(|_| LINES_BEFORE);

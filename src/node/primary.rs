@@ -477,8 +477,11 @@ impl<F: Clone> Primary<F> {
 
     /// A process is about to end: nobody is given to it any more, as long as others are there. Who is beside it takes over.
     pub fn give_way(&mut self, worker: u64) {
+        // Unless that is about to end, too: where it is relieved and its relief is stopped.
         for other in self.beside(worker).collect::<Vec<_>>() {
-            self.aside.remove(&other);
+            if self.aside.get(&other) == Some(&Aside::Comes) {
+                self.aside.remove(&other);
+            }
         }
         if self.workers.contains_key(&worker) {
             self.aside.insert(worker, Aside::Goes);
@@ -1166,6 +1169,16 @@ mod tests {
         world.primary.gone(third);
         assert_eq!((world.pass(TWO, false), world.open()), (5, (vec![0, 2], 3)));
         assert_eq!(world.shed(), [2]);
+    }
+
+    #[test]
+    fn who_goes_is_given_nobody_though_who_has_relieved_it_is_to_go_too() {
+        let mut world = World::default();
+        assert_eq!((world.pass(ONE, false), world.pass(TWO, false), world.pass(NEXT, true)), (1, 2, 3));
+        world.primary.relieve(NEXT.id, ONE.id);
+        assert_eq!(world.open(), (vec![1, 2], 3));
+        world.primary.give_way(NEXT.id);
+        assert_eq!(world.open(), (vec![1], 3));
     }
 
     #[test]

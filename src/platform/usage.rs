@@ -78,7 +78,7 @@ impl Glance {
 /// Looks once at every process of the machine, and a second time only at those that the first of a tree has started.
 ///
 /// A tree is a process with its descendants, and whoever is in its session: that of one that nobody is the parent of any
-/// more. Who left for a session of its own and lost its parents is not found; the daemon's limits find it.
+/// more. Who left for a session of its own and lost its parents is found by its mark, as the daemon's limits find it.
 ///
 /// # Errors
 /// When /proc cannot be read.
@@ -101,7 +101,8 @@ fn everything() -> io::Result<(u64, Vec<Stat>)> {
 fn look(at_ms: u64, roots: &[u32], all: &[Stat]) -> Look {
     let page = rustix::param::page_size() as u64;
     let private = |pid| procfs::memory(pid).map(|pages| pages.resident.saturating_sub(pages.shared));
-    Look { at_ms, trees: trees(roots, all, page, private) }
+    let mark = |pid| procfs::marks(pid)?.launch;
+    Look { at_ms, trees: trees(roots, all, page, private, mark) }
 }
 
 /// By the clock that start times are by.
@@ -122,7 +123,13 @@ struct Stat {
     pages: u64,
 }
 
-fn trees(roots: &[u32], all: &[Stat], page: u64, private: impl Fn(u32) -> Option<u64>) -> BTreeMap<u32, Usage> {
+fn trees(
+    roots: &[u32],
+    all: &[Stat],
+    page: u64,
+    private: impl Fn(u32) -> Option<u64>,
+    mark: impl Fn(u32) -> Option<String>,
+) -> BTreeMap<u32, Usage> {
     let by_pid: HashMap<u32, &Stat> = all.iter().map(|stat| (stat.pid, stat)).collect();
     let is_root: HashSet<u32> = roots.iter().copied().collect();
     let mut below: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -131,6 +138,9 @@ fn trees(roots: &[u32], all: &[Stat], page: u64, private: impl Fn(u32) -> Option
         if stat.session != stat.pid && stat.session != stat.parent && is_root.contains(&stat.session) {
             below.entry(stat.session).or_default().push(stat.pid);
         }
+    }
+    for (root, pid) in lost(roots, &by_pid, all, mark) {
+        below.entry(root).or_default().push(pid);
     }
     let tree = |root: u32| {
         let first = by_pid.get(&root)?;
@@ -150,6 +160,34 @@ fn trees(roots: &[u32], all: &[Stat], page: u64, private: impl Fn(u32) -> Option
         Some((root, tree))
     };
     roots.iter().filter_map(|root| tree(*root)).collect()
+}
+
+/// Who leads a session and has lost its parents, and whose it is. Whoever adopts orphans is the parent of first processes, too:
+/// mostly there are no others to look at.
+fn lost(
+    roots: &[u32],
+    by_pid: &HashMap<u32, &Stat>,
+    all: &[Stat],
+    mark: impl Fn(u32) -> Option<String>,
+) -> Vec<(u32, u32)> {
+    let is_root: HashSet<u32> = roots.iter().copied().collect();
+    let known: Vec<&Stat> = roots.iter().filter_map(|root| by_pid.get(root).copied()).collect();
+    let parents: HashSet<u32> = known.iter().map(|stat| stat.parent).collect();
+    let Some(oldest) = known.iter().map(|stat| stat.start).min() else { return Vec::new() };
+    let may_be = |stat: &&Stat| {
+        stat.session == stat.pid
+            && stat.start >= oldest
+            && parents.contains(&stat.parent)
+            && !is_root.contains(&stat.pid)
+            && !parents.contains(&stat.pid)
+    };
+    let marked: Vec<(u32, String)> =
+        all.iter().filter(may_be).filter_map(|stat| Some((stat.pid, mark(stat.pid)?))).collect();
+    if marked.is_empty() {
+        return Vec::new();
+    }
+    let root_of: HashMap<String, u32> = roots.iter().filter_map(|root| Some((mark(*root)?, *root))).collect();
+    marked.into_iter().filter_map(|(pid, mark)| Some((*root_of.get(&mark)?, pid))).collect()
 }
 
 /// The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
@@ -202,10 +240,21 @@ mod tests {
             stat(13, 1, 10),
             stat(14, 13, 14),
             stat(20, 1, 20),
+            // They left for sessions of their own, and lost their parents. One is nobody's.
+            stat(30, 1, 30),
+            stat(31, 30, 30),
+            stat(32, 1, 32),
+            stat(33, 1, 33),
         ];
-        let found = trees(&[10, 20, 99], &all, 100, |pid| (pid != 14).then_some(2));
+        let mark = |pid| match pid {
+            10 => Some("ten".to_owned()),
+            20 | 30 => Some("twenty".to_owned()),
+            33 => Some("of another home".to_owned()),
+            _ => None,
+        };
+        let found = trees(&[10, 20, 99], &all, 100, |pid| (pid != 14).then_some(2), mark);
         let tree = |memory_bytes, cpu_ticks, processes| Usage { start: 5, memory_bytes, cpu_ticks, processes };
-        assert_eq!(found, BTreeMap::from([(10, tree(900, 50, 5)), (20, tree(300, 10, 1))]));
+        assert_eq!(found, BTreeMap::from([(10, tree(900, 50, 5)), (20, tree(700, 30, 3))]));
     }
 
     #[test]

@@ -51,6 +51,13 @@ impl Table {
         self.instance(&id.second()).is_some_and(|relief| is_coming(&relief.machine.state))
     }
 
+    /// Whether of two processes of a slot one will go, and the other could be relieved then.
+    pub(super) fn is_about_to_be_single(&self, id: &InstanceId) -> bool {
+        let serves = self.instance(id).is_some_and(|instance| instance.machine.can_be_relieved());
+        let beside = self.instance(&id.second()).map(|beside| &beside.machine.state);
+        serves && beside.is_some_and(|state| !matches!(state, State::Errored { .. }))
+    }
+
     /// What is to take over does not: its slot's process goes on.
     pub(super) fn call_off(&mut self, id: &InstanceId, reason: &str, now: Now, out: &mut Vec<Effect>) -> Vec<Moved> {
         let other = id.second();

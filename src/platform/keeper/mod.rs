@@ -48,11 +48,11 @@ use crate::base::ExitStatus;
 const NAME: &CStr = c"pmrun: keeper";
 /// A daemon that lived for less is not started again at once another time.
 const LONG: Duration = Duration::from_secs(10);
-/// The first wait, which doubles up to the last.
-const WAIT_FIRST: Duration = Duration::from_secs(1);
+/// The first wait, which doubles up to the last. Who kills a daemon three times is served again within a second each time.
+const WAIT_FIRST: Duration = Duration::from_millis(250);
 const WAIT_LAST: Duration = Duration::from_mins(1);
 /// So often in a row a daemon may fail to start before that is left to people.
-const FAILURES_MAX: u32 = 10;
+const FAILURES_MAX: u32 = 12;
 /// How many ends are remembered while nobody listens.
 const ENDED_MAX: usize = 65_536;
 /// What a daemon was told so shortly before it died is told the next one as well: it may have read nothing of it. Not longer,

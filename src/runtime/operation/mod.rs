@@ -438,7 +438,7 @@ impl Operation {
                 self.next_wave(around);
                 continue;
             }
-            if around.moved.is_empty() && !self.can_start() {
+            if around.moved.is_empty() && self.startable(around.table).is_none() {
                 break;
             }
         }
@@ -509,13 +509,26 @@ impl Operation {
         self.queue.extend(next);
     }
 
-    fn can_start(&self) -> bool {
-        !self.queue.is_empty() && self.starting.len() < self.parallel.unwrap_or(STARTING_MAX)
+    /// Where in the queue the next is that can be started now. Who is to be relieved and has one beside it still, which comes or
+    /// goes, waits for that: without a process beside it there would be a moment in which nobody serves.
+    fn startable(&self, table: &Table) -> Option<usize> {
+        if self.starting.len() >= self.parallel.unwrap_or(STARTING_MAX) {
+            return None;
+        }
+        let waits = |id: &InstanceId, start: &Start| {
+            matches!(start, Start::Anew) && self.replaces_gently(&id.app) && table.is_about_to_be_single(id)
+        };
+        self.queue.iter().position(|(id, start)| !waits(id, start))
+    }
+
+    fn replaces_gently(&self, app: &str) -> bool {
+        let aim = self.tasks.get(app).map(|task| &task.aim);
+        matches!(aim, Some(Aim::Apply { .. } | Aim::Up { gently: true, .. }))
     }
 
     fn start_queued(&mut self, around: &mut Surroundings<'_>) {
-        while self.can_start()
-            && let Some((id, start)) = self.queue.pop_front()
+        while let Some(at) = self.startable(around.table)
+            && let Some((id, start)) = self.queue.remove(at)
         {
             let flight = Flight { goal: Goal::Up, since: around.now.mono };
             let Some(running) = self.running(&id.app) else { continue };
@@ -526,7 +539,7 @@ impl Operation {
             let is_job = app.is_some_and(|app| app.record.spec.schedule.is_some());
             let aim = self.tasks.get(&id.app).map(|task| &task.aim);
             let now = matches!(aim, Some(Aim::Up { renew: true, .. }));
-            let gently = matches!(aim, Some(Aim::Apply { .. } | Aim::Up { gently: true, .. }));
+            let gently = self.replaces_gently(&id.app);
             let event = match start {
                 // Only who restarts a job by its name wants it run now.
                 _ if is_job && !now => Event::Schedule,

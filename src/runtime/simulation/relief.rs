@@ -297,3 +297,26 @@ fn of_what_is_to_be_stopped_a_daemon_that_follows_ends_both() {
         }
     }
 }
+
+/// After a daemon that was killed amid a reload: the next one finds two of a slot.
+#[test]
+fn who_is_reloaded_while_two_of_its_slot_are_there_is_relieved_when_one_is_gone() {
+    for until in ["starting", "stopping"] {
+        let mut world = World::calm();
+        done(world.ask(apply(&[worker("stay", 2, |app| app.stop.drain_ms = 2_000)])));
+        world.call(reload(), false);
+        while list(&mut world)[0].beside.as_ref().is_none_or(|one| one.pid.is_none() || one.state != until) {
+            world.turn();
+        }
+        let before = world.host.spawned["stay"];
+        world.restart();
+        let client = world.call(reload(), false);
+        while !world.host.finished.contains_key(&client) {
+            world.turn();
+            assert!(list(&mut world).iter().all(|view| view.state == "online"), "{until}: {:?}", states(&mut world));
+        }
+        let end = world.host.mono + 60_000;
+        world.run_until(end);
+        assert_eq!((world.host.spawned["stay"], world.host.trees.len()), (before + 2, 2), "{until}");
+    }
+}
