@@ -430,7 +430,8 @@ impl<F: Clone> Primary<F> {
         let seats = self.groups.get(endpoint)?;
         let fd = seats.iter().find(|seat| !seat.closing).and_then(|seat| self.sockets.get(&seat.name))?.fd.clone();
         let of = seats.len();
-        if self.unordered.contains(endpoint) {
+        // Of sockets that nobody here knows some are before these.
+        if self.is_blind() || self.unordered.contains(endpoint) {
             return Some(Steering { endpoint: endpoint.clone(), fd, open: (0..).take(of).collect(), of });
         }
         let open = places(seats, |name| self.is_open(name, seats));
@@ -611,6 +612,10 @@ impl<F: Clone> Primary<F> {
         if !name.endpoint.is_by_slot() {
             return None;
         }
+        // When those close that nobody here knows, the others change places.
+        if self.is_blind() {
+            self.unordered.insert(name.endpoint.clone());
+        }
         let group = self.groups.entry(name.endpoint.clone()).or_default();
         if seat_of(group, name).is_none() {
             group.push(Seat { name: name.clone(), closing: false });
@@ -623,11 +628,12 @@ impl<F: Clone> Primary<F> {
     /// one before, and what is kept by the new one.
     pub fn closed(&mut self, kept: &Kept<F>) -> Vec<(String, Kept<F>)> {
         let Ok(Written { name, .. }) = serde_json::from_str(&kept.name) else { return Vec::new() };
+        let is_blind = self.is_blind();
         let Some(group) = self.groups.get_mut(&name.endpoint) else { return Vec::new() };
         if let Some(place) = group.iter().position(|seat| seat.closing && seat.name == name) {
             group.swap_remove(place);
         }
-        if group.len() < 2 {
+        if group.len() < 2 && !is_blind {
             self.unordered.remove(&name.endpoint);
         }
         let mut renamed = Vec::new();
@@ -1338,6 +1344,23 @@ mod tests {
         let renamed = next.primary.closed(&released[0]);
         assert!(renamed.len() == 1 && renamed[0].1.name.contains("\"place\":0") && !renamed[0].0.contains("place"));
         assert!(next.primary.steering_beside(Worker { id: 9, ..TWO }, &endpoint).is_some());
+    }
+
+    /// Their own are before those that are opened now, and change places with them when they close.
+    #[test]
+    fn beside_sockets_that_nobody_knows_nothing_is_steered() {
+        let mut world = World::default();
+        world.primary.adopt(ONE, false, |_| true);
+        world.primary.adopt(TWO, false, |_| true);
+        assert_eq!((world.pass(NEXT, false), world.open()), (1, (vec![0], 1)));
+        world.primary.gone(ONE);
+        let other = Worker { id: 9, ..TWO };
+        assert_eq!((world.pass(other, false), world.open()), (2, (vec![0, 1], 2)));
+        world.primary.give_way(NEXT.id);
+        assert_eq!(world.open(), (vec![0, 1], 2));
+        world.primary.gone(TWO);
+        let endpoint = tcp(80).endpoint.unwrap();
+        assert_eq!((world.open(), world.primary.steering_beside(other, &endpoint).is_some()), ((vec![0, 1], 2), false));
     }
 
     #[test]
