@@ -204,11 +204,12 @@ fn start(
     let (until, follows) = (known.until, link.follows.is_some());
     let mut past = Past { standings: known.standings, follows, until, ..Past::default() };
     let mut asked_after = BTreeSet::new();
-    learn(&mut link, &state, &mut past, &mut asked_after);
+    let begun_runs = begun_runs(&state, &layout, &past);
+    learn(&mut link, &state, &mut past, &begun_runs, &mut asked_after);
     let jobs = unseen_jobs(&state, &layout, &past, &begun);
     if !jobs.is_empty() {
         // They may have ended since.
-        learn(&mut link, &state, &mut past, &mut asked_after);
+        learn(&mut link, &state, &mut past, &begun_runs, &mut asked_after);
     }
     let closed = close_jobs(&mut store, &mut state, jobs, &past);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -222,7 +223,7 @@ fn start(
     host.spare(state.strangers.iter().map(|stranger| stranger.mark.clone()));
     past.survivors = adopt(&mut host, &rotator, home, (&state, &past.standings), &layout);
     // Some may have ended just now.
-    learn(&mut link, &state, &mut past, &mut asked_after);
+    learn(&mut link, &state, &mut past, &begun_runs, &mut asked_after);
     let follows = link.follows.clone();
     host.be_kept(link).map_err(cannot("listen to its keeper"))?;
     let (known, unseen): (Vec<_>, Vec<_>) =
@@ -306,9 +307,27 @@ fn standing<'a>(state: &State, past: &'a Past, id: &InstanceId) -> Option<&'a St
     past.standings.get(&state.apps.get(&id.app)?.instances.get(&id.slot)?.id)
 }
 
+/// Which processes scheduled jobs have got that were just being started: where one is not there any more it has run.
+fn begun_runs(state: &State, layout: &Layout, past: &Past) -> BTreeMap<InstanceId, u32> {
+    let is_scheduled = |id: &InstanceId| state.apps.get(&id.app).is_some_and(|app| app.spec.schedule.is_some());
+    let launches = possible_launches(state, layout).into_iter().filter(|(id, _)| is_scheduled(id));
+    let begun = launches.filter_map(|(id, launch)| {
+        let standing = standing(state, past, &id).filter(|standing| standing.begins().is_some())?;
+        let pid = pid_in(Path::new(&launch.pid_file)).filter(|pid| Some(*pid) != standing.pid_before())?;
+        Some((id, pid))
+    });
+    begun.collect()
+}
+
 /// Asks the keeper how those ended that are not there any more. What it did not know of those that were `asked_after` before it
 /// is not given time for again.
-fn learn(link: &mut KeeperLink, state: &State, past: &mut Past, asked_after: &mut BTreeSet<u32>) {
+fn learn(
+    link: &mut KeeperLink,
+    state: &State,
+    past: &mut Past,
+    begun_runs: &BTreeMap<InstanceId, u32>,
+    asked_after: &mut BTreeSet<u32>,
+) {
     // They are this process's own children still.
     let is_same = matches!(link.follows, Some(Follows::Version(_)));
     let living = if is_same { living_children() } else { BTreeSet::new() };
@@ -318,25 +337,26 @@ fn learn(link: &mut KeeperLink, state: &State, past: &mut Past, asked_after: &mu
         for slot in app.instances.keys() {
             let id = InstanceId::new(name, *slot);
             let pid = standing(state, past, &id).and_then(Standing::unended_pid);
+            let pid = pid.or_else(|| begun_runs.get(&id).copied());
             gone.extend(pid.filter(|pid| !past.ended.contains_key(&id) && !is_alive(*pid)).map(|pid| (pid, id)));
         }
     }
-    match link.follows {
-        // Nobody knows.
-        None | Some(Follows::Asked { .. }) => return,
-        Some(Follows::Version(_)) => {
-            link.ended.extend(gone.iter().filter_map(|(pid, _)| Some((*pid, ended_child(*pid)?))));
-        }
-        Some(Follows::Ended(_)) => {}
+    if is_same {
+        link.ended.extend(gone.iter().filter_map(|(pid, _)| Some((*pid, ended_child(*pid)?))));
     }
-    let (known, new): (Vec<u32>, Vec<u32>) =
-        gone.iter().map(|(pid, _)| *pid).partition(|pid| asked_after.contains(pid));
-    link.learn(&new, KEEPER_PATIENCE);
-    link.learn(&known, Duration::ZERO);
-    asked_after.extend(new);
+    // Another keeper knows of none of them.
+    if is_same || matches!(link.follows, Some(Follows::Ended(_))) {
+        let (known, new): (Vec<u32>, Vec<u32>) =
+            gone.iter().map(|(pid, _)| *pid).partition(|pid| asked_after.contains(pid));
+        link.learn(&new, KEEPER_PATIENCE);
+        link.learn(&known, Duration::ZERO);
+        asked_after.extend(new);
+    }
     for (pid, id) in gone {
-        let known = link.ended.iter().find(|(ended, _)| *ended == pid);
-        past.ended.extend(known.map(|(_, status)| (id, *status)));
+        let known = link.ended.iter().find(|(ended, _)| *ended == pid).map(|(_, status)| *status);
+        // A run is a run, however it ended.
+        let status = known.or_else(|| begun_runs.contains_key(&id).then_some(ExitStatus::Unknown));
+        past.ended.extend(status.map(|status| (id, status)));
     }
 }
 

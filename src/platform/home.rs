@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
+use super::read_regular;
 use crate::supervisor::Names;
 
 /// In `PMRUN_HOME`: who began it, where that was not this program under its own name.
@@ -42,7 +43,7 @@ pub fn ensure_home(home: &Path) -> io::Result<()> {
 /// What files of apps are called in a home.
 #[must_use]
 pub fn names(home: &Path) -> Names {
-    match std::fs::read(home.join(MANNERS)) {
+    match read_regular(&home.join(MANNERS)) {
         Ok(text) if text.trim_ascii() == b"pm2" => Names::Pm2,
         Ok(_) | Err(_) => Names::Own,
     }

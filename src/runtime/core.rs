@@ -170,6 +170,7 @@ impl Core {
 
     /// Takes up what was under way.
     fn close(&mut self, open: Vec<(InstanceId, Open)>, now: Now, out: &mut Vec<Effect>) {
+        let mut due = Vec::new();
         for (id, open) in open {
             // What is down is not started beside what it depends on.
             let unmet = self.unmet(&id.app);
@@ -196,6 +197,7 @@ impl Core {
                     out.push(Effect::History(Box::new(Entry::of_instance(&id, what, now))));
                 }
                 Open::Gone { launch } => self.feed(&id, Event::TreeGone { launch }, now, out),
+                Open::Due { cause } => due.push((id, cause)),
                 Open::Stopping { launch } => {
                     self.table.own(launch, id.clone());
                     let instance = self.table.instance(&id);
@@ -216,6 +218,7 @@ impl Core {
                 }
             }
         }
+        self.renew(due, now, out);
     }
 
     /// Where everybody stands, as [`Effect::Standing`] would say it.

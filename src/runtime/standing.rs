@@ -80,6 +80,9 @@ pub struct Standing {
     /// something else to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) untold: bool,
+    /// It is done and was about to run anew: nothing of that is recorded yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) renews: Option<Cause>,
     /// Of what is done: [`crate::plan::spec_digest`] of what it was started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) done_of: Option<String>,
@@ -116,6 +119,8 @@ pub(super) enum Open {
     Stopped,
     /// It was being stopped, and nothing of it is left.
     Gone { launch: LaunchId },
+    /// Its time has come, and it was not begun.
+    Due { cause: Cause },
     /// It is being stopped, or what it has left is: nobody else waits for the end of that.
     Stopping { launch: LaunchId },
 }
@@ -164,6 +169,7 @@ impl Standing {
             bereft: instance.bereft.clone(),
             excused: instance.excused,
             why: instance.why.clone(),
+            renews: instance.renews.clone(),
             untold: instance.untold && matches!(state, State::Stopping { phase: StopPhase::Asked { .. }, .. }),
             done_of: match state {
                 State::Completed { .. } => {
@@ -259,7 +265,7 @@ impl Standing {
                 self.recall(instance);
                 self.recall_code(instance, self.done_of.as_deref());
             }
-            return None;
+            return self.due();
         }
         self.recall(instance);
         instance.started_at_ms = self.started_at_ms;
@@ -282,6 +288,15 @@ impl Standing {
                 None
             }
             State::Stopped => None,
+            State::Launching { .. } if machine.policy.schedule.is_some() => {
+                if let (Some(launch), Some(status)) = (launch, ended) {
+                    machine.state = self.state.clone().of_launch(launch);
+                    machine.launched = Some(Arc::clone(&machine.policy));
+                    return Some(Open::Ended { launch, status });
+                }
+                machine.state = State::Scheduled;
+                Some(Open::Due { cause: self.cause.clone().unwrap_or(Cause::Schedule) })
+            }
             // It was counted as started again, and is once more where something has to end first; runs of a job are not counted.
             State::Launching { .. } => {
                 let is_counted_again = machine.remains.is_some() && machine.policy.schedule.is_none();
@@ -306,13 +321,17 @@ impl Standing {
                 machine.state = self.state.clone();
                 machine.launched = Some(Arc::clone(&machine.policy));
                 self.recall_code(instance, self.done_of.as_deref());
-                None
+                self.due()
             }
             State::Waiting { .. } | State::Scheduled | State::Errored { .. } => {
                 machine.state = self.state.clone();
                 None
             }
         }
+    }
+
+    fn due(&self) -> Option<Open> {
+        self.renews.clone().map(|cause| Open::Due { cause })
     }
 
     /// What a process that was being stopped has left is awaited, as it was.

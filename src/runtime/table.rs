@@ -63,6 +63,8 @@ pub(super) struct Instance {
     pub(super) by_second_name: bool,
     /// The app's name when its process was started.
     pub(super) launched_as: Option<String>,
+    /// It is done and runs anew as soon as that is recorded, and why.
+    pub(super) renews: Option<Cause>,
     /// Wall clock; of the process that runs.
     pub(super) started_at_ms: Option<u64>,
     pub(super) error_log_offset: u64,
@@ -105,6 +107,7 @@ impl Instance {
             list_id,
             by_second_name: false,
             launched_as: None,
+            renews: None,
             started_at_ms: None,
             error_log_offset: 0,
             measured: None,
@@ -257,6 +260,14 @@ impl Table {
     /// Says whose a launch is that was made elsewhere: by an earlier daemon.
     pub(super) fn own(&mut self, launch: LaunchId, instance: InstanceId) {
         self.launches.insert(launch, instance);
+    }
+
+    pub(super) fn note_renewal(&mut self, id: &InstanceId, cause: Option<Cause>) {
+        let app = self.apps.get_mut(&id.app);
+        if let Some(instance) = app.and_then(|app| app.instances.get_mut(&id.slot)) {
+            instance.renews = cause;
+            self.restless.insert(instance.list_id, id.clone());
+        }
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = InstanceId> {

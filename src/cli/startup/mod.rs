@@ -17,7 +17,7 @@ use super::manners::Manners;
 use super::surroundings;
 use super::terminal::{Terminal, harmless};
 use crate::base::shell_word;
-use crate::platform::{self, KnownUser, reason};
+use crate::platform::{self, KnownUser, read_regular, reason};
 
 /// Where programs of the system are: not in PATH, which may begin with folders that others write to.
 const SYSTEM_FOLDERS: [&str; 6] =
@@ -338,7 +338,7 @@ fn lingers(user: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<Option<String>, CliError> {
-    match std::fs::read(path) {
+    match read_regular(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(err) => Err(CliError::io("read", path, &err)),

@@ -1,7 +1,7 @@
 //! What the daemon has of its keeper, and what the two say to each other: a message a word.
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,6 +19,7 @@ use super::manager::MANAGER;
 use super::{Follows, LINK, LISTENER, LOCK, Left};
 use crate::base::ExitStatus;
 use crate::platform::handover::hand_over;
+use crate::platform::reason;
 use crate::platform::setup::ProcessSetup;
 use crate::platform::survivors::Child;
 
@@ -68,7 +69,8 @@ impl KeeperLink {
         let _ = send(&self.socket, SERVES, SendFlags::NOSIGNAL);
     }
 
-    /// Becomes another program, with all that this one has open for apps. Returns when that cannot be.
+    /// Becomes another program, with all that this one has open for apps, or where that cannot be this one anew: by now it serves
+    /// nobody. Returns when not even that can be.
     pub(in crate::platform) fn hand_over(
         self,
         program: &Path,
@@ -82,7 +84,11 @@ impl KeeperLink {
         let note = Left { version, soft_file_limit: setup.soft_file_limit(), children };
         let mut fds = held;
         fds.extend([(LINK, self.socket), (LISTENER, listener), (LOCK, lock)].map(|(name, fd)| (name.to_owned(), fd)));
-        hand_over(program, "__daemon-resume", &fds, &note)
+        let error = hand_over(program, "__daemon-resume", &fds, &note);
+        let (name, reason) = (program.display(), reason(&error));
+        let _ = writeln!(io::stderr(), "cannot become `{name}`: {reason}; goes on as the program that it was");
+        // Also where that has no name any more: proc_pid_exe(5).
+        hand_over(Path::new("/proc/self/exe"), "__daemon-resume", &fds, &note)
     }
 
     /// The daemon is another program now: so be its keeper.

@@ -17,6 +17,8 @@ impl Core {
             let intent = self.table.apps.get(&id.app).and_then(|app| app.intent(id.slot));
             let wakes = cause == Cause::Cron && self.table.layout.names == Names::Pm2;
             if matches!(intent, Some(Intent::Done { .. })) || wakes && intent == Some(Intent::Stopped) {
+                // Until that is recorded the next daemon is to know of it, too.
+                self.table.note_renewal(&id, Some(cause.clone()));
                 revived.entry(id.app).or_default().push((id.slot, cause));
             } else {
                 self.feed(&id, Event::Renew { cause }, now, out);
@@ -46,6 +48,11 @@ impl Core {
     /// when it could not be recorded: the next change, or the next time, tries again.
     pub(super) fn revive(&mut self, ticket: Ticket, saved: bool, now: Now, out: &mut Vec<Effect>) -> bool {
         let Some(revived) = self.reviving.remove(&ticket) else { return false };
+        for (name, slots) in &revived {
+            for (slot, _) in slots {
+                self.table.note_renewal(&InstanceId::new(name, *slot), None);
+            }
+        }
         if !saved || self.ending != super::Ending::No {
             return true;
         }
