@@ -799,6 +799,28 @@ fn a_time_that_comes_while_no_daemon_is_there_is_made_up_for() {
     }
 }
 
+/// Whenever the daemon is killed in the first moments of it.
+#[test]
+fn a_run_that_was_just_being_begun_is_not_lost_and_none_is_made_twice() {
+    let scheduled = app("job", "exit 40 0", |app| {
+        app.schedule = Some("0 3 * * *".to_owned());
+        app.cron_timezone = Some("UTC".to_owned());
+    });
+    for (job, before) in [(nightly("job", "exit 40 0", false), 1), (scheduled, 0)] {
+        for after_ms in 0..60 {
+            let mut world = World::calm();
+            world.ask(apply(std::slice::from_ref(&job)));
+            run_to(&mut world, 3, 1);
+            let spawned = |world: &World| world.host.spawned.get("exit 40 0").copied().unwrap_or(0);
+            assert_eq!(spawned(&world), before);
+            world.run_until(world.host.mono + 1 + after_ms);
+            world.restart();
+            world.run_until(world.host.mono + 5_000);
+            assert_eq!(spawned(&world), before + 1, "killed {after_ms} ms after its time");
+        }
+    }
+}
+
 #[test]
 fn a_changed_pattern_holds_at_once_and_touches_no_process() {
     let mut world = World::calm();
