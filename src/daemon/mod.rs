@@ -57,7 +57,7 @@ use crate::rpc::client::{Connection, DAEMON_LOCK, HELD, HINT, SERVING, START_LOC
 use crate::runtime::history::{Entry, What};
 use crate::runtime::store::{Store, StoreError};
 use crate::runtime::{self, Core, Effect, Intent, Past, Save, Standing, State, Survivor, open_jobs, possible_launches};
-use crate::supervisor::{Launch, Layout};
+use crate::supervisor::{Launch, LaunchId, Layout};
 pub use dump::{dump_path, write_dump};
 pub use foreground::{Said, Task, Words, in_foreground};
 use rebuild::{RebuildError, Rebuilt};
@@ -221,7 +221,9 @@ fn start(
     host.take_held(&mut link);
     host.expect(begun);
     host.spare(state.strangers.iter().map(|stranger| stranger.mark.clone()));
-    past.survivors = adopt(&mut host, &rotator, home, (&state, &past.standings), &layout);
+    let leaving = leaving(&state, &past.standings, &layout);
+    past.leaving = leaving.iter().filter_map(|(number, launch)| past.standings.get(number)?.leaving(*launch)).collect();
+    past.survivors = adopt(&mut host, &rotator, home, (&state, &past.standings), &layout, &leaving);
     // Some may have ended just now.
     learn(&mut link, &state, &mut past, &begun_runs, &mut asked_after);
     let follows = link.follows.clone();
@@ -512,6 +514,16 @@ fn with_hint(error: &StoreError) -> String {
     format!("{mark}{error}{hint}")
 }
 
+/// What was being stopped for good and is known no more, by its number, and what it is called from now on.
+fn leaving(state: &State, standings: &BTreeMap<u32, Standing>, layout: &Layout) -> BTreeMap<u32, LaunchId> {
+    let known: BTreeSet<u32> =
+        state.apps.values().flat_map(|app| app.instances.values()).map(|known| known.id).collect();
+    let next = possible_launches(state, layout).iter().map(|(_, launch)| launch.id.0).max().unwrap_or(0) + 1;
+    let unknown = standings.iter().filter(|(number, _)| !known.contains(&first(**number)));
+    let ending = unknown.filter(|(_, standing)| standing.leaving(LaunchId(0)).is_some());
+    ending.zip(next..).map(|((number, _), launch)| (*number, LaunchId(launch))).collect()
+}
+
 /// Takes over the processes of an earlier daemon that belong to what should be there.
 fn adopt(
     host: &mut Host,
@@ -519,6 +531,7 @@ fn adopt(
     home: &Path,
     (state, standings): (&State, &BTreeMap<u32, Standing>),
     layout: &Layout,
+    leaving: &BTreeMap<u32, LaunchId>,
 ) -> Vec<Survivor> {
     let (instances, launches): (Vec<InstanceId>, Vec<Launch>) = possible_launches(state, layout).into_iter().unzip();
     let survivor = |adopted: Adopted| {
@@ -548,7 +561,7 @@ fn adopt(
         stood.next().map(|standing| (launch.id, if standing.is_over() { Left::Over } else { Left::OnceGone }))
     };
     let left = instances.iter().zip(&launches).filter_map(left).collect();
-    let survivors: Vec<Survivor> = host.adopt(&launches, &left).into_iter().filter_map(survivor).collect();
+    let survivors: Vec<Survivor> = host.adopt(&launches, &left, leaving).into_iter().filter_map(survivor).collect();
     // Who has ended meanwhile may have written until then.
     let ran = |id: &InstanceId| {
         let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&first(id.slot)));

@@ -435,6 +435,28 @@ pub(super) fn end_leftovers(home: &str, spared: &Spared) -> usize {
     ended
 }
 
+/// Ends all that was ever started of these instances, but what this process watches is not among it.
+pub(super) fn end_instances(home: &str, instances: &HashSet<String>) {
+    let deadline = Instant::now() + LEFTOVERS_PATIENCE;
+    while Instant::now() < deadline {
+        let Ok(table) = Table::scan() else { return };
+        let is_its = |process: &&Process| {
+            let marks = procfs::marks(process.pid).filter(|marks| marks.home.as_deref() == Some(home));
+            let instance = marks.and_then(|marks| marks.instance);
+            instance.is_some_and(|instance| instances.contains(&instance)) && procfs::sees_home(process.pid, home)
+        };
+        let living = table.processes.iter().filter(|process| !process.dead);
+        let pinned: Vec<OwnedFd> = living.filter(is_its).filter_map(|process| pin(process).ok()?).collect();
+        if pinned.is_empty() {
+            return;
+        }
+        for pidfd in &pinned {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+        }
+        wait_all(&pinned, deadline);
+    }
+}
+
 /// Ends everything that bears the marks of this home: nobody goes on with it. The caller holds its lock. How many there were.
 pub fn end_abandoned(home: &Path) -> usize {
     end_leftovers(&home.to_string_lossy(), &Spared::default())

@@ -626,7 +626,7 @@ fn the_next_daemon_takes_over_what_is_known_and_ends_the_rest() {
         // A pid file that names somebody else's process is not believed.
         std::fs::write(stage.path("pids/liar.pid"), std::process::id().to_string()).unwrap();
         let candidates = [app(&stage, 1, "liar", ""), Launch { id: LaunchId(2), ..keep.clone() }];
-        let adopted = stage.host.adopt(&candidates, &HashMap::new());
+        let adopted = stage.host.adopt(&candidates, &HashMap::new(), &BTreeMap::new());
         let [survivor] = &adopted[..] else { panic!("{adopted:?}") };
         assert_eq!((survivor.launch, survivor.pid), (LaunchId(2), keep_pid));
         assert_eq!(survivor.spec_digest, "digest of keep");
@@ -820,7 +820,7 @@ fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
         let seen = super::unwatched(&candidates, stage.folder.path().to_str().unwrap());
         assert_eq!(seen.iter().map(|seen| seen.pid).collect::<Vec<_>>(), [pid], "the view without a daemon");
         // When it was started is reckoned from two clocks that are read one after the other.
-        let mut adopted = stage.host.adopt(&candidates, &HashMap::new());
+        let mut adopted = stage.host.adopt(&candidates, &HashMap::new(), &BTreeMap::new());
         for (one, other) in adopted.iter_mut().zip(&seen) {
             assert!(one.started_at_ms.abs_diff(other.started_at_ms) <= 1);
             one.started_at_ms = other.started_at_ms;
@@ -836,9 +836,11 @@ fn an_app_whose_pid_file_is_lost_is_taken_over_all_the_same() {
                 std::fs::write(&launch.pid_file, format!("{pid}\n")).unwrap();
             }
             stage.host = Host::new(stage.folder.path(), ProcessSetup::default()).unwrap();
-            let adopted = stage
-                .host
-                .adopt(&candidates, &HashMap::from([LaunchId(1), LaunchId(2)].map(|launch| (launch, Left::Over))));
+            let adopted = stage.host.adopt(
+                &candidates,
+                &HashMap::from([LaunchId(1), LaunchId(2)].map(|launch| (launch, Left::Over))),
+                &BTreeMap::new(),
+            );
             assert_eq!(adopted.iter().map(|adopted| adopted.pid).collect::<Vec<_>>(), want);
             assert_eq!(with_argument(&nap).len(), 1, "it goes on either way");
         }

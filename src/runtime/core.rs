@@ -2,6 +2,7 @@ mod agendas;
 mod at_once;
 mod cuts;
 mod dependencies;
+mod leaving;
 mod memory;
 mod recalls;
 mod renew;
@@ -19,8 +20,10 @@ use super::request::{self, Begun};
 use super::standing::Open;
 use super::table::{Ambient, Moved, Table};
 use super::watching::Watching;
-use super::{ClientId, Effect, Errand, Input, Intent, Past, Recall, Save, Standing, State, Ticket, restore, view};
-use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, first, shell_word};
+use super::{
+    ClientId, Effect, Errand, Input, Intent, Leaving, Past, Recall, Save, Standing, State, Ticket, restore, view,
+};
+use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Wall, first, shell_word};
 use crate::plan::{Outcome, Seal, shown_words};
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
 use crate::spec::EcosystemId;
@@ -58,14 +61,25 @@ pub struct Core {
     asked: BTreeMap<Ticket, recalls::Asked>,
     /// The generation in which all that a file says was last found to hold, where that is known, by its ecosystem.
     holds: BTreeMap<EcosystemId, u64>,
+    /// What was being stopped for good by the daemon before.
+    leaving: Vec<Leaving>,
     /// The user that the daemon runs as.
     uid: u32,
     /// The daemon's own, for `ping`.
     pid: u32,
     program: Option<String>,
     zones: Zones,
+    /// When the clock that never goes back began, by the other. Another since: that was set.
+    began: Wall,
     /// Another number after everything that may have changed something; above those of any earlier daemon.
     revision: u64,
+}
+
+/// A clock that is off by less was not set: it is led.
+const SET_MS: u64 = 2_000;
+
+fn began(now: Now) -> Wall {
+    Wall(now.wall.0.saturating_sub(now.mono.0))
 }
 
 /// No daemon hears more in a millisecond.
@@ -119,7 +133,7 @@ impl Core {
             let app = state.apps.get(&survivor.instance.app);
             app.is_some_and(|app| app.instances.contains_key(&first(survivor.instance.slot)))
         };
-        let (follows, until) = (past.follows, past.until);
+        let (follows, until, leaving) = (past.follows, past.until, past.leaving.clone());
         let strangers = past.survivors.iter().filter(|survivor| !known(survivor));
         let mut out: Vec<Effect> =
             strangers.map(|survivor| Effect::Kill { launch: survivor.launch, tree: true }).collect();
@@ -146,16 +160,19 @@ impl Core {
             reviving: BTreeMap::new(),
             asked: BTreeMap::new(),
             holds: BTreeMap::new(),
+            leaving: Vec::new(),
             uid: 0,
             pid: 0,
             program: None,
             zones,
+            began: began(now),
             revision: now.wall.0.saturating_mul(REVISIONS_A_MS),
         };
         for id in unwanted {
             core.feed(&id, Event::Stop, now, &mut out);
         }
         core.table.asking = Why::Unknown;
+        core.see_off(leaving, &mut out);
         core.close(open, now, &mut out);
         core.table.check_all(&mut out);
         core.table.tend_all(now, &mut out);
@@ -239,6 +256,7 @@ impl Core {
         if self.ending == Ending::Ended {
             return out;
         }
+        self.keep_time(now);
         let only_reads = matches!(&input, Input::Call { call, .. } if request::only_reads(&call.request));
         self.revision += u64::from(!only_reads);
         match input {
@@ -258,6 +276,7 @@ impl Core {
                 self.host(launch, Event::Exited { launch, status, left }, now, &mut out);
             }
             Input::Code { launch, of, found } => self.table.runs_code(launch, &of, &found),
+            Input::TreeGone { launch } if self.has_left(launch) => {}
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Said { launch, message } => out.extend(self.said(launch, message)),
@@ -305,7 +324,15 @@ impl Core {
         }
         let resume = self.resume_at.filter(|_| self.current.is_none());
         let changes = self.watching.deadline(&self.table, |app| self.is_at_work_on(app));
-        self.table.deadline().into_iter().chain(resume).chain(self.memory_deadline()).chain(changes).min()
+        let leaving = self.leaving.iter().map(|leaving| leaving.deadline);
+        self.table
+            .deadline()
+            .into_iter()
+            .chain(resume)
+            .chain(self.memory_deadline())
+            .chain(changes)
+            .chain(leaving)
+            .min()
     }
 
     /// Whether what should run is still to be started.
@@ -574,11 +601,29 @@ impl Core {
         }
     }
 
+    /// Where the clock was set, what runs began at another time by it: how long it has run is as before.
+    fn keep_time(&mut self, now: Now) {
+        let (before, began) = (self.began, began(now));
+        if began.0.abs_diff(before.0) < SET_MS {
+            return;
+        }
+        self.began = began;
+        self.revision += 1;
+        for (name, app) in &mut self.table.apps {
+            for (slot, instance) in &mut app.instances {
+                let Some(at) = &mut instance.started_at_ms else { continue };
+                *at = at.saturating_add(began.0).saturating_sub(before.0);
+                self.table.restless.insert(instance.list_id, InstanceId::new(name, *slot));
+            }
+        }
+    }
+
     fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
         for id in self.table.due(now) {
             self.feed(&id, Event::Tick, now, out);
             self.keep_if_immortal(&id, out);
         }
+        self.hurry(now, out);
         self.run_agendas(now, out);
         self.measure(now, out);
         let (current, paused) = (&self.current, &self.paused);

@@ -52,7 +52,7 @@ pub use rebuild::{Found, Stranger, rebuild};
 pub use record::{AppRecord, InstanceRecord, Intent, State};
 pub use request::offline_plan_to as plan_to;
 pub use restore::{close_jobs, open_jobs, possible_launches};
-pub use standing::{Past, Standing};
+pub use standing::{Leaving, Past, Standing};
 pub use target::{Target, TargetError, resolve};
 pub use view::{Unwatched, offline_ambients, offline_apps, offline_snapshot, offline_views, stranger};
 pub use watching::Watches;

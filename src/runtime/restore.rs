@@ -85,7 +85,7 @@ type Named = BTreeMap<(InstanceId, InstanceId), LaunchId>;
 
 /// The table as the records say, with what survived in it, and where it stood.
 pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Restored {
-    let Past { survivors, standings, ended, .. } = past;
+    let Past { survivors, standings, ended, leaving, .. } = past;
     let survivors = by_role(survivors, &state, &standings);
     let launch_of = |id: &InstanceId| survivors.iter().find(|(other, _)| other == id).map(|(_, found)| found.launch);
     let out_of_place = survivors.iter().filter(|(id, survivor)| !id.is_second() && survivor.beside);
@@ -98,7 +98,8 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
         launches.iter().map(|(instance, launch)| (instance.clone(), launch.id)).collect();
     let named: Named =
         launches.into_iter().map(|(instance, launch)| ((instance.first(), launch.instance), launch.id)).collect();
-    let first_launch = possible.values().map(|launch| launch.0).max().unwrap_or(0) + 1;
+    let used = possible.values().copied().chain(leaving.iter().map(|leaving| leaving.launch));
+    let first_launch = used.map(|launch| launch.0).max().unwrap_or(0) + 1;
     let mut table = Table::new(layout, first_launch);
     table.next_list_id = state.next_list_id();
     let State { apps, ambients, strangers, .. } = state;

@@ -106,6 +106,17 @@ pub struct Past {
     pub follows: bool,
     /// Until when all was done that was due by the clock.
     pub until: Option<Wall>,
+    pub leaving: Vec<Leaving>,
+}
+
+/// What was being stopped for good when the daemon before was killed: it is known no more, and has the time that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    pub launch: LaunchId,
+    /// When that is over.
+    pub(super) deadline: Mono,
+    /// It may not have been asked to end yet.
+    pub(super) untold: bool,
 }
 
 /// What is to be done about an instance because of where it stood.
@@ -213,6 +224,21 @@ impl Standing {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         is_ending(&self.state)
+    }
+
+    /// The same as [`Self::is_ending`], of what is known no more and is called so from now on.
+    #[must_use]
+    pub fn leaving(&self, launch: LaunchId) -> Option<Leaving> {
+        match self.state {
+            State::Stopping { phase: StopPhase::Asked { deadline }, .. } => {
+                Some(Leaving { launch, deadline, untold: self.untold })
+            }
+            State::Stopping { phase: StopPhase::Draining { deadline }, .. } => {
+                Some(Leaving { launch, deadline, untold: true })
+            }
+            // It has had its time.
+            _ => None,
+        }
     }
 
     /// Whether its process was seen to end, and only what that has left may be there.

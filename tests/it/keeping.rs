@@ -171,7 +171,7 @@ fn what_one_that_is_being_stopped_has_left_is_awaited_and_taken_for_nothing_else
     home.write("leaves.sh", "setsid bash left.sh &\nexec sleep 1000\n");
     let leaves = json!({ "name": "leaves", "script": "leaves.sh", "interpreter": "bash", "kill_timeout": 5_000 });
     home.apply(&json!([leaves]));
-    for (command, ends) in [("restart", "online"), ("stop", "stopped")] {
+    for (command, ends) in [("restart", "online"), ("stop", "stopped"), ("delete", "gone")] {
         let file = home.work.join("left");
         let left = || std::fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok();
         home.until("it has left something", |_| left().is_some());
@@ -180,11 +180,16 @@ fn what_one_that_is_being_stopped_has_left_is_awaited_and_taken_for_nothing_else
         let (mut asks, ..) = home.start_command(&mut home.command(&[command, "leaves"]));
         home.until("its process has ended", |all| all[0].state() == "stopping" && !procs::alive(pid));
         kill_daemon(&home);
-        assert_eq!(home.state("leaves:0"), "stopping");
+        assert!(home.list().iter().all(|one| one.state() == "stopping"), "nobody else is taken for it");
         assert!(procs::alive(left), "it has its time");
         let _ = asks.wait();
+        if ends == "gone" {
+            home.until("it has had its time", |all| all.is_empty() && !procs::alive(left));
+            break;
+        }
         home.until_state("leaves:0", ends);
         assert!(!procs::alive(left) && home.list()[0].pid() != Some(left));
+        home.ok(&["start", "leaves"]);
     }
 }
 

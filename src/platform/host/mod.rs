@@ -42,11 +42,11 @@ use super::pump::PumpLink;
 use super::random::random_bytes;
 use super::setup::ProcessSetup;
 use super::spawn::{Extras, Outputs, Tap, account, spawn};
-use super::survivors::{self, Adopted, Begun, Child, Left, Search, Spared, Survivor, open_pid, pin};
+use super::survivors::{self, Adopted, Begun, Child, Left, Marked, Search, Spared, Survivor, open_pid, pin};
 use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
-use crate::base::{ExitStatus, InstanceId, Shortage, Signal};
+use crate::base::{ExitStatus, InstanceId, Shortage, Signal, first, is_second};
 use crate::node::{Endpoint, Primary};
 use crate::supervisor::{Launch, LaunchId};
 
@@ -149,6 +149,8 @@ pub struct Host {
     parting: Option<OwnedFd>,
     /// By app and port, where the system has been told to which sockets alone it is to give who connects: these, of so many.
     steered: BTreeMap<(String, Endpoint), (Vec<u32>, usize)>,
+    /// What is known no more, and has its time to end.
+    leaving: Vec<InstanceId>,
     /// Who finishes what has come to it.
     emptying: BTreeMap<LaunchId, Emptying>,
     /// Tells when these are to be looked at.
@@ -234,6 +236,7 @@ impl Host {
             sweep: None,
             parting: None,
             steered: BTreeMap::new(),
+            leaving: Vec::new(),
             emptying: BTreeMap::new(),
             looks: None,
             pump: PumpLink::new(home),
@@ -279,9 +282,15 @@ impl Host {
 
     /// Takes over what an earlier daemon left of `launches`, and ends everything else that carries this home's mark, but what
     /// is `left` behind by some of them: that goes on until its launch is stopped.
-    pub fn adopt(&mut self, launches: &[Launch], left: &HashMap<LaunchId, Left>) -> Vec<Adopted> {
+    pub fn adopt(
+        &mut self,
+        launches: &[Launch],
+        left: &HashMap<LaunchId, Left>,
+        leaving: &BTreeMap<u32, LaunchId>,
+    ) -> Vec<Adopted> {
         let mut adopted = Vec::new();
         let mut spared = Spared::default();
+        self.keep_leaving(leaving, &mut spared);
         spared.marks.extend(self.running.values().map(|running| running.mark.clone()));
         spared.marks.extend(self.strangers.iter().cloned());
         let mut complete = true;
@@ -344,6 +353,24 @@ impl Host {
         adopted
     }
 
+    /// By their numbers, what is known no more and has its time to end.
+    fn keep_leaving(&mut self, leaving: &BTreeMap<u32, LaunchId>, spared: &mut Spared) {
+        if leaving.is_empty() {
+            return;
+        }
+        let Ok(marked) = survivors::marked(Path::new(&self.home)) else { return };
+        for (number, launch) in leaving {
+            let is_its =
+                |one: &&Marked| one.list_id == first(*number) && one.instance.is_second() == is_second(*number);
+            let Some(one) = marked.iter().find(is_its) else { continue };
+            let kin = Kin { instance: Some(one.instance.to_string()), adopted: true, ..Kin::default() };
+            spared.instances.extend(kin.instance.clone());
+            self.any_adopted = true;
+            self.leaving.push(one.instance.clone());
+            self.ended.insert(one.instance.to_string(), Ended { launch: *launch, kin, pid_file: None });
+        }
+    }
+
     fn keep_left(&mut self, launch: &Launch, spared: &mut Spared) {
         let kin = Kin::of_instance(launch);
         spared.instances.extend(kin.instance.clone());
@@ -367,12 +394,25 @@ impl Host {
         }
     }
 
+    /// Nobody is started beside what goes and was called the same.
+    fn end_leaving(&mut self, launch: &Launch) {
+        let is_same = |one: &InstanceId| one.app == launch.instance.app;
+        if !self.leaving.iter().any(is_same) {
+            return;
+        }
+        let (ended, stay) = std::mem::take(&mut self.leaving).into_iter().partition(is_same);
+        self.leaving = stay;
+        let ended: Vec<InstanceId> = ended;
+        survivors::end_instances(&self.home, &ended.iter().map(ToString::to_string).collect());
+    }
+
     /// Starts a process: its pid, and how long its error log was before.
     ///
     /// # Errors
     /// In words, with what was wrong with the app.
     pub fn spawn(&mut self, launch: &Launch) -> Result<(u32, u64), String> {
         self.end_leftovers();
+        self.end_leaving(launch);
         let mark = launch_mark(&self.nonce, launch.id);
         let account = account(launch)?;
         let notify = launch.notify.then(|| self.notify.bind(&mark, account.is_some())).transpose();

@@ -682,7 +682,9 @@ impl Host {
         for id in lost {
             self.standings.remove(&id);
         }
-        Past { survivors, standings: self.standings.clone(), ended: statuses, follows: known, until: self.until }
+        let (standings, until) = (self.standings.clone(), self.until);
+        // What is known no more is ended at once here.
+        Past { survivors, standings, ended: statuses, follows: known, until, leaving: Vec::new() }
     }
 
     fn change_places(&mut self, launch: LaunchId, from: LaunchId) {

@@ -728,6 +728,22 @@ fn a_clock_that_is_set_runs_nothing_twice_and_makes_up_for_what_was_missed() {
     assert_eq!(restarts(&mut world), [4], "and goes by what it says now");
 }
 
+#[test]
+fn a_clock_that_is_set_changes_nothing_about_how_long_something_has_run() {
+    let mut world = World::calm();
+    world.ask(apply(&[app("a", "stay", |_| ())]));
+    world.run_until(world.host.mono + 10_000);
+    let ran = |world: &mut World| {
+        let at = list(world)[0].started_at_ms.unwrap();
+        world.host.now().wall.0.saturating_sub(at) / 1_000
+    };
+    let before = ran(&mut world);
+    for by_ms in [2 * 86_400_000, -7_200_000, -86_400_000] {
+        world.host.set_clock(by_ms);
+        assert_eq!(ran(&mut world), before, "{by_ms}");
+    }
+}
+
 /// The hour that is left out, and the one that comes twice, also where a daemon is killed in it.
 #[test]
 fn each_time_comes_once_in_the_nights_in_which_the_clock_is_changed() {
