@@ -396,7 +396,7 @@ impl Host {
 
     /// Nobody is started beside what goes and was called the same.
     fn end_leaving(&mut self, launch: &Launch) {
-        let is_same = |one: &InstanceId| one.app == launch.instance.app;
+        let is_same = |one: &InstanceId| one.first() == launch.instance.first();
         if !self.leaving.iter().any(is_same) {
             return;
         }
