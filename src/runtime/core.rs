@@ -172,7 +172,7 @@ impl Core {
             core.feed(&id, Event::Stop, now, &mut out);
         }
         core.table.asking = Why::Unknown;
-        core.see_off(leaving, &mut out);
+        core.see_off(leaving, now, &mut out);
         core.close(open, now, &mut out);
         core.table.check_all(&mut out);
         core.table.tend_all(now, &mut out);
@@ -783,7 +783,9 @@ impl Core {
                 }
                 continue;
             };
-            if !current.advance(&mut self.around(now, out)) {
+            let is_over = current.advance(&mut self.around(now, out));
+            // Who is told that all is as it should be finds nothing else there.
+            if !is_over || current.is_heard() && !self.leaving.is_empty() {
                 self.current = Some(current);
                 break;
             }

@@ -113,10 +113,21 @@ pub struct Past {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaving {
     pub launch: LaunchId,
-    /// When that is over.
+    /// When what follows does.
     pub(super) deadline: Mono,
-    /// It may not have been asked to end yet.
-    pub(super) untold: bool,
+    pub(super) next: Farewell,
+}
+
+/// What is done next about what leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// It may not have been asked to end.
+    AskNow,
+    /// It finishes what it is at, and is asked to end when its time for that is over.
+    Ask,
+    Kill,
+    /// It would not die, and nobody waits for it any more.
+    Forget,
 }
 
 /// What is to be done about an instance because of where it stood.
@@ -231,10 +242,11 @@ impl Standing {
     pub fn leaving(&self, launch: LaunchId) -> Option<Leaving> {
         match self.state {
             State::Stopping { phase: StopPhase::Asked { deadline }, .. } => {
-                Some(Leaving { launch, deadline, untold: self.untold })
+                let next = if self.untold { Farewell::AskNow } else { Farewell::Kill };
+                Some(Leaving { launch, deadline, next })
             }
             State::Stopping { phase: StopPhase::Draining { deadline }, .. } => {
-                Some(Leaving { launch, deadline, untold: true })
+                Some(Leaving { launch, deadline, next: Farewell::Ask })
             }
             // It has had its time.
             _ => None,

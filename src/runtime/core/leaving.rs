@@ -3,16 +3,25 @@
 
 use super::Core;
 use crate::base::{Now, Signal};
+use crate::runtime::standing::Farewell;
 use crate::runtime::{Effect, Leaving};
 use crate::supervisor::LaunchId;
 
 /// Between being asked to end and being killed: what its app had asked for went with its record. This is the default.
 const KILL_TIMEOUT_MS: u64 = 1_600;
+/// How long a command waits for what was killed.
+const PATIENCE_MS: u64 = 5_000;
 
 impl Core {
-    pub(super) fn see_off(&mut self, leaving: Vec<Leaving>, out: &mut Vec<Effect>) {
-        out.extend(leaving.iter().map(|leaving| Effect::Await { launch: leaving.launch, tree: true }));
+    pub(super) fn see_off(&mut self, leaving: Vec<Leaving>, now: Now, out: &mut Vec<Effect>) {
         self.leaving = leaving;
+        for leaving in &mut self.leaving {
+            out.push(Effect::Await { launch: leaving.launch, tree: true });
+            if leaving.next == Farewell::AskNow {
+                leaving.deadline = now.mono;
+            }
+        }
+        self.hurry(now, out);
     }
 
     /// Whether it was one of them.
@@ -22,19 +31,25 @@ impl Core {
         self.leaving.len() < count
     }
 
-    /// Those whose time is over.
+    /// Goes on with those whose time is over.
     pub(super) fn hurry(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.leaving.retain_mut(|leaving| {
-            let launch = leaving.launch;
-            if leaving.deadline > now.mono {
+            let Leaving { launch, deadline, next } = *leaving;
+            if deadline > now.mono {
                 return true;
             }
-            if !std::mem::take(&mut leaving.untold) {
-                out.push(Effect::Kill { launch, tree: true });
-                return false;
-            }
-            out.push(Effect::Stop { launch, signal: Signal::INT, tree: true });
-            leaving.deadline = now.mono.plus_ms(KILL_TIMEOUT_MS);
+            let (then, after_ms) = match next {
+                Farewell::AskNow | Farewell::Ask => {
+                    out.push(Effect::Stop { launch, signal: Signal::INT, tree: true });
+                    (Farewell::Kill, KILL_TIMEOUT_MS)
+                }
+                Farewell::Kill => {
+                    out.push(Effect::Kill { launch, tree: true });
+                    (Farewell::Forget, PATIENCE_MS)
+                }
+                Farewell::Forget => return false,
+            };
+            *leaving = Leaving { launch, deadline: now.mono.plus_ms(after_ms), next: then };
             true
         });
     }

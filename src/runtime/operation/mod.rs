@@ -378,6 +378,11 @@ impl Operation {
         self.caller.client = None;
     }
 
+    /// Whether somebody waits for it.
+    pub(super) fn is_heard(&self) -> bool {
+        self.caller.client.is_some()
+    }
+
     /// Whether it undoes another, which nobody takes back.
     pub(super) fn is_way_back(&self) -> bool {
         self.undoes.is_some()
