@@ -311,6 +311,10 @@ fn standing<'a>(state: &State, past: &'a Past, id: &InstanceId) -> Option<&'a St
 
 /// Which processes scheduled jobs have got that were just being started: where one is not there any more it has run.
 fn begun_runs(state: &State, layout: &Layout, past: &Past) -> BTreeMap<InstanceId, u32> {
+    // Mostly there is none, and commands wait.
+    if !past.standings.values().any(|standing| standing.begins().is_some()) {
+        return BTreeMap::new();
+    }
     let is_scheduled = |id: &InstanceId| state.apps.get(&id.app).is_some_and(|app| app.spec.schedule.is_some());
     let launches = possible_launches(state, layout).into_iter().filter(|(id, _)| is_scheduled(id));
     let begun = launches.filter_map(|(id, launch)| {
@@ -518,10 +522,14 @@ fn with_hint(error: &StoreError) -> String {
 fn leaving(state: &State, standings: &BTreeMap<u32, Standing>, layout: &Layout) -> BTreeMap<u32, LaunchId> {
     let known: BTreeSet<u32> =
         state.apps.values().flat_map(|app| app.instances.values()).map(|known| known.id).collect();
-    let next = possible_launches(state, layout).iter().map(|(_, launch)| launch.id.0).max().unwrap_or(0) + 1;
     let unknown = standings.iter().filter(|(number, _)| !known.contains(&first(**number)));
-    let ending = unknown.filter(|(_, standing)| standing.leaving(LaunchId(0)).is_some());
-    ending.zip(next..).map(|((number, _), launch)| (*number, LaunchId(launch))).collect()
+    let ending: Vec<u32> =
+        unknown.filter(|(_, standing)| standing.leaving(LaunchId(0)).is_some()).map(|(number, _)| *number).collect();
+    if ending.is_empty() {
+        return BTreeMap::new();
+    }
+    let next = possible_launches(state, layout).iter().map(|(_, launch)| launch.id.0).max().unwrap_or(0) + 1;
+    ending.into_iter().zip((next..).map(LaunchId)).collect()
 }
 
 /// Takes over the processes of an earlier daemon that belong to what should be there.
