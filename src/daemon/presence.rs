@@ -142,7 +142,7 @@ impl Presence {
         if self.bound.is_some() && identity(&socket) == self.bound {
             let _ = std::fs::remove_file(socket);
         }
-        if self.is_ours() {
+        if is_ours(&self.home) {
             let _ = std::fs::remove_file(self.home.join(PID_FILE));
         }
     }
@@ -170,15 +170,8 @@ impl Presence {
             self.bound = identity(&path);
             any = true;
         }
-        if !self.is_ours() {
-            write_pid(&self.home)?;
-            any = true;
-        }
+        any |= write_pid(&self.home)?;
         Ok(if any { Seen::Again(server) } else { Seen::All })
-    }
-
-    fn is_ours(&self) -> bool {
-        read_regular(&self.home.join(PID_FILE)).is_ok_and(|text| text == pid_line().as_bytes())
     }
 
     fn watch(&mut self) {
@@ -196,12 +189,23 @@ impl Presence {
     }
 }
 
-fn write_pid(home: &Path) -> io::Result<()> {
+fn is_ours(home: &Path) -> bool {
+    read_regular(&home.join(PID_FILE)).is_ok_and(|text| text == pid_line().as_bytes())
+}
+
+/// Whether it was another's, or gone.
+fn write_pid(home: &Path) -> io::Result<bool> {
+    if is_ours(home) {
+        return Ok(false);
+    }
     let path = home.join(PID_FILE);
     // Whatever is there: nobody waits for the other end of a pipe.
     let _ = std::fs::remove_file(&path);
-    std::fs::write(&path, pid_line())
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot write `{}`: {}", path.display(), reason(&error))))
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot write `{}`: {}", path.display(), reason(&error)))
+    };
+    std::fs::write(&path, pid_line()).map_err(named)?;
+    Ok(true)
 }
 
 fn pid_line() -> String {

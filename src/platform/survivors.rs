@@ -398,31 +398,48 @@ pub(super) struct Spared {
 ///
 /// The caller holds the home's lock, so another daemon of this home has lost it together with all that it knew.
 pub(super) fn end_leftovers(home: &str, spared: &Spared) -> usize {
+    let spared_tags: HashSet<u64> = spared.marks.iter().map(|mark| launch_bits(mark)).collect();
+    let is_marked = |process: &Process| match procfs::marks(process.pid) {
+        Some(Marks { home: Some(theirs), launch: Some(launch), instance, list_id, .. }) => {
+            // Since a rename the instance is called otherwise, and its number is the same.
+            let is_known = instance.is_some_and(|instance| spared.instances.contains(&instance))
+                || list_id.and_then(|id| id.parse().ok()).is_some_and(|id| spared.list_ids.contains(&id));
+            theirs == home && !is_known && !spared.marks.contains(&launch)
+        }
+        // A daemon whose lock was taken away with its folder: it would start anew what is ended here.
+        Some(_) if procfs::is_daemon_of(process.pid, home) => true,
+        _ => procfs::file_locks(process.pid)
+            .and_then(Tag::of_limit)
+            .filter(|tag| tag.is_of(home) && !spared.list_ids.contains(&tag.list_id))
+            .is_some_and(|tag| !spared_tags.contains(&tag.launch)),
+    };
+    end_while_any(|process| {
+        !spared.pids.contains(&process.pid) && is_marked(process) && procfs::sees_home(process.pid, home)
+    })
+}
+
+/// Ends what was ever started of these instances, but not by launches that are `watched`: one may be called as another was
+/// before a rename.
+pub(super) fn end_instances(home: &str, instances: &HashSet<String>, watched: &HashSet<String>) {
+    end_while_any(|process| match procfs::marks(process.pid) {
+        Some(Marks { home: Some(theirs), launch: Some(launch), instance: Some(instance), .. }) => {
+            let is_meant = theirs == home && instances.contains(&instance) && !watched.contains(&launch);
+            is_meant && procfs::sees_home(process.pid, home)
+        }
+        _ => false,
+    });
+}
+
+/// Returns how many there were.
+fn end_while_any(is_meant: impl Fn(&Process) -> bool) -> usize {
     let mut ended = 0;
     let deadline = Instant::now() + LEFTOVERS_PATIENCE;
-    let spared_tags: HashSet<u64> = spared.marks.iter().map(|mark| launch_bits(mark)).collect();
     while Instant::now() < deadline {
         let Ok(table) = Table::scan() else { return ended };
         let ancestors = ancestors(&table);
-        let is_marked = |process: &Process| match procfs::marks(process.pid) {
-            Some(Marks { home: Some(theirs), launch: Some(launch), instance, list_id, .. }) => {
-                // Since a rename the instance is called otherwise, and its number is the same.
-                let is_known = instance.is_some_and(|instance| spared.instances.contains(&instance))
-                    || list_id.and_then(|id| id.parse().ok()).is_some_and(|id| spared.list_ids.contains(&id));
-                theirs == home && !is_known && !spared.marks.contains(&launch)
-            }
-            // A daemon whose lock was taken away with its folder: it would start anew what is ended here.
-            Some(_) if procfs::is_daemon_of(process.pid, home) => true,
-            _ => procfs::file_locks(process.pid)
-                .and_then(Tag::of_limit)
-                .filter(|tag| tag.is_of(home) && !spared.list_ids.contains(&tag.list_id))
-                .is_some_and(|tag| !spared_tags.contains(&tag.launch)),
-        };
-        let stray = |process: &Process| is_marked(process) && procfs::sees_home(process.pid, home);
-        let is_other = |pid| !ancestors.contains(pid) && !spared.pids.contains(pid);
-        let others = table.processes.iter().filter(|process| !process.dead && is_other(&process.pid));
+        let others = table.processes.iter().filter(|process| !process.dead && !ancestors.contains(&process.pid));
         let pinned: Vec<OwnedFd> =
-            others.filter(|process| stray(process)).filter_map(|process| pin(process).ok()?).collect();
+            others.filter(|process| is_meant(process)).filter_map(|process| pin(process).ok()?).collect();
         if pinned.is_empty() {
             return ended;
         }
@@ -433,28 +450,6 @@ pub(super) fn end_leftovers(home: &str, spared: &Spared) -> usize {
         wait_all(&pinned, deadline);
     }
     ended
-}
-
-/// Ends all that was ever started of these instances, but what this process watches is not among it.
-pub(super) fn end_instances(home: &str, instances: &HashSet<String>) {
-    let deadline = Instant::now() + LEFTOVERS_PATIENCE;
-    while Instant::now() < deadline {
-        let Ok(table) = Table::scan() else { return };
-        let is_its = |process: &&Process| {
-            let marks = procfs::marks(process.pid).filter(|marks| marks.home.as_deref() == Some(home));
-            let instance = marks.and_then(|marks| marks.instance);
-            instance.is_some_and(|instance| instances.contains(&instance)) && procfs::sees_home(process.pid, home)
-        };
-        let living = table.processes.iter().filter(|process| !process.dead);
-        let pinned: Vec<OwnedFd> = living.filter(is_its).filter_map(|process| pin(process).ok()?).collect();
-        if pinned.is_empty() {
-            return;
-        }
-        for pidfd in &pinned {
-            let _ = pidfd_send_signal(pidfd, Signal::KILL);
-        }
-        wait_all(&pinned, deadline);
-    }
 }
 
 /// Ends everything that bears the marks of this home: nobody goes on with it. The caller holds its lock. How many there were.

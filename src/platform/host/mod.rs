@@ -396,14 +396,12 @@ impl Host {
 
     /// Nobody is started beside what goes and was called the same.
     fn end_leaving(&mut self, launch: &Launch) {
-        let is_same = |one: &InstanceId| one.first() == launch.instance.first();
-        if !self.leaving.iter().any(is_same) {
-            return;
+        let is_same = |one: &mut InstanceId| one.first() == launch.instance.first();
+        let same: HashSet<String> = self.leaving.extract_if(.., is_same).map(|one| one.to_string()).collect();
+        if !same.is_empty() {
+            let watched = self.running.values().map(|running| running.mark.clone()).collect();
+            survivors::end_instances(&self.home, &same, &watched);
         }
-        let (ended, stay) = std::mem::take(&mut self.leaving).into_iter().partition(is_same);
-        self.leaving = stay;
-        let ended: Vec<InstanceId> = ended;
-        survivors::end_instances(&self.home, &ended.iter().map(ToString::to_string).collect());
     }
 
     /// Starts a process: its pid, and how long its error log was before.
