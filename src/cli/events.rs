@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &arguments::Events, terminal: &mut Terminal) -> Res
         history.lines().into_iter().filter_map(|(number, line)| Some((number, line, history::parse(line)?))).collect();
     let wanted = wanted(&home, &arguments.targets, &lines.iter().map(|(_, _, entry)| entry), terminal)?;
     let from_ms = arguments.since.map_or(0, |since| u64::try_from(since.as_millisecond()).unwrap_or(0));
-    let mut printer = Printer { wanted, from_ms, json: arguments.json, serving: None, last: 0, terminal };
+    let mut printer = Printer { wanted, from_ms, json: arguments.json, serves: false, last: 0, terminal };
     let shown: Vec<bool> = lines.iter().map(|(_, _, entry)| printer.shows(entry)).collect();
     let default = follower.as_ref().filter(|_| arguments.since.is_none()).map(|_| LINES_BEFORE);
     let count = shown.iter().filter(|shown| **shown).count();
@@ -114,8 +114,8 @@ struct Printer<'a> {
     wanted: Wanted,
     from_ms: u64,
     json: bool,
-    /// The pid of a daemon that was started and has not said that it ended.
-    serving: Option<u32>,
+    /// A daemon was started and has not said that it ended.
+    serves: bool,
     /// The number of the last entry that was seen.
     last: u64,
     terminal: &'a mut Terminal,
@@ -130,8 +130,8 @@ impl Printer<'_> {
     fn pass(&mut self, number: u64, entry: &Entry) {
         self.last = self.last.max(number);
         match entry.what {
-            What::DaemonStarted { pid, .. } => self.serving = Some(pid),
-            What::DaemonEnded { .. } => self.serving = None,
+            What::DaemonStarted { .. } => self.serves = true,
+            What::DaemonEnded { .. } => self.serves = false,
             _ => {}
         }
     }
@@ -142,7 +142,7 @@ impl Printer<'_> {
                 format!("{line}\n")
             } else {
                 let colour = self.terminal.colour;
-                format!("{}\n", text(entry, self.serving, time_zone(None).as_ref(), colour))
+                format!("{}\n", text(entry, self.serves, time_zone(None).as_ref(), colour))
             };
             self.terminal.write(text.as_bytes())?;
         }
@@ -169,7 +169,7 @@ impl Sink for Printer<'_> {
 }
 
 /// `2026-11-21 20:51:02.123  api:0  online after 1.0s`
-pub(super) fn text(entry: &Entry, serving: Option<u32>, zone: Option<&TimeZone>, colour: bool) -> String {
+pub(super) fn text(entry: &Entry, serves: bool, zone: Option<&TimeZone>, colour: bool) -> String {
     let subject = match &entry.app {
         Some(app) => progress::subject(app, entry.slot),
         None => "the daemon".to_owned(),
@@ -178,12 +178,8 @@ pub(super) fn text(entry: &Entry, serving: Option<u32>, zone: Option<&TimeZone>,
     if entry.beside {
         what.insert_str(0, "beside it: ");
     }
-    if let (Some(before), What::DaemonStarted { pid, .. }) = (serving, &entry.what) {
-        what += if before == *pid {
-            " in place of the program before, which was upgraded"
-        } else {
-            "; the one before it was killed, or crashed"
-        };
+    if serves && matches!(entry.what, What::DaemonStarted { upgraded: false, .. }) {
+        what += "; the one before it was killed, or crashed";
     }
     format!("{}  {subject}  {}", at(entry.at_ms, zone, "%Y-%m-%d %H:%M:%S%.3f"), paint(colour, hue(&entry.what), &what))
 }
@@ -215,7 +211,7 @@ mod tests {
         let status = ExitStatus::Code(3);
         let command = Why::Command { command: "restart of `api`".into(), pid: 7, uid: Some(0) };
         let started = |why| What::Started { pid: 5, restarts: 1, why, error_log: None, error_log_offset: 0 };
-        let daemon = What::DaemonStarted { pid: 5, version: "1.0".into() };
+        let daemon = What::DaemonStarted { pid: 5, version: "1.0".into(), upgraded: false };
         let table = [
             (
                 Entry::of_instance(&id, started(command.clone()), now),
@@ -243,10 +239,11 @@ mod tests {
             ),
         ];
         for (entry, want) in table {
-            assert_eq!(text(&entry, Some(4), None, false), format!("2026-03-29 00:00:00.123  {want}"));
+            assert_eq!(text(&entry, true, None, false), format!("2026-03-29 00:00:00.123  {want}"));
         }
-        let upgraded = Entry::of_daemon(What::DaemonStarted { pid: 5, version: "1.1".into() }, now);
-        let text = text(&upgraded, Some(5), None, false);
+        let upgraded = What::DaemonStarted { pid: 5, version: "1.1".into(), upgraded: true };
+        let upgraded = Entry::of_daemon(upgraded, now);
+        let text = text(&upgraded, true, None, false);
         assert!(
             text.ends_with("pmrun 1.1 serves (pid 5) in place of the program before, which was upgraded"),
             "{text}"

@@ -96,7 +96,7 @@ pub fn in_foreground(task: Task<'_>) -> Result<Verdict, String> {
         let past = Past { follows: true, ..Past::default() };
         let (mut core, effects) = Core::restore(state, past, layout, time_zone, daemon.now());
         core.set_process(user_id(), std::process::id(), program());
-        daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
+        daemon.run(core, effects, false).await.map_err(cannot("wait for events"))?;
         let verdict = daemon.last_lines().await.unwrap_or_default();
         daemon.end(lock).await;
         Ok(verdict)

@@ -249,7 +249,7 @@ fn start(
         }
         daemon.serves();
         daemon.open_door();
-        if matches!(follows, Some(Follows::Version(_))) {
+        if goes_on {
             daemon.have_keeper_follow();
         }
         drop(turn);
@@ -261,7 +261,7 @@ fn start(
         let told = rebuilt.iter().flat_map(|rebuilt| tell_rebuilt(rebuilt, now)).chain(told);
         let effects = told.chain(next).collect();
         core.set_process(user_id(), std::process::id(), program());
-        daemon.run(core, effects).await.map_err(cannot("wait for events"))?;
+        daemon.run(core, effects, goes_on).await.map_err(cannot("wait for events"))?;
         if let Some(program) = daemon.becomes() {
             let error = daemon.become_program(&program, lock).await;
             return Err(format!("cannot become `{}`: {}", program.display(), reason(&error)));

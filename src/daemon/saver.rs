@@ -200,7 +200,12 @@ impl Desk {
         if !self.store.is_in_place() {
             self.run(Errand::Repair)?;
         }
-        self.store.save(saves)
+        let Err(error) = self.store.save(saves) else { return Ok(()) };
+        // Somebody may have cut it or written to it: all that is to be in it is known here.
+        match self.run(Errand::Repair) {
+            Ok(Answer::State { problem: Some(_), .. }) => self.store.save(saves),
+            _ => Err(error),
+        }
     }
 
     fn mend(&mut self) -> Result<(), StoreError> {
@@ -304,5 +309,27 @@ mod tests {
         }
         saver.finish();
         assert_eq!(crate::runtime::store::read(home.path()).unwrap().unwrap().generation, 7);
+    }
+
+    #[test]
+    fn wherever_a_state_is_cut_under_a_daemon_the_next_change_is_saved() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state");
+        let (sink, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let mut store = Store::open(home.path()).unwrap();
+        let state = store.load().unwrap();
+        let saver = Saver::start(home.path(), store, state, sink).unwrap();
+        let cuts = [0, 1, 4095, 4096, 5000, 8192, 20_000, 1 << 20];
+        for (number, cut) in (1..).zip(cuts) {
+            let length = std::fs::metadata(&path).unwrap().len();
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length.min(cut)).unwrap();
+            saver.save(Ticket(number), vec![Save::Generation(number)]);
+            match told.blocking_recv() {
+                Some(Told::Written { result, .. }) => assert_eq!(result, Ok(()), "cut at {cut}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        saver.finish();
+        assert_eq!(crate::runtime::store::read(home.path()).unwrap().unwrap().generation, cuts.len() as u64);
     }
 }

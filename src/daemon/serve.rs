@@ -217,9 +217,9 @@ impl Daemon {
     /// Returns when the core has said `Exit`.
     ///
     /// With nothing to do it sleeps without a timeout: an idle daemon is never woken.
-    pub(super) async fn run(&mut self, mut core: Core, effects: Vec<Effect>) -> io::Result<()> {
+    pub(super) async fn run(&mut self, mut core: Core, effects: Vec<Effect>, upgraded: bool) -> io::Result<()> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let started = What::DaemonStarted { pid: std::process::id(), version };
+        let started = What::DaemonStarted { pid: std::process::id(), version, upgraded };
         self.journal.note(Entry::of_daemon(started, self.clock.now()));
         // Who has ended while this process was another program, and is nobody's now.
         self.host.reap();

@@ -27,7 +27,7 @@ mod sound;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -101,8 +101,9 @@ pub struct Store {
     path: PathBuf,
     /// None after a write failed: redb wants to be opened anew then.
     database: Option<Database>,
-    /// Which file that is: another may have come in its place, or none.
-    file: Option<(u64, u64)>,
+    /// What this process has left of it: another may have come in its place, or none, or somebody has written to it. redb
+    /// would not notice: it writes what is beyond a cut and says that all is well.
+    left: Option<Left>,
     /// The file itself: what is in it is there as long as this is open, whatever becomes of its name.
     handle: Option<File>,
     /// Which environment each app refers to, so that one that nobody refers to any more can go.
@@ -135,9 +136,9 @@ impl Store {
         let found = look(home, |transaction, _| generations::unfinished(transaction))?;
         let (state, unfinished) = found.ok_or_else(|| damaged(&path, "it is gone"))?;
         let ambient_of = state.apps.iter().map(|(name, record)| (name.clone(), record.ambient.clone())).collect();
-        let (file, handle) = (file_of(&path), File::open(&path).ok());
+        let (left, handle) = (Left::of(&path), File::open(&path).ok());
         let saves = state.saves;
-        Ok((Self { path, database: None, file, handle, ambient_of, saves }, state, unfinished))
+        Ok((Self { path, database: None, left, handle, ambient_of, saves }, state, unfinished))
     }
 
     /// Opens it, where that is still to be done.
@@ -180,7 +181,7 @@ impl Store {
     /// Whether what is written is what the next one reads.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        self.database.is_none() || file_of(&self.path) == self.file
+        self.database.is_none() || Left::of(&self.path) == self.left
     }
 
     /// Where its name is gone and nothing else, all that is in it gets its name again. Whether that was so.
@@ -190,7 +191,9 @@ impl Store {
     pub fn put_back(&mut self, home: &Path) -> Result<bool, StoreError> {
         let failed = |path: &Path, error: &io::Error| io_error("put back", path, error);
         let Some(mut handle) = self.handle.take().filter(|_| self.database.is_some()) else { return Ok(false) };
-        if self.path.symlink_metadata().is_ok() || identity(&handle) != self.file {
+        if self.path.symlink_metadata().is_ok()
+            || Left::of_file(&handle).map(|left| left.file) != self.left.map(|left| left.file)
+        {
             return Ok(false);
         }
         let fresh = home.join("state.new");
@@ -273,6 +276,7 @@ impl Store {
             });
         }
         self.saves = number;
+        self.left = Left::of(&self.path);
         for (name, ambient) in changes.references {
             match ambient {
                 Some(digest) => self.ambient_of.insert(name, digest),
@@ -287,7 +291,7 @@ impl Store {
             database
         } else {
             let database = open_database(&self.path)?;
-            (self.file, self.handle) = (file_of(&self.path), File::open(&self.path).ok());
+            (self.left, self.handle) = (Left::of(&self.path), File::open(&self.path).ok());
             database
         };
         Ok(self.database.insert(database))
@@ -357,12 +361,27 @@ fn look<T>(
     Ok(Some(found))
 }
 
-fn identity(file: &File) -> Option<(u64, u64)> {
-    file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+/// Which file it is and when it was written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Left {
+    file: (u64, u64),
+    length: u64,
+    modified: (i64, i64),
 }
 
-fn file_of(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+impl Left {
+    fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Self::with(&metadata))
+    }
+
+    fn of_file(file: &File) -> Option<Self> {
+        file.metadata().ok().map(|metadata| Self::with(&metadata))
+    }
+
+    fn with(metadata: &Metadata) -> Self {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Self { file: (metadata.dev(), metadata.ino()), length: metadata.len(), modified }
+    }
 }
 
 /// Whether there is one, or a backup of one, of whatever worth.

@@ -332,6 +332,11 @@ fn an_upgrade_is_the_same_process_and_nothing_that_runs_notices() {
     home.ok(&["why", "ends"]).prints("exit code 7");
     kill_daemon(&home);
     assert_eq!(program(home.daemon().expect("a daemon")), home.work.join("two"));
+    home.until("it says that it serves", |_| {
+        let told = home.ok(&["events"]).stdout;
+        let count = |words| told.matches(words).count();
+        count("in place of the program before, which was upgraded") == 2 && count("one before it was killed") == 1
+    });
     assert_eq!(home.state("ends:0"), "waiting");
     assert_eq!(home.pid("a:0"), before[0].2.expect("a pid"));
 }

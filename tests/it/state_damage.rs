@@ -316,6 +316,21 @@ fn a_state_that_is_damaged_under_a_daemon_is_written_anew_by_it() {
     assert!(home.daemon_log().contains("the state was damaged ("), "{}", home.daemon_log());
 }
 
+#[test]
+fn a_state_that_is_cut_under_a_daemon_is_there_again_with_the_next_change() {
+    let home = running(&["a", "b"]);
+    let (daemon, before) = (home.daemon(), home.pids());
+    for (length, third) in [(0, "c"), (4096, "d"), (9000, "e")] {
+        let file = std::fs::OpenOptions::new().write(true).open(state(&home)).expect("a state");
+        file.set_len(length).expect("room");
+        apply(&home, &["a", "b", third]);
+        home.ok(&["state", "check"]).prints("state: sound, 3 apps");
+        let (now, kept) = (home.pids(), ["a:0", "b:0"]);
+        assert!(kept.iter().all(|name| now[*name] == before[*name]), "cut to {length}");
+        assert_eq!(home.daemon(), daemon, "cut to {length}");
+    }
+}
+
 /// As whoever started them by hand would.
 fn end(pids: impl Iterator<Item = u32>) {
     for pid in pids {

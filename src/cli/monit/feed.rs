@@ -162,7 +162,7 @@ impl Events<'_> {
     fn tell(&mut self, number: u64, entry: &Entry) -> io::Result<()> {
         self.last = self.last.max(number);
         let is_bad = happenings::hue(&entry.what) == Colour::Red;
-        let text = happenings::text(entry, None, self.zone.as_ref(), false);
+        let text = happenings::text(entry, false, self.zone.as_ref(), false);
         send(self.to, News::Event(Shown { label: String::new(), is_bad, text }))
     }
 }

@@ -152,6 +152,9 @@ pub enum What {
     DaemonStarted {
         pid: u32,
         version: String,
+        /// The same process goes on as another program, or as a newer one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        upgraded: bool,
     },
     DaemonEnded {
         why: Why,

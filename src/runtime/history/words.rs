@@ -92,7 +92,10 @@ impl fmt::Display for What {
             Self::Scaled { from, to, why } => write!(f, "scaled from {from} to {to}: {why}"),
             Self::Renamed { from, why } => write!(f, "renamed from {from}: {why}"),
             Self::Deleted { why } => write!(f, "deleted: {why}"),
-            Self::DaemonStarted { pid, version } => write!(f, "pmrun {version} serves (pid {pid})"),
+            Self::DaemonStarted { pid, version, upgraded: false } => write!(f, "pmrun {version} serves (pid {pid})"),
+            Self::DaemonStarted { pid, version, upgraded: true } => {
+                write!(f, "pmrun {version} serves (pid {pid}) in place of the program before, which was upgraded")
+            }
             Self::DaemonEnded { why } => write!(f, "ended: {why}"),
             Self::StateRebuilt { reason, aside, apps, strangers } => {
                 write!(f, "the state was damaged ({reason}) and was built anew: {apps} apps")?;
