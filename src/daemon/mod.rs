@@ -222,7 +222,8 @@ fn start(
     host.expect(begun);
     host.spare(state.strangers.iter().map(|stranger| stranger.mark.clone()));
     let leaving = leaving(&state, &past.standings, &layout);
-    past.leaving = leaving.iter().filter_map(|(number, launch)| past.standings.get(number)?.leaving(*launch)).collect();
+    let stood = |number: &u32| past.standings.get(number);
+    past.leaving = leaving.iter().filter_map(|(number, launch)| stood(number)?.leaving(*number, *launch)).collect();
     past.survivors = adopt(&mut host, &rotator, home, (&state, &past.standings), &layout, &leaving);
     // Some may have ended just now.
     learn(&mut link, &state, &mut past, &begun_runs, &mut asked_after);
@@ -523,8 +524,8 @@ fn leaving(state: &State, standings: &BTreeMap<u32, Standing>, layout: &Layout) 
     let known: BTreeSet<u32> =
         state.apps.values().flat_map(|app| app.instances.values()).map(|known| known.id).collect();
     let unknown = standings.iter().filter(|(number, _)| !known.contains(&first(**number)));
-    let ending: Vec<u32> =
-        unknown.filter(|(_, standing)| standing.leaving(LaunchId(0)).is_some()).map(|(number, _)| *number).collect();
+    let ending = unknown.filter(|(number, standing)| standing.leaving(**number, LaunchId(0)).is_some());
+    let ending: Vec<u32> = ending.map(|(number, _)| *number).collect();
     if ending.is_empty() {
         return BTreeMap::new();
     }

@@ -240,7 +240,7 @@ impl Core {
 
     /// Where everybody stands, as [`Effect::Standing`] would say it.
     pub fn standings(&self) -> impl Iterator<Item = (u32, Standing)> {
-        self.table.standings()
+        self.table.standings().chain(self.standings_of_leaving())
     }
 
     /// What `ping` answers, and whose it is.
@@ -276,7 +276,7 @@ impl Core {
                 self.host(launch, Event::Exited { launch, status, left }, now, &mut out);
             }
             Input::Code { launch, of, found } => self.table.runs_code(launch, &of, &found),
-            Input::TreeGone { launch } if self.has_left(launch) => {}
+            Input::TreeGone { launch } if self.has_left(launch, &mut out) => {}
             Input::TreeGone { launch } => self.host(launch, Event::TreeGone { launch }, now, &mut out),
             Input::Ready { launch } => self.host(launch, Event::Ready { launch }, now, &mut out),
             Input::Said { launch, message } => out.extend(self.said(launch, message)),

@@ -165,7 +165,8 @@ pub(super) fn table(state: State, past: Past, layout: Layout, now: Now) -> Resto
     }
     // Who is beside another first: it would take over from what is stopped.
     unwanted.sort_by_key(|id| !id.is_second());
-    let known: BTreeSet<u32> = table.standings().map(|(id, _)| id).collect();
+    let leaving = leaving.iter().map(|leaving| leaving.number);
+    let known: BTreeSet<u32> = table.standings().map(|(id, _)| id).chain(leaving).collect();
     let gone = standings.into_keys().filter(|id| !known.contains(id)).collect();
     Restored { table, unwanted, open, serving, gone }
 }

@@ -110,9 +110,13 @@ pub struct Past {
 }
 
 /// What was being stopped for good when the daemon before was killed: it is known no more, and has the time that it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Leaving {
     pub launch: LaunchId,
+    /// What `list` showed.
+    pub(super) number: u32,
+    /// For the daemon that follows should this one be killed as well.
+    pub(super) standing: Box<Standing>,
     /// When what follows does.
     pub(super) deadline: Mono,
     pub(super) next: Farewell,
@@ -239,17 +243,22 @@ impl Standing {
 
     /// The same as [`Self::is_ending`], of what is known no more and is called so from now on.
     #[must_use]
-    pub fn leaving(&self, launch: LaunchId) -> Option<Leaving> {
-        match self.state {
-            State::Stopping { phase: StopPhase::Asked { deadline }, .. } => {
-                let next = if self.untold { Farewell::AskNow } else { Farewell::Kill };
-                Some(Leaving { launch, deadline, next })
-            }
-            State::Stopping { phase: StopPhase::Draining { deadline }, .. } => {
-                Some(Leaving { launch, deadline, next: Farewell::Ask })
-            }
+    pub fn leaving(&self, number: u32, launch: LaunchId) -> Option<Leaving> {
+        let (deadline, next) = match self.state {
+            State::Stopping { phase: StopPhase::Asked { deadline }, .. } if self.untold => (deadline, Farewell::AskNow),
+            State::Stopping { phase: StopPhase::Asked { deadline }, .. } => (deadline, Farewell::Kill),
+            State::Stopping { phase: StopPhase::Draining { deadline }, .. } => (deadline, Farewell::Ask),
             // It has had its time.
-            _ => None,
+            _ => return None,
+        };
+        Some(Leaving { launch, number, standing: Box::new(self.clone()), deadline, next })
+    }
+
+    /// It was asked to end, and is killed at `deadline`.
+    pub(super) fn asked(&mut self, deadline: Mono) {
+        self.untold = false;
+        if let State::Stopping { phase, .. } = &mut self.state {
+            *phase = StopPhase::Asked { deadline };
         }
     }
 
