@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::pacing;
 use super::{Awaits, Cause, ErrorReason, LaunchId, State, StopPhase};
 use crate::base::{ExitStatus, Mono, format_millis};
-use crate::spec::{AppSpec, HealthAction, HealthCheck, Readiness};
+use crate::spec::{AppSpec, HealthAction, HealthCheck, Probe, Readiness};
 
 /// How long it may at least take until a process listens that is to relieve one that does. Nobody waits for it meanwhile, and
 /// `listen_timeout` (3 s), which PM2 goes on after, is short for what compiles at its start.
@@ -142,10 +142,15 @@ impl Machine {
     /// The launch whose health is to be looked after.
     #[must_use]
     pub fn checked(&self) -> Option<(LaunchId, &HealthCheck)> {
+        let check = self.policy.health_check.as_ref()?;
         match &self.state {
-            State::Starting { launch, .. } | State::Online { launch, .. } => {
-                Some((*launch, self.policy.health_check.as_ref()?))
+            // Until it listens, somebody else answers at its port.
+            State::Starting { awaits: Awaits { listening: true, .. }, .. }
+                if !matches!(check.probe, Probe::Exec(_)) =>
+            {
+                None
             }
+            State::Starting { launch, .. } | State::Online { launch, .. } => Some((*launch, check)),
             _ => None,
         }
     }

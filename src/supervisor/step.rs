@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::pacing::{self, Ended, Run};
-use super::{Awaits, Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
+use super::{Cause, ErrorReason, LaunchId, Machine, State, StopPhase, Then, deadline};
 use crate::base::{ExitStatus, Mono, Now, Signal};
-use crate::spec::{AppSpec, HealthAction, Overlap, Probe};
+use crate::spec::{AppSpec, HealthAction, Overlap};
 
 /// SIGKILL works at once unless the system is in trouble (a hung disk); it gets at least this long.
 const KILL_MS_MIN: u64 = 5_000;
@@ -558,12 +558,6 @@ impl Next {
 
     fn probed(&mut self, probed: LaunchId, result: Result<(), String>) {
         let Some((_, check)) = self.machine.checked().filter(|(launch, _)| *launch == probed) else { return };
-        // Until it listens, somebody else answers at its port.
-        if let State::Starting { awaits: Awaits { listening: true, .. }, .. } = self.machine.state
-            && !matches!(check.probe, Probe::Exec(_))
-        {
-            return;
-        }
         // The first pass will do for one that is starting.
         let starts = matches!(self.machine.state, State::Starting { .. });
         let to_heal = if starts { 1 } else { check.healthy_threshold };

@@ -657,6 +657,26 @@ fn nobody_is_served_by_a_new_build_that_is_not_well() {
     assert_eq!(failed, 0, "of {asked}{}", home.daemon_log());
 }
 
+/// Before the new one listens, the old ones answer at its port: that is no proof of its health, and hides none.
+#[test]
+fn who_is_checked_is_the_new_one_though_nobody_knows_the_sockets_of_the_old() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write("server.js", with_health(200, "answer.end('served')"));
+    let mut app = server(port, 2);
+    app["health_check"] =
+        json!({ "http": format!("http://127.0.0.1:{port}/health"), "startup": "5s", "interval": "1s" });
+    home.write_json("eco.json", &json!([app]));
+    home.ok(&["apply", "eco.json"]);
+    home.lose_daemon();
+    home.ok(&["apply", "eco.json"]);
+    let before = home.pids();
+    home.ok(&["reload", "web"]);
+    assert!(home.pids().iter().all(|(name, pid)| before[name] != *pid));
+}
+
 #[test]
 fn one_instance_is_relieved_without_a_moment_in_which_nobody_serves() {
     if !needs_node() {
