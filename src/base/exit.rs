@@ -56,9 +56,9 @@ impl fmt::Display for Shortage {
             Self::Limit(bytes) => {
                 write!(f, "out of memory: killed by the kernel at its limit of {}", format_bytes(*bytes))
             }
-            Self::Above => f.write_str(
-                "out of memory: killed by the kernel below its own limit, as the machine or a group above had no more",
-            ),
+            Self::Above => {
+                f.write_str("out of memory: killed by the kernel, as the machine or a group that it is in had no more")
+            }
             Self::Somewhere { within_ms } => {
                 // It says "at most", so that it may be rounded up.
                 let unit = match within_ms {

@@ -2,9 +2,20 @@
 //! at no other time.
 
 use std::cell::OnceCell;
-use std::io::Read as _;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// The kernel's log, a record at each read (Documentation/ABI/testing/dev-kmsg in the kernel's source).
+const KERNEL_LOG: &str = "/dev/kmsg";
+/// No record is longer (`PRINTKRB_RECORD_MAX` and what its variables take); a read with less room fails.
+const RECORD_MAX: usize = 16 << 10;
+/// More records than any log has room for: whoever writes to it all the time keeps nobody here.
+const RECORDS_MAX: usize = 1 << 17;
+/// The namespace whose pids the kernel's log has (`PROC_PID_INIT_INO`).
+const FIRST_PIDS: &str = "pid:[4026531836]";
 
 /// What is killed together is told of one by one.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -53,7 +64,41 @@ impl Killer {
     }
 }
 
-fn kills(file: &std::path::Path) -> Option<u64> {
+/// Whether the kernel's log says that it has killed this process for want of memory; none where that cannot be read, as for most
+/// users, or has other pids, as in a container. It is long: to be asked only where the kernel has killed somebody.
+pub(super) fn is_in_log(pid: u32) -> Option<bool> {
+    std::fs::read_link("/proc/self/ns/pid").ok().filter(|link| link == Path::new(FIRST_PIDS))?;
+    let mut log = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(KERNEL_LOG)
+        .ok()?;
+    let mut record = vec![0; RECORD_MAX];
+    for _ in 0..RECORDS_MAX {
+        match log.read(&mut record) {
+            Ok(length) if tells_of(&record[..length], pid) => return Some(true),
+            Ok(0) => break,
+            Ok(_) => {}
+            // What it was about to say was written over.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(_) => return None,
+        }
+    }
+    Some(false)
+}
+
+/// `6,339,5140900,-;Out of memory: Killed process 1234 (node) total-vm:...`, which begins in as many ways as there are reasons.
+fn tells_of(record: &[u8], pid: u32) -> bool {
+    let text = String::from_utf8_lossy(record);
+    let Some((head, said)) = text.split_once(';') else { return false };
+    // What programs write there has another facility than the kernel's, which is 0.
+    let is_kernels =
+        head.split(',').next().and_then(|flags| flags.parse::<u32>().ok()).is_some_and(|flags| flags >> 3 == 0);
+    is_kernels && said.contains("ut of memory") && said.contains(&format!("Killed process {pid} ("))
+}
+
+fn kills(file: &Path) -> Option<u64> {
     // In one read: the kernel adds it all up anew for each.
     let mut text = vec![0; 32 << 10];
     let length = std::fs::File::open(file).and_then(|mut file| file.read(&mut text)).ok()?;
@@ -76,6 +121,19 @@ mod tests {
         assert_eq!((count(text, "oom_kill"), count(text, "oom"), count(text, "max")), (Some(2), Some(3), None));
         assert_eq!(count("oom_kill x\n", "oom_kill"), None);
         assert!(kills(std::path::Path::new("/proc/vmstat")).is_some());
+    }
+
+    #[test]
+    fn the_kernels_log_names_whom_it_has_killed() {
+        let told = |record: &str| tells_of(record.as_bytes(), 1234);
+        assert!(told(
+            "3,339,5140900,-;Out of memory: Killed process 1234 (node) total-vm:1kB, anon-rss:1kB\n SUBSYSTEM=x\n"
+        ));
+        assert!(told("3,340,5140900,-;Memory cgroup out of memory: Killed process 1234 (node) total-vm:1kB\n"));
+        assert!(!told("3,341,5140900,-;Out of memory: Killed process 12345 (node) total-vm:1kB\n"));
+        assert!(!told("12,342,5140900,-;Out of memory: Killed process 1234 (node)\n"), "that is what a program wrote");
+        assert!(!told("6,343,5140900,-;audit: killed 1234\n") && !told("Out of memory: Killed process 1234 ("));
+        assert_ne!(is_in_log(std::process::id()), Some(true));
     }
 
     #[test]

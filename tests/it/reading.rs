@@ -141,6 +141,14 @@ fn lines_are_printed_for_programs_and_for_people() {
     utc.exits(64, &["logs", "--timestamp", "web"]).says("targets come first");
     let bare = utc.ok(&["logs", "raw", "--raw"]);
     assert_eq!((bare.stdout.as_str(), bare.stderr.as_str()), ("r1\nr2\nr3\n", "e1\n"));
+    // What is left out is said, wherever the line does not say it.
+    let length = (1 << 20) + 7;
+    std::fs::write(log_path(&utc, "raw-out.log"), "x".repeat(length) + "\n").expect("write");
+    let cut = utc.ok(&["logs", "raw", "--raw", "--out"]);
+    cut.says("`raw` wrote lines longer than 1 MiB: their rest is only in its log file");
+    assert_eq!(cut.stdout.len(), (1 << 20) + 1);
+    utc.ok(&["logs", "raw", "--out"]).prints("x [7 bytes cut]\n");
+    std::fs::write(log_path(&utc, "raw-out.log"), "r1\nr2\nr3\n").expect("write");
     // No colours where nobody looks.
     utc.ok(&["logs", "raw", "--highlight", "r2"]).prints("r2").never_shows("\u{1b}");
     let mut command = utc.command(&["logs", "raw", "--nostream", "--out", "--highlight", "2"]);

@@ -135,10 +135,16 @@ impl Sink for Printer<'_> {
             text.extend_from_slice(format!(" [{} bytes cut]", line.cut).as_bytes());
         }
         text.push(b'\n');
-        if error && matches!(self.style.shape, Shape::Raw) {
-            return self.terminal.write_err(&text);
+        if !matches!(self.style.shape, Shape::Raw) {
+            return self.terminal.write(&text);
         }
-        self.terminal.write(&text)
+        // It is to be what the app wrote and nothing else.
+        if line.cut > 0 {
+            let app = &file.app;
+            self.terminal
+                .note_once(&format!("`{app}` wrote lines longer than 1 MiB: their rest is only in its log file"));
+        }
+        if error { self.terminal.write_err(&text) } else { self.terminal.write(&text) }
     }
 
     fn trouble(&mut self, _: usize, file: &Path, error: &io::Error) {

@@ -36,7 +36,7 @@ use super::cgroup::{Groups, Kills};
 use super::fault::fault_point;
 use super::keeper::KeeperLink;
 use super::notify::NotifyFolder;
-use super::oom::Killer;
+use super::oom::{self, Killer};
 use super::procfs::{self, MARK_SPEC, Process};
 use super::pump::PumpLink;
 use super::random::random_bytes;
@@ -774,7 +774,7 @@ impl Host {
             ExitStatus::Unknown
         };
         let Some(running) = self.running.remove(&launch) else { return false };
-        let status = if asked { status } else { self.who_killed(launch, status) };
+        let status = if asked { status } else { self.who_killed(launch, running.pid, status) };
         if running.piped.is_some() {
             self.pump_released();
         }
@@ -813,7 +813,7 @@ impl Host {
     }
 
     /// Nobody here did, if anybody did.
-    fn who_killed(&mut self, launch: LaunchId, status: ExitStatus) -> ExitStatus {
+    fn who_killed(&mut self, launch: LaunchId, pid: u32, status: ExitStatus) -> ExitStatus {
         let killed = status == ExitStatus::Signal(Signal::KILL.number());
         if !killed && status != ExitStatus::Unknown {
             return status;
@@ -825,7 +825,11 @@ impl Host {
             Some(Kills::None) => None,
             Some(Kills::AtLimit(bytes)) => Some(Shortage::Limit(bytes)),
             Some(Kills::Above) => Some(Shortage::Above),
-            None => acted.map(|within| Shortage::Somewhere { within_ms: somewhere(within) }),
+            None => acted.and_then(|within| match oom::is_in_log(pid) {
+                Some(true) => Some(Shortage::Above),
+                Some(false) => None,
+                None => Some(Shortage::Somewhere { within_ms: somewhere(within) }),
+            }),
         };
         shortage.map_or(status, ExitStatus::OutOfMemory)
     }
