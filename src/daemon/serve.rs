@@ -487,11 +487,12 @@ impl Daemon {
             // end, and who has not been told yet.
             self.standings.flush(core, self.clock.now());
             fault_point();
-            self.host.bury();
             if !started && !self.spawns.is_empty() {
                 started = true;
                 self.spawn(SPAWNS_PER_TURN);
             }
+            // What is gone is not waited for by what is to come.
+            self.host.bury();
             // Only now, so that all stops of this turn share one look at the processes.
             self.host.flush();
             if !self.asked.is_empty() {

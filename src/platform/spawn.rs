@@ -261,15 +261,14 @@ fn environment<'a>(
 }
 
 /// Where the program may be, seen from its folder: in the new process's PATH, not in ours.
-fn candidates(launch: &Launch, path: Option<&str>) -> Vec<PathBuf> {
+fn candidates<'a>(launch: &'a Launch, path: Option<&'a str>) -> impl Iterator<Item = PathBuf> + use<'a> {
     let program = Path::new(&launch.program);
-    if launch.program.is_empty() || launch.program.contains('/') {
-        return vec![program.to_owned()];
-    }
-    let folders = path.unwrap_or(DEFAULT_PATH).split(':');
-    let paths = folders.map(|folder| Path::new(folder).join(program));
+    let is_path = launch.program.is_empty() || launch.program.contains('/');
+    let folders = (!is_path).then(|| path.unwrap_or(DEFAULT_PATH).split(':'));
+    let paths = folders.into_iter().flatten().map(move |folder| Path::new(folder).join(program));
     // A look costs less than a process that finds nothing to run.
-    paths.filter(|path| !matches!(Path::new(&launch.cwd).join(path).try_exists(), Ok(false))).collect()
+    let found = paths.filter(|path| !matches!(Path::new(&launch.cwd).join(path).try_exists(), Ok(false)));
+    is_path.then(|| program.to_owned()).into_iter().chain(found)
 }
 
 /// No descriptor may lie where another one goes, of so many.

@@ -12,6 +12,7 @@ mod steered;
 mod stops;
 mod usage;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -125,6 +126,9 @@ pub struct Host {
     next_member: u64,
     cache: Cache,
     killer: Killer,
+    /// What those have left behind that were found dead together: one look is enough for all, since what a process leaves has
+    /// another parent before its own end is told of.
+    inherited: OnceCell<Option<Vec<u32>>>,
     keeper: Option<KeeperLink>,
     /// By pid, how those ended that it has reaped and that are still watched.
     told: HashMap<u32, ExitStatus>,
@@ -223,6 +227,7 @@ impl Host {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
             killer: Killer::new(Groups::own()),
+            inherited: OnceCell::new(),
             keeper: None,
             told: HashMap::new(),
             held: BTreeMap::new(),
@@ -576,7 +581,7 @@ impl Host {
         // Of first processes the kernel tells here only one: they are told of by their own descriptors.
         self.dispatch();
         while let Some(pid) = sys::ended_child() {
-            self.killer.begin();
+            self.find_more();
             let progress = match self.roots.get(&pid) {
                 Some(launch) => self.root_exited(*launch) && !self.unburied.contains(&pid),
                 None => !self.unburied.contains(&pid) && bury(pid),
@@ -638,7 +643,7 @@ impl Host {
         if epoll::wait(&self.epoll, spare_capacity(&mut events), timeout).is_err() {
             return false;
         }
-        self.killer.begin();
+        self.find_more();
         for event in &events {
             let data = event.data;
             match Key::decode(data.u64()) {
@@ -837,14 +842,29 @@ impl Host {
     /// Whether processes of a launch are still there though its first one has ended. What lost its parents is this
     /// daemon's child now; of what an earlier daemon started that is not so, and only a look at all processes tells.
     fn left_behind(&self, running: &Running) -> bool {
-        let Some(children) = procfs::own_children().filter(|_| running.child) else { return true };
+        let Some(inherited) =
+            self.inherited.get_or_init(|| self.look_what_is_inherited()).as_ref().filter(|_| running.child)
+        else {
+            return true;
+        };
         let launch = launch_bits(&running.mark);
-        let is_other = |pid: &u32| !self.roots.contains_key(pid) && !self.unburied.contains(pid);
-        let mut others = children.into_iter().filter(is_other);
-        others.any(|pid| match procfs::file_locks(pid).and_then(Tag::of_limit) {
+        inherited.iter().any(|pid| match procfs::file_locks(*pid).and_then(Tag::of_limit) {
             Some(tag) => tag.launch == launch && tag.is_of(&self.home),
-            None => procfs::marks(pid).is_some_and(|marks| marks.launch.as_ref() == Some(&running.mark)),
+            None => procfs::marks(*pid).is_some_and(|marks| marks.launch.as_ref() == Some(&running.mark)),
         })
+    }
+
+    /// Whose parents are gone, and that are this process's children since.
+    fn look_what_is_inherited(&self) -> Option<Vec<u32>> {
+        let mut children = procfs::own_children()?;
+        children.retain(|pid| !self.roots.contains_key(pid) && !self.unburied.contains(pid));
+        Some(children)
+    }
+
+    /// Further deaths are found: what was looked at for the others does not hold for them.
+    fn find_more(&mut self) {
+        self.killer.begin();
+        self.inherited.take();
     }
 
     fn member_exited(&mut self, key: u64) {
