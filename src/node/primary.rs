@@ -597,6 +597,33 @@ impl<F: Clone> Primary<F> {
         older.map(|older| (older.written, older.fd))
     }
 
+    /// A socket that a worker was found to have which an earlier primary looked after and whose own have not come down. To be said
+    /// before [`Self::adopt`]. None where it is known. Nobody knows its place among those of its port.
+    pub fn found(
+        &mut self,
+        worker: Worker,
+        endpoint: Endpoint,
+        passed: bool,
+        fd: F,
+        is_same: impl Fn(&F) -> bool,
+    ) -> Option<Kept<F>> {
+        let share = if passed { Share::BySlot } else { worker.share };
+        let mut name = Name { passed, ..Name::of(endpoint, 0, worker.slot, share) };
+        if name.told.is_some() || name.index.is_some() || self.sockets.len() >= SOCKETS_MAX {
+            return None;
+        }
+        while let Some(known) = self.sockets.get(&name) {
+            if name.slot.is_none() || is_same(&known.fd) {
+                return None;
+            }
+            name.turn += 1;
+        }
+        if name.endpoint.is_by_slot() {
+            self.unordered.insert(name.endpoint.clone());
+        }
+        Some(self.insert(&name, fd, None))
+    }
+
     /// One that has just begun to listen.
     fn insert(&mut self, name: &Name, fd: F, data: Option<Value>) -> Kept<F> {
         let place = self.sit(name);
@@ -1344,6 +1371,35 @@ mod tests {
         let renamed = next.primary.closed(&released[0]);
         assert!(renamed.len() == 1 && renamed[0].1.name.contains("\"place\":0") && !renamed[0].0.contains("place"));
         assert!(next.primary.steering_beside(Worker { id: 9, ..TWO }, &endpoint).is_some());
+    }
+
+    #[test]
+    fn what_they_are_found_to_have_is_gone_on_with() {
+        let endpoint = || tcp(80).endpoint.unwrap();
+        let mut world = World { opened: 9, ..World::default() };
+        let kept = world.primary.found(ONE, endpoint(), false, 5, |other| *other == 5).unwrap();
+        assert!(kept.name.contains("\"slot\":0") && !kept.name.contains("place") && !kept.name.contains("turn"));
+        world.primary.adopt(ONE, false, |fd| *fd == 5);
+        // The same again, and one of who is beside it.
+        assert!(world.primary.found(NEXT, endpoint(), false, 5, |other| *other == 5).is_none());
+        let kept = world.primary.found(NEXT, endpoint(), false, 6, |other| *other == 6).unwrap();
+        assert!(kept.name.contains("\"turn\":1"));
+        world.primary.adopt(NEXT, true, |fd| *fd == 6);
+        assert!(world.primary.found(TWO, endpoint(), false, 7, |other| *other == 7).is_some());
+        world.primary.adopt(TWO, false, |fd| *fd == 7);
+        // Who comes shares what the one before has: among those whose order nobody knows nobody is steered.
+        assert!(world.primary.steering_beside(NEXT, &endpoint()).is_none());
+        let other = Worker { id: 9, ..TWO };
+        assert_eq!((world.ask(other, tcp(80)), world.opened), (Ok(7), 9));
+        // What waits there outlives who goes.
+        world.primary.gone(TWO);
+        world.primary.gone(other);
+        assert_eq!(world.primary.orphans().iter().map(|kept| kept.fd).collect::<Vec<_>>(), [7]);
+        // A port that is yet to be found, or where workers are told who has come, is nobody's.
+        let none = Endpoint { port: 0, ..endpoint() };
+        assert!(world.primary.found(TWO, none, false, 8, |_| false).is_none());
+        let told = Worker { share: Share::Told(Told::RoundRobin), ..TWO };
+        assert!(world.primary.found(told, endpoint(), false, 8, |_| false).is_none());
     }
 
     /// Their own are before those that are opened now, and change places with them when they close.

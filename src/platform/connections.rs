@@ -97,9 +97,22 @@ fn is_any(pid: u32, mut it_is: impl FnMut(u32) -> bool) -> bool {
 
 /// The numbers of those that a process has open.
 fn sockets(pid: u32) -> impl Iterator<Item = u32> {
+    open_sockets(pid).map(|(_, inode)| inode)
+}
+
+/// The descriptors by which a process has sockets open, the first it has opened mostly first.
+pub(super) fn sockets_of(pid: u32) -> impl Iterator<Item = i32> {
+    open_sockets(pid).filter_map(|(descriptor, _)| descriptor.parse().ok())
+}
+
+/// By their descriptors.
+fn open_sockets(pid: u32) -> impl Iterator<Item = (String, u32)> {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets.filter_map(|target| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok())
+    open.filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+        Some((entry.file_name().into_string().ok()?, inode))
+    })
 }
 
 /// Those of a local port, established or half closed by the other side.

@@ -131,7 +131,7 @@ impl Host {
     }
 
     /// Should this daemon be killed, the next goes on with it.
-    fn have_socket_held(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) -> bool {
+    pub(super) fn have_socket_held(&mut self, app: &str, kept: &Kept<Arc<OwnedFd>>) -> bool {
         if let Some(keeper) = &self.keeper
             && let Err(error) = keeper.hold(&held(app, &kept.name), &*kept.fd)
         {
@@ -413,12 +413,14 @@ impl Host {
             let Some(fd) = self.held.remove(&name) else { continue };
             let unused = self.clusters.entry(app.clone()).or_default().take_over(socket, Arc::new(fd));
             // The keeper is told to let go of it, as of all that nobody takes over.
+            self.come_down.insert(app.clone());
             self.held.extend(unused.and_then(|(socket, fd)| Some((held(&app, &socket), Arc::into_inner(fd)?))));
         }
     }
 
     /// Where it relieves another, that serves in its slot.
     pub(super) fn take_over_member(&mut self, launch: &Launch) {
+        self.find_lost(launch);
         if let Some(running) = self.running.get(&launch.id)
             && let Some(member) = &running.member
         {
@@ -444,7 +446,7 @@ fn worker_of(launch: &Launch) -> Worker {
     Worker { id: launch.id.0, slot: first(launch.instance.slot), share }
 }
 
-fn endpoint(listener: &Listener) -> Endpoint {
+pub(super) fn endpoint(listener: &Listener) -> Endpoint {
     let inet = |of4, of6, address: Option<IpAddr>, port| {
         let family = if address.is_some_and(|address| address.is_ipv4()) { of4 } else { of6 };
         Endpoint { port, ..Endpoint::new(family, address.map(|address| address.to_string())) }

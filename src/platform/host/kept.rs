@@ -32,6 +32,9 @@ impl Host {
         }
         self.notify.tidy(&self.running.values().map(|running| running.mark.clone()).collect());
         self.keeper = Some(link);
+        for (app, kept) in std::mem::take(&mut self.found) {
+            self.have_socket_held(&app, &kept);
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod clustered;
 mod conversation;
 mod grouped;
 mod kept;
+mod lost;
 mod orphans;
 pub(super) mod pid_file;
 mod pumped;
@@ -48,7 +49,7 @@ use super::tag::{Tag, launch_bits, list_bits};
 use super::tree::{Kin, Stopping, Todo};
 use super::{reason, sys};
 use crate::base::{ExitStatus, InstanceId, Shortage, Signal, first, is_second};
-use crate::node::{Endpoint, Primary};
+use crate::node::{Endpoint, Kept, Primary};
 use crate::supervisor::{Launch, LaunchId};
 
 const EVENTS_PER_TURN: usize = 256;
@@ -126,6 +127,10 @@ pub struct Host {
     next_member: u64,
     cache: Cache,
     killer: Killer,
+    /// Apps of whose sockets some have come down from an earlier daemon.
+    come_down: HashSet<String>,
+    /// Those of the others that were found, and that the keeper is to hold.
+    found: Vec<(String, Kept<Arc<OwnedFd>>)>,
     /// What those have left behind that were found dead together: one look is enough for all, since what a process leaves has
     /// another parent before its own end is told of.
     inherited: OnceCell<Option<Vec<u32>>>,
@@ -227,6 +232,8 @@ impl Host {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             notify: NotifyFolder::open(home)?,
             killer: Killer::new(Groups::own()),
+            come_down: HashSet::new(),
+            found: Vec::new(),
             inherited: OnceCell::new(),
             keeper: None,
             told: HashMap::new(),
