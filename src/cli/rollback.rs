@@ -10,7 +10,7 @@ use super::{apply, arguments, diff, exchange, generations, offline, surroundings
 use crate::config::retake;
 use crate::daemon::stood;
 use crate::graph::Selection;
-use crate::plan::{Plan, Reason, Snapshot, render_json, render_text};
+use crate::plan::{Plan, Reason, Snapshot, Step, render_json, render_text};
 use crate::rpc::wire::{Answer, Back, Request};
 use crate::runtime::{self, Recall, Recalled};
 use crate::spec::{AppSpec, Fingerprint};
@@ -23,8 +23,15 @@ pub(super) fn run(arguments: &arguments::Rollback, terminal: &mut Terminal) -> R
     }
     let (to, apps, found) = former(&home, wanted)?;
     let back = Back { to: Some(to), only: arguments.only.clone(), code: code(&apps)? };
+    let missing = missing(&apps);
     if arguments.dry_run {
-        return dry_run(&home, &back, found, arguments.json, terminal);
+        let plan = planned(&home, &back, found)?;
+        refuse_missing(&plan, &missing)?;
+        return dry_run(&plan, arguments.json, terminal);
+    }
+    // Mostly nothing is, and the plan is made once.
+    if !missing.is_empty() {
+        refuse_missing(&planned(&home, &back, found)?, &missing)?;
     }
     let mut done = None;
     let request = Request::Rollback(back);
@@ -67,14 +74,31 @@ fn code(apps: &[AppSpec]) -> Result<BTreeMap<String, Fingerprint>, CliError> {
     Ok(taken.map(|app| (app.name.clone(), retake(&app.cwd, &app.fingerprint, &app.fingerprint_by, &env))).collect())
 }
 
-fn dry_run(
-    home: &Path,
-    back: &Back,
-    found: Option<Recalled>,
-    as_json: bool,
-    terminal: &mut Terminal,
-) -> Result<Exit, CliError> {
-    let plan = match offline::ask(home, &Request::PlanBack(back.clone()))? {
+/// What is not there any more without which an app cannot be started, as where old releases are removed.
+fn missing(apps: &[AppSpec]) -> BTreeMap<&str, String> {
+    // What only another user may see is there, for all that is known.
+    let is_gone = |path: &&String| matches!(Path::new(path).try_exists(), Ok(false));
+    let missing = |app: &AppSpec| {
+        // Others are looked for in PATH.
+        let programs = app.interpreter.iter().chain([&app.script]).filter(|path| path.starts_with('/'));
+        let gone = [&app.cwd].into_iter().chain(programs).find(is_gone)?;
+        Some(format!("`{gone}` does not exist"))
+    };
+    apps.iter().filter_map(|app| Some((app.name.as_str(), missing(app)?))).collect()
+}
+
+/// What runs would be stopped for what cannot be started.
+fn refuse_missing(plan: &Plan, missing: &BTreeMap<&str, String>) -> Result<(), CliError> {
+    let starts = |step: &&Step| !step.start.is_empty() || !step.replace.is_empty();
+    let lost = plan.steps.iter().filter(starts).find_map(|step| Some((step, missing.get(step.app.as_str())?)));
+    let Some((step, what)) = lost else { return Ok(()) };
+    let message = format!("nothing was done: `{}` could not be started as it was then: {what}", step.app);
+    Err(CliError::new(Exit::Config, message).hint("put it back, or name the other apps by `--only`"))
+}
+
+/// What would be done.
+fn planned(home: &Path, back: &Back, found: Option<Recalled>) -> Result<Plan, CliError> {
+    Ok(match offline::ask(home, &Request::PlanBack(back.clone()))? {
         offline::Source::Daemon(Answer::Plan { plan }) => *plan,
         offline::Source::Daemon(other) => return Err(exchange::unexpected(&other)),
         offline::Source::Store(state) => {
@@ -85,14 +109,17 @@ fn dry_run(
             let snapshot: Snapshot = runtime::offline_snapshot(&state, &unwatched, &stood(home));
             runtime::plan_to(back, found, &snapshot, &state.key).map_err(exchange::error_of)?
         }
-    };
+    })
+}
+
+fn dry_run(plan: &Plan, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
     if as_json {
-        terminal.json(&render_json(&plan, &|_, _| None))?;
+        terminal.json(&render_json(plan, &|_, _| None))?;
     } else {
-        terminal.print(apply::with_newline(render_text(&plan, &|_, _| None, diff::style(terminal))))?;
-        note_code(&plan, terminal);
+        terminal.print(apply::with_newline(render_text(plan, &|_, _| None, diff::style(terminal))))?;
+        note_code(plan, terminal);
     }
-    note_needs(&plan, terminal);
+    note_needs(plan, terminal);
     Ok(if plan.is_empty() { Exit::Done } else { Exit::Changes })
 }
 

@@ -31,13 +31,33 @@ pub struct Destination<'a> {
 /// What must happen so that the selected apps are as a generation has them, whosever they are. Total: nothing is refused.
 #[must_use]
 pub fn plan_back(to: &Destination<'_>, actual: &Snapshot) -> Plan {
-    let mut steps = gone(to, actual);
-    steps.extend(there(to, actual));
+    let renames = renames(to, actual);
+    let mut steps = gone(to, actual, &renames);
+    steps.extend(there(to, actual, &renames));
     note_needs(&mut steps, to, actual);
     let ecosystem = EcosystemId(EVERYTHING.to_owned());
     let mut plan = Plan { ecosystem, generation: actual.generation, steps, refusals: Vec::new() };
     note_followers(&mut plan, actual);
     plan
+}
+
+/// New names to those from which what runs is taken over: a rename is undone, or done again, as it was done. What was created in
+/// place of the other would run beside it until that has ended, and find its port taken.
+fn renames<'a>(to: &Destination<'a>, actual: &'a Snapshot) -> BTreeMap<&'a str, &'a str> {
+    let goes = |name: &str| to.selection.contains(name) && !to.formers.contains_key(name);
+    let comes = |name: &str| to.selection.contains(name) && !actual.apps.contains_key(name);
+    let mut renames = BTreeMap::new();
+    let mut taken = BTreeSet::new();
+    for (name, former) in to.formers.iter().filter(|(name, _)| comes(name)) {
+        let again = former.spec.renamed_from.as_ref().and_then(|from| actual.apps.get_key_value(from));
+        let back = || actual.apps.iter().find(|(_, app)| app.spec.renamed_from.as_ref() == Some(name));
+        if let Some((from, _)) = again.filter(|(from, _)| goes(from)).or_else(|| back().filter(|(from, _)| goes(from)))
+            && taken.insert(from.as_str())
+        {
+            renames.insert(name.as_str(), from.as_str());
+        }
+    }
+    renames
 }
 
 /// Says where what comes back depends on an app that there will not be: it was left out, or is gone for good.
@@ -66,8 +86,9 @@ pub fn note_code(plan: &mut Plan, then: &Formers, disk: &BTreeMap<String, Finger
 }
 
 /// Dependents first.
-fn gone(to: &Destination<'_>, actual: &Snapshot) -> Vec<Step> {
-    let is_gone = |name: &String| to.selection.contains(name) && !to.formers.contains_key(name);
+fn gone(to: &Destination<'_>, actual: &Snapshot, renames: &BTreeMap<&str, &str>) -> Vec<Step> {
+    let is_renamed = |name: &String| renames.values().any(|from| from == name);
+    let is_gone = |name: &String| to.selection.contains(name) && !to.formers.contains_key(name) && !is_renamed(name);
     let gone: BTreeMap<&str, &ActualApp> =
         actual.apps.iter().filter(|(name, _)| is_gone(name)).map(|(name, app)| (name.as_str(), app)).collect();
     let mut dependents: BTreeMap<&str, Vec<&str>> = gone.keys().map(|name| (*name, Vec::new())).collect();
@@ -94,7 +115,7 @@ fn gone(to: &Destination<'_>, actual: &Snapshot) -> Vec<Step> {
 }
 
 /// Each after what it depends on.
-fn there(to: &Destination<'_>, actual: &Snapshot) -> Vec<Step> {
+fn there(to: &Destination<'_>, actual: &Snapshot, renames: &BTreeMap<&str, &str>) -> Vec<Step> {
     let wanted: BTreeMap<&str, &Former> = to
         .formers
         .iter()
@@ -107,8 +128,9 @@ fn there(to: &Destination<'_>, actual: &Snapshot) -> Vec<Step> {
     let mut steps = Vec::with_capacity(wanted.len());
     for name in ordered(&needs.collect()) {
         let former = wanted[name];
-        let mut step = match actual.apps.get(name) {
-            Some(actual) => existing(former, actual, to),
+        let renamed_from = renames.get(name).copied();
+        let mut step = match actual.apps.get(renamed_from.unwrap_or(name)) {
+            Some(actual) => existing(former, actual, renamed_from, to),
             None => create(former, to),
         };
         if !step.is_keep() {
@@ -140,16 +162,15 @@ impl Destination<'_> {
     }
 }
 
-fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
-    let (app, known) =
-        (&*former.spec, Known { actual, renamed_from: None, adopted: actual.ecosystem != former.ecosystem });
+fn existing(former: &Former, actual: &ActualApp, renamed_from: Option<&str>, to: &Destination<'_>) -> Step {
+    let (app, known) = (&*former.spec, Known { actual, renamed_from, adopted: actual.ecosystem != former.ecosystem });
     let changes = shown_changes(app, &known, to.key);
     let (slots, Down { stop, done }) = slots(former, actual, to);
     let own = action(&changes, &slots, &known);
     let ends = |slot: &u32| actual.instances.get(slot).is_some_and(|instance| instance.liveness == Liveness::Up);
     let action = match own {
-        Action::Keep | Action::Update if !stop.is_empty() || done.iter().any(ends) => Action::Stop,
-        Action::Keep if !done.is_empty() => Action::Update,
+        Action::Keep | Action::Update | Action::Rename if !stop.is_empty() || done.iter().any(ends) => Action::Stop,
+        Action::Keep | Action::Rename if !done.is_empty() => Action::Update,
         own => own,
     };
     let mut reasons = reasons(app, &changes, &slots, &known);
@@ -171,6 +192,7 @@ fn existing(former: &Former, actual: &ActualApp, to: &Destination<'_>) -> Step {
     }
     Step {
         action,
+        renamed_from: renamed_from.map(str::to_owned),
         start: slots.start(),
         remove: slots.remove.clone(),
         overlaps: slots.overlaps(actual, &former.spec),
@@ -293,7 +315,8 @@ mod tests {
                 state.apps.remove(&step.app);
                 continue;
             };
-            let known = state.apps.remove(&step.app).map(|app| app.instances).unwrap_or_default();
+            let before = step.renamed_from.as_ref().unwrap_or(&step.app);
+            let known = state.apps.remove(before).map(|app| app.instances).unwrap_or_default();
             let mut app = Snapshot::of_generation(7, &generation(Some(former), None)).apps.remove(&step.app).unwrap();
             for (slot, instance) in &mut app.instances {
                 let is_done = [&step.start, &step.replace, &step.stop].into_iter().any(|slots| slots.contains(slot));
@@ -303,6 +326,41 @@ mod tests {
             }
             state.apps.insert(step.app.clone(), app);
         }
+    }
+
+    #[test]
+    fn a_rename_is_undone_and_done_again_as_it_was_done() {
+        let old = former("old", "1", &[Meant::Up, Meant::Up]);
+        let mut new = former("new", "1", &[Meant::Up, Meant::Up]);
+        Arc::make_mut(&mut new.spec).renamed_from = Some("old".into());
+        let (before, after) = (generation(Some(&old), None), generation(Some(&new), None));
+        for (from, to, names) in [(&after, &before, ("old", "new")), (&before, &after, ("new", "old"))] {
+            let mut state = Snapshot::of_generation(1, from);
+            let plan = back(to, &state, &Selection::All);
+            let [step] = plan.steps.as_slice() else { panic!("{plan:?}") };
+            assert_eq!((step.app.as_str(), step.renamed_from.as_deref()), (names.0, Some(names.1)));
+            assert!(step.start.is_empty() && step.replace.is_empty() && step.remove.is_empty(), "{step:?}");
+            perform(&plan, to, &mut state);
+            assert!(back(to, &state, &Selection::All).is_empty());
+            // Who takes only one of the two does not touch the other.
+            let only = Selection::named(&[names.0.to_owned()]);
+            let some = back(to, &Snapshot::of_generation(1, from), &only);
+            assert!(some.steps.iter().all(|step| step.renamed_from.is_none()), "{some:?}");
+        }
+        // Another build, of another size, that was stopped: all of that is undone beside the name.
+        let mut new = former("new", "2", &[Meant::Stopped, Meant::Up, Meant::Up]);
+        Arc::make_mut(&mut new.spec).renamed_from = Some("old".into());
+        let mut state = Snapshot::of_generation(1, &generation(Some(&new), None));
+        let plan = back(&before, &state, &Selection::All);
+        assert_eq!(plan.steps.len(), 1, "{plan:?}");
+        assert_eq!((&plan.steps[0].remove, &plan.steps[0].start), (&vec![2], &vec![0]));
+        perform(&plan, &before, &mut state);
+        assert!(back(&before, &state, &Selection::All).is_empty());
+        // Two who were one: one goes on with it.
+        let mut other = former("other", "1", &[Meant::Up]);
+        Arc::make_mut(&mut other.spec).renamed_from = Some("old".into());
+        let plan = back(&generation(Some(&new), Some(&other)), &Snapshot::of_generation(1, &before), &Selection::All);
+        assert_eq!(plan.steps.iter().filter(|step| step.renamed_from.is_some()).count(), 1, "{plan:?}");
     }
 
     #[test]

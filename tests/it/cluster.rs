@@ -673,12 +673,11 @@ fn who_is_checked_is_the_new_one_though_nobody_knows_the_sockets_of_the_old() {
     home.ok(&["apply", "eco.json"]);
     let before = home.pids();
     // Who connects while all are suspended waits in the sockets of the old ones.
-    let waits: Vec<TcpStream> = {
-        before.values().for_each(|pid| procs::signal(*pid, Signal::STOP));
-        let waits = (0..8).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("it listens")).collect();
-        home.run_command(home.command(&["reload", "web"]), SOON).exited(0);
-        waits
-    };
+    for pid in before.values() {
+        procs::signal(*pid, Signal::STOP);
+    }
+    let waits: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(("127.0.0.1", port)).expect("it listens")).collect();
+    home.ok(&["reload", "web"]);
     assert!(home.pids().iter().all(|(name, pid)| before[name] != *pid));
     // Copies of those may be had by root, and by others where ptrace(2) may be used.
     if rustix::process::geteuid().is_root() {

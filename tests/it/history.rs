@@ -88,6 +88,43 @@ fn a_way_back_to_another_script_is_what_the_file_said_then() {
     assert_eq!(home.pid("a:0"), pid, "nothing is restarted");
 }
 
+/// As where old releases are removed.
+#[test]
+fn what_could_not_be_started_as_it_was_then_stops_nothing_that_runs() {
+    let home = Home::new();
+    let of = |release: &str| json!({ "name": "a", "script": format!("{release}/s.sh"), "interpreter": "bash" });
+    for release in ["r1", "r2"] {
+        std::fs::create_dir(home.work.join(release)).expect("a folder");
+        home.write(&format!("{release}/s.sh"), "exec sleep 1000\n");
+        home.apply(&json!([of(release), { "name": "b", "script": "sleep", "args": "1000", "env": { "R": release } }]));
+    }
+    let before = home.pids();
+    std::fs::remove_dir_all(home.work.join("r1")).expect("it was there");
+    for args in [&["rollback"][..], &["rollback", "--dry-run"]] {
+        home.exits(65, args).says("`a` could not be started as it was then").says("r1/s.sh` does not exist");
+    }
+    assert_eq!(home.pids(), before);
+    // The others can go back, and what is not started lacks nothing.
+    home.ok(&["rollback", "--only", "b"]);
+    assert_eq!(home.pids()["a:0"], before["a:0"]);
+    assert_ne!(home.pids()["b:0"], before["b:0"]);
+}
+
+#[test]
+fn a_rename_is_taken_back_as_it_was_done() {
+    let home = running();
+    let before = home.pids();
+    let mut renamed = stay("c");
+    renamed["renamed_from"] = json!("api");
+    shop(&home, &[renamed, stay("db")]);
+    home.ok(&["apply", "eco.json"]);
+    for name in ["api:0", "c:0", "api:0"] {
+        home.ok(&["rollback"]).prints("rename");
+        let pids = home.pids();
+        assert_eq!((pids.get(name), pids.len()), (before.get("api:0"), before.len()), "{name}");
+    }
+}
+
 #[test]
 fn rollback_brings_everything_back_and_can_be_taken_back() {
     let home = running();
