@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &arguments::Apply, terminal: &mut Terminal) -> Resu
     let mut world = surroundings::world_of(&arguments.source)?;
     let home = surroundings::home()?;
     let mut order = order(arguments, &home, &world, terminal)?;
-    let question = order.file.path.parent().and_then(|folder| Question::ask(folder, &world.env));
+    let question = Question::ask(&order.file.path, &world.env);
     world.reading.mode.clone_from(&order.profile);
     let (graph, origins) =
         loading::load(&order.file, order.profile.as_deref(), &order.options.only, arguments.strict, &world, terminal)?;

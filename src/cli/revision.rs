@@ -1,11 +1,12 @@
 //! What git says of the folder that a config is in: asked while the config is read, and not waited for.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::git;
 use crate::plan::Revision;
@@ -17,19 +18,41 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// A question that is under way.
 #[derive(Debug)]
 pub(super) struct Question {
-    child: Child,
-    answer: Receiver<String>,
+    status: Asked,
+    /// Which files of that name git knows: a status would look through all that it does not know.
+    known: Asked,
 }
 
 impl Question {
     /// None where there is no git.
-    pub(super) fn ask(folder: &Path, env: &BTreeMap<String, String>) -> Option<Self> {
-        let mut child = git::command(folder, env)
-            .args(["status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", "."])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
+    pub(super) fn ask(file: &Path, env: &BTreeMap<String, String>) -> Option<Self> {
+        let (folder, name) = (file.parent()?, file.file_name()?);
+        let ask = |args: &[&str], what: &OsStr| Asked::begin(git::command(folder, env).args(args).arg("--").arg(what));
+        let status = ask(&["status", "--porcelain=v2", "--branch", "--untracked-files=no"], OsStr::new("."))?;
+        let known = ask(&["--literal-pathspecs", "ls-files"], name)?;
+        Some(Self { status, known })
+    }
+
+    /// None where it is no work tree, has no commit, or takes too long.
+    pub(super) fn answer(self) -> Option<Revision> {
+        let Self { status, known } = self;
+        let begun = Instant::now();
+        let (said, known) = (status.answer(PATIENCE), known.answer(PATIENCE.saturating_sub(begun.elapsed())));
+        let is_unknown = known.is_some_and(|known| known.is_empty());
+        parse(&said?).map(|revision| Revision { dirty: revision.dirty || is_unknown, ..revision })
+    }
+}
+
+/// A command that is at work, and what it says.
+#[derive(Debug)]
+struct Asked {
+    child: Child,
+    answer: Receiver<String>,
+}
+
+impl Asked {
+    fn begin(command: &mut Command) -> Option<Self> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
         let mut stdout = child.stdout.take()?;
         let (sink, answer) = channel();
         let reads = std::thread::Builder::new().name("git".to_owned()).spawn(move || {
@@ -37,22 +60,24 @@ impl Question {
             let _ = stdout.read_to_string(&mut said);
             let _ = sink.send(said);
         });
+        let asked = Self { child, answer };
         if reads.is_err() {
-            let _ = child.kill();
-            let _ = child.wait();
+            asked.end();
             return None;
         }
-        Some(Self { child, answer })
+        Some(asked)
     }
 
-    /// None where it is no work tree, has no commit, or takes too long.
-    pub(super) fn answer(mut self) -> Option<Revision> {
-        let said = self.answer.recv_timeout(PATIENCE);
-        if said.is_err() {
-            let _ = self.child.kill();
-        }
+    fn answer(self, patience: Duration) -> Option<String> {
+        let said = self.answer.recv_timeout(patience).ok();
+        self.end();
+        said
+    }
+
+    /// Where it has ended that does nothing.
+    fn end(mut self) {
+        let _ = self.child.kill();
         let _ = self.child.wait();
-        parse(&said.ok()?)
     }
 }
 

@@ -391,7 +391,15 @@ pub fn is_there(home: &Path) -> bool {
 }
 
 fn exists(path: &Path) -> Result<bool, StoreError> {
-    path.try_exists().map_err(|error| io_error("read", path, &error))
+    match path.try_exists() {
+        Err(error) if is_loop(&error) => Ok(true),
+        found => found.map_err(|error| io_error("read", path, &error)),
+    }
+}
+
+/// A link that leads back to itself is there, and no state.
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 /// Makes a state what the file says, and keeps what was there under a name of its own: `state.damaged-` and the time. Never is
@@ -739,6 +747,9 @@ fn damaged(path: &Path, reason: &str) -> StoreError {
 }
 
 fn io_error(doing: &'static str, path: &Path, error: &io::Error) -> StoreError {
+    if is_loop(error) {
+        return damaged(path, "it is a link that leads back to itself");
+    }
     StoreError::Io { doing, path: path.display().to_string(), reason: crate::platform::reason(error) }
 }
 

@@ -52,7 +52,11 @@ pub fn offline_views(state: &State, layout: &Layout, unwatched: &Unwatched) -> V
                 }
                 match instance.intent {
                     Intent::Up => {
-                        view.detail = Some("should run: the next command that changes something starts it".to_owned());
+                        let what = match record.spec.schedule {
+                            Some(_) => "has a schedule, and no daemon that runs it: the next command that changes something starts one",
+                            None => "should run: the next command that changes something starts it",
+                        };
+                        view.detail = Some(what.to_owned());
                     }
                     Intent::Stopped => {}
                     Intent::Done { status } => {

@@ -357,10 +357,14 @@ fn a_generation_has_the_commit_of_its_file() {
     home.ok(&["apply", "eco.json"]);
     shop(&home, &[stay("api"), stay("db")]);
     home.ok(&["apply", "eco.json"]);
+    // No commit has this one.
+    shop(&home, &[stay("api")]);
+    home.write_json("other.json", &json!({ "name": "other", "apps": [stay("other")] }));
+    home.ok(&["apply", "other.json"]);
     let listed = home.json(&["history", "--json"]);
     // Git may have taken longer than anybody waits; what it said is right.
-    let revisions: Vec<&Value> = (0..2).map(|at| &listed["generations"][at]["revision"]).collect();
-    for (revision, dirty) in revisions.into_iter().zip([false, true]) {
+    let revisions: Vec<&Value> = (0..3).map(|at| &listed["generations"][at]["revision"]).collect();
+    for (revision, dirty) in revisions.into_iter().zip([false, true, true]) {
         if !revision.is_null() {
             assert_eq!(*revision, json!({ "commit": commit, "dirty": dirty }));
         }

@@ -545,20 +545,25 @@ fn a_damaged_state_on_a_full_disk_waits_for_room() {
 fn a_folder_or_a_pipe_in_its_place_is_damage_as_any_other() {
     let home = running(&["a", "b"]);
     let before = home.pids();
-    for is_pipe in [false, true] {
+    for (kind, words) in
+        [("folder", "it is not a file"), ("pipe", "it is not a file"), ("link", "it is a link that leads back")]
+    {
         home.lose_daemon();
         std::fs::remove_file(state(&home)).expect("it is there");
-        if is_pipe {
-            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-            rustix::fs::mknodat(rustix::fs::CWD, state(&home), rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
-        } else {
-            std::fs::create_dir(state(&home)).expect("a folder");
+        match kind {
+            "pipe" => {
+                let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+                let pipe = rustix::fs::FileType::Fifo;
+                rustix::fs::mknodat(rustix::fs::CWD, state(&home), pipe, mode, 0).expect("a pipe");
+            }
+            "link" => std::os::unix::fs::symlink("state", state(&home)).expect("a link"),
+            _ => std::fs::create_dir(state(&home)).expect("a folder"),
         }
-        home.exits(1, &["state", "check"]).prints("state: damaged: it is not a file");
+        home.exits(1, &["state", "check"]).prints(&format!("state: damaged: {words}"));
         home.ok(&["start", "a"]).says("it was built anew from `").says("with 2 apps");
         all_as_before(&home, &before);
     }
-    assert_eq!(set_aside(&home).len(), 2);
+    assert_eq!(set_aside(&home).len(), 3);
 }
 
 /// Nothing to build anew from, and not to be taken for a home that nobody has used.

@@ -214,7 +214,7 @@ fn read(
             return Ok((graph, origins, None));
         }
     }
-    let question = file.path.parent().and_then(|folder| super::super::revision::Question::ask(folder, &world.env));
+    let question = super::super::revision::Question::ask(&file.path, &world.env);
     let (mut graph, origins) = loading::load(&file, profile, &picks.only, false, &world, terminal)?;
     graph.file = file.path.to_string_lossy().into_owned();
     Ok((graph, origins, question.and_then(super::super::revision::Question::answer)))
