@@ -13,7 +13,7 @@ use super::{AppRecord, Intent, Recalled, Stranger, TargetError, resolve, view};
 use crate::base::{InstanceId, Key, Now, shell_word};
 use crate::graph::{Graph, Selection};
 use crate::plan::{
-    Action, Completions, Destination, Formers, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code,
+    Action, Completions, Destination, Formers, Meant, Plan, PlanPolicy, Reason, Snapshot, Step, check_stale, note_code,
     note_followers, plan, plan_back, restrict,
 };
 use crate::rpc::wire::{Answer, Apply, Back, PlanOptions, Request, RestoredApp, Scale};
@@ -549,13 +549,17 @@ fn scale(apps: ByApp, to: Scale, caller: Caller, table: &Table) -> Result<Operat
         if wanted == count {
             continue;
         }
-        // Where one in the middle was deleted by hand, the slots are counted through again.
-        let remove = slots.range(wanted..).copied().collect();
-        let start = (0..wanted).filter(|slot| !slots.contains(slot)).collect();
+        // Also where one in the middle was deleted by hand.
+        let (fewer, more) = (count.saturating_sub(wanted), wanted.saturating_sub(count));
+        let remove: Vec<u32> = slots.iter().rev().take(fewer as usize).rev().copied().collect();
+        let start: Vec<u32> = (0..).filter(|slot| !slots.contains(slot)).take(more as usize).collect();
+        let stay = slots.iter().filter(|slot| !remove.contains(slot)).chain(&start);
+        // What is stopped among them stays so.
+        let slots = Some(stay.map(|slot| (*slot, Meant::Up)).collect());
         let spec = AppSpec { instances: wanted, ..(*app.record.spec).clone() };
         let AppRecord { ecosystem, file, .. } = app.record.clone();
         let (ambient, done) = (app.ambient.clone(), BTreeMap::new());
-        let declared = Declared { ecosystem, file, spec: Arc::new(spec), ambient, slots: None, done };
+        let declared = Declared { ecosystem, file, spec: Arc::new(spec), ambient, slots, done };
         let step = Step { action: Action::Scale, start, remove, ..Step::create(&name, Vec::new()) };
         operation.add(name, Aim::Apply { step: Box::new(step), declared: Some(declared) }, BTreeSet::new());
     }

@@ -437,3 +437,24 @@ fn an_app_with_a_space_in_its_name_can_be_selected() {
     home.ok(&["restart", "eco.json", "--only", "my app"]);
     home.exits(1, &["show", "eco.json"]).says("`pmrun apply eco.json`");
 }
+
+#[test]
+fn scaling_leaves_alone_who_stays_also_where_one_in_the_middle_is_gone() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let mut many = crate::support::stay("many");
+    many["instances"] = json!(4);
+    home.apply(&json!([many]));
+    home.ok(&["stop", "many:3"]);
+    home.ok(&["delete", "many:0", "many:1"]);
+    let before = home.pids();
+    home.ok(&["scale", "many", "+1"]);
+    let names = || home.list().iter().map(crate::support::Instance::label).collect::<std::collections::BTreeSet<_>>();
+    let of = |slots: &[u32]| slots.iter().map(|slot| format!("many:{slot}")).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(names(), of(&[0, 2, 3]));
+    assert_eq!((home.pid("many:2"), home.state("many:3").as_str()), (before["many:2"], "stopped"));
+    home.ok(&["scale", "many", "2"]);
+    assert_eq!((names(), home.pid("many:2")), (of(&[0, 2]), before["many:2"]));
+    home.ok(&["scale", "many", "4"]);
+    assert_eq!((names(), home.pid("many:2")), (of(&[0, 1, 2, 3]), before["many:2"]));
+}
