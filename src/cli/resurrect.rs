@@ -49,8 +49,12 @@ pub(super) fn run(arguments: &Resurrect, terminal: &mut Terminal) -> Result<Exit
 /// Prints what would be done about what was kept.
 fn show(apps: &[RestoredApp], known: &[InstanceView], terminal: &mut Terminal) -> Result<Plan, CliError> {
     let shown = plan_of(apps, known, random::key()?);
-    terminal.print(with_newline(render_text(&shown, &|_, _| None, diff::style(terminal))))?;
+    print(&shown, terminal)?;
     Ok(shown)
+}
+
+fn print(plan: &Plan, terminal: &mut Terminal) -> Result<(), CliError> {
+    terminal.print(with_newline(render_text(plan, &|_, _| None, diff::style(terminal))))
 }
 
 fn exit_of(plan: &Plan) -> Exit {
@@ -137,7 +141,10 @@ fn from_pm2(dump: &Path, arguments: &Resurrect, terminal: &mut Terminal) -> Resu
             left_out.push(format!("`{name}`"));
         }
     }
-    let shown = show(&apps, &[], terminal)?;
+    let shown = plan_of(&apps, &[], random::key()?);
+    if arguments.dry_run || !terminal.manners.are_pm2s() {
+        print(&shown, terminal)?;
+    }
     let stopped: Vec<String> =
         apps.iter().filter(|app| app.up.is_empty()).map(|app| format!("`{}`", app.spec.name)).collect();
     if !stopped.is_empty() {

@@ -13,7 +13,7 @@ use super::super::exit::Exit;
 use super::super::more::More;
 use super::super::terminal::{Terminal, harmless};
 use super::super::{
-    flush, init, instances, kill, list, offline, reload_logs, resurrect, saved, show, surroundings, trigger,
+    change, flush, init, instances, kill, list, offline, reload_logs, resurrect, saved, show, surroundings, trigger,
 };
 use super::{Said, act, aside, quietly, say, table, warn};
 use crate::daemon::{dump_path, write_dump};
@@ -205,15 +205,26 @@ fn bring_back(arguments: &arguments::Resurrect, terminal: &mut Terminal) -> Resu
     let from = (!is_ours).then_some(path);
     let saved = from.is_none();
     let wanted = arguments::Resurrect { from, saved, dry_run: arguments.dry_run, turn: arguments.turn };
-    let result = hushed(terminal, |terminal| resurrect::run(&wanted, terminal));
-    if let Err(err) = result
-        && err.exit != Exit::NotReady
-    {
-        return Err(err);
+    let mut results = vec![hushed(terminal, |terminal| resurrect::run(&wanted, terminal))];
+    // PM2's daemon forgets all when it is ended by a signal. Here what should run is still known, and is started again.
+    let all_down = !before.is_empty() && before.iter().all(|view| view.pid.is_none());
+    if all_down && !arguments.dry_run {
+        let all = ["all".to_owned()];
+        let revive = |terminal: &mut Terminal| {
+            change::bring_up(&Request::Resurrect, &all, "resurrected", arguments.turn, terminal)
+        };
+        results.push(hushed(terminal, revive));
+    }
+    for result in results {
+        if let Err(err) = result
+            && err.exit != Exit::NotReady
+        {
+            return Err(err);
+        }
     }
     for app in show::apps(&home, &["all".to_owned()], false, terminal)? {
         let is_new = !before.iter().any(|view| view.name == app.spec.name);
-        for _ in app.instances.iter().filter(|_| is_new) {
+        for _ in app.instances.iter().filter(|view| is_new || all_down && view.pid.is_some()) {
             say(&format!("Process {} restored", harmless(app.spec.script.as_bytes(), false)), terminal)?;
         }
     }
