@@ -53,7 +53,10 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
     let Known { instances, strangers, watched } = known(arguments, &home, terminal)?;
     let loads = look.of(&home, instances.iter().filter_map(|view| view.pid));
     let mut packages = Packages::default();
-    let rows = rows(instances, &loads, arguments, &home, &mut packages);
+    let mut rows = rows(instances, &loads, arguments, &home, &mut packages);
+    if terminal.manners.are_pm2s() && !arguments.json {
+        super::pm2::settle(&mut rows, &home, terminal)?;
+    }
     if arguments.json {
         let measured: Vec<Measured<'_>> = rows.iter().map(Measured::new).collect();
         terminal.json(&json!({ "version": 1, "daemon": watched, "instances": measured, "strangers": strangers }))?;

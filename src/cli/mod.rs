@@ -142,7 +142,7 @@ pub fn run() -> ExitCode {
     terminal.manners = manners;
     terminal.silent = line.silent || manners.are_pm2s() && pm2::is_silenced();
     terminal.mute = manners.are_pm2s()
-        && pm2::is_silenced()
+        && terminal.silent
         && !matches!(cli.command, Command::Jlist(_) | Command::PrettyList(_) | Command::Logs(_) | Command::Version(_));
     let result = match &cli.command {
         // Its exit code is its apps'.

@@ -514,6 +514,9 @@ pub struct InstanceView {
     pub restarts: u32,
     /// Wall clock, milliseconds since 1970; of the process that runs.
     pub started_at_ms: Option<u64>,
+    /// The same of the last one, where none runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_started_at_ms: Option<u64>,
     pub last_exit: Option<ExitStatus>,
     /// Wall clock, milliseconds since 1970: when `cron_restart` or `schedule` starts it next.
     #[serde(default)]
@@ -643,6 +646,7 @@ impl InstanceView {
             detail: None,
             restarts: 0,
             started_at_ms: None,
+            last_started_at_ms: None,
             last_exit: None,
             next_run_at_ms: None,
             runs: Vec::new(),

@@ -109,8 +109,8 @@ fn process(app: &AppView, view: &InstanceView, around: Around<'_>) -> Value {
         "axm_dynamic": {},
         "restart_time": view.restarts,
         "unstable_restarts": view.unstable_restarts,
-        "pm_uptime": view.started_at_ms.unwrap_or(0),
-        "created_at": view.started_at_ms,
+        "pm_uptime": view.started_at_ms.or(view.last_started_at_ms).unwrap_or(0),
+        "created_at": view.started_at_ms.or(view.last_started_at_ms),
     });
     let own = own.as_object().cloned().unwrap_or_default().into_iter();
     let more = [

@@ -4,10 +4,11 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::named_pm2::Pm2;
-use crate::support::needs_node;
+use crate::support::{needs_node, procs};
 
 const BOUND: Duration = Duration::from_mins(1);
 
@@ -239,4 +240,38 @@ fn what_happens_is_told_between_what_is_written() {
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     reader.join().expect("it ends with the program");
+}
+
+/// PM2's daemon forgets all when a signal ends it, and brings back what it has dumped.
+#[test]
+fn what_a_signal_to_the_daemon_has_stopped_is_resurrected() {
+    let pm2 = Pm2::new();
+    pm2.home.write("stay.sh", "exec sleep 1000\n");
+    pm2.says(0, &["start", "stay.sh", "--name", "keep"], &[]);
+    pm2.says(0, &["start", "stay.sh", "--name", "rest"], &[]);
+    pm2.says(0, &["stop", "rest"], &[]);
+    pm2.says(0, &["save"], &[]);
+    let pid = || std::fs::read_to_string(pm2.home.folder.join("pm2.pid")).ok()?.trim().parse::<u32>().ok();
+    let daemon = pid().expect("it runs");
+    procs::signal(daemon, Signal::TERM);
+    assert!(procs::wait_gone(daemon, BOUND));
+    let back = pm2.says(0, &["resurrect"], &["[PM2] Resurrecting"]);
+    assert!(!back.stdout.contains("Plan:") && back.stdout.contains("stay.sh restored"), "{back}");
+    let status = |at: usize| pm2.list()[at]["pm2_env"]["status"].clone();
+    assert_eq!((status(0), status(1)), (json!("online"), json!("stopped")));
+}
+
+#[test]
+fn what_does_not_run_has_the_words_and_the_time_that_pm2_has_for_it() {
+    let pm2 = Pm2::new();
+    pm2.home.write("crash.sh", "exit 3\n");
+    pm2.says(0, &["start", "crash.sh", "--no-autorestart"], &[]);
+    until("it has ended", || pm2.list()[0]["pm2_env"]["status"] == "stopped");
+    let env = pm2.list()[0]["pm2_env"].clone();
+    assert!(env["pm_uptime"].as_u64().is_some_and(|at| at > 1_700_000_000_000), "{env}");
+    assert_eq!(env["created_at"], env["pm_uptime"]);
+    for args in [&["list"][..], &["ls", "-m"]] {
+        pm2.says(0, args, &[]).prints("stopped").never_shows("errored");
+    }
+    assert_eq!(pm2.says(0, &["-s", "list"], &[]).stdout, "");
 }

@@ -299,7 +299,8 @@ impl Serialize for Environment<'_> {
         }
         map.serialize_entry("unique_id", &self.unique_id)?;
         map.serialize_entry("status", status(self.app, view))?;
-        map.serialize_entry("pm_uptime", &view.started_at_ms.unwrap_or(0))?;
+        let launched = view.started_at_ms.or(view.last_started_at_ms);
+        map.serialize_entry("pm_uptime", &launched.unwrap_or(0))?;
         let offers = self.offers.and_then(|view| view.offers.clone()).unwrap_or_default();
         map.serialize_entry("axm_actions", &offers.actions)?;
         map.serialize_entry("axm_monitor", &offers.measures)?;
@@ -307,7 +308,7 @@ impl Serialize for Environment<'_> {
         options.entry("module_name").or_insert_with(|| json!(spec.name));
         map.serialize_entry("axm_options", &options)?;
         map.serialize_entry("axm_dynamic", &json!({}))?;
-        map.serialize_entry("created_at", &view.started_at_ms)?;
+        map.serialize_entry("created_at", &launched)?;
         map.serialize_entry("pm_id", &view.id)?;
         map.serialize_entry("restart_time", &view.restarts)?;
         map.serialize_entry("unstable_restarts", &view.unstable_restarts)?;

@@ -126,7 +126,8 @@ fn facts(app: &AppView, view: &InstanceView, version: Option<&str>, layout: &Lay
         facts.push(("entire log path", path(&view.log_file)));
     }
     let runs_node = spec.is_node().then(|| view.pid.and_then(node_version)).flatten();
-    let created = view.started_at_ms.and_then(|ms| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok());
+    let launched = view.started_at_ms.or(view.last_started_at_ms);
+    let created = launched.and_then(|ms| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok());
     facts.extend([
         ("pid path", safe(&pid_file(spec, id.slot, view.id, layout))),
         ("interpreter", safe(spec.interpreter.as_deref().unwrap_or("none"))),

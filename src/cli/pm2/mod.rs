@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(super) use self::commands::{begin, dispatch, link_names, stay};
 pub(super) use self::program::Program;
 pub(super) use self::reload_lock::ReloadLock;
-pub(super) use self::table::{paragraphs, text as table_text};
+pub(super) use self::table::{paragraphs, settle, text as table_text};
 use super::arguments::Act;
 use super::error::CliError;
 use super::exchange::{self, Outcome};

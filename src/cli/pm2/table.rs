@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::super::columns::Row;
 use super::super::error::CliError;
+use super::super::jlist::status;
 use super::super::list::now_ms;
 use super::super::looks::percent;
 use super::super::terminal::{Colour, Terminal, harmless, paint};
@@ -45,12 +46,29 @@ pub(in super::super) fn text(rows: &[Row], colour: bool, now_ms: u64) -> String 
         text += &line(cells, &widths, |at, cell| match COLUMNS[at].0 {
             "id" | "name" => paint(colour, Colour::Cyan, cell),
             "mode" => paint(colour, Colour::Blue, cell),
-            "status" => paint(colour, hue(status(&row.view)), cell),
+            "status" => paint(colour, hue(word(&row.view)), cell),
             "user" => paint(colour, Colour::Bold, cell),
             _ => cell.to_owned(),
         });
     }
     text + &border(&widths, ['└', '┴', '┘'])
+}
+
+/// What is not to be started again is stopped, however it ended: that is for its app to say.
+pub(in super::super) fn settle(rows: &mut [Row], home: &Path, terminal: &mut Terminal) -> Result<(), CliError> {
+    let failed = |row: &Row| row.view.state == "errored" && row.view.pid.is_none();
+    // Mostly there is none, and nobody is asked.
+    if !rows.iter().any(failed) {
+        return Ok(());
+    }
+    let apps = show::apps(home, &["all".to_owned()], false, terminal)?;
+    for row in rows.iter_mut().filter(|row| failed(row)) {
+        let app = apps.iter().find(|app| app.spec.name == row.view.name);
+        if let Some(app) = app {
+            status(app, &row.view).clone_into(&mut row.view.state);
+        }
+    }
+    Ok(())
 }
 
 /// `ls -m`: what scripts take apart by lines.
@@ -128,7 +146,7 @@ fn cells(row: &Row, now_ms: u64) -> [String; 13] {
         view.pid.unwrap_or(0).to_string(),
         uptime(view, now_ms),
         view.restarts.to_string(),
-        status(view).to_owned(),
+        word(view).to_owned(),
         percent(row.load.map_or(0, |load| load.cpu_permille)),
         bytes(memory),
         safe(&row.user),
@@ -159,7 +177,7 @@ fn bytes(bytes: u64) -> String {
 }
 
 /// In PM2's words, as far as an instance alone tells.
-fn status(view: &InstanceView) -> &'static str {
+fn word(view: &InstanceView) -> &'static str {
     match view.state.as_str() {
         "stopping" => "stopping",
         "waiting" if view.waits_ms.is_some() => "waiting restart",
