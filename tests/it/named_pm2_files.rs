@@ -94,3 +94,24 @@ fn a_daemon_that_a_signal_ends_writes_a_dump() {
     let dumped: Value = serde_json::from_slice(&std::fs::read(&dump).expect("a dump")).expect("JSON");
     assert_eq!((&dumped[0]["name"], &dumped[0]["status"]), (&json!("echo"), &json!("online")));
 }
+
+#[test]
+fn a_file_is_told_what_it_does_not_say() {
+    let pm2 = Pm2::new();
+    pm2.home.write("stay.sh", "exec sleep 1000\n");
+    let apps = json!([
+        { "name": "a", "script": "stay.sh" },
+        { "name": "b", "script": "stay.sh", "namespace": "own", "ignore_watch": ["y"] },
+    ]);
+    pm2.home.write_json("eco.json", &json!({ "apps": apps }));
+    let flags = ["--watch", "--namespace", "z", "--ignore-watch", "x", "--cwd", "/"];
+    let said = pm2.says(0, &[&["start", "eco.json"][..], &flags].concat(), &[]);
+    assert!(said.stdout.contains("`--cwd` is not taken with a file"), "{said}");
+    let list = pm2.list();
+    let of = |at: usize| {
+        let env = &list[at]["pm2_env"];
+        (env["namespace"].clone(), env["watch"].clone(), env["ignore_watch"].clone())
+    };
+    assert_eq!(of(0), (json!("z"), json!(true), json!(["x"])));
+    assert_eq!(of(1), (json!("own"), json!(true), json!(["y"])));
+}

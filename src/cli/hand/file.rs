@@ -6,8 +6,10 @@ use super::super::ambient::ambient;
 use super::super::arguments::Picks;
 use super::super::error::CliError;
 use super::super::exit::Exit;
+use super::super::options::AppOptions;
 use super::super::terminal::Terminal;
 use super::super::{change, diff, exchange, loading, pm2, surroundings};
+use super::app::changed;
 use super::{Scene, Verb};
 use crate::config::World;
 use crate::document::Node;
@@ -15,6 +17,7 @@ use crate::graph::Graph;
 use crate::plan::{Plan, Revision, render_text};
 use crate::rpc::wire::{Alter, Altered, AppView, Apply, PlanOptions, Request};
 use crate::schema::Origins;
+use crate::spec::AppSpec;
 
 pub(super) fn apply(
     scene: &Scene<'_>,
@@ -62,6 +65,16 @@ pub(super) fn apply(
         }
         if let Some(args) = arguments.app.args.as_ref().filter(|args| !args.is_empty()) {
             graph.apps.iter_mut().for_each(|app| app.args.extend(args.iter().cloned()));
+        }
+        if arguments.app.get("cwd").is_some() {
+            pm2::warn("`--cwd` is not taken with a file: `cwd` is said in the file", terminal)?;
+        }
+        for app in &mut graph.apps {
+            let is_known = known.iter().any(|other| other.spec.name == app.name);
+            let options = lacking(app, &arguments.app, is_known);
+            if options.keys().next().is_some() {
+                *app = changed(app, &options, world, terminal)?.0;
+            }
         }
     }
     let apps = graph.apps.clone();
@@ -119,6 +132,26 @@ pub(super) fn apply(
         return pm2::act(&request, &rest, pm2::Said::InFile, terminal);
     }
     change::bring_up(&request, &rest, verb.done(), arguments.turn, terminal)
+}
+
+/// What PM2 takes of the command line with a file: what the file does not say of an app, and of watching only when that is new.
+fn lacking(app: &AppSpec, said: &AppOptions, is_known: bool) -> AppOptions {
+    let mut options = said.clone();
+    options.args = None;
+    let usual = AppSpec::new("", "", "");
+    let others: Vec<&'static str> = options
+        .keys()
+        .filter(|key| match *key {
+            "namespace" => app.namespace != usual.namespace,
+            "ignore_watch" => !app.watch.ignore.is_empty(),
+            "watch" => is_known || app.watch.enabled,
+            _ => true,
+        })
+        .collect();
+    for key in others {
+        options.take(key);
+    }
+    options
 }
 
 /// What `deploy` has of variables for a profile.
