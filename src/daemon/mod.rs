@@ -570,6 +570,13 @@ fn adopt(
         stood.next().map(|standing| (launch.id, if standing.is_over() { Left::Over } else { Left::OnceGone }))
     };
     let left = instances.iter().zip(&launches).filter_map(left).collect();
+    let listened = |id: &InstanceId| {
+        let known = state.apps.get(&id.app).and_then(|app| app.instances.get(&first(id.slot)));
+        let both = known.into_iter().flat_map(|known| [known.id, second(known.id)]);
+        both.filter_map(|number| standings.get(&number)).any(Standing::listens)
+    };
+    let who = instances.iter().zip(&launches).filter(|(id, _)| listened(id)).map(|(_, launch)| launch.id);
+    host.hear_who_listened(who.collect());
     let survivors: Vec<Survivor> = host.adopt(&launches, &left, leaving).into_iter().filter_map(survivor).collect();
     // Who has ended meanwhile may have written until then.
     let ran = |id: &InstanceId| {

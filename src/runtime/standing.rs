@@ -262,6 +262,12 @@ impl Standing {
         }
     }
 
+    /// Whether it has said that it listens on what it was given for that.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.listens
+    }
+
     /// Whether its process was seen to end, and only what that has left may be there.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -685,6 +685,33 @@ fn who_is_checked_is_the_new_one_though_nobody_knows_the_sockets_of_the_old() {
     }
 }
 
+/// Nobody else keeps it open then, and who comes next finds the port free.
+#[test]
+fn what_a_worker_has_opened_for_itself_stays_its_own() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    let own = SERVER.replace(
+        "process.env.LISTEN || Number(process.env.PORT)",
+        "{ port: Number(process.env.PORT), exclusive: true }",
+    );
+    home.write("server.js", own);
+    let mut app = server(port, 1);
+    app["exec_mode"] = json!("cluster");
+    app["listen_timeout"] = json!(1_000);
+    home.write_json("eco.json", &json!([app]));
+    let _ = home.run(&["apply", "eco.json"]);
+    home.until("it serves", |_| ask(port).is_some());
+    home.lose_daemon();
+    let _ = home.run(&["apply", "eco.json"]);
+    let before = home.pid("web:0");
+    let _ = home.run(&["restart", "web"]);
+    let after = home.pid("web:0");
+    assert_ne!(before, after);
+    home.until("the next one serves", |_| ask(port).is_some_and(|said| said.starts_with(&format!("{after} "))));
+}
+
 #[test]
 fn one_instance_is_relieved_without_a_moment_in_which_nobody_serves() {
     if !needs_node() {

@@ -1,6 +1,7 @@
 //! Sockets that were lost with daemon and keeper together. The processes that serve there have them still, and with a copy of them
 //! nobody who waits in one is cut off when its process is relieved.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::running::Running;
 use crate::node::{Endpoint, Family, Share};
 use crate::platform::connections::sockets_of;
 use crate::spec::{Listener, Runtime};
-use crate::supervisor::Launch;
+use crate::supervisor::{Launch, LaunchId};
 
 /// What is passed begins here: `SD_LISTEN_FDS_START` of sd_listen_fds(3).
 const FIRST_PASSED: i32 = 3;
@@ -22,6 +23,11 @@ const FIRST_PASSED: i32 = 3;
 const LOOKED_AT_MAX: usize = 1024;
 
 impl Host {
+    /// Who has said that it listens on what an earlier daemon has opened for it. To be said before [`Self::adopt`].
+    pub fn hear_who_listened(&mut self, launches: HashSet<LaunchId>) {
+        self.listened = launches;
+    }
+
     /// Goes on with what a process has, where nothing of its app has come down. That takes what ptrace(2) takes: root, or the same
     /// user where `kernel.yama.ptrace_scope` is 0. Without it, it is as if there were none.
     pub(super) fn find_lost(&mut self, launch: &Launch) {
@@ -31,8 +37,9 @@ impl Host {
             return;
         }
         let passed = passed_to(running, &launch.listen).map(|(endpoint, fd)| (endpoint, fd, true));
-        // Bun's are its own, and Deno has none.
-        let asked = asks && !matches!(Runtime::of(&launch.program), Some(Runtime::Bun | Runtime::Deno));
+        // Others have opened what they listen on themselves. Bun's are its own, and Deno has none.
+        let has_asked = asks && self.listened.contains(&launch.id);
+        let asked = has_asked && !matches!(Runtime::of(&launch.program), Some(Runtime::Bun | Runtime::Deno));
         let asked = asked.then(|| listened_on_by(running, worker.share)).into_iter().flatten();
         let found: Vec<_> = passed.chain(asked.map(|(endpoint, fd)| (endpoint, fd, false))).collect();
         for (endpoint, fd, passed) in found {

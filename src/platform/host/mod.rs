@@ -129,6 +129,7 @@ pub struct Host {
     killer: Killer,
     /// Apps of whose sockets some have come down from an earlier daemon.
     come_down: HashSet<String>,
+    listened: HashSet<LaunchId>,
     /// Those of the others that were found, and that the keeper is to hold.
     found: Vec<(String, Kept<Arc<OwnedFd>>)>,
     /// What those have left behind that were found dead together: one look is enough for all, since what a process leaves has
@@ -233,6 +234,7 @@ impl Host {
             notify: NotifyFolder::open(home)?,
             killer: Killer::new(Groups::own()),
             come_down: HashSet::new(),
+            listened: HashSet::new(),
             found: Vec::new(),
             inherited: OnceCell::new(),
             keeper: None,
