@@ -42,13 +42,12 @@ pub fn plan_back(to: &Destination<'_>, actual: &Snapshot) -> Plan {
 }
 
 /// New names to those from which what runs is taken over: a rename is undone, or done again, as it was done. What was created in
-/// place of the other would run beside it until that has ended, and find its port taken.
+/// place of the other would run beside it until that has ended, and find its port taken. Either name chooses both: they are one app.
 fn renames<'a>(to: &Destination<'a>, actual: &'a Snapshot) -> BTreeMap<&'a str, &'a str> {
-    let goes = |name: &str| to.selection.contains(name) && !to.formers.contains_key(name);
-    let comes = |name: &str| to.selection.contains(name) && !actual.apps.contains_key(name);
+    let goes = |name: &str| !to.formers.contains_key(name);
     let mut renames = BTreeMap::new();
     let mut taken = BTreeSet::new();
-    for (name, former) in to.formers.iter().filter(|(name, _)| comes(name)) {
+    for (name, former) in to.formers.iter().filter(|(name, _)| !actual.apps.contains_key(*name)) {
         let again = former.spec.renamed_from.as_ref().and_then(|from| actual.apps.get_key_value(from));
         let back = || actual.apps.iter().find(|(_, app)| app.spec.renamed_from.as_ref() == Some(name));
         if let Some((from, _)) = again.filter(|(from, _)| goes(from)).or_else(|| back().filter(|(from, _)| goes(from)))
@@ -57,6 +56,7 @@ fn renames<'a>(to: &Destination<'a>, actual: &'a Snapshot) -> BTreeMap<&'a str, 
             renames.insert(name.as_str(), from.as_str());
         }
     }
+    renames.retain(|name, from| to.selection.contains(name) || to.selection.contains(from));
     renames
 }
 
@@ -119,7 +119,7 @@ fn there(to: &Destination<'_>, actual: &Snapshot, renames: &BTreeMap<&str, &str>
     let wanted: BTreeMap<&str, &Former> = to
         .formers
         .iter()
-        .filter(|(name, _)| to.selection.contains(name))
+        .filter(|(name, _)| to.selection.contains(name) || renames.contains_key(name.as_str()))
         .map(|(name, former)| (name.as_str(), former))
         .collect();
     let needs =
@@ -342,10 +342,14 @@ mod tests {
             assert!(step.start.is_empty() && step.replace.is_empty() && step.remove.is_empty(), "{step:?}");
             perform(&plan, to, &mut state);
             assert!(back(to, &state, &Selection::All).is_empty());
-            // Who takes only one of the two does not touch the other.
-            let only = Selection::named(&[names.0.to_owned()]);
-            let some = back(to, &Snapshot::of_generation(1, from), &only);
-            assert!(some.steps.iter().all(|step| step.renamed_from.is_none()), "{some:?}");
+            // By either of the two names both are meant.
+            for name in [names.0, names.1] {
+                let only = Selection::named(&[name.to_owned()]);
+                let same = back(to, &Snapshot::of_generation(1, from), &only);
+                assert_eq!(same.steps, plan.steps, "{name}");
+            }
+            let other = Selection::named(&["other".to_owned()]);
+            assert!(back(to, &Snapshot::of_generation(1, from), &other).steps.is_empty());
         }
         // Another build, of another size, that was stopped: all of that is undone beside the name.
         let mut new = former("new", "2", &[Meant::Stopped, Meant::Up, Meant::Up]);

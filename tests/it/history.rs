@@ -118,8 +118,8 @@ fn a_rename_is_taken_back_as_it_was_done() {
     renamed["renamed_from"] = json!("api");
     shop(&home, &[renamed, stay("db")]);
     home.ok(&["apply", "eco.json"]);
-    for name in ["api:0", "c:0", "api:0"] {
-        home.ok(&["rollback"]).prints("rename");
+    for (name, only) in [("api:0", "api,c"), ("c:0", "c"), ("api:0", "c")] {
+        home.ok(&["rollback", "--only", only]).prints("rename");
         let pids = home.pids();
         assert_eq!((pids.get(name), pids.len()), (before.get("api:0"), before.len()), "{name}");
     }
