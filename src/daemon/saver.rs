@@ -253,15 +253,21 @@ fn refusal(error: &StoreError) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc::UnboundedReceiver;
+
     use super::*;
+
+    fn begun(home: &Path) -> (Saver, UnboundedReceiver<Told>) {
+        let (sink, told) = tokio::sync::mpsc::unbounded_channel();
+        let mut store = Store::open(home).unwrap();
+        let state = store.load().unwrap();
+        (Saver::start(home, store, state, sink).unwrap(), told)
+    }
 
     #[test]
     fn every_ticket_comes_back_in_order_and_is_on_disk() {
         let home = tempfile::tempdir().unwrap();
-        let (sink, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let mut store = Store::open(home.path()).unwrap();
-        let state = store.load().unwrap();
-        let saver = Saver::start(home.path(), store, state, sink).unwrap();
+        let (saver, mut told) = begun(home.path());
         for number in 0..50 {
             saver.save(Ticket(number), vec![Save::Generation(number)]);
         }
@@ -277,10 +283,7 @@ mod tests {
     fn a_state_that_is_damaged_under_a_daemon_is_written_anew_from_what_that_knows() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state");
-        let (sink, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let mut store = Store::open(home.path()).unwrap();
-        let state = store.load().unwrap();
-        let saver = Saver::start(home.path(), store, state, sink).unwrap();
+        let (saver, mut told) = begun(home.path());
         saver.save(Ticket(1), vec![Save::Generation(7)]);
         assert!(matches!(told.blocking_recv(), Some(Told::Written { .. })));
         let mut ask = |errand| {
@@ -315,10 +318,7 @@ mod tests {
     fn wherever_a_state_is_cut_under_a_daemon_the_next_change_is_saved() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state");
-        let (sink, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let mut store = Store::open(home.path()).unwrap();
-        let state = store.load().unwrap();
-        let saver = Saver::start(home.path(), store, state, sink).unwrap();
+        let (saver, mut told) = begun(home.path());
         let cuts = [0, 1, 4095, 4096, 5000, 8192, 20_000, 1 << 20];
         for (number, cut) in (1..).zip(cuts) {
             let length = std::fs::metadata(&path).unwrap().len();
