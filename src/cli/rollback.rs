@@ -1,6 +1,8 @@
 //! Everything as a generation had it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::error::CliError;
@@ -74,15 +76,29 @@ fn code(apps: &[AppSpec]) -> Result<BTreeMap<String, Fingerprint>, CliError> {
     Ok(taken.map(|app| (app.name.clone(), retake(&app.cwd, &app.fingerprint, &app.fingerprint_by, &env))).collect())
 }
 
-/// What is not there any more without which an app cannot be started, as where old releases are removed.
+/// What is not there any more, or is something else, without which an app cannot be started, as where old releases are removed.
 fn missing(apps: &[AppSpec]) -> BTreeMap<&str, String> {
-    // What only another user may see is there, for all that is known.
-    let is_gone = |path: &&String| matches!(Path::new(path).try_exists(), Ok(false));
+    // What only another user may see is there, for all that is known; other programs are looked for in a PATH.
+    let absolute = |path: &&String| path.starts_with('/');
+    let is_gone = |path: &&String| {
+        let error = Path::new(path).metadata().err().map(|error| error.kind());
+        matches!(error, Some(ErrorKind::NotFound | ErrorKind::NotADirectory))
+    };
     let missing = |app: &AppSpec| {
-        // Others are looked for in PATH.
-        let programs = app.interpreter.iter().chain([&app.script]).filter(|path| path.starts_with('/'));
-        let gone = [&app.cwd].into_iter().chain(programs).find(is_gone)?;
-        Some(format!("`{gone}` does not exist"))
+        // Of a command line there is a shell.
+        let script = Some(&app.script).filter(|_| app.shell().is_none());
+        let programs = app.interpreter.iter().chain(script).filter(absolute);
+        if let Some(gone) = [&app.cwd].into_iter().chain(programs).find(is_gone) {
+            return Some(format!("`{gone}` does not exist"));
+        }
+        if Path::new(&app.cwd).metadata().is_ok_and(|found| !found.is_dir()) {
+            return Some(format!("`{}` is not a folder", app.cwd));
+        }
+        // With an interpreter the script is only read.
+        let program = app.interpreter.as_ref().unwrap_or(&app.script);
+        let is_program = |found: std::fs::Metadata| found.is_file() && found.mode() & 0o111 != 0;
+        let cannot_run = absolute(&program) && Path::new(program).metadata().is_ok_and(|found| !is_program(found));
+        cannot_run.then(|| format!("`{program}` is not executable"))
     };
     apps.iter().filter_map(|app| Some((app.name.as_str(), missing(app)?))).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::{Known, Slots, action, reasons, shown_changes};
 use super::order::ordered;
-use super::planner::declarations;
+use super::planner::{begin_after, declarations, ending};
 use super::{
     Action, ActualApp, Completions, Former, Formers, Liveness, Meant, Plan, Reason, Snapshot, Step, note_followers,
     process_visible_eq,
@@ -33,7 +33,9 @@ pub struct Destination<'a> {
 pub fn plan_back(to: &Destination<'_>, actual: &Snapshot) -> Plan {
     let renames = renames(to, actual);
     let mut steps = gone(to, actual, &renames);
+    let ending = ending(&steps, actual);
     steps.extend(there(to, actual, &renames));
+    begin_after(&mut steps, &ending);
     note_needs(&mut steps, to, actual);
     let ecosystem = EcosystemId(EVERYTHING.to_owned());
     let mut plan = Plan { ecosystem, generation: actual.generation, steps, refusals: Vec::new() };

@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::{Known, existing};
 use super::order::ordered;
-use super::{ActualApp, Change, Plan, PlanPolicy, Reason, Refusal, Snapshot, Step, compare, note_followers};
+use super::{
+    Action, ActualApp, Change, Liveness, Plan, PlanPolicy, Reason, Refusal, Snapshot, Step, compare, note_followers,
+};
 use crate::base::Key;
 use crate::graph::{Graph, Selection};
 use crate::spec::{AppSpec, Impact};
@@ -28,7 +30,9 @@ pub fn plan(desired: &Graph, actual: &Snapshot, policy: &PlanPolicy) -> Plan {
     }
     let steps = if refusals.is_empty() {
         let mut steps = gone(desired, actual, policy, &renames);
+        let ending = ending(&steps, actual);
         steps.extend(declared(&wanted, desired, actual, policy, &renames));
+        begin_after(&mut steps, &ending);
         steps
     } else {
         Vec::new()
@@ -113,6 +117,22 @@ fn gone(desired: &Graph, actual: &Snapshot, policy: &PlanPolicy, renames: &BTree
         done.insert(name);
     }
     steps
+}
+
+/// What runs and is deleted.
+pub(super) fn ending(gone: &[Step], actual: &Snapshot) -> Vec<String> {
+    let runs = |step: &&Step| {
+        let instances = actual.apps.get(&step.app).map(|app| app.instances.values()).into_iter().flatten();
+        step.action == Action::Delete && instances.into_iter().any(|instance| instance.liveness == Liveness::Up)
+    };
+    gone.iter().filter(runs).map(|step| step.app.clone()).collect()
+}
+
+/// What is new may be what is deleted under another name, and would find its port taken until that has ended.
+pub(super) fn begin_after(steps: &mut [Step], ending: &[String]) {
+    for step in steps.iter_mut().filter(|step| step.action == Action::Create && !step.start.is_empty()) {
+        step.after.extend_from_slice(ending);
+    }
 }
 
 /// The selected apps of the file, each after what it depends on.

@@ -229,6 +229,12 @@ proptest! {
             for need in app.depends_on.iter().filter(|need| place(need).is_some()) {
                 prop_assert!(step.after.contains(need));
             }
+            let runs = |app: &str| case.actual.apps[app].instances.values().any(|one| one.liveness == Liveness::Up);
+            let ends = |gone: &&super::Step| gone.action == Action::Delete && runs(&gone.app);
+            let waits = step.action == Action::Create && !step.start.is_empty();
+            for gone in plan.steps.iter().filter(ends) {
+                prop_assert_eq!(step.after.contains(&gone.app), waits);
+            }
         }
         let last_delete = plan.steps.iter().rposition(|step| step.action == Action::Delete);
         let first_other = plan.steps.iter().position(|step| step.action != Action::Delete && !step.is_keep());

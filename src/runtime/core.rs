@@ -771,7 +771,7 @@ impl Core {
                     self.table.asking = paused.caller.why();
                     paused.go_on(&mut self.around(now, out));
                     self.current = Some(paused);
-                } else if let Some(queued) = self.queue.pop_front() {
+                } else if let Some(queued) = self.next_command() {
                     self.commanded = true;
                     self.begin(queued, now, out);
                 } else if self.resume_at.is_some_and(|at| self.commanded || at <= now.mono) {
@@ -819,6 +819,13 @@ impl Core {
         if self.ending == Ending::Stopping && self.is_at_rest() {
             self.end(now, out);
         }
+    }
+
+    /// Nothing is started in the place of what still leaves: that would be cut short.
+    fn next_command(&mut self) -> Option<Queued> {
+        let next = self.queue.front()?;
+        let waits = !self.leaving.is_empty() && request::may_start(&next.request);
+        if waits { None } else { self.queue.pop_front() }
     }
 
     /// So that the next daemon does not run a job again that is done. An app that a command is at work on has its turn

@@ -204,6 +204,22 @@ pub(super) fn only_reads(request: &Request) -> bool {
     )
 }
 
+/// Whether something may be started by it that was not there before.
+pub(super) fn may_start(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Apply(_)
+            | Request::StartScript { .. }
+            | Request::Start { .. }
+            | Request::Restart { .. }
+            | Request::Reload { .. }
+            | Request::Scale { .. }
+            | Request::Resurrect
+            | Request::Restore { .. }
+            | Request::Rollback(_)
+    )
+}
+
 /// What is remembered of a command. Of one that is about what a file says, it is said there.
 pub(super) fn deed(request: &Request, caller: &Caller, own_uid: u32) -> Deed {
     let by_hand = matches!(

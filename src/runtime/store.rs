@@ -181,7 +181,7 @@ impl Store {
     /// Whether what is written is what the next one reads.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        self.database.is_none() || Left::of(&self.path) == self.left
+        self.database.is_none() || self.left.is_some() && Left::of(&self.path) == self.left
     }
 
     /// Where its name is gone and nothing else, all that is in it gets its name again. Whether that was so.
@@ -276,7 +276,8 @@ impl Store {
             });
         }
         self.saves = number;
-        self.left = Left::of(&self.path);
+        // Not by its name: that may be gone by now, or another's.
+        self.left = self.handle.as_ref().and_then(Left::of_file);
         for (name, ambient) in changes.references {
             match ambient {
                 Some(digest) => self.ambient_of.insert(name, digest),

@@ -104,10 +104,30 @@ fn what_could_not_be_started_as_it_was_then_stops_nothing_that_runs() {
         home.exits(65, args).says("`a` could not be started as it was then").says("r1/s.sh` does not exist");
     }
     assert_eq!(home.pids(), before);
+    // Nor from a file in place of its folder.
+    home.write("r1", "");
+    home.exits(65, &["rollback"]).says("`a` could not be started as it was then").says("r1/s.sh` does not exist");
+    assert_eq!(home.pids(), before);
     // The others can go back, and what is not started lacks nothing.
     home.ok(&["rollback", "--only", "b"]);
     assert_eq!(home.pids()["a:0"], before["a:0"]);
     assert_ne!(home.pids()["b:0"], before["b:0"]);
+}
+
+/// As with a port, of which there is one.
+#[test]
+fn what_is_new_begins_when_what_it_is_in_place_of_has_ended() {
+    let home = Home::new();
+    home.write(
+        "one.sh",
+        "exec 9>lock\nflock -n 9 || exit 1\ntrap 'sleep 0.3; exit 0' INT\nwhile :; do sleep 1000 9>&- & wait; done\n",
+    );
+    let app = |name: &str| json!([{ "name": name, "script": "one.sh", "interpreter": "bash", "autorestart": false }]);
+    home.apply(&app("old"));
+    home.apply(&app("new"));
+    assert_eq!(home.state("new:0"), "online");
+    home.ok(&["rollback"]);
+    assert_eq!(home.state("old:0"), "online");
 }
 
 #[test]

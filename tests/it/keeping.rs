@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Home, needs_node, procs, stay};
+use crate::support::{Fifo, Home, needs_node, procs, stay};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -179,7 +179,7 @@ fn what_one_that_is_being_stopped_has_left_is_awaited_and_taken_for_nothing_else
         std::fs::remove_file(&file).expect("it is there");
         let (mut asks, ..) = home.start_command(&mut home.command(&[command, "leaves"]));
         home.until("its process has ended", |all| all[0].state() == "stopping" && !procs::alive(pid));
-        // Who follows tells the next one what it was told. The keeper gives a daemon that is killed again and again time.
+        // Who follows tells the next one what it was told.
         for _ in 0..if ends == "gone" { 2 } else { 1 } {
             kill_daemon(&home);
             assert!(home.list().iter().all(|one| one.state() == "stopping"), "nobody else is taken for it");
@@ -194,6 +194,32 @@ fn what_one_that_is_being_stopped_has_left_is_awaited_and_taken_for_nothing_else
         assert!(!procs::alive(left) && home.list()[0].pid() != Some(left));
         home.ok(&["start", "leaves"]);
     }
+}
+
+#[test]
+fn what_is_to_go_and_is_wanted_again_meanwhile_has_its_time() {
+    let home = Home::new();
+    let [mut asked, end] = ["asked", "end"].map(|name| Fifo::new(&home.work.join(name)));
+    let may_end = || std::fs::write(&end.path, "\n").expect("written");
+    let last_work = "echo > asked; read < end; echo done >> done; exit 0";
+    home.write("ends.sh", format!("trap '{last_work}' INT\nwhile :; do sleep 1000 & wait $!; done\n"));
+    let app = json!([{ "name": "ends", "script": "ends.sh", "interpreter": "bash", "kill_timeout": 20_000 }]);
+    home.apply(&app);
+    let pid = home.pid("ends:0");
+    let (mut deletes, ..) = home.start_command(&mut home.command(&["delete", "ends"]));
+    asked.line();
+    kill_daemon(&home);
+    let _ = deletes.wait();
+    let (mut applies, ..) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+    // What may start nothing does not wait behind it.
+    home.ok(&["ping"]);
+    assert!(procs::alive(pid), "it is doing its last work");
+    may_end();
+    assert!(applies.wait().expect("reaped").success());
+    assert_eq!(std::fs::read_to_string(home.work.join("done")).unwrap_or_default(), "done\n");
+    assert!(!procs::alive(pid) && home.pid("ends:0") != pid);
+    may_end();
+    home.ok(&["kill"]);
 }
 
 #[test]

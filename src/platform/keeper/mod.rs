@@ -48,9 +48,12 @@ use crate::base::ExitStatus;
 const NAME: &CStr = c"pmrun: keeper";
 /// A daemon that lived for less is not started again at once another time.
 const LONG: Duration = Duration::from_secs(10);
-/// The first wait, which doubles up to the last. Who kills a daemon three times is served again within a second each time.
+/// The first wait, which doubles up to the last.
 const WAIT_FIRST: Duration = Duration::from_millis(250);
 const WAIT_LAST: Duration = Duration::from_mins(1);
+/// So many in a row that have served, if not for long, are followed after the first wait each: somebody kills them, and is served
+/// again within a second each time. It is no more than a crash every third of a second for a few seconds.
+const SERVED_MAX: u32 = 20;
 /// So often in a row a daemon may fail to start before that is left to people.
 const FAILURES_MAX: u32 = 12;
 /// How many ends are remembered while nobody listens.
@@ -524,11 +527,7 @@ impl Keeping {
         }
         self.failures = if daemon.serves { 0 } else { self.failures + 1 };
         self.short_lives = if daemon.since.elapsed() < LONG { self.short_lives + 1 } else { 0 };
-        let wait = match self.short_lives.max(self.failures) {
-            0 | 1 => Duration::ZERO,
-            lives => WAIT_LAST.min(WAIT_FIRST * 2_u32.saturating_pow(lives - 2)),
-        };
-        self.due = Some((Instant::now() + wait, status));
+        self.due = Some((Instant::now() + pause(self.short_lives, self.failures), status));
         self.forget_what_was_read();
         for (_, pid, status) in self.told.drain(..).rev() {
             self.ended.push_front((pid, status));
@@ -554,6 +553,14 @@ impl Keeping {
             self.ended.pop_front();
         }
         self.forget_what_was_read();
+    }
+}
+
+/// How long the next daemon is waited with, after so many `short_lives` in a row, `failures` of which never came to serve.
+fn pause(short_lives: u32, failures: u32) -> Duration {
+    match short_lives.saturating_sub(SERVED_MAX).max(failures) {
+        0 | 1 if short_lives <= 1 => Duration::ZERO,
+        again => WAIT_LAST.min(WAIT_FIRST * 2_u32.saturating_pow(again.saturating_sub(2))),
     }
 }
 
@@ -585,5 +592,24 @@ impl Who {
             Self::Child(pid) => raw(*pid).map(|pid| rustix::process::kill_process(pid, Signal::TERM)).ok(),
             Self::Other(pidfd) => Some(pidfd_send_signal(pidfd, Signal::TERM)),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_kills_daemons_is_served_within_a_second_and_what_never_serves_is_left_alone_ever_longer() {
+        let ms = |short_lives, failures| pause(short_lives, failures).as_millis();
+        let served = [(0, 0), (1, 0), (2, 250), (3, 250), (20, 250), (22, 250), (23, 500), (24, 1_000), (99, 60_000)];
+        for (short_lives, want) in served {
+            assert_eq!(ms(short_lives, 0), want, "{short_lives}");
+        }
+        let failures = [(1, 0), (2, 250), (3, 500), (4, 1_000), (11, 60_000)];
+        for (failures, want) in failures {
+            assert_eq!(ms(failures, failures), want, "{failures}");
+        }
+        assert_eq!(ms(u32::MAX, 0), 60_000);
     }
 }

@@ -339,3 +339,17 @@ fn a_folder_or_a_pipe_in_its_place_is_refused_and_not_waited_for() {
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(matches!(Store::open(home.path()), Err(StoreError::Damaged { .. })));
 }
+
+/// As where its name goes while it is being written.
+#[test]
+fn a_file_that_lost_its_name_under_a_save_is_not_in_place() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = Store::open(home.path()).unwrap();
+    assert!(store.is_in_place());
+    std::fs::remove_file(home.path().join("state")).unwrap();
+    store.save(&[Save::Generation(1)]).unwrap();
+    assert!(!store.is_in_place());
+    assert!(store.put_back(home.path()).unwrap() && store.is_in_place());
+    drop(store);
+    assert_eq!(read(home.path()).unwrap().unwrap().generation, 1);
+}
