@@ -278,7 +278,8 @@ pub(super) fn plan_to(
     for (name, former) in &mut formers {
         // Of another script it says nothing.
         let is_alike = |now: &&Fingerprint| now.0.keys().eq(former.spec.fingerprint.0.keys());
-        let now = snapshot.apps.get(name).map(|app| &app.spec.fingerprint).filter(is_alike);
+        let renamed = || snapshot.apps.values().find(|app| is_renamed(&app.spec, &former.spec));
+        let now = snapshot.apps.get(name).or_else(renamed).map(|app| &app.spec.fingerprint).filter(is_alike);
         if let Some(code) = now.or_else(|| back.code.get(name)).filter(|code| **code != former.spec.fingerprint) {
             former.spec = Arc::new(AppSpec { fingerprint: code.clone(), ..(*former.spec).clone() });
         }
@@ -294,6 +295,11 @@ pub(super) fn plan_to(
     let mut plan = plan_back(&to, snapshot);
     note_code(&mut plan, &then, &back.code);
     Ok((plan, formers, completions))
+}
+
+/// Whether one is what the other was before, or will be again.
+fn is_renamed(one: &AppSpec, other: &AppSpec) -> bool {
+    one.renamed_from.as_ref() == Some(&other.name) || other.renamed_from.as_ref() == Some(&one.name)
 }
 
 /// What runs, as a way back sees it: a process that runs the code that is on disk is not replaced for that. Another would run

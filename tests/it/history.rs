@@ -143,6 +143,10 @@ fn a_rename_is_taken_back_as_it_was_done() {
         let pids = home.pids();
         assert_eq!((pids.get(name), pids.len()), (before.get("api:0"), before.len()), "{name}");
     }
+    // What is not started needs no script.
+    std::fs::remove_file(home.work.join("stay.sh")).expect("it is there");
+    home.ok(&["rollback", "--only", "c"]).prints("rename");
+    assert_eq!(home.pids().get("c:0"), before.get("api:0"));
 }
 
 #[test]
