@@ -99,7 +99,8 @@ pub(super) fn run(arguments: &arguments::List, terminal: &mut Terminal) -> Resul
 
 fn known(arguments: &arguments::List, home: &Path, terminal: &mut Terminal) -> Result<Known, CliError> {
     let mut known = instances::shown(home, terminal)?;
-    if !arguments.targets.is_empty() {
+    // PM2 lists all, whatever is named.
+    if !arguments.targets.is_empty() && !terminal.manners.are_pm2s() {
         known.instances = instances::select(&arguments.targets, &known.instances)?;
     }
     Ok(known)

@@ -33,7 +33,7 @@ fn logs_that_are_removed_are_there_again_after_reload_logs() {
     for log in &logs {
         std::fs::remove_file(log).expect("it is there");
     }
-    pm2.says(0, &["reloadLogs"], &["[PM2] Reloading all logs..."]);
+    pm2.says(0, &["reloadLogs"], &["Reloading all logs...", "All logs reloaded"]);
     until("both are written anew", || has(0, "tick") && has(1, "/"));
 }
 
@@ -61,6 +61,11 @@ fn files_of_folders_names_alone_and_second_scripts_are_taken_as_pm2_takes_them()
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(pm2.list()[0]["pm2_env"]["restart_time"], 1);
+    pm2.home.write_json("x.json", &json!([{ "name": "x1", "script": "a.sh" }]));
+    for args in [&["startOrReload", "x.json"], &["ls", "whatever"]] {
+        let output = pm2.says(0, args, &[]);
+        assert!(output.stdout.contains("│ x1 "), "{output}");
+    }
     pm2.home.write_json("ecosystem.config.json", &json!({ "apps": [] }));
     for verb in ["restart", "reload", "startOrReload"] {
         let missing = "[PM2][ERROR] missing required argument `id|name|namespace|file|json|stdin`";

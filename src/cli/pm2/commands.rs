@@ -321,8 +321,9 @@ fn empty(arguments: &arguments::Flush, terminal: &mut Terminal) -> Result<Exit, 
 }
 
 fn reopen(terminal: &mut Terminal) -> Result<Exit, CliError> {
-    say("Reloading all logs...", terminal)?;
+    aside("Reloading all logs...", terminal)?;
     let exit = hushed(terminal, reload_logs::run)?;
+    aside("All logs reloaded", terminal)?;
     // A worker of PM2's opens its log itself, and says so in it.
     for app in show::apps(&surroundings::home()?, &["all".to_owned()], false, terminal)? {
         // Files of another user may be links to anything.

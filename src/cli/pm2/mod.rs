@@ -209,7 +209,7 @@ pub(super) fn act(
     if said == Said::ToStart {
         say("Process successfully started", terminal)?;
     }
-    if matches!(request, Request::Reload { .. }) {
+    if matches!(request, Request::Reload { .. }) && said != Said::InFile {
         return Ok(Exit::Done);
     }
     table(terminal)
