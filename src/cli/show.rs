@@ -138,9 +138,9 @@ pub(super) fn everything(
     };
     let known = |mut state: State| {
         let unwatched = offline::unwatched(home, &mut state);
-        let mut apps = runtime::offline_apps(&state, &offline::layout(home), &unwatched, reveal);
+        let mut apps = runtime::offline_apps(&state, &offline::layout(home), &unwatched, reveal, ambient);
         offline::look_at_limits(home, &state, apps.iter_mut().flat_map(|app| &mut app.instances));
-        let ambients = if ambient { runtime::offline_ambients(&state, &mut apps, reveal) } else { Ambients::new() };
+        let ambients = if ambient { runtime::offline_ambients(&state, reveal) } else { Ambients::new() };
         (apps, ambients)
     };
     let (apps, ambients) = state.map(known).unwrap_or_default();

@@ -1,6 +1,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::process::ExitCode;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::CliError;
@@ -124,6 +125,16 @@ impl Terminal {
             .map_err(io::Error::from)
             .and_then(|()| writeln!(self.out));
         unread_is_no_error(written)
+    }
+
+    /// In one line without an end. It may be megabytes, which are not held: they pass in pieces of what a pipe has room for.
+    pub(super) fn json_line(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        if self.mute {
+            return Ok(());
+        }
+        let mut out = BufWriter::with_capacity(64 << 10, &mut self.out);
+        let written = serde_json::to_writer(&mut out, value).map_err(io::Error::from);
+        unread_is_no_error(written.and_then(|()| out.flush()))
     }
 
     pub(super) fn flush(&mut self) -> Result<(), CliError> {

@@ -26,7 +26,7 @@ use super::{
 use crate::base::{ExitStatus, InstanceId, Key, Mono, Now, Wall, first, shell_word};
 use crate::plan::{Outcome, Seal, shown_words};
 use crate::rpc::wire::{Answer, Call, PROTOCOL, Request};
-use crate::spec::EcosystemId;
+use crate::spec::{AppSpec, EcosystemId};
 use crate::supervisor::{self, ErrorReason, Event, LaunchId, Layout, StopPhase};
 
 /// How long a daemon waits for the command that started it, which may have been killed meanwhile.
@@ -503,12 +503,13 @@ impl Core {
         let views = view::views(&self.table, now);
         match super::resolve(targets, &views) {
             Ok(picked) => {
-                let mut apps = view::apps(&self.table, views, &picked, &self.key, reveal);
+                let spec = |spec: &AppSpec| view::presented(spec, &self.key, reveal, ambient);
+                let mut apps = view::apps(&self.table, views, &picked, spec);
                 for app in &mut apps {
                     self.watching.annotate(&mut app.instances);
                 }
                 let ambients =
-                    if ambient { view::ambients(&self.table, &mut apps, &self.key, reveal) } else { BTreeMap::new() };
+                    if ambient { view::ambients(&self.table, &apps, &self.key, reveal) } else { BTreeMap::new() };
                 Answer::Show { apps, ambients }
             }
             Err(error) => request::unknown(error),

@@ -73,12 +73,13 @@ pub fn offline_views(state: &State, layout: &Layout, unwatched: &Unwatched) -> V
     views
 }
 
-/// What `show` shows when no daemon runs. Secrets in the specs are hidden unless `reveal`.
+/// What `show` shows when no daemon runs. Secrets in the specs are hidden unless `reveal`; whole variables are for programs.
 #[must_use]
-pub fn offline_apps(state: &State, layout: &Layout, unwatched: &Unwatched, reveal: bool) -> Vec<AppView> {
+pub fn offline_apps(state: &State, layout: &Layout, unwatched: &Unwatched, reveal: bool, whole: bool) -> Vec<AppView> {
     let views = offline_views(state, layout, unwatched);
     let records = state.apps.iter().map(|(name, record)| (name.as_str(), record));
-    grouped(views, &records.collect(), &state.key, reveal)
+    let spec = |spec: &AppSpec| presented(spec, &state.key, reveal, whole);
+    grouped(views, &records.collect(), spec)
 }
 
 /// What `diff` compares with when no daemon runs: only what is really there counts as running. Where the last daemon knew of
@@ -160,13 +161,12 @@ pub(super) fn apps(
     table: &Table,
     mut views: Vec<InstanceView>,
     picked: &[InstanceId],
-    key: &Key,
-    reveal: bool,
+    spec: impl Fn(&AppSpec) -> AppSpec,
 ) -> Vec<AppView> {
     let picked: std::collections::BTreeSet<(&str, u32)> = picked.iter().map(|id| (id.app.as_str(), id.slot)).collect();
     views.retain(|view| picked.contains(&(view.name.as_str(), view.slot)));
     let records = table.apps.iter().map(|(name, app)| (name.as_str(), &app.record));
-    grouped(views, &records.collect(), key, reveal)
+    grouped(views, &records.collect(), spec)
 }
 
 /// Where the process of an instance writes, or the last one did: after a rename, to the files of the former name.
@@ -404,7 +404,11 @@ fn blank(
     }
 }
 
-fn grouped(views: Vec<InstanceView>, records: &BTreeMap<&str, &AppRecord>, key: &Key, reveal: bool) -> Vec<AppView> {
+fn grouped(
+    views: Vec<InstanceView>,
+    records: &BTreeMap<&str, &AppRecord>,
+    presented: impl Fn(&AppSpec) -> AppSpec,
+) -> Vec<AppView> {
     let mut apps: Vec<AppView> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for view in views {
@@ -412,7 +416,7 @@ fn grouped(views: Vec<InstanceView>, records: &BTreeMap<&str, &AppRecord>, key: 
             apps[*place].instances.push(view);
         } else if let Some(record) = records.get(view.name.as_str()) {
             places.insert(view.name.clone(), apps.len());
-            let spec = if reveal { (*record.spec).clone() } else { hidden(&record.spec, key) };
+            let spec = presented(&record.spec);
             let ambient = Some(record.ambient.clone()).filter(|digest| !digest.is_empty());
             apps.push(AppView { spec, file: record.file.clone(), ambient, instances: vec![view] });
         }
@@ -423,11 +427,10 @@ fn grouped(views: Vec<InstanceView>, records: &BTreeMap<&str, &AppRecord>, key: 
 /// What the apps that are shown inherit, each once.
 pub(super) fn ambients(
     table: &Table,
-    apps: &mut [AppView],
+    apps: &[AppView],
     key: &Key,
     reveal: bool,
 ) -> BTreeMap<String, BTreeMap<String, String>> {
-    declared_for_programs(apps, |name| Some(&table.apps.get(name)?.record), key, reveal);
     let known = apps.iter().filter_map(|app| table.apps.get(&app.spec.name));
     let by_digest: BTreeMap<&String, &App> = known.map(|app| (&app.ambient.digest, app)).collect();
     by_digest.into_iter().map(|(digest, app)| (digest.clone(), shown(&app.ambient.variables, key, reveal))).collect()
@@ -435,12 +438,7 @@ pub(super) fn ambients(
 
 /// The same where no daemon runs.
 #[must_use]
-pub fn offline_ambients(
-    state: &State,
-    apps: &mut [AppView],
-    reveal: bool,
-) -> BTreeMap<String, BTreeMap<String, String>> {
-    declared_for_programs(apps, |name| state.apps.get(name), &state.key, reveal);
+pub fn offline_ambients(state: &State, reveal: bool) -> BTreeMap<String, BTreeMap<String, String>> {
     let known = state.ambients.iter();
     known.map(|(digest, variables)| (digest.clone(), shown(variables, &state.key, reveal))).collect()
 }
@@ -454,25 +452,25 @@ fn shown(variables: &BTreeMap<String, String>, key: &Key, reveal: bool) -> BTree
     variables.iter().map(|(name, text)| (name.clone(), value(name, text))).collect()
 }
 
-/// The same of what apps declare.
-fn declared_for_programs<'a>(
-    apps: &mut [AppView],
-    record: impl Fn(&str) -> Option<&'a AppRecord>,
-    key: &Key,
-    reveal: bool,
-) {
-    for app in apps {
-        if let Some(record) = record(&app.spec.name) {
-            app.spec.env = shown(&record.spec.env, key, reveal);
+/// An app as it is shown: to people, or with `whole` variables to programs.
+pub(super) fn presented(spec: &AppSpec, key: &Key, reveal: bool, whole: bool) -> AppSpec {
+    if reveal {
+        return spec.clone();
+    }
+    let mut hidden = hidden(spec, key);
+    if whole {
+        hidden.env = shown(&spec.env, key, false);
+    } else {
+        for (name, value) in &mut hidden.env {
+            *value = shown_env(name, value, key);
         }
     }
+    hidden
 }
 
+/// All but the variables.
 fn hidden(spec: &AppSpec, key: &Key) -> AppSpec {
     let mut spec = spec.clone();
-    for (name, value) in &mut spec.env {
-        *value = shown_env(name, value, key);
-    }
     for (file, digest) in &mut spec.fingerprint.0 {
         *digest = shown_digest(file, digest, key);
     }

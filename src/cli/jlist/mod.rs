@@ -3,11 +3,13 @@
 mod inspect;
 mod process;
 
+use std::collections::HashMap;
+
 use serde::Serialize as _;
 use serde_json::Value;
 
 use self::inspect::inspected;
-use self::process::Process;
+use self::process::{Inherited, Process};
 pub(super) use self::process::{exit_code, program};
 use super::error::CliError;
 use super::exit::Exit;
@@ -20,24 +22,15 @@ use super::{arguments, looks, offline, surroundings, trigger};
 use crate::rpc::wire::{AppView, InstanceView};
 use crate::supervisor::{LaunchId, launch};
 
-/// About what one takes with some dozen variables.
-const BYTES_OF_ONE: usize = 5 << 10;
-
 /// One line, and no end of it: what PM2 prints.
 pub(super) fn run(arguments: &arguments::PlainList, terminal: &mut Terminal) -> Result<Exit, CliError> {
-    let text = with_processes(arguments.reveal, terminal, |processes| {
-        // A text that grows to megabytes is copied each time that it doubles.
-        let mut text = Vec::with_capacity(processes.len() * BYTES_OF_ONE);
-        serde_json::to_writer(&mut text, processes).map(|()| text)
-    })?;
-    let text = text.map_err(|err| CliError::error(format!("cannot be written as JSON: {err}")))?;
-    terminal.print(String::from_utf8_lossy(&text))?;
-    Ok(Exit::Done)
+    with_processes(arguments.reveal, terminal, |processes, terminal| terminal.json_line(&processes))?
+        .map(|()| Exit::Done)
 }
 
 pub(super) fn pretty(arguments: &arguments::PlainList, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let value =
-        with_processes(arguments.reveal, terminal, |processes| processes.serialize(serde_json::value::Serializer))?;
+        with_processes(arguments.reveal, terminal, |processes, _| processes.serialize(serde_json::value::Serializer))?;
     let value = value.map_err(|err| CliError::error(format!("cannot be written: {err}")))?;
     terminal.print(inspected(&value) + "\n")?;
     Ok(Exit::Done)
@@ -80,14 +73,14 @@ fn inherited<'a>(app: &AppView, ambients: &'a Ambients) -> Option<&'a std::colle
 /// Every instance as PM2 tells it to who asks over its socket: with its variables.
 pub(super) fn values(terminal: &mut Terminal) -> Result<Vec<Value>, CliError> {
     let value = |process: &Process<'_>| process.serialize(serde_json::value::Serializer);
-    with_processes(true, terminal, |processes| processes.iter().filter_map(|one| value(one).ok()).collect())
+    with_processes(true, terminal, |processes, _| processes.iter().filter_map(|one| value(one).ok()).collect())
 }
 
 /// Every instance, by its number.
 fn with_processes<T>(
     reveal: bool,
     terminal: &mut Terminal,
-    take: impl FnOnce(&[Process<'_>]) -> T,
+    take: impl FnOnce(&[Process<'_>], &mut Terminal) -> T,
 ) -> Result<T, CliError> {
     let home = surroundings::home()?;
     let look = looks::begin(&home);
@@ -96,25 +89,27 @@ fn with_processes<T>(
     let loads = look.of(&home, pids);
     let (layout, owner) = (offline::layout(&home), super::list::owner(&home));
     let mut packages = Packages::default();
-    let nothing = std::collections::BTreeMap::new();
-    let offers = trigger::offers(&home);
+    let (none, offers) = (std::collections::BTreeMap::new(), trigger::offers(&home));
+    let nothing = Inherited::new(&none);
+    let all: HashMap<&String, Inherited<'_>> =
+        ambients.iter().map(|(digest, ambient)| (digest, Inherited::new(ambient))).collect();
     let mut processes = Vec::new();
     let mut worktrees = Worktrees::default();
     for app in apps.iter().filter(|app| worktrees::are_asked_for(inherited(app, &ambients))) {
         worktrees.look(&app.spec.script);
     }
     for app in &apps {
-        let ambient = inherited(app, &ambients).unwrap_or(&nothing);
+        let inherited = app.ambient.as_ref().and_then(|digest| all.get(digest)).unwrap_or(&nothing);
         let version = packages.version(&app.spec.script);
         for view in &app.instances {
             let load = view.pid.and_then(|pid| loads.get(&pid).copied());
-            let process = Process::new(app, view, ambient, load, version.clone(), &owner, &layout);
+            let process = Process::new(app, view, inherited, load, version.clone(), &owner, &layout);
             let versioning = worktrees.of(&app.spec.script);
             processes.push(process.offering(offers.get(&view.id)).versioned(versioning));
         }
     }
     processes.sort_by_key(Process::id);
-    Ok(take(&processes))
+    Ok(take(&processes, terminal))
 }
 
 /// The state of an instance in PM2's words.
@@ -143,7 +138,8 @@ pub(super) fn bare(
     owner: &str,
     layout: &crate::supervisor::Layout,
 ) -> Value {
-    let nothing = std::collections::BTreeMap::new();
+    let none = std::collections::BTreeMap::new();
+    let nothing = Inherited::new(&none);
     let spec = crate::spec::AppSpec { env: std::collections::BTreeMap::new(), ..app.spec.clone() };
     let app = AppView { spec, file: None, ambient: None, instances: Vec::new() };
     let process = Process::new(&app, view, &nothing, load, None, owner, layout);

@@ -28,7 +28,7 @@ pub(super) struct Process<'a> {
 struct Environment<'a> {
     app: &'a AppView,
     view: &'a InstanceView,
-    ambient: &'a BTreeMap<String, String>,
+    inherited: &'a Inherited<'a>,
     /// What is declared, and what counts up.
     declared: BTreeMap<String, String>,
     unique_id: String,
@@ -111,24 +111,43 @@ const OWN: &[&str] = &[
     "windowsHide",
 ];
 
+fn is_own(name: &str) -> bool {
+    OWN.binary_search(&name).is_ok()
+}
+
+/// What processes inherit, looked through once for all that inherit the same.
+#[derive(Debug)]
+pub(super) struct Inherited<'a> {
+    ambient: &'a BTreeMap<String, String>,
+    /// Sorted; whether each is called as something of PM2's own.
+    variables: Vec<(&'a str, &'a str, bool)>,
+}
+
+impl<'a> Inherited<'a> {
+    pub(super) fn new(ambient: &'a BTreeMap<String, String>) -> Self {
+        let variables = ambient.iter().map(|(name, value)| (name.as_str(), value.as_str(), is_own(name))).collect();
+        Self { ambient, variables }
+    }
+}
+
 impl<'a> Process<'a> {
     pub(super) fn new(
         app: &'a AppView,
         view: &'a InstanceView,
-        ambient: &'a BTreeMap<String, String>,
+        inherited: &'a Inherited<'a>,
         load: Option<Load>,
         version: Option<String>,
         owner: &'a str,
         layout: &Layout,
     ) -> Self {
-        let declared = declared(&app.spec, ambient, view.slot);
+        let declared = declared(&app.spec, inherited.ambient, view.slot);
         let unique_id = unique_id(&InstanceId::new(view.name.as_str(), view.slot), view.id, layout);
         let pid_file = pid_file(&app.spec, view.slot, view.id, layout);
         let node_version = app.spec.is_node().then(|| view.pid.and_then(node_version)).flatten();
         let env = Environment {
             app,
             view,
-            ambient,
+            inherited,
             declared,
             unique_id,
             pid_file,
@@ -183,10 +202,15 @@ fn number(value: f64) -> Value {
 }
 
 impl Environment<'_> {
-    /// Inherited and declared, as the process has them.
-    fn variables(&self) -> impl Iterator<Item = (&String, &String)> {
-        let inherited = self.ambient.iter().filter(|(name, _)| self.passes(name));
-        inherited.filter(|(name, _)| !self.declared.contains_key(*name)).chain(&self.declared)
+    /// Inherited and declared, as the process has them, and whether each is called as something of PM2's own.
+    fn variables(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        let mut over = self.declared.keys().peekable();
+        let inherited = self.inherited.variables.iter().copied().filter(move |(name, ..)| {
+            while over.next_if(|declared| declared.as_str() < *name).is_some() {}
+            self.passes(name) && over.peek().is_none_or(|declared| declared != name)
+        });
+        let declared = self.declared.iter().map(|(name, value)| (name.as_str(), value.as_str(), is_own(name)));
+        inherited.chain(declared)
     }
 
     /// What counts up is a number.
@@ -222,7 +246,7 @@ impl Serialize for Variables<'_> {
         let mut map = serializer.serialize_map(None)?;
         let app = &self.0.app.spec.name;
         let mut is_said = false;
-        for (name, value) in self.0.variables().filter(|(name, _)| *name != "unique_id") {
+        for (name, value, _) in self.0.variables().filter(|(name, ..)| *name != "unique_id") {
             is_said |= name == app;
             map.serialize_entry(name, &self.0.value(name, value))?;
         }
@@ -242,7 +266,7 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("name", &spec.name)?;
         map.serialize_entry("namespace", &spec.namespace)?;
         // PM2 keeps a command line as its shell with arguments.
-        let shell = spec.shell().map(|shell| program(shell, self.ambient.get("PATH").map(String::as_str)));
+        let shell = spec.shell().map(|shell| program(shell, self.inherited.ambient.get("PATH").map(String::as_str)));
         let args: Vec<&String> = match shell {
             Some(_) => spec.interpreter_args.iter().chain([&spec.script]).chain(&spec.args).collect(),
             None => spec.args.iter().collect(),
@@ -293,8 +317,7 @@ impl Serialize for Environment<'_> {
         map.serialize_entry("vizion_running", &false)?;
         map.serialize_entry(&spec.instance_var, &view.slot)?;
         // Among PM2's own words they could be taken for these.
-        let is_own = |name: &str| OWN.binary_search(&name).is_ok() || name == spec.instance_var;
-        for (name, value) in self.variables().filter(|(name, _)| !is_own(name)) {
+        for (name, value, _) in self.variables().filter(|(name, _, is_own)| !is_own && *name != spec.instance_var) {
             map.serialize_entry(name, &self.value(name, value))?;
         }
         map.serialize_entry("unique_id", &self.unique_id)?;
@@ -399,7 +422,8 @@ mod tests {
         let app = AppView { spec, file: None, ambient: None, instances: Vec::new() };
         let load = Some(Load { memory_bytes: 7, cpu_permille: 15, cpu_ms: 0, processes: 1 });
         let layout = Layout { home: "/h".to_owned(), names: crate::supervisor::Names::Own };
-        json!(Process::new(&app, view, ambient, load, Some("1.0.0".to_owned()), "me", &layout))
+        let inherited = Inherited::new(ambient);
+        json!(Process::new(&app, view, &inherited, load, Some("1.0.0".to_owned()), "me", &layout))
     }
 
     #[test]
