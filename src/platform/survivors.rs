@@ -69,6 +69,9 @@ pub(super) struct Child {
     pub(super) spec: String,
     /// It is in a control group of its own.
     pub(super) grouped: bool,
+    /// What it writes passes through pipes; none: of one that does not say.
+    #[serde(default)]
+    pub(super) piped: Option<bool>,
 }
 
 /// Looks for what an earlier daemon started.

@@ -688,7 +688,8 @@ impl Host {
         let (mark, spec) = (survivor.mark.clone(), survivor.spec_digest.clone());
         let launch = &Launch { relieves: survivor.beside, ..launch.clone() };
         let mut running = Running::new(launch, pid, pidfd, mark, spec, Some(start));
-        running.piped = self.take_over_pipes(launch, pid);
+        let is_unpiped = survivor.child.as_ref().is_some_and(|child| child.piped == Some(false));
+        running.piped = if is_unpiped { None } else { self.take_over_pipes(launch, pid) };
         running.kept = survivor.process.parent == std::os::unix::process::parent_id();
         // This process was another program, and is still the parent.
         running.child = survivor.process.parent == std::process::id();

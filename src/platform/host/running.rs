@@ -110,6 +110,7 @@ impl Running {
             launch: self.mark.clone(),
             spec: self.spec.clone(),
             grouped,
+            piped: Some(self.piped.is_some()),
         })
     }
 
