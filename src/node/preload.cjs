@@ -35,9 +35,26 @@ if (cluster.isWorker && isMainThread) {
       response.shouldKeepAlive = false
     })
   }
+  // Whom nobody can tell any more to leave is sent a signal. Where the app has no way of its own with that, it is as if it had
+  // been told: it ends by that signal when what it has begun is done.
+  const heed = (signal) => {
+    const leave = () => {
+      if (draining || process.listenerCount(signal) > 1) return
+      // What node calls when all is closed.
+      process.disconnect = () => {
+        process.removeListener(signal, leave)
+        process.kill(process.pid, signal)
+      }
+      process.emit('internalMessage', { cmd: 'NODE_CLUSTER', act: 'disconnect' })
+    }
+    process.on(signal, leave)
+  }
   // Before node's own listener, which exits unless the worker was to leave.
   process.prependListener('disconnect', () => {
-    if (cluster.worker) cluster.worker.exitedAfterDisconnect = true
+    if (!cluster.worker || cluster.worker.exitedAfterDisconnect) return
+    cluster.worker.exitedAfterDisconnect = true
+    heed('SIGINT')
+    heed('SIGTERM')
   })
   // Before node's own listener, which closes the servers.
   process.prependListener('internalMessage', (message) => {

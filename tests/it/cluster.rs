@@ -234,6 +234,43 @@ fn workers_outlive_daemon_and_keeper_together_and_are_replaced_without_a_gap_all
     home.exits(2, &["drift"]).prints("should run and is down, and no daemon runs: web:0, web:1");
 }
 
+/// Nobody can tell it any more to leave: it is sent a signal, of which it would die.
+#[test]
+fn a_worker_without_a_channel_finishes_what_it_has_begun() {
+    if !needs_node() {
+        return;
+    }
+    let (home, port) = (Home::new(), free_port());
+    home.write(
+        "server.js",
+        "require('http').createServer((_, answer) => {
+          answer.write('first')
+          process.once('SIGUSR2', () => answer.end('last'))
+        }).listen(process.env.PORT)",
+    );
+    let mut app = server(port, 1);
+    (app["exec_mode"], app["kill_timeout"]) = (json!("cluster"), json!(20_000));
+    home.apply(&json!([app]));
+    let mut held = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    held.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it reads");
+    held.set_read_timeout(Some(SOON)).expect("a socket");
+    let (mut text, mut some) = (String::new(), [0; 256]);
+    while !text.ends_with("first") {
+        let count = held.read(&mut some).expect("it answers");
+        text.push_str(std::str::from_utf8(&some[..count]).expect("UTF-8"));
+    }
+    let pid = home.pid("web:0");
+    home.lose_daemon();
+    home.ok(&["apply", "eco.json"]);
+    let (mut reload, ..) = home.start_command(&mut home.command(&["reload", "web"]));
+    assert_eq!(until_beside(&home, "stopping"), pid);
+    procs::signal(pid, Signal::USR2);
+    held.read_to_string(&mut text).expect("it goes on");
+    assert!(text.ends_with("firstlast"), "{text}");
+    assert!(reload.wait().expect("reaped").success());
+    assert!(!procs::alive(pid));
+}
+
 #[test]
 fn without_its_preload_a_worker_runs_all_the_same() {
     if !needs_node() {
