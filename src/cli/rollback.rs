@@ -106,9 +106,13 @@ fn missing(apps: &[AppSpec]) -> BTreeMap<&str, String> {
 /// What runs would be stopped for what cannot be started.
 fn refuse_missing(plan: &Plan, missing: &BTreeMap<&str, String>) -> Result<(), CliError> {
     let starts = |step: &&Step| !step.start.is_empty() || !step.replace.is_empty();
-    let lost = plan.steps.iter().filter(starts).find_map(|step| Some((step, missing.get(step.app.as_str())?)));
-    let Some((step, what)) = lost else { return Ok(()) };
-    let message = format!("nothing was done: `{}` could not be started as it was then: {what}", step.app);
+    let lost = plan.steps.iter().filter(starts).filter_map(|step| Some((&step.app, missing.get(step.app.as_str())?)));
+    let lost: Vec<String> =
+        lost.map(|(app, what)| format!("`{app}` could not be started as it was then: {what}")).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let message = format!("nothing was done: {}", lost.join("; "));
     Err(CliError::new(Exit::Config, message).hint("put it back, or name the other apps by `--only`"))
 }
 

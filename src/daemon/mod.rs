@@ -63,7 +63,7 @@ pub use foreground::{Said, Task, Words, in_foreground};
 use rebuild::{RebuildError, Rebuilt};
 use serve::{Daemon, watch_logs};
 pub use service::{make_room, service};
-use standings::Standings;
+use standings::{Known, Standings};
 
 /// How long the keeper may take to say what it knows.
 const KEEPER_PATIENCE: Duration = Duration::from_millis(500);
@@ -189,8 +189,7 @@ fn start(
     if let Some(unusable) = &known.unusable {
         log::line(unusable);
     }
-    let stood = &known.standings;
-    let Opened { mut store, mut state, unfinished, rebuilt } = open_store(home, stood)?;
+    let Opened { mut store, mut state, unfinished, rebuilt } = open_store(home, &known)?;
     // Who follows has what is running to look after first: the disk is waited for beside that.
     if link.follows.is_none() {
         store.wake().map_err(|error| with_hint(&error))?;
@@ -212,6 +211,7 @@ fn start(
         learn(&mut link, &state, &mut past, &begun_runs, &mut asked_after);
     }
     let closed = close_jobs(&mut store, &mut state, jobs, &past);
+    standings.saved(store.saves());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start the event loop"))?;
     let mut host = Host::new(home, setup).map_err(cannot("watch processes"))?;
@@ -225,6 +225,8 @@ fn start(
     let stood = |number: &u32| past.standings.get(number);
     past.leaving = leaving.iter().filter_map(|(number, launch)| stood(number)?.leaving(*number, *launch)).collect();
     past.survivors = adopt(&mut host, &rotator, home, (&state, &past.standings), &layout, &leaving);
+    let named = past.leaving.drain(..).map(|leaving| leaving.named(|number| host.who_leaves(number)));
+    past.leaving = named.collect();
     // Some may have ended just now.
     learn(&mut link, &state, &mut past, &begun_runs, &mut asked_after);
     let follows = link.follows.clone();
@@ -439,17 +441,21 @@ impl Opened {
 }
 
 /// A damaged one is built anew first: what runs is not to be harmed by it, and what should run is to be known.
-fn open_store(home: &Path, stood: &BTreeMap<u32, Standing>) -> Result<Opened, String> {
+fn open_store(home: &Path, known: &Known) -> Result<Opened, String> {
     let missing = rebuild::missing(home).map_err(|error| error.to_string())?;
-    let reason = match missing {
-        Some(reason) => reason,
+    let (reason, older) = match missing {
+        Some(reason) => (reason, None),
         None => match Opened::of(home, None) {
+            // Somebody has put an older one in its place.
+            Ok(opened) if known.saves.is_some_and(|last| opened.state.saves < last) => {
+                ("it is older than what was saved last".to_owned(), Some(opened.state))
+            }
             Ok(opened) => return Ok(opened),
-            Err(StoreError::Damaged { reason, .. }) => reason,
+            Err(StoreError::Damaged { reason, .. }) => (reason, None),
             Err(error) => return Err(with_hint(&error)),
         },
     };
-    let rebuilt = rebuild::build(home, &reason, stood, false).map_err(|error| match error {
+    let rebuilt = rebuild::build(home, &reason, known, older, false).map_err(|error| match error {
         RebuildError::Store(error) => with_hint(&error),
         error => format!(
             "{STATE}{error}{HINT}nothing that runs was touched; `pmrun state repair` begins anew all the same, and leaves alone \

@@ -1,17 +1,17 @@
 //! What becomes of a damaged state: it is set aside, and another is built from its backup and what runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::copies::now_ms;
-use super::standings::{Unusable, known};
+use super::standings::{Known, Unusable, known};
 use super::utc_name;
 use crate::base::Key;
 use crate::plan::Generation;
 use crate::platform::{LockFile, LockKind, Marked, boot_id, marked, names, pid_in, random_bytes, reason, user_id};
 use crate::runtime::store::{self, Backup, StoreError};
-use crate::runtime::{Found, Standing, State, Stranger, possible_launches, rebuild};
+use crate::runtime::{Found, State, Stranger, possible_launches, rebuild};
 use crate::supervisor::Layout;
 
 /// How long another may have it that is about to end, or reads.
@@ -47,15 +47,16 @@ pub enum RebuildError {
     Processes(String),
 }
 
-/// With `regardless` it is done without a backup, too: then only what runs is known, and nothing of it but that it runs. The
-/// caller holds `daemon.lock`.
+/// With `regardless` it is done without a backup, too: then only what runs is known, and nothing of it but that it runs. `older`
+/// is what it says, where it is only that: a backup may be older still. The caller holds `daemon.lock`.
 ///
 /// # Errors
 /// When nothing was done.
-pub fn build(
+pub(super) fn build(
     home: &Path,
     reason: &str,
-    standings: &BTreeMap<u32, Standing>,
+    known: &Known,
+    older: Option<State>,
     regardless: bool,
 ) -> Result<Rebuilt, RebuildError> {
     let (mut from, mut passed_over) = (None, Vec::new());
@@ -67,6 +68,12 @@ pub fn build(
             }
             Err(problem) => passed_over.push((path, problem)),
         }
+    }
+    let is_newer = |state: &State| from.as_ref().is_none_or(|(_, backup)| backup.state.saves < state.saves);
+    if let Some(state) = older.filter(is_newer) {
+        let path = home.join("state");
+        let at_ms = written_ms(&path);
+        from = Some((path, Backup { state, at_ms }));
     }
     let (from, state) = match from {
         Some((path, Backup { state, at_ms })) => (Some((path, at_ms)), state),
@@ -86,9 +93,9 @@ pub fn build(
     let launches = possible_launches(&state, &layout).into_iter().map(|(_, launch)| launch);
     let filed: BTreeSet<u32> = launches.filter_map(|launch| pid_in(Path::new(&launch.pid_file))).collect();
     let found: Vec<Found> = found.into_iter().map(|marked| of_marked(marked, &filed)).collect();
-    let mut state = rebuild(state, &found, standings);
-    // Newer than any backup.
-    state.saves += 1;
+    let mut state = rebuild(state, &found, &known.standings);
+    // Newer than any backup, and than any that there was.
+    state.saves = state.saves.max(known.saves.unwrap_or_default()) + 1;
     state.generation += 1;
     let note = rebuilt_generation(state.generation, state.apps.len());
     let aside = store::replace(home, &state, &note, &utc_name())?;
@@ -113,9 +120,16 @@ pub fn repair(home: &Path) -> Result<Option<Rebuilt>, RebuildError> {
     };
     let Some(reason) = reason else { return Ok(None) };
     let known = known(home, &boot_id());
-    let mut rebuilt = build(home, &reason, &known.standings, true)?;
+    let mut rebuilt = build(home, &reason, &known, None, true)?;
     rebuilt.passed_over.extend(known.unusable.map(|Unusable { path, reason }| (path, reason)));
     Ok(Some(rebuilt))
+}
+
+/// In milliseconds since 1970.
+fn written_ms(path: &Path) -> u64 {
+    let written = path.metadata().and_then(|found| found.modified()).ok();
+    let since = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default()
 }
 
 /// Why nothing is known of what was before.

@@ -32,6 +32,8 @@ pub(super) enum Told {
     Written {
         ticket: Ticket,
         result: Result<(), String>,
+        /// As [`Store::saves`], after it.
+        saves: u64,
     },
     Read {
         ticket: Ticket,
@@ -119,7 +121,7 @@ impl Saver {
 
 fn unkept(request: &Request) -> Option<Told> {
     Some(match request {
-        Request::Write { ticket, .. } => Told::Written { ticket: *ticket, result: Ok(()) },
+        Request::Write { ticket, .. } => Told::Written { ticket: *ticket, result: Ok(()), saves: 0 },
         Request::Read { ticket, .. } => {
             Told::Read { ticket: *ticket, result: Err(RecallError::Unreadable(NOTHING_KEPT.to_owned())) }
         }
@@ -183,8 +185,9 @@ impl Desk {
                     let result = self.save(&saves).map_err(|error| error.to_string());
                     fault_point();
                     let saved = result.is_ok();
+                    let count = self.store.saves();
                     for ticket in tickets {
-                        let _ = self.sink.send(Told::Written { ticket, result: result.clone() });
+                        let _ = self.sink.send(Told::Written { ticket, result: result.clone(), saves: count });
                     }
                     if saved {
                         self.copies.saved(&saves);
@@ -273,7 +276,9 @@ mod tests {
         }
         saver.finish();
         for number in 0..50 {
-            let Told::Written { ticket, result } = told.try_recv().unwrap() else { panic!("nothing was to be read") };
+            let Told::Written { ticket, result, .. } = told.try_recv().unwrap() else {
+                panic!("nothing was to be read")
+            };
             assert_eq!((ticket, result), (Ticket(number), Ok(())));
         }
         assert_eq!(crate::runtime::store::read(home.path()).unwrap().unwrap().generation, 49);

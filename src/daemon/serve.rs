@@ -614,6 +614,7 @@ impl Daemon {
             let is_awaited = self.foreground.is_some() || self.ready.await_line(launch);
             let input = match self.host.spawn(launch) {
                 Ok((pid, error_log_offset)) => {
+                    let at = self.clock.now();
                     // This process is woken as soon as the new one has called exec (vfork(2)), and the scheduler would have it
                     // go on first, with what nobody waits for: 0.3 ms on a machine with two cores.
                     if self.spawns.is_empty() {
@@ -621,7 +622,7 @@ impl Daemon {
                     }
                     // Whoever writes them rotates them.
                     watch_logs(&self.rotator, &self.home, launch, launch.framing.is_some());
-                    Input::Spawned { launch: launch.id, pid, error_log_offset }
+                    Input::Spawned { launch: launch.id, pid, error_log_offset, at }
                 }
                 Err(reason) => {
                     self.ready.forget(launch.id);
@@ -726,7 +727,8 @@ impl Daemon {
             Told::Ready { client, call, result: Ok(()) } => self.inputs.push_back(Input::Call { client, call: *call }),
             Told::Ready { client, result: Err(answer), .. } => self.answer(client, &answer, true),
             Told::Read { ticket, result } => self.inputs.push_back(Input::Recalled { ticket, result }),
-            Told::Written { ticket, result } => {
+            Told::Written { ticket, result, saves } => {
+                self.standings.saved(saves);
                 if let Err(problem) = &result {
                     log::line(problem);
                 }

@@ -42,6 +42,8 @@ pub(super) struct Standings {
     failed: Option<Instant>,
     /// Said and not written yet.
     pending: BTreeMap<u32, Option<Box<Standing>>>,
+    /// How often the state was saved.
+    saves: Option<u64>,
 }
 
 /// The first line: which start of the machine all is about.
@@ -50,6 +52,8 @@ struct Begin<'a> {
     boot: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<Wall>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    saves: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,6 +68,9 @@ struct Line<'a> {
     /// after the last line has not been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<Wall>,
+    /// How often the state had been saved: one that says less is older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    saves: Option<u64>,
 }
 
 /// Of a line that cannot be understood whole.
@@ -78,7 +85,7 @@ impl Standings {
     /// `auto_da_alloc`), and commands with it. Another daemon, which may live, is not to write to the same file.
     pub(super) fn open(home: &Path, boot: String, known: &Known, is_same: bool) -> Self {
         let path = home.join(FILE);
-        let mut standings = Self { path, boot, ..Self::nowhere() };
+        let mut standings = Self { path, boot, saves: known.saves, ..Self::nowhere() };
         if let Some(length) = known.whole.filter(|length| is_same && *length <= GROWN_BYTES)
             && let Ok(file) = OpenOptions::new().append(true).open(&standings.path)
             && file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == length)
@@ -102,7 +109,13 @@ impl Standings {
             useful: 0,
             failed: None,
             pending: BTreeMap::new(),
+            saves: None,
         }
+    }
+
+    /// To be written with the next that is.
+    pub(super) fn saved(&mut self, saves: u64) {
+        self.saves = Some(saves);
     }
 
     /// What is started from now on is marked so.
@@ -164,8 +177,9 @@ impl Standings {
         for (id, standing) in said {
             let standing = standing.as_deref();
             let mark = standing.and_then(|standing| self.mark(standing)).map(Cow::Owned);
-            let until = (Some(id) == last).then_some(until);
-            write_line(&mut text, &Line { id: *id, mark, standing: standing.map(Cow::Borrowed), until });
+            let is_last = Some(id) == last;
+            let (until, saves) = (is_last.then_some(until), self.saves.filter(|_| is_last));
+            write_line(&mut text, &Line { id: *id, mark, standing: standing.map(Cow::Borrowed), until, saves });
         }
         text
     }
@@ -180,10 +194,10 @@ impl Standings {
     /// Under another name first: the old one counts until the new one is whole.
     fn begin<'a>(&mut self, all: impl Iterator<Item = (u32, &'a Standing, Option<String>)>, until: Option<Wall>) {
         let mut text = Vec::new();
-        write_line(&mut text, &Begin { boot: self.boot.as_str().into(), until });
+        write_line(&mut text, &Begin { boot: self.boot.as_str().into(), until, saves: self.saves });
         for (id, standing, mark) in all {
             let (mark, standing) = (mark.map(Cow::Owned), Some(Cow::Borrowed(standing)));
-            write_line(&mut text, &Line { id, mark, standing, until: None });
+            write_line(&mut text, &Line { id, mark, standing, until: None, saves: None });
         }
         match replace(&self.path, &text) {
             Ok(file) => {
@@ -217,6 +231,8 @@ pub(super) struct Known {
     begun: BTreeMap<u32, String>,
     /// Until when all was done that was due.
     pub until: Option<Wall>,
+    /// How often the state had been saved, at least.
+    pub saves: Option<u64>,
     /// What is wrong with it, where something is.
     pub unusable: Option<Unusable>,
     /// How long the file is, where all of it is of this start of the machine and understood.
@@ -288,21 +304,22 @@ fn read(text: &[u8], boot: &str) -> (Known, Option<String>) {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n');
     let (mut known, mut garbled) = (Known::default(), 0);
     match lines.next().map(serde_json::from_slice::<Begin>) {
-        Some(Ok(begin)) if begin.boot == boot => known.until = begin.until,
+        Some(Ok(begin)) if begin.boot == boot => (known.until, known.saves) = (begin.until, begin.saves),
         Some(Ok(_)) => return (known, None),
         Some(Err(_)) => return (known, Some("it is not pmrun's".to_owned())),
         None => return (known, Some("it is empty".to_owned())),
     }
     for line in lines {
         // A newer pmrun's is not understood. What is older does not count in its place.
-        let of_other =
-            || serde_json::from_slice(line).map(|About { id }| Line { id, mark: None, standing: None, until: None });
-        let Ok(Line { id, mark, standing, until }) = serde_json::from_slice(line).or_else(|_| of_other()) else {
+        let nothing = |id| Line { id, mark: None, standing: None, until: None, saves: None };
+        let of_other = || serde_json::from_slice(line).map(|About { id }| nothing(id));
+        let Ok(Line { id, mark, standing, until, saves }) = serde_json::from_slice(line).or_else(|_| of_other()) else {
             // The last was just being written when the daemon was killed.
             garbled += usize::from(line.ends_with(b"\n"));
             continue;
         };
         known.until = until.or(known.until);
+        known.saves = saves.or(known.saves);
         match standing {
             Some(standing) => _ = known.standings.insert(id, standing.into_owned()),
             None => _ = known.standings.remove(&id),

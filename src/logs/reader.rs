@@ -193,7 +193,7 @@ impl Open {
                 return Verdict::Older;
             }
             let late = at.zip(wanted.until).is_some_and(|(at, until)| at > until);
-            if late || !matches(wanted.grep.as_ref(), line) { Verdict::Leave } else { Verdict::Take }
+            if late || !matches(wanted.grep.as_ref(), line, stamps) { Verdict::Leave } else { Verdict::Take }
         };
         let since = wanted.since.map(Into::into);
         let mut search = Search { count: self.log.lines, since, tells, holds, verdict: &mut verdict };
@@ -225,7 +225,7 @@ impl Open {
             }
             stands_at = at.unwrap_or(Timestamp::MIN);
         }
-        matches(wanted.grep.as_ref(), &line.bytes).then_some(stands_at)
+        matches(wanted.grep.as_ref(), &line.bytes, &mut self.log.stamps).then_some(stands_at)
     }
 
     /// Where the path names another file by now, to that one. Whether there is more to read.
@@ -256,8 +256,11 @@ impl Open {
     }
 }
 
-fn matches(grep: Option<&Regex>, line: &[u8]) -> bool {
-    grep.is_none_or(|grep| grep.is_match(&String::from_utf8_lossy(line)))
+/// As it stands there, or what is shown of it: that has no quotes around it, and its own are not escaped.
+fn matches(grep: Option<&Regex>, line: &[u8], stamps: &mut Stamps) -> bool {
+    let Some(grep) = grep else { return true };
+    let is_found = |text: &[u8]| grep.is_match(&String::from_utf8_lossy(text));
+    is_found(line) || stamps.tell() && is_found(&stamps.read(line).message)
 }
 
 #[cfg(test)]

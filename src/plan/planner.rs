@@ -128,9 +128,10 @@ pub(super) fn ending(gone: &[Step], actual: &Snapshot) -> Vec<String> {
     gone.iter().filter(runs).map(|step| step.app.clone()).collect()
 }
 
-/// What is new may be what is deleted under another name, and would find its port taken until that has ended.
+/// What is started may be what is deleted under another name, or listen where that does, and would find its port taken until that
+/// has ended.
 pub(super) fn begin_after(steps: &mut [Step], ending: &[String]) {
-    for step in steps.iter_mut().filter(|step| step.action == Action::Create && !step.start.is_empty()) {
+    for step in steps.iter_mut().filter(|step| !step.start.is_empty() || !step.replace.is_empty()) {
         step.after.extend_from_slice(ending);
     }
 }

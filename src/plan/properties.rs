@@ -231,7 +231,7 @@ proptest! {
             }
             let runs = |app: &str| case.actual.apps[app].instances.values().any(|one| one.liveness == Liveness::Up);
             let ends = |gone: &&super::Step| gone.action == Action::Delete && runs(&gone.app);
-            let waits = step.action == Action::Create && !step.start.is_empty();
+            let waits = !step.start.is_empty() || !step.replace.is_empty();
             for gone in plan.steps.iter().filter(ends) {
                 prop_assert_eq!(step.after.contains(&gone.app), waits);
             }

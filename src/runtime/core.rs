@@ -63,6 +63,8 @@ pub struct Core {
     holds: BTreeMap<EcosystemId, u64>,
     /// What was being stopped for good by the daemon before.
     leaving: Vec<Leaving>,
+    /// When this began.
+    restored: Mono,
     /// The user that the daemon runs as.
     uid: u32,
     /// The daemon's own, for `ping`.
@@ -161,6 +163,7 @@ impl Core {
             asked: BTreeMap::new(),
             holds: BTreeMap::new(),
             leaving: Vec::new(),
+            restored: now.mono,
             uid: 0,
             pid: 0,
             program: None,
@@ -263,8 +266,8 @@ impl Core {
             Input::Call { client, call } => self.call(client, call, now, &mut out),
             Input::Cancel { client } => self.cancel(client, true, now, &mut out),
             Input::ClientGone { client } => self.client_gone(client, now, &mut out),
-            Input::Spawned { launch, pid, error_log_offset } => {
-                self.spawned(launch, pid, error_log_offset, now, &mut out);
+            Input::Spawned { launch, pid, error_log_offset, at } => {
+                self.spawned(launch, pid, error_log_offset, at, &mut out);
             }
             Input::SpawnFailed { launch, reason } => {
                 self.host(launch, Event::SpawnFailed { launch, reason }, now, &mut out);
@@ -405,6 +408,13 @@ impl Core {
                 if !kill || current.afterwards == Afterwards::EndTheDaemon {
                     caller.tell(Answer::Waiting { holder, pid, for_ms }, false, out);
                 }
+            } else if let Some((holder, pid, for_ms)) = self.still_leaves(now).filter(|_| request::may_start(&request))
+            {
+                if no_wait {
+                    caller.tell(Answer::Busy { holder, pid, for_ms }, true, out);
+                    return;
+                }
+                caller.tell(Answer::Waiting { holder, pid, for_ms }, false, out);
             }
             self.queue.push_back(Queued { caller, request });
         }
@@ -443,6 +453,7 @@ impl Core {
             Request::List => {
                 let mut instances = view::views(&self.table, now);
                 self.watching.annotate(&mut instances);
+                instances.extend(self.views_of_leaving());
                 let strangers = self.table.strangers.iter().map(view::stranger).collect();
                 Some(Answer::List { instances, strangers })
             }
@@ -785,8 +796,9 @@ impl Core {
                 continue;
             };
             let is_over = current.advance(&mut self.around(now, out));
-            // Who is told that all is as it should be finds nothing else there.
-            if !is_over || current.is_heard() && !self.leaving.is_empty() {
+            // Who is told that all is as it should be finds nothing else there. Who ends others has nothing to do with that.
+            let waits = current.is_heard() && !current.only_ends() && !self.leaving.is_empty();
+            if !is_over || waits {
                 self.current = Some(current);
                 break;
             }
@@ -822,11 +834,11 @@ impl Core {
         }
     }
 
-    /// Nothing is started in the place of what still leaves: that would be cut short.
+    /// Nothing is started in the place of what still leaves: that would be cut short. What starts nothing does not wait behind it.
     fn next_command(&mut self) -> Option<Queued> {
-        let next = self.queue.front()?;
-        let waits = !self.leaving.is_empty() && request::may_start(&next.request);
-        if waits { None } else { self.queue.pop_front() }
+        let waits = |queued: &Queued| !self.leaving.is_empty() && request::may_start(&queued.request);
+        let place = self.queue.iter().position(|queued| !waits(queued))?;
+        self.queue.remove(place)
     }
 
     /// So that the next daemon does not run a job again that is done. An app that a command is at work on has its turn

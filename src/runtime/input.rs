@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{RecallError, Recalled, Stranger};
-use crate::base::ExitStatus;
+use crate::base::{ExitStatus, Now};
 use crate::rpc::wire::Call;
 use crate::spec::{AppSpec, Fingerprint};
 use crate::supervisor::LaunchId;
@@ -35,6 +35,8 @@ pub enum Input {
         launch: LaunchId,
         pid: u32,
         error_log_offset: u64,
+        /// When: of many that are started together, not all are heard of at once.
+        at: Now,
     },
     /// The reason in words, with the system's own.
     SpawnFailed {

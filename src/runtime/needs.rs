@@ -59,6 +59,26 @@ fn look<'a>(table: &'a Table, app: &'a str, condition: Condition, seen: &mut BTr
     }
 }
 
+/// Whether what is not as it must be of an app is `far` from it, or waits for another of which that is so; but not of what
+/// somebody `brings`.
+pub(super) fn is_far_off<'a>(
+    table: &'a Table,
+    (app, condition): (&'a str, Condition),
+    far: &dyn Fn(&State) -> bool,
+    brings: &dyn Fn(&str) -> bool,
+    seen: &mut BTreeSet<&'a str>,
+) -> bool {
+    if brings(app) || is_met(table, app, condition) {
+        return false;
+    }
+    let Some(app) = known(table, app).filter(|_| seen.insert(app)) else { return false };
+    let spec = &app.record.spec;
+    let mut others = spec.depends_on.iter();
+    let waits = there(app).any(|machine| machine.state == State::Blocked);
+    there(app).any(|machine| far(&machine.state))
+        || waits && others.any(|other| is_far_off(table, (other, spec.need(other).condition), far, brings, seen))
+}
+
 /// Whether what depends on all that `spec` does waits for `app` in the end: what is in between waits as well.
 pub(super) fn waits_for(table: &Table, spec: &AppSpec, app: &str) -> bool {
     let (mut todo, mut seen) = (vec![spec], BTreeSet::new());

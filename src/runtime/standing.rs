@@ -115,11 +115,21 @@ pub struct Leaving {
     pub launch: LaunchId,
     /// What `list` showed.
     pub(super) number: u32,
+    /// As which process it is marked, where that is known.
+    pub(super) instance: Option<InstanceId>,
     /// For the daemon that follows should this one be killed as well.
     pub(super) standing: Box<Standing>,
     /// When what follows does.
     pub(super) deadline: Mono,
     pub(super) next: Farewell,
+}
+
+impl Leaving {
+    /// With what is found out by `name`, of its number.
+    #[must_use]
+    pub fn named(self, name: impl Fn(u32) -> Option<InstanceId>) -> Self {
+        Self { instance: name(self.number), ..self }
+    }
 }
 
 /// What is done next about what leaves.
@@ -251,7 +261,7 @@ impl Standing {
             // It has had its time.
             _ => return None,
         };
-        Some(Leaving { launch, number, standing: Box::new(self.clone()), deadline, next })
+        Some(Leaving { launch, number, instance: None, standing: Box::new(self.clone()), deadline, next })
     }
 
     /// It was asked to end, and is killed at `deadline`.

@@ -178,6 +178,12 @@ impl Store {
         }
     }
 
+    /// How often it was written, ever.
+    #[must_use]
+    pub fn saves(&self) -> u64 {
+        self.saves
+    }
+
     /// Whether what is written is what the next one reads.
     #[must_use]
     pub fn is_in_place(&self) -> bool {

@@ -358,6 +358,15 @@ fn logs(spec: &AppSpec, launched_as: Option<&str>, (slot, list_id): (u32, u32), 
 /// stdout's, stderr's, the one for both, and what their lines say besides: when, and whether each is an object.
 type Logs = (Output, Output, Option<String>, (Option<String>, bool));
 
+/// One that goes, and of which nothing more is known.
+pub(super) fn leaving(name: &str, slot: u32, list_id: u32, pid: Option<u32>, detail: String) -> InstanceView {
+    let spec = Arc::new(AppSpec::new(name, "", ""));
+    let record = AppRecord { ecosystem: None, file: None, spec, ambient: String::new(), instances: BTreeMap::new() };
+    let nowhere = (Output::Null, Output::Null, None, (None, false));
+    let state = "stopping".to_owned();
+    InstanceView { pid, state, detail: Some(detail), ..blank(&record, slot, list_id, nowhere) }
+}
+
 fn blank(
     record: &AppRecord,
     slot: u32,

@@ -139,6 +139,32 @@ fn what_does_not_answer_in_time_is_told_with_the_reason() {
     home.until_state("api:0", "online");
 }
 
+/// Nor does who comes after it.
+#[test]
+fn an_apply_waits_for_nobody_who_waits_for_what_is_not_well() {
+    let home = Home::new();
+    home.app("stay.sh", "stay.sh");
+    let check =
+        json!({ "exec": ["sh", "-c", "test ! -e bad"], "interval": 100, "unhealthy_threshold": 1, "action": "none" });
+    let dep = checked("dep", &check);
+    let needs = |name: &str, other: &str| {
+        json!({ "name": name, "script": "stay.sh", "interpreter": "bash",
+            "depends_on": { other: { "condition": "healthy", "on_exit": "stop" } } })
+    };
+    let last = json!({ "name": "last", "script": "stay.sh", "interpreter": "bash",
+        "depends_on": { "web": { "condition": "ready", "on_exit": "stop" } } });
+    home.apply(&json!([dep, needs("web", "dep"), last]));
+    home.write("bad", "");
+    home.until_state("dep:0", "unhealthy");
+    home.until_state("last:0", "waiting");
+    home.exits(3, &["apply", "eco.json"])
+        .says("`web:0` failed: it waits for `dep`")
+        .says("`last:0` failed: it waits for");
+    std::fs::remove_file(home.work.join("bad")).expect("it is there");
+    home.until_state("last:0", "online");
+    home.ok(&["apply", "eco.json"]);
+}
+
 #[test]
 fn a_command_checks_with_the_apps_variables_and_leaves_nothing_behind() {
     let home = Home::new();

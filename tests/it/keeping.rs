@@ -199,20 +199,26 @@ fn what_one_that_is_being_stopped_has_left_is_awaited_and_taken_for_nothing_else
 #[test]
 fn what_is_to_go_and_is_wanted_again_meanwhile_has_its_time() {
     let home = Home::new();
+    home.app("stay.sh", "stay.sh");
     let [mut asked, end] = ["asked", "end"].map(|name| Fifo::new(&home.work.join(name)));
     let may_end = || std::fs::write(&end.path, "\n").expect("written");
     let last_work = "echo > asked; read < end; echo done >> done; exit 0";
     home.write("ends.sh", format!("trap '{last_work}' INT\nwhile :; do sleep 1000 & wait $!; done\n"));
-    let app = json!([{ "name": "ends", "script": "ends.sh", "interpreter": "bash", "kill_timeout": 20_000 }]);
-    home.apply(&app);
+    let ends = json!({ "name": "ends", "script": "ends.sh", "interpreter": "bash", "kill_timeout": 20_000 });
+    home.apply(&json!([ends, stay("other")]));
     let pid = home.pid("ends:0");
     let (mut deletes, ..) = home.start_command(&mut home.command(&["delete", "ends"]));
     asked.line();
     kill_daemon(&home);
     let _ = deletes.wait();
-    let (mut applies, ..) = home.start_command(&mut home.command(&["apply", "eco.json"]));
-    // What may start nothing does not wait behind it.
-    home.ok(&["ping"]);
+    assert_eq!((home.state("ends:0").as_str(), home.pid("ends:0")), ("stopping", pid));
+    home.exits(75, &["apply", "eco.json", "--no-queue"]).says("the end of `ends:0`");
+    let (mut applies, _, said) = home.start_command(&mut home.command(&["apply", "eco.json"]));
+    home.until("it waits", |_| {
+        std::fs::read_to_string(&said).unwrap_or_default().contains("waiting for the end of `ends:0`")
+    });
+    // What starts nothing does not wait behind it.
+    home.ok(&["stop", "other"]);
     assert!(procs::alive(pid), "it is doing its last work");
     may_end();
     assert!(applies.wait().expect("reaped").success());

@@ -432,4 +432,11 @@ fn numbers_of_records_go_on_over_restarts_of_everything() {
     home.ok(&["resurrect"]);
     home.ok(&["restart", "j"]);
     until(&home, "eight", || numbers(&home) == [0, 1, 2, 3, 4, 5, 6, 7]);
+    // What is shown is found, not only as it is written there.
+    let app = with(shell_app("q", "echo 'say \"hi\" 39'; exec sleep 1000"), &json!({ "log_type": "json" }));
+    home.apply(&json!([app]));
+    home.until("it wrote", |_| home.log("q-out.log").contains("39"));
+    for grep in ["say \"hi\"", "39$"] {
+        home.ok(&["logs", "q", "--nostream", "--json", "--grep", grep]).prints("say");
+    }
 }

@@ -623,6 +623,30 @@ fn a_state_that_is_taken_away_under_a_daemon_is_there_again_with_the_next_change
     told.prints("apply eco.json").prints("stop b").never_shows("built anew");
 }
 
+/// Its backup may be as old: what runs is meant to, whatever an older one says.
+#[test]
+fn an_older_state_in_the_place_of_the_last_ends_nothing_that_runs() {
+    let home = running(&["a", "b"]);
+    home.ok(&["stop", "b"]);
+    let older = std::fs::read(state(&home)).expect("it is there");
+    let backups =
+        ["state.backup", "state.backup.1"].map(|name| std::fs::read(home.folder.join(name)).unwrap_or_default());
+    home.ok(&["start", "b"]);
+    let before = home.pids();
+    home.lose_daemon();
+    std::fs::write(state(&home), older).expect("written");
+    for (name, text) in ["state.backup", "state.backup.1"].iter().zip(backups) {
+        std::fs::write(home.folder.join(name), text).expect("written");
+    }
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids(), before);
+    assert!(home.daemon_log().contains("it is older than what was saved last"), "{}", home.daemon_log());
+    home.ok(&["state", "check"]).prints("state: sound, 2 apps");
+    home.lose_daemon();
+    home.ok(&["apply", "eco.json"]);
+    assert_eq!(home.pids(), before);
+}
+
 #[test]
 fn a_daemon_becomes_another_program_only_where_that_can_read_what_is_recorded() {
     let home = running(&["a", "b"]);

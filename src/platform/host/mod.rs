@@ -160,7 +160,7 @@ pub struct Host {
     /// By app and port, where the system has been told to which sockets alone it is to give who connects: these, of so many.
     steered: BTreeMap<(String, Endpoint), (Vec<u32>, usize)>,
     /// What is known no more, and has its time to end.
-    leaving: Vec<InstanceId>,
+    leaving: Vec<(u32, InstanceId)>,
     /// Who finishes what has come to it.
     emptying: BTreeMap<LaunchId, Emptying>,
     /// Tells when these are to be looked at.
@@ -380,9 +380,15 @@ impl Host {
             let kin = Kin { instance: Some(one.instance.to_string()), adopted: true, ..Kin::default() };
             spared.instances.extend(kin.instance.clone());
             self.any_adopted = true;
-            self.leaving.push(one.instance.clone());
+            self.leaving.push((*number, one.instance.clone()));
             self.ended.insert(one.instance.to_string(), Ended { launch: *launch, kin, pid_file: None });
         }
+    }
+
+    /// Who that is that leaves, by its number.
+    #[must_use]
+    pub fn who_leaves(&self, number: u32) -> Option<InstanceId> {
+        self.leaving.iter().find(|(other, _)| *other == number).map(|(_, instance)| instance.clone())
     }
 
     fn keep_left(&mut self, launch: &Launch, spared: &mut Spared) {
@@ -410,8 +416,8 @@ impl Host {
 
     /// Nobody is started beside what goes and was called the same.
     fn end_leaving(&mut self, launch: &Launch) {
-        let is_same = |one: &mut InstanceId| one.first() == launch.instance.first();
-        let same: HashSet<String> = self.leaving.extract_if(.., is_same).map(|one| one.to_string()).collect();
+        let is_same = |(_, one): &mut (u32, InstanceId)| one.first() == launch.instance.first();
+        let same: HashSet<String> = self.leaving.extract_if(.., is_same).map(|(_, one)| one.to_string()).collect();
         if !same.is_empty() {
             let watched = self.running.values().map(|running| running.mark.clone()).collect();
             survivors::end_instances(&self.home, &same, &watched);

@@ -51,9 +51,10 @@ const LONG: Duration = Duration::from_secs(10);
 /// The first wait, which doubles up to the last.
 const WAIT_FIRST: Duration = Duration::from_millis(250);
 const WAIT_LAST: Duration = Duration::from_mins(1);
-/// So many in a row that have served, if not for long, are followed after the first wait each: somebody kills them, and is served
-/// again within a second each time. It is no more than a crash every third of a second for a few seconds.
+/// Who has served, if not for long, is followed within a second each time, whoever kills it: after the first wait, and after so
+/// many in a row after this one. One that crashes as soon as it serves costs no more than a tenth of a processor then.
 const SERVED_MAX: u32 = 20;
+const WAIT_SERVED: Duration = Duration::from_millis(750);
 /// So often in a row a daemon may fail to start before that is left to people.
 const FAILURES_MAX: u32 = 12;
 /// How many ends are remembered while nobody listens.
@@ -558,9 +559,11 @@ impl Keeping {
 
 /// How long the next daemon is waited with, after so many `short_lives` in a row, `failures` of which never came to serve.
 fn pause(short_lives: u32, failures: u32) -> Duration {
-    match short_lives.saturating_sub(SERVED_MAX).max(failures) {
-        0 | 1 if short_lives <= 1 => Duration::ZERO,
-        again => WAIT_LAST.min(WAIT_FIRST * 2_u32.saturating_pow(again.saturating_sub(2))),
+    match (failures, short_lives) {
+        (0, 0 | 1) | (1, 1) => Duration::ZERO,
+        (0 | 1, ..=SERVED_MAX) => WAIT_FIRST,
+        (0 | 1, _) => WAIT_SERVED,
+        (failures, _) => WAIT_LAST.min(WAIT_FIRST * 2_u32.saturating_pow(failures - 2)),
     }
 }
 
@@ -602,7 +605,7 @@ mod tests {
     #[test]
     fn who_kills_daemons_is_served_within_a_second_and_what_never_serves_is_left_alone_ever_longer() {
         let ms = |short_lives, failures| pause(short_lives, failures).as_millis();
-        let served = [(0, 0), (1, 0), (2, 250), (3, 250), (20, 250), (22, 250), (23, 500), (24, 1_000), (99, 60_000)];
+        let served = [(0, 0), (1, 0), (2, 250), (3, 250), (20, 250), (21, 750), (99, 750), (u32::MAX, 750)];
         for (short_lives, want) in served {
             assert_eq!(ms(short_lives, 0), want, "{short_lives}");
         }
@@ -610,6 +613,6 @@ mod tests {
         for (failures, want) in failures {
             assert_eq!(ms(failures, failures), want, "{failures}");
         }
-        assert_eq!(ms(u32::MAX, 0), 60_000);
+        assert_eq!((ms(30, 1), ms(30, 3), ms(30, u32::MAX)), (750, 500, 60_000));
     }
 }

@@ -2,9 +2,10 @@
 //! all the same.
 
 use super::Core;
-use crate::base::{Now, Signal};
+use crate::base::{InstanceId, Now, Signal, first};
+use crate::rpc::wire::InstanceView;
 use crate::runtime::standing::Farewell;
-use crate::runtime::{Effect, Leaving, Standing};
+use crate::runtime::{Effect, Leaving, Standing, view};
 use crate::supervisor::LaunchId;
 
 /// Between being asked to end and being killed: what its app had asked for went with its record. This is the default.
@@ -63,6 +64,28 @@ impl Core {
             true
         });
         self.leaving = leaving;
+    }
+
+    /// As `list` shows those that leave.
+    pub(super) fn views_of_leaving(&self) -> impl Iterator<Item = InstanceView> {
+        let view = |leaving: &Leaving| {
+            let InstanceId { app, slot } = leaving.instance.as_ref()?.first();
+            let detail = "it was being ended for good when the last daemon was killed".to_owned();
+            Some(view::leaving(&app, slot, first(leaving.number), leaving.standing.pid(), detail))
+        };
+        self.leaving.iter().filter_map(view)
+    }
+
+    /// Who is waited for by what is to start something.
+    pub(super) fn still_leaves(&self, now: Now) -> Option<(String, u32, u64)> {
+        let leaving = self.leaving.first()?;
+        let instance = leaving.instance.as_ref().map(|instance| format!("`{}`", instance.first()));
+        let who = instance.unwrap_or_else(|| "what was being stopped".to_owned());
+        Some((
+            format!("the end of {who}"),
+            leaving.standing.pid().unwrap_or_default(),
+            now.mono.ms_since(self.restored),
+        ))
     }
 
     /// Where those stood that leave, by their numbers.

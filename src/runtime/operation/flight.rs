@@ -1,10 +1,12 @@
 //! Slots on their way: when they have arrived, and when nobody waits for them any more.
 
+use std::collections::BTreeSet;
+
 use super::{Aim, Operation, Phase, Rigour, Surroundings, Task};
 use crate::base::{InstanceId, Mono, format_span};
 use crate::rpc::wire::{Failure, ProgressKind};
 use crate::runtime::Intent;
-use crate::runtime::needs::{Outlook, outlook, waits_for};
+use crate::runtime::needs::{Outlook, is_far_off, outlook, waits_for};
 use crate::runtime::relief::Unrelieved;
 use crate::runtime::table::{Instance, Moved, Table};
 use crate::runtime::view::outputs;
@@ -306,7 +308,7 @@ impl Operation {
                     Goal::Up if !patient && settled(state) => Verdict::Arrived,
                     Goal::Up if *state == State::Blocked => {
                         let again = crashed && after_ms >= CRASH_PATIENCE_MS;
-                        blocked(instance, again, around.table, &|app| self.brings(app))
+                        blocked(instance, again, around.table, &|app| self.brings(app), around.now.mono)
                     }
                     Goal::Up => up(&instance.machine, flight, crashed, around.now.mono),
                 }
@@ -439,7 +441,7 @@ fn up(machine: &Machine, flight: &Flight, crashed: bool, now: Mono) -> Verdict {
 }
 
 /// What it depends on may still come up, unless that ends `again` and again.
-fn blocked(instance: &Instance, again: bool, table: &Table, brings: &dyn Fn(&str) -> bool) -> Verdict {
+fn blocked(instance: &Instance, again: bool, table: &Table, brings: &dyn Fn(&str) -> bool, now: Mono) -> Verdict {
     let machine = &instance.machine;
     let spec = &machine.policy;
     // Somebody has deleted it.
@@ -447,7 +449,15 @@ fn blocked(instance: &Instance, again: bool, table: &Table, brings: &dyn Fn(&str
     // What the same command is about to start is not given up on.
     let others = spec.depends_on.iter().filter(|app| !brings(app));
     let mut outlooks = others.map(|app| outlook(table, app, spec.need(app).condition));
-    if again || is_gone || outlooks.any(|outlook| outlook == Outlook::WillNot) {
+    // Whom nobody but itself makes well may never be, and another may be started in hours.
+    let far = |state: &State| match state {
+        State::Online { healthy, .. } => !healthy,
+        State::Waiting { until } => until.ms_since(now) > CRASH_WAIT_MS_MAX,
+        _ => false,
+    };
+    let needs = || spec.depends_on.iter().map(|app| (app.as_str(), spec.need(app).condition));
+    let is_far = |need| is_far_off(table, need, &far, brings, &mut BTreeSet::new());
+    if again || is_gone || outlooks.any(|outlook| outlook == Outlook::WillNot) || needs().any(is_far) {
         Verdict::Failed(format!("it waits for {}", machine.unmet.join(", ")))
     } else {
         Verdict::Wait

@@ -239,11 +239,16 @@ impl Operation {
     pub(super) fn gives_way(&self) -> bool {
         let brings_up = self.tasks.values().any(|task| task.aim.brings_up());
         // Nor does one wait until another's app has ended.
-        let stops = |task: &Task| matches!(task.aim, Aim::Stop { .. } | Aim::Delete { .. });
-        (brings_up || self.tasks.values().all(stops))
+        (brings_up || self.only_ends())
             && self.afterwards == Afterwards::GoOn
             && self.recalling.is_none()
             && !self.goes_on_alone()
+    }
+
+    /// Whether all that it does is to end some, and nothing else follows from it.
+    pub(super) fn only_ends(&self) -> bool {
+        let ends = |task: &Task| matches!(task.aim, Aim::Stop { .. } | Aim::Delete { .. });
+        self.afterwards == Afterwards::GoOn && self.tasks.values().all(ends)
     }
 
     pub(super) fn is_saving(&self) -> bool {

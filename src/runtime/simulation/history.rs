@@ -100,8 +100,8 @@ fn what_ends_by_itself_is_told_with_what_comes_of_it() {
         [
             "loop created, 1 instance: apply of `one` (pid 1)",
             "loop:0 started (pid 100): apply of `one` (pid 1)",
-            "loop:0 ended after 7ms: exit code 1",
-            "loop:0 started (pid 100): it had ended after 7ms: exit code 1 (autorestart)",
+            "loop:0 ended after 9ms: exit code 1",
+            "loop:0 started (pid 100): it had ended after 9ms: exit code 1 (autorestart)",
             "loop:0 ended after 8ms: exit code 1",
             "loop:0 given up on: it ended too soon 2 times (max_restarts), last: exit code 1",
             "job created, 1 instance: apply of `one` (pid 1)",
@@ -109,7 +109,7 @@ fn what_ends_by_itself_is_told_with_what_comes_of_it() {
             "loop:0 what its last process may have left is asked to stop: apply of `one` (pid 1)",
             "loop:0 stopped: apply of `one` (pid 1)",
             "job:0 started (pid 100): apply of `one` (pid 1)",
-            "job:0 ended after 906ms: exit code 0",
+            "job:0 ended after 907ms: exit code 0",
             "job:0 completed: exit code 0",
         ]
     );
@@ -186,7 +186,7 @@ fn each_rule_that_restarts_is_named() {
         told(&mut world),
         [
             "a:0 asked to stop: it was unhealthy: refused (health_check)",
-            "a:0 ended after 106ms, as asked: killed by SIGTERM",
+            "a:0 ended after 108ms, as asked: killed by SIGTERM",
             "a:0 started (pid 100): it was unhealthy: refused (health_check)",
             "a:0 online after 100ms",
         ]

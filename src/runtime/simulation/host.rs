@@ -763,7 +763,10 @@ impl Host {
         };
         self.pid_files.insert(if launch.relieves { beside(&launch.pid_file) } else { launch.pid_file }, pid);
         let answered = self.rng.below(3);
-        self.after(answered, Coming::Input(Input::Spawned { launch: launch.id, pid, error_log_offset: 0 }));
+        self.after(
+            answered,
+            Coming::Input(Input::Spawned { launch: launch.id, pid, error_log_offset: 0, at: self.now() }),
+        );
         if !launch.limits.is_none() {
             self.note_limits(launch.id, launch.limits.pids);
         }
