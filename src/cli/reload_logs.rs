@@ -70,21 +70,21 @@ fn moved(view: &InstanceView) -> Vec<String> {
     moved.collect()
 }
 
-/// Its logs that were removed while it writes to them.
+/// Its logs that were removed, or moved away, while it writes to them.
 pub(super) fn removed(view: &InstanceView) -> Vec<String> {
     let Some(pid) = view.pid.filter(|_| writes_itself(view)) else { return Vec::new() };
-    let is_removed = |(number, log): (u8, &String)| {
+    let told = |(number, log): (u8, &String)| {
         let now = elsewhere(&PathBuf::from(format!("/proc/{pid}/fd/{number}")), Path::new(log))?;
-        // As the kernel names it.
-        (now == Path::new(&format!("{log} (deleted)"))).then(|| {
-            format!(
-                "`{}:{}` writes to `{log}`, which was removed: nobody sees that until it is restarted",
-                view.name, view.slot
-            )
-        })
+        let what = format!("`{}:{}` writes to", view.name, view.slot);
+        // As the kernel names it. Where there is another by now, it may be the app that went elsewhere.
+        let is_gone = !Path::new(log).exists();
+        if now == Path::new(&format!("{log} (deleted)")) || is_gone && now.to_string_lossy().ends_with(" (deleted)") {
+            return Some(format!("{what} `{log}`, which was removed: nobody sees that until it is restarted"));
+        }
+        is_gone.then(|| format!("{what} `{}`, which was `{log}`, until it is restarted", now.display()))
     };
     let streams = [(1, &view.out_file), (2, &view.error_file)];
-    streams.into_iter().filter_map(|(number, log)| Some((number, log.as_ref()?))).filter_map(is_removed).collect()
+    streams.into_iter().filter_map(|(number, log)| Some((number, log.as_ref()?))).filter_map(told).collect()
 }
 
 /// None where it is what the path names, or nothing that could be moved.

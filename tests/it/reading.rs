@@ -296,6 +296,12 @@ fn files_that_were_moved_away_are_opened_anew_or_named() {
     home.ok(&["logs", "raw", "--nostream"]).never_shows("removed");
     std::fs::remove_file(log_path(&home, "raw-out.log")).expect("remove");
     home.ok(&["logs", "raw", "--nostream"]).says("raw-out.log`, which was removed");
+    home.ok(&["restart", "raw"]);
+    let (log, moved) = (home.folder.join("logs/raw-out.log"), home.folder.join("logs/moved.log"));
+    std::fs::rename(&log, &moved).expect("it is there");
+    home.ok(&["logs", "raw", "--nostream"]).says("moved.log`, which was").says("until it is restarted");
+    std::fs::remove_file(&moved).expect("it is there");
+    home.ok(&["logs", "raw", "--nostream"]).says("raw-out.log`, which was removed");
 }
 
 #[test]
